@@ -1,0 +1,103 @@
+"""What the verbs share: one form for faults, and a watcher that prints."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import typer
+
+from pneumoscope.errors import PneumoscopeError
+from pneumoscope.watch import Watcher
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn, Task
+
+    from pneumoscope.parallel import Progress
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+INTERRUPTED = 130
+
+
+def reported(verb: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Wrap a verb so that a fault ends in one message and an exit code, without a traceback."""
+
+    @functools.wraps(verb)
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        try:
+            return verb(*args, **kwargs)
+        except PneumoscopeError as fault:
+            typer.echo(f"error: {fault}", err=True)
+            raise typer.Exit(1) from fault
+        except ModuleNotFoundError as fault:
+            if (fault.name or "").startswith("pneumoscope"):
+                raise
+            typer.echo(
+                f"error: this needs the package {fault.name!r}, which is not installed; "
+                "install the extra: pip install 'pneumoscope[train]'",
+                err=True,
+            )
+            raise typer.Exit(1) from fault
+        except KeyboardInterrupt as fault:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from fault
+
+    return run
+
+
+class TerminalWatcher(Watcher):
+    """Prints news to standard error, with a live bar where that is a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 - not for every verb
+
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Print a line that begins with ``warning:``."""
+        self._console.print(f"warning: {text}", markup=False, style="yellow")
+
+    @contextmanager
+    def progress(self, title: str, *, unit: str = "images") -> Iterator[Progress]:
+        """Show how much is done, how fast, and the time left."""
+        from rich import progress  # noqa: PLC0415 - the same
+
+        bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            _speed(unit),
+            progress.TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        with bar:
+            task = bar.add_task(title, total=None)
+
+            def advance(done: int, total: int) -> None:
+                if done <= bar.tasks[0].completed:  # the next epoch begins
+                    bar.reset(task, total=total)
+                bar.update(task, completed=done, total=total)
+
+            yield advance
+
+
+def _speed(unit: str) -> ProgressColumn:
+    from rich.progress import ProgressColumn  # noqa: PLC0415 - the same
+    from rich.text import Text  # noqa: PLC0415
+
+    class Speed(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:,.1f} {unit}/s" if speed else "")
+
+    return Speed()

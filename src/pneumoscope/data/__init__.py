@@ -1,0 +1,1 @@
+"""Folder → table → split → cache."""

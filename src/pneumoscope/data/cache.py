@@ -1,0 +1,269 @@
+"""Split → pixels that are ready: every image decoded and resized once, into one memory map.
+
+A cache lies in a folder named by what it was made from: the InputSpec, the version of the pixel
+path, and the contents of the files. It is built beside its place and renamed into it, so it is
+there whole or not at all, two processes may build it at once, and a killed build leaves only a
+temporary folder that the next build removes. Pixels of files that have not changed are taken from
+the caches that are there already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import mmap
+import os
+import secrets
+import shutil
+import socket
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+import platformdirs
+
+from pneumoscope.data.catalog import Catalog, Entry, Unreadable
+from pneumoscope.errors import ImageError, OutputError
+from pneumoscope.images.prepare import InputSpec, prepare
+from pneumoscope.parallel import Progress, ordered_map
+from pneumoscope.runs import rows_of, write_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+PIXEL_PATH = 1
+"""Raised whenever ``prepare`` gives other pixels for the same file."""
+
+_PIXELS = "pixels.npy"
+_ROWS = "rows.csv"
+_BUILDING = ".building-"
+_ABANDONED_SECONDS = 2 * 24 * 3600
+_UNUSED_SECONDS = 30 * 24 * 3600
+
+
+def cache_home() -> Path:
+    """Return where caches lie: ``PNEUMOSCOPE_CACHE``, else the user's cache folder."""
+    chosen = os.environ.get("PNEUMOSCOPE_CACHE")
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("pneumoscope"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageCache:
+    """The prepared images of a catalog: uint8 [n, height, width] on disk, a row a content.
+
+    Attributes:
+        folder: Where it lies; ``pixels.npy`` can be opened with ``numpy.load`` too.
+        spec: The input that the pixels were made for.
+        row_of: SHA-256 of a file → its row.
+    """
+
+    folder: Path
+    spec: InputSpec
+    row_of: dict[str, int]
+    _map: mmap.mmap
+    _pixels: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.row_of)
+
+    def rows(self, entries: Iterable[Entry]) -> NDArray[np.int64]:
+        """Return the row of each entry."""
+        return np.array([self.row_of[entry.sha256] for entry in entries], np.int64)
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return a copy of some rows, uint8 [len(rows), height, width].
+
+        The pages that were read are handed back, so that the memory of a process does not grow
+        with the part of the map that it has seen; the system keeps them in its page cache.
+        """
+        pixels = self._pixels[rows]
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+        return pixels
+
+    @classmethod
+    def open(cls, folder: Path, spec: InputSpec) -> ImageCache:
+        """Return the cache that lies in a folder.
+
+        Raises:
+            OSError: It is not there.
+        """
+        row_of = {row["sha256"]: number for number, row in enumerate(rows_of(folder / _ROWS))}
+        with (folder / _PIXELS).open("rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, _ = np.lib.format.read_array_header_1_0(file)
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            pixels = np.frombuffer(mapped, np.uint8, offset=file.tell()).reshape(shape)
+        return cls(folder, spec, row_of, mapped, pixels)
+
+
+def build_cache(
+    catalog: Catalog,
+    spec: InputSpec,
+    *,
+    home: Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[ImageCache, Catalog]:
+    """Return the cache of a catalog, built as far as it is not there, and the readable catalog.
+
+    Args:
+        catalog: The images.
+        spec: The input that they are prepared for.
+        home: Where caches lie; ``cache_home()`` if None.
+        workers: Decoding threads; one a core if None.
+        progress: Called as images are decoded.
+
+    Raises:
+        DataError: More than 5 % of the files turned out to be unreadable.
+        OutputError: The cache cannot be written.
+    """
+    home = cache_home() if home is None else home
+    shelf = home / _key(json.dumps(spec.to_dict()), str(PIXEL_PATH), metadata.version("pillow"))
+    unique = {entry.sha256: entry for entry in catalog.entries}
+    folder = shelf / _key(*sorted(unique))
+    with contextlib.suppress(FileNotFoundError):
+        return _opened(folder, spec, catalog)
+    try:
+        shelf.mkdir(parents=True, exist_ok=True)
+        _tidy(shelf)
+        building = shelf / f"{_BUILDING}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        building.mkdir()
+        try:
+            entries = list(unique.values())
+            _build(catalog, entries, spec, building=building, workers=workers, progress=progress)
+            _into_place(building, folder)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        return _opened(folder, spec, catalog)
+    except OSError as fault:
+        raise OutputError(
+            f"{shelf}: the image cache cannot be written ({fault.strerror or fault}); "
+            "set PNEUMOSCOPE_CACHE to a folder with space."
+        ) from fault
+
+
+def _opened(folder: Path, spec: InputSpec, catalog: Catalog) -> tuple[ImageCache, Catalog]:
+    cache = ImageCache.open(folder, spec)
+    with contextlib.suppress(OSError):  # a shared, read-only cache serves as well
+        os.utime(folder)
+    reasons = {row["sha256"]: row["reason"] for row in rows_of(folder / "unreadable.csv")}
+    bad = [
+        Unreadable(entry.path, f"{catalog.file(entry)}: {reasons[entry.sha256]}")
+        for entry in catalog.entries
+        if entry.sha256 in reasons
+    ]
+    return cache, catalog.without(bad)
+
+
+def _build(
+    catalog: Catalog,
+    entries: Sequence[Entry],
+    spec: InputSpec,
+    *,
+    building: Path,
+    workers: int | None,
+    progress: Progress | None,
+) -> None:
+    known = _Known(building.parent, spec)
+
+    def pixels_of(entry: Entry) -> NDArray[np.uint8] | ImageError:
+        before = known.get(entry.sha256)
+        if before is not None:
+            return before
+        try:
+            return prepare(catalog.file(entry), spec)
+        except ImageError as fault:
+            return fault
+
+    rows: list[str] = []
+    bad: list[tuple[str, str]] = []
+    with (building / _PIXELS).open("wb") as file:
+        _header(file, (len(entries), *spec.shape))
+        for done, (entry, pixels) in enumerate(
+            zip(entries, ordered_map(pixels_of, entries, workers=workers), strict=True), 1
+        ):
+            if isinstance(pixels, ImageError):
+                bad.append((entry.sha256, str(pixels).removeprefix(f"{catalog.file(entry)}: ")))
+            else:
+                file.write(pixels.data)
+                rows.append(entry.sha256)
+            if progress:
+                progress(done, len(entries))
+        file.seek(0)
+        _header(file, (len(rows), *spec.shape))
+        file.flush()
+        os.fsync(file.fileno())
+    write_csv(building / _ROWS, ("sha256",), ([digest] for digest in rows))
+    write_csv(building / "unreadable.csv", ("sha256", "reason"), bad)
+
+
+def _header(file: IO[bytes], shape: tuple[int, ...]) -> None:
+    """Write the .npy header; numpy pads it, so a shape with fewer rows takes the same bytes."""
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+
+
+class _Known:
+    """The pixels that neighbouring caches of the same spec hold already."""
+
+    def __init__(self, shelf: Path, spec: InputSpec) -> None:
+        self._where: dict[str, tuple[ImageCache, int]] = {}
+        for folder in shelf.iterdir():
+            if folder.name.startswith("."):
+                continue
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                cache = ImageCache.open(folder, spec)
+                for digest, row in cache.row_of.items():
+                    self._where[digest] = (cache, row)
+
+    def get(self, digest: str) -> NDArray[np.uint8] | None:
+        if digest not in self._where:
+            return None
+        cache, row = self._where[digest]
+        return np.asarray(cache.take(np.array([row]))[0])
+
+
+def _into_place(building: Path, folder: Path) -> None:
+    try:
+        building.rename(folder)
+    except OSError:
+        if not (folder / _ROWS).exists():
+            raise
+        # Another process was faster; its cache is the same as ours.
+
+
+def _tidy(shelf: Path) -> None:
+    """Remove what killed builds left, and caches that nobody opened for a month."""
+    now = time.time()
+    for folder in shelf.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if not folder.name.startswith(".") and now - folder.stat().st_mtime > _UNUSED_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+    for folder in shelf.glob(f"{_BUILDING}*"):
+        host, pid, _ = folder.name.removeprefix(_BUILDING).rsplit("-", 2)
+        dead = host == socket.gethostname() and not _alive(int(pid))
+        with contextlib.suppress(FileNotFoundError):
+            if dead or now - folder.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

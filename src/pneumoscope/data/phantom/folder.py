@@ -1,0 +1,183 @@
+"""A folder of generated radiographs, laid out and named as the public data set is."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from pneumoscope.data.phantom.radiograph import LABELS, check_size, check_whole_number, render
+from pneumoscope.errors import OptionError, OutputError, nearest
+
+SPLITS: Final[Mapping[str, float]] = MappingProxyType({"train": 0.8, "test": 0.2})
+
+_KNOWN_SPLITS = ("train", "val", "test")
+# Of the pneumonias of the public data set, about two in three are bacterial.
+_BACTERIAL_SHARE = 0.63
+# How often a patient has one image, two, three or four.
+_IMAGES_A_PATIENT = (0.74, 0.16, 0.07, 0.03)
+_IDS = 10_000_000
+_CHUNK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One file to write."""
+
+    path: Path
+    label: str
+    pathogen: str | None
+    patient_seed: int
+    image_seed: int
+    size_px: tuple[int, int] | None
+
+
+def write_folder(
+    folder: Path,
+    *,
+    patients: int = 300,
+    seed: int = 0,
+    size_px: tuple[int, int] | None = None,
+    pneumonia_share: float = 0.6,
+    splits: Mapping[str, float] = SPLITS,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Return a new folder of generated radiographs, ``folder/<split>/<label>/<name>.jpeg``.
+
+    Names follow the public data set's: ``NORMAL-<patient>-<n>``, ``BACTERIA-<patient>-<n>`` and
+    ``VIRUS-<patient>-<n>`` with a 7-digit patient and a 4-digit number. Most patients have one
+    image, some up to four; a patient lies in one split only, and every split has both classes'
+    share. The same arguments write the same bytes, whatever ``workers`` is (with one release of
+    Pillow and numpy).
+
+    Args:
+        folder: Where to; it may exist, but must be empty.
+        patients: How many patients.
+        seed: Which set of patients, 0 or more.
+        size_px: (height, width) of every image; None draws native sizes.
+        pneumonia_share: Share of the patients that have a pneumonia, 0 to 1.
+        splits: Share of the patients by split ("train", "val", "test"); the shares sum to 1.
+        workers: How many processes; None takes one for each processor, 1 starts none.
+        progress: Called with (images written, images in all) after each image.
+
+    Raises:
+        OptionError: If an argument has a value that it cannot have.
+        OutputError: If the folder is not empty or cannot be written to.
+    """
+    folder = Path(folder)
+    check_whole_number("patients", patients, at_least=1)
+    check_whole_number("seed", seed)
+    check_size(size_px)
+    if workers is not None:
+        check_whole_number("workers", workers, at_least=1)
+    if patients >= _IDS // 2:
+        raise OptionError("patients", must=f"below {_IDS // 2}", was=patients)
+    if not 0.0 <= pneumonia_share <= 1.0:
+        raise OptionError("pneumonia_share", must="from 0 to 1", was=pneumonia_share)
+    _check_splits(splits)
+    jobs = _plan(folder, patients, seed, size_px, pneumonia_share, splits)
+    with _told_as_output_error(folder):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise OutputError(
+                f"{folder} is not an empty folder. Name a new one, or remove what is in it."
+            )
+        for split in splits:
+            for label in LABELS:
+                (folder / split / label).mkdir(parents=True, exist_ok=True)
+        for done, _ in enumerate(_written(jobs, workers or os.cpu_count() or 1), start=1):
+            if progress is not None:
+                progress(done, len(jobs))
+    return folder
+
+
+def _check_splits(splits: Mapping[str, float]) -> None:
+    for name, share in splits.items():
+        if name not in _KNOWN_SPLITS:
+            hint = nearest(str(name), _KNOWN_SPLITS)
+            raise OptionError("splits", must="named train, val or test", was=name, hint=hint)
+        if not 0.0 <= share <= 1.0:
+            raise OptionError(f"splits[{name!r}]", must="from 0 to 1", was=share)
+    if abs(sum(splits.values()) - 1.0) > 1e-6:
+        raise OptionError("splits", must="shares that sum to 1", was=dict(splits))
+
+
+def _plan(
+    folder: Path,
+    patients: int,
+    seed: int,
+    size_px: tuple[int, int] | None,
+    pneumonia_share: float,
+    splits: Mapping[str, float],
+) -> list[_Job]:
+    """Return every file to write; all that is drawn for the folder as a whole is drawn here."""
+    rng = np.random.default_rng([seed, 4])
+    ids = rng.choice(np.arange(1, _IDS) if patients > _IDS // 4 else _IDS - 1, patients, False) + 1
+    jobs = []
+    ill = round(patients * pneumonia_share)
+    for label, members in zip(LABELS, (ids[ill:], ids[:ill]), strict=True):
+        cuts = np.round(np.cumsum(list(splits.values())) * len(members)).astype(int)[:-1]
+        for split, group in zip(splits, np.split(members, cuts), strict=True):
+            for number in group.tolist():
+                own = np.random.default_rng([seed, number, 5])
+                images = 1 + int(own.choice(4, p=_IMAGES_A_PATIENT))
+                is_bacterial = own.random() < _BACTERIAL_SHARE
+                pathogen = None if label == "NORMAL" else ("VIRUS", "BACTERIA")[is_bacterial]
+                jobs += [
+                    _Job(
+                        path=folder
+                        / split
+                        / label
+                        / f"{pathogen or label}-{number:07}-{n:04}.jpeg",
+                        label=label,
+                        pathogen=pathogen,
+                        patient_seed=seed * _IDS + number,
+                        image_seed=n,
+                        size_px=size_px,
+                    )
+                    for n in range(1, images + 1)
+                ]
+    return jobs
+
+
+def _written(jobs: list[_Job], workers: int) -> Iterator[None]:
+    """Write the files, and yield once for each."""
+    workers = min(workers, -(-len(jobs) // _CHUNK))
+    if workers <= 1:
+        yield from map(_write, jobs)
+        return
+    # Not forked: the caller may run threads (a training framework's, say), which forking breaks.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        yield from pool.map(_write, jobs, chunksize=_CHUNK)
+
+
+def _write(job: _Job) -> None:
+    phantom = render(
+        job.label,
+        patient_seed=job.patient_seed,
+        image_seed=job.image_seed,
+        size_px=job.size_px,
+        pathogen=job.pathogen,
+    )
+    quality = int(np.random.default_rng([job.patient_seed, job.image_seed, 6]).integers(78, 96))
+    Image.fromarray(phantom.pixels).save(job.path, format="JPEG", quality=quality)
+
+
+@contextmanager
+def _told_as_output_error(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written to: {error}. Choose another folder, or make room."
+        ) from error

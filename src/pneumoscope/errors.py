@@ -1,0 +1,97 @@
+"""The tree of exceptions. Each message names the fault and the way out.
+
+::
+
+    PneumoscopeError            everything this package raises on purpose
+    ├── OptionError             an argument has a value that it cannot have
+    ├── ImageError              one file could not be read as a radiograph
+    │   ├── EmptyImageError         nothing in it
+    │   ├── NotAnImageError         its content is no format that is read
+    │   ├── DamagedImageError       truncated or corrupt
+    │   ├── ImageTooLargeError      claims more pixels than any radiograph has
+    │   └── UnsupportedImageError   a known format in a variant that is not read
+    ├── DataError               a folder, a table or a split cannot be worked with
+    │   └── LeakError               data is used for a decision that it must not make
+    ├── ModelFileError          a file is no model, or a run folder holds none
+    ├── ExportError             the exported graph does not agree with the network
+    └── OutputError             a result cannot be written where it was asked for
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PneumoscopeError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+
+class OptionError(PneumoscopeError):
+    """An argument has a value that it cannot have.
+
+    Args:
+        name: The argument, as its user writes it.
+        must: What it must be.
+        was: What it was.
+        hint: What to try instead.
+    """
+
+    def __init__(self, name: str, *, must: str, was: object, hint: str = "") -> None:
+        tail = f" {hint}" if hint else ""
+        super().__init__(f"{name} must be {must}, got {was!r}.{tail}")
+
+
+class ImageError(PneumoscopeError):
+    """One file could not be read as a radiograph."""
+
+
+class EmptyImageError(ImageError):
+    """The file holds no bytes."""
+
+
+class NotAnImageError(ImageError):
+    """The content is no image format that is read here, whatever the suffix says."""
+
+
+class DamagedImageError(ImageError):
+    """The file begins like an image, but is truncated or corrupt."""
+
+
+class ImageTooLargeError(ImageError):
+    """The header claims more pixels than any radiograph has (a decompression bomb)."""
+
+
+class UnsupportedImageError(ImageError):
+    """A known format in a variant that is not read."""
+
+
+class DataError(PneumoscopeError):
+    """A folder, a table or a split cannot be worked with."""
+
+
+class LeakError(DataError):
+    """Data is used for a decision that it must not make (test rows, say)."""
+
+
+class ModelFileError(PneumoscopeError):
+    """A file is no pneumoscope model, or a run folder holds none."""
+
+
+class ExportError(PneumoscopeError):
+    """The exported graph does not agree with the network that it was made from."""
+
+
+class OutputError(PneumoscopeError):
+    """A result cannot be written where it was asked for."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint that names the known word nearest to ``word``, or lists them all.
+
+    >>> nearest("trian", ["train", "test"])
+    "Did you mean 'train'?"
+    """
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."

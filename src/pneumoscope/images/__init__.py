@@ -1,0 +1,1 @@
+"""File → pixels → model input. Nothing here imports more than numpy and Pillow."""

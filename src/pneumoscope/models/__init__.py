@@ -1,0 +1,1 @@
+"""Networks: pure torch modules that take prepared pixels and give logits."""

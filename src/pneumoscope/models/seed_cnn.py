@@ -1,0 +1,118 @@
+"""``seed-cnn``: three convolutions and two dense layers, with options for the rest.
+
+The network of a student report on the Kaggle folder (2022): 224x224 grey input, three blocks of
+3x3 convolution, ReLU, 2x2 max pooling and dropout, then two dense layers; 3,267,202 parameters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pneumoscope.errors import OptionError
+from pneumoscope.models.dropout import Dropout, KeepMasks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class SeedCNN(nn.Module):
+    """Logits [batch, 2] from grey pixels in [0, 1], [batch, 1, height, width].
+
+    Args:
+        input_px: (height, width) of the input in pixels; each block halves it.
+        filters: Output channels of each block; their number is the depth.
+        dropout: Share of the activations dropped after each block and after the hidden layer.
+        batch_norm: Normalise each convolution's output over the batch.
+        hidden: Units of the dense layer.
+
+    Raises:
+        OptionError: A value that cannot be, or an input too small for so many blocks.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_px: tuple[int, int] = (224, 224),
+        filters: Sequence[int] = (32, 64, 64),
+        dropout: float = 0.4,
+        batch_norm: bool = False,
+        hidden: int = 64,
+    ) -> None:
+        super().__init__()
+        if not filters or min(filters) < 1:
+            raise OptionError("filters", must="positive numbers, one a block", was=list(filters))
+        if not 0 <= dropout < 1:
+            raise OptionError("dropout", must="at least 0 and below 1", was=dropout)
+        if hidden < 1:
+            raise OptionError("hidden", must="at least 1", was=hidden)
+        height, width = (side // 2 ** len(filters) for side in input_px)
+        if min(height, width) < 1:
+            raise OptionError(
+                "filters",
+                must=f"few enough blocks for an input of {input_px[0]}x{input_px[1]} pixels",
+                was=list(filters),
+            )
+        masks = KeepMasks(dropout)
+        channels = (1, *filters)
+        self.blocks = nn.ModuleList(
+            Block(before, after, masks=masks, batch_norm=batch_norm)
+            for before, after in zip(channels, filters, strict=False)
+        )
+        self.flatten = FlattenMaps()
+        self.hidden = nn.Linear(filters[-1] * height * width, hidden)
+        self.dropout = Dropout(masks)
+        self.output = nn.Linear(hidden, 2)
+        self.apply(_initialise)
+
+    def forward(self, pixels: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 2"]:
+        """Return the logits of (negative, positive)."""
+        maps = pixels
+        for block in self.blocks:
+            maps = block(maps)
+        hidden = F.relu(self.hidden(self.flatten(maps)))
+        logits: Tensor = self.output(self.dropout(hidden))
+        return logits
+
+
+def _initialise(module: nn.Module) -> None:
+    """Draw weights as the report's framework does: Glorot's uniform rule, biases zero."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        assert module.bias is not None  # noqa: S101 - every layer here has one
+        nn.init.zeros_(module.bias)
+
+
+class Block(nn.Module):
+    """3x3 convolution, 2x2 max pooling, ReLU, dropout: [b, in, h, w] to [b, out, h/2, w/2].
+
+    Pooling comes before ReLU: both orders give the same numbers, since ReLU is monotone, and this
+    one touches a quarter of the memory.
+    """
+
+    def __init__(self, before: int, after: int, *, masks: KeepMasks, batch_norm: bool) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(before, after, kernel_size=3, padding=1)
+        self.norm = nn.BatchNorm2d(after) if batch_norm else nn.Identity()
+        self.pooling = nn.MaxPool2d(2)
+        self.dropout = Dropout(masks)
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
+        """Return the block's maps."""
+        pooled = self.pooling(self.norm(self.convolution(maps)))
+        dropped: Tensor = self.dropout(F.relu(pooled))
+        return dropped
+
+
+class FlattenMaps(nn.Module):
+    """Rows, columns, channels as one vector: [b, c, h, w] to [b, h * w * c].
+
+    In channels-last memory this copies nothing.
+    """
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b features"]:
+        """Return the flat features."""
+        return maps.permute(0, 2, 3, 1).flatten(1)

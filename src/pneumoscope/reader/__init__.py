@@ -1,0 +1,1 @@
+"""A trained reader as one file, and what it says of an image. No training framework is needed."""

@@ -1,0 +1,37 @@
+"""What the figures have in common: their array types, their table, and an empty canvas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumoscope.errors import OptionError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Table: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
+"""A header, and rows of text as long as the header."""
+Integers: TypeAlias = npt.NDArray[np.integer[Any]]
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+
+def number(value: SupportsFloat) -> str:
+    """Return a number as a table holds it: six digits, ``nan`` and ``inf`` as such."""
+    return f"{float(value):.6g}"
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """Return an empty figure that no global state knows of."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - matplotlib is loaded to draw
+
+    return Figure(figsize=(width_in, height_in), layout="constrained")
+
+
+def require_shape(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Raise OptionError unless ``array`` has this shape."""
+    if array.shape != shape:
+        raise OptionError(name, must=f"an array of shape {list(shape)}", was=list(array.shape))

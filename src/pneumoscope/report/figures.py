@@ -1,0 +1,16 @@
+"""Figures of a run: each holds the numbers that it shows, and draws them on request.
+
+Computing and drawing are apart (the manner of scikit-learn's ``RocCurveDisplay``), so that the
+numbers can be tested, written beside the figure and drawn again. Every figure has
+
+- a way to compute it from columns (``from_...``),
+- ``draw()``, which returns a `matplotlib.figure.Figure` (``pyplot`` keeps state, and is not used),
+- ``rows()``, a header and rows of text: the table that goes beside the figure,
+- ``summary()``, one sentence for those who cannot see it,
+- ``CAPTION``, which says how to read it.
+"""
+
+from .figures_outcome import ConfusionMatrix, RocCurve
+from .figures_training import AugmentationSheet, ClassCounts, LearningCurves
+
+__all__ = ["AugmentationSheet", "ClassCounts", "ConfusionMatrix", "LearningCurves", "RocCurve"]

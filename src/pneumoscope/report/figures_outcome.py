@@ -1,0 +1,258 @@
+"""How good a reader is: the confusion matrix and the ROC curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumoscope.errors import DataError, OptionError
+
+from ._shared import Floats, Integers, Table, new_figure, number, require_shape
+from .style import BLUE, INK, MUTED, NARROW_IN, RULE, VERMILLION, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConfusionMatrix:
+    """What was concluded about the images of each class.
+
+    Attributes:
+        matrix: Images, ``[K, K]``: rows are the truth, columns the conclusion.
+        classes: Names of the K classes.
+    """
+
+    matrix: Integers
+    classes: tuple[str, ...]
+
+    CAPTION: ClassVar[str] = (
+        "Each row holds the images of one true class and adds up to 100%. Right conclusions lie "
+        "on the diagonal (blue), wrong ones beside it (orange)."
+    )
+
+    def __post_init__(self) -> None:
+        require_shape("matrix", self.matrix, (len(self.classes), len(self.classes)))
+
+    @classmethod
+    def from_labels(
+        cls, truth: npt.ArrayLike, conclusion: npt.ArrayLike, *, classes: tuple[str, ...]
+    ) -> Self:
+        """Count pairs of class indices.
+
+        >>> ConfusionMatrix.from_labels([0, 1, 1], [0, 1, 0], classes=("A", "B")).matrix.tolist()
+        [[1, 0], [1, 1]]
+        """
+        rows, columns = np.asarray(truth, dtype=np.int64), np.asarray(conclusion, dtype=np.int64)
+        require_shape("conclusion", columns, rows.shape)
+        for name, indices in (("truth", rows), ("conclusion", columns)):
+            if indices.size and not 0 <= indices.min() <= indices.max() < len(classes):
+                wrong = sorted(set(indices.tolist()) - set(range(len(classes))))
+                raise OptionError(name, must=f"class indices below {len(classes)}", was=wrong)
+        matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
+        np.add.at(matrix, (rows, columns), 1)
+        return cls(matrix, classes)
+
+    def _shares(self) -> Floats:
+        totals = self.matrix.sum(axis=1, keepdims=True).astype(np.float64)
+        return np.divide(
+            self.matrix, totals, out=np.full(self.matrix.shape, np.nan), where=totals > 0
+        )
+
+    def rows(self) -> Table:
+        """Return one row a cell: the count, and its share of the true class."""
+        shares = self._shares()
+        body = tuple(
+            (truth, conclusion, str(int(self.matrix[t, c])), number(shares[t, c]))
+            for t, truth in enumerate(self.classes)
+            for c, conclusion in enumerate(self.classes)
+        )
+        return ("truth", "conclusion", "images", "share_of_truth"), body
+
+    def summary(self) -> str:
+        """Return the matrix as a sentence."""
+        return "; ".join(
+            f"{truth}: "
+            + ", ".join(f"{n:,} called {c}" for n, c in zip(row, self.classes, strict=True))
+            for truth, row in zip(self.classes, self.matrix, strict=True)
+        )
+
+    def draw(self) -> Figure:
+        """Draw the matrix, the count and the row's share in each cell."""
+        from matplotlib.patches import Rectangle  # noqa: PLC0415 - matplotlib is loaded to draw
+
+        n, shares = len(self.classes), self._shares()
+        with style():
+            figure = new_figure(min(NARROW_IN, 1.7 + 1.3 * n), 0.8 + 0.95 * n)
+            axes = figure.subplots()
+            for t, c in np.ndindex(n, n):
+                share = shares[t, c]
+                known = bool(np.isfinite(share))
+                # Never opaque: the number in the cell is in the page's ink, dark or light.
+                tint = 0.05 + 0.38 * float(share) if known else 0.0
+                face = BLUE if t == c else VERMILLION
+                corner = (c - 0.48, t - 0.48)
+                axes.add_patch(Rectangle(corner, 0.96, 0.96, facecolor=face, alpha=tint))
+                count = f"{int(self.matrix[t, c]):,}"
+                axes.text(c, t - 0.04, count, ha="center", va="bottom", size=15, weight="bold")
+                part = f"{share:.1%}" if known else "no images"
+                axes.text(c, t + 0.1, part, ha="center", va="top", size=9.5, color=MUTED)
+            axes.set_xlim(-0.5, n - 0.5)
+            axes.set_ylim(n - 0.5, -0.5)
+            axes.set_xticks(range(n), self.classes)
+            names = zip(self.classes, self.matrix.sum(axis=1), strict=True)
+            axes.set_yticks(range(n), [f"{name}\n{total:,}" for name, total in names])
+            axes.xaxis.tick_top()
+            axes.tick_params(length=0, labelcolor=INK)
+            axes.spines[:].set_visible(False)
+            axes.set_title("Conclusion", loc="center", pad=6, color=MUTED, weight="normal", size=10)
+            axes.annotate(
+                "Truth", (0, 1), xytext=(-8, 6), xycoords="axes fraction", ha="right",
+                textcoords="offset points", color=MUTED,
+            )  # fmt: skip
+            return figure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RocCurve:
+    """Sensitivity against 1 - specificity at every threshold.
+
+    Attributes:
+        fpr: False positive rate, that is 1 - specificity, ``[T]``, rising from 0 to 1.
+        tpr: True positive rate, that is sensitivity, ``[T]``, rising from 0 to 1.
+        thresholds: Concluded positive at a probability of at least this, ``[T]``, falling from
+            infinity (nothing is positive).
+        auc: The area under the curve, 0..1.
+        operating_point: ``(fpr, tpr)`` of the threshold in use; None if there is none.
+        threshold: The threshold in use.
+    """
+
+    fpr: Floats
+    tpr: Floats
+    thresholds: Floats
+    auc: float
+    operating_point: tuple[float, float] | None = None
+    threshold: float | None = None
+
+    CAPTION: ClassVar[str] = (
+        "Each point is a threshold on the probability. A reader that guesses lies on the dotted "
+        "diagonal (AUC 0.5), a perfect one passes through the upper left corner (AUC 1). The AUC "
+        "is the chance that a random positive image gets a higher probability than a random "
+        "negative one."
+    )
+
+    def __post_init__(self) -> None:
+        require_shape("tpr", self.tpr, self.fpr.shape)
+        require_shape("thresholds", self.thresholds, self.fpr.shape)
+
+    @classmethod
+    def from_scores(
+        cls, labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, threshold: float | None = None
+    ) -> Self:
+        """Compute the curve; images of equal probability are one step, so order decides nothing.
+
+        The area by trapezoids is then the Mann-Whitney U statistic over all pairs of a positive
+        and a negative image, a tie counted half (Hanley and McNeil 1982, Radiology 143:29-36).
+        It is summed in whole numbers, so that it is exact.
+
+        Args:
+            labels: ``int [N]``, 1 positive and 0 negative.
+            probabilities: ``float [N]`` of the positive class, 0..1.
+            threshold: The operating point is at probability >= this.
+
+        Raises:
+            DataError: Only one class is there, or a probability is not a number.
+            OptionError: A label is neither 0 nor 1, or the lengths differ.
+
+        Example:
+            >>> RocCurve.from_scores([0, 1, 1], [0.2, 0.2, 0.9]).auc
+            0.75
+        """
+        truth, scores = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
+        require_shape("probabilities", scores, (truth.size,))
+        if not np.isin(truth, (0, 1)).all():
+            raise OptionError("labels", must="0 or 1", was=sorted(set(truth.tolist()) - {0, 1})[:5])
+        if not np.isfinite(scores).all():
+            raise DataError(
+                f"{int((~np.isfinite(scores)).sum())} of {scores.size} probabilities are not "
+                "numbers. Look at the probability column of the scores file."
+            )
+        positive = truth == 1
+        positives, negatives = int(positive.sum()), int((~positive).sum())
+        if not positives or not negatives:
+            raise DataError(
+                f"A ROC curve needs both classes, but of {truth.size} images {positives} are "
+                f"positive and {negatives} negative. Evaluate on a split that holds both."
+            )
+        order = np.argsort(-scores, kind="stable")
+        falling = scores[order]
+        last_of_ties = np.append(np.flatnonzero(np.diff(falling)), falling.size - 1)
+        hits = np.insert(np.cumsum(positive[order], dtype=np.int64)[last_of_ties], 0, 0)
+        alarms = np.insert(last_of_ties + 1, 0, 0) - hits
+        twice_u = int(np.sum(np.diff(alarms) * (hits[1:] + hits[:-1])))
+        point = None
+        if threshold is not None:
+            called = scores >= threshold
+            point = (
+                int((called & ~positive).sum()) / negatives,
+                int((called & positive).sum()) / positives,
+            )
+        return cls(
+            fpr=alarms / negatives,
+            tpr=hits / positives,
+            thresholds=np.insert(falling[last_of_ties], 0, np.inf),
+            auc=twice_u / (2 * positives * negatives),
+            operating_point=point,
+            threshold=threshold,
+        )
+
+    def rows(self) -> Table:
+        """Return one row a threshold, from the strictest on."""
+        columns = (self.thresholds, self.fpr, self.tpr)
+        body = tuple(tuple(number(value) for value in row) for row in zip(*columns, strict=True))
+        return ("threshold", "false_positive_rate", "sensitivity"), body
+
+    def summary(self) -> str:
+        """Return the area and the operating point as a sentence."""
+        return f"ROC curve, area under the curve {self.auc:.3f}{self._at_point(', ')}"
+
+    def _at_point(self, separator: str) -> str:
+        if self.operating_point is None:
+            return ""
+        fpr, tpr = self.operating_point
+        where = ""
+        if self.threshold is not None:
+            where = f"{separator}at probability ≥ {self.threshold:.2f}"
+        return f"{where}{separator}sensitivity {tpr:.3f}{separator}specificity {1 - fpr:.3f}"
+
+    def draw(self) -> Figure:
+        """Draw the curve in its square, with the diagonal of guessing and the operating point."""
+        with style():
+            figure = new_figure(4.6, 4.5)
+            axes = figure.subplots()
+            axes.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1)
+            axes.fill_between(self.fpr, self.tpr, color=BLUE, alpha=0.08, linewidth=0)
+            axes.plot(self.fpr, self.tpr, color=BLUE, linewidth=2.2, clip_on=False)
+            axes.text(0.96, 0.06, f"AUC {self.auc:.3f}", ha="right", size=15, weight="bold")
+            if self.operating_point is not None:
+                fpr, tpr = self.operating_point
+                axes.plot(fpr, tpr, "o", ms=9, mfc=VERMILLION, mec=INK, mew=1, clip_on=False)
+                axes.text(
+                    0.96, 0.17, self._at_point("\n").strip(), ha="right", va="bottom",
+                    color=INK, linespacing=1.45,
+                )  # fmt: skip
+            axes.set_xlim(0, 1)
+            axes.set_ylim(0, 1)
+            axes.set_aspect("equal")
+            ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
+            axes.set_xticks(ticks)
+            axes.set_yticks(ticks)
+            axes.grid(visible=True)
+            axes.tick_params(length=0, pad=6)
+            axes.spines[:].set_color(RULE)
+            axes.set_xlabel("1 - specificity")
+            axes.set_title("Sensitivity", color=MUTED, weight="normal", size=10)
+            return figure

@@ -1,0 +1,186 @@
+"""One page that opens with the conclusion: what a run found, for a colleague to read.
+
+The page is a single file. It loads nothing from outside and runs no script; a content security
+policy in its head holds the browser to both. What is handed in is text and is escaped; the one
+exception is `Panel.svg`, which is markup that `pneumoscope.report.save` returned.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pneumoscope.errors import OptionError
+
+from .style import write_atomically
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+NOTICE: Final = (
+    "Research software, not a medical device. It is not meant for the diagnosis or treatment of "
+    "anyone; a radiologist reads the image."
+)
+_NUMERIC: Final = re.compile(r"[-+−–]?[\d.,]+(e[-+]?\d+)?\s?%?|nan|inf|", re.IGNORECASE)  # noqa: RUF001
+_LONG_TABLE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One line of a results table.
+
+    Attributes:
+        name: What was measured: ``Sensitivity``.
+        value: How it came out: ``0.962`` or ``0.962 (0.938-0.978)``.
+        n: On how many images.
+        note: Under which condition: ``at probability >= 0.50``.
+    """
+
+    name: str
+    value: str
+    n: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A figure with its caption.
+
+    Attributes:
+        title: What it shows.
+        caption: How to read it.
+        svg: What `pneumoscope.report.save` returned. It is put into the page as it is.
+        png: A PNG or JPEG file, where there is no ``svg``.
+        alt: What it shows, for those who cannot see it; the title if empty.
+    """
+
+    title: str
+    caption: str
+    svg: str | None = None
+    png: bytes | None = None
+    alt: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.svg is None) == (self.png is None):
+            both = "neither" if self.svg is None else "both"
+            raise OptionError(f"Panel {self.title!r}", must="given svg or png", was=both)
+        if self.svg is not None and not self.svg.startswith("<svg"):
+            raise OptionError(
+                f"Panel {self.title!r}",
+                must="given an svg that begins with <svg",
+                was=self.svg[:20],
+                hint="Pass what pneumoscope.report.save() returned.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A chapter of the report: text, then results, figures and a table, whatever there is.
+
+    Attributes:
+        title: Its heading.
+        text: Paragraphs, with an empty line between them.
+        statements: Results.
+        panels: Figures; two stand side by side where there is room.
+        table: Header and rows.
+    """
+
+    title: str
+    text: str = ""
+    statements: tuple[Statement, ...] = ()
+    panels: tuple[Panel, ...] = ()
+    table: tuple[tuple[str, ...], tuple[tuple[str, ...], ...]] | None = None
+
+    def __post_init__(self) -> None:
+        if self.table is None:
+            return
+        header, rows = self.table
+        for row in rows:
+            if len(row) != len(header):
+                raise OptionError(
+                    f"The table of section {self.title!r}",
+                    must=f"of {len(header)} columns in every row",
+                    was=row,
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the page says.
+
+    Attributes:
+        title: Of what this is the report: the name of the run.
+        question: What was to be found out.
+        data: From what, in one line.
+        answer: What was found, in a sentence or two.
+        caveats: What to know before relying on it, the gravest first.
+        headline: The numbers of the answer, two to four.
+        sections: All the rest.
+        footer: Where it came from: version, time, fingerprints.
+    """
+
+    title: str
+    question: str
+    data: str
+    answer: str
+    caveats: tuple[str, ...]
+    headline: tuple[Statement, ...]
+    sections: tuple[Section, ...]
+    footer: str
+
+
+def render(report: Report) -> str:
+    """Return the page as HTML, complete in itself.
+
+    Example:
+        >>> page = render(Report("Run 7", "Pneumonia?", "624 images", "Yes.", (), (), (), "v0.1"))
+        >>> page.startswith("<!doctype html>")
+        True
+    """
+    return _template().render(report=report, notice=NOTICE, long_table=_LONG_TABLE)
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write the page to ``path``, whole or not at all.
+
+    Raises:
+        OutputError: The folder cannot be written to.
+    """
+    write_atomically(path, render(report).encode("utf-8"))
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only pages need it
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        data_uri=_data_uri, numeric_columns=_numeric_columns, paragraphs=_paragraphs
+    )
+    source = resources.files(__package__).joinpath("template.html").read_text(encoding="utf-8")
+    return environment.from_string(source)
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
+
+
+def _numeric_columns(table: tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]) -> list[bool]:
+    """Say of each column whether it holds numbers, which are set flush right."""
+    header, rows = table
+    return [
+        bool(rows) and all(_NUMERIC.fullmatch(row[column].strip()) for row in rows)
+        for column in range(len(header))
+    ]
+
+
+def _data_uri(image: bytes) -> str:
+    kind = "jpeg" if image.startswith(b"\xff\xd8") else "png"
+    return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")

@@ -1,0 +1,232 @@
+"""One look for every figure, and the way a figure gets onto disk and into a page.
+
+The colours are those of Okabe and Ito, "Color Universal Design" (2008), which people with any of
+the common colour vision deficiencies tell apart: blue and vermillion on a light page, and their
+brighter kin, sky blue and orange, on a dark one. Nothing is said by colour alone.
+
+A figure is drawn once, for a light ground. The copy that goes into a page names its colours as
+CSS variables, so that the page decides what they are in the dark.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+from xml.etree import ElementTree
+
+from pneumoscope.errors import OptionError, OutputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK: Final = "#1f2328"
+MUTED: Final = "#59636e"
+RULE: Final = "#d1d5da"
+BLUE: Final = "#0072b2"
+VERMILLION: Final = "#d55e00"
+GREEN: Final = "#009e73"
+PURPLE: Final = "#cc79a7"
+PALETTE: Final = (BLUE, VERMILLION, GREEN, PURPLE)
+
+WIDE_IN: Final = 7.0
+"""Width of a figure that holds pictures, in inches: 672 px on the page."""
+NARROW_IN: Final = 5.4
+"""Width of a plot, in inches: 518 px on the page, and still legible on a phone of 390 px."""
+
+_THEMED: Final = MappingProxyType(
+    {
+        INK: "--figure-ink",
+        MUTED: "--figure-muted",
+        RULE: "--figure-rule",
+        BLUE: "--figure-blue",
+        VERMILLION: "--figure-vermillion",
+        GREEN: "--figure-green",
+        PURPLE: "--figure-purple",
+    }
+)
+_PX_PER_PT: Final = 96 / 72
+_SMALLEST_SCALE: Final = 0.68  # 10 pt text is then 9 px: below that a phone scrolls sideways
+_PICTURE_PX: Final = 320  # twice what a picture of a sheet occupies on the page
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Apply the look to what is drawn and saved inside the ``with`` block, and to nothing else."""
+    import matplotlib as mpl  # noqa: PLC0415 - drawing is the only thing here that needs it
+
+    rc: dict[Any, Any] = {
+        "font.family": "DejaVu Sans",  # comes with matplotlib: the same widths everywhere
+        "font.size": 10,
+        "text.color": INK,
+        "text.parse_math": False,  # a file or a class may be called "a$b$"
+        "axes.titlesize": 10.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.titlepad": 8,
+        "axes.labelsize": 10,
+        "axes.labelcolor": MUTED,
+        "axes.edgecolor": RULE,
+        "axes.linewidth": 0.8,
+        "axes.facecolor": "none",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "grid.color": RULE,
+        "grid.linewidth": 0.6,
+        "xtick.color": RULE,
+        "ytick.color": RULE,
+        "xtick.labelcolor": MUTED,
+        "ytick.labelcolor": MUTED,
+        "xtick.labelsize": 9.5,
+        "ytick.labelsize": 9.5,
+        "lines.linewidth": 1.8,
+        "lines.markersize": 4,
+        "figure.facecolor": "white",
+        "savefig.facecolor": "auto",
+        "savefig.bbox": None,
+        "svg.fonttype": "none",  # text stays text: it is found, copied, and set in the page's font
+        "svg.hashsalt": "pneumoscope",  # the same figure gives the same bytes
+    }
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a matplotlibrc of the user's would otherwise show through
+        mpl.rcParams.update(rc)
+        yield
+
+
+def save(figure: Figure, folder: Path, *, name: str) -> str:
+    """Write a figure as ``name.png`` (2x) and ``name.svg``; return the SVG to put into a page.
+
+    Both files appear whole or not at all, and the same figure gives the same bytes.
+
+    Args:
+        figure: What a ``draw()`` of this package returned.
+        folder: Where the files go; made if it is missing.
+        name: Letters, digits, ``-`` and ``_``. Names the files.
+
+    Returns:
+        One ``<svg>`` element: no prolog, no outside names, ids that no other figure has, colours
+        as CSS variables with the light colour as the fallback, pictures as JPEG.
+
+    Raises:
+        OptionError: ``name`` cannot name a file everywhere.
+        OutputError: The folder cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> from pneumoscope.report import ConfusionMatrix
+        >>> figure = ConfusionMatrix(np.eye(2, dtype=int), ("NORMAL", "PNEUMONIA")).draw()
+        >>> save(figure, Path(tempfile.mkdtemp()), name="confusion")[:4]
+        '<svg'
+    """
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        raise OptionError(
+            "name",
+            must="a letter, then letters, digits, - and _",
+            was=name,
+            hint="Try 'roc' or 'learning-curves'.",
+        )
+    svg, png = io.BytesIO(), io.BytesIO()
+    undated = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with style():
+        figure.savefig(svg, format="svg", metadata=undated)
+        figure.savefig(png, format="png", dpi=192, metadata={"Software": None})
+    # Both are in memory before the first is written: a drawing that fails leaves no half pair.
+    write_atomically(folder / f"{name}.svg", svg.getvalue())
+    write_atomically(folder / f"{name}.png", png.getvalue())
+    return _inline(svg.getvalue(), name=name)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` so that a reader sees the old file or the new one, never a part.
+
+    Raises:
+        OutputError: The folder cannot be made or written to.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"{path} cannot be written: {reason}. Choose a folder that you may write to."
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _inline(svg: bytes, *, name: str) -> str:
+    """Turn a standalone SVG file into an element that can stand beside others in one page."""
+    root = ElementTree.fromstring(svg)  # noqa: S314 - it was written by matplotlib a moment ago
+    prefix = f"{name}-{hashlib.sha256(svg).hexdigest()[:8]}-"
+    for parent in list(root.iter()):
+        for child in list(parent):
+            # The ground goes, for the page has its own; so does the style sheet, which would hold
+            # for the whole page. Its two inherited properties are set on the root below.
+            if child.get("id") == "patch_1" or child.tag.endswith(("}style", "}metadata")):
+                parent.remove(child)
+    used = {
+        match
+        for element in root.iter()
+        for value in element.attrib.values()
+        for match in re.findall(r"^#(.+)$|url\(#([^)]+)\)", value)
+    }
+    targets = {first or second for first, second in used}
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        if element.tag not in {"text", "tspan"}:
+            element.text = None
+        element.tail = None
+        attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
+        element.attrib.clear()
+        for key, value in attributes.items():
+            if key == "id" and value not in targets:
+                continue
+            element.set(key, _rewrite(key, value, prefix=prefix))
+    width, height = (float(value) * _PX_PER_PT for value in root.attrib["viewBox"].split()[2:])
+    root.attrib.pop("version", None)
+    root.set("width", f"{width:.0f}")
+    root.set("height", f"{height:.0f}")
+    smallest = f"min-width: {width * _SMALLEST_SCALE:.0f}px"
+    root.set("style", f"stroke-linejoin: round; stroke-linecap: butt; {smallest}")
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _rewrite(key: str, value: str, *, prefix: str) -> str:
+    """Return an attribute of a standalone SVG as it is to be inside a page."""
+    match key:
+        case "id":
+            return prefix + value
+        case "href" if value.startswith("#"):
+            return f"#{prefix}{value[1:]}"
+        case "href" if value.startswith("data:image/png;base64,"):
+            return _as_jpeg(value)
+        case "style":
+            value = re.sub(r"'DejaVu Sans'", "var(--figure-font, 'DejaVu Sans', sans-serif)", value)
+            for colour, variable in _THEMED.items():
+                value = value.replace(f": {colour}", f": var({variable}, {colour})")
+            return value
+        case _:
+            return value.replace("url(#", f"url(#{prefix}")
+
+
+def _as_jpeg(uri: str) -> str:
+    """Shrink an embedded PNG to what the page shows of it: a sheet of photographs weighs 10x."""
+    from PIL import Image  # noqa: PLC0415 - only pictures need it
+
+    with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as picture:
+        grey = picture.convert("L")
+    grey.thumbnail((_PICTURE_PX, _PICTURE_PX))
+    jpeg = io.BytesIO()
+    grey.save(jpeg, format="JPEG", quality=85, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode("ascii")

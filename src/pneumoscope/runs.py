@@ -1,0 +1,214 @@
+"""Run folders, provenance, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime
+import io
+import json
+import os
+import platform
+import secrets
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.errors import OutputError
+from pneumoscope.parallel import cores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+_PACKAGES = ("pneumoscope", "numpy", "pillow", "onnxruntime", "torch", "lightning", "onnx")
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` that replaces it when the block ends well.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+        except OSError as fault:
+            raise OutputError(
+                f"{path}: cannot be written ({fault.strerror or fault}); "
+                "choose another place or free it."
+            ) from fault
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file (UTF-8, RFC 4180 quoting) whole or not at all."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of one training run; its attributes are the places of its files."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The recipe, written before anything heavy."""
+        return self.root / "config.yaml"
+
+    @property
+    def catalog(self) -> Path:
+        """The table of the images."""
+        return self.root / "catalog.csv"
+
+    @property
+    def split(self) -> Path:
+        """Which image is in which part."""
+        return self.root / "split.csv"
+
+    @property
+    def log(self) -> Path:
+        """A row an epoch."""
+        return self.root / "log.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        """``best.ckpt`` and ``last.ckpt``."""
+        return self.root / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """The reader, one file."""
+        return self.root / "model.onnx"
+
+    @property
+    def metrics(self) -> Path:
+        """What the reader achieves, a part of the data each."""
+        return self.root / "metrics.json"
+
+    @property
+    def figures(self) -> Path:
+        """PNG, SVG and CSV of each figure."""
+        return self.root / "figures"
+
+    @property
+    def report(self) -> Path:
+        """The page for people."""
+        return self.root / "report.html"
+
+    @property
+    def provenance(self) -> Path:
+        """Versions, seed, data, commit, machine, seconds."""
+        return self.root / "provenance.json"
+
+    def scores(self, part: str) -> Path:
+        """The scores of one part of the data."""
+        return self.root / f"scores-{part}.csv"
+
+    @classmethod
+    def create(cls, root: Path) -> RunFolder:
+        """Return a new run folder.
+
+        Raises:
+            OutputError: It exists and holds something, or cannot be written.
+        """
+        try:
+            if root.is_dir() and not any(root.iterdir()):
+                return cls(root)
+            root.mkdir(parents=True)
+        except FileExistsError as fault:
+            raise OutputError(
+                f"{root} exists already; give another --out, or continue that run with --resume."
+            ) from fault
+        except OSError as fault:
+            raise OutputError(
+                f"{root}: cannot be made ({fault.strerror}); choose another --out."
+            ) from fault
+        return cls(root)
+
+    def discard(self) -> None:
+        """Remove a folder that nothing was learnt in."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def provenance(**facts: object) -> dict[str, Any]:
+    """Return what another person needs to know to get these numbers again.
+
+    Versions of the packages that took part, commit of the source if it is a checkout, machine and
+    time; ``facts`` are added as they are.
+    """
+    return {
+        **facts,
+        "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "packages": _versions(),
+        "commit": _commit(),
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "cores": cores(),
+        },
+    }
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file that this package wrote.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def update_json(path: Path, values: Mapping[str, object]) -> None:
+    """Add or replace top-level keys of a JSON file, whole or not at all."""
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    write_json(path, {**before, **values})
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _commit() -> str | None:
+    """Return the commit of this source checkout, with ``+`` if it was changed; None elsewhere."""
+    here = Path(__file__).resolve().parent
+    if not (here.parents[1] / ".git").exists():
+        return None
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--exclude=*"]
+    try:
+        answer = subprocess.run(  # noqa: S603 - a fixed command, no input
+            command, capture_output=True, text=True, timeout=10, check=True, env={**os.environ}
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,32 @@
+"""Keep large blocks of memory in the process instead of giving them back after each step.
+
+A training step on the CPU allocates and frees blocks of up to 100 MB. glibc maps such blocks from
+the system and unmaps them when they are freed, so that each step pays for clearing every page
+anew: about half of the time of a small network.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+# From glibc's malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_LARGEST = 2**31 - 1
+_KEEP_BELOW_BYTES = 2**30
+
+
+def keep_large_blocks() -> bool:
+    """Tell glibc's allocator to keep freed blocks; return whether it did.
+
+    The setting is one of the whole process and stays until it ends. Other allocators and systems
+    are left as they are.
+    """
+    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):
+        return False
+    kept = libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BELOW_BYTES)
+    return bool(kept and libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST))

@@ -1,0 +1,168 @@
+"""What happens around the steps: the log, the live bar, and a clean end on Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+
+from pneumoscope.errors import DataError
+from pneumoscope.runs import rows_of, write_csv
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A row of ``log.csv``; the first epoch is 1.
+
+    ``seconds`` is the whole epoch, validation included; ``images_per_second`` is training images
+    over these seconds.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    val_auc: float
+    seconds: float
+    images_per_second: float
+
+
+COLUMNS = tuple(field.name for field in fields(Epoch))
+
+
+def read_log(path: Path) -> list[Epoch]:
+    """Return the epochs of a log; none if there is no file.
+
+    Raises:
+        DataError: It is no log.
+    """
+    if not path.exists():
+        return []
+    try:
+        return [
+            Epoch(int(row["epoch"]), *(float(row[name]) for name in COLUMNS[1:]))
+            for row in rows_of(path)
+        ]
+    except (KeyError, ValueError, TypeError) as fault:
+        raise DataError(f"{path}: no training log ({fault!r}).") from fault
+
+
+class EpochLog(L.Callback):
+    """Writes ``log.csv``, a row an epoch, and tells ``on_epoch`` of each."""
+
+    def __init__(self, path: Path, on_epoch: Callable[[Epoch], None] | None = None) -> None:
+        self.rows: list[Epoch] = []
+        self._path = path
+        self._on_epoch = on_epoch
+        self._started = 0.0
+        self._images = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the rows of a resumed run that came before the epoch that it resumes at."""
+        self.rows = [row for row in read_log(self._path) if row.epoch <= trainer.current_epoch]
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.perf_counter()
+        self._images = 0
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Count the images."""
+        self._images += len(batch[1])
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the row."""
+        seconds = time.perf_counter() - self._started
+        numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        images = self._images * trainer.world_size
+        row = Epoch(
+            epoch=trainer.current_epoch + 1,
+            loss=numbers["loss"],
+            accuracy=numbers["accuracy"],
+            val_loss=numbers["val_loss"],
+            val_accuracy=numbers["val_accuracy"],
+            val_auc=numbers["val_auc"],
+            seconds=round(seconds, 3),
+            images_per_second=round(images / seconds, 1),
+        )
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            write_csv(self._path, COLUMNS, (astuple(row) for row in self.rows))
+            if self._on_epoch:
+                self._on_epoch(row)
+
+
+class StepProgress(L.Callback):
+    """Tells ``on_step(done, total)`` of each training batch of an epoch."""
+
+    def __init__(self, on_step: Callable[[int, int], None]) -> None:
+        self._on_step = on_step
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Report the batch."""
+        if trainer.is_global_zero:
+            self._on_step(batch_idx + 1, int(trainer.num_training_batches))
+
+
+class Interrupted(Exception):  # noqa: N818 - a request, not an error
+    """Training was asked to end."""
+
+
+class EndOnInterrupt(L.Callback):
+    """Turns Ctrl-C into ``Interrupted`` after the batch in hand; a second one is immediate.
+
+    Lightning itself would end the whole process.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: Any = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Take the signal over; only the main thread may."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._ask)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Give the signal back."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        """End here if asked to."""
+        self._end_if_asked()
+
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        """End here if asked to."""
+        self._end_if_asked()
+
+    def _ask(self, _: int, __: FrameType | None) -> None:
+        self._asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _end_if_asked(self) -> None:
+        if self._asked:
+            raise Interrupted

@@ -1,0 +1,123 @@
+"""Cached pixels and a split → batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from pneumoscope.data.prepared import PreparedData
+
+Batch = tuple[Tensor, Tensor]
+"""Pixels uint8 [batch, 1, height, width] and labels int64 [batch]."""
+
+
+class CachedImages(Dataset[Batch]):
+    """The images of one part of a split; indexed by a list of positions, it gives a batch."""
+
+    def __init__(self, data: PreparedData, part: str) -> None:
+        chosen = data.catalog.select(data.split.rows(part))
+        self._cache = data.cache
+        self._rows = data.cache.rows(chosen.entries)
+        self.labels = chosen.labels
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, positions: list[int]) -> Batch:
+        pixels = self._cache.take(self._rows[positions])
+        return torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(self.labels[positions])
+
+
+class EpochBatches(Sampler[list[int]]):
+    """Positions, batch by batch; the order of an epoch depends on the seed and its number alone.
+
+    So a run that is resumed at an epoch goes on as if it had never stopped. With several processes
+    each takes its own share of every epoch, of equal size.
+
+    Args:
+        count: Images.
+        batch_size: Images a batch; the last one may be smaller.
+        seed: None keeps the order of the data.
+        rank: Of this process.
+        world_size: Number of processes.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        batch_size: int,
+        seed: int | None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self._count = count
+        self._batch_size = batch_size
+        self._seed = seed
+        self._rank = rank
+        self._world_size = world_size
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Name the epoch that comes next; Lightning calls it."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return math.ceil(self._share() / self._batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.arange(self._count)
+        if self._seed is not None:
+            np.random.default_rng((self._seed, self._epoch)).shuffle(order)
+            order = np.resize(order, self._share() * self._world_size)
+        mine = order[self._rank :: self._world_size].tolist()
+        for start in range(0, len(mine), self._batch_size):
+            yield mine[start : start + self._batch_size]
+
+    def _share(self) -> int:
+        if self._seed is None:
+            return len(range(self._rank, self._count, self._world_size))
+        return math.ceil(self._count / self._world_size)
+
+
+class SplitData(L.LightningDataModule):
+    """The training and validation batches of a run."""
+
+    def __init__(self, data: PreparedData, *, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.training = CachedImages(data, "train")
+        self.validation = CachedImages(data, "val")
+        self._batch_size = batch_size
+        self._seed = seed
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the training batches, shuffled anew each epoch."""
+        return self._loader(self.training, seed=self._seed)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return the validation batches, in the order of the data."""
+        return self._loader(self.validation, seed=None)
+
+    def _loader(self, images: CachedImages, *, seed: int | None) -> DataLoader[Batch]:
+        trainer = self.trainer
+        batches = EpochBatches(
+            len(images),
+            batch_size=self._batch_size,
+            seed=seed,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+        )
+        # A batch is one read of the memory map, so worker processes would only add copies.
+        return DataLoader(
+            images,
+            sampler=batches,
+            batch_size=None,
+            num_workers=0,
+            pin_memory=torch.cuda.is_available(),
+        )

@@ -1,0 +1,246 @@
+"""A recipe and data → trained weights, with Lightning's loop around ``ClassificationTask``."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
+
+from pneumoscope.data.prepared import PreparedData
+from pneumoscope.errors import DataError, OptionError, PneumoscopeError
+from pneumoscope.models.registry import Classifier, build_model
+from pneumoscope.runs import RunFolder
+from pneumoscope.training.allocator import keep_large_blocks
+from pneumoscope.training.callbacks import (
+    EndOnInterrupt,
+    Epoch,
+    EpochLog,
+    Interrupted,
+    StepProgress,
+    read_log,
+)
+from pneumoscope.training.datamodule import SplitData
+from pneumoscope.training.recipe import Precision, Recipe
+from pneumoscope.training.task import ClassificationTask
+
+
+class NothingLearntError(PneumoscopeError):
+    """Training ended before its first epoch was over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where training runs; handed to Lightning as it is."""
+
+    accelerator: str = "auto"
+    devices: str = "auto"
+    nodes: int = 1
+    strategy: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """What training gave.
+
+    Attributes:
+        classifier: The network with the weights of the best epoch, on the CPU, in evaluation mode.
+        epochs: The log.
+        best: The epoch of the lowest validation loss.
+        seconds: Of the whole training.
+        precision: ``float32`` or ``bfloat16``.
+        device: The kind of device: ``cpu``, ``cuda``, ``mps``.
+        interrupted: Whether it was ended by hand.
+        leader: Whether this process is the one that writes results.
+    """
+
+    classifier: Classifier
+    epochs: tuple[Epoch, ...]
+    best: Epoch
+    seconds: float
+    precision: str
+    device: str
+    interrupted: bool
+    leader: bool
+
+
+def fit(
+    recipe: Recipe,
+    data: PreparedData,
+    *,
+    folder: RunFolder,
+    placement: Placement | None = None,
+    resume: bool = False,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Fitted:
+    """Return the classifier of the epoch with the lowest validation loss.
+
+    Writes ``log.csv`` and ``checkpoints/`` (best and last) into the run folder. Ctrl-C ends
+    training after the batch in hand, with what was learnt so far.
+
+    Args:
+        recipe: What to learn and how.
+        data: The images; the rows of ``train`` teach, those of ``val`` decide.
+        folder: Where the log and the checkpoints go.
+        placement: Devices and processes; by itself if None.
+        resume: Continue at the last checkpoint of the folder, if there is one.
+        on_epoch: Called with each epoch's row.
+        on_step: Called as ``on_step(done, total)`` after each batch.
+
+    Raises:
+        OptionError: The recipe names an unknown model, or Lightning knows no such placement.
+        NothingLearntError: Interrupted before the first epoch was over.
+    """
+    keep_large_blocks()
+    placement = placement or Placement()
+    torch.manual_seed(recipe.seed)
+    task = ClassificationTask(
+        build_model(recipe.model, recipe.input, **recipe.model_options), recipe
+    )
+    batches = SplitData(data, batch_size=recipe.batch_size, seed=recipe.seed)
+    log = EpochLog(folder.log, on_epoch)
+    best = ModelCheckpoint(
+        folder.checkpoints,
+        filename="best",
+        monitor="val_loss",
+        save_last=True,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
+    patience = EarlyStopping("val_loss", patience=recipe.patience, check_on_train_epoch_end=False)
+    callbacks: list[L.Callback] = [log, patience, EndOnInterrupt(), best]
+    if on_step:
+        callbacks.append(StepProgress(on_step))
+    last = folder.checkpoints / "last.ckpt"
+    started = time.perf_counter()
+    interrupted = False
+    with warnings.catch_warnings():
+        # Batches come from a memory map; workers would only copy them once more.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # A resumed run finds its own checkpoints in its folder, as it should.
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        # A pytree helper of Lightning uses a name that newer torch deprecates.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+        trainer = _trainer(recipe, placement, callbacks)
+        if resume and _is_over(read_log(folder.log), recipe):
+            log.rows = read_log(folder.log)
+        else:
+            try:
+                trainer.fit(
+                    task,
+                    datamodule=batches,
+                    ckpt_path=str(last) if resume and last.exists() else None,
+                    weights_only=True,
+                )
+            except Interrupted:
+                interrupted = True
+    classifier = _best_weights(task.classifier, folder.checkpoints / "best.ckpt", log.rows)
+    return Fitted(
+        classifier=classifier,
+        epochs=tuple(log.rows),
+        best=min(log.rows, key=lambda row: row.val_loss),
+        seconds=time.perf_counter() - started,
+        precision="bfloat16" if trainer.precision == "bf16-mixed" else "float32",
+        device=trainer.strategy.root_device.type,
+        interrupted=interrupted,
+        leader=trainer.is_global_zero,
+    )
+
+
+def _is_over(rows: list[Epoch], recipe: Recipe) -> bool:
+    """Tell whether a log shows that training ended by itself."""
+    if not rows:
+        return False
+    best = min(rows, key=lambda row: row.val_loss)
+    return len(rows) >= recipe.max_epochs or rows[-1].epoch - best.epoch >= recipe.patience
+
+
+def is_leader() -> bool:
+    """Tell whether this process writes results: the first of those that Lightning started."""
+    return int(getattr(rank_zero_only, "rank", None) or 0) == 0
+
+
+def _trainer(recipe: Recipe, placement: Placement, callbacks: list[L.Callback]) -> L.Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    device = _device(placement.accelerator)
+    try:
+        return L.Trainer(
+            accelerator=placement.accelerator,
+            devices=placement.devices
+            if not placement.devices.isdigit()
+            else int(placement.devices),
+            num_nodes=placement.nodes,
+            strategy=placement.strategy,
+            precision="bf16-mixed" if _bfloat16(recipe.precision, device) else "32-true",
+            max_epochs=recipe.max_epochs,
+            callbacks=callbacks,
+            deterministic="warn" if device == "cuda" else None,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+    except (ValueError, RuntimeError) as fault:  # Lightning's misconfigurations among them
+        raise OptionError(
+            "--devices, --nodes, --strategy or --accelerator",
+            must="something that Lightning can run here",
+            was=placement,
+            hint=str(fault),
+        ) from fault
+
+
+def _device(accelerator: str) -> str:
+    if accelerator not in {"auto", "gpu"}:
+        return accelerator
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _bfloat16(precision: Precision, device: str) -> bool:
+    """Tell whether to compute in bfloat16: where asked to, or natively fast."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device == "cpu" and bool(_cpu_flags() & {"avx512_bf16", "amx_bf16"})
+
+
+def _cpu_flags() -> set[str]:
+    """Return what Linux says that the processor can; nothing elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return set()
+    flags = [line for line in text.splitlines() if line.startswith("flags")]
+    return set(flags[0].split()) if flags else set()
+
+
+def _best_weights(classifier: Classifier, best: Path, rows: list[Epoch]) -> Classifier:
+    if not rows or not best.exists():
+        raise NothingLearntError(
+            "training ended before its first epoch was over, so nothing was learnt; "
+            "run the same command with --resume to go on."
+        )
+    try:
+        weights = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+    except (OSError, RuntimeError, KeyError) as fault:
+        raise DataError(f"{best}: no checkpoint can be read from it ({fault}).") from fault
+    prefix = "classifier."
+    classifier.cpu().load_state_dict(
+        {
+            name.removeprefix(prefix): value
+            for name, value in weights.items()
+            if name.startswith(prefix)
+        }
+    )
+    return classifier.eval()

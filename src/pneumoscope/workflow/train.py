@@ -1,0 +1,288 @@
+"""A data set → a run folder with a trained reader: the whole road.
+
+Every step reads and writes files; nothing here computes, each step has its room.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.data.cache import build_cache
+from pneumoscope.data.catalog import PARTS, Catalog, read_catalog
+from pneumoscope.data.prepared import PreparedData
+from pneumoscope.data.split import UNUSED, read_split, split_catalog
+from pneumoscope.errors import DataError, ExportError, OptionError, OutputError
+from pneumoscope.evaluation.metrics import Metrics, measure
+from pneumoscope.evaluation.scores import score
+from pneumoscope.reader.bundle import ModelInfo, OperatingPoint
+from pneumoscope.reader.predictor import Predictor
+from pneumoscope.runs import RunFolder, provenance, rows_of, write_json
+from pneumoscope.watch import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pneumoscope.models.registry import Classifier
+    from pneumoscope.training.fit import Fitted, Placement
+    from pneumoscope.training.recipe import Recipe
+
+_CHECKED_IMAGES = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """What a training run gave: its folder, and its numbers a part of the data each."""
+
+    run: RunFolder
+    fitted: Fitted
+    metrics: dict[str, Metrics]
+
+
+def train_reader(
+    data: Path,
+    out: Path,
+    *,
+    recipe: Recipe | None,
+    positive: str | None = None,
+    split_file: Path | None = None,
+    placement: Placement | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+    watcher: Watcher | None = None,
+) -> Trained | None:
+    """Train a reader and return its run; None in the helper processes of a distributed run.
+
+    Args:
+        data: What ``read_catalog`` takes.
+        out: The run folder; new, or with ``resume`` one that was begun.
+        recipe: What to learn and how; with ``resume`` None, since the run has its own.
+        positive: The class whose probability is wanted; see ``read_catalog``.
+        split_file: A split to read instead of drawing one.
+        placement: Devices and processes.
+        resume: Continue a run that was ended or killed.
+        workers: Decoding threads; one a core if None.
+        watcher: Hears how it goes.
+
+    Raises:
+        PneumoscopeError: The data, an option or the place cannot be worked with.
+
+    Example:
+        >>> train_reader(Path("chest_xray"), Path("runs/first"),
+        ...              recipe=recipe_of("seed"))  # doctest: +SKIP
+    """
+    # Here, since evaluating and reading share this module and need no training framework.
+    from pneumoscope.training.fit import fit, is_leader  # noqa: PLC0415
+    from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
+
+    watcher = watcher or Watcher()
+    started = time.perf_counter()
+    leader = is_leader()
+    with _run_folder(out, resume=resume, leader=leader) as run:
+        if resume:
+            if recipe is not None:
+                raise OptionError("--resume", must="given without a recipe", was=recipe)
+            recipe = Recipe.load(run.config)
+            split_file = run.split if run.split.exists() else split_file
+        assert recipe is not None  # noqa: S101 - a caller without resume gives one
+        prepared = _prepared(
+            data, recipe, positive=positive, split_file=split_file, workers=workers, watcher=watcher
+        )
+        if resume and run.catalog.exists():
+            _check_unchanged(run, prepared.catalog)
+        if leader:
+            recipe.save(run.config)
+            prepared.catalog.save(run.catalog)
+            prepared.split.save(run.split, prepared.catalog)
+    _tell_plan(recipe, prepared, watcher)
+    with watcher.progress("Training", unit="steps") as on_step:
+        fitted = fit(
+            recipe,
+            prepared,
+            folder=run,
+            placement=placement,
+            resume=resume,
+            on_epoch=lambda row: watcher.say(_epoch_line(row)),
+            on_step=on_step,
+        )
+    if not fitted.leader:
+        return None
+    facts = _facts(recipe, prepared, fitted)
+    info = ModelInfo(recipe.model, recipe.input, prepared.catalog.classes, OperatingPoint(), facts)
+    watcher.say(_export(run, fitted.classifier, prepared, info=info))
+    metrics = {
+        part: _score_part(run, prepared, part, watcher=watcher)
+        for part in ("val", "test")
+        if prepared.split.rows(part)
+    }
+    write_json(run.metrics, {part: value.to_dict() for part, value in metrics.items()})
+    facts["seconds_total"] = round(time.perf_counter() - started, 1)
+    write_json(run.provenance, provenance(data=str(data.resolve()), **facts))
+
+    from pneumoscope.report.run_report import write_run_report  # noqa: PLC0415 - matplotlib
+
+    write_run_report(run, recipe=recipe, data=prepared)
+    return Trained(run, fitted, metrics)
+
+
+@contextmanager
+def _run_folder(out: Path, *, resume: bool, leader: bool) -> Iterator[RunFolder]:
+    """Give the run folder; a new one is removed again if the block fails."""
+    if resume:
+        run = RunFolder(out)
+        if not run.config.is_file():
+            raise OutputError(f"{out}: no run to resume (no {run.config.name} in it).")
+        yield run
+        return
+    if not leader:
+        yield RunFolder(out)
+        return
+    run = RunFolder.create(out)
+    try:
+        yield run
+    except BaseException:
+        run.discard()
+        raise
+
+
+def _prepared(
+    data: Path,
+    recipe: Recipe,
+    *,
+    positive: str | None,
+    split_file: Path | None,
+    workers: int | None,
+    watcher: Watcher,
+) -> PreparedData:
+    with watcher.progress("Reading the folder") as progress:
+        catalog = read_catalog(data, positive=positive, progress=progress)
+    with watcher.progress("Preparing the images") as progress:
+        cache, catalog = build_cache(catalog, recipe.input, workers=workers, progress=progress)
+    if split_file is not None:
+        return PreparedData(catalog, cache, read_split(split_file, catalog))
+    split = split_catalog(
+        catalog,
+        validation=recipe.validation,
+        fraction=recipe.val_fraction,
+        test_fraction=recipe.test_fraction,
+        seed=recipe.seed,
+    )
+    return PreparedData(catalog, cache, split)
+
+
+def _check_unchanged(run: RunFolder, catalog: Catalog) -> None:
+    before = {(row["path"], row["sha256"]) for row in rows_of(run.catalog)}
+    now = {(entry.path, entry.sha256) for entry in catalog.entries}
+    if before != now:
+        raise DataError(
+            f"{catalog.root}: {len(before ^ now)} images changed, came or went since {run.root} "
+            "was begun, so it cannot be continued; train into a new --out."
+        )
+
+
+def _tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
+    catalog, split = data.catalog, data.split
+    for item in catalog.unreadable:
+        watcher.warn(f"skipped: {item.reason}")
+    if catalog.unreadable:
+        watcher.warn(f"{len(catalog.unreadable)} unreadable files were skipped.")
+    counts = {part: len(split.rows(part)) for part in ("train", "val", "test", UNUSED)}
+    patients = {
+        part: len({catalog.entries[row].patient for row in split.rows(part)}) for part in counts
+    }
+    watcher.say(
+        "Images: "
+        + ", ".join(
+            f"{counts[part]:,} {name} ({patients[part]:,} patients)"
+            for part, name in (("train", "training"), ("val", "validation"), ("test", "test"))
+            if counts[part]
+        )
+    )
+    if counts[UNUSED]:
+        own = sum(catalog.entries[row].split == "val" for row in split.rows(UNUSED))
+        if own:
+            watcher.say(
+                f"The data's own validation folder ({own} images) is too small to decide anything "
+                "and set aside; --validation folder would use it."
+            )
+        if counts[UNUSED] > own:
+            watcher.say(
+                f"{counts[UNUSED] - own} images are set aside, since they, or others of their "
+                "patients, stand in another part, or since the split file leaves them out."
+            )
+    if not catalog.patients_known:
+        watcher.warn(
+            "file names do not tell the patient of every image, so such images count as patients "
+            "of their own; if patients have several images, give a CSV with a patient column."
+        )
+    watcher.say(
+        f"Training {recipe.model} (preset {recipe.preset}): {recipe.optimizer}, learning rate "
+        f"{recipe.learning_rate:g}, batches of {recipe.batch_size}, at most {recipe.max_epochs} "
+        f"epochs, patience {recipe.patience}, seed {recipe.seed}"
+    )
+    watcher.say(_EPOCH_HEADER)
+
+
+_EPOCH_HEADER = "epoch    loss  accuracy  val_loss  val_accuracy  val_auc  seconds  images/s"
+
+
+def _epoch_line(row: Any) -> str:
+    return (
+        f"{row.epoch:5d}  {row.loss:6.4f}  {row.accuracy:8.4f}  {row.val_loss:8.4f}  "
+        f"{row.val_accuracy:12.4f}  {row.val_auc:7.4f}  {row.seconds:7.1f}  "
+        f"{row.images_per_second:8.1f}"
+    )
+
+
+def _facts(recipe: Recipe, data: PreparedData, fitted: Fitted) -> dict[str, Any]:
+    return {
+        "data_fingerprint": data.catalog.fingerprint,
+        "images": {part: len(data.split.rows(part)) for part in (*PARTS, UNUSED)},
+        "unreadable": len(data.catalog.unreadable),
+        "recipe": recipe.to_dict(),
+        "seed": recipe.seed,
+        "epochs": len(fitted.epochs),
+        "best_epoch": fitted.best.epoch,
+        "interrupted": fitted.interrupted,
+        "precision": fitted.precision,
+        "device": fitted.device,
+        "seconds_training": round(fitted.seconds, 1),
+    }
+
+
+def _export(run: RunFolder, classifier: Classifier, data: PreparedData, *, info: ModelInfo) -> str:
+    """Write ``model.onnx``; it agrees with the network from the files on, or it is removed."""
+    from pneumoscope.export import TOLERANCE, export, network_probabilities  # noqa: PLC0415
+
+    part = data.catalog.select(data.split.rows("val")[:_CHECKED_IMAGES])
+    pixels = data.cache.take(data.cache.rows(part.entries))
+    export(classifier, run.model, info=info, check=pixels)
+    read = Predictor(run.model).predict_many([part.file(entry) for entry in part.entries])
+    from_files = np.array([prediction.probability for prediction in read], np.float64)
+    difference = float(np.abs(from_files - network_probabilities(classifier, pixels)[:, 1]).max())
+    if not difference <= TOLERANCE:
+        run.model.unlink()
+        raise ExportError(
+            f"{run.model}: removed, since reading the original files gives other probabilities "
+            f"than the network on the cached images (by {difference:.2g}). If files changed "
+            "during training, train again; else please report it."
+        )
+    return (
+        f"Model written; from {len(part)} files on it agrees with the network within "
+        f"{difference:.1e} in probability"
+    )
+
+
+def _score_part(run: RunFolder, data: PreparedData, part: str, *, watcher: Watcher) -> Metrics:
+    predictor = Predictor(run.model)
+    chosen = data.catalog.select(data.split.rows(part))
+    name = {"val": "validation", "test": "test"}[part]
+    with watcher.progress(f"Reading the {name} images") as progress:
+        scores, _ = score(predictor, chosen, progress=progress)
+    scores.save(run.scores(part))
+    return measure(scores, threshold=predictor.info.operating_point.threshold)
