@@ -19,7 +19,7 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="Split folders, class folders, or a CSV manifest.")],
     split: Annotated[
         str | None,
-        typer.Option(help="train, val, test or all. [default: test where there is one, else all]"),
+        typer.Option(help="train, val, test or all. (default: test where there is one, else all)"),
     ] = None,
     scores: Annotated[Path | None, typer.Option(help="Write the scores to this CSV.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

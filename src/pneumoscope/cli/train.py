@@ -20,15 +20,13 @@ def train(
     out: Annotated[Path, typer.Option(help="The run folder; it must not exist.")],
     preset: Annotated[
         str | None,
-        typer.Option(help="The recipe to begin with. [default: seed]", rich_help_panel=_RECIPE),
+        typer.Option(help="The recipe to begin with. (default: seed)", rich_help_panel=_RECIPE),
     ] = None,
     config: Annotated[
         Path | None,
         typer.Option(help="A recipe file instead of a preset.", rich_help_panel=_RECIPE),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="The network.", rich_help_panel=_RECIPE)
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="The network.", rich_help_panel=_RECIPE)] = None,
     filters: Annotated[
         str | None,
         typer.Option(
@@ -82,13 +80,13 @@ def train(
     positive: Annotated[
         str | None,
         typer.Option(
-            help="The class that is the finding. [default: PNEUMONIA]", rich_help_panel=_DATA
+            help="The class that is the finding. (default: PNEUMONIA)", rich_help_panel=_DATA
         ),
     ] = None,
     validation: Annotated[
         str | None,
         typer.Option(
-            help="grouped: drawn by patient; folder: the data's own; auto: its own if large enough.",
+            help="grouped: drawn by patient; folder: the data's own; auto: own if large.",
             rich_help_panel=_DATA,
         ),
     ] = None,

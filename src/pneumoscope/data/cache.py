@@ -128,7 +128,7 @@ def build_cache(
     shelf = home / _key(json.dumps(spec.to_dict()), str(PIXEL_PATH), metadata.version("pillow"))
     unique = {entry.sha256: entry for entry in catalog.entries}
     folder = shelf / _key(*sorted(unique))
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         return _opened(folder, spec, catalog)
     try:
         shelf.mkdir(parents=True, exist_ok=True)

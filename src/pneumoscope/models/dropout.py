@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _POOL_VALUES = 2**25
-_MASKS_PER_POOL = 256
 _ALIGNMENT = 64
+_OWN_STREAM = 0x5EED  # so that the pool does not repeat what torch's own generator draws
 
 
 class KeepMasks:
     """A source of masks: values that are 0 with probability ``rate``, else 1 / (1 - rate).
 
-    Within a mask the values are independent. Two masks of one pool may overlap at another offset,
-    which is drawn among some 500,000; the pool itself is drawn anew every 256 masks, and whenever
-    torch's generator was seeded since, so that a seed gives the same masks again.
+    The pool is drawn anew whenever torch's generator has been given another seed, which training
+    does every epoch; the starts come from that generator. Within a mask the values are
+    independent. Two masks of one pool share values, but at another offset, one of some 500,000.
 
     Args:
         rate: Share of values that are dropped, at least 0 and below 1.
@@ -29,31 +29,29 @@ class KeepMasks:
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
-        self._pool: Tensor | None = None
-        self._left = 0
-        self._seed = 0
+        self._pool = torch.empty(0)
+        self._seed: int | None = None
 
     def like(self, values: Tensor) -> Tensor:
         """Return a mask of the shape, memory layout and dtype of ``values``."""
-        pool = self._pool
-        stale = self._left == 0 or self._seed != torch.initial_seed()
         span = max(_POOL_VALUES, 2 * values.numel())
-        if pool is None or stale or pool.numel() < span or pool.dtype != values.dtype:
-            pool = self._draw(span, values.dtype)
-        self._left -= 1
+        seed = torch.initial_seed()
+        pool = self._pool
+        if self._seed != seed or pool.numel() < span or pool.dtype != values.dtype:
+            pool = self._pool = self._draw(span, values.dtype, seed)
+            self._seed = seed
         starts = (pool.numel() - values.numel()) // _ALIGNMENT
         start = int(torch.randint(starts, ())) * _ALIGNMENT
         layout = torch.empty_like(values, device="meta")  # dense, whatever the values' strides are
         return pool[start : start + values.numel()].as_strided(layout.shape, layout.stride())
 
-    def _draw(self, count: int, dtype: torch.dtype) -> Tensor:
+    def _draw(self, count: int, dtype: torch.dtype, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed ^ _OWN_STREAM)
+        words = torch.empty(count // 4, dtype=torch.int64)
+        words.random_(-(2**63), None, generator=generator)  # all 64 bits, the sign included
         # Two bytes a value: the share that is dropped is then exact to 1/65,536.
-        words = torch.empty(count // 4, dtype=torch.int64).random_()
         keep = words.view(torch.int16) >= round(self.rate * 2**16) - 2**15
-        self._pool = keep.to(dtype).mul_(1 / (1 - self.rate))
-        self._left = _MASKS_PER_POOL
-        self._seed = torch.initial_seed()
-        return self._pool
+        return keep.to(dtype).mul_(1 / (1 - self.rate))
 
 
 class Dropout(nn.Module):

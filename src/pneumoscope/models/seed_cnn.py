@@ -6,7 +6,7 @@ The network of a student report on the Kaggle folder (2022): 224x224 grey input,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -14,9 +14,6 @@ from torch.nn import functional as F
 
 from pneumoscope.errors import OptionError
 from pneumoscope.models.dropout import Dropout, KeepMasks
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class SeedCNN(nn.Module):

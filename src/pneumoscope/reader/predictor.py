@@ -160,3 +160,16 @@ def _grouped(paths: Iterable[Path | str], size: int) -> Iterator[tuple[Path | st
         if not group:
             return
         yield group
+
+
+def load(model: Path | str, *, threads: int | None = None) -> Predictor:
+    """Return a reader for single images, which uses all cores for each.
+
+    Args:
+        model: A model file or a run folder.
+        threads: Processor threads for one image; one a core if None.
+
+    Raises:
+        ModelFileError: There is no model, or the file is none.
+    """
+    return Predictor(model, threads=threads or cores())

@@ -14,6 +14,7 @@ from ._shared import Floats, Integers, Table, new_figure, number, require_shape
 from .style import BLUE, INK, MUTED, NARROW_IN, RULE, VERMILLION, style
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -86,7 +87,7 @@ class ConfusionMatrix:
 
         n, shares = len(self.classes), self._shares()
         with style():
-            figure = new_figure(min(NARROW_IN, 1.7 + 1.3 * n), 0.8 + 0.95 * n)
+            figure = new_figure(min(NARROW_IN, 1.7 + 1.3 * n), 0.8 + (1.5 if n == 2 else 0.95) * n)
             axes = figure.subplots()
             for t, c in np.ndindex(n, n):
                 share = shares[t, c]
@@ -99,7 +100,7 @@ class ConfusionMatrix:
                 count = f"{int(self.matrix[t, c]):,}"
                 axes.text(c, t - 0.04, count, ha="center", va="bottom", size=15, weight="bold")
                 part = f"{share:.1%}" if known else "no images"
-                axes.text(c, t + 0.1, part, ha="center", va="top", size=9.5, color=MUTED)
+                axes.text(c, t + 0.1, part, ha="center", va="top", size=9.5)
             axes.set_xlim(-0.5, n - 0.5)
             axes.set_ylim(n - 0.5, -0.5)
             axes.set_xticks(range(n), self.classes)
@@ -233,26 +234,39 @@ class RocCurve:
         with style():
             figure = new_figure(4.6, 4.5)
             axes = figure.subplots()
+            # A straight run is two points: a curve of 100,000 images must not weigh on the page.
+            keep = _corners(self.fpr, self.tpr)
+            fpr, tpr = self.fpr[keep], self.tpr[keep]
             axes.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1)
-            axes.fill_between(self.fpr, self.tpr, color=BLUE, alpha=0.08, linewidth=0)
-            axes.plot(self.fpr, self.tpr, color=BLUE, linewidth=2.2, clip_on=False)
+            axes.fill_between(fpr, tpr, color=BLUE, alpha=0.07, linewidth=0)
+            axes.plot(fpr, tpr, color=BLUE, linewidth=2.2, clip_on=False, zorder=3)
             axes.text(0.96, 0.06, f"AUC {self.auc:.3f}", ha="right", size=15, weight="bold")
             if self.operating_point is not None:
-                fpr, tpr = self.operating_point
-                axes.plot(fpr, tpr, "o", ms=9, mfc=VERMILLION, mec=INK, mew=1, clip_on=False)
-                axes.text(
-                    0.96, 0.17, self._at_point("\n").strip(), ha="right", va="bottom",
-                    color=INK, linespacing=1.45,
-                )  # fmt: skip
+                self._draw_point(axes, *self.operating_point)
             axes.set_xlim(0, 1)
             axes.set_ylim(0, 1)
             axes.set_aspect("equal")
             ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
             axes.set_xticks(ticks)
             axes.set_yticks(ticks)
-            axes.grid(visible=True)
             axes.tick_params(length=0, pad=6)
             axes.spines[:].set_color(RULE)
             axes.set_xlabel("1 - specificity")
             axes.set_title("Sensitivity", color=MUTED, weight="normal", size=10)
             return figure
+
+    def _draw_point(self, axes: Axes, fpr: float, tpr: float) -> None:
+        """Mark the operating point, with its numbers below the curve, where there is room."""
+        axes.plot(fpr, tpr, "o", ms=9, mfc=VERMILLION, mec=INK, mew=1, clip_on=False, zorder=4)
+        aside = 0.04 if fpr < 0.55 else -0.04
+        axes.text(
+            fpr + aside, max(tpr - 0.05, 0.34), self._at_point("\n").strip(), va="top",
+            ha="left" if aside > 0 else "right", linespacing=1.45,
+        )  # fmt: skip
+
+
+def _corners(x: Floats, y: Floats) -> npt.NDArray[np.intp]:
+    """Return where a line turns, and its two ends."""
+    dx, dy = np.diff(x), np.diff(y)
+    turns = np.abs(dx[:-1] * dy[1:] - dy[:-1] * dx[1:]) > 1e-15
+    return np.concatenate(([0], np.flatnonzero(turns) + 1, [x.size - 1]))

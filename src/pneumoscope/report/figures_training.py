@@ -269,6 +269,7 @@ class LearningCurves:
         with style():
             figure = new_figure(NARROW_IN, 4.7)
             upper, lower = figure.subplots(2, 1, sharex=True)
+            figure.get_layout_engine().set(hspace=0.08)  # type: ignore[union-attr]
             self._draw_panel(upper, "Loss", self.loss, self.val_loss)
             self._draw_panel(lower, "Accuracy", self.accuracy, self.val_accuracy)
             lower.set_xlabel("Epoch")

@@ -53,13 +53,12 @@ def run_demo(
     lines = [
         "",
         f"On {found.n} test images of patients that it never saw, the reader reached",
-        f"  AUC {found.auc.text()}, sensitivity {found.sensitivity.text()}, "
-        f"specificity {found.specificity.text()}, accuracy {found.accuracy.text()}",
+        f"  AUC {found.auc.text()}, accuracy {found.accuracy.text()}",
+        f"  sensitivity {found.sensitivity.text()}, specificity {found.specificity.text()}",
         "For example:",
         *(_line(prediction) for prediction in examples),
-        f"The images are generated, so these numbers say nothing about medicine. "
-        f"({time.perf_counter() - started:.0f} s)",
-        "Report:",
+        "The images are generated, so these numbers say nothing about medicine.",
+        f"It took {time.perf_counter() - started:.0f} s. Report:",
     ]
     return Demonstrated("\n".join(lines), trained.run.report.resolve())
 

@@ -5,7 +5,8 @@ made so that a reader has to look. What tells the classes apart is the opacity i
 size, exposure, noise, markers and what else a film shows are drawn without regard to the class.
 
 The rooms: ``canvas`` turns body coordinates into pixels, ``anatomy`` is the person, ``opacities``
-the disease, ``film`` the image, ``radiograph`` puts them together, ``folder`` writes many.
+the disease, ``film`` the image; ``layers`` is what the beam meets, ``radiograph`` one finished
+image, ``folder`` many.
 """
 
 from __future__ import annotations

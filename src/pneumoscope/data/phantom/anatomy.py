@@ -232,7 +232,9 @@ def clavicle(side: float, *, lift: float) -> tuple[Points, Points]:
         ]
     )
     share = np.linspace(-1.0, 1.0, len(line))
-    return mirrored(line, side), 0.05 + 0.03 * share**2 * (share < 0)
+    return mirrored(line, side), (0.05 + 0.03 * share**2 * (share < 0)) * np.minimum(
+        1.0, 6.0 * (1.05 - share)
+    )
 
 
 def scapula(anatomy: Anatomy, side: float) -> Points:

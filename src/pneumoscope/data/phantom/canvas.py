@@ -132,6 +132,22 @@ def resized_bytes(plane: Plane, shape: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(image.resize(shape[::-1], Image.Resampling.BICUBIC))
 
 
+def resized_mask(plane: Plane, shape: tuple[int, int], *, above: float) -> NDArray[np.bool_]:
+    """Return where a plane of values from 0 to 1 lies above a threshold, at another shape."""
+    image = Image.fromarray(np.clip(plane * 255.0 + 0.5, 0, 255).astype(np.uint8))
+    inside: NDArray[np.bool_] = (
+        np.asarray(image.resize(shape[::-1], Image.Resampling.BILINEAR)) > above * 255.0
+    )
+    return inside
+
+
+def coarse_level(plane: Plane, factor: int) -> Plane:
+    """Return what is left of a plane, same shape, when its details below a size are gone."""
+    image = Image.fromarray(plane)
+    level = image.reduce(max(1, factor)).resize(image.size, Image.Resampling.BICUBIC)
+    return np.asarray(level, dtype=np.float32)
+
+
 def curve(points: Sequence[tuple[float, float]], *, closed: bool = False, steps: int = 8) -> Points:
     """Return a smooth line through points (Catmull-Rom); a point that comes twice is a corner.
 
@@ -172,5 +188,6 @@ def ellipse(x: float, y: float, half_width: float, half_height: float) -> Points
 
 
 def mirrored(points: Points, side: float) -> Points:
-    """Return points, shape [..., 2], with x multiplied by ``side``, which is -1 for the image's left half."""
-    return points * np.array([side, 1.0])
+    """Return points, shape [..., 2], with x multiplied by ``side``: -1 is the image's left half."""
+    turned: Points = points * np.array([side, 1.0])
+    return turned

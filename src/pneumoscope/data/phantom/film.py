@@ -16,9 +16,9 @@ from pneumoscope.data.phantom.canvas import (
     Plane,
     Points,
     View,
+    coarse_level,
     curve,
     ellipse,
-    resized,
     resized_bytes,
     tube,
 )
@@ -141,8 +141,7 @@ def expose(film: Film, attenuation: Plane, *, body: Plane) -> NDArray[np.uint8]:
     down = np.linspace(-1, 1, rows, dtype=np.float32)[:, None]
     heel = np.float32(film.tilt[0]) * across + np.float32(film.tilt[1]) * down
     # The processing takes the large structures' contrast back, as every digital system does.
-    coarse = resized(attenuation, (max(4, rows // 40), max(4, columns // 40)))
-    level = resized(coarse, attenuation.shape)
+    level = coarse_level(attenuation, max(rows, columns) // 16)
     grey = attenuation + heel - np.float32(film.equalisation) * (level - np.float32(0.55))
     # The window follows what is in the body (automatic exposure), so that a white lung does not
     # simply make a bright image.
@@ -165,11 +164,11 @@ def expose(film: Film, attenuation: Plane, *, body: Plane) -> NDArray[np.uint8]:
 def soften(film: Film, attenuation: Plane) -> Plane:
     """Return the attenuation as the detector blurs it."""
     sigma = film.unsharpness * film.view.unit_px
-    share = np.float32(min(0.25, 0.5 * sigma * sigma))
+    share = min(0.25, 0.5 * sigma * sigma)
     for _ in range(2):
-        padded = np.pad(attenuation, 1, mode="edge")
-        rows = padded[:, 1:-1] * (1 - 2 * share) + share * (padded[:, :-2] + padded[:, 2:])
-        attenuation = rows[1:-1] * (1 - 2 * share) + share * (rows[:-2] + rows[2:])
+        across = np.pad(attenuation, 1, mode="edge")
+        down: Plane = across[:, 1:-1] * (1 - 2 * share) + share * (across[:, :-2] + across[:, 2:])
+        attenuation = down[1:-1] * (1 - 2 * share) + share * (down[:-2] + down[2:])
     return attenuation
 
 
@@ -208,9 +207,9 @@ def _marker_units(film: Film) -> float:
 
 
 def _placed(film: Film, stroke: Points) -> Points:
-    """Return a letter's stroke, drawn in a unit square, where the marker lies in the body's frame.
+    """Return a letter's stroke, drawn in a unit square, in body coordinates.
 
-    The letters turn with the patient: that costs nothing and looks like a marker on the cassette.
+    It turns with the patient by a few degrees, as a marker laid down by hand is never straight.
     """
     rows, columns = film.view.shape
     corner = np.array(
@@ -219,7 +218,8 @@ def _placed(film: Film, stroke: Points) -> Points:
             (film.marker_place[1] - 0.5) * rows / film.view.unit_px + film.view.centre[1],
         ]
     )
-    return corner + (stroke - 0.5) * np.array([0.65, 1.0]) * _marker_units(film)
+    placed: Points = corner + (stroke - 0.5) * np.array([0.65, 1.0]) * _marker_units(film)
+    return placed
 
 
 def _letter(name: str) -> list[Points]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from PIL import Image
 
 from pneumoscope.data.phantom.radiograph import LABELS, check_size, check_whole_number, render
 from pneumoscope.errors import OptionError, OutputError, nearest
+from pneumoscope.parallel import Progress, cores
 
 SPLITS: Final[Mapping[str, float]] = MappingProxyType({"train": 0.8, "test": 0.2})
 
@@ -50,15 +50,20 @@ def write_folder(
     pneumonia_share: float = 0.6,
     splits: Mapping[str, float] = SPLITS,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Return a new folder of generated radiographs, ``folder/<split>/<label>/<name>.jpeg``.
 
     Names follow the public data set's: ``NORMAL-<patient>-<n>``, ``BACTERIA-<patient>-<n>`` and
     ``VIRUS-<patient>-<n>`` with a 7-digit patient and a 4-digit number. Most patients have one
-    image, some up to four; a patient lies in one split only, and every split has both classes'
-    share. The same arguments write the same bytes, whatever ``workers`` is (with one release of
-    Pillow and numpy).
+    image, some up to four. A patient lies in one split only, and every split has the same share of
+    pneumonias, as nearly as whole patients allow.
+
+    The same arguments write the same bytes, whatever ``workers`` is, with one release of Pillow and
+    numpy. A file can be rendered again from its name: its patient seed is
+    ``seed * 10_000_000 + patient``, its image seed is its number.
+
+    Processes are spawned, so a script that uses several needs ``if __name__ == "__main__":``.
 
     Args:
         folder: Where to; it may exist, but must be empty.
@@ -67,12 +72,19 @@ def write_folder(
         size_px: (height, width) of every image; None draws native sizes.
         pneumonia_share: Share of the patients that have a pneumonia, 0 to 1.
         splits: Share of the patients by split ("train", "val", "test"); the shares sum to 1.
-        workers: How many processes; None takes one for each processor, 1 starts none.
+        workers: How many processes; None takes one for each core, 1 starts none.
         progress: Called with (images written, images in all) after each image.
 
     Raises:
         OptionError: If an argument has a value that it cannot have.
         OutputError: If the folder is not empty or cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as empty:
+        ...     made = write_folder(Path(empty), patients=10, size_px=(64, 64), workers=1)
+        ...     sorted(str(path.relative_to(made)) for path in made.glob("*/*"))
+        ['test/NORMAL', 'test/PNEUMONIA', 'train/NORMAL', 'train/PNEUMONIA']
     """
     folder = Path(folder)
     check_whole_number("patients", patients, at_least=1)
@@ -80,12 +92,19 @@ def write_folder(
     check_size(size_px)
     if workers is not None:
         check_whole_number("workers", workers, at_least=1)
-    if patients >= _IDS // 2:
-        raise OptionError("patients", must=f"below {_IDS // 2}", was=patients)
+    if patients >= _IDS:
+        raise OptionError("patients", must=f"below {_IDS}, as names hold 7 digits", was=patients)
     if not 0.0 <= pneumonia_share <= 1.0:
         raise OptionError("pneumonia_share", must="from 0 to 1", was=pneumonia_share)
     _check_splits(splits)
-    jobs = _plan(folder, patients, seed, size_px, pneumonia_share, splits)
+    jobs = _plan(
+        folder,
+        patients=patients,
+        seed=seed,
+        size_px=size_px,
+        pneumonia_share=pneumonia_share,
+        splits=splits,
+    )
     with _told_as_output_error(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise OutputError(
@@ -94,7 +113,7 @@ def write_folder(
         for split in splits:
             for label in LABELS:
                 (folder / split / label).mkdir(parents=True, exist_ok=True)
-        for done, _ in enumerate(_written(jobs, workers or os.cpu_count() or 1), start=1):
+        for done, _ in enumerate(_written(jobs, workers or cores()), start=1):
             if progress is not None:
                 progress(done, len(jobs))
     return folder
@@ -113,6 +132,7 @@ def _check_splits(splits: Mapping[str, float]) -> None:
 
 def _plan(
     folder: Path,
+    *,
     patients: int,
     seed: int,
     size_px: tuple[int, int] | None,
@@ -121,7 +141,7 @@ def _plan(
 ) -> list[_Job]:
     """Return every file to write; all that is drawn for the folder as a whole is drawn here."""
     rng = np.random.default_rng([seed, 4])
-    ids = rng.choice(np.arange(1, _IDS) if patients > _IDS // 4 else _IDS - 1, patients, False) + 1
+    ids = 1 + rng.choice(_IDS - 1, patients, replace=False)
     jobs = []
     ill = round(patients * pneumonia_share)
     for label, members in zip(LABELS, (ids[ill:], ids[:ill]), strict=True):

@@ -98,27 +98,31 @@ def consolidation(
         height: Height of the lungs in this image, in body units.
     """
     rng = np.random.default_rng(pneumonia.seed)
-    x, y = grid[0], grid[1] / np.float32(height)
+    x = grid[0]
+    y: Plane = grid[1] / np.float32(height)
     ragged = view.texture(rng.normal(size=(22, 22)).astype(np.float32))
     mottled = view.texture(rng.normal(size=(60, 60)).astype(np.float32))
     clear = np.ones(view.shape, dtype=np.float32)
     for blob in pneumonia.blobs:
         rim = ((x - blob.x) / blob.half_width) ** 2 + ((y - blob.y) / blob.half_height) ** 2
-        shape = _step((1.0 - rim + 0.28 * ragged + 0.08 * mottled) / pneumonia.softness)
+        inside: Plane = (1.0 - rim + 0.28 * ragged + 0.08 * mottled) / pneumonia.softness
+        shape = _step(inside)
         if blob.fissure is not None:
-            edge = blob.below * (y - blob.fissure - 0.04 * np.abs(x)) / np.float32(0.018)
+            fissure: Plane = blob.fissure + np.float32(0.04) * np.abs(x)
+            edge: Plane = (y - fissure) * np.float32(blob.below / 0.018)
             shape *= _step(edge)
         clear *= 1.0 - blob.strength * shape * (1.0 + 0.09 * ragged + 0.07 * mottled)
     if pneumonia.haze > 0:
         # Haze thins out from the hila; thickened interstitium draws ridges of noise into it.
         left, right = pneumonia.balance
         away = ((np.abs(x) - 0.3) / 0.5) ** 2 + ((y - 0.55) / 0.42) ** 2
-        extent = np.exp(-0.6 * away) * np.where(x < 0, left, right)
+        extent = np.exp(-0.6 * away) * np.where(x < 0, np.float32(left), np.float32(right))
         fine = view.texture(rng.normal(size=(110, 110)).astype(np.float32))
         ridges = 0.8 - np.abs(fine + 0.8 * mottled)
         pattern = 1.0 + 0.25 * ragged + pneumonia.reticulation * ridges
         clear *= 1.0 - np.clip(pneumonia.haze * extent * pattern, 0.0, 0.9)
-    return np.clip(1.0 - clear, 0.0, 0.97).astype(np.float32)
+    displaced: Plane = np.clip(1.0 - clear, 0.0, 0.97)
+    return displaced
 
 
 def _lobe(rng: np.random.Generator, number: int, strength: float) -> Blob:
@@ -136,7 +140,7 @@ def _lobe(rng: np.random.Generator, number: int, strength: float) -> Blob:
 
 
 def _patch(rng: np.random.Generator, strength: float) -> Blob:
-    side = rng.choice([-1.0, 1.0])
+    side = 1.0 if rng.random() < 0.5 else -1.0
     radius = rng.uniform(0.13, 0.28)
     return Blob(
         x=side * rng.uniform(0.28, 0.85),
@@ -149,4 +153,5 @@ def _patch(rng: np.random.Generator, strength: float) -> Blob:
 
 def _step(values: Plane) -> Plane:
     """Return a smooth step from 0 to 1 around 0, cheaper than a logistic function."""
-    return 0.5 + 0.5 * values / np.sqrt(1.0 + values * values)
+    step: Plane = 0.5 + 0.5 * values / np.sqrt(1.0 + values * values)
+    return step

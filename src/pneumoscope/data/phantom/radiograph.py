@@ -7,21 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.data.phantom import anatomy as body_parts
-from pneumoscope.data.phantom.anatomy import SIDES, Anatomy, draw_anatomy
-from pneumoscope.data.phantom.canvas import (
-    Canvas,
-    Plane,
-    View,
-    curve,
-    ellipse,
-    mirrored,
-    resized,
-    resized_bytes,
-    tube,
-)
-from pneumoscope.data.phantom.film import Film, draw_film, expose, soften
-from pneumoscope.data.phantom.opacities import Pneumonia, consolidation, draw_pneumonia
+from pneumoscope.data.phantom.anatomy import draw_anatomy
+from pneumoscope.data.phantom.canvas import resized, resized_bytes, resized_mask
+from pneumoscope.data.phantom.film import draw_film, expose, soften
+from pneumoscope.data.phantom.layers import bones, smooth_parts, vessels
+from pneumoscope.data.phantom.opacities import draw_pneumonia
 from pneumoscope.errors import OptionError, nearest
 
 LABELS = ("NORMAL", "PNEUMONIA")
@@ -48,27 +38,6 @@ class Phantom:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Soft:
-    """The smooth parts, on a grid twice as coarse as the sharp ones.
-
-    Attributes:
-        tissue: Attenuation of everything but air in the lungs and bone.
-        air: What the air in the lungs takes away from it.
-        aerated: The same where a pneumonia has displaced some of it.
-        trunk: Where the body is.
-        lungs: The lung fields.
-        disease: Share of the air that is displaced.
-    """
-
-    tissue: Plane
-    air: Plane
-    aerated: Plane
-    trunk: Plane
-    lungs: Plane
-    disease: Plane
-
-
 def render(
     label: str,
     *,
@@ -87,7 +56,7 @@ def render(
         label: "NORMAL" or "PNEUMONIA".
         patient_seed: Which patient, 0 or more.
         image_seed: Which image of the patient, 0 or more.
-        size_px: (height, width) of the image; None draws a native size, about 1000 × 1250.
+        size_px: (height, width) of the image; None draws a native size, about 1000 by 1250.
         pathogen: "BACTERIA" (lobar or patchy) or "VIRUS" (mostly interstitial); None lets the
             patient decide. Without effect on a normal one.
 
@@ -117,27 +86,26 @@ def render(
         rng = np.random.default_rng([patient_seed, 3])
         drawn = PATHOGENS[int(rng.random() < 0.4)]
         pneumonia = draw_pneumonia(rng, pathogen or drawn)
-    soft = _smooth_parts(anatomy, film, pneumonia)
-    aerated = resized(soft.aerated, film.view.shape)
-    attenuation = resized(soft.tissue, film.view.shape) - aerated
+    soft = smooth_parts(anatomy, film, pneumonia)
+    air = resized(soft.air, film.view.shape)
+    attenuation = resized(soft.tissue, film.view.shape) - air
     # Scattered radiation takes contrast from bone that lies over dense tissue.
     visible = np.clip(1.25 - 1.15 * attenuation, 0.25, 1.0)
-    attenuation += _bones(anatomy, film) * visible + _vessels(anatomy, film) * aerated
+    attenuation += bones(anatomy, film) * visible + vessels(anatomy, film) * air
     trunk = resized_bytes(soft.trunk, film.view.shape) * np.float32(1 / 255)
     pixels = expose(film, soften(film, attenuation), body=trunk)
-    lungs = resized_bytes(soft.lungs, film.shape) > 127
+    lungs = resized_mask(soft.lungs, film.shape, above=0.5)
     opacity = np.zeros(film.shape, dtype=np.bool_)
     if pneumonia is not None:
         # Relative to its densest part, as a faint pneumonia has an extent as well.
-        densest = float((soft.disease * soft.lungs).max())
-        opacity = (resized_bytes(soft.disease / densest, film.shape) > 0.4 * 255) & lungs
+        densest = max(1e-6, float((soft.disease * soft.lungs).max()))
+        opacity = lungs & resized_mask(soft.disease / densest, film.shape, above=0.4)
     return Phantom(pixels=pixels, lungs=lungs, opacity=opacity, label=label)
 
 
 def check_whole_number(name: str, value: object, *, at_least: int = 0) -> None:
     """Raise OptionError unless a value is a whole number of a least size."""
-    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not is_whole or int(value) < at_least:  # type: ignore[call-overload]
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
         raise OptionError(name, must=f"a whole number, {at_least} or more", was=value)
 
 
@@ -151,136 +119,3 @@ def check_size(size_px: tuple[int, int] | None) -> None:
         check_whole_number("size_px", side, at_least=_SMALLEST_PX)
         if side > _LARGEST_PX:
             raise OptionError("size_px", must=f"at most {_LARGEST_PX} pixels a side", was=size_px)
-
-
-def _smooth_parts(anatomy: Anatomy, film: Film, pneumonia: Pneumonia | None) -> _Soft:
-    view = film.view.reduced(2)
-    x, y = view.grid()
-    height = anatomy.height * film.inspiration
-    lungs = _filled(view, [body_parts.lung_outline(anatomy, s, height=height) for s in SIDES])
-    middle = body_parts.mediastinum_outline(anatomy, height=height) + np.array([film.shift, 0.0])
-    mediastinum = _filled(view, [middle], blur=0.012)
-    torso = _filled(view, [body_parts.torso_outline(anatomy, lift=film.lift)], blur=0.035)
-    arms, folds = Canvas(view), Canvas(view)
-    for side in SIDES:
-        line, widths = body_parts.arm(anatomy)
-        for share, value in ((1.0, 0.7), (0.65, 1.0)):
-            arms.fill(tube(mirrored(line, side), share * widths), value)
-        folds.fill(body_parts.fold(side, height=height), 1.0)
-    limbs = arms.finish(blur=0.045)
-    trunk = np.maximum(torso, np.minimum(1.0, 1.3 * limbs))
-    # The trunk is an elliptical cylinder; the neck and the arms are thinner.
-    chord = np.sqrt(np.clip(1.0 - np.square(x / np.float32(1.12 + anatomy.fat)), 0.02, None))
-    neck = np.clip((y + 0.45) / 0.5, 0.0, 1.0)
-    thickness = torso * (0.26 + 0.46 * chord) * (0.72 + 0.28 * neck)
-    tissue = np.maximum(thickness, 0.34 * limbs)
-    abdomen = np.clip((y - 0.75 * height) / 0.5, 0.0, 1.0)
-    chest = np.clip((y + 0.1) / 0.6, 0.0, 1.0) * (1.0 - abdomen)
-    tissue += 0.08 * abdomen * torso + 0.06 * mediastinum * chest
-    tissue += np.float32(anatomy.fold) * folds.finish(blur=0.015)
-    tissue += np.float32(film.penetration) * _spine(anatomy, view)
-    tissue -= _gas(anatomy, view, height=height)
-    # The lungs are deep in the middle, thin at the apices and along the wall.
-    rng = np.random.default_rng(anatomy.unevenness)
-    slow = resized(rng.normal(size=(9, 9)).astype(np.float32), (54, 54))
-    grain = view.texture(0.07 * slow + 0.035 * rng.normal(size=(54, 54)).astype(np.float32))
-    lateral = np.square(np.square(x / np.float32(1.06)))
-    depth = np.clip(1.0 - lateral, 0.0, 1.0) * (0.62 + 0.38 * np.clip(y / 0.45, 0.0, 1.0))
-    air = 0.46 * lungs * depth * (1.0 - 0.94 * mediastinum) * (1.0 + grain)
-    disease = np.zeros_like(air)
-    if pneumonia is not None:
-        disease = consolidation(pneumonia, view, (x, y), height=height)
-        if pneumonia.bronchogram:
-            disease = disease * (1.0 - 0.45 * _bronchi(anatomy, view, height=height))
-    fields = lungs * (1.0 - mediastinum)
-    aerated = (air * (1.0 - disease)).astype(np.float32)
-    return _Soft(tissue.astype(np.float32), air, aerated, trunk, fields, disease)
-
-
-def _filled(view: View, outlines: list[NDArray[np.float64]], *, blur: float = 0.006) -> Plane:
-    canvas = Canvas(view)
-    for outline in outlines:
-        canvas.fill(outline, 1.0)
-    return canvas.finish(blur=blur)
-
-
-def _gas(anatomy: Anatomy, view: View, *, height: float) -> Plane:
-    """Return what the trachea, the main bronchi, the stomach's and the bowel's gas take away."""
-    canvas = Canvas(view)
-    top = height - anatomy.domes[1]
-    for x, y, half_width, half_height in anatomy.gas:
-        canvas.fill(ellipse(x, top + y, half_width, half_height), 0.75)
-    carina = 0.37 * height
-    trachea = curve([(0.0, -0.8), (0.0, -0.2), (0.015, carina)])
-    right = curve([(0.0, carina - 0.03), (-0.1, carina + 0.09), (-0.18, carina + 0.15)])
-    left = curve([(0.02, carina - 0.03), (0.13, carina + 0.1), (0.2, carina + 0.14)])
-    for line, width, value in ((right, 0.06, 0.4), (left, 0.055, 0.4), (trachea, 0.085, 0.6)):
-        canvas.fill(tube(line, width), value)
-    return 0.2 * canvas.finish(blur=0.012)
-
-
-def _bronchi(anatomy: Anatomy, view: View, *, height: float) -> Plane:
-    """Return the larger bronchi, which run beside the central vessels."""
-    canvas = Canvas(view)
-    scale, beside = np.array([1.0, height]), np.array([0.012, -0.02])
-    for vessels in anatomy.vessels[:2]:
-        canvas.fill(tube(vessels.lines * scale + beside, 0.8 * vessels.widths), 1.0)
-    return canvas.finish(blur=0.006)
-
-
-def _vessels(anatomy: Anatomy, film: Film) -> Plane:
-    """Return how much vessels brighten the air that they run through, sharp grid."""
-    canvas = Canvas(film.view)
-    scale = np.array([1.0, anatomy.height * film.inspiration])
-    # The widest last, as they hide nothing but their own branches' beginnings.
-    for generation in (3, 2, 1, 0):
-        vessels = anatomy.vessels[generation]
-        canvas.fill(tube(vessels.lines * scale, vessels.widths), (0.8, 0.75, 0.6, 0.45)[generation])
-    return np.float32(0.3 * anatomy.vessel_gain) * canvas.finish()
-
-
-def _bones(anatomy: Anatomy, film: Film) -> Plane:
-    """Return the attenuation of ribs, shoulder girdle and arms, sharp grid."""
-    height = anatomy.height * film.inspiration
-    back, front, girdle = Canvas(film.view), Canvas(film.view), Canvas(film.view)
-    tip = 0.058 * np.minimum(1.0, np.linspace(3.0, 0.25, 14))
-    for side in SIDES:
-        posterior, anterior = body_parts.ribs(anatomy, side, height=height)
-        for canvas, lines, width in ((back, posterior, 0.054), (front, anterior, tip)):
-            # A rib is a tube: its cortex is denser than its marrow.
-            for share, value in ((1.0, 1.0), (0.66, 0.74)):
-                canvas.fill(tube(lines, share * width), value)
-        blade = body_parts.scapula(anatomy, side)
-        girdle.fill(blade, 0.34)
-        girdle.fill(blade.mean(axis=0) + 0.9 * (blade - blade.mean(axis=0)), 0.2)
-        line = mirrored(body_parts.arm(anatomy)[0], side)
-        girdle.fill(ellipse(*line[0].tolist(), 0.1, 0.1), 0.55)
-        for width, value in ((0.1, 0.7), (0.055, 0.5)):
-            girdle.fill(tube(line, width), value)
-        line, widths = body_parts.clavicle(side, lift=film.lift)
-        for share, value in ((1.0, 0.9), (0.6, 0.7)):
-            girdle.fill(tube(line, share * widths), value)
-    bones = 0.125 * back.finish() + 0.06 * front.finish() + 0.2 * girdle.finish()
-    return np.float32(film.penetration) * bones
-
-
-def _spine(anatomy: Anatomy, view: View) -> Plane:
-    """Return the attenuation of the vertebrae, which are too blurred to need the sharp grid."""
-    canvas = Canvas(view)
-    spacing = 0.103 * anatomy.height
-    level = np.arange(-8.0, 22.0)
-    middle = np.stack((np.zeros(30), -0.1 + spacing * level), axis=1)[:, None]
-    half_width = 0.1 + 0.0012 * level[:, None, None]
-    body = np.array(
-        [(-1, -1), (-0.88, 0), (-1, 1), (0, 0.9), (1, 1), (0.88, 0), (1, -1), (0, -0.9)]
-    )
-    for side in SIDES:
-        process = np.array([(0.08, -0.015), (0.13, -0.025), (0.17, -0.035)]) * [side, 1.0]
-        canvas.fill(tube(middle + process, 0.04), 0.3)
-    canvas.fill(
-        middle + body * np.concatenate((half_width, half_width * 0 + 0.42 * spacing), 2), 0.55
-    )
-    for side in SIDES:
-        canvas.fill(middle + ellipse(0.066 * side, -0.01, 0.016, 0.025), 0.85)
-    canvas.fill(middle + ellipse(0.0, 0.035, 0.013, 0.028), 0.8)
-    return 0.15 * canvas.finish(blur=0.011)

@@ -1,0 +1,33 @@
+# The commands that people and CI share.
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+PYTEST_ARGS ?=
+
+.PHONY: setup demo test check bench clean
+
+setup: $(VENV)/.ready
+
+# uv resolves in seconds what takes pip minutes; where it is not there, it comes into the venv.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --constraint constraints.txt --editable '.[train,dev]'
+	touch $@
+
+demo: setup
+	rm -rf demo
+	$(VENV)/bin/pneumoscope demo --out demo
+
+test: setup
+	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+check: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: setup
+	$(PYTHON) benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) .bench demo dist

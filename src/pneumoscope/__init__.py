@@ -1,0 +1,67 @@
+"""Chest X-rays in, a conclusion out. Research software, not a medical device.
+
+The public names, loaded when they are first used: importing the package, and reading images with
+a trained model, need no training framework.
+
+Example:
+    >>> import pneumoscope
+    >>> reader = pneumoscope.load("runs/first")  # doctest: +SKIP
+    >>> reader.predict("a.jpeg").conclusion  # doctest: +SKIP
+    'NORMAL'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pneumoscope.data.catalog import Catalog as Catalog
+    from pneumoscope.data.catalog import read_catalog as read_catalog
+    from pneumoscope.data.split import Split as Split
+    from pneumoscope.data.split import split_catalog as split_catalog
+    from pneumoscope.errors import PneumoscopeError as PneumoscopeError
+    from pneumoscope.evaluation.metrics import Metrics as Metrics
+    from pneumoscope.evaluation.metrics import measure as measure
+    from pneumoscope.evaluation.scores import Scores as Scores
+    from pneumoscope.images.prepare import InputSpec as InputSpec
+    from pneumoscope.images.prepare import prepare as prepare
+    from pneumoscope.reader.predictor import Prediction as Prediction
+    from pneumoscope.reader.predictor import Predictor as Predictor
+    from pneumoscope.reader.predictor import load as load
+    from pneumoscope.training.recipe import Recipe as Recipe
+    from pneumoscope.training.recipe import recipe_of as recipe_of
+    from pneumoscope.workflow.evaluate import evaluate_reader as evaluate_reader
+    from pneumoscope.workflow.train import train_reader as train_reader
+
+_HOMES = {
+    "Catalog": "data.catalog",
+    "InputSpec": "images.prepare",
+    "Metrics": "evaluation.metrics",
+    "PneumoscopeError": "errors",
+    "Prediction": "reader.predictor",
+    "Predictor": "reader.predictor",
+    "Recipe": "training.recipe",
+    "Scores": "evaluation.scores",
+    "Split": "data.split",
+    "evaluate_reader": "workflow.evaluate",
+    "load": "reader.predictor",
+    "measure": "evaluation.metrics",
+    "prepare": "images.prepare",
+    "read_catalog": "data.catalog",
+    "recipe_of": "training.recipe",
+    "split_catalog": "data.split",
+    "train_reader": "workflow.train",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - one list, tested against the imports above
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,162 @@
+"""Decoded once, whole or not there, shared and never stale."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pneumoscope.data import cache as cache_module
+from pneumoscope.data.cache import build_cache
+from pneumoscope.data.catalog import read_catalog
+from pneumoscope.errors import OutputError
+from pneumoscope.images.prepare import InputSpec, prepare
+
+SPEC = InputSpec(32, 32)
+
+
+@pytest.fixture
+def data(phantoms: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(phantoms, tmp_path / "data"))
+
+
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list that will hold each file that is decoded from now on."""
+    seen: list[Path] = []
+
+    def spy(source: Path, spec: InputSpec) -> object:
+        seen.append(source)
+        return prepare(source, spec)
+
+    monkeypatch.setattr(cache_module, "prepare", spy)
+    return seen
+
+
+def test_rows_are_what_prepare_gives(data: Path, tmp_path: Path) -> None:
+    catalog = read_catalog(data)
+    cache, catalog = build_cache(catalog, SPEC, home=tmp_path / "home")
+    found = cache.take(cache.rows(catalog.entries))
+    expected = np.stack([prepare(catalog.file(entry), SPEC) for entry in catalog.entries])
+    np.testing.assert_array_equal(found, expected)
+    mapped = np.load(cache.folder / "pixels.npy", mmap_mode="r")
+    assert mapped.shape == (len(cache), 32, 32)
+
+
+def test_a_second_build_decodes_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = read_catalog(data)
+    build_cache(catalog, SPEC, home=tmp_path / "home")
+    seen = decoded(monkeypatch)
+    build_cache(catalog, SPEC, home=tmp_path / "home")
+    assert seen == []
+
+
+def test_only_changed_files_are_decoded_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_cache(read_catalog(data), SPEC, home=tmp_path / "home")
+    first, second = sorted((data / "train" / "NORMAL").iterdir())[:2]
+    first.write_bytes(second.read_bytes()[:-2] + b"\xff\xd9\n")
+    catalog = read_catalog(data)
+    seen = decoded(monkeypatch)
+    cache, catalog = build_cache(catalog, SPEC, home=tmp_path / "home")
+    assert seen == [first]
+    expected = np.stack([prepare(catalog.file(entry), SPEC) for entry in catalog.entries])
+    np.testing.assert_array_equal(cache.take(cache.rows(catalog.entries)), expected)
+
+
+def test_another_input_is_another_cache(data: Path, tmp_path: Path) -> None:
+    catalog = read_catalog(data)
+    small, _ = build_cache(catalog, SPEC, home=tmp_path / "home")
+    wide, _ = build_cache(catalog, InputSpec(32, 48), home=tmp_path / "home")
+    assert small.folder.parent != wide.folder.parent
+
+
+def test_files_that_fail_while_decoding_are_dropped_and_named(data: Path, tmp_path: Path) -> None:
+    victim = sorted((data / "train" / "PNEUMONIA").iterdir())[0]
+    content = victim.read_bytes()
+    victim.write_bytes(content[: len(content) // 2])  # its header is whole
+    before = read_catalog(data)
+    cache, catalog = build_cache(before, SPEC, home=tmp_path / "home")
+    assert len(catalog) == len(before) - 1 == len(cache)
+    assert victim.name in catalog.unreadable[0].path
+    assert "damaged" in catalog.unreadable[0].reason
+    _, again = build_cache(before, SPEC, home=tmp_path / "home")
+    assert again.unreadable == catalog.unreadable
+
+
+def test_a_killed_build_leaves_nothing_half_valid(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from pneumoscope.data.cache import build_cache\n"
+        "from pneumoscope.data.catalog import read_catalog\n"
+        "from pneumoscope.images.prepare import InputSpec\n"
+        "def slow(done, total):\n"
+        "    if done == 5: print('five', flush=True); time.sleep(60)\n"
+        "build_cache(read_catalog(Path(sys.argv[1])), InputSpec(32, 32), home=Path(sys.argv[2]),\n"
+        "            progress=slow)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(data), str(home)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "five\n"
+        process.kill()
+    (shelf,) = home.iterdir()
+    assert [folder.name.startswith(".building-") for folder in shelf.iterdir()] == [True]
+    seen = decoded(monkeypatch)
+    catalog = read_catalog(data)
+    cache, _ = build_cache(catalog, SPEC, home=home)
+    assert len(seen) == len(cache)
+    assert [folder.name for folder in shelf.iterdir()] == [cache.folder.name]
+
+
+def test_two_processes_may_build_at_once(data: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from pneumoscope.data.cache import build_cache\n"
+        "from pneumoscope.data.catalog import read_catalog\n"
+        "from pneumoscope.images.prepare import InputSpec\n"
+        "catalog = read_catalog(Path(sys.argv[1]))\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "cache, _ = build_cache(catalog, InputSpec(32, 32), home=Path(sys.argv[2]))\n"
+        "print(cache.folder, int(cache.take(cache.rows(catalog.entries)).sum()))\n"
+    )
+    command = [sys.executable, "-c", code, str(data), str(tmp_path / "home")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    running = [subprocess.Popen(command, **pipes) for _ in range(2)]  # type: ignore[call-overload]
+    for process in running:
+        assert process.stdout.readline() == "ready\n"
+    answers = [process.communicate("go\n", timeout=60)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    assert answers[0] == answers[1]
+    (shelf,) = (tmp_path / "home").iterdir()
+    assert len(list(shelf.iterdir())) == 1
+
+
+def test_caches_that_nobody_opened_for_a_month_are_removed(data: Path, tmp_path: Path) -> None:
+    catalog = read_catalog(data)
+    old, _ = build_cache(catalog, SPEC, home=tmp_path / "home")
+    month_ago = time.time() - 31 * 24 * 3600
+    os.utime(old.folder, (month_ago, month_ago))
+    new, _ = build_cache(catalog.select(range(10)), SPEC, home=tmp_path / "home")
+    assert new.folder.exists()
+    assert not old.folder.exists()
+
+
+def test_an_unwritable_place_is_named(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="PNEUMOSCOPE_CACHE"):
+        build_cache(read_catalog(data), SPEC, home=tmp_path / "file")

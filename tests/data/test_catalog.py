@@ -1,0 +1,155 @@
+"""Folders and manifests → the table."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumoscope.data.catalog import read_catalog
+from pneumoscope.errors import DataError, OptionError
+from pneumoscope.runs import rows_of
+
+
+def put(path: Path, *, grey: int = 0, size: tuple[int, int] = (20, 16)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(grey).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def class_folders(
+    root: Path, *, names: tuple[str, ...] = ("NORMAL", "PNEUMONIA"), n: int = 3
+) -> Path:
+    for k, name in enumerate(names):
+        for i in range(n):
+            put(root / name / f"{i}.png", grey=100 * k + i)
+    return root
+
+
+def test_split_folders(phantoms: Path) -> None:
+    catalog = read_catalog(phantoms)
+    assert {entry.split for entry in catalog.entries} == {"train", "test"}
+    assert catalog.classes == ("NORMAL", "PNEUMONIA")
+    assert catalog.patients_known
+    entry = catalog.entries[0]
+    content = catalog.file(entry).read_bytes()
+    assert (entry.width, entry.height, entry.mode) == (110, 96, "L")
+    assert entry.bytes == len(content)
+    assert entry.sha256 == hashlib.sha256(content).hexdigest()
+    assert catalog.labels.sum() == sum(e.label == "PNEUMONIA" for e in catalog.entries)
+
+
+def test_class_folders_without_splits(tmp_path: Path) -> None:
+    catalog = read_catalog(class_folders(tmp_path))
+    assert len(catalog) == 6
+    assert {entry.split for entry in catalog.entries} == {""}
+    assert not catalog.patients_known
+    assert len({entry.patient for entry in catalog.entries}) == 6
+
+
+def test_manifest(tmp_path: Path) -> None:
+    class_folders(tmp_path)
+    manifest = tmp_path / "table.csv"
+    manifest.write_text(
+        "path,label,patient,split\n"
+        "NORMAL/0.png,NORMAL,a,train\nNORMAL/1.png,NORMAL,a,training\n"
+        "PNEUMONIA/0.png,PNEUMONIA,b,validation\nPNEUMONIA/1.png,PNEUMONIA,c,train\n"
+    )
+    catalog = read_catalog(manifest)
+    assert [entry.patient for entry in catalog.entries] == ["a", "a", "b", "c"]
+    assert [entry.split for entry in catalog.entries] == ["train", "train", "val", "train"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("file,label\nx,y\n", "no column path"),
+        ("path,label\nNORMAL/0.png,\n", "line 2"),
+        ("path,label,split\nNORMAL/0.png,NORMAL,trian\n", "Did you mean 'train'"),
+        ("", "no column path and label"),
+    ],
+)
+def test_a_wrong_manifest_names_the_fault(tmp_path: Path, text: str, says: str) -> None:
+    class_folders(tmp_path)
+    manifest = tmp_path / "table.csv"
+    manifest.write_text(text)
+    with pytest.raises(DataError, match=says):
+        read_catalog(manifest)
+
+
+def test_the_positive_class_can_be_named(tmp_path: Path) -> None:
+    class_folders(tmp_path, names=("covid", "healthy"))
+    with pytest.raises(DataError, match="--positive"):
+        read_catalog(tmp_path)
+    assert read_catalog(tmp_path, positive="covid").classes == ("healthy", "covid")
+    with pytest.raises(OptionError, match="Did you mean 'covid'"):
+        read_catalog(tmp_path, positive="covd")
+
+
+@pytest.mark.parametrize("names", [("NORMAL",), ("NORMAL", "PNEUMONIA", "OTHER")])
+def test_two_classes_are_needed(tmp_path: Path, names: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match="two classes are needed"):
+        read_catalog(class_folders(tmp_path, names=names))
+
+
+def test_a_class_that_training_does_not_have(tmp_path: Path) -> None:
+    class_folders(tmp_path / "train")
+    class_folders(tmp_path / "test", names=("NORMAL", "PNEUMONIE"))
+    with pytest.raises(DataError, match="Did you mean 'PNEUMONIA'"):
+        read_catalog(tmp_path)
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        read_catalog(tmp_path / "missing")
+    with pytest.raises(DataError, match="holds no files"):
+        read_catalog(tmp_path)
+
+
+def test_few_unreadable_files_are_listed_and_many_are_an_error(tmp_path: Path) -> None:
+    class_folders(tmp_path, n=20)
+    (tmp_path / "NORMAL" / "broken.jpeg").write_bytes(b"")
+    catalog = read_catalog(tmp_path)
+    assert len(catalog) == 40
+    assert [item.path for item in catalog.unreadable] == ["NORMAL/broken.jpeg"]
+    (tmp_path / "NORMAL" / "letter.jpeg").write_text("Dear colleague,")
+    (tmp_path / "NORMAL" / "cut.jpeg").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(DataError, match=r"3 of 43 files cannot be read, more than 5%"):
+        read_catalog(tmp_path)
+
+
+def test_hidden_files_and_circular_links_are_passed_over(tmp_path: Path) -> None:
+    class_folders(tmp_path)
+    (tmp_path / "NORMAL" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "NORMAL" / "Thumbs.db").write_bytes(b"x")
+    (tmp_path / "NORMAL" / "circle").symlink_to(tmp_path / "NORMAL")
+    catalog = read_catalog(tmp_path)
+    assert len(catalog) == 6
+    assert not catalog.unreadable
+
+
+def test_the_fingerprint_follows_content_and_label_alone(tmp_path: Path) -> None:
+    first = read_catalog(class_folders(tmp_path / "a"))
+    again = read_catalog(class_folders(tmp_path / "b"))
+    assert first.fingerprint == again.fingerprint
+    put(tmp_path / "b" / "NORMAL" / "0.png", grey=77)
+    assert read_catalog(tmp_path / "b").fingerprint != first.fingerprint
+
+
+def test_names_with_commas_quotes_and_newlines_survive_the_table(tmp_path: Path) -> None:
+    class_folders(tmp_path)
+    odd = put(tmp_path / "NORMAL" / 'a,"b"\nc é.png', grey=9)
+    catalog = read_catalog(tmp_path)
+    catalog.save(tmp_path / "catalog.csv")
+    rows = rows_of(tmp_path / "catalog.csv")
+    assert [row["path"] for row in rows] == [entry.path for entry in catalog.entries]
+    assert odd.relative_to(tmp_path).as_posix() in {row["path"] for row in rows}
+    with (tmp_path / "catalog.csv").open(newline="") as file:
+        assert next(csv.reader(file)) == [
+            "path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256",
+        ]  # fmt: skip

@@ -1,0 +1,77 @@
+"""The masks are what dropout promises."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pneumoscope.models.dropout import Dropout, KeepMasks
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.4, 0.75])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_share_and_scale(rate: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    values = torch.ones(32, 16, 50, 50, dtype=dtype)
+    dropped = Dropout(KeepMasks(rate)).train()(values)
+    kept = torch.tensor(1 / (1 - rate)).to(dtype)
+    assert set(dropped.unique().tolist()) == {0.0, float(kept)}
+    share = (dropped == 0).float().mean().item()
+    sigma = (rate * (1 - rate) / values.numel()) ** 0.5
+    assert abs(share - rate) < 5 * sigma
+
+
+def test_units_and_steps_are_uncorrelated() -> None:
+    torch.manual_seed(0)
+    dropout = Dropout(KeepMasks(0.4)).train()
+    masks = torch.stack([dropout(torch.ones(400)) for _ in range(600)]) == 0
+    centred = masks.float() - masks.float().mean(0)
+    between_units = (centred.T @ centred / len(centred)).fill_diagonal_(0)
+    assert between_units.abs().max() < 6 * 0.24 / 600**0.5
+    between_steps = (centred[1:] * centred[:-1]).mean()
+    assert between_steps.abs() < 6 * 0.24 / (600 * 400) ** 0.5
+
+
+def test_the_gradient_goes_where_the_values_went() -> None:
+    torch.manual_seed(0)
+    values = torch.rand(64, 50, requires_grad=True)
+    dropped = Dropout(KeepMasks(0.5)).train()(values)
+    dropped.sum().backward()
+    assert values.grad is not None
+    torch.testing.assert_close(values.grad * values, dropped)
+
+
+def test_memory_layouts() -> None:
+    torch.manual_seed(0)
+    images = torch.ones(4, 8, 6, 6)
+    for values in (images, images.to(memory_format=torch.channels_last), images[:, ::2, 1:4]):
+        dropped = Dropout(KeepMasks(0.4)).train()(values)
+        assert dropped.shape == values.shape
+        assert 0.2 < (dropped == 0).float().mean() < 0.6
+
+
+def test_evaluation_and_rate_zero_are_the_identity() -> None:
+    values = torch.rand(10)
+    assert Dropout(KeepMasks(0.4)).eval()(values) is values
+    assert Dropout(KeepMasks(0.0)).train()(values) is values
+
+
+def test_a_seed_gives_the_same_masks_again() -> None:
+    dropout = Dropout(KeepMasks(0.4)).train()
+    found = []
+    for _ in range(2):
+        torch.manual_seed(11)
+        found.append([dropout(torch.ones(100)) for _ in range(3)])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert not torch.equal(found[0][0], found[0][1])
+
+
+def test_another_seed_draws_another_pool() -> None:
+    masks = KeepMasks(0.4)
+    found = []
+    for seed in (1, 2, 1):
+        torch.manual_seed(seed)
+        found.append(masks.like(torch.ones(10_000)).clone())
+    assert torch.equal(found[0], found[2])
+    agreement = (found[0] == found[1]).float().mean()
+    assert abs(agreement - (0.4**2 + 0.6**2)) < 0.03
