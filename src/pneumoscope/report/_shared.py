@@ -24,11 +24,22 @@ def number(value: SupportsFloat) -> str:
     return f"{float(value):.6g}"
 
 
-def new_figure(width_in: float, height_in: float) -> Figure:
-    """Return an empty figure that no global state knows of."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - matplotlib is loaded to draw
+def new_figure(
+    width_in: float, height_in: float, *, gap: float = 0.02, margin_in: float = 0.04
+) -> Figure:
+    """Return an empty figure that no global state knows of.
 
-    return Figure(figsize=(width_in, height_in), layout="constrained")
+    Args:
+        width_in: Its width in inches.
+        height_in: Its height in inches.
+        gap: Between panels, as a share of a panel.
+        margin_in: Around each panel, in inches.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 - matplotlib is loaded to draw
+    from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415
+
+    layout = ConstrainedLayoutEngine(w_pad=margin_in, h_pad=margin_in, wspace=gap, hspace=gap)
+    return Figure(figsize=(width_in, height_in), layout=layout)
 
 
 def require_shape(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> None:

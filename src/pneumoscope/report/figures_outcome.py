@@ -59,9 +59,9 @@ class ConfusionMatrix:
 
     def _shares(self) -> Floats:
         totals = self.matrix.sum(axis=1, keepdims=True).astype(np.float64)
-        return np.divide(
-            self.matrix, totals, out=np.full(self.matrix.shape, np.nan), where=totals > 0
-        )
+        shares: Floats = np.full(self.matrix.shape, np.nan)
+        np.divide(self.matrix, totals, out=shares, where=totals > 0)
+        return shares
 
     def rows(self) -> Table:
         """Return one row a cell: the count, and its share of the true class."""
@@ -87,7 +87,7 @@ class ConfusionMatrix:
 
         n, shares = len(self.classes), self._shares()
         with style():
-            figure = new_figure(min(NARROW_IN, 1.7 + 1.3 * n), 0.8 + (1.5 if n == 2 else 0.95) * n)
+            figure = new_figure(min(NARROW_IN, 1.7 + 1.3 * n), 0.8 + (1.7 if n == 2 else 0.95) * n)
             axes = figure.subplots()
             for t, c in np.ndindex(n, n):
                 share = shares[t, c]
@@ -166,14 +166,18 @@ class RocCurve:
 
         Raises:
             DataError: Only one class is there, or a probability is not a number.
-            OptionError: A label is neither 0 nor 1, or the lengths differ.
+            OptionError: A label is neither 0 nor 1, the lengths differ, or the threshold is not
+                a number.
 
         Example:
             >>> RocCurve.from_scores([0, 1, 1], [0.2, 0.2, 0.9]).auc
             0.75
         """
         truth, scores = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
-        require_shape("probabilities", scores, (truth.size,))
+        require_shape("labels", truth, (truth.size,))
+        require_shape("probabilities", scores, truth.shape)
+        if threshold is not None and not np.isfinite(threshold):
+            raise OptionError("threshold", must="a number, or None", was=threshold)
         if not np.isin(truth, (0, 1)).all():
             raise OptionError("labels", must="0 or 1", was=sorted(set(truth.tolist()) - {0, 1})[:5])
         if not np.isfinite(scores).all():
@@ -226,7 +230,7 @@ class RocCurve:
         fpr, tpr = self.operating_point
         where = ""
         if self.threshold is not None:
-            where = f"{separator}at probability ≥ {self.threshold:.2f}"
+            where = f"{separator}at probability ≥ {self.threshold:.3g}"
         return f"{where}{separator}sensitivity {tpr:.3f}{separator}specificity {1 - fpr:.3f}"
 
     def draw(self) -> Figure:

@@ -39,6 +39,9 @@ class ClassCounts:
     )
 
     def __post_init__(self) -> None:
+        if not self.splits or not self.classes:
+            names = (self.splits, self.classes)
+            raise OptionError("splits and classes", must="one name each at least", was=names)
         require_shape("counts", self.counts, (len(self.splits), len(self.classes)))
 
     @classmethod
@@ -94,9 +97,15 @@ class ClassCounts:
         axes.bar(positions, counts, width=0.62, color=colours)
         for position, count in zip(positions, counts, strict=True):
             share = f"{count / total:.0%}" if total else "no images"
-            above = {"xy": (position, count), "textcoords": "offset points", "ha": "center"}
-            axes.annotate(f"{count:,}", xytext=(0, 15), weight="bold", **above)
-            axes.annotate(share, xytext=(0, 3.5), color=MUTED, size=9, **above)
+            top = (float(position), float(count))
+            axes.annotate(
+                f"{count:,}", top, xytext=(0, 15), textcoords="offset points", ha="center",
+                weight="bold",
+            )  # fmt: skip
+            axes.annotate(
+                share, top, xytext=(0, 3.5), textcoords="offset points", ha="center",
+                color=MUTED, size=9,
+            )  # fmt: skip
         axes.set_title(title, pad=20)
         images = "image" if total == 1 else "images"
         axes.annotate(
@@ -164,11 +173,11 @@ class AugmentationSheet:
         with style():
             across = min(WIDE_IN, 1.5 * (versions + 1) + 0.2)
             cell = across / (versions + 1.12)
-            figure = new_figure(across, n * (cell * height / width + 0.28) + 0.05)
+            tall = n * (cell * height / width + 0.28) + 0.05
+            figure = new_figure(across, tall, gap=0.015, margin_in=0.02)
             grid = figure.subplots(
                 n, versions + 2, squeeze=False, width_ratios=[1, 0.12, *([1.0] * versions)]
             )
-            figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.02)  # type: ignore[union-attr]
             for i, label in enumerate(self.labels):
                 for axes in grid[i]:
                     axes.set_axis_off()
@@ -223,8 +232,12 @@ class LearningCurves:
         val_loss: Sequence[float],
         accuracy: Sequence[float],
         val_accuracy: Sequence[float],
+        best_epoch: int | None = None,
     ) -> Self:
-        """Take the columns of a training log; the best epoch has the lowest validation loss.
+        """Take the columns of a training log.
+
+        ``best_epoch`` is the one whose weights were kept; if it is not given, the (first) one of
+        the lowest validation loss.
 
         >>> halves = [0.5, 0.5]
         >>> LearningCurves.from_columns(
@@ -233,15 +246,17 @@ class LearningCurves:
         2
         """
         judged = np.asarray(val_loss, dtype=np.float64)
+        require_shape("val_loss", judged, (len(epochs),))
         finite = np.isfinite(judged)
-        best = int(np.argmin(np.where(finite, judged, np.inf))) if finite.any() else None
+        if best_epoch is None and finite.any():
+            best_epoch = int(epochs[int(np.argmin(np.where(finite, judged, np.inf)))])
         return cls(
             np.asarray(epochs, dtype=np.int64),
             np.asarray(loss, dtype=np.float64),
             judged,
             np.asarray(accuracy, dtype=np.float64),
             np.asarray(val_accuracy, dtype=np.float64),
-            None if best is None else int(epochs[best]),
+            best_epoch,
         )
 
     def rows(self) -> Table:
@@ -267,9 +282,8 @@ class LearningCurves:
         from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - matplotlib is loaded to draw
 
         with style():
-            figure = new_figure(NARROW_IN, 4.7)
+            figure = new_figure(NARROW_IN, 4.7, gap=0.08)
             upper, lower = figure.subplots(2, 1, sharex=True)
-            figure.get_layout_engine().set(hspace=0.08)  # type: ignore[union-attr]
             self._draw_panel(upper, "Loss", self.loss, self.val_loss)
             self._draw_panel(lower, "Accuracy", self.accuracy, self.val_accuracy)
             lower.set_xlabel("Epoch")

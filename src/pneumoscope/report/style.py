@@ -38,8 +38,8 @@ PALETTE: Final = (BLUE, VERMILLION, GREEN, PURPLE)
 
 WIDE_IN: Final = 7.0
 """Width of a figure that holds pictures, in inches: 672 px on the page."""
-NARROW_IN: Final = 5.4
-"""Width of a plot, in inches: 518 px on the page, and still legible on a phone of 390 px."""
+NARROW_IN: Final = 5.2
+"""Width of a plot, in inches: 499 px on the page, and all of it on a phone of 390 px."""
 
 _THEMED: Final = MappingProxyType(
     {

@@ -65,7 +65,7 @@ class EpochBatches(Sampler[list[int]]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Name the epoch that comes next; Lightning calls it."""
+        """Name the epoch that comes next; Lightning calls it between epochs."""
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -113,6 +113,9 @@ class SplitData(L.LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
         )
+        if trainer:
+            # Lightning takes the first iterator of a resumed run before it names the epoch.
+            batches.set_epoch(trainer.current_epoch)
         # A batch is one read of the memory map, so worker processes would only add copies.
         return DataLoader(
             images,

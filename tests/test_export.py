@@ -1,0 +1,91 @@
+"""The exported graph agrees with the network, or there is no file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from pneumoscope import export as module
+from pneumoscope.errors import ExportError
+from pneumoscope.export import export, network_probabilities
+from pneumoscope.images.prepare import InputSpec, prepare
+from pneumoscope.models.registry import build_model
+from pneumoscope.reader.bundle import ModelInfo, OperatingPoint
+from pneumoscope.reader.predictor import Predictor
+
+
+def info_of(spec: InputSpec) -> ModelInfo:
+    return ModelInfo("seed-cnn", spec, ("NORMAL", "PNEUMONIA"), OperatingPoint(), {})
+
+
+def noise(spec: InputSpec, n: int = 6) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, *spec.shape), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_norm": True}, {"filters": [4], "dropout": 0.0}])
+def test_graph_and_network_agree(tmp_path: Path, options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    spec = InputSpec(32, 48)
+    model = build_model("seed-cnn", spec, **options).eval()
+    pixels = noise(spec)
+    assert export(model, tmp_path / "m.onnx", info=info_of(spec), check=pixels) < 1e-5
+    predictor = Predictor(tmp_path / "m.onnx")
+    for count in (1, 2, 5):  # any batch size
+        found = predictor.run(pixels[:count])[1]
+        np.testing.assert_allclose(found, network_probabilities(model, pixels[:count]), atol=1e-5)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_a_graph_that_disagrees_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = InputSpec(32, 32)
+    model = build_model("seed-cnn", spec, filters=[4]).eval()
+    honest = module.network_probabilities
+    monkeypatch.setattr(
+        module, "network_probabilities", lambda *a, **k: honest(*a, **k) + np.float32(2e-4)
+    )
+    with pytest.raises(ExportError, match="differs from the network"):
+        export(model, tmp_path / "m.onnx", info=info_of(spec), check=noise(spec))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_of_nan_is_not_written(tmp_path: Path) -> None:
+    spec = InputSpec(32, 32)
+    model = build_model("seed-cnn", spec, filters=[4]).eval()
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    with pytest.raises(ExportError):
+        export(model, tmp_path / "m.onnx", info=info_of(spec), check=noise(spec))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_tells_nothing_of_the_machine_that_wrote_it(tmp_path: Path) -> None:
+    spec = InputSpec(32, 32)
+    model = build_model("seed-cnn", spec, filters=[4]).eval()
+    export(model, tmp_path / "m.onnx", info=info_of(spec), check=noise(spec))
+    content = (tmp_path / "m.onnx").read_bytes()
+    assert str(Path(module.__file__).parent).encode() not in content
+    assert {entry.key for entry in onnx.load(tmp_path / "m.onnx").metadata_props} == {"pneumoscope"}
+
+
+def test_real_files_read_as_the_network_reads_them(tmp_path: Path, shared: Path) -> None:
+    """From 200 original files on, the graph and the network agree within 1e-4."""
+    torch.manual_seed(0)
+    spec = InputSpec()
+    model = build_model("seed-cnn", spec, dropout=0.4).eval()
+    data = shared / "data"
+    files = sorted((data / "chest_xray_native").rglob("*.jpeg"))
+    files += sorted((data / "chest_xray" / "train").rglob("*.jpeg"))[::50]
+    files = files[:200]
+    assert len(files) == 200
+    pixels = np.stack([prepare(path, spec) for path in files])
+    export(model, tmp_path / "m.onnx", info=info_of(spec), check=pixels[:8])
+    read = [p.probability for p in Predictor(tmp_path / "m.onnx").predict_many(files)]
+    expected = network_probabilities(model, pixels)[:, 1]
+    assert np.abs(np.array(read, np.float64) - expected).max() < 1e-4

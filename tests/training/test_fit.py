@@ -1,0 +1,238 @@
+"""Training: the same numbers twice, also across a kill; a clean end on Ctrl-C."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pneumoscope.data.cache import build_cache
+from pneumoscope.data.catalog import read_catalog
+from pneumoscope.data.prepared import PreparedData
+from pneumoscope.data.split import split_catalog
+from pneumoscope.errors import OptionError
+from pneumoscope.images.prepare import InputSpec
+from pneumoscope.runs import RunFolder
+from pneumoscope.training.callbacks import COLUMNS, read_log
+from pneumoscope.training.datamodule import EpochBatches
+from pneumoscope.training.fit import Placement, fit
+from pneumoscope.training.recipe import Recipe, recipe_of
+
+
+@pytest.fixture(scope="module")
+def data(phantoms: Path) -> PreparedData:
+    catalog = read_catalog(phantoms)
+    cache, catalog = build_cache(catalog, InputSpec(32, 32))
+    return PreparedData(catalog, cache, split_catalog(catalog, fraction=0.2))
+
+
+def tiny(**changes: Any) -> Recipe:
+    return recipe_of("seed", image_size=32, filters=(4, 8), max_epochs=3, batch_size=16, **changes)
+
+
+def learning(folder: Path) -> list[tuple[float, ...]]:
+    """Return the log without the clock's columns."""
+    return [(r.epoch, r.loss, r.accuracy, r.val_loss, r.val_accuracy, r.val_auc)
+            for r in read_log(folder / "log.csv")]  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_same_seed_gives_the_same_numbers(
+    data: PreparedData, tmp_path: Path, precision: str
+) -> None:
+    recipe = tiny(precision=precision)
+    results = [fit(recipe, data, folder=RunFolder(tmp_path / name)) for name in "ab"]
+    assert learning(tmp_path / "a") == learning(tmp_path / "b")
+    for one, two in zip(*(r.classifier.parameters() for r in results), strict=True):
+        assert torch.equal(one, two)
+    other = fit(tiny(precision=precision, seed=1), data, folder=RunFolder(tmp_path / "c"))
+    assert other.epochs[0].loss != results[0].epochs[0].loss
+    assert results[0].precision == precision
+
+
+def test_the_log_has_the_promised_columns(data: PreparedData, tmp_path: Path) -> None:
+    heard: list[tuple[int, int]] = []
+    result = fit(
+        tiny(),
+        data,
+        folder=RunFolder(tmp_path),
+        on_step=lambda done, total: heard.append((done, total)),
+    )
+    with (tmp_path / "log.csv").open(newline="") as file:
+        header = next(csv.reader(file))
+    assert tuple(header) == COLUMNS
+    assert header == [
+        "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_auc", "seconds",
+        "images_per_second",
+    ]  # fmt: skip
+    assert [row.epoch for row in result.epochs] == [1, 2, 3]
+    images = len(data.split.rows("train"))
+    for row in result.epochs:
+        assert row.seconds > 0
+        assert row.images_per_second == pytest.approx(images / row.seconds, rel=0.02, abs=0.1)
+    steps = -(-images // 16)
+    assert heard == [(step, steps) for _ in range(3) for step in range(1, steps + 1)]
+
+
+def test_the_logged_validation_numbers_are_those_of_the_weights(
+    data: PreparedData, tmp_path: Path
+) -> None:
+    result = fit(tiny(precision="float32"), data, folder=RunFolder(tmp_path))
+    part = data.catalog.select(data.split.rows("val"))
+    pixels = torch.from_numpy(data.cache.take(data.cache.rows(part.entries)))[:, None] / 255
+    with torch.inference_mode():
+        logits = result.classifier(pixels)
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(part.labels))
+    assert float(loss) == pytest.approx(result.best.val_loss, abs=1e-5)
+    right = (logits.argmax(1).numpy() == part.labels).mean()
+    assert right == pytest.approx(result.best.val_accuracy, abs=1e-6)
+    assert result.best.val_loss == min(row.val_loss for row in result.epochs)
+
+
+def test_patience_ends_training(data: PreparedData, tmp_path: Path) -> None:
+    recipe = tiny(learning_rate=1e-9, patience=2, precision="float32", dropout=0.0)
+    frozen = fit(recipe, data, folder=RunFolder(tmp_path))
+    assert len(frozen.epochs) <= 3
+    losses = [row.val_loss for row in frozen.epochs]
+    assert max(losses) - min(losses) < 1e-4
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "adamax", "adagrad", "sgd"])
+def test_every_optimizer_learns(data: PreparedData, tmp_path: Path, optimizer: str) -> None:
+    recipe = tiny(optimizer=optimizer, learning_rate=1e-2, weight_decay=1e-4)
+    result = fit(recipe, data, folder=RunFolder(tmp_path))
+    assert np.isfinite([row.val_loss for row in result.epochs]).all()
+    assert len({row.val_loss for row in result.epochs}) == len(result.epochs)
+
+
+_SCRIPT = """
+import sys, time
+from pathlib import Path
+from pneumoscope.training.recipe import Recipe
+from pneumoscope.workflow.train import train_reader
+from pneumoscope.watch import Watcher
+
+class Slow(Watcher):
+    def say(self, text):
+        print(text, flush=True)
+        if text.startswith("    %s "): time.sleep(3)
+
+if __name__ == "__main__":
+    data, out, config = map(Path, sys.argv[1:4])
+    resume = len(sys.argv) > 4
+    result = train_reader(data, out, recipe=None if resume else Recipe.load(config),
+                          resume=resume, watcher=Slow())
+    print("interrupted" if result.fitted.interrupted else "finished", flush=True)
+"""
+
+
+def start(tmp_path: Path, phantoms: Path, out: Path, *more: str, pause_at: int = 0) -> Any:
+    script = tmp_path / f"train{pause_at}.py"
+    script.write_text(_SCRIPT % pause_at)
+    tiny(val_fraction=0.2).save(tmp_path / "recipe.yaml")
+    return subprocess.Popen(
+        [
+            sys.executable,
+            str(script),
+            str(phantoms),
+            str(out),
+            str(tmp_path / "recipe.yaml"),
+            *more,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_epoch(process: Any, epoch: int) -> None:
+    for line in process.stdout:
+        if line.startswith(f"{epoch:5d}  "):
+            return
+    raise AssertionError(process.stderr.read())
+
+
+def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Path, phantoms: Path) -> None:
+    whole = start(tmp_path, phantoms, tmp_path / "whole")
+    assert whole.communicate(timeout=120)[0].endswith("finished\n")
+    killed = start(tmp_path, phantoms, tmp_path / "killed", pause_at=2)
+    wait_for_epoch(killed, 2)
+    killed.kill()
+    killed.communicate()
+    assert not (tmp_path / "killed" / "model.onnx").exists()
+    resumed = start(tmp_path, phantoms, tmp_path / "killed", "--resume")
+    out, err = resumed.communicate(timeout=120)
+    assert out.endswith("finished\n"), err
+    assert learning(tmp_path / "killed") == learning(tmp_path / "whole")
+    scores = [(tmp_path / name / "scores-val.csv").read_text() for name in ("killed", "whole")]
+    assert scores[0] == scores[1]
+    again = start(tmp_path, phantoms, tmp_path / "killed", "--resume")
+    assert again.communicate(timeout=120)[0].endswith("finished\n")
+    assert learning(tmp_path / "killed") == learning(tmp_path / "whole")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ there")
+def test_ctrl_c_keeps_what_was_learnt(tmp_path: Path, phantoms: Path) -> None:
+    process = start(tmp_path, phantoms, tmp_path / "run", pause_at=1)
+    wait_for_epoch(process, 1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert out.endswith("interrupted\n"), err
+    assert (tmp_path / "run" / "model.onnx").exists()
+    assert "ended by hand" in (tmp_path / "run" / "report.html").read_text()
+    assert len(learning(tmp_path / "run")) < 3
+    resumed = start(tmp_path, phantoms, tmp_path / "run", "--resume")
+    assert resumed.communicate(timeout=120)[0].endswith("finished\n")
+    assert len(learning(tmp_path / "run")) == 3
+
+
+def test_two_processes_share_the_work(tmp_path: Path, phantoms: Path) -> None:
+    command = [
+        sys.executable, "-m", "pneumoscope", "train", str(phantoms), "--out", str(tmp_path / "run"),
+        "--image-size", "32", "--filters", "4,8", "--epochs", "2", "--val-fraction", "0.2",
+        "--accelerator", "cpu", "--devices", "2", "--strategy", "ddp",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "report.html").exists()
+    assert [row[0] for row in learning(tmp_path / "run")] == [1, 2]
+
+
+def test_a_placement_that_cannot_be_is_one_message(data: PreparedData, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="--devices"):
+        fit(tiny(), data, folder=RunFolder(tmp_path), placement=Placement(strategy="no-such"))
+    with pytest.raises(OptionError, match="--devices"):
+        fit(tiny(), data, folder=RunFolder(tmp_path), placement=Placement(devices="many"))
+
+
+def batches(epoch: int, **options: Any) -> list[list[int]]:
+    sampler = EpochBatches(10, batch_size=4, **options)
+    sampler.set_epoch(epoch)
+    assert len(list(sampler)) == len(sampler)
+    return list(sampler)
+
+
+def test_the_order_of_an_epoch_depends_on_seed_and_number_alone() -> None:
+    assert batches(3, seed=1) == batches(3, seed=1)
+    assert batches(3, seed=1) != batches(4, seed=1)
+    assert sorted(itertools.chain(*batches(3, seed=1))) == list(range(10))
+    assert batches(0, seed=None) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_processes_take_equal_shares_that_cover_everything() -> None:
+    shares = [
+        list(itertools.chain(*batches(0, seed=1, rank=rank, world_size=3))) for rank in range(3)
+    ]
+    assert {len(share) for share in shares} == {4}
+    assert set().union(*shares) == set(range(10))
