@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_LETTER_IN = 0.095  # the width of a capital below a bar
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassCounts:
@@ -79,9 +81,10 @@ class ClassCounts:
     def draw(self) -> Figure:
         """Draw one panel of bars a split, with the count and the share above each bar."""
         with style():
-            across = min(3, len(self.splits))
+            most = max(1, min(3, int(NARROW_IN / self._panel_width_in())))
+            across = min(most, len(self.splits))
             down = math.ceil(len(self.splits) / across)
-            width = max(3.0, NARROW_IN * across / 3)
+            width = max(3.0, NARROW_IN * across / most)
             figure = new_figure(width, 2.7 * down)
             grid = figure.subplots(down, across, squeeze=False).ravel()
             for axes in grid[len(self.splits) :]:
@@ -90,13 +93,18 @@ class ClassCounts:
                 self._draw_split(grid[s], s, title=f"({chr(97 + s)}) {split}")
             return figure
 
+    def _panel_width_in(self) -> float:
+        """Return how wide a panel must be for the names below its bars to stand side by side."""
+        longest = max(len(word) for name in self.classes for word in [*name.split(), ""])
+        return len(self.classes) * longest * _LETTER_IN
+
     def _draw_split(self, axes: Axes, s: int, *, title: str) -> None:
         counts = self.counts[s]
         total, positions = int(counts.sum()), np.arange(len(self.classes))
         colours = [PALETTE[c % len(PALETTE)] for c in positions]
         axes.bar(positions, counts, width=0.62, color=colours)
         for position, count in zip(positions, counts, strict=True):
-            share = f"{count / total:.0%}" if total else "no images"
+            share = f"{count / total:.0%}" if total else ""
             top = (float(position), float(count))
             axes.annotate(
                 f"{count:,}", top, xytext=(0, 15), textcoords="offset points", ha="center",
@@ -114,10 +122,9 @@ class ClassCounts:
         )  # fmt: skip
         axes.set_ylim(0, max(1, int(counts.max(initial=0))) * 1.28)
         axes.set_xlim(-0.6, len(self.classes) - 0.4)
-        longest = max(map(len, self.classes), default=0)
-        axes.set_xticks(positions, self.classes)
+        axes.set_xticks(positions, [name.replace(" ", "\n") for name in self.classes])
         axes.tick_params(length=0, labelsize=9)
-        if longest * len(self.classes) > 22:  # letters that fit side by side in one panel
+        if self._panel_width_in() > NARROW_IN:
             axes.tick_params("x", rotation=90)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
@@ -309,6 +316,7 @@ class LearningCurves:
             if finite.any():
                 ends.append((float(values[finite][-1]), name, colour))
         if not ends:
+            axes.set_yticks([])
             axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=MUTED)
         low, high = axes.get_ylim()
         heights = _apart([(value - low) / (high - low) for value, _, _ in ends], gap=0.13)

@@ -121,6 +121,7 @@ def save(figure: Figure, folder: Path, *, name: str) -> str:
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> from pneumoscope.report import ConfusionMatrix
         >>> figure = ConfusionMatrix(np.eye(2, dtype=int), ("NORMAL", "PNEUMONIA")).draw()
         >>> save(figure, Path(tempfile.mkdtemp()), name="confusion")[:4]

@@ -72,6 +72,7 @@ class EpochBatches(Sampler[list[int]]):
         return math.ceil(self._share() / self._batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
+        # Runs with the first ``next``: Lightning makes the iterator before it names the epoch.
         order = np.arange(self._count)
         if self._seed is not None:
             np.random.default_rng((self._seed, self._epoch)).shuffle(order)
@@ -113,9 +114,6 @@ class SplitData(L.LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
         )
-        if trainer:
-            # Lightning takes the first iterator of a resumed run before it names the epoch.
-            batches.set_epoch(trainer.current_epoch)
         # A batch is one read of the memory map, so worker processes would only add copies.
         return DataLoader(
             images,

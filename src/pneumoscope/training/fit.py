@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import time
 import warnings
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
 
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.errors import DataError, OptionError, PneumoscopeError
@@ -105,6 +107,8 @@ def fit(
     task = ClassificationTask(
         build_model(recipe.model, recipe.input, **recipe.model_options), recipe
     )
+    last = folder.checkpoints / "last.ckpt"
+    resume = resume and last.exists()
     batches = SplitData(data, batch_size=recipe.batch_size, seed=recipe.seed)
     log = EpochLog(folder.log, on_epoch)
     best = ModelCheckpoint(
@@ -119,7 +123,6 @@ def fit(
     callbacks: list[L.Callback] = [log, patience, EndOnInterrupt(), best]
     if on_step:
         callbacks.append(StepProgress(on_step))
-    last = folder.checkpoints / "last.ckpt"
     started = time.perf_counter()
     interrupted = False
     with warnings.catch_warnings():
@@ -137,7 +140,7 @@ def fit(
                 trainer.fit(
                     task,
                     datamodule=batches,
-                    ckpt_path=str(last) if resume and last.exists() else None,
+                    ckpt_path=str(last) if resume else None,
                     weights_only=True,
                 )
             except Interrupted:
@@ -189,7 +192,11 @@ def _trainer(recipe: Recipe, placement: Placement, callbacks: list[L.Callback]) 
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
-    except (ValueError, RuntimeError) as fault:  # Lightning's misconfigurations among them
+    except (
+        ValueError,
+        TypeError,
+        RuntimeError,
+    ) as fault:  # Lightning's misconfigurations among them
         raise OptionError(
             "--devices, --nodes, --strategy or --accelerator",
             must="something that Lightning can run here",
@@ -225,16 +232,24 @@ def _cpu_flags() -> set[str]:
     return set(flags[0].split()) if flags else set()
 
 
+def _weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights that Lightning saved; only tensors and plain values are ever loaded."""
+    try:
+        weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)[
+            "state_dict"
+        ]
+    except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as fault:
+        raise DataError(f"{path}: no checkpoint can be read from it ({fault}).") from fault
+    return weights
+
+
 def _best_weights(classifier: Classifier, best: Path, rows: list[Epoch]) -> Classifier:
     if not rows or not best.exists():
         raise NothingLearntError(
             "training ended before its first epoch was over, so nothing was learnt; "
             "run the same command with --resume to go on."
         )
-    try:
-        weights = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-    except (OSError, RuntimeError, KeyError) as fault:
-        raise DataError(f"{best}: no checkpoint can be read from it ({fault}).") from fault
+    weights = _weights(best)
     prefix = "classifier."
     classifier.cpu().load_state_dict(
         {

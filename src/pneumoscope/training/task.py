@@ -30,8 +30,14 @@ class ClassificationTask(L.LightningModule):
         self.recipe = recipe
         self.auc = BinaryAUROC()
 
-    def on_train_epoch_start(self) -> None:
-        """Seed the augmentation and the dropout of this epoch, so that resuming repeats them."""
+    def on_train_batch_start(self, _: Batch, batch_idx: int) -> None:
+        """Seed the augmentation and the dropout of each epoch, so that resuming repeats them.
+
+        Not when the epoch starts: making the loader's iterator, which a resumed run does earlier,
+        draws from torch's generator too.
+        """
+        if batch_idx > 0:
+            return
         torch.manual_seed(epoch_seed(self.recipe.seed, self.current_epoch, self.global_rank))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
