@@ -97,3 +97,13 @@ def test_values_stay_in_range_and_the_seed_repeats_them(images: Tensor) -> None:
     torch.testing.assert_close(augment(images, augmentation), first, rtol=0, atol=0)
     assert first.min() >= 0
     assert first.max() <= 1
+
+
+def test_lower_precision_of_the_network_does_not_blur_the_images(images: Tensor) -> None:
+    augmentation = recipe_of("seed").augmentation
+    torch.manual_seed(5)
+    expected = augment(images, augmentation)
+    torch.manual_seed(5)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = augment(images, augmentation)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)

@@ -14,7 +14,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where images and run go; it must not exist.")] = Path(
         "demo"
     ),
-    patients: Annotated[int, typer.Option(help="Generated patients.")] = 400,
+    patients: Annotated[int, typer.Option(help="Generated patients.")] = 600,
     seed: Annotated[int, typer.Option(help="Of the generated images and of the training.")] = 0,
 ) -> None:
     """Generate radiographs, train on them, evaluate, predict, and write the report.

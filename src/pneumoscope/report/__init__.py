@@ -3,18 +3,18 @@
 Importing this package loads neither matplotlib nor jinja2; drawing and rendering do.
 """
 
-from .figures import AugmentationSheet as AugmentationSheet
-from .figures import ClassCounts as ClassCounts
-from .figures import ConfusionMatrix as ConfusionMatrix
-from .figures import LearningCurves as LearningCurves
-from .figures import RocCurve as RocCurve
-from .page import Panel as Panel
-from .page import Report as Report
-from .page import Section as Section
-from .page import Statement as Statement
-from .page import render as render
-from .page import write_report as write_report
-from .style import save as save
+from pneumoscope.report.figures import AugmentationSheet as AugmentationSheet
+from pneumoscope.report.figures import ClassCounts as ClassCounts
+from pneumoscope.report.figures import ConfusionMatrix as ConfusionMatrix
+from pneumoscope.report.figures import LearningCurves as LearningCurves
+from pneumoscope.report.figures import RocCurve as RocCurve
+from pneumoscope.report.page import Panel as Panel
+from pneumoscope.report.page import Report as Report
+from pneumoscope.report.page import Section as Section
+from pneumoscope.report.page import Statement as Statement
+from pneumoscope.report.page import render as render
+from pneumoscope.report.page import write_report as write_report
+from pneumoscope.report.style import save as save
 
 __all__ = [
     "AugmentationSheet",

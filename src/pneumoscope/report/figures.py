@@ -10,7 +10,7 @@ numbers can be tested, written beside the figure and drawn again. Every figure h
 - ``CAPTION``, which says how to read it.
 """
 
-from .figures_outcome import ConfusionMatrix, RocCurve
-from .figures_training import AugmentationSheet, ClassCounts, LearningCurves
+from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
+from pneumoscope.report.figures_training import AugmentationSheet, ClassCounts, LearningCurves
 
 __all__ = ["AugmentationSheet", "ClassCounts", "ConfusionMatrix", "LearningCurves", "RocCurve"]

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumoscope.errors import DataError, OptionError
-
-from ._shared import Floats, Integers, Table, new_figure, number, require_shape
-from .style import BLUE, INK, MUTED, NARROW_IN, RULE, VERMILLION, style
+from pneumoscope.report._shared import Floats, Integers, Table, new_figure, number, require_shape
+from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, RULE, VERMILLION, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,9 +10,25 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 
 from pneumoscope.errors import OptionError
-
-from ._shared import Floats, Integers, Pixels, Table, new_figure, number, require_shape
-from .style import BLUE, INK, MUTED, NARROW_IN, PALETTE, VERMILLION, WIDE_IN, style
+from pneumoscope.report._shared import (
+    Floats,
+    Integers,
+    Pixels,
+    Table,
+    new_figure,
+    number,
+    require_shape,
+)
+from pneumoscope.report.style import (
+    BLUE,
+    INK,
+    MUTED,
+    NARROW_IN,
+    PALETTE,
+    VERMILLION,
+    WIDE_IN,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

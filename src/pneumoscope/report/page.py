@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pneumoscope.errors import OptionError
-
-from .style import write_atomically
+from pneumoscope.report.style import write_atomically
 
 if TYPE_CHECKING:
     from jinja2 import Template

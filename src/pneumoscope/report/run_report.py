@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from pneumoscope.data.split import UNUSED
 from pneumoscope.evaluation.metrics import Metrics, measure
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.report.figures import (
@@ -116,9 +117,9 @@ def _data_line(catalog: Catalog, split: Split) -> str:
 def _answer(item: _Judged) -> str:
     found = item.metrics
     return (
-        f"On {found.n:,} {PARTS[item.part]} images the reader was right about "
-        f"{found.accuracy.text(3)} of them. It ranks a positive image above a negative one with "
-        f"probability {found.auc.text(3)} (AUC)."
+        f"Read from the file alone, {found.accuracy.value:.1%} of {found.n:,} {PARTS[item.part]} "
+        f"images were concluded rightly. A positive image ranks above a negative one with "
+        f"probability {found.auc.text()} (AUC)."
     )
 
 
@@ -139,7 +140,7 @@ def _caveats(
     few = min(item.metrics.sensitivity.n, item.metrics.specificity.n)
     low, high = wilson(0.9, few)
     caveats.append(
-        f"The smaller class has {few} images here: a share of 90 % of them would be known no "
+        f"The smaller class has {few} images here: a share of 90% of them would be known no "
         f"better than from {low:.0%} to {high:.0%}."
     )
     if not catalog.patients_known:
@@ -211,6 +212,7 @@ def _learning(run: RunFolder, log: list[Epoch], recipe: Recipe, facts: dict[str,
         val_loss=[row.val_loss for row in log],
         accuracy=[row.accuracy for row in log],
         val_accuracy=[row.val_accuracy for row in log],
+        best_epoch=facts["best_epoch"],
     )
     seconds = sorted(row.seconds for row in log)[len(log) // 2]
     ended = "was ended by hand" if facts["interrupted"] else "ended"
@@ -228,20 +230,14 @@ def _learning(run: RunFolder, log: list[Epoch], recipe: Recipe, facts: dict[str,
 
 
 def _data(run: RunFolder, catalog: Catalog, split: Split) -> Section:
-    rows = [row for part in PARTS for row in split.rows(part)]
-    counts = np.array(
-        [
-            [
-                sum(catalog.entries[row].label == label for row in split.rows(part))
-                for label in catalog.classes
-            ]
-            for part in PARTS
-            if split.rows(part)
-        ]
-    )
-    names = tuple(name for part, name in PARTS.items() if split.rows(part))
-    figure = ClassCounts(names, catalog.classes, counts)
-    set_aside = len(catalog) - len(rows)
+    shown = {**PARTS, UNUSED: "set aside"}
+    named = [
+        (shown[part], entry.label)
+        for part in shown
+        for entry in catalog.select(split.rows(part)).entries
+    ]
+    figure = ClassCounts.from_labels([part for part, _ in named], [label for _, label in named])
+    set_aside = len(split.rows(UNUSED))
     text = "No patient, and no image under two names, stands in two parts."
     if set_aside:
         text += f" {set_aside} images were set aside (see split.csv)."

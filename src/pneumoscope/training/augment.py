@@ -29,8 +29,12 @@ def augment(
         return pixels
     count, _, height, width = pixels.shape
     affine = _affine(count, augmentation, aspect=width / height).to(pixels.device)
-    grid = F.affine_grid(affine, list(pixels.shape), align_corners=False)
-    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    # Under autocast the coordinates would be bfloat16, which is coarser than a pixel is wide.
+    with torch.autocast(pixels.device.type, enabled=False):
+        grid = F.affine_grid(affine, list(pixels.shape), align_corners=False)
+        return F.grid_sample(
+            pixels, grid, mode="bilinear", padding_mode="border", align_corners=False
+        )
 
 
 def _affine(count: int, augmentation: Augmentation, *, aspect: float) -> Float[Tensor, "n 2 3"]:

@@ -1,0 +1,118 @@
+"""What every benchmark shares: its plan, its rows, and clocks."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PNEUMOSCOPE = Path(sys.executable).parent / "pneumoscope"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a benchmark works with.
+
+    Attributes:
+        small: A folder with class folders of images of about 224x224 pixels.
+        native: The same with images as an X-ray machine gives them.
+        generated: Whether these are generated images, not real ones.
+        quick: Try whether everything runs; the numbers mean nothing.
+        work: A folder for whatever is made on the way.
+        keras: A Python that has tensorflow; None builds an environment for it.
+    """
+
+    small: Path
+    native: Path
+    generated: bool
+    quick: bool
+    work: Path
+    keras: Path | None
+
+    def count(self, full: int, *, generated: int, quick: int) -> int:
+        """Return how many of something are taken: images, rounds, steps."""
+        return quick if self.quick else generated if self.generated else full
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the table; ``ratio`` is the first over the second, and may have a bound."""
+
+    what: str
+    ours: str
+    against: str
+    ratio: float
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @property
+    def bound(self) -> str:
+        """The bound as it is shown."""
+        if self.at_most is not None:
+            return f"≤ {self.at_most:.2f}"
+        return "" if self.at_least is None else f"≥ {self.at_least:.2f}"
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the bound is met; None where there is none."""
+        if self.at_most is not None:
+            return self.ratio <= self.at_most
+        return None if self.at_least is None else self.ratio >= self.at_least
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The rows of one benchmark, and the single measurements that they come from."""
+
+    rows: Sequence[Row]
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+def say(text: str) -> None:
+    """Print a progress line at once."""
+    print(f"  {text}", flush=True)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long a call takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def interleaved(
+    contenders: Mapping[str, Callable[[], object]], *, rounds: int
+) -> dict[str, list[float]]:
+    """Return the seconds of each contender, measured in turns (A B A B ...).
+
+    So a machine that gets slower or faster meanwhile does so for all of them.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(1, rounds + 1):
+        for name, work in contenders.items():
+            taken[name].append(seconds(work))
+        shown = ", ".join(f"{name} {values[-1]:.3f} s" for name, values in taken.items())
+        say(f"round {number} of {rounds}: {shown}")
+    return taken
+
+
+def medians(taken: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return the median of each contender."""
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def call(command: Sequence[str | Path]) -> str:
+    """Return what a command prints.
+
+    Raises:
+        RuntimeError: It failed; the message shows the end of what it said.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr or done.stdout)[-2000:]
+        raise RuntimeError(f"{Path(command[0]).name} ended with code {done.returncode}:\n{said}")
+    return done.stdout

@@ -1,0 +1,84 @@
+"""Who may import whom."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pneumoscope
+
+ROOT = Path(pneumoscope.__file__).parent
+
+# A room may import from itself and from the rooms named here.
+MAY: dict[str, set[str]] = {
+    "errors": set(),
+    "parallel": set(),
+    "watch": {"parallel"},
+    "images": {"errors"},
+    "runs": {"errors", "parallel"},
+    "reader": {"errors", "images", "runs", "parallel"},
+    "data": {"errors", "images", "runs", "parallel"},
+    "models": {"errors", "images", "runs", "parallel", "data"},
+    "training": {"errors", "images", "runs", "parallel", "data", "models"},
+    "evaluation": {"errors", "images", "runs", "parallel", "data", "reader"},
+    "report": {"errors", "images", "runs", "parallel", "data", "evaluation", "training"},
+    "export": {"errors", "images", "runs", "models", "training", "reader"},
+}
+MAY["workflow"] = set(MAY) | {"watch"}
+MAY["cli"] = set(MAY)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the rooms that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                modules = [alias.name for alias in names]
+            case ast.ImportFrom(module=str(module), level=0):
+                modules = [module]
+            case _:
+                continue
+        for module in modules:
+            parts = module.split(".")
+            if parts[0] == "pneumoscope" and len(parts) > 1:
+                yield parts[1]
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def test_every_room_keeps_to_its_layer() -> None:
+    files = [path for path in ROOT.rglob("*.py") if room_of(path) not in {"__init__", "__main__"}]
+    assert {room_of(path) for path in files} == set(MAY)
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {room}"
+        for path in files
+        for room in imports(path)
+        if room != room_of(path) and room not in MAY[room_of(path)]
+    ]
+    assert wrong == []
+
+
+def test_the_layers_have_no_circle() -> None:
+    done: set[str] = set()
+    while len(done) < len(MAY):
+        free = {room for room, needs in MAY.items() if needs - {room} <= done} - done
+        assert free, set(MAY) - done
+        done |= free
+
+
+def test_no_relative_imports_and_no_executable_data() -> None:
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, path
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"eval", "exec"}, path
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                called = ast.unparse(node.func)
+                assert called not in {"pickle.load", "pickle.loads", "yaml.load"}, path
+                if called == "torch.load":
+                    options = {key.arg: ast.unparse(key.value) for key in node.keywords}
+                    assert options.get("weights_only") == "True", path

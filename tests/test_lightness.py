@@ -1,0 +1,61 @@
+"""Reading an X-ray needs no training framework: proved in fresh processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pneumoscope.workflow.train import Trained
+
+HEAVY = ("torch", "lightning", "matplotlib", "onnx", "jinja2", "torchmetrics")
+_REPORT = "import sys; print(*[m for m in {heavy!r} if m in sys.modules])"
+
+
+def heavy_after(code: str) -> set[str]:
+    """Return the heavy packages that a fresh interpreter has loaded after some code."""
+    done = subprocess.run(
+        [sys.executable, "-c", code + "\n" + _REPORT.format(heavy=HEAVY)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def run_command(*args: str) -> str:
+    return (
+        "import sys, contextlib\n"
+        f"sys.argv = {['pneumoscope', *args]!r}\n"
+        "from pneumoscope.cli import main\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "code", ["import pneumoscope", run_command("--help"), run_command("train", "--help")]
+)
+def test_importing_and_helping_load_nothing_heavy(code: str) -> None:
+    assert heavy_after(code) == set()
+
+
+def test_reading_loads_nothing_heavy(trained: Trained, phantoms: Path) -> None:
+    image = next(phantoms.rglob("*.jpeg"))
+    predict = run_command("predict", str(image), "--model", str(trained.run.root))
+    assert heavy_after(predict) == set()
+    evaluate = run_command("evaluate", str(trained.run.root), str(phantoms))
+    assert heavy_after(evaluate) == set()
+
+
+def test_the_test_can_fail() -> None:
+    assert heavy_after("import pneumoscope; pneumoscope.recipe_of") == set()
+    assert "matplotlib" in heavy_after("import matplotlib")
+    assert "torch" in heavy_after("import pneumoscope.export")
+
+
+def test_importing_the_package_does_not_even_load_numpy() -> None:
+    code = "import sys, pneumoscope; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
