@@ -1,6 +1,8 @@
 """``python -m pneumoscope`` is the command ``pneumoscope``."""
 
+import sys
+
 from pneumoscope.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -181,7 +181,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
     Raises:
         OSError: It cannot be read.
     """
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets add a mark
         return list(csv.DictReader(file))
 
 

@@ -107,3 +107,10 @@ def test_lower_precision_of_the_network_does_not_blur_the_images(images: Tensor)
     with torch.autocast("cpu", torch.bfloat16):
         found = augment(images, augmentation)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_the_grid_is_torchs_own(images: Tensor) -> None:
+    torch.manual_seed(1)
+    affine = torch.randn(3, 2, 3)
+    expected = torch.nn.functional.affine_grid(affine, [3, 1, 20, 31], align_corners=False)
+    torch.testing.assert_close(module._grid(affine, 20, 31), expected)

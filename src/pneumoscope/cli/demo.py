@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from pneumoscope.cli.arguments import Verbs, add_verb
 from pneumoscope.cli.terminal import TerminalWatcher
 
+if TYPE_CHECKING:
+    from argparse import Namespace
 
-def demo(
-    out: Annotated[Path, typer.Option(help="Where images and run go; it must not exist.")] = Path(
-        "demo"
-    ),
-    patients: Annotated[int, typer.Option(help="Generated patients.")] = 600,
-    seed: Annotated[int, typer.Option(help="Of the generated images and of the training.")] = 0,
-) -> None:
-    """Generate radiographs, train on them, evaluate, predict, and write the report.
 
-    The images come from a random generator, not from people; the numbers say that the software
-    works and nothing about medicine.
-    """
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "demo",
+        run,
+        about="Generate radiographs, train on them, evaluate, predict, and write the report.",
+        example="pneumoscope demo --out demo",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("demo"),
+        help="where images and run go; it must not exist (default: demo)",
+    )
+    parser.add_argument(
+        "--patients", type=int, default=600, metavar="N", help="generated ones (default: 600)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of images and training (default: 0)"
+    )
+
+
+def run(asked: Namespace) -> int:
+    """Run the demonstration; the last line is the path of its report."""
     from pneumoscope.workflow.demo import run_demo  # noqa: PLC0415 - torch
 
-    result = run_demo(out, patients=patients, seed=seed, watcher=TerminalWatcher())
-    typer.echo(result.text)
-    typer.echo(str(result.report))
+    result = run_demo(
+        asked.out, patients=asked.patients, seed=asked.seed, watcher=TerminalWatcher()
+    )
+    print(f"{result.text}\n{result.report}")
+    return 0

@@ -4,40 +4,52 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from pneumoscope.cli.arguments import Verbs, add_verb
 from pneumoscope.cli.terminal import TerminalWatcher
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from pneumoscope.workflow.evaluate import Evaluated
 
 
-def evaluate(
-    model: Annotated[Path, typer.Argument(help="A run folder or a model file.")],
-    data: Annotated[Path, typer.Argument(help="Split folders, class folders, or a CSV manifest.")],
-    split: Annotated[
-        str | None,
-        typer.Option(help="train, val, test or all. (default: test where there is one, else all)"),
-    ] = None,
-    scores: Annotated[Path | None, typer.Option(help="Write the scores to this CSV.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Say how good a reader is on labelled images, read from their files.
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "evaluate",
+        run,
+        about="Say how good a reader is on labelled images, read from their files.",
+        example="pneumoscope evaluate runs/first chest_xray --split test",
+    )
+    parser.add_argument("model", type=Path, help="a run folder or a model file")
+    parser.add_argument("data", type=Path, help="split folders, class folders, or a CSV manifest")
+    parser.add_argument(
+        "--split",
+        metavar="PART",
+        help="train, val, test or all (default: test where there is one, else all)",
+    )
+    parser.add_argument("--scores", type=Path, metavar="FILE", help="write the scores to this CSV")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
-    Example: pneumoscope evaluate runs/first chest_xray --split test
-    """
+
+def run(asked: Namespace) -> int:
+    """Evaluate, and print the numbers."""
     from pneumoscope.workflow.evaluate import evaluate_reader  # noqa: PLC0415 - numpy, onnxruntime
 
     watcher = TerminalWatcher()
-    result = evaluate_reader(model, data, part=split, scores_file=scores, watcher=watcher)
+    result = evaluate_reader(
+        asked.model, asked.data, part=asked.split, scores_file=asked.scores, watcher=watcher
+    )
     for item in result.unreadable:
         watcher.warn(f"skipped: {item.reason}")
-    if as_json:
-        typer.echo(json.dumps({"split": result.part, **result.metrics.to_dict()}))
+    if asked.json:
+        print(json.dumps({"split": result.part, **result.metrics.to_dict()}))
     else:
-        typer.echo(_table(result))
+        print(_table(result))
+    return 0
 
 
 def _table(result: Evaluated) -> str:

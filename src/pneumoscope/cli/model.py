@@ -4,53 +4,62 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from pneumoscope.cli.train import numbers
+from pneumoscope.cli.arguments import Verbs, add_verb, numbers
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Sequence
 
 
-def model(
-    name: Annotated[
-        str, typer.Argument(help="A network, such as seed-cnn, or a model file or run.")
-    ],
-    filters: Annotated[
-        str | None, typer.Option(help="seed-cnn: output channels of each block.")
-    ] = None,
-    batch_norm: Annotated[
-        bool, typer.Option("--batch-norm", help="seed-cnn: normalise each block.")
-    ] = False,
-    image_size: Annotated[int, typer.Option(help="Side of the square input in pixels.")] = 224,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Print the layers of a network, or what a model file says of itself.
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "model",
+        run,
+        about="Print the layers of a network, or what a model file says of itself.",
+        example="pneumoscope model seed-cnn",
+    )
+    parser.add_argument("name", help="a network, such as seed-cnn, or a model file or run folder")
+    parser.add_argument(
+        "--filters", type=numbers, help="seed-cnn: channels of each block, such as 32,64,64"
+    )
+    parser.add_argument("--batch-norm", action="store_true", help="seed-cnn: in each block")
+    parser.add_argument(
+        "--image-size", type=int, default=224, metavar="PX", help="side of the square input"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
-    Example: pneumoscope model seed-cnn
-    """
-    if Path(name).exists():
-        _print_file(Path(name), as_json=as_json)
-        return
+
+def run(asked: Namespace) -> int:
+    """Print the table."""
+    if Path(asked.name).exists():
+        _print_file(Path(asked.name), as_json=asked.json)
+    else:
+        _print_layers(asked)
+    return 0
+
+
+def _print_layers(asked: Namespace) -> None:
     from pneumoscope.images.prepare import InputSpec  # noqa: PLC0415
     from pneumoscope.models.registry import build_model, layer_table  # noqa: PLC0415 - torch
 
-    options: dict[str, Any] = {"filters": numbers(filters)} if filters else {}
-    if batch_norm:
-        options["batch_norm"] = True
-    spec = InputSpec(image_size, image_size)
-    network = build_model(name, spec, **options)
+    options: dict[str, Any] = {"batch_norm": True} if asked.batch_norm else {}
+    if asked.filters:
+        options["filters"] = asked.filters
+    spec = InputSpec(asked.image_size, asked.image_size)
+    network = build_model(asked.name, spec, **options)
     layers = layer_table(network, spec)
     total = sum(weights.numel() for weights in network.parameters())
     trainable = sum(w.numel() for w in network.parameters() if w.requires_grad)
-    if as_json:
-        typer.echo(
+    if asked.json:
+        print(
             json.dumps(
                 {
-                    "name": name,
-                    "input_shape": [image_size, image_size, 1],
+                    "name": asked.name,
+                    "input_shape": [*spec.shape, 1],
                     "layers": [
                         {
                             "name": layer.name,
@@ -70,10 +79,10 @@ def model(
         (f"{layer.name} ({layer.type})", str((None, *layer.output_shape)), f"{layer.params:,}")
         for layer in layers
     ]
-    typer.echo(_aligned([("Layer (type)", "Output shape", "Param #"), *rows]))
-    typer.echo(f"Total params: {total:,}")
-    typer.echo(f"Trainable params: {trainable:,}")
-    typer.echo("Shapes are (batch, height, width, channels).")
+    print(_aligned([("Layer (type)", "Output shape", "Param #"), *rows]))
+    print(f"Total params: {total:,}")
+    print(f"Trainable params: {trainable:,}")
+    print("Shapes are (batch, height, width, channels).")
 
 
 def _print_file(path: Path, *, as_json: bool) -> None:
@@ -82,9 +91,9 @@ def _print_file(path: Path, *, as_json: bool) -> None:
     bundle = open_bundle(path)
     facts = {"path": str(bundle.path), "sha256": bundle.sha256, **json.loads(bundle.info.to_json())}
     if as_json:
-        typer.echo(json.dumps(facts))
+        print(json.dumps(facts))
         return
-    typer.echo(_aligned(list(_flat(facts))))
+    print(_aligned(list(_flat(facts))))
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -3,51 +3,50 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from pneumoscope.cli.arguments import Verbs, add_verb
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Iterable, Iterator
 
     from pneumoscope.reader.predictor import Prediction
 
 SOME_UNREADABLE = 3
+FORMATS = ("table", "json", "jsonl", "csv")
 
 
-class Format(StrEnum):
-    """How predictions are printed."""
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "predict",
+        run,
+        about="Say what a reader concludes about each image; exit code 3 if some are unreadable.",
+        example="pneumoscope predict a.jpeg b.png folder/ --model runs/first",
+    )
+    parser.add_argument(
+        "images", nargs="+", help="image files, folders and patterns such as 'x/*.png'"
+    )
+    parser.add_argument("--model", type=Path, required=True, help="a run folder or a model file")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="table", help="a table for people, others for programs"
+    )
 
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
-    csv = "csv"
 
-
-def predict(
-    images: Annotated[
-        list[str], typer.Argument(help="Image files, folders and patterns such as 'x/*.png'.")
-    ],
-    model: Annotated[Path, typer.Option(help="A run folder or a model file.")],
-    output: Annotated[
-        Format, typer.Option("--format", help="A table for people, the others for programs.")
-    ] = Format.table,
-) -> None:
-    """Say what a reader concludes about each image. Exit code 3 if some could not be read.
-
-    Example: pneumoscope predict a.jpeg b.png folder/ --model runs/first
-    """
+def run(asked: Namespace) -> int:
+    """Read the images, and print each conclusion as it comes."""
     from pneumoscope.cli.predictions import WRITERS  # noqa: PLC0415 - after parsing
     from pneumoscope.parallel import cores  # noqa: PLC0415
     from pneumoscope.reader.inputs import image_paths  # noqa: PLC0415
     from pneumoscope.reader.predictor import ERROR, Predictor  # noqa: PLC0415
 
-    paths = image_paths(images)
+    paths = image_paths(asked.images)
     # One image alone gets all cores, many images get one each.
-    predictor = Predictor(model, threads=cores() if len(paths) == 1 else 1)
-    workers = 1 if len(paths) == 1 else None
+    alone = len(paths) == 1
+    predictor = Predictor(asked.model, threads=cores() if alone else 1)
     unreadable = 0
 
     def counted(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
@@ -56,6 +55,6 @@ def predict(
             unreadable += prediction.conclusion == ERROR
             yield prediction
 
-    WRITERS[output.value](sys.stdout, counted(predictor.predict_many(paths, workers=workers)))
-    if unreadable:
-        raise typer.Exit(SOME_UNREADABLE)
+    found = predictor.predict_many(paths, workers=1 if alone else None)
+    WRITERS[asked.format](sys.stdout, counted(found))
+    return SOME_UNREADABLE if unreadable else 0

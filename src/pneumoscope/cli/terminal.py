@@ -1,52 +1,18 @@
-"""What the verbs share: one form for faults, and a watcher that prints."""
+"""A watcher that prints."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
-import typer
-
-from pneumoscope.errors import PneumoscopeError
 from pneumoscope.watch import Watcher
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.progress import ProgressColumn, Task
 
     from pneumoscope.parallel import Progress
-
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
-
-INTERRUPTED = 130
-
-
-def reported(verb: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Wrap a verb so that a fault ends in one message and an exit code, without a traceback."""
-
-    @functools.wraps(verb)
-    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        try:
-            return verb(*args, **kwargs)
-        except PneumoscopeError as fault:
-            typer.echo(f"error: {fault}", err=True)
-            raise typer.Exit(1) from fault
-        except ModuleNotFoundError as fault:
-            if (fault.name or "").startswith("pneumoscope"):
-                raise
-            typer.echo(
-                f"error: this needs the package {fault.name!r}, which is not installed; "
-                "install the extra: pip install 'pneumoscope[train]'",
-                err=True,
-            )
-            raise typer.Exit(1) from fault
-        except KeyboardInterrupt as fault:
-            typer.echo("interrupted", err=True)
-            raise typer.Exit(INTERRUPTED) from fault
-
-    return run
 
 
 class TerminalWatcher(Watcher):

@@ -3,189 +3,136 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from pneumoscope.cli.terminal import INTERRUPTED, TerminalWatcher
+from pneumoscope.cli.arguments import Verbs, add_verb, numbers
+from pneumoscope.cli.terminal import TerminalWatcher
 from pneumoscope.errors import OptionError
 
-_RECIPE = "Recipe"
-_DATA = "Data"
-_MACHINE = "Machine"
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from pneumoscope.workflow.train import Trained
+
+_INTERRUPTED = 130
+_CHANGES = (
+    "model",
+    "filters",
+    "dropout",
+    "batch_norm",
+    "max_epochs",
+    "patience",
+    "batch_size",
+    "optimizer",
+    "learning_rate",
+    "weight_decay",
+    "image_size",
+    "seed",
+    "precision",
+    "validation",
+    "val_fraction",
+    "test_fraction",
+    "positive",
+)
 
 
-def train(
-    data: Annotated[Path, typer.Argument(help="Split folders, class folders, or a CSV manifest.")],
-    out: Annotated[Path, typer.Option(help="The run folder; it must not exist.")],
-    preset: Annotated[
-        str | None,
-        typer.Option(help="The recipe to begin with. (default: seed)", rich_help_panel=_RECIPE),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="A recipe file instead of a preset.", rich_help_panel=_RECIPE),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="The network.", rich_help_panel=_RECIPE)] = None,
-    filters: Annotated[
-        str | None,
-        typer.Option(
-            help="seed-cnn: output channels of each block, such as 32,64,64.",
-            rich_help_panel=_RECIPE,
-        ),
-    ] = None,
-    dropout: Annotated[
-        float | None,
-        typer.Option(help="seed-cnn: share of activations dropped.", rich_help_panel=_RECIPE),
-    ] = None,
-    batch_norm: Annotated[
-        bool | None,
-        typer.Option(
-            "--batch-norm/--no-batch-norm",
-            help="seed-cnn: normalise each block.",
-            rich_help_panel=_RECIPE,
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="At most so many.", rich_help_panel=_RECIPE)
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(help="Epochs without a lower validation loss.", rich_help_panel=_RECIPE),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images a step.", rich_help_panel=_RECIPE)
-    ] = None,
-    optimizer: Annotated[
-        str | None,
-        typer.Option(help="adam, adamw, adamax, adagrad or sgd.", rich_help_panel=_RECIPE),
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Step size.", rich_help_panel=_RECIPE)
-    ] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option(help="L2 penalty.", rich_help_panel=_RECIPE)
-    ] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(help="Side of the square input in pixels.", rich_help_panel=_RECIPE),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="Of split, weights, order, augmentation.", rich_help_panel=_RECIPE),
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel=_RECIPE)
-    ] = None,
-    positive: Annotated[
-        str | None,
-        typer.Option(
-            help="The class that is the finding. (default: PNEUMONIA)", rich_help_panel=_DATA
-        ),
-    ] = None,
-    validation: Annotated[
-        str | None,
-        typer.Option(
-            help="grouped: drawn by patient; folder: the data's own; auto: own if large.",
-            rich_help_panel=_DATA,
-        ),
-    ] = None,
-    val_fraction: Annotated[
-        float | None, typer.Option(help="Share drawn for validation.", rich_help_panel=_DATA)
-    ] = None,
-    test: Annotated[
-        float | None,
-        typer.Option(
-            help="Share drawn for test where the data have no test part.", rich_help_panel=_DATA
-        ),
-    ] = None,
-    split_file: Annotated[
-        Path | None, typer.Option(help="Read the split from this CSV.", rich_help_panel=_DATA)
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
-    accelerator: Annotated[
-        str, typer.Option(help="auto, cpu, gpu or mps.", rich_help_panel=_MACHINE)
-    ] = "auto",
-    devices: Annotated[str, typer.Option(help="How many.", rich_help_panel=_MACHINE)] = "auto",
-    nodes: Annotated[int, typer.Option(help="How many machines.", rich_help_panel=_MACHINE)] = 1,
-    strategy: Annotated[
-        str, typer.Option(help="Lightning's strategy, such as ddp.", rich_help_panel=_MACHINE)
-    ] = "auto",
-    workers: Annotated[
-        int | None, typer.Option(help="Decoding threads.", rich_help_panel=_MACHINE)
-    ] = None,
-) -> None:
-    """Train a reader from a folder of X-rays: a model file, a log, figures and a report.
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "train",
+        run,
+        about="Train a reader from a folder of X-rays: a model file, a log, figures and a report.",
+        example="pneumoscope train chest_xray --out runs/first",
+    )
+    parser.add_argument("data", type=Path, help="split folders, class folders, or a CSV manifest")
+    parser.add_argument("--out", type=Path, required=True, help="the run folder; it must not exist")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    recipe = parser.add_argument_group("recipe").add_argument
+    recipe("--preset", help="the recipe to begin with (default: seed)")
+    recipe("--config", type=Path, metavar="FILE", help="a recipe file instead of a preset")
+    recipe("--model", help="the network")
+    recipe("--filters", type=numbers, help="seed-cnn: channels of each block, such as 32,64,64")
+    recipe("--dropout", type=float, help="seed-cnn: share of activations dropped")
+    recipe("--batch-norm", action="store_true", default=None, help="seed-cnn: in each block")
+    recipe("--epochs", type=int, dest="max_epochs", metavar="N", help="at most so many")
+    recipe("--patience", type=int, metavar="N", help="epochs without a lower validation loss")
+    recipe("--batch-size", type=int, metavar="N", help="images a step")
+    recipe("--optimizer", help="adam, adamw, adamax, adagrad or sgd")
+    recipe("--learning-rate", type=float, metavar="X", help="step size")
+    recipe("--weight-decay", type=float, metavar="X", help="L2 penalty")
+    recipe("--image-size", type=int, metavar="PX", help="side of the square input")
+    recipe("--seed", type=int, metavar="N", help="of split, weights, order and augmentation")
+    recipe("--precision", help="auto, float32 or bfloat16")
+    data = parser.add_argument_group("data").add_argument
+    data("--positive", metavar="CLASS", help="the finding (default: PNEUMONIA)")
+    data(
+        "--validation",
+        metavar="HOW",
+        help="grouped: drawn by patient; folder: the data's own; auto: its own if large enough",
+    )
+    data("--val-fraction", type=float, metavar="X", help="share drawn for validation")
+    data(
+        "--test",
+        type=float,
+        dest="test_fraction",
+        metavar="X",
+        help="share drawn for test where the data have no test part",
+    )
+    data("--split-file", type=Path, metavar="FILE", help="read the split from this CSV")
+    machine = parser.add_argument_group("machine").add_argument
+    machine("--accelerator", default="auto", help="auto, cpu, gpu or mps")
+    machine("--devices", default="auto", metavar="N", help="how many")
+    machine("--nodes", type=int, default=1, metavar="N", help="how many machines")
+    machine("--strategy", default="auto", help="Lightning's strategy, such as ddp")
+    machine("--workers", type=int, metavar="N", help="decoding threads")
 
-    Example: pneumoscope train chest_xray --out runs/first
-    """
+
+def run(asked: Namespace) -> int:
+    """Train, and print what was reached."""
     from pneumoscope.training.fit import Placement  # noqa: PLC0415 - torch
     from pneumoscope.training.recipe import Recipe, change_recipe, recipe_of  # noqa: PLC0415
     from pneumoscope.workflow.train import train_reader  # noqa: PLC0415
 
     changes: dict[str, Any] = {
-        "model": model,
-        "max_epochs": epochs,
-        "patience": patience,
-        "batch_size": batch_size,
-        "optimizer": optimizer,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "seed": seed,
-        "precision": precision,
-        "validation": validation,
-        "val_fraction": val_fraction,
-        "test_fraction": test,
-        "image_size": image_size,
-        "filters": numbers(filters),
-        "dropout": dropout,
-        "batch_norm": batch_norm,
+        name: getattr(asked, name) for name in _CHANGES if getattr(asked, name) is not None
     }
-    changes = {name: value for name, value in changes.items() if value is not None}
-    if preset and config:
-        raise OptionError("--config", must="left out where --preset is given", was=str(config))
-    if resume and (changes or preset or config):
-        given = sorted({*changes, *(["preset"] if preset else []), *(["config"] if config else [])})
+    if asked.preset and asked.config:
+        raise OptionError("--config", must="left out where --preset is given", was=asked.config)
+    base: Recipe | None = None
+    if not asked.resume:
+        base = Recipe.load(asked.config) if asked.config else recipe_of(asked.preset or "seed")
+    elif changes or asked.preset or asked.config:
+        given = sorted({*changes, *(name for name in ("preset", "config") if vars(asked)[name])})
         raise OptionError(
             "--resume", must="given without recipe options, since the run has its own", was=given
         )
-    base = Recipe.load(config) if config else None
-    if base is None and not resume:
-        base = recipe_of(preset or "seed")
     watcher = TerminalWatcher()
     trained = train_reader(
-        data,
-        out,
+        asked.data,
+        asked.out,
         recipe=change_recipe(base, **changes) if base else None,
-        positive=positive,
-        split_file=split_file,
-        placement=Placement(accelerator, devices, nodes, strategy),
-        resume=resume,
-        workers=workers,
+        split_file=asked.split_file,
+        placement=Placement(asked.accelerator, asked.devices, asked.nodes, asked.strategy),
+        resume=asked.resume,
+        workers=asked.workers,
         watcher=watcher,
     )
     if trained is None:
-        return
+        return 0
+    _tell(trained)
+    if trained.fitted.interrupted:
+        watcher.warn("ended by Ctrl-C; the same command with --resume goes on where it was.")
+        return _INTERRUPTED
+    return 0
+
+
+def _tell(trained: Trained) -> None:
     for part, metrics in trained.metrics.items():
         name = {"val": "Validation", "test": "Test"}[part]
-        typer.echo(
+        print(
             f"{name} ({metrics.n:,} images): AUC {metrics.auc.text()}, sensitivity "
             f"{metrics.sensitivity.text()}, specificity {metrics.specificity.text()}, accuracy "
             f"{metrics.accuracy.text()}, balanced accuracy {metrics.balanced_accuracy.text()}"
         )
-    typer.echo(f"Model:  {trained.run.model}\nReport: {trained.run.report}")
-    if trained.fitted.interrupted:
-        watcher.warn("ended by Ctrl-C; the same command with --resume goes on where it was.")
-        raise typer.Exit(INTERRUPTED)
-
-
-def numbers(text: str | None) -> tuple[int, ...] | None:
-    """Return what ``32,64,64`` stands for; None for None."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(item) for item in text.split(","))
-    except ValueError as fault:
-        raise OptionError(
-            "--filters", must="whole numbers with commas between them", was=text
-        ) from fault
+    print(f"Model:  {trained.run.model}\nReport: {trained.run.report}")

@@ -149,7 +149,11 @@ class Catalog:
 
 
 def read_catalog(
-    data: Path, *, positive: str | None = None, progress: Progress | None = None
+    data: Path,
+    *,
+    positive: str | None = None,
+    classes: tuple[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> Catalog:
     """Return the catalog of a data set; every file is read once, for its checksum and header.
 
@@ -158,6 +162,7 @@ def read_catalog(
             inside, a folder with class folders, or a CSV with ``path,label[,patient][,split]``
             whose paths are relative to it.
         positive: The class whose probability is wanted; PNEUMONIA where it exists.
+        classes: (negative, positive) where a model has fixed them; the data may then lack one.
         progress: Called as files are read.
 
     Raises:
@@ -170,7 +175,7 @@ def read_catalog(
     if not found:
         raise DataError(f"{data}: holds no files in class folders.{_LAYOUT}")
     root = data.parent if data.is_file() else data
-    classes = _classes(data, found, positive)
+    classes = _known_only(data, found, classes) if classes else _classes(data, found, positive)
     entries: list[Entry] = []
     bad: list[Unreadable] = []
     for done, item in enumerate(ordered_map(lambda entry: _measured(root, entry), found), 1):
@@ -216,10 +221,16 @@ def _class_folders(data: Path, folder: Path, *, part: str) -> Iterator[Entry]:
 
 
 def _folders(folder: Path) -> list[Path]:
+    return [item for item in _listed(folder) if item.is_dir() and not _junk(item.name)]
+
+
+def _listed(folder: Path) -> list[Path]:
     try:
-        return sorted(item for item in folder.iterdir() if item.is_dir() and not _junk(item.name))
+        return sorted(folder.iterdir())
     except OSError as fault:
-        raise DataError(f"{folder}: cannot be listed ({fault.strerror}).") from fault
+        raise DataError(
+            f"{folder}: cannot be listed ({fault.strerror}); check its permissions."
+        ) from fault
 
 
 def _files(folder: Path, *, visited: set[str]) -> Iterator[Path]:
@@ -228,7 +239,7 @@ def _files(folder: Path, *, visited: set[str]) -> Iterator[Path]:
     if real in visited:
         return
     visited.add(real)
-    for item in sorted(folder.iterdir()):
+    for item in _listed(folder):
         if _junk(item.name):
             continue
         if item.is_dir():
@@ -270,6 +281,15 @@ def _manifest_entry(path: Path, line: int, row: dict[str, str]) -> Entry:
         )
     patient = (row.get("patient") or "").strip() or patient_of(name) or ""
     return Entry(name, label, patient, _PART_NAMES.get(part, ""))
+
+
+def _known_only(data: Path, found: Sequence[Entry], classes: tuple[str, str]) -> tuple[str, str]:
+    for name in {entry.label for entry in found} - set(classes):
+        raise DataError(
+            f"{data}: unknown class {name!r}, the model knows {' and '.join(classes)}. "
+            + nearest(name, classes)
+        )
+    return classes
 
 
 def _classes(data: Path, found: Sequence[Entry], positive: str | None) -> tuple[str, str]:

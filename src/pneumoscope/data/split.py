@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,20 +109,31 @@ def read_split(path: Path, catalog: Catalog) -> Split:
     """Return the split that a file names for the rows of a catalog; others are ``unused``.
 
     Raises:
-        DataError: The file is no split, or names none of the images.
+        DataError: The file is no split, names none of the images, or leaves a class without
+            training or validation images.
         LeakError: It puts a patient, or the same image, into two parts.
+    """
+    split = parts_in_file(path, catalog)
+    _check(catalog, split)
+    return split
+
+
+def parts_in_file(path: Path, catalog: Catalog) -> Split:
+    """Return what a split file says of the rows of a catalog, without asking whether it is sound.
+
+    Raises:
+        DataError: The file is no split, or names none of the images.
     """
     try:
         rows = rows_of(path)
         named = {row["path"]: row["split"] for row in rows}
-    except (OSError, KeyError, UnicodeDecodeError) as fault:
-        raise DataError(f"{path}: no split file with path,...,split ({fault}).") from fault
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as fault:
+        raise DataError(f"{path}: no split file with path,...,split ({fault!r}).") from fault
     for part in set(named.values()) - {*PARTS, UNUSED}:
         raise DataError(f"{path}: unknown part {part!r}. {nearest(str(part), (*PARTS, UNUSED))}")
     split = Split(tuple(named.get(entry.path, UNUSED) for entry in catalog.entries))
     if set(split.parts) == {UNUSED}:
         raise DataError(f"{path}: names none of the images of {catalog.root}.")
-    _check(catalog, split)
     return split
 
 

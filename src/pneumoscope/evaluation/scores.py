@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ class Scores:
                 np.array([float(row["logit"]) for row in rows], np.float64),
                 np.array([float(row["probability"]) for row in rows], np.float64),
             )
-        except (OSError, KeyError, ValueError, TypeError) as fault:
+        except (OSError, KeyError, ValueError, TypeError, csv.Error) as fault:
             raise DataError(
                 f"{path}: no scores can be read from it ({fault!r}); "
                 f"expected are the columns {', '.join(COLUMNS)}."

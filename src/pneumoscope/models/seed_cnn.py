@@ -100,7 +100,7 @@ class Block(nn.Module):
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
         """Return the block's maps."""
         pooled = self.pooling(self.norm(self.convolution(maps)))
-        dropped: Tensor = self.dropout(F.relu(pooled))
+        dropped: Tensor = self.dropout(F.relu(pooled, inplace=True))
         return dropped
 
 

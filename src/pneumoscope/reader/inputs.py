@@ -24,7 +24,7 @@ def image_paths(given: Iterable[str]) -> list[str]:
     themselves are kept, whatever they are.
 
     Raises:
-        DataError: A folder or a pattern holds no image.
+        DataError: A folder or a pattern holds no image, or a folder cannot be listed.
     """
     found: list[str] = []
     for item in given:
@@ -49,8 +49,13 @@ def _below(folder: str, *, visited: set[str]) -> Iterator[str]:
     if real in visited:
         return
     visited.add(real)
-    with os.scandir(folder) as entries:
-        ordered = sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            ordered = sorted(entries, key=lambda entry: entry.name)
+    except OSError as fault:
+        raise DataError(
+            f"{folder}: cannot be listed ({fault.strerror}); check its permissions."
+        ) from fault
     for entry in ordered:
         if entry.name.startswith("."):
             continue

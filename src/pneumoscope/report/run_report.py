@@ -190,9 +190,9 @@ def _outcome(run: RunFolder, item: _Judged, catalog: Catalog) -> Section:
         )
     ]
     if found.auc.value is not None:
-        curve = RocCurve.from_scores(
-            item.scores.label, item.scores.probability, threshold=found.threshold
-        )
+        # From logits, since float32 probabilities tie where the reader is very sure.
+        fine = np.exp(-np.logaddexp(0, -item.scores.logit))
+        curve = RocCurve.from_scores(item.scores.label, fine, threshold=found.threshold)
         panels.append(_panel(run, curve, f"roc-{item.part}", "Sensitivity against false alarms"))
     return Section(
         f"On the {PARTS[item.part]} images",

@@ -145,6 +145,8 @@ def fit(
                 )
             except Interrupted:
                 interrupted = True
+            except SystemExit as end:  # what Lightning makes of a Ctrl-C that we did not take
+                raise KeyboardInterrupt from end
     classifier = _best_weights(task.classifier, folder.checkpoints / "best.ckpt", log.rows)
     return Fitted(
         classifier=classifier,

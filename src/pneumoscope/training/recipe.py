@@ -72,6 +72,7 @@ class Recipe:
         validation: Where validation rows come from; see ``split_catalog``.
         val_fraction: The share of the training part that is drawn for validation.
         test_fraction: The share that is drawn for test where the data have no test part.
+        positive: The class whose probability is wanted; None is PNEUMONIA where it exists.
         seed: Of the split, the initial weights, the order, the augmentation and the dropout.
     """
 
@@ -90,11 +91,15 @@ class Recipe:
     validation: str = "auto"
     val_fraction: float = 0.1
     test_fraction: float = 0.0
+    positive: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         _one_of("--optimizer", self.optimizer, get_args(Optimizer))
         _one_of("--precision", self.precision, get_args(Precision))
+        for name in ("batch_size", "max_epochs", "patience", "seed"):
+            if not isinstance(getattr(self, name), int):
+                raise OptionError(name, must="a whole number", was=getattr(self, name))
         _in_range("--batch-size", self.batch_size, low=1, high=65_536)
         _in_range("--learning-rate", self.learning_rate, low=1e-9, high=10)
         _in_range("--weight-decay", self.weight_decay, low=0, high=10)
@@ -118,6 +123,9 @@ class Recipe:
             if key not in known:
                 raise OptionError("recipe", must="known keys", was=key, hint=nearest(key, known))
         plain = dict(values)
+        for key in ("input", "augmentation", "model_options"):
+            if key in plain and not isinstance(plain[key], Mapping):
+                raise OptionError(key, must="keys with values", was=plain[key])
         if "input" in plain:
             plain["input"] = InputSpec.from_dict(plain["input"])
         if "augmentation" in plain:

@@ -52,7 +52,8 @@ class ClassificationTask(L.LightningModule):
         """Note loss, accuracy and scores of a batch."""
         pixels, labels = batch
         logits = self.classifier(to_unit(pixels)).float()
-        self.auc.update(logits[:, 1] - logits[:, 0], labels)
+        # Probabilities, since torchmetrics guesses, batch by batch, whether it is given logits.
+        self.auc.update((logits[:, 1] - logits[:, 0]).sigmoid(), labels)
         self._log("val_", F.cross_entropy(logits, labels), logits, labels)
 
     def on_validation_epoch_end(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pneumoscope.data.catalog import PARTS, Catalog, Unreadable, read_catalog
-from pneumoscope.data.split import Split, read_split
+from pneumoscope.data.split import Split, parts_in_file
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.metrics import Metrics, measure
 from pneumoscope.evaluation.scores import Scores, score
@@ -66,14 +66,8 @@ def evaluate_reader(
     """
     watcher = watcher or Watcher()
     predictor = Predictor(model, threads=threads)
-    negative, positive = predictor.info.classes
     with watcher.progress("Reading the folder") as progress:
-        catalog = read_catalog(data, positive=positive, progress=progress)
-    if catalog.classes != predictor.info.classes:
-        raise DataError(
-            f"{data}: its classes are {' and '.join(catalog.classes)}, "
-            f"but the model knows {negative} and {positive}."
-        )
+        catalog = read_catalog(data, classes=predictor.info.classes, progress=progress)
     run = RunFolder(model) if model.is_dir() else None
     own = _own_split(run, catalog)
     part, rows = _part_rows(catalog, own, part, data)
@@ -96,13 +90,12 @@ def evaluate_reader(
 
 
 def _own_split(run: RunFolder | None, catalog: Catalog) -> Split | None:
-    """Return the run's split if all these images, as they are now, were part of its data."""
+    """Return the run's split if these images, or most of them, were part of its data."""
     if run is None or not (run.split.is_file() and run.catalog.is_file()):
         return None
     known = {(row["path"], row["sha256"]) for row in rows_of(run.catalog)}
-    if not all((entry.path, entry.sha256) in known for entry in catalog.entries):
-        return None
-    return read_split(run.split, catalog)
+    unchanged = sum((entry.path, entry.sha256) in known for entry in catalog.entries)
+    return parts_in_file(run.split, catalog) if 2 * unchanged > len(catalog) else None
 
 
 def _part_rows(

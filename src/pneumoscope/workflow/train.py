@@ -49,7 +49,6 @@ def train_reader(
     out: Path,
     *,
     recipe: Recipe | None,
-    positive: str | None = None,
     split_file: Path | None = None,
     placement: Placement | None = None,
     resume: bool = False,
@@ -62,7 +61,6 @@ def train_reader(
         data: What ``read_catalog`` takes.
         out: The run folder; new, or with ``resume`` one that was begun.
         recipe: What to learn and how; with ``resume`` None, since the run has its own.
-        positive: The class whose probability is wanted; see ``read_catalog``.
         split_file: A split to read instead of drawing one.
         placement: Devices and processes.
         resume: Continue a run that was ended or killed.
@@ -77,6 +75,7 @@ def train_reader(
         ...              recipe=recipe_of("seed"))  # doctest: +SKIP
     """
     # Here, since evaluating and reading share this module and need no training framework.
+    from pneumoscope.models.registry import build_model  # noqa: PLC0415
     from pneumoscope.training.fit import fit, is_leader  # noqa: PLC0415
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
 
@@ -90,9 +89,8 @@ def train_reader(
             recipe = Recipe.load(run.config)
             split_file = run.split if run.split.exists() else split_file
         assert recipe is not None  # noqa: S101 - a caller without resume gives one
-        prepared = _prepared(
-            data, recipe, positive=positive, split_file=split_file, workers=workers, watcher=watcher
-        )
+        build_model(recipe.model, recipe.input, **recipe.model_options)  # or fail at once
+        prepared = _prepared(data, recipe, split_file=split_file, workers=workers, watcher=watcher)
         if resume and run.catalog.exists():
             _check_unchanged(run, prepared.catalog)
         if leader:
@@ -154,13 +152,12 @@ def _prepared(
     data: Path,
     recipe: Recipe,
     *,
-    positive: str | None,
     split_file: Path | None,
     workers: int | None,
     watcher: Watcher,
 ) -> PreparedData:
     with watcher.progress("Reading the folder") as progress:
-        catalog = read_catalog(data, positive=positive, progress=progress)
+        catalog = read_catalog(data, positive=recipe.positive, progress=progress)
     with watcher.progress("Preparing the images") as progress:
         cache, catalog = build_cache(catalog, recipe.input, workers=workers, progress=progress)
     if split_file is not None:

@@ -1,0 +1,75 @@
+"""The argument parser that the verbs share."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pneumoscope.errors import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Verbs = Any
+"""What argparse's ``add_subparsers`` returns; its class is private."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose faults are short, go to standard error, and name the nearest known word."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        hint = _hint(message, [name for action in self._actions for name in action.option_strings])
+        sys.stderr.write(f"error: {message}{hint}\nTry: {self.prog} --help\n")
+        raise SystemExit(2)
+
+
+def add_verb(
+    verbs: Verbs, name: str, run: Callable[[argparse.Namespace], int], *, about: str, example: str
+) -> Parser:
+    """Return the parser of a new verb, which calls ``run`` with its arguments.
+
+    Args:
+        verbs: What the main parser's ``add_subparsers`` returned.
+        name: The verb.
+        run: Takes the parsed arguments and returns the exit code.
+        about: What it does, in a sentence or two.
+        example: A command that shows it.
+    """
+    parser: Parser = verbs.add_parser(
+        name, help=about, description=about, epilog=f"example: {example}"
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Return the numbers of ``32,64,64``.
+
+    Raises:
+        argparse.ArgumentTypeError: The text is something else.
+    """
+    try:
+        return tuple(int(item) for item in text.split(","))
+    except ValueError as fault:
+        raise argparse.ArgumentTypeError(
+            f"must be whole numbers with commas between them, got {text!r}"
+        ) from fault
+
+
+def _hint(message: str, options: list[str]) -> str:
+    unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+    if unknown:
+        return f". {nearest(unknown[1], options)}"
+    choice = re.search(r"invalid choice: '([^']+)' \(choose from ([^)]*)\)", message)
+    if choice:
+        known = [word.strip(" '") for word in choice[2].split(",")]
+        close = nearest(choice[1], known)
+        return f". {close}" if close.startswith("Did") else ""
+    return ""

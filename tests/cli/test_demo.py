@@ -1,0 +1,29 @@
+"""The demonstration, small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pneumoscope.cli import main
+
+
+def test_the_last_line_is_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pneumoscope.data.phantom import write_folder
+    from pneumoscope.workflow import demo
+
+    def small(folder: Path, **options: object) -> Path:
+        return write_folder(folder, size_px=(96, 110), workers=1, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(demo, "write_folder", small)
+    out = tmp_path / "demo"
+    assert main(["demo", "--out", str(out), "--patients", "60"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == str(out / "run" / "report.html")
+    assert Path(lines[-1]).exists()
+    assert any(line.startswith("  AUC 0.") for line in lines)
+    assert main(["demo", "--out", str(out)]) == 1
+    assert "exists already" in capsys.readouterr().err
