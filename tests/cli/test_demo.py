@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from pneumoscope.cli import main
+from pneumoscope.data.phantom import write_folder
+from pneumoscope.workflow import demo
 
 
 def test_the_last_line_is_the_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pneumoscope.data.phantom import write_folder
-    from pneumoscope.workflow import demo
-
     def small(folder: Path, **options: object) -> Path:
         return write_folder(folder, size_px=(96, 110), workers=1, **options)  # type: ignore[arg-type]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pneumoscope.models.dropout import Dropout, KeepMasks
+from pneumoscope.models.dropout import KeepMasks, ReluDropout
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.4, 0.75])
@@ -13,7 +13,7 @@ from pneumoscope.models.dropout import Dropout, KeepMasks
 def test_share_and_scale(rate: float, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     values = torch.ones(32, 16, 50, 50, dtype=dtype)
-    dropped = Dropout(KeepMasks(rate)).train()(values)
+    dropped = ReluDropout(KeepMasks(rate)).train()(values)
     kept = torch.tensor(1 / (1 - rate)).to(dtype)
     assert set(dropped.unique().tolist()) == {0.0, float(kept)}
     share = (dropped == 0).float().mean().item()
@@ -23,7 +23,7 @@ def test_share_and_scale(rate: float, dtype: torch.dtype) -> None:
 
 def test_units_and_steps_are_uncorrelated() -> None:
     torch.manual_seed(0)
-    dropout = Dropout(KeepMasks(0.4)).train()
+    dropout = ReluDropout(KeepMasks(0.4)).train()
     masks = torch.stack([dropout(torch.ones(400)) for _ in range(600)]) == 0
     centred = masks.float() - masks.float().mean(0)
     between_units = (centred.T @ centred / len(centred)).fill_diagonal_(0)
@@ -32,32 +32,43 @@ def test_units_and_steps_are_uncorrelated() -> None:
     assert between_steps.abs() < 6 * 0.24 / (600 * 400) ** 0.5
 
 
-def test_the_gradient_goes_where_the_values_went() -> None:
-    torch.manual_seed(0)
-    values = torch.rand(64, 50, requires_grad=True)
-    dropped = Dropout(KeepMasks(0.5)).train()(values)
-    dropped.sum().backward()
-    assert values.grad is not None
-    torch.testing.assert_close(values.grad * values, dropped)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_values_and_gradients_are_those_of_relu_and_a_mask(dtype: torch.dtype) -> None:
+    start = torch.randn(64, 50, dtype=dtype)
+    gradient = torch.randn(64, 50, dtype=dtype)
+    masks = KeepMasks(0.4)
+    found = []
+    for in_one_pass in (True, False):
+        torch.manual_seed(3)
+        leaf = start.clone().requires_grad_()
+        values = leaf * 1
+        if in_one_pass:
+            result = ReluDropout(masks).train()(values)
+        else:
+            result = torch.relu(values) * masks.like(values)
+        result.backward(gradient)
+        found.append((result.detach(), leaf.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])  # type: ignore[arg-type]
 
 
 def test_memory_layouts() -> None:
     torch.manual_seed(0)
     images = torch.ones(4, 8, 6, 6)
     for values in (images, images.to(memory_format=torch.channels_last), images[:, ::2, 1:4]):
-        dropped = Dropout(KeepMasks(0.4)).train()(values)
+        dropped = ReluDropout(KeepMasks(0.4)).train()(values.clone())
         assert dropped.shape == values.shape
         assert 0.2 < (dropped == 0).float().mean() < 0.6
 
 
-def test_evaluation_and_rate_zero_are_the_identity() -> None:
-    values = torch.rand(10)
-    assert Dropout(KeepMasks(0.4)).eval()(values) is values
-    assert Dropout(KeepMasks(0.0)).train()(values) is values
+def test_in_evaluation_and_at_rate_zero_it_is_relu() -> None:
+    values = torch.randn(10)
+    assert torch.equal(ReluDropout(KeepMasks(0.4)).eval()(values), torch.relu(values))
+    assert torch.equal(ReluDropout(KeepMasks(0.0)).train()(values), torch.relu(values))
 
 
 def test_a_seed_gives_the_same_masks_again() -> None:
-    dropout = Dropout(KeepMasks(0.4)).train()
+    dropout = ReluDropout(KeepMasks(0.4)).train()
     found = []
     for _ in range(2):
         torch.manual_seed(11)

@@ -95,7 +95,8 @@ def test_contract(name: str, options: dict[str, Any], shape: tuple[int, int]) ->
     pixels = torch.rand(6, 1, *shape)
     logits = model(pixels)
     assert logits.shape == (6, 2)
-    F.cross_entropy(logits, torch.tensor([0, 1] * 3)).backward()
+    loss = F.cross_entropy(logits, torch.tensor([0, 1] * 3))
+    loss.backward()  # type: ignore[no-untyped-call]
     for parameter_name, parameter in model.named_parameters():
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.abs().sum() > 0, parameter_name

@@ -28,7 +28,7 @@ DONE, FAULT, INTERRUPTED = 0, 1, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a fault ends in one message."""
     try:
-        asked = _parser().parse_args(arguments)
+        asked = parser().parse_args(arguments)
         code: int = asked.run(asked)
         sys.stdout.flush()
     except PneumoscopeError as fault:
@@ -50,18 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser() -> Parser:
+    """Return the parser of the whole command line."""
+    top = Parser(
         prog="pneumoscope",
         description="Chest X-rays in, a conclusion out. Research software, not a medical device.",
     )
-    parser.add_argument(
-        "--version", action="version", version=f"pneumoscope {version('pneumoscope')}"
-    )
-    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    top.add_argument("--version", action="version", version=f"pneumoscope {version('pneumoscope')}")
+    verbs = top.add_subparsers(metavar="VERB", required=True)
     for verb in (train, evaluate, predict, model, demo):
         verb.add_to(verbs)
-    return parser
+    return top
 
 
 def _failed(message: str, code: int) -> int:

@@ -7,6 +7,8 @@ is a stretch of the pool from a random start. Other devices use ``torch.nn.funct
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -51,24 +53,52 @@ class KeepMasks:
         words.random_(-(2**63), None, generator=generator)  # all 64 bits, the sign included
         # Two bytes a value: the share that is dropped is then exact to 1/65,536.
         keep = words.view(torch.int16) >= round(self.rate * 2**16) - 2**15
-        return keep.to(dtype).mul_(1 / (1 - self.rate))
+        return keep.to(dtype).mul_(kept_value(self.rate, dtype))
 
 
-class Dropout(nn.Module):
-    """Inverted dropout (Srivastava et al., JMLR 15, 2014); the identity in evaluation."""
+class ReluDropout(nn.Module):
+    """ReLU, then inverted dropout (Srivastava et al., JMLR 15, 2014), in one pass over the memory.
+
+    In evaluation it is ReLU alone. In training on the CPU it changes its input, which must be a
+    result that nothing else uses.
+    """
 
     def __init__(self, masks: KeepMasks) -> None:
         super().__init__()
         self.masks = masks
 
     def forward(self, values: Tensor) -> Tensor:
-        """Return the values with a share of them zeroed and the rest scaled up."""
+        """Return the positive values with a share of them zeroed and the rest scaled up."""
         if not self.training or self.masks.rate == 0:
-            return values
+            return F.relu(values)
         if values.device.type != "cpu":
-            return F.dropout(values, self.masks.rate)
-        return values * self.masks.like(values)
+            return F.dropout(F.relu(values), self.masks.rate)
+        dropped: Tensor = _MaskedRelu.apply(values, self.masks.like(values), self.masks.rate)
+        return dropped
 
     def extra_repr(self) -> str:
         """Return the rate, for ``print``."""
         return f"rate={self.masks.rate}"
+
+
+class _MaskedRelu(torch.autograd.Function):
+    """``relu(values) * mask`` in place; what is left positive tells where the gradient goes."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, mask: Tensor, rate: float) -> Tensor:
+        ctx.mark_dirty(values)
+        values.clamp_min_(0).mul_(mask)
+        ctx.save_for_backward(values)
+        ctx.scale = kept_value(rate, values.dtype)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (left,) = ctx.saved_tensors
+        passed = torch.ops.aten.threshold_backward(gradients[0], left, 0)
+        return passed.mul_(ctx.scale), None, None
+
+
+def kept_value(rate: float, dtype: torch.dtype) -> float:
+    """Return what a value that is kept is multiplied with, as the dtype rounds it."""
+    return float(torch.tensor(1 / (1 - rate), dtype=dtype))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pneumoscope.errors import OptionError, nearest
 from pneumoscope.images.prepare import InputSpec
-from pneumoscope.models.dropout import Dropout
+from pneumoscope.models.dropout import ReluDropout
 from pneumoscope.models.seed_cnn import FlattenMaps, SeedCNN
 
 
@@ -92,7 +92,7 @@ class Layer:
     params: int
 
 
-_SHOWN_AS = {Dropout: "Dropout", FlattenMaps: "Flatten"}
+_SHOWN_AS = {ReluDropout: "Dropout", FlattenMaps: "Flatten"}
 
 
 def layer_table(model: Classifier, spec: InputSpec) -> list[Layer]:

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pneumoscope.errors import OptionError
-from pneumoscope.models.dropout import Dropout, KeepMasks
+from pneumoscope.models.dropout import KeepMasks, ReluDropout
 
 
 class SeedCNN(nn.Module):
@@ -61,7 +60,7 @@ class SeedCNN(nn.Module):
         )
         self.flatten = FlattenMaps()
         self.hidden = nn.Linear(filters[-1] * height * width, hidden)
-        self.dropout = Dropout(masks)
+        self.dropout = ReluDropout(masks)
         self.output = nn.Linear(hidden, 2)
         self.apply(_initialise)
 
@@ -70,8 +69,7 @@ class SeedCNN(nn.Module):
         maps = pixels
         for block in self.blocks:
             maps = block(maps)
-        hidden = F.relu(self.hidden(self.flatten(maps)))
-        logits: Tensor = self.output(self.dropout(hidden))
+        logits: Tensor = self.output(self.dropout(self.hidden(self.flatten(maps))))
         return logits
 
 
@@ -95,12 +93,12 @@ class Block(nn.Module):
         self.convolution = nn.Conv2d(before, after, kernel_size=3, padding=1)
         self.norm = nn.BatchNorm2d(after) if batch_norm else nn.Identity()
         self.pooling = nn.MaxPool2d(2)
-        self.dropout = Dropout(masks)
+        self.dropout = ReluDropout(masks)
 
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
         """Return the block's maps."""
         pooled = self.pooling(self.norm(self.convolution(maps)))
-        dropped: Tensor = self.dropout(F.relu(pooled, inplace=True))
+        dropped: Tensor = self.dropout(pooled)
         return dropped
 
 

@@ -98,16 +98,21 @@ def train_reader(
             prepared.catalog.save(run.catalog)
             prepared.split.save(run.split, prepared.catalog)
     _tell_plan(recipe, prepared, watcher)
-    with watcher.progress("Training", unit="steps") as on_step:
-        fitted = fit(
-            recipe,
-            prepared,
-            folder=run,
-            placement=placement,
-            resume=resume,
-            on_epoch=lambda row: watcher.say(_epoch_line(row)),
-            on_step=on_step,
-        )
+    try:
+        with watcher.progress("Training", unit="steps") as on_step:
+            fitted = fit(
+                recipe,
+                prepared,
+                folder=run,
+                placement=placement,
+                resume=resume,
+                on_epoch=lambda row: watcher.say(_epoch_line(row)),
+                on_step=on_step,
+            )
+    except OptionError:
+        if leader and not resume:
+            run.discard()
+        raise
     if not fitted.leader:
         return None
     facts = _facts(recipe, prepared, fitted)
