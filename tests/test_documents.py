@@ -21,7 +21,7 @@ def commands(text: str) -> list[str]:
     blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", text, re.DOTALL)
     lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
     return [
-        line.split("  #")[0].strip()
+        re.split(r"  #| > ", line)[0].strip()
         for line in lines
         if line.startswith(("pneumoscope ", "$ pneumoscope "))
     ]
