@@ -24,6 +24,7 @@ class Plan:
         quick: Try whether everything runs; the numbers mean nothing.
         work: A folder for whatever is made on the way.
         keras: A Python that has tensorflow; None builds an environment for it.
+        rounds: How often the contenders of the longest benchmark take turns.
     """
 
     small: Path
@@ -32,6 +33,7 @@ class Plan:
     quick: bool
     work: Path
     keras: Path | None
+    rounds: int = 2
 
     def count(self, full: int, *, generated: int, quick: int) -> int:
         """Return how many of something are taken: images, rounds, steps."""

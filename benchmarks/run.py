@@ -1,6 +1,6 @@
 """Measure this package against what it wants to be compared with; see README.md.
 
-python benchmarks/run.py [--only NAME ...] [--quick] [--keras PYTHON]
+python benchmarks/run.py [--only NAME ...] [--quick] [--keras PYTHON] [--rounds N]
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> int:
         if real is None:
             print("No real images (see README.md), so generated ones at a smaller scale.")
         small, native = real or generated_images(work / "generated", quick=asked.quick)
-        plan = Plan(small, native, real is None, asked.quick, work, asked.keras)
+        plan = Plan(small, native, real is None, asked.quick, work, asked.keras, asked.rounds)
         facts = table.about(generated=plan.generated)
         print(f"{facts['processor']}, {facts['cores']} cores, {facts['images']}", flush=True)
         if facts["load_at_start"] > 0.5:
@@ -88,6 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=BENCHMARKS, help="may be repeated")
     parser.add_argument("--quick", action="store_true", help="few images, one step, no results")
     parser.add_argument("--keras", type=Path, help="a Python with tensorflow, scipy and pillow")
+    parser.add_argument("--rounds", type=int, default=2, help="of training-epoch (default: 2)")
     return parser.parse_args()
 
 

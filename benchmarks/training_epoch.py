@@ -35,7 +35,7 @@ def measure(plan: Plan) -> Outcome:
     ours_first: list[float] = []
     keras: list[float] = []
     keras_first: list[float] = []
-    rounds = plan.count(2, generated=2, quick=1)
+    rounds = plan.count(plan.rounds, generated=plan.rounds, quick=1)
     for number in range(1, rounds + 1):
         fitted = _fitted(recipe, prepared[0], plan.work / f"run-{number}")
         first, *later = (row.seconds for row in fitted.epochs)

@@ -363,7 +363,7 @@ def test_no_partial_files_are_left(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(OutputError, match=r"curves\.svg cannot be written"):
+    with pytest.raises(OutputError, match=r"curves\.svg: cannot be written"):
         save(Figure((1, 1)), tmp_path / "file", name="curves")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pneumoscope.errors import OptionError
-from pneumoscope.report.style import write_atomically
+from pneumoscope.runs import write_text
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -150,7 +150,7 @@ def write_report(path: Path, report: Report) -> None:
     Raises:
         OutputError: The folder cannot be written to.
     """
-    write_atomically(path, render(report).encode("utf-8"))
+    write_text(path, render(report))
 
 
 @cache

@@ -13,16 +13,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree
 
-from pneumoscope.errors import OptionError, OutputError
+from pneumoscope.errors import OptionError
+from pneumoscope.runs import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -140,30 +140,10 @@ def save(figure: Figure, folder: Path, *, name: str) -> str:
         figure.savefig(svg, format="svg", metadata=undated)
         figure.savefig(png, format="png", dpi=192, metadata={"Software": None})
     # Both are in memory before the first is written: a drawing that fails leaves no half pair.
-    write_atomically(folder / f"{name}.svg", svg.getvalue())
-    write_atomically(folder / f"{name}.png", png.getvalue())
+    for suffix, content in (("svg", svg), ("png", png)):
+        with written_whole(folder / f"{name}.{suffix}") as temporary:
+            temporary.write_bytes(content.getvalue())
     return _inline(svg.getvalue(), name=name)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` so that a reader sees the old file or the new one, never a part.
-
-    Raises:
-        OutputError: The folder cannot be made or written to.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(
-            f"{path} cannot be written: {reason}. Choose a folder that you may write to."
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def _inline(svg: bytes, *, name: str) -> str:
