@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from pneumoscope.cli import demo, evaluate, model, predict, train
-from pneumoscope.cli.arguments import Parser
+from pneumoscope.cli.arguments import Parser, Version
 from pneumoscope.errors import PneumoscopeError
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def parser() -> Parser:
         prog="pneumoscope",
         description="Chest X-rays in, a conclusion out. Research software, not a medical device.",
     )
-    top.add_argument("--version", action="version", version=f"pneumoscope {version('pneumoscope')}")
+    top.add_argument("--version", action=Version, help="print the version and end")
     verbs = top.add_subparsers(metavar="VERB", required=True)
     for verb in (train, evaluate, predict, model, demo):
         verb.add_to(verbs)

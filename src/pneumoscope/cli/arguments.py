@@ -37,6 +37,20 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
+class Version(argparse.Action):
+    """Prints the version; looking it up takes longer than parsing everything else."""
+
+    def __init__(self, option_strings: list[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(self, *_: Any) -> NoReturn:
+        """End with exit code 0."""
+        from importlib.metadata import version  # noqa: PLC0415 - 30 ms
+
+        sys.stdout.write(f"pneumoscope {version('pneumoscope')}\n")
+        raise SystemExit(0)
+
+
 def add_verb(
     verbs: Verbs, name: str, run: Callable[[argparse.Namespace], int], *, about: str, example: str
 ) -> Parser:

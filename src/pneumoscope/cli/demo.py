@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.cli.arguments import Verbs, add_verb
-from pneumoscope.cli.terminal import TerminalWatcher
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -37,6 +36,7 @@ def add_to(verbs: Verbs) -> None:
 
 def run(asked: Namespace) -> int:
     """Run the demonstration; the last line is the path of its report."""
+    from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
     from pneumoscope.workflow.demo import run_demo  # noqa: PLC0415 - torch
 
     result = run_demo(

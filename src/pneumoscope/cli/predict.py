@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,14 +41,13 @@ def add_to(verbs: Verbs) -> None:
 def run(asked: Namespace) -> int:
     """Read the images, and print each conclusion as it comes."""
     from pneumoscope.cli.predictions import WRITERS  # noqa: PLC0415 - after parsing
-    from pneumoscope.parallel import cores  # noqa: PLC0415
     from pneumoscope.reader.inputs import image_paths  # noqa: PLC0415
     from pneumoscope.reader.predictor import ERROR, Predictor  # noqa: PLC0415
 
+    # Pillow is loaded while the graph is built, which needs no Python lock: 30 ms of a first answer.
+    threading.Thread(target=import_module, args=("PIL.JpegImagePlugin",), daemon=True).start()
     paths = image_paths(asked.images)
-    # One image alone gets all cores, many images get one each.
-    alone = len(paths) == 1
-    predictor = Predictor(asked.model, threads=cores() if alone else 1)
+    predictor = Predictor(asked.model)
     unreadable = 0
 
     def counted(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
@@ -55,6 +56,6 @@ def run(asked: Namespace) -> int:
             unreadable += prediction.conclusion == ERROR
             yield prediction
 
-    found = predictor.predict_many(paths, workers=1 if alone else None)
+    found = predictor.predict_many(paths)
     WRITERS[asked.format](sys.stdout, counted(found))
     return SOME_UNREADABLE if unreadable else 0

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.cli.arguments import Verbs, add_verb, numbers
-from pneumoscope.cli.terminal import TerminalWatcher
 from pneumoscope.errors import OptionError
 
 if TYPE_CHECKING:
@@ -90,6 +89,7 @@ def add_to(verbs: Verbs) -> None:
 
 def run(asked: Namespace) -> int:
     """Train, and print what was reached."""
+    from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
     from pneumoscope.training.fit import Placement  # noqa: PLC0415 - torch
     from pneumoscope.training.recipe import Recipe, change_recipe, recipe_of  # noqa: PLC0415
     from pneumoscope.workflow.train import train_reader  # noqa: PLC0415

@@ -7,7 +7,6 @@ is inside. The metadata are one JSON object under the key ``pneumoscope``.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -98,12 +97,19 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
-    """An opened model: what it says of itself, the hash of its file, and its graph."""
+    """An opened model: what it says of itself, the bytes of its file, and its graph."""
 
     path: Path
     info: ModelInfo
-    sha256: str
+    content: bytes
     session: onnxruntime.InferenceSession
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the file, computed when it is asked for."""
+        import hashlib  # noqa: PLC0415 - reading an image does without
+
+        return hashlib.sha256(self.content).hexdigest()
 
 
 def find_model(place: Path) -> Path:
@@ -166,7 +172,7 @@ def open_bundle(place: Path, *, threads: int = 1) -> Bundle:
         info = ModelInfo.from_json(metadata[KEY])
     except ValueError as fault:
         raise ModelFileError(f"{path}: cannot be used: {fault}.") from fault
-    return Bundle(path, info, hashlib.sha256(content).hexdigest(), session)
+    return Bundle(path, info, content, session)
 
 
 def _first_line(fault: Exception) -> str:
