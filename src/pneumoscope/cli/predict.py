@@ -44,7 +44,7 @@ def run(asked: Namespace) -> int:
     from pneumoscope.reader.inputs import image_paths  # noqa: PLC0415
     from pneumoscope.reader.predictor import ERROR, Predictor  # noqa: PLC0415
 
-    # Pillow is loaded while the graph is built, which needs no Python lock: 30 ms of a first answer.
+    # Pillow is loaded while the graph is built, which holds no lock of Python.
     threading.Thread(target=import_module, args=("PIL.JpegImagePlugin",), daemon=True).start()
     paths = image_paths(asked.images)
     predictor = Predictor(asked.model)
