@@ -1,6 +1,6 @@
 """The command line: each verb parses, calls one library function and prints.
 
-Written with argparse, since reading one image takes a third of a second and an argument parser
+Written with argparse, since reading one image takes half a second and an argument parser
 must not double that. Modules here import nothing heavy at the top, so that ``--help`` and reading
 start at once.
 
