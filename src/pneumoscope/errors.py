@@ -95,3 +95,26 @@ def nearest(word: str, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(word, names, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."
+
+
+def in_range(name: str, value: float, *, low: float, high: float) -> None:
+    """Refuse a value that is no number from ``low`` to ``high``.
+
+    Raises:
+        OptionError: It is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise OptionError(name, must=f"from {low:g} to {high:g}", was=value)
+
+
+def one_of(name: str, value: str, known: Iterable[str]) -> None:
+    """Refuse a word that is not known.
+
+    Raises:
+        OptionError: It is not; the message names the nearest.
+    """
+    words = list(known)
+    if value not in words:
+        raise OptionError(
+            name, must=f"one of {', '.join(words)}", was=value, hint=nearest(str(value), words)
+        )

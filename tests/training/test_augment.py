@@ -8,7 +8,8 @@ from torch import Tensor
 
 from pneumoscope.training import augment as module
 from pneumoscope.training.augment import augment, to_unit
-from pneumoscope.training.recipe import Augmentation, recipe_of
+from pneumoscope.training.augmentation import Augmentation
+from pneumoscope.training.recipe import recipe_of
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from pneumoscope.training.recipe import Augmentation
+from pneumoscope.training.augmentation import Augmentation
 
 
 def to_unit(pixels: UInt8[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
@@ -20,17 +20,21 @@ def to_unit(pixels: UInt8[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
 def augment(
     pixels: Float[Tensor, "b 1 h w"], augmentation: Augmentation
 ) -> Float[Tensor, "b 1 h w"]:
-    """Return the images, each rotated, scaled, shifted and flipped by its own random amounts.
+    """Return the images, each changed by its own random amounts.
 
-    One bilinear resampling does all of it; what comes in from outside repeats the nearest edge.
-    The amounts come from torch's generator of the CPU, whatever the device of the images.
+    First the intensities, then one bilinear resampling for all that moves, where what comes in
+    from outside repeats the nearest edge, then what is painted over. The amounts come from torch's
+    generator of the CPU, whatever the device of the images.
     """
-    if augmentation == Augmentation():
-        return pixels
-    count, _, height, width = pixels.shape
-    affine = _affine(count, augmentation, aspect=width / height).to(pixels.device)
-    grid = _grid(affine, height, width)
-    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    changed = photometric(pixels, augmentation)
+    if augmentation.moves:
+        count, _, height, width = pixels.shape
+        affine = _affine(count, augmentation, aspect=width / height).to(pixels.device)
+        grid = _grid(affine, height, width)
+        changed = F.grid_sample(
+            changed, grid, mode="bilinear", padding_mode="border", align_corners=False
+        )
+    return erase(changed, augmentation)
 
 
 def _grid(
@@ -59,18 +63,132 @@ def _affine(count: int, augmentation: Augmentation, *, aspect: float) -> Float[T
     angle = angle * math.radians(augmentation.rotation_degrees)
     scale_x = 1 + zoom_x * augmentation.zoom
     scale_y = 1 + zoom_y * augmentation.zoom
+    centre_x = 2 * shift_x * augmentation.shift
+    centre_y = 2 * shift_y * augmentation.shift
+    if (augmentation.crop, augmentation.crop_stretch) != (1, 1):
+        area, stretch, left, top = torch.rand(4, count)
+        root = (augmentation.crop + (1 - augmentation.crop) * area).sqrt()
+        stretch = ((stretch * 2 - 1) * math.log(augmentation.crop_stretch) / 2).exp()
+        crop_x, crop_y = (root * stretch).clamp(max=1), (root / stretch).clamp(max=1)
+        scale_x, scale_y = scale_x * crop_x, scale_y * crop_y
+        centre_x = centre_x + (left * 2 - 1) * (1 - crop_x)
+        centre_y = centre_y + (top * 2 - 1) * (1 - crop_y)
     if augmentation.flip:
         scale_x = torch.where(side < 0, -scale_x, scale_x)
     cosine, sine = angle.cos(), angle.sin()
+    shear = torch.zeros(count)
+    if augmentation.shear_degrees:
+        shear = (torch.rand(count) * 2 - 1) * math.tan(math.radians(augmentation.shear_degrees))
     # A rotation in pixels is one in these coordinates only where the image is square.
     return torch.stack(
         (
             torch.stack(
-                (scale_x * cosine, -scale_x * sine / aspect, 2 * shift_x * augmentation.shift), -1
+                (
+                    scale_x * cosine,
+                    scale_x * (shear * cosine - sine) / aspect,
+                    centre_x,
+                ),
+                -1,
             ),
             torch.stack(
-                (scale_y * sine * aspect, scale_y * cosine, 2 * shift_y * augmentation.shift), -1
+                (
+                    scale_y * sine * aspect,
+                    scale_y * (cosine + shear * sine),
+                    centre_y,
+                ),
+                -1,
             ),
         ),
         1,
     )
+
+
+def photometric(
+    pixels: Float[Tensor, "b 1 h w"], augmentation: Augmentation
+) -> Float[Tensor, "b 1 h w"]:
+    """Return the images with brightness, contrast, gamma, blur and noise of their own.
+
+    Like other exposures, other processing and other detectors; anatomy stays where it is.
+    """
+    count = len(pixels)
+    changed = pixels
+
+    def amounts(largest: float) -> Tensor:
+        return ((torch.rand(count, 1, 1, 1) * 2 - 1) * largest).to(pixels.device)
+
+    if augmentation.blur_px:
+        changed = _blurred(changed, augmentation.blur_px)
+    if augmentation.contrast or augmentation.brightness:
+        factor = 1 + amounts(augmentation.contrast)
+        mean = changed.mean((1, 2, 3), keepdim=True)
+        offset = mean * (1 - factor) + amounts(augmentation.brightness)
+        changed = torch.addcmul(offset, changed, factor).clamp_(0, 1)
+    if augmentation.gamma:
+        exponent = (amounts(1) * math.log1p(augmentation.gamma)).exp()
+        changed = changed.pow(exponent)
+    if augmentation.noise:
+        changed = _noisy(changed, augmentation.noise)
+    return changed
+
+
+def _blurred(pixels: Float[Tensor, "b 1 h w"], largest_px: float) -> Float[Tensor, "b 1 h w"]:
+    """Return each image under a Gaussian of its own width, rows and columns one after another."""
+    count = len(pixels)
+    reach = math.ceil(2 * largest_px)
+    sigma = (torch.rand(count, 1) * largest_px).clamp_(min=0.05)
+    kernel = torch.softmax(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * sigma**2), 1)
+    kernel = kernel.to(pixels.device)
+    images = F.pad(pixels, (reach,) * 4, mode="replicate").transpose(0, 1)
+    with torch.autocast(pixels.device.type, enabled=False):
+        rows = F.conv2d(images, kernel[:, None, :, None], groups=count)
+        both = F.conv2d(rows, kernel[:, None, None, :], groups=count)
+    return both.transpose(0, 1)
+
+
+def _noisy(pixels: Float[Tensor, "b 1 h w"], largest: float) -> Float[Tensor, "b 1 h w"]:
+    """Return each image with Gaussian noise of its own strength.
+
+    One field of four images' size is drawn, and each image takes a stretch of it from a random
+    start: drawing every value anew would take longer than all other changes together.
+    """
+    count, _, height, width = pixels.shape
+    field = torch.randn(4 * height * width).to(pixels.device)
+    starts = torch.randint(3 * height * width, (count,)).tolist()
+    strengths = ((torch.rand(count) * 2 - 1) * largest).tolist()
+    noisy = torch.empty_like(pixels, memory_format=torch.contiguous_format)
+    for image, start, strength, out in zip(pixels, starts, strengths, noisy, strict=True):
+        stretch = field[start : start + height * width].view(1, height, width)
+        torch.add(image, stretch, alpha=strength, out=out)
+    return noisy.clamp_(0, 1)
+
+
+def erase(
+    pixels: Float[Tensor, "b 1 h w"], augmentation: Augmentation
+) -> Float[Tensor, "b 1 h w"]:
+    """Return the images, some with a rectangle, an edge or a corner painted in one grey."""
+    if not (augmentation.erase or augmentation.erase_border):
+        return pixels
+    count, _, height, width = pixels.shape
+    drawn = torch.rand(9, count)
+    shade = (drawn[8] * 255).round() / 255
+    changed = pixels.clone()
+    for number in torch.nonzero(drawn[0] < augmentation.erase).flatten().tolist():
+        area, stretch, left, top = drawn[1:5, number].tolist()
+        root, ratio = math.sqrt(0.02 + 0.18 * area), math.exp((stretch * 2 - 1) * math.log(2))
+        tall = min(height, round(height * root * ratio))
+        wide = min(width, round(width * root / ratio))
+        y, x = round(top * (height - tall)), round(left * (width - wide))
+        changed[number, :, y : y + tall, x : x + wide] = shade[number]
+    for number in torch.nonzero(drawn[5] < augmentation.erase_border).flatten().tolist():
+        depth, where = drawn[6:8, number].tolist()
+        tall = round(height * (0.03 + 0.12 * depth))
+        wide = round(width * (0.03 + 0.12 * depth))
+        rows = (slice(tall), slice(height - tall, None), slice(None))
+        columns = (slice(wide), slice(width - wide, None), slice(None))
+        row, column = _PLACES[int(where * len(_PLACES))]
+        changed[number, :, rows[row], columns[column]] = shade[number]
+    return changed
+
+
+# Rows and columns: 0 the first band, 1 the last one, 2 all of them.
+_PLACES = ((0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (1, 2), (2, 0), (2, 1))

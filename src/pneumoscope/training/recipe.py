@@ -10,46 +10,16 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from pneumoscope.errors import DataError, OptionError, nearest
+from pneumoscope.errors import DataError, OptionError, in_range, nearest, one_of
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.runs import write_text
+from pneumoscope.training.augmentation import AUGMENTATIONS, Augmentation, augmentation_of
 
 Optimizer = Literal["adam", "adamw", "adamax", "adagrad", "sgd"]
 Precision = Literal["auto", "float32", "bfloat16"]
-
-
-def _in_range(name: str, value: float, *, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise OptionError(name, must=f"from {low:g} to {high:g}", was=value)
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise OptionError(
-            name, must=f"one of {', '.join(known)}", was=value, hint=nearest(value, known)
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Augmentation:
-    """Random changes to training images; each is drawn evenly from plus and minus its range.
-
-    Attributes:
-        rotation_degrees: Rotation about the centre.
-        zoom: Scaling of height and of width, each by itself; 0.1 is from 0.9 to 1.1.
-        shift: Translation along each axis, as a share of the side.
-        flip: Mirror left and right with probability one half.
-    """
-
-    rotation_degrees: float = 0.0
-    zoom: float = 0.0
-    shift: float = 0.0
-    flip: bool = False
-
-    def __post_init__(self) -> None:
-        _in_range("rotation_degrees", self.rotation_degrees, low=0, high=180)
-        _in_range("zoom", self.zoom, low=0, high=0.9)
-        _in_range("shift", self.shift, low=0, high=0.9)
+Schedule = Literal["constant", "cosine"]
+Balance = Literal["none", "weights", "sampling"]
+Keep = Literal["best", "last"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +30,30 @@ class Recipe:
         preset: The preset that it began as.
         model: A name of the registry.
         model_options: That model's own options.
+        weights: What the network begins with: ``none``, ``auto`` (the pretrained weights of its
+            name, from this machine or the network), a file or a URL.
         input: What the model takes.
-        augmentation: What happens to training images.
+        augmentation: What happens to training images; in files and options also a preset's name.
+        probe: Learn a linear head on the frozen network, without gradient steps.
         batch_size: Images a step.
+        accumulate: Batches whose gradients are added up for one step of the optimizer.
         optimizer: The rule of the steps.
         learning_rate: Their size.
-        weight_decay: L2 penalty (decoupled for AdamW).
+        layer_decay: What the learning rate is multiplied with from one depth of the network to
+            the next towards the input; 1 gives all layers the same.
+        schedule: How the learning rate goes: ``constant``, or down to zero along a cosine.
+        warmup_epochs: Over so many epochs it first rises from zero.
+        head_epochs: In so many first epochs only the head learns, the rest is frozen.
+        weight_decay: L2 penalty (decoupled for AdamW), on weights, not on biases and norms.
+        clip: Largest norm of the gradient; 0 leaves it.
+        label_smoothing: Share of a label that is spread over the classes.
+        mixup: Parameter of the beta distribution by which pairs of images are blended; 0 is off.
+        cutmix: The same for pasting a rectangle of one image into another.
+        balance: ``weights`` in the loss or ``sampling`` give both classes the same say; the
+            logits are corrected for it afterwards, so that probabilities keep the data's prior.
+        ema: Decay, step by step, of an exponential moving average of the weights, which then is
+            validated and kept; 0 is off.
+        keep: The epoch whose weights are kept: of the ``best`` validation loss, or the ``last``.
         max_epochs: At most so many passes over the training images.
         patience: Training ends after so many epochs without a lower validation loss.
         precision: ``auto`` is bfloat16 where the processor computes with it, else float32.
@@ -79,12 +67,26 @@ class Recipe:
     preset: str = "seed"
     model: str = "seed-cnn"
     model_options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str = "none"
     input: InputSpec = field(default_factory=InputSpec)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    probe: bool = False
     batch_size: int = 32
+    accumulate: int = 1
     optimizer: Optimizer = "adam"
     learning_rate: float = 1e-3
+    layer_decay: float = 1.0
+    schedule: Schedule = "constant"
+    warmup_epochs: float = 0.0
+    head_epochs: int = 0
     weight_decay: float = 0.0
+    clip: float = 0.0
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    balance: Balance = "none"
+    ema: float = 0.0
+    keep: Keep = "best"
     max_epochs: int = 50
     patience: int = 3
     precision: Precision = "auto"
@@ -95,17 +97,29 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("--optimizer", self.optimizer, get_args(Optimizer))
-        _one_of("--precision", self.precision, get_args(Precision))
-        for name in ("batch_size", "max_epochs", "patience", "seed"):
+        one_of("--optimizer", self.optimizer, get_args(Optimizer))
+        one_of("--precision", self.precision, get_args(Precision))
+        one_of("--schedule", self.schedule, get_args(Schedule))
+        one_of("--balance", self.balance, get_args(Balance))
+        one_of("--keep", self.keep, get_args(Keep))
+        for name in ("batch_size", "accumulate", "head_epochs", "max_epochs", "patience", "seed"):
             if not isinstance(getattr(self, name), int):
                 raise OptionError(name, must="a whole number", was=getattr(self, name))
-        _in_range("--batch-size", self.batch_size, low=1, high=65_536)
-        _in_range("--learning-rate", self.learning_rate, low=1e-9, high=10)
-        _in_range("--weight-decay", self.weight_decay, low=0, high=10)
-        _in_range("--epochs", self.max_epochs, low=1, high=100_000)
-        _in_range("--patience", self.patience, low=1, high=100_000)
-        _in_range("--seed", self.seed, low=0, high=2**31 - 1)
+        in_range("--batch-size", self.batch_size, low=1, high=65_536)
+        in_range("--learning-rate", self.learning_rate, low=1e-9, high=10)
+        in_range("--weight-decay", self.weight_decay, low=0, high=10)
+        in_range("accumulate", self.accumulate, low=1, high=65_536)
+        in_range("--layer-decay", self.layer_decay, low=0.01, high=1)
+        in_range("--warmup-epochs", self.warmup_epochs, low=0, high=100_000)
+        in_range("--head-epochs", self.head_epochs, low=0, high=100_000)
+        in_range("clip", self.clip, low=0, high=1e6)
+        in_range("--label-smoothing", self.label_smoothing, low=0, high=0.9)
+        in_range("mixup", self.mixup, low=0, high=100)
+        in_range("cutmix", self.cutmix, low=0, high=100)
+        in_range("--ema", self.ema, low=0, high=0.99999)
+        in_range("--epochs", self.max_epochs, low=1, high=100_000)
+        in_range("--patience", self.patience, low=1, high=100_000)
+        in_range("--seed", self.seed, low=0, high=2**31 - 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values."""
@@ -123,13 +137,13 @@ class Recipe:
             if key not in known:
                 raise OptionError("recipe", must="known keys", was=key, hint=nearest(key, known))
         plain = dict(values)
-        for key in ("input", "augmentation", "model_options"):
+        for key in ("input", "model_options"):
             if key in plain and not isinstance(plain[key], Mapping):
                 raise OptionError(key, must="keys with values", was=plain[key])
         if "input" in plain:
             plain["input"] = InputSpec.from_dict(plain["input"])
         if "augmentation" in plain:
-            plain["augmentation"] = _augmentation(plain["augmentation"])
+            plain["augmentation"] = augmentation_of(plain["augmentation"])
         return cls(**plain)
 
     def save(self, path: Path) -> None:
@@ -156,7 +170,7 @@ class Recipe:
 PRESETS: Mapping[str, Recipe] = {
     "seed": Recipe(
         preset="seed",
-        augmentation=Augmentation(rotation_degrees=20, zoom=0.1, shift=0.1, flip=True),
+        augmentation=AUGMENTATIONS["seed"],
         model_options={"dropout": 0.4},
     ),
 }
@@ -195,15 +209,9 @@ def change_recipe(recipe: Recipe, **changes: Any) -> Recipe:
             **recipe.model_options,
             **{k: list(v) if isinstance(v, tuple) else v for k, v in options.items()},
         }
+    if "augmentation" in fields:
+        fields["augmentation"] = augmentation_of(fields["augmentation"])
     if "image_size" in fields:
         side = fields.pop("image_size")
         fields["input"] = dataclasses.replace(recipe.input, height_px=side, width_px=side)
     return dataclasses.replace(recipe, **fields)
-
-
-def _augmentation(values: Mapping[str, Any]) -> Augmentation:
-    known = [item.name for item in dataclasses.fields(Augmentation)]
-    for key in values:
-        if key not in known:
-            raise OptionError("augmentation", must="known keys", was=key, hint=nearest(key, known))
-    return Augmentation(**values)

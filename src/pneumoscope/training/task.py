@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import BinaryAUROC
 
 from pneumoscope.models.registry import Classifier
 from pneumoscope.training.augment import augment, to_unit
 from pneumoscope.training.datamodule import Batch
+from pneumoscope.training.mixing import mix
+from pneumoscope.training.optimizer import build_optimizer, build_schedule
 from pneumoscope.training.recipe import Recipe
 
 
@@ -21,14 +23,29 @@ class ClassificationTask(L.LightningModule):
     """Trains a classifier by cross-entropy.
 
     Logs ``loss``, ``accuracy``, ``val_loss``, ``val_accuracy`` and ``val_auc`` an epoch; the first
-    two are means over the steps of the epoch, with augmentation and dropout on.
+    two are means over the steps of the epoch, with augmentation, dropout and mixing on.
+
+    Args:
+        classifier: What to train.
+        recipe: How.
+        class_weights: What the loss counts an image of each class for.
     """
 
-    def __init__(self, classifier: Classifier, recipe: Recipe) -> None:
+    def __init__(
+        self, classifier: Classifier, recipe: Recipe, *, class_weights: tuple[float, float] = (1, 1)
+    ) -> None:
         super().__init__()
         self.classifier = classifier.to(memory_format=torch.channels_last)
         self.recipe = recipe
+        self.class_weights = class_weights
         self.auc = BinaryAUROC()
+
+    def on_train_epoch_start(self) -> None:
+        """Freeze everything before the head while only the head is to learn."""
+        if self.recipe.head_epochs:
+            network = self.classifier.network
+            only_head = self.current_epoch < self.recipe.head_epochs
+            network.freeze(len(network.parameter_groups()) - 1 if only_head else 0)
 
     def on_train_batch_start(self, _: Batch, batch_idx: int) -> None:
         """Seed the augmentation and the dropout of each epoch, so that resuming repeats them.
@@ -42,9 +59,18 @@ class ClassificationTask(L.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch."""
+        recipe = self.recipe
         pixels, labels = batch
-        logits = self.classifier(augment(to_unit(pixels), self.recipe.augmentation))
-        loss = F.cross_entropy(logits.float(), labels)
+        images = augment(to_unit(pixels), recipe.augmentation)
+        images, targets = mix(images, labels, mixup=recipe.mixup, cutmix=recipe.cutmix)
+        # The loss is of what the network says itself; the correction for the prior comes after.
+        logits = self.classifier.uncorrected(images).float()
+        loss = F.cross_entropy(
+            logits,
+            targets,
+            weight=logits.new_tensor(self.class_weights),
+            label_smoothing=recipe.label_smoothing,
+        )
         self._log("", loss, logits, labels)
         return loss
 
@@ -61,9 +87,17 @@ class ClassificationTask(L.LightningModule):
         self.log("val_auc", self.auc.compute())
         self.auc.reset()
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the recipe's optimizer over all parameters."""
-        return _optimizer(self.recipe, self.classifier)
+    def configure_optimizers(self) -> Any:
+        """Return the recipe's optimizer over all parameters, and how its rates go."""
+        optimizer = build_optimizer(self.recipe, self.classifier.network)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = build_schedule(self.recipe, optimizer, steps=steps)
+        if schedule is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
 
     def _log(self, prefix: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         accuracy = (logits.argmax(1) == labels).float().mean()
@@ -80,20 +114,3 @@ def epoch_seed(seed: int, epoch: int, rank: int) -> int:
     """Return the seed of one epoch in one process."""
     return int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1)[0])
 
-
-def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    weights = list(model.parameters())
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    match recipe.optimizer:
-        case "adam":
-            return torch.optim.Adam(weights, rate, weight_decay=decay, fused=True)
-        case "adamw":
-            return torch.optim.AdamW(weights, rate, weight_decay=decay, fused=True)
-        case "adamax":
-            return torch.optim.Adamax(weights, rate, weight_decay=decay)
-        case "adagrad":
-            return torch.optim.Adagrad(weights, rate, weight_decay=decay)
-        case "sgd":
-            return torch.optim.SGD(weights, rate, momentum=0.9, weight_decay=decay)
-        case other:
-            assert_never(other)

@@ -34,7 +34,8 @@ def run_demo(
     Raises:
         OutputError: ``out`` exists and holds something, or cannot be written.
     """
-    from pneumoscope.training.recipe import Augmentation, recipe_of  # noqa: PLC0415 - torch
+    from pneumoscope.training.augmentation import Augmentation  # noqa: PLC0415
+    from pneumoscope.training.recipe import recipe_of  # noqa: PLC0415 - torch
 
     watcher = watcher or Watcher()
     started = time.perf_counter()

@@ -1,0 +1,58 @@
+"""Blends of two images with blended labels: mixup and cutmix."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def mix(
+    pixels: Float[Tensor, "b 1 h w"],
+    labels: Int64[Tensor, "b"],
+    *,
+    mixup: float,
+    cutmix: float,
+) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 2"]]:
+    """Return a batch mixed with itself in another order, and the share of each class.
+
+    With both, a batch is mixed by one of the two, drawn evenly. Mixup (Zhang et al., ICLR 2018)
+    blends all pixels; cutmix (Yun et al., ICCV 2019) pastes a rectangle.
+
+    Args:
+        pixels: The images.
+        labels: 0 or 1.
+        mixup: Parameter of the beta distribution that the share is drawn from; 0 is off.
+        cutmix: The same for the area of the rectangle.
+    """
+    targets = F.one_hot(labels, 2).float()
+    ways = [(name, alpha) for name, alpha in (("up", mixup), ("cut", cutmix)) if alpha]
+    if not ways:
+        return pixels, targets
+    way, alpha = ways[int(torch.randint(len(ways), ()))]
+    seed = int(torch.randint(2**62, ()))
+    share = float(np.random.default_rng(seed).beta(alpha, alpha))
+    order = torch.randperm(len(pixels)).to(pixels.device)
+    if way == "up":
+        mixed = torch.lerp(pixels[order], pixels, share)
+    else:
+        mixed, share = _pasted(pixels, pixels[order], share)
+    return mixed, torch.lerp(targets[order], targets, share)
+
+
+def _pasted(
+    pixels: Float[Tensor, "b 1 h w"], others: Float[Tensor, "b 1 h w"], share: float
+) -> tuple[Tensor, float]:
+    """Return the images with one rectangle of the others, and the share that is left of them."""
+    height, width = pixels.shape[-2:]
+    tall, wide = (round(side * math.sqrt(1 - share)) for side in (height, width))
+    y = int(torch.randint(height - tall + 1, ()))
+    x = int(torch.randint(width - wide + 1, ()))
+    pasted = pixels.clone()
+    window = (..., slice(y, y + tall), slice(x, x + wide))
+    pasted[window] = others[window]
+    return pasted, 1 - tall * wide / (height * width)

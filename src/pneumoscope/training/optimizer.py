@@ -1,0 +1,85 @@
+"""The optimizer of a recipe, its learning rates by depth, and how they go over the epochs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, assert_never
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+
+from pneumoscope.models.network import Network
+from pneumoscope.training.recipe import Recipe
+
+
+def build_optimizer(recipe: Recipe, network: Network) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer over all parameters of a network.
+
+    The head learns at the recipe's rate, each depth before it at ``layer_decay`` times the rate
+    of the next. The weight decay leaves out biases and the scales of norms: pulling those to zero
+    does not make a function simpler.
+    """
+    groups = _groups(recipe, network)
+    rate = recipe.learning_rate
+    match recipe.optimizer:
+        case "adam":
+            return torch.optim.Adam(groups, rate, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(groups, rate, fused=True)
+        case "adamax":
+            return torch.optim.Adamax(groups, rate)
+        case "adagrad":
+            return torch.optim.Adagrad(groups, rate)
+        case "sgd":
+            return torch.optim.SGD(groups, rate, momentum=0.9)
+        case other:
+            assert_never(other)
+
+
+def build_schedule(
+    recipe: Recipe, optimizer: torch.optim.Optimizer, *, steps: int
+) -> LambdaLR | None:
+    """Return how the learning rates go, step by step; None where they stay.
+
+    Args:
+        recipe: What to learn and how.
+        optimizer: Whose rates they are.
+        steps: Of the optimizer, in the whole training.
+    """
+    if recipe.schedule == "constant" and not recipe.warmup_epochs:
+        return None
+    rising = round(steps * min(1.0, recipe.warmup_epochs / recipe.max_epochs))
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        if recipe.schedule == "constant":
+            return 1.0
+        along = min(1.0, (step - rising) / max(1, steps - rising))
+        return (1 + math.cos(math.pi * along)) / 2
+
+    return LambdaLR(optimizer, factor)
+
+
+def _groups(recipe: Recipe, network: Network) -> list[dict[str, Any]]:
+    depths = network.parameter_groups()
+    groups: list[dict[str, Any]] = []
+    for number, weights in enumerate(depths):
+        rate = recipe.learning_rate * recipe.layer_decay ** (len(depths) - 1 - number)
+        decayed = [weight for weight in weights if weight.ndim > 1]
+        others = [weight for weight in weights if weight.ndim <= 1]
+        for members, decay in ((decayed, recipe.weight_decay), (others, 0.0)):
+            if members:
+                groups.append({"params": members, "lr": rate, "weight_decay": decay})
+    if recipe.layer_decay == 1:
+        return _merged(groups)
+    return groups
+
+
+def _merged(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return as few groups as there are kinds: each costs a step of its own."""
+    kinds: dict[float, dict[str, Any]] = {}
+    for group in groups:
+        kind = kinds.setdefault(group["weight_decay"], {**group, "params": []})
+        kind["params"] += group["params"]
+    return list(kinds.values())
