@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from pneumoscope.errors import OptionError, nearest
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.dropout import ReluDropout
+from pneumoscope.models.network import Network
+from pneumoscope.models.pretrained import WeightsRecord, find_weights
 from pneumoscope.models.seed_cnn import FlattenMaps, SeedCNN
 
 
@@ -27,7 +29,7 @@ class ModelEntry:
         std: What they are then divided by.
     """
 
-    build: Callable[..., nn.Module]
+    build: Callable[..., Network]
     options: tuple[str, ...]
     mean: float = 0.0
     std: float = 1.0
@@ -39,14 +41,27 @@ MODELS: Mapping[str, ModelEntry] = {
 
 
 class Classifier(nn.Module):
-    """A network and the normalisation that it was made for: one unit from pixels to logits."""
+    """A network and the normalisation that it was made for: one unit from pixels to logits.
+
+    Attributes:
+        network: Takes normalised pixels.
+        weights: What it was pretrained on; None if it was drawn afresh.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, *, mean: float, std: float) -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        mean: float,
+        std: float,
+        weights: WeightsRecord | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
+        self.weights = weights
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
 
@@ -56,30 +71,42 @@ class Classifier(nn.Module):
         return logits
 
 
-def build_model(name: str, spec: InputSpec, **options: Any) -> Classifier:
-    """Return a freshly initialised model.
+def build_model(name: str, spec: InputSpec, *, weights: str = "none", **options: Any) -> Classifier:
+    """Return a model with fresh weights, or with pretrained ones and a fresh head.
 
     Args:
-        name: A name of the registry.
+        name: A name of the registry, or ``timm:`` and a name of timm's.
         spec: The input that it will take.
+        weights: ``none`` or a file.
         options: The model's own options, for ``seed-cnn`` those of ``SeedCNN``.
 
     Raises:
         OptionError: An unknown name or option, or a value that cannot be.
+        WeightsError: The weights cannot be had or do not fit.
     """
+    family, _, architecture = name.partition(":")
+    if family == "timm" and architecture:
+        _check_options(name, options, ("drop_rate", "drop_path_rate"))
+        from pneumoscope.models.backbone import Backbone  # noqa: PLC0415 - timm takes a second
+
+        backbone = Backbone(
+            architecture, input_px=spec.shape, weights=find_weights(name, weights), **options
+        )
+        return Classifier(backbone, mean=backbone.mean, std=backbone.std, weights=backbone.record)
     if name not in MODELS:
         raise OptionError("--model", must="a known model", was=name, hint=nearest(name, MODELS))
     entry = MODELS[name]
-    for key in options:
-        if key not in entry.options:
-            raise OptionError(
-                f"option of {name}",
-                must="one that it has",
-                was=key,
-                hint=nearest(key, entry.options),
-            )
+    _check_options(name, options, entry.options)
     network = entry.build(input_px=spec.shape, **options)
     return Classifier(network, mean=entry.mean, std=entry.std)
+
+
+def _check_options(name: str, options: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for key in options:
+        if key not in known:
+            raise OptionError(
+                f"option of {name}", must="one that it has", was=key, hint=nearest(key, known)
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from pneumoscope.errors import OptionError
 from pneumoscope.models.dropout import KeepMasks, ReluDropout
+from pneumoscope.models.network import Network
 
 
-class SeedCNN(nn.Module):
+class SeedCNN(Network):
     """Logits [batch, 2] from grey pixels in [0, 1], [batch, 1, height, width].
 
     Args:
@@ -64,13 +65,32 @@ class SeedCNN(nn.Module):
         self.output = nn.Linear(hidden, 2)
         self.apply(_initialise)
 
-    def forward(self, pixels: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 2"]:
-        """Return the logits of (negative, positive)."""
-        maps = pixels
+    def features(
+        self, pixels: Float[Tensor, "batch 1 height width"]
+    ) -> Float[Tensor, "batch c h w"]:
+        """Return the maps of the last block."""
+        maps: Tensor = pixels
         for block in self.blocks:
             maps = block(maps)
-        logits: Tensor = self.output(self.dropout(self.hidden(self.flatten(maps))))
+        return maps
+
+    def pooled(self, maps: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch hidden"]:
+        """Return the activations of the hidden layer."""
+        values: Tensor = self.dropout(self.hidden(self.flatten(maps)))
+        return values
+
+    def head(self, maps: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch 2"]:
+        """Return the logits of (negative, positive)."""
+        logits: Tensor = self.output(self.pooled(maps))
         return logits
+
+    def replace_head(self) -> None:
+        """Draw a fresh output layer."""
+        self.output.apply(_initialise)
+
+    def parameter_groups(self) -> list[list[nn.Parameter]]:
+        """Return a group for each block, one for the hidden layer, one for the output layer."""
+        return [list(part.parameters()) for part in (*self.blocks, self.hidden, self.output)]
 
 
 def _initialise(module: nn.Module) -> None:
