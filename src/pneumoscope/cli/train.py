@@ -30,8 +30,12 @@ _CHANGES = (
     "precision",
     "validation",
     "val_fraction",
+    "block",
+    "folds",
+    "fold",
     "test_fraction",
     "positive",
+    "patient_regex",
 )
 
 
@@ -68,9 +72,19 @@ def add_to(verbs: Verbs) -> None:
     data(
         "--validation",
         metavar="HOW",
-        help="grouped: drawn by patient; folder: the data's own; auto: its own if large enough",
+        help="grouped: drawn by patient; block: a block of patient numbers; kfold: one of several "
+        "folds; folder: the data's own; file: --split-file; auto: folder if large enough, "
+        "else grouped",
     )
-    data("--val-fraction", type=float, metavar="X", help="share drawn for validation")
+    data("--val-fraction", type=float, metavar="X", help="share taken for validation")
+    data("--block", metavar="WHICH", help="low, high, or K/N: which block (default: low)")
+    data("--folds", type=int, metavar="N", help="how many folds (default: 5)")
+    data("--fold", type=int, metavar="K", help="the fold for validation, from 0 (default: 0)")
+    data(
+        "--patient-regex",
+        metavar="REGEX",
+        help="finds the patient in a path: its first group, or the group named patient",
+    )
     data(
         "--test",
         type=float,
@@ -102,6 +116,7 @@ def run(asked: Namespace) -> int:
     base: Recipe | None = None
     if not asked.resume:
         base = Recipe.load(asked.config) if asked.config else recipe_of(asked.preset or "seed")
+        _take_split_file(changes, asked)
     elif changes or asked.preset or asked.config:
         given = sorted({*changes, *(name for name in ("preset", "config") if vars(asked)[name])})
         raise OptionError(
@@ -125,6 +140,16 @@ def run(asked: Namespace) -> int:
         watcher.warn("ended by Ctrl-C; the same command with --resume goes on where it was.")
         return _INTERRUPTED
     return 0
+
+
+def _take_split_file(changes: dict[str, Any], asked: Namespace) -> None:
+    """Let the recipe say that a file decides, where one is given."""
+    if asked.split_file is None:
+        return
+    if changes.setdefault("validation", "file") != "file":
+        raise OptionError(
+            "--split-file", must="left out where --validation draws the rows", was=asked.split_file
+        )
 
 
 def _tell(trained: Trained) -> None:

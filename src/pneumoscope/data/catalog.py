@@ -7,12 +7,13 @@ import hashlib
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.data.patients import patient_of
+from pneumoscope.data.patients import UNKNOWN, PatientPattern, patient_of_image
 from pneumoscope.errors import DataError, ImageError, OptionError, nearest
 from pneumoscope.images.read import probe, read_bytes
 from pneumoscope.parallel import Progress, ordered_map
@@ -153,6 +154,7 @@ def read_catalog(
     *,
     positive: str | None = None,
     classes: tuple[str, str] | None = None,
+    patient_regex: str | None = None,
     progress: Progress | None = None,
 ) -> Catalog:
     """Return the catalog of a data set; every file is read once, for its checksum and header.
@@ -163,31 +165,39 @@ def read_catalog(
             whose paths are relative to it.
         positive: The class whose probability is wanted; PNEUMONIA where it exists.
         classes: (negative, positive) where a model has fixed them; the data may then lack one.
+        patient_regex: What finds the patient in a path; see ``PatientPattern``.
         progress: Called as files are read.
 
     Raises:
         DataError: Nothing there, not two classes, an unknown class, or too many unreadable files.
-        OptionError: ``positive`` is no class of the data.
+        OptionError: ``positive`` is no class of the data, or ``patient_regex`` cannot be used.
     """
+    pattern = PatientPattern(patient_regex) if patient_regex is not None else None
     if not data.exists():
         raise DataError(f"{data}: no such folder or file.")
     found = list(_manifest(data) if data.is_file() else _folder(data))
     if not found:
         raise DataError(f"{data}: holds no files in class folders.{_LAYOUT}")
+    if pattern and not any(pattern.patient_of(entry.path) for entry in found):
+        raise OptionError(
+            "--patient-regex",
+            must=f"a pattern that finds the patient in paths such as {found[0].path}",
+            was=patient_regex,
+        )
     root = data.parent if data.is_file() else data
     classes = _known_only(data, found, classes) if classes else _classes(data, found, positive)
     entries: list[Entry] = []
     bad: list[Unreadable] = []
-    for done, item in enumerate(ordered_map(lambda entry: _measured(root, entry), found), 1):
+    for done, item in enumerate(ordered_map(partial(_measured, root, pattern), found), 1):
         if isinstance(item, Entry):
             entries.append(item)
         else:
             bad.append(item)
         if progress:
             progress(done, len(found))
-    known = all(entry.patient for entry in found)
+    known = all(entry.patient for entry in entries)
     entries = [
-        entry if entry.patient else replace(entry, patient=f"image:{entry.path}")
+        entry if entry.patient else replace(entry, patient=f"{UNKNOWN}{entry.path}")
         for entry in entries
     ]
     catalog = Catalog(root, tuple(entries), classes, tuple(bad), known)
@@ -217,7 +227,7 @@ def _class_folders(data: Path, folder: Path, *, part: str) -> Iterator[Entry]:
     for class_folder in _folders(folder):
         for path in _files(class_folder, visited=set()):
             name = path.relative_to(data).as_posix()
-            yield Entry(name, class_folder.name, patient_of(name) or "", part)
+            yield Entry(name, class_folder.name, "", part)
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -279,8 +289,7 @@ def _manifest_entry(path: Path, line: int, row: dict[str, str]) -> Entry:
             f"{path}, line {line}: split must be train, val or test, got {part!r}. "
             + nearest(part, PARTS)
         )
-    patient = (row.get("patient") or "").strip() or patient_of(name) or ""
-    return Entry(name, label, patient, _PART_NAMES.get(part, ""))
+    return Entry(name, label, (row.get("patient") or "").strip(), _PART_NAMES.get(part, ""))
 
 
 def _known_only(data: Path, found: Sequence[Entry], classes: tuple[str, str]) -> tuple[str, str]:
@@ -323,7 +332,7 @@ def _classes(data: Path, found: Sequence[Entry], positive: str | None) -> tuple[
     return negative, chosen
 
 
-def _measured(root: Path, entry: Entry) -> Entry | Unreadable:
+def _measured(root: Path, pattern: PatientPattern | None, entry: Entry) -> Entry | Unreadable:
     try:
         data = read_bytes(root / entry.path)
         meta = probe(data, name=str(root / entry.path))
@@ -331,6 +340,7 @@ def _measured(root: Path, entry: Entry) -> Entry | Unreadable:
         return Unreadable(entry.path, str(fault))
     return replace(
         entry,
+        patient=patient_of_image(entry.path, stated=entry.patient, pattern=pattern) or "",
         width=meta.width,
         height=meta.height,
         mode=meta.mode,

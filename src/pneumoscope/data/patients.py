@@ -1,9 +1,9 @@
-"""File name → patient, for the naming schemes of the public paediatric data set.
+"""Whose image is it? File name → patient → series and number.
 
-``personN_bacteria_M`` and ``personN_virus_M`` number patients separately, and so do ``IM-N-…`` and
-``NORMAL2-IM-N-…``: the patient is (series, N). Bare ``personN`` would make one patient of two.
-The newer release of the same set names files ``BACTERIA-<id>-<n>``, ``VIRUS-<id>-<n>`` and
-``NORMAL-<id>-<n>``.
+The public paediatric data set has two naming schemes. ``personN_bacteria_M`` and
+``personN_virus_M`` number patients separately, and so do ``IM-N-…`` and ``NORMAL2-IM-N-…``: the
+patient is (series, N). Bare ``personN`` would make one patient of two. The newer release of the
+same set names files ``BACTERIA-<id>-<n>``, ``VIRUS-<id>-<n>`` and ``NORMAL-<id>-<n>``.
 
 Source: Kermany, Zhang, Goldbaum (2018), Mendeley Data, doi:10.17632/rscbjbr9sj.
 """
@@ -11,17 +11,53 @@ Source: Kermany, Zhang, Goldbaum (2018), Mendeley Data, doi:10.17632/rscbjbr9sj.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from pneumoscope.errors import OptionError
+
+UNKNOWN = "image:"
+"""What the patient of an image begins with that counts as a patient of its own."""
+
+LONGEST_PATTERN = 200
+"""A longer regular expression is refused: nobody can read it, and it may never end."""
+
+LONGEST_NAME = 300
+"""Names are cut to so many characters, their last ones, before a user's pattern is tried."""
 
 _SCHEMES = (
     (re.compile(r"person(\d+)_(bacteria|virus)_\d+(?:_\d+)?"), r"\2-person\1"),
     (re.compile(r"(NORMAL2-IM|IM)-(\d+)-\d+(?:-\d+)*"), r"\1-\2"),
     (re.compile(r"(BACTERIA|VIRUS|NORMAL)-(\d+)-\d+"), r"\1-\2"),
 )
+_NUMBERED = re.compile(r"(.*?)[-_.: ]*(\d{1,18})", re.DOTALL | re.ASCII)
+_UNBOUNDED = re.compile(r"[*+]|\{\d*,\d*\}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PatientKey:
+    """Where a patient stands in the numbering of the data: a series, and a number in it."""
+
+    series: str
+    number: int
+
+    @classmethod
+    def of(cls, patient: str) -> PatientKey | None:
+        """Return the key of a patient whose name ends in a number, None where there is none.
+
+        >>> PatientKey.of("NORMAL2-IM-0383")
+        PatientKey(series='NORMAL2-IM', number=383)
+        >>> PatientKey.of("17")
+        PatientKey(series='', number=17)
+        """
+        if patient.startswith(UNKNOWN):
+            return None
+        found = _NUMBERED.fullmatch(patient)
+        return cls(found[1], int(found[2])) if found else None
 
 
 def patient_of(path: str) -> str | None:
-    """Return the patient key that a file's name carries, None if it carries none.
+    """Return the patient that a file's name tells, None if it tells none.
 
     >>> patient_of("train/PNEUMONIA/person1_bacteria_2.jpeg")
     'bacteria-person1'
@@ -34,3 +70,110 @@ def patient_of(path: str) -> str | None:
         if found:
             return found.expand(key)
     return None
+
+
+def patient_of_image(
+    path: str, *, stated: str = "", pattern: PatientPattern | None = None, in_file: str = ""
+) -> str | None:
+    """Return the patient of an image from all that is known, None where nothing is.
+
+    Args:
+        path: Where it lies, relative to the data folder.
+        stated: What a manifest says; it comes first.
+        pattern: The user's; second.
+        in_file: What the file says of itself, such as DICOM's PatientID; third. The naming
+            schemes of the public data set come last, since other software names files alike.
+    """
+    return stated or (pattern and pattern.patient_of(path)) or in_file or patient_of(path)
+
+
+@dataclass(frozen=True, slots=True)
+class PatientPattern:
+    """A user's regular expression that finds the patient in a path.
+
+    It is searched in the path relative to the data folder, with ``/`` between folders. The patient
+    is the group named ``patient``, else the first group; a group named ``series``, if there is
+    one, keeps patients of equal numbers apart.
+
+    >>> PatientPattern(r"(?P<series>site\\d)/p(?P<patient>\\d+)").patient_of("ill/site2/p07_1.png")
+    'site2-07'
+
+    Raises:
+        OptionError: It is no regular expression, has no group, or could take for ever.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        option = "--patient-regex"
+        if len(self.text) > LONGEST_PATTERN:
+            raise OptionError(
+                option,
+                must=f"at most {LONGEST_PATTERN} characters",
+                was=f"{self.text[:40]}…",
+                hint="A manifest with a patient column says more complicated things.",
+            )
+        try:
+            pattern = re.compile(self.text)
+        except (re.error, OverflowError, RecursionError) as fault:
+            raise OptionError(
+                option, must="a regular expression", was=self.text, hint=f"{fault}."
+            ) from fault
+        names = set(pattern.groupindex)
+        if not pattern.groups or (names and "patient" not in names):
+            raise OptionError(
+                option,
+                must="a pattern with the patient in round brackets, or in (?P<patient>…)",
+                was=self.text,
+                hint=r"For p0017_2.png try 'p(\d+)_'.",
+            )
+        if _may_explode(self.text):
+            raise OptionError(
+                option,
+                must="without a repeated group that repeats or branches inside, such as (a+)+",
+                was=self.text,
+                hint="Such a pattern can take hours for one name.",
+            )
+
+    def patient_of(self, path: str) -> str | None:
+        """Return the patient that the pattern finds in a path, None if it finds none."""
+        found = re.search(self.text, path[-LONGEST_NAME:])  # re keeps compiled patterns
+        if found is None:
+            return None
+        named = found.groupdict()
+        patient = named["patient"] if "patient" in named else found[1]
+        if not patient:
+            return None
+        series = named.get("series")
+        return f"{series}-{patient}" if series else patient
+
+
+def _may_explode(pattern: str) -> bool:
+    """Tell whether a group that is repeated without bound repeats or branches inside.
+
+    Python's matcher tries every way to share a text among such repetitions, and their number
+    doubles with each character. Some harmless patterns are refused with them.
+    """
+    restless = [False]  # one flag a group that is open: something inside repeats or branches
+    in_class = False
+    place = 0
+    while place < len(pattern):
+        character = pattern[place]
+        place += 2 if character == "\\" else 1
+        if in_class:
+            in_class = character != "]"
+        elif character == "[":
+            in_class = True
+            place += pattern[place : place + 1] == "^"
+            place += pattern[place : place + 1] == "]"  # here it is a plain character
+        elif character == "(":
+            restless.append(False)
+        elif character == ")":
+            inside = restless.pop()
+            repeated = _UNBOUNDED.match(pattern, place) is not None
+            if inside and repeated:
+                return True
+            restless[-1] |= inside or repeated
+        elif character == "|" or _UNBOUNDED.match(pattern, place - 1):
+            restless[-1] = True
+    return False

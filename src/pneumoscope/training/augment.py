@@ -162,9 +162,7 @@ def _noisy(pixels: Float[Tensor, "b 1 h w"], largest: float) -> Float[Tensor, "b
     return noisy.clamp_(0, 1)
 
 
-def erase(
-    pixels: Float[Tensor, "b 1 h w"], augmentation: Augmentation
-) -> Float[Tensor, "b 1 h w"]:
+def erase(pixels: Float[Tensor, "b 1 h w"], augmentation: Augmentation) -> Float[Tensor, "b 1 h w"]:
     """Return the images, some with a rectangle, an edge or a corner painted in one grey."""
     if not (augmentation.erase or augmentation.erase_border):
         return pixels

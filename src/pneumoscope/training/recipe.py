@@ -58,9 +58,13 @@ class Recipe:
         patience: Training ends after so many epochs without a lower validation loss.
         precision: ``auto`` is bfloat16 where the processor computes with it, else float32.
         validation: Where validation rows come from; see ``split_catalog``.
-        val_fraction: The share of the training part that is drawn for validation.
+        val_fraction: The share of the training part that is taken for validation.
+        block: Which block of patient numbers, where ``validation`` is ``block``.
+        folds: How many folds, where it is ``kfold``.
+        fold: Which of them is for validation, from 0.
         test_fraction: The share that is drawn for test where the data have no test part.
         positive: The class whose probability is wanted; None is PNEUMONIA where it exists.
+        patient_regex: What finds the patient in a path; see ``PatientPattern``.
         seed: Of the split, the initial weights, the order, the augmentation and the dropout.
     """
 
@@ -92,8 +96,12 @@ class Recipe:
     precision: Precision = "auto"
     validation: str = "auto"
     val_fraction: float = 0.1
+    block: str = "low"
+    folds: int = 5
+    fold: int = 0
     test_fraction: float = 0.0
     positive: str | None = None
+    patient_regex: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -102,7 +110,16 @@ class Recipe:
         one_of("--schedule", self.schedule, get_args(Schedule))
         one_of("--balance", self.balance, get_args(Balance))
         one_of("--keep", self.keep, get_args(Keep))
-        for name in ("batch_size", "accumulate", "head_epochs", "max_epochs", "patience", "seed"):
+        for name in (
+            "batch_size",
+            "accumulate",
+            "head_epochs",
+            "max_epochs",
+            "patience",
+            "folds",
+            "fold",
+            "seed",
+        ):
             if not isinstance(getattr(self, name), int):
                 raise OptionError(name, must="a whole number", was=getattr(self, name))
         in_range("--batch-size", self.batch_size, low=1, high=65_536)
@@ -120,6 +137,10 @@ class Recipe:
         in_range("--epochs", self.max_epochs, low=1, high=100_000)
         in_range("--patience", self.patience, low=1, high=100_000)
         in_range("--seed", self.seed, low=0, high=2**31 - 1)
+        if not isinstance(self.block, str):
+            raise OptionError("--block", must="low, high or K/N", was=self.block)
+        if not isinstance(self.patient_regex, str | None):
+            raise OptionError("--patient-regex", must="a text", was=self.patient_regex)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values."""

@@ -113,4 +113,3 @@ class ClassificationTask(L.LightningModule):
 def epoch_seed(seed: int, epoch: int, rank: int) -> int:
     """Return the seed of one epoch in one process."""
     return int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1)[0])
-

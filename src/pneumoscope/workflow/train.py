@@ -162,7 +162,12 @@ def _prepared(
     watcher: Watcher,
 ) -> PreparedData:
     with watcher.progress("Reading the folder") as progress:
-        catalog = read_catalog(data, positive=recipe.positive, progress=progress)
+        catalog = read_catalog(
+            data,
+            positive=recipe.positive,
+            patient_regex=recipe.patient_regex,
+            progress=progress,
+        )
     with watcher.progress("Preparing the images") as progress:
         cache, catalog = build_cache(catalog, recipe.input, workers=workers, progress=progress)
     if split_file is not None:
@@ -172,6 +177,9 @@ def _prepared(
         validation=recipe.validation,
         fraction=recipe.val_fraction,
         test_fraction=recipe.test_fraction,
+        block=recipe.block,
+        folds=recipe.folds,
+        fold=recipe.fold,
         seed=recipe.seed,
     )
     return PreparedData(catalog, cache, split)
@@ -220,7 +228,8 @@ def _tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
     if not catalog.patients_known:
         watcher.warn(
             "file names do not tell the patient of every image, so such images count as patients "
-            "of their own; if patients have several images, give a CSV with a patient column."
+            "of their own; if patients have several images, name them with --patient-regex or in "
+            "a CSV with a patient column."
         )
     watcher.say(
         f"Training {recipe.model} (preset {recipe.preset}): {recipe.optimizer}, learning rate "

@@ -1,0 +1,35 @@
+"""Catalog → which image teaches, which one decides, which one judges.
+
+The rooms: ``groups`` says which rows must stay together, ``draw`` which of them are taken,
+``parts`` is the result and its file, ``make`` the whole road with its checks.
+"""
+
+from __future__ import annotations
+
+from pneumoscope.data.split.draw import Block as Block
+from pneumoscope.data.split.groups import Shared as Shared
+from pneumoscope.data.split.groups import groups_of as groups_of
+from pneumoscope.data.split.groups import shared_between_parts as shared_between_parts
+from pneumoscope.data.split.make import ENOUGH_TO_DECIDE as ENOUGH_TO_DECIDE
+from pneumoscope.data.split.make import VALIDATIONS as VALIDATIONS
+from pneumoscope.data.split.make import read_split as read_split
+from pneumoscope.data.split.make import split_catalog as split_catalog
+from pneumoscope.data.split.make import split_folds as split_folds
+from pneumoscope.data.split.parts import UNUSED as UNUSED
+from pneumoscope.data.split.parts import Split as Split
+from pneumoscope.data.split.parts import parts_in_file as parts_in_file
+
+__all__ = [
+    "ENOUGH_TO_DECIDE",
+    "UNUSED",
+    "VALIDATIONS",
+    "Block",
+    "Shared",
+    "Split",
+    "groups_of",
+    "parts_in_file",
+    "read_split",
+    "shared_between_parts",
+    "split_catalog",
+    "split_folds",
+]

@@ -1,0 +1,83 @@
+"""Which rows must stay in one part, and which did not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pneumoscope.data.catalog import PARTS
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from pneumoscope.data.catalog import Catalog
+
+
+def groups_of(catalog: Catalog, tied: Sequence[int | None] | None = None) -> list[int]:
+    """Return a group number a row: rows of one patient or of identical content share it.
+
+    Args:
+        catalog: The images.
+        tied: A number a row; rows of equal numbers are tied as well (near duplicates, say), those
+            with None to nothing.
+    """
+    parent: dict[str, str] = {}
+
+    def find(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    for entry, number in zip(
+        catalog.entries, [None] * len(catalog) if tied is None else tied, strict=True
+    ):
+        parent[find(f"p:{entry.patient}")] = find(f"c:{entry.sha256}")
+        if number is not None:
+            parent[find(f"p:{entry.patient}")] = find(f"t:{number}")
+    numbers: dict[str, int] = {}
+    return [
+        numbers.setdefault(find(f"p:{entry.patient}"), len(numbers)) for entry in catalog.entries
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Something that stands in more than one part, and should not.
+
+    Attributes:
+        key: What: a patient, a checksum, a number of a group.
+        parts: Where, in the order train, val, test.
+        rows: All its rows in these parts, in their order.
+    """
+
+    key: Hashable
+    parts: tuple[str, ...]
+    rows: tuple[int, ...]
+
+
+def shared_between_parts(
+    parts: Sequence[str], keys: Sequence[Hashable | None]
+) -> tuple[Shared, ...]:
+    """Return what stands in more than one of train, val and test; nothing, in a sound split.
+
+    Args:
+        parts: The part of each row: of folders, of a ``Split``, of a file. Rows of other parts
+            (``unused``, none) are passed over.
+        keys: What each row must share with no other part: the patients, the checksums, the numbers
+            of ``groups_of`` or of any other grouping. Rows whose key is None are passed over.
+
+    >>> shared_between_parts(["train", "val", "test", "train"], ["a", "a", "b", None])
+    (Shared(key='a', parts=('train', 'val'), rows=(0, 1)),)
+    """
+    rows: dict[Hashable, list[int]] = defaultdict(list)
+    for row, (part, key) in enumerate(zip(parts, keys, strict=True)):
+        if key is not None and part in PARTS:
+            rows[key].append(row)
+    where = {key: {parts[row] for row in found} for key, found in rows.items()}
+    return tuple(
+        Shared(key, tuple(part for part in PARTS if part in where[key]), tuple(found))
+        for key, found in rows.items()
+        if len(where[key]) > 1
+    )

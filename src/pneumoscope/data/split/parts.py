@@ -1,0 +1,57 @@
+"""The part of each row, and its file."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.data.catalog import PARTS
+from pneumoscope.errors import DataError, nearest
+from pneumoscope.runs import rows_of, write_csv
+
+if TYPE_CHECKING:
+    from pneumoscope.data.catalog import Catalog
+
+UNUSED = "unused"
+"""The part of rows that are set aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The part of each row of a catalog: ``train``, ``val``, ``test`` or ``unused``."""
+
+    parts: tuple[str, ...]
+
+    def rows(self, part: str) -> list[int]:
+        """Return the rows of one part, in the catalog's order."""
+        return [row for row, name in enumerate(self.parts) if name == part]
+
+    def save(self, path: Path, catalog: Catalog) -> None:
+        """Write ``path,label,patient,split`` as CSV."""
+        entries = zip(catalog.entries, self.parts, strict=True)
+        write_csv(
+            path,
+            ("path", "label", "patient", "split"),
+            ((entry.path, entry.label, entry.patient, part) for entry, part in entries),
+        )
+
+
+def parts_in_file(path: Path, catalog: Catalog) -> Split:
+    """Return what a split file says of the rows of a catalog, without asking whether it is sound.
+
+    Raises:
+        DataError: The file is no split, or names none of the images.
+    """
+    try:
+        rows = rows_of(path)
+        named = {row["path"]: row["split"] for row in rows}
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as fault:
+        raise DataError(f"{path}: no split file with path,...,split ({fault!r}).") from fault
+    for part in set(named.values()) - {*PARTS, UNUSED}:
+        raise DataError(f"{path}: unknown part {part!r}. {nearest(str(part), (*PARTS, UNUSED))}")
+    split = Split(tuple(named.get(entry.path, UNUSED) for entry in catalog.entries))
+    if set(split.parts) == {UNUSED}:
+        raise DataError(f"{path}: names none of the images of {catalog.root}.")
+    return split
