@@ -46,10 +46,13 @@ class Classifier(nn.Module):
     Attributes:
         network: Takes normalised pixels.
         weights: What it was pretrained on; None if it was drawn afresh.
+        logit_offset: Added to the network's logits; corrects the prior of a training in which
+            the classes had another share than in the data.
     """
 
     mean: Tensor
     std: Tensor
+    logit_offset: Tensor
 
     def __init__(
         self,
@@ -64,11 +67,25 @@ class Classifier(nn.Module):
         self.weights = weights
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
+        self.register_buffer("logit_offset", torch.zeros(2))
 
     def forward(self, pixels: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 2"]:
         """Return the logits of (negative, positive) from grey pixels in [0, 1]."""
-        logits: Tensor = self.network((pixels - self.mean) / self.std)
+        return self.uncorrected(pixels) + self.logit_offset
+
+    def uncorrected(
+        self, pixels: Float[Tensor, "batch 1 height width"]
+    ) -> Float[Tensor, "batch 2"]:
+        """Return the logits as the network gives them, which is what training is about."""
+        logits: Tensor = self.network(self._normalised(pixels))
         return logits
+
+    def pooled(self, pixels: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch c"]:
+        """Return what the network's last layer takes, from grey pixels in [0, 1]."""
+        return self.network.pooled(self.network.features(self._normalised(pixels)))
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        return (pixels - self.mean) / self.std
 
 
 def build_model(name: str, spec: InputSpec, *, weights: str = "none", **options: Any) -> Classifier:

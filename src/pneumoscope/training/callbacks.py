@@ -12,6 +12,8 @@ from types import FrameType
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import WeightAveraging
+from torch.optim.swa_utils import get_ema_avg_fn
 
 from pneumoscope.errors import DataError
 from pneumoscope.runs import rows_of, write_csv
@@ -102,9 +104,17 @@ class EpochLog(L.Callback):
         )
         self.rows.append(row)
         if trainer.is_global_zero:
-            write_csv(self._path, COLUMNS, (astuple(row) for row in self.rows))
-            if self._on_epoch:
-                self._on_epoch(row)
+            self._write(row)
+
+    def write(self, row: Epoch) -> None:
+        """Add a row that did not come from a trainer."""
+        self.rows.append(row)
+        self._write(row)
+
+    def _write(self, row: Epoch) -> None:
+        write_csv(self._path, COLUMNS, (astuple(row) for row in self.rows))
+        if self._on_epoch:
+            self._on_epoch(row)
 
 
 class StepProgress(L.Callback):
@@ -166,3 +176,11 @@ class EndOnInterrupt(L.Callback):
     def _end_if_asked(self) -> None:
         if self._asked:
             raise Interrupted
+
+
+def weight_average(decay: float) -> WeightAveraging:
+    """Return an exponential moving average of all weights and batch-norm statistics.
+
+    It is what is validated and saved; the training goes on with its own weights.
+    """
+    return WeightAveraging(avg_fn=get_ema_avg_fn(decay), use_buffers=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import lightning as L
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -29,6 +30,12 @@ class CachedImages(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def shares(self) -> tuple[float, float]:
+        """The share of each class, (negative, positive)."""
+        positive = float(self.labels.mean())
+        return 1 - positive, positive
+
     def __getitem__(self, positions: list[int]) -> Batch:
         pixels = self._cache.take(self._rows[positions])
         return torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(self.labels[positions])
@@ -44,6 +51,8 @@ class EpochBatches(Sampler[list[int]]):
         count: Images.
         batch_size: Images a batch; the last one may be smaller.
         seed: None keeps the order of the data.
+        weights: How often each image is drawn, relative to the others; an epoch is then drawn
+            with replacement. None takes each image once.
         rank: Of this process.
         world_size: Number of processes.
     """
@@ -54,10 +63,12 @@ class EpochBatches(Sampler[list[int]]):
         *,
         batch_size: int,
         seed: int | None,
+        weights: NDArray[np.float64] | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self._count = count
+        self._weights = weights
         self._batch_size = batch_size
         self._seed = seed
         self._rank = rank
@@ -75,7 +86,12 @@ class EpochBatches(Sampler[list[int]]):
         # Runs with the first ``next``: Lightning makes the iterator before it names the epoch.
         order = np.arange(self._count)
         if self._seed is not None:
-            np.random.default_rng((self._seed, self._epoch)).shuffle(order)
+            generator = np.random.default_rng((self._seed, self._epoch))
+            if self._weights is None:
+                generator.shuffle(order)
+            else:
+                share = self._weights / self._weights.sum()
+                order = generator.choice(self._count, self._count, p=share)
             order = np.resize(order, self._share() * self._world_size)
         mine = order[self._rank :: self._world_size].tolist()
         for start in range(0, len(mine), self._batch_size):
@@ -88,14 +104,24 @@ class EpochBatches(Sampler[list[int]]):
 
 
 class SplitData(L.LightningDataModule):
-    """The training and validation batches of a run."""
+    """The training and validation batches of a run.
 
-    def __init__(self, data: PreparedData, *, batch_size: int, seed: int) -> None:
+    Args:
+        data: The images.
+        batch_size: Images a batch.
+        seed: Of the order.
+        balanced: Draw both classes equally often in training.
+    """
+
+    def __init__(
+        self, data: PreparedData, *, batch_size: int, seed: int, balanced: bool = False
+    ) -> None:
         super().__init__()
         self.training = CachedImages(data, "train")
         self.validation = CachedImages(data, "val")
         self._batch_size = batch_size
         self._seed = seed
+        self._balanced = balanced
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the training batches, shuffled anew each epoch."""
@@ -107,10 +133,14 @@ class SplitData(L.LightningDataModule):
 
     def _loader(self, images: CachedImages, *, seed: int | None) -> DataLoader[Batch]:
         trainer = self.trainer
+        weights = None
+        if self._balanced and seed is not None:
+            weights = (1 / np.array(images.shares))[images.labels]
         batches = EpochBatches(
             len(images),
             batch_size=self._batch_size,
             seed=seed,
+            weights=weights,
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
         )

@@ -6,7 +6,7 @@ import logging
 import pickle
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +28,10 @@ from pneumoscope.training.callbacks import (
     Interrupted,
     StepProgress,
     read_log,
+    weight_average,
 )
 from pneumoscope.training.datamodule import SplitData
-from pneumoscope.training.recipe import Precision, Recipe
+from pneumoscope.training.recipe import Keep, Precision, Recipe
 from pneumoscope.training.task import ClassificationTask
 
 
@@ -55,7 +56,7 @@ class Fitted:
     Attributes:
         classifier: The network with the weights of the best epoch, on the CPU, in evaluation mode.
         epochs: The log.
-        best: The epoch of the lowest validation loss.
+        best: The epoch whose weights were kept: of the lowest validation loss, or the last.
         seconds: Of the whole training.
         precision: ``float32`` or ``bfloat16``.
         device: The kind of device: ``cpu``, ``cuda``, ``mps``.
@@ -83,7 +84,7 @@ def fit(
     on_epoch: Callable[[Epoch], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Fitted:
-    """Return the classifier of the epoch with the lowest validation loss.
+    """Return the classifier of the epoch that the recipe keeps.
 
     Writes ``log.csv`` and ``checkpoints/`` (best and last) into the run folder. Ctrl-C ends
     training after the batch in hand, with what was learnt so far.
@@ -104,23 +105,38 @@ def fit(
     keep_large_blocks()
     placement = placement or Placement()
     torch.manual_seed(recipe.seed)
-    task = ClassificationTask(
-        build_model(recipe.model, recipe.input, **recipe.model_options), recipe
+    classifier = build_model(
+        recipe.model, recipe.input, weights=recipe.weights, **recipe.model_options
     )
     last = folder.checkpoints / "last.ckpt"
     resume = resume and last.exists()
-    batches = SplitData(data, batch_size=recipe.batch_size, seed=recipe.seed)
+    batches = SplitData(
+        data,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        balanced=recipe.balance == "sampling",
+    )
+    shares = batches.training.shares
+    if recipe.balance != "none":
+        classifier.logit_offset.copy_(torch.tensor(shares).mul(2).log())
+    even = (0.5 / shares[0], 0.5 / shares[1])
+    task = ClassificationTask(
+        classifier, recipe, class_weights=even if recipe.balance == "weights" else (1, 1)
+    )
     log = EpochLog(folder.log, on_epoch)
     best = ModelCheckpoint(
         folder.checkpoints,
         filename="best",
-        monitor="val_loss",
+        monitor="val_loss" if recipe.keep == "best" else None,
         save_last=True,
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
     patience = EarlyStopping("val_loss", patience=recipe.patience, check_on_train_epoch_end=False)
     callbacks: list[L.Callback] = [log, patience, EndOnInterrupt(), best]
+    if recipe.ema:
+        # Validation and checkpoints then are of the average; it must come before both.
+        callbacks.insert(0, weight_average(recipe.ema))
     if on_step:
         callbacks.append(StepProgress(on_step))
     started = time.perf_counter()
@@ -147,17 +163,22 @@ def fit(
                 interrupted = True
             except SystemExit as end:  # what Lightning makes of a Ctrl-C that we did not take
                 raise KeyboardInterrupt from end
-    classifier = _best_weights(task.classifier, folder.checkpoints / "best.ckpt", log.rows)
+    classifier = _kept_weights(task.classifier, folder.checkpoints / "best.ckpt", log.rows)
     return Fitted(
         classifier=classifier,
         epochs=tuple(log.rows),
-        best=min(log.rows, key=lambda row: row.val_loss),
+        best=kept_epoch(log.rows, recipe.keep),
         seconds=time.perf_counter() - started,
         precision="bfloat16" if trainer.precision == "bf16-mixed" else "float32",
         device=trainer.strategy.root_device.type,
         interrupted=interrupted,
         leader=trainer.is_global_zero,
     )
+
+
+def kept_epoch(rows: Sequence[Epoch], keep: Keep) -> Epoch:
+    """Return the epoch of a log whose weights a recipe keeps."""
+    return rows[-1] if keep == "last" else min(rows, key=lambda row: row.val_loss)
 
 
 def _is_over(rows: list[Epoch], recipe: Recipe) -> bool:
@@ -175,7 +196,7 @@ def is_leader() -> bool:
 
 def _trainer(recipe: Recipe, placement: Placement, callbacks: list[L.Callback]) -> L.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    device = _device(placement.accelerator)
+    device = best_device(placement.accelerator)
     try:
         return L.Trainer(
             accelerator=placement.accelerator,
@@ -186,6 +207,8 @@ def _trainer(recipe: Recipe, placement: Placement, callbacks: list[L.Callback]) 
             strategy=placement.strategy,
             precision="bf16-mixed" if _bfloat16(recipe.precision, device) else "32-true",
             max_epochs=recipe.max_epochs,
+            accumulate_grad_batches=recipe.accumulate,
+            gradient_clip_val=recipe.clip or None,
             callbacks=callbacks,
             deterministic="warn" if device == "cuda" else None,
             logger=False,
@@ -207,7 +230,8 @@ def _trainer(recipe: Recipe, placement: Placement, callbacks: list[L.Callback]) 
         ) from fault
 
 
-def _device(accelerator: str) -> str:
+def best_device(accelerator: str) -> str:
+    """Return the kind of device that an accelerator's name means here."""
     if accelerator not in {"auto", "gpu"}:
         return accelerator
     if torch.cuda.is_available():
@@ -245,7 +269,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _best_weights(classifier: Classifier, best: Path, rows: list[Epoch]) -> Classifier:
+def _kept_weights(classifier: Classifier, best: Path, rows: list[Epoch]) -> Classifier:
     if not rows or not best.exists():
         raise NothingLearntError(
             "training ended before its first epoch was over, so nothing was learnt; "

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 def mix(
     pixels: Float[Tensor, "b 1 h w"],
-    labels: Int64[Tensor, "b"],
+    labels: Int64[Tensor, " b"],
     *,
     mixup: float,
     cutmix: float,

@@ -1,0 +1,180 @@
+"""A linear probe: what a frozen network already knows of the question, learnt in a minute.
+
+The features of every image are computed once; on those of the training part a logistic regression
+is fitted, whose regularisation is chosen by cross-validation that keeps patients together.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedGroupKFold
+from torch import nn
+
+from pneumoscope.data.prepared import PreparedData
+from pneumoscope.data.split import groups_of
+from pneumoscope.errors import DataError, OptionError
+from pneumoscope.models.registry import Classifier, build_model
+from pneumoscope.runs import RunFolder
+from pneumoscope.training.allocator import keep_large_blocks
+from pneumoscope.training.augment import to_unit
+from pneumoscope.training.callbacks import Epoch, EpochLog
+from pneumoscope.training.fit import Fitted, best_device
+from pneumoscope.training.recipe import Recipe
+
+PENALTIES = np.logspace(-5, 1, 7)
+"""The inverse strengths of the L2 penalty that are tried, on standardised features."""
+
+_FOLDS = 5
+_BATCH = 64
+
+
+def fit_probe(
+    recipe: Recipe,
+    data: PreparedData,
+    *,
+    folder: RunFolder,
+    accelerator: str = "auto",
+    on_epoch: Callable[[Epoch], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Fitted:
+    """Return a classifier whose last layer was fitted on the frozen network's features.
+
+    Writes one row into ``log.csv``. Images are not augmented: the features are computed once.
+
+    Args:
+        recipe: Which network, with which weights; ``seed`` draws the folds.
+        data: The images; those of ``train`` teach and choose the penalty, those of ``val`` are
+            only measured.
+        folder: Where the log goes.
+        accelerator: As for ``fit``.
+        on_epoch: Called with the row of the log.
+        on_step: Called as ``on_step(done, total)`` after each batch of features.
+
+    Raises:
+        OptionError: The network's last layer is not linear.
+        DataError: Too few patients for cross-validation.
+    """
+    keep_large_blocks()
+    started = time.perf_counter()
+    torch.manual_seed(recipe.seed)
+    classifier = build_model(
+        recipe.model, recipe.input, weights=recipe.weights, **recipe.model_options
+    ).eval()
+    device = best_device(accelerator)
+    rows = {part: data.split.rows(part) for part in ("train", "val")}
+    features = _features(classifier, data, [*rows["train"], *rows["val"]], device, on_step)
+    labels = data.catalog.select([*rows["train"], *rows["val"]]).labels
+    learnt = len(rows["train"])
+    groups = np.array(groups_of(data.catalog))[rows["train"]]
+    weights, bias = _logistic(
+        features[:learnt], labels[:learnt], groups, seed=recipe.seed, balanced=recipe.balance
+    )
+    _put(classifier, weights, bias)
+    logits = features @ weights + bias
+    row = _row(logits, labels, learnt, seconds=time.perf_counter() - started)
+    log = EpochLog(folder.log, on_epoch)
+    log.write(row)
+    return Fitted(
+        classifier=classifier,
+        epochs=(row,),
+        best=row,
+        seconds=time.perf_counter() - started,
+        precision="float32",
+        device=device,
+        interrupted=False,
+        leader=True,
+    )
+
+
+def _features(
+    classifier: Classifier,
+    data: PreparedData,
+    rows: Sequence[int],
+    device: str,
+    on_step: Callable[[int, int], None] | None,
+) -> NDArray[np.float64]:
+    """Return the pooled features of catalog rows, [n, features]."""
+    places = data.cache.rows(data.catalog.select(rows).entries)
+    network = classifier.to(device, memory_format=torch.channels_last)
+    starts = range(0, len(places), _BATCH)
+    parts = []
+    with torch.inference_mode():
+        for done, start in enumerate(starts, 1):
+            pixels = torch.from_numpy(data.cache.take(places[start : start + _BATCH]))
+            parts.append(network.pooled(to_unit(pixels[:, None].to(device))).float().cpu().numpy())
+            if on_step:
+                on_step(done, len(starts))
+    classifier.cpu()
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _logistic(
+    features: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    *,
+    seed: int,
+    balanced: str,
+) -> tuple[NDArray[np.float64], float]:
+    """Return weights and bias of the logit of the positive class on the raw features."""
+    smallest = min(len(set(groups[labels == label].tolist())) for label in (0, 1))
+    folds = min(_FOLDS, smallest)
+    if folds < 2:
+        raise DataError(
+            "a linear probe chooses its penalty by cross-validation, which needs two patients of "
+            f"each class in the training part; there are {smallest}."
+        )
+    mean, scale = features.mean(0), features.std(0)
+    scale[scale < 1e-9] = 1.0
+    splits = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    search = LogisticRegressionCV(
+        Cs=PENALTIES,
+        cv=list(splits.split(features, labels, groups)),
+        scoring="neg_log_loss",
+        max_iter=500,
+        tol=1e-3,
+        class_weight=None if balanced == "none" else "balanced",
+    )
+    search.fit((features - mean) / scale, labels)
+    weights = search.coef_[0] / scale
+    bias = float(search.intercept_[0] - weights @ mean)
+    if balanced != "none":  # back to the prior of the data
+        bias += float(np.log(labels.mean() / (1 - labels.mean())))
+    return weights, bias
+
+
+def _put(classifier: Classifier, weights: NDArray[np.float64], bias: float) -> None:
+    """Make the last layer give the logits -z / 2 and z / 2."""
+    layer = classifier.network.last_layer
+    if not isinstance(layer, nn.Linear):
+        raise OptionError(
+            "--probe", must="used with a network that ends in a linear layer", was=type(layer)
+        )
+    half = torch.from_numpy(weights / 2).float()
+    with torch.no_grad():
+        layer.weight.copy_(torch.stack((-half, half)))
+        layer.bias.copy_(torch.tensor((-bias / 2, bias / 2)))
+
+
+def _row(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], learnt: int, *, seconds: float
+) -> Epoch:
+    losses = np.logaddexp(0, np.where(labels == 1, -logits, logits))
+    right = (logits >= 0) == (labels == 1)
+    return Epoch(
+        epoch=1,
+        loss=float(losses[:learnt].mean()),
+        accuracy=float(right[:learnt].mean()),
+        val_loss=float(losses[learnt:].mean()),
+        val_accuracy=float(right[learnt:].mean()),
+        val_auc=float(roc_auc_score(labels[learnt:], logits[learnt:])),
+        seconds=round(seconds, 3),
+        images_per_second=round(learnt / seconds, 1),
+    )
