@@ -9,32 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import DataError
+from pneumoscope.evaluation.estimate import LEVEL, Estimate
+from pneumoscope.evaluation.intervals import areas, newcombe_area, wilson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.evaluation.scores import Scores
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number and what it rests on.
-
-    Attributes:
-        value: The number; None where it is not defined (no image of a class).
-        n: How many images it is a mean or a count over.
-    """
-
-    value: float | None
-    n: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return {"value": self.value, "n": self.n}
-
-    def text(self, digits: int = 3) -> str:
-        """Return it for people."""
-        return "not defined" if self.value is None else f"{self.value:.{digits}f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +60,11 @@ class Metrics:
         }
 
 
-def measure(scores: Scores, *, threshold: float) -> Metrics:
-    """Return the metrics of scores at a threshold of probability.
+def measure(scores: Scores, *, threshold: float, level: float = LEVEL) -> Metrics:
+    """Return the main numbers at a threshold of probability, with intervals in closed form.
+
+    Proportions have Wilson's interval, the area DeLong's (by patient where patients have several
+    images). ``assess`` gives everything, with intervals by resampling patients.
 
     Raises:
         DataError: There are no scores.
@@ -92,22 +76,39 @@ def measure(scores: Scores, *, threshold: float) -> Metrics:
     called = scores.probability >= threshold
     tp, fn = int((called & positive).sum()), int((~called & positive).sum())
     tn, fp = int((~called & ~positive).sum()), int((called & ~positive).sum())
-    sensitivity = Estimate(tp / (tp + fn) if tp + fn else None, tp + fn)
-    specificity = Estimate(tn / (tn + fp) if tn + fp else None, tn + fp)
+    sensitivity = _proportion(tp, tp + fn, level)
+    specificity = _proportion(tn, tn + fp, level)
     both = sensitivity.value is not None and specificity.value is not None
     return Metrics(
         n,
-        loss=Estimate(cross_entropy(scores.label, scores.logit), n),
-        accuracy=Estimate((tp + tn) / n, n),
+        loss=Estimate(cross_entropy(scores.label, scores.log_odds), n),
+        accuracy=_proportion(tp + tn, n, level),
         balanced_accuracy=Estimate(
             ((sensitivity.value or 0) + (specificity.value or 0)) / 2 if both else None, n
         ),
-        auc=Estimate(area_under_roc(scores.label, scores.logit), n),
+        auc=area_estimate(scores, level=level),
         sensitivity=sensitivity,
         specificity=specificity,
         confusion=((tn, fp), (fn, tp)),
         threshold=threshold,
     )
+
+
+def area_estimate(scores: Scores, *, level: float = LEVEL) -> Estimate:
+    """Return the area under the ROC curve with DeLong's interval, Newcombe's where it has none."""
+    value = area_under_roc(scores.label, scores.logit)
+    patient = scores.patient_numbers
+    found = areas(scores.label, [scores.logit], patient=patient)
+    if found is not None and found.covariance[0, 0] > 0:
+        return Estimate.of(value, len(scores), found.interval(level=level))
+    if value is None:
+        return Estimate(None, len(scores))
+    counts = [len(np.unique(patient[scores.label == label])) for label in (1, 0)]
+    return Estimate.of(value, len(scores), newcombe_area(value, counts[0], counts[1], level=level))
+
+
+def _proportion(hits: int, n: int, level: float) -> Estimate:
+    return Estimate.of(hits / n if n else None, n, wilson(hits, n, level=level))
 
 
 def cross_entropy(label: NDArray[np.int64], logit: NDArray[np.float64]) -> float:

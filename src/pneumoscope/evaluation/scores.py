@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.data.catalog import Catalog, Unreadable
-from pneumoscope.errors import DataError
+from pneumoscope.data.catalog import PARTS, Catalog, Unreadable
+from pneumoscope.data.patients import patient_of
+from pneumoscope.errors import DataError, LeakError, OptionError
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of, write_csv
 
@@ -21,6 +23,13 @@ if TYPE_CHECKING:
     from pneumoscope.parallel import Progress
 
 COLUMNS = ("path", "patient", "label", "logit", "probability")
+MIXED = "mixed"
+"""The part of scores whose rows are of several parts."""
+
+_MAY_NOT_DECIDE = ("train", "test", "all", MIXED)
+_FILE_NAME = re.compile(r"scores-(train|val|test|all)\.csv")
+_SMALLEST = 1e-15
+"""Probabilities are kept this far from 0 and 1 where a logit is made of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +42,10 @@ class Scores:
         label: 1 for the positive class, else 0; int64.
         logit: Of the positive class; float64.
         probability: Of the positive class, in [0, 1]; float64.
+        part: Which part of the data it is: ``train``, ``val``, ``test``, ``all`` or ``mixed``;
+            empty where the data know no parts.
+        patients_known: False where every image counts as a patient of its own because nothing
+            tells more.
     """
 
     path: tuple[str, ...]
@@ -40,9 +53,49 @@ class Scores:
     label: NDArray[np.int64]
     logit: NDArray[np.float64]
     probability: NDArray[np.float64]
+    part: str = ""
+    patients_known: bool = True
 
     def __len__(self) -> int:
         return len(self.path)
+
+    @property
+    def patient_numbers(self) -> NDArray[np.int64]:
+        """A number from 0 on for each row's patient, in the order of first appearance; [n]."""
+        numbers: dict[str, int] = {}
+        return np.array([numbers.setdefault(name, len(numbers)) for name in self.patient], np.int64)
+
+    @property
+    def log_odds(self) -> NDArray[np.float64]:
+        """The logit of ``probability``, [n], as exact as the columns allow.
+
+        A model's probability is a straight line of its logit, taken through the logistic function
+        (the line is its calibration); where both columns fit such a line, the line is used, since
+        probabilities near 0 and 1 have lost their digits. Else the probabilities themselves, kept
+        1e-15 away from 0 and 1.
+        """
+        own = logit_of(self.probability)
+        told = (self.probability > 1e-4) & (self.probability < 1 - 1e-4)
+        if not told.any():
+            told = np.abs(_logistic(self.logit) - self.probability) < 1e-6
+            return self.logit if told.all() else own
+        x, y = self.logit[told], own[told]
+        slope, bias = (1.0, 0.0) if np.allclose(x, y, atol=2e-3) else _line(x, y)
+        line = slope * self.logit + bias
+        fits = np.isfinite(line).all() and np.abs(_logistic(line) - self.probability).max() < 1e-5
+        return line if fits else own
+
+    def select(self, rows: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> Scores:
+        """Return some rows, by number or by mask."""
+        chosen = np.arange(len(self))[np.asarray(rows)]
+        return replace(
+            self,
+            path=tuple(self.path[row] for row in chosen),
+            patient=tuple(self.patient[row] for row in chosen),
+            label=self.label[chosen],
+            logit=self.logit[chosen],
+            probability=self.probability[chosen],
+        )
 
     def save(self, path: Path) -> None:
         """Write the table as CSV; numbers are written so that they read back unchanged."""
@@ -57,35 +110,78 @@ class Scores:
         )
 
     @classmethod
-    def load(cls, path: Path) -> Scores:
-        """Return the scores of a CSV file.
+    def load(cls, path: Path, *, part: str | None = None) -> Scores:
+        """Return the scores of a CSV file, ours or anybody's.
+
+        ``label`` is needed, and ``probability`` or ``logit``: either is made of the other. Without
+        ``path`` rows are called by their number. Without ``patient`` it is read from file names
+        that tell it; else every image counts as a patient of its own (``patients_known`` is then
+        False). The part is that of the column ``split``, or of a file called ``scores-PART.csv``.
+
+        Args:
+            path: The file.
+            part: Take the rows of this part alone.
 
         Raises:
             DataError: It is missing, lacks a column, or holds a value that cannot be.
         """
         try:
             rows = rows_of(path)
-            scores = cls(
-                tuple(row["path"] for row in rows),
-                tuple(row["patient"] for row in rows),
-                np.array([int(row["label"]) for row in rows], np.int64),
-                np.array([float(row["logit"]) for row in rows], np.float64),
-                np.array([float(row["probability"]) for row in rows], np.float64),
-            )
+            scores = _parsed(path, rows, part=part)
         except (OSError, KeyError, ValueError, TypeError, csv.Error) as fault:
             raise DataError(
-                f"{path}: no scores can be read from it ({fault!r}); "
-                f"expected are the columns {', '.join(COLUMNS)}."
+                f"{path}: no scores can be read from it ({fault!r}); expected are the columns "
+                f"{', '.join(COLUMNS)} (path, patient, and one of the last two may be missing)."
             ) from fault
         if not (np.isin(scores.label, (0, 1)).all() and _in_unit(scores.probability)):
             raise DataError(f"{path}: labels must be 0 or 1 and probabilities from 0 to 1.")
+        if np.isnan(scores.logit).any():
+            raise DataError(f"{path}: a logit is not a number.")
         return scores
 
 
+def check_may_decide(scores: Scores, *, what: str) -> None:
+    """Refuse to decide anything on images that taught, or that judge.
+
+    Args:
+        scores: What the decision would rest on.
+        what: What is to be decided: "an operating point".
+
+    Raises:
+        LeakError: They are of the training or test part, or of several parts.
+        DataError: There are none.
+    """
+    if scores.part in _MAY_NOT_DECIDE:
+        raise LeakError(
+            f"{what} must be chosen on validation images, these scores are of the part "
+            f"{scores.part!r}; hand over the scores of the validation part (scores-val.csv), or "
+            "of images of your own that the reader has not seen."
+        )
+    if not len(scores):
+        raise DataError(f"{what} needs scores; there are none.")
+
+
+def logit_of(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log(p / (1 - p)), with p kept 1e-15 away from 0 and 1."""
+    inside = np.clip(probability, _SMALLEST, 1 - _SMALLEST)
+    odds: NDArray[np.float64] = np.log(inside) - np.log1p(-inside)
+    return odds
+
+
 def score(
-    predictor: Predictor, catalog: Catalog, *, progress: Progress | None = None
+    predictor: Predictor,
+    catalog: Catalog,
+    *,
+    part: str = "",
+    progress: Progress | None = None,
 ) -> tuple[Scores, tuple[Unreadable, ...]]:
     """Return what a reader says of the images of a catalog, from their files on.
+
+    Args:
+        predictor: The reader.
+        catalog: The images.
+        part: Which part of the data they are.
+        progress: Called as images are read.
 
     Returns:
         The scores in the catalog's order, and the files that could not be read, which have none.
@@ -113,6 +209,8 @@ def score(
             readable.labels,
             _column([prediction.logit for prediction in read]),
             _column([prediction.probability for prediction in read]),
+            part,
+            catalog.patients_known,
         ),
         tuple(bad),
     )
@@ -124,3 +222,54 @@ def _column(values: Sequence[float | None]) -> NDArray[np.float64]:
 
 def _in_unit(values: NDArray[np.float64]) -> bool:
     return bool(((values >= 0) & (values <= 1)).all())
+
+
+def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scores:
+    parts = [(row.get("split") or "").strip().lower() for row in rows]
+    named = _FILE_NAME.fullmatch(path.name)
+    if part is not None and any(parts):
+        rows = [row for row, name in zip(rows, parts, strict=True) if name == part]
+        parts = [part] * len(rows)
+        if not rows:
+            raise OptionError("--split", must=f"a part that {path} has rows of", was=part)
+    distinct = set(parts) - {""}
+    own = next(iter(distinct)) if len(distinct) == 1 else MIXED if distinct else ""
+    if own not in {*PARTS, "all", MIXED, ""}:
+        own = ""
+    paths = [row.get("path") or f"row {number}" for number, row in enumerate(rows, 1)]
+    patients = [
+        (row.get("patient") or "").strip() or patient_of(name) or ""
+        for name, row in zip(paths, rows, strict=True)
+    ]
+    label = np.array([int(row["label"]) for row in rows], np.int64)
+    columns = rows[0].keys() if rows else COLUMNS
+    if "probability" not in columns:
+        logit = _column([float(row["logit"]) for row in rows])
+        probability = _logistic(logit)
+    else:
+        probability = _column([float(row["probability"]) for row in rows])
+        given = "logit" in columns
+        logit = _column([float(row["logit"]) for row in rows]) if given else logit_of(probability)
+    return Scores(
+        tuple(paths),
+        tuple(patient or f"image:{name}" for name, patient in zip(paths, patients, strict=True)),
+        label,
+        logit,
+        probability,
+        own or (named[1] if named else ""),
+        all(patients),
+    )
+
+
+def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    value: NDArray[np.float64] = 0.5 * (1 + np.tanh(x / 2))
+    return value
+
+
+def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """Return slope and bias of the least squares line; (1, 0) where x does not vary."""
+    spread = float(np.var(x))
+    if spread == 0:
+        return 1.0, 0.0
+    slope = float(np.mean((x - x.mean()) * (y - y.mean()))) / spread
+    return slope, float(y.mean() - slope * x.mean())

@@ -8,7 +8,7 @@ is inside. The metadata are one JSON object under the key ``pneumoscope``.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +28,20 @@ _RUN_MODEL = "model.onnx"
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """From which probability on an image is called positive, and by which rule that was chosen."""
+    """From which probability on an image is called positive, and by which rule that was chosen.
+
+    Attributes:
+        rule: The rule, as ``evaluation.operating_point.parse_rule`` reads it.
+        threshold: The probability.
+        achieved: What it reached on the images that it was chosen on, for people; empty where it
+            was not chosen on any.
+        model: SHA-256 of the model file whose scores it was chosen on; empty where unknown.
+    """
 
     rule: str = "probability=0.5"
     threshold: float = 0.5
+    achieved: dict[str, Any] = field(default_factory=dict)
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,9 @@ class ModelInfo:
         classes: (negative, positive).
         operating_point: Where it concludes the positive class.
         training: How and from what it was made, for people.
+        conformal: When to set an image aside: the dict of ``evaluation.conformal.Conformal``;
+            empty where the reader always concludes.
+        history: What was changed after training, oldest first: recalibrations, for people.
     """
 
     name: str
@@ -51,6 +64,8 @@ class ModelInfo:
     classes: tuple[str, str]
     operating_point: OperatingPoint
     training: dict[str, Any]
+    conformal: dict[str, Any] = field(default_factory=dict)
+    history: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> str:
         """Return the metadata as they stand in the file."""
@@ -62,6 +77,8 @@ class ModelInfo:
                 "classes": list(self.classes),
                 "operating_point": asdict(self.operating_point),
                 "training": self.training,
+                "conformal": self.conformal,
+                "history": list(self.history),
                 "notice": NOTICE,
             }
         )
@@ -90,6 +107,8 @@ class ModelInfo:
                 (str(negative), str(positive)),
                 point,
                 dict(values["training"]),
+                dict(values.get("conformal", {})),
+                tuple(dict(change) for change in values.get("history", ())),
             )
         except (KeyError, TypeError, OptionError) as fault:
             raise ValueError(f"its metadata are incomplete ({fault!r})") from fault

@@ -1,0 +1,202 @@
+"""Logits → probabilities that mean something: temperature and Platt scaling, fitted on validation.
+
+Both put one straight line between the network's logit and the logit of the probability:
+``scale * logit + bias``. Temperature scaling (Guo and others, ICML 2017) has no bias, and its scale
+is 1 / T; Platt scaling (Platt, 1999) has both. The line rises, so the order of images, and with it
+the area under the ROC curve, never changes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import DataError, OptionError, nearest
+from pneumoscope.evaluation.scores import check_may_decide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.evaluation.scores import Scores
+
+METHODS = ("temperature", "platt")
+SCALES = (0.01, 100.0)
+"""The scale is sought between these; where the logits part the classes it would grow for ever."""
+
+_ENOUGH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The line from logit to logit of the probability, and what it was fitted on.
+
+    Attributes:
+        scale: Its slope, above 0.
+        bias: Where it cuts the axis.
+        method: ``none``, ``temperature`` or ``platt``.
+        n: Images that it was fitted on.
+        loss_before: Mean cross-entropy on them in nats, without calibration.
+        loss_after: The same, with it.
+    """
+
+    scale: float = 1.0
+    bias: float = 0.0
+    method: str = "none"
+    n: int = 0
+    loss_before: float | None = None
+    loss_after: float | None = None
+
+    @property
+    def temperature(self) -> float:
+        """1 / scale: above 1 the network was too sure."""
+        return 1 / self.scale
+
+    def apply(self, logit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the probabilities of logits."""
+        line = self.scale * np.asarray(logit, np.float64) + self.bias
+        probability: NDArray[np.float64] = 0.5 * (1 + np.tanh(line / 2))
+        return probability
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+
+def fit_calibration(scores: Scores, *, method: str = "temperature") -> Calibration:
+    """Return the calibration that a method fits to validation scores.
+
+    Raises:
+        OptionError: There is no such method.
+        LeakError: The scores are of training or test images.
+        DataError: A class has fewer than 10 images, or the scores point the wrong way.
+    """
+    match method:
+        case "temperature":
+            return fit_temperature(scores)
+        case "platt":
+            return fit_platt(scores)
+        case _:
+            raise OptionError(
+                "--method",
+                must=f"one of {', '.join(METHODS)}",
+                was=method,
+                hint=nearest(method, METHODS),
+            )
+
+
+def fit_temperature(scores: Scores) -> Calibration:
+    """Return the scale of the logits with the lowest cross-entropy on validation scores.
+
+    The loss is convex in the scale, so its derivative is bisected.
+
+    Raises:
+        LeakError: The scores are of training or test images.
+        DataError: A class has fewer than 10 images, or the scores point the wrong way.
+    """
+    logit, label = _checked(scores)
+
+    def slope(scale: float) -> float:
+        return float(np.mean((_logistic(scale * logit) - label) * logit))
+
+    low, high = SCALES
+    if slope(low) >= 0:
+        raise DataError(_WRONG_WAY)
+    if slope(high) <= 0:
+        low = high
+    for _ in range(100):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    return _described(math.sqrt(low * high), 0.0, "temperature", logit, label)
+
+
+def fit_platt(scores: Scores) -> Calibration:
+    """Return scale and bias of the logits with the lowest cross-entropy on validation scores.
+
+    The targets are Platt's, (N+ + 1) / (N+ + 2) and 1 / (N- + 2), so that a finite line is found
+    where the logits part the classes; Newton's method with halved steps (Lin, Lin and Weng,
+    Machine Learning 68, 2007).
+
+    Raises:
+        LeakError: The scores are of training or test images.
+        DataError: A class has fewer than 10 images, or the scores point the wrong way.
+    """
+    logit, label = _checked(scores)
+    positives = label.sum()
+    negatives = len(label) - positives
+    target = np.where(label == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    scale, bias = newton_line(logit, target)
+    if not scale > 0:
+        raise DataError(_WRONG_WAY)
+    return _described(scale, bias, "platt", logit, label)
+
+
+def newton_line(x: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float, float]:
+    """Return slope and intercept of the logistic regression of targets in [0, 1] on x.
+
+    Where the targets are parted by x the slope grows without end; 200 steps are made at most.
+    """
+    centre, width = float(x.mean()), float(x.std()) or 1.0
+    design = np.stack([(x - centre) / width, np.ones_like(x)])
+    line = np.array([0.0, math.log((target.sum() + 0.5) / ((1 - target).sum() + 0.5))])
+    loss = _loss(line @ design, target)
+    for _ in range(200):
+        fitted = _logistic(line @ design)
+        gradient = design @ (fitted - target)
+        curvature = (design * (fitted * (1 - fitted))) @ design.T + 1e-12 * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        share = 1.0
+        while share > 1e-10:
+            tried = line - share * step
+            tried_loss = _loss(tried @ design, target)
+            if tried_loss <= loss:
+                break
+            share /= 2
+        else:
+            break
+        moved, line, loss = float(np.abs(tried - line).max()), tried, tried_loss
+        if moved < 1e-12:
+            break
+    return float(line[0] / width), float(line[1] - line[0] * centre / width)
+
+
+_WRONG_WAY = (
+    "higher logits are not more often positive in these scores, so no calibration can mend them; "
+    "check that label 1 is the positive class and that the scores are of this model."
+)
+
+
+def _checked(scores: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    check_may_decide(scores, what="a calibration")
+    counts = np.bincount(scores.label, minlength=2)
+    if counts.min() < _ENOUGH:
+        raise DataError(
+            f"a calibration needs {_ENOUGH} images of each class at least; there are "
+            f"{counts[0]} negative and {counts[1]} positive ones."
+        )
+    if not np.isfinite(scores.logit).all():
+        raise DataError("a calibration needs finite logits; some are infinite.")
+    return scores.logit, scores.label.astype(np.float64)
+
+
+def _described(
+    scale: float,
+    bias: float,
+    method: str,
+    logit: NDArray[np.float64],
+    label: NDArray[np.float64],
+) -> Calibration:
+    n = len(label)
+    before, after = _loss(logit, label) / n, _loss(scale * logit + bias, label) / n
+    return Calibration(scale, bias, method, n, before, after)
+
+
+def _loss(line: NDArray[np.float64], target: NDArray[np.float64]) -> float:
+    return float(np.sum(np.logaddexp(0, line) - target * line))
+
+
+def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    value: NDArray[np.float64] = 0.5 * (1 + np.tanh(x / 2))
+    return value

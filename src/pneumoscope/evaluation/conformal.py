@@ -1,0 +1,154 @@
+"""Which images to set aside: class-conditional split conformal prediction.
+
+For each class the probabilities that validation images of that class got tell how low the
+probability of the true class may be. An image's prediction set holds each class that is not below
+that. Of new images like the validation ones, at most the error level have a set without their true
+class, in each class separately (Vovk, ACML 2012, "conditional validity"). An image whose set is not
+exactly one class is UNCERTAIN: both classes are credible, or none is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import DataError, OptionError
+from pneumoscope.evaluation.estimate import LEVEL, Estimate
+from pneumoscope.evaluation.intervals import wilson
+from pneumoscope.evaluation.scores import check_may_decide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.evaluation.scores import Scores
+
+UNCERTAIN = "UNCERTAIN"
+ERROR_LEVEL = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Conformal:
+    """When a class stands in an image's prediction set.
+
+    Attributes:
+        level: The error level: of each class at most this share misses its true class.
+        quantiles: For (negative, positive): the class stands in the set if one minus its
+            probability is at most this.
+        n: Validation images of (negative, positive) that the quantiles come from.
+    """
+
+    level: float
+    quantiles: tuple[float, float]
+    n: tuple[int, int]
+
+    def sets(self, probability: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return for probabilities [n] of the positive class which classes are credible, [n, 2]."""
+        positive = np.asarray(probability, np.float64)
+        found: NDArray[np.bool_] = np.stack(
+            [positive <= self.quantiles[0], 1 - positive <= self.quantiles[1]], axis=-1
+        )
+        return found
+
+    def uncertain(self, probability: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which images are to be set aside, [n]: their set is not exactly one class."""
+        found: NDArray[np.bool_] = self.sets(probability).sum(axis=-1) != 1
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {"level": self.level, "quantiles": list(self.quantiles), "n": list(self.n)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Conformal:
+        """Return what ``to_dict`` wrote.
+
+        Raises:
+            ValueError: Something is missing, or of the wrong kind.
+        """
+        try:
+            (q0, q1), (n0, n1) = values["quantiles"], values["n"]
+            return cls(float(values["level"]), (float(q0), float(q1)), (int(n0), int(n1)))
+        except (KeyError, TypeError) as fault:
+            raise ValueError(f"no conformal quantiles ({fault!r})") from fault
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How prediction sets fare on labelled images.
+
+    Attributes:
+        coverage: Share of images whose set holds their true class.
+        coverage_negative: The same of negative images.
+        coverage_positive: The same of positive images.
+        set_aside: Share of images that are UNCERTAIN.
+        accuracy_of_the_rest: Share of right conclusions among the others.
+    """
+
+    coverage: Estimate
+    coverage_negative: Estimate
+    coverage_positive: Estimate
+    set_aside: Estimate
+    accuracy_of_the_rest: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as JSON values."""
+        return {name: getattr(self, name).to_dict() for name in self.__slots__}
+
+
+def fit_conformal(scores: Scores, *, level: float = ERROR_LEVEL) -> Conformal:
+    """Return the quantiles that validation scores give.
+
+    The quantile of a class with n images is the ⌈(n + 1)(1 - level)⌉-th smallest of one minus the
+    probability of the true class. Where n is too small for that (fewer than 1 / level - 1), the
+    class is always credible: its quantile is 1.
+
+    Raises:
+        OptionError: The level is not between 0 and 1.
+        LeakError: The scores are of training or test images.
+        DataError: A class is missing.
+    """
+    if not 0 < level < 1:
+        raise OptionError("the error level", must="between 0 and 1, such as 0.1", was=level)
+    check_may_decide(scores, what="an uncertain zone")
+    quantiles, counts = [], []
+    for label in (0, 1):
+        chosen = scores.probability[scores.label == label]
+        if not len(chosen):
+            raise DataError("an uncertain zone needs images of both classes; one is missing.")
+        strangeness = np.sort(chosen if label == 0 else 1 - chosen)
+        rank = math.ceil((len(chosen) + 1) * (1 - level) - 1e-9)
+        quantiles.append(float(strangeness[rank - 1]) if rank <= len(chosen) else 1.0)
+        counts.append(len(chosen))
+    return Conformal(level, (quantiles[0], quantiles[1]), (counts[0], counts[1]))
+
+
+def coverage(conformal: Conformal, scores: Scores, *, level: float = LEVEL) -> Coverage:
+    """Return how the prediction sets fare on labelled images, with Wilson intervals.
+
+    Raises:
+        DataError: There are no scores.
+    """
+    if not len(scores):
+        raise DataError("there are no images to measure coverage on.")
+    sets = conformal.sets(scores.probability)
+    covered = sets[np.arange(len(scores)), scores.label]
+    aside = sets.sum(axis=1) != 1
+    right = covered & ~aside
+    positive = scores.label == 1
+
+    def share(hits: NDArray[np.bool_], of: NDArray[np.bool_]) -> Estimate:
+        n, count = int(of.sum()), int((hits & of).sum())
+        return Estimate.of(count / n if n else None, n, wilson(count, n, level=level))
+
+    everything = np.ones(len(scores), bool)
+    return Coverage(
+        share(covered, everything),
+        share(covered, ~positive),
+        share(covered, positive),
+        share(aside, everything),
+        share(right, ~aside),
+    )

@@ -1,0 +1,204 @@
+"""From which probability on is an image called positive? Rules with names, chosen on validation.
+
+A rule is a short text: ``youden``, ``sensitivity>=0.95``, ``specificity>=0.9``,
+``cost fn=5 fp=1`` or ``probability=0.5``. ``parse_rule`` reads it, ``choose`` finds its threshold.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import DataError, OptionError, nearest
+from pneumoscope.evaluation.intervals import wilson
+from pneumoscope.evaluation.scores import check_may_decide
+from pneumoscope.reader.bundle import OperatingPoint
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.evaluation.scores import Scores
+
+FORMS = ("youden", "sensitivity>=0.95", "specificity>=0.9", "cost fn=5 fp=1", "probability=0.5")
+"""One rule of each kind, as they are written."""
+
+_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
+_PATTERNS = {
+    "youden": re.compile("youden"),
+    "sensitivity": re.compile(rf"sensitivity>={_NUMBER}"),
+    "specificity": re.compile(rf"specificity>={_NUMBER}"),
+    "cost": re.compile(rf"cost(?:fn={_NUMBER}fp={_NUMBER}|fp={_NUMBER}fn={_NUMBER})"),
+    "probability": re.compile(rf"probability={_NUMBER}"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a threshold is chosen.
+
+    Attributes:
+        kind: ``youden``, ``sensitivity``, ``specificity``, ``cost`` or ``probability``.
+        value: The sensitivity, specificity or probability that it asks for; else 0.
+        fn: For ``cost``: what a missed positive image costs.
+        fp: For ``cost``: what a false alarm costs.
+    """
+
+    kind: str
+    value: float = 0.0
+    fn: float = 1.0
+    fp: float = 1.0
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "youden":
+                return "youden"
+            case "cost":
+                return f"cost fn={self.fn:g} fp={self.fp:g}"
+            case "probability":
+                return f"probability={self.value:g}"
+            case "sensitivity" | "specificity":
+                return f"{self.kind}>={self.value:g}"
+            case other:
+                raise AssertionError(other)
+
+
+def parse_rule(text: str) -> Rule:
+    """Return the rule that a text names; blanks and letter case do not count.
+
+    Raises:
+        OptionError: It is none, or asks for what cannot be.
+
+    >>> parse_rule("Sensitivity >= .95")
+    Rule(kind='sensitivity', value=0.95, fn=1.0, fp=1.0)
+    >>> str(parse_rule("cost fp=1 fn=5"))
+    'cost fn=5 fp=1'
+    """
+    plain = re.sub(r"\s+", "", text.lower())
+    for kind, pattern in _PATTERNS.items():
+        found = pattern.fullmatch(plain)
+        if not found:
+            continue
+        numbers = [float(number) for number in found.groups() if number is not None]
+        match kind:
+            case "youden":
+                return Rule("youden")
+            case "cost":
+                fn, fp = numbers if found[1] is not None else reversed(numbers)
+                if fn <= 0 or fp <= 0:
+                    raise OptionError("the costs of a rule", must="above 0", was=text)
+                return Rule("cost", fn=fn, fp=fp)
+            case _:
+                if not 0 <= numbers[0] <= 1:
+                    raise OptionError(f"the {kind} of a rule", must="from 0 to 1", was=text)
+                return Rule(kind, numbers[0])
+    raise OptionError(
+        "the rule of an operating point",
+        must=f"like one of: {'; '.join(FORMS)}",
+        was=text,
+        hint=_hint(plain),
+    )
+
+
+def choose(rule: Rule, scores: Scores, *, model: str = "") -> OperatingPoint:
+    """Return the operating point that a rule chooses on validation scores.
+
+    The threshold is put in the middle of the gap between two neighbouring probabilities, since
+    there it is furthest from changing a conclusion; only ``probability=…`` takes its own. Among
+    thresholds that serve a rule equally well, the tie goes to ``youden`` and ``cost``: the one
+    with the higher sensitivity; ``sensitivity>=…``: the highest specificity that keeps the
+    promise, which is the highest threshold; ``specificity>=…``: the lowest threshold that keeps it.
+
+    Args:
+        rule: What ``parse_rule`` gave.
+        scores: Of the validation images, or of a site's own; both classes must be there.
+        model: SHA-256 of the model file that gave the scores.
+
+    Returns:
+        The point, with what it achieved on these very scores under ``achieved``: each of
+        ``sensitivity`` and ``specificity`` with its Wilson interval and n. The rule promises on
+        these images; on others the interval tells what to expect.
+
+    Raises:
+        LeakError: The scores are of training or test images.
+        DataError: A class is missing.
+    """
+    check_may_decide(scores, what="an operating point")
+    positive = scores.label == 1
+    if positive.all() or not positive.any():
+        raise DataError("an operating point needs images of both classes; one of them is missing.")
+    if rule.kind == "probability":
+        threshold = rule.value
+    else:
+        cuts, tp, fp = _candidates(scores.probability, positive)
+        threshold = float(cuts[_best(rule, tp, fp, share=float(positive.mean()))])
+    return OperatingPoint(str(rule), threshold, achieved=achieved(scores, threshold), model=model)
+
+
+def achieved(scores: Scores, threshold: float) -> dict[str, Any]:
+    """Return sensitivity and specificity at a threshold, with intervals, as JSON values."""
+    positive = scores.label == 1
+    called = scores.probability >= threshold
+    found: dict[str, Any] = {"part": scores.part or "unknown"}
+    for name, rows in (("sensitivity", positive), ("specificity", ~positive)):
+        right = int((called == positive)[rows].sum())
+        interval = wilson(right, int(rows.sum()))
+        assert interval is not None  # noqa: S101 - both classes are there
+        found[name] = {"value": right / int(rows.sum()), "n": int(rows.sum()), **interval.to_dict()}
+    return found
+
+
+def _candidates(
+    probability: NDArray[np.float64], positive: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return falling thresholds from "none is called" to "all are", with their rates.
+
+    Rates are the true and the false positive one. The outermost thresholds stand halfway between
+    the outermost probabilities and 1 and 0.
+    """
+    values, inverse = np.unique(-probability, return_inverse=True)
+    falling = -values
+    tp = np.concatenate([[0], np.cumsum(np.bincount(inverse, positive))]) / positive.sum()
+    fp = np.concatenate([[0], np.cumsum(np.bincount(inverse, ~positive))]) / (~positive).sum()
+    edges = np.concatenate([[1.0], falling, [0.0]])
+    cuts = (edges[:-1] + edges[1:]) / 2
+    # Where no number lies between two neighbours, their middle may round down to the lower one.
+    cuts = np.where(cuts <= edges[1:], edges[:-1], cuts)
+    if falling[0] == 1.0:  # no probability calls none: a threshold of at most 1 calls this one
+        cuts, tp, fp = cuts[1:], tp[1:], fp[1:]
+    return cuts, tp, fp
+
+
+def _best(rule: Rule, tp: NDArray[np.float64], fp: NDArray[np.float64], *, share: float) -> int:
+    slack = 1e-12  # 0.95 of 20 must be 19 of 20, whatever floating point says
+    match rule.kind:
+        case "youden":
+            gain = tp - fp
+            return _last(gain >= gain.max() - slack)
+        case "cost":
+            loss = rule.fn * share * (1 - tp) + rule.fp * (1 - share) * fp
+            return _last(loss <= loss.min() + slack)
+        case "sensitivity":
+            return int(np.argmax(tp >= rule.value - slack))
+        case "specificity":
+            kept = fp <= 1 - rule.value + slack
+            if not kept.any():
+                raise DataError(
+                    f"{rule} cannot be reached: the highest probability is 1 and negative images "
+                    "have it."
+                )
+            return _last(kept)
+        case other:
+            raise AssertionError(other)
+
+
+def _last(kept: NDArray[np.bool_]) -> int:
+    return int(len(kept) - 1 - np.argmax(kept[::-1]))
+
+
+def _hint(plain: str) -> str:
+    word = re.match(r"[a-z]*", plain)
+    close = nearest(word[0] if word else plain, _PATTERNS)
+    return close if close.startswith("Did") else ""
