@@ -16,6 +16,21 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 _CHANGES = (
     "model",
+    "weights",
+    "probe",
+    "augmentation",
+    "layer_decay",
+    "schedule",
+    "warmup_epochs",
+    "head_epochs",
+    "accumulate",
+    "clip",
+    "label_smoothing",
+    "mixup",
+    "cutmix",
+    "balance",
+    "ema",
+    "keep",
     "filters",
     "dropout",
     "batch_norm",
@@ -54,7 +69,10 @@ def add_to(verbs: Verbs) -> None:
     recipe = parser.add_argument_group("recipe").add_argument
     recipe("--preset", help="the recipe to begin with (default: seed)")
     recipe("--config", type=Path, metavar="FILE", help="a recipe file instead of a preset")
-    recipe("--model", help="the network")
+    recipe("--model", help="the network: seed-cnn, timm:NAME, or auto")
+    recipe("--weights", help="what it begins with: auto, none, a file or a URL")
+    recipe("--probe", action="store_true", default=None, help="fit the last layer alone")
+    recipe("--augmentation", help="none, seed, geometric or radiograph")
     recipe("--filters", type=numbers, help="seed-cnn: channels of each block, such as 32,64,64")
     recipe("--dropout", type=float, help="seed-cnn: share of activations dropped")
     recipe("--batch-norm", action="store_true", default=None, help="seed-cnn: in each block")
@@ -63,6 +81,18 @@ def add_to(verbs: Verbs) -> None:
     recipe("--batch-size", type=int, metavar="N", help="images a step")
     recipe("--optimizer", help="adam, adamw, adamax, adagrad or sgd")
     recipe("--learning-rate", type=float, metavar="X", help="step size")
+    recipe("--layer-decay", type=float, metavar="X", help="factor from a layer to the one before")
+    recipe("--schedule", help="of the step size: constant or cosine")
+    recipe("--warmup-epochs", type=float, metavar="X", help="over which it rises from zero")
+    recipe("--head-epochs", type=int, metavar="N", help="in which only the last layer learns")
+    recipe("--accumulate", type=int, metavar="N", help="batches a step of the optimizer")
+    recipe("--clip", type=float, metavar="X", help="largest norm of the gradient")
+    recipe("--label-smoothing", type=float, metavar="X", help="share of a label that is spread")
+    recipe("--mixup", type=float, metavar="A", help="blend pairs of images")
+    recipe("--cutmix", type=float, metavar="A", help="paste parts of one image into another")
+    recipe("--balance", help="none, weights or sampling: the same say for both classes")
+    recipe("--ema", type=float, metavar="X", help="decay of a moving average of the weights")
+    recipe("--keep", help="which epoch's weights: best or last")
     recipe("--weight-decay", type=float, metavar="X", help="L2 penalty")
     recipe("--image-size", type=int, metavar="PX", help="side of the square input")
     recipe("--seed", type=int, metavar="N", help="of split, weights, order and augmentation")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import timm
@@ -85,6 +85,7 @@ class Backbone(Network):
             drop_rate=drop_rate,
             **options,
         )
+        self._quieten_head()
         if weights:
             self._load(weights, scale, shift)
 
@@ -105,9 +106,16 @@ class Backbone(Network):
         logits: Tensor = self.net.forward_head(maps)
         return logits
 
+    @property
+    def last_layer(self) -> nn.Module:
+        """Timm's classifier."""
+        layer: nn.Module = self.net.get_classifier()
+        return layer
+
     def replace_head(self) -> None:
         """Draw a fresh classifier."""
         self.net.reset_classifier(2)
+        self._quieten_head()
 
     def parameter_groups(self) -> list[list[nn.Parameter]]:
         """Return timm's groups: a block each, or a stage each where the blocks are many."""
@@ -124,6 +132,14 @@ class Backbone(Network):
     def _head(self) -> str:
         classifier = self.net.get_classifier()
         return next(name for name, module in self.net.named_modules() if module is classifier)
+
+    def _quieten_head(self) -> None:
+        """Draw small weights: timm's rule for two classes gives logits of ten and more."""
+        for name, weights in self.last_layer.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(weights)
+            else:
+                nn.init.normal_(weights, std=0.01)
 
     def _load(self, weights: WeightsFile, scale: Sequence[float], shift: Sequence[float]) -> None:
         tensors = read_tensors(weights.path)

@@ -32,6 +32,11 @@ class Network(nn.Module, ABC):
     def head(self, maps: Tensor) -> Float[Tensor, "batch 2"]:
         """Return the logits of (negative, positive) from what ``features`` returned."""
 
+    @property
+    @abstractmethod
+    def last_layer(self) -> nn.Module:
+        """The layer that ``replace_head`` replaces."""
+
     @abstractmethod
     def replace_head(self) -> None:
         """Put a fresh last layer for two classes in the place of the present one."""
@@ -67,7 +72,7 @@ class Network(nn.Module, ABC):
         ]
         self.train(self.training)
 
-    def train(self, mode: bool = True) -> Network:  # noqa: FBT001, FBT002 - torch's signature
+    def train(self, mode: bool = True) -> Network:
         """Set the mode of all layers but frozen batch-norm, which stays in evaluation."""
         super().train(mode)
         for layer in self._still:

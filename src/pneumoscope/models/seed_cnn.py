@@ -84,6 +84,11 @@ class SeedCNN(Network):
         logits: Tensor = self.output(self.pooled(maps))
         return logits
 
+    @property
+    def last_layer(self) -> nn.Module:
+        """The second dense layer."""
+        return self.output
+
     def replace_head(self) -> None:
         """Draw a fresh output layer."""
         self.output.apply(_initialise)

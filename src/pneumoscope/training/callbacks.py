@@ -12,8 +12,9 @@ from types import FrameType
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import WeightAveraging
-from torch.optim.swa_utils import get_ema_avg_fn
+from torch import Tensor
 
 from pneumoscope.errors import DataError
 from pneumoscope.runs import rows_of, write_csv
@@ -181,6 +182,16 @@ class EndOnInterrupt(L.Callback):
 def weight_average(decay: float) -> WeightAveraging:
     """Return an exponential moving average of all weights and batch-norm statistics.
 
-    It is what is validated and saved; the training goes on with its own weights.
+    It is what is validated and saved; the training goes on with its own weights. The decay rises
+    to its value as (1 + n) / (10 + n) over the first steps n, so that short trainings do not keep
+    what they began with.
     """
-    return WeightAveraging(avg_fn=get_ema_avg_fn(decay), use_buffers=True)
+
+    def averaged(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        n = int(count)
+        share = 1 - min(decay, (1 + n) / (10 + n))
+        if not average.is_floating_point():  # batch-norm's count of batches
+            return current
+        return torch.lerp(average, current, share)
+
+    return WeightAveraging(avg_fn=averaged, use_buffers=True)

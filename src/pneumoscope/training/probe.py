@@ -141,6 +141,8 @@ def _logistic(
         max_iter=500,
         tol=1e-3,
         class_weight=None if balanced == "none" else "balanced",
+        l1_ratios=(0,),
+        use_legacy_attributes=False,
     )
     search.fit((features - mean) / scale, labels)
     weights = search.coef_[0] / scale

@@ -28,7 +28,7 @@ class Recipe:
 
     Attributes:
         preset: The preset that it began as.
-        model: A name of the registry.
+        model: A name of the registry; ``auto`` is the best that is known for the machine.
         model_options: That model's own options.
         weights: What the network begins with: ``none``, ``auto`` (the pretrained weights of its
             name, from this machine or the network), a file or a URL.
@@ -56,7 +56,7 @@ class Recipe:
         keep: The epoch whose weights are kept: of the ``best`` validation loss, or the ``last``.
         max_epochs: At most so many passes over the training images.
         patience: Training ends after so many epochs without a lower validation loss.
-        precision: ``auto`` is bfloat16 where the processor computes with it, else float32.
+        precision: ``auto`` is bfloat16 where the processor gains by it, else float32.
         validation: Where validation rows come from; see ``split_catalog``.
         val_fraction: The share of the training part that is taken for validation.
         block: Which block of patient numbers, where ``validation`` is ``block``.
@@ -193,6 +193,26 @@ PRESETS: Mapping[str, Recipe] = {
         preset="seed",
         augmentation=AUGMENTATIONS["seed"],
         model_options={"dropout": 0.4},
+    ),
+    "transfer": Recipe(
+        preset="transfer",
+        model="auto",
+        weights="auto",
+        augmentation=AUGMENTATIONS["radiograph"],
+        optimizer="adamw",
+        learning_rate=1e-3,
+        weight_decay=0.02,
+        schedule="cosine",
+        warmup_epochs=0.5,
+        head_epochs=1,
+        clip=5.0,
+        ema=0.995,
+        keep="last",
+        max_epochs=10,
+        patience=10,
+    ),
+    "probe": Recipe(
+        preset="probe", model="auto", weights="auto", probe=True, max_epochs=1, patience=1
     ),
 }
 

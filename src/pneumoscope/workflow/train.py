@@ -76,7 +76,8 @@ def train_reader(
     """
     # Here, since evaluating and reading share this module and need no training framework.
     from pneumoscope.models.registry import build_model  # noqa: PLC0415
-    from pneumoscope.training.fit import fit, is_leader  # noqa: PLC0415
+    from pneumoscope.training.fit import Placement, fit, is_leader  # noqa: PLC0415
+    from pneumoscope.training.probe import fit_probe  # noqa: PLC0415
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
 
     watcher = watcher or Watcher()
@@ -89,7 +90,11 @@ def train_reader(
             recipe = Recipe.load(run.config)
             split_file = run.split if run.split.exists() else split_file
         assert recipe is not None  # noqa: S101 - a caller without resume gives one
-        build_model(recipe.model, recipe.input, **recipe.model_options)  # or fail at once
+        model = build_model(  # or fail at once
+            recipe.model, recipe.input, weights=recipe.weights, **recipe.model_options
+        )
+        if model.weights:
+            watcher.say(f"Weights: {model.weights.source} (SHA-256 {model.weights.sha256})")
         prepared = _prepared(data, recipe, split_file=split_file, workers=workers, watcher=watcher)
         if resume and run.catalog.exists():
             _check_unchanged(run, prepared.catalog)
@@ -100,15 +105,25 @@ def train_reader(
     _tell_plan(recipe, prepared, watcher)
     try:
         with watcher.progress("Training", unit="steps") as on_step:
-            fitted = fit(
-                recipe,
-                prepared,
-                folder=run,
-                placement=placement,
-                resume=resume,
-                on_epoch=lambda row: watcher.say(_epoch_line(row)),
-                on_step=on_step,
-            )
+            if recipe.probe:
+                fitted = fit_probe(
+                    recipe,
+                    prepared,
+                    folder=run,
+                    accelerator=(placement or Placement()).accelerator,
+                    on_epoch=lambda row: watcher.say(_epoch_line(row)),
+                    on_step=on_step,
+                )
+            else:
+                fitted = fit(
+                    recipe,
+                    prepared,
+                    folder=run,
+                    placement=placement,
+                    resume=resume,
+                    on_epoch=lambda row: watcher.say(_epoch_line(row)),
+                    on_step=on_step,
+                )
     except OptionError:
         if leader and not resume:
             run.discard()
@@ -260,6 +275,7 @@ def _facts(recipe: Recipe, data: PreparedData, fitted: Fitted) -> dict[str, Any]
         "epochs": len(fitted.epochs),
         "best_epoch": fitted.best.epoch,
         "interrupted": fitted.interrupted,
+        "weights": fitted.classifier.weights.to_dict() if fitted.classifier.weights else None,
         "precision": fitted.precision,
         "device": fitted.device,
         "seconds_training": round(fitted.seconds, 1),
