@@ -1,0 +1,64 @@
+"""Several trained classifiers, and several views of an image, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pneumoscope.errors import OptionError, nearest
+from pneumoscope.models.registry import Classifier
+
+VIEWS = ("plain", "flip", "zoom")
+"""How an image may be looked at: as it is, mirrored, and its middle 80 % enlarged."""
+
+_ZOOM = 0.8
+
+
+class Averaged(nn.Module):
+    """The mean of the logits that classifiers give to views of an image.
+
+    Args:
+        members: Trained classifiers that take the same input.
+        views: Names of ``VIEWS``; the first one is what evidence is shown on.
+
+    Raises:
+        OptionError: No member, no view, or an unknown one.
+    """
+
+    def __init__(self, members: Sequence[Classifier], views: Sequence[str] = ("plain",)) -> None:
+        super().__init__()
+        if not members:
+            raise OptionError("members", must="one classifier at least", was=list(members))
+        for view in views:
+            if view not in VIEWS:
+                raise OptionError(
+                    "--views", must=f"of {', '.join(VIEWS)}", was=view, hint=nearest(view, VIEWS)
+                )
+        if not views:
+            raise OptionError("--views", must="one at least", was=list(views))
+        self.members = nn.ModuleList(members)
+        self.views = tuple(views)
+
+    def forward(self, pixels: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 2"]:
+        """Return the mean logits of (negative, positive) from grey pixels in [0, 1]."""
+        said = [member(_seen(pixels, view)) for view in self.views for member in self.members]
+        return torch.stack(said).mean(0)
+
+
+def _seen(pixels: Tensor, view: str) -> Tensor:
+    match view:
+        case "plain":
+            return pixels
+        case "flip":
+            return pixels.flip(-1)
+        case "zoom":
+            height, width = pixels.shape[-2:]
+            top, left = round(height * (1 - _ZOOM) / 2), round(width * (1 - _ZOOM) / 2)
+            middle = pixels[..., top : height - top, left : width - left]
+            return F.interpolate(middle, (height, width), mode="bilinear", align_corners=False)
+        case other:
+            raise AssertionError(other)
