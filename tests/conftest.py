@@ -10,7 +10,13 @@ from jaxtyping import install_import_hook
 
 # The shapes in signatures are checked while the tests run. This must come before the imports.
 install_import_hook(
-    ["pneumoscope.models.seed_cnn", "pneumoscope.models.registry", "pneumoscope.training.augment"],
+    [
+        "pneumoscope.models.backbone",
+        "pneumoscope.models.grey",
+        "pneumoscope.models.registry",
+        "pneumoscope.models.seed_cnn",
+        "pneumoscope.training.augment",
+    ],
     "beartype.beartype",
 )
 

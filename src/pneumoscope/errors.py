@@ -13,6 +13,7 @@
     ├── DataError               a folder, a table or a split cannot be worked with
     │   └── LeakError               data is used for a decision that it must not make
     ├── ModelFileError          a file is no model, or a run folder holds none
+    ├── WeightsError            pretrained weights cannot be had, or do not fit the network
     ├── ExportError             the exported graph does not agree with the network
     └── OutputError             a result cannot be written where it was asked for
 """
@@ -76,6 +77,10 @@ class LeakError(DataError):
 
 class ModelFileError(PneumoscopeError):
     """A file is no pneumoscope model, or a run folder holds none."""
+
+
+class WeightsError(PneumoscopeError):
+    """Pretrained weights cannot be had, are not what they should be, or do not fit the network."""
 
 
 class ExportError(PneumoscopeError):

@@ -1,7 +1,8 @@
-"""Networks of the library timm as ours: one grey channel, two classes."""
+"""Networks of timm as ours: one grey channel, two classes, weights of others if there are any."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,17 +11,13 @@ import torch
 from jaxtyping import Float
 from timm.models import group_parameters
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from pneumoscope.errors import OptionError, nearest
+from pneumoscope.errors import OptionError
+from pneumoscope.models.grey import AsItIs, GreyPlan, Lift, grey_weights, lift_for, shifted_bias
+from pneumoscope.models.names import Pretrained
 from pneumoscope.models.network import Network
-from pneumoscope.models.pretrained import (
-    WeightsError,
-    WeightsFile,
-    WeightsRecord,
-    load_tensors,
-    read_tensors,
-)
+from pneumoscope.models.pretrained import WeightsFile, WeightsRecord, load_weights
+from pneumoscope.models.tensors import Tensors
 
 _MOST_GROUPS = 20
 
@@ -29,25 +26,24 @@ class Backbone(Network):
     """A network of timm for normalised grey pixels.
 
     Args:
-        architecture: timm's name, with or without the tag of its weights.
+        model: What the model's name stands for.
         input_px: (height, width) of the input in pixels.
         weights: A file to load; None draws fresh weights.
         drop_rate: Share of the pooled features that are dropped in training.
         drop_path_rate: Share of the residual branches that are skipped in training.
 
     Attributes:
-        mean: What is to be subtracted from grey pixels in [0, 1].
-        std: What they are then to be divided by.
+        plan: How pixels in [0, 1] are to be normalised, and what the weights make of them.
         record: What was loaded.
 
     Raises:
-        OptionError: A network that timm does not have, or a value that it cannot take.
+        OptionError: A value that the network cannot take.
         WeightsError: The weights do not fit.
     """
 
     def __init__(
         self,
-        architecture: str,
+        model: Pretrained,
         *,
         input_px: tuple[int, int] = (224, 224),
         weights: WeightsFile | None = None,
@@ -55,51 +51,38 @@ class Backbone(Network):
         drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__()
-        if not timm.is_model(architecture):
-            raise OptionError(
-                "--model",
-                must="timm:NAME with a name that timm knows",
-                was=architecture,
-                hint=nearest(architecture, timm.list_models()),
-            )
-        cfg = timm.get_pretrained_cfg(architecture)
-        known = weights.known if weights else None
-        mean = known.mean if known else cfg.mean
-        std = known.std if known else cfg.std
-        self.mean = sum(mean) / len(mean)
-        self.std = sum(std) / len(std)
+        facts = weights.facts if weights and weights.facts else model.facts
+        self.plan = GreyPlan.of(facts)
         self.record: WeightsRecord | None = None
-        options: dict[str, Any] = dict(known.build) if known else {}
-        if drop_path_rate:
-            options["drop_path_rate"] = drop_path_rate
-        if cfg.fixed_input_size:
-            options["img_size"] = input_px
-        scale, shift = _grey(mean, std, self.mean, self.std)
-        # Channel means that differ leave a constant a channel. At zero-padded borders no bias
-        # could carry it, but the weights of a channel of ones do.
-        self.ones = weights is not None and any(shift)
-        self.net = timm.create_model(
-            architecture,
-            in_chans=2 if self.ones else 1,
-            num_classes=2,
-            drop_rate=drop_rate,
-            **options,
-        )
+        options: dict[str, Any] = {"drop_rate": _share("drop_rate", drop_rate), **facts.build}
+        if drop_path_rate:  # not all networks have it
+            options["drop_path_rate"] = _share("drop_path_rate", drop_path_rate)
+        self.lift: Lift = AsItIs()
+        self.net = _create(model, input_px, in_chans=1, options=options)
+        if weights is not None and len(facts.mean) > 1:
+            first = [self.net.get_submodule(name) for name in self._first]
+            self.lift = lift_for(first, self.plan)
+            if self.lift.channels > 1:
+                self.net = _create(model, input_px, in_chans=self.lift.channels, options=options)
         self._quieten_head()
-        if weights:
-            self._load(weights, scale, shift)
+        if weights is not None:
+            self.record = load_weights(
+                self.net,
+                weights,
+                heads=self._heads,
+                prepare=self._for_grey,
+                adapt=self._translate,
+            )
 
     def features(self, pixels: Float[Tensor, "batch 1 height width"]) -> Tensor:
-        """Return timm's ``forward_features``."""
-        if self.ones:
-            pixels = F.pad(pixels, (0, 0, 0, 0, 0, 1), value=1.0)
-        maps: Tensor = self.net.forward_features(pixels)
+        """Return timm's ``forward_features``: maps, or whatever form the network has."""
+        maps: Tensor = self.net.forward_features(self.lift(pixels))
         return maps
 
     def pooled(self, maps: Tensor) -> Float[Tensor, "batch features"]:
         """Return timm's features before the classifier."""
         values: Tensor = self.net.forward_head(maps, pre_logits=True)
-        return values
+        return values.flatten(1)
 
     def head(self, maps: Tensor) -> Float[Tensor, "batch 2"]:
         """Return the logits of (negative, positive)."""
@@ -120,60 +103,113 @@ class Backbone(Network):
     def parameter_groups(self) -> list[list[nn.Parameter]]:
         """Return timm's groups: a block each, or a stage each where the blocks are many."""
         named = dict(self.net.named_parameters())
-        last = [key for key in named if key.startswith(f"{self._head}.")]
+        last = [name for name in named if name.startswith(self._heads_dotted)]
+        depths: dict[int, list[str]] = {}
         for coarse in (False, True):
-            groups = group_parameters(self.net, self.net.group_matcher(coarse=coarse))
-            if len(groups) < _MOST_GROUPS:
+            depths = group_parameters(self.net, self.net.group_matcher(coarse=coarse))
+            if len(depths) < _MOST_GROUPS:
                 break
-        body = [[key for key in groups[depth] if key not in last] for depth in sorted(groups)]
-        return [[named[key] for key in group] for group in (*body, last) if group]
+        body = [[name for name in depths[at] if name not in last] for at in sorted(depths)]
+        return [[named[name] for name in group] for group in (*body, last) if group]
 
     @property
-    def _head(self) -> str:
-        classifier = self.net.get_classifier()
-        return next(name for name, module in self.net.named_modules() if module is classifier)
+    def _first(self) -> tuple[str, ...]:
+        """The names of the layers that see the image."""
+        return _several(self.net.pretrained_cfg.get("first_conv"))
 
     def _quieten_head(self) -> None:
         """Draw small weights: timm's rule for two classes gives logits of ten and more."""
-        for name, weights in self.last_layer.named_parameters():
-            if name.endswith("bias"):
-                nn.init.zeros_(weights)
-            else:
-                nn.init.normal_(weights, std=0.01)
+        for name, weights in self.net.named_parameters():
+            if name.startswith(self._heads_dotted):
+                if weights.ndim > 1:
+                    nn.init.normal_(weights, std=0.01)
+                else:
+                    nn.init.zeros_(weights)
 
-    def _load(self, weights: WeightsFile, scale: Sequence[float], shift: Sequence[float]) -> None:
-        tensors = read_tensors(weights.path)
-        first = f"{self.net.pretrained_cfg['first_conv']}.weight"
-        if first not in tensors:
-            raise WeightsError(f"{weights.source}: does not fit the network; missing: {first}.")
-        tensors[first] = grey_weights(tensors[first], scale, shift if self.ones else None)
-        count = load_tensors(self.net, tensors, head=self._head, name=weights.source)
-        known = weights.known
-        self.record = WeightsRecord(
-            weights.source,
-            weights.sha256,
-            count,
-            licence=known.licence if known else "",
-            credit=known.credit if known else "",
+    @property
+    def _heads(self) -> tuple[str, ...]:
+        """The names of the layers that give the logits."""
+        return _several(self.net.pretrained_cfg.get("classifier"))
+
+    @property
+    def _heads_dotted(self) -> tuple[str, ...]:
+        return tuple(f"{name}." for name in self._heads)
+
+    def _for_grey(self, tensors: Tensors) -> Tensors:
+        """Return the tensors with those of the first layers made for what the lift gives."""
+        made = dict(tensors)
+        for name in self._first:
+            weights, bias = (tensors.get(f"{name}.{kind}") for kind in ("weight", "bias"))
+            if weights is None or weights.ndim != 4 or weights.shape[1] % 3:
+                continue  # for one channel already, or a misfit that the loader will name
+            made[f"{name}.weight"] = grey_weights(weights, self.plan, self.lift)
+            if isinstance(self.lift, AsItIs) and bias is not None and self.plan.shifted:
+                made[f"{name}.bias"] = shifted_bias(bias, weights, self.plan)
+        return made
+
+    def _translate(self, tensors: Tensors) -> Tensors:
+        """Return the tensors under timm's names, as timm's own loader translates them."""
+        module = sys.modules[type(self.net).__module__]
+        translate = getattr(module, "checkpoint_filter_fn", None)
+        if translate is None:
+            translate = getattr(module, "_filter_fn", None)
+        translated: Tensors = translate(dict(tensors), self.net) if translate else tensors
+        return translated
+
+
+def _create(
+    model: Pretrained, input_px: tuple[int, int], *, in_chans: int, options: dict[str, Any]
+) -> Any:
+    cfg = timm.get_pretrained_cfg(model.architecture)
+    size = {"img_size": input_px} if cfg is not None and cfg.fixed_input_size else {}
+    try:
+        net = timm.create_model(
+            model.architecture, in_chans=in_chans, num_classes=2, **size, **options
         )
+    except TypeError as fault:
+        raise OptionError(
+            f"option of {model.asked}",
+            must="one that this network has",
+            was=sorted(name for name in options if name in str(fault)) or str(fault),
+        ) from fault
+    except (AssertionError, ValueError, RuntimeError) as fault:
+        raise OptionError(
+            "--image-size",
+            must=f"a size that {model.asked} takes, such as {model.facts.input_px}",
+            was=f"{input_px[0]}x{input_px[1]}",
+            hint=f"({fault})" if str(fault) else "",
+        ) from fault
+    return net
 
 
-def _grey(
-    mean: Sequence[float], std: Sequence[float], grey_mean: float, grey_std: float
-) -> tuple[list[float], list[float]]:
-    """Return a, b such that each channel c of the normalised RGB image is a[c] * grey + b[c]."""
-    scale = [grey_std / each for each in std]
-    shift = [(grey_mean - m) / s for m, s in zip(mean, std, strict=True)]
-    return scale, [value if abs(value) > 1e-9 else 0.0 for value in shift]
+def check_input(network: Network, input_px: tuple[int, int], *, name: str, trained_px: int) -> None:
+    """Refuse an input that is too small for the network, or does not fit it otherwise.
+
+    Raises:
+        OptionError: It cannot take it.
+    """
+    was = network.training
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, 1, *input_px))
+    except (RuntimeError, AssertionError, ValueError) as fault:
+        raise OptionError(
+            "--image-size",
+            must=f"a size that {name} takes, such as {trained_px}",
+            was=f"{input_px[0]}x{input_px[1]}",
+            hint=f"({str(fault).splitlines()[0]})" if str(fault) else "",
+        ) from fault
+    finally:
+        network.train(was)
 
 
-def grey_weights(
-    rgb: Float[Tensor, "out 3 h w"], scale: Sequence[float], shift: Sequence[float] | None
-) -> Float[Tensor, "out channels h w"]:
-    """Return weights that give for (grey, ones) what ``rgb`` gives for scale * grey + shift."""
-    parts = [scale] if shift is None else [scale, shift]
-    mixed = [
-        (rgb.double() * torch.tensor(part, dtype=torch.float64).view(1, 3, 1, 1)).sum(1)
-        for part in parts
-    ]
-    return torch.stack(mixed, 1).to(rgb.dtype)
+def _share(name: str, value: float) -> float:
+    if not 0 <= value < 1:
+        raise OptionError(name, must="at least 0 and below 1", was=value)
+    return value
+
+
+def _several(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    return (names,) if isinstance(names, str) else tuple(names)

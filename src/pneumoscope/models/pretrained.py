@@ -1,75 +1,35 @@
-"""Pretrained weights: where they are, what they are, and how they come into a network."""
+"""Pretrained weights: which file ``--weights`` means, and how it comes into a network."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
-
-from pneumoscope.errors import PneumoscopeError
-
-
-class WeightsError(PneumoscopeError):
-    """Weights cannot be had, are not what they should be, or do not fit the network."""
-
-
-@dataclass(frozen=True, slots=True)
-class KnownFile:
-    """What must be known of a weights file to use it, beyond the tensors in it.
-
-    Attributes:
-        file: Its usual name.
-        sha256: Of its content.
-        model: The model whose weights it holds, as ``--model`` takes it.
-        mean: What the network was trained to have subtracted, for R, G, B in [0, 1].
-        std: What it was trained to have them divided by.
-        build: Arguments of the network's constructor that differ from its defaults.
-        licence: Of the weights.
-        credit: Who made them, from what.
-    """
-
-    file: str
-    sha256: str
-    model: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    build: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    licence: str = ""
-    credit: str = ""
-
-
-_KERAS_MOBILENET = MappingProxyType({"pad_type": "same", "bn_eps": 1e-3})
-
-KNOWN_FILES: tuple[KnownFile, ...] = (
-    KnownFile(
-        "mobilenetv2_035.imagenet.safetensors",
-        "1350336e1898df60fd6e7988e4551ea30cdf97476c4ea450f20ee912e06c21b6",
-        "timm:mobilenetv2_035",
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        build=_KERAS_MOBILENET,
-        licence="Apache-2.0",
-        credit="MobileNetV2 0.35 trained on ImageNet by Google",
-    ),
-    KnownFile(
-        "mobilenetv2_100.imagenet.safetensors",
-        "905299a77630c60363e3dc47a0d153e5a0919c1f01219fcf90b4d161e17afb45",
-        "timm:mobilenetv2_100",
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        build=_KERAS_MOBILENET,
-        licence="Apache-2.0",
-        credit="MobileNetV2 1.0 trained on ImageNet by Google, restored from its 8-bit version",
-    ),
+from pneumoscope.errors import OptionError, WeightsError
+from pneumoscope.models import hub
+from pneumoscope.models.download import download, sha256_of
+from pneumoscope.models.folder import (
+    Entry,
+    add_to_folder,
+    find_in_folder,
+    read_manifest,
+    weights_folder,
 )
+from pneumoscope.models.known import WeightsFacts, known_by_content, known_by_name
+from pneumoscope.models.names import Pretrained, is_pretrained_name, resolve
+from pneumoscope.models.tensors import OWN_CHECKPOINT, Tensors, load_tensors, read_tensors
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pneumoscope.parallel import Progress
+
+AUTO, NONE = "auto", "none"
+_SUM = re.compile(r"#sha256=([0-9A-Fa-f]{64})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +38,15 @@ class WeightsFile:
 
     Attributes:
         path: Where it is.
-        source: Where it came from, as a user would name it.
+        source: Where it came from: a path or an address.
         sha256: Of its content.
-        known: What the registry knows of this very content.
+        facts: What its network needs; None for networks that need nothing.
     """
 
     path: Path
     source: str
     sha256: str
-    known: KnownFile | None = None
+    facts: WeightsFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +54,18 @@ class WeightsRecord:
     """What was loaded, for the provenance of a run.
 
     Attributes:
-        source: The file, or where it came from.
-        sha256: Of the file.
+        source: Where the file came from: a path or an address.
+        sha256: Of its content.
         tensors: How many tensors were taken from it.
+        head: Whether the last layer was among them.
         licence: Of the weights, or where to read it.
-        credit: Who made them.
+        credit: Who made them, from what.
     """
 
     source: str
     sha256: str
     tensors: int
+    head: bool = False
     licence: str = ""
     credit: str = ""
 
@@ -112,71 +74,271 @@ class WeightsRecord:
         return asdict(self)
 
 
-def find_weights(model: str, weights: str) -> WeightsFile | None:
-    """Return the weights file that ``weights`` names for a model; None for ``none``.
+def find_weights(
+    model: str, weights: str = AUTO, *, progress: Progress | None = None
+) -> WeightsFile | None:
+    """Return the file that ``weights`` means for a model, fetched if need be; None for no file.
+
+    Args:
+        model: The model's name.
+        weights: ``none``; ``auto`` (the folder of weights, the hub's cache, the network); a path,
+            or an address of the web, either with ``#sha256=DIGITS`` after it where its content is
+            to be checked.
+        progress: Called with bytes done and bytes in all, while one is fetched from an address.
 
     Raises:
-        WeightsError: There is none.
+        OptionError: There is no such model.
+        WeightsError: There is no such file, or it is not what it should be.
     """
-    if weights == "none":
+    if weights == NONE:
         return None
-    path = Path(weights).expanduser()
-    if not path.is_file():
-        raise WeightsError(f"{weights}: no such file; give --weights FILE, or --weights none.")
-    sha256 = sha256_of(path)
-    known = next((entry for entry in KNOWN_FILES if entry.sha256 == sha256), None)
-    if known and known.model != model:
-        raise WeightsError(f"{weights}: holds the weights of {known.model}, not of {model}.")
-    return WeightsFile(path, str(path), sha256, known)
+    pretrained = resolve(model) if is_pretrained_name(model) else None
+    if weights == AUTO:
+        return _automatic(pretrained, progress) if pretrained else None
+    expected = match[1].lower() if (match := _SUM.search(weights)) else None
+    place = _SUM.sub("", weights)
+    if re.match(r"https?://", place):
+        path, sha256 = _from_address(place, expected, model, progress)
+    else:
+        path = Path(place).expanduser()
+        sha256 = _checked(path, expected)
+    _check_known(path, sha256, pretrained)
+    return WeightsFile(path, place, sha256, _facts(sha256, pretrained, own=True))
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def load_weights(
+    network: nn.Module,
+    file: WeightsFile,
+    *,
+    heads: Sequence[str],
+    prepare: Callable[[Tensors], Tensors] = dict,
+    adapt: Callable[[Tensors], Tensors] | None = None,
+) -> WeightsRecord:
+    """Load a file into a network; return what was loaded.
 
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, or of a checkpoint that holds nothing else.
+    Args:
+        network: Where the tensors go.
+        file: What ``find_weights`` found.
+        heads: Names of the modules that are the head, which may be missing or of another shape.
+        prepare: Makes the file's tensors fit this input.
+        adapt: Translates names of other makers.
 
     Raises:
-        WeightsError: The file is neither.
+        WeightsError: The file cannot be read, or does not fit; the message lists the tensors.
     """
+    tensors = read_tensors(file.path)
+    _check_origin(tensors, file)
+    # Other makers' names are translated only if the tensors do not fit as they are.
+    attempts = [lambda: prepare(tensors)]
+    if adapt is not None:
+        attempts.append(lambda: prepare(adapt(tensors)))
+    count, head = load_tensors(network, attempts, heads=heads, source=file.source)
+    facts = file.facts
+    return WeightsRecord(
+        file.source,
+        file.sha256,
+        count,
+        head,
+        licence=facts.licence if facts else "",
+        credit=facts.credit if facts else "",
+    )
+
+
+def gather(names: Sequence[str], folder: Path, *, progress: Progress | None = None) -> list[Entry]:
+    """Bring the weights of models into a folder, with a row each in its ``weights.json``.
+
+    They are taken from the folder itself, from this machine's folder of weights, from the hub's
+    cache, or from the network.
+
+    Raises:
+        OptionError: There is no such model, or it has no pretrained weights.
+        WeightsError: Weights cannot be had.
+        OutputError: The folder cannot be written.
+    """
+    for name in names:
+        if not is_pretrained_name(name):
+            raise OptionError("NAME", must="a model with pretrained weights", was=name)
+    models = [resolve(name) for name in names]
+    entries = []
+    for model in models:
+        file = _in_folder(folder, model) or _automatic(model, progress)
+        known = known_by_content(file.sha256)
+        suffix = ".safetensors" if _is_safetensors(file.path) else file.path.suffix or ".bin"
+        entry = Entry(
+            name=known.model if known else model.name,
+            file=known.file if known else f"{model.name.partition(':')[2]}{suffix}",
+            sha256=file.sha256,
+            bytes=file.path.stat().st_size,
+            licence=file.facts.licence if file.facts else "",
+            source=file.source,
+        )
+        entries.append(add_to_folder(folder, file.path, entry))
+    return entries
+
+
+def local_file(model: Pretrained) -> Path | None:
+    """Return the file of a model's weights if it is on this machine, without looking into it.
+
+    Raises:
+        WeightsError: The ``weights.json`` of this machine's folder is broken.
+    """
+    found = find_in_folder(weights_folder(), _names(model))
+    if found:
+        return found[0]
+    if model.published and model.published.repository:
+        return hub.cached(model.published)
+    return None
+
+
+def _automatic(model: Pretrained, progress: Progress | None) -> WeightsFile:
+    found = _in_folder(weights_folder(), model)
+    if found:
+        return found
+    published = model.published
+    if published is None:
+        raise WeightsError(
+            f"{model.asked}: nobody has published weights for it that timm knows of; give "
+            "--weights FILE, or --weights none to begin without."
+        )
+    if published.url:
+        return _from_publisher(model, published.url, progress)
+    path = hub.cached(published)
+    if path is None:
+        try:
+            path = hub.fetch(published)
+        except ConnectionError as fault:
+            raise WeightsError(_way_out(model, str(fault))) from fault
+    sha256 = hub.check(path)
+    return WeightsFile(path, published.address, sha256, model.facts)
+
+
+def _in_folder(folder: Path, model: Pretrained) -> WeightsFile | None:
+    found = find_in_folder(folder, _names(model))
+    if found is None:
+        return None
+    path, entry = found
+    sha256 = _checked(path, entry.sha256 if entry else None)
+    _check_known(path, sha256, model)
+    facts = _facts(sha256, model, own=False)
+    if facts and entry and entry.licence:
+        facts = replace(facts, licence=entry.licence)
+    return WeightsFile(path, entry.source if entry else str(path), sha256, facts)
+
+
+def _names(model: Pretrained) -> list[str]:
+    return list(dict.fromkeys((model.name, model.asked)))
+
+
+def _from_publisher(model: Pretrained, url: str, progress: Progress | None) -> WeightsFile:
+    """Fetch into this machine's folder what a maker publishes at an address."""
+    folder = weights_folder()
+    suffix = Path(urlsplit(url).path).suffix
+    target = folder / f"{model.name.partition(':')[2]}{suffix}"
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, SafetensorError, ValueError) as fault:
-        raise WeightsError(f"{path}: cannot be read as weights ({fault}).") from fault
-    return dict(content)
+        sha256 = download(url, target, progress=progress)
+    except WeightsError as fault:
+        raise WeightsError(_way_out(model, str(fault))) from fault
+    start = re.search(r"-([0-9a-f]{8,64})\.\w+$", url)  # the manner of torch's own hub
+    if start and not sha256.startswith(start[1]):
+        target.unlink()
+        raise WeightsError(f"{url}: its SHA-256 {sha256} does not begin with {start[1]}.")
+    _note(folder, target, model.name, sha256, licence=model.facts.licence, source=url)
+    return WeightsFile(target, url, sha256, model.facts)
 
 
-def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor], *, head: str, name: str) -> int:
-    """Load tensors into a network, all but those of its head; return how many.
-
-    Raises:
-        WeightsError: Tensors are missing, unexpected or of another shape.
-    """
-    wanted = {key: value for key, value in network.state_dict().items() if not _in(key, head)}
-    given = {key: value for key, value in tensors.items() if not _in(key, head)}
-    optional = {key for key in wanted if key.endswith("num_batches_tracked")}
-    missing = sorted(wanted.keys() - given.keys() - optional)
-    unexpected = sorted(given.keys() - wanted.keys())
-    shapes = [
-        f"{key} {list(given[key].shape)} instead of {list(wanted[key].shape)}"
-        for key in sorted(wanted.keys() & given.keys())
-        if wanted[key].shape != given[key].shape
-    ]
-    faults = [
-        f"{what}: {', '.join(keys[:5])}{f' and {len(keys) - 5} more' if len(keys) > 5 else ''}"
-        for what, keys in (("missing", missing), ("unexpected", unexpected), ("shape", shapes))
-        if keys
-    ]
-    if faults:
-        raise WeightsError(f"{name}: does not fit the network; {'; '.join(faults)}.")
-    network.load_state_dict(given, strict=False)
-    return len(given)
+def _from_address(
+    url: str, expected: str | None, model: str, progress: Progress | None
+) -> tuple[Path, str]:
+    """Return the file of an address and its SHA-256, fetched unless it was before."""
+    folder = weights_folder()
+    file = Path(unquote(urlsplit(url).path)).name
+    if not file or file.startswith("."):
+        raise WeightsError(f"{url}: must end in the name of a file.")
+    target = folder / file
+    row = next((row for row in read_manifest(folder) if row.file == file), None)
+    if row and row.source == url and target.is_file() and expected in {None, row.sha256}:
+        return target, _checked(target, row.sha256)
+    if target.exists():
+        if expected is None or sha256_of(target) != expected:
+            raise WeightsError(
+                f"{target}: is there already, and not from {url}; remove or rename it."
+            )
+        sha256 = expected
+    else:
+        sha256 = download(url, target, sha256=expected, progress=progress)
+    _note(folder, target, model, sha256, licence="", source=url)
+    return target, sha256
 
 
-def _in(key: str, module: str) -> bool:
-    return key.startswith(f"{module}.")
+def _note(folder: Path, path: Path, model: str, sha256: str, *, licence: str, source: str) -> None:
+    size = path.stat().st_size
+    add_to_folder(folder, path, Entry(model, path.name, sha256, size, licence, source))
+
+
+def _facts(sha256: str, model: Pretrained | None, *, own: bool) -> WeightsFacts | None:
+    """Return what is known of this content, else what the model's published weights need."""
+    known = known_by_content(sha256)
+    if known:
+        return known.facts
+    if model is None:
+        return None
+    # Whose a user's own file is, and under which licence, the user knows.
+    return replace(model.facts, licence="", credit="") if own else model.facts
+
+
+def _checked(path: Path, expected: str | None) -> str:
+    try:
+        found = sha256_of(path)
+    except OSError as fault:
+        raise WeightsError(
+            f"{path}: cannot be read ({fault.strerror or fault}); --weights takes auto, none, a "
+            "file or an https address."
+        ) from fault
+    if expected is not None and found != expected:
+        raise WeightsError(
+            f"{path}: its content has the SHA-256 {found}, but {expected} was expected; fetch it "
+            "again from where you trust it."
+        )
+    return found
+
+
+def _check_known(path: Path, sha256: str, model: Pretrained | None) -> None:
+    """Refuse a known file that was damaged, or is for another network."""
+    named = known_by_name(path.name)
+    if named and named.sha256 != sha256:
+        raise WeightsError(
+            f"{path}: has the name of a known file but not its content (SHA-256 {sha256}, expected "
+            f"{named.sha256}); fetch it again, or rename it if it is meant to be another."
+        )
+    known = known_by_content(sha256)
+    if known is None:
+        return
+    architecture = known.model.partition(":")[2]
+    if model is None or model.architecture.partition(".")[0] != architecture:
+        was = model.asked if model else "this network"
+        raise WeightsError(f"{path}: holds the weights of {known.model}, not of {was}.")
+
+
+def _check_origin(tensors: Tensors, file: WeightsFile) -> None:
+    if any(name.startswith(OWN_CHECKPOINT) for name in tensors):
+        raise WeightsError(
+            f"{file.source}: a checkpoint of a pneumoscope run does not say how its network was "
+            "built; continue that run with --resume."
+        )
+
+
+def _way_out(model: Pretrained, reason: str) -> str:
+    assert model.published is not None  # noqa: S101 - asked of published weights alone
+    published = model.published
+    file = published.files[0] if published.files else urlsplit(published.url).path
+    name = f"{model.name.partition(':')[2]}{Path(file).suffix}"
+    return (
+        f"{model.asked}: its weights are not on this machine and could not be fetched ({reason}). "
+        f"Fetch {published.address} elsewhere and give it as --weights FILE, or put it into "
+        f"{weights_folder()} as {name}; --weights none begins without."
+    )
+
+
+def _is_safetensors(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"

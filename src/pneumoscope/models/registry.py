@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from pneumoscope.errors import OptionError, nearest
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.dropout import ReluDropout
+from pneumoscope.models.names import FAMILIES, is_pretrained_name, resolve
 from pneumoscope.models.network import Network
-from pneumoscope.models.pretrained import WeightsRecord, find_weights
+from pneumoscope.models.pretrained import WeightsRecord, find_weights, load_weights
 from pneumoscope.models.seed_cnn import FlattenMaps, SeedCNN
 
 
@@ -25,19 +26,24 @@ class ModelEntry:
     Attributes:
         build: Gives the network for an InputSpec and the model's own options.
         options: The names of these options.
+        heads: The names of the layers that give the logits.
         mean: What is subtracted from pixels in [0, 1].
         std: What they are then divided by.
     """
 
     build: Callable[..., Network]
     options: tuple[str, ...]
+    heads: tuple[str, ...]
     mean: float = 0.0
     std: float = 1.0
 
 
 MODELS: Mapping[str, ModelEntry] = {
-    "seed-cnn": ModelEntry(SeedCNN, ("filters", "dropout", "batch_norm", "hidden")),
+    "seed-cnn": ModelEntry(SeedCNN, ("filters", "dropout", "batch_norm", "hidden"), ("output",)),
 }
+
+BACKBONE_OPTIONS = ("drop_rate", "drop_path_rate")
+"""The names of the options of ``timm:`` and ``xrv:`` models."""
 
 
 class Classifier(nn.Module):
@@ -89,33 +95,43 @@ class Classifier(nn.Module):
 
 
 def build_model(name: str, spec: InputSpec, *, weights: str = "none", **options: Any) -> Classifier:
-    """Return a model with fresh weights, or with pretrained ones and a fresh head.
+    """Return a model with fresh weights, or with pretrained ones and a fresh last layer.
+
+    A model that is to be given the state of another must be built with the same ``weights``, since
+    they decide the normalisation, and details of the network too.
 
     Args:
-        name: A name of the registry, or ``timm:`` and a name of timm's.
+        name: A name of the registry, or ``timm:NAME`` or ``xrv:NAME``.
         spec: The input that it will take.
-        weights: ``none`` or a file.
+        weights: What ``find_weights`` takes.
         options: The model's own options, for ``seed-cnn`` those of ``SeedCNN``.
 
     Raises:
         OptionError: An unknown name or option, or a value that cannot be.
         WeightsError: The weights cannot be had or do not fit.
     """
-    family, _, architecture = name.partition(":")
-    if family == "timm" and architecture:
-        _check_options(name, options, ("drop_rate", "drop_path_rate"))
-        from pneumoscope.models.backbone import Backbone  # noqa: PLC0415 - timm takes a second
-
-        backbone = Backbone(
-            architecture, input_px=spec.shape, weights=find_weights(name, weights), **options
-        )
-        return Classifier(backbone, mean=backbone.mean, std=backbone.std, weights=backbone.record)
+    if is_pretrained_name(name):
+        _check_options(name, options, BACKBONE_OPTIONS)
+        return _backbone(name, spec, weights, options)
     if name not in MODELS:
-        raise OptionError("--model", must="a known model", was=name, hint=nearest(name, MODELS))
+        known = [*MODELS, *(f"{family}:NAME" for family in FAMILIES)]
+        raise OptionError("--model", must="a known model", was=name, hint=nearest(name, known))
     entry = MODELS[name]
     _check_options(name, options, entry.options)
     network = entry.build(input_px=spec.shape, **options)
-    return Classifier(network, mean=entry.mean, std=entry.std)
+    file = find_weights(name, weights)
+    record = load_weights(network, file, heads=entry.heads) if file else None
+    return Classifier(network, mean=entry.mean, std=entry.std, weights=record)
+
+
+def _backbone(name: str, spec: InputSpec, weights: str, options: Mapping[str, Any]) -> Classifier:
+    model = resolve(name)
+    from pneumoscope.models.backbone import Backbone, check_input  # noqa: PLC0415 - timm: a second
+
+    network = Backbone(model, input_px=spec.shape, weights=find_weights(name, weights), **options)
+    check_input(network, spec.shape, name=name, trained_px=model.facts.input_px)
+    plan = network.plan
+    return Classifier(network, mean=plan.mean, std=plan.std, weights=network.record)
 
 
 def _check_options(name: str, options: Mapping[str, Any], known: tuple[str, ...]) -> None:

@@ -91,7 +91,7 @@ class SeedCNN(Network):
 
     def replace_head(self) -> None:
         """Draw a fresh output layer."""
-        self.output.apply(_initialise)
+        self.output.apply(_initialise).requires_grad_()
 
     def parameter_groups(self) -> list[list[nn.Parameter]]:
         """Return a group for each block, one for the hidden layer, one for the output layer."""

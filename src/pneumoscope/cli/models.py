@@ -1,0 +1,98 @@
+"""``pneumoscope models``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.errors import OptionError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+    from pneumoscope.models.listing import Listed
+
+_HEADER = ("Model", "Parameters", "Multiply-adds", "Input", "Licence of the weights", "Here")
+_TELL = """\
+Here: whether pretrained weights are on this machine; pneumoscope weights pull NAME fetches them.
+A few of many: pneumoscope models FILTER measures others, such as timm:resnet18 or 'timm:*_tiny*';
+pneumoscope models --names lists the names of all."""
+
+
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "models",
+        run,
+        about="List networks: their size, the licence of their weights, and whether these are "
+        "on this machine.",
+        example="pneumoscope models convnextv2",
+    )
+    parser.add_argument(
+        "filter", nargs="?", help="a part of the name, or a pattern with * and ? (default: a few)"
+    )
+    parser.add_argument("--names", action="store_true", help="print names alone, however many")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
+
+
+def run(asked: Namespace) -> int:
+    """Print the table."""
+    from pneumoscope.models.listing import (  # noqa: PLC0415 - after parsing
+        chosen_models,
+        measured_models,
+        names_like,
+    )
+
+    if asked.filter is None and not asked.names:
+        _print(chosen_models(), as_json=asked.json)
+        if not asked.json:
+            print(_TELL)
+        return 0
+    names = names_like(asked.filter or "*")
+    if not names:
+        raise OptionError(
+            "FILTER", must="a part of a model's name", was=asked.filter, hint="Try resnet or vit."
+        )
+    if asked.names:
+        print(json.dumps(names) if asked.json else "\n".join(names))
+        return 0
+    rows, faults = measured_models(names)
+    _print(rows, as_json=asked.json)
+    for name, reason in faults.items():
+        sys.stderr.write(f"warning: {name} could not be measured: {reason}\n")
+    return 0 if rows else 1
+
+
+def _print(rows: Sequence[Listed], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows]))
+        return
+    here = {True: "yes", False: "no", None: "-"}
+    cells = [
+        (
+            row.name,
+            _short(row.parameters),
+            _short(row.multiply_adds),
+            f"{row.input_px}x{row.input_px}",
+            row.licence or "-",
+            here[row.here],
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in (_HEADER, *cells)) for column in range(6)]
+    for line in (_HEADER, *cells):
+        print(
+            "  ".join(
+                cell.rjust(width) if column in {1, 2, 3} else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+        )
+
+
+def _short(number: int) -> str:
+    return f"{number / 1e9:.2f} G" if number >= 1e9 else f"{number / 1e6:.2f} M"

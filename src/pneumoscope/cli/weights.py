@@ -1,0 +1,102 @@
+"""``pneumoscope weights``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.cli.arguments import Verbs, add_verb
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+_DONE, _FAULT = 0, 1
+
+
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "weights",
+        help="Fetch pretrained weights, check them, pack them for a machine without a network.",
+        description="Fetch pretrained weights, check them, and pack them for a machine without a "
+        "network. They lie in the folder that PNEUMOSCOPE_WEIGHTS names, else in the user's data "
+        "folder.",
+        epilog="example: pneumoscope weights pull timm:resnet18.a1_in1k",
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    pull = add_verb(
+        actions,
+        "pull",
+        pull_weights,
+        about="Fetch weights into this machine's folder.",
+        example="pneumoscope weights pull timm:resnet18.a1_in1k",
+    )
+    pull.add_argument("names", nargs="+", metavar="NAME", help="a model, as --model takes it")
+    verify = add_verb(
+        actions,
+        "verify",
+        verify_weights,
+        about="Check the files of a folder by their size and SHA-256.",
+        example="pneumoscope weights verify usb/weights",
+    )
+    verify.add_argument(
+        "folder", nargs="?", type=Path, metavar="DIR", help="default: this machine's"
+    )
+    pack = add_verb(
+        actions,
+        "pack",
+        pack_weights,
+        about="Put weights and their weights.json into a folder to carry elsewhere.",
+        example="pneumoscope weights pack timm:resnet18.a1_in1k --to usb/weights",
+    )
+    pack.add_argument("names", nargs="+", metavar="NAME", help="a model, as --model takes it")
+    pack.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder")
+
+
+def pull_weights(asked: Namespace) -> int:
+    """Fetch weights, and print where they are."""
+    from pneumoscope.models.folder import weights_folder  # noqa: PLC0415 - after parsing
+
+    folder = weights_folder()
+    _gather(asked.names, folder)
+    print(f"Folder: {folder}")
+    return _DONE
+
+
+def pack_weights(asked: Namespace) -> int:
+    """Pack weights, and print how to use them elsewhere."""
+    _gather(asked.names, asked.to)
+    print(
+        f"Folder: {asked.to}\nOn the other machine: pneumoscope weights verify {asked.to.name}, "
+        "and PNEUMOSCOPE_WEIGHTS is to name the folder."
+    )
+    return _DONE
+
+
+def verify_weights(asked: Namespace) -> int:
+    """Print a line a file; the exit code is 1 if one is wrong."""
+    from pneumoscope.models.folder import verify_folder, weights_folder  # noqa: PLC0415 - the same
+
+    folder = asked.folder or weights_folder()
+    findings = verify_folder(folder)
+    for found in findings:
+        print(f"{found.state:9}  {found.file}  {found.name}  {found.says}".rstrip())
+    wrong = sum(found.state == "wrong" for found in findings)
+    unchecked = sum(found.state == "unchecked" for found in findings)
+    good = len(findings) - wrong - unchecked
+    print(f"{folder}: {good} ok, {wrong} wrong, {unchecked} unchecked")
+    return _FAULT if wrong else _DONE
+
+
+def _gather(names: Sequence[str], folder: Path) -> None:
+    from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
+    from pneumoscope.models.pretrained import gather  # noqa: PLC0415 - torch
+
+    with TerminalWatcher().progress("Fetching", unit="bytes") as progress:
+        entries = gather(names, folder, progress=progress)
+    for entry in entries:
+        print(
+            f"{entry.name}  {entry.file}  {entry.bytes:,} bytes  SHA-256 {entry.sha256}  "
+            f"licence: {entry.licence or 'unknown'}  from {entry.source}"
+        )

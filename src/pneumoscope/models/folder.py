@@ -1,0 +1,202 @@
+"""Folders of weights that need no network: the files, and ``weights.json`` that says what they are.
+
+This file imports no torch, so that a folder is checked at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+
+from pneumoscope.errors import WeightsError
+from pneumoscope.models.download import sha256_of
+from pneumoscope.models.known import KNOWN_FILES, known_by_name
+from pneumoscope.runs import write_json, written_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MANIFEST = "weights.json"
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of ``weights.json``.
+
+    Attributes:
+        name: The model, as ``--model`` takes it.
+        file: The file's name in the folder.
+        sha256: Of its content.
+        bytes: Its size.
+        licence: Of the weights, or where to read it.
+        source: Where they came from.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    bytes: int
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What ``verify_folder`` says of a file.
+
+    Attributes:
+        file: Its name.
+        name: The model whose weights it holds, if that is known.
+        state: ``ok``, ``wrong``, or ``unchecked`` where there is nothing to check it by.
+        says: What is wrong, or why nothing was checked.
+    """
+
+    file: str
+    name: str
+    state: str
+    says: str = ""
+
+
+def weights_folder() -> Path:
+    """Return where weights lie: ``PNEUMOSCOPE_WEIGHTS``, else the user's data folder."""
+    chosen = os.environ.get("PNEUMOSCOPE_WEIGHTS")
+    if chosen:
+        return Path(chosen)
+    return Path(platformdirs.user_data_dir("pneumoscope")) / "weights"
+
+
+def read_manifest(folder: Path) -> tuple[Entry, ...]:
+    """Return the rows of a folder's ``weights.json``; none where there is no such file.
+
+    Raises:
+        WeightsError: It is no list of rows, or names files elsewhere.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError) as fault:
+        raise WeightsError(
+            f"{path}: cannot be read ({fault}); make the folder anew with pneumoscope weights pack."
+        ) from fault
+    rows = content.get("weights") if isinstance(content, dict) else None
+    if not isinstance(rows, list):
+        raise WeightsError(f"{path}: must be an object with the list 'weights'.")
+    return tuple(_entry(row, path) for row in rows)
+
+
+def write_manifest(folder: Path, entries: Sequence[Entry]) -> None:
+    """Write ``weights.json``, sorted by name."""
+    ordered = sorted(entries, key=lambda entry: (entry.name, entry.file))
+    write_json(folder / MANIFEST, {"weights": [asdict(entry) for entry in ordered]})
+
+
+def find_in_folder(folder: Path, names: Sequence[str]) -> tuple[Path, Entry | None] | None:
+    """Return the file of a model in a folder, and its row if it has one.
+
+    Args:
+        folder: The folder; it need not exist.
+        names: What the model is called, most precise name first.
+
+    Raises:
+        WeightsError: ``weights.json`` is broken, or names a file that is not there.
+    """
+    entries = read_manifest(folder)
+    for name in names:
+        for entry in entries:
+            if entry.name == name:
+                path = folder / entry.file
+                if not path.is_file():
+                    raise WeightsError(
+                        f"{path}: is not there, though {MANIFEST} names it; pneumoscope weights "
+                        f"pull {name} fetches it."
+                    )
+                return path, entry
+        stems = [name.partition(":")[2]]
+        files = [known.file for known in KNOWN_FILES if known.model == name]
+        files += [f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES]
+        for file in files:
+            if (folder / file).is_file():
+                return folder / file, None
+    return None
+
+
+def add_to_folder(folder: Path, path: Path, entry: Entry) -> Entry:
+    """Copy a weights file into a folder, note it in ``weights.json``, and return the row.
+
+    Raises:
+        WeightsError: The copy is not what was to be copied.
+        OutputError: The folder cannot be written.
+    """
+    target = folder / entry.file
+    if not (target.exists() and target.samefile(path)):
+        with written_whole(target) as temporary:
+            shutil.copyfile(path, temporary)
+            if sha256_of(temporary) != entry.sha256:
+                raise WeightsError(f"{path}: changed while it was copied; try again.")
+    others = [row for row in read_manifest(folder) if entry.file != row.file]
+    write_manifest(folder, [*others, entry])
+    return entry
+
+
+def verify_folder(folder: Path) -> list[Finding]:
+    """Return a finding for each weights file of a folder, listed or lying there.
+
+    Raises:
+        WeightsError: There is no such folder, or its ``weights.json`` is broken.
+    """
+    if not folder.is_dir():
+        raise WeightsError(
+            f"{folder}: no such folder; pneumoscope weights pull NAME makes one, or name another."
+        )
+    entries = read_manifest(folder)
+    findings = [_listed(folder / row.file, row) for row in entries]
+    listed = {row.file for row in entries}
+    for path in sorted(folder.iterdir()):
+        if path.suffix in SUFFIXES and path.name not in listed:
+            findings.append(_unlisted(path))
+        elif path.name.endswith(".part"):
+            findings.append(Finding(path.name, "", "unchecked", "an unfinished download"))
+    return findings
+
+
+def _listed(path: Path, entry: Entry) -> Finding:
+    if not path.is_file():
+        return Finding(entry.file, entry.name, "wrong", "missing")
+    size = path.stat().st_size
+    if size != entry.bytes:
+        says = f"{size:,} bytes instead of {entry.bytes:,}"
+        return Finding(entry.file, entry.name, "wrong", says)
+    return _compared(path, entry.name, entry.sha256)
+
+
+def _unlisted(path: Path) -> Finding:
+    known = known_by_name(path.name)
+    if known is None:
+        return Finding(path.name, "", "unchecked", f"not in {MANIFEST}")
+    return _compared(path, known.model, known.sha256)
+
+
+def _compared(path: Path, name: str, sha256: str) -> Finding:
+    found = sha256_of(path)
+    if found == sha256:
+        return Finding(path.name, name, "ok")
+    return Finding(path.name, name, "wrong", f"SHA-256 {found} instead of {sha256}")
+
+
+def _entry(row: Any, path: Path) -> Entry:
+    kinds = {field.name: int if field.name == "bytes" else str for field in fields(Entry)}
+    if not isinstance(row, dict) or any(type(row.get(name)) is not kinds[name] for name in kinds):
+        raise WeightsError(f"{path}: a row must have {', '.join(kinds)}, got {row!r}.")
+    entry = Entry(**{name: row[name] for name in kinds})
+    if Path(entry.file).name != entry.file or entry.file in {"", ".", ".."}:
+        raise WeightsError(f"{path}: {entry.file!r} must be the name of a file in this folder.")
+    return entry

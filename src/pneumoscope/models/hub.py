@@ -1,0 +1,79 @@
+"""Weights of the Hugging Face hub: in its cache on this machine, or fetched into it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pneumoscope.errors import WeightsError
+from pneumoscope.models.download import sha256_of
+from pneumoscope.models.names import Published
+
+
+def cached(published: Published) -> Path | None:
+    """Return the file if the hub's cache on this machine has it."""
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - not for every model
+
+    for file in published.files:
+        found = try_to_load_from_cache(
+            published.repository, file, revision=published.revision, cache_dir=_cache()
+        )
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def fetch(published: Published) -> Path:
+    """Return the file in the hub's cache, after fetching it.
+
+    Raises:
+        ConnectionError: The hub does not answer, or not with this file; the text says why.
+    """
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - not for every model
+    from huggingface_hub.errors import (  # noqa: PLC0415
+        LocalEntryNotFoundError,
+        RemoteEntryNotFoundError,
+    )
+
+    reason = ""
+    for file in published.files:
+        try:
+            return Path(
+                hf_hub_download(
+                    published.repository, file, revision=published.revision, cache_dir=_cache()
+                )
+            )
+        except RemoteEntryNotFoundError as fault:  # there, but under its other name
+            reason = _line(fault)
+        except LocalEntryNotFoundError as fault:
+            raise ConnectionError(_line(fault.__cause__ or fault)) from fault
+        except (OSError, ValueError) as fault:  # its errors of transport are OSErrors
+            raise ConnectionError(_line(fault)) from fault
+    raise ConnectionError(reason)
+
+
+def check(path: Path, sha256: str | None = None) -> str:
+    """Return the SHA-256 of a cached file; large ones are named by it, and must match.
+
+    Raises:
+        WeightsError: The content is another.
+    """
+    found = sha256 or sha256_of(path)
+    name = path.resolve().name
+    if re.fullmatch(r"[0-9a-f]{64}", name) and name != found:
+        raise WeightsError(
+            f"{path}: damaged; its content has the SHA-256 {found}, and the hub's is {name}. "
+            "Remove it, and it is fetched again."
+        )
+    return found
+
+
+def _cache() -> str:
+    from huggingface_hub import constants  # noqa: PLC0415
+
+    return str(constants.HF_HUB_CACHE)
+
+
+def _line(fault: BaseException) -> str:
+    text = str(fault).strip() or type(fault).__name__
+    return text.splitlines()[0]

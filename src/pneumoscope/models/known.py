@@ -1,0 +1,85 @@
+"""What must be known of pretrained weights beyond the tensors, and the files it is known of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFacts:
+    """What a network needs to be what its weights were trained as.
+
+    Attributes:
+        mean: Subtracted from each channel of pixels in [0, 1]; three numbers, or one for grey.
+        std: What they are then divided by.
+        build: Arguments of the network's constructor that differ from its defaults.
+        input_px: Side of the square images that it was trained on.
+        licence: Of the weights, or where to read it.
+        credit: Who made them, from what.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    build: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    input_px: int = 224
+    licence: str = ""
+    credit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A weights file that is recognised by its content.
+
+    Attributes:
+        file: Its usual name.
+        sha256: Of its content.
+        model: The model whose weights it holds.
+        facts: What the network needs.
+    """
+
+    file: str
+    sha256: str
+    model: str
+    facts: WeightsFacts
+
+
+def _keras_mobilenet(credit: str) -> WeightsFacts:
+    """Return what MobileNetV2 from Keras needs: its padding, its epsilon, input in [-1, 1]."""
+    return WeightsFacts(
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        build=MappingProxyType({"pad_type": "same", "bn_eps": 1e-3}),
+        licence="Apache-2.0",
+        credit=credit,
+    )
+
+
+KNOWN_FILES: tuple[KnownFile, ...] = (
+    KnownFile(
+        "mobilenetv2_035.imagenet.safetensors",
+        "1350336e1898df60fd6e7988e4551ea30cdf97476c4ea450f20ee912e06c21b6",
+        "timm:mobilenetv2_035",
+        _keras_mobilenet("MobileNetV2 0.35, trained on ImageNet by Google"),
+    ),
+    KnownFile(
+        "mobilenetv2_100.imagenet.safetensors",
+        "905299a77630c60363e3dc47a0d153e5a0919c1f01219fcf90b4d161e17afb45",
+        "timm:mobilenetv2_100",
+        _keras_mobilenet(
+            "MobileNetV2 1.0, trained on ImageNet by Google, restored from its 8-bit version"
+        ),
+    ),
+)
+
+
+def known_by_content(sha256: str) -> KnownFile | None:
+    """Return the known file with this content."""
+    return next((known for known in KNOWN_FILES if known.sha256 == sha256), None)
+
+
+def known_by_name(file: str) -> KnownFile | None:
+    """Return the known file with this name."""
+    return next((known for known in KNOWN_FILES if known.file == file), None)

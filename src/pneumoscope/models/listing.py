@@ -1,0 +1,156 @@
+"""What models there are, how large they are, and whose weights they can begin with."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pneumoscope.errors import OptionError, PneumoscopeError
+from pneumoscope.images.prepare import InputSpec
+from pneumoscope.models.folder import find_in_folder, weights_folder
+from pneumoscope.models.hub import cached
+from pneumoscope.models.known import KNOWN_FILES
+from pneumoscope.models.names import Published, is_pretrained_name, resolve, xrv_names
+
+if TYPE_CHECKING:
+    from pneumoscope.models.network import Network
+
+SEED = "seed-cnn"
+MOST = 40
+"""How many models are measured for one filter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A row of ``pneumoscope models``.
+
+    Attributes:
+        name: The model, as ``--model`` takes it.
+        parameters: How many it has here, with one channel in and two classes out.
+        multiply_adds: How many one image of ``input_px`` by ``input_px`` takes.
+        input_px: Side of the images that its weights were trained on.
+        licence: Of the pretrained weights, or where to read it; empty where there are none.
+        here: Whether pretrained weights are on this machine; None where there are none.
+    """
+
+    name: str
+    parameters: int
+    multiply_adds: int
+    input_px: int
+    licence: str
+    here: bool | None = None
+
+
+CHOSEN: tuple[Listed, ...] = ()
+"""A few that make sense for radiographs on ordinary machines, from light to heavy.
+
+The numbers are those of ``measure``; they stand here so that listing them loads nothing heavy.
+"""
+
+
+def chosen_models() -> list[Listed]:
+    """Return ``CHOSEN``, with whether their weights are here."""
+    return [replace(row, here=_is_here(row, _usual_place(row))) for row in CHOSEN]
+
+
+def names_like(pattern: str) -> list[str]:
+    """Return the names of all models that match, with the tags of their weights.
+
+    Args:
+        pattern: With ``*`` and ``?`` as in a shell; without them, a part of the name.
+    """
+    import timm  # noqa: PLC0415 - takes a second
+
+    published = timm.list_pretrained()
+    with_weights = {name.partition(".")[0] for name in published}
+    bare = [name for name in timm.list_models() if name not in with_weights]
+    names = [SEED, *xrv_names(), *(f"timm:{name}" for name in sorted([*published, *bare]))]
+    if not any(sign in pattern for sign in "*?["):
+        pattern = f"*{pattern}*"
+    return [name for name in names if fnmatch.fnmatchcase(name.lower(), pattern.lower())]
+
+
+def measured_models(names: list[str]) -> tuple[list[Listed], dict[str, str]]:
+    """Return a row for each model, lightest first, and why others could not be measured.
+
+    Raises:
+        OptionError: There are more than ``MOST``.
+    """
+    if len(names) > MOST:
+        raise OptionError(
+            "FILTER",
+            must=f"narrow enough for {MOST} models",
+            was=f"one that {len(names):,} match",
+            hint="Narrow it, or list names alone with --names.",
+        )
+    rows, faults = [], {}
+    for name in names:
+        try:
+            rows.append(measure(name))
+        except (PneumoscopeError, NotImplementedError, RuntimeError, TypeError) as fault:
+            faults[name] = (str(fault).strip() or type(fault).__name__).splitlines()[0]
+    return sorted(rows, key=lambda row: (row.multiply_adds, row.name)), faults
+
+
+def measure(name: str) -> Listed:
+    """Return the row of a model, from its network without values (torch's meta device).
+
+    Raises:
+        OptionError: There is no such model.
+        NotImplementedError: The network needs values to be made.
+    """
+    import torch  # noqa: PLC0415 - so that the chosen models are listed at once
+    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415
+
+    network, input_px, published, licence = _bare_network(name)
+    counter = FlopCounterMode(display=False)
+    with torch.inference_mode(), counter:
+        network.eval()(torch.zeros(1, 1, input_px, input_px, device="meta"))
+    row = Listed(
+        name,
+        parameters=sum(weights.numel() for weights in network.parameters()),
+        multiply_adds=counter.get_total_flops() // 2,
+        input_px=input_px,
+        licence=licence,
+    )
+    return replace(row, here=_is_here(row, published))
+
+
+def _bare_network(name: str) -> tuple[Network, int, Published | None, str]:
+    """Return a network without values, its input, and where its weights are under which licence."""
+    import torch  # noqa: PLC0415 - the same
+
+    with torch.device("meta"):
+        if not is_pretrained_name(name):
+            from pneumoscope.models.registry import MODELS  # noqa: PLC0415 - the same
+
+            spec = InputSpec()
+            if name not in MODELS:
+                raise OptionError("NAME", must="a known model", was=name)
+            return MODELS[name].build(input_px=spec.shape), spec.height_px, None, ""
+        from pneumoscope.models.backbone import Backbone  # noqa: PLC0415 - the same
+
+        model = resolve(name)
+        side = model.facts.input_px
+        network = Backbone(model, input_px=(side, side))
+    known = next((known for known in KNOWN_FILES if known.model == name), None)
+    licence = model.facts.licence or (known.facts.licence if known else "")
+    return network, side, model.published, licence
+
+
+def _is_here(row: Listed, published: Published | None) -> bool | None:
+    """Return whether weights are in the folder of weights or in the hub's cache."""
+    if not row.licence:
+        return None
+    if find_in_folder(weights_folder(), [row.name]):
+        return True
+    return bool(published and published.repository) and cached(published) is not None
+
+
+def _usual_place(row: Listed) -> Published | None:
+    """Return where timm's makers keep the weights of a chosen model, without loading timm."""
+    family, _, rest = row.name.partition(":")
+    if family != "timm" or "." not in rest:
+        return None
+    return Published(f"timm/{rest}", ("model.safetensors", "pytorch_model.bin"))

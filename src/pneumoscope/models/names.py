@@ -1,0 +1,179 @@
+"""A pretrained model's name → the architecture in timm, and where its weights are published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from pneumoscope.errors import OptionError, nearest
+from pneumoscope.models.known import WeightsFacts
+
+FAMILIES = ("timm", "xrv")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where weights can be fetched: a file of a repository of the Hugging Face hub, or an address.
+
+    Attributes:
+        repository: OWNER/NAME on the hub, or empty.
+        files: The names the file may have there, the preferred one first.
+        revision: A branch or commit of the repository; None for its main branch.
+        url: The address, where there is no repository.
+    """
+
+    repository: str = ""
+    files: tuple[str, ...] = ()
+    revision: str | None = None
+    url: str = ""
+
+    @property
+    def address(self) -> str:
+        """A web address of the preferred file."""
+        if self.url:
+            return self.url
+        revision = self.revision or "main"
+        return f"https://huggingface.co/{self.repository}/resolve/{revision}/{self.files[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrained:
+    """What a model's name stands for.
+
+    Attributes:
+        name: The name in full, with the tag of the weights.
+        asked: The name as it was given.
+        architecture: The network in timm.
+        facts: What its published weights were trained as.
+        published: Where they are; None if nobody has published any.
+    """
+
+    name: str
+    asked: str
+    architecture: str
+    facts: WeightsFacts
+    published: Published | None
+
+
+def is_pretrained_name(name: str) -> bool:
+    """Return whether the name is of a family that this file knows."""
+    return name.partition(":")[0] in FAMILIES
+
+
+def resolve(name: str) -> Pretrained:
+    """Return what ``timm:NAME`` or ``xrv:NAME`` stands for.
+
+    Raises:
+        OptionError: There is no such model; the message names the nearest.
+    """
+    family, _, rest = name.partition(":")
+    match family:
+        case "timm":
+            return _timm(name, rest)
+        case "xrv":
+            return _xrv(name, rest)
+        case _:
+            raise OptionError("--model", must=f"of {' or '.join(FAMILIES)}", was=name)
+
+
+def _timm(name: str, rest: str) -> Pretrained:
+    import timm  # noqa: PLC0415 - takes a second
+
+    architecture, _, tag = rest.partition(".")
+    if not timm.is_model(rest):
+        raise OptionError(
+            "--model",
+            must="timm:NAME with a name that timm knows",
+            was=name,
+            hint=_close(architecture, timm.list_models()),
+        )
+    try:
+        cfg = timm.get_pretrained_cfg(rest)
+    except RuntimeError as fault:
+        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
+        raise OptionError(
+            "--model",
+            must=f"timm:{architecture} with a tag that timm knows",
+            was=name,
+            hint=nearest(tag, tags) if tags else "It has no tags.",
+        ) from fault
+    if cfg is None:
+        raise OptionError("--model", must="a network with a known input", was=name)
+    published = None
+    where = f"{cfg.hf_hub_id}" if cfg.hf_hub_id else str(cfg.url or "")
+    if cfg.hf_hub_id:
+        repository, _, revision = cfg.hf_hub_id.partition("@")
+        published = Published(repository, _hub_files(cfg.hf_hub_filename), revision or None)
+    elif isinstance(cfg.url, str) and cfg.url:
+        published = Published(url=cfg.url)
+    facts = WeightsFacts(
+        mean=tuple(cfg.mean),
+        std=tuple(cfg.std),
+        input_px=cfg.input_size[-1],
+        licence=(cfg.license or f"see {where}") if published else "",
+        credit=" ".join(str(part) for part in (cfg.origin_url, cfg.description) if part),
+    )
+    full = f"{architecture}.{cfg.tag}" if published and cfg.tag else architecture
+    return Pretrained(f"timm:{full}", name, full, facts, published)
+
+
+def _hub_files(given: str | None) -> tuple[str, ...]:
+    """Return the names to look for: safetensors first, since nothing in it can be executed."""
+    usual = given or "pytorch_model.bin"
+    if not usual.endswith(".bin"):
+        return (usual,)
+    safe = {
+        "pytorch_model.bin": "model.safetensors",
+        "open_clip_pytorch_model.bin": "open_clip_model.safetensors",
+    }.get(usual, f"{usual.removesuffix('.bin')}.safetensors")
+    return (safe, usual)
+
+
+# torchxrayvision's networks are torchvision's DenseNet-121 and ResNet-50 for one channel, and timm
+# has both with the same names of tensors. Input is scaled to [-1024, 1024]. The addresses are those
+# of torchxrayvision 1.5.7; see docs/decisions/0002-pretrained-networks.md.
+_XRV_FILES = MappingProxyType(
+    {
+        "densenet121-res224-all": "nih-pc-chex-mimic_ch-google-openi-kaggle-densenet121-d121-tw-"
+        "lr001-rot45-tr15-sc15-seed0-best.pt",
+        "densenet121-res224-chex": "chex-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt",
+        "densenet121-res224-mimic_ch": "mimic_ch-densenet121-d121-tw-lr001-rot45-tr15-sc15-"
+        "seed0-best.pt",
+        "densenet121-res224-mimic_nb": "mimic_nb-densenet121-d121-tw-lr001-rot45-tr15-sc15-"
+        "seed0-best.pt",
+        "densenet121-res224-nih": "nih-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt",
+        "densenet121-res224-pc": "pc-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt",
+        "densenet121-res224-rsna": "kaggle-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt",
+        "resnet50-res512-all": "pc-nih-rsna-siim-vin-resnet50-test512-e400-state.pt",
+    }
+)
+_XRV_PLACE = "https://github.com/mlmed/torchxrayvision/releases/download/v1/"
+
+
+def xrv_names() -> tuple[str, ...]:
+    """Return the models of torchxrayvision."""
+    return tuple(f"xrv:{name}" for name in _XRV_FILES)
+
+
+def _xrv(name: str, rest: str) -> Pretrained:
+    if rest not in _XRV_FILES:
+        raise OptionError(
+            "--model",
+            must="xrv:NAME with a name of torchxrayvision's",
+            was=name,
+            hint=nearest(rest, _XRV_FILES),
+        )
+    architecture, resolution, data = rest.split("-")
+    facts = WeightsFacts(
+        mean=(0.5,),
+        std=(1 / 2048,),
+        input_px=int(resolution.removeprefix("res")),
+        licence="Apache-2.0",
+        credit=f"torchxrayvision (arXiv:2111.00595), chest X-rays: {data}",
+    )
+    return Pretrained(name, name, architecture, facts, Published(url=_XRV_PLACE + _XRV_FILES[rest]))
+
+
+def _close(word: str, known: list[str]) -> str:
+    hint = nearest(word, known)
+    return hint if hint.startswith("Did") else "pneumoscope models FILTER lists what there is."

@@ -1,0 +1,194 @@
+"""The contract of every network: of our own, and of each family of timm that is listed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pneumoscope.errors import OptionError
+from pneumoscope.export import export
+from pneumoscope.images.prepare import InputSpec
+from pneumoscope.models.network import Network
+from pneumoscope.models.registry import Classifier, build_model
+from pneumoscope.reader.bundle import ModelInfo, OperatingPoint
+
+SPEC = InputSpec(64, 64)
+NAMES = [
+    "seed-cnn",
+    "timm:mobilenetv2_035",
+    "timm:mobilenetv3_small_050",
+    "timm:resnet10t",
+    "timm:convnextv2_atto",
+    "timm:efficientnet_lite0",
+    "timm:regnetx_002",
+    "timm:vit_tiny_patch16_224",
+    "xrv:densenet121-res224-all",
+]
+
+
+def built(name: str) -> tuple[Classifier, Network]:
+    torch.manual_seed(0)
+    model = build_model(name, SPEC, **({"batch_norm": True} if name == "seed-cnn" else {}))
+    assert isinstance(model.network, Network)
+    return model, model.network
+
+
+def step(model: Classifier) -> None:
+    """Take a large step of training."""
+    free = [weights for weights in model.parameters() if weights.requires_grad]
+    optimizer = torch.optim.SGD(free, lr=0.5)
+    torch.manual_seed(1)
+    logits = model.train()(torch.rand(4, 1, *SPEC.shape))
+    F.cross_entropy(logits, torch.tensor([0, 1, 0, 1])).backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_and_gradients(name: str) -> None:
+    model, _ = built(name)
+    logits = model(torch.rand(4, 1, *SPEC.shape))
+    assert logits.shape == (4, 2)
+    F.cross_entropy(logits, torch.tensor([0, 1, 0, 1])).backward()  # type: ignore[no-untyped-call]
+    for parameter_name, weights in model.named_parameters():
+        assert weights.grad is not None, parameter_name
+        assert weights.grad.isfinite().all(), parameter_name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_features_pooled_and_head_are_the_parts_of_forward(name: str) -> None:
+    model, network = built(name)
+    network.eval()
+    pixels = torch.randn(3, 1, *SPEC.shape)
+    with torch.inference_mode():
+        maps = network.features(pixels)
+        pooled = network.pooled(maps)
+        weights, bias = network.parameter_groups()[-1]
+        expected = network(pixels)
+        torch.testing.assert_close(network.head(maps), expected, rtol=0, atol=0)
+        torch.testing.assert_close(F.linear(pooled, weights, bias), expected)
+        assert len(pooled) == 3
+        if not name.startswith("timm:vit"):
+            assert maps.ndim == 4
+        torch.testing.assert_close(model.eval()(pixels), network((pixels - model.mean) / model.std))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_groups_hold_every_parameter_once_in_the_order_of_depth(name: str) -> None:
+    model, network = built(name)
+    groups = network.parameter_groups()
+    ids = [id(weights) for group in groups for weights in group]
+    assert sorted(ids) == sorted(id(weights) for weights in model.parameters())
+    assert 4 <= len(groups) <= 20
+    assert all(groups)
+    # What is frozen first is used first: the gradient of a group that is frozen alone is needed
+    # by none after it, so the deepest group that reaches the output without it comes later.
+    first = next(iter(network.parameters()))
+    assert any(first is weights for weights in groups[0])
+    assert {tuple(weights.shape)[0] for weights in groups[-1]} == {2}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_frozen_groups_stay_as_they_are(name: str) -> None:
+    model, network = built(name)
+    groups = network.parameter_groups()
+    many = len(groups) // 2
+    network.freeze(many)
+    frozen = {id(weights) for group in groups[:many] for weights in group}
+    before = {key: values.clone() for key, values in network.state_dict().items()}
+    step(model)
+    moved = {key for key, values in network.state_dict().items() if not values.equal(before[key])}
+    for key, module in network.named_modules():
+        for own, weights in module.named_parameters(prefix=key, recurse=False):
+            assert (own in moved) <= (id(weights) not in frozen), own
+        own_weights = list(module.parameters(recurse=False))
+        if own_weights and all(id(weights) in frozen for weights in own_weights):
+            for own, _ in module.named_buffers(prefix=key, recurse=False):
+                assert own not in moved
+            if isinstance(module, nn.BatchNorm2d):
+                assert not module.training
+    after_frozen = [key for key in moved if key.endswith("running_mean")]
+    has_free_norm = any(
+        isinstance(module, nn.BatchNorm2d) and module.training for module in network.modules()
+    )
+    assert bool(after_frozen) == has_free_norm
+    assert {id(w) for w in network.parameters() if w.requires_grad}.isdisjoint(frozen)
+
+
+@pytest.mark.parametrize("name", ["seed-cnn", "timm:resnet10t"])
+def test_everything_can_be_freed_again(name: str) -> None:
+    model, network = built(name)
+    network.freeze(len(network.parameter_groups()))
+    assert not any(weights.requires_grad for weights in model.parameters())
+    network.freeze(0)
+    before = {key: values.clone() for key, values in network.state_dict().items()}
+    step(model)
+    norms = [key for key in before if key.endswith("running_mean")]
+    assert norms
+    assert all(not network.state_dict()[key].equal(before[key]) for key in norms)
+    network.eval()
+    assert not any(module.training for module in network.modules())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fresh_head(name: str) -> None:
+    _, network = built(name)
+    network.freeze(len(network.parameter_groups()))
+    before = {key: values.clone() for key, values in network.state_dict().items()}
+    torch.manual_seed(5)
+    network.replace_head()
+    last = network.parameter_groups()[-1]
+    assert all(weights.requires_grad for weights in last)
+    moved = {key for key, values in network.state_dict().items() if not values.equal(before[key])}
+    heads = {key for key, weights in network.named_parameters() if any(weights is w for w in last)}
+    assert moved
+    assert moved <= heads
+    assert network(torch.zeros(2, 1, *SPEC.shape)).shape == (2, 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_exported_graph_agrees(name: str, tmp_path: Path) -> None:
+    model, _ = built(name)
+    check = np.random.default_rng(0).integers(0, 256, (3, *SPEC.shape), dtype=np.uint8)
+    info = ModelInfo(name, SPEC, ("NORMAL", "PNEUMONIA"), OperatingPoint(), {})
+    assert export(model.eval(), tmp_path / "model.onnx", info=info, check=check) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("timm:resnet18x", {}, "Did you mean 'resnet18'"),
+        ("timm:resnet18.a9_in1k", {}, "Did you mean 'a"),
+        ("timm:qqqq", {}, "pneumoscope models"),
+        ("xrv:densenet121", {}, "Did you mean 'densenet121-res224"),
+        ("tim:resnet18", {}, "--model must be a known model"),
+        ("timm:resnet10t", {"drop_rat": 0.1}, "Did you mean 'drop_rate'"),
+        ("timm:resnet10t", {"drop_rate": 1.5}, "drop_rate must be at least 0"),
+        ("timm:mobilenetv2_035", {"drop_path_rate": -0.1}, "drop_path_rate must be at least 0"),
+    ],
+)
+def test_wrong_names_and_options(name: str, options: dict[str, float], says: str) -> None:
+    with pytest.raises(OptionError, match=says):
+        build_model(name, SPEC, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "spec"),
+    [
+        ("timm:vit_tiny_patch16_224", InputSpec(60, 60)),  # not whole patches
+        ("xrv:densenet121-res224-all", InputSpec(8, 8)),  # pooled to nothing
+    ],
+)
+def test_an_input_that_the_network_cannot_take(name: str, spec: InputSpec) -> None:
+    with pytest.raises(OptionError, match="--image-size must be a size that .* takes, such as 224"):
+        build_model(name, spec)
+
+
+def test_other_inputs_than_trained_on() -> None:
+    for name in ("timm:resnet10t", "timm:vit_tiny_patch16_224"):
+        model = build_model(name, InputSpec(96, 64)).eval()
+        assert model(torch.zeros(1, 1, 96, 64)).shape == (1, 2)
