@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from pneumoscope.cli import main
+from pneumoscope.runs import rows_of
+from pneumoscope.training.recipe import Recipe
 from pneumoscope.workflow.train import Trained
 
 Captured = pytest.CaptureFixture[str]
@@ -152,6 +154,31 @@ def test_train_writes_a_whole_run(trained: Trained) -> None:
     assert "not a medical device" in page
 
 
+def test_a_run_remembers_how_it_was_split(
+    trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    out = tmp_path / "block"
+    command = ["train", str(phantoms), "--out", str(out), *TINY, "--validation", "block"]
+    regex = r"(?P<series>[A-Z]+)-(?P<patient>\d+)"
+    assert main([*command, "--block", "high", "--patient-regex", regex]) == 0
+    recipe = Recipe.load(out / "config.yaml")
+    assert (recipe.validation, recipe.block, recipe.patient_regex) == ("block", "high", regex)
+    numbers: dict[str, dict[str, list[str]]] = {"train": {}, "val": {}}
+    for row in rows_of(out / "split.csv"):
+        if row["split"] in numbers:
+            numbers[row["split"]].setdefault(row["patient"][:6], []).append(row["patient"])
+    for series, found in numbers["val"].items():
+        if series == "NORMAL":  # long enough to be a block of its own
+            assert min(found) > max(numbers["train"][series])
+    again = tmp_path / "file"
+    command = ["train", str(phantoms), "--out", str(again), *TINY]
+    assert main([*command, "--split-file", str(out / "split.csv")]) == 0
+    assert Recipe.load(again / "config.yaml").validation == "file"
+    parts = [[row["split"] for row in rows_of(run / "split.csv")] for run in (out, again)]
+    assert parts[0] == parts[1]
+    assert "set aside" not in capsys.readouterr().err
+
+
 def refused(command: list[str], capsys: Captured, *, code: int = 1) -> str:
     """Return the one message of a command that must fail."""
     with pytest.MonkeyPatch.context():
@@ -176,6 +203,12 @@ def refused(command: list[str], capsys: Captured, *, code: int = 1) -> str:
         (["--val-fraction", "0.7"], "--val-fraction must be", 1),
         (["--validation", "folders"], "Did you mean 'folder'?", 1),
         (["--positive", "PNEUMONA"], "Did you mean 'PNEUMONIA'?", 1),
+        (["--validation", "file"], "--split-file", 1),
+        (["--validation", "block", "--block", "lo"], "Did you mean 'low'?", 1),
+        (["--validation", "kfold", "--fold", "5"], "--fold must be from 0 to 4", 1),
+        (["--validation", "block", "--split-file", "a.csv"], "left out where", 1),
+        (["--patient-regex", "p[0-9]+"], "round brackets", 1),
+        (["--patient-regex", "(x)y"], "finds the patient in paths such as", 1),
         (["--strategy", "dpp"], "--strategy", 1),
         (["--split-file", "gone.csv"], "gone.csv", 1),
         (["--config", "gone.yaml"], "gone.yaml", 1),

@@ -153,3 +153,27 @@ def test_names_with_commas_quotes_and_newlines_survive_the_table(tmp_path: Path)
         assert next(csv.reader(file)) == [
             "path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256",
         ]  # fmt: skip
+
+
+def test_patients_by_a_pattern(tmp_path: Path) -> None:
+    for label in ("NORMAL", "PNEUMONIA"):
+        for i in range(4):
+            put(tmp_path / label / f"p{i // 2}" / f"{i}.png", grey=i)
+    catalog = read_catalog(tmp_path, patient_regex=r"^(?P<series>\w+)/p(?P<patient>\d+)/")
+    assert catalog.patients_known
+    assert sorted({entry.patient for entry in catalog.entries}) == [
+        "NORMAL-0", "NORMAL-1", "PNEUMONIA-0", "PNEUMONIA-1",
+    ]  # fmt: skip
+    catalog = read_catalog(tmp_path, patient_regex=r"^(NORMAL/p0)")
+    assert not catalog.patients_known
+    assert len({entry.patient for entry in catalog.entries}) == 7
+    with pytest.raises(OptionError, match=r"paths such as NORMAL/p0/0\.png"):
+        read_catalog(tmp_path, patient_regex=r"q(\d+)")
+
+
+def test_a_column_wins_over_a_pattern(tmp_path: Path) -> None:
+    class_folders(tmp_path)
+    manifest = tmp_path / "table.csv"
+    manifest.write_text("path,label,patient\nNORMAL/0.png,NORMAL,a\nPNEUMONIA/1.png,PNEUMONIA,\n")
+    catalog = read_catalog(manifest, patient_regex=r"(\d+)\.png")
+    assert [entry.patient for entry in catalog.entries] == ["a", "1"]

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pneumoscope.data.patients import patient_of
+from pneumoscope.data.patients import (
+    LONGEST_PATTERN,
+    PatientKey,
+    PatientPattern,
+    patient_of,
+    patient_of_image,
+)
+from pneumoscope.errors import OptionError
 
 
 @pytest.mark.parametrize(
@@ -42,3 +49,84 @@ def test_published_patient_counts(shared: Path) -> None:
     assert len(patients["train"]) == 3654
     assert len(patients["val"]) == 15
     assert not patients["train"] & patients["val"]
+
+
+def test_series_number_apart() -> None:
+    """Bare ``personN`` would make one patient of a bacterial and a viral pneumonia."""
+    keys = {
+        PatientKey.of(patient_of(name) or "")
+        for name in (
+            "person80_bacteria_389.jpeg",
+            "person80_virus_150.jpeg",
+            "IM-0080-0001.jpeg",
+            "NORMAL2-IM-0080-0001.jpeg",
+        )
+    }
+    assert keys == {
+        PatientKey("bacteria-person", 80),
+        PatientKey("virus-person", 80),
+        PatientKey("IM", 80),
+        PatientKey("NORMAL2-IM", 80),
+    }
+
+
+@pytest.mark.parametrize(
+    ("patient", "key"),
+    [
+        ("17", PatientKey("", 17)),
+        ("P0017", PatientKey("P", 17)),
+        ("site2-007", PatientKey("site2", 7)),
+        ("hospital 3", PatientKey("hospital", 3)),
+        ("anna", None),
+        ("", None),
+        ("image:NORMAL/17", None),
+        ("P٣", None),
+    ],
+)
+def test_series_and_number_of_any_patient(patient: str, key: PatientKey | None) -> None:
+    assert PatientKey.of(patient) == key
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "patient"),
+    [
+        (r"p(\d+)_", "ill/p0017_2.png", "0017"),
+        (r"^[^/]+/([^/]+)/", "ill/anna/2.png", "anna"),
+        (r"(?P<series>site\d)/(?P<patient>\d+)", "ill/site2/17_1.png", "site2-17"),
+        (r"(?P<series>site\d)?.*p(?P<patient>\d+)", "ill/p17_1.png", "17"),
+        (r"(?:ab)+(\d+)", "abab7.png", "7"),
+        (r"[(+*)|]*(\d+)", "(7.png", "7"),
+        (r"p(\d*)x", "px.png", None),
+        (r"p(\d+)", "anna.png", None),
+    ],
+)
+def test_a_pattern_of_the_users(pattern: str, path: str, patient: str | None) -> None:
+    assert PatientPattern(pattern).patient_of(path) == patient
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        ("(", "a regular expression"),
+        (r"p\d+", "round brackets"),
+        (r"(?P<person>\d+)", r"\(\?P<patient>"),
+        ("(" + "a" * LONGEST_PATTERN + ")", "at most 200 characters"),
+        (r"(\w+\s?)+$", "can take hours"),
+        (r"(x+)(?:(a*))*", "can take hours"),
+        (r"((a+)b?){2,}x", "can take hours"),
+        (r"(a|aa)+$", "can take hours"),
+        (r"(a{99999999999999999999})", "--patient-regex"),
+    ],
+)
+def test_a_pattern_that_cannot_be_used(pattern: str, says: str) -> None:
+    with pytest.raises(OptionError, match=says):
+        PatientPattern(pattern)
+
+
+def test_what_is_stated_comes_first_and_the_public_names_last() -> None:
+    path, pattern = "IM-0001-0002.dcm", PatientPattern(r"-(\d+)\.dcm")
+    assert patient_of_image(path, stated="a", pattern=pattern, in_file="b") == "a"
+    assert patient_of_image(path, pattern=pattern, in_file="b") == "0002"
+    assert patient_of_image(path, in_file="b") == "b"
+    assert patient_of_image(path) == "IM-0001"
+    assert patient_of_image("scan.dcm") is None

@@ -89,13 +89,13 @@ def patient_of_image(
 
 @dataclass(frozen=True, slots=True)
 class PatientPattern:
-    """A user's regular expression that finds the patient in a path.
+    r"""A user's regular expression that finds the patient in a path.
 
     It is searched in the path relative to the data folder, with ``/`` between folders. The patient
     is the group named ``patient``, else the first group; a group named ``series``, if there is
     one, keeps patients of equal numbers apart.
 
-    >>> PatientPattern(r"(?P<series>site\\d)/p(?P<patient>\\d+)").patient_of("ill/site2/p07_1.png")
+    >>> PatientPattern(r"(?P<series>site\d)/p(?P<patient>\d+)").patient_of("ill/site2/p07_1.png")
     'site2-07'
 
     Raises:

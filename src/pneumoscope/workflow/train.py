@@ -231,9 +231,10 @@ def _tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
     if counts[UNUSED]:
         own = sum(catalog.entries[row].split == "val" for row in split.rows(UNUSED))
         if own:
+            why = "too small to decide anything and " if recipe.validation == "auto" else ""
             watcher.say(
-                f"The data's own validation folder ({own} images) is too small to decide anything "
-                "and set aside; --validation folder would use it."
+                f"The data's own validation folder ({own} images) is {why}set aside; "
+                "--validation folder would use it."
             )
         if counts[UNUSED] > own:
             watcher.say(

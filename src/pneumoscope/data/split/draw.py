@@ -52,9 +52,8 @@ class Block:
             raise OptionError("--block", must="low, high or K/N, such as 2/5", was=text, hint=hint)
         index, count = int(found[1]), int(found[2])
         if not (2 <= count <= 100 and 1 <= index <= count):
-            raise OptionError(
-                "--block", must="K/N with N from 2 to 100 and K from 1 to N", was=text
-            )
+            must = "K/N with N from 2 to 100 and K from 1 to N"
+            raise OptionError("--block", must=must, was=text)
         return cls(index, count)
 
     def span(self, fraction: float) -> tuple[float, float]:
