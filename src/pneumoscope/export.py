@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from pneumoscope.errors import ExportError
 from pneumoscope.models.registry import Classifier
-from pneumoscope.reader.bundle import KEY, ModelInfo
+from pneumoscope.reader.bundle import CALIBRATION_BIAS, CALIBRATION_SCALE, KEY, ModelInfo
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import written_whole
 from pneumoscope.training.augment import to_unit
@@ -30,18 +31,30 @@ TOLERANCE = 1e-4
 
 
 class ReaderGraph(nn.Module):
-    """The whole way from prepared pixels to probabilities, as it is exported."""
+    """The whole way from prepared pixels to probabilities, as it is exported.
+
+    Between logits and probabilities stands the calibration: the difference of the two logits is
+    multiplied by ``calibration_scale``, and ``calibration_bias`` is added. Both are initializers of
+    the exported graph under these names, 1 and 0 after training, so that a fitted calibration can
+    be written into the file without torch (``workflow.recalibrate``). The logits stay as they are.
+    """
+
+    calibration_scale: Tensor
+    calibration_bias: Tensor
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         self.classifier = classifier
+        self.register_buffer(CALIBRATION_SCALE, torch.ones(()))
+        self.register_buffer(CALIBRATION_BIAS, torch.zeros(()))
 
     def forward(
         self, pixels: UInt8[Tensor, "n 1 height width"]
     ) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 2"]]:
         """Return logits and probabilities in the order of the classes."""
         logits = self.classifier(to_unit(pixels))
-        return logits, logits.softmax(1)
+        line = (logits[:, 1:] - logits[:, :1]) * self.calibration_scale + self.calibration_bias
+        return logits, torch.cat((torch.zeros_like(line), line), 1).softmax(1)
 
 
 def export(
@@ -97,7 +110,7 @@ def _largest_difference(
 
 def _write(graph: ReaderGraph, info: ModelInfo, path: Path) -> None:
     example = torch.zeros((2, 1, *info.input.shape), dtype=torch.uint8)
-    with _quiet_exporter():
+    with _quiet_exporter(), _visible_calibration(graph):
         program = torch.onnx.export(
             graph,
             (example,),
@@ -110,6 +123,7 @@ def _write(graph: ReaderGraph, info: ModelInfo, path: Path) -> None:
         )
     assert program is not None  # noqa: S101 - dynamo=True always returns one
     model = program.model_proto
+    _write_calibration(model, graph)
     model.producer_name = "pneumoscope"
     for entry in list(model.metadata_props):
         model.metadata_props.remove(entry)
@@ -119,6 +133,32 @@ def _write(graph: ReaderGraph, info: ModelInfo, path: Path) -> None:
         node.doc_string = ""
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
+
+
+@contextlib.contextmanager
+def _visible_calibration(graph: ReaderGraph) -> Iterator[None]:
+    """Give the calibration values with which the exporter must keep it: not 1, not 0, not equal."""
+    buffers = (graph.calibration_scale, graph.calibration_bias)
+    kept = [buffer.clone() for buffer in buffers]
+    try:
+        for buffer, value in zip(buffers, (0.5, 0.25), strict=True):
+            buffer.fill_(value)
+        yield
+    finally:
+        for buffer, before in zip(buffers, kept, strict=True):
+            buffer.copy_(before)
+
+
+def _write_calibration(model: onnx.ModelProto, graph: ReaderGraph) -> None:
+    values = {CALIBRATION_SCALE: graph.calibration_scale, CALIBRATION_BIAS: graph.calibration_bias}
+    found = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name, value in values.items():
+        if name not in found:
+            raise ExportError(
+                f"the exporter left {name!r} out of the graph. "
+                "Please report it with the versions of torch and onnxscript."
+            )
+        found[name].CopyFrom(onnx.numpy_helper.from_array(value.numpy(), name))
 
 
 @contextlib.contextmanager

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 KEY = "pneumoscope"
+CALIBRATION_SCALE, CALIBRATION_BIAS = "calibration_scale", "calibration_bias"
+"""Names of the two numbers in the graph that make probabilities of logits."""
+
 MAX_BYTES = 2**31 - 1
 NOTICE = "Research software, not a medical device."
 
