@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 """The largest difference in probability between the graph and the network (float32)."""
 
+_STAND_INS = (0.7345129, 0.2381573)
+
 
 class ReaderGraph(nn.Module):
     """The whole way from prepared pixels to probabilities, as it is exported.
@@ -137,16 +139,19 @@ def _write(graph: ReaderGraph, info: ModelInfo, path: Path) -> None:
 
 @contextlib.contextmanager
 def _visible_calibration(graph: ReaderGraph) -> Iterator[None]:
-    """Give the calibration values with which the exporter must keep it: not 1, not 0, not equal."""
+    """Give the calibration values that nothing else in the graph has.
+
+    The exporter would drop a factor of 1 and a summand of 0, and merge constants that are equal.
+    """
     buffers = (graph.calibration_scale, graph.calibration_bias)
     kept = [buffer.clone() for buffer in buffers]
     try:
-        for buffer, value in zip(buffers, (0.5, 0.25), strict=True):
-            buffer.fill_(value)
+        for buffer, stand_in in zip(buffers, _STAND_INS, strict=True):
+            buffer.fill_(stand_in)
         yield
     finally:
-        for buffer, before in zip(buffers, kept, strict=True):
-            buffer.copy_(before)
+        for buffer, value in zip(buffers, kept, strict=True):
+            buffer.copy_(value)
 
 
 def _write_calibration(model: onnx.ModelProto, graph: ReaderGraph) -> None:
