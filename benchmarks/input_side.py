@@ -20,7 +20,8 @@ from pneumoscope.models.registry import build_model
 from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.augment import augment, to_unit
 from pneumoscope.training.datamodule import Batch, SplitData
-from pneumoscope.training.fit import _bfloat16
+from pneumoscope.training.fit import computes_in_bfloat16
+from pneumoscope.training.optimizer import build_optimizer
 from pneumoscope.training.recipe import Recipe, recipe_of
 from pneumoscope.training.task import ClassificationTask
 
@@ -37,12 +38,11 @@ def measure(plan: Plan) -> Outcome:
     cache, catalog = build_cache(read_catalog(images), recipe.input)
     prepared = PreparedData(catalog, cache, split_catalog(catalog, seed=recipe.seed))
     keep_large_blocks()  # as fit does
-    bfloat16 = _bfloat16(recipe.precision, "cpu")
     torch.manual_seed(recipe.seed)
-    task = ClassificationTask(
-        build_model(recipe.model, recipe.input, **recipe.model_options), recipe
-    ).train()
-    optimizer = task.configure_optimizers()
+    classifier = build_model(recipe.model, recipe.input, **recipe.model_options)
+    bfloat16 = computes_in_bfloat16(recipe.precision, "cpu", classifier.network)
+    task = ClassificationTask(classifier, recipe).train()
+    optimizer = build_optimizer(recipe, classifier.network)
     batches = _full_batches(prepared, recipe)
     inputs: list[float] = []
     wholes: list[float] = []

@@ -17,7 +17,6 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from pneumoscope.errors import ExportError
-from pneumoscope.models.registry import Classifier
 from pneumoscope.reader.bundle import CALIBRATION_BIAS, CALIBRATION_SCALE, KEY, ModelInfo
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import written_whole
@@ -37,18 +36,21 @@ class ReaderGraph(nn.Module):
 
     Between logits and probabilities stands the calibration: the difference of the two logits is
     multiplied by ``calibration_scale``, and ``calibration_bias`` is added. Both are initializers of
-    the exported graph under these names, 1 and 0 after training, so that a fitted calibration can
-    be written into the file without torch (``workflow.recalibrate``). The logits stay as they are.
+    the exported graph under these names, so that a calibration that is fitted later can be written
+    into the file without torch (``workflow.recalibrate``). The logits stay as they are.
     """
 
     calibration_scale: Tensor
     calibration_bias: Tensor
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(
+        self, classifier: nn.Module, calibration: tuple[float, float] = (1.0, 0.0)
+    ) -> None:
         super().__init__()
         self.classifier = classifier
-        self.register_buffer(CALIBRATION_SCALE, torch.ones(()))
-        self.register_buffer(CALIBRATION_BIAS, torch.zeros(()))
+        scale, bias = calibration
+        self.register_buffer(CALIBRATION_SCALE, torch.tensor(scale))
+        self.register_buffer(CALIBRATION_BIAS, torch.tensor(bias))
 
     def forward(
         self, pixels: UInt8[Tensor, "n 1 height width"]
@@ -60,23 +62,31 @@ class ReaderGraph(nn.Module):
 
 
 def export(
-    classifier: Classifier, path: Path, *, info: ModelInfo, check: NDArray[np.uint8]
+    classifier: nn.Module,
+    path: Path,
+    *,
+    info: ModelInfo,
+    check: NDArray[np.uint8],
+    calibration: tuple[float, float] = (1.0, 0.0),
 ) -> float:
     """Write the model file; return the largest difference in probability to the network.
 
     The file appears only after the graph, run by ONNX Runtime, agreed with the network on images.
 
     Args:
-        classifier: The trained network, in evaluation mode, on the CPU.
+        classifier: The trained network, in evaluation mode, on the CPU: from grey pixels in [0, 1]
+            to the logits of (negative, positive).
         path: Where the file goes.
         info: What it says of itself.
         check: Prepared images to compare on, uint8 [n, height, width].
+        calibration: Scale and bias between the difference of the logits and the logit of the
+            probability.
 
     Raises:
         ExportError: They differ by more than ``TOLERANCE``.
         OutputError: The file cannot be written.
     """
-    graph = ReaderGraph(classifier).eval()
+    graph = ReaderGraph(classifier, calibration).eval()
     with written_whole(path) as temporary:
         _write(graph, info, temporary)
         difference = _largest_difference(graph, Predictor(temporary), check)
@@ -89,23 +99,38 @@ def export(
     return difference
 
 
+def network_logits(
+    classifier: nn.Module, pixels: NDArray[np.uint8], *, batch_size: int = 32
+) -> NDArray[np.float64]:
+    """Return the logit [n] of the positive class that the network gives for prepared pixels."""
+    logits = _run(ReaderGraph(classifier), pixels, batch_size=batch_size)[0].astype(np.float64)
+    return logits[:, 1] - logits[:, 0]
+
+
 def network_probabilities(
-    classifier: Classifier, pixels: NDArray[np.uint8], *, batch_size: int = 32
+    classifier: nn.Module, pixels: NDArray[np.uint8], *, batch_size: int = 32
 ) -> NDArray[np.float32]:
     """Return the probabilities [n, 2] that the network itself gives for prepared pixels."""
-    graph = ReaderGraph(classifier).eval()
+    return _run(ReaderGraph(classifier), pixels, batch_size=batch_size)[1]
+
+
+def _run(
+    graph: ReaderGraph, pixels: NDArray[np.uint8], *, batch_size: int = 32
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    graph.eval()
     with torch.inference_mode():
         parts = [
-            graph(torch.from_numpy(pixels[start : start + batch_size, np.newaxis]))[1].numpy()
+            graph(torch.from_numpy(pixels[start : start + batch_size, np.newaxis]))
             for start in range(0, len(pixels), batch_size)
         ]
-    return np.concatenate(parts)
+    logits, probabilities = zip(*parts, strict=True)
+    return torch.cat(logits).numpy(), torch.cat(probabilities).numpy()
 
 
 def _largest_difference(
     graph: ReaderGraph, predictor: Predictor, pixels: NDArray[np.uint8]
 ) -> float:
-    expected = network_probabilities(graph.classifier, pixels)
+    expected = _run(graph, pixels)[1]
     found = [predictor.run(pixels[i : i + 16])[1] for i in range(0, len(pixels), 16)]
     return float(np.abs(np.concatenate(found) - expected).max())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.cli.arguments import Verbs, add_verb, numbers
+from pneumoscope.cli.arguments import Parser, Verbs, add_verb, numbers
 from pneumoscope.errors import OptionError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ _CHANGES = (
     "balance",
     "ema",
     "keep",
+    "calibration",
+    "operating_point",
     "filters",
     "dropout",
     "batch_norm",
@@ -66,6 +68,18 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument("data", type=Path, help="split folders, class folders, or a CSV manifest")
     parser.add_argument("--out", type=Path, required=True, help="the run folder; it must not exist")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    _add_recipe(parser)
+    _add_learning(parser)
+    _add_data(parser)
+    machine = parser.add_argument_group("machine").add_argument
+    machine("--accelerator", default="auto", help="auto, cpu, gpu or mps")
+    machine("--devices", default="auto", metavar="N", help="how many")
+    machine("--nodes", type=int, default=1, metavar="N", help="how many machines")
+    machine("--strategy", default="auto", help="Lightning's strategy, such as ddp")
+    machine("--workers", type=int, metavar="N", help="decoding threads")
+
+
+def _add_recipe(parser: Parser) -> None:
     recipe = parser.add_argument_group("recipe").add_argument
     recipe("--preset", help="the recipe to begin with (default: seed)")
     recipe("--config", type=Path, metavar="FILE", help="a recipe file instead of a preset")
@@ -76,6 +90,10 @@ def add_to(verbs: Verbs) -> None:
     recipe("--filters", type=numbers, help="seed-cnn: channels of each block, such as 32,64,64")
     recipe("--dropout", type=float, help="seed-cnn: share of activations dropped")
     recipe("--batch-norm", action="store_true", default=None, help="seed-cnn: in each block")
+
+
+def _add_learning(parser: Parser) -> None:
+    recipe = parser.add_argument_group("how it learns").add_argument
     recipe("--epochs", type=int, dest="max_epochs", metavar="N", help="at most so many")
     recipe("--patience", type=int, metavar="N", help="epochs without a lower validation loss")
     recipe("--batch-size", type=int, metavar="N", help="images a step")
@@ -95,8 +113,13 @@ def add_to(verbs: Verbs) -> None:
     recipe("--keep", help="which epoch's weights: best or last")
     recipe("--weight-decay", type=float, metavar="X", help="L2 penalty")
     recipe("--image-size", type=int, metavar="PX", help="side of the square input")
+    recipe("--calibration", help="of the probabilities: none, temperature or platt")
+    recipe("--operating-point", metavar="RULE", help="such as youden or sensitivity>=0.95")
     recipe("--seed", type=int, metavar="N", help="of split, weights, order and augmentation")
     recipe("--precision", help="auto, float32 or bfloat16")
+
+
+def _add_data(parser: Parser) -> None:
     data = parser.add_argument_group("data").add_argument
     data("--positive", metavar="CLASS", help="the finding (default: PNEUMONIA)")
     data(
@@ -123,12 +146,6 @@ def add_to(verbs: Verbs) -> None:
         help="share drawn for test where the data have no test part",
     )
     data("--split-file", type=Path, metavar="FILE", help="read the split from this CSV")
-    machine = parser.add_argument_group("machine").add_argument
-    machine("--accelerator", default="auto", help="auto, cpu, gpu or mps")
-    machine("--devices", default="auto", metavar="N", help="how many")
-    machine("--nodes", type=int, default=1, metavar="N", help="how many machines")
-    machine("--strategy", default="auto", help="Lightning's strategy, such as ddp")
-    machine("--workers", type=int, metavar="N", help="decoding threads")
 
 
 def run(asked: Namespace) -> int:

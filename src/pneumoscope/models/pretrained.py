@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from pneumoscope.parallel import Progress
 
 AUTO, NONE = "auto", "none"
+BUNDLED = Path(__file__).parents[1] / "assets"
+"""Where weights lie that come with the package."""
+
 _SUM = re.compile(r"#sha256=([0-9A-Fa-f]{64})$")
 
 
@@ -182,7 +185,9 @@ def local_file(model: Pretrained) -> Path | None:
     Raises:
         WeightsError: The ``weights.json`` of this machine's folder is broken.
     """
-    found = find_in_folder(weights_folder(), _names(model))
+    found = find_in_folder(weights_folder(), _names(model)) or find_in_folder(
+        BUNDLED, _names(model)
+    )
     if found:
         return found[0]
     if model.published and model.published.repository:
@@ -191,7 +196,7 @@ def local_file(model: Pretrained) -> Path | None:
 
 
 def _automatic(model: Pretrained, progress: Progress | None) -> WeightsFile:
-    found = _in_folder(weights_folder(), model)
+    found = _in_folder(weights_folder(), model) or _in_folder(BUNDLED, model)
     if found:
         return found
     published = model.published

@@ -199,6 +199,7 @@ def _trainer(
 ) -> L.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     device = best_device(placement.accelerator)
+    bfloat16 = computes_in_bfloat16(recipe.precision, device, network)
     try:
         return L.Trainer(
             accelerator=placement.accelerator,
@@ -207,7 +208,7 @@ def _trainer(
             else int(placement.devices),
             num_nodes=placement.nodes,
             strategy=placement.strategy,
-            precision="bf16-mixed" if _bfloat16(recipe.precision, device, network) else "32-true",
+            precision="bf16-mixed" if bfloat16 else "32-true",
             max_epochs=recipe.max_epochs,
             accumulate_grad_batches=recipe.accumulate,
             gradient_clip_val=recipe.clip or None,
@@ -241,7 +242,7 @@ def best_device(accelerator: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _bfloat16(precision: Precision, device: str, network: nn.Module) -> bool:
+def computes_in_bfloat16(precision: Precision, device: str, network: nn.Module) -> bool:
     """Tell whether to compute in bfloat16: where asked to, or natively fast.
 
     Processors gain by it in dense convolutions, and lose in those with groups: a step of

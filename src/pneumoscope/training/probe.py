@@ -102,7 +102,7 @@ def _features(
 ) -> NDArray[np.float64]:
     """Return the pooled features of catalog rows, [n, features]."""
     places = data.cache.rows(data.catalog.select(rows).entries)
-    network = classifier.to(device, memory_format=torch.channels_last)
+    network = classifier.to(device).to(memory_format=torch.channels_last)
     starts = range(0, len(places), _BATCH)
     parts = []
     with torch.inference_mode():

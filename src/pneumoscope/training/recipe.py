@@ -20,6 +20,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Schedule = Literal["constant", "cosine"]
 Balance = Literal["none", "weights", "sampling"]
 Keep = Literal["best", "last"]
+CalibrationMethod = Literal["none", "temperature", "platt"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,9 @@ class Recipe:
         test_fraction: The share that is drawn for test where the data have no test part.
         positive: The class whose probability is wanted; None is PNEUMONIA where it exists.
         patient_regex: What finds the patient in a path; see ``PatientPattern``.
+        calibration: From logits to probabilities, fitted on validation rows.
+        operating_point: The rule by which the threshold is chosen on validation rows.
+        error_level: Of the uncertain zone, fitted on validation rows; 0 is a reader without one.
         seed: Of the split, the initial weights, the order, the augmentation and the dropout.
     """
 
@@ -102,6 +106,9 @@ class Recipe:
     test_fraction: float = 0.0
     positive: str | None = None
     patient_regex: str | None = None
+    calibration: CalibrationMethod = "none"
+    operating_point: str = "probability=0.5"
+    error_level: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -110,6 +117,8 @@ class Recipe:
         one_of("--schedule", self.schedule, get_args(Schedule))
         one_of("--balance", self.balance, get_args(Balance))
         one_of("--keep", self.keep, get_args(Keep))
+        one_of("--calibration", self.calibration, get_args(CalibrationMethod))
+        in_range("error_level", self.error_level, low=0, high=0.5)
         for name in (
             "batch_size",
             "accumulate",
@@ -210,9 +219,20 @@ PRESETS: Mapping[str, Recipe] = {
         keep="last",
         max_epochs=10,
         patience=10,
+        calibration="temperature",
+        operating_point="youden",
+        error_level=0.1,
     ),
     "probe": Recipe(
-        preset="probe", model="auto", weights="auto", probe=True, max_epochs=1, patience=1
+        preset="probe",
+        model="auto",
+        weights="auto",
+        probe=True,
+        max_epochs=1,
+        patience=1,
+        calibration="temperature",
+        operating_point="youden",
+        error_level=0.1,
     ),
 }
 

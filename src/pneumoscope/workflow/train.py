@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,11 @@ from pneumoscope.data.split import UNUSED, read_split, split_catalog
 from pneumoscope.errors import DataError, ExportError, OptionError, OutputError
 from pneumoscope.evaluation.metrics import Metrics, measure
 from pneumoscope.evaluation.scores import score
-from pneumoscope.reader.bundle import ModelInfo, OperatingPoint
+from pneumoscope.reader.bundle import ModelInfo
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance, rows_of, write_json
 from pneumoscope.watch import Watcher
+from pneumoscope.workflow.decide import decide
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,9 +76,9 @@ def train_reader(
         ...              recipe=recipe_of("seed"))  # doctest: +SKIP
     """
     # Here, since evaluating and reading share this module and need no training framework.
+    from pneumoscope.models.choice import choose_backbone  # noqa: PLC0415
     from pneumoscope.models.registry import build_model  # noqa: PLC0415
-    from pneumoscope.training.fit import Placement, fit, is_leader  # noqa: PLC0415
-    from pneumoscope.training.probe import fit_probe  # noqa: PLC0415
+    from pneumoscope.training.fit import Placement, best_device, is_leader  # noqa: PLC0415
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
 
     watcher = watcher or Watcher()
@@ -90,6 +91,11 @@ def train_reader(
             recipe = Recipe.load(run.config)
             split_file = run.split if run.split.exists() else split_file
         assert recipe is not None  # noqa: S101 - a caller without resume gives one
+        placement = placement or Placement()
+        if recipe.model == "auto":
+            choice = choose_backbone(best_device(placement.accelerator))
+            recipe = replace(recipe, model=choice.model)
+            watcher.say(f"Backbone: {choice.model}, since {choice.why}")
         model = build_model(  # or fail at once
             recipe.model, recipe.input, weights=recipe.weights, **recipe.model_options
         )
@@ -102,28 +108,15 @@ def train_reader(
             recipe.save(run.config)
             prepared.catalog.save(run.catalog)
             prepared.split.save(run.split, prepared.catalog)
-    _tell_plan(recipe, prepared, watcher)
     try:
-        with watcher.progress("Training", unit="steps") as on_step:
-            if recipe.probe:
-                fitted = fit_probe(
-                    recipe,
-                    prepared,
-                    folder=run,
-                    accelerator=(placement or Placement()).accelerator,
-                    on_epoch=lambda row: watcher.say(_epoch_line(row)),
-                    on_step=on_step,
-                )
-            else:
-                fitted = fit(
-                    recipe,
-                    prepared,
-                    folder=run,
-                    placement=placement,
-                    resume=resume,
-                    on_epoch=lambda row: watcher.say(_epoch_line(row)),
-                    on_step=on_step,
-                )
+        fitted = _learn(
+            recipe,
+            prepared,
+            run,
+            placement=placement,
+            resume=resume,
+            watcher=watcher,
+        )
     except OptionError:
         if leader and not resume:
             run.discard()
@@ -131,8 +124,7 @@ def train_reader(
     if not fitted.leader:
         return None
     facts = _facts(recipe, prepared, fitted)
-    info = ModelInfo(recipe.model, recipe.input, prepared.catalog.classes, OperatingPoint(), facts)
-    watcher.say(_export(run, fitted.classifier, prepared, info=info))
+    _export(run, recipe, fitted.classifier, prepared, facts=facts, watcher=watcher)
     metrics = {
         part: _score_part(run, prepared, part, watcher=watcher)
         for part in ("val", "test")
@@ -146,6 +138,56 @@ def train_reader(
 
     write_run_report(run, recipe=recipe, data=prepared)
     return Trained(run, fitted, metrics)
+
+
+def _learn(
+    recipe: Recipe,
+    data: PreparedData,
+    run: RunFolder,
+    *,
+    placement: Placement,
+    resume: bool,
+    watcher: Watcher,
+) -> Fitted:
+    """Say what will be learnt and how long it will take, and learn it."""
+    from pneumoscope.training.estimate import in_words, seconds_per_image  # noqa: PLC0415
+    from pneumoscope.training.fit import best_device, fit, is_leader  # noqa: PLC0415
+    from pneumoscope.training.probe import fit_probe  # noqa: PLC0415
+
+    _tell_plan(recipe, data, watcher)
+
+    def heard(row: Any) -> None:
+        watcher.say(_epoch_line(row))
+
+    if recipe.probe:
+        watcher.say(_EPOCH_HEADER)
+        with watcher.progress("Computing features", unit="batches") as on_step:
+            return fit_probe(
+                recipe,
+                data,
+                folder=run,
+                accelerator=placement.accelerator,
+                on_epoch=heard,
+                on_step=on_step,
+            )
+    if is_leader():
+        device = best_device(placement.accelerator)
+        epoch = seconds_per_image(recipe, device=device) * len(data.split.rows("train"))
+        watcher.say(
+            f"An epoch takes {in_words(epoch)} on this machine ({device}), all "
+            f"{recipe.max_epochs} of them {in_words(epoch * recipe.max_epochs)}"
+        )
+    watcher.say(_EPOCH_HEADER)
+    with watcher.progress("Training", unit="steps") as on_step:
+        return fit(
+            recipe,
+            data,
+            folder=run,
+            placement=placement,
+            resume=resume,
+            on_epoch=heard,
+            on_step=on_step,
+        )
 
 
 @contextmanager
@@ -252,7 +294,6 @@ def _tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
         f"{recipe.learning_rate:g}, batches of {recipe.batch_size}, at most {recipe.max_epochs} "
         f"epochs, patience {recipe.patience}, seed {recipe.seed}"
     )
-    watcher.say(_EPOCH_HEADER)
 
 
 _EPOCH_HEADER = "epoch    loss  accuracy  val_loss  val_accuracy  val_auc  seconds  images/s"
@@ -283,16 +324,44 @@ def _facts(recipe: Recipe, data: PreparedData, fitted: Fitted) -> dict[str, Any]
     }
 
 
-def _export(run: RunFolder, classifier: Classifier, data: PreparedData, *, info: ModelInfo) -> str:
+def _export(
+    run: RunFolder,
+    recipe: Recipe,
+    classifier: Classifier,
+    data: PreparedData,
+    *,
+    facts: dict[str, Any],
+    watcher: Watcher,
+) -> None:
     """Write ``model.onnx``; it agrees with the network from the files on, or it is removed."""
-    from pneumoscope.export import TOLERANCE, export, network_probabilities  # noqa: PLC0415
+    from pneumoscope.export import TOLERANCE, export, network_logits  # noqa: PLC0415
 
-    part = data.catalog.select(data.split.rows("val")[:_CHECKED_IMAGES])
+    part = data.catalog.select(data.split.rows("val"))
     pixels = data.cache.take(data.cache.rows(part.entries))
-    export(classifier, run.model, info=info, check=pixels)
-    read = Predictor(run.model).predict_many([part.file(entry) for entry in part.entries])
+    decided = decide(recipe, data, network_logits(classifier, pixels))
+    for note in decided.notes:
+        watcher.warn(note)
+    info = ModelInfo(
+        recipe.model,
+        recipe.input,
+        data.catalog.classes,
+        decided.point,
+        facts,
+        conformal=decided.conformal.to_dict() if decided.conformal else {},
+    )
+    line = decided.calibration
+    checked = part.entries[:_CHECKED_IMAGES]
+    export(
+        classifier,
+        run.model,
+        info=info,
+        check=pixels[: len(checked)],
+        calibration=(line.scale, line.bias),
+    )
+    read = Predictor(run.model).predict_many([part.file(entry) for entry in checked])
     from_files = np.array([prediction.probability for prediction in read], np.float64)
-    difference = float(np.abs(from_files - network_probabilities(classifier, pixels)[:, 1]).max())
+    expected = decided.scores.probability[: len(checked)]
+    difference = float(np.abs(from_files - expected).max())
     if not difference <= TOLERANCE:
         run.model.unlink()
         raise ExportError(
@@ -300,8 +369,8 @@ def _export(run: RunFolder, classifier: Classifier, data: PreparedData, *, info:
             f"than the network on the cached images (by {difference:.2g}). If files changed "
             "during training, train again; else please report it."
         )
-    return (
-        f"Model written; from {len(part)} files on it agrees with the network within "
+    watcher.say(
+        f"Model written; from {len(checked)} files on it agrees with the network within "
         f"{difference:.1e} in probability"
     )
 

@@ -1,0 +1,42 @@
+"""``--model auto``: the best backbone that is known for a machine, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pneumoscope.errors import WeightsError
+from pneumoscope.models.pretrained import find_weights
+
+# In the order in which they are tried; the last one lies in the package.
+_WANTED = {
+    "cuda": ("timm:convnextv2_nano.fcmae_ft_in22k_in1k", "timm:mobilenetv2_100"),
+    "mps": ("timm:convnextv2_nano.fcmae_ft_in22k_in1k", "timm:mobilenetv2_100"),
+}
+_SMALL = "timm:mobilenetv2_035"
+_WHY_SMALL = "its weights come with the package, and two processor cores train it in minutes"
+_WHY_LARGE = "this machine has an accelerator for it, and its weights could be had"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A backbone and why it was chosen, for people."""
+
+    model: str
+    why: str
+
+
+def choose_backbone(device: str) -> Choice:
+    """Return the backbone that ``auto`` means on a kind of device: ``cpu``, ``cuda``, ``mps``.
+
+    Weights that are not on this machine are fetched if there is a network; without one the next
+    backbone is taken.
+    """
+    missing = []
+    for model in _WANTED.get(device, ()):
+        try:
+            find_weights(model)
+        except WeightsError as fault:
+            missing.append(f"{model} is not here ({fault})")
+            continue
+        return Choice(model, _WHY_LARGE)
+    return Choice(_SMALL, "; ".join([_WHY_SMALL, *missing]))

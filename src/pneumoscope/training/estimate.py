@@ -1,0 +1,57 @@
+"""How long a training will take, from a few steps of it."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch.nn import functional as F
+
+from pneumoscope.models.registry import build_model
+from pneumoscope.training.allocator import keep_large_blocks
+from pneumoscope.training.augment import augment
+from pneumoscope.training.fit import computes_in_bfloat16
+from pneumoscope.training.recipe import Recipe
+
+_STEPS = 3
+
+
+def seconds_per_image(recipe: Recipe, *, device: str) -> float:
+    """Return what a training image costs, measured over a few steps on made-up images.
+
+    Weights cost no time of their own, so fresh ones are used; torch's generator is left as it is.
+    """
+    keep_large_blocks()
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(recipe.model, recipe.input, **recipe.model_options)
+        network = model.to(device).to(memory_format=torch.channels_last)
+        network.train()
+        count = min(recipe.batch_size, 32)
+        labels = torch.zeros(count, dtype=torch.int64, device=device)
+        bfloat16 = computes_in_bfloat16(recipe.precision, device, network.network)
+        seconds = []
+        for _ in range(1 + _STEPS):
+            started = time.perf_counter()
+            pixels = torch.rand(count, 1, *recipe.input.shape, device=device)
+            images = augment(pixels, recipe.augmentation)
+            with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
+                logits = network.uncorrected(images)
+            F.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call]
+            # Reading a number waits for the device.
+            float(next(network.parameters()).grad.sum())  # type: ignore[union-attr]
+            seconds.append(time.perf_counter() - started)
+    return min(seconds[1:]) / count
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration for people.
+
+    >>> in_words(40), in_words(600), in_words(10_000)
+    ('less than a minute', '10 minutes', '2.8 hours')
+    """
+    if seconds < 50:
+        return "less than a minute"
+    if seconds < 5400:
+        minutes = max(1, round(seconds / 60))
+        return f"{minutes} minute{'s' if minutes > 1 else ''}"
+    return f"{seconds / 3600:.1f} hours"

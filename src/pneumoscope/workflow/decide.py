@@ -1,0 +1,91 @@
+"""What validation images decide of a finished network: calibration, threshold, uncertain zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pneumoscope.errors import DataError, LeakError
+from pneumoscope.evaluation.calibration import Calibration, fit_calibration
+from pneumoscope.evaluation.conformal import Conformal, fit_conformal
+from pneumoscope.evaluation.operating_point import choose, parse_rule
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.reader.bundle import OperatingPoint
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pneumoscope.data.prepared import PreparedData
+    from pneumoscope.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a reader needs beyond its network.
+
+    Attributes:
+        calibration: From logits to probabilities.
+        point: From which probability on an image is called positive.
+        conformal: When an image is set aside; None for a reader that always concludes.
+        scores: The validation scores that all of it rests on.
+        notes: What could not be decided, and why.
+    """
+
+    calibration: Calibration
+    point: OperatingPoint
+    conformal: Conformal | None
+    scores: Scores
+    notes: tuple[str, ...] = ()
+
+
+def decide(
+    recipe: Recipe, data: PreparedData, logit: NDArray[np.float64], *, part: str = "val"
+) -> Decided:
+    """Return what the recipe's rules choose on validation images.
+
+    Args:
+        recipe: ``calibration``, ``operating_point`` and ``error_level`` say how.
+        data: The images.
+        logit: What the network said of the validation rows, in their order; float64 [n].
+        part: Which part they are.
+
+    What too few images cannot decide is left out, with a note, since a training must not be lost
+    for it.
+
+    Raises:
+        OptionError: A rule that cannot be read.
+        LeakError: The part must not decide anything.
+    """
+    rule = parse_rule(recipe.operating_point)
+    chosen = data.catalog.select(data.split.rows(part))
+    raw = Scores(
+        tuple(entry.path for entry in chosen.entries),
+        tuple(entry.patient for entry in chosen.entries),
+        chosen.labels,
+        logit,
+        Calibration().apply(logit),
+        part,
+        chosen.patients_known,
+    )
+    notes = []
+    calibration = Calibration()
+    if recipe.calibration != "none":
+        try:
+            calibration = fit_calibration(raw, method=recipe.calibration)
+        except LeakError:
+            raise
+        except DataError as fault:
+            notes.append(f"the probabilities are not calibrated: {fault}")
+    scores = replace(raw, probability=calibration.apply(logit))
+    try:
+        point = choose(rule, scores)
+    except LeakError:
+        raise
+    except DataError as fault:
+        notes.append(f"the threshold is 0.5: {fault}")
+        point = OperatingPoint()
+    conformal = None
+    if recipe.error_level:
+        conformal = fit_conformal(scores, level=recipe.error_level)
+    return Decided(calibration, point, conformal, scores, tuple(notes))
