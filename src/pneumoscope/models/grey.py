@@ -60,14 +60,10 @@ class GreyPlan:
         return any(self.shift)
 
 
-class AsItIs(nn.Module):
+class AsItIs(nn.Identity):
     """Grey pixels as the one channel of the network."""
 
     channels = 1
-
-    def forward(self, pixels: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
-        """Return the pixels."""
-        return pixels
 
 
 class WithOnes(nn.Module):

@@ -159,35 +159,28 @@ def gather(names: Sequence[str], folder: Path, *, progress: Progress | None = No
         if not is_pretrained_name(name):
             raise OptionError("NAME", must="a model with pretrained weights", was=name)
     models = [resolve(name) for name in names]
-    entries = []
-    for model in models:
-        file = _in_folder(folder, model) or _automatic(model, progress)
-        known = known_by_content(file.sha256)
+    return [_gathered(model, folder, progress) for model in models]
+
+
+def _gathered(model: Pretrained, folder: Path, progress: Progress | None) -> Entry:
+    file = _in_folder(folder, model) or _automatic(model, progress)
+    known = known_by_content(file.sha256)
+    if file.path.parent == folder:
+        name = file.path.name
+    elif known:
+        name = known.file
+    else:
         suffix = ".safetensors" if _is_safetensors(file.path) else file.path.suffix or ".bin"
-        entry = Entry(
-            name=known.model if known else model.name,
-            file=known.file if known else f"{model.name.partition(':')[2]}{suffix}",
-            sha256=file.sha256,
-            bytes=file.path.stat().st_size,
-            licence=file.facts.licence if file.facts else "",
-            source=file.source,
-        )
-        entries.append(add_to_folder(folder, file.path, entry))
-    return entries
-
-
-def local_file(model: Pretrained) -> Path | None:
-    """Return the file of a model's weights if it is on this machine, without looking into it.
-
-    Raises:
-        WeightsError: The ``weights.json`` of this machine's folder is broken.
-    """
-    found = find_in_folder(weights_folder(), _names(model))
-    if found:
-        return found[0]
-    if model.published and model.published.repository:
-        return hub.cached(model.published)
-    return None
+        name = f"{model.name.partition(':')[2]}{suffix}"
+    entry = Entry(
+        name=known.model if known else model.name,
+        file=name,
+        sha256=file.sha256,
+        bytes=file.path.stat().st_size,
+        licence=file.facts.licence if file.facts else "",
+        source=file.source,
+    )
+    return add_to_folder(folder, file.path, entry)
 
 
 def _automatic(model: Pretrained, progress: Progress | None) -> WeightsFile:
