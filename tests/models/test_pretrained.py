@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pickle
 import shutil
@@ -29,6 +30,7 @@ from pneumoscope.models.folder import read_manifest, verify_folder
 from pneumoscope.models.names import Published, resolve
 from pneumoscope.models.pretrained import find_weights, gather
 from pneumoscope.models.registry import Classifier, build_model
+from pneumoscope.models.tensors import read_tensors
 from pneumoscope.reader.bundle import ModelInfo, OperatingPoint
 from pneumoscope.reader.predictor import Predictor
 
@@ -169,6 +171,21 @@ def test_files_that_are_no_weights(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(WeightsError, match=r"w\.pth: (can be read neither|holds)"):
         build_model(NAME, SPEC, weights=str(tmp_path / "w.pth"))
+
+
+def test_any_damage_ends_in_a_message(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"a": torch.zeros(9), "b": torch.ones(3)}}, tmp_path / "w.pth")
+    save_file({"a": torch.zeros(9), "b": torch.ones(3)}, tmp_path / "w.safetensors")
+    random = np.random.default_rng(0)
+    for name in ("w.pth", "w.safetensors"):
+        whole = (tmp_path / name).read_bytes()
+        for _ in range(60):
+            damaged = bytearray(whole[: random.integers(1, len(whole) + 1)])
+            for place in random.integers(0, len(damaged), 4):
+                damaged[place] = random.integers(256)
+            (tmp_path / "damaged").write_bytes(damaged)
+            with contextlib.suppress(WeightsError):
+                assert read_tensors(tmp_path / "damaged")
 
 
 class Trap:

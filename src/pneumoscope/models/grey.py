@@ -55,6 +55,11 @@ class GreyPlan:
         )
 
     @property
+    def rgb(self) -> bool:
+        """Whether the weights were trained on three channels."""
+        return len(self.scale) == 3
+
+    @property
     def shifted(self) -> bool:
         """Whether the channels differ in their means."""
         return any(self.shift)

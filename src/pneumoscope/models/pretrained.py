@@ -106,9 +106,25 @@ def find_weights(
     return WeightsFile(path, place, sha256, _facts(sha256, pretrained, own=True))
 
 
+def read_weights(file: WeightsFile) -> Tensors:
+    """Return the tensors of a file.
+
+    Raises:
+        WeightsError: It cannot be read, or is a checkpoint of a run of a pretrained network.
+    """
+    tensors = read_tensors(file.path)
+    if any(name.startswith(OWN_CHECKPOINT) for name in tensors):
+        raise WeightsError(
+            f"{file.source}: a checkpoint of a pneumoscope run does not say how its network was "
+            "built; continue that run with --resume."
+        )
+    return tensors
+
+
 def load_weights(
     network: nn.Module,
     file: WeightsFile,
+    tensors: Tensors,
     *,
     heads: Sequence[str],
     prepare: Callable[[Tensors], Tensors] = dict,
@@ -119,15 +135,14 @@ def load_weights(
     Args:
         network: Where the tensors go.
         file: What ``find_weights`` found.
+        tensors: What ``read_weights`` read in it.
         heads: Names of the modules that are the head, which may be missing or of another shape.
         prepare: Makes the file's tensors fit this input.
         adapt: Translates names of other makers.
 
     Raises:
-        WeightsError: The file cannot be read, or does not fit; the message lists the tensors.
+        WeightsError: They do not fit; the message lists the tensors.
     """
-    tensors = read_tensors(file.path)
-    _check_origin(tensors, file)
     # Other makers' names are translated only if the tensors do not fit as they are.
     attempts = [lambda: prepare(tensors)]
     if adapt is not None:
@@ -310,14 +325,6 @@ def _check_known(path: Path, sha256: str, model: Pretrained | None) -> None:
     if model is None or model.architecture.partition(".")[0] != architecture:
         was = model.asked if model else "this network"
         raise WeightsError(f"{path}: holds the weights of {known.model}, not of {was}.")
-
-
-def _check_origin(tensors: Tensors, file: WeightsFile) -> None:
-    if any(name.startswith(OWN_CHECKPOINT) for name in tensors):
-        raise WeightsError(
-            f"{file.source}: a checkpoint of a pneumoscope run does not say how its network was "
-            "built; continue that run with --resume."
-        )
 
 
 def _way_out(model: Pretrained, reason: str) -> str:
