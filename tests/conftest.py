@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+# No test may wait for the network; the library reads this when it is imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 # The shapes in signatures are checked while the tests run. This must come before the imports.
 install_import_hook(
     [
@@ -27,8 +30,9 @@ from pneumoscope.workflow.train import Trained, train_reader  # noqa: E402
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the user's cache out of the tests; commands that tests start inherit it."""
+    """Keep the user's cache and weights out of the tests; commands that they start inherit it."""
     os.environ["PNEUMOSCOPE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["PNEUMOSCOPE_WEIGHTS"] = str(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="session")

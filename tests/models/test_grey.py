@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from made_up import made_up
 
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.backbone import Backbone
 from pneumoscope.models.grey import AsColours, AsItIs, WithOnes
 from pneumoscope.models.registry import build_model
-
-Published = Callable[..., tuple[nn.Module, Path]]
 
 FAMILIES = [
     # Padded and without bias: channels with means of their own need a channel of ones.
@@ -35,9 +32,9 @@ FAMILIES = [
 
 
 @pytest.mark.parametrize(("architecture", "lift"), FAMILIES)
-def test_grey_is_rgb_exactly(architecture: str, lift: type, published: Published) -> None:
+def test_grey_is_rgb_exactly(architecture: str, lift: type, tmp_path: Path) -> None:
     size = {"img_size": 64} if "patch16" in architecture else {}
-    rgb, path = published(architecture, **size)
+    rgb, path = made_up(tmp_path, architecture, **size)
     model = build_model(f"timm:{architecture}", InputSpec(64, 64), weights=str(path)).eval()
     network = model.network
     assert isinstance(network, Backbone)
@@ -52,9 +49,9 @@ def test_grey_is_rgb_exactly(architecture: str, lift: type, published: Published
     torch.testing.assert_close(found / scale, expected / scale, rtol=0, atol=2e-5)
 
 
-def test_the_borders_need_the_channel_of_ones(published: Published) -> None:
+def test_the_borders_need_the_channel_of_ones(tmp_path: Path) -> None:
     """The test above would fail if the means went into a bias."""
-    _, path = published("resnet10t")
+    _, path = made_up(tmp_path, "resnet10t")
     model = build_model("timm:resnet10t", InputSpec(64, 64), weights=str(path)).eval()
     network = model.network
     assert isinstance(network, Backbone)
@@ -67,8 +64,8 @@ def test_the_borders_need_the_channel_of_ones(published: Published) -> None:
     torch.testing.assert_close(padded[:, 9, 9], inner)
 
 
-def test_normalisation_is_in_the_model(published: Published) -> None:
-    _, path = published("resnet10t")
+def test_normalisation_is_in_the_model(tmp_path: Path) -> None:
+    _, path = made_up(tmp_path, "resnet10t")
     model = build_model("timm:resnet10t", InputSpec(64, 64), weights=str(path))
     assert model.mean.item() == pytest.approx((0.485 + 0.456 + 0.406) / 3)
     assert model.std.item() == pytest.approx((0.229 + 0.224 + 0.225) / 3)

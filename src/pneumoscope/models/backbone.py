@@ -16,7 +16,7 @@ from pneumoscope.errors import OptionError
 from pneumoscope.models.grey import AsItIs, GreyPlan, Lift, grey_weights, lift_for, shifted_bias
 from pneumoscope.models.names import Pretrained
 from pneumoscope.models.network import Network
-from pneumoscope.models.pretrained import WeightsFile, WeightsRecord, load_weights
+from pneumoscope.models.pretrained import WeightsFile, WeightsRecord, load_weights, read_weights
 from pneumoscope.models.tensors import Tensors
 
 _MOST_GROUPS = 20
@@ -59,20 +59,24 @@ class Backbone(Network):
             options["drop_path_rate"] = _share("drop_path_rate", drop_path_rate)
         self.lift: Lift = AsItIs()
         self.net = _create(model, input_px, in_chans=1, options=options)
-        if weights is not None and len(facts.mean) > 1:
+        if weights is None:
+            self._quieten_head()
+            return
+        tensors = read_weights(weights)
+        if not self._made_for_grey(tensors):
             first = [self.net.get_submodule(name) for name in self._first]
             self.lift = lift_for(first, self.plan)
             if self.lift.channels > 1:
                 self.net = _create(model, input_px, in_chans=self.lift.channels, options=options)
         self._quieten_head()
-        if weights is not None:
-            self.record = load_weights(
-                self.net,
-                weights,
-                heads=self._heads,
-                prepare=self._for_grey,
-                adapt=self._translate,
-            )
+        self.record = load_weights(
+            self.net,
+            weights,
+            tensors,
+            heads=self._heads,
+            prepare=self._for_grey,
+            adapt=self._translate,
+        )
 
     def features(self, pixels: Float[Tensor, "batch 1 height width"]) -> Tensor:
         """Return timm's ``forward_features``: maps, or whatever form the network has."""
@@ -135,12 +139,20 @@ class Backbone(Network):
     def _heads_dotted(self) -> tuple[str, ...]:
         return tuple(f"{name}." for name in self._heads)
 
+    def _made_for_grey(self, tensors: Tensors) -> bool:
+        """Return whether the weights were trained on one channel."""
+        if not self.plan.rgb:
+            return True
+        names = [f"{name}.weight" for name in self._first]
+        shapes = [tensors[name].shape for name in names if name in tensors]
+        return bool(shapes) and all(shape[1:2] == (1,) for shape in shapes)
+
     def _for_grey(self, tensors: Tensors) -> Tensors:
         """Return the tensors with those of the first layers made for what the lift gives."""
         made = dict(tensors)
         for name in self._first:
             weights, bias = (tensors.get(f"{name}.{kind}") for kind in ("weight", "bias"))
-            if weights is None or weights.ndim != 4 or weights.shape[1] % 3:
+            if weights is None or weights.ndim != 4 or weights.shape[1] % 3 or not self.plan.rgb:
                 continue  # for one channel already, or a misfit that the loader will name
             made[f"{name}.weight"] = grey_weights(weights, self.plan, self.lift)
             if isinstance(self.lift, AsItIs) and bias is not None and self.plan.shifted:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MANIFEST = "weights.json"
+BUNDLED = Path(__file__).parents[1] / "assets"
+"""Where weights lie that come with the package."""
+
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 

@@ -55,19 +55,20 @@ class GreyPlan:
         )
 
     @property
+    def rgb(self) -> bool:
+        """Whether the weights were trained on three channels."""
+        return len(self.scale) == 3
+
+    @property
     def shifted(self) -> bool:
         """Whether the channels differ in their means."""
         return any(self.shift)
 
 
-class AsItIs(nn.Module):
+class AsItIs(nn.Identity):
     """Grey pixels as the one channel of the network."""
 
     channels = 1
-
-    def forward(self, pixels: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
-        """Return the pixels."""
-        return pixels
 
 
 class WithOnes(nn.Module):

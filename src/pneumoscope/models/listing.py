@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pneumoscope.errors import OptionError, PneumoscopeError
 from pneumoscope.images.prepare import InputSpec
-from pneumoscope.models.folder import find_in_folder, weights_folder
+from pneumoscope.models.folder import BUNDLED, find_in_folder, weights_folder
 from pneumoscope.models.hub import cached
 from pneumoscope.models.known import KNOWN_FILES
 from pneumoscope.models.names import Published, is_pretrained_name, resolve, xrv_names
@@ -42,7 +42,32 @@ class Listed:
     here: bool | None = None
 
 
-CHOSEN: tuple[Listed, ...] = ()
+CHOSEN: tuple[Listed, ...] = (
+    Listed("timm:mobilenetv3_small_050.lamb_in1k", 569_986, 19_554_064, 224, "apache-2.0"),
+    Listed("timm:mobilenetv2_035", 398_402, 54_395_696, 224, "Apache-2.0"),
+    Listed("timm:mobilenetv3_large_100.ra_in1k", 4_204_306, 211_699_648, 224, "apache-2.0"),
+    Listed("timm:mobilenetv2_100.ra_in1k", 2_225_858, 292_271_488, 224, "apache-2.0"),
+    Listed("seed-cnn", 3_267_202, 364_478_592, 224, ""),
+    Listed("timm:efficientnet_b0.ra_in1k", 4_009_534, 377_311_968, 224, "apache-2.0"),
+    Listed("timm:convnextv2_atto.fcmae_ft_in1k", 3_386_762, 542_999_040, 224, "cc-by-nc-4.0"),
+    Listed(
+        "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k",
+        5_426_498,
+        1_234_224_000,
+        224,
+        "apache-2.0",
+    ),
+    Listed("timm:resnet18.a1_in1k", 11_171_266, 1_734_886_400, 224, "apache-2.0"),
+    Listed(
+        "timm:convnextv2_nano.fcmae_ft_in22k_in1k", 14_981_522, 2_436_861_440, 224, "cc-by-nc-4.0"
+    ),
+    Listed("timm:densenet121.ra_in1k", 6_949_634, 2_754_463_744, 224, "apache-2.0"),
+    Listed("xrv:densenet121-res224-all", 6_949_634, 2_754_463_744, 224, "Apache-2.0"),
+    Listed("timm:resnet50.a1_in1k", 23_505_858, 4_008_464_384, 224, "apache-2.0"),
+    Listed(
+        "timm:convnextv2_tiny.fcmae_ft_in22k_in1k", 27_864_962, 4_445_131_008, 224, "cc-by-nc-4.0"
+    ),
+)
 """A few that make sense for radiographs on ordinary machines, from light to heavy.
 
 The numbers are those of ``measure``; they stand here so that listing them loads nothing heavy.
@@ -143,7 +168,7 @@ def _is_here(row: Listed, published: Published | None) -> bool | None:
     """Return whether weights are in the folder of weights or in the hub's cache."""
     if not row.licence:
         return None
-    if find_in_folder(weights_folder(), [row.name]):
+    if any(find_in_folder(folder, [row.name]) for folder in (weights_folder(), BUNDLED)):
         return True
     return bool(published and published.repository) and cached(published) is not None
 

@@ -13,6 +13,7 @@ from pneumoscope.errors import OptionError, WeightsError
 from pneumoscope.models import hub
 from pneumoscope.models.download import download, sha256_of
 from pneumoscope.models.folder import (
+    BUNDLED,
     Entry,
     add_to_folder,
     find_in_folder,
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from pneumoscope.parallel import Progress
 
 AUTO, NONE = "auto", "none"
-BUNDLED = Path(__file__).parents[1] / "assets"
-"""Where weights lie that come with the package."""
-
 _SUM = re.compile(r"#sha256=([0-9A-Fa-f]{64})$")
 
 
@@ -109,9 +107,25 @@ def find_weights(
     return WeightsFile(path, place, sha256, _facts(sha256, pretrained, own=True))
 
 
+def read_weights(file: WeightsFile) -> Tensors:
+    """Return the tensors of a file.
+
+    Raises:
+        WeightsError: It cannot be read, or is a checkpoint of a run of a pretrained network.
+    """
+    tensors = read_tensors(file.path)
+    if any(name.startswith(OWN_CHECKPOINT) for name in tensors):
+        raise WeightsError(
+            f"{file.source}: a checkpoint of a pneumoscope run does not say how its network was "
+            "built; continue that run with --resume."
+        )
+    return tensors
+
+
 def load_weights(
     network: nn.Module,
     file: WeightsFile,
+    tensors: Tensors,
     *,
     heads: Sequence[str],
     prepare: Callable[[Tensors], Tensors] = dict,
@@ -122,15 +136,14 @@ def load_weights(
     Args:
         network: Where the tensors go.
         file: What ``find_weights`` found.
+        tensors: What ``read_weights`` read in it.
         heads: Names of the modules that are the head, which may be missing or of another shape.
         prepare: Makes the file's tensors fit this input.
         adapt: Translates names of other makers.
 
     Raises:
-        WeightsError: The file cannot be read, or does not fit; the message lists the tensors.
+        WeightsError: They do not fit; the message lists the tensors.
     """
-    tensors = read_tensors(file.path)
-    _check_origin(tensors, file)
     # Other makers' names are translated only if the tensors do not fit as they are.
     attempts = [lambda: prepare(tensors)]
     if adapt is not None:
@@ -162,37 +175,28 @@ def gather(names: Sequence[str], folder: Path, *, progress: Progress | None = No
         if not is_pretrained_name(name):
             raise OptionError("NAME", must="a model with pretrained weights", was=name)
     models = [resolve(name) for name in names]
-    entries = []
-    for model in models:
-        file = _in_folder(folder, model) or _automatic(model, progress)
-        known = known_by_content(file.sha256)
+    return [_gathered(model, folder, progress) for model in models]
+
+
+def _gathered(model: Pretrained, folder: Path, progress: Progress | None) -> Entry:
+    file = _in_folder(folder, model) or _automatic(model, progress)
+    known = known_by_content(file.sha256)
+    if file.path.parent == folder:
+        name = file.path.name
+    elif known:
+        name = known.file
+    else:
         suffix = ".safetensors" if _is_safetensors(file.path) else file.path.suffix or ".bin"
-        entry = Entry(
-            name=known.model if known else model.name,
-            file=known.file if known else f"{model.name.partition(':')[2]}{suffix}",
-            sha256=file.sha256,
-            bytes=file.path.stat().st_size,
-            licence=file.facts.licence if file.facts else "",
-            source=file.source,
-        )
-        entries.append(add_to_folder(folder, file.path, entry))
-    return entries
-
-
-def local_file(model: Pretrained) -> Path | None:
-    """Return the file of a model's weights if it is on this machine, without looking into it.
-
-    Raises:
-        WeightsError: The ``weights.json`` of this machine's folder is broken.
-    """
-    found = find_in_folder(weights_folder(), _names(model)) or find_in_folder(
-        BUNDLED, _names(model)
+        name = f"{model.name.partition(':')[2]}{suffix}"
+    entry = Entry(
+        name=known.model if known else model.name,
+        file=name,
+        sha256=file.sha256,
+        bytes=file.path.stat().st_size,
+        licence=file.facts.licence if file.facts else "",
+        source=file.source,
     )
-    if found:
-        return found[0]
-    if model.published and model.published.repository:
-        return hub.cached(model.published)
-    return None
+    return add_to_folder(folder, file.path, entry)
 
 
 def _automatic(model: Pretrained, progress: Progress | None) -> WeightsFile:
@@ -322,14 +326,6 @@ def _check_known(path: Path, sha256: str, model: Pretrained | None) -> None:
     if model is None or model.architecture.partition(".")[0] != architecture:
         was = model.asked if model else "this network"
         raise WeightsError(f"{path}: holds the weights of {known.model}, not of {was}.")
-
-
-def _check_origin(tensors: Tensors, file: WeightsFile) -> None:
-    if any(name.startswith(OWN_CHECKPOINT) for name in tensors):
-        raise WeightsError(
-            f"{file.source}: a checkpoint of a pneumoscope run does not say how its network was "
-            "built; continue that run with --resume."
-        )
 
 
 def _way_out(model: Pretrained, reason: str) -> str:

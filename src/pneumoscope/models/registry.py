@@ -15,7 +15,7 @@ from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.dropout import ReluDropout
 from pneumoscope.models.names import FAMILIES, is_pretrained_name, resolve
 from pneumoscope.models.network import Network
-from pneumoscope.models.pretrained import WeightsRecord, find_weights, load_weights
+from pneumoscope.models.pretrained import WeightsRecord, find_weights, load_weights, read_weights
 from pneumoscope.models.seed_cnn import FlattenMaps, SeedCNN
 
 
@@ -120,7 +120,7 @@ def build_model(name: str, spec: InputSpec, *, weights: str = "none", **options:
     _check_options(name, options, entry.options)
     network = entry.build(input_px=spec.shape, **options)
     file = find_weights(name, weights)
-    record = load_weights(network, file, heads=entry.heads) if file else None
+    record = load_weights(network, file, read_weights(file), heads=entry.heads) if file else None
     return Classifier(network, mean=entry.mean, std=entry.std, weights=record)
 
 
