@@ -185,7 +185,7 @@ def read_catalog(
             bad.append(item)
         if progress:
             progress(done, len(found))
-    known = all(entry.patient for entry in found)
+    known = all(entry.patient for entry in entries)
     entries = [
         entry if entry.patient else replace(entry, patient=f"image:{entry.path}")
         for entry in entries
@@ -329,8 +329,10 @@ def _measured(root: Path, entry: Entry) -> Entry | Unreadable:
         meta = probe(data, name=str(root / entry.path))
     except ImageError as fault:
         return Unreadable(entry.path, str(fault))
+    in_header = meta.dicom.patient_id if meta.dicom else ""
     return replace(
         entry,
+        patient=entry.patient or in_header,
         width=meta.width,
         height=meta.height,
         mode=meta.mode,
