@@ -40,7 +40,7 @@ def unpack(dataset: Dataset, *, name: str) -> NDArray[Any]:
     if syntax in _NATIVE:
         if dataset["PixelData"].is_undefined_length:
             raise UnsupportedImageError(
-                f"{name}: compressed pixels without a transfer syntax that says how; export it anew."
+                f"{name}: compressed pixels without a transfer syntax; export it anew."
             )
         return _by_pydicom(dataset, plugin="")
     if syntax == _RLE:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import threading
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from pneumoscope.errors import (
 )
 from pneumoscope.images import codecs
 from pneumoscope.images.greyscale import Look, Lut, Window
+from pneumoscope.images.quiet import quietly
 from pneumoscope.images.radiograph import (
     DicomFacts,
     ImageMeta,
@@ -106,11 +105,6 @@ _TAGS = [
     "PixelData",
 ]
 
-# pydicom warns of what breaks the standard; what matters here is checked here. Filters of warnings
-# belong to the whole process, so one thread at a time changes them. Nothing is lost by waiting:
-# the parsing is Python, which runs one thread at a time anyway.
-_QUIET = threading.Lock()
-
 
 def probe(data: bytes, *, name: str) -> ImageMeta:
     """Return what the header says.
@@ -118,7 +112,7 @@ def probe(data: bytes, *, name: str) -> ImageMeta:
     Raises:
         ImageError: Damaged, or not a frontal chest radiograph that is read here.
     """
-    with _quietly(name):
+    with _guarded(name):
         dataset = _read(data, name=name, pixels=False)
         return _checked(dataset, name=name)
 
@@ -133,7 +127,7 @@ def decode(data: bytes, *, name: str) -> Radiograph:
     Raises:
         ImageError: Damaged, not a frontal chest radiograph, or encoded in a way that is not read.
     """
-    with _quietly(name):
+    with _guarded(name):
         dataset = _read(data, name=name, pixels=True)
         meta = _checked(dataset, name=name)
         stored = _stored(dataset, meta, name=name)
@@ -145,10 +139,9 @@ def decode(data: bytes, *, name: str) -> Radiograph:
 
 
 @contextmanager
-def _quietly(name: str) -> Iterator[None]:
+def _guarded(name: str) -> Iterator[None]:
     """Turn whatever a parser stumbles over into one error, and keep its warnings off the screen."""
-    with _QUIET, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quietly():
         try:
             yield
         except ImageError:
@@ -262,7 +255,7 @@ def _checked(dataset: Dataset, *, name: str) -> ImageMeta:
         )
     if _whole(dataset, "HighBit") >= _whole(dataset, "BitsStored", allocated):
         raise UnsupportedImageError(
-            f"{name}: its values do not lie in the low bits of their words (HighBit); export it anew."
+            f"{name}: its values are not in the low bits of their words (HighBit); export it anew."
         )
     check_size(columns, rows, name=name, bytes_per_pixel=samples * allocated // 8)
     return ImageMeta(columns, rows, facts.photometric, "DICOM", facts)
@@ -404,7 +397,7 @@ def _value(dataset: Dataset, keyword: str) -> Any:
     """Return the value of an element; None where it is missing, empty or cannot be."""
     try:
         return dataset.get(keyword)
-    except Exception:  # noqa: BLE001 - a fact that cannot be read is a fact that is not given
+    except Exception:  # a fact that cannot be read is a fact that is not given
         return None
 
 

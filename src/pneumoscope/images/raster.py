@@ -10,11 +10,13 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pneumoscope.errors import DamagedImageError, UnsupportedImageError
+from pneumoscope.images.quiet import quietly
 from pneumoscope.images.radiograph import ImageMeta, Radiograph, check_size, usual_depth
 
 if TYPE_CHECKING:
@@ -83,28 +85,20 @@ def grey_image(
     """
     image: Any = _open(data, format_name, name=name)
     meta = _meta(image)
-    bits: int | None = None
     try:
+        orientation = 1  # Pillow turns TIFF images itself
+        if format_name != "TIFF" and "exif" in image.info:
+            with quietly():
+                orientation = image.getexif().get(_ORIENTATION, 1)
         if format_name == "JPEG":
-            orientation = image.getexif().get(_ORIENTATION, 1) if "exif" in image.info else 1
             if at_least is not None:
                 height, width = at_least if orientation < 5 else reversed(at_least)
                 image.draft("L", (width, height))
             # One call of the decoder instead of one for every 64 KiB.
-            image.decodermaxblock = max(len(data), 1)
-        elif format_name == "PNG":
-            orientation = image.getexif().get(_ORIENTATION, 1) if "exif" in image.info else 1
-        else:
-            orientation = 1  # Pillow turns TIFF images itself
-        wide = _colour_of_16_bits(image, data, format_name, name=name)
-        if wide is None:
-            image.load()
-            white_is_zero = format_name == "TIFF" and image.tag_v2.get(262) == 0
-            found = _grey(image, name=name, white_is_zero=white_is_zero)
-        else:
-            found = wide
-        if found.mode != "L":
-            bits = _declared_bits(image, data, format_name, found)
+            image.decodermaxblock = len(data)
+        with quietly() if format_name == "TIFF" else nullcontext():
+            found = _loaded(image, data, format_name, name=name)
+        bits = None if found.mode == "L" else _declared_bits(image, data, format_name, found)
         return _upright(found, orientation), meta, bits
     except DECODER_FAULTS as fault:
         raise DamagedImageError(
@@ -141,7 +135,8 @@ _NOT_READ = ("bit layers", "layer images", "unknown pixel mode", "not yet suppor
 
 def _open(data: bytes, format_name: str, *, name: str) -> ImageFile:
     try:
-        image = _DECODERS[format_name](io.BytesIO(data))
+        with nullcontext() if format_name == "JPEG" else quietly():  # nothing warns in JPEG headers
+            image = _DECODERS[format_name](io.BytesIO(data))
     except DECODER_FAULTS as fault:
         if any(words in str(fault) for words in _NOT_READ):
             raise UnsupportedImageError(
@@ -165,6 +160,15 @@ def _open(data: bytes, format_name: str, *, name: str) -> ImageFile:
 def _meta(image: Any) -> ImageMeta:
     width, height = image.size
     return ImageMeta(width, height, image.mode, image.format)
+
+
+def _loaded(image: Any, data: bytes, format_name: str, *, name: str) -> Image.Image:
+    wide = _colour_of_16_bits(image, data, format_name, name=name)
+    if wide is not None:
+        return wide
+    image.load()
+    white_is_zero = format_name == "TIFF" and image.tag_v2.get(262) == 0
+    return _grey(image, name=name, white_is_zero=white_is_zero)
 
 
 def _grey(image: Image.Image, *, name: str, white_is_zero: bool) -> Image.Image:

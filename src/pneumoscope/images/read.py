@@ -17,10 +17,7 @@ from pneumoscope.errors import (
     NotAnImageError,
 )
 from pneumoscope.images import raster
-from pneumoscope.images.radiograph import MAX_PIXELS as MAX_PIXELS
-from pneumoscope.images.radiograph import DicomFacts as DicomFacts
-from pneumoscope.images.radiograph import ImageMeta as ImageMeta
-from pneumoscope.images.radiograph import Radiograph as Radiograph
+from pneumoscope.images.radiograph import ImageMeta, Radiograph
 
 MAX_BYTES = 512 * 2**20
 """Above this a file is not read into memory."""
