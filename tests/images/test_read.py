@@ -100,7 +100,10 @@ def test_content_counts_and_not_the_suffix(tmp_path: Path) -> None:
     [
         (b"", EmptyImageError, "empty"),
         (b"This is a letter, not an image.", NotAnImageError, "text file"),
-        (b"II*\0" + bytes(40), NotAnImageError, "TIFF"),
+        (b"II*\0" + bytes(40), DamagedImageError, "TIFF"),
+        (b"GIF89a" + bytes(40), NotAnImageError, "GIF"),
+        (b"RIFF....WEBPVP8 ", NotAnImageError, "WebP"),
+        (b"\0\0\0\x0cjP  \r\n", NotAnImageError, "JPEG 2000"),
         (b"\x00\x01\x02" * 20, NotAnImageError, "no image format"),
         (b"\xff\xd8\xff" + bytes(40), DamagedImageError, "header is damaged"),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), DamagedImageError, "damaged"),

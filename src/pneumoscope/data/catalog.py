@@ -338,9 +338,13 @@ def _measured(root: Path, pattern: PatientPattern | None, entry: Entry) -> Entry
         meta = probe(data, name=str(root / entry.path))
     except ImageError as fault:
         return Unreadable(entry.path, str(fault))
+    in_header = meta.dicom.patient_id if meta.dicom else ""
     return replace(
         entry,
-        patient=patient_of_image(entry.path, stated=entry.patient, pattern=pattern) or "",
+        patient=patient_of_image(
+            entry.path, stated=entry.patient, pattern=pattern, in_file=in_header
+        )
+        or "",
         width=meta.width,
         height=meta.height,
         mode=meta.mode,

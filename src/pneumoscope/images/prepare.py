@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import ImageError, OptionError, nearest
-from pneumoscope.images.read import Radiograph, decode, read_bytes
+from pneumoscope.images import raster
+from pneumoscope.images.radiograph import Radiograph, usual_depth
+from pneumoscope.images.read import MAGIC_BYTES, decode, read_bytes, sniff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
 _RESIZE = ("stretch",)
+_STRIP_VALUES = 2**22
+"""16-bit pixels are brought to floats in strips of so many, so that memory stays small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +98,8 @@ def prepare(source: Path | str | bytes | NDArray[Any], spec: InputSpec) -> NDArr
     if isinstance(source, np.ndarray):
         return to_input(_checked(source), spec)
     if isinstance(source, bytes):
-        return to_input(decode(source, name="<bytes>", at_least=spec.shape).pixels, spec)
-    return to_input(open_radiograph(Path(source), at_least=spec.shape).pixels, spec)
+        return _from_bytes(source, spec, name="<bytes>")
+    return _from_bytes(read_bytes(Path(source)), spec, name=str(source))
 
 
 def open_radiograph(path: Path, *, at_least: tuple[int, int] | None = None) -> Radiograph:
@@ -102,25 +107,55 @@ def open_radiograph(path: Path, *, at_least: tuple[int, int] | None = None) -> R
     return decode(read_bytes(path), name=str(path), at_least=at_least)
 
 
-def to_input(pixels: NDArray[np.uint8] | NDArray[np.uint16], spec: InputSpec) -> NDArray[np.uint8]:
+def to_input(
+    pixels: NDArray[np.uint8] | NDArray[np.uint16], spec: InputSpec, *, bits: int | None = None
+) -> NDArray[np.uint8]:
     """Return grey pixels [height, width] as uint8 [spec.height_px, spec.width_px].
 
     The resize is bilinear with support widened for reduction (antialiased). 16-bit pixels are
-    scaled by the smallest usual depth (8, 10, 12, 14, 16 bits) that holds their largest value:
-    detectors store 12 bits in 16, and dividing those by 257 would leave an almost black image.
+    scaled by their depth; where none is given, by the smallest usual one (8, 10, 12, 14, 16 bits)
+    that holds their largest value: detectors store 12 bits in 16, and dividing those by 257 would
+    leave an almost black image.
+
+    Args:
+        pixels: Grey pixels.
+        spec: The input that the model takes.
+        bits: The depth of 16-bit pixels, as ``Radiograph.bits`` gives it.
     """
     from PIL import Image  # noqa: PLC0415 - so that importing the package stays light
 
-    size = (spec.width_px, spec.height_px)
     if pixels.dtype == np.uint8:
-        image = Image.fromarray(pixels)
-        return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
-    largest = int(pixels.max())
-    depth = next(bits for bits in (8, 10, 12, 14, 16) if largest < 2**bits)
-    scaled = pixels.astype(np.float32) * np.float32(255 / (2**depth - 1))
-    resized = np.asarray(Image.fromarray(scaled).resize(size, Image.Resampling.BILINEAR))
+        return _resized(Image.fromarray(pixels), spec)
+    depth = usual_depth(int(pixels.max())) if bits is None else bits
+    factor = np.float32(255 / (2**depth - 1))
+    # Pillow resizes columns, then rows; columns strip by strip give the same to the last bit.
+    narrow = np.empty((pixels.shape[0], spec.width_px), np.float32)
+    step = max(1, _STRIP_VALUES // pixels.shape[1])
+    for top in range(0, pixels.shape[0], step):
+        strip = pixels[top : top + step].astype(np.float32) * factor
+        size = (spec.width_px, strip.shape[0])
+        narrow[top : top + step] = Image.fromarray(strip).resize(size, Image.Resampling.BILINEAR)
+    size = (spec.width_px, spec.height_px)
+    resized = np.asarray(Image.fromarray(narrow).resize(size, Image.Resampling.BILINEAR))
     rounded: NDArray[np.uint8] = np.clip(np.rint(resized), 0, 255).astype(np.uint8)
     return rounded
+
+
+def _from_bytes(data: bytes, spec: InputSpec, *, name: str) -> NDArray[np.uint8]:
+    format_name = sniff(data[:MAGIC_BYTES], name=name)
+    if format_name != "DICOM":
+        image, _, bits = raster.grey_image(data, format_name, name=name, at_least=spec.shape)
+        if image.mode == "L":  # resized before it becomes an array, which saves two copies
+            return _resized(image, spec)
+        return to_input(raster.to_array(image), spec, bits=bits)
+    radiograph = decode(data, name=name)
+    return to_input(radiograph.pixels, spec, bits=radiograph.bits)
+
+
+def _resized(image: Image, spec: InputSpec) -> NDArray[np.uint8]:
+    from PIL.Image import Resampling  # noqa: PLC0415 - so that importing the package stays light
+
+    return np.asarray(image.resize((spec.width_px, spec.height_px), Resampling.BILINEAR))
 
 
 def _checked(array: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:

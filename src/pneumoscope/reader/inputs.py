@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.errors import DataError, ImageError
-from pneumoscope.images.read import sniff
+from pneumoscope.images.read import MAGIC_BYTES, SUFFIXES, sniff
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def image_paths(given: Iterable[str]) -> list[str]:
@@ -70,7 +68,7 @@ def _begins_like_an_image(entry: os.DirEntry[str]) -> bool:
         if not entry.is_file():
             return False
         with Path(entry.path).open("rb") as file:
-            sniff(file.read(16), name=entry.path)
+            sniff(file.read(MAGIC_BYTES), name=entry.path)
     except (OSError, ImageError):
         return False
     return True

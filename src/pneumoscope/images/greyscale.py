@@ -1,0 +1,107 @@
+"""Stored DICOM values → grey: modality transformation, values of interest, inversion.
+
+The order and the formulas are those of DICOM PS3.3 C.11.1, C.11.2 and C.7.6.3.1.2.
+All is computed once for each value that can occur, not for each pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lut:
+    """A lookup table: ``first`` is the input that is mapped to ``data[0]``; outputs of ``bits``."""
+
+    first: int
+    bits: int
+    data: NDArray[np.uint16]
+
+    def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the outputs; inputs outside the table take its first or last entry."""
+        index = np.clip(np.rint(values) - self.first, 0, len(self.data) - 1).astype(np.int64)
+        return self.data[index].astype(np.float64)
+
+    @property
+    def white(self) -> int:
+        """The largest output that the depth allows, or that the table has."""
+        return max(2**self.bits - 1, int(self.data.max()))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The values of interest: ``width`` of them around ``center``.
+
+    ``function`` is ``LINEAR``, ``LINEAR_EXACT`` or ``SIGMOID``.
+    """
+
+    center: float
+    width: float
+    function: str = "LINEAR"
+
+    @property
+    def usable(self) -> bool:
+        """Whether the numbers keep to the standard."""
+        least = 1.0 if self.function == "LINEAR" else np.finfo(np.float64).tiny
+        return bool(np.isfinite([self.center, self.width]).all()) and self.width >= least
+
+    def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return grey from 0 to 1."""
+        if self.function == "SIGMOID":
+            power = np.clip(-4 * (values - self.center) / self.width, -700, 700)
+            return 1 / (1 + np.exp(power))
+        if self.function == "LINEAR_EXACT":
+            return np.clip((values - self.center) / self.width + 0.5, 0, 1)
+        if self.width == 1:
+            return (values > self.center - 0.5).astype(np.float64)
+        return np.clip((values - (self.center - 0.5)) / (self.width - 1) + 0.5, 0, 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """How stored values are to be shown.
+
+    Attributes:
+        slope: Of the modality transformation, where there is no ``modality`` table.
+        intercept: Of the same.
+        modality: Its table.
+        voi: The table of the values of interest; goes before ``window``.
+        window: The window.
+        inverted: Whether the smallest value is white (MONOCHROME1).
+    """
+
+    slope: float = 1.0
+    intercept: float = 0.0
+    modality: Lut | None = None
+    voi: Lut | None = None
+    window: Window | None = None
+    inverted: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but the range of the stored values decides."""
+        return self.modality is None and self.voi is None and self.window is None
+
+    def grey(self, low: int, high: int) -> NDArray[np.float64]:
+        """Return the grey, 0 black to 1 white, of each stored value from ``low`` to ``high``.
+
+        Without values of interest the whole range is shown.
+        """
+        values = np.arange(low, high + 1, dtype=np.float64)
+        values = self.modality(values) if self.modality else values * self.slope + self.intercept
+        if self.voi:
+            grey = self.voi(values) / self.voi.white
+        elif self.window:
+            grey = self.window(values)
+        elif self.modality:
+            grey = values / self.modality.white
+        else:
+            span = values.max() - values.min()
+            grey = (values - values.min()) / (span or 1.0)
+        return 1 - grey if self.inverted else grey

@@ -1,0 +1,118 @@
+"""What a decoded file is: pixels, and what its file says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pneumoscope.errors import ImageTooLargeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_PIXELS = 100_000_000
+"""Above this a header is not believed: the largest detectors have about 25 million pixels."""
+
+MAX_DECODED_BYTES = 160_000_000
+"""Above this an image is not decoded: 100 million grey pixels need less, 40 million in colour."""
+
+DEPTHS = (8, 10, 12, 14, 16)
+"""Bits that detectors use."""
+
+_DAYS = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25}
+
+
+@dataclass(frozen=True, slots=True)
+class DicomFacts:
+    """What a DICOM header says of the patient, the view and the detector; empty where it is silent.
+
+    Names of people are never read.
+
+    Attributes:
+        patient_id: PatientID (0010,0020).
+        patient_age: PatientAge as written: ``034Y``, ``006M``, ``010D``.
+        patient_sex: PatientSex: ``F``, ``M``, ``O``.
+        view: ViewPosition, else the meaning of the view's code: ``PA``, ``AP``.
+        modality: ``CR``, ``DX``, ``RG`` or empty.
+        body_part: BodyPartExamined.
+        photometric: PhotometricInterpretation.
+        transfer_syntax: UID of the encoding.
+        pixel_spacing_mm: (row, column) distance of pixels, calibrated to the patient.
+        imager_pixel_spacing_mm: The same at the detector.
+    """
+
+    patient_id: str = ""
+    patient_age: str = ""
+    patient_sex: str = ""
+    view: str = ""
+    modality: str = ""
+    body_part: str = ""
+    photometric: str = ""
+    transfer_syntax: str = ""
+    pixel_spacing_mm: tuple[float, float] | None = None
+    imager_pixel_spacing_mm: tuple[float, float] | None = None
+
+    @property
+    def age_years(self) -> float | None:
+        """The age in years, None where it is not given in the standard's form.
+
+        >>> DicomFacts(patient_age="006M").age_years
+        0.5
+        """
+        number, unit = self.patient_age[:-1], self.patient_age[-1:]
+        if unit not in _DAYS or not (number.isascii() and number.isdigit()):
+            return None
+        return int(number) * _DAYS[unit] / _DAYS["Y"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMeta:
+    """What a file says of itself: width and height in pixels as stored, mode, format.
+
+    ``dicom`` holds more of it for DICOM files, and is None for the others.
+    """
+
+    width: int
+    height: int
+    mode: str
+    format: str
+    dicom: DicomFacts | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Radiograph:
+    """One decoded image: grey pixels [height, width], uint8 or uint16, and what its file said.
+
+    A scaled decode gives fewer pixels than ``meta`` names. ``bits`` is the depth that the file
+    declares for 16-bit pixels: white is ``2**bits - 1``; None where it declares none.
+    """
+
+    pixels: NDArray[np.uint8] | NDArray[np.uint16]
+    meta: ImageMeta
+    bits: int | None = None
+
+
+def usual_depth(largest: float) -> int:
+    """Return the smallest usual depth, in bits, that holds a value.
+
+    >>> usual_depth(3000)
+    12
+    """
+    return next((bits for bits in DEPTHS if largest < 2**bits), DEPTHS[-1])
+
+
+def check_size(width: int, height: int, *, name: str, bytes_per_pixel: int = 1) -> None:
+    """Refuse what a header claims before memory is taken for it.
+
+    Raises:
+        ImageTooLargeError: More pixels than any radiograph has.
+    """
+    pixels = width * height
+    if pixels > MAX_PIXELS or pixels * bytes_per_pixel > MAX_DECODED_BYTES:
+        limit = min(MAX_PIXELS, MAX_DECODED_BYTES // bytes_per_pixel)
+        raise ImageTooLargeError(
+            f"{name}: its header claims {width:,} x {height:,} pixels, more than any radiograph "
+            f"has ({limit:,} at most of this kind); not decoded."
+        )

@@ -1,0 +1,300 @@
+"""JPEG, PNG and TIFF → grey pixels, with Pillow's decoders, each called by its own class.
+
+An image stays Pillow's as long as it can: ``prepare`` resizes it before it becomes an array.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+import zlib
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import DamagedImageError, UnsupportedImageError
+from pneumoscope.images.quiet import quietly
+from pneumoscope.images.radiograph import ImageMeta, Radiograph, check_size, usual_depth
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+    from PIL.ImageFile import ImageFile
+
+DECODER_FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    AssertionError,
+    ZeroDivisionError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow raises at damaged files."""
+
+_ORIENTATION = 0x0112  # the EXIF tag
+_BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in Pillow's memory; else 4
+_SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+
+
+def probe(data: bytes, format_name: str, *, name: str) -> ImageMeta:
+    """Return what the header says.
+
+    Raises:
+        ImageError: Damaged, too large, or a variant that is not read.
+    """
+    return _meta(_open(data, format_name, name=name))
+
+
+def decode(
+    data: bytes, format_name: str, *, name: str, at_least: tuple[int, int] | None = None
+) -> Radiograph:
+    """Return the grey pixels; see ``read.decode``.
+
+    Raises:
+        ImageError: Damaged, too large, or a variant that is not read.
+    """
+    image, meta, bits = grey_image(data, format_name, name=name, at_least=at_least)
+    return Radiograph(to_array(image), meta, bits)
+
+
+def to_array(image: Image.Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return what ``grey_image`` gave as an array [height, width] in the machine's byte order."""
+    pixels: NDArray[Any] = np.asarray(image)
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def grey_image(
+    data: bytes, format_name: str, *, name: str, at_least: tuple[int, int] | None = None
+) -> tuple[Image.Image, ImageMeta, int | None]:
+    """Return Pillow's image in mode L or I;16, what its header says, and the depth it declares.
+
+    Raises:
+        ImageError: Damaged, too large, or a variant that is not read.
+    """
+    image: Any = _open(data, format_name, name=name)
+    meta = _meta(image)
+    try:
+        orientation = 1  # Pillow turns TIFF images itself
+        if format_name != "TIFF" and "exif" in image.info:
+            with quietly():
+                orientation = image.getexif().get(_ORIENTATION, 1)
+        if format_name == "JPEG":
+            if at_least is not None:
+                height, width = at_least if orientation < 5 else reversed(at_least)
+                image.draft("L", (width, height))
+            # One call of the decoder instead of one for every 64 KiB.
+            image.decodermaxblock = len(data)
+        with quietly() if format_name == "TIFF" else nullcontext():
+            found = _loaded(image, data, format_name, name=name)
+        bits = None if found.mode == "L" else _declared_bits(image, data, format_name, found)
+        return _upright(found, orientation), meta, bits
+    except DECODER_FAULTS as fault:
+        raise DamagedImageError(
+            f"{name}: truncated or damaged {meta.format} ({fault}); copy it again."
+        ) from fault
+
+
+def _jpeg(file: io.BytesIO) -> ImageFile:
+    from PIL.JpegImagePlugin import JpegImageFile  # noqa: PLC0415 - 10 ms that help does not need
+
+    return JpegImageFile(file)
+
+
+def _png(file: io.BytesIO) -> ImageFile:
+    from PIL.PngImagePlugin import PngImageFile  # noqa: PLC0415 - the same
+
+    return PngImageFile(file)
+
+
+def _tiff(file: io.BytesIO) -> ImageFile:
+    from PIL.TiffImagePlugin import TiffImageFile  # noqa: PLC0415 - the same
+
+    return TiffImageFile(file)
+
+
+_DECODERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "TIFF": _tiff,
+}
+# Known variants that Pillow does not decode, by what it says of them.
+_NOT_READ = ("bit layers", "layer images", "unknown pixel mode", "not yet supported")
+
+
+def _open(data: bytes, format_name: str, *, name: str) -> ImageFile:
+    try:
+        with nullcontext() if format_name == "JPEG" else quietly():  # nothing warns in JPEG headers
+            image = _DECODERS[format_name](io.BytesIO(data))
+    except DECODER_FAULTS as fault:
+        if any(words in str(fault) for words in _NOT_READ):
+            raise UnsupportedImageError(
+                f"{name}: this variant of {format_name} is not read ({fault}); "
+                "save it as 8- or 16-bit grey PNG."
+            ) from fault
+        raise DamagedImageError(
+            f"{name}: begins like a {format_name} but its header is damaged ({fault}); "
+            "copy it again."
+        ) from fault
+    width, height = image.size
+    check_size(width, height, name=name, bytes_per_pixel=_BYTES_PER_PIXEL.get(image.mode, 4))
+    if format_name == "TIFF" and getattr(image, "is_animated", False):
+        raise UnsupportedImageError(
+            f"{name}: this TIFF holds several pages, and which one is the radiograph is not said; "
+            "save that page as a file of its own."
+        )
+    return image
+
+
+def _meta(image: Any) -> ImageMeta:
+    width, height = image.size
+    return ImageMeta(width, height, image.mode, image.format)
+
+
+def _loaded(image: Any, data: bytes, format_name: str, *, name: str) -> Image.Image:
+    wide = _colour_of_16_bits(image, data, format_name, name=name)
+    if wide is not None:
+        return wide
+    image.load()
+    white_is_zero = format_name == "TIFF" and image.tag_v2.get(262) == 0
+    return _grey(image, name=name, white_is_zero=white_is_zero)
+
+
+def _grey(image: Image.Image, *, name: str, white_is_zero: bool) -> Image.Image:
+    """Return the image in mode L, or I;16 for 16-bit grey."""
+    if image.mode in {"L", "I;16", "I;16B"}:
+        # Pillow inverts 8-bit TIFF images whose white is zero, and leaves others as they are.
+        return image if image.mode == "L" or not white_is_zero else _inverted(image)
+    if image.mode in {"LA", "PA", "RGBA"} or "transparency" in image.info:
+        from PIL import Image  # noqa: PLC0415 - needed for this variant alone
+
+        overlay = image.convert("RGBA")
+        ground = Image.new("RGBA", overlay.size, (0, 0, 0, 255))
+        return Image.alpha_composite(ground, overlay).convert("L")
+    if image.mode in {"1", "P", "RGB", "YCbCr", "CMYK"}:
+        return image.convert("RGB").convert("L")
+    if image.mode in {"F", "I"}:
+        return _stretched(np.asarray(image), name=name, white_is_zero=white_is_zero)
+    raise UnsupportedImageError(
+        f"{name}: pixels of kind {image.mode!r} are not read; save it as 8- or 16-bit grey PNG."
+    )
+
+
+def _stretched(values: NDArray[Any], *, name: str, white_is_zero: bool) -> Image.Image:
+    """Return float or 32-bit pixels as 16-bit ones, from their smallest to their largest value.
+
+    They declare no range. Whole numbers that fit into 16 bits are kept as they are.
+    """
+    from PIL import Image  # noqa: PLC0415 - needed for this variant alone
+
+    if not np.isfinite(values).all():
+        raise UnsupportedImageError(
+            f"{name}: some pixels are no numbers (NaN or infinite); "
+            "replace them, and save it as 8- or 16-bit grey PNG."
+        )
+    low, high = float(values.min()), float(values.max())
+    if values.dtype.kind == "i" and low >= 0 and high < 2**16:
+        image = Image.fromarray(values.astype(np.uint16))
+        return _inverted(image) if white_is_zero else image
+    scale = 65535 / (high - low) if high > low else 0.0
+    share = (values.astype(np.float64) - low) * scale
+    if white_is_zero:
+        share = 65535 - share
+    return Image.fromarray(np.rint(share).astype(np.uint16))
+
+
+def _inverted(image: Image.Image) -> Image.Image:
+    from PIL import Image  # noqa: PLC0415 - needed for this variant alone
+
+    pixels = np.asarray(image).astype(np.uint16)
+    white = 2 ** usual_depth(int(pixels.max())) - 1
+    return Image.fromarray((white - pixels).astype(np.uint16))
+
+
+def _colour_of_16_bits(
+    image: Any, data: bytes, format_name: str, *, name: str
+) -> Image.Image | None:
+    """Return the 16-bit luma of an image with 16 bits a colour, None for other images.
+
+    Pillow keeps only the upper 8 bits, and 12 bits stored in 16 would come out almost black. Its
+    unpackers for the two byte orders take one byte of each pair: decoding with both gives all.
+    Transparency, which Pillow lays over these pixels too, is taken from the upper bytes.
+    """
+    tiles = getattr(image, "tile", [])
+    args = tiles[0].args if len(tiles) == 1 else None
+    kind = args[0] if isinstance(args, tuple) and args else args
+    if not isinstance(kind, str) or kind[:-1] not in {"RGB;16", "RGBA;16"}:
+        return None
+    from PIL import Image  # noqa: PLC0415 - needed for this variant alone
+
+    other: Any = _open(data, format_name, name=name)
+    tile = other.tile[0]
+    swapped = kind[:-1] + _SWAPPED[kind[-1]]
+    other.tile = [tile._replace(args=(swapped, *args[1:]) if isinstance(args, tuple) else swapped)]
+    image.load()
+    other.load()
+    luma = np.zeros((image.size[1], image.size[0]), np.float32)
+    for channel, weight in enumerate((0.299, 0.587, 0.114)):
+        luma += np.float32(weight * 256) * np.asarray(image.getchannel(channel))
+        luma += np.float32(weight) * np.asarray(other.getchannel(channel))
+    if image.mode == "RGBA":
+        luma *= np.asarray(image.getchannel("A")) / np.float32(255)
+    return Image.fromarray(np.rint(luma).astype(np.uint16))
+
+
+def _declared_bits(image: Any, data: bytes, format_name: str, grey: Image.Image) -> int | None:
+    """Return the depth of 16-bit pixels that a file declares, if it says more than 16.
+
+    A declaration that the pixels exceed is not believed: the PNG standard has samples scaled to
+    all 16 bits, whatever depth they had, but many writers store them as they are.
+    """
+    declared = 0
+    if format_name == "PNG":
+        at = data.find(b"sBIT", 8, 4096)
+        length = int.from_bytes(data[at - 4 : at], "big") if at >= 12 else 0
+        if 1 <= length <= 4:
+            declared = max(data[at + 4 : at + 4 + length])
+    elif format_name == "TIFF":
+        tags = image.tag_v2
+        said = [tags.get(tag) for tag in (341, 281)]  # SMaxSampleValue, MaxSampleValue
+        numbers = [_first_number(value) for value in said]
+        largest = next((number for number in numbers if number), 0)
+        stored = _first_number(tags.get(258)) or 16  # BitsPerSample
+        declared = usual_depth(largest) if largest else int(stored)
+    if not 8 <= declared < 16 or grey.getextrema()[1] >= 2**declared:
+        return None
+    return declared
+
+
+def _first_number(value: Any) -> float:
+    first = value[0] if isinstance(value, tuple) and value else value
+    return float(first) if isinstance(first, int | float) and first > 0 else 0.0
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Return the image turned as EXIF says (1 upright … 8 turned by 270 degrees)."""
+    if not 2 <= orientation <= 8:
+        return image
+    from PIL.Image import Transpose  # noqa: PLC0415 - rare
+
+    turn = (
+        Transpose.FLIP_LEFT_RIGHT,
+        Transpose.ROTATE_180,
+        Transpose.FLIP_TOP_BOTTOM,
+        Transpose.TRANSPOSE,
+        Transpose.ROTATE_270,
+        Transpose.TRANSVERSE,
+        Transpose.ROTATE_90,
+    )[orientation - 2]
+    return image.transpose(turn)
