@@ -169,12 +169,9 @@ def read_catalog(
         DataError: Nothing there, not two classes, an unknown class, or too many unreadable files.
         OptionError: ``positive`` is no class of the data.
     """
-    if not data.exists():
-        raise DataError(f"{data}: no such folder or file.")
-    found = list(_manifest(data) if data.is_file() else _folder(data))
-    if not found:
+    root, found = list_entries(data)
+    if not any(entry.label for entry in found):
         raise DataError(f"{data}: holds no files in class folders.{_LAYOUT}")
-    root = data.parent if data.is_file() else data
     classes = _known_only(data, found, classes) if classes else _classes(data, found, positive)
     entries: list[Entry] = []
     bad: list[Unreadable] = []
@@ -193,6 +190,25 @@ def read_catalog(
     catalog = Catalog(root, tuple(entries), classes, tuple(bad), known)
     catalog.check()
     return catalog
+
+
+def list_entries(data: Path) -> tuple[Path, list[Entry]]:
+    """Return the root and the files of a data set, unread, with as many classes as there are.
+
+    In a folder without class folders every file counts, with an empty label.
+
+    Raises:
+        DataError: Nothing there, or a manifest that cannot be read.
+    """
+    if not data.exists():
+        raise DataError(f"{data}: no such folder or file.")
+    if data.is_file():
+        return data.parent, list(_manifest(data))
+    found = list(_folder(data))
+    if not found:
+        paths = (path.relative_to(data).as_posix() for path in _files(data, visited=set()))
+        found = [Entry(path, "", patient_of(path) or "", "") for path in paths]
+    return data, found
 
 
 _LAYOUT = (
