@@ -91,6 +91,8 @@ class ImagesPerPatient:
 
     def draw(self) -> Figure:
         """Draw a bar a number of images, patients on a logarithmic scale."""
+        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - matplotlib is loaded to draw
+
         with style():
             figure = new_figure(NARROW_IN, 2.6)
             axes = figure.subplots()
@@ -102,6 +104,8 @@ class ImagesPerPatient:
             axes.spines["left"].set_visible(False)
             axes.tick_params(length=0)
             axes.set_xlabel("Images of one patient")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.set_xlim(0.4, max(4.6, float(self.images.max()) + 0.6))
             axes.set_title("Patients", color=MUTED, weight="normal", size=10)
             if self.images.size <= 16:
                 for x, y in zip(self.images.tolist(), self.patients.tolist(), strict=True):

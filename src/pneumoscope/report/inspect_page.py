@@ -349,10 +349,12 @@ def _shortcuts(audit: Audit, folder: Path) -> Section | None:
     negative, positive = found.classes
     return Section(
         "Shortcuts",
-        text=f"Logistic regressions on {found.images:,} images of {found.patients:,} patients, each "
-        "judged on a fifth of the patients that it was not fitted on; intervals count patients. "
-        "Squares are facts of the file, circles facts of the picture, the diamond is its outer "
-        f"eighth alone, triangles are several together.{same}",
+        text=(
+            f"Logistic regressions on {found.images:,} images of {found.patients:,} patients, each "
+            "judged on a fifth of the patients that it was not fitted on; intervals count "
+            "patients. Squares are facts of the file, circles facts of the picture, the diamond "
+            f"is its outer eighth alone, triangles are several together.{same}"
+        ),
         panels=panels,
         table=(
             ("clue", "AUC", f"median {negative}", f"median {positive}"),

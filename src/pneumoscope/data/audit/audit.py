@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.data.audit.duplicates import Pair, exact_groups, near_pairs
+from pneumoscope.data.audit.duplicates import Pair, exact_groups, near_pairs, tied
 from pneumoscope.data.audit.findings import SEVERITIES, Finding, findings_of
 from pneumoscope.data.audit.leaks import Crossing, crossings
-from pneumoscope.data.audit.measures import Measured, measure_files
+from pneumoscope.data.audit.measures import Measured, measure_files, same_pixels
 from pneumoscope.data.audit.oddities import Odd, odd_images
 from pneumoscope.data.audit.shortcuts import Shortcuts, probe
 from pneumoscope.data.audit.statistics import wilson
@@ -37,6 +37,7 @@ Bar = Callable[[str], AbstractContextManager["Progress"]]
 
 _ETIOLOGY = re.compile(r"(?:^|[_-])(bacteria|virus)(?:[_-])", re.IGNORECASE)
 _SHOWN = 12
+_NEARLY_ONE = 0.99
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,6 +146,7 @@ def audit_data(
         exact = [group for group in exact_groups(measured) if not blank.issuperset(group)]
         with bar("Comparing lookalikes") as progress:
             near = near_pairs(store, skip=exact, leave_out=blank, seed=seed, progress=progress)
+        exact, near = _equal_after_all(root, measured, exact, near)
         audit = Audit(
             root,
             measured,
@@ -163,6 +165,33 @@ def audit_data(
         shown = _shown(audit)
         pictures = dict(zip(shown, store.take(np.array(shown, np.int64)), strict=True))
     return replace(audit, pictures=pictures, findings=findings_of(audit))
+
+
+def _equal_after_all(
+    root: Path, measured: Measured, exact: list[list[int]], near: list[Pair]
+) -> tuple[list[list[int]], list[Pair]]:
+    """Move pairs whose files decode to the same pixels from the near copies to the equal ones.
+
+    Preparing decodes a JPEG at a fraction of its size, so the same picture as JPEG and as PNG is
+    prepared a little differently.
+    """
+    entries = measured.entries
+
+    def equal(pair: Pair) -> bool:
+        a, b = entries[pair.first], entries[pair.second]
+        return (
+            pair.correlation > _NEARLY_ONE
+            and not pair.mirrored
+            and (a.width, a.height) == (b.width, b.height)
+            and same_pixels(root / a.path, root / b.path)
+        )
+
+    same = {(pair.first, pair.second) for pair in near if equal(pair)}
+    tie = [(group[0], row) for group in exact for row in group[1:]]
+    return (
+        tied(len(measured), [*tie, *sorted(same)]),
+        [pair for pair in near if (pair.first, pair.second) not in same],
+    )
 
 
 def counts(audit: Audit) -> dict[str, Any]:

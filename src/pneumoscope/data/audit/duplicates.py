@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pneumoscope.data.audit.registration import SAME_PICTURE, likeness
+from pneumoscope.data.audit.registration import SAME_PICTURE, flatten, likeness
 from pneumoscope.parallel import ordered_map
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,6 +38,7 @@ _SPECTRUM_PX = 56
 _LOW = 12  # frequencies up to this many waves a picture
 _COMPONENTS = 96
 _SAMPLE = 4096
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +90,32 @@ def near_pairs(
         return []
     features = spectra(store, rows, seed=seed)
     candidates = alike(features, seed=seed)
-    found = []
-
-    def confirmed(candidate: tuple[int, int, bool]) -> Pair:
-        a, b, mirrored = int(rows[candidate[0]]), int(rows[candidate[1]]), candidate[2]
-        first, second = store.take(np.array([a, b]))
-        how = likeness(first, second[:, ::-1] if mirrored else second)
-        return Pair(a, b, how, mirrored)
-
-    for done, pair in enumerate(ordered_map(confirmed, candidates), 1):
-        if pair.correlation >= SAME_PICTURE:
-            found.append(pair)
+    found: list[Pair] = []
+    for start in range(0, len(candidates), _AT_ONCE):
+        some = candidates[start : start + _AT_ONCE]
+        found += _confirmed(store, rows, some)
         if progress:
-            progress(done, len(candidates))
+            progress(start + len(some), len(candidates))
     return found
+
+
+def _confirmed(
+    store: PixelStore, rows: NDArray[np.int64], candidates: Sequence[tuple[int, int, bool]]
+) -> Iterator[Pair]:
+    """Yield the candidates that show the same picture."""
+    needed = sorted({row for first, second, _ in candidates for row in (first, second)})
+    # Here and not in the threads: each product of matrices uses all cores by itself.
+    flat = dict(zip(needed, flatten(store.take(rows[needed])), strict=True))
+
+    def compared(candidate: tuple[int, int, bool]) -> float:
+        first, second, mirrored = candidate
+        return likeness(flat[first], flat[second][:, ::-1] if mirrored else flat[second])
+
+    for (first, second, mirrored), correlation in zip(
+        candidates, ordered_map(compared, candidates), strict=True
+    ):
+        if correlation >= SAME_PICTURE:
+            yield Pair(int(rows[first]), int(rows[second]), correlation, mirrored)
 
 
 def tied(n: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:

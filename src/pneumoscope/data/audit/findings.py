@@ -356,36 +356,46 @@ def _shortcuts(audit: Audit) -> Iterator[Finding]:
             chosen = [clue for clue in clues if clue.kind == kind]
             if not chosen:
                 continue
-            why, action = _CLUES[kind]
-            named = ", ".join(f"{clue.name} {clue.area.value:.2f}" for clue in chosen)
+            advice = _CLUES[kind]
+            named = [f"{clue.name} (AUC {clue.area.value:.2f})" for clue in chosen]
             yield Finding(
                 f"shortcut-{kind}" if severity == "warning" else f"shortcut-{kind}-weak",
                 "warning" if severity == "warning" else "note",
-                f"The class can be guessed from {_and([clue.name for clue in chosen])}",
-                f"AUC on patients left out, 0.5 being a guess: {named}. {why}",
-                action,
+                f"The class can be guessed from {_and(named)}",
+                f"Judged on patients that the guess was not fitted on, 0.5 being a coin toss. "
+                f"{advice.why}",
+                advice.action,
                 details={"clues": [clue.to_dict() for clue in chosen]},
             )
 
 
-_CLUES = {
-    "file": (
-        "These are facts of the file, not of the lungs: they tell which machine or which hand a "
-        "file comes from.",
-        "See that a model cannot see them: one size, one mode, one encoding for all. `pneumoscope` "
-        "hands a model grey pixels of one size alone; what a resize leaves of the size and the "
-        "encoding in the pixels, it leaves.",
+@dataclass(frozen=True, slots=True)
+class _Advice:
+    """Why a kind of clue matters, and what to do."""
+
+    why: str
+    action: str
+
+
+_CLUES: Final = {
+    "file": _Advice(
+        why="These are facts of the file, not of the lungs: they tell which machine or which hand "
+        "a file comes from.",
+        action="See that a model cannot see them: one size, one mode, one encoding for all. "
+        "`pneumoscope` hands a model grey pixels of one size alone; traces that resizing and "
+        "compression left in the pixels stay.",
     ),
-    "pixels": (
-        "They tell exposure, framing and processing. Disease can change them too, so this is a "
+    "pixels": _Advice(
+        why="They tell exposure, framing and processing. Disease can change them too, so this is a "
         "reason to look and no proof.",
-        "Vary brightness, contrast and crops in training; test on another hospital's images.",
+        action="Vary brightness, contrast and crops in training; test on another hospital's "
+        "images.",
     ),
-    "periphery": (
-        "This is the outer eighth of the picture alone, where there is no lung: arms, markers, "
-        "collimation and posture tell the classes apart.",
-        "Look where the evidence of a reader lies; crop to the lungs, or vary crops in training. "
-        "Test on another hospital's images.",
+    "periphery": _Advice(
+        why="This is the outer eighth of the picture alone, where there is hardly any lung: arms, "
+        "markers, collimation and posture tell the classes apart.",
+        action="Look where the evidence of a reader lies; crop to the lungs, or vary crops in "
+        "training. Test on another hospital's images.",
     ),
 }
 

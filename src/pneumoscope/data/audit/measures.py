@@ -14,7 +14,7 @@ import numpy as np
 from pneumoscope.data.audit.store import SIDE_PX, PixelStore
 from pneumoscope.data.catalog import Entry, Unreadable
 from pneumoscope.errors import ImageError
-from pneumoscope.images.prepare import InputSpec, to_input
+from pneumoscope.images.prepare import InputSpec, open_radiograph, to_input
 from pneumoscope.images.read import decode, read_bytes
 from pneumoscope.parallel import ordered_map
 
@@ -186,13 +186,17 @@ def measure_files(
             edges.append(one.edges)
         if progress:
             progress(number + 1, len(entries))
-    columns = np.array(facts, np.float32).reshape(len(good), 5).T
+    columns = np.array(facts, np.float32).reshape(len(good), 5)
     sides = np.array(edges, np.float32).reshape(len(good), 8)
     return Measured(
         tuple(good),
         tuple(bad),
         tuple(hashes),
-        *columns,
+        columns[:, 0],
+        columns[:, 1],
+        columns[:, 2],
+        columns[:, 3],
+        columns[:, 4],
         sides[:, :4],
         sides[:, 4:],
         np.array(tiny, np.uint8).reshape(len(good), TINY_PX, TINY_PX),
@@ -204,8 +208,17 @@ def measure_files(
     )
 
 
+def same_pixels(first: Path, second: Path) -> bool:
+    """Return whether two files decode to the same pixels, however they are encoded."""
+    try:
+        a, b = open_radiograph(first).pixels, open_radiograph(second).pixels
+    except ImageError:  # gone or changed since it was measured
+        return False
+    return bool(np.array_equal(a, b))
+
+
 def _drawn(entries: Sequence[Entry], per_class: int, *, seed: int) -> set[int]:
-    """Return which files to keep for showing: twice as many as wanted, as some may be unreadable."""
+    """Return which files to keep for showing: twice as many, as some may be unreadable."""
     rows: dict[str, list[int]] = defaultdict(list)
     for row, entry in enumerate(entries):
         rows[entry.label].append(row)
@@ -276,7 +289,8 @@ def _colour(data: bytes, mode: str) -> float:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "TIFF")) as image:
             image.draft("RGB", (_COLOUR_PX, _COLOUR_PX))
             image.thumbnail((_COLOUR_PX, _COLOUR_PX), Image.Resampling.BOX)
-            pixels = np.asarray(image.convert("RGB"), np.int16)
+            red, green, blue = (np.asarray(c, np.int16) for c in image.convert("RGB").split())
     except (OSError, ValueError, SyntaxError):  # not one of these formats: colour is not judged
         return 0.0
-    return float((pixels.max(axis=2) - pixels.min(axis=2)).mean())
+    most = np.maximum(np.maximum(red, green), blue)
+    return float((most - np.minimum(np.minimum(red, green), blue)).mean())
