@@ -15,7 +15,7 @@ import numpy as np
 
 from pneumoscope.data.patients import UNKNOWN, PatientPattern, patient_of_image
 from pneumoscope.errors import DataError, ImageError, OptionError, nearest
-from pneumoscope.images.read import probe, read_bytes
+from pneumoscope.images.read import ImageMeta, probe, read_bytes
 from pneumoscope.parallel import Progress, ordered_map
 from pneumoscope.runs import write_csv
 
@@ -173,10 +173,8 @@ def read_catalog(
         OptionError: ``positive`` is no class of the data, or ``patient_regex`` cannot be used.
     """
     pattern = PatientPattern(patient_regex) if patient_regex is not None else None
-    if not data.exists():
-        raise DataError(f"{data}: no such folder or file.")
-    found = list(_manifest(data) if data.is_file() else _folder(data))
-    if not found:
+    root, found = list_entries(data)
+    if not any(entry.label for entry in found):
         raise DataError(f"{data}: holds no files in class folders.{_LAYOUT}")
     if pattern and not any(pattern.patient_of(entry.path) for entry in found):
         raise OptionError(
@@ -184,7 +182,6 @@ def read_catalog(
             must=f"a pattern that finds the patient in paths such as {found[0].path}",
             was=patient_regex,
         )
-    root = data.parent if data.is_file() else data
     classes = _known_only(data, found, classes) if classes else _classes(data, found, positive)
     entries: list[Entry] = []
     bad: list[Unreadable] = []
@@ -203,6 +200,25 @@ def read_catalog(
     catalog = Catalog(root, tuple(entries), classes, tuple(bad), known)
     catalog.check()
     return catalog
+
+
+def list_entries(data: Path) -> tuple[Path, list[Entry]]:
+    """Return the root and the files of a data set, unread, with as many classes as there are.
+
+    In a folder without class folders every file counts, with an empty label.
+
+    Raises:
+        DataError: Nothing there, or a manifest that cannot be read.
+    """
+    if not data.exists():
+        raise DataError(f"{data}: no such folder or file.")
+    if data.is_file():
+        return data.parent, list(_manifest(data))
+    found = list(_folder(data))
+    if not found:
+        paths = (path.relative_to(data).as_posix() for path in _files(data, visited=set()))
+        found = [Entry(path, "", "", "") for path in paths]
+    return data, found
 
 
 _LAYOUT = (
@@ -338,13 +354,25 @@ def _measured(root: Path, pattern: PatientPattern | None, entry: Entry) -> Entry
         meta = probe(data, name=str(root / entry.path))
     except ImageError as fault:
         return Unreadable(entry.path, str(fault))
-    in_header = meta.dicom.patient_id if meta.dicom else ""
+    return with_facts(entry, data, meta, pattern=pattern)
+
+
+def with_facts(
+    entry: Entry, data: bytes, meta: ImageMeta, *, pattern: PatientPattern | None = None
+) -> Entry:
+    """Return an entry with what its file tells: patient, size, mode, bytes and checksum.
+
+    Args:
+        entry: The file, as it was listed.
+        data: Its content.
+        meta: What its header says.
+        pattern: The user's, for the patient.
+    """
+    in_file = meta.dicom.patient_id if meta.dicom else ""
+    patient = patient_of_image(entry.path, stated=entry.patient, pattern=pattern, in_file=in_file)
     return replace(
         entry,
-        patient=patient_of_image(
-            entry.path, stated=entry.patient, pattern=pattern, in_file=in_header
-        )
-        or "",
+        patient=patient or "",
         width=meta.width,
         height=meta.height,
         mode=meta.mode,

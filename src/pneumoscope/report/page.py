@@ -19,7 +19,7 @@ from pneumoscope.errors import OptionError
 from pneumoscope.runs import write_text
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import BaseLoader, Environment, Template
 
 NOTICE: Final = (
     "Research software, not a medical device. It is not meant for the diagnosis or treatment of "
@@ -153,18 +153,27 @@ def write_report(path: Path, report: Report) -> None:
     write_text(path, render(report))
 
 
-@cache
-def _template() -> Template:
+def environment(loader: BaseLoader | None = None) -> Environment:
+    """Return what pages are rendered in: everything is escaped, a missing name is a fault."""
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only pages need it
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    made = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters.update(
+    made.filters.update(
         data_uri=_data_uri, numeric_columns=_numeric_columns, paragraphs=_paragraphs
     )
+    return made
+
+
+@cache
+def _template() -> Template:
     source = resources.files(__package__).joinpath("template.html").read_text(encoding="utf-8")
-    return environment.from_string(source)
+    return environment().from_string(source)
 
 
 def _paragraphs(text: str) -> list[str]:

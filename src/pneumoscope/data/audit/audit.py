@@ -1,0 +1,313 @@
+"""A folder of images → everything that an audit says of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.data.audit.duplicates import Pair, exact_groups, near_pairs, tied
+from pneumoscope.data.audit.findings import SEVERITIES, Finding, findings_of
+from pneumoscope.data.audit.leaks import Crossing, crossings
+from pneumoscope.data.audit.measures import Measured, measure_files, same_pixels
+from pneumoscope.data.audit.oddities import Odd, odd_images
+from pneumoscope.data.audit.shortcuts import Shortcuts, probe
+from pneumoscope.data.audit.statistics import wilson
+from pneumoscope.data.audit.store import PixelStore
+from pneumoscope.data.catalog import PARTS, POSITIVE, Catalog, list_entries
+from pneumoscope.data.split import UNUSED, parts_in_file
+from pneumoscope.errors import OptionError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from pneumoscope.data.audit.suspicious import Suspect
+    from pneumoscope.parallel import Progress
+
+Bar = Callable[[str], AbstractContextManager["Progress"]]
+"""Gives the progress function of a stage that is about to begin."""
+
+_ETIOLOGY = re.compile(r"(?:^|[_-])(bacteria|virus)(?:[_-])", re.IGNORECASE)
+_SHOWN = 12
+_NEARLY_ONE = 0.99
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Audit:
+    """Everything that was found.
+
+    Attributes:
+        root: What paths are relative to.
+        measured: What was measured of each readable image.
+        parts: The part of each: ``train``, ``val``, ``test``, ``unused``, or empty where there
+            are none.
+        classes: (negative, positive) where there are just two labels, else None.
+        exact: Groups of rows of equal images.
+        near: Pairs of rows that show the same picture.
+        crossings: What each two parts share.
+        odd: Images that look wrong.
+        shortcuts: How well the class can be guessed; None where that cannot be judged.
+        suspects: Images whose label a reader contradicts.
+        pictures: Row → reduced image, for the rows that a page shows.
+        findings: What is wrong, errors first.
+        seed: Of all that was drawn.
+    """
+
+    root: Path
+    measured: Measured
+    parts: tuple[str, ...]
+    classes: tuple[str, str] | None
+    exact: tuple[tuple[int, ...], ...]
+    near: tuple[Pair, ...]
+    crossings: tuple[Crossing, ...]
+    odd: tuple[Odd, ...]
+    shortcuts: Shortcuts | None
+    suspects: tuple[Suspect, ...]
+    pictures: Mapping[int, NDArray[np.uint8]]
+    findings: tuple[Finding, ...]
+    seed: int
+
+    def count(self, severity: str) -> int:
+        """Return how many findings have a severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the audit as JSON values; what they mean is in docs/reference/files.md."""
+        entries = self.measured.entries
+        return {
+            "format": 1,
+            "data": self.root.name,
+            "seed": self.seed,
+            "images": len(self.measured),
+            "unreadable": [
+                {"path": item.path, "reason": item.reason} for item in self.measured.unreadable
+            ],
+            "severities": {severity: self.count(severity) for severity in SEVERITIES},
+            "findings": [finding.to_dict() for finding in self.findings],
+            "counts": counts(self),
+            "leaks": [crossing.to_dict(entries) for crossing in self.crossings],
+            "shortcuts": None if self.shortcuts is None else self.shortcuts.to_dict(),
+            "classes": by_class(self),
+        }
+
+
+def audit_data(
+    data: Path,
+    *,
+    positive: str | None = None,
+    split_file: Path | None = None,
+    suspects: Sequence[Suspect] = (),
+    seed: int = 0,
+    workers: int | None = None,
+    bar: Bar | None = None,
+) -> Audit:
+    """Return what can be said of a data set before anything is learnt from it.
+
+    Every file is read once. Unreadable files are findings and never end an audit, and any number
+    of classes is audited, also one or none.
+
+    Args:
+        data: A folder of part folders or class folders, a CSV manifest, or a folder of images.
+        positive: The class that is the finding; PNEUMONIA where it exists.
+        split_file: Parts to prove instead of those of the folders: CSV with ``path`` and
+            ``split``.
+        suspects: Images whose label a reader contradicts.
+        seed: Of what is drawn: the images that are shown, hyperplanes, folds.
+        workers: Decoding threads; one a core if None.
+        bar: Shows the progress of each stage.
+
+    Raises:
+        DataError: There is no such folder, or a table cannot be read.
+        OptionError: ``positive`` is no class of the data.
+        OutputError: The disk of temporary files is full.
+    """
+    bar = bar or _no_bar
+    root, found = list_entries(data)
+    with PixelStore() as store:
+        with bar("Reading the images") as progress:
+            measured = measure_files(
+                root, found, store=store, seed=seed, workers=workers, progress=progress
+            )
+        entries = measured.entries
+        classes = classes_of([entry.label for entry in entries], positive)
+        parts = tuple(entry.split for entry in entries)
+        if split_file is not None:
+            parts = parts_in_file(split_file, Catalog(root, entries, classes or ("", ""))).parts
+        odd = odd_images(measured)
+        blank = {item.row for item in odd if item.kind == "blank"}
+        exact = [group for group in exact_groups(measured) if not blank.issuperset(group)]
+        with bar("Comparing lookalikes") as progress:
+            near = near_pairs(store, skip=exact, leave_out=blank, seed=seed, progress=progress)
+        exact, near = _equal_after_all(root, measured, exact, near)
+        audit = Audit(
+            root,
+            measured,
+            parts,
+            classes,
+            tuple(map(tuple, exact)),
+            tuple(near),
+            tuple(crossings(entries, parts, exact=exact, near=near)),
+            tuple(odd),
+            probe(measured, classes, seed=seed) if classes else None,
+            tuple(suspects),
+            {},
+            (),
+            seed,
+        )
+        shown = _shown(audit)
+        pictures = dict(zip(shown, store.take(np.array(shown, np.int64)), strict=True))
+    return replace(audit, pictures=pictures, findings=findings_of(audit))
+
+
+def _equal_after_all(
+    root: Path, measured: Measured, exact: list[list[int]], near: list[Pair]
+) -> tuple[list[list[int]], list[Pair]]:
+    """Move pairs whose files decode to the same pixels from the near copies to the equal ones.
+
+    Preparing decodes a JPEG at a fraction of its size, so the same picture as JPEG and as PNG is
+    prepared a little differently.
+    """
+    entries = measured.entries
+
+    def equal(pair: Pair) -> bool:
+        a, b = entries[pair.first], entries[pair.second]
+        return (
+            pair.correlation > _NEARLY_ONE
+            and not pair.mirrored
+            and (a.width, a.height) == (b.width, b.height)
+            and same_pixels(root / a.path, root / b.path)
+        )
+
+    same = {(pair.first, pair.second) for pair in near if equal(pair)}
+    tie = [(group[0], row) for group in exact for row in group[1:]]
+    return (
+        tied(len(measured), [*tie, *sorted(same)]),
+        [pair for pair in near if (pair.first, pair.second) not in same],
+    )
+
+
+def counts(audit: Audit) -> dict[str, Any]:
+    """Return how many images and patients there are: in all, by part, by class, by etiology."""
+    entries = audit.measured.entries
+    per_patient = Counter(entry.patient for entry in entries if entry.patient)
+    by_part: dict[str, list[int]] = defaultdict(list)
+    for row, part in enumerate(audit.parts):
+        by_part[part or "all"].append(row)
+    parts = {}
+    for part in (*PARTS, UNUSED, "all"):
+        rows = by_part.get(part)
+        if rows is None:
+            continue
+        own = [entries[row] for row in rows]
+        low, high = wilson(0.9, len(rows))
+        parts[part] = {
+            "images": len(rows),
+            "patients": len({entry.patient for entry in own if entry.patient}),
+            "patients_unknown_images": sum(not entry.patient for entry in own),
+            "labels": dict(sorted(Counter(entry.label for entry in own).items())),
+            "etiologies": dict(
+                sorted(Counter(e for entry in own if (e := etiology_of(entry.path))).items())
+            ),
+            "interval_of_90_percent": [round(low, 4), round(high, 4)],
+        }
+    return {
+        "images": len(entries),
+        "patients": len(per_patient),
+        "labels": dict(sorted(Counter(entry.label for entry in entries).items())),
+        "parts": parts,
+        "images_per_patient": {
+            str(n): patients for n, patients in sorted(Counter(per_patient.values()).items())
+        },
+        "modes": {
+            mode: dict(sorted(Counter(e.label for e in entries if e.mode == mode).items()))
+            for mode in sorted({entry.mode for entry in entries})
+        },
+    }
+
+
+def by_class(audit: Audit) -> dict[str, Any]:
+    """Return quartiles of what was measured, label by label."""
+    columns = numeric_columns(audit.measured)
+    labels = np.array([entry.label for entry in audit.measured.entries])
+    return {
+        label: {
+            name: [round(float(q), 4) for q in np.percentile(column[labels == label], (25, 50, 75))]
+            for name, column in columns.items()
+        }
+        for label in sorted(set(labels.tolist()))
+    }
+
+
+def numeric_columns(measured: Measured) -> dict[str, NDArray[np.float64]]:
+    """Return what is one number an image, by name."""
+    entries = measured.entries
+    width = np.array([entry.width for entry in entries], np.float64)
+    height = np.array([entry.height for entry in entries], np.float64)
+    return {
+        "width_px": width,
+        "height_px": height,
+        "aspect": width / np.maximum(height, 1),
+        "bytes": np.array([entry.bytes for entry in entries], np.float64),
+        "brightness": measured.brightness.astype(np.float64),
+        "contrast": measured.contrast.astype(np.float64),
+    }
+
+
+def etiology_of(path: str) -> str | None:
+    """Return ``bacteria`` or ``virus`` where a file name of the public data set tells it.
+
+    >>> etiology_of("train/PNEUMONIA/person1_bacteria_2.jpeg")
+    'bacteria'
+    >>> etiology_of("VIRUS-40699-0001.jpeg")
+    'virus'
+    """
+    found = _ETIOLOGY.search(path.rsplit("/", 1)[-1])
+    return found[1].lower() if found else None
+
+
+def classes_of(labels: Sequence[str], positive: str | None) -> tuple[str, str] | None:
+    """Return (negative, positive) where there are just two labels, else None.
+
+    Raises:
+        OptionError: ``positive`` is none of them.
+    """
+    names = sorted(set(labels))
+    if positive is not None and positive not in names:
+        raise OptionError(
+            "--positive", must="a class of the data", was=positive, hint=nearest(positive, names)
+        )
+    if len(names) != 2:
+        return None
+    chosen = positive or (POSITIVE if POSITIVE in names else names[1])
+    return (names[0] if names[1] == chosen else names[1]), chosen
+
+
+def _shown(audit: Audit) -> list[int]:
+    """Return the rows that a page shows: copies, odd images, suspects."""
+    row_of = {entry.path: row for row, entry in enumerate(audit.measured.entries)}
+    rows = [row for pair in audit.near[:_SHOWN] for row in (pair.first, pair.second)]
+    rows += [row for group in audit.exact[:_SHOWN] for row in group[:2]]
+    rows += [item.row for item in audit.odd[: 2 * _SHOWN]]
+    rows += [row_of[s.path] for s in audit.suspects[:_SHOWN] if s.path in row_of]
+    return sorted(set(rows))
+
+
+class _NoBar(AbstractContextManager["Progress"]):
+    def __enter__(self) -> Progress:
+        return lambda done, total: None  # noqa: ARG005 - nobody watches
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _no_bar(title: str) -> AbstractContextManager[Progress]:
+    del title
+    return _NoBar()

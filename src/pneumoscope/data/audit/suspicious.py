@@ -1,0 +1,50 @@
+"""Images whose label a reader contradicts, the most surprising first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """An image that a reader would have labelled otherwise.
+
+    Attributes:
+        path: The image.
+        label: What the data say.
+        probability: What the reader gives that label, 0 to 0.5.
+    """
+
+    path: str
+    label: str
+    probability: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {"path": self.path, "label": self.label, "probability_of_label": self.probability}
+
+
+def suspects(
+    paths: Sequence[str],
+    labels: Sequence[int],
+    probabilities: Sequence[float],
+    *,
+    classes: tuple[str, str],
+) -> list[Suspect]:
+    """Return the images whose own label gets less than even odds, the least likely first.
+
+    Args:
+        paths: The images.
+        labels: 1 for the positive class, else 0.
+        probabilities: Of the positive class, from a reader that was not trained on them.
+        classes: (negative, positive).
+    """
+    own = [p if label else 1 - p for label, p in zip(labels, probabilities, strict=True)]
+    found = [
+        Suspect(path, classes[label], probability)
+        for path, label, probability in zip(paths, labels, own, strict=True)
+        if probability < 0.5
+    ]
+    return sorted(found, key=lambda suspect: (suspect.probability, suspect.path))

@@ -1,0 +1,437 @@
+"""What a data set looks like: counts, distributions, mean images, clues, and the images themselves.
+
+The figures follow the contract of `pneumoscope.report.figures`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+
+from pneumoscope.errors import OptionError
+from pneumoscope.report._shared import (
+    Floats,
+    Integers,
+    Pixels,
+    Table,
+    new_figure,
+    number,
+    require_shape,
+)
+from pneumoscope.report.style import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    NARROW_IN,
+    PALETTE,
+    PURPLE,
+    RULE,
+    VERMILLION,
+    WIDE_IN,
+    style,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BINS = 40
+_DASHES = ("-", "--", "-.", ":")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImagesPerPatient:
+    """How many patients have one image, two, and so on.
+
+    Attributes:
+        images: Numbers of images a patient, rising, ``[K]``.
+        patients: How many patients have so many, ``[K]``.
+    """
+
+    images: Integers
+    patients: Integers
+
+    CAPTION: ClassVar[str] = (
+        "Patients by the number of their images. Everyone right of the first bar stands on both "
+        "sides of a split that is drawn image by image."
+    )
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 1 or self.images.size == 0:
+            raise OptionError("images", must="[K], at least one", was=self.images.shape)
+        require_shape("patients", self.patients, self.images.shape)
+
+    @classmethod
+    def from_counts(cls, patients_by_images: Mapping[int, int]) -> Self:
+        """Take a table of images a patient → patients.
+
+        >>> ImagesPerPatient.from_counts({2: 5, 1: 9}).patients.tolist()
+        [9, 5]
+        """
+        images = sorted(patients_by_images)
+        return cls(np.array(images, np.int64), np.array([patients_by_images[n] for n in images]))
+
+    def rows(self) -> Table:
+        """Return one row a number of images."""
+        body = zip(self.images.tolist(), self.patients.tolist(), strict=True)
+        return ("images", "patients"), tuple((str(n), str(m)) for n, m in body)
+
+    def summary(self) -> str:
+        """Return the counts as a sentence."""
+        several = int(self.patients[self.images > 1].sum())
+        return (
+            f"{int(self.patients.sum()):,} patients, {several:,} of them with several images, "
+            f"up to {int(self.images.max())}"
+        )
+
+    def draw(self) -> Figure:
+        """Draw a bar a number of images, patients on a logarithmic scale."""
+        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - matplotlib is loaded to draw
+
+        with style():
+            figure = new_figure(NARROW_IN, 2.6)
+            axes = figure.subplots()
+            axes.bar(self.images, self.patients, width=0.75, color=BLUE)
+            axes.set_yscale("log")
+            axes.set_ylim(0.7, max(2, int(self.patients.max())) * 2)
+            axes.set_yticks([])
+            axes.set_yticks([], minor=True)
+            axes.spines["left"].set_visible(False)
+            axes.tick_params(length=0)
+            axes.set_xlabel("Images of one patient")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.set_xlim(0.4, max(4.6, float(self.images.max()) + 0.6))
+            axes.set_title("Patients", color=MUTED, weight="normal", size=10)
+            if self.images.size <= 16:
+                for x, y in zip(self.images.tolist(), self.patients.tolist(), strict=True):
+                    axes.annotate(
+                        f"{y:,}", (x, y), xytext=(0, 3), textcoords="offset points", ha="center",
+                        size=8.5,
+                    )  # fmt: skip
+            return figure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Distributions:
+    """One number an image, class by class: histograms side by side.
+
+    Attributes:
+        names: What was measured, with its unit, in the order of the panels.
+        classes: Names of the classes.
+        edges: Of the bins of each panel, ``[len(names), B + 1]``.
+        shares: Of the images of a class in each bin, ``[len(names), len(classes), B]``.
+        logarithmic: For each panel, whether its axis is.
+    """
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    edges: Floats
+    shares: Floats
+    logarithmic: tuple[bool, ...]
+
+    CAPTION: ClassVar[str] = (
+        "Each panel shows the share of each class's images by one measure. Where the curves lie "
+        "apart, that measure alone tells the classes apart, and a model may learn it instead of "
+        "the disease."
+    )
+
+    def __post_init__(self) -> None:
+        bins = self.edges.shape[1] - 1
+        require_shape("shares", self.shares, (len(self.names), len(self.classes), bins))
+
+    @classmethod
+    def from_columns(
+        cls,
+        columns: Mapping[str, Floats],
+        labels: Sequence[str],
+        *,
+        logarithmic: Sequence[str] = (),
+    ) -> Self:
+        """Count the values of each column in 40 bins, class by class.
+
+        Args:
+            columns: Name → one value an image.
+            labels: The class of each image.
+            logarithmic: Names whose bins grow by a factor.
+        """
+        classes = tuple(sorted(set(labels)))
+        held = np.asarray(labels)
+        edges, shares = [], []
+        for name, column in columns.items():
+            values = np.asarray(column, np.float64)
+            require_shape(name, values, (len(labels),))
+            low, high = float(values.min()), float(values.max())
+            if name in logarithmic:
+                bins = np.geomspace(max(low, 1e-9) * 0.999, max(high, 1e-9) * 1.001, _BINS + 1)
+            else:
+                margin = 0.5 if low == high else 0.0
+                bins = np.linspace(low - margin, high + margin, _BINS + 1)
+            edges.append(bins)
+            shares.append(
+                [np.histogram(values[held == c], bins)[0] / (held == c).sum() for c in classes]
+            )
+        return cls(
+            tuple(columns),
+            classes,
+            np.array(edges),
+            np.array(shares),
+            tuple(name in logarithmic for name in columns),
+        )
+
+    def rows(self) -> Table:
+        """Return one row a measure, class and bin."""
+        body = tuple(
+            (
+                name,
+                label,
+                number(self.edges[m, b]),
+                number(self.edges[m, b + 1]),
+                number(self.shares[m, c, b]),
+            )
+            for m, name in enumerate(self.names)
+            for c, label in enumerate(self.classes)
+            for b in range(self.shares.shape[2])
+        )
+        return ("measure", "label", "from", "to", "share"), body
+
+    def summary(self) -> str:
+        """Return what is shown as a sentence."""
+        names = [name or "all images" for name in self.classes]
+        return f"{', '.join(self.names)}, each for {' and '.join(names)}"
+
+    def draw(self) -> Figure:
+        """Draw a panel a measure, a stepped line a class."""
+        across = min(2, len(self.names))
+        down = math.ceil(len(self.names) / across)
+        with style():
+            figure = new_figure(WIDE_IN if across > 1 else NARROW_IN, 2.0 * down + 0.35, gap=0.06)
+            grid = figure.subplots(down, across, squeeze=False).ravel()
+            for axes in grid[len(self.names) :]:
+                axes.set_axis_off()
+            for m, name in enumerate(self.names):
+                self._draw_panel(grid[m], m, name)
+            if len(self.classes) > 1:
+                figure.legend(
+                    *grid[0].get_legend_handles_labels(), loc="outside upper right", frameon=False,
+                    ncols=len(self.classes), labelcolor=INK,
+                )  # fmt: skip
+            return figure
+
+    def _draw_panel(self, axes: Axes, m: int, name: str) -> None:
+        for c, label in enumerate(self.classes):
+            axes.stairs(
+                self.shares[m, c], self.edges[m], label=label or "all images", linewidth=1.6,
+                color=PALETTE[c % len(PALETTE)], linestyle=_DASHES[c % len(_DASHES)],
+            )  # fmt: skip
+        if self.logarithmic[m] and self.edges[m, -1] > 3 * self.edges[m, 0]:
+            axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(length=0)
+        axes.set_title(name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeanImages:
+    """The mean image of two classes and their difference.
+
+    Attributes:
+        classes: (negative, positive).
+        means: Grey levels 0 to 255, ``[2, H, W]``.
+        effect: Difference of the means in standard deviations of a pixel, positive less
+            negative, ``[H, W]``.
+        counts: Images of each class.
+    """
+
+    classes: tuple[str, str]
+    means: Floats
+    effect: Floats
+    counts: tuple[int, int]
+
+    CAPTION: ClassVar[str] = (
+        "The mean of all images of each class, and the difference in units of the spread of each "
+        "pixel: light where the second class is brighter, dark where it is darker, grey where both "
+        "are alike, black and white being one standard deviation. A difference over the lungs may "
+        "be disease; one at the border, in a corner or all over comes from how the films were made."
+    )
+
+    def __post_init__(self) -> None:
+        require_shape("means", self.means, (2, *self.effect.shape))
+
+    def rows(self) -> Table:
+        """Return the means and the largest differences by region: lungs' place and border."""
+        height, width = self.effect.shape
+        border = np.ones(self.effect.shape, bool)
+        border[height // 8 : -(height // 8), width // 8 : -(width // 8)] = False
+        body = tuple(
+            (
+                name,
+                number(self.means[0][mask].mean()),
+                number(self.means[1][mask].mean()),
+                number(np.abs(self.effect[mask]).mean()),
+            )
+            for name, mask in (("outer eighth", border), ("middle", ~border))
+        )
+        return ("region", "mean_negative", "mean_positive", "mean_absolute_effect"), body
+
+    def summary(self) -> str:
+        """Return the sizes of the difference as a sentence."""
+        _, ((_, _, _, outside), (_, _, _, middle)) = self.rows()
+        return (
+            f"Mean images of {self.counts[0]:,} {self.classes[0]} and {self.counts[1]:,} "
+            f"{self.classes[1]}; the mean difference is {float(middle):.2f} standard deviations in "
+            f"the middle and {float(outside):.2f} in the outer eighth"
+        )
+
+    def draw(self) -> Figure:
+        """Draw the two means and the difference side by side."""
+        with style():
+            figure = new_figure(WIDE_IN, 2.65, gap=0.03)
+            for axes, image, title in zip(
+                figure.subplots(1, 3),
+                (*self.means, 127.5 + 127.5 * np.clip(self.effect, -1, 1)),
+                (*self.classes, f"{self.classes[1]} less {self.classes[0]}"),
+                strict=True,
+            ):
+                axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="none")
+                axes.set_axis_off()
+                axes.set_title(title, pad=4)
+            return figure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClueAreas:
+    """How well each clue gives the class away.
+
+    Attributes:
+        names: The clues, from top to bottom.
+        kinds: ``file``, ``pixels``, ``periphery`` or ``together``.
+        areas: AUC, its low and its high end, ``[len(names), 3]``.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    areas: Floats
+
+    CAPTION: ClassVar[str] = (
+        "Each dot is how well the class can be guessed from that alone, on patients that the guess "
+        "was not fitted on; the line is the 95% interval. At 0.5 (dotted) it is a coin toss, at 1 "
+        "the class is given away. A reader must beat these to show that it looks at lungs."
+    )
+
+    _COLOURS: ClassVar[Mapping[str, str]] = {
+        "file": VERMILLION,
+        "pixels": BLUE,
+        "periphery": GREEN,
+        "together": PURPLE,
+    }
+    _MARKS: ClassVar[Mapping[str, str]] = {
+        "file": "s",
+        "pixels": "o",
+        "periphery": "D",
+        "together": "^",
+    }
+
+    def __post_init__(self) -> None:
+        require_shape("areas", self.areas, (len(self.names), 3))
+
+    def rows(self) -> Table:
+        """Return one row a clue."""
+        body = tuple(
+            (name, kind, *(number(value) for value in area))
+            for name, kind, area in zip(self.names, self.kinds, self.areas, strict=True)
+        )
+        return ("clue", "kind", "auc", "low", "high"), body
+
+    def summary(self) -> str:
+        """Return the areas as a sentence."""
+        return "AUC of the class from " + ", ".join(
+            f"{name} {area[0]:.2f}" for name, area in zip(self.names, self.areas, strict=True)
+        )
+
+    def draw(self) -> Figure:
+        """Draw a dot and its interval a clue."""
+        n = len(self.names)
+        with style():
+            figure = new_figure(NARROW_IN, 0.75 + 0.31 * n)
+            axes = figure.subplots()
+            axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=":")
+            for place, (kind, (value, low, high)) in enumerate(
+                zip(self.kinds, self.areas.tolist(), strict=True)
+            ):
+                colour = self._COLOURS[kind]
+                axes.plot([low, high], [place, place], color=colour, linewidth=1.6)
+                axes.plot(value, place, self._MARKS[kind], color=colour, ms=6)
+                axes.annotate(
+                    f"{value:.2f}", (1.02, place), xycoords=("axes fraction", "data"), va="center",
+                )  # fmt: skip
+            axes.set_yticks(range(n), self.names)
+            axes.set_ylim(n - 0.5, -0.5)
+            axes.set_xlim(min(0.4, float(self.areas[:, 1].min()) - 0.02), 1.005)
+            axes.grid(axis="x")
+            axes.tick_params(length=0, labelcolor=INK)
+            axes.spines["left"].set_visible(False)
+            axes.spines["bottom"].set_color(RULE)
+            axes.set_xlabel("AUC")
+            return figure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PictureSheet:
+    """Images in a grid, each with a line above it.
+
+    Attributes:
+        pictures: ``uint8 [N, H, W]``.
+        titles: What stands above each, ``N`` of them.
+        names: The file of each.
+        columns: Pictures in a row.
+    """
+
+    pictures: Pixels
+    titles: tuple[str, ...]
+    names: tuple[str, ...]
+    columns: int = 6
+
+    CAPTION: ClassVar[str] = "Images as a model sees them, reduced."
+
+    def __post_init__(self) -> None:
+        if self.pictures.ndim != 3 or self.pictures.shape[0] == 0:
+            raise OptionError("pictures", must="uint8 [N, H, W], N > 0", was=self.pictures.shape)
+        for name, texts in (("titles", self.titles), ("names", self.names)):
+            if len(texts) != len(self.pictures):
+                raise OptionError(name, must=f"{len(self.pictures)}, one a picture", was=texts)
+
+    def rows(self) -> Table:
+        """Return one row a picture."""
+        body = tuple(
+            (str(n + 1), title, name)
+            for n, (title, name) in enumerate(zip(self.titles, self.names, strict=True))
+        )
+        return ("picture", "title", "path"), body
+
+    def summary(self) -> str:
+        """Return what the sheet shows as a sentence."""
+        n = len(self.pictures)
+        return f"{n} {'image' if n == 1 else 'images'}: {', '.join(dict.fromkeys(self.titles))}"
+
+    def draw(self) -> Figure:
+        """Draw the grid, row by row."""
+        n, height, width = self.pictures.shape
+        down = math.ceil(n / self.columns)
+        cell = WIDE_IN / self.columns
+        with style():
+            tall = down * (cell * height / width + 0.24) + 0.05
+            figure = new_figure(WIDE_IN, tall, gap=0.015, margin_in=0.02)
+            grid = figure.subplots(down, self.columns, squeeze=False).ravel()
+            for axes in grid:
+                axes.set_axis_off()
+            for axes, picture, title in zip(grid, self.pictures, self.titles, strict=False):
+                axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="none")
+                axes.set_title(title, pad=3, size=8.5, weight="normal")
+            return figure

@@ -1,0 +1,106 @@
+"""A data set → what is in it and what is wrong with it, as a page and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.data.audit.audit import Audit, audit_data, classes_of
+from pneumoscope.data.audit.suspicious import Suspect, suspects
+from pneumoscope.data.catalog import list_entries
+from pneumoscope.errors import DataError, OutputError
+from pneumoscope.runs import provenance, write_json
+from pneumoscope.watch import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inspected:
+    """What an inspection gave: the audit, and where its page and its JSON lie."""
+
+    audit: Audit
+    page: Path
+    json: Path
+
+
+def inspect_data(
+    data: Path,
+    out: Path,
+    *,
+    positive: str | None = None,
+    split_file: Path | None = None,
+    scores: Sequence[Path] = (),
+    seed: int = 0,
+    workers: int | None = None,
+    watcher: Watcher | None = None,
+) -> Inspected:
+    """Audit a data set, and write ``inspect.html``, ``inspect.json`` and ``figures/`` into ``out``.
+
+    Args:
+        data: What ``audit_data`` takes.
+        out: A folder; what an earlier inspection wrote there is replaced.
+        positive: The class that is the finding.
+        split_file: A split to prove: a CSV with ``path`` and ``split``, or a run folder.
+        scores: Scores files of a reader that was not trained on these images; from these, labels
+            that it contradicts are listed.
+        seed: Of what is drawn.
+        workers: Decoding threads; one a core if None.
+        watcher: Hears how it goes.
+
+    Raises:
+        PneumoscopeError: The data or an option cannot be worked with, or the place not be written.
+
+    Example:
+        >>> inspect_data(Path("chest_xray"), Path("inspect")).audit.count("error")  # doctest: +SKIP
+        0
+    """
+    from pneumoscope.report.inspect_page import write_inspect_page  # noqa: PLC0415 - jinja2
+
+    watcher = watcher or Watcher()
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file; give a folder with --out.")
+    if split_file is not None and split_file.is_dir():
+        split_file = split_file / "split.csv"
+    contradicted = _contradicted(data, scores, positive) if scores else []
+    audit = audit_data(
+        data,
+        positive=positive,
+        split_file=split_file,
+        suspects=contradicted,
+        seed=seed,
+        workers=workers,
+        bar=watcher.progress,
+    )
+    facts = provenance(data=str(data), split_file=str(split_file) if split_file else None)
+    page, place = out / "inspect.html", out / "inspect.json"
+    write_json(place, {**audit.to_dict(), "provenance": facts})
+    write_inspect_page(page, audit, name=data.resolve().name, facts=facts)
+    return Inspected(audit, page, place)
+
+
+def _contradicted(data: Path, files: Sequence[Path], positive: str | None) -> list[Suspect]:
+    from pneumoscope.evaluation.scores import Scores  # noqa: PLC0415 - onnxruntime
+
+    _, entries = list_entries(data)
+    classes = classes_of([entry.label for entry in entries], positive)
+    if classes is None:
+        raise DataError(f"{data}: --scores needs two classes.")
+    label_of = {entry.path: entry.label for entry in entries}
+    paths: list[str] = []
+    labels: list[int] = []
+    probabilities: list[float] = []
+    for file in files:
+        scores = Scores.load(file)
+        for path, probability in zip(scores.path, scores.probability.tolist(), strict=True):
+            if path in label_of:
+                paths.append(path)
+                labels.append(int(label_of[path] == classes[1]))
+                probabilities.append(probability)
+    if not paths:
+        raise DataError(
+            f"{files[0]}: names none of the images of {data}; scores must come from these data."
+        )
+    return suspects(paths, labels, probabilities, classes=classes)
