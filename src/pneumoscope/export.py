@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from pneumoscope.errors import ExportError
+from pneumoscope.models.ensemble import Averaged
+from pneumoscope.models.registry import Classifier
 from pneumoscope.reader.bundle import CALIBRATION_BIAS, CALIBRATION_SCALE, KEY, ModelInfo
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import written_whole
@@ -44,7 +46,7 @@ class ReaderGraph(nn.Module):
     calibration_bias: Tensor
 
     def __init__(
-        self, classifier: nn.Module, calibration: tuple[float, float] = (1.0, 0.0)
+        self, classifier: Classifier | Averaged, calibration: tuple[float, float] = (1.0, 0.0)
     ) -> None:
         super().__init__()
         self.classifier = classifier
@@ -52,17 +54,22 @@ class ReaderGraph(nn.Module):
         self.register_buffer(CALIBRATION_SCALE, torch.tensor(scale))
         self.register_buffer(CALIBRATION_BIAS, torch.tensor(bias))
 
-    def forward(
-        self, pixels: UInt8[Tensor, "n 1 height width"]
-    ) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 2"]]:
-        """Return logits and probabilities in the order of the classes."""
-        logits = self.classifier(to_unit(pixels))
+    def forward(self, pixels: UInt8[Tensor, "n 1 height width"]) -> dict[str, Tensor]:
+        """Return the outputs by name.
+
+        ``logits`` and ``probabilities`` [n, 2] in the order of the classes; ``features`` [n, d],
+        what the last layer took; and ``evidence`` [n, rows, columns], where the logit comes from,
+        if the network can tell.
+        """
+        logits, features, evidence = self.classifier.explained(to_unit(pixels))
         line = (logits[:, 1:] - logits[:, :1]) * self.calibration_scale + self.calibration_bias
-        return logits, torch.cat((torch.zeros_like(line), line), 1).softmax(1)
+        probabilities = torch.cat((torch.zeros_like(line), line), 1).softmax(1)
+        named = {"logits": logits, "probabilities": probabilities, "features": features}
+        return named if evidence is None else {**named, "evidence": evidence}
 
 
 def export(
-    classifier: nn.Module,
+    classifier: Classifier | Averaged,
     path: Path,
     *,
     info: ModelInfo,
@@ -100,50 +107,59 @@ def export(
 
 
 def network_logits(
-    classifier: nn.Module, pixels: NDArray[np.uint8], *, batch_size: int = 32
+    classifier: Classifier | Averaged, pixels: NDArray[np.uint8], *, batch_size: int = 32
 ) -> NDArray[np.float64]:
     """Return the logit [n] of the positive class that the network gives for prepared pixels."""
-    logits = _run(ReaderGraph(classifier), pixels, batch_size=batch_size)[0].astype(np.float64)
+    logits = _run(ReaderGraph(classifier), pixels, batch_size=batch_size)["logits"]
+    logits = logits.astype(np.float64)
     return logits[:, 1] - logits[:, 0]
 
 
 def network_probabilities(
-    classifier: nn.Module, pixels: NDArray[np.uint8], *, batch_size: int = 32
+    classifier: Classifier | Averaged, pixels: NDArray[np.uint8], *, batch_size: int = 32
 ) -> NDArray[np.float32]:
     """Return the probabilities [n, 2] that the network itself gives for prepared pixels."""
-    return _run(ReaderGraph(classifier), pixels, batch_size=batch_size)[1]
+    return _run(ReaderGraph(classifier), pixels, batch_size=batch_size)["probabilities"]
+
+
+def network_features(
+    classifier: Classifier | Averaged, pixels: NDArray[np.uint8], *, batch_size: int = 32
+) -> NDArray[np.float32]:
+    """Return the features [n, d] by which a gate judges prepared pixels."""
+    return _run(ReaderGraph(classifier), pixels, batch_size=batch_size)["features"]
 
 
 def _run(
     graph: ReaderGraph, pixels: NDArray[np.uint8], *, batch_size: int = 32
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> dict[str, NDArray[np.float32]]:
     graph.eval()
     with torch.inference_mode():
         parts = [
             graph(torch.from_numpy(pixels[start : start + batch_size, np.newaxis]))
             for start in range(0, len(pixels), batch_size)
         ]
-    logits, probabilities = zip(*parts, strict=True)
-    return torch.cat(logits).numpy(), torch.cat(probabilities).numpy()
+    return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
 
 
 def _largest_difference(
     graph: ReaderGraph, predictor: Predictor, pixels: NDArray[np.uint8]
 ) -> float:
-    expected = _run(graph, pixels)[1]
+    expected = _run(graph, pixels)["probabilities"]
     found = [predictor.run(pixels[i : i + 16])[1] for i in range(0, len(pixels), 16)]
     return float(np.abs(np.concatenate(found) - expected).max())
 
 
 def _write(graph: ReaderGraph, info: ModelInfo, path: Path) -> None:
     example = torch.zeros((2, 1, *info.input.shape), dtype=torch.uint8)
+    with torch.inference_mode():
+        names = graph(example)
     with _quiet_exporter(), _visible_calibration(graph):
         program = torch.onnx.export(
             graph,
             (example,),
             dynamo=True,
             input_names=["pixels"],
-            output_names=["logits", "probabilities"],
+            output_names=list(names),
             dynamic_shapes=({0: torch.export.Dim("n")},),
             external_data=False,
             verbose=False,

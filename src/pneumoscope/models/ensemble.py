@@ -38,8 +38,8 @@ class Averaged(nn.Module):
                 raise OptionError(
                     "--views", must=f"of {', '.join(VIEWS)}", was=view, hint=nearest(view, VIEWS)
                 )
-        if not views:
-            raise OptionError("--views", must="one at least", was=list(views))
+        if not views or views[0] != "plain":
+            raise OptionError("--views", must="plain first", was=list(views))
         self.members = nn.ModuleList(members)
         self.views = tuple(views)
 
@@ -47,6 +47,20 @@ class Averaged(nn.Module):
         """Return the mean logits of (negative, positive) from grey pixels in [0, 1]."""
         said = [member(_seen(pixels, view)) for view in self.views for member in self.members]
         return torch.stack(said).mean(0)
+
+    def explained(
+        self, pixels: Float[Tensor, "batch 1 height width"]
+    ) -> tuple[Float[Tensor, "batch 2"], Float[Tensor, "batch c"], Tensor | None]:
+        """Return mean logits, the first member's features, and the mean evidence, in one pass.
+
+        Features and evidence are of the first view; evidence is None unless all members have it.
+        """
+        first = [member.explained(_seen(pixels, self.views[0])) for member in self.members]
+        more = [member(_seen(pixels, view)) for view in self.views[1:] for member in self.members]
+        logits = torch.stack([*(said for said, _, _ in first), *more]).mean(0)
+        maps = [evidence for _, _, evidence in first if evidence is not None]
+        whole = torch.stack(maps).mean(0) if len(maps) == len(first) else None
+        return logits, first[0][1], whole
 
 
 def _seen(pixels: Tensor, view: str) -> Tensor:

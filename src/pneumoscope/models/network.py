@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Self
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -15,6 +16,10 @@ class Network(nn.Module, ABC):
     ``head(features(pixels))`` is ``forward(pixels)``, and ``pooled(features(pixels))`` is what the
     last layer takes: a linear probe trains that layer alone.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._mean_is_seen: bool | None = None
 
     @abstractmethod
     def features(self, pixels: Float[Tensor, "batch 1 height width"]) -> Tensor:
@@ -47,6 +52,37 @@ class Network(nn.Module, ABC):
 
         The last group is the layer that ``replace_head`` draws.
         """
+
+    def evidence(self, maps: Tensor) -> Tensor | None:
+        """Return where the logit comes from, [batch, h, w], from what ``features`` returned.
+
+        Class activation maps (Zhou et al., CVPR 2016), signed: where the last layer takes the mean
+        of the maps, the logit of the positive class is the mean of this one, and a bias that knows
+        no place. None for networks that end in another way.
+        """
+        layer = self.last_layer
+        if not isinstance(layer, nn.Linear) or maps.ndim != 4:
+            return None
+        if layer.in_features != maps.shape[1] or not self._takes_the_mean(maps):
+            return None
+        weights = layer.weight[1] - layer.weight[0]
+        return (maps * weights[:, None, None]).sum(1)
+
+    def _takes_the_mean(self, maps: Tensor) -> bool:
+        """Tell whether what the last layer sees is the mean of the maps over all places.
+
+        It is tried once, on made-up maps; an exporter cannot follow a comparison of numbers.
+        """
+        if self._mean_is_seen is None:
+            with torch.no_grad():
+                some = torch.linspace(-1, 1, maps[:1].numel(), dtype=maps.dtype, device=maps.device)
+                some = some.reshape_as(maps[:1])
+                was = self.training
+                seen = self.eval().pooled(some)
+                self.train(was)
+                same = seen.shape == some.shape[:2] and seen.allclose(some.mean((2, 3)), atol=1e-5)
+            self._mean_is_seen = bool(same)
+        return self._mean_is_seen
 
     def forward(self, pixels: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 2"]:
         """Return the logits of (negative, positive)."""

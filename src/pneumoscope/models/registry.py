@@ -90,6 +90,14 @@ class Classifier(nn.Module):
         """Return what the network's last layer takes, from grey pixels in [0, 1]."""
         return self.network.pooled(self.network.features(self._normalised(pixels)))
 
+    def explained(
+        self, pixels: Float[Tensor, "batch 1 height width"]
+    ) -> tuple[Float[Tensor, "batch 2"], Float[Tensor, "batch c"], Tensor | None]:
+        """Return logits, what the last layer took, and where they come from, in one pass."""
+        maps = self.network.features(self._normalised(pixels))
+        logits = self.network.head(maps) + self.logit_offset
+        return logits, self.network.pooled(maps), self.network.evidence(maps)
+
     def _normalised(self, pixels: Tensor) -> Tensor:
         return (pixels - self.mean) / self.std
 

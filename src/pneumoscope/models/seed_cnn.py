@@ -89,6 +89,21 @@ class SeedCNN(Network):
         """The second dense layer."""
         return self.output
 
+    def evidence(self, maps: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch h w"]:
+        """Return where the logit comes from, by the gradient at the last maps.
+
+        Grad-CAM (Selvaraju et al., ICCV 2017), signed and not cut at zero, times the number of
+        places, so that it is in units of the logit. The gradient through the two dense layers is
+        written out in forward operations, so it can be exported.
+        """
+        active = (self.hidden(self.flatten(maps)) > 0).to(maps.dtype)
+        through = active * (self.output.weight[1] - self.output.weight[0])
+        channels, height, width = maps.shape[1:]
+        # Each channel's gradient, summed over its places: the mean, times their number.
+        rows = self.hidden.weight.reshape(-1, height * width, channels).sum(1)
+        importance = through @ rows
+        return (maps * importance[:, :, None, None]).sum(1)
+
     def replace_head(self) -> None:
         """Draw a fresh output layer."""
         self.output.apply(_initialise).requires_grad_()
