@@ -124,7 +124,7 @@ def photometric(
         offset = mean * (1 - factor) + amounts(augmentation.brightness)
         changed = torch.addcmul(offset, changed, factor).clamp_(0, 1)
     if augmentation.gamma:
-        exponent = (amounts(1) * math.log1p(augmentation.gamma)).exp()
+        exponent = (amounts(1.0) * math.log1p(augmentation.gamma)).exp()
         changed = changed.pow(exponent)
     if augmentation.noise:
         changed = _noisy(changed, augmentation.noise)
