@@ -8,13 +8,12 @@ from typing import Any
 import timm
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
 
-def made_up(folder: Path, architecture: str, **options: Any) -> tuple[nn.Module, Path]:
+def made_up(folder: Path, architecture: str, **options: Any) -> tuple[Any, Path]:
     """Return an RGB network of ten classes and a file of its weights."""
     torch.manual_seed(0)
-    network: nn.Module = timm.create_model(architecture, num_classes=10, **options).eval()
+    network = timm.create_model(architecture, num_classes=10, **options).eval()
     with torch.no_grad():
         for name, values in network.state_dict().items():
             if name.endswith("running_mean"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,8 @@ NAMES = [
 
 def built(name: str) -> tuple[Classifier, Network]:
     torch.manual_seed(0)
-    model = build_model(name, SPEC, **({"batch_norm": True} if name == "seed-cnn" else {}))
+    options: dict[str, Any] = {"batch_norm": True} if name == "seed-cnn" else {}
+    model = build_model(name, SPEC, **options)
     assert isinstance(model.network, Network)
     return model, model.network
 
@@ -169,7 +171,7 @@ def test_the_exported_graph_agrees(name: str, tmp_path: Path) -> None:
         ("timm:mobilenetv2_035", {"drop_path_rate": -0.1}, "drop_path_rate must be at least 0"),
     ],
 )
-def test_wrong_names_and_options(name: str, options: dict[str, float], says: str) -> None:
+def test_wrong_names_and_options(name: str, options: dict[str, Any], says: str) -> None:
     with pytest.raises(OptionError, match=says):
         build_model(name, SPEC, **options)
 

@@ -272,6 +272,15 @@ def test_without_a_network_one_message_says_what_to_fetch(folder: Path) -> None:
     assert "\n" not in text
 
 
+def test_a_hub_that_cannot_be_reached_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://127.0.0.1:1")
+    monkeypatch.setattr(hub, "getproxies", dict)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: pytest.fail("asked"))
+    with pytest.raises(WeightsError, match=r"no connection to 127\.0\.0\.1: .*--weights FILE"):
+        build_model(NAME, SPEC, weights="auto")
+
+
 def test_nobody_has_published_any() -> None:
     with pytest.raises(WeightsError, match=r"nobody has published weights.*--weights FILE"):
         build_model("timm:mobilenetv2_035", SPEC, weights="auto")
@@ -338,6 +347,7 @@ def test_a_file_that_the_hub_has_under_its_other_name(monkeypatch: pytest.Monkey
         return f"/cache/{file}"
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    monkeypatch.setattr(hub, "_check_reachable", lambda: None)
     published = Published("timm/x", ("model.safetensors", "pytorch_model.bin"))
     assert hub.fetch(published) == Path("/cache/pytorch_model.bin")
     assert [file for _, file in asked] == ["model.safetensors", "pytorch_model.bin"]
@@ -397,7 +407,7 @@ def test_the_shared_weights(shared: Path, tmp_path: Path, width: str, folder: Pa
     assert model.weights is not None
     assert model.weights.licence == "Apache-2.0"
     assert (model.mean.item(), model.std.item()) == (0.5, 0.5)
-    rgb = timm.create_model(
+    rgb: Any = timm.create_model(
         f"mobilenetv2_{width}", num_classes=0, pad_type="same", bn_eps=1e-3
     ).eval()
     rgb.load_state_dict(load_file(path))

@@ -173,11 +173,10 @@ def _create(
     model: Pretrained, input_px: tuple[int, int], *, in_chans: int, options: dict[str, Any]
 ) -> Any:
     cfg = timm.get_pretrained_cfg(model.architecture)
-    size = {"img_size": input_px} if cfg is not None and cfg.fixed_input_size else {}
+    if cfg is not None and cfg.fixed_input_size:
+        options = {**options, "img_size": input_px}
     try:
-        net = timm.create_model(
-            model.architecture, in_chans=in_chans, num_classes=2, **size, **options
-        )
+        net = timm.create_model(model.architecture, in_chans=in_chans, num_classes=2, **options)
     except TypeError as fault:
         raise OptionError(
             f"option of {model.asked}",

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import json
+import socket
 import ssl
 import time
 import urllib.error
@@ -119,9 +120,9 @@ def _receive_all(
         except _BrokenError as fault:
             failures = 1 if _size(part) > before else failures + 1
             if failures >= tries:
+                kept = " What has arrived is kept; the same command continues."
                 raise WeightsError(
-                    f"{url}: cannot be fetched ({fault}; {tries} tries). What has arrived is kept; "
-                    "the same command continues."
+                    f"{url}: cannot be fetched ({fault}; {tries} tries).{kept * (before > 0)}"
                 ) from fault
             time.sleep(pause * 2 ** (failures - 1))
         else:
@@ -202,6 +203,8 @@ def _answer(url: str, *, start: int, version: str | None) -> Iterator[http.clien
     except urllib.error.URLError as fault:
         if isinstance(fault.reason, ssl.SSLError):
             raise WeightsError(f"{url}: no safe connection ({fault.reason}).") from fault
+        if isinstance(fault.reason, socket.gaierror):  # no network, most likely: do not wait
+            raise WeightsError(f"{url}: cannot be fetched ({fault.reason}).") from fault
         raise _BrokenError(str(fault.reason)) from fault
     except (OSError, http.client.HTTPException) as fault:
         raise _BrokenError(str(fault)) from fault

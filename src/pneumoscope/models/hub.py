@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from pneumoscope.errors import WeightsError
 from pneumoscope.models.download import sha256_of
 from pneumoscope.models.names import Published
+
+_PATIENCE_SECONDS = 10
 
 
 def cached(published: Published) -> Path | None:
@@ -35,6 +40,7 @@ def fetch(published: Published) -> Path:
         RemoteEntryNotFoundError,
     )
 
+    _check_reachable()
     reason = ""
     for file in published.files:
         try:
@@ -66,6 +72,26 @@ def check(path: Path, sha256: str | None = None) -> str:
             "Remove it, and it is fetched again."
         )
     return found
+
+
+def _check_reachable() -> None:
+    """Fail at once where there is no network; the hub's library would try for half a minute.
+
+    Raises:
+        ConnectionError: The hub cannot be reached, or the user told its library not to.
+    """
+    from huggingface_hub import constants  # noqa: PLC0415
+
+    if constants.HF_HUB_OFFLINE:
+        raise ConnectionError("HF_HUB_OFFLINE is set")
+    place = urlsplit(constants.ENDPOINT)
+    if getproxies():  # then it is for the proxy to find the place
+        return
+    try:
+        port = place.port or (443 if place.scheme == "https" else 80)
+        socket.create_connection((place.hostname or "", port), timeout=_PATIENCE_SECONDS).close()
+    except OSError as fault:
+        raise ConnectionError(f"no connection to {place.hostname}: {_line(fault)}") from fault
 
 
 def _cache() -> str:

@@ -170,7 +170,9 @@ def _is_here(row: Listed, published: Published | None) -> bool | None:
         return None
     if any(find_in_folder(folder, [row.name]) for folder in (weights_folder(), BUNDLED)):
         return True
-    return bool(published and published.repository) and cached(published) is not None
+    if published is None or not published.repository:
+        return False
+    return cached(published) is not None
 
 
 def _usual_place(row: Listed) -> Published | None:

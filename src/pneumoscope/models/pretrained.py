@@ -246,7 +246,8 @@ def _from_publisher(model: Pretrained, url: str, progress: Progress | None) -> W
     try:
         sha256 = download(url, target, progress=progress)
     except WeightsError as fault:
-        raise WeightsError(_way_out(model, str(fault))) from fault
+        reason = str(fault).removeprefix(f"{url}: ").removesuffix(".")
+        raise WeightsError(_way_out(model, reason)) from fault
     start = re.search(r"-([0-9a-f]{8,64})\.\w+$", url)  # the manner of torch's own hub
     if start and not sha256.startswith(start[1]):
         target.unlink()
