@@ -97,6 +97,16 @@ def test_scores_and_the_split_of_a_run(
     assert "no scores can be read" in capsys.readouterr().err
 
 
+def test_inspecting_loads_no_training_framework(phantoms: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pneumoscope.cli import main;"
+        f"main(['inspect', {str(phantoms)!r}, '--out', {str(tmp_path / 'out')!r}]);"
+        "print([m for m in ('torch', 'lightning', 'onnx', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_wrong_input_is_named(tmp_path: Path, capsys: Captured) -> None:
     assert main(["inspect", str(tmp_path / "missing"), "--out", str(tmp_path / "o")]) == 1
     assert "no such folder" in capsys.readouterr().err

@@ -84,7 +84,7 @@ class Audit:
         entries = self.measured.entries
         return {
             "format": 1,
-            "data": self.root.name,
+            "data": self.root.resolve().name,
             "seed": self.seed,
             "images": len(self.measured),
             "unreadable": [

@@ -237,9 +237,11 @@ def _sizes(audit: Audit) -> Iterator[Finding]:
         yield Finding(
             f"small-{part}",
             "warning",
-            f"The part {part} has {count(n, 'image')}: too few to decide anything",
-            f"If 90% of them were read rightly, the true share could be anything from {low:.0%} to "
-            f"{high:.0%} (95% interval, Wilson).",
+            f"The part {part} has {count(n, 'image')}: 90% right on them may truly be {low:.0%} "
+            f"to {high:.0%}",
+            f"That is the 95% interval (Wilson) of an accuracy of 90% on {count(n, 'image')}. "
+            "Such a part cannot tell a good reader from a poor one, nor a good epoch from a lucky "
+            "one.",
             "Draw a larger part from the training images, patient by patient; `pneumoscope train` "
             "does so by itself for validation."
             if part == "val"
@@ -261,8 +263,17 @@ def _sizes(audit: Audit) -> Iterator[Finding]:
                 "of the first two suffers.",
                 details={"counts": dict(counts)},
             )
-    elif len(entries):
-        label = next(iter(counts))
+    if len(names) > 2:
+        yield Finding(
+            "many-classes",
+            "note",
+            f"{len(names)} classes: {', '.join(names)}",
+            "Training takes two; how well a class can be guessed from its files is only judged "
+            "between two.",
+            "Lay two of them out in a folder of their own, and inspect that.",
+        )
+    if len(names) == 1:
+        label = names[0]
         yield Finding(
             "one-class",
             "note",

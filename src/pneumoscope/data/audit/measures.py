@@ -112,7 +112,6 @@ class _One:
     tiny: NDArray[np.uint8]
     pixel_hash: str
     facts: tuple[float, ...]
-    edges: tuple[float, ...]
     histogram: NDArray[np.int64]
 
 
@@ -162,9 +161,8 @@ def measure_files(
     good: list[Entry] = []
     bad: list[Unreadable] = []
     hashes: list[str] = []
-    facts: list[tuple[float, ...]] = []
-    edges: list[tuple[float, ...]] = []
-    tiny: list[NDArray[np.uint8]] = []
+    facts = np.empty((len(entries), 13), np.float32)
+    tiny = np.empty((len(entries), TINY_PX, TINY_PX), np.uint8)
     adding: dict[str, _Adding] = defaultdict(_Adding)
     samples: dict[int, NDArray[np.uint8]] = {}
     shown: dict[str, int] = defaultdict(int)
@@ -178,28 +176,26 @@ def measure_files(
                 samples[len(good)] = one.pixels
                 shown[label] += 1
             store.append(one.half)
-            tiny.append(one.tiny)
+            tiny[len(good)] = one.tiny
+            facts[len(good)] = one.facts
             adding[label].add(one)
             good.append(one.entry)
             hashes.append(one.pixel_hash)
-            facts.append(one.facts)
-            edges.append(one.edges)
         if progress:
             progress(number + 1, len(entries))
-    columns = np.array(facts, np.float32).reshape(len(good), 5)
-    sides = np.array(edges, np.float32).reshape(len(good), 8)
+    facts = facts[: len(good)]
     return Measured(
         tuple(good),
         tuple(bad),
         tuple(hashes),
-        columns[:, 0],
-        columns[:, 1],
-        columns[:, 2],
-        columns[:, 3],
-        columns[:, 4],
-        sides[:, :4],
-        sides[:, 4:],
-        np.array(tiny, np.uint8).reshape(len(good), TINY_PX, TINY_PX),
+        facts[:, 0],
+        facts[:, 1],
+        facts[:, 2],
+        facts[:, 3],
+        facts[:, 4],
+        facts[:, 5:9],
+        facts[:, 9:],
+        tiny[: len(good)],
         {
             label: Sums(sums.total, sums.squares, sums.histogram, sums.count)
             for label, sums in sorted(adding.items())
@@ -269,8 +265,7 @@ def _measured(root: Path, entry: Entry) -> _One | Unreadable:
         np.asarray(half),
         np.asarray(half.reduce(SIDE_PX // TINY_PX)),
         hashlib.sha256(size + pixels.tobytes()).hexdigest(),
-        facts,
-        edges,
+        (*facts, *edges),
         histogram,
     )
 
