@@ -110,6 +110,10 @@ def test_inspecting_loads_no_training_framework(phantoms: Path, tmp_path: Path) 
 def test_wrong_input_is_named(tmp_path: Path, capsys: Captured) -> None:
     assert main(["inspect", str(tmp_path / "missing"), "--out", str(tmp_path / "o")]) == 1
     assert "no such folder" in capsys.readouterr().err
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "letter.jpeg").write_text("Dear colleague,")
+    assert main(["inspect", str(tmp_path / "data"), "--out", str(tmp_path / "o")]) == 1
+    assert "No image can be read" in capsys.readouterr().out
     (tmp_path / "file").write_text("x")
     assert main(["inspect", str(tmp_path), "--out", str(tmp_path / "file")]) == 1
     assert "is a file" in capsys.readouterr().err

@@ -197,6 +197,16 @@ def test_one_class_and_no_class_are_audited(phantoms: Path, tmp_path: Path) -> N
     assert len(one.exact) == 1
 
 
+def test_a_manifest_without_some_parts_counts_them_as_training(
+    phantoms: Path, tmp_path: Path
+) -> None:
+    files = sorted((phantoms / "train" / "NORMAL").iterdir())[:6]
+    rows = [(str(path), "NORMAL", "test" if k == 0 else "") for k, path in enumerate(files)]
+    write_csv(tmp_path / "table.csv", ("path", "label", "split"), rows)
+    parts = counts(audit_data(tmp_path / "table.csv"))["parts"]
+    assert {part: own["images"] for part, own in parts.items()} == {"train": 5, "test": 1}
+
+
 def test_three_classes_are_audited(phantoms: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(phantoms / "train", tmp_path / "data"))
     (data / "OTHER").mkdir()
@@ -205,6 +215,15 @@ def test_three_classes_are_audited(phantoms: Path, tmp_path: Path) -> None:
     assert find(audit, "many-classes").title == "3 classes: NORMAL, OTHER, PNEUMONIA"
     assert len(find(audit, "duplicates-with-two-labels").files) == 1
     assert audit.shortcuts is None
+
+
+def test_a_misspelt_class_folder_is_an_error(phantoms: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(phantoms, tmp_path / "data"))
+    (data / "test" / "NORMAL").rename(data / "test" / "NORMALE")
+    found = find(audit_data(data), "class-not-in-train")
+    assert found.severity == "error"
+    assert found.title == "The class NORMALE is in test but not in train"
+    assert len(found.files) == len(list((data / "test" / "NORMALE").iterdir()))
 
 
 def test_a_split_file_is_proved(phantoms: Path, sound: Audit, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pneumoscope.data.audit.store import SIDE_PX, PixelStore
 from pneumoscope.data.catalog import Entry, Unreadable
 from pneumoscope.errors import ImageError
 from pneumoscope.images.prepare import InputSpec, open_radiograph, to_input
-from pneumoscope.images.read import decode, read_bytes
+from pneumoscope.images.read import ImageMeta, decode, read_bytes
 from pneumoscope.parallel import ordered_map
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ TINY_PX: Final = 16
 SIDES: Final = ("top", "bottom", "left", "right")
 _EDGE_PX = 4  # of 224: what a burnt-in frame or a collimator's shadow occupies at least
 _COLOUR_PX = 64
+_MOST_COLOUR_PIXELS = 50_000_000  # no radiograph of this size is stored in colour
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,7 +246,7 @@ def _measured(root: Path, entry: Entry) -> _One | Unreadable:
     facts = (
         mean,
         max(0.0, variance) ** 0.5,
-        _colour(data, meta.mode),
+        _colour(data, meta),
         float(histogram[250:].sum()) / total,
         float(histogram.max()) / total,
     )
@@ -270,13 +271,14 @@ def _measured(root: Path, entry: Entry) -> _One | Unreadable:
     )
 
 
-def _colour(data: bytes, mode: str) -> float:
+def _colour(data: bytes, meta: ImageMeta) -> float:
     """Return how far the colour channels differ, mean grey levels; 0 for files without colour.
 
     A radiograph saved in colour has three equal channels, a photograph has not. The file was
     decoded to grey before; this looks at a small version of it in colour.
     """
-    if mode in {"L", "LA", "1", "I;16", "I;16B", "I", "F"}:
+    grey = meta.mode in {"L", "LA", "1", "I;16", "I;16B", "I", "F"}
+    if grey or meta.width * meta.height > _MOST_COLOUR_PIXELS:
         return 0.0
     from PIL import Image  # noqa: PLC0415 - so that importing the package stays light
 
