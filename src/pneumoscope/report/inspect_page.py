@@ -82,6 +82,7 @@ def write_inspect_page(path: Path, audit: Audit, *, name: str, facts: dict[str, 
             section
             for section in (
                 _counts(audit, figures),
+                _leaks(audit),
                 _pictures(audit, figures),
                 _copies(audit, figures),
                 _odd(audit, figures),
@@ -89,7 +90,6 @@ def write_inspect_page(path: Path, audit: Audit, *, name: str, facts: dict[str, 
                 _shortcuts(audit, figures),
                 _means(audit, figures),
                 _distributions(audit, figures),
-                _leaks(audit),
             )
             if section is not None
         ),
@@ -266,7 +266,7 @@ def _copies(audit: Audit, folder: Path) -> Section | None:
         title="Stored more than once",
         caption="Pairs, two to a row, under their patients. In brackets: equal pixels, or the "
         "correlation of what is left when the anatomy that all chests share is taken away; "
-        "different films of one patient reach 0.7 at most.",
+        "different films of one patient reached 0.72 at most where this was measured.",
     )
     return Section("Copies", panels=(panel,))
 

@@ -84,7 +84,7 @@ class Audit:
         entries = self.measured.entries
         return {
             "format": 1,
-            "data": self.root.name,
+            "data": self.root.resolve().name,
             "seed": self.seed,
             "images": len(self.measured),
             "unreadable": [
@@ -139,6 +139,8 @@ def audit_data(
         entries = measured.entries
         classes = classes_of([entry.label for entry in entries], positive)
         parts = tuple(entry.split for entry in entries)
+        if any(parts):  # an empty part counts as training, as it does there
+            parts = tuple(part or "train" for part in parts)
         if split_file is not None:
             parts = parts_in_file(split_file, Catalog(root, entries, classes or ("", ""))).parts
         odd = odd_images(measured)

@@ -147,22 +147,31 @@ def spectra(store: PixelStore, rows: NDArray[np.int64], *, seed: int) -> NDArray
     """Return what is hashed: unit vectors of each image and of its mirror image, [2, n, d].
 
     An image and its mirror image have the same spectrum with one axis reversed, so the second
-    costs no second transform.
+    costs no second transform. The mean and the principal components are those of a sample.
     """
-    raw = np.empty((2, len(rows), 2 * _LOW - 1, _LOW), np.float32)
-    for start in range(0, len(rows), 512):
-        part = slice(start, start + 512)
-        raw[:, part] = _spectrum(store.take(rows[part]))
-    flat = raw.reshape(2, len(rows), -1)
-    flat -= flat.mean(axis=(0, 1))
     sample = np.random.default_rng(seed).permutation(len(rows))[:_SAMPLE]
-    both = flat[:, sample].reshape(-1, flat.shape[2])
-    _, spread, axes = np.linalg.svd(both, full_matrices=False)
+    seen = np.concatenate(list(_spectra_of(store, rows[np.sort(sample)])), axis=1)
+    seen = seen.reshape(-1, seen.shape[2])
+    mean = seen.mean(axis=0)
+    _, spread, axes = np.linalg.svd(seen - mean, full_matrices=False)
     kept = min(_COMPONENTS, max(1, len(rows) // 2), len(axes))
-    scale = np.sqrt(np.maximum(spread[:kept] / np.sqrt(len(both)), 1e-6))
-    features = flat @ (axes[:kept] / scale[:, None]).T
-    features /= np.maximum(np.linalg.norm(features, axis=2, keepdims=True), 1e-12)
-    return np.asarray(features, np.float32)
+    scale = np.sqrt(np.maximum(spread[:kept] / np.sqrt(len(seen)), 1e-6))
+    project = (axes[:kept] / scale[:, None]).T.astype(np.float32)
+    features = np.empty((2, len(rows), kept), np.float32)
+    start = 0
+    for part in _spectra_of(store, rows):
+        found = (part - mean) @ project
+        found /= np.maximum(np.linalg.norm(found, axis=2, keepdims=True), 1e-12)
+        features[:, start : start + part.shape[1]] = found
+        start += part.shape[1]
+    return features
+
+
+def _spectra_of(store: PixelStore, rows: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+    """Yield the spectra of some rows and of their mirror images at a time, [2, k, c]."""
+    for start in range(0, len(rows), 512):
+        found = _spectrum(store.take(rows[start : start + 512]))
+        yield found.reshape(2, found.shape[1], -1)
 
 
 def alike(features: NDArray[np.float32], *, seed: int) -> list[tuple[int, int, bool]]:
@@ -170,8 +179,9 @@ def alike(features: NDArray[np.float32], *, seed: int) -> list[tuple[int, int, b
 
     Random hyperplanes cut the space into buckets of a few images each, 64 times anew; an image is
     compared with at most 12 others of its bucket. So the work grows as n log n, and a bucket of a
-    thousand equal images costs no more than any other. A pair of cosine 0.8 is missed about once
-    in a hundred times at 5,000 images (`tests/data/audit/test_duplicates.py`).
+    thousand equal images costs no more than any other. Among evenly spread vectors, a pair of
+    cosine 0.8 meets in at least one of the tables with probability 0.99 at 5,000 images and 0.87
+    at 100,000, one of cosine 0.9 always.
 
     Args:
         features: Unit vectors of the images and of their mirror images, [2, n, d].
@@ -193,10 +203,13 @@ def alike(features: NDArray[np.float32], *, seed: int) -> list[tuple[int, int, b
             together = np.flatnonzero(sorted_keys[:-step] == sorted_keys[step:])
             if not len(together):
                 break
-            cosine = np.einsum("ij,ij->i", ordered[together], ordered[together + step])
-            near = cosine >= CANDIDATE
-            codes.append(_codes(order[together[near]], order[together[near] + step], n))
-            cosines.append(cosine[near])
+            if len(together) > n // 2:  # neighbours in memory are faster than picking rows
+                cosine = np.einsum("ij,ij->i", ordered[:-step], ordered[step:])[together]
+            else:
+                cosine = np.einsum("ij,ij->i", ordered[together], ordered[together + step])
+            near = together[cosine >= CANDIDATE]
+            codes.append(_codes(order[near], order[near + step], n))
+            cosines.append(cosine[cosine >= CANDIDATE])
         kept_codes, kept_cosines = _most_alike(
             np.concatenate(codes), np.concatenate(cosines), most=max(1000, _PAIRS_A_ROW * n)
         )

@@ -227,25 +227,21 @@ def _sizes(audit: Audit) -> Iterator[Finding]:
         by_part[part][entry.label] += 1
     names = sorted({entry.label for entry in entries})
     for part in ("val", "test"):
-        if part not in by_part:
-            continue
-        counts = by_part[part]
-        n, fewest = counts.total(), min(counts[name] for name in names)
-        if n >= ENOUGH_TO_DECIDE and fewest >= ENOUGH_TO_DECIDE // 5:
-            continue
-        low, high = wilson(0.9, n)
-        yield Finding(
-            f"small-{part}",
-            "warning",
-            f"The part {part} has {count(n, 'image')}: too few to decide anything",
-            f"If 90% of them were read rightly, the true share could be anything from {low:.0%} to "
-            f"{high:.0%} (95% interval, Wilson).",
-            "Draw a larger part from the training images, patient by patient; `pneumoscope train` "
-            "does so by itself for validation."
-            if part == "val"
-            else "Set more images aside for test, or report the interval with every number.",
-            details={"images": n, "accuracy": 0.9, "low": round(low, 4), "high": round(high, 4)},
-        )
+        if part in by_part:
+            yield from _too_small(part, by_part[part], names)
+    if "train" in by_part:
+        for name in names:
+            if not by_part["train"][name]:
+                elsewhere = [part for part in ("val", "test") if by_part[part][name]]
+                yield Finding(
+                    "class-not-in-train",
+                    "error",
+                    f"The class {name} is in {_and(elsewhere or ['unused'])} but not in train",
+                    "Nothing can be learnt of it. Often a folder is misspelt.",
+                    f"Rename the folder if it is one of {', '.join(by_part['train'])}; else remove "
+                    "it, or move some of its patients into train.",
+                    tuple((entry.path,) for entry in entries if entry.label == name),
+                )
     counts = by_part.get("train") or Counter(entry.label for entry in entries)
     if len(counts) > 1:
         (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
@@ -261,8 +257,17 @@ def _sizes(audit: Audit) -> Iterator[Finding]:
                 "of the first two suffers.",
                 details={"counts": dict(counts)},
             )
-    elif len(entries):
-        label = next(iter(counts))
+    if len(names) > 2:
+        yield Finding(
+            "many-classes",
+            "note",
+            f"{len(names)} classes: {', '.join(names)}",
+            "Training takes two; how well a class can be guessed from its files is only judged "
+            "between two.",
+            "Lay two of them out in a folder of their own, and inspect that.",
+        )
+    if len(names) == 1:
+        label = names[0]
         yield Finding(
             "one-class",
             "note",
@@ -272,6 +277,37 @@ def _sizes(audit: Audit) -> Iterator[Finding]:
             "To train, lay the images out in two class folders.",
         )
     yield from _patients(audit)
+
+
+def _too_small(part: str, counts: Counter[str], names: Sequence[str]) -> Iterator[Finding]:
+    n = counts.total()
+    fewest = min(names, key=lambda name: counts[name])
+    if n >= ENOUGH_TO_DECIDE and counts[fewest] >= ENOUGH_TO_DECIDE // 5:
+        return
+    what, judged = "image", n
+    if n >= ENOUGH_TO_DECIDE:  # one class alone is small
+        what, judged = f"{fewest} image", counts[fewest]
+    low, high = wilson(0.9, judged)
+    yield Finding(
+        f"small-{part}",
+        "warning",
+        f"The part {part} has {count(judged, what)}: 90% right on them may truly be {low:.0%} to "
+        f"{high:.0%}",
+        f"That is the 95% interval (Wilson) of an accuracy of 90% on {count(judged, what)}. Such "
+        "a part cannot tell a good reader from a poor one, nor a good epoch from a lucky one.",
+        (
+            "Draw a larger part from the training images, patient by patient; `pneumoscope train` "
+            "does so by itself for validation."
+            if part == "val"
+            else "Set more images aside for test, or report the interval with every number."
+        ),
+        details={
+            "images": judged,
+            "accuracy": 0.9,
+            "low": round(low, 4),
+            "high": round(high, 4),
+        },
+    )
 
 
 def _patients(audit: Audit) -> Iterator[Finding]:
@@ -303,42 +339,34 @@ def _patients(audit: Audit) -> Iterator[Finding]:
         )
 
 
-_ODD = {
-    "blank": ("are blank", "warning"),
-    "colour": ("are colour pictures", "warning"),
-    "document": ("look like documents", "warning"),
-    "inverted": ("look inverted (white air)", "warning"),
-    "turned": ("lie on their side or stand on their head", "warning"),
-    "unlike": ("look like none of the others", "note"),
+_ODD: Final[dict[str, tuple[str, str]]] = {
+    "blank": ("is blank", "are blank"),
+    "colour": ("is a colour picture", "are colour pictures"),
+    "document": ("looks like a document", "look like documents"),
+    "inverted": ("looks inverted (white air)", "look inverted (white air)"),
+    "turned": (
+        "lies on its side or stands on its head",
+        "lie on their side or stand on their head",
+    ),
+    "unlike": ("looks like none of the others", "look like none of the others"),
 }
 
 
 def _oddities(audit: Audit) -> Iterator[Finding]:
-    for kind, (what, severity) in _ODD.items():
+    for kind, (one, many) in _ODD.items():
         odd = [item for item in audit.odd if item.kind == kind]
         if not odd:
             continue
-        said = what if len(odd) > 1 else _SINGULAR[kind]
         yield Finding(
             f"odd-{kind}",
-            "warning" if severity == "warning" else "note",
-            f"{count(len(odd), 'image')} {said}",
+            "note" if kind == "unlike" else "warning",
+            f"{count(len(odd), 'image')} {one if len(odd) == 1 else many}",
             "A reader is taught or judged on something that is no upright frontal chest "
             "radiograph.",
             "Look at them; remove, turn or invert what is wrong.",
             tuple((audit.measured.entries[item.row].path,) for item in odd),
             {"reasons": {audit.measured.entries[item.row].path: item.why for item in odd}},
         )
-
-
-_SINGULAR = {
-    "blank": "is blank",
-    "colour": "is a colour picture",
-    "document": "looks like a document",
-    "inverted": "looks inverted (white air)",
-    "turned": "lies on its side or stands on its head",
-    "unlike": "looks like none of the others",
-}
 
 
 def _shortcuts(audit: Audit) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from pneumoscope.data.audit.store import SIDE_PX, PixelStore
 from pneumoscope.data.catalog import Entry, Unreadable, with_facts
 from pneumoscope.errors import ImageError
 from pneumoscope.images.prepare import InputSpec, open_radiograph, to_input
-from pneumoscope.images.read import decode, read_bytes
+from pneumoscope.images.read import ImageMeta, decode, read_bytes
 from pneumoscope.parallel import ordered_map
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ TINY_PX: Final = 16
 SIDES: Final = ("top", "bottom", "left", "right")
 _EDGE_PX = 4  # of 224: what a burnt-in frame or a collimator's shadow occupies at least
 _COLOUR_PX = 64
+_MOST_COLOUR_PIXELS = 50_000_000  # no radiograph of this size is stored in colour
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +113,6 @@ class _One:
     tiny: NDArray[np.uint8]
     pixel_hash: str
     facts: tuple[float, ...]
-    edges: tuple[float, ...]
     histogram: NDArray[np.int64]
 
 
@@ -162,9 +162,8 @@ def measure_files(
     good: list[Entry] = []
     bad: list[Unreadable] = []
     hashes: list[str] = []
-    facts: list[tuple[float, ...]] = []
-    edges: list[tuple[float, ...]] = []
-    tiny: list[NDArray[np.uint8]] = []
+    facts = np.empty((len(entries), 13), np.float32)
+    tiny = np.empty((len(entries), TINY_PX, TINY_PX), np.uint8)
     adding: dict[str, _Adding] = defaultdict(_Adding)
     samples: dict[int, NDArray[np.uint8]] = {}
     shown: dict[str, int] = defaultdict(int)
@@ -178,28 +177,26 @@ def measure_files(
                 samples[len(good)] = one.pixels
                 shown[label] += 1
             store.append(one.half)
-            tiny.append(one.tiny)
+            tiny[len(good)] = one.tiny
+            facts[len(good)] = one.facts
             adding[label].add(one)
             good.append(one.entry)
             hashes.append(one.pixel_hash)
-            facts.append(one.facts)
-            edges.append(one.edges)
         if progress:
             progress(number + 1, len(entries))
-    columns = np.array(facts, np.float32).reshape(len(good), 5)
-    sides = np.array(edges, np.float32).reshape(len(good), 8)
+    facts = facts[: len(good)]
     return Measured(
         tuple(good),
         tuple(bad),
         tuple(hashes),
-        columns[:, 0],
-        columns[:, 1],
-        columns[:, 2],
-        columns[:, 3],
-        columns[:, 4],
-        sides[:, :4],
-        sides[:, 4:],
-        np.array(tiny, np.uint8).reshape(len(good), TINY_PX, TINY_PX),
+        facts[:, 0],
+        facts[:, 1],
+        facts[:, 2],
+        facts[:, 3],
+        facts[:, 4],
+        facts[:, 5:9],
+        facts[:, 9:],
+        tiny[: len(good)],
         {
             label: Sums(sums.total, sums.squares, sums.histogram, sums.count)
             for label, sums in sorted(adding.items())
@@ -249,7 +246,7 @@ def _measured(root: Path, entry: Entry) -> _One | Unreadable:
     facts = (
         mean,
         max(0.0, variance) ** 0.5,
-        _colour(data, meta.mode),
+        _colour(data, meta),
         float(histogram[250:].sum()) / total,
         float(histogram.max()) / total,
     )
@@ -262,19 +259,19 @@ def _measured(root: Path, entry: Entry) -> _One | Unreadable:
         np.asarray(half),
         np.asarray(half.reduce(SIDE_PX // TINY_PX)),
         hashlib.sha256(size + pixels.tobytes()).hexdigest(),
-        facts,
-        edges,
+        (*facts, *edges),
         histogram,
     )
 
 
-def _colour(data: bytes, mode: str) -> float:
+def _colour(data: bytes, meta: ImageMeta) -> float:
     """Return how far the colour channels differ, mean grey levels; 0 for files without colour.
 
     A radiograph saved in colour has three equal channels, a photograph has not. The file was
     decoded to grey before; this looks at a small version of it in colour.
     """
-    if mode in {"L", "LA", "1", "I;16", "I;16B", "I", "F"}:
+    grey = meta.mode in {"L", "LA", "1", "I;16", "I;16B", "I", "F"}
+    if grey or meta.width * meta.height > _MOST_COLOUR_PIXELS:
         return 0.0
     from PIL import Image  # noqa: PLC0415 - so that importing the package stays light
 

@@ -45,7 +45,7 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a share of n (Wilson, JASA 22, 1927); (0, 1) for none.
 
     >>> [round(end, 2) for end in wilson(0.9, 16)]
-    [0.65, 0.98]
+    [0.67, 0.98]
     """
     if n == 0:
         return 0.0, 1.0
