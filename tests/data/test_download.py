@@ -293,9 +293,10 @@ def laid_out(folder: Path, files: dict[str, bytes]) -> Path:
 
 def zipped(files: dict[str, bytes], *, links: tuple[str, ...] = ()) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(out, "w") as archive:
         for path, data in files.items():
             info = zipfile.ZipInfo(path)
+            info.compress_type = zipfile.ZIP_DEFLATED
             if path in links:
                 info.external_attr = (stat.S_IFLNK | 0o777) << 16
             archive.writestr(info, data)

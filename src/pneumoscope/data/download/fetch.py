@@ -224,5 +224,7 @@ def _forget(part: Path, note: Path) -> None:
 
 def _reason(fault: Exception) -> str:
     """Return a fault in words: urllib wraps the cause."""
+    if isinstance(fault, urllib.error.HTTPError):
+        return f"the server answers {fault.code} {fault.reason}"
     cause = getattr(fault, "reason", None) or fault
     return str(getattr(cause, "strerror", None) or cause or type(cause).__name__)

@@ -229,16 +229,14 @@ def _is_foreign(name: str, manifest: Manifest) -> bool:
 
 def _fault(folder: Path, manifest: Manifest, path: str) -> str:
     """Return what is wrong with a file, nothing if nothing is."""
+    name, known = str(folder / path), manifest.known.get(path)
     try:
         data = read_bytes(folder / path)
+        if known is None:
+            probe(data, name=name)
     except ImageError as fault:
-        return str(fault)
-    known = manifest.known.get(path)
+        return str(fault).removeprefix(f"{name}: ")
     if known is None:
-        try:
-            probe(data, name=path)
-        except ImageError as fault:
-            return str(fault)
         return "" if b"\xff\xd9" in data[-65_536:] else "a JPEG without its end"
     if len(data) != known.bytes:
         return f"{len(data):,} bytes instead of {known.bytes:,}"
