@@ -12,6 +12,7 @@
     │   └── UnsupportedImageError   a known format in a variant that is not read
     ├── DataError               a folder, a table or a split cannot be worked with
     │   └── LeakError               data is used for a decision that it must not make
+    ├── DownloadError           a data set cannot be fetched, or is not what it should be
     ├── ModelFileError          a file is no model, or a run folder holds none
     ├── WeightsError            pretrained weights cannot be had, or do not fit the network
     ├── ExportError             the exported graph does not agree with the network
@@ -73,6 +74,10 @@ class DataError(PneumoscopeError):
 
 class LeakError(DataError):
     """Data is used for a decision that it must not make (test rows, say)."""
+
+
+class DownloadError(PneumoscopeError):
+    """A data set cannot be fetched, or what came is not what it should be."""
 
 
 class ModelFileError(PneumoscopeError):

@@ -14,7 +14,17 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli import demo, evaluate, inspect, model, models, predict, train, weights
+from pneumoscope.cli import (
+    demo,
+    download,
+    evaluate,
+    inspect,
+    model,
+    models,
+    predict,
+    train,
+    weights,
+)
 from pneumoscope.cli.arguments import Parser, Version
 from pneumoscope.errors import PneumoscopeError
 
@@ -57,7 +67,17 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action=Version, help="print the version and end")
     verbs = top.add_subparsers(metavar="VERB", required=True)
-    for verb in (inspect, train, evaluate, predict, model, models, weights, demo):
+    for verb in (
+        download,
+        inspect,
+        train,
+        evaluate,
+        predict,
+        model,
+        models,
+        weights,
+        demo,
+    ):
         verb.add_to(verbs)
     return top
 

@@ -1,0 +1,64 @@
+"""``pneumoscope download``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "download",
+        run,
+        about="Fetch the public data set and check that it is whole, or check a folder of it.",
+        example="pneumoscope download kermany --to chest_xray",
+    )
+    parser.add_argument(
+        "data_set", nargs="?", metavar="DATA_SET", help="kermany: Chest X-Ray Images (Pneumonia)"
+    )
+    parser.add_argument(
+        "--to", type=Path, metavar="DIR", help="where to; it must not exist (default: chest_xray)"
+    )
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="URL",
+        help="a zip archive, or a JSON listing of files, instead of Kaggle",
+    )
+    parser.add_argument(
+        "--verify", type=Path, metavar="DIR", help="check this folder, and fetch nothing"
+    )
+
+
+def run(asked: Namespace) -> int:
+    """Fetch or check, and print what was found."""
+    from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
+    from pneumoscope.workflow.download import (  # noqa: PLC0415 - numpy
+        download_data_set,
+        verify_data_set,
+    )
+
+    watcher = TerminalWatcher()
+    if asked.verify is not None:
+        if asked.to is not None or asked.source is not None:
+            raise OptionError("--verify", must="given without --to and --from", was=asked.verify)
+        found = verify_data_set(asked.verify, data_set=asked.data_set or "kermany", watcher=watcher)
+        print(found.text())
+        if not found.sound:
+            raise DataError(f"{asked.verify}: is not the whole data set.")
+        return 0
+    if asked.data_set is None:
+        raise OptionError("the data set", must="named, or --verify DIR given", was=None,
+                          hint="Try: pneumoscope download kermany")  # fmt: skip
+    to = asked.to or Path("chest_xray")
+    found = download_data_set(asked.data_set, to, source=asked.source, watcher=watcher)
+    print(f"{to}: {found.text()}")
+    return 0

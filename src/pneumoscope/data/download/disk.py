@@ -1,0 +1,42 @@
+"""Writing where the disk may be full, told from faults of the line and of the archive."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import FileIO
+
+
+@contextlib.contextmanager
+def written(file: Path) -> Iterator[None]:
+    """Turn a fault of the disk into one message.
+
+    Raises:
+        OutputError: The block raised ``OSError``.
+    """
+    try:
+        yield
+    except OSError as fault:
+        raise OutputError(
+            f"{file}: cannot be written ({fault.strerror or fault}); make room, or choose another "
+            "place with --to. What arrived is kept, and the same command goes on from it."
+        ) from fault
+
+
+def write_all(out: FileIO, chunk: bytes) -> None:
+    """Write a chunk to an unbuffered file, of which a call may take only a piece.
+
+    Unbuffered, so that nothing is left for ``close`` to fail at.
+
+    Raises:
+        OSError: There is no room.
+    """
+    view = memoryview(chunk)
+    while view:
+        view = view[out.write(view) :]

@@ -1,0 +1,245 @@
+"""What a data set holds, and whether a folder holds it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import resources
+from pathlib import Path
+
+from pneumoscope.data.patients import patient_of
+from pneumoscope.errors import DataError, ImageError, OptionError, nearest
+from pneumoscope.images.read import probe, read_bytes
+from pneumoscope.parallel import Progress, ordered_map
+
+DATA_SETS: Mapping[str, str] = {"kermany": "paultimothymooney/chest-xray-pneumonia"}
+"""Name here → name at Kaggle."""
+
+JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one file's content: its size in bytes and its SHA-256."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of a data set: how many files, and their names where those are known."""
+
+    files: int
+    names: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Manifest:
+    """What a data set holds.
+
+    Attributes:
+        title: Its published name.
+        source: Its DOI.
+        licence: Its licence.
+        folders: The folders with images, such as ``train/NORMAL``.
+        known: Files whose content is known, by path.
+    """
+
+    title: str
+    source: str
+    licence: str
+    folders: Mapping[str, Folder]
+    known: Mapping[str, Known]
+
+    @property
+    def files(self) -> int:
+        """How many images there are."""
+        return sum(folder.files for folder in self.folders.values())
+
+
+def load_manifest(data_set: str) -> Manifest:
+    """Return what a data set holds.
+
+    Raises:
+        OptionError: No such data set is known.
+    """
+    if data_set not in DATA_SETS:
+        raise OptionError(
+            "the data set", must="a known one", was=data_set, hint=nearest(data_set, DATA_SETS)
+        )
+    file = resources.files("pneumoscope") / "assets" / f"{data_set}.json.gz"
+    held = json.loads(gzip.decompress(file.read_bytes()))
+    folders = {
+        name: Folder(
+            folder["files"],
+            frozenset(stem + held["suffix"] for stem in folder["names"])
+            if "names" in folder
+            else None,
+        )
+        for name, folder in held["folders"].items()
+    }
+    known = {path: Known(fact["bytes"], fact["sha256"]) for path, fact in held["known"].items()}
+    return Manifest(held["title"], held["source"], held["licence"], folders, known)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a folder holds, against what it should.
+
+    Attributes:
+        files: Images that should be there.
+        missing: Paths of those that are not; where names are not known, a line that counts them.
+        extra: Paths of files that should not be there.
+        wrong: (path, what is wrong with its size or content).
+        contents: Files whose content was compared with a published SHA-256.
+    """
+
+    files: int
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    wrong: tuple[tuple[str, str], ...]
+    contents: int
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is amiss."""
+        return not (self.missing or self.extra or self.wrong)
+
+    def text(self, *, shown: int = 20) -> str:
+        """Return a summary, with at most so many lines of each kind."""
+        lines = []
+        for name, items in (
+            ("missing", self.missing),
+            ("extra", self.extra),
+            ("wrong", tuple(f"{path}: {why}" for path, why in self.wrong)),
+        ):
+            if items:
+                lines.append(f"{name}: {len(items):,}")
+                lines += [f"  {item}" for item in items[:shown]]
+                if len(items) > shown:
+                    lines.append(f"  and {len(items) - shown:,} more")
+        if self.sound:
+            lines.append(
+                f"{self.files:,} images: names, counts and image headers are right, and the "
+                f"content of {self.contents} originals (SHA-256)"
+            )
+        return "\n".join(lines)
+
+
+def verify_folder(
+    folder: Path, manifest: Manifest, *, progress: Progress | None = None
+) -> Verification:
+    """Return what is missing, extra or wrong in a folder that should hold a data set.
+
+    Names are compared where they are known, else counted and read as the data set's patients;
+    every file must begin as an image; files whose content is known are compared byte by byte,
+    by size and SHA-256. Hidden and system files are passed over, and so are other folders.
+
+    Args:
+        folder: With ``train/NORMAL`` and so on inside.
+        manifest: What should be there.
+        progress: Called as files are read.
+
+    Raises:
+        DataError: There is no such folder, or it cannot be listed.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder.")
+    parts = sorted({name.split("/")[0] for name in manifest.folders})
+    if not any((folder / part).is_dir() for part in parts):
+        inside = [place for place in _listed(folder) if (place / parts[0]).is_dir()]
+        hint = f" Did you mean {inside[0]}?" if inside else ""
+        raise DataError(f"{folder}: has none of the folders {', '.join(parts)}.{hint}")
+    missing: list[str] = []
+    extra: list[str] = []
+    present: list[str] = []
+    found = _found(folder, manifest)
+    for name, held in manifest.folders.items():
+        own = found.get(name, set())
+        if held.names is not None:
+            missing += sorted(f"{name}/{file}" for file in held.names - own)
+            extra += sorted(f"{name}/{file}" for file in own - held.names)
+            present += sorted(f"{name}/{file}" for file in own & held.names)
+            continue
+        foreign = {file for file in own if _is_foreign(file, manifest)}
+        extra += sorted(f"{name}/{file}" for file in foreign)
+        present += sorted(f"{name}/{file}" for file in own - foreign)
+        difference = held.files - len(own - foreign)
+        if difference > 0:
+            missing.append(f"{name}: {difference:,} of {held.files:,} files")
+        elif difference < 0:
+            extra.append(f"{name}: {-difference:,} files above {held.files:,}")
+    extra += sorted(
+        f"{name}/{file}" for name in found if name not in manifest.folders for file in found[name]
+    )
+    wrong: list[tuple[str, str]] = []
+    for done, fault in enumerate(ordered_map(partial(_fault, folder, manifest), present), 1):
+        if fault:
+            wrong.append((present[done - 1], fault))
+        if progress:
+            progress(done, len(present))
+    contents = sum(path in manifest.known for path in present)
+    return Verification(manifest.files, tuple(missing), tuple(extra), tuple(wrong), contents)
+
+
+def is_junk(name: str) -> bool:
+    """Tell whether a name is one that systems leave beside images."""
+    return name.startswith(".") or name.lower() in JUNK
+
+
+def _found(folder: Path, manifest: Manifest) -> dict[str, set[str]]:
+    """Return the names below each class folder, known or not, of the parts of a data set."""
+    found: dict[str, set[str]] = {}
+    for part in sorted({name.split("/")[0] for name in manifest.folders}):
+        for place in _listed(folder / part):
+            if place.is_dir():
+                found[f"{part}/{place.name}"] = set(_names(place, place))
+            else:
+                found.setdefault(part, set()).add(place.name)
+    return found
+
+
+def _names(place: Path, below: Path) -> Iterator[str]:
+    for item in _listed(place):
+        if item.is_dir() and not item.is_symlink():
+            yield from _names(item, below)
+        else:
+            yield item.relative_to(below).as_posix()
+
+
+def _listed(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    try:
+        return sorted(item for item in folder.iterdir() if not is_junk(item.name))
+    except OSError as fault:
+        raise DataError(f"{folder}: cannot be listed ({fault.strerror}).") from fault
+
+
+def _is_foreign(name: str, manifest: Manifest) -> bool:
+    """Tell whether a file cannot belong to a folder whose names are not known."""
+    elsewhere = any(held.names and name in held.names for held in manifest.folders.values())
+    return elsewhere or not name.endswith(".jpeg") or patient_of(name) is None
+
+
+def _fault(folder: Path, manifest: Manifest, path: str) -> str:
+    """Return what is wrong with a file, nothing if nothing is."""
+    name, known = str(folder / path), manifest.known.get(path)
+    try:
+        data = read_bytes(folder / path)
+        if known is None:
+            probe(data, name=name)
+    except ImageError as fault:
+        return str(fault).removeprefix(f"{name}: ")
+    if known is None:
+        return "" if b"\xff\xd9" in data[-65_536:] else "a JPEG without its end"
+    if len(data) != known.bytes:
+        return f"{len(data):,} bytes instead of {known.bytes:,}"
+    if hashlib.sha256(data).hexdigest() != known.sha256:
+        return "another content than the original's (SHA-256)"
+    return ""

@@ -1,0 +1,153 @@
+"""An archive, or a folder, that somebody laid out → the folders of a data set and nothing else."""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING
+
+from pneumoscope.data.download.disk import write_all, written
+from pneumoscope.data.download.manifest import Manifest, is_junk
+from pneumoscope.errors import DownloadError, OutputError
+from pneumoscope.images.read import MAX_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pneumoscope.parallel import Progress
+
+MOST_BYTES = 16 * 2**30
+"""An archive that claims more is refused: the data set has little more than one GiB."""
+
+MOST_FILES = 100_000
+
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    ValueError,
+    OverflowError,
+    RuntimeError,  # encrypted, or compressed in a way that is not known here
+)
+
+
+def unpack(
+    archive: Path, folder: Path, manifest: Manifest, *, progress: Progress | None = None
+) -> None:
+    """Write the images of a zip archive into the folders of a data set.
+
+    The data set may lie at any depth, as it does in Kaggle's archive; of several copies the
+    uppermost is taken. Other members are passed over.
+
+    Args:
+        archive: A zip file.
+        folder: Where ``train/NORMAL`` and so on are made.
+        manifest: The folders to look for.
+        progress: Called with (images, images in all).
+
+    Raises:
+        DownloadError: It is no zip archive, is damaged, claims to be gigantic, or holds a path
+            that leads out of the folder.
+        OutputError: The images cannot be written.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [info for info in opened.infolist() if not info.is_dir()]
+            _check_members(archive, members)
+            chosen = _chosen((info.filename for info in members), manifest)
+            sizes = sum(info.file_size for info in members if info.filename in chosen)
+            _check_room(folder, sizes)
+            for done, (name, place) in enumerate(sorted(chosen.items()), 1):
+                with opened.open(name) as source:
+                    _write(source, folder / place)
+                if progress:
+                    progress(done, len(chosen))
+    except _DAMAGED as fault:
+        raise DownloadError(f"{archive}: no sound zip archive ({fault}).") from fault
+    except OSError as fault:
+        raise DownloadError(f"{archive}: cannot be read ({fault.strerror or fault}).") from fault
+
+
+def gather(
+    source: Path, folder: Path, manifest: Manifest, *, progress: Progress | None = None
+) -> None:
+    """Copy the images of a data set out of a folder that somebody else laid out.
+
+    Raises:
+        OutputError: They cannot be read or written.
+    """
+    names = (path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
+    chosen = _chosen(names, manifest)
+    for done, (name, place) in enumerate(sorted(chosen.items()), 1):
+        with (source / name).open("rb") as file:
+            _write(file, folder / place)
+        if progress:
+            progress(done, len(chosen))
+
+
+def is_safe(name: str) -> bool:
+    """Tell whether a path from elsewhere stays inside the folder that it is joined to."""
+    path = PurePosixPath(name)
+    return bool(
+        name
+        and "\\" not in name
+        and "\0" not in name
+        and ":" not in name.split("/", maxsplit=1)[0]
+        and not path.is_absolute()
+        and ".." not in path.parts
+    )
+
+
+def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
+    for info in members:
+        if not is_safe(info.filename) or stat.S_ISLNK(info.external_attr >> 16):
+            raise DownloadError(
+                f"{archive}: refused, since its member {info.filename!r} leads out of the folder."
+            )
+    sizes = [info.file_size for info in members]
+    if len(sizes) > MOST_FILES or sum(sizes) > MOST_BYTES or max(sizes, default=0) > MAX_BYTES:
+        raise DownloadError(
+            f"{archive}: refused, since it claims {len(sizes):,} files with {sum(sizes):,} bytes."
+        )
+
+
+def _chosen(names: Iterable[str], manifest: Manifest) -> dict[str, str]:
+    """Return path → place in the data set for the uppermost copy of it among some paths."""
+    by_top: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+    for name in names:
+        parts = PurePosixPath(name).parts
+        if len(parts) < 3 or any(is_junk(part) for part in parts):
+            continue
+        if "/".join(parts[-3:-1]) in manifest.folders:
+            by_top[parts[:-3]][name] = "/".join(parts[-3:])
+    if not by_top:
+        wanted = ", ".join(manifest.folders)
+        raise DownloadError(f"this is not {manifest.title}: it has none of the folders {wanted}.")
+    return by_top[min(by_top, key=lambda top: (len(top), top))]
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder.parent).free
+    if needed > free:
+        raise OutputError(
+            f"{folder}: {needed:,} bytes are needed and {free:,} are free; make room, or choose "
+            "another place with --to."
+        )
+
+
+def _write(source: IO[bytes], place: Path) -> None:
+    with written(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        out = place.open("wb", buffering=0)
+    with out:
+        while chunk := source.read(1 << 18):
+            with written(place):
+                write_all(out, chunk)
