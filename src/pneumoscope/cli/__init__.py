@@ -14,7 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli import demo, evaluate, model, predict, train
+from pneumoscope.cli import compare, demo, evaluate, model, predict, recalibrate, train
 from pneumoscope.cli.arguments import Parser, Version
 from pneumoscope.errors import PneumoscopeError
 
@@ -57,7 +57,7 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action=Version, help="print the version and end")
     verbs = top.add_subparsers(metavar="VERB", required=True)
-    for verb in (train, evaluate, predict, model, demo):
+    for verb in (train, evaluate, compare, recalibrate, predict, model, demo):
         verb.add_to(verbs)
     return top
 
