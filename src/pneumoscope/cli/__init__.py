@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pneumoscope.cli import (
+    compare,
     demo,
     download,
     evaluate,
@@ -22,6 +23,7 @@ from pneumoscope.cli import (
     model,
     models,
     predict,
+    recalibrate,
     train,
     weights,
 )
@@ -72,6 +74,8 @@ def parser() -> Parser:
         inspect,
         train,
         evaluate,
+        compare,
+        recalibrate,
         predict,
         model,
         models,

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.errors import OptionError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-
-    from pneumoscope.workflow.evaluate import Evaluated
 
 
 def add_to(verbs: Verbs) -> None:
@@ -20,57 +19,102 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "evaluate",
         run,
-        about="Say how good a reader is on labelled images, read from their files.",
+        about="Say how good a reader is: on labelled images, or from a file of its scores.",
         example="pneumoscope evaluate runs/first chest_xray --split test",
     )
-    parser.add_argument("model", type=Path, help="a run folder or a model file")
-    parser.add_argument("data", type=Path, help="split folders, class folders, or a CSV manifest")
+    parser.add_argument(
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="a run folder or a model file; without DATA a run folder or a CSV of scores "
+        "(label, probability or logit, and if known path and patient)",
+    )
+    parser.add_argument(
+        "data",
+        type=Path,
+        nargs="?",
+        metavar="DATA",
+        help="split folders, class folders, or a CSV manifest",
+    )
     parser.add_argument(
         "--split",
         metavar="PART",
         help="train, val, test or all (default: test where there is one, else all)",
     )
     parser.add_argument("--scores", type=Path, metavar="FILE", help="write the scores to this CSV")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="call positive from this probability on (default: the model's, else 0.5)",
+    )
+    parser.add_argument(
+        "--prevalence",
+        type=float,
+        metavar="P",
+        help="also give predictive values where this share of the patients is positive, as 0.1",
+    )
+    parser.add_argument(
+        "--level", type=float, default=0.95, metavar="P", help="of the intervals (default: 0.95)"
+    )
+    parser.add_argument(
+        "--resamples",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="of the patients, for intervals (default: 2000)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: 0)"
+    )
+    parser.add_argument(
+        "--robustness", action="store_true", help="also read the images brighter, blurred, turned …"
+    )
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=200,
+        metavar="N",
+        help="at most so many images for --robustness (default: 200; 0 for all)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(asked: Namespace) -> int:
     """Evaluate, and print the numbers."""
-    from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
-    from pneumoscope.workflow.evaluate import evaluate_reader  # noqa: PLC0415 - numpy, onnxruntime
+    from pneumoscope.cli.numbers import evaluation_text  # noqa: PLC0415 - after parsing
+    from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
+    from pneumoscope.workflow import evaluate as verb  # noqa: PLC0415 - numpy, onnxruntime
 
     watcher = TerminalWatcher()
-    result = evaluate_reader(
-        asked.model, asked.data, part=asked.split, scores_file=asked.scores, watcher=watcher
+    question = verb.Asked(
+        threshold=asked.threshold,
+        prevalence=asked.prevalence,
+        level=asked.level,
+        resamples=asked.resamples,
+        seed=asked.seed,
+        robustness=asked.robustness,
+        limit=asked.limit or None,
     )
+    if asked.data is not None:
+        result = verb.evaluate_reader(
+            asked.model,
+            asked.data,
+            part=asked.split,
+            scores_file=asked.scores,
+            asked=question,
+            watcher=watcher,
+        )
+    else:
+        if asked.scores is not None:
+            raise OptionError("--scores", must="given with DATA", was=asked.scores)
+        result = verb.evaluate_scores(
+            asked.model, part=asked.split, asked=question, watcher=watcher
+        )
     for item in result.unreadable:
         watcher.warn(f"skipped: {item.reason}")
     if asked.json:
-        print(json.dumps({"split": result.part, **result.metrics.to_dict()}))
+        print(json.dumps({"split": result.part, **result.to_dict()}))
     else:
-        print(_table(result))
+        print(evaluation_text(result))
     return 0
-
-
-def _table(result: Evaluated) -> str:
-    found = result.metrics
-    (tn, fp), (fn, tp) = found.confusion
-    lines = [f"{'split ' + result.part:<20}  value   n"]
-    for name, estimate in (
-        ("loss", found.loss),
-        ("accuracy", found.accuracy),
-        ("balanced accuracy", found.balanced_accuracy),
-        ("AUC", found.auc),
-        ("sensitivity", found.sensitivity),
-        ("specificity", found.specificity),
-    ):
-        lines.append(f"{name:<20}  {estimate.text():<6}  {estimate.n:,}")
-    lines += [
-        "",
-        f"At probability {found.threshold:g} and above an image is called positive:",
-        f"  {tp:,} true positives, {fn:,} false negatives",
-        f"  {tn:,} true negatives, {fp:,} false positives",
-    ]
-    if result.unreadable:
-        lines.append(f"{len(result.unreadable)} unreadable files were skipped.")
-    return "\n".join(lines)

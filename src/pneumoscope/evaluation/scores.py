@@ -98,13 +98,18 @@ class Scores:
         )
 
     def save(self, path: Path) -> None:
-        """Write the table as CSV; numbers are written so that they read back unchanged."""
+        """Write the table as CSV; numbers are written so that they read back unchanged.
+
+        Where the part is known it stands in a column ``split``, so that the file, wherever it is
+        copied, still tells whether it may decide anything.
+        """
         columns = (self.path, self.patient, self.label, self.logit, self.probability)
+        split = (self.part,) if self.part else ()
         write_csv(
             path,
-            COLUMNS,
+            (*COLUMNS, "split") if self.part else COLUMNS,
             (
-                (name, patient, int(label), repr(float(logit)), repr(float(probability)))
+                (name, patient, int(label), repr(float(logit)), repr(float(probability)), *split)
                 for name, patient, label, logit, probability in zip(*columns, strict=True)
             ),
         )

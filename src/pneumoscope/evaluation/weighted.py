@@ -186,7 +186,11 @@ def _at_threshold(
 
 
 def _calibration(found: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Return calibration errors, and the parts of the Brier score (Murphy, J Appl Meteorol)."""
+    """Return calibration errors and the parts of the Brier score.
+
+    The parts are Murphy's (J Appl Meteorol 12, 1973). They sum up to the score of probabilities
+    that are equal within a bin; what the differences within bins add stands by itself.
+    """
     count, hits, mass = found["bin_n"], found["bin_positive"], found["bin_probability"]
     n = count.sum(axis=1)
     base = hits.sum(axis=1) / n

@@ -1,18 +1,66 @@
-"""A reader and labelled images → what it achieves on them."""
+"""A reader and labelled images, or a scores file of anybody's → what the reader achieves."""
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pneumoscope.data.catalog import PARTS, Catalog, Unreadable, read_catalog
 from pneumoscope.data.split import Split, parts_in_file
 from pneumoscope.errors import DataError, OptionError
+from pneumoscope.evaluation.assess import Assessment, assess
+from pneumoscope.evaluation.baseline import Baseline, majority_baseline, size_baseline
+from pneumoscope.evaluation.bootstrap import RESAMPLES
+from pneumoscope.evaluation.conformal import Conformal
+from pneumoscope.evaluation.estimate import LEVEL
 from pneumoscope.evaluation.metrics import Metrics, measure
+from pneumoscope.evaluation.robustness import LIMIT, Corrupted, robustness
 from pneumoscope.evaluation.scores import Scores, score
+from pneumoscope.evaluation.subgroups import Group, size_tertiles, subgroups
+from pneumoscope.reader.bundle import ModelInfo, open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, rows_of, update_json
 from pneumoscope.watch import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_OWN_COLUMNS = {"path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256"}
+_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of an evaluation, beyond whose and of what.
+
+    Attributes:
+        threshold: The probability from which an image is called positive; None for the model's
+            own, or 0.5 where there is no model.
+        prevalence: Give predictive values for this share of positive patients as well.
+        level: Confidence level.
+        resamples: Resamples of the patients.
+        seed: Of everything that is drawn.
+        robustness: Whether to read the images again, made worse.
+        limit: At most so many images for that.
+    """
+
+    threshold: float | None = None
+    prevalence: float | None = None
+    level: float = LEVEL
+    resamples: int = RESAMPLES
+    seed: int = 0
+    robustness: bool = False
+    limit: int | None = LIMIT
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise OptionError("--threshold", must="from 0 to 1", was=self.threshold)
+        if not 0 < self.level < 1:
+            raise OptionError("--level", must="between 0 and 1, such as 0.95", was=self.level)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,9 +68,14 @@ class Evaluated:
     """What an evaluation gave.
 
     Attributes:
-        part: Which part of the data was read: ``train``, ``val``, ``test`` or ``all``.
+        part: Which part of the data was read: ``train``, ``val``, ``test`` or ``all``; empty for
+            scores that do not tell.
         scores: What the reader said of each image.
-        metrics: The numbers.
+        metrics: The main numbers.
+        assessment: All numbers, with intervals, and the arrays for figures.
+        groups: The main numbers in groups of the images.
+        baselines: What knows nothing of lungs achieves on the same images.
+        corrupted: The main numbers on worse images; empty if they were not asked for.
         unreadable: Files that could not be read.
         seen: How many of the images, or other images of their patients, the run was trained on.
     """
@@ -30,8 +83,23 @@ class Evaluated:
     part: str
     scores: Scores
     metrics: Metrics
+    assessment: Assessment
+    groups: tuple[Group, ...]
+    baselines: tuple[Baseline, ...]
+    corrupted: tuple[Corrupted, ...]
     unreadable: tuple[Unreadable, ...]
     seen: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        found = {
+            **self.assessment.to_dict(),
+            "groups": [group.to_dict() for group in self.groups],
+            "baselines": [baseline.to_dict() for baseline in self.baselines],
+        }
+        if self.corrupted:
+            found["robustness"] = [row.to_dict() for row in self.corrupted]
+        return found
 
 
 def evaluate_reader(
@@ -41,6 +109,7 @@ def evaluate_reader(
     part: str | None = None,
     scores_file: Path | None = None,
     threads: int = 1,
+    asked: Asked | None = None,
     watcher: Watcher | None = None,
 ) -> Evaluated:
     """Return what a reader achieves on labelled images, read from their files.
@@ -56,6 +125,7 @@ def evaluate_reader(
             ``all``.
         scores_file: Where to write the scores as well.
         threads: Processor threads for one call of the graph.
+        asked: What is asked; the defaults if None.
         watcher: Hears how it goes.
 
     Raises:
@@ -64,7 +134,7 @@ def evaluate_reader(
     Example:
         >>> evaluate_reader(Path("runs/first"), Path("chest_xray"), part="test")  # doctest: +SKIP
     """
-    watcher = watcher or Watcher()
+    watcher, asked = watcher or Watcher(), asked or Asked()
     predictor = Predictor(model, threads=threads)
     with watcher.progress("Reading the folder") as progress:
         catalog = read_catalog(data, classes=predictor.info.classes, progress=progress)
@@ -72,21 +142,220 @@ def evaluate_reader(
     own = _own_split(run, catalog)
     part, rows = _part_rows(catalog, own, part, data)
     chosen = catalog.select(rows)
-    seen = _seen_in_training(run, chosen)
+    seen = seen_in_training(run, chosen)
     if seen:
         watcher.warn(
             f"{seen} of {len(chosen)} images, or other images of their patients, were trained on: "
             "these numbers say nothing about new patients."
         )
     with watcher.progress("Reading the images") as progress:
-        scores, bad = score(predictor, chosen, progress=progress)
-    metrics = measure(scores, threshold=predictor.info.operating_point.threshold)
+        # All images of data that the reader has not seen may decide, say, a threshold there.
+        known_part = "" if part == "all" and own is None else part
+        scores, bad = score(predictor, chosen, part=known_part, progress=progress)
+    corrupted: tuple[Corrupted, ...] = ()
+    if asked.robustness:
+        with watcher.progress("Reading them made worse") as progress:
+            corrupted = robustness(
+                predictor,
+                chosen,
+                limit=asked.limit,
+                seed=asked.seed,
+                level=asked.level,
+                progress=progress,
+            )
+    _warn_of_unknown_patients(scores, watcher)
+    sizes = {entry.path: entry.bytes for entry in catalog.entries}
+    training = None
+    if own is not None and part != "train":
+        teaching = catalog.select(own.rows("train"))
+        training = np.array([entry.bytes for entry in teaching.entries]), teaching.labels
+    columns = _columns_of(chosen, data)
+    result = _judged(
+        scores,
+        part=part,
+        info=predictor.info,
+        asked=asked,
+        columns=columns,
+        sizes=sizes,
+        training=training,
+        corrupted=corrupted,
+        unreadable=(*catalog.unreadable, *bad),
+        seen=seen,
+    )
     if run is not None and own is not None:
         scores.save(run.scores(part))
-        update_json(run.metrics, {part: metrics.to_dict()})
+        update_json(run.metrics, {part: result.to_dict()})
     if scores_file is not None:
         scores.save(scores_file)
-    return Evaluated(part, scores, metrics, (*catalog.unreadable, *bad), seen)
+    return result
+
+
+def evaluate_scores(
+    place: Path,
+    *,
+    part: str | None = None,
+    asked: Asked | None = None,
+    watcher: Watcher | None = None,
+) -> Evaluated:
+    """Return what scores say of a reader: a scores file of anybody's, or those of a run.
+
+    Beside ``scores-PART.csv`` of a run its ``model.onnx`` tells the threshold, and its
+    ``catalog.csv`` the size of images and files.
+
+    Args:
+        place: A CSV file that ``Scores.load`` reads, or a run folder.
+        part: For a file with a column ``split``, the rows of this part; for a run, its scores of
+            this part (``test`` where there are some, else ``val``, if None).
+        asked: What is asked; the defaults if None.
+        watcher: Hears how it goes.
+
+    Raises:
+        PneumoscopeError: The scores cannot be read, or an option cannot be.
+
+    Example:
+        >>> evaluate_scores(Path("runs/first/scores-val.csv"))  # doctest: +SKIP
+    """
+    watcher, asked = watcher or Watcher(), asked or Asked()
+    if asked.robustness:
+        raise OptionError(
+            "--robustness", must="given with a model and data, since it reads images", was=place
+        )
+    path = scores_of_run(place, part) if place.is_dir() else place
+    scores = Scores.load(path, part=part)
+    _warn_of_unknown_patients(scores, watcher)
+    run = run_of(path)
+    info = open_bundle(run.model).info if run is not None and run.model.is_file() else None
+    columns: dict[str, dict[str, str]] = {}
+    sizes: dict[str, int] = {}
+    training = None
+    if run is not None and run.catalog.is_file() and run.split.is_file():
+        facts = {row["path"]: row for row in rows_of(run.catalog)}
+        sizes = {name: int(row["bytes"]) for name, row in facts.items()}
+        known = [name for name in scores.path if name in facts]
+        if known:
+            pixels = [int(facts[name]["width"]) * int(facts[name]["height"]) for name in known]
+            columns["image size"] = size_tertiles(known, np.array(pixels, np.int64))
+        parts = {row["path"]: row["split"] for row in rows_of(run.split)}
+        teaching = [row for name, row in facts.items() if parts.get(name) == "train"]
+        if teaching and scores.part != "train" and info is not None:
+            labels = [row["label"] == info.classes[1] for row in teaching]
+            training = (
+                np.array([int(row["bytes"]) for row in teaching]),
+                np.array(labels, np.int64),
+            )
+    if scores.part == "train":
+        watcher.warn("these are training images: the numbers say nothing about new patients.")
+    return _judged(
+        scores,
+        part=scores.part,
+        info=info,
+        asked=asked,
+        columns=columns,
+        sizes=sizes,
+        training=training,
+    )
+
+
+def scores_of_run(run: Path, part: str | None) -> Path:
+    """Return the scores file of a run: of a part, or of ``test`` where there is one, else ``val``.
+
+    Raises:
+        DataError: It has none.
+    """
+    for name in (part,) if part else ("test", "val"):
+        path = RunFolder(run).scores(name)
+        if path.is_file():
+            return path
+    wanted = f"scores-{part}.csv" if part else "scores-test.csv or scores-val.csv"
+    raise DataError(
+        f"{run}: no {wanted} in this folder; write them with: pneumoscope evaluate {run} DATA"
+    )
+
+
+def run_of(scores_file: Path) -> RunFolder | None:
+    """Return the run that a scores file is one of, None for other files."""
+    run = RunFolder(scores_file.parent)
+    own = {run.scores(part).name for part in (*PARTS, "all")}
+    return run if scores_file.name in own and run.model.is_file() else None
+
+
+def _judged(
+    scores: Scores,
+    *,
+    part: str,
+    info: ModelInfo | None,
+    asked: Asked,
+    columns: Mapping[str, Mapping[str, str]],
+    sizes: Mapping[str, int],
+    training: tuple[Any, Any] | None,
+    corrupted: tuple[Corrupted, ...] = (),
+    unreadable: Sequence[Unreadable] = (),
+    seen: int = 0,
+) -> Evaluated:
+    threshold = asked.threshold
+    if threshold is None:
+        threshold = info.operating_point.threshold if info else _THRESHOLD
+    conformal = Conformal.from_dict(info.conformal) if info and info.conformal else None
+    assessment = assess(
+        scores,
+        threshold=threshold,
+        prevalence=asked.prevalence,
+        conformal=conformal,
+        level=asked.level,
+        resamples=asked.resamples,
+        seed=asked.seed,
+    )
+    groups = subgroups(
+        scores,
+        threshold=threshold,
+        columns=columns,
+        level=asked.level,
+        resamples=asked.resamples,
+        seed=asked.seed,
+    )
+    taught = training[1] if training is not None else None
+    baselines = [majority_baseline(scores.label, trained_on=taught, level=asked.level)]
+    if all(sizes.get(path, 0) for path in scores.path):
+        bytes_ = np.array([sizes[path] for path in scores.path])
+        baselines.append(
+            size_baseline(scores, bytes_, training=training, level=asked.level, seed=asked.seed)
+        )
+    return Evaluated(
+        part,
+        scores,
+        measure(scores, threshold=threshold, level=asked.level),
+        assessment,
+        groups,
+        tuple(baselines),
+        corrupted,
+        tuple(unreadable),
+        seen,
+    )
+
+
+def _warn_of_unknown_patients(scores: Scores, watcher: Watcher) -> None:
+    if not scores.patients_known:
+        watcher.warn(
+            "nothing tells the patient of every image, so such images count as patients of their "
+            "own; if patients have several images, the intervals are too narrow. A column "
+            "'patient' would mend it."
+        )
+
+
+def _columns_of(catalog: Catalog, data: Path) -> dict[str, dict[str, str]]:
+    """Return the columns that images can be grouped by: their size, and a manifest's own."""
+    names = [entry.path for entry in catalog.entries]
+    pixels = np.array([entry.width * entry.height for entry in catalog.entries], np.int64)
+    columns = {"image size": size_tertiles(names, pixels)}
+    if data.is_file():
+        try:
+            rows = rows_of(data)
+        except (OSError, UnicodeDecodeError, csv.Error) as fault:
+            raise DataError(f"{data}: cannot be read as a CSV file ({fault}).") from fault
+        for column in rows[0] if rows else ():
+            if column and column not in _OWN_COLUMNS:
+                columns[column] = {row["path"].strip(): (row[column] or "").strip() for row in rows}
+    return columns
 
 
 def _own_split(run: RunFolder | None, catalog: Catalog) -> Split | None:
@@ -96,6 +365,18 @@ def _own_split(run: RunFolder | None, catalog: Catalog) -> Split | None:
     known = {(row["path"], row["sha256"]) for row in rows_of(run.catalog)}
     unchanged = sum((entry.path, entry.sha256) in known for entry in catalog.entries)
     return parts_in_file(run.split, catalog) if 2 * unchanged > len(catalog) else None
+
+
+def part_rows(
+    run: RunFolder | None, catalog: Catalog, part: str | None, data: Path
+) -> tuple[str, list[int]]:
+    """Return the part that is to be read, and its rows: by the run's split, else by the data.
+
+    Raises:
+        OptionError: There is no such part.
+        DataError: It has no images.
+    """
+    return _part_rows(catalog, _own_split(run, catalog), part, data)
 
 
 def _part_rows(
@@ -118,7 +399,8 @@ def _part_rows(
     return chosen, rows
 
 
-def _seen_in_training(run: RunFolder | None, catalog: Catalog) -> int:
+def seen_in_training(run: RunFolder | None, catalog: Catalog) -> int:
+    """Return how many images, or other images of their patients, a run was trained on."""
     if run is None or not (run.catalog.is_file() and run.split.is_file()):
         return 0
     trained = {row["path"] for row in rows_of(run.split) if row["split"] == "train"}

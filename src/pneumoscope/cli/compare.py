@@ -1,0 +1,74 @@
+"""``pneumoscope compare``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.cli.arguments import Verbs, add_verb
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "compare",
+        run,
+        about="Say how readers differ on the same images: paired tests, intervals, disagreements.",
+        example="pneumoscope compare runs/first runs/second --data chest_xray",
+    )
+    parser.add_argument(
+        "readers",
+        type=Path,
+        nargs="+",
+        metavar="READER",
+        help="run folders, model files and CSV files of scores; two or more",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DATA",
+        help="labelled images to read (default: the scores that runs have written)",
+    )
+    parser.add_argument(
+        "--split",
+        metavar="PART",
+        help="train, val, test or all (default: test where there is one, else all; of scores: val)",
+    )
+    parser.add_argument(
+        "--level", type=float, default=0.95, metavar="P", help="of the intervals (default: 0.95)"
+    )
+    parser.add_argument(
+        "--resamples",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="of the patients, for intervals (default: 2000)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the resampling (default: 0)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(asked: Namespace) -> int:
+    """Compare, and print what was found."""
+    from pneumoscope.cli.numbers import comparison_text  # noqa: PLC0415 - after parsing
+    from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
+    from pneumoscope.workflow.compare import compare_readers  # noqa: PLC0415 - numpy, onnxruntime
+
+    found = compare_readers(
+        asked.readers,
+        data=asked.data,
+        part=asked.split,
+        level=asked.level,
+        resamples=asked.resamples,
+        seed=asked.seed,
+        watcher=TerminalWatcher(),
+    )
+    print(json.dumps(found.to_dict()) if asked.json else comparison_text(found))
+    return 0

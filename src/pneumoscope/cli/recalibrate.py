@@ -1,0 +1,105 @@
+"""``pneumoscope recalibrate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.cli.arguments import Verbs, add_verb
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from pneumoscope.workflow.recalibrate import Recalibrated
+
+
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "recalibrate",
+        run,
+        about="Fit probabilities, threshold and uncertain zone of a model to your own images.",
+        example="pneumoscope recalibrate runs/first own-scores.csv --out own.onnx",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a run folder or a model file")
+    parser.add_argument(
+        "scores",
+        type=Path,
+        metavar="SCORES",
+        help="what it says of labelled images that it has not seen: evaluate --scores writes it",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the new model file"
+    )
+    parser.add_argument(
+        "--method", default="temperature", help="temperature or platt (default: temperature)"
+    )
+    parser.add_argument(
+        "--operating-point",
+        metavar="RULE",
+        help="youden, 'sensitivity>=0.95', 'specificity>=0.9', 'cost fn=5 fp=1' or "
+        "probability=0.5 (default: the model's own rule)",
+    )
+    parser.add_argument(
+        "--error-level",
+        type=float,
+        default=0.1,
+        metavar="P",
+        help="share of each class that may be missed before an image is UNCERTAIN (default: 0.1)",
+    )
+    parser.add_argument(
+        "--split", metavar="PART", help="rows of this part, where SCORES has a column split"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(asked: Namespace) -> int:
+    """Fit, write the new model, and say what changed."""
+    from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
+    from pneumoscope.workflow.recalibrate import recalibrate  # noqa: PLC0415 - onnxruntime
+
+    found = recalibrate(
+        asked.model,
+        asked.scores,
+        asked.out,
+        method=asked.method,
+        rule=asked.operating_point,
+        level=asked.error_level,
+        part=asked.split,
+        watcher=TerminalWatcher(),
+    )
+    print(json.dumps(found.to_dict()) if asked.json else _text(found))
+    return 0
+
+
+def _text(found: Recalibrated) -> str:
+    fitted, point, zone = found.after, found.operating_point, found.conformal
+    reached = "; ".join(
+        f"{name} {values['value']:.3f} ({values['low']:.3f} to {values['high']:.3f})"
+        for name, values in point.achieved.items()
+        if isinstance(values, dict)
+    )
+    return "\n".join(
+        (
+            (
+                f"Calibration ({fitted.method}, {fitted.n:,} images): scale {fitted.scale:.4g}, bias "
+                f"{fitted.bias:.4g}; loss {fitted.loss_after:.4f}, {fitted.loss_before:.4f} without"
+            ),
+            f"Operating point {point.rule}: positive from probability {point.threshold:.4g} on",
+            f"  on these images: {reached}",
+            (
+                f"Uncertain at error level {zone.level:g}: probabilities "
+                f"{_zone(zone.quantiles)} are set aside"
+            ),
+            f"Model:  {found.model}",
+        )
+    )
+
+
+def _zone(quantiles: tuple[float, float]) -> str:
+    """Return where both classes, or neither, are credible."""
+    negative_to, positive_from = quantiles[0], 1 - quantiles[1]
+    low, high = sorted((negative_to, positive_from))
+    return f"from {low:.3f} to {high:.3f}"

@@ -1,0 +1,233 @@
+"""Scores → everything that a reviewer asks for, with intervals."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import DataError, OptionError
+from pneumoscope.evaluation.bootstrap import RESAMPLES, percentiles, point, resampled
+from pneumoscope.evaluation.conformal import Conformal, Coverage, coverage
+from pneumoscope.evaluation.curves import Curves
+from pneumoscope.evaluation.estimate import LEVEL, Estimate, Interval
+from pneumoscope.evaluation.intervals import WILSON_PATIENTS, wilson
+from pneumoscope.evaluation.metrics import area_estimate
+from pneumoscope.evaluation.weighted import Question, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from pneumoscope.evaluation.scores import Scores
+
+    Arrays = Mapping[str, NDArray[np.float64]]
+
+SMALL = 20
+"""Below so many images of a class the numbers of a group are flagged."""
+
+_WHOLE_GROUP = {
+    "loss", "balanced_accuracy", "lr_positive", "lr_negative", "f1", "mcc", "average_precision",
+    "partial_auc", "partial_auc_standardised", "brier", "brier_reliability", "brier_resolution",
+    "brier_uncertainty", "brier_within_bins", "calibration_slope", "calibration_intercept",
+    "calibration_in_the_large", "ppv_at_prevalence", "npv_at_prevalence",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assessment:
+    """Everything that is known of a reader from labelled scores.
+
+    Attributes:
+        n: Images.
+        patients: Patients.
+        threshold: The probability from which an image is called positive.
+        resamples: How often the patients were resampled; 0 if intervals are in closed form alone.
+        prevalence: The share of positive patients that predictive values were asked for.
+        confusion: [[true negatives, false positives], [false negatives, true positives]].
+        numbers: Each number under its name; ``docs/reference/files.md`` explains them.
+        curves: The arrays for figures; None if they were not asked for.
+        uncertain: How the reader's prediction sets fare; None if it has none.
+    """
+
+    n: int
+    patients: int
+    threshold: float
+    resamples: int
+    prevalence: float | None
+    confusion: tuple[tuple[int, int], tuple[int, int]]
+    numbers: dict[str, Estimate]
+    curves: Curves | None
+    uncertain: Coverage | None
+
+    def __getitem__(self, name: str) -> Estimate:
+        return self.numbers[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values, each number under ``value``."""
+        found: dict[str, Any] = {
+            "n": {"value": self.n},
+            "patients": {"value": self.patients},
+            **{name: number.to_dict() for name, number in self.numbers.items()},
+            "confusion_matrix": {"value": [list(row) for row in self.confusion], "n": self.n},
+            "threshold": {"value": self.threshold},
+            "resamples": {"value": self.resamples},
+        }
+        if self.prevalence is not None:
+            found["assumed_prevalence"] = {"value": self.prevalence}
+        if self.uncertain is not None:
+            found["uncertain"] = self.uncertain.to_dict()
+        if self.curves is not None:
+            found["curves"] = self.curves.to_dict()
+        return found
+
+
+def assess(
+    scores: Scores,
+    *,
+    threshold: float,
+    prevalence: float | None = None,
+    conformal: Conformal | None = None,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    curves: bool = True,
+) -> Assessment:
+    """Return what scores say of a reader.
+
+    Intervals: of the area under the ROC curve DeLong's, by patient (Newcombe's where every pair is
+    in order). Of proportions Wilson's where each patient has one image; where patients have
+    several, whose images are alike, the interval by resampling patients, or, where that has no
+    width (100 of 100), Wilson's with the number of patients. Of everything else by resampling
+    patients. What is not used stands under ``also``.
+
+    Args:
+        scores: What the reader said.
+        threshold: The probability from which an image is called positive.
+        prevalence: Give predictive values for this share of positive patients as well.
+        conformal: The reader's uncertain zone.
+        level: Confidence level of all intervals.
+        resamples: Resamples of the patients; 0 leaves these intervals out.
+        seed: Of the resampling.
+        curves: Whether to compute the arrays of the figures.
+
+    Raises:
+        DataError: There are no scores.
+        OptionError: The prevalence is not between 0 and 1, or there are too few resamples.
+    """
+    if not len(scores):
+        raise DataError("there are no images to measure on.")
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise OptionError("--prevalence", must="between 0 and 1, such as 0.1", was=prevalence)
+    ask = Question(threshold=threshold, prevalence=prevalence, curves=curves)
+    table = Table.of(scores, ask)
+    found = point(table)
+    draws = resampled(table, resamples=resamples, seed=seed) if resamples else None
+    return Assessment(
+        len(scores),
+        table.patients,
+        threshold,
+        resamples,
+        prevalence,
+        _confusion(found),
+        _numbers(scores, found, draws, threshold=threshold, level=level),
+        Curves.of(found, draws, level=level) if curves else None,
+        coverage(conformal, scores, level=level) if conformal is not None else None,
+    )
+
+
+def _confusion(found: Arrays) -> tuple[tuple[int, int], tuple[int, int]]:
+    tp, fp = int(found["tp"]), int(found["fp"])
+    return (int(found["negatives"]) - fp, fp), (int(found["positives"]) - tp, tp)
+
+
+def _numbers(
+    scores: Scores, found: Arrays, draws: Arrays | None, *, threshold: float, level: float
+) -> dict[str, Estimate]:
+    n = len(scores)
+    patient = scores.patient_numbers
+    positive, called = scores.label == 1, scores.probability >= threshold
+    right = positive == called
+    everything = np.ones(n, bool)
+
+    def draw(name: str) -> NDArray[np.float64] | None:
+        return None if draws is None else draws[name]
+
+    def resampled_interval(name: str) -> Interval | None:
+        return percentiles(draw(name), level=level)
+
+    def share(name: str, hits: NDArray[np.bool_], of: NDArray[np.bool_]) -> Estimate:
+        count, total = int((hits & of).sum()), int(of.sum())
+        plain = wilson(count, total, level=level)
+        by_patient = resampled_interval(name)
+        people = len(np.unique(patient[of]))
+        if people == total:
+            return Estimate.of(_value(found[name]), total, plain, by_patient)
+        if by_patient is None or by_patient.low == by_patient.high:
+            fewer = wilson(count / total * people, people, level=level, method=WILSON_PATIENTS)
+            return Estimate.of(_value(found[name]), total, fewer, plain)
+        return Estimate.of(_value(found[name]), total, by_patient, plain)
+
+    def plain_number(name: str) -> Estimate:
+        return Estimate.of(_value(found[name]), n, resampled_interval(name))
+
+    numbers = {
+        "loss": plain_number("loss"),
+        "accuracy": share("accuracy", right, everything),
+        "balanced_accuracy": plain_number("balanced_accuracy"),
+        "auc": area_estimate(scores, level=level),
+        "sensitivity": share("sensitivity", called, positive),
+        "specificity": share("specificity", ~called, ~positive),
+        "ppv": share("ppv", positive, called),
+        "npv": share("npv", ~positive, ~called),
+        "prevalence": share("prevalence", positive, everything),
+        "ece": _ece(found, draws, n, level=level),
+        "rms_calibration_error": _rms(found, draws, n, level=level),
+    }
+    numbers["auc"] = _with_also(numbers["auc"], resampled_interval("auc"))
+    fixed = [name for name in found if "_at_specificity_" in name or "_at_sensitivity_" in name]
+    both = numbers["auc"].value is not None
+    for name in (*sorted(_WHOLE_GROUP), *fixed):
+        if name in found:
+            numbers[name] = plain_number(name)
+    for name in ("brier_reliability", "brier_resolution"):
+        numbers[name] = Estimate.of(_value(found[name]), n)  # resampling adds bias to these
+    if not both:
+        numbers["average_precision"] = Estimate(None, n)
+        numbers["calibration_slope"] = numbers["calibration_intercept"] = Estimate(None, n)
+    return numbers
+
+
+def _ece(found: Arrays, draws: Arrays | None, n: int, *, level: float) -> Estimate:
+    """Return the calibration error; its interval begins at 0 where that of its square does."""
+    rms = _rms(found, draws, n, level=level)
+    interval = percentiles(None if draws is None else draws["ece_twice"], level=level)
+    if interval is not None:
+        low = 0.0 if rms.low == 0 else max(0.0, interval.low)
+        interval = Interval(low, max(low, interval.high), interval.method, level)
+    return Estimate.of(_value(found["ece"]), n, interval)
+
+
+def _rms(found: Arrays, draws: Arrays | None, n: int, *, level: float) -> Estimate:
+    square = _value(found["squared_error"])
+    interval = percentiles(None if draws is None else draws["squared_error_twice"], level=level)
+    if interval is not None:
+        low, high = (math.sqrt(max(0.0, end)) for end in (interval.low, interval.high))
+        interval = Interval(low, high, interval.method, level)
+    return Estimate.of(None if square is None else math.sqrt(max(0.0, square)), n, interval)
+
+
+def _with_also(estimate: Estimate, interval: Interval | None) -> Estimate:
+    first = (
+        Interval(estimate.low, estimate.high, estimate.method, estimate.level)
+        if estimate.low is not None and estimate.high is not None
+        else None
+    )
+    return Estimate.of(estimate.value, estimate.n, first, interval)
+
+
+def _value(number: NDArray[np.float64]) -> float | None:
+    return float(number) if np.isfinite(number) else None

@@ -1,0 +1,136 @@
+"""What knows nothing of lungs achieves: the majority class, and the size of the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.evaluation.estimate import LEVEL, Estimate
+from pneumoscope.evaluation.intervals import areas, wilson
+from pneumoscope.evaluation.metrics import area_under_roc
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.evaluation.scores import Scores
+
+_FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What a rule without medicine in it achieves on the images that a reader is judged on.
+
+    Attributes:
+        name: ``majority class`` or ``file size``.
+        accuracy: Share of right conclusions.
+        auc: Area under the ROC curve.
+        fitted_on: Where the rule comes from: ``training images``, ``other patients of these
+            images, five folds`` or ``these images``.
+    """
+
+    name: str
+    accuracy: Estimate
+    auc: Estimate
+    fitted_on: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as JSON values."""
+        return {
+            "name": self.name,
+            "accuracy": self.accuracy.to_dict(),
+            "auc": self.auc.to_dict(),
+            "fitted_on": self.fitted_on,
+        }
+
+
+def majority_baseline(
+    label: NDArray[np.int64], *, trained_on: NDArray[np.int64] | None = None, level: float = LEVEL
+) -> Baseline:
+    """Return what it achieves to always name the class that is more frequent in training.
+
+    Args:
+        label: Of the images that are judged on, [n].
+        trained_on: Labels of the training images; None if they are not known.
+        level: Confidence level.
+    """
+    known = label if trained_on is None or not len(trained_on) else trained_on
+    majority = int(2 * (known == 1).sum() >= len(known))
+    hits, n = int((label == majority).sum()), len(label)
+    both = 0 < int((label == 1).sum()) < n
+    return Baseline(
+        "majority class",
+        Estimate.of(hits / n if n else None, n, wilson(hits, n, level=level)),
+        Estimate(0.5 if both else None, n),
+        "these images" if known is label else "training images",
+    )
+
+
+def size_baseline(
+    scores: Scores,
+    size_bytes: NDArray[np.int64],
+    *,
+    training: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Baseline:
+    """Return what the size of the file alone achieves.
+
+    The rule is a threshold of the size, and a direction, with the highest accuracy on the images
+    that it is fitted on: those of the training, else in turn four fifths of the patients for the
+    last fifth.
+
+    Args:
+        scores: Labels and patients of the images that are judged on.
+        size_bytes: Size of each one's file, [n].
+        training: Sizes and labels of the training images.
+        level: Confidence level.
+        seed: Of the folds.
+    """
+    n = len(scores)
+    size = size_bytes.astype(np.float64)
+    right = np.zeros(n, bool)
+    signed = np.zeros(n)
+    if training is not None and len(training[0]):
+        fitted_on = "training images"
+        folds = [(training[0].astype(np.float64), training[1], np.arange(n))]
+    else:
+        fitted_on = "other patients of these images, five folds"
+        patient = scores.patient_numbers
+        shuffled = np.random.default_rng(seed).permutation(int(patient.max()) + 1)
+        fold = shuffled[patient] % _FOLDS
+        folds = [
+            (size[fold != number], scores.label[fold != number], np.flatnonzero(fold == number))
+            for number in range(_FOLDS)
+        ]
+    for known_size, known_label, rows in folds:
+        cut, direction = _stump(known_size, known_label)
+        called = direction * (size[rows] - cut) >= 0
+        right[rows] = called == (scores.label[rows] == 1)
+        signed[rows] = direction * size[rows]
+    hits = int(right.sum())
+    found = areas(scores.label, [signed], patient=scores.patient_numbers)
+    return Baseline(
+        "file size",
+        Estimate.of(hits / n, n, wilson(hits, n, level=level)),
+        Estimate.of(
+            area_under_roc(scores.label, signed), n, found.interval(level=level) if found else None
+        ),
+        fitted_on,
+    )
+
+
+def _stump(size: NDArray[np.float64], label: NDArray[np.int64]) -> tuple[float, int]:
+    """Return the cut and the direction (1: large files are positive) of the highest accuracy."""
+    if not len(size):
+        return 0.0, 1
+    values, inverse = np.unique(size, return_inverse=True)
+    gains = np.bincount(inverse, np.where(label == 1, 1.0, -1.0))
+    above = np.concatenate([np.cumsum(gains[::-1])[::-1], [0.0]])  # positives less negatives
+    cuts = np.concatenate([[values[0] - 1], (values[1:] + values[:-1]) / 2, [values[-1] + 1]])
+    below = above[0] - above
+    if above.max() >= below.max():
+        return float(cuts[int(np.argmax(above))]), 1
+    return float(cuts[int(np.argmax(below))]), -1

@@ -1,0 +1,158 @@
+"""The arrays behind the figures: ROC, precision-recall, reliability, decision curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.evaluation.bootstrap import band
+from pneumoscope.evaluation.estimate import LEVEL
+from pneumoscope.evaluation.intervals import wilson
+from pneumoscope.evaluation.weighted import FALSE_POSITIVE_RATES, ODDS_THRESHOLDS, RECALLS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Arrays = Mapping[str, NDArray[np.float64]]
+
+_DIGITS = 6
+
+
+class _Columns:
+    """Columns of equal length, written as lists; what is not a number is written as null."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the columns as JSON values, rounded to six digits."""
+        return {
+            field.name: [
+                round(float(value), _DIGITS) if np.isfinite(value) else None
+                for value in getattr(self, field.name)
+            ]
+            for field in fields(self)  # type: ignore[arg-type]
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RocBand(_Columns):
+    """Highest sensitivity at each false positive rate, and its pointwise interval; [101] each.
+
+    A step function: what some threshold reaches, nothing interpolated.
+    """
+
+    false_positive_rate: NDArray[np.float64]
+    sensitivity: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrecisionRecallBand(_Columns):
+    """Precision at the highest threshold that reaches each recall, and its interval; [100] each."""
+
+    recall: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reliability(_Columns):
+    """What was said and what was observed, in bins of equal mass that are not empty.
+
+    Attributes:
+        n: Images of each bin.
+        probability: Mean probability.
+        observed: Share of positive images.
+        low: Lower end of its Wilson interval.
+        high: Upper end.
+    """
+
+    n: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    observed: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecisionCurve(_Columns):
+    """Net benefit of acting on the reader at each threshold probability; [99] each.
+
+    Net benefit counts true positives, less false positives at the odds of the threshold, a share of
+    all images (Vickers and Elkin, Med Decis Making 26, 2006). Treating nobody has 0.
+    """
+
+    threshold: NDArray[np.float64]
+    net_benefit: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    treat_all: NDArray[np.float64]
+
+    def useful(self) -> tuple[float, float] | None:
+        """Return the widest run of thresholds at which the reader beats both simple policies."""
+        better = self.net_benefit > np.maximum(self.treat_all, 0) + 1e-12
+        best: tuple[int, int] | None = None
+        start: int | None = None
+        for row, here in enumerate([*better, False]):
+            if here and start is None:
+                start = row
+            elif not here and start is not None:
+                if best is None or row - start > best[1] - best[0] + 1:
+                    best = (start, row - 1)
+                start = None
+        return best and (float(self.threshold[best[0]]), float(self.threshold[best[1]]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curves:
+    """All curves of one set of scores."""
+
+    roc: RocBand
+    precision_recall: PrecisionRecallBand
+    reliability: Reliability
+    decision: DecisionCurve
+
+    @classmethod
+    def of(cls, point: Arrays, draws: Arrays | None, *, level: float = LEVEL) -> Curves:
+        """Return the curves of a point estimate, with bands if there are resamples."""
+
+        def edges(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            if draws is None:
+                nothing = np.full(len(point[name]), np.nan)
+                return nothing, nothing
+            return band(draws[name], level=level)
+
+        there = point["bin_n"] > 0
+        n, hits = point["bin_n"][there], point["bin_positive"][there]
+        intervals = [wilson(hit, count, level=level) for hit, count in zip(hits, n, strict=True)]
+        prevalence = point["prevalence"]
+        treat_all = prevalence - (1 - prevalence) * ODDS_THRESHOLDS / (1 - ODDS_THRESHOLDS)
+        return cls(
+            RocBand(FALSE_POSITIVE_RATES, point["roc"], *edges("roc")),
+            PrecisionRecallBand(RECALLS, point["precision_recall"], *edges("precision_recall")),
+            Reliability(
+                n,
+                point["bin_probability"][there] / n,
+                hits / n,
+                np.array([interval.low for interval in intervals if interval]),
+                np.array([interval.high for interval in intervals if interval]),
+            ),
+            DecisionCurve(
+                ODDS_THRESHOLDS, point["net_benefit"], *edges("net_benefit"), treat_all=treat_all
+            ),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the columns of each curve as JSON values."""
+        return {
+            "roc": self.roc.to_dict(),
+            "precision_recall": self.precision_recall.to_dict(),
+            "reliability": self.reliability.to_dict(),
+            "decision": self.decision.to_dict(),
+        }

@@ -1,0 +1,316 @@
+"""The same images, worse: how the numbers fall under measured corruptions.
+
+Each corruption is a function on decoded grey pixels; what it returns goes through ``prepare`` as
+any image does. Amounts are in units that people know: grey levels, degrees, shares of the side.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import ImageError, OptionError
+from pneumoscope.evaluation.estimate import LEVEL, Estimate
+from pneumoscope.evaluation.intervals import wilson
+from pneumoscope.evaluation.metrics import measure
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.images.prepare import open_radiograph
+from pneumoscope.parallel import Progress, ordered_map
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.data.catalog import Catalog, Entry
+    from pneumoscope.reader.predictor import Predictor
+
+LIMIT = 200
+NUMBERS = ("auc", "accuracy", "sensitivity", "specificity")
+
+
+@dataclass(frozen=True, slots=True)
+class Corruption:
+    """A way in which images get worse.
+
+    Attributes:
+        name: What it is called.
+        unit: What its amounts are.
+        amounts: Five of them, from slight to strong.
+        apply: Takes grey pixels, an amount, the input's (height, width) and a generator.
+    """
+
+    name: str
+    unit: str
+    amounts: tuple[float, float, float, float, float]
+    apply: Callable[
+        [NDArray[np.uint8], float, tuple[int, int], np.random.Generator], NDArray[np.uint8]
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Corrupted:
+    """The numbers under one corruption at one strength.
+
+    Attributes:
+        corruption: Its name; ``none`` for the images as they are.
+        strength: 1 to 5; 0 for the images as they are.
+        amount: In ``unit``.
+        unit: What the amount is.
+        numbers: ``auc``, ``accuracy``, ``sensitivity`` and ``specificity``.
+        changed: Share of images whose conclusion differs from that on the image as it is.
+    """
+
+    corruption: str
+    strength: int
+    amount: float
+    unit: str
+    numbers: dict[str, Estimate]
+    changed: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as JSON values."""
+        return {
+            "corruption": self.corruption,
+            "strength": self.strength,
+            "amount": self.amount,
+            "unit": self.unit,
+            **{name: number.to_dict() for name, number in self.numbers.items()},
+            "changed": self.changed.to_dict(),
+        }
+
+
+def robustness(
+    predictor: Predictor,
+    catalog: Catalog,
+    *,
+    limit: int | None = LIMIT,
+    names: tuple[str, ...] | None = None,
+    seed: int = 0,
+    level: float = LEVEL,
+    progress: Progress | None = None,
+) -> tuple[Corrupted, ...]:
+    """Return the numbers on images as they are and under each corruption at five strengths.
+
+    Images that cannot be read are left out.
+
+    Args:
+        predictor: The reader.
+        catalog: Labelled images.
+        limit: At most so many, drawn so that the classes keep their shares; None for all.
+        names: Corruptions to apply; all of them if None.
+        seed: Of the drawing and of the noise.
+        level: Confidence level.
+        progress: Called as images are done.
+
+    Raises:
+        OptionError: The limit is below 10, or a name is no corruption.
+    """
+    chosen = [CORRUPTIONS[name] for name in names or CORRUPTIONS] if _known(names) else []
+    cases: list[tuple[Corruption | None, int]] = [(None, 0)]
+    cases += [(corruption, strength) for corruption in chosen for strength in range(1, 6)]
+    entries = [catalog.entries[row] for row in drawn_rows(catalog.labels, limit=limit, seed=seed)]
+
+    def read(entry: Entry) -> NDArray[np.float64] | None:
+        try:
+            pixels = _decoded(catalog.file(entry), predictor)
+        except ImageError:
+            return None  # the evaluation has named it
+        said = []
+        for corruption, strength in cases:
+            worse = pixels
+            if corruption is not None:
+                # The same noise for an image whenever and wherever it is read.
+                generator = np.random.default_rng([seed, strength, zlib.crc32(entry.path.encode())])
+                amount = corruption.amounts[strength - 1]
+                worse = corruption.apply(pixels, amount, predictor.info.input.shape, generator)
+            prediction = predictor.predict(worse)
+            said.append((prediction.logit, prediction.probability))
+        return np.array(said, np.float64)
+
+    read_entries, answers = [], []
+    for done, answer in enumerate(ordered_map(read, entries, ahead=2), 1):
+        if answer is not None:
+            read_entries.append(entries[done - 1])
+            answers.append(answer)
+        if progress:
+            progress(done, len(entries))
+    if not answers:
+        return ()
+    return _rows(cases, read_entries, np.stack(answers, axis=1), catalog, predictor, level=level)
+
+
+def drawn_rows(label: NDArray[np.int64], *, limit: int | None, seed: int) -> list[int]:
+    """Return at most ``limit`` rows in order, drawn so that the classes keep their shares.
+
+    Raises:
+        OptionError: The limit is below 10.
+    """
+    if limit is None or limit >= len(label):
+        return list(range(len(label)))
+    if limit < 10:
+        raise OptionError("--limit", must="a whole number from 10", was=limit)
+    generator = np.random.default_rng(seed)
+    rows: list[int] = []
+    for value in (0, 1):
+        members = np.flatnonzero(label == value)
+        wanted = round(limit * len(members) / len(label)) if value == 0 else limit - len(rows)
+        wanted = min(max(wanted, 1), len(members))
+        rows += generator.choice(members, wanted, replace=False).tolist()
+    return sorted(rows)
+
+
+def _known(names: tuple[str, ...] | None) -> bool:
+    for name in names or ():
+        if name not in CORRUPTIONS:
+            raise OptionError("the corruption", must=f"one of {', '.join(CORRUPTIONS)}", was=name)
+    return True
+
+
+def _decoded(path: Path, predictor: Predictor) -> NDArray[np.uint8]:
+    """Return the grey pixels of a file as uint8; deeper ones are scaled by their largest value."""
+    pixels = open_radiograph(path, at_least=predictor.info.input.shape).pixels
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
+    largest = int(pixels.max())
+    depth = next(bits for bits in (8, 10, 12, 14, 16) if largest < 2**bits)
+    return _clipped(pixels.astype(np.float32) * (255 / (2**depth - 1)))
+
+
+def _rows(
+    cases: list[tuple[Corruption | None, int]],
+    entries: list[Entry],
+    answers: NDArray[np.float64],
+    catalog: Catalog,
+    predictor: Predictor,
+    *,
+    level: float,
+) -> tuple[Corrupted, ...]:
+    label = np.array([entry.label == catalog.positive for entry in entries], np.int64)
+    paths = tuple(entry.path for entry in entries)
+    patients = tuple(entry.patient for entry in entries)
+    threshold = predictor.info.operating_point.threshold
+    before = answers[0, :, 1] >= threshold
+    rows = []
+    for (corruption, strength), said in zip(cases, answers, strict=True):
+        scores = Scores(paths, patients, label, said[:, 0], said[:, 1])
+        found = measure(scores, threshold=threshold, level=level)
+        changed = int(((said[:, 1] >= threshold) != before).sum())
+        rows.append(
+            Corrupted(
+                corruption.name if corruption else "none",
+                strength,
+                corruption.amounts[strength - 1] if corruption else 0.0,
+                corruption.unit if corruption else "",
+                {name: getattr(found, name) for name in NUMBERS},
+                Estimate.of(
+                    changed / len(label), len(label), wilson(changed, len(label), level=level)
+                ),
+            )
+        )
+    return tuple(rows)
+
+
+def _clipped(values: NDArray[Any]) -> NDArray[np.uint8]:
+    clipped: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return clipped
+
+
+def _add(
+    pixels: NDArray[np.uint8], amount: float, _: tuple[int, int], __: np.random.Generator
+) -> NDArray[np.uint8]:
+    return _clipped(pixels.astype(np.float32) + amount)
+
+
+def _contrast(
+    pixels: NDArray[np.uint8], amount: float, _: tuple[int, int], __: np.random.Generator
+) -> NDArray[np.uint8]:
+    mean = float(pixels.mean())
+    return _clipped(mean + amount * (pixels.astype(np.float32) - mean))
+
+
+def _gamma(
+    pixels: NDArray[np.uint8], amount: float, _: tuple[int, int], __: np.random.Generator
+) -> NDArray[np.uint8]:
+    table = _clipped(255 * (np.arange(256) / 255) ** amount)
+    return table[pixels]
+
+
+def _blur(
+    pixels: NDArray[np.uint8], amount: float, _: tuple[int, int], __: np.random.Generator
+) -> NDArray[np.uint8]:
+    from PIL import Image, ImageFilter  # noqa: PLC0415 - so that evaluating starts light
+
+    blurred = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(amount * min(pixels.shape)))
+    return np.asarray(blurred)
+
+
+def _noise(
+    pixels: NDArray[np.uint8], amount: float, _: tuple[int, int], generator: np.random.Generator
+) -> NDArray[np.uint8]:
+    noise = generator.standard_normal(pixels.shape, dtype=np.float32)
+    return _clipped(pixels.astype(np.float32) + np.float32(amount) * noise)
+
+
+def _jpeg(
+    pixels: NDArray[np.uint8], amount: float, _: tuple[int, int], __: np.random.Generator
+) -> NDArray[np.uint8]:
+    from PIL import Image  # noqa: PLC0415 - the same
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=round(amount))
+    return np.asarray(Image.open(file, formats=("JPEG",)))
+
+
+def _rotation(
+    pixels: NDArray[np.uint8], amount: float, _: tuple[int, int], generator: np.random.Generator
+) -> NDArray[np.uint8]:
+    from PIL import Image  # noqa: PLC0415 - the same
+
+    degrees = amount * (1 if generator.random() < 0.5 else -1)
+    turned = Image.fromarray(pixels).rotate(degrees, Image.Resampling.BILINEAR)
+    return np.asarray(turned)
+
+
+def _crop(
+    pixels: NDArray[np.uint8], amount: float, _: tuple[int, int], __: np.random.Generator
+) -> NDArray[np.uint8]:
+    height, width = pixels.shape
+    rows, columns = int(amount * height), int(amount * width)
+    return np.ascontiguousarray(pixels[rows : height - rows, columns : width - columns])
+
+
+def _downscale(
+    pixels: NDArray[np.uint8], amount: float, shape: tuple[int, int], _: np.random.Generator
+) -> NDArray[np.uint8]:
+    from PIL import Image  # noqa: PLC0415 - the same
+
+    size = max(1, round(amount * shape[1])), max(1, round(amount * shape[0]))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+
+
+CORRUPTIONS: Mapping[str, Corruption] = {
+    item.name: item
+    for item in (
+        Corruption("brighter", "grey levels added", (10, 20, 30, 45, 60), _add),
+        Corruption("darker", "grey levels added", (-10, -20, -30, -45, -60), _add),
+        Corruption("less contrast", "times the contrast", (0.85, 0.7, 0.55, 0.4, 0.3), _contrast),
+        Corruption("more contrast", "times the contrast", (1.2, 1.4, 1.7, 2.0, 2.5), _contrast),
+        Corruption("gamma", "exponent", (1.2, 1.4, 1.7, 2.0, 2.5), _gamma),
+        Corruption(
+            "blur", "standard deviation, of the side", (0.002, 0.004, 0.006, 0.01, 0.015), _blur
+        ),
+        Corruption("noise", "standard deviation in grey levels", (4, 8, 12, 20, 30), _noise),
+        Corruption("JPEG", "quality", (60, 40, 25, 15, 8), _jpeg),
+        Corruption("rotation", "degrees to either side", (3, 6, 10, 15, 20), _rotation),
+        Corruption("crop", "share cut from each side", (0.02, 0.04, 0.06, 0.09, 0.12), _crop),
+        Corruption(
+            "downscaling", "of the model's input", (0.75, 0.5, 0.35, 0.25, 0.18), _downscale
+        ),
+    )
+}
+"""All corruptions by name; noise is added at the size at which the image is decoded."""

@@ -1,0 +1,167 @@
+"""The same numbers in groups of images: by etiology, image size, or any column of a manifest."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.evaluation.assess import SMALL, assess
+from pneumoscope.evaluation.bootstrap import RESAMPLES
+from pneumoscope.evaluation.estimate import LEVEL, Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from pneumoscope.evaluation.scores import Scores
+
+ETIOLOGY = "etiology"
+NUMBERS = ("auc", "sensitivity", "specificity", "accuracy")
+MAX_VALUES = 12
+"""A column with more values than this is no grouping (an identifier, say)."""
+
+_ETIOLOGY = re.compile(r"(?:^|[_\/-])(bacteria|virus)[_-]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The numbers of one group.
+
+    Attributes:
+        column: What the images were grouped by.
+        value: The group.
+        n: Images; for an etiology the positive ones of it and all negative ones.
+        patients: Patients.
+        positives: Positive images.
+        small: Whether a class has fewer than 20 images, so that little can be said.
+        numbers: ``auc``, ``sensitivity``, ``specificity`` and ``accuracy``.
+    """
+
+    column: str
+    value: str
+    n: int
+    patients: int
+    positives: int
+    small: bool
+    numbers: dict[str, Estimate]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as JSON values."""
+        return {
+            "column": self.column,
+            "value": self.value,
+            "n": self.n,
+            "patients": self.patients,
+            "positives": self.positives,
+            "small": self.small,
+            **{name: number.to_dict() for name, number in self.numbers.items()},
+        }
+
+
+def subgroups(
+    scores: Scores,
+    *,
+    threshold: float,
+    columns: Mapping[str, Mapping[str, str]] | None = None,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[Group, ...]:
+    """Return the numbers of each group of the columns that are known.
+
+    Those of ``own_columns`` come first. Images without a value in a column are in none of its
+    groups; a column with one value, or with more than 12, is left out.
+
+    An etiology is one of positive images alone. Its group is these and all negative images, so that
+    the area under the curve is that between the etiology and the negative class.
+
+    Args:
+        scores: What the reader said.
+        threshold: The probability from which an image is called positive.
+        columns: For further columns, the value of each path.
+        level: Confidence level.
+        resamples: Resamples of the patients.
+        seed: Of the resampling.
+    """
+    rows: list[Group] = []
+    for column, values in {**own_columns(scores), **(columns or {})}.items():
+        here = np.array([values.get(path, "") for path in scores.path], dtype=object)
+        names = sorted({str(name) for name in here if name})
+        if not 1 < len(names) <= MAX_VALUES:
+            continue
+        for name in names:
+            chosen = np.array([value == name for value in here], bool)
+            if column == ETIOLOGY:
+                chosen |= scores.label == 0
+            part = scores.select(np.flatnonzero(chosen))
+            rows.append(
+                _group(column, name, part, threshold, level=level, resamples=resamples, seed=seed)
+            )
+    return tuple(rows)
+
+
+def own_columns(scores: Scores) -> dict[str, dict[str, str]]:
+    """Return the columns that scores themselves tell: etiology, and images of the patient.
+
+    The etiology is that of the patient's name (``bacteria-person1``) or the path.
+    """
+    found: dict[str, dict[str, str]] = {}
+    rows = list(zip(scores.path, scores.patient, scores.label, strict=True))
+    etiologies = {
+        path: match[1].lower()
+        for path, patient, label in rows
+        if label == 1 and (match := _ETIOLOGY.search(patient) or _ETIOLOGY.search(path))
+    }
+    if etiologies:
+        found[ETIOLOGY] = etiologies
+    images = Counter(scores.patient)
+    found["images of the patient"] = {
+        path: "one" if images[patient] == 1 else "several" for path, patient, _ in rows
+    }
+    return found
+
+
+def size_tertiles(paths: Sequence[str], pixels: NDArray[np.int64]) -> dict[str, str]:
+    """Return for each path in which third of the image sizes it is, by pixels as stored."""
+    low, high = np.quantile(pixels, [1 / 3, 2 / 3])
+    if low == high:
+        return {}
+    names = (
+        f"1: up to {low / 1e6:.2f} megapixels",
+        f"2: up to {high / 1e6:.2f} megapixels",
+        f"3: above {high / 1e6:.2f} megapixels",
+    )
+    return {
+        path: names[int(size > low) + int(size > high)]
+        for path, size in zip(paths, pixels, strict=True)
+    }
+
+
+def _group(
+    column: str,
+    value: str,
+    part: Scores,
+    threshold: float,
+    *,
+    level: float,
+    resamples: int,
+    seed: int,
+) -> Group:
+    found = assess(
+        part, threshold=threshold, level=level, resamples=resamples, seed=seed, curves=False
+    )
+    positives = int((part.label == 1).sum())
+    return Group(
+        column,
+        value,
+        found.n,
+        found.patients,
+        positives,
+        min(positives, found.n - positives) < SMALL,
+        {name: found[name] for name in NUMBERS},
+    )

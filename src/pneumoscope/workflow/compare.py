@@ -1,0 +1,131 @@
+"""Runs, models or scores files → how they differ on the same images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.data.catalog import read_catalog
+from pneumoscope.errors import DataError
+from pneumoscope.evaluation.bootstrap import RESAMPLES
+from pneumoscope.evaluation.compare import Comparison, Contender, compare
+from pneumoscope.evaluation.estimate import LEVEL
+from pneumoscope.evaluation.scores import Scores, score
+from pneumoscope.reader.bundle import ModelInfo, open_bundle
+from pneumoscope.reader.predictor import Predictor
+from pneumoscope.runs import RunFolder
+from pneumoscope.watch import Watcher
+from pneumoscope.workflow.evaluate import part_rows, run_of, scores_of_run, seen_in_training
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pneumoscope.data.catalog import Catalog
+
+_SCORES = ".csv"
+_THRESHOLD = 0.5
+
+
+def compare_readers(
+    places: Sequence[Path],
+    *,
+    data: Path | None = None,
+    part: str | None = None,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    watcher: Watcher | None = None,
+) -> Comparison:
+    """Return how readers differ on the images that all of them scored.
+
+    Args:
+        places: Run folders, model files and scores files, in any mixture. Scores files are taken
+            as they are; without ``data``, so are the scores of runs.
+        data: Labelled images that runs and models read.
+        part: Of the data, or of the scores of runs: ``train``, ``val``, ``test`` or ``all``; if
+            None, ``test`` where there is one, else ``all`` (for scores of runs: ``val``).
+        level: Confidence level.
+        resamples: Resamples of the patients.
+        seed: Of the resampling.
+        watcher: Hears how it goes.
+
+    Raises:
+        PneumoscopeError: A reader, the data or an option cannot be worked with.
+
+    Example:
+        >>> compare_readers([Path("runs/a"), Path("runs/b")],
+        ...                 data=Path("chest_xray"))  # doctest: +SKIP
+    """
+    watcher = watcher or Watcher()
+    names = [str(place) for place in places]
+    catalogs: dict[tuple[str, str], Catalog] = {}
+    contenders = []
+    for name, place in zip(names, places, strict=True):
+        if place.suffix.lower() == _SCORES:
+            contenders.append(_from_scores(name, place, part))
+        elif data is None:
+            if not place.is_dir():
+                raise DataError(
+                    f"{place}: a model file has no scores; let it read images with --data DATA."
+                )
+            contenders.append(_from_scores(name, scores_of_run(place, part), part))
+        else:
+            contenders.append(
+                _from_images(name, place, data=data, part=part, catalogs=catalogs, watcher=watcher)
+            )
+    return compare(contenders, level=level, resamples=resamples, seed=seed)
+
+
+def _from_scores(name: str, path: Path, part: str | None) -> Contender:
+    run = run_of(path)
+    info = open_bundle(run.model).info if run is not None else None
+    return Contender(
+        name,
+        Scores.load(path, part=part),
+        info.operating_point.threshold if info else _THRESHOLD,
+        _recipe(info) if info else "",
+    )
+
+
+def _from_images(
+    name: str,
+    place: Path,
+    *,
+    data: Path,
+    part: str | None,
+    catalogs: dict[tuple[str, str], Catalog],
+    watcher: Watcher,
+) -> Contender:
+    predictor = Predictor(place)
+    classes = predictor.info.classes
+    if classes not in catalogs:
+        with watcher.progress("Reading the folder") as progress:
+            catalogs[classes] = read_catalog(data, classes=classes, progress=progress)
+    catalog = catalogs[classes]
+    run = RunFolder(place) if place.is_dir() else None
+    chosen_part, rows = part_rows(run, catalog, part, data)
+    chosen = catalog.select(rows)
+    seen = seen_in_training(run, chosen)
+    if seen:
+        watcher.warn(
+            f"{name}: {seen} of {len(chosen)} images, or other images of their patients, were "
+            "trained on: its numbers say nothing about new patients."
+        )
+    with watcher.progress(f"Reading the images with {name}") as progress:
+        scores, _ = score(predictor, chosen, part=chosen_part, progress=progress)
+    return Contender(
+        name, scores, predictor.info.operating_point.threshold, _recipe(predictor.info)
+    )
+
+
+def _recipe(info: ModelInfo) -> str:
+    """Return what a run shares with those that differ in the seed alone, and are of one data set.
+
+    Recalibrated models are no runs of a recipe.
+    """
+    recipe = info.training.get("recipe")
+    if not isinstance(recipe, dict) or info.history:
+        return ""
+    rest = {key: value for key, value in recipe.items() if key != "seed"}
+    return json.dumps([info.training.get("data_fingerprint"), rest], sort_keys=True)

@@ -1,0 +1,239 @@
+"""A model file and a site's own scores → a new model file that means what it says there.
+
+Calibration, operating point and uncertain zone are fitted again; the network stays as it is.
+Needs the package ``onnx`` (extra ``train``), since the two numbers of the calibration stand in the
+graph.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pneumoscope.errors import DataError, ModelFileError
+from pneumoscope.evaluation.calibration import Calibration, fit_calibration
+from pneumoscope.evaluation.conformal import ERROR_LEVEL, Conformal, fit_conformal
+from pneumoscope.evaluation.operating_point import choose, parse_rule
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.reader.bundle import (
+    CALIBRATION_BIAS,
+    CALIBRATION_SCALE,
+    KEY,
+    Bundle,
+    ModelInfo,
+    OperatingPoint,
+    open_bundle,
+)
+from pneumoscope.runs import written_whole
+from pneumoscope.watch import Watcher
+
+_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Recalibrated:
+    """What was fitted, and where the new model is.
+
+    Attributes:
+        model: The new file.
+        before: The calibration that the model had.
+        after: The one that it has now, from the network's logit.
+        operating_point: The new one.
+        conformal: The new uncertain zone.
+    """
+
+    model: Path
+    before: Calibration
+    after: Calibration
+    operating_point: OperatingPoint
+    conformal: Conformal
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {
+            "model": str(self.model),
+            "before": self.before.to_dict(),
+            "calibration": {**self.after.to_dict(), "temperature": self.after.temperature},
+            "operating_point": {
+                "rule": self.operating_point.rule,
+                "threshold": self.operating_point.threshold,
+                "achieved": self.operating_point.achieved,
+                "model": self.operating_point.model,
+            },
+            "conformal": self.conformal.to_dict(),
+        }
+
+
+def recalibrate(
+    model: Path,
+    scores_file: Path,
+    out: Path,
+    *,
+    method: str = "temperature",
+    rule: str | None = None,
+    level: float = ERROR_LEVEL,
+    part: str | None = None,
+    watcher: Watcher | None = None,
+) -> Recalibrated:
+    """Write a model file with calibration, operating point and uncertain zone fitted anew.
+
+    The scores must be of this model, on images that it has not seen and that will not judge it.
+
+    Args:
+        model: A run folder or a model file; it is not changed.
+        scores_file: What the model said of labelled images (``pneumoscope evaluate MODEL DATA
+            --scores FILE``).
+        out: The new model file.
+        method: ``temperature`` or ``platt``.
+        rule: Of the operating point; the model's own rule if None.
+        level: The error level of the uncertain zone.
+        part: Take the rows of this part alone, where the file has a column ``split``.
+        watcher: Hears how it goes.
+
+    Raises:
+        LeakError: The scores are of training or test images.
+        DataError: They cannot be of this model, or are too few.
+        ModelFileError: The model's graph carries no calibration.
+        OptionError: The method, the rule or the level cannot be.
+        OutputError: The file cannot be written.
+
+    Example:
+        >>> recalibrate(Path("runs/first"), Path("own.csv"), Path("own.onnx"))  # doctest: +SKIP
+    """
+    watcher = watcher or Watcher()
+    bundle = open_bundle(model)
+    wanted = parse_rule(rule or bundle.info.operating_point.rule)
+    scores = Scores.load(scores_file, part=part)
+    before = calibration_of(bundle)
+    raw = _raw_logits(scores, before, scores_file)
+    after = fit_calibration(raw, method=method)
+    now = replace(raw, probability=after.apply(raw.logit))
+    point = choose(wanted, now, model=bundle.sha256)
+    conformal = fit_conformal(now, level=level)
+    if not scores.patients_known:
+        watcher.warn(
+            "nothing tells the patient of every image; if patients have several images, what was "
+            "fitted rests on fewer people than it seems."
+        )
+    change = {
+        "what": f"calibration by {method}, operating point {wanted}, uncertain zone",
+        "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "from_model": bundle.sha256,
+        "scores_sha256": hashlib.sha256(scores_file.read_bytes()).hexdigest(),
+        "images": len(scores),
+        "positives": int(scores.label.sum()),
+        "patients": len(set(scores.patient)),
+        "calibration_before": before.to_dict(),
+        "calibration": after.to_dict(),
+        "operating_point_before": {
+            "rule": bundle.info.operating_point.rule,
+            "threshold": bundle.info.operating_point.threshold,
+        },
+    }
+    info = replace(
+        bundle.info,
+        operating_point=point,
+        conformal=conformal.to_dict(),
+        history=(*bundle.info.history, change),
+    )
+    write_calibrated(bundle, out, info=info, scale=after.scale, bias=after.bias)
+    return Recalibrated(out, before, after, point, conformal)
+
+
+def calibration_of(bundle: Bundle) -> Calibration:
+    """Return the calibration that stands in a model's graph.
+
+    Raises:
+        ModelFileError: There is none; files from before it was introduced have to be trained anew.
+    """
+    _, found = _parsed(bundle)
+    scale, bias = (float(found[name]) for name in (CALIBRATION_SCALE, CALIBRATION_BIAS))
+    plain = scale == 1 and bias == 0
+    return Calibration(scale, bias, "none" if plain else "platt" if bias else "temperature")
+
+
+def write_calibrated(
+    bundle: Bundle, out: Path, *, info: ModelInfo, scale: float, bias: float
+) -> None:
+    """Write a model's graph with another calibration and other metadata, whole or not at all.
+
+    The new file is opened and run before it gets its name: its logits must be those of the old
+    one, and its probabilities those of the new calibration.
+
+    Raises:
+        ModelFileError: The graph carries no calibration, or the new file does not do as it should.
+        OutputError: The file cannot be written.
+    """
+    import onnx  # noqa: PLC0415 - of the extra "train"
+    from onnx import numpy_helper  # noqa: PLC0415
+
+    model, _ = _parsed(bundle)
+    for tensor in model.graph.initializer:
+        value = {CALIBRATION_SCALE: scale, CALIBRATION_BIAS: bias}.get(tensor.name)
+        if value is not None:
+            tensor.CopyFrom(numpy_helper.from_array(np.array(value, np.float32), tensor.name))
+    onnx.helper.set_model_props(model, {KEY: info.to_json()})
+    with written_whole(out) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+        _check(bundle, open_bundle(temporary), Calibration(scale, bias))
+
+
+def _parsed(bundle: Bundle) -> tuple[Any, dict[str, Any]]:
+    import onnx  # noqa: PLC0415 - of the extra "train"
+    from onnx import numpy_helper  # noqa: PLC0415
+
+    model = onnx.load_from_string(bundle.content)
+    names = (CALIBRATION_SCALE, CALIBRATION_BIAS)
+    found = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in model.graph.initializer
+        if tensor.name in names
+    }
+    if len(found) < len(names):
+        raise ModelFileError(
+            f"{bundle.path}: its graph carries no calibration (no {' and '.join(names)}), so it "
+            "cannot be recalibrated; train it again with this version."
+        )
+    return model, found
+
+
+def _raw_logits(scores: Scores, before: Calibration, path: Path) -> Scores:
+    """Return the scores with the network's own logits, and prove that they are of this model.
+
+    A file of this package has the network's logits. One that has probabilities alone, or logits
+    made of them, is turned back through the calibration that the model had.
+    """
+    check = scores.probability
+    if np.abs(before.apply(scores.logit) - check).max(initial=0) < _TOLERANCE:
+        return scores
+    back = (scores.log_odds - before.bias) / before.scale
+    if np.abs(Calibration().apply(scores.logit) - check).max(initial=0) < _TOLERANCE:
+        return replace(scores, logit=back)
+    raise DataError(
+        f"{path}: its probabilities are not those that this model makes of its logits, so the "
+        "scores are of another model; write its own with: pneumoscope evaluate MODEL DATA "
+        "--scores FILE"
+    )
+
+
+def _check(old: Bundle, new: Bundle, calibration: Calibration) -> None:
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (4, 1, *old.info.input.shape), dtype=np.uint8
+    )
+    outputs, feed = ["logits", "probabilities"], {"pixels": pixels}
+    (before, _), (logits, probabilities) = (
+        bundle.session.run(outputs, feed) for bundle in (old, new)
+    )
+    line = logits[:, 1].astype(np.float64) - logits[:, 0]
+    same = np.allclose(before, logits, rtol=1e-4, atol=1e-4)
+    wanted = calibration.apply(line)
+    if not (same and np.abs(probabilities[:, 1] - wanted).max() < _TOLERANCE):
+        raise ModelFileError(
+            f"{old.path}: the recalibrated graph does not do as it should, so it was not written. "
+            "Please report it with the versions of onnx and onnxruntime."
+        )
