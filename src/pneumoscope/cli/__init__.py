@@ -5,6 +5,7 @@ must not double that. Modules here import nothing heavy at the top, so that ``--
 start at once.
 
 Exit codes: 0 done, 1 a fault that a message names, 2 wrong usage, 3 some images could not be read,
+4 a conclusion came up that ``--fail-on`` names,
 130 ended by Ctrl-C.
 """
 
@@ -14,7 +15,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli import demo, evaluate, model, predict, train
+from pneumoscope.cli import demo, evaluate, model, predict, selftest, train
 from pneumoscope.cli.arguments import Parser, Version
 from pneumoscope.errors import PneumoscopeError
 
@@ -57,7 +58,7 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action=Version, help="print the version and end")
     verbs = top.add_subparsers(metavar="VERB", required=True)
-    for verb in (train, evaluate, predict, model, demo):
+    for verb in (train, evaluate, predict, model, selftest, demo):
         verb.add_to(verbs)
     return top
 

@@ -162,6 +162,34 @@ def decode(data: bytes, *, name: str, at_least: tuple[int, int] | None = None) -
     return Radiograph(pixels, meta)
 
 
+def chroma(data: bytes, *, name: str) -> float:
+    """Return how coloured the image in an encoded file is: 0 for grey, in grey levels up to 255.
+
+    It is the mean difference between the strongest and the weakest of red, green and blue. A file
+    that has one channel is grey and not decoded; of a colour JPEG an eighth of the size is.
+
+    Raises:
+        ImageError: As for ``decode``.
+    """
+    image: Image.Image = _open(data, name=name)
+    if image.mode in {"1", "L", "LA", "I;16", "I"}:
+        return 0.0
+    try:
+        image.draft("RGB", (1, 1))
+        small = image.convert("RGB").reduce(_chroma_step(image.size))
+        colours = np.asarray(small)
+    except _DECODER_FAULTS as fault:
+        raise DamagedImageError(
+            f"{name}: truncated or damaged {image.format} ({fault}); copy it again."
+        ) from fault
+    return float((colours.max(2).astype(np.float32) - colours.min(2)).mean())
+
+
+def _chroma_step(size: tuple[int, int]) -> int:
+    """Return by how much an image is reduced first: noise of single pixels is no colour."""
+    return max(1, min(size) // 64)
+
+
 def _jpeg(file: io.BytesIO) -> ImageFile:
     from PIL.JpegImagePlugin import JpegImageFile  # noqa: PLC0415 - 10 ms that help does not need
 

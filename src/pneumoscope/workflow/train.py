@@ -264,7 +264,9 @@ def _export(run: RunFolder, classifier: Classifier, data: PreparedData, *, info:
     part = data.catalog.select(data.split.rows("val")[:_CHECKED_IMAGES])
     pixels = data.cache.take(data.cache.rows(part.entries))
     export(classifier, run.model, info=info, check=pixels)
-    read = Predictor(run.model).predict_many([part.file(entry) for entry in part.entries])
+    read = Predictor(run.model, gated=False).predict_many(
+        [part.file(entry) for entry in part.entries]
+    )
     from_files = np.array([prediction.probability for prediction in read], np.float64)
     difference = float(np.abs(from_files - network_probabilities(classifier, pixels)[:, 1]).max())
     if not difference <= TOLERANCE:
@@ -281,7 +283,7 @@ def _export(run: RunFolder, classifier: Classifier, data: PreparedData, *, info:
 
 
 def _score_part(run: RunFolder, data: PreparedData, part: str, *, watcher: Watcher) -> Metrics:
-    predictor = Predictor(run.model)
+    predictor = Predictor(run.model, gated=False)
     chosen = data.catalog.select(data.split.rows(part))
     name = {"val": "validation", "test": "test"}[part]
     with watcher.progress(f"Reading the {name} images") as progress:
