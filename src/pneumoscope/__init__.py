@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.scores import Scores as Scores
     from pneumoscope.images.prepare import InputSpec as InputSpec
     from pneumoscope.images.prepare import prepare as prepare
-    from pneumoscope.reader.predictor import Prediction as Prediction
+    from pneumoscope.reader.prediction import Prediction as Prediction
     from pneumoscope.reader.predictor import Predictor as Predictor
     from pneumoscope.reader.predictor import load as load
     from pneumoscope.training.recipe import Recipe as Recipe
@@ -39,7 +39,7 @@ _HOMES = {
     "InputSpec": "images.prepare",
     "Metrics": "evaluation.metrics",
     "PneumoscopeError": "errors",
-    "Prediction": "reader.predictor",
+    "Prediction": "reader.prediction",
     "Predictor": "reader.predictor",
     "Recipe": "training.recipe",
     "Scores": "evaluation.scores",

@@ -21,6 +21,7 @@ from pneumoscope.models.ensemble import Averaged
 from pneumoscope.models.registry import Classifier
 from pneumoscope.reader.bundle import CALIBRATION_BIAS, CALIBRATION_SCALE, KEY, ModelInfo
 from pneumoscope.reader.predictor import Predictor
+from pneumoscope.reader.verify import finish
 from pneumoscope.runs import written_whole
 from pneumoscope.training.augment import to_unit
 
@@ -96,13 +97,15 @@ def export(
     graph = ReaderGraph(classifier, calibration).eval()
     with written_whole(path) as temporary:
         _write(graph, info, temporary)
-        difference = _largest_difference(graph, Predictor(temporary), check)
+        predictor = Predictor(temporary, gated=False)
+        difference = _largest_difference(graph, predictor, check)
         if not difference <= TOLERANCE:  # NaN must not pass
             raise ExportError(
                 f"{path}: not written, since the exported graph differs from the network by "
                 f"{difference:.2g} in probability ({TOLERANCE:g} is allowed). "
                 "Please report it with the versions of torch and onnxruntime."
             )
+        finish(temporary)
     return difference
 
 

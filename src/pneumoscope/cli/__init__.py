@@ -5,6 +5,7 @@ must not double that. Modules here import nothing heavy at the top, so that ``--
 start at once.
 
 Exit codes: 0 done, 1 a fault that a message names, 2 wrong usage, 3 some images could not be read,
+4 a conclusion came up that ``--fail-on`` names,
 130 ended by Ctrl-C.
 """
 
@@ -24,6 +25,7 @@ from pneumoscope.cli import (
     models,
     predict,
     recalibrate,
+    selftest,
     train,
     weights,
 )
@@ -78,6 +80,7 @@ def parser() -> Parser:
         recalibrate,
         predict,
         model,
+        selftest,
         models,
         weights,
         demo,

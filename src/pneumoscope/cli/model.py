@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.cli.arguments import Verbs, add_verb, numbers
+from pneumoscope.errors import OptionError
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
+
+
+FAILED = 1
+
+_SHIPPED = "shipped"
+_LONGEST = 400
 
 
 def add_to(verbs: Verbs) -> None:
@@ -22,7 +29,11 @@ def add_to(verbs: Verbs) -> None:
         about="Print the layers of a network, or what a model file says of itself.",
         example="pneumoscope model seed-cnn",
     )
-    parser.add_argument("name", help="a network, such as seed-cnn, or a model file or run folder")
+    parser.add_argument(
+        "name",
+        help="a network, such as seed-cnn; or a model file, a run folder, or shipped for the "
+        "reader that comes with the package",
+    )
     parser.add_argument(
         "--filters", type=numbers, help="seed-cnn: channels of each block, such as 32,64,64"
     )
@@ -30,15 +41,21 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--image-size", type=int, default=224, metavar="PX", help="side of the square input"
     )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="of a model file: check its seal and run its self-test; exit code 1 if one fails",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(asked: Namespace) -> int:
     """Print the table."""
-    if Path(asked.name).exists():
-        _print_file(Path(asked.name), as_json=asked.json)
-    else:
-        _print_layers(asked)
+    if asked.name == _SHIPPED or Path(asked.name).exists():
+        return _print_file(asked.name, as_json=asked.json, check=asked.verify)
+    if asked.verify:
+        raise OptionError("--verify", must="given with a model file", was=asked.name)
+    _print_layers(asked)
     return 0
 
 
@@ -85,15 +102,33 @@ def _print_layers(asked: Namespace) -> None:
     print("Shapes are (batch, height, width, channels).")
 
 
-def _print_file(path: Path, *, as_json: bool) -> None:
+def _print_file(place: str, *, as_json: bool, check: bool) -> int:
     from pneumoscope.reader.bundle import open_bundle  # noqa: PLC0415 - onnxruntime
+    from pneumoscope.reader.verify import verify  # noqa: PLC0415 - the same
 
-    bundle = open_bundle(path)
-    facts = {"path": str(bundle.path), "sha256": bundle.sha256, **json.loads(bundle.info.to_json())}
+    bundle = open_bundle(place)
+    verified = verify(place) if check else None
+    contents = bundle.contents
+    facts = {
+        "path": str(bundle.path),
+        "sha256": bundle.sha256,
+        **bundle.info.to_dict(),
+        "graph": {
+            "operators": dict(contents.operators),
+            "opset": contents.opset,
+            "tensors": contents.tensors,
+            "values": contents.values,
+            "outputs": list(bundle.outputs),
+        },
+        **({"verified": verified.to_dict()} if verified else {}),
+    }
     if as_json:
         print(json.dumps(facts))
-        return
-    print(_aligned(list(_flat(facts))))
+    else:
+        print(_aligned(list(_flat({**facts, "verified": {}}))))
+        if verified:
+            print("\n" + "\n".join(verified.lines()))
+    return 0 if verified is None or verified.passed else FAILED
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -102,8 +137,13 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{key}.")
         else:
-            rows.append((f"{prefix}{key}", str(value)))
+            rows.append((f"{prefix}{key}", _shortened(str(value))))
     return rows
+
+
+def _shortened(text: str) -> str:
+    """Return a text as a line: arrays of the gate are long, and say nothing to people."""
+    return text if len(text) <= _LONGEST else f"{text[:60]}… ({len(text):,} characters)"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> str:

@@ -6,18 +6,26 @@ import sys
 import threading
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
-    from pneumoscope.reader.predictor import Prediction
+    from pneumoscope.reader.bundle import ModelInfo
+    from pneumoscope.reader.inputs import Unlisted
+    from pneumoscope.reader.prediction import Prediction
+    from pneumoscope.reader.predictor import Predictor
+    from pneumoscope.reader.records import Record
+    from pneumoscope.reader.tally import Tally
 
-SOME_UNREADABLE = 3
-FORMATS = ("table", "json", "jsonl", "csv")
+SOME_UNREADABLE, FAIL_ON = 3, 4
+FORMATS = ("table", "json", "jsonl", "csv", "parquet")
+
+_STDIN = "-"
 
 
 def add_to(verbs: Verbs) -> None:
@@ -30,32 +38,207 @@ def add_to(verbs: Verbs) -> None:
         example="pneumoscope predict a.jpeg b.png folder/ --model runs/first",
     )
     parser.add_argument(
-        "images", nargs="+", help="image files, folders and patterns such as 'x/*.png'"
+        "images",
+        nargs="*",
+        help="image files, folders and patterns such as 'x/*.png'; - for one image on standard "
+        "input",
     )
-    parser.add_argument("--model", type=Path, required=True, help="a run folder or a model file")
     parser.add_argument(
-        "--format", choices=FORMATS, default="table", help="a table for people, others for programs"
+        "--paths-from",
+        metavar="FILE",
+        help="read paths from a file, one a line; - for standard input",
+    )
+    parser.add_argument(
+        "--model", type=Path, help="a run folder or a model file (default: the shipped reader)"
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="a table for people (default), others for programs; parquet needs --out",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write to this .json, .jsonl, .csv or .parquet"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue a run into --out that was cut off"
+    )
+    parser.add_argument(
+        "--fail-on",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="end with exit code 4 if this comes up: a class, uncertain, not-assessable, error; "
+        "may be repeated",
+    )
+    parser.add_argument(
+        "--evidence", type=Path, metavar="DIR", help="draw where each conclusion comes from"
+    )
+    parser.add_argument(
+        "--no-gate", action="store_true", help="conclude on images that cannot be judged, too"
     )
 
 
 def run(asked: Namespace) -> int:
     """Read the images, and print each conclusion as it comes."""
-    from pneumoscope.cli.predictions import WRITERS  # noqa: PLC0415 - after parsing
-    from pneumoscope.reader.inputs import image_paths  # noqa: PLC0415
-    from pneumoscope.reader.predictor import ERROR, Predictor  # noqa: PLC0415
+    from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415 - after parsing
 
     # Pillow is loaded while the graph is built, which holds no lock of Python.
     threading.Thread(target=import_module, args=("PIL.JpegImagePlugin",), daemon=True).start()
-    paths = image_paths(asked.images)
-    predictor = Predictor(asked.model)
-    unreadable = 0
+    _refuse_senseless(asked)
+    sources = _sources(asked)
+    predictor = Predictor(asked.model, gated=not asked.no_gate)
+    wanted = fail_on(asked.fail_on, predictor.info)
+    if asked.evidence and not predictor.draws_evidence:
+        raise OptionError(
+            "--evidence", must="left out with a model that shows none", was=str(asked.evidence)
+        )
+    tally = _archived(asked, predictor, sources) if asked.out else _shown(asked, predictor, sources)
+    if any(tally.conclusions[name] for name in wanted):
+        return FAIL_ON
+    return SOME_UNREADABLE if tally.conclusions["ERROR"] else 0
 
-    def counted(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-        nonlocal unreadable
-        for prediction in predictions:
-            unreadable += prediction.conclusion == ERROR
-            yield prediction
 
-    found = predictor.predict_many(paths)
-    WRITERS[asked.format](sys.stdout, counted(found))
-    return SOME_UNREADABLE if unreadable else 0
+def fail_on(given: Sequence[str], info: ModelInfo) -> set[str]:
+    """Return the conclusions that ``--fail-on`` means.
+
+    Raises:
+        OptionError: One is none of this model.
+    """
+    from pneumoscope.errors import nearest  # noqa: PLC0415 - rare
+    from pneumoscope.reader.prediction import ERROR, NOT_ASSESSABLE, UNCERTAIN  # noqa: PLC0415
+
+    known = {
+        name.lower().replace("_", "-"): name
+        for name in (UNCERTAIN, NOT_ASSESSABLE, ERROR, *info.classes)
+    }
+    found = set()
+    for word in given:
+        key = word.lower().replace("_", "-")
+        if key not in known:
+            raise OptionError(
+                "--fail-on", must="a conclusion of this model", was=word, hint=nearest(key, known)
+            )
+        found.add(known[key])
+    return found
+
+
+def _refuse_senseless(asked: Namespace) -> None:
+    if asked.resume and not asked.out:
+        raise OptionError("--resume", must="given with --out, the file that was cut off", was=True)
+    if asked.format == "parquet" and not asked.out:
+        raise OptionError("--format", must="given with --out FILE", was="parquet")
+    if asked.format == "table" and asked.out:
+        raise OptionError("--format", must="json, jsonl, csv or parquet with --out", was="table")
+    if asked.paths_from and asked.images:
+        raise OptionError(
+            "--paths-from", must="given without images beside it", was=asked.images[0]
+        )
+    if not asked.images and not asked.paths_from:
+        raise DataError(
+            "no images are named; give files, folders or patterns, or --paths-from FILE."
+        )
+    if _STDIN in asked.images and (len(asked.images) > 1 or asked.out):
+        raise OptionError(
+            "-", must="the only image, without --out, where it stands for standard input", was="-"
+        )
+
+
+def _sources(asked: Namespace) -> Iterator[str | bytes | Unlisted]:
+    from pneumoscope.reader.inputs import iterate_images, paths_from  # noqa: PLC0415 - the same
+
+    if asked.images == [_STDIN]:
+        return iter([_from_stdin()])
+    if not asked.paths_from:
+        return iterate_images(asked.images)
+    return paths_from(_lines(asked.paths_from))
+
+
+def _from_stdin() -> bytes:
+    from pneumoscope.images.read import MAX_BYTES  # noqa: PLC0415 - the same
+
+    content = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise DataError(f"standard input holds more than {MAX_BYTES:,} bytes, no image.")
+    return content
+
+
+def _lines(place: str) -> BinaryIO:
+    if place == _STDIN:
+        return sys.stdin.buffer
+    try:
+        return Path(place).open("rb")
+    except OSError as fault:
+        raise DataError(f"{place}: cannot be read ({fault.strerror}).") from fault
+
+
+def _records(
+    asked: Namespace, predictor: Predictor, sources: Iterator[str | bytes | Unlisted]
+) -> Iterator[Record]:
+    from pneumoscope.reader.records import record_of  # noqa: PLC0415 - the same
+
+    for prediction in predictor.predict_many(sources):
+        yield record_of(_with_evidence(asked, predictor, prediction))
+
+
+def _with_evidence(asked: Namespace, predictor: Predictor, found: Prediction) -> Prediction:
+    if not asked.evidence or found.probability is None or not found.path:
+        return found
+    from pneumoscope.reader.evidence import draw_evidence  # noqa: PLC0415 - rare
+
+    return draw_evidence(predictor, found, asked.evidence)
+
+
+def _shown(
+    asked: Namespace, predictor: Predictor, sources: Iterator[str | bytes | Unlisted]
+) -> Tally:
+    from pneumoscope.reader.tally import Tally  # noqa: PLC0415 - the same
+
+    tally = Tally(predictor.info.reference)
+
+    def counted() -> Iterator[Record]:
+        for record in _records(asked, predictor, sources):
+            tally.add(record)
+            yield record
+
+    if asked.format in {None, "table"}:
+        from pneumoscope.cli.predictions import write_table  # noqa: PLC0415 - the same
+
+        positive = predictor.info.classes[1]
+        write_table(sys.stdout, counted(), positive=positive, tally=tally)
+    else:
+        from pneumoscope.reader.records import TEXT_WRITERS  # noqa: PLC0415 - the same
+
+        TEXT_WRITERS[asked.format](sys.stdout, counted())
+    return tally
+
+
+def _archived(
+    asked: Namespace, predictor: Predictor, sources: Iterator[str | bytes | Unlisted]
+) -> Tally:
+    from pneumoscope.cli.predictions import summary  # noqa: PLC0415 - the same
+    from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
+    from pneumoscope.reader.archive import Archive  # noqa: PLC0415
+    from pneumoscope.reader.tally import Tally  # noqa: PLC0415
+
+    watcher = TerminalWatcher()
+    what = {
+        "model": predictor.sha256,
+        "images": [*asked.images] or asked.paths_from,
+        "gate": not asked.no_gate,
+    }
+    tally = Tally(predictor.info.reference)
+    with Archive(asked.out, what, resume=asked.resume, file_format=asked.format) as archive:
+        if archive.complete:
+            watcher.say(f"{asked.out} is complete; nothing is left to do.")
+            return tally
+        if archive.done:
+            watcher.say(f"Continuing after {archive.done:,} images.")
+        with watcher.progress("Reading") as progress:
+            for record in _records(asked, predictor, archive.left(sources)):
+                archive.add(record)
+                progress(archive.done, archive.done)
+        archive.finish(tally)
+    watcher.say(f"{summary(tally)} Written to {asked.out}")
+    for line in tally.lines():
+        watcher.warn(line)
+    return tally

@@ -84,8 +84,9 @@ def _text(found: Recalibrated) -> str:
     return "\n".join(
         (
             (
-                f"Calibration ({fitted.method}, {fitted.n:,} images): scale {fitted.scale:.4g}, bias "
-                f"{fitted.bias:.4g}; loss {fitted.loss_after:.4f}, {fitted.loss_before:.4f} without"
+                f"Calibration ({fitted.method}, {fitted.n:,} images): scale {fitted.scale:.4g}, "
+                f"bias {fitted.bias:.4g}; loss {fitted.loss_after:.4f}, "
+                f"{fitted.loss_before:.4f} without"
             ),
             f"Operating point {point.rule}: positive from probability {point.threshold:.4g} on",
             f"  on these images: {reached}",

@@ -10,7 +10,6 @@ exactly one class is UNCERTAIN: both classes are credible, or none is.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.estimate import LEVEL, Estimate
 from pneumoscope.evaluation.intervals import wilson
 from pneumoscope.evaluation.scores import check_may_decide
+from pneumoscope.reader.conformal import Conformal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,52 +28,6 @@ if TYPE_CHECKING:
 
 UNCERTAIN = "UNCERTAIN"
 ERROR_LEVEL = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Conformal:
-    """When a class stands in an image's prediction set.
-
-    Attributes:
-        level: The error level: of each class at most this share misses its true class.
-        quantiles: For (negative, positive): the class stands in the set if one minus its
-            probability is at most this.
-        n: Validation images of (negative, positive) that the quantiles come from.
-    """
-
-    level: float
-    quantiles: tuple[float, float]
-    n: tuple[int, int]
-
-    def sets(self, probability: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return for probabilities [n] of the positive class which classes are credible, [n, 2]."""
-        positive = np.asarray(probability, np.float64)
-        found: NDArray[np.bool_] = np.stack(
-            [positive <= self.quantiles[0], 1 - positive <= self.quantiles[1]], axis=-1
-        )
-        return found
-
-    def uncertain(self, probability: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which images are to be set aside, [n]: their set is not exactly one class."""
-        found: NDArray[np.bool_] = self.sets(probability).sum(axis=-1) != 1
-        return found
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return {"level": self.level, "quantiles": list(self.quantiles), "n": list(self.n)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Conformal:
-        """Return what ``to_dict`` wrote.
-
-        Raises:
-            ValueError: Something is missing, or of the wrong kind.
-        """
-        try:
-            (q0, q1), (n0, n1) = values["quantiles"], values["n"]
-            return cls(float(values["level"]), (float(q0), float(q1)), (int(n0), int(n1)))
-        except (KeyError, TypeError) as fault:
-            raise ValueError(f"no conformal quantiles ({fault!r})") from fault
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from pneumoscope.errors import ImageError, OptionError, nearest
 from pneumoscope.images import raster
-from pneumoscope.images.radiograph import Radiograph, usual_depth
+from pneumoscope.images.radiograph import ImageMeta, Radiograph, usual_depth
 from pneumoscope.images.read import MAGIC_BYTES, decode, read_bytes, sniff
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ def prepare(source: Path | str | bytes | NDArray[Any], spec: InputSpec) -> NDArr
     if isinstance(source, np.ndarray):
         return to_input(_checked(source), spec)
     if isinstance(source, bytes):
-        return _from_bytes(source, spec, name="<bytes>")
-    return _from_bytes(read_bytes(Path(source)), spec, name=str(source))
+        return prepare_bytes(source, spec, name="<bytes>")[0]
+    return prepare_bytes(read_bytes(Path(source)), spec, name=str(source))[0]
 
 
 def open_radiograph(path: Path, *, at_least: tuple[int, int] | None = None) -> Radiograph:
@@ -141,15 +141,22 @@ def to_input(
     return rounded
 
 
-def _from_bytes(data: bytes, spec: InputSpec, *, name: str) -> NDArray[np.uint8]:
+def prepare_bytes(
+    data: bytes, spec: InputSpec, *, name: str
+) -> tuple[NDArray[np.uint8], ImageMeta]:
+    """Return the model's input for the bytes of a file, and what the file says of itself.
+
+    Raises:
+        ImageError: They cannot be read as an image.
+    """
     format_name = sniff(data[:MAGIC_BYTES], name=name)
     if format_name != "DICOM":
-        image, _, bits = raster.grey_image(data, format_name, name=name, at_least=spec.shape)
+        image, meta, bits = raster.grey_image(data, format_name, name=name, at_least=spec.shape)
         if image.mode == "L":  # resized before it becomes an array, which saves two copies
-            return _resized(image, spec)
-        return to_input(raster.to_array(image), spec, bits=bits)
+            return _resized(image, spec), meta
+        return to_input(raster.to_array(image), spec, bits=bits), meta
     radiograph = decode(data, name=name)
-    return to_input(radiograph.pixels, spec, bits=radiograph.bits)
+    return to_input(radiograph.pixels, spec, bits=radiograph.bits), radiograph.meta
 
 
 def _resized(image: Image, spec: InputSpec) -> NDArray[np.uint8]:

@@ -106,6 +106,27 @@ def grey_image(
         ) from fault
 
 
+def chroma(data: bytes, format_name: str, *, name: str) -> float:
+    """Return the mean difference between the strongest and the weakest colour, in grey levels.
+
+    Raises:
+        ImageError: As for ``decode``.
+    """
+    image: Image.Image = _open(data, format_name, name=name)
+    if image.mode in {"1", "L", "LA", "I;16", "I;16B", "I", "F"}:
+        return 0.0
+    try:
+        image.draft("RGB", (1, 1))
+        # Noise of single pixels is no colour.
+        small = image.convert("RGB").reduce(max(1, min(image.size) // 64))
+        colours = np.asarray(small)
+    except DECODER_FAULTS as fault:
+        raise DamagedImageError(
+            f"{name}: truncated or damaged {format_name} ({fault}); copy it again."
+        ) from fault
+    return float((colours.max(2).astype(np.float32) - colours.min(2)).mean())
+
+
 def _jpeg(file: io.BytesIO) -> ImageFile:
     from PIL.JpegImagePlugin import JpegImageFile  # noqa: PLC0415 - 10 ms that help does not need
 

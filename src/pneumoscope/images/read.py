@@ -132,6 +132,20 @@ _VALUE_KINDS = frozenset(
 )
 
 
+def chroma(data: bytes, *, name: str) -> float:
+    """Return how coloured the image in an encoded file is: 0 for grey, in grey levels up to 255.
+
+    It is the mean difference between the strongest and the weakest of red, green and blue. A file
+    that has one channel is grey and not decoded; of a colour JPEG an eighth of the size is. DICOM
+    radiographs count as grey: other kinds are refused by what their header says.
+
+    Raises:
+        ImageError: As for ``decode``.
+    """
+    format_name = sniff(data[:MAGIC_BYTES], name=name)
+    return 0.0 if format_name == "DICOM" else raster.chroma(data, format_name, name=name)
+
+
 def _begins_a_data_set(start: bytes) -> bool:
     """Tell whether bytes begin like DICOM elements without the usual preamble.
 

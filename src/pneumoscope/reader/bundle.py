@@ -2,31 +2,46 @@
 
 The graph goes from prepared pixels to probabilities: input ``pixels`` uint8 [n, 1, height, width],
 outputs ``logits`` and ``probabilities`` float32 [n, 2] in the order of the classes. Normalisation
-is inside. The metadata are one JSON object under the key ``pneumoscope``.
+is inside. There may be two more outputs: ``features`` float32 [n, d], by which the gate judges, and
+``evidence`` float32 [n, rows, columns], where in the image the logit comes from. The metadata are
+one JSON object under the key ``pneumoscope``.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import ModelFileError, OptionError
 from pneumoscope.images.prepare import InputSpec
+from pneumoscope.reader import seal
+from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.gate import FeatureGate, PixelGate
+from pneumoscope.reader.selfcheck import SelfTest
+from pneumoscope.reader.trust import MAX_BYTES, Contents, inspect
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnxruntime
+    from numpy.typing import NDArray
 
 FORMAT = 1
-KEY = "pneumoscope"
+KEY = seal.KEY
 CALIBRATION_SCALE, CALIBRATION_BIAS = "calibration_scale", "calibration_bias"
 """Names of the two numbers in the graph that make probabilities of logits."""
 
-MAX_BYTES = 2**31 - 1
 NOTICE = "Research software, not a medical device."
 
+SHIPPED = "shipped"
+"""The name of the reader that comes with the package."""
+
+SHIPPED_FILE = Path(__file__).parents[1] / "assets" / "reader.onnx"
+
 _RUN_MODEL = "model.onnx"
+_PAIRS = ("logits", "probabilities")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +72,16 @@ class ModelInfo:
         classes: (negative, positive).
         operating_point: Where it concludes the positive class.
         training: How and from what it was made, for people.
-        conformal: When to set an image aside: the dict of ``evaluation.conformal.Conformal``;
-            empty where the reader always concludes.
+        version: Of this model, for people.
+        licence: Under which it may be used.
+        intended: Whom and what it is for, as ``scope_notes`` takes it.
+        gate: What it refuses to judge, as ``PixelGate.to_dict`` gives it; under ``features`` that
+            of a ``FeatureGate``. Empty: it refuses nothing.
+        conformal: Which classes it holds possible; None: it is never uncertain.
+        reference: What it said of validation images: ``probability_histogram``, counts in equal
+            bins from 0 to 1.
+        self_test: What it must say of a generated image.
+        card: What else to know before using it, for people.
         history: What was changed after training, oldest first: recalibrations, for people.
     """
 
@@ -67,24 +90,43 @@ class ModelInfo:
     classes: tuple[str, str]
     operating_point: OperatingPoint
     training: dict[str, Any]
-    conformal: dict[str, Any] = field(default_factory=dict)
-    history: tuple[dict[str, Any], ...] = ()
+    version: str = ""
+    licence: str = ""
+    intended: Mapping[str, Any] = field(default_factory=dict)
+    gate: Mapping[str, Any] = field(default_factory=dict)
+    conformal: Conformal | None = None
+    reference: Mapping[str, Any] = field(default_factory=dict)
+    self_test: SelfTest | None = None
+    card: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[Mapping[str, Any], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the metadata as JSON values, without the seal; what is empty is left out."""
+        optional = {
+            "version": self.version,
+            "licence": self.licence,
+            "intended": dict(self.intended),
+            "gate": dict(self.gate),
+            "conformal": self.conformal and self.conformal.to_dict(),
+            "reference": dict(self.reference),
+            "self_test": self.self_test and self.self_test.to_dict(),
+            "card": dict(self.card),
+            "history": [dict(change) for change in self.history],
+        }
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "input": self.input.to_dict(),
+            "classes": list(self.classes),
+            "operating_point": asdict(self.operating_point),
+            "training": self.training,
+            **{key: value for key, value in optional.items() if value},
+            "notice": NOTICE,
+        }
 
     def to_json(self) -> str:
-        """Return the metadata as they stand in the file."""
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "name": self.name,
-                "input": self.input.to_dict(),
-                "classes": list(self.classes),
-                "operating_point": asdict(self.operating_point),
-                "training": self.training,
-                "conformal": self.conformal,
-                "history": list(self.history),
-                "notice": NOTICE,
-            }
-        )
+        """Return the metadata as they stand in the file, with room for the seal in front."""
+        return json.dumps({seal.SEAL_KEY: seal.UNSEALED, **self.to_dict()})
 
     @classmethod
     def from_json(cls, text: str) -> ModelInfo:
@@ -110,36 +152,125 @@ class ModelInfo:
                 (str(negative), str(positive)),
                 point,
                 dict(values["training"]),
-                dict(values.get("conformal", {})),
+                str(values.get("version", "")),
+                str(values.get("licence", "")),
+                dict(values.get("intended", {})),
+                dict(values.get("gate", {})),
+                Conformal.from_dict(values["conformal"]) if "conformal" in values else None,
+                dict(values.get("reference", {})),
+                SelfTest.from_dict(values["self_test"]) if "self_test" in values else None,
+                dict(values.get("card", {})),
                 tuple(dict(change) for change in values.get("history", ())),
             )
-        except (KeyError, TypeError, OptionError) as fault:
+        except (KeyError, TypeError, AttributeError, OptionError) as fault:
             raise ValueError(f"its metadata are incomplete ({fault!r})") from fault
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
-    """An opened model: what it says of itself, the bytes of its file, and its graph."""
+    """An opened model: what it says of itself, its gates, and its graph.
 
-    path: Path
-    info: ModelInfo
-    content: bytes
-    session: onnxruntime.InferenceSession
+    Args:
+        path: The file.
+        content: Its bytes; kept until the hash was asked for.
+        contents: What they hold.
+        info: What the model says of itself.
+        session: The graph.
+
+    Raises:
+        ModelFileError: Its gates cannot be, or its graph lacks an output.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        content: bytes,
+        *,
+        contents: Contents,
+        info: ModelInfo,
+        session: onnxruntime.InferenceSession,
+    ) -> None:
+        self.path = path
+        self.contents = contents
+        self.info = info
+        self.session = session
+        self.outputs = tuple(output.name for output in session.get_outputs())
+        self._content: bytes | None = content
+        self._sha256 = ""
+        missing = set(_PAIRS) - set(self.outputs)
+        if missing:
+            raise ModelFileError(
+                f"{path}: cannot be used: its graph has no output {min(missing)!r}."
+            )
+        try:
+            gate = info.gate
+            self.pixel_gate = PixelGate.from_dict(gate) if "rules" in gate else None
+            self.feature_gate = (
+                FeatureGate.from_dict(gate["features"])
+                if "features" in gate and "features" in self.outputs
+                else None
+            )
+        except (KeyError, TypeError, ValueError) as fault:
+            raise ModelFileError(f"{path}: cannot be used: its gate is damaged ({fault!r}).") from (
+                fault
+            )
+
+    def run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> list[NDArray[np.float32]]:
+        """Return outputs of the graph, each float32 [n, …].
+
+        Args:
+            pixels: What ``prepare`` gave for each image, uint8 [n, height, width].
+            outputs: Their names.
+
+        Raises:
+            ModelFileError: The graph cannot be run on them, or gives something else.
+        """
+        try:
+            found: list[NDArray[np.float32]] = self.session.run(
+                outputs, {"pixels": pixels[:, None]}
+            )
+        except Exception as fault:  # onnxruntime's exceptions share no public base
+            raise ModelFileError(
+                f"{self.path}: its graph cannot be run ({_first_line(fault)})."
+            ) from fault
+        for name, values in zip(outputs, found, strict=True):
+            wanted = (len(pixels), 2) if name in _PAIRS else (len(pixels), *values.shape[1:])
+            if values.shape != wanted or values.dtype != "float32":
+                raise ModelFileError(
+                    f"{self.path}: cannot be used: its output {name!r} is {values.dtype} "
+                    f"{list(values.shape)} for {len(pixels)} images."
+                )
+        return found
 
     @property
     def sha256(self) -> str:
-        """The hash of the file, computed when it is asked for."""
-        import hashlib  # noqa: PLC0415 - reading an image does without
+        """The hash of the file that was opened, computed when it is first asked for."""
+        content = self._content
+        if content is not None:
+            import hashlib  # noqa: PLC0415 - reading an image does without
 
-        return hashlib.sha256(self.content).hexdigest()
+            self._sha256 = hashlib.sha256(content).hexdigest()
+            self._content = None
+        return self._sha256
 
 
-def find_model(place: Path) -> Path:
-    """Return the model file that a path means: itself, or the one of a run folder.
+def find_model(place: Path | str | None) -> Path:
+    """Return the model file that is meant: itself, that of a run folder, or the shipped one.
+
+    Args:
+        place: A model file or a run folder; ``shipped`` or None for the reader that comes with the
+            package.
 
     Raises:
         ModelFileError: There is none.
     """
+    if place is None or str(place) == SHIPPED:
+        if not SHIPPED_FILE.is_file():
+            raise ModelFileError(
+                f"{SHIPPED}: this installation holds no shipped reader ({SHIPPED_FILE} is not "
+                "there); name a run folder or a model file with --model."
+            )
+        return SHIPPED_FILE
+    place = Path(place)
     if place.is_dir():
         inside = place / _RUN_MODEL
         if not inside.is_file():
@@ -153,27 +284,58 @@ def find_model(place: Path) -> Path:
     return place
 
 
-def open_bundle(place: Path, *, threads: int = 1) -> Bundle:
+def read_model(path: Path) -> bytes:
+    """Return the bytes of a model file.
+
+    Raises:
+        ModelFileError: It cannot be read, is no regular file, or is larger than any reader.
+    """
+    try:
+        if not path.is_file():
+            raise ModelFileError(f"{path}: not a regular file.")
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ModelFileError(
+                f"{path}: too large to be a reader ({size:,} bytes; up to {MAX_BYTES:,} are "
+                "opened)."
+            )
+        return path.read_bytes()
+    except OSError as fault:
+        raise ModelFileError(f"{path}: cannot be read ({fault.strerror}).") from fault
+
+
+def read_info(content: bytes, path: Path) -> tuple[ModelInfo, Contents]:
+    """Return what a model says of itself, and what its file holds, without opening its graph.
+
+    Raises:
+        ModelFileError: The file is none of this package, or one that is not opened.
+    """
+    contents = inspect(content, path)
+    text = seal.own_text(content, contents, path)
+    try:
+        return ModelInfo.from_json(text), contents
+    except (ValueError, RecursionError) as fault:
+        raise ModelFileError(f"{path}: cannot be used: {fault}.") from fault
+
+
+def open_bundle(place: Path | str | None, *, threads: int = 1) -> Bundle:
     """Return the model of a file or run folder, ready to run on the CPU.
 
+    The file is looked at before ONNX Runtime sees it; see ``trust``.
+
     Args:
-        place: A model file or a run folder.
+        place: A model file or a run folder; ``shipped`` or None for the package's own.
         threads: Processor threads for one call of the graph.
 
     Raises:
-        ModelFileError: There is no model, or the file is none of this package.
+        ModelFileError: There is no model, the file is none of this package, or it is not opened.
     """
+    path = find_model(place)
+    content = read_model(path)
+    info, contents = read_info(content, path)
+
     import onnxruntime  # noqa: PLC0415 - not before there is something to run
 
-    path = find_model(place)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ModelFileError(
-                f"{path}: too large to be a model ({path.stat().st_size:,} bytes)."
-            )
-        content = path.read_bytes()
-    except OSError as fault:
-        raise ModelFileError(f"{path}: cannot be read ({fault.strerror}).") from fault
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -185,16 +347,7 @@ def open_bundle(place: Path, *, threads: int = 1) -> Bundle:
             f"{path}: no model can be read from it ({_first_line(fault)}); "
             "expected is the model.onnx that pneumoscope train writes."
         ) from fault
-    metadata = session.get_modelmeta().custom_metadata_map
-    if KEY not in metadata:
-        raise ModelFileError(
-            f"{path}: an ONNX file, but not one of pneumoscope (no {KEY!r} in its metadata)."
-        )
-    try:
-        info = ModelInfo.from_json(metadata[KEY])
-    except ValueError as fault:
-        raise ModelFileError(f"{path}: cannot be used: {fault}.") from fault
-    return Bundle(path, info, content, session)
+    return Bundle(path, content, contents=contents, info=info, session=session)
 
 
 def _first_line(fault: Exception) -> str:

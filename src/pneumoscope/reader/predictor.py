@@ -3,62 +3,62 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.errors import ImageError
-from pneumoscope.images.prepare import prepare
+from pneumoscope.errors import ImageError, ModelFileError
 from pneumoscope.parallel import cores, ordered_map
 from pneumoscope.reader.bundle import Bundle, ModelInfo, open_bundle
+from pneumoscope.reader.inputs import Unlisted
+from pneumoscope.reader.intake import Taken, take
+from pneumoscope.reader.prediction import (
+    ERROR,
+    NOT_ASSESSABLE,
+    ModelName,
+    Prediction,
+    conclude,
+)
+from pneumoscope.reader.scope import scope_notes
+from pneumoscope.reader.selfcheck import RunningTest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ERROR = "ERROR"
-"""The conclusion about an image that could not be read."""
+    Source = Path | str | bytes | NDArray[Any]
 
 _BATCH = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What a reader says of one image.
-
-    Attributes:
-        path: The file, as it was named; empty for arrays and bytes.
-        conclusion: One of the model's classes, or ``ERROR``.
-        probability: Of the positive class, in [0, 1]; None if the image could not be read.
-        logit: Of the same, unbounded.
-        threshold: The probability from which the positive class is concluded.
-        error: Why the image could not be read; empty if it was.
-    """
-
-    path: str
-    conclusion: str
-    probability: float | None
-    logit: float | None
-    threshold: float
-    error: str = ""
 
 
 class Predictor:
     """Reads images with one model.
 
+    If the model file holds a self-test, it runs beside the first work, and the first answer waits
+    for it.
+
     Args:
-        model: A model file or a run folder.
+        model: A model file or a run folder; ``shipped`` or None for the reader of the package.
         threads: Processor threads for one image; more of them help a single image, one is best
             where many images are read side by side.
+        gated: Whether images that cannot be judged are refused; if not, all get a conclusion.
 
     Raises:
-        ModelFileError: There is no model, or the file is none.
+        ModelFileError: There is no model, or the file is none or not to be trusted.
     """
 
-    def __init__(self, model: Path | str, *, threads: int = 1) -> None:
-        self._bundle: Bundle = open_bundle(Path(model), threads=threads)
+    def __init__(
+        self, model: Path | str | None = None, *, threads: int = 1, gated: bool = True
+    ) -> None:
+        self._bundle: Bundle = open_bundle(model, threads=threads)
+        self._gated = gated
+        self._name = ModelName(self.info.name, self.info.version, self._bundle)
+        self._outputs = ["logits", "probabilities"]
+        if gated and self._bundle.feature_gate is not None:
+            self._outputs.append("features")
+        self._test = RunningTest(self._bundle) if self.info.self_test else None
 
     @property
     def info(self) -> ModelInfo:
@@ -75,18 +75,48 @@ class Predictor:
         """The hash of the model file."""
         return self._bundle.sha256
 
+    @property
+    def draws_evidence(self) -> bool:
+        """Whether the model can show where a conclusion comes from."""
+        return "evidence" in self._bundle.outputs
+
     def run(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return logits and probabilities, float32 [n, 2] each, of prepared pixels.
 
         Args:
             pixels: What ``prepare`` gave for each image, uint8 [n, height, width].
+
+        Raises:
+            ModelFileError: The graph cannot be run, or the model failed its self-test.
         """
-        logits, probabilities = self._bundle.session.run(
-            ["logits", "probabilities"], {"pixels": pixels[:, np.newaxis]}
-        )
+        logits, probabilities = self._run(pixels, ["logits", "probabilities"])
         return logits, probabilities
 
-    def predict(self, source: Path | str | bytes | NDArray[Any]) -> Prediction:
+    def evidence(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return where the logits come from, signed, in units of the logit, float32 [n, h, w].
+
+        Args:
+            pixels: What ``prepare`` gave for each image, uint8 [n, height, width].
+
+        Raises:
+            ModelFileError: The model draws no evidence.
+        """
+        if not self.draws_evidence:
+            raise ModelFileError(f"{self.path}: this model cannot show its evidence.")
+        (found,) = self._run(pixels, ["evidence"])
+        return found.reshape(len(pixels), *found.shape[-2:])
+
+    def check(self) -> None:
+        """Wait for the self-test.
+
+        Raises:
+            ModelFileError: The model did not say what it said when it was written.
+        """
+        if self._test is not None:
+            self._test.wait()
+            self._test = None
+
+    def predict(self, source: Source) -> Prediction:
         """Return the conclusion about one image.
 
         Args:
@@ -95,66 +125,153 @@ class Predictor:
 
         Raises:
             ImageError: It cannot be read as an image.
+            ModelFileError: The model failed its self-test, or gives no number.
         """
+        started = time.perf_counter()
         name = str(source) if isinstance(source, Path | str) else ""
-        logits, probabilities = self.run(prepare(source, self.info.input)[np.newaxis])
-        return self._prediction(name, logits[0], probabilities[0])
+        work = _Work(name, started)
+        work.take(source, self)
+        (found,) = self._concluded([work])
+        if found.conclusion == ERROR:
+            raise ModelFileError(f"{self.path}: {found.error}")
+        return found
 
     def predict_many(
-        self, paths: Iterable[Path | str], *, workers: int | None = None
+        self,
+        sources: Iterable[Source | Unlisted],
+        *,
+        workers: int | None = None,
     ) -> Iterator[Prediction]:
-        """Yield the conclusion about each file, in order; an unreadable one gives ``ERROR``.
+        """Yield the conclusion about each image, in order; an unreadable one gives ``ERROR``.
 
         Each of the workers decodes, prepares and reads its own images, so that decoding and
         inference overlap without waiting for each other. Memory does not grow with the number of
-        files; ``paths`` may be a generator.
+        files; ``sources`` may be a generator.
 
         Args:
-            paths: Image files.
+            sources: Image files, or what else ``predict`` takes.
             workers: Threads; one a core if None.
+
+        Raises:
+            ModelFileError: The model failed its self-test.
         """
         workers = workers or cores()
-        groups = _grouped(paths, _BATCH)
+        rest = iter(sources)
+        first = tuple(itertools.islice(rest, 2))
+        if len(first) < 2:  # threads would cost more than they give
+            yield from self._read_group(first)
+            return
+        groups = _grouped(itertools.chain(first, rest), _BATCH)
         for group in ordered_map(self._read_group, groups, workers=workers, ahead=4):
             yield from group
 
-    def _read_group(self, paths: tuple[Path | str, ...]) -> list[Prediction]:
-        inputs: list[NDArray[np.uint8]] = []
-        errors: dict[int, str] = {}
-        for position, path in enumerate(paths):
-            try:
-                inputs.append(prepare(path, self.info.input))
-            except ImageError as fault:
-                errors[position] = str(fault)
-        read = iter(zip(*self.run(np.stack(inputs)), strict=True) if inputs else ())
-        return [
-            self._failure(str(path), errors[position])
-            if position in errors
-            else self._prediction(str(path), *next(read))
-            for position, path in enumerate(paths)
-        ]
+    def _read_group(self, sources: Sequence[Source | Unlisted]) -> list[Prediction]:
+        group = []
+        for source in sources:
+            name = str(source) if isinstance(source, Path | str) else ""
+            work = _Work(name, time.perf_counter())
+            if isinstance(source, Unlisted):
+                work.name, work.error = source.path, source.reason
+            else:
+                try:
+                    work.take(source, self)
+                except ImageError as fault:
+                    work.error = str(fault)
+            work.seconds = time.perf_counter() - work.started
+            group.append(work)
+        return self._concluded(group)
 
-    def _prediction(
-        self, path: str, logits: NDArray[np.float32], probabilities: NDArray[np.float32]
-    ) -> Prediction:
+    def refusals(self, taken: Taken) -> tuple[str, ...]:
+        """Return in words why the pixels of an image cannot be judged; empty if they can."""
+        gate = self._bundle.pixel_gate
+        return gate.reasons(taken.pixels, taken.shape) if gate and self._gated else ()
+
+    def _concluded(self, group: Sequence[_Work]) -> list[Prediction]:
+        """Return the predictions of images that were taken, in order."""
+        judged = [work for work in group if work.taken is not None and not work.refused]
+        started = time.perf_counter()
+        if judged:
+            self._judge(judged)
+        else:
+            self.check()
+        share = (time.perf_counter() - started) / max(len(judged), 1)
+        for work in judged:
+            work.seconds += share
+        return [self._prediction(work) for work in group]
+
+    def _judge(self, judged: Sequence[_Work]) -> None:
+        pixels = np.stack([work.taken.pixels for work in judged if work.taken is not None])
+        logits, probabilities, *features = self._run(pixels, self._outputs)
+        gate = self._bundle.feature_gate
+        distances = gate.likeness.distance(features[0]) if gate and features else None
+        for row, work in enumerate(judged):
+            work.logit = float(logits[row, 1] - logits[row, 0])
+            work.probability = float(probabilities[row, 1])
+            if not (np.isfinite(work.logit) and 0 <= work.probability <= 1):
+                work.error = "the model gives no number for this image"
+            elif gate and distances is not None:
+                work.refused = gate.reasons(float(distances[row]))
+
+    def _run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> list[NDArray[np.float32]]:
+        self.check()
+        return self._bundle.run(pixels, outputs)
+
+    def _prediction(self, work: _Work) -> Prediction:
         point = self.info.operating_point
-        probability = float(probabilities[1])
-        negative, positive = self.info.classes
+        conclusion, possible, reasons = ERROR, None, work.notes
+        if not work.error:
+            if work.refused:
+                conclusion, reasons = NOT_ASSESSABLE, (*work.refused, *work.notes)
+            else:
+                conclusion, possible, why = conclude(self.info, work.probability)
+                reasons = (*why, *work.notes)
+        judged = not (work.error or work.refused)
         return Prediction(
-            path,
-            positive if probability >= point.threshold else negative,
-            probability,
-            float(logits[1] - logits[0]),
+            work.name,
+            conclusion,
+            work.probability if judged else None,
+            work.logit if judged else None,
             point.threshold,
+            work.error,
+            rule=point.rule,
+            conformal_set=possible,
+            reasons=reasons,
+            model=self._name,
+            seconds=work.seconds,
         )
 
-    def _failure(self, path: str, reason: str) -> Prediction:
-        return Prediction(path, ERROR, None, None, self.info.operating_point.threshold, reason)
+
+class _Work:
+    """One image on its way."""
+
+    __slots__ = (
+        *("error", "logit", "name", "notes", "probability"),
+        *("refused", "seconds", "started", "taken"),
+    )
+
+    def __init__(self, name: str, started: float) -> None:
+        self.name = name
+        self.started = started
+        self.seconds = 0.0
+        self.taken: Taken | None = None
+        self.error = ""
+        self.refused: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
+        self.logit = 0.0
+        self.probability = 0.0
+
+    def take(self, source: Source, predictor: Predictor) -> None:
+        self.taken = take(source, predictor.info.input)
+        self.refused = predictor.refusals(self.taken)
+        self.notes = scope_notes(self.taken.facts, predictor.info.intended)
+        self.seconds = time.perf_counter() - self.started
 
 
-def _grouped(paths: Iterable[Path | str], size: int) -> Iterator[tuple[Path | str, ...]]:
-    """Yield groups of paths; the first ones are small, so that a first answer comes at once."""
-    rest = iter(paths)
+def _grouped(
+    sources: Iterable[Source | Unlisted], size: int
+) -> Iterator[tuple[Source | Unlisted, ...]]:
+    """Yield groups of sources; the first ones are small, so that a first answer comes at once."""
+    rest = iter(sources)
     for count in itertools.chain((1, 2, 4), itertools.repeat(size)):
         group = tuple(itertools.islice(rest, count))
         if not group:
@@ -162,14 +279,16 @@ def _grouped(paths: Iterable[Path | str], size: int) -> Iterator[tuple[Path | st
         yield group
 
 
-def load(model: Path | str, *, threads: int | None = None) -> Predictor:
-    """Return a reader for single images, which uses all cores for each.
+def load(model: Path | str | None = None, *, threads: int | None = None) -> Predictor:
+    """Return a reader for single images, which uses all cores for each and passed its self-test.
 
     Args:
-        model: A model file or a run folder.
+        model: A model file or a run folder; ``shipped`` or None for the reader of the package.
         threads: Processor threads for one image; one a core if None.
 
     Raises:
-        ModelFileError: There is no model, or the file is none.
+        ModelFileError: There is no model, the file is none, or it failed its self-test.
     """
-    return Predictor(model, threads=threads or cores())
+    predictor = Predictor(model, threads=threads or cores())
+    predictor.check()
+    return predictor

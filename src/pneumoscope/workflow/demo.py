@@ -15,7 +15,7 @@ from pneumoscope.workflow.evaluate import evaluate_reader
 from pneumoscope.workflow.train import train_reader
 
 if TYPE_CHECKING:
-    from pneumoscope.reader.predictor import Prediction
+    from pneumoscope.reader.prediction import Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def run_demo(
     trained = train_reader(images, place, recipe=recipe, watcher=watcher)
     assert trained is not None  # noqa: S101 - one process
     judged = evaluate_reader(place, images, part="test", watcher=watcher)
-    predictor = Predictor(place)
+    predictor = Predictor(place, gated=False)
     examples = [predictor.predict(images / name) for name in _two_of_each(judged.scores.path)]
     found = judged.metrics
     lines = [

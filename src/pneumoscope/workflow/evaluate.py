@@ -135,7 +135,7 @@ def evaluate_reader(
         >>> evaluate_reader(Path("runs/first"), Path("chest_xray"), part="test")  # doctest: +SKIP
     """
     watcher, asked = watcher or Watcher(), asked or Asked()
-    predictor = Predictor(model, threads=threads)
+    predictor = Predictor(model, threads=threads, gated=False)
     with watcher.progress("Reading the folder") as progress:
         catalog = read_catalog(data, classes=predictor.info.classes, progress=progress)
     run = RunFolder(model) if model.is_dir() else None

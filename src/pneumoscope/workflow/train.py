@@ -347,7 +347,7 @@ def _export(
         data.catalog.classes,
         decided.point,
         facts,
-        conformal=decided.conformal.to_dict() if decided.conformal else {},
+        conformal=decided.conformal,
     )
     line = decided.calibration
     checked = part.entries[:_CHECKED_IMAGES]
@@ -358,7 +358,7 @@ def _export(
         check=pixels[: len(checked)],
         calibration=(line.scale, line.bias),
     )
-    read = Predictor(run.model).predict_many([part.file(entry) for entry in checked])
+    read = Predictor(run.model, gated=False).predict_many([part.file(entry) for entry in checked])
     from_files = np.array([prediction.probability for prediction in read], np.float64)
     expected = decided.scores.probability[: len(checked)]
     difference = float(np.abs(from_files - expected).max())
@@ -376,7 +376,7 @@ def _export(
 
 
 def _score_part(run: RunFolder, data: PreparedData, part: str, *, watcher: Watcher) -> Metrics:
-    predictor = Predictor(run.model)
+    predictor = Predictor(run.model, gated=False)
     chosen = data.catalog.select(data.split.rows(part))
     name = {"val": "validation", "test": "test"}[part]
     with watcher.progress(f"Reading the {name} images") as progress:

@@ -14,8 +14,8 @@ import numpy as np
 from pneumoscope.data.audit.store import SIDE_PX, PixelStore
 from pneumoscope.data.catalog import Entry, Unreadable, with_facts
 from pneumoscope.errors import ImageError
-from pneumoscope.images.prepare import InputSpec, open_radiograph, to_input
-from pneumoscope.images.read import ImageMeta, decode, read_bytes
+from pneumoscope.images.prepare import InputSpec, open_radiograph, prepare_bytes
+from pneumoscope.images.read import ImageMeta, read_bytes
 from pneumoscope.parallel import ordered_map
 
 if TYPE_CHECKING:
@@ -231,12 +231,11 @@ def _measured(root: Path, entry: Entry) -> _One | Unreadable:
     path = root / entry.path
     try:
         data = read_bytes(path)
-        radiograph = decode(data, name=str(path), at_least=INPUT.shape)
+        pixels, meta = prepare_bytes(data, INPUT, name=str(path))
     except ImageError as fault:
         return Unreadable(entry.path, str(fault))
     from PIL import Image  # noqa: PLC0415 - so that importing the package stays light
 
-    pixels, meta = to_input(radiograph.pixels, INPUT), radiograph.meta
     image = Image.fromarray(pixels)
     half = image.reduce(INPUT.width_px // SIDE_PX)
     histogram = np.array(image.histogram(), np.int64)

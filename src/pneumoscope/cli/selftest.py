@@ -1,0 +1,42 @@
+"""``pneumoscope selftest``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.cli.arguments import Verbs, add_verb
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+FAILED = 1
+
+
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "selftest",
+        run,
+        about="Does a reader still say what it said when it was written? Shows both, for a "
+        "generated image, and checks the seal of the file.",
+        example="pneumoscope selftest --model runs/first",
+    )
+    parser.add_argument(
+        "--model", type=Path, help="a run folder or a model file (default: the shipped reader)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(asked: Namespace) -> int:
+    """Run the test, and print what was expected and what was found."""
+    from pneumoscope.reader.verify import verify  # noqa: PLC0415 - onnxruntime
+
+    found = verify(asked.model)
+    if asked.json:
+        print(json.dumps(found.to_dict()))
+    else:
+        print("\n".join(found.lines()))
+    return 0 if found.passed else FAILED

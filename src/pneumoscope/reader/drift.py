@@ -1,0 +1,97 @@
+"""Do these images get other probabilities than the validation images did?
+
+Two measures between histograms over the same bins. The population stability index is the symmetric
+Kullback-Leibler divergence (Jeffreys, 1946) of the shares; below 0.1 counts as none and above 0.25
+as large, by the custom of credit scoring, where it comes from (Siddiqi, "Credit Risk Scorecards",
+2006). The Kolmogorov-Smirnov distance is the largest difference of the cumulated shares at the
+edges of the bins, so it is at most that of the values themselves. Neither says that the reader is
+wrong: more ill patients than in validation are a drift too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+BINS = 20
+FEW = 100
+"""With fewer images both measures are mostly chance, and none is given."""
+
+SLIGHT, LARGE = 0.1, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far new images are from the reference.
+
+    Attributes:
+        psi: Population stability index, 0 if equal, unbounded.
+        ks: Kolmogorov-Smirnov distance, 0 to 1.
+        n: New images.
+        n_reference: Images of the reference.
+    """
+
+    psi: float
+    ks: float
+    n: int
+    n_reference: int
+
+    @property
+    def verdict(self) -> str:
+        """In a word: ``none``, ``slight`` or ``large``."""
+        return "none" if self.psi < SLIGHT else "slight" if self.psi < LARGE else "large"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields and the verdict as JSON values."""
+        return {
+            "psi": self.psi,
+            "ks": self.ks,
+            "n": self.n,
+            "n_reference": self.n_reference,
+            "verdict": self.verdict,
+        }
+
+
+def histogram(probabilities: Iterable[float], *, bins: int = BINS) -> list[int]:
+    """Return counts in equal bins from 0 to 1, as a model file keeps them in ``reference``."""
+    counts = [0] * bins
+    for probability in probabilities:
+        counts[bin_of(probability, bins=bins)] += 1
+    return counts
+
+
+def bin_of(probability: float, *, bins: int = BINS) -> int:
+    """Return the bin of a probability."""
+    return min(int(probability * bins), bins - 1)
+
+
+def drift(counts: Sequence[int], reference: Sequence[int]) -> Drift | None:
+    """Return the drift between two histograms over the same bins; None with fewer than 100 images.
+
+    Half an image is added to each bin, so that an empty one gives no infinite number.
+
+    Raises:
+        ValueError: The bins differ.
+    """
+    if len(counts) != len(reference):
+        raise ValueError(f"{len(counts)} bins against {len(reference)}")
+    new, old = np.array(counts, np.float64), np.array(reference, np.float64)
+    if new.sum() < FEW or old.sum() < FEW:
+        return None
+    new_share = (new + 0.5) / (new + 0.5).sum()
+    old_share = (old + 0.5) / (old + 0.5).sum()
+    psi = float(((new_share - old_share) * np.log(new_share / old_share)).sum())
+    ks = float(np.abs(np.cumsum(new / new.sum()) - np.cumsum(old / old.sum())).max())
+    return Drift(psi, ks, int(new.sum()), int(old.sum()))
+
+
+def reference_counts(reference: Mapping[str, Any]) -> list[int] | None:
+    """Return the histogram of a model's ``reference``, or None if it has none that can be used."""
+    counts = reference.get("probability_histogram")
+    if not isinstance(counts, list) or not counts:
+        return None
+    sound = all(isinstance(count, int) and count >= 0 for count in counts)
+    return list(counts) if sound else None

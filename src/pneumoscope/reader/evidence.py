@@ -1,0 +1,181 @@
+"""Where a conclusion comes from, drawn over the image at its own size.
+
+A model that shows its evidence gives a signed map in units of the logit: orange speaks for the
+positive class, blue against it. Orange and blue are told apart by people with any of the common
+colour vision deficiencies. The scale is fixed, so that the picture of an image with hardly any
+evidence is hardly coloured, instead of being stretched until it alarms; below a stated level
+nothing is drawn at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pneumoscope.images.prepare import prepare
+from pneumoscope.reader.intake import native
+from pneumoscope.runs import written_whole
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+    from pneumoscope.reader.prediction import Prediction
+    from pneumoscope.reader.predictor import Predictor
+
+FOR, AGAINST = (230, 97, 1), (33, 113, 181)
+"""The colours of evidence for and against the positive class, RGB."""
+
+_MOST_OPAQUE = 0.65
+_INK, _GROUND = (245, 245, 245), (16, 16, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How evidence becomes colour, in units of the logit.
+
+    Attributes:
+        full: From here on the colour is full.
+        least: Below this nothing is drawn.
+    """
+
+    full: float = 4.0
+    least: float = 0.5
+
+
+DEFAULT_SCALE = Scale()
+
+
+def overlay(
+    evidence: NDArray[np.float32],
+    pixels: NDArray[np.uint8] | NDArray[np.uint16],
+    *,
+    caption: str,
+    scale: Scale = DEFAULT_SCALE,
+) -> Image.Image:
+    """Return the image with its evidence, RGB, at the size of ``pixels``.
+
+    A strip at the lower edge holds the colour scale and the caption.
+
+    Args:
+        evidence: Signed map of any size over the whole image, in units of the logit, [h, w].
+        pixels: The image, grey, [height, width].
+        caption: What the strip says, such as class and probability.
+        scale: How evidence becomes colour.
+
+    Raises:
+        ValueError: The map holds values that are no numbers.
+    """
+    from PIL import Image  # noqa: PLC0415 - only where a picture is drawn
+
+    if not np.isfinite(evidence).all():
+        raise ValueError("the evidence map holds values that are no numbers")
+    height, width = pixels.shape
+    grey = _grey(pixels)
+    fine = Image.fromarray(np.ascontiguousarray(evidence, np.float32)).resize(
+        (width, height), Image.Resampling.BILINEAR
+    )
+    values = np.asarray(fine)
+    opacity = _opacity(values, scale)[..., np.newaxis]
+    colour = np.where(
+        values[..., np.newaxis] > 0, np.array(FOR, np.float32), np.array(AGAINST, np.float32)
+    )
+    mixed = grey[..., np.newaxis] * (1 - opacity) + colour * opacity
+    image = Image.fromarray(np.rint(mixed).astype(np.uint8))
+    nothing = not bool((np.abs(evidence) >= scale.least).any())
+    _strip(image, caption, scale=scale, nothing=nothing)
+    return image
+
+
+def draw_evidence(predictor: Predictor, found: Prediction, folder: Path) -> Prediction:
+    """Draw the evidence of a prediction into a folder; return the prediction with its place.
+
+    Args:
+        predictor: The reader that made it, one that shows its evidence.
+        found: What it said of a file.
+        folder: Where the picture goes, named after the file and a hash of its path.
+
+    Raises:
+        ImageError: The file cannot be read any more.
+        OutputError: The picture cannot be written.
+    """
+    assert found.probability is not None  # noqa: S101 - only judged images have evidence
+    evidence = predictor.evidence(prepare(found.path, predictor.info.input)[np.newaxis])[0]
+    caption = f"{predictor.info.classes[1]} {found.probability:.3f}"
+    image = overlay(evidence, native(Path(found.path)), caption=caption)
+    short = hashlib.sha256(found.path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    place = folder / f"{Path(found.path).stem[:100]}-{short}.png"
+    with written_whole(place) as temporary:
+        image.save(temporary, format="PNG")
+    return dataclasses.replace(found, evidence=str(place))
+
+
+def _grey(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Return grey levels 0 to 255; more bits are scaled to what the image uses of them."""
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.float32)
+    low, high = np.percentile(pixels, (0.5, 99.5))
+    scaled = (pixels.astype(np.float32) - low) * (255 / max(high - low, 1))
+    grey: NDArray[np.float32] = np.clip(scaled, 0, 255)
+    return grey
+
+
+def _opacity(values: NDArray[np.float32], scale: Scale) -> NDArray[np.float32]:
+    """Return how strongly a value is coloured: nothing below the least, linear up to full."""
+    strength = (np.abs(values) - scale.least) / (scale.full - scale.least)
+    opacity: NDArray[np.float32] = np.clip(strength, 0, 1).astype(np.float32) * _MOST_OPAQUE
+    return opacity
+
+
+def _strip(image: Image.Image, caption: str, *, scale: Scale, nothing: bool) -> None:
+    """Draw the scale and the caption onto the lower edge."""
+    from PIL import ImageDraw, ImageFont  # noqa: PLC0415 - only where a picture is drawn
+
+    width, height = image.size
+    tall = max(12, round(min(width, height) * 0.045))
+    if height < 3 * tall or width < 8 * tall:  # no room for words
+        return
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, height - tall, width, height), fill=_GROUND)
+    font = ImageFont.load_default(tall * 0.72)
+    middle = height - tall / 2
+    pad = tall // 3
+    said = f"{caption} · no evidence beyond ±{scale.least:g}" if nothing else caption
+    draw.text((pad, middle), said, fill=_INK, font=font, anchor="lm")
+    _bar(draw, font, right=width - pad, middle=middle, tall=tall, scale=scale,
+         least_left=pad + draw.textlength(said, font=font) + tall)  # fmt: skip
+
+
+def _bar(
+    draw: ImageDraw,
+    font: FreeTypeFont | ImageFont,
+    *,
+    right: float,
+    middle: float,
+    tall: int,
+    scale: Scale,
+    least_left: float,
+) -> None:
+    """Draw the colour scale with its ends, from full against to full for, ending at ``right``."""
+    low, high = f"against -{scale.full:g}", f"+{scale.full:g} for"
+    high_left = right - draw.textlength(high, font=font)
+    gap, length = tall // 4, 5 * tall
+    left = high_left - gap - length
+    if left - gap - draw.textlength(low, font=font) < least_left:
+        return
+    draw.text((left - gap, middle), low, fill=_INK, font=font, anchor="rm")
+    draw.text((right, middle), high, fill=_INK, font=font, anchor="rm")
+    for step in range(length):
+        value = (2 * step / (length - 1) - 1) * scale.full
+        opacity = float(_opacity(np.array([value], np.float32), scale)[0])
+        colour = FOR if value > 0 else AGAINST
+        shown = tuple(round(128 * (1 - opacity) + part * opacity) for part in colour)
+        x = left + step
+        draw.line((x, middle - tall / 4, x, middle + tall / 4), fill=shown)

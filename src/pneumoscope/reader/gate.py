@@ -1,0 +1,275 @@
+"""May this image be judged at all? What must hold before a conclusion means anything.
+
+The rules speak in words, and their limits are data of the model file. The plain ones hold for any
+radiograph: large enough, grey, neither blank nor washed out. ``Look`` knows how the images of one
+model look as a whole, and so tells an image that is turned, inverted, or no chest X-ray at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.reader.likeness import Likeness
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_WHITE, _BLACK = 250, 5
+_LOW, _HIGH = 2, 98  # percentiles between which the grey levels of an image lie
+_SIDE = 16
+_TURNS = ("", "turned by 90° to the left", "turned by 180°", "turned by 90° to the right")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Limits that hold for any radiograph.
+
+    The defaults leave room around 5,352 paediatric radiographs of one hospital (of which the most
+    extreme is named behind each): far from what a radiograph is, so that they hold for others too.
+
+    Attributes:
+        side_px: The shorter side has at least so many pixels, or as many as the model's input.
+        aspect: The longer side is at most so many times the shorter one (2.9).
+        chroma: Mean difference between the strongest and the weakest colour, in grey levels (0).
+        contrast: Grey levels between the darkest and the brightest 2 % of the pixels (80).
+        white: Share of pixels that are all but white (0.08).
+        black: Share of pixels that are all but black (0.35).
+    """
+
+    side_px: float = 64
+    aspect: float = 4.0
+    chroma: float = 8.0
+    contrast: float = 25.0
+    white: float = 0.35
+    black: float = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is known of an image beside its prepared pixels.
+
+    Attributes:
+        width: In pixels, as stored.
+        height: In pixels, as stored.
+        chroma: Mean difference between the strongest and the weakest colour, in grey levels.
+    """
+
+    width: int
+    height: int
+    chroma: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """How the images that a model knows look as a whole, at 16 x 16 pixels.
+
+    Attributes:
+        likeness: Of images brought to mean 0 and variance 1.
+        turned: Refused if turning or inverting an image brings it to less than this share of its
+            distance.
+        farthest: Refused if it is farther than this.
+    """
+
+    likeness: Likeness
+    turned: float
+    farthest: float
+
+    def distances(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the distance of an image in eight ways, float32 [8].
+
+        First as it is and turned by 90°, 180° and 270° to the right, then the same inverted.
+        """
+        image = _thumbnail(pixels)
+        ways = np.stack([np.rot90(image, -turns) for turns in range(4)]).reshape(4, -1)
+        return self.likeness.distance(np.concatenate([ways, -ways]))
+
+    def reasons(self, pixels: NDArray[np.uint8]) -> list[str]:
+        """Return why an image does not look like those that the model knows; empty if it does."""
+        distances = self.distances(pixels)
+        way = int(distances[1:].argmin()) + 1
+        if distances[way] < self.turned * distances[0] and distances[way] <= self.farthest:
+            # What turns it back says how it was turned.
+            faults = [_TURNS[way % 4]] if way % 4 else []
+            faults += ["inverted (bone dark, air bright)"] if way >= 4 else []
+            return [f"the image looks {' and '.join(faults)}"]
+        if distances[0] > self.farthest:
+            return ["the image does not look like a chest X-ray as this reader knows them"]
+        return []
+
+    @classmethod
+    def fit(
+        cls, pixels: NDArray[np.uint8], *, rank: int = 32, allowed: float = 0.001, folds: int = 5
+    ) -> Look:
+        """Return the look of prepared images, with limits that refuse next to none of them.
+
+        The limits come from images that the distribution was not fitted to: each fifth is judged
+        by the other four. Images of one patient should follow each other, so that folds, which are
+        stretches of the rows, do not share patients.
+
+        Args:
+            pixels: uint8 [n, height, width], at least 200.
+            rank: Directions of the distribution.
+            allowed: The share of them that each of the two limits may refuse.
+            folds: How many stretches.
+
+        Raises:
+            ValueError: Fewer than 200 images; they could not carry such limits.
+        """
+        if len(pixels) < 200:
+            raise ValueError(f"a look needs at least 200 images, got {len(pixels)}")
+        images = np.stack([_thumbnail(image) for image in pixels])
+        upright, best = [], []
+        for part in np.array_split(np.arange(len(images)), folds):
+            others = np.delete(images, part, axis=0).reshape(-1, _SIDE * _SIDE)
+            judge = cls(Likeness.fit(others, rank=rank), 1.0, np.inf)
+            for row in part:
+                found = judge.distances(pixels[row])
+                upright.append(found[0])
+                best.append(found[1:].min() / found[0])
+        flat = images.reshape(-1, _SIDE * _SIDE)
+        # Limits have room: what is a little farther than the farthest is not yet another thing.
+        return cls(
+            Likeness.fit(flat, rank=rank),
+            turned=min(0.95, float(np.quantile(best, allowed))),
+            farthest=float(np.quantile(upright, 1 - allowed)) * 1.05,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {
+            "likeness": self.likeness.to_dict(),
+            "turned": self.turned,
+            "farthest": self.farthest,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Look:
+        """Return the look that ``to_dict`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: Something is missing or cannot be.
+        """
+        likeness = Likeness.from_dict(values["likeness"])
+        if len(likeness.mean) != _SIDE * _SIDE:
+            raise ValueError("its gate looks at another number of pixels")
+        return cls(likeness, float(values["turned"]), float(values["farthest"]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelGate:
+    """What is refused before the network has seen it."""
+
+    rules: Rules = field(default_factory=Rules)
+    look: Look | None = None
+
+    def reasons(self, pixels: NDArray[np.uint8], shape: Shape) -> tuple[str, ...]:
+        """Return in words why an image cannot be judged; empty if it can.
+
+        Args:
+            pixels: What ``prepare`` gave, uint8 [height, width].
+            shape: What else is known of it.
+        """
+        found = [*self._of_shape(shape, pixels.shape), *self._of_levels(pixels)]
+        # An image that is blank or coloured looks like nothing else; saying so adds nothing.
+        if not found and self.look is not None:
+            found += self.look.reasons(pixels)
+        return tuple(found)
+
+    def _of_shape(self, shape: Shape, input_shape: tuple[int, ...]) -> list[str]:
+        found = []
+        short, long = sorted((shape.width, shape.height))
+        least = min(self.rules.side_px, *input_shape)
+        if short < least:
+            found.append(
+                f"the image has {shape.width:,} x {shape.height:,} pixels, too few to judge lungs "
+                f"by (at least {least} each way)"
+            )
+        if long > self.rules.aspect * short:
+            found.append(
+                f"one side of the image is {long / short:.1f} times the other, more than any "
+                f"chest X-ray ({self.rules.aspect:g})"
+            )
+        if shape.chroma > self.rules.chroma:
+            found.append("the image is in colour, which an X-ray is not")
+        return found
+
+    def _of_levels(self, pixels: NDArray[np.uint8]) -> list[str]:
+        counts = np.bincount(pixels.ravel(), minlength=256)
+        share = np.cumsum(counts) / pixels.size
+        darkest, brightest = np.searchsorted(share, (_LOW / 100, _HIGH / 100))
+        found = []
+        if brightest - darkest < self.rules.contrast:
+            return ["the image is blank: its grey levels hardly differ"]
+        white, black = 1 - share[_WHITE - 1], share[_BLACK]
+        if white > self.rules.white:
+            found.append(f"{white:.0%} of the image is white, where nothing can be seen")
+        if black > self.rules.black:
+            found.append(f"{black:.0%} of the image is black, where nothing can be seen")
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the gate as JSON values, as it stands in a model file under ``gate``."""
+        look = {} if self.look is None else {"look": self.look.to_dict()}
+        return {"rules": asdict(self.rules), **look}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PixelGate:
+        """Return the gate that ``to_dict`` wrote; other keys are for other gates.
+
+        Raises:
+            KeyError, TypeError, ValueError: Something is missing or cannot be.
+        """
+        rules = {each.name: float(values["rules"][each.name]) for each in fields(Rules)}
+        look = Look.from_dict(values["look"]) if "look" in values else None
+        return cls(Rules(**rules), look)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureGate:
+    """What is refused by the features that the network itself saw (its output ``features``).
+
+    Attributes:
+        likeness: Of the features of known images.
+        farthest: Refused if the features are farther than this.
+    """
+
+    likeness: Likeness
+    farthest: float
+
+    def reasons(self, distance: float) -> tuple[str, ...]:
+        """Return in words why an image at this distance cannot be judged; empty if it can."""
+        if distance <= self.farthest:
+            return ()
+        reason = (
+            "the image is unlike the chest X-rays that this reader learnt from "
+            f"(distance {distance:.2f}, at most {self.farthest:.2f})"
+        )
+        return (reason,)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the gate as JSON values, as it stands in a model file under ``gate.features``."""
+        return {"likeness": self.likeness.to_dict(), "farthest": self.farthest}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FeatureGate:
+        """Return the gate that ``to_dict`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: Something is missing or cannot be.
+        """
+        return cls(Likeness.from_dict(values["likeness"]), float(values["farthest"]))
+
+
+def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return an image at 16 x 16 pixels with mean 0 and variance 1, float32."""
+    from PIL import Image  # noqa: PLC0415 - so that importing the package stays light
+
+    box = Image.Resampling.BOX
+    small = np.asarray(Image.fromarray(pixels).resize((_SIDE, _SIDE), box), np.float32)
+    centred: NDArray[np.float32] = small - small.mean()
+    scaled: NDArray[np.float32] = centred / (centred.std() + np.float32(1e-3))
+    return scaled

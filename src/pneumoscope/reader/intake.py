@@ -1,0 +1,85 @@
+"""A path, bytes or an array → prepared pixels, and what else is known of the image.
+
+The pixels are those of ``prepare``, made by the same functions; a test holds both together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.images.prepare import InputSpec, prepare, prepare_bytes
+from pneumoscope.images.read import ImageMeta, chroma, decode, read_bytes
+from pneumoscope.reader.gate import Shape
+from pneumoscope.reader.scope import AGE, BODY_PART, MODALITY, VIEW
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_GREY = frozenset({"1", "L", "LA", "I", "I;16"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taken:
+    """One image, ready for the network.
+
+    Attributes:
+        pixels: uint8 [height, width] of the model's input.
+        shape: Its size as stored, and how coloured it is.
+        facts: What its file says of patient and view, as ``scope_notes`` takes it.
+    """
+
+    pixels: NDArray[np.uint8]
+    shape: Shape
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+def take(source: Path | str | bytes | NDArray[Any], spec: InputSpec) -> Taken:
+    """Return an image as the model takes it.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    if isinstance(source, np.ndarray):
+        pixels = prepare(source, spec)
+        return Taken(pixels, Shape(width=source.shape[1], height=source.shape[0]))
+    data, name = _content(source)
+    pixels, meta = prepare_bytes(data, spec, name=name)
+    colour = 0.0 if meta.mode in _GREY else chroma(data, name=name)
+    return Taken(pixels, Shape(meta.width, meta.height, colour), _facts(meta))
+
+
+def native(source: Path | str | bytes | NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return the grey pixels of an image at its own size, [height, width].
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    if isinstance(source, np.ndarray):
+        return source
+    data, name = _content(source)
+    return decode(data, name=name).pixels
+
+
+def _content(source: Path | str | bytes) -> tuple[bytes, str]:
+    if isinstance(source, bytes):
+        return source, "<bytes>"
+    return read_bytes(Path(source)), str(source)
+
+
+def _facts(meta: ImageMeta) -> dict[str, str]:
+    """Return the facts that a file states; JPEG, PNG and TIFF have no place for any."""
+    said = meta.dicom
+    if said is None:
+        return {}
+    years = said.age_years
+    return {
+        AGE: "" if years is None else f"{years:g}",
+        VIEW: said.view,
+        MODALITY: said.modality,
+        BODY_PART: said.body_part,
+    }

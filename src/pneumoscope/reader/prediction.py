@@ -1,0 +1,118 @@
+"""What a reader says of one image, and how a probability becomes a conclusion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pneumoscope.reader.bundle import Bundle, ModelInfo
+
+ERROR = "ERROR"
+"""The conclusion about an image that could not be read."""
+
+NOT_ASSESSABLE = "NOT_ASSESSABLE"
+"""The conclusion about an image that the reader cannot judge."""
+
+UNCERTAIN = "UNCERTAIN"
+"""The conclusion where not exactly one class is possible."""
+
+
+class ModelName:
+    """Which model said it.
+
+    Attributes:
+        name: Of the network.
+        version: Of the model; empty if it has none.
+    """
+
+    __slots__ = ("_bundle", "_sha256", "name", "version")
+
+    def __init__(self, name: str, version: str, sha256: str | Bundle) -> None:
+        self.name = name
+        self.version = version
+        self._sha256 = sha256 if isinstance(sha256, str) else ""
+        self._bundle = None if isinstance(sha256, str) else sha256
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the model file, computed when it is first asked for."""
+        return self._bundle.sha256 if self._bundle else self._sha256
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModelName) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"ModelName({self.name!r}, {self.version!r}, {self.sha256!r})"
+
+    def __reduce__(self) -> tuple[type[ModelName], tuple[str, str, str]]:
+        return ModelName, self._key()
+
+    def _key(self) -> tuple[str, str, str]:
+        return self.name, self.version, self.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a reader says of one image.
+
+    Attributes:
+        path: The file, as it was named; empty for arrays and bytes.
+        conclusion: One of the model's classes, ``UNCERTAIN``, ``NOT_ASSESSABLE`` or ``ERROR``.
+        probability: Of the positive class, in [0, 1]; None if the image was not read or cannot be
+            judged, since a number would be taken for an answer.
+        logit: Of the same, unbounded.
+        threshold: The probability from which the positive class is concluded.
+        error: Why the image could not be read; empty if it was.
+        rule: By which rule the threshold was chosen.
+        conformal_set: The classes that are possible at the model's level of confidence; None if the
+            model has no such rule, or the image was not judged.
+        reasons: Why it is uncertain or cannot be judged, and what about it is outside of what the
+            model was made for, in words.
+        model: Which model said it.
+        seconds: Spent on this image; its share, where several went through the graph at once.
+        evidence: The picture that shows where the conclusion comes from; empty if none was asked.
+    """
+
+    path: str
+    conclusion: str
+    probability: float | None
+    logit: float | None
+    threshold: float
+    error: str = ""
+    rule: str = ""
+    conformal_set: tuple[str, ...] | None = None
+    reasons: tuple[str, ...] = ()
+    model: ModelName | None = None
+    seconds: float = 0.0
+    evidence: str = ""
+
+
+def conclude(
+    info: ModelInfo, probability: float
+) -> tuple[str, tuple[str, ...] | None, tuple[str, ...]]:
+    """Return the conclusion, the possible classes (None without such a rule), and the reasons.
+
+    Args:
+        info: What the model says of itself.
+        probability: Of the positive class.
+    """
+    negative, positive = info.classes
+    said = positive if probability >= info.operating_point.threshold else negative
+    if info.conformal is None:
+        return said, None, ()
+    held = zip(info.classes, info.conformal.holds(probability), strict=True)
+    possible = tuple(name for name, holds in held if holds)
+    if possible == (said,):
+        return said, possible, ()
+    confidence = f"at {1 - info.conformal.level:.0%} confidence"
+    if len(possible) == 2:
+        why = f"{negative} and {positive} are both possible {confidence}"
+    elif not possible:
+        why = f"neither {negative} nor {positive} fits {confidence}"
+    else:
+        why = f"the threshold says {said}, but only {possible[0]} is possible {confidence}"
+    return UNCERTAIN, possible, (why,)

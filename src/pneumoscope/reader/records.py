@@ -1,0 +1,115 @@
+"""A prediction as one record, and records as JSON, JSON lines, CSV or Parquet, as they come."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+from pneumoscope.reader.prediction import Prediction
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Record = dict[str, Any]
+Writer = Callable[[TextIO, Iterable[Record]], None]
+
+COLUMNS = (
+    *("path", "conclusion", "probability", "logit", "threshold", "error"),
+    *("rule", "conformal_set", "reasons"),
+    *("model", "model_version", "model_sha256", "seconds", "evidence"),
+)
+"""The columns of a table of records. What is a list in a record is joined by ``; `` there."""
+
+TEXT_SUFFIXES: Mapping[str, str] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}
+
+
+def record_of(prediction: Prediction) -> Record:
+    """Return a prediction as JSON values."""
+    model = prediction.model
+    possible = prediction.conformal_set
+    return {
+        "path": prediction.path,
+        "conclusion": prediction.conclusion,
+        "probability": prediction.probability,
+        "logit": prediction.logit,
+        "threshold": prediction.threshold,
+        "error": prediction.error,
+        "rule": prediction.rule,
+        "conformal_set": None if possible is None else list(possible),
+        "reasons": list(prediction.reasons),
+        "model": model and {"name": model.name, "version": model.version, "sha256": model.sha256},
+        "seconds": round(prediction.seconds, 4),
+        "evidence": prediction.evidence,
+    }
+
+
+def row_of(record: Record) -> Record:
+    """Return a record as a row of ``COLUMNS``: texts, numbers and None."""
+    model = record["model"] or {}
+    possible = record["conformal_set"]
+    return {
+        **{name: record.get(name) for name in COLUMNS},
+        "conformal_set": None if possible is None else "; ".join(possible),
+        "reasons": "; ".join(record["reasons"]),
+        "model": model.get("name"),
+        "model_version": model.get("version"),
+        "model_sha256": model.get("sha256"),
+    }
+
+
+def write_jsonl(out: TextIO, records: Iterable[Record]) -> None:
+    """Write one JSON object a line."""
+    for record in records:
+        out.write(json.dumps(record) + "\n")
+        out.flush()
+
+
+def write_json(out: TextIO, records: Iterable[Record]) -> None:
+    """Write one JSON array."""
+    out.write("[")
+    for number, record in enumerate(records):
+        out.write((",\n" if number else "\n") + json.dumps(record))
+    out.write("\n]\n")
+
+
+def write_csv(out: TextIO, records: Iterable[Record]) -> None:
+    """Write a header and a row each (RFC 4180); what is not known is empty."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for record in records:
+        row = row_of(record)
+        writer.writerow(["" if row[name] is None else row[name] for name in COLUMNS])
+        out.flush()
+
+
+TEXT_WRITERS: Mapping[str, Writer] = {
+    "json": write_json,
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+}
+
+
+def write_parquet(path: Path, records: Iterable[Record], *, group: int = 10_000) -> None:
+    """Write a Parquet file with the columns of the CSV, in row groups, so that memory is constant.
+
+    Raises:
+        ModuleNotFoundError: pyarrow is not installed; it comes with the extra ``parquet``.
+    """
+    import pyarrow  # noqa: PLC0415 - an extra
+    from pyarrow import parquet  # noqa: PLC0415
+
+    numbers = {"probability", "logit", "threshold", "seconds"}
+    schema = pyarrow.schema(
+        [(name, pyarrow.float64() if name in numbers else pyarrow.string()) for name in COLUMNS]
+    )
+    with parquet.ParquetWriter(path, schema) as writer:
+        rows: list[Record] = []
+        for record in records:
+            rows.append(row_of(record))
+            if len(rows) == group:
+                writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
+                rows = []
+        if rows:
+            writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))

@@ -1,0 +1,59 @@
+"""Is an image of the kind that a reader was made for? What its file says, against the model's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+AGE, VIEW, MODALITY, BODY_PART = "age_years", "view", "modality", "body_part"
+"""Facts that a file may state; DICOM does. A file that has room for a fact and leaves it open
+states it as the empty text."""
+
+
+def scope_notes(facts: Mapping[str, str], intended: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return in words what about an image is outside of what a reader was made for.
+
+    A fact that the file does not know at all gives no note: a JPEG has no place for an age, and a
+    note that stands on every line is read by nobody.
+
+    Args:
+        facts: What the file says, such as ``{"age_years": "43", "view": "LL"}``; a fact that is
+            the empty text is one that the file could state and does not.
+        intended: What the model is for, such as ``{"age_years": [1, 5], "view": ["AP", "PA"]}``.
+    """
+    notes = []
+    if AGE in intended and AGE in facts:
+        notes += _age_note(facts[AGE], intended[AGE])
+    for name, shown in ((VIEW, "view"), (MODALITY, "modality"), (BODY_PART, "body part")):
+        if name not in intended or name not in facts:
+            continue
+        wanted = [str(value) for value in intended[name]]
+        found = facts[name]
+        if not found:
+            notes.append(f"the file does not name its {shown}; the reader is for {_or(wanted)}")
+        elif found.upper() not in {value.upper() for value in wanted}:
+            notes.append(f"the {shown} is {found}; the reader is for {_or(wanted)}")
+    return tuple(notes)
+
+
+def _age_note(age: str, bounds: Sequence[float]) -> list[str]:
+    youngest, oldest = bounds
+    made_for = f"the reader is for patients of {youngest:g} to {oldest:g} years"
+    try:
+        years = float(age)
+    except ValueError:
+        return [f"the age of the patient is not known; {made_for}"]
+    if youngest <= years < oldest + 1:  # five years old until the sixth birthday
+        return []
+    return [f"the patient is {_years(years)} old; {made_for}"]
+
+
+def _years(years: float) -> str:
+    if years >= 2:
+        return f"{int(years)} years"
+    months = int(years * 12)
+    return f"{months} month" if months == 1 else f"{months} months"
+
+
+def _or(names: Sequence[str]) -> str:
+    return " or ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} or {names[-1]}"
