@@ -369,7 +369,7 @@ def test_a_network_of_torchxrayvision_that_was_kept_whole(
     )
     kinds = {name: _module(name) for name in ("DenseNet", "_DenseBlock", "_DenseLayer")}
     torch.manual_seed(0)
-    source = timm.create_model("densenet121", in_chans=1, num_classes=18).eval()
+    source: Any = timm.create_model("densenet121", in_chans=1, num_classes=18).eval()
     whole = kinds["DenseNet"]()
     for name, values in source.state_dict().items():
         place: nn.Module = whole
