@@ -35,6 +35,7 @@ from pneumoscope.images import codecs, jpegls
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.images.radiograph import DicomFacts
 from pneumoscope.images.read import decode, probe
+from pneumoscope.reader.inputs import image_paths
 
 RAMP = np.linspace(0, 4095, 60 * 50).astype(np.uint16).reshape(60, 50)
 NOISE = np.random.default_rng(1).integers(0, 4096, (60, 50), dtype=np.uint16)
@@ -439,6 +440,16 @@ def test_the_catalog_takes_the_patient_from_the_header(tmp_path: Path) -> None:
     assert dict(patients)["NORMAL/film0"] == dict(patients)["NORMAL/film1"] == "A"
     assert dict(patients)["PNEUMONIA/person1_virus_2.dcm"] == "virus-person1"
     assert catalog.patients_known
+
+
+def test_a_folder_of_dicom_without_suffixes_is_found_by_content(tmp_path: Path) -> None:
+    (tmp_path / "disc").mkdir()
+    (tmp_path / "disc" / "IM000001").write_bytes(dicom_file(RAMP))
+    (tmp_path / "disc" / "IM000002").write_bytes(dicom_file(RAMP)[132:])
+    (tmp_path / "disc" / "DICOMDIR").write_bytes(dicom_file(RAMP))
+    (tmp_path / "disc" / "README").write_bytes(b"About this disc")
+    found = [Path(path).name for path in image_paths([str(tmp_path)])]
+    assert found == ["IM000001", "IM000002"]
 
 
 def test_a_patient_called_anonymous_is_nobody() -> None:

@@ -55,7 +55,7 @@ def _below(folder: str, *, visited: set[str]) -> Iterator[str]:
             f"{folder}: cannot be listed ({fault.strerror}); check its permissions."
         ) from fault
     for entry in ordered:
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or entry.name.upper() == "DICOMDIR":  # a disc's table
             continue
         if entry.is_dir():
             yield from _below(entry.path, visited=visited)
