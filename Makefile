@@ -2,8 +2,9 @@
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 60
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check bench fuzz clean
 
 setup: $(VENV)/.ready
 
@@ -29,5 +30,8 @@ check: setup
 bench: setup
 	$(PYTHON) benchmarks/run.py
 
+fuzz: setup
+	$(PYTHON) tests/fuzz/fuzz_readers.py --seconds $(FUZZ_SECONDS)
+
 clean:
-	rm -rf $(VENV) .bench demo dist
+	rm -rf $(VENV) .bench demo dist fuzz-findings

@@ -10,7 +10,16 @@ import pytest
 
 from pneumoscope.workflow.train import Trained
 
-HEAVY = ("torch", "lightning", "matplotlib", "onnx", "jinja2", "torchmetrics")
+HEAVY = (
+    "torch",
+    "lightning",
+    "matplotlib",
+    "onnx",
+    "jinja2",
+    "torchmetrics",
+    "pydicom",
+    "imagecodecs",
+)
 _REPORT = "import sys; print(*[m for m in {heavy!r} if m in sys.modules])"
 
 

@@ -60,8 +60,8 @@ def dicom_data_set(pixels: NDArray[Any], *, syntax: str = ExplicitVRLittleEndian
     data_set.BitsAllocated = data_set.BitsStored = 8 * pixels.dtype.itemsize
     data_set.HighBit = data_set.BitsStored - 1
     data_set.PixelRepresentation = 1 if pixels.dtype.kind == "i" else 0
-    order = ">" if syntax == ExplicitVRBigEndian else "<"
-    data_set.PixelData = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    big = syntax == ExplicitVRBigEndian
+    data_set.PixelData = pixels.astype(pixels.dtype.newbyteorder(">" if big else "<")).tobytes()
     if pixels.size * pixels.dtype.itemsize % 2:
         data_set.PixelData += b"\0"
     data_set["PixelData"].VR = "OW" if pixels.dtype.itemsize == 2 else "OB"

@@ -115,6 +115,9 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     yield "dense.png", png((b"IHDR", grey), (b"IDAT", dense), (b"IEND", b""))
     colour = png_header(9_999, 9_999, colour=2)
     yield "colour-bomb.png", png((b"IHDR", colour), (b"IDAT", dense), (b"IEND", b""))
+    deep = png_header(3_600, 3_600, bits=16, colour=2)
+    dense = zlib.compress(bytes(3_600 * (3_600 * 6 + 1)), 9)
+    yield "deep-colour.png", png((b"IHDR", deep), (b"IDAT", dense), (b"IEND", b""))
     text = zlib.compress(bytes(200 * 2**20), 9)
     small = (b"IHDR", png_header(8, 8))
     pixels = (b"IDAT", zlib.compress(bytes(72)))
@@ -147,6 +150,10 @@ def _odd_dicom() -> Iterator[tuple[str, bytes]]:
     yield "absurd-rows.dcm", dicom_file(wide, Rows=65535, Columns=65535)
     yield "zero-rows.dcm", dicom_file(wide, Rows=0)
     yield "one-row-too-many.dcm", dicom_file(wide, Rows=201)
+    yield (
+        "DICOMDIR",
+        dicom_file(wide, SOPClassUID="1.2.840.10008.1.3.10", Rows=None, PixelData=None),
+    )
     yield "no-pixels.dcm", dicom_file(wide, PixelData=None)
     yield "zero-bits.dcm", dicom_file(wide, BitsStored=0)
     yield "many-bits.dcm", dicom_file(wide, BitsStored=60000)

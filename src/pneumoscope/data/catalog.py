@@ -38,7 +38,7 @@ _PART_NAMES = {
     "test": "test",
 }
 _COLUMNS = ("path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256")
-_JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
+_JUNK = {"thumbs.db", "desktop.ini", "__macosx", "dicomdir"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,4 @@
-"""File → pixels → model input. Nothing here imports more than numpy and Pillow."""
+"""File → pixels → model input.
+
+Importing it takes numpy alone; Pillow comes with the first image, pydicom with the first DICOM.
+"""

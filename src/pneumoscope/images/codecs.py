@@ -68,7 +68,7 @@ def unpack(dataset: Dataset, *, name: str) -> NDArray[Any]:
 
 
 def _by_pydicom(dataset: Dataset, *, plugin: str) -> NDArray[Any]:
-    from pydicom.pixels import get_decoder  # noqa: PLC0415 - pydicom is loaded where there is DICOM
+    from pydicom.pixels.decoders.base import get_decoder  # noqa: PLC0415 - pydicom is loaded where there is DICOM
 
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
     pixels, _ = decoder.as_array(dataset, index=0, decoding_plugin=plugin)

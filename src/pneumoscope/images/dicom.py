@@ -55,7 +55,7 @@ _STORED_AS = (
     "1.2.840.10008.5.1.4.1.1.1.1",
     "1.2.840.10008.5.1.4.1.1.7",
 )
-_SIDEWAYS = re.compile(r"^(LL|RL|LLO|RLO|LLD|RLD)$|LAT|OBLIQ|DECUB", re.IGNORECASE)
+_SIDEWAYS = re.compile(r"^(LL|RL|LLO|RLO|LAO|RAO|LPO|RPO|LLD|RLD)$|LAT|OBLIQ|DECUB", re.IGNORECASE)
 # Defined terms of PS3.16 annex L for parts that a frontal chest radiograph does not show.
 _ELSEWHERE = frozenset(
     """
@@ -113,8 +113,8 @@ def probe(data: bytes, *, name: str) -> ImageMeta:
         ImageError: Damaged, or not a frontal chest radiograph that is read here.
     """
     with _guarded(name):
-        dataset = _read(data, name=name, pixels=False)
-        return _checked(dataset, name=name)
+        dataset, syntax = _read(data, name=name, pixels=False)
+        return _checked(dataset, syntax, name=name)
 
 
 def decode(data: bytes, *, name: str) -> Radiograph:
@@ -128,8 +128,8 @@ def decode(data: bytes, *, name: str) -> Radiograph:
         ImageError: Damaged, not a frontal chest radiograph, or encoded in a way that is not read.
     """
     with _guarded(name):
-        dataset = _read(data, name=name, pixels=True)
-        meta = _checked(dataset, name=name)
+        dataset, syntax = _read(data, name=name, pixels=True)
+        meta = _checked(dataset, syntax, name=name)
         stored = _stored(dataset, meta, name=name)
         if stored.ndim == 3:
             return Radiograph(_luma(stored), meta, _bits_of(stored, dataset))
@@ -152,7 +152,8 @@ def _guarded(name: str) -> Iterator[None]:
             ) from fault
 
 
-def _read(data: bytes, *, name: str, pixels: bool) -> Dataset:
+def _read(data: bytes, *, name: str, pixels: bool) -> tuple[Dataset, str]:
+    """Return the elements that are read here, and the transfer syntax that the file has."""
     from pydicom import dcmread  # noqa: PLC0415 - pydicom is loaded where there is DICOM
     from pydicom.dataset import FileMetaDataset  # noqa: PLC0415 - the same
     from pydicom.uid import UID  # noqa: PLC0415 - the same
@@ -171,8 +172,7 @@ def _read(data: bytes, *, name: str, pixels: bool) -> Dataset:
         found = syntax
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = UID(found)
-    dataset.file_meta.ImplementationVersionName = syntax[:64]  # as it was written, for the record
-    return dataset
+    return dataset, syntax or found
 
 
 def _file_meta(data: bytes) -> tuple[int, str]:
@@ -207,7 +207,7 @@ def _inflated(data: bytes, *, name: str) -> bytes:
     return body
 
 
-def _checked(dataset: Dataset, *, name: str) -> ImageMeta:
+def _checked(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
     """Return what the header says, if it is that of an image that may be judged."""
     from pydicom.uid import UID  # noqa: PLC0415 - pydicom is loaded where there is DICOM
 
@@ -216,7 +216,7 @@ def _checked(dataset: Dataset, *, name: str) -> ImageMeta:
     kind = UID(stored_as).name if stored_as else "no storage class named"
     if not rows or not columns:
         raise UnsupportedImageError(f"{name}: a DICOM file without an image ({kind}).")
-    facts = _facts(dataset)
+    facts = _facts(dataset, syntax)
     if facts.modality and facts.modality not in MODALITIES:
         raise UnsupportedImageError(
             f"{name}: modality {facts.modality!r}; only radiographs are read "
@@ -261,7 +261,7 @@ def _checked(dataset: Dataset, *, name: str) -> ImageMeta:
     return ImageMeta(columns, rows, facts.photometric, "DICOM", facts)
 
 
-def _facts(dataset: Dataset) -> DicomFacts:
+def _facts(dataset: Dataset, syntax: str) -> DicomFacts:
     patient = _text(dataset, "PatientID")
     return DicomFacts(
         patient_id="" if patient.upper() in _NOBODY else patient,
@@ -271,8 +271,7 @@ def _facts(dataset: Dataset) -> DicomFacts:
         modality=_text(dataset, "Modality").upper(),
         body_part=_text(dataset, "BodyPartExamined"),
         photometric=_text(dataset, "PhotometricInterpretation").upper(),
-        transfer_syntax=dataset.file_meta.ImplementationVersionName
-        or str(dataset.file_meta.TransferSyntaxUID),
+        transfer_syntax=syntax,
         pixel_spacing_mm=_spacing(dataset, "PixelSpacing"),
         imager_pixel_spacing_mm=_spacing(dataset, "ImagerPixelSpacing"),
     )

@@ -26,12 +26,12 @@ class Lut:
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the outputs; inputs outside the table take its first or last entry."""
         index = np.clip(np.rint(values) - self.first, 0, len(self.data) - 1).astype(np.int64)
-        return self.data[index].astype(np.float64)
+        return np.asarray(self.data[index], np.float64)
 
     @property
     def white(self) -> int:
         """The largest output that the depth allows, or that the table has."""
-        return max(2**self.bits - 1, int(self.data.max()))
+        return int(max(2**self.bits - 1, self.data.max()))
 
 
 @dataclass(frozen=True, slots=True)

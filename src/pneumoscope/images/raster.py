@@ -45,6 +45,7 @@ DECODER_FAULTS = (
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in Pillow's memory; else 4
+_WORK_BYTES = 12  # a pixel, where 16 bits a colour become luma
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
@@ -259,19 +260,28 @@ def _colour_of_16_bits(
         return None
     from PIL import Image  # noqa: PLC0415 - needed for this variant alone
 
+    width, height = image.size
+    check_size(width, height, name=name, bytes_per_pixel=_WORK_BYTES)
     other: Any = _open(data, format_name, name=name)
     tile = other.tile[0]
     swapped = kind[:-1] + _SWAPPED[kind[-1]]
     other.tile = [tile._replace(args=(swapped, *args[1:]) if isinstance(args, tuple) else swapped)]
-    image.load()
     other.load()
-    luma = np.zeros((image.size[1], image.size[0]), np.float32)
-    for channel, weight in enumerate((0.299, 0.587, 0.114)):
-        luma += np.float32(weight * 256) * np.asarray(image.getchannel(channel))
-        luma += np.float32(weight) * np.asarray(other.getchannel(channel))
+    luma = _weighted(other)
+    del other  # its memory goes before the next is taken
+    image.load()
+    luma += np.float32(256) * _weighted(image)
     if image.mode == "RGBA":
         luma *= np.asarray(image.getchannel("A")) / np.float32(255)
     return Image.fromarray(np.rint(luma).astype(np.uint16))
+
+
+def _weighted(image: Image.Image) -> NDArray[np.float32]:
+    """Return the luma of one byte a colour, ITU-R 601."""
+    luma = np.zeros((image.size[1], image.size[0]), np.float32)
+    for channel, weight in enumerate((0.299, 0.587, 0.114)):
+        luma += np.float32(weight) * np.asarray(image.getchannel(channel))
+    return luma
 
 
 def _declared_bits(image: Any, data: bytes, format_name: str, grey: Image.Image) -> int | None:

@@ -128,7 +128,7 @@ def _sorted_names(folder: str) -> Iterator[tuple[str, bool]]:
     names: list[tuple[str, bool]] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or entry.name.upper() == "DICOMDIR":  # a disc's table
                 continue
             names.append((entry.name, _is_folder(entry)))
             if len(names) == _RUN:
