@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -37,45 +39,63 @@ class Page(HTMLParser):
             self.words.append(data.strip())
 
 
-def test_a_sound_folder_ends_with_0(phantoms: Path, tmp_path: Path, capsys: Captured) -> None:
-    out = tmp_path / "audit"
-    assert main(["inspect", str(phantoms), "--out", str(out)]) == 0
-    text = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def leaking(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, Path]:
+    """Return exit code, output and folder of an inspection of data that leak."""
+    root = tmp_path_factory.mktemp("leaking")
+    data = Path(shutil.copytree(phantoms, root / "<b>data"))
+    shutil.copy(next((data / "train" / "NORMAL").iterdir()), data / "test" / "NORMAL" / "a&b.jpeg")
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = main(["inspect", str(data), "--out", str(root / "out")])
+    return code, said.getvalue(), root / "out"
+
+
+def test_errors_end_with_1_and_are_printed(leaking: tuple[int, str, Path]) -> None:
+    code, text, out = leaking
+    assert code == 1
     assert text.splitlines()[0].split() == ["part", "images", "patients", "NORMAL", "PNEUMONIA"]
-    assert "0 errors" in text
-    assert text.splitlines()[-1] == f"JSON: {out / 'inspect.json'}"
+    assert "error    1 image in both train and test" in text
+    assert "test/NORMAL/a&b.jpeg" in text
+    assert text.splitlines()[-2:] == [
+        f"Page: {out / 'inspect.html'}",
+        f"JSON: {out / 'inspect.json'}",
+    ]
+
+
+def test_the_json_and_the_figures_are_there(leaking: tuple[int, str, Path], phantoms: Path) -> None:
+    _, _, out = leaking
     found = json.loads((out / "inspect.json").read_text(encoding="utf-8"))
-    assert found["severities"]["error"] == 0
-    assert found["images"] == len(list(phantoms.rglob("*.jpeg")))
+    assert found["severities"]["error"] == 1
+    assert found["images"] == 1 + len(list(phantoms.rglob("*.jpeg")))
+    (leak,) = [f for f in found["findings"] if f["severity"] == "error"]
+    assert leak["id"] == "exact-duplicates-shared-train-test"
+    assert "test/NORMAL/a&b.jpeg" in leak["files"][0]
+    assert found["leaks"][0]["exact_duplicates"] == leak["files"]
+    drawn = {path.stem for path in (out / "figures").iterdir()}
+    assert {"classes", "patients", "samples", "copies", "shortcuts", "means", "pixels"} <= drawn
     assert {path.suffix for path in (out / "figures").iterdir()} == {".png", ".svg", ".csv"}
 
 
-def test_the_page_opens_with_data_verdict_and_findings(
-    phantoms: Path, tmp_path: Path, capsys: Captured
-) -> None:
-    data = Path(shutil.copytree(phantoms, tmp_path / "<b>data"))
-    victim = next((data / "train" / "NORMAL").iterdir())
-    shutil.copy(victim, data / "test" / "NORMAL" / "a&b.jpeg")
-    assert main(["inspect", str(data), "--out", str(tmp_path / "out")]) == 1
-    assert "error    1 image in both train and test" in capsys.readouterr().out
-    html = (tmp_path / "out" / "inspect.html").read_text(encoding="utf-8")
-    page = Page(html)
-    start = page.words.index("Audit of <b>data")
-    assert page.words[start + 1] == "Can these images be trusted to teach and to judge?"
-    assert "images of 60 patients" in page.words[start + 2]
-    assert page.words[start + 3].startswith("Not as they are")
-    assert page.words[start + 4] == "Errors"
+def test_the_page_opens_with_data_verdict_and_findings(leaking: tuple[int, str, Path]) -> None:
+    html = (leaking[2] / "inspect.html").read_text(encoding="utf-8")
+    page = Page(html[html.index("<main>") :])
+    assert page.words[:2] == [
+        "Audit of <b>data",
+        "Can these images be trusted to teach and to judge?",
+    ]
+    assert "images of 60 patients" in page.words[2]
+    assert page.words[3].startswith("Not as they are: 1 error would make results wrong")
+    assert page.words[4] == "Errors"
     assert "test/NORMAL/a&b.jpeg" in page.words
-    tags = {tag for tag, _ in page.elements}
-    assert not tags & {"script", "link", "iframe", "object", "b"}
-    for _, attributes in page.elements:
+    tags = [tag for tag, _ in Page(html).elements]
+    assert not set(tags) & {"script", "link", "iframe", "object", "b"}
+    for _, attributes in Page(html).elements:
         for name in ("src", "href"):
             value = attributes.get(name)
             assert value is None or value.startswith(("data:", "#")), value
-    sections = [tag for tag, _ in page.elements if tag == "section"]
-    figures = [tag for tag, _ in page.elements if tag == "figcaption"]
-    assert len(sections) >= 6
-    assert len(figures) >= 7
+    assert tags.count("section") >= 7
+    assert tags.count("figcaption") >= 8
 
 
 def test_scores_and_the_split_of_a_run(
@@ -97,16 +117,6 @@ def test_scores_and_the_split_of_a_run(
     assert "no scores can be read" in capsys.readouterr().err
 
 
-def test_inspecting_loads_no_training_framework(phantoms: Path, tmp_path: Path) -> None:
-    code = (
-        "import sys; from pneumoscope.cli import main;"
-        f"main(['inspect', {str(phantoms)!r}, '--out', {str(tmp_path / 'out')!r}]);"
-        "print([m for m in ('torch', 'lightning', 'onnx', 'sklearn') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
-
-
 def test_wrong_input_is_named(tmp_path: Path, capsys: Captured) -> None:
     assert main(["inspect", str(tmp_path / "missing"), "--out", str(tmp_path / "o")]) == 1
     assert "no such folder" in capsys.readouterr().err
@@ -119,12 +129,19 @@ def test_wrong_input_is_named(tmp_path: Path, capsys: Captured) -> None:
     assert "is a file" in capsys.readouterr().err
 
 
-def test_a_folder_of_images_without_labels(
-    phantoms: Path, tmp_path: Path, capsys: Captured
+def test_images_without_labels_are_inspected_without_a_training_framework(
+    phantoms: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(phantoms / "test" / "NORMAL", tmp_path / "flat")
-    assert main(["inspect", str(tmp_path / "flat"), "--out", str(tmp_path / "out")]) == 0
-    assert "(no label)" in capsys.readouterr().out
+    code = (
+        "import sys; from pneumoscope.cli import main;"
+        f"code = main(['inspect', {str(tmp_path / 'flat')!r}, '--out', {str(tmp_path / 'out')!r}]);"
+        "print(code, [m for m in ('torch', 'lightning', 'onnx', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
+    assert "(no label)" in done.stdout
+    assert (tmp_path / "out" / "inspect.html").is_file()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")

@@ -4,9 +4,9 @@ Written with argparse, since reading one image takes half a second and an argume
 must not double that. Modules here import nothing heavy at the top, so that ``--help`` and reading
 start at once.
 
-Exit codes: 0 done, 1 a fault that a message names, 2 wrong usage, 3 some images could not be read,
-4 a conclusion came up that ``--fail-on`` names,
-130 ended by Ctrl-C.
+Exit codes: 0 done, 1 a fault that a message names or errors in inspected data, 2 wrong usage,
+3 some images could not be read, 4 a conclusion came up that ``--fail-on`` names, 130 ended by
+Ctrl-C.
 """
 
 from __future__ import annotations

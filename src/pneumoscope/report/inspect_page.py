@@ -427,6 +427,13 @@ def _distributions(audit: Audit, folder: Path) -> Section | None:
                 "is the black border around the film.",
             ),
         ),
+        table=(
+            ("kind of file", *(name or "(no label)" for name in names)),
+            tuple(
+                (mode, *(f"{by_label.get(name, 0):,}" for name in names))
+                for mode, by_label in counts(audit)["modes"].items()
+            ),
+        ),
     )
 
 

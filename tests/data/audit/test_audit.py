@@ -17,6 +17,7 @@ from pneumoscope.data.audit.findings import Finding, count
 from pneumoscope.data.audit.suspicious import suspects
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.images.prepare import prepare
+from pneumoscope.images.read import read_bytes
 from pneumoscope.runs import write_csv
 
 
@@ -138,13 +139,12 @@ def test_each_file_is_read_once(
 ) -> None:
     data = Path(shutil.copytree(phantoms, tmp_path / "data"))
     seen: list[Path] = []
-    real = measures.read_bytes
 
     def counted(path: Path) -> bytes:
         seen.append(path)
-        return real(path)
+        return read_bytes(path)
 
-    monkeypatch.setattr(measures, "read_bytes", counted)
+    monkeypatch.setattr("pneumoscope.data.audit.measures.read_bytes", counted)
     audit_data(data)
     assert sorted(seen) == sorted(data.rglob("*.jpeg"))
 
@@ -242,7 +242,7 @@ def test_the_size_of_a_file_and_its_mode_are_shortcuts(phantoms: Path, tmp_path:
     for label in ("NORMAL", "PNEUMONIA"):
         place = folder(tmp_path, label)
         for number, path in enumerate(sorted((phantoms / "train" / label).iterdir())):
-            image = Image.open(path)
+            image: Image.Image = Image.open(path)
             if label == "PNEUMONIA":
                 image = image.resize((90, 96)).convert("RGB" if number % 3 else "L")
             image.save(place / path.name, quality=95 if label == "NORMAL" else 60)

@@ -78,6 +78,8 @@ def _alone(measured: Measured, row: int) -> Odd | None:
 def _among_others(fits: NDArray[np.float32], row: int) -> Odd | None:
     upright, *turns = (float(value) for value in fits)
     best = int(np.argmax(turns))
+    if upright < _INVERTED and -upright > turns[best]:
+        return Odd(row, "inverted", f"its correlation with the mean image is {upright:.2f}")
     if turns[best] > _TURN_FIT and turns[best] - upright > _TURN_MARGIN:
         degrees = (90, 180, 270)[best]
         return Odd(
@@ -86,8 +88,6 @@ def _among_others(fits: NDArray[np.float32], row: int) -> Odd | None:
             f"turned by {degrees} degrees it fits the mean image better "
             f"({turns[best]:.2f} against {upright:.2f})",
         )
-    if upright < _INVERTED:
-        return Odd(row, "inverted", f"its correlation with the mean image is {upright:.2f}")
     if upright < _UNLIKE:
         return Odd(row, "unlike", f"its correlation with the mean image is only {upright:.2f}")
     return None

@@ -79,9 +79,8 @@ def _aligned(
 ) -> float:
     """Return the correlation over the overlap, at the shift where the cross-correlation peaks."""
     crossed = np.fft.irfft2(np.fft.rfft2(moving * _window()) * spectrum, s=still.shape)
-    near = np.roll(crossed, (_SHIFT_PX, _SHIFT_PX), (0, 1))[
-        : 2 * _SHIFT_PX + 1, : 2 * _SHIFT_PX + 1
-    ]
+    reach = 2 * _SHIFT_PX + 1
+    near = np.roll(crossed, (_SHIFT_PX, _SHIFT_PX), (0, 1))[:reach, :reach]
     peak_y, peak_x = divmod(int(near.argmax()), near.shape[1])
     dy, dx = peak_y - _SHIFT_PX, peak_x - _SHIFT_PX
     top, bottom = max(0, -dy) + margin, SIDE_PX - max(0, dy) - margin
@@ -98,10 +97,8 @@ def _moved(flat: NDArray[np.float32], scale: float, turn_degrees: float) -> NDAr
         return flat
     from PIL import Image  # noqa: PLC0415 - so that importing the package stays light
 
-    angle, middle = np.deg2rad(turn_degrees), (SIDE_PX - 1) / 2
+    angle, half = np.deg2rad(turn_degrees), SIDE_PX / 2
     c, s = np.cos(angle) / scale, np.sin(angle) / scale
-    # Pillow maps the centre of an output pixel, at +0.5, to a place in the input.
-    half = middle + 0.5
     matrix = (c, -s, half - c * half + s * half, s, c, half - s * half - c * half)
     image = Image.fromarray(flat).transform(
         (SIDE_PX, SIDE_PX), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR

@@ -11,7 +11,6 @@ import numpy as np
 from pneumoscope.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -81,9 +80,3 @@ class PixelStore:
         if hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
         return found
-
-    def batches(self, size: int = 512) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
-        """Yield all rows in order, some at a time, with the slice that they are."""
-        for start in range(0, self._rows, size):
-            part = slice(start, min(start + size, self._rows))
-            yield part, self.take(np.arange(part.start, part.stop))

@@ -157,6 +157,5 @@ def test_rows_of_the_store_come_back_and_its_file_goes() -> None:
         for image in images:
             store.append(image)
         assert (store.take(np.array([5, 3, 699])) == images[[5, 3, 699]]).all()
-        seen = [part for part, _ in store.batches()]
-        assert [part.stop for part in seen] == [512, 700]
+        assert len(store) == 700
         assert store.take(np.array([], np.int64)).shape == (0, SIDE_PX, SIDE_PX)
