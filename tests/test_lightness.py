@@ -56,6 +56,7 @@ def test_reading_loads_nothing_heavy(trained: Trained, phantoms: Path) -> None:
     assert heavy_after(predict) == set()
     evaluate = run_command("evaluate", str(trained.run.root), str(phantoms))
     assert heavy_after(evaluate) == set()
+    assert heavy_after(run_command("download", "--verify", str(phantoms))) == set()
 
 
 def test_the_test_can_fail() -> None:

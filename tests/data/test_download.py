@@ -9,10 +9,12 @@ import shutil
 import socket
 import stat
 import threading
+import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -51,6 +53,7 @@ class Server:
     etag: str | None = '"one"'
     status: int | None = None
     redirect: str | None = None
+    moved: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -62,11 +65,12 @@ def server() -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.asked.append(self.headers.get("Range", ""))
-            if state.redirect or state.status:
+            place = state.redirect or state.moved.get(self.path)
+            if place or state.status:
                 self.send_response(state.status or 302)
                 self.send_header("Content-Length", "0")
-                if state.redirect:
-                    self.send_header("Location", state.redirect)
+                if place:
+                    self.send_header("Location", place)
                 self.end_headers()
                 return
             body = state.files.get(self.path)
@@ -224,12 +228,27 @@ def test_what_a_server_refuses(server: Server, tmp_path: Path, pauses: list[floa
         fetch(f"{server.url}/busy", tmp_path / "a", most_bytes=MOST)
     assert len(pauses) == fetching.TRIES - 1
     server.status, server.redirect = None, "file:///etc/passwd"
-    with pytest.raises(DownloadError, match="not followed"):
+    with pytest.raises(DownloadError, match="not allowed"):
         fetch(f"{server.url}/elsewhere", tmp_path / "a", most_bytes=MOST)
     server.redirect, server.files["/a"] = None, DATA
     with pytest.raises(DownloadError, match="more than the 1,000"):
         fetch(f"{server.url}/a", tmp_path / "a", most_bytes=1000)
     assert left(tmp_path) == set()
+
+
+def test_no_way_leads_from_https_to_http(server: Server) -> None:
+    asked = urllib.request.Request("https://127.0.0.1/a")
+    with pytest.raises(DownloadError, match="not followed"):
+        fetching._Redirects().redirect_request(
+            asked, io.BytesIO(), 302, "Found", Message(), f"{server.url}/a"
+        )
+    assert server.asked == []
+
+
+def test_a_redirection_is_followed(server: Server, tmp_path: Path) -> None:
+    server.files["/a"], server.moved = DATA, {"/old": "/a"}
+    fetch(f"{server.url}/old", tmp_path / "a", most_bytes=MOST)
+    assert (tmp_path / "a").read_bytes() == DATA
 
 
 def test_nobody_listens(tmp_path: Path, pauses: list[float]) -> None:
@@ -548,7 +567,9 @@ def test_a_disk_that_is_full_while_unpacking(server: Server, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("road")
-def test_kaggles_own_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kaggles_own_program(
+    small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept = laid_out(tmp_path / "cache" / "chest_xray", FILES).parent
 
     class Hub:
@@ -560,7 +581,7 @@ def test_kaggles_own_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(__import__("sys").modules, "kagglehub", Hub)
     assert download_data_set("kermany", tmp_path / "data").sound
     assert left(tmp_path) == {"cache", "data"}
-    assert verify_folder(kept / "chest_xray", roads.load_manifest("kermany")).sound
+    assert verify_folder(kept / "chest_xray", small).sound  # copied, not moved
 
     def offline(name: str) -> str:
         raise ConnectionError("no route to host")

@@ -117,7 +117,7 @@ def fetch(
                 if refusal.headers.get("Content-Range") == f"bytes */{before}":
                     break
                 _forget(part, note)
-            if refusal.code in _FINAL:
+            if refusal.code in _FINAL or refusal.code < 400:  # a redirection not followed
                 raise DownloadError(
                     f"{url}: the server answers {refusal.code} {refusal.reason}."
                 ) from refusal
