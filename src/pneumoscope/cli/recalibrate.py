@@ -81,22 +81,17 @@ def _text(found: Recalibrated) -> str:
         for name, values in point.achieved.items()
         if isinstance(values, dict)
     )
-    return "\n".join(
-        (
-            (
-                f"Calibration ({fitted.method}, {fitted.n:,} images): scale {fitted.scale:.4g}, "
-                f"bias {fitted.bias:.4g}; loss {fitted.loss_after:.4f}, "
-                f"{fitted.loss_before:.4f} without"
-            ),
-            f"Operating point {point.rule}: positive from probability {point.threshold:.4g} on",
-            f"  on these images: {reached}",
-            (
-                f"Uncertain at error level {zone.level:g}: probabilities "
-                f"{_zone(zone.quantiles)} are set aside"
-            ),
-            f"Model:  {found.model}",
-        )
-    )
+    loss = f"loss {fitted.loss_after:.4f}, {fitted.loss_before:.4f} without"
+    line = f"scale {fitted.scale:.4g}, bias {fitted.bias:.4g}"
+    lines = [
+        f"Calibration ({fitted.method}, {fitted.n:,} images): {line}; {loss}",
+        f"Operating point {point.rule}: positive from probability {point.threshold:.4g} on",
+    ]
+    if reached:
+        lines.append(f"  on these images: {reached}")
+    lines.append(f"Uncertain at error level {zone.level:g}: probabilities {_zone(zone.quantiles)}")
+    lines.append(f"Model:  {found.model}")
+    return "\n".join(lines)
 
 
 def _zone(quantiles: tuple[float, float]) -> str:
