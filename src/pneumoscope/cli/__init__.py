@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 DONE, FAULT, INTERRUPTED = 0, 1, 130
 
+_EXTRAS = {"pyarrow": "parquet"}
+"""The extra that a missing package comes with, where it is not ``train``."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a fault ends in one message."""
@@ -49,9 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as fault:
         if (fault.name or "pneumoscope").startswith("pneumoscope"):
             raise
+        extra = _EXTRAS.get(fault.name or "", "train")
         return _failed(
             f"error: this needs the package {fault.name!r}, which is not installed; "
-            "install the extra: pip install 'pneumoscope[train]'",
+            f"install the extra: pip install 'pneumoscope[{extra}]'",
             FAULT,
         )
     except KeyboardInterrupt:

@@ -150,7 +150,7 @@ def _sources(asked: Namespace) -> Iterator[str | bytes | Unlisted]:
         return iter([_from_stdin()])
     if not asked.paths_from:
         return iterate_images(asked.images)
-    return paths_from(_lines(asked.paths_from))
+    return paths_from(_opened(asked.paths_from))
 
 
 def _from_stdin() -> bytes:
@@ -162,13 +162,19 @@ def _from_stdin() -> bytes:
     return content
 
 
-def _lines(place: str) -> BinaryIO:
+def _opened(place: str) -> Iterator[bytes]:
+    """Return the lines of a file; that there is one shows at once."""
     if place == _STDIN:
-        return sys.stdin.buffer
+        return iter(sys.stdin.buffer)
     try:
-        return Path(place).open("rb")
+        return _closing(Path(place).open("rb"))
     except OSError as fault:
         raise DataError(f"{place}: cannot be read ({fault.strerror}).") from fault
+
+
+def _closing(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        yield from file
 
 
 def _records(

@@ -73,7 +73,8 @@ class Archive:
         if self._format == PARQUET:
             import pyarrow  # noqa: F401, PLC0415 - missing, it must show before hours of reading
         header = {"journal": _JOURNAL, **what}
-        with self._named_faults():
+        with contextlib.ExitStack() as undo, self._named_faults():
+            undo.callback(self.__exit__)
             if out.exists() and not self.journal.exists():
                 if not resume:
                     raise OutputError(f"{out} exists already; give another --out.")
@@ -85,6 +86,7 @@ class Archive:
                 )
             else:
                 self._open(header)
+            undo.pop_all()
 
     def __enter__(self) -> Archive:
         return self

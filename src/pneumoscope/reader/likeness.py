@@ -61,9 +61,9 @@ class Likeness:
         kept = max(1, min(rank, n // 4, d - 1))
         rest = max(float(variances[kept:].sum() / (d - kept)), 1e-8)
         return cls(
-            _stored(mean),
-            _stored(directions[:kept]),
-            _stored(np.maximum(variances[:kept], rest)),
+            _rounded(mean),
+            _orthonormal(_rounded(directions[:kept])),
+            np.maximum(variances[:kept], rest).astype(np.float32),
             rest,
         )
 
@@ -90,12 +90,18 @@ class Likeness:
         sound = all(np.isfinite(part).all() for part in (mean, variances, directions, rest))
         if not (sound and (variances > 0).all() and rest > 0):
             raise ValueError("its gate holds numbers that cannot be")
-        return cls(mean, directions, variances, rest)
+        return cls(mean, _orthonormal(directions), variances, rest)
 
 
-def _stored(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+def _rounded(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Round as the file will, so that a distance is the same before and after."""
     return values.astype("<f2").astype(np.float32)
+
+
+def _orthonormal(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Undo what rounding did: rows a little too long would count variance twice."""
+    q, r = np.linalg.qr(rows.T.astype(np.float64))
+    return np.asarray(q * np.sign(np.diagonal(r)), np.float32).T
 
 
 def _packed(values: NDArray[np.float32]) -> str:

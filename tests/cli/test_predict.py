@@ -1,0 +1,231 @@
+"""``predict``, ``selftest`` and ``model FILE``, as they are typed into a shell."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.tiny_model import grey_image, tiny_info, write_tiny
+from pneumoscope.cli import main
+from pneumoscope.cli.predictions import in_colour, printable, write_table
+from pneumoscope.reader import bundle as bundle_module
+from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.gate import PixelGate
+from pneumoscope.reader.seal import with_info
+from pneumoscope.reader.selfcheck import SelfTest
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    info = tiny_info(
+        version="1",
+        conformal=Conformal(0.9, (0.6, 0.6)),
+        gate=PixelGate().to_dict(),
+        reference={"probability_histogram": [100] * 20},
+    )
+    return write_tiny(tmp_path_factory.mktemp("model") / "m.onnx", info)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with one image for each conclusion."""
+    place = tmp_path_factory.mktemp("images")
+    Image.fromarray(grey_image(70)).save(place / "normal.png")
+    Image.fromarray(grey_image(140)).save(place / "pneumonia.png")
+    Image.fromarray(grey_image(100)).save(place / "uncertain.png")
+    Image.fromarray(np.full((96, 96), 80, np.uint8)).save(place / "blank.png")
+    (place / "broken.png").write_bytes(b"")
+    return place
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def lines_of(
+    model: Path, *words: object, capsys: Captured, code: int = 0
+) -> list[dict[str, object]]:
+    command = ["predict", *map(str, words), "--model", str(model), "--format", "jsonl"]
+    assert main(command) == code
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_one_record_says_all(model: Path, images: Path, capsys: Captured) -> None:
+    rows = lines_of(model, images, capsys=capsys, code=3)
+    found = {Path(str(row["path"])).stem: row for row in rows}
+    said = {name: row["conclusion"] for name, row in found.items()}
+    assert said == {
+        "blank": "NOT_ASSESSABLE", "broken": "ERROR", "normal": "NORMAL",
+        "pneumonia": "PNEUMONIA", "uncertain": "UNCERTAIN",
+    }  # fmt: skip
+    assert "blank" in str(found["blank"]["reasons"])
+    assert found["blank"]["probability"] is None
+    assert "both possible" in str(found["uncertain"]["reasons"])
+    assert found["uncertain"]["conformal_set"] == ["NORMAL", "PNEUMONIA"]
+    assert found["normal"]["conformal_set"] == ["NORMAL"]
+    assert "empty" in str(found["broken"]["error"])
+    assert all(row["model"]["version"] == "1" for row in rows)  # type: ignore[index]
+    assert (
+        main(["predict", str(images), "--model", str(model), "--no-gate", "--format", "csv"]) == 3
+    )
+    assert "NOT_ASSESSABLE" not in capsys.readouterr().out
+
+
+def test_the_table_explains_itself(model: Path, images: Path, capsys: Captured) -> None:
+    assert main(["predict", str(images), "--model", str(model)]) == 3
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert re.search(r"UNCERTAIN .*uncertain\.png\n +NORMAL and PNEUMONIA are both possible", out)
+    assert re.search(r"NOT_ASSESSABLE +- .*blank\.png\n +the image is blank", out)
+    assert "5 images: 1 ERROR, 1 NORMAL, 1 NOT_ASSESSABLE, 1 PNEUMONIA, 1 UNCERTAIN." in out
+
+
+def test_colour_where_there_is_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = {"path": "a\x1b[2J\n.png", "conclusion": "PNEUMONIA", "probability": 0.9, "error": "",
+              "reasons": [], "evidence": ""}  # fmt: skip
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    out = Terminal()
+    write_table(out, [record], positive="PNEUMONIA")
+    assert "\x1b[1mPNEUMONIA" in out.getvalue()
+    assert "\x1b[2J" not in out.getvalue()  # a file name is no command to the terminal
+    assert "a\\x1b[2J\\n.png" in out.getvalue()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not in_colour(out)
+    assert not in_colour(io.StringIO())
+    assert printable("ä b.png") == "ä b.png"
+    assert printable("\udcff.png") == "\\udcff.png"
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "code"),
+    [
+        (["normal"], ["pneumonia"], 0),
+        (["normal"], ["NORMAL"], 4),
+        (["uncertain"], ["uncertain"], 4),
+        (["blank"], ["not-assessable"], 4),
+        (["blank"], ["uncertain"], 0),
+        (["broken"], ["uncertain"], 3),
+        (["broken"], ["error"], 4),
+        (["broken", "uncertain"], ["uncertain", "error"], 4),
+    ],
+)
+def test_scripts_learn_what_they_ask_for(
+    model: Path, images: Path, names: list[str], wanted: list[str], code: int
+) -> None:
+    command = ["predict", *(str(images / f"{name}.png") for name in names), "--model", str(model)]
+    for word in wanted:
+        command += ["--fail-on", word]
+    assert main(command) == code
+
+
+def test_standard_input_is_an_image_or_a_list(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def feed(content: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    feed((images / "normal.png").read_bytes())
+    (alone,) = lines_of(model, "-", capsys=capsys)
+    assert alone["conclusion"] == "NORMAL"
+    feed(b"nothing")
+    (bad,) = lines_of(model, "-", capsys=capsys, code=3)
+    assert bad["conclusion"] == "ERROR"
+    listed = f"{images}/normal.png\n\n{images}/gone.png\r\n{images}/pneumonia.png"
+    feed(listed.encode())
+    rows = lines_of(model, "--paths-from", "-", capsys=capsys, code=3)
+    assert [row["conclusion"] for row in rows] == ["NORMAL", "ERROR", "PNEUMONIA"]
+    (tmp_path / "list.txt").write_text(listed)
+    assert lines_of(model, "--paths-from", tmp_path / "list.txt", capsys=capsys, code=3)[0] == {
+        **rows[0], "seconds": pytest.approx(rows[0]["seconds"], abs=5)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["x", "--resume"], "--out"),
+        (["x", "--format", "parquet"], "--out"),
+        (["x", "--format", "table", "--out", "y.csv"], "--format"),
+        (["x", "--paths-from", "y"], "--paths-from"),
+        ([], "no images are named"),
+        (["-", "x"], "the only image"),
+        (["--paths-from", "gone.txt"], "gone.txt: cannot be read"),
+        (["x", "--fail-on", "uncertian"], "Did you mean 'uncertain'?"),
+        (["x", "--out", "results.xls"], ".csv"),
+    ],
+)
+def test_what_makes_no_sense_is_one_message(
+    model: Path, capsys: Captured, words: list[str], says: str
+) -> None:
+    assert main(["predict", *words, "--model", str(model)]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert says in captured.err
+    assert captured.out == ""
+
+
+def test_evidence_is_drawn(model: Path, images: Path, tmp_path: Path, capsys: Captured) -> None:
+    (row,) = lines_of(model, images / "pneumonia.png", "--evidence", tmp_path / "e", capsys=capsys)
+    with Image.open(str(row["evidence"])) as picture:
+        assert picture.size == (96, 96)
+    assert main(["predict", str(images), "--model", str(model), "--evidence", str(tmp_path)]) == 3
+    assert capsys.readouterr().out.count("evidence: ") == 3  # what is not judged has none
+
+
+def test_the_shipped_reader_needs_no_name(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(bundle_module, "SHIPPED_FILE", tmp_path / "reader.onnx")
+    image = str(images / "normal.png")
+    assert main(["predict", image]) == 1
+    assert "no shipped reader" in capsys.readouterr().err
+    write_tiny(tmp_path / "reader.onnx")
+    assert main(["predict", image]) == 0
+    assert main(["predict", image, "--model", "shipped"]) == 0
+    assert main(["selftest"]) == 0
+    assert main(["model", "shipped", "--verify"]) == 0
+    assert "passed" in capsys.readouterr().out
+
+
+def test_selftest_shows_expected_and_found(model: Path, tmp_path: Path, capsys: Captured) -> None:
+    assert main(["selftest", "--model", str(model)]) == 0
+    out = capsys.readouterr().out
+    expected, found = re.findall(r"(?:expected|found) +probability ([\d.]+)", out)
+    assert expected == found
+    assert "intact" in out
+    assert main(["selftest", "--model", str(model), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["passed"] is True
+    changed = tmp_path / "m.onnx"
+    wrong = tiny_info(self_test=SelfTest("lungs-1", 99.0, 1.0))
+    changed.write_bytes(with_info(model.read_bytes(), wrong))
+    for command in (["selftest", "--model", str(changed)], ["model", str(changed), "--verify"]):
+        assert main(command) == 1
+        assert "FAILED" in capsys.readouterr().out
+    assert main(["predict", "x.png", "--model", str(changed)]) == 1
+    assert "failed its self-test" in capsys.readouterr().err
+
+
+def test_model_shows_all_of_a_file(model: Path, capsys: Captured) -> None:
+    assert main(["model", str(model), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["gate"]["rules"]["side_px"] == 64
+    assert facts["conformal"] == {"level": 0.9, "quantiles": [0.6, 0.6]}
+    assert facts["self_test"]["image"] == "lungs-1"
+    assert facts["graph"]["operators"]["Gemm"] == 1
+    assert facts["graph"]["outputs"][:2] == ["logits", "probabilities"]
+    assert main(["model", str(model)]) == 0
+    assert "conformal.level" in capsys.readouterr().out
+    assert main(["model", "seed-cnn", "--verify"]) == 1
+    assert "--verify" in capsys.readouterr().err

@@ -1,0 +1,263 @@
+"""From a probability to a conclusion, its reasons, and the drift of many."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.tiny_model import SPEC, grey_image, tiny_info, write_tiny
+from pneumoscope.errors import ModelFileError
+from pneumoscope.reader import bundle as bundle_module
+from pneumoscope.reader.bundle import ModelInfo, OperatingPoint, find_model
+from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.drift import bin_of, drift, histogram, reference_counts
+from pneumoscope.reader.prediction import UNCERTAIN, conclude
+from pneumoscope.reader.predictor import Predictor, load
+from pneumoscope.reader.records import COLUMNS, record_of, row_of
+from pneumoscope.reader.scope import scope_notes
+from pneumoscope.reader.seal import seal_of, with_info
+from pneumoscope.reader.selfcheck import SelfTest, generated_image
+from pneumoscope.reader.tally import Tally
+from pneumoscope.reader.verify import verify
+
+UNIT = st.floats(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("quantiles", "probability", "conclusion", "possible", "says"),
+    [
+        ((0.7, 0.7), 0.9, "PNEUMONIA", ("PNEUMONIA",), None),
+        ((0.7, 0.7), 0.1, "NORMAL", ("NORMAL",), None),
+        ((0.7, 0.7), 0.6, UNCERTAIN, ("NORMAL", "PNEUMONIA"), "both possible at 90% confidence"),
+        ((0.2, 0.2), 0.6, UNCERTAIN, (), "neither NORMAL nor PNEUMONIA fits"),
+        ((0.6, 0.2), 0.55, UNCERTAIN, ("NORMAL",), "the threshold says PNEUMONIA, but only NORMAL"),
+    ],
+)
+def test_uncertain_unless_exactly_one_class_is_possible(
+    quantiles: tuple[float, float],
+    probability: float,
+    conclusion: str,
+    possible: tuple[str, ...],
+    says: str | None,
+) -> None:
+    info = tiny_info(conformal=Conformal(0.9, quantiles))
+    said, found, reasons = conclude(info, probability)
+    assert (said, found) == (conclusion, possible)
+    assert (says is None) == (reasons == ())
+    assert says is None or says in reasons[0]
+    assert conclude(tiny_info(), probability)[1:] == (None, ())
+
+
+@given(probability=UNIT, first=UNIT, second=UNIT)
+def test_the_set_is_the_definition(probability: float, first: float, second: float) -> None:
+    negative, positive = Conformal(0.9, (first, second)).holds(probability)
+    assert negative == (1 - (1 - probability) <= first) or np.isclose(probability, first)
+    assert positive == (1 - probability <= second)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.8, 0.9, 0.95]))
+def test_the_set_holds_the_true_class_as_often_as_it_promises(seed: int, level: float) -> None:
+    rng = np.random.default_rng(seed)
+    distance = rng.beta(1, 4, 400)
+    rank = int(np.ceil((200 + 1) * level))
+    quantile = float(np.sort(distance[:200])[rank - 1])
+    rule = Conformal(level, (quantile, quantile))
+    held = np.mean([rule.holds(1 - each)[1] for each in distance[200:]])
+    assert held > level - 0.12  # six standard deviations of both halves together
+
+
+@pytest.mark.parametrize(
+    "conformal", [{"level": 1.5, "quantiles": [0.1, 0.1]}, {"level": 0.9, "quantiles": [0.1]},
+                  {"level": 0.9, "quantiles": [0.1, 2]}, {"quantiles": [0.1, 0.1]}, 7]
+)  # fmt: skip
+def test_conformal_rules_that_cannot_be_are_refused(conformal: object) -> None:
+    facts = {**tiny_info().to_dict(), "conformal": conformal}
+    with pytest.raises(ValueError, match=r"conformal|incomplete|not enough values"):
+        ModelInfo.from_json(json.dumps(facts))
+
+
+@pytest.mark.parametrize(
+    ("facts", "notes"),
+    [
+        ({}, []),
+        ({"age_years": "3", "view": "AP"}, []),
+        ({"age_years": "5.9"}, []),
+        (
+            {"age_years": "43"},
+            ["the patient is 43 years old; the reader is for patients of 1 to 5"],
+        ),
+        ({"age_years": "0.25"}, ["the patient is 3 months old"]),
+        ({"age_years": ""}, ["the age of the patient is not known"]),
+        ({"view": "LL"}, ["the view is LL; the reader is for AP or PA"]),
+        ({"view": ""}, ["the file does not name its view"]),
+        ({"modality": "MR", "age_years": "70"}, ["the patient is 70", "the modality is MR"]),
+    ],
+)
+def test_what_is_outside_of_the_scope_is_said(facts: dict[str, str], notes: list[str]) -> None:
+    intended = {"age_years": [1, 5], "view": ["AP", "PA"], "modality": ["CR", "DX"]}
+    found = scope_notes(facts, intended)
+    assert len(found) == len(notes)
+    assert all(wanted in note for wanted, note in zip(notes, found, strict=True))
+    assert scope_notes(facts, {}) == ()
+
+
+def test_a_record_says_everything(tmp_path: Path) -> None:
+    info = tiny_info(version="3", conformal=Conformal(0.9, (0.9, 0.9)))
+    predictor = load(write_tiny(tmp_path / "m.onnx", info))
+    found = predictor.predict(grey_image(101))
+    assert found.conclusion == UNCERTAIN
+    assert found.seconds > 0
+    record = record_of(found)
+    assert record["model"] == {"name": "tiny", "version": "3", "sha256": predictor.sha256}
+    assert record["conformal_set"] == ["NORMAL", "PNEUMONIA"]
+    assert record["rule"] == "probability=0.5"
+    assert json.loads(json.dumps(record)) == record
+    row = row_of(record)
+    assert tuple(row) == COLUMNS
+    assert row["conformal_set"] == "NORMAL; PNEUMONIA"
+    assert row["model_sha256"] == predictor.sha256
+    assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301 - for other processes
+
+
+def test_the_shipped_reader_is_found_by_name_and_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle_module, "SHIPPED_FILE", tmp_path / "reader.onnx")
+    for place in (None, "shipped", Path("shipped")):
+        with pytest.raises(ModelFileError, match="holds no shipped reader"):
+            find_model(place)
+    write_tiny(tmp_path / "reader.onnx")
+    for place in (None, "shipped", Path("shipped")):
+        assert Predictor(place).path == tmp_path / "reader.onnx"
+    assert load().predict(grey_image(150)).conclusion == "PNEUMONIA"
+
+
+def test_a_model_that_changed_its_mind_fails_its_self_test(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "m.onnx")
+    good = verify(path)
+    assert good.passed
+    assert good.seal == "intact"
+    assert good.expected is not None
+    assert good.found.logit == pytest.approx(good.expected.logit, abs=1e-4)
+    wrong = SelfTest("lungs-1", good.found.logit + 1, 0.5)
+    path.write_bytes(with_info(path.read_bytes(), tiny_info(self_test=wrong)))
+    with pytest.raises(ModelFileError, match="failed its self-test"):
+        load(path)
+    with pytest.raises(ModelFileError, match="failed its self-test"):
+        list(Predictor(path).predict_many([tmp_path / "gone.png"]))
+    assert not verify(path).passed
+
+
+def test_a_changed_weight_breaks_the_seal(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "m.onnx")
+    content = bytearray(path.read_bytes())
+    weight = content.index(np.float32(0.1).tobytes())
+    content[weight] ^= 1
+    path.write_bytes(bytes(content))
+    found = verify(path)
+    assert found.seal == "broken"
+    assert not found.passed
+    borne, due = seal_of(bytes(content))
+    assert borne != due
+
+
+def test_a_self_test_of_another_version_is_not_guessed() -> None:
+    facts = {**tiny_info().to_dict(), "self_test": {"image": "lungs-9", "logit": 0}}
+    with pytest.raises(ValueError, match="update pneumoscope"):
+        ModelInfo.from_json(json.dumps(facts))
+
+
+def test_the_generated_image_never_changes() -> None:
+    image = generated_image(*SPEC.shape)
+    assert image.dtype == np.uint8
+    assert [int(image[row, 5 * row % 32]) for row in range(0, 32, 4)] == GENERATED
+    assert generated_image(224, 224).std() > 20
+
+
+GENERATED = [60, 160, 115, 172, 208, 175, 159, 151]
+
+
+def test_a_model_without_numbers_is_an_error_not_a_class(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "m.onnx")
+    predictor = Predictor(path)
+    predictor.check()
+    bundle = predictor._bundle
+    honest = bundle.run
+
+    def broken(pixels: np.ndarray, outputs: list[str]) -> list[np.ndarray]:
+        return [values * np.float32(np.nan) for values in honest(pixels, outputs)]
+
+    bundle.run = broken  # type: ignore[method-assign]
+    (found,) = predictor.predict_many([_saved(tmp_path / "a.png")])
+    assert found.conclusion == "ERROR"
+    assert "gives no number" in found.error
+    with pytest.raises(ModelFileError, match="gives no number"):
+        predictor.predict(grey_image(100))
+
+
+def _saved(path: Path) -> Path:
+    from PIL import Image  # noqa: PLC0415 - here alone
+
+    Image.fromarray(grey_image(100)).save(path)
+    return path
+
+
+def test_equal_shares_are_no_drift_and_others_are() -> None:
+    rng = np.random.default_rng(0)
+    reference = histogram(rng.beta(2, 5, 2000))
+    same = drift(histogram(rng.beta(2, 5, 2000)), reference)
+    other = drift(histogram(rng.beta(5, 2, 2000)), reference)
+    assert same is not None
+    assert other is not None
+    assert same.verdict == "none"
+    assert same.ks < 0.06
+    assert other.verdict == "large"
+    assert other.ks > 0.4
+    assert drift(histogram(rng.random(99)), reference) is None
+    with pytest.raises(ValueError, match="bins"):
+        drift([1, 2], reference)
+
+
+def test_drift_agrees_with_a_case_by_hand() -> None:
+    found = drift([300, 100], [100, 300])
+    assert found is not None
+    # Shares .75/.25 against .25/.75, with half an image in each bin.
+    p = 300.5 / 401
+    expected = 2 * (p - (1 - p)) * np.log(p / (1 - p))
+    assert found.psi == pytest.approx(expected)
+    assert found.ks == pytest.approx(0.5)
+
+
+@given(st.lists(UNIT, min_size=1))
+def test_each_probability_is_in_its_bin(probabilities: list[float]) -> None:
+    assert sum(histogram(probabilities)) == len(probabilities)
+    for value in probabilities:
+        assert bin_of(value, bins=20) / 20 <= value
+
+
+def test_a_tally_counts_and_tells_of_drift() -> None:
+    tally = Tally({"probability_histogram": [500, 0]})
+    for _ in range(200):
+        tally.add({"conclusion": "PNEUMONIA", "probability": 0.9, "reasons": ["too old"]})
+    tally.add({"conclusion": "ERROR", "probability": None, "reasons": []})
+    assert tally.images == 201
+    lines = tally.lines()
+    assert lines[0] == "200 of 201: too old"
+    assert "large drift" in lines[1]
+    assert tally.to_dict()["drift"]["verdict"] == "large"
+    assert reference_counts({"probability_histogram": [1, -1]}) is None
+    assert reference_counts({"probability_histogram": "no"}) is None
+    assert Tally({}).drift() is None
+
+
+def test_an_operating_point_names_its_rule(tmp_path: Path) -> None:
+    point = OperatingPoint("sensitivity>=0.95", 0.01)
+    path = write_tiny(tmp_path / "m.onnx", tiny_info(operating_point=point))
+    found = Predictor(path).predict(grey_image(80))
+    assert (found.rule, found.threshold, found.conclusion) == (point.rule, 0.01, "PNEUMONIA")

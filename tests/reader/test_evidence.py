@@ -1,0 +1,97 @@
+"""Pictures of where a conclusion comes from, with maps that are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.tiny_model import grey_image, write_tiny
+from pneumoscope.reader.evidence import AGAINST, FOR, Scale, draw_evidence, overlay
+from pneumoscope.reader.predictor import Predictor
+
+GREY = np.full((300, 400), 90, np.uint8)
+
+
+def blob(value: float) -> np.ndarray:
+    """Return a 7 x 7 map whose upper left ninth has a value, the rest none."""
+    found = np.zeros((7, 7), np.float32)
+    found[1:3, 1:3] = value
+    return found
+
+
+def colours(picture: Image.Image) -> np.ndarray:
+    """Return red minus blue without the strip: above 0 speaks for, below against."""
+    pixels = np.asarray(picture).astype(int)[:250]
+    found: np.ndarray = pixels[..., 0] - pixels[..., 2]
+    return found
+
+
+def test_the_picture_has_the_size_of_the_image() -> None:
+    for shape in ((300, 400), (1000, 700), (20, 30)):
+        picture = overlay(blob(3), np.full(shape, 90, np.uint8), caption="PNEUMONIA 0.930")
+        assert (picture.height, picture.width) == shape
+
+
+def test_for_and_against_have_their_colours_and_places() -> None:
+    for value, sign in ((4.0, 1), (-4.0, -1)):
+        found = colours(overlay(blob(value), GREY, caption="x"))
+        assert sign * found[60:120, 80:160].mean() > 30
+        assert np.abs(found[180:, 200:]).max() == 0
+    assert sum(FOR) != sum(AGAINST)
+
+
+def test_the_scale_is_fixed_and_weak_evidence_is_not_drawn() -> None:
+    nothing = colours(overlay(blob(0.49), GREY, caption="x"))
+    weak = colours(overlay(blob(1.0), GREY, caption="x"))
+    strong = colours(overlay(blob(4.0), GREY, caption="x"))
+    beyond = colours(overlay(blob(40.0), GREY, caption="x"))
+    assert np.abs(nothing).max() == 0
+    assert 0 < weak.max() < 0.3 * strong.max()
+    assert beyond.max() == strong.max()
+    other = overlay(blob(1.0), GREY, caption="x", scale=Scale(full=1.0, least=0.1))
+    assert colours(other).max() == strong.max()
+
+
+def test_no_evidence_is_stated() -> None:
+    def strip(value: float) -> np.ndarray:
+        return np.asarray(overlay(blob(value), np.full((600, 900), 90, np.uint8), caption="x"))[
+            -27:
+        ]
+
+    assert not np.array_equal(strip(0.0), strip(4.0))
+    assert np.array_equal(strip(0.0), strip(0.4))
+    assert np.array_equal(strip(4.0), strip(1.0))
+
+
+def test_the_image_shows_where_there_is_no_evidence() -> None:
+    image = grey_image(120, side=320)
+    picture = np.asarray(overlay(np.zeros((7, 7), np.float32), image, caption="x"))
+    np.testing.assert_array_equal(picture[:280, :, 0], image[:280])
+    deep = image.astype(np.uint16) * 16
+    shown = np.asarray(overlay(np.zeros((7, 7), np.float32), deep, caption="x"))
+    assert np.corrcoef(shown[:280, :, 1].ravel(), image[:280].ravel())[0, 1] > 0.99
+
+
+def test_a_map_of_nan_is_refused() -> None:
+    with pytest.raises(ValueError, match="no numbers"):
+        overlay(np.full((2, 2), np.nan, np.float32), GREY, caption="x")
+
+
+def test_a_picture_is_written_for_a_prediction(tmp_path: Path) -> None:
+    predictor = Predictor(write_tiny(tmp_path / "m.onnx"))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(grey_image(160, side=200)).save(tmp_path / folder / "x.png")
+    places = set()
+    for folder in ("a", "b"):
+        found = predictor.predict(tmp_path / folder / "x.png")
+        drawn = draw_evidence(predictor, found, tmp_path / "evidence")
+        assert drawn.probability == found.probability
+        places.add(drawn.evidence)
+        with Image.open(drawn.evidence) as picture:
+            assert picture.size == (200, 200)
+            assert colours(picture.convert("RGB")).max() > 0
+    assert len(places) == 2

@@ -1,0 +1,189 @@
+"""What may be judged: limits in words, and data of the model file."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.tiny_model import SPEC, grey_image, tiny_info, write_tiny
+from pneumoscope.errors import ModelFileError
+from pneumoscope.images.prepare import InputSpec, prepare
+from pneumoscope.images.read import chroma
+from pneumoscope.reader.bundle import open_bundle
+from pneumoscope.reader.gate import FeatureGate, Look, PixelGate, Rules, Shape
+from pneumoscope.reader.intake import take
+from pneumoscope.reader.likeness import Likeness
+from pneumoscope.reader.predictor import Predictor
+from pneumoscope.reader.selfcheck import generated_image
+
+GATE = PixelGate()
+EVEN = Shape(300, 300)
+
+
+def encoded(pixels: np.ndarray, form: str = "JPEG") -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, form)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "shape", "says"),
+    [
+        (grey_image(100), Shape(63, 200), "63 x 200 pixels, too few"),
+        (grey_image(100), Shape(200, 900), "4.5 times the other"),
+        (grey_image(100), Shape(200, 200, chroma=30.0), "in colour"),
+        (np.full((96, 96), 80, np.uint8), EVEN, "blank"),
+        (np.linspace(0, 200, 96).astype(np.uint8)[:, np.newaxis].repeat(96, 1), EVEN, "no detail"),
+        (np.where(grey_image(128) > 110, 255, 10).astype(np.uint8), EVEN, "is white"),
+        (np.where(grey_image(128) > 150, 200, 0).astype(np.uint8), EVEN, "is black"),
+    ],
+)
+def test_each_rule_speaks(pixels: np.ndarray, shape: Shape, says: str) -> None:
+    (reason,) = GATE.reasons(pixels, shape)
+    assert says in reason
+
+
+def test_a_small_input_lowers_the_least_size() -> None:
+    assert GATE.reasons(grey_image(100, side=32), Shape(32, 32)) == ()
+    assert GATE.reasons(grey_image(100, side=32), Shape(31, 32)) != ()
+
+
+def test_limits_are_data() -> None:
+    strict = PixelGate.from_dict({"rules": {**GATE.to_dict()["rules"], "aspect": 1.5}})
+    assert strict.reasons(grey_image(100), Shape(200, 320))
+    assert GATE.reasons(grey_image(100), Shape(200, 320)) == ()
+    assert PixelGate.from_dict(json.loads(json.dumps(GATE.to_dict()))).rules == Rules()
+
+
+def test_colour_is_seen_in_every_format_and_grey_stored_as_colour_is_not() -> None:
+    grey = grey_image(120, side=200)
+    three = np.stack([grey] * 3, axis=2)
+    tinted = np.clip(three + np.array([60, 0, -60]), 0, 255).astype(np.uint8)
+    for form in ("JPEG", "PNG"):
+        assert chroma(encoded(grey, form), name="x") == 0
+        assert chroma(encoded(three, form), name="x") < 2
+        assert chroma(encoded(tinted, form), name="x") > 40
+        assert take(encoded(tinted, form), SPEC).shape.chroma > 40
+    palette = Image.fromarray(tinted).convert("P", palette=Image.Palette.ADAPTIVE)
+    out = io.BytesIO()
+    palette.save(out, "PNG")
+    assert chroma(out.getvalue(), name="x") > 30
+
+
+def test_what_is_taken_is_what_prepare_gives(phantoms: Path) -> None:
+    path = next(phantoms.rglob("*.jpeg"))
+    for source in (path, str(path), path.read_bytes(), grey_image(90)):
+        for spec in (SPEC, InputSpec(40, 56)):
+            expected = prepare(source if not isinstance(source, str) else Path(source), spec)
+            np.testing.assert_array_equal(take(source, spec).pixels, expected)
+
+
+@pytest.fixture(scope="module")
+def chests() -> np.ndarray:
+    """Return one drawn chest in 240 variations, uint8 [240, 64, 64]."""
+    rng = np.random.default_rng(0)
+    smooth = np.kron(rng.normal(0, 20, (240, 8, 8)), np.ones((8, 8)))
+    return np.clip(generated_image(64, 64) + smooth, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def look(chests: np.ndarray) -> Look:
+    return Look.fit(chests[:200])
+
+
+def test_a_look_tells_turned_and_inverted_images(look: Look, chests: np.ndarray) -> None:
+    gate = PixelGate(look=look)
+    new = chests[200:]
+    refused = sum(bool(gate.reasons(image, EVEN)) for image in new)
+    assert refused <= 2
+    for turns, says in (
+        (1, "turned by 90° to the left"),
+        (2, "turned by 180°"),
+        (3, "turned by 90° to the right"),
+        (0, "inverted"),
+    ):
+        changed = [np.ascontiguousarray(np.rot90(p, turns)) if turns else 255 - p for p in new]
+        said = [gate.reasons(image, EVEN) for image in changed]
+        assert sum(bool(reasons) for reasons in said) >= 0.9 * len(new), says
+        assert sum(any(says in reason for reason in reasons) for reasons in said) >= 0.8 * len(new)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    assert any("not look like" in reason for reason in gate.reasons(noise, EVEN))
+
+
+def test_a_look_survives_the_file(look: Look, chests: np.ndarray, tmp_path: Path) -> None:
+    again = Look.from_dict(json.loads(json.dumps(look.to_dict())))
+    np.testing.assert_allclose(look.distances(chests[0]), again.distances(chests[0]), rtol=1e-5)
+    assert len(json.dumps(look.to_dict())) < 32_000
+    info = tiny_info(gate=PixelGate(look=look).to_dict())
+    predictor = Predictor(write_tiny(tmp_path / "m.onnx", info))
+    upside_down = np.ascontiguousarray(np.rot90(chests[201], 2))
+    found = predictor.predict(upside_down)
+    assert found.conclusion == "NOT_ASSESSABLE"
+    assert found.probability is None
+    assert "turned by 180°" in found.reasons[0]
+    assert Predictor(predictor.path, gated=False).predict(upside_down).probability is not None
+
+
+def test_few_images_carry_no_look() -> None:
+    with pytest.raises(ValueError, match="at least 200 images"):
+        Look.fit(np.zeros((199, 32, 32), np.uint8))
+
+
+def test_distances_are_those_of_the_full_covariance() -> None:
+    """With all directions kept but one, it is Mahalanobis' distance itself."""
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(400, 5)) @ rng.normal(size=(5, 5))
+    fitted = Likeness.fit(vectors, rank=4)
+    centred = vectors - vectors.mean(0)
+    inverse = np.linalg.inv(np.cov(centred.T))
+    expected = np.sqrt(np.einsum("ni,ij,nj->n", centred, inverse, centred) / 5)
+    found = fitted.distance(vectors.astype(np.float32))
+    np.testing.assert_allclose(found, expected, rtol=0.02)
+
+
+def test_the_gate_of_features_judges_what_the_network_saw(tmp_path: Path) -> None:
+    """The tiny model's only feature is the mean grey level."""
+    known = np.random.default_rng(0).normal(100, 10, (500, 2)).astype(np.float32)[:, :1]
+    likeness = Likeness(
+        known.mean(0), np.eye(1, dtype=np.float32), known.var(0).astype(np.float32), 1.0
+    )
+    gate = FeatureGate(likeness, farthest=4.0)
+    info = tiny_info(gate={"features": gate.to_dict()})
+    predictor = Predictor(write_tiny(tmp_path / "m.onnx", info))
+    assert predictor.predict(grey_image(110)).probability is not None
+    refused = predictor.predict(grey_image(180))
+    assert refused.conclusion == "NOT_ASSESSABLE"
+    assert refused.probability is None
+    assert "unlike the chest X-rays" in refused.reasons[0]
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        {"rules": {}},
+        {"rules": {**GATE.to_dict()["rules"], "side_px": "wide"}},
+        {"features": {"likeness": {}, "farthest": 1}},
+        {"features": {"likeness": {"mean": "AAAA", "directions": "!", "variances": [1],
+                                   "rest": 1}, "farthest": 1}},
+    ],
+)  # fmt: skip
+def test_a_damaged_gate_is_named(tmp_path: Path, gate: dict[str, object]) -> None:
+    path = tmp_path / "m.onnx"
+    with pytest.raises(ModelFileError, match="its gate is damaged"):
+        write_tiny(path, tiny_info(gate=gate))
+    assert path.exists()
+    with pytest.raises(ModelFileError, match="its gate is damaged"):
+        open_bundle(path)
+
+
+def test_real_radiographs_pass_the_plain_rules(shared: Path) -> None:
+    files = sorted((shared / "data" / "chest_xray_native").rglob("*.jpeg"))
+    files += sorted((shared / "data" / "chest_xray").rglob("*.jpeg"))[::20]
+    for path in files:
+        taken = take(path, InputSpec())
+        assert GATE.reasons(taken.pixels, taken.shape) == (), path
