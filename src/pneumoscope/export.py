@@ -114,8 +114,8 @@ def network_logits(
 ) -> NDArray[np.float64]:
     """Return the logit [n] of the positive class that the network gives for prepared pixels."""
     logits = _run(ReaderGraph(classifier), pixels, batch_size=batch_size)["logits"]
-    logits = logits.astype(np.float64)
-    return logits[:, 1] - logits[:, 0]
+    difference: NDArray[np.float64] = np.diff(logits.astype(np.float64)).ravel()
+    return difference
 
 
 def network_probabilities(

@@ -41,7 +41,7 @@ def test_brightness_adds_the_same_to_all_pixels_of_an_image() -> None:
     added = changed - grey
     assert float((added - added[:, :, :1, :1]).abs().max()) < 1e-6
     assert 0.15 < float(added.abs().max()) <= 0.2
-    assert len(added[:, 0, 0, 0].unique()) > 40  # each image its own
+    assert len(set(added[:, 0, 0, 0].tolist())) > 40  # each image its own
 
 
 def test_contrast_keeps_the_mean() -> None:
@@ -131,7 +131,7 @@ def test_erasing_paints_one_grey_over_some_images(images: Tensor) -> None:
     assert 40 < int(hit.sum()) < 80
     for one, original in zip(painted[hit], many[hit], strict=True):
         changed = one != original
-        assert len(one[changed].unique()) == 1
+        assert len(set(one[changed].tolist())) == 1
         assert float(changed.float().mean()) <= 0.25
     assert not torch.equal(painted, many)
     assert torch.equal(many[0], images[0])  # the input itself is left alone

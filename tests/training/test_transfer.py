@@ -83,8 +83,8 @@ def test_rates_fall_towards_the_input_and_norms_are_not_decayed() -> None:
     assert len(rate) == len(list(network.parameters()))
     for steps, weights in enumerate(reversed(depths)):
         assert {rate[id(w)] for w in weights} == {0.5**steps}
-    for weights in network.parameters():
-        assert decay[id(weights)] == (0.1 if weights.ndim > 1 else 0.0)
+    for each in network.parameters():
+        assert decay[id(each)] == (0.1 if each.ndim > 1 else 0.0)
 
 
 def test_the_head_learns_first(data: PreparedData, tmp_path: Path) -> None:

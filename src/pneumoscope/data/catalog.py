@@ -15,7 +15,8 @@ import numpy as np
 
 from pneumoscope.data.patients import UNKNOWN, PatientPattern, patient_of_image
 from pneumoscope.errors import DataError, ImageError, OptionError, nearest
-from pneumoscope.images.read import ImageMeta, probe, read_bytes
+from pneumoscope.images.radiograph import ImageMeta
+from pneumoscope.images.read import probe, read_bytes
 from pneumoscope.parallel import Progress, ordered_map
 from pneumoscope.runs import write_csv
 

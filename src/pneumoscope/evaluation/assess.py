@@ -10,7 +10,7 @@ import numpy as np
 
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.bootstrap import RESAMPLES, percentiles, point, resampled
-from pneumoscope.evaluation.conformal import Conformal, Coverage, coverage
+from pneumoscope.evaluation.conformal import Coverage, coverage
 from pneumoscope.evaluation.curves import Curves
 from pneumoscope.evaluation.estimate import LEVEL, Estimate, Interval
 from pneumoscope.evaluation.intervals import WILSON_PATIENTS, wilson
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.evaluation.scores import Scores
+    from pneumoscope.reader.conformal import Conformal
 
     Arrays = Mapping[str, NDArray[np.float64]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -40,7 +40,7 @@ class Averaged(nn.Module):
                 )
         if not views or views[0] != "plain":
             raise OptionError("--views", must="plain first", was=list(views))
-        self.members = nn.ModuleList(members)
+        self.members = _Members(members)
         self.views = tuple(views)
 
     def forward(self, pixels: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 2"]:
@@ -61,6 +61,13 @@ class Averaged(nn.Module):
         maps = [evidence for _, _, evidence in first if evidence is not None]
         whole = torch.stack(maps).mean(0) if len(maps) == len(first) else None
         return logits, first[0][1], whole
+
+
+class _Members(nn.ModuleList):
+    """A list of modules that says of which kind they are."""
+
+    def __iter__(self) -> Iterator[Classifier]:
+        return super().__iter__()  # type: ignore[return-value]
 
 
 def _seen(pixels: Tensor, view: str) -> Tensor:

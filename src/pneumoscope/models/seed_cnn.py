@@ -102,7 +102,8 @@ class SeedCNN(Network):
         # Each channel's gradient, summed over its places: the mean, times their number.
         rows = self.hidden.weight.reshape(-1, height * width, channels).sum(1)
         importance = through @ rows
-        return (maps * importance[:, :, None, None]).sum(1)
+        where: Tensor = (maps * importance[:, :, None, None]).sum(1)
+        return where
 
     def replace_head(self) -> None:
         """Draw a fresh output layer."""

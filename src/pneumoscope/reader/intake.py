@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.images.prepare import InputSpec, prepare, prepare_bytes
-from pneumoscope.images.read import ImageMeta, chroma, decode, read_bytes
+from pneumoscope.images.radiograph import ImageMeta
+from pneumoscope.images.read import chroma, decode, read_bytes
 from pneumoscope.reader.gate import Shape
 from pneumoscope.reader.scope import AGE, BODY_PART, MODALITY, VIEW
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pneumoscope.errors import DataError, LeakError
 from pneumoscope.evaluation.calibration import Calibration, fit_calibration
-from pneumoscope.evaluation.conformal import Conformal, fit_conformal
+from pneumoscope.evaluation.conformal import fit_conformal
 from pneumoscope.evaluation.operating_point import choose, parse_rule
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.bundle import OperatingPoint
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.data.prepared import PreparedData
+    from pneumoscope.reader.conformal import Conformal
     from pneumoscope.training.recipe import Recipe
 
 

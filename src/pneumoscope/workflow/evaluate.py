@@ -15,7 +15,6 @@ from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.assess import Assessment, assess
 from pneumoscope.evaluation.baseline import Baseline, majority_baseline, size_baseline
 from pneumoscope.evaluation.bootstrap import RESAMPLES
-from pneumoscope.evaluation.conformal import Conformal
 from pneumoscope.evaluation.estimate import LEVEL
 from pneumoscope.evaluation.metrics import Metrics, measure
 from pneumoscope.evaluation.robustness import LIMIT, Corrupted, robustness
@@ -295,7 +294,7 @@ def _judged(
     threshold = asked.threshold
     if threshold is None:
         threshold = info.operating_point.threshold if info else _THRESHOLD
-    conformal = Conformal.from_dict(info.conformal) if info and info.conformal else None
+    conformal = info.conformal if info else None
     assessment = assess(
         scores,
         threshold=threshold,

@@ -17,7 +17,7 @@ import numpy as np
 
 from pneumoscope.errors import DataError, ModelFileError
 from pneumoscope.evaluation.calibration import Calibration, fit_calibration
-from pneumoscope.evaluation.conformal import ERROR_LEVEL, Conformal, fit_conformal
+from pneumoscope.evaluation.conformal import ERROR_LEVEL, fit_conformal
 from pneumoscope.evaluation.operating_point import choose, parse_rule
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.bundle import (
@@ -28,7 +28,10 @@ from pneumoscope.reader.bundle import (
     ModelInfo,
     OperatingPoint,
     open_bundle,
+    read_model,
 )
+from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.verify import finish
 from pneumoscope.runs import written_whole
 from pneumoscope.watch import Watcher
 
@@ -138,7 +141,7 @@ def recalibrate(
     info = replace(
         bundle.info,
         operating_point=point,
-        conformal=conformal.to_dict(),
+        conformal=conformal,
         history=(*bundle.info.history, change),
     )
     write_calibrated(bundle, out, info=info, scale=after.scale, bias=after.bias)
@@ -180,6 +183,7 @@ def write_calibrated(
     onnx.helper.set_model_props(model, {KEY: info.to_json()})
     with written_whole(out) as temporary:
         temporary.write_bytes(model.SerializeToString())
+        finish(temporary)
         _check(bundle, open_bundle(temporary), Calibration(scale, bias))
 
 
@@ -187,7 +191,7 @@ def _parsed(bundle: Bundle) -> tuple[Any, dict[str, Any]]:
     import onnx  # noqa: PLC0415 - of the extra "train"
     from onnx import numpy_helper  # noqa: PLC0415
 
-    model = onnx.load_from_string(bundle.content)
+    model = onnx.load_from_string(read_model(bundle.path))
     names = (CALIBRATION_SCALE, CALIBRATION_BIAS)
     found = {
         tensor.name: numpy_helper.to_array(tensor)

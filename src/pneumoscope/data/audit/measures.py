@@ -15,7 +15,8 @@ from pneumoscope.data.audit.store import SIDE_PX, PixelStore
 from pneumoscope.data.catalog import Entry, Unreadable, with_facts
 from pneumoscope.errors import ImageError
 from pneumoscope.images.prepare import InputSpec, open_radiograph, prepare_bytes
-from pneumoscope.images.read import ImageMeta, read_bytes
+from pneumoscope.images.radiograph import ImageMeta
+from pneumoscope.images.read import read_bytes
 from pneumoscope.parallel import ordered_map
 
 if TYPE_CHECKING:
