@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 """The largest difference in probability between the graph and the network (float32)."""
 
+HALF_TOLERANCE = 0.02
+"""The same where the weights are stored in half precision."""
+
+_LARGE = 256  # values; below, a node would take more room than it saves
 _STAND_INS = (0.7345129, 0.2381573)
 
 
@@ -76,6 +81,7 @@ def export(
     info: ModelInfo,
     check: NDArray[np.uint8],
     calibration: tuple[float, float] = (1.0, 0.0),
+    half: bool = False,
 ) -> float:
     """Write the model file; return the largest difference in probability to the network.
 
@@ -89,20 +95,23 @@ def export(
         check: Prepared images to compare on, uint8 [n, height, width].
         calibration: Scale and bias between the difference of the logits and the logit of the
             probability.
+        half: Store the weights in half precision; what computes with them is float32 as before.
 
     Raises:
-        ExportError: They differ by more than ``TOLERANCE``.
+        ExportError: They differ by more than ``TOLERANCE``, or ``HALF_TOLERANCE`` for half
+            precision.
         OutputError: The file cannot be written.
     """
     graph = ReaderGraph(classifier, calibration).eval()
     with written_whole(path) as temporary:
-        _write(graph, info, temporary)
+        _write(graph, info, temporary, half=half)
         predictor = Predictor(temporary, gated=False)
         difference = _largest_difference(graph, predictor, check)
-        if not difference <= TOLERANCE:  # NaN must not pass
+        allowed = HALF_TOLERANCE if half else TOLERANCE
+        if not difference <= allowed:  # NaN must not pass
             raise ExportError(
                 f"{path}: not written, since the exported graph differs from the network by "
-                f"{difference:.2g} in probability ({TOLERANCE:g} is allowed). "
+                f"{difference:.2g} in probability ({allowed:g} is allowed). "
                 "Please report it with the versions of torch and onnxruntime."
             )
         finish(temporary)
@@ -152,7 +161,7 @@ def _largest_difference(
     return float(np.abs(np.concatenate(found) - expected).max())
 
 
-def _write(graph: ReaderGraph, info: ModelInfo, path: Path) -> None:
+def _write(graph: ReaderGraph, info: ModelInfo, path: Path, *, half: bool = False) -> None:
     example = torch.zeros((2, 1, *info.input.shape), dtype=torch.uint8)
     with torch.inference_mode():
         names = graph(example)
@@ -170,6 +179,8 @@ def _write(graph: ReaderGraph, info: ModelInfo, path: Path) -> None:
     assert program is not None  # noqa: S101 - dynamo=True always returns one
     model = program.model_proto
     _write_calibration(model, graph)
+    if half:
+        _store_in_half(model)
     model.producer_name = "pneumoscope"
     for entry in list(model.metadata_props):
         model.metadata_props.remove(entry)
@@ -196,6 +207,29 @@ def _visible_calibration(graph: ReaderGraph) -> Iterator[None]:
     finally:
         for buffer, value in zip(buffers, kept, strict=True):
             buffer.copy_(value)
+
+
+def _store_in_half(model: onnx.ModelProto) -> None:
+    """Store large float32 tensors as float16, each with a node that turns it back.
+
+    The runtime folds these nodes when it opens the file, so reading is as fast and computes in
+    float32; only the weights were rounded.
+    """
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or math.prod(tensor.dims) < _LARGE:
+            continue
+        name = tensor.name
+        values = onnx.numpy_helper.to_array(tensor)
+        if np.abs(values).max(initial=0) >= np.finfo(np.float16).max:
+            continue  # it would overflow
+        stored = f"{name}.half"
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
+        casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _write_calibration(model: onnx.ModelProto, graph: ReaderGraph) -> None:

@@ -69,6 +69,7 @@ class Recipe:
         calibration: From logits to probabilities, fitted on validation rows.
         operating_point: The rule by which the threshold is chosen on validation rows.
         error_level: Of the uncertain zone, fitted on validation rows; 0 is a reader without one.
+        gate: Whether the reader refuses images unlike those that it learnt from.
         seed: Of the split, the initial weights, the order, the augmentation and the dropout.
     """
 
@@ -109,6 +110,7 @@ class Recipe:
     calibration: CalibrationMethod = "none"
     operating_point: str = "probability=0.5"
     error_level: float = 0.0
+    gate: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -222,6 +224,7 @@ PRESETS: Mapping[str, Recipe] = {
         calibration="temperature",
         operating_point="youden",
         error_level=0.1,
+        gate=True,
     ),
     "probe": Recipe(
         preset="probe",
@@ -233,6 +236,7 @@ PRESETS: Mapping[str, Recipe] = {
         calibration="temperature",
         operating_point="youden",
         error_level=0.1,
+        gate=True,
     ),
 }
 

@@ -11,29 +11,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import PARTS, Catalog, read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import UNUSED, read_split, split_catalog
-from pneumoscope.errors import DataError, ExportError, OptionError, OutputError
+from pneumoscope.errors import DataError, OptionError, OutputError
 from pneumoscope.evaluation.metrics import Metrics, measure
 from pneumoscope.evaluation.scores import score
-from pneumoscope.reader.bundle import ModelInfo
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance, rows_of, write_json
 from pneumoscope.watch import Watcher
-from pneumoscope.workflow.decide import decide
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pneumoscope.models.registry import Classifier
     from pneumoscope.training.fit import Fitted, Placement
     from pneumoscope.training.recipe import Recipe
-
-_CHECKED_IMAGES = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +73,7 @@ def train_reader(
     from pneumoscope.models.registry import build_model  # noqa: PLC0415
     from pneumoscope.training.fit import Placement, best_device, is_leader  # noqa: PLC0415
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
+    from pneumoscope.workflow.finish import write_model  # noqa: PLC0415
 
     watcher = watcher or Watcher()
     started = time.perf_counter()
@@ -124,7 +118,15 @@ def train_reader(
     if not fitted.leader:
         return None
     facts = _facts(recipe, prepared, fitted)
-    _export(run, recipe, fitted.classifier, prepared, facts=facts, watcher=watcher)
+    decided, difference = write_model(
+        fitted.classifier, run.model, recipe=recipe, data=prepared, facts=facts
+    )
+    for note in decided.notes:
+        watcher.warn(note)
+    watcher.say(
+        f"Model written; from image files on it agrees with the network within {difference:.1e} "
+        "in probability"
+    )
     metrics = {
         part: _score_part(run, prepared, part, watcher=watcher)
         for part in ("val", "test")
@@ -322,57 +324,6 @@ def _facts(recipe: Recipe, data: PreparedData, fitted: Fitted) -> dict[str, Any]
         "device": fitted.device,
         "seconds_training": round(fitted.seconds, 1),
     }
-
-
-def _export(
-    run: RunFolder,
-    recipe: Recipe,
-    classifier: Classifier,
-    data: PreparedData,
-    *,
-    facts: dict[str, Any],
-    watcher: Watcher,
-) -> None:
-    """Write ``model.onnx``; it agrees with the network from the files on, or it is removed."""
-    from pneumoscope.export import TOLERANCE, export, network_logits  # noqa: PLC0415
-
-    part = data.catalog.select(data.split.rows("val"))
-    pixels = data.cache.take(data.cache.rows(part.entries))
-    decided = decide(recipe, data, network_logits(classifier, pixels))
-    for note in decided.notes:
-        watcher.warn(note)
-    info = ModelInfo(
-        recipe.model,
-        recipe.input,
-        data.catalog.classes,
-        decided.point,
-        facts,
-        conformal=decided.conformal,
-    )
-    line = decided.calibration
-    checked = part.entries[:_CHECKED_IMAGES]
-    export(
-        classifier,
-        run.model,
-        info=info,
-        check=pixels[: len(checked)],
-        calibration=(line.scale, line.bias),
-    )
-    read = Predictor(run.model, gated=False).predict_many([part.file(entry) for entry in checked])
-    from_files = np.array([prediction.probability for prediction in read], np.float64)
-    expected = decided.scores.probability[: len(checked)]
-    difference = float(np.abs(from_files - expected).max())
-    if not difference <= TOLERANCE:
-        run.model.unlink()
-        raise ExportError(
-            f"{run.model}: removed, since reading the original files gives other probabilities "
-            f"than the network on the cached images (by {difference:.2g}). If files changed "
-            "during training, train again; else please report it."
-        )
-    watcher.say(
-        f"Model written; from {len(checked)} files on it agrees with the network within "
-        f"{difference:.1e} in probability"
-    )
 
 
 def _score_part(run: RunFolder, data: PreparedData, part: str, *, watcher: Watcher) -> Metrics:

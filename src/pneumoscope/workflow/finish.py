@@ -1,0 +1,123 @@
+"""A finished network → its model file: graph, decisions, gate, reference, and the proof."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import ExportError
+from pneumoscope.export import TOLERANCE, export
+from pneumoscope.parallel import cores
+from pneumoscope.reader.bundle import Bundle, ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.gate import FeatureGate, Look, PixelGate
+from pneumoscope.reader.likeness import Likeness
+from pneumoscope.reader.predictor import Predictor
+from pneumoscope.runs import written_whole
+from pneumoscope.workflow.decide import Decided, decide
+from pneumoscope.workflow.recalibrate import write_calibrated
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.data.prepared import PreparedData
+    from pneumoscope.models.ensemble import Averaged
+    from pneumoscope.models.registry import Classifier
+    from pneumoscope.training.recipe import Recipe
+
+FALSE_REFUSALS = 0.01
+"""The share of validation images that the gate of features may refuse."""
+
+_CHECKED_IMAGES = 200
+_LOOK_IMAGES = 200  # fewer cannot carry the limits of a look
+_RANK = 32
+_BINS = 20
+_BATCH = 32
+
+
+def write_model(
+    classifier: Classifier | Averaged,
+    path: Path,
+    *,
+    recipe: Recipe,
+    data: PreparedData,
+    facts: dict[str, Any],
+    half: bool = False,
+    more: dict[str, Any] | None = None,
+) -> tuple[Decided, float]:
+    """Write the model file of a network; it agrees with it from the image files on, or it is gone.
+
+    Calibration, threshold and uncertain zone are decided by validation rows; the gate is fitted on
+    training rows, and its limit of features set on validation rows.
+
+    Args:
+        classifier: The network, in evaluation mode, on the CPU.
+        path: Where the file goes.
+        recipe: Its rules for what validation decides.
+        data: The images.
+        facts: How and from what the network was made.
+        half: Store the weights in half precision.
+        more: Further fields of ``ModelInfo``: version, licence, intended, card.
+
+    Returns:
+        What was decided, and the largest difference in probability between the file, from image
+        files on, and the network.
+
+    Raises:
+        ExportError: They differ by more than ``TOLERANCE``.
+        OutputError: The file cannot be written.
+    """
+    part = data.catalog.select(data.split.rows("val"))
+    pixels = data.cache.take(data.cache.rows(part.entries))
+    checked = part.entries[:_CHECKED_IMAGES]
+    bare = replace(
+        ModelInfo(recipe.model, recipe.input, data.catalog.classes, OperatingPoint(), facts),
+        **(more or {}),
+    )
+    with written_whole(path) as temporary:
+        export(classifier, temporary, info=bare, check=pixels[: len(checked)], half=half)
+        bundle = open_bundle(temporary, threads=cores())
+        # What the file itself says decides: weights in half precision were rounded.
+        logits = _outputs(bundle, pixels, "logits").astype(np.float64)
+        decided = decide(recipe, data, np.diff(logits).ravel())
+        said = decided.scores.probability
+        histogram, _ = np.histogram(said, bins=_BINS, range=(0, 1))
+        info = replace(
+            bare,
+            operating_point=decided.point,
+            conformal=decided.conformal,
+            gate=_gate(bundle, data, pixels) if recipe.gate else {},
+            reference={"probability_histogram": histogram.tolist()},
+        )
+        line = decided.calibration
+        write_calibrated(bundle, temporary, info=info, scale=line.scale, bias=line.bias)
+        read = Predictor(temporary, gated=False).predict_many(map(part.file, checked))
+        from_files = np.array([prediction.probability for prediction in read], np.float64)
+        difference = float(np.abs(from_files - said[: len(checked)]).max())
+        if not difference <= TOLERANCE:
+            raise ExportError(
+                f"{path}: not written, since reading the original files gives other probabilities "
+                f"than the cached images (by {difference:.2g}). If files changed during training, "
+                "train again; else please report it."
+            )
+    return decided, difference
+
+
+def _gate(bundle: Bundle, data: PreparedData, validation: NDArray[np.uint8]) -> dict[str, Any]:
+    """Return the gate of pixels, and that of features, as they stand in the model file."""
+    rows = sorted(data.split.rows("train"), key=lambda row: data.catalog.entries[row].patient)
+    known = data.cache.take(data.cache.rows(data.catalog.entries[row] for row in rows))
+    look = Look.fit(known) if len(known) >= _LOOK_IMAGES else None
+    likeness = Likeness.fit(_outputs(bundle, known, "features"), rank=_RANK)
+    distances = likeness.distance(_outputs(bundle, validation, "features"))
+    features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))
+    return {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
+
+
+def _outputs(bundle: Bundle, pixels: NDArray[np.uint8], name: str) -> NDArray[np.float32]:
+    starts = range(0, len(pixels), _BATCH)
+    return np.concatenate(
+        [bundle.run(pixels[start : start + _BATCH], [name])[0] for start in starts]
+    )
