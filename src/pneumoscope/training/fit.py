@@ -266,6 +266,22 @@ def _cpu_flags() -> set[str]:
     return set(flags[0].split()) if flags else set()
 
 
+def load_trained(folder: RunFolder, recipe: Recipe) -> Classifier:
+    """Return the network of a run with the weights that were kept, ready to be exported.
+
+    Raises:
+        DataError: The run has no checkpoint that fits.
+        OptionError: The recipe names an unknown model.
+    """
+    kept = folder.checkpoints / "best.ckpt"
+    if not kept.is_file():
+        raise DataError(f"{kept}: no such file; is this a run that learnt something?")
+    classifier = build_model(
+        recipe.model, recipe.input, weights=recipe.weights, **recipe.model_options
+    )
+    return _with_weights(classifier, kept)
+
+
 def _weights(path: Path) -> dict[str, Tensor]:
     """Return the weights that Lightning saved; only tensors and plain values are ever loaded."""
     try:
@@ -277,19 +293,24 @@ def _weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _kept_weights(classifier: Classifier, best: Path, rows: list[Epoch]) -> Classifier:
-    if not rows or not best.exists():
+def _kept_weights(classifier: Classifier, kept: Path, rows: list[Epoch]) -> Classifier:
+    if not rows or not kept.exists():
         raise NothingLearntError(
             "training ended before its first epoch was over, so nothing was learnt; "
             "run the same command with --resume to go on."
         )
-    weights = _weights(best)
+    return _with_weights(classifier, kept)
+
+
+def _with_weights(classifier: Classifier, kept: Path) -> Classifier:
     prefix = "classifier."
-    classifier.cpu().load_state_dict(
-        {
-            name.removeprefix(prefix): value
-            for name, value in weights.items()
-            if name.startswith(prefix)
-        }
-    )
+    own = {
+        name.removeprefix(prefix): value
+        for name, value in _weights(kept).items()
+        if name.startswith(prefix)
+    }
+    try:
+        classifier.cpu().load_state_dict(own)
+    except RuntimeError as fault:
+        raise DataError(f"{kept}: does not fit the network of its recipe ({fault}).") from fault
     return classifier.eval()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from pneumoscope.errors import ExportError
 from pneumoscope.export import TOLERANCE, export
+from pneumoscope.export_int8 import quantize
 from pneumoscope.parallel import cores
 from pneumoscope.reader.bundle import Bundle, ModelInfo, OperatingPoint, open_bundle
 from pneumoscope.reader.gate import FeatureGate, Look, PixelGate
@@ -17,12 +18,13 @@ from pneumoscope.reader.likeness import Likeness
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import written_whole
 from pneumoscope.workflow.decide import Decided, decide
-from pneumoscope.workflow.recalibrate import write_calibrated
+from pneumoscope.workflow.recalibrate import calibration_of, write_calibrated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.data.prepared import PreparedData
+    from pneumoscope.evaluation.calibration import Calibration
     from pneumoscope.models.ensemble import Averaged
     from pneumoscope.models.registry import Classifier
     from pneumoscope.training.recipe import Recipe
@@ -35,6 +37,9 @@ _LOOK_IMAGES = 200  # fewer cannot carry the limits of a look
 _RANK = 32
 _BINS = 20
 _BATCH = 32
+_QUANTIZED_BY = 200  # images that show the ranges of activations
+
+Precision = Literal["float32", "float16", "int8"]
 
 
 def write_model(
@@ -44,7 +49,8 @@ def write_model(
     recipe: Recipe,
     data: PreparedData,
     facts: dict[str, Any],
-    half: bool = False,
+    precision: Precision = "float32",
+    logit: NDArray[np.float64] | None = None,
     more: dict[str, Any] | None = None,
 ) -> tuple[Decided, float]:
     """Write the model file of a network; it agrees with it from the image files on, or it is gone.
@@ -58,7 +64,9 @@ def write_model(
         recipe: Its rules for what validation decides.
         data: The images.
         facts: How and from what the network was made.
-        half: Store the weights in half precision.
+        precision: How the weights are stored; ``int8`` computes in whole numbers too.
+        logit: What decides, of the validation rows, where the network itself may not because it
+            learnt from some of them; None lets the file itself say it.
         more: Further fields of ``ModelInfo``: version, licence, intended, card.
 
     Returns:
@@ -77,13 +85,21 @@ def write_model(
         **(more or {}),
     )
     with written_whole(path) as temporary:
-        export(classifier, temporary, info=bare, check=pixels[: len(checked)], half=half)
+        export(
+            classifier,
+            temporary,
+            info=bare,
+            check=pixels[: len(checked)],
+            half=precision == "float16",
+        )
+        if precision == "int8":
+            quantize(temporary, _some(data, _QUANTIZED_BY))
         bundle = open_bundle(temporary, threads=cores())
         # What the file itself says decides: weights in half precision were rounded.
-        logits = _outputs(bundle, pixels, "logits").astype(np.float64)
-        decided = decide(recipe, data, np.diff(logits).ravel())
-        said = decided.scores.probability
-        histogram, _ = np.histogram(said, bins=_BINS, range=(0, 1))
+        own = np.diff(_outputs(bundle, pixels, "logits").astype(np.float64)).ravel()
+        decided = decide(recipe, data, own if logit is None else logit)
+        said = decided.calibration.apply(own)
+        histogram, _ = np.histogram(decided.scores.probability, bins=_BINS, range=(0, 1))
         info = replace(
             bare,
             operating_point=decided.point,
@@ -114,6 +130,22 @@ def _gate(bundle: Bundle, data: PreparedData, validation: NDArray[np.uint8]) -> 
     distances = likeness.distance(_outputs(bundle, validation, "features"))
     features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))
     return {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
+
+
+def calibrated_logits(
+    path: Path, pixels: NDArray[np.uint8], *, threads: int = 1
+) -> tuple[OperatingPoint, Calibration, NDArray[np.float64]]:
+    """Return a model file's operating point, its calibration, and its logits [n] of pixels."""
+    bundle = open_bundle(path, threads=threads)
+    logits = np.diff(_outputs(bundle, pixels, "logits").astype(np.float64)).ravel()
+    return bundle.info.operating_point, calibration_of(bundle), logits
+
+
+def _some(data: PreparedData, count: int) -> NDArray[np.uint8]:
+    """Return so many training images, evenly taken from all."""
+    rows = data.split.rows("train")
+    chosen = rows[:: max(1, len(rows) // count)][:count]
+    return data.cache.take(data.cache.rows(data.catalog.entries[row] for row in chosen))
 
 
 def _outputs(bundle: Bundle, pixels: NDArray[np.uint8], name: str) -> NDArray[np.float32]:

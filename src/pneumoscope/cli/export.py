@@ -1,0 +1,83 @@
+"""``pneumoscope export``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.cli.arguments import Verbs, add_verb
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "export",
+        run,
+        about="Write one model file from one or several runs: averaged, in smaller precision.",
+        example="pneumoscope export runs/seed-0 runs/seed-1 --out both.onnx --precision float16",
+    )
+    parser.add_argument("runs", type=Path, nargs="+", help="run folders of the same data")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the model file")
+    parser.add_argument("--data", type=Path, help="the images, where they have moved")
+    parser.add_argument(
+        "--views",
+        nargs="+",
+        default=["plain"],
+        metavar="VIEW",
+        help="how each image is looked at, and averaged: plain, flip, zoom",
+    )
+    parser.add_argument(
+        "--precision", default="float32", help="of the stored weights: float32, float16 or int8"
+    )
+    parser.add_argument("--operating-point", metavar="RULE", help="such as sensitivity>=0.95")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(asked: Namespace) -> int:
+    """Export, and print what it cost."""
+    from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
+    from pneumoscope.workflow.export import export_runs  # noqa: PLC0415
+
+    watcher = TerminalWatcher()
+    found = export_runs(
+        asked.runs,
+        asked.out,
+        data=asked.data,
+        views=asked.views,
+        precision=asked.precision,
+        operating_point=asked.operating_point,
+        watcher=watcher,
+    )
+    for note in found.notes:
+        watcher.warn(note)
+    if asked.json:
+        print(
+            json.dumps(
+                {
+                    "model": str(found.model),
+                    "bytes": found.bytes,
+                    "members": [str(member) for member in found.members],
+                    "precision": found.precision,
+                    "auc_loss": found.auc_loss,
+                    "largest_difference": found.difference,
+                    "validation": found.metrics.to_dict(),
+                }
+            )
+        )
+        return 0
+    numbers = found.metrics
+    print(
+        f"Model: {found.model} ({found.bytes / 1e6:.2f} MB, {found.precision}, "
+        f"{len(found.members)} networks)\n"
+        f"Validation ({numbers.n:,} images): AUC {numbers.auc.text()}, sensitivity "
+        f"{numbers.sensitivity.text()}, specificity {numbers.specificity.text()} at probability "
+        f"{numbers.threshold:.4g}\n"
+        f"Against the networks in float32: {found.auc_loss:+.5f} lost in AUC, at most "
+        f"{found.difference:.2g} in probability"
+    )
+    return 0

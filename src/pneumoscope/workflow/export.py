@@ -1,0 +1,254 @@
+"""Trained runs → one model file: several runs averaged, several views, smaller weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.data.cache import build_cache
+from pneumoscope.data.catalog import Catalog, read_catalog
+from pneumoscope.data.prepared import PreparedData
+from pneumoscope.data.split import UNUSED, Split, parts_in_file
+from pneumoscope.errors import DataError, ExportError, OptionError, nearest
+from pneumoscope.evaluation.metrics import Metrics, measure
+from pneumoscope.runs import RunFolder
+from pneumoscope.watch import Watcher
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.models.registry import Classifier
+    from pneumoscope.training.recipe import Recipe
+    from pneumoscope.workflow.finish import Precision
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
+LARGEST_LOSS = 0.002
+"""The largest loss in validation AUC that a smaller precision may cost."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exported:
+    """What an export gave.
+
+    Attributes:
+        model: The file.
+        bytes: Its size.
+        members: The runs that are averaged in it.
+        precision: Of its stored weights.
+        metrics: On the validation images, by members that did not learn from them.
+        auc_loss: Validation AUC of the float32 network less that of the file.
+        difference: The largest difference in probability to the float32 network on them.
+        notes: What could not be decided.
+    """
+
+    model: Path
+    bytes: int
+    members: tuple[Path, ...]
+    precision: str
+    metrics: Metrics
+    auc_loss: float
+    difference: float
+    notes: tuple[str, ...]
+
+
+def export_runs(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    data: Path | None = None,
+    views: Sequence[str] = ("plain",),
+    precision: Precision = "float32",
+    operating_point: str | None = None,
+    more: dict[str, Any] | None = None,
+    watcher: Watcher | None = None,
+) -> Exported:
+    """Write one model file from one or several runs.
+
+    The logits of several runs are averaged, as are those of several views. Calibration, threshold
+    and uncertain zone are decided anew, each validation image being judged by the members that did
+    not learn from it: runs of several seeds share their validation rows, runs of several folds
+    together have every row.
+
+    Args:
+        runs: Run folders, trained on the same data with the same input.
+        out: The model file.
+        data: Where the images are; where the first run found them if None.
+        views: How each image is looked at; see ``models.ensemble.VIEWS``.
+        precision: How weights are stored: ``float32``, ``float16`` or ``int8``.
+        operating_point: Another rule for the threshold than the first run's.
+        more: Further fields of ``ModelInfo``: version, licence, intended, card.
+        watcher: Hears how it goes.
+
+    Raises:
+        OptionError: An unknown precision or view.
+        DataError: A run lacks something, or they do not belong together.
+        ExportError: The file disagrees with the network, or loses more than ``LARGEST_LOSS``.
+
+    Example:
+        >>> export_runs([Path("runs/a"), Path("runs/b")], Path("both.onnx"))  # doctest: +SKIP
+    """
+    from pneumoscope.export import network_logits  # noqa: PLC0415 - torch
+    from pneumoscope.models.ensemble import Averaged  # noqa: PLC0415
+    from pneumoscope.training.fit import load_trained  # noqa: PLC0415
+    from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
+    from pneumoscope.workflow.finish import write_model  # noqa: PLC0415
+
+    watcher = watcher or Watcher()
+    if precision not in PRECISIONS:
+        raise OptionError(
+            "--precision",
+            must=f"one of {', '.join(PRECISIONS)}",
+            was=precision,
+            hint=nearest(precision, PRECISIONS),
+        )
+    folders = [RunFolder(run) for run in runs]
+    for folder in folders:
+        if not folder.config.is_file() or not folder.split.is_file():
+            raise DataError(f"{folder.root}: no run (no {folder.config.name} in it).")
+    recipes = [Recipe.load(folder.config) for folder in folders]
+    recipe = _common(recipes, folders)
+    if operating_point is not None:
+        recipe = replace(recipe, operating_point=operating_point)
+    catalog = _catalog(folders[0], recipe, data, watcher)
+    with watcher.progress("Preparing the images") as progress:
+        cache, catalog = build_cache(catalog, recipe.input, progress=progress)
+    splits = [parts_in_file(folder.split, catalog) for folder in folders]
+    prepared = PreparedData(catalog, cache, _judged_split(splits))
+    members: list[Classifier] = [
+        load_trained(folder, own) for folder, own in zip(folders, recipes, strict=True)
+    ]
+    network = Averaged(members, views)
+    rows = prepared.split.rows("val")
+    pixels = cache.take(cache.rows(catalog.entries[row] for row in rows))
+    watcher.say(f"Judging {len(rows):,} validation images with {len(members)} networks")
+    said = [network_logits(Averaged([member], views), pixels) for member in members]
+    logit = _unseen_mean(said, splits, rows)
+    shared = all(split.rows("val") == rows for split in splits)
+    facts = {
+        "members": [_facts(folder) for folder in folders],
+        "views": list(views),
+        "precision": precision,
+        "data_fingerprint": catalog.fingerprint,
+        "recipe": recipe.to_dict(),
+    }
+    decided, _ = write_model(
+        network if len(members) > 1 or tuple(views) != ("plain",) else members[0],
+        out,
+        recipe=recipe,
+        data=prepared,
+        facts=facts,
+        precision=precision,
+        logit=None if shared else logit,
+        more=more,
+    )
+    return _compared(
+        out, prepared, logit, said, notes=decided.notes, runs=runs, precision=precision
+    )
+
+
+def _common(recipes: Sequence[Recipe], folders: Sequence[RunFolder]) -> Recipe:
+    first = recipes[0]
+    for recipe, folder in zip(recipes, folders, strict=True):
+        if recipe.input != first.input:
+            raise DataError(
+                f"{folder.root}: takes another input than {folders[0].root}, so the two cannot be "
+                "averaged."
+            )
+    return first
+
+
+def _catalog(folder: RunFolder, recipe: Recipe, data: Path | None, watcher: Watcher) -> Catalog:
+    if data is None:
+        facts = json.loads(folder.provenance.read_text(encoding="utf-8"))
+        data = Path(facts["data"])
+    if not data.exists():
+        raise DataError(f"{data}: the images of {folder.root} are not there; name their --data.")
+    with watcher.progress("Reading the folder") as progress:
+        return read_catalog(
+            data, positive=recipe.positive, patient_regex=recipe.patient_regex, progress=progress
+        )
+
+
+def _judged_split(splits: Sequence[Split]) -> Split:
+    """Return as validation what some run validated on, and as training what some run learnt."""
+    parts = []
+    for names in zip(*(split.parts for split in splits), strict=True):
+        if "val" in names:
+            parts.append("val")
+        else:
+            parts.append("train" if "train" in names else UNUSED)
+    return Split(tuple(parts))
+
+
+def _unseen_mean(
+    said: Sequence[NDArray[np.float64]], splits: Sequence[Split], rows: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return for each row the mean logit of the members that did not learn from it."""
+    unseen = np.array([[split.parts[row] != "train" for row in rows] for split in splits])
+    mean: NDArray[np.float64] = (np.stack(said) * unseen).sum(0) / unseen.sum(0)
+    return mean
+
+
+def _facts(folder: RunFolder) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(folder.provenance.read_text(encoding="utf-8"))
+    kept = ("seed", "epochs", "best_epoch", "precision", "device", "weights", "images")
+    return {name: facts[name] for name in kept if name in facts}
+
+
+def _compared(
+    out: Path,
+    data: PreparedData,
+    logit: NDArray[np.float64],
+    said: Sequence[NDArray[np.float64]],
+    *,
+    notes: tuple[str, ...],
+    runs: Sequence[Path],
+    precision: Precision,
+) -> Exported:
+    """Return what was exported, and refuse a file that lost too much."""
+    from pneumoscope.evaluation.metrics import area_under_roc  # noqa: PLC0415
+    from pneumoscope.evaluation.scores import Scores  # noqa: PLC0415
+    from pneumoscope.parallel import cores  # noqa: PLC0415
+    from pneumoscope.workflow.finish import calibrated_logits  # noqa: PLC0415
+
+    rows = data.split.rows("val")
+    part = data.catalog.select(rows)
+    pixels = data.cache.take(data.cache.rows(part.entries))
+    point, calibration, own = calibrated_logits(out, pixels, threads=cores())
+    whole = np.stack(said).mean(0)
+    before = area_under_roc(part.labels, whole)
+    after = area_under_roc(part.labels, own)
+    assert before is not None  # noqa: S101 - a validation part has both classes
+    assert after is not None  # noqa: S101 - the same
+    if before - after > LARGEST_LOSS:
+        out.unlink()
+        raise ExportError(
+            f"{out}: removed, since weights in {precision} lose {before - after:.4f} of the "
+            f"validation AUC ({LARGEST_LOSS:g} is allowed); take another --precision."
+        )
+    judged = calibration.apply(logit)
+    scores = Scores(
+        tuple(entry.path for entry in part.entries),
+        tuple(entry.patient for entry in part.entries),
+        part.labels,
+        logit,
+        judged,
+        "val",
+        part.patients_known,
+    )
+    difference = np.abs(calibration.apply(own) - calibration.apply(whole)).max()
+    return Exported(
+        out,
+        out.stat().st_size,
+        tuple(runs),
+        precision,
+        measure(scores, threshold=point.threshold),
+        before - after,
+        float(difference),
+        notes,
+    )
