@@ -376,7 +376,7 @@ def _from_palette(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
             little=little,
         )
         rgb[:, 0, channel] = np.rint(lut(values) / lut.white * 255)
-    return _luma(rgb)[:, 0][stored].astype(np.uint8)
+    return np.asarray(_luma(rgb)[:, 0][stored], np.uint8)
 
 
 def _luma(rgb: NDArray[Any]) -> Any:

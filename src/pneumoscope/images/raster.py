@@ -45,7 +45,7 @@ DECODER_FAULTS = (
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in Pillow's memory; else 4
-_WORK_BYTES = 12  # a pixel, where 16 bits a colour become luma
+_WORK_BYTES = 16  # a pixel, where 16 bits a colour become luma
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
