@@ -115,8 +115,8 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     yield "dense.png", png((b"IHDR", grey), (b"IDAT", dense), (b"IEND", b""))
     colour = png_header(9_999, 9_999, colour=2)
     yield "colour-bomb.png", png((b"IHDR", colour), (b"IDAT", dense), (b"IEND", b""))
-    deep = png_header(3_600, 3_600, bits=16, colour=2)
-    dense = zlib.compress(bytes(3_600 * (3_600 * 6 + 1)), 9)
+    deep = png_header(3_100, 3_100, bits=16, colour=2)
+    dense = zlib.compress(bytes(3_100 * (3_100 * 6 + 1)), 9)
     yield "deep-colour.png", png((b"IHDR", deep), (b"IDAT", dense), (b"IEND", b""))
     text = zlib.compress(bytes(200 * 2**20), 9)
     small = (b"IHDR", png_header(8, 8))
@@ -181,8 +181,8 @@ def _odd_dicom() -> Iterator[tuple[str, bytes]]:
             frame=_resized_codestream(encoded(Image.fromarray(NOISE), "JPEG2000", no_jp2=True)),
         ),
     )
-    nonsense = {"WindowCenter": 0, "WindowWidth": 0, "RescaleSlope": 0}
-    yield "nonsense-window.dcm", dicom_file(wide, **nonsense)
+    nonsense = dicom_file(wide, WindowCenter=0, WindowWidth=0, RescaleSlope=0)
+    yield "nonsense-window.dcm", nonsense
     broken = dicom_data_set(wide)
     broken.VOILUTSequence = Sequence([Dataset()])
     yield "empty-lut.dcm", dicom_bytes(broken)

@@ -13,6 +13,7 @@ import numpy as np
 
 from pneumoscope.errors import DamagedImageError, UnsupportedImageError
 from pneumoscope.images import jpegls
+from pneumoscope.images.quiet import quietly
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,14 +72,16 @@ def _by_pydicom(dataset: Dataset, *, plugin: str) -> NDArray[Any]:
     from pydicom.pixels.decoders.base import get_decoder  # noqa: PLC0415 - pydicom is loaded where there is DICOM
 
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
-    pixels, _ = decoder.as_array(dataset, index=0, decoding_plugin=plugin)
+    with quietly():
+        pixels, _ = decoder.as_array(dataset, index=0, decoding_plugin=plugin)
     return pixels
 
 
 def _frame(dataset: Dataset) -> bytes:
     from pydicom.encaps import get_frame  # noqa: PLC0415 - the same
 
-    return get_frame(dataset.PixelData, 0, number_of_frames=1)
+    with quietly():
+        return get_frame(dataset.PixelData, 0, number_of_frames=1)
 
 
 def _check_codestream(frame: bytes, dataset: Dataset, *, name: str) -> None:

@@ -112,7 +112,7 @@ def probe(data: bytes, *, name: str) -> ImageMeta:
     Raises:
         ImageError: Damaged, or not a frontal chest radiograph that is read here.
     """
-    with _guarded(name):
+    with _guarded(name), quietly():
         dataset, syntax = _read(data, name=name, pixels=False)
         return _checked(dataset, syntax, name=name)
 
@@ -128,28 +128,30 @@ def decode(data: bytes, *, name: str) -> Radiograph:
         ImageError: Damaged, not a frontal chest radiograph, or encoded in a way that is not read.
     """
     with _guarded(name):
-        dataset, syntax = _read(data, name=name, pixels=True)
-        meta = _checked(dataset, syntax, name=name)
+        with quietly():
+            dataset, syntax = _read(data, name=name, pixels=True)
+            meta = _checked(dataset, syntax, name=name)
+            look = _look(dataset)
         stored = _stored(dataset, meta, name=name)
         if stored.ndim == 3:
             return Radiograph(_luma(stored), meta, _bits_of(stored, dataset))
         if meta.mode == "PALETTE COLOR":
-            return Radiograph(_from_palette(stored, dataset), meta)
-        return _shown(stored, dataset, meta)
+            with quietly():
+                return Radiograph(_from_palette(stored, dataset), meta)
+        return _shown(stored, dataset, meta, look)
 
 
 @contextmanager
 def _guarded(name: str) -> Iterator[None]:
-    """Turn whatever a parser stumbles over into one error, and keep its warnings off the screen."""
-    with quietly():
-        try:
-            yield
-        except ImageError:
-            raise
-        except Exception as fault:  # pydicom has no base class for what hostile bytes raise in it
-            raise DamagedImageError(
-                f"{name}: truncated or damaged DICOM ({_short(fault)}); copy it again."
-            ) from fault
+    """Turn whatever a parser or a decoder stumbles over into one error."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as fault:  # pydicom has no base class for what hostile bytes raise in it
+        raise DamagedImageError(
+            f"{name}: truncated or damaged DICOM ({_short(fault)}); copy it again."
+        ) from fault
 
 
 def _read(data: bytes, *, name: str, pixels: bool) -> tuple[Dataset, str]:
@@ -295,9 +297,8 @@ def _stored(dataset: Dataset, meta: ImageMeta, *, name: str) -> NDArray[Any]:
     return pixels
 
 
-def _shown(stored: NDArray[Any], dataset: Dataset, meta: ImageMeta) -> Radiograph:
+def _shown(stored: NDArray[Any], dataset: Dataset, meta: ImageMeta, look: Look) -> Radiograph:
     """Return grey pixels as the header wants them shown."""
-    look = _look(dataset)
     low, high = _range(stored, dataset, look)
     if look.plain and stored.dtype == np.uint8 and (low, high, look.slope > 0) == (0, 255, True):
         return Radiograph(255 - stored if look.inverted else stored, meta)
@@ -375,8 +376,7 @@ def _from_palette(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
             little=little,
         )
         rgb[:, 0, channel] = np.rint(lut(values) / lut.white * 255)
-    shown: NDArray[np.uint8] = _luma(rgb)[:, 0][stored].astype(np.uint8)
-    return shown
+    return np.asarray(_luma(rgb)[:, 0][stored], np.uint8)
 
 
 def _luma(rgb: NDArray[Any]) -> Any:

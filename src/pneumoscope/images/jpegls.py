@@ -1,7 +1,7 @@
 """JPEG-LS, decoded in a process of its own.
 
-The JPEG-LS decoders that there are for Python end the process at some damaged files, and at others
-do not end at all. So a second Python decodes: it may die, and it has a time limit.
+The JPEG-LS decoders that there are for Python end the process at some damaged files, or do not end
+themselves. So a second Python decodes: it may die, and it has a time limit.
 """
 
 from __future__ import annotations

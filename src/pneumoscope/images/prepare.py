@@ -134,11 +134,11 @@ def to_input(
     for top in range(0, pixels.shape[0], step):
         strip = pixels[top : top + step].astype(np.float32) * factor
         size = (spec.width_px, strip.shape[0])
-        reduced = Image.fromarray(strip).resize(size, Image.Resampling.BILINEAR)
-        narrow[top : top + step] = np.asarray(reduced)
+        resized = Image.fromarray(strip).resize(size, Image.Resampling.BILINEAR)
+        narrow[top : top + step] = np.asarray(resized)
     size = (spec.width_px, spec.height_px)
-    resized = np.asarray(Image.fromarray(narrow).resize(size, Image.Resampling.BILINEAR))
-    rounded: NDArray[np.uint8] = np.clip(np.rint(resized), 0, 255).astype(np.uint8)
+    values = np.asarray(Image.fromarray(narrow).resize(size, Image.Resampling.BILINEAR))
+    rounded: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return rounded
 
 

@@ -45,7 +45,7 @@ DECODER_FAULTS = (
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in Pillow's memory; else 4
-_WORK_BYTES = 12  # a pixel, where 16 bits a colour become luma
+_WORK_BYTES = 16  # a pixel, where 16 bits a colour become luma
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
@@ -254,7 +254,7 @@ def _colour_of_16_bits(
     Transparency, which Pillow lays over these pixels too, is taken from the upper bytes.
     """
     tiles = getattr(image, "tile", [])
-    args = tiles[0].args if len(tiles) == 1 else None
+    args = tiles[0].args if tiles else None
     kind = args[0] if isinstance(args, tuple) and args else args
     if not isinstance(kind, str) or kind[:-1] not in {"RGB;16", "RGBA;16"}:
         return None
@@ -263,9 +263,11 @@ def _colour_of_16_bits(
     width, height = image.size
     check_size(width, height, name=name, bytes_per_pixel=_WORK_BYTES)
     other: Any = _open(data, format_name, name=name)
-    tile = other.tile[0]
     swapped = kind[:-1] + _SWAPPED[kind[-1]]
-    other.tile = [tile._replace(args=(swapped, *args[1:]) if isinstance(args, tuple) else swapped)]
+    other.tile = [
+        tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped)
+        for tile in other.tile
+    ]
     other.load()
     luma = _weighted(other)
     del other  # its memory goes before the next is taken
@@ -303,7 +305,7 @@ def _declared_bits(image: Any, data: bytes, format_name: str, grey: Image.Image)
         largest = next((number for number in numbers if number), 0)
         stored = _first_number(tags.get(258)) or 16  # BitsPerSample
         declared = usual_depth(largest) if largest else int(stored)
-    if not 8 <= declared < 16 or grey.getextrema()[1] >= 2**declared:
+    if not 8 <= declared < 16 or int(np.asarray(grey).max()) >= 2**declared:
         return None
     return declared
 
