@@ -114,6 +114,13 @@ def test_rows_are_matched_by_path() -> None:
     np.testing.assert_array_equal(first.logit, second.logit)
 
 
+def test_patients_that_one_file_knows_count_for_all() -> None:
+    scores = make_scores(40, per_patient=2)
+    bare = replace(scores, patient=scores.path, patients_known=False)
+    (first, second), _ = align([bare, scores])
+    assert first.patient == second.patient == scores.patient
+
+
 def test_what_cannot_be_compared() -> None:
     scores = make_scores(40)
     with pytest.raises(OptionError, match="two or more"):
@@ -130,7 +137,7 @@ def test_what_cannot_be_compared() -> None:
 
 def test_seeds_of_one_recipe_are_taken_together() -> None:
     scores = make_scores(40)
-    contenders = [Contender(name, scores, recipe=name[0]) for name in ("a1", "a2", "a3", "b1", "")]
+    contenders = [Contender(name, scores, recipe=name[:1]) for name in ("a1", "a2", "a3", "b1", "")]
     points = [dict.fromkeys(("auc",), value) for value in (0.90, 0.92, 0.97, 0.5, 0.1)]
     full = [{**dict.fromkeys(
         ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "average_precision",

@@ -258,6 +258,9 @@ def align(all_scores: Sequence[Scores]) -> tuple[list[Scores], int]:
         scores.select([known[path] for path in shared])
         for scores, known in zip(all_scores, rows, strict=True)
     ]
+    # One file may know the patients where another does not; resampling must be the same for all.
+    patient = next((one.patient for one in aligned if one.patients_known), aligned[0].patient)
+    aligned = [replace(scores, patient=patient) for scores in aligned]
     for scores in aligned[1:]:
         differs = np.flatnonzero(scores.label != aligned[0].label)
         if len(differs):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _OWN_COLUMNS = {"path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256"}
 _THRESHOLD = 0.5
+_MODEL = ".onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +220,11 @@ def evaluate_scores(
     if asked.robustness:
         raise OptionError(
             "--robustness", must="given with a model and data, since it reads images", was=place
+        )
+    if place.suffix.lower() == _MODEL:
+        raise DataError(
+            f"{place}: a model reads images: pneumoscope evaluate {place} DATA; without DATA a CSV "
+            "file of scores or a run folder is evaluated."
         )
     path = scores_of_run(place, part) if place.is_dir() else place
     scores = Scores.load(path, part=part)
