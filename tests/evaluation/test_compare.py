@@ -14,15 +14,10 @@ from made_scores import make_scores
 from scipy import stats
 
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.evaluation.compare import (
-    Contender,
-    align,
-    compare,
-    holm,
-    mcnemar,
-    seed_groups,
-)
+from pneumoscope.evaluation.compare import Contender, align, compare
+from pneumoscope.evaluation.paired import holm, mcnemar
 from pneumoscope.evaluation.scores import Scores
+from pneumoscope.evaluation.seeds import seed_groups
 
 
 def noisy(scores: Scores, amount: float, seed: int = 1) -> Scores:
@@ -136,16 +131,13 @@ def test_what_cannot_be_compared() -> None:
 
 
 def test_seeds_of_one_recipe_are_taken_together() -> None:
-    scores = make_scores(40)
-    contenders = [Contender(name, scores, recipe=name[:1]) for name in ("a1", "a2", "a3", "b1", "")]
-    points = [dict.fromkeys(("auc",), value) for value in (0.90, 0.92, 0.97, 0.5, 0.1)]
-    full = [{**dict.fromkeys(
-        ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "average_precision",
-         "brier", "loss", "ece"), 0.5), **values} for values in points]  # fmt: skip
-    (group,) = seed_groups(contenders, full)
+    names = ("a1", "a2", "a3", "b1", "other")
+    points = [{"auc": value, "loss": 0.5} for value in (0.90, 0.92, 0.97, 0.5, 0.1)]
+    (group,) = seed_groups(names, ("a", "a", "a", "b", ""), points)
     assert group.members == ("a1", "a2", "a3")
     assert group.mean["auc"] == pytest.approx(0.93)
     assert group.deviation["auc"] == pytest.approx(np.std([0.90, 0.92, 0.97], ddof=1))
+    assert group.deviation["loss"] == group.detectable["loss"] == 0
     reach = stats.t.ppf(0.975, 4) + stats.t.ppf(0.8, 4)
     expected = reach * group.deviation["auc"] * math.sqrt(2 / 3)
     assert group.detectable["auc"] == pytest.approx(expected)

@@ -20,8 +20,9 @@ SHAPE = (32, 32)
 
 
 def picture() -> np.ndarray:
-    rows, columns = np.mgrid[0:80, 0:100]
-    return (100 + 60 * np.sin(rows / 7) * np.cos(columns / 9)).astype(np.uint8)
+    rows, columns = np.mgrid[0:200, 0:240]
+    waves: np.ndarray = 100 + 60 * np.sin(rows / 7) * np.cos(columns / 9)
+    return waves.astype(np.uint8)
 
 
 def corrupted(name: str, strength: int) -> np.ndarray:
@@ -54,7 +55,7 @@ def test_amounts_are_what_they_are_called() -> None:
     assert corrupted("darker", 1).mean() == pytest.approx(before.mean() - 10, abs=0.5)
     assert corrupted("less contrast", 2).std() == pytest.approx(0.7 * before.std(), rel=0.02)
     assert (corrupted("noise", 3) - before).std() == pytest.approx(12, rel=0.05)
-    assert corrupted("crop", 5).shape == (80 - 2 * 9, 100 - 2 * 12)
+    assert corrupted("crop", 5).shape == (200 - 2 * 24, 240 - 2 * 28)
     assert corrupted("downscaling", 2).shape == (16, 16)
     assert CORRUPTIONS["gamma"].apply(
         np.array([[0, 64, 255]], np.uint8), 2.0, SHAPE, np.random.default_rng(0)
