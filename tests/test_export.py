@@ -15,7 +15,12 @@ from pneumoscope.errors import ExportError
 from pneumoscope.export import export, network_probabilities
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.models.registry import build_model
-from pneumoscope.reader.bundle import ModelInfo, OperatingPoint
+from pneumoscope.reader.bundle import (
+    CALIBRATION_BIAS,
+    CALIBRATION_SCALE,
+    ModelInfo,
+    OperatingPoint,
+)
 from pneumoscope.reader.predictor import Predictor
 
 
@@ -72,6 +77,25 @@ def test_the_file_tells_nothing_of_the_machine_that_wrote_it(tmp_path: Path) -> 
     content = (tmp_path / "m.onnx").read_bytes()
     assert str(Path(module.__file__).parent).encode() not in content
     assert {entry.key for entry in onnx.load(tmp_path / "m.onnx").metadata_props} == {"pneumoscope"}
+
+
+def test_the_calibration_stands_in_the_graph_by_name(tmp_path: Path) -> None:
+    spec = InputSpec(32, 32)
+    model = build_model("seed-cnn", spec, filters=[4]).eval()
+    pixels = noise(spec)
+    export(model, tmp_path / "m.onnx", info=info_of(spec), check=pixels)
+    graph = onnx.load(tmp_path / "m.onnx")
+    found = {tensor.name: tensor for tensor in graph.graph.initializer}
+    for name, value in ((CALIBRATION_SCALE, 1.0), (CALIBRATION_BIAS, 0.0)):
+        assert onnx.numpy_helper.to_array(found[name]) == value
+        changed = np.array(2.5 if value else -1.5, np.float32)
+        found[name].CopyFrom(onnx.numpy_helper.from_array(changed, name))
+    onnx.save(graph, tmp_path / "changed.onnx")
+    before, _ = Predictor(tmp_path / "m.onnx").run(pixels)
+    logits, probabilities = Predictor(tmp_path / "changed.onnx").run(pixels)
+    np.testing.assert_array_equal(logits, before)
+    line = 2.5 * (logits[:, 1] - logits[:, 0]) - 1.5
+    np.testing.assert_allclose(probabilities[:, 1], 1 / (1 + np.exp(-line)), atol=1e-6)
 
 
 def test_real_files_read_as_the_network_reads_them(tmp_path: Path, shared: Path) -> None:

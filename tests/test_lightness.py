@@ -57,6 +57,8 @@ def test_reading_loads_nothing_heavy(trained: Trained, phantoms: Path) -> None:
     evaluate = run_command("evaluate", str(trained.run.root), str(phantoms))
     assert heavy_after(evaluate) == set()
     assert heavy_after(run_command("download", "--verify", str(phantoms))) == set()
+    compare = run_command("compare", str(trained.run.root), str(trained.run.scores("test")))
+    assert heavy_after(compare) == set()
 
 
 def test_the_test_can_fail() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pneumoscope.data.catalog import read_catalog
-from pneumoscope.errors import DataError
-from pneumoscope.evaluation.scores import Scores, score
+from pneumoscope.errors import DataError, OptionError
+from pneumoscope.evaluation.scores import MIXED, Scores, score
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.workflow.train import Trained
 
@@ -61,3 +61,55 @@ def test_unreadable_files_have_no_scores(trained: Trained, phantoms: Path, tmp_p
     assert list(scores.path) == expected
     labels = {entry.path: entry.label == "PNEUMONIA" for entry in catalog.entries}
     assert [labels[path] for path in scores.path] == scores.label.astype(bool).tolist()
+
+
+def test_either_of_logit_and_probability_is_enough(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text("label,probability\n1,0.75\n0,0\n1,1\n")
+    found = Scores.load(path)
+    assert found.path == ("row 1", "row 2", "row 3")
+    assert not found.patients_known
+    assert len(set(found.patient)) == 3
+    assert found.logit[0] == pytest.approx(np.log(3))
+    assert np.isfinite(found.logit).all()
+    path.write_text("path,label,logit\nx/person3_virus_7.jpeg,1,0\n")
+    found = Scores.load(path)
+    assert found.patient == ("virus-person3",)
+    assert found.patients_known
+    assert found.probability[0] == 0.5
+
+
+def test_the_part_is_known_by_column_or_name(tmp_path: Path) -> None:
+    rows = "label,probability,split\n1,0.5,val\n0,0.5,test\n0,0.1,val\n"
+    path = tmp_path / "s.csv"
+    path.write_text(rows)
+    assert Scores.load(path).part == MIXED
+    val = Scores.load(path, part="val")
+    assert (val.part, len(val)) == ("val", 2)
+    with pytest.raises(OptionError, match="--split"):
+        Scores.load(path, part="train")
+    named = tmp_path / "scores-test.csv"
+    named.write_text("label,probability\n1,0.5\n")
+    assert Scores.load(named).part == "test"
+    val.save(tmp_path / "copy.csv")
+    assert Scores.load(tmp_path / "copy.csv").part == "val"
+    path.write_text("label,probability\n1,0.5\n")
+    assert Scores.load(path).part == ""
+    with pytest.raises(OptionError, match="no column 'split'"):
+        Scores.load(path, part="val")
+
+
+def test_log_odds_keep_the_digits_that_probabilities_lose() -> None:
+    logit = np.array([-40.0, -3.0, 0.0, 2.0, 25.0, 60.0])
+    names = tuple("abcdef")
+    label = np.array([0, 0, 1, 1, 1, 0])
+
+    def odds(probability: np.ndarray) -> np.ndarray:
+        single = probability.astype(np.float32).astype(np.float64)
+        return Scores(names, names, label, logit, single).log_odds
+
+    np.testing.assert_array_equal(odds(1 / (1 + np.exp(-logit))), logit)
+    line = 0.5 * logit + 1  # a calibration stands between the two
+    np.testing.assert_allclose(odds(1 / (1 + np.exp(-line))), line, rtol=1e-4)
+    other = np.array([0.5, 0.1, 0.9, 0.2, 0.3, 0.4])  # of another model: probabilities count
+    np.testing.assert_allclose(odds(other), np.log(other / (1 - other)), rtol=1e-5)

@@ -13,9 +13,11 @@ import numpy as np
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.bootstrap import RESAMPLES, percentiles, point, resampled
 from pneumoscope.evaluation.estimate import LEVEL, Estimate, Interval
-from pneumoscope.evaluation.intervals import Areas, areas, normal_quantile, student_quantile
+from pneumoscope.evaluation.intervals import Areas, areas, normal_quantile
 from pneumoscope.evaluation.metrics import area_estimate
+from pneumoscope.evaluation.paired import holm, mcnemar
 from pneumoscope.evaluation.scores import Scores
+from pneumoscope.evaluation.seeds import POWER, SeedGroup, seed_groups
 from pneumoscope.evaluation.weighted import Question, Table
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ NUMBERS = (
     "loss",
     "ece",
 )
-POWER = 0.8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,34 +92,6 @@ class Pair:
             name: number.to_dict() for name, number in self.differences.items()
         }
         return fields
-
-
-@dataclass(frozen=True, slots=True)
-class SeedGroup:
-    """Runs of one recipe with several seeds.
-
-    Attributes:
-        members: Their names.
-        mean: Mean of each number over them.
-        deviation: Its standard deviation (n - 1).
-        detectable: The smallest difference in means to as many runs of another recipe, spread
-            alike, that a two-sided t test at 5 % finds with a power of 80 %:
-            (t(0.975, 2k - 2) + t(0.8, 2k - 2)) · deviation · sqrt(2 / k) for k runs.
-    """
-
-    members: tuple[str, ...]
-    mean: dict[str, float]
-    deviation: dict[str, float]
-    detectable: dict[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return {
-            "members": list(self.members),
-            "mean": self.mean,
-            "deviation": self.deviation,
-            "detectable": self.detectable,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +203,11 @@ def compare(
             for name, scores, values, drawn in zip(names, aligned, points, draws, strict=True)
         },
         _corrected(pairs),
-        seed_groups(contenders, points),
+        seed_groups(
+            names,
+            [contender.recipe for contender in contenders],
+            [{key: values[key] for key in NUMBERS} for values in points],
+        ),
         _disagreements(aligned, contenders),
     )
 
@@ -258,6 +235,9 @@ def align(all_scores: Sequence[Scores]) -> tuple[list[Scores], int]:
         scores.select([known[path] for path in shared])
         for scores, known in zip(all_scores, rows, strict=True)
     ]
+    # One file may know the patients where another does not; resampling must be the same for all.
+    patient = next((one.patient for one in aligned if one.patients_known), aligned[0].patient)
+    aligned = [replace(scores, patient=patient) for scores in aligned]
     for scores in aligned[1:]:
         differs = np.flatnonzero(scores.label != aligned[0].label)
         if len(differs):
@@ -266,70 +246,6 @@ def align(all_scores: Sequence[Scores]) -> tuple[list[Scores], int]:
             )
     everything = {path for known in rows for path in known}
     return aligned, len(everything) - len(shared)
-
-
-def mcnemar(only_first: int, only_second: int) -> tuple[float, float]:
-    """Return the exact and the mid-p value of McNemar's test (Fagerland and others, 2013).
-
-    >>> exact, mid = mcnemar(1, 7)
-    >>> round(exact, 4), round(mid, 4)
-    (0.0703, 0.0391)
-    """
-    total, fewer = only_first + only_second, min(only_first, only_second)
-    if not total:
-        return 1.0, 1.0
-    # Logarithms, since 2 to the power of some thousand overflows.
-    logs = [
-        math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
-        for k in range(fewer + 1)
-    ]
-    chances = [math.exp(value - total * math.log(2)) for value in logs]
-    exact = min(1.0, 2 * math.fsum(chances))
-    if only_first == only_second:
-        return 1.0, 1 - chances[-1] / 2
-    return exact, 2 * math.fsum(chances) - chances[-1]
-
-
-def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Return p values after Holm's correction (Scand J Stat 6, 1979); None stays None.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    known = sorted((value, place) for place, value in enumerate(values) if value is not None)
-    corrected: list[float | None] = [None] * len(values)
-    largest = 0.0
-    for rank, (value, place) in enumerate(known):
-        largest = max(largest, min(1.0, value * (len(known) - rank)))
-        corrected[place] = largest
-    return corrected
-
-
-def seed_groups(
-    contenders: Sequence[Contender], points: Sequence[Mapping[str, float]]
-) -> tuple[SeedGroup, ...]:
-    """Return the mean and spread of runs that share a recipe, where there are two or more."""
-    recipes: dict[str, list[int]] = {}
-    for row, contender in enumerate(contenders):
-        if contender.recipe:
-            recipes.setdefault(contender.recipe, []).append(row)
-    groups = []
-    for rows in recipes.values():
-        k = len(rows)
-        if k < 2:
-            continue
-        values = {name: np.array([points[row][name] for row in rows]) for name in NUMBERS}
-        deviation = {name: float(column.std(ddof=1)) for name, column in values.items()}
-        reach = student_quantile(0.975, 2 * k - 2) + student_quantile(POWER, 2 * k - 2)
-        groups.append(
-            SeedGroup(
-                tuple(contenders[row].name for row in rows),
-                {name: float(column.mean()) for name, column in values.items()},
-                deviation,
-                {name: reach * spread * math.sqrt(2 / k) for name, spread in deviation.items()},
-            )
-        )
-    return tuple(groups)
 
 
 def _pair(

@@ -302,7 +302,7 @@ CORRUPTIONS: Mapping[str, Corruption] = {
         Corruption("more contrast", "times the contrast", (1.2, 1.4, 1.7, 2.0, 2.5), _contrast),
         Corruption("gamma", "exponent", (1.2, 1.4, 1.7, 2.0, 2.5), _gamma),
         Corruption(
-            "blur", "standard deviation, of the side", (0.002, 0.004, 0.006, 0.01, 0.015), _blur
+            "blur", "standard deviation, of the side", (0.004, 0.008, 0.012, 0.018, 0.025), _blur
         ),
         Corruption("noise", "standard deviation in grey levels", (4, 8, 12, 20, 30), _noise),
         Corruption("JPEG", "quality", (60, 40, 25, 15, 8), _jpeg),

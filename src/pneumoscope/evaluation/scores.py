@@ -87,7 +87,8 @@ class Scores:
 
     def select(self, rows: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> Scores:
         """Return some rows, by number or by mask."""
-        chosen = np.arange(len(self))[np.asarray(rows)]
+        wanted = np.asarray(rows)
+        chosen = np.arange(len(self))[wanted if wanted.size else wanted.astype(np.int64)]
         return replace(
             self,
             path=tuple(self.path[row] for row in chosen),
@@ -232,6 +233,10 @@ def _in_unit(values: NDArray[np.float64]) -> bool:
 def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scores:
     parts = [(row.get("split") or "").strip().lower() for row in rows]
     named = _FILE_NAME.fullmatch(path.name)
+    if part is not None and not any(parts) and (named is None or named[1] != part):
+        raise OptionError(
+            "--split", must=f"left out, since {path.name} has no column 'split'", was=part
+        )
     if part is not None and any(parts):
         rows = [row for row, name in zip(rows, parts, strict=True) if name == part]
         parts = [part] * len(rows)

@@ -16,7 +16,8 @@ from pneumoscope.reader.bundle import ModelInfo, open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder
 from pneumoscope.watch import Watcher
-from pneumoscope.workflow.evaluate import part_rows, run_of, scores_of_run, seen_in_training
+from pneumoscope.workflow.evaluate import run_of, scores_of_run
+from pneumoscope.workflow.parts import own_split, part_rows, seen_in_training
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,7 @@ def _from_images(
             catalogs[classes] = read_catalog(data, classes=classes, progress=progress)
     catalog = catalogs[classes]
     run = RunFolder(place) if place.is_dir() else None
-    chosen_part, rows = part_rows(run, catalog, part, data)
+    chosen_part, rows = part_rows(catalog, own_split(run, catalog), part, data)
     chosen = catalog.select(rows)
     seen = seen_in_training(run, chosen)
     if seen:

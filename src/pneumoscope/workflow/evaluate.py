@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.data.catalog import PARTS, Catalog, Unreadable, read_catalog
-from pneumoscope.data.split import Split, parts_in_file
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.assess import Assessment, assess
 from pneumoscope.evaluation.baseline import Baseline, majority_baseline, size_baseline
@@ -24,12 +23,14 @@ from pneumoscope.reader.bundle import ModelInfo, open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, rows_of, update_json
 from pneumoscope.watch import Watcher
+from pneumoscope.workflow.parts import own_split, part_rows, seen_in_training
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _OWN_COLUMNS = {"path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256"}
 _THRESHOLD = 0.5
+_MODEL = ".onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,8 @@ def evaluate_reader(
     with watcher.progress("Reading the folder") as progress:
         catalog = read_catalog(data, classes=predictor.info.classes, progress=progress)
     run = RunFolder(model) if model.is_dir() else None
-    own = _own_split(run, catalog)
-    part, rows = _part_rows(catalog, own, part, data)
+    own = own_split(run, catalog)
+    part, rows = part_rows(catalog, own, part, data)
     chosen = catalog.select(rows)
     seen = seen_in_training(run, chosen)
     if seen:
@@ -218,6 +219,11 @@ def evaluate_scores(
     if asked.robustness:
         raise OptionError(
             "--robustness", must="given with a model and data, since it reads images", was=place
+        )
+    if place.suffix.lower() == _MODEL:
+        raise DataError(
+            f"{place}: a model reads images: pneumoscope evaluate {place} DATA; without DATA a CSV "
+            "file of scores or a run folder is evaluated."
         )
     path = scores_of_run(place, part) if place.is_dir() else place
     scores = Scores.load(path, part=part)
@@ -355,54 +361,3 @@ def _columns_of(catalog: Catalog, data: Path) -> dict[str, dict[str, str]]:
             if column and column not in _OWN_COLUMNS:
                 columns[column] = {row["path"].strip(): (row[column] or "").strip() for row in rows}
     return columns
-
-
-def _own_split(run: RunFolder | None, catalog: Catalog) -> Split | None:
-    """Return the run's split if these images, or most of them, were part of its data."""
-    if run is None or not (run.split.is_file() and run.catalog.is_file()):
-        return None
-    known = {(row["path"], row["sha256"]) for row in rows_of(run.catalog)}
-    unchanged = sum((entry.path, entry.sha256) in known for entry in catalog.entries)
-    return parts_in_file(run.split, catalog) if 2 * unchanged > len(catalog) else None
-
-
-def part_rows(
-    run: RunFolder | None, catalog: Catalog, part: str | None, data: Path
-) -> tuple[str, list[int]]:
-    """Return the part that is to be read, and its rows: by the run's split, else by the data.
-
-    Raises:
-        OptionError: There is no such part.
-        DataError: It has no images.
-    """
-    return _part_rows(catalog, _own_split(run, catalog), part, data)
-
-
-def _part_rows(
-    catalog: Catalog, own: Split | None, part: str | None, data: Path
-) -> tuple[str, list[int]]:
-    rows_by_part = {
-        name: own.rows(name)
-        if own is not None
-        else [row for row, entry in enumerate(catalog.entries) if entry.split == name]
-        for name in PARTS
-    }
-    rows_by_part["all"] = list(range(len(catalog)))
-    chosen = part or ("test" if rows_by_part["test"] else "all")
-    rows = rows_by_part.get(chosen)
-    if rows is None:
-        raise OptionError("--split", must="one of train, val, test, all", was=chosen)
-    if not rows:
-        there = ", ".join(f"{name} ({len(found)})" for name, found in rows_by_part.items() if found)
-        raise DataError(f"{data}: no images in the part {chosen!r}; there are {there}.")
-    return chosen, rows
-
-
-def seen_in_training(run: RunFolder | None, catalog: Catalog) -> int:
-    """Return how many images, or other images of their patients, a run was trained on."""
-    if run is None or not (run.catalog.is_file() and run.split.is_file()):
-        return 0
-    trained = {row["path"] for row in rows_of(run.split) if row["split"] == "train"}
-    rows = [row for row in rows_of(run.catalog) if row["path"] in trained]
-    known = {row["sha256"] for row in rows} | {row["patient"] for row in rows}
-    return sum(entry.sha256 in known or entry.patient in known for entry in catalog.entries)

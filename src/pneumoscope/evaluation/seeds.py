@@ -1,0 +1,76 @@
+"""Runs of one recipe with several seeds: mean, spread, and what could be told apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pneumoscope.evaluation.intervals import student_quantile
+
+POWER = 0.8
+"""The chance of finding a difference that is as large as the detectable one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedGroup:
+    """Runs of one recipe with several seeds.
+
+    Attributes:
+        members: Their names.
+        mean: Mean of each number over them.
+        deviation: Its standard deviation (n - 1).
+        detectable: The smallest difference in means to as many runs of another recipe, spread
+            alike, that a two-sided t test at 5 % finds with a power of 80 %:
+            (t(0.975, 2k - 2) + t(0.8, 2k - 2)) · deviation · sqrt(2 / k) for k runs.
+    """
+
+    members: tuple[str, ...]
+    mean: dict[str, float]
+    deviation: dict[str, float]
+    detectable: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {
+            "members": list(self.members),
+            "mean": self.mean,
+            "deviation": self.deviation,
+            "detectable": self.detectable,
+        }
+
+
+def seed_groups(
+    names: Sequence[str], recipes: Sequence[str], points: Sequence[Mapping[str, float]]
+) -> tuple[SeedGroup, ...]:
+    """Return the mean and spread of runs that share a recipe, where there are two or more.
+
+    Args:
+        names: The runs.
+        recipes: What each shares with those that differ in the seed alone; empty if not known.
+        points: The numbers of each.
+    """
+    alike: dict[str, list[int]] = {}
+    for row, recipe in enumerate(recipes):
+        if recipe:
+            alike.setdefault(recipe, []).append(row)
+    groups = []
+    for rows in alike.values():
+        k = len(rows)
+        if k < 2:
+            continue
+        values = {name: np.array([points[row][name] for row in rows]) for name in points[rows[0]]}
+        deviation = {name: float(column.std(ddof=1)) for name, column in values.items()}
+        reach = student_quantile(0.975, 2 * k - 2) + student_quantile(POWER, 2 * k - 2)
+        groups.append(
+            SeedGroup(
+                tuple(names[row] for row in rows),
+                {name: float(column.mean()) for name, column in values.items()},
+                deviation,
+                {name: reach * spread * math.sqrt(2 / k) for name, spread in deviation.items()},
+            )
+        )
+    return tuple(groups)

@@ -1,0 +1,249 @@
+"""``evaluate``, ``compare`` and ``recalibrate``, as a user types them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pneumoscope.cli import main
+from pneumoscope.reader.bundle import open_bundle
+from pneumoscope.reader.predictor import Predictor
+from pneumoscope.runs import rows_of
+from pneumoscope.workflow.train import Trained
+
+Captured = pytest.CaptureFixture[str]
+QUICK = ["--resamples", "100"]
+
+
+def write_scores(path: Path, n: int = 80, *, seed: int = 0, columns: str = "") -> Path:
+    """Write a scores file with some of the columns."""
+    names = columns.split(",") if columns else ["path", "patient", "label", "logit", "probability"]
+    generator = np.random.default_rng(seed)
+    label = np.arange(n) % 2
+    logit = 2 * (label - 0.5) + generator.normal(size=n)
+    rows = {
+        "path": [f"{row}.png" for row in range(n)],
+        "patient": [f"p{row // 2}" for row in range(n)],
+        "label": label.tolist(),
+        "logit": logit.tolist(),
+        "probability": (1 / (1 + np.exp(-logit))).tolist(),
+    }
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        writer.writerows(zip(*(rows[name] for name in names), strict=True))
+    return path
+
+
+def printed(command: list[str], capsys: Captured) -> dict[str, Any]:
+    assert main(command) == 0, capsys.readouterr().err
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def failed(command: list[str], capsys: Captured) -> str:
+    assert main(command) == 1
+    return capsys.readouterr().err
+
+
+def test_anybodys_scores_are_evaluated(tmp_path: Path, capsys: Captured) -> None:
+    full = write_scores(tmp_path / "full.csv")
+    found = printed(["evaluate", str(full), "--json", *QUICK], capsys)
+    assert found["n"] == {"value": 80}
+    assert found["patients"] == {"value": 40}
+    for columns in ("path,patient,label,probability", "path,patient,label,logit"):
+        part = write_scores(tmp_path / "part.csv", columns=columns)
+        other = printed(["evaluate", str(part), "--json", *QUICK], capsys)
+        for name in ("auc", "sensitivity", "loss"):
+            assert other[name]["value"] == pytest.approx(found[name]["value"])
+
+
+def test_unknown_patients_are_told(tmp_path: Path, capsys: Captured) -> None:
+    bare = write_scores(tmp_path / "bare.csv", columns="label,probability")
+    assert main(["evaluate", str(bare), "--json", *QUICK]) == 0
+    captured = capsys.readouterr()
+    assert "patients of their own" in captured.err.replace("\n", " ")
+    assert json.loads(captured.out)["patients"]["value"] == 80
+
+
+def test_the_table_is_for_people(tmp_path: Path, capsys: Captured) -> None:
+    full = write_scores(tmp_path / "full.csv")
+    command = ["evaluate", str(full), "--prevalence", "0.1", "--threshold", "0.3", *QUICK]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    for text in ("95% interval", "PPV at prevalence 0.1", "At probability 0.3", "majority class",
+                 "Net benefit", "80 images of 40 patients", "calibration slope"):  # fmt: skip
+        assert text in out, text
+    assert max(map(len, out.splitlines())) < 130
+
+
+def test_a_run_is_judged_by_the_scores_that_it_wrote(
+    trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    run = Path(shutil.copytree(trained.run.root, tmp_path / "run"))
+    own = printed(["evaluate", str(run), "--json", *QUICK], capsys)
+    assert own["split"] == "test"
+    read = printed(["evaluate", str(run), str(phantoms), "--json", *QUICK], capsys)
+    assert own == read
+    assert json.loads((run / "metrics.json").read_text())["test"]["auc"] == read["auc"]
+    names = {baseline["name"] for baseline in read["baselines"]}
+    assert names == {"majority class", "file size"}
+    assert all(b["fitted_on"] == "training images" for b in read["baselines"])
+    assert "no scores-train.csv" in failed(["evaluate", str(run), "--split", "train"], capsys)
+
+
+def test_wrong_values_are_one_message(tmp_path: Path, capsys: Captured) -> None:
+    full = str(write_scores(tmp_path / "full.csv"))
+    for options, says in (
+        (["--prevalence", "1.5"], "--prevalence"),
+        (["--threshold", "-1"], "--threshold"),
+        (["--level", "95"], "--level"),
+        (["--resamples", "3"], "--resamples"),
+        (["--robustness"], "--robustness must be given with a model and data"),
+        (["--scores", "x.csv"], "--scores must be given with DATA"),
+    ):
+        message = failed(["evaluate", full, *options], capsys)
+        assert says in message
+        assert message.startswith("error: ")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    assert "expected are the columns" in failed(["evaluate", str(tmp_path / "other.csv")], capsys)
+
+
+def test_robustness_is_part_of_an_evaluation(
+    trained: Trained, phantoms: Path, capsys: Captured
+) -> None:
+    model = str(trained.run.model)
+    command = ["evaluate", model, str(phantoms), "--robustness", "--limit", "10", *QUICK]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "AUC on worse images" in out
+    assert "10 images" in out
+
+
+def test_scores_files_are_compared(tmp_path: Path, capsys: Captured) -> None:
+    names = [str(write_scores(tmp_path / f"{seed}.csv", seed=seed)) for seed in range(3)]
+    found = printed(["compare", *names, "--json", *QUICK], capsys)
+    assert found["readers"] == names
+    assert len(found["pairs"]) == 3
+    assert main(["compare", *names, *QUICK]) == 0
+    out = capsys.readouterr().out
+    assert "after Holm's correction" in out
+    assert "concluded differently" in out
+    assert "two or more" in failed(["compare", names[0]], capsys)
+
+
+def test_runs_and_models_are_compared_on_images(
+    trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    run = Path(shutil.copytree(trained.run.root, tmp_path / "run"))
+    found = printed(["compare", str(trained.run.root), str(run), "--json", *QUICK], capsys)
+    assert found["disagreements"] == []
+    assert found["seeds"][0]["deviation"]["auc"] == 0
+    model = str(shutil.copy(trained.run.model, tmp_path / "m.onnx"))
+    command = ["compare", str(run), model, "--data", str(phantoms), "--split", "test", *QUICK]
+    read = printed([*command, "--json"], capsys)
+    assert read["n"] == found["n"]
+    assert "--data" in failed(["compare", str(run), model], capsys)
+
+
+def test_a_site_recalibrates_a_model(
+    trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    run, new, own = trained.run, tmp_path / "new.onnx", tmp_path / "own.csv"
+    before = run.model.read_bytes()
+    command = ["evaluate", str(run.model), str(phantoms / "train"), "--scores", str(own), *QUICK]
+    assert main(command) == 0
+    capsys.readouterr()
+    _relabelled(own)
+    command = ["recalibrate", str(run.root), str(own), "--out", str(new)]
+    found = printed(
+        [*command, "--method", "platt", "--operating-point", "sensitivity>=0.9", "--json"], capsys
+    )
+    assert run.model.read_bytes() == before
+    old, made = Predictor(run.model), Predictor(new)
+    calibration = found["calibration"]
+    for path in sorted(phantoms.rglob("*.jpeg"))[:6]:
+        a, b = old.predict(path), made.predict(path)
+        assert a.logit is not None
+        assert b.logit == pytest.approx(a.logit, abs=1e-5)
+        line = calibration["scale"] * a.logit + calibration["bias"]
+        assert b.probability == pytest.approx(1 / (1 + np.exp(-line)), abs=1e-5)
+    info = made.info
+    assert info.operating_point.rule == "sensitivity>=0.9"
+    assert info.operating_point.achieved["sensitivity"]["value"] >= 0.9
+    assert info.operating_point.model == open_bundle(run.model).sha256
+    assert info.conformal["level"] == 0.1
+    (change,) = info.history
+    assert change["from_model"] == open_bundle(run.model).sha256
+    assert str(tmp_path) not in json.dumps(change)
+
+    # Again, from the new model's own scores: the line is fitted from the network's logits anew.
+    command = [
+        "evaluate",
+        str(new),
+        str(phantoms / "train"),
+        "--scores",
+        str(own),
+        "--json",
+        *QUICK,
+    ]
+    judged = printed(command, capsys)
+    _relabelled(own)
+    assert judged["uncertain"]["set_aside"]["value"] >= 0
+    again = ["recalibrate", str(new), str(own), "--out", str(tmp_path / "again.onnx")]
+    assert main(again) == 0
+    assert "Calibration (temperature" in capsys.readouterr().out
+    assert len(Predictor(tmp_path / "again.onnx").info.history) == 2
+
+
+def test_recalibration_refuses_what_it_must(
+    trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    run, out = trained.run, tmp_path / "new.onnx"
+
+    def refused(scores: Path, *options: str) -> str:
+        message = failed(
+            ["recalibrate", str(run.root), str(scores), "--out", str(out), *options], capsys
+        )
+        assert not out.exists()
+        return message
+
+    assert "'test'" in refused(run.scores("test"))
+    copied = tmp_path / "copied.csv"
+    command = ["evaluate", str(run.root), str(phantoms), "--scores", str(copied), *QUICK]
+    assert main(command) == 0
+    capsys.readouterr()
+    assert "'test'" in refused(copied)  # the file tells its part, whatever it is called
+    assert "another model" in refused(_shifted(run.scores("val"), tmp_path / "other.csv"))
+    assert "Did you mean 'platt'" in refused(run.scores("val"), "--method", "plat")
+    assert "Did you mean 'youden'" in refused(run.scores("val"), "--operating-point", "yuden")
+
+
+def _shifted(source: Path, target: Path) -> Path:
+    """Write scores whose probabilities are not those of their logits."""
+    rows = rows_of(source)
+    return _written(
+        target, [{**row, "probability": str(float(row["probability"]) ** 2)} for row in rows]
+    )
+
+
+def _relabelled(path: Path) -> None:
+    """Change labels so that high logits are mostly positive: two epochs teach a network little."""
+    rows = rows_of(path)
+    logit = np.array([float(row["logit"]) for row in rows])
+    noisy = logit + logit.std() * np.random.default_rng(0).normal(size=len(rows))
+    label = (noisy > np.median(noisy)).astype(int)
+    _written(path, [{**row, "label": str(value)} for row, value in zip(rows, label, strict=True)])
+
+
+def _written(path: Path, rows: list[dict[str, str]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
