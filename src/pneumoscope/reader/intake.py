@@ -14,12 +14,26 @@ import numpy as np
 
 from pneumoscope.images.prepare import InputSpec, prepare, to_input
 from pneumoscope.images.read import ImageMeta, chroma, decode, read_bytes
-from pneumoscope.reader.gate import Shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _GREY = frozenset({"1", "L", "LA", "I", "I;16"})
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is known of an image beside its prepared pixels.
+
+    Attributes:
+        width: In pixels, as stored.
+        height: In pixels, as stored.
+        chroma: Mean difference between the strongest and the weakest colour, in grey levels.
+    """
+
+    width: int
+    height: int
+    chroma: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
