@@ -21,7 +21,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -102,6 +101,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     >>> nearest("trian", ["train", "test"])
     "Did you mean 'train'?"
     """
+    import difflib  # noqa: PLC0415 - only where something is wrong
+
     names = list(known)
     close = difflib.get_close_matches(word, names, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."

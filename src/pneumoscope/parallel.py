@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,6 +37,8 @@ def ordered_map(
     many items come. Decoding releases Python's lock, hence threads and not processes.
     An exception of ``function`` is raised where its result would have come.
     """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - one image needs none
+
     workers = workers or cores()
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Result]] = deque()

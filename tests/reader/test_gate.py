@@ -15,8 +15,8 @@ from pneumoscope.errors import ModelFileError
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.images.read import chroma
 from pneumoscope.reader.bundle import open_bundle
-from pneumoscope.reader.gate import FeatureGate, Look, PixelGate, Rules, Shape
-from pneumoscope.reader.intake import take
+from pneumoscope.reader.gate import FeatureGate, Look, PixelGate, Rules
+from pneumoscope.reader.intake import Shape, take
 from pneumoscope.reader.likeness import Likeness
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.selfcheck import generated_image

@@ -13,23 +13,9 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli import (
-    compare,
-    demo,
-    download,
-    evaluate,
-    export,
-    inspect,
-    model,
-    models,
-    predict,
-    recalibrate,
-    selftest,
-    train,
-    weights,
-)
 from pneumoscope.cli.arguments import Parser, Version
 from pneumoscope.errors import PneumoscopeError
 
@@ -38,6 +24,23 @@ if TYPE_CHECKING:
 
 DONE, FAULT, INTERRUPTED = 0, 1, 130
 
+VERBS = (
+    "download",
+    "inspect",
+    "train",
+    "export",
+    "evaluate",
+    "compare",
+    "recalibrate",
+    "predict",
+    "model",
+    "selftest",
+    "models",
+    "weights",
+    "demo",
+)
+"""The verbs, each a module beside this one, in the order of the help."""
+
 _EXTRAS = {"pyarrow": "parquet"}
 """The extra that a missing package comes with, where it is not ``train``."""
 
@@ -45,7 +48,8 @@ _EXTRAS = {"pyarrow": "parquet"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a fault ends in one message."""
     try:
-        asked = parser().parse_args(arguments)
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        asked = parser(words[0] if words else "").parse_args(words)
         code: int = asked.run(asked)
         sys.stdout.flush()
     except PneumoscopeError as fault:
@@ -68,30 +72,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def parser() -> Parser:
-    """Return the parser of the whole command line."""
+def parser(verb: str = "") -> Parser:
+    """Return the parser of the whole command line.
+
+    Args:
+        verb: If it is one, only this verb is there: the others take as long as parsing itself.
+    """
     top = Parser(
         prog="pneumoscope",
         description="Chest X-rays in, a conclusion out. Research software, not a medical device.",
     )
     top.add_argument("--version", action=Version, help="print the version and end")
     verbs = top.add_subparsers(metavar="VERB", required=True)
-    for verb in (
-        download,
-        inspect,
-        train,
-        evaluate,
-        compare,
-        export,
-        recalibrate,
-        predict,
-        model,
-        selftest,
-        models,
-        weights,
-        demo,
-    ):
-        verb.add_to(verbs)
+    for name in (verb,) if verb in VERBS else VERBS:
+        import_module(f"{__name__}.{name}").add_to(verbs)
     return top
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from importlib import import_module
@@ -82,11 +83,13 @@ def run(asked: Namespace) -> int:
     """Read the images, and print each conclusion as it comes."""
     from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415 - after parsing
 
-    # Pillow is loaded while the graph is built, which holds no lock of Python.
-    threading.Thread(target=import_module, args=("PIL.JpegImagePlugin",), daemon=True).start()
     _refuse_senseless(asked)
+    one = _is_one_file(asked)
+    # Pillow is loaded while the graph is built, which holds no lock of Python.
+    first = asked.images[0] if one else ""
+    threading.Thread(target=_load_decoder, args=(first,), daemon=True).start()
     sources = _sources(asked)
-    predictor = Predictor(asked.model, gated=not asked.no_gate)
+    predictor = Predictor(asked.model, gated=not asked.no_gate, few=one)
     wanted = fail_on(asked.fail_on, predictor.info)
     if asked.evidence and not predictor.draws_evidence:
         raise OptionError(
@@ -143,6 +146,22 @@ def _refuse_senseless(asked: Namespace) -> None:
         )
 
 
+def _is_one_file(asked: Namespace) -> bool:
+    return len(asked.images) == 1 and (asked.images == [_STDIN] or Path(asked.images[0]).is_file())
+
+
+def _load_decoder(first: str) -> None:
+    """Load what decoding takes; what a file's header needs of Pillow, only its header tells."""
+    import_module("PIL.JpegImagePlugin")
+    if not first or first == _STDIN:
+        return
+    from pneumoscope.errors import ImageError  # noqa: PLC0415 - after parsing
+    from pneumoscope.images.read import probe, read_bytes  # noqa: PLC0415
+
+    with contextlib.suppress(ImageError):  # reading the image will say it
+        probe(read_bytes(Path(first)), name=first)
+
+
 def _sources(asked: Namespace) -> Iterator[str | bytes | Unlisted]:
     from pneumoscope.reader.inputs import iterate_images, paths_from  # noqa: PLC0415 - the same
 
@@ -182,8 +201,9 @@ def _records(
 ) -> Iterator[Record]:
     from pneumoscope.reader.records import record_of  # noqa: PLC0415 - the same
 
+    hashed = bool(asked.out) or asked.format not in {None, "table"}
     for prediction in predictor.predict_many(sources):
-        yield record_of(_with_evidence(asked, predictor, prediction))
+        yield record_of(_with_evidence(asked, predictor, prediction), hashed=hashed)
 
 
 def _with_evidence(asked: Namespace, predictor: Predictor, found: Prediction) -> Prediction:

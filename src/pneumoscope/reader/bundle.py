@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any
 from pneumoscope.errors import ModelFileError, OptionError
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.reader import seal
-from pneumoscope.reader.conformal import Conformal
-from pneumoscope.reader.gate import FeatureGate, PixelGate
-from pneumoscope.reader.selfcheck import SelfTest
 from pneumoscope.reader.trust import MAX_BYTES, Contents, inspect
 
 if TYPE_CHECKING:
     import numpy as np
     import onnxruntime
     from numpy.typing import NDArray
+
+    from pneumoscope.reader.conformal import Conformal
+    from pneumoscope.reader.gate import FeatureGate, PixelGate
+    from pneumoscope.reader.selfcheck import SelfTest
 
 FORMAT = 1
 KEY = seal.KEY
@@ -41,6 +42,7 @@ SHIPPED = "shipped"
 SHIPPED_FILE = Path(__file__).parents[1] / "assets" / "reader.onnx"
 
 _RUN_MODEL = "model.onnx"
+_LARGE = 1_000_000  # numbers in the tensors of a graph
 _PAIRS = ("logits", "probabilities")
 
 
@@ -156,14 +158,30 @@ class ModelInfo:
                 str(values.get("licence", "")),
                 dict(values.get("intended", {})),
                 dict(values.get("gate", {})),
-                Conformal.from_dict(values["conformal"]) if "conformal" in values else None,
+                _conformal(values["conformal"]) if "conformal" in values else None,
                 dict(values.get("reference", {})),
-                SelfTest.from_dict(values["self_test"]) if "self_test" in values else None,
+                _self_test(values["self_test"]) if "self_test" in values else None,
                 dict(values.get("card", {})),
                 tuple(dict(change) for change in values.get("history", ())),
             )
         except (KeyError, TypeError, AttributeError, OptionError) as fault:
             raise ValueError(f"its metadata are incomplete ({fault!r})") from fault
+
+
+# A model without gate, self-test or conformal rule is read without their modules, since each class
+# takes about half a millisecond to define.
+
+
+def _conformal(values: Mapping[str, Any]) -> Conformal:
+    from pneumoscope.reader.conformal import Conformal  # noqa: PLC0415 - see above
+
+    return Conformal.from_dict(values)
+
+
+def _self_test(values: Mapping[str, Any]) -> SelfTest:
+    from pneumoscope.reader.selfcheck import SelfTest  # noqa: PLC0415 - see above
+
+    return SelfTest.from_dict(values)
 
 
 class Bundle:
@@ -201,18 +219,23 @@ class Bundle:
             raise ModelFileError(
                 f"{path}: cannot be used: its graph has no output {min(missing)!r}."
             )
+        self.pixel_gate: PixelGate | None = None
+        self.feature_gate: FeatureGate | None = None
+        if info.gate:
+            self._open_gates(info.gate)
+
+    def _open_gates(self, gate: Mapping[str, Any]) -> None:
+        from pneumoscope.reader.gate import FeatureGate, PixelGate  # noqa: PLC0415 - see above
+
         try:
-            gate = info.gate
-            self.pixel_gate = PixelGate.from_dict(gate) if "rules" in gate else None
-            self.feature_gate = (
-                FeatureGate.from_dict(gate["features"])
-                if "features" in gate and "features" in self.outputs
-                else None
-            )
+            if "rules" in gate:
+                self.pixel_gate = PixelGate.from_dict(gate)
+            if "features" in gate and "features" in self.outputs:
+                self.feature_gate = FeatureGate.from_dict(gate["features"])
         except (KeyError, TypeError, ValueError) as fault:
-            raise ModelFileError(f"{path}: cannot be used: its gate is damaged ({fault!r}).") from (
-                fault
-            )
+            raise ModelFileError(
+                f"{self.path}: cannot be used: its gate is damaged ({fault!r})."
+            ) from fault
 
     def run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> list[NDArray[np.float32]]:
         """Return outputs of the graph, each float32 [n, …].
@@ -318,7 +341,7 @@ def read_info(content: bytes, path: Path) -> tuple[ModelInfo, Contents]:
         raise ModelFileError(f"{path}: cannot be used: {fault}.") from fault
 
 
-def open_bundle(place: Path | str | None, *, threads: int = 1) -> Bundle:
+def open_bundle(place: Path | str | None, *, threads: int = 1, few: bool = False) -> Bundle:
     """Return the model of a file or run folder, ready to run on the CPU.
 
     The file is looked at before ONNX Runtime sees it; see ``trust``.
@@ -326,6 +349,7 @@ def open_bundle(place: Path | str | None, *, threads: int = 1) -> Bundle:
     Args:
         place: A model file or a run folder; ``shipped`` or None for the package's own.
         threads: Processor threads for one call of the graph.
+        few: Whether few images will be read: large graphs then start sooner and run slower.
 
     Raises:
         ModelFileError: There is no model, the file is none of this package, or it is not opened.
@@ -340,6 +364,10 @@ def open_bundle(place: Path | str | None, *, threads: int = 1) -> Bundle:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if few and contents.values > _LARGE:
+        # Without the rearrangement of weights for this processor, which takes as long as an image.
+        levels = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as fault:  # onnxruntime's exceptions share no public base

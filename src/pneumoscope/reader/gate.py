@@ -18,6 +18,8 @@ from pneumoscope.reader.likeness import Likeness
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pneumoscope.reader.intake import Shape
+
 _WHITE, _BLACK = 250, 5
 _LOW, _HIGH = 2, 98  # percentiles between which the grey levels of an image lie
 _SIDE = 16
@@ -46,24 +48,9 @@ class Rules:
     aspect: float = 4.0
     chroma: float = 8.0
     contrast: float = 25.0
-    detail: float = 0.15
+    detail: float = 0.3
     white: float = 0.35
     black: float = 0.75
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What is known of an image beside its prepared pixels.
-
-    Attributes:
-        width: In pixels, as stored.
-        height: In pixels, as stored.
-        chroma: Mean difference between the strongest and the weakest colour, in grey levels.
-    """
-
-    width: int
-    height: int
-    chroma: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

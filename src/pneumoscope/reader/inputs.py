@@ -5,10 +5,7 @@ Nothing here holds the names of all files: an archive may have more of them than
 
 from __future__ import annotations
 
-import glob
-import heapq
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,10 +83,12 @@ def _hold_something(item: str) -> None:
 
 
 def _is_pattern(item: str) -> bool:
-    return glob.has_magic(item) and not os.path.lexists(item)
+    return any(sign in item for sign in "*?[") and not os.path.lexists(item)
 
 
 def _matches(pattern: str) -> list[str]:
+    import glob  # noqa: PLC0415 - a millisecond, for patterns alone
+
     found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - strings are kept
     return [match for match in found if not os.path.isdir(match)]  # noqa: PTH112 - the same
 
@@ -135,7 +134,12 @@ def _sorted_names(folder: str) -> Iterator[tuple[str, bool]]:
                 runs.append(_spilled(names))
                 names = []
     names.sort()
-    yield from heapq.merge(*(_read_back(run) for run in runs), names) if runs else names
+    if not runs:
+        yield from names
+        return
+    import heapq  # noqa: PLC0415 - the same
+
+    yield from heapq.merge(*(_read_back(run) for run in runs), names)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -147,6 +151,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _spilled(names: list[tuple[str, bool]]) -> IO[str]:
     """Return a temporary file with the names in order, each ended by "/", which no name holds."""
+    import tempfile  # noqa: PLC0415 - the same
+
     file = tempfile.TemporaryFile(  # noqa: SIM115 - it lives as long as the listing
         "w+", encoding="utf-8", errors="surrogateescape", newline=""
     )

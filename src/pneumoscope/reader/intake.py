@@ -15,13 +15,27 @@ import numpy as np
 from pneumoscope.images.prepare import InputSpec, prepare, prepare_bytes
 from pneumoscope.images.radiograph import ImageMeta
 from pneumoscope.images.read import chroma, decode, read_bytes
-from pneumoscope.reader.gate import Shape
 from pneumoscope.reader.scope import AGE, BODY_PART, MODALITY, VIEW
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _GREY = frozenset({"1", "L", "LA", "I", "I;16"})
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is known of an image beside its prepared pixels.
+
+    Attributes:
+        width: In pixels, as stored.
+        height: In pixels, as stored.
+        chroma: Mean difference between the strongest and the weakest colour, in grey levels.
+    """
+
+    width: int
+    height: int
+    chroma: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,11 +22,11 @@ from pneumoscope.reader.prediction import (
     Prediction,
     conclude,
 )
-from pneumoscope.reader.scope import scope_notes
-from pneumoscope.reader.selfcheck import RunningTest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from pneumoscope.reader.selfcheck import RunningTest
 
     Source = Path | str | bytes | NDArray[Any]
 
@@ -44,21 +44,27 @@ class Predictor:
         threads: Processor threads for one image; more of them help a single image, one is best
             where many images are read side by side.
         gated: Whether images that cannot be judged are refused; if not, all get a conclusion.
+        few: Whether few images will be read: large models then start sooner and read slower.
 
     Raises:
         ModelFileError: There is no model, or the file is none or not to be trusted.
     """
 
     def __init__(
-        self, model: Path | str | None = None, *, threads: int = 1, gated: bool = True
+        self,
+        model: Path | str | None = None,
+        *,
+        threads: int = 1,
+        gated: bool = True,
+        few: bool = False,
     ) -> None:
-        self._bundle: Bundle = open_bundle(model, threads=threads)
+        self._bundle: Bundle = open_bundle(model, threads=threads, few=few)
         self._gated = gated
         self._name = ModelName(self.info.name, self.info.version, self._bundle)
         self._outputs = ["logits", "probabilities"]
         if gated and self._bundle.feature_gate is not None:
             self._outputs.append("features")
-        self._test = RunningTest(self._bundle) if self.info.self_test else None
+        self._test = _started_test(self._bundle) if self.info.self_test else None
 
     @property
     def info(self) -> ModelInfo:
@@ -263,8 +269,22 @@ class _Work:
     def take(self, source: Source, predictor: Predictor) -> None:
         self.taken = take(source, predictor.info.input)
         self.refused = predictor.refusals(self.taken)
-        self.notes = scope_notes(self.taken.facts, predictor.info.intended)
+        self.notes = _notes(self.taken, predictor.info)
         self.seconds = time.perf_counter() - self.started
+
+
+def _started_test(bundle: Bundle) -> RunningTest:
+    from pneumoscope.reader.selfcheck import RunningTest  # noqa: PLC0415 - for models with one
+
+    return RunningTest(bundle)
+
+
+def _notes(taken: Taken, info: ModelInfo) -> tuple[str, ...]:
+    if not (taken.facts and info.intended):
+        return ()
+    from pneumoscope.reader.scope import scope_notes  # noqa: PLC0415 - for files that state facts
+
+    return scope_notes(taken.facts, info.intended)
 
 
 def _grouped(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
@@ -25,8 +24,13 @@ COLUMNS = (
 TEXT_SUFFIXES: Mapping[str, str] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}
 
 
-def record_of(prediction: Prediction) -> Record:
-    """Return a prediction as JSON values."""
+def record_of(prediction: Prediction, *, hashed: bool = True) -> Record:
+    """Return a prediction as JSON values.
+
+    Args:
+        prediction: What a reader said of an image.
+        hashed: Whether to name the hash of the model file, which takes a moment the first time.
+    """
     model = prediction.model
     possible = prediction.conformal_set
     return {
@@ -39,7 +43,12 @@ def record_of(prediction: Prediction) -> Record:
         "rule": prediction.rule,
         "conformal_set": None if possible is None else list(possible),
         "reasons": list(prediction.reasons),
-        "model": model and {"name": model.name, "version": model.version, "sha256": model.sha256},
+        "model": model
+        and {
+            "name": model.name,
+            "version": model.version,
+            "sha256": model.sha256 if hashed else "",
+        },
         "seconds": round(prediction.seconds, 4),
         "evidence": prediction.evidence,
     }
@@ -76,6 +85,8 @@ def write_json(out: TextIO, records: Iterable[Record]) -> None:
 
 def write_csv(out: TextIO, records: Iterable[Record]) -> None:
     """Write a header and a row each (RFC 4180); what is not known is empty."""
+    import csv  # noqa: PLC0415 - reading one image does without
+
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for record in records:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pneumoscope.reader.drift import Drift, bin_of, drift, reference_counts
 from pneumoscope.reader.prediction import NOT_ASSESSABLE, UNCERTAIN
 from pneumoscope.reader.records import Record
 
+if TYPE_CHECKING:
+    from pneumoscope.reader.drift import Drift
+
 _MOST_NOTES = 50
+_FEW = 100  # below so many images, nothing is said of drift
 
 
 class Tally:
@@ -21,8 +24,9 @@ class Tally:
     """
 
     def __init__(self, reference: Mapping[str, Any]) -> None:
-        self._reference = reference_counts(reference)
-        self._bins = [0] * len(self._reference or ())
+        self._reference = reference
+        self._probabilities: list[float] = []
+        self._bins: list[int] | None = None
         self.conclusions: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
 
@@ -41,7 +45,10 @@ class Tally:
 
     def drift(self) -> Drift | None:
         """Return how far the probabilities are from the reference; None if that cannot be said."""
-        return drift(self._bins, self._reference) if self._reference else None
+        from pneumoscope.reader.drift import drift, reference_counts  # noqa: PLC0415 - for many
+
+        expected = reference_counts(self._reference)
+        return drift(self._binned(), expected) if expected else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts and the drift as JSON values."""
@@ -50,14 +57,14 @@ class Tally:
             "images": self.images,
             "conclusions": dict(sorted(self.conclusions.items())),
             "notes": dict(self.notes.most_common()),
-            "probability_histogram": self._bins or None,
+            "probability_histogram": self._binned(),
             "drift": found and found.to_dict(),
         }
 
     def lines(self) -> list[str]:
         """Return what to tell people beside the counts: notes, and a drift that is there."""
         lines = [f"{count:,} of {self.images:,}: {note}" for note, count in self.notes.items()]
-        found = self.drift()
+        found = self.drift() if self.images >= _FEW else None
         if found is not None and found.verdict != "none":
             lines.append(
                 f"{found.verdict} drift: these {found.n:,} images get other probabilities than the "
@@ -67,8 +74,21 @@ class Tally:
         return lines
 
     def _add_probability(self, probability: float | None) -> None:
-        if probability is not None and self._bins:
+        if probability is not None:
+            self._probabilities.append(probability)
+            if len(self._probabilities) == _FEW:
+                self._binned()
+
+    def _binned(self) -> list[int]:
+        """Return the histogram; the few probabilities that wait for their bin get it now."""
+        from pneumoscope.reader.drift import BINS, bin_of, reference_counts  # noqa: PLC0415
+
+        if self._bins is None:
+            self._bins = [0] * len(reference_counts(self._reference) or [0] * BINS)
+        for probability in self._probabilities:
             self._bins[bin_of(probability, bins=len(self._bins))] += 1
+        self._probabilities.clear()
+        return self._bins
 
     def _add_notes(self, reasons: Sequence[str]) -> None:
         for reason in reasons:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pneumoscope.errors import ModelFileError
@@ -85,17 +85,12 @@ class _Refused(Exception):  # noqa: N818 - carried out of the depth, and turned 
     pass
 
 
-@dataclass(slots=True)
 class _Found:
-    operators: Counter[bytes] = field(default_factory=Counter)
-    nodes: int = 0
-    attributes: int = 0
-    tensors: int = 0
-    values: int = 0
-    opset: int = 0
-    graphs: int = 0
-    metadata: dict[str, Entry] = field(default_factory=dict)
-    metadata_bytes: int = 0
+    def __init__(self) -> None:
+        self.operators: Counter[bytes] = Counter()
+        self.nodes = self.attributes = self.tensors = self.values = 0
+        self.opset = self.graphs = self.metadata_bytes = 0
+        self.metadata: dict[str, Entry] = {}
 
 
 def inspect(content: bytes, path: Path) -> Contents:
