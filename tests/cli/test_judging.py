@@ -177,7 +177,8 @@ def test_a_site_recalibrates_a_model(
     assert info.operating_point.rule == "sensitivity>=0.9"
     assert info.operating_point.achieved["sensitivity"]["value"] >= 0.9
     assert info.operating_point.model == open_bundle(run.model).sha256
-    assert info.conformal["level"] == 0.1
+    assert info.conformal is not None
+    assert info.conformal.level == 0.1
     (change,) = info.history
     assert change["from_model"] == open_bundle(run.model).sha256
     assert str(tmp_path) not in json.dumps(change)

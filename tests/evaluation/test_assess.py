@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_scores import make_scores
 
+from helpers.made_scores import make_scores
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.baseline import majority_baseline, size_baseline

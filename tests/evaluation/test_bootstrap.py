@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_scores import make_scores
 from sklearn import metrics as sk
 from sklearn.linear_model import LogisticRegression
 
+from helpers.made_scores import make_scores
 from pneumoscope.errors import OptionError
 from pneumoscope.evaluation.bootstrap import (
     band,

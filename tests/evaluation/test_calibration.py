@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_scores import make_scores
 from scipy import optimize
 
+from helpers.made_scores import make_scores
 from pneumoscope.errors import DataError, LeakError, OptionError
 from pneumoscope.evaluation.calibration import (
     SCALES,

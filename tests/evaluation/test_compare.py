@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_scores import make_scores
 from scipy import stats
 
+from helpers.made_scores import make_scores
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.compare import Contender, align, compare
 from pneumoscope.evaluation.paired import holm, mcnemar

@@ -6,11 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from made_scores import make_scores
 
+from helpers.made_scores import make_scores
 from pneumoscope.errors import DataError, LeakError, OptionError
-from pneumoscope.evaluation.conformal import Conformal, coverage, fit_conformal
+from pneumoscope.evaluation.conformal import coverage, fit_conformal
 from pneumoscope.evaluation.scores import Scores
+from pneumoscope.reader.conformal import Conformal
 
 
 def scores_of(label: list[int], probability: list[float]) -> Scores:

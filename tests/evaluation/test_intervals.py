@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_scores import make_scores
 from scipy import stats
 
+from helpers.made_scores import make_scores
 from pneumoscope.errors import OptionError
 from pneumoscope.evaluation.intervals import (
     areas,

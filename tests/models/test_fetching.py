@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving import CONTENT, SUM, Server, serving
 
+from helpers.serving import CONTENT, SUM, Server, serving
 from pneumoscope.errors import OutputError, WeightsError
 from pneumoscope.models.download import download
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_up import made_up
 
+from helpers.made_up import made_up
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.backbone import Backbone
 from pneumoscope.models.grey import AsColours, AsItIs, WithOnes

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import timm
 import torch
-from made_up import made_up
 from safetensors.torch import load_file, save_file
-from serving import Server, serving
 from torch import nn
 
+from helpers.made_up import made_up
+from helpers.serving import Server, serving
 from pneumoscope.errors import OptionError, WeightsError
 from pneumoscope.export import export
 from pneumoscope.images.prepare import InputSpec
