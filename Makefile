@@ -4,7 +4,7 @@ PYTHON := $(VENV)/bin/python
 PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: setup demo test check bench fuzz clean
+.PHONY: setup demo test check bench reader fuzz clean
 
 setup: $(VENV)/.ready
 
@@ -29,6 +29,10 @@ check: setup
 
 bench: setup
 	$(PYTHON) benchmarks/run.py
+
+# DATA is the public data set; NATIVE, if it is there, some of its files at their original size.
+reader: setup
+	$(PYTHON) tools/make_reader.py $(DATA) $(if $(NATIVE),--native $(NATIVE))
 
 fuzz: setup
 	$(PYTHON) tests/fuzz/fuzz_readers.py --seconds $(FUZZ_SECONDS)

@@ -70,7 +70,7 @@ def measure(shared: Path) -> dict[str, Any]:
     distances = _distances(gate, known)
     limit = float(np.quantile(distances, 0.99))
     kinds: dict[str, Kind] = {}
-    for name, others in _others(known):
+    for name, others in others(known):
         far = _distances(gate, others)
         kinds[name] = Kind(
             len(others),
@@ -115,7 +115,7 @@ def table(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _others(known: Sequence[Taken]) -> Iterator[tuple[str, list[Taken]]]:
+def others(known: Sequence[Taken]) -> Iterator[tuple[str, list[Taken]]]:
     for name, turns in (
         ("chest turned by 90° to the left", 1),
         ("chest turned by 180°", 2),

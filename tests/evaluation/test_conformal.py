@@ -68,7 +68,7 @@ def test_a_gap_is_uncertain_too() -> None:
 def test_it_survives_its_dict() -> None:
     zone = Conformal(0.1, (0.25, 0.5), (40, 50))
     assert Conformal.from_dict(json.loads(json.dumps(zone.to_dict()))) == zone
-    with pytest.raises(ValueError, match="no conformal quantiles"):
+    with pytest.raises(KeyError, match="quantiles"):
         Conformal.from_dict({"level": 0.1})
 
 

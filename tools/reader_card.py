@@ -1,0 +1,208 @@
+"""What stands in the card of the shipped reader, measured."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from pneumoscope.data.catalog import Catalog, read_catalog
+from pneumoscope.data.phantom import render
+from pneumoscope.data.split import parts_in_file
+from pneumoscope.evaluation.assess import assess
+from pneumoscope.evaluation.metrics import area_under_roc
+from pneumoscope.evaluation.scores import Scores, score
+from pneumoscope.images.prepare import prepare
+from pneumoscope.parallel import cores
+from pneumoscope.reader.bundle import Bundle, open_bundle
+from pneumoscope.reader.intake import Taken, take
+from pneumoscope.reader.predictor import Predictor
+from pneumoscope.runs import RunFolder, rows_of
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+from gate_numbers import others
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_PHANTOMS = 200
+_SHOWN = (
+    "auc", "sensitivity", "specificity", "accuracy", "balanced_accuracy", "ppv", "npv", "ece",
+    "brier", "calibration_slope",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The card as text for people and as numbers for programs."""
+
+    text: str
+    numbers: dict[str, Any]
+
+
+def write_card(model: Path, runs: Sequence[Path], *, data: Path, native: Path | None) -> Card:
+    """Measure a reader on its validation images, on what it must refuse, and on shortcuts."""
+    bundle = open_bundle(model, threads=cores())
+    catalog = read_catalog(data, classes=bundle.info.classes)
+    split = parts_in_file(RunFolder(runs[0]).split, catalog)
+    validation = catalog.select(split.rows("val"))
+    predictor = Predictor(model, gated=False)
+    scores, _ = score(predictor, validation, part="val")
+    threshold, spec = bundle.info.operating_point.threshold, bundle.info.input
+    assessment = assess(scores, threshold=threshold, conformal=bundle.info.conformal)
+    pixels = np.stack([prepare(validation.file(e), spec) for e in validation.entries])
+    numbers: dict[str, Any] = {
+        "bytes": model.stat().st_size,
+        "sha256": bundle.sha256,
+        "validation": assessment.to_dict() | {"curves": None},
+        "seeds": [_of_run(run) for run in runs],
+        "shortcuts": _shortcuts(bundle, pixels, validation),
+        "gate": _gate(
+            model, [take(validation.file(e), bundle.info.input) for e in validation.entries]
+        ),
+        "evidence": _evidence(bundle),
+    }
+    if native is not None:
+        numbers["native"] = _native(predictor, native, data)
+    template = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=False,  # noqa: S701 - Markdown
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    ).get_template("reader_card.md.j2")
+    text = template.render(
+        info=bundle.info,
+        shown=[name for name in _SHOWN if numbers["validation"].get(name, {}).get("value")],
+        trained=len(split.rows("train")),
+        prevalence=float(catalog.labels.mean()),
+        native=numbers.get("native"),
+        **{key: value for key, value in numbers.items() if key != "native"},
+    )
+    return Card(text, numbers)
+
+
+def _of_run(run: Path) -> dict[str, Any]:
+    scores = Scores.load(RunFolder(run).scores("val"))
+    threshold = open_bundle(run).info.operating_point.threshold
+    found = assess(scores, threshold=threshold, resamples=0, curves=False)
+    log = rows_of(RunFolder(run).log)
+    return {
+        "run": run.name,
+        **{name: found[name].value for name in ("auc", "sensitivity", "specificity")},
+        "epochs": len(log),
+    }
+
+
+def _logits(bundle: Bundle, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    parts = [bundle.run(pixels[i : i + 32], ["logits"])[0] for i in range(0, len(pixels), 32)]
+    return np.diff(np.concatenate(parts).astype(np.float64)).ravel()
+
+
+def _shortcuts(bundle: Bundle, pixels: NDArray[np.uint8], catalog: Catalog) -> dict[str, float]:
+    """Return the AUC on images from which the lungs, or all but the borders, were taken."""
+    labels = catalog.labels
+    height, width = bundle.info.input.shape
+    rows = np.linspace(-1, 1, height)[:, None]
+    columns = np.linspace(-1, 1, width)
+    lungs = ((np.abs(columns) - 0.42) / 0.42) ** 2 + ((rows + 0.05) / 0.85) ** 2 < 1
+    border = (np.abs(rows) > 0.8) | (np.abs(columns) > 0.8)
+    found = {}
+    for name, kept in (("lung fields blanked out", ~lungs), ("borders alone", border)):
+        changed = pixels.copy()
+        for image in changed:
+            image[~kept] = round(float(image[kept].mean()))
+        area = area_under_roc(labels, _logits(bundle, changed))
+        assert area is not None
+        found[name] = area
+    return found
+
+
+def _gate(model: Path, known: Sequence[Taken]) -> dict[str, Any]:
+    """Return what is refused of validation images, and of each other kind."""
+    predictor = Predictor(model, threads=cores())
+    distance, refused = _judged(predictor, known)
+    limit = float(np.quantile(distance, 0.99))
+    kinds = {}
+    for name, images in others(known):
+        far, away = _judged(predictor, images)
+        labels = np.r_[np.zeros(len(distance), np.int64), np.ones(len(far), np.int64)]
+        kinds[name] = {
+            "n": len(images),
+            "refused": away,
+            "auroc": area_under_roc(labels, np.r_[distance, far]),
+            "beyond_1_percent": int((far > limit).sum()),
+        }
+    return {"validation": {"n": len(known), "refused": refused}, "kinds": kinds}
+
+
+def _judged(predictor: Predictor, images: Sequence[Taken]) -> tuple[NDArray[np.float64], int]:
+    """Return the distance of the features of each image, and how many are refused in all."""
+    bundle = predictor._bundle
+    assert bundle.feature_gate is not None
+    assert bundle.pixel_gate is not None
+    distances, refused = [], 0
+    for start in range(0, len(images), 32):
+        some = images[start : start + 32]
+        features = bundle.run(np.stack([one.pixels for one in some]), ["features"])[0]
+        found = bundle.feature_gate.likeness.distance(features)
+        distances += found.tolist()
+        refused += sum(
+            bool(bundle.pixel_gate.reasons(one.pixels, one.shape))
+            or bool(bundle.feature_gate.reasons(float(far)))
+            for one, far in zip(some, found, strict=True)
+        )
+    return np.array(distances), refused
+
+
+def _evidence(bundle: Bundle) -> dict[str, float]:
+    """Return the pointing game on generated radiographs, where the opacity's place is known.
+
+    A hit is a map whose highest place lies in the opacity; chance is the opacity's share of the
+    area. The share inside the lungs is that of the evidence for pneumonia.
+    """
+    size = bundle.info.input.shape
+    hits, chance, inside, lungs = [], [], [], []
+    for seed in range(_PHANTOMS):
+        phantom = render("PNEUMONIA", patient_seed=seed, size_px=size)
+        (found,) = bundle.run(phantom.pixels[None], ["evidence"])
+        fine = np.asarray(
+            Image.fromarray(found[0]).resize(size[::-1], Image.Resampling.BILINEAR), np.float64
+        )
+        row, column = np.unravel_index(fine.argmax(), fine.shape)
+        hits.append(bool(phantom.opacity[row, column]))
+        chance.append(float(phantom.opacity.mean()))
+        for_it = np.maximum(fine, 0)
+        if for_it.sum() > 0:
+            inside.append(float(for_it[phantom.lungs].sum() / for_it.sum()))
+            lungs.append(float(phantom.lungs.mean()))
+    return {
+        "n": len(hits),
+        "pointing_game": float(np.mean(hits)),
+        "by_chance": float(np.mean(chance)),
+        "inside_lungs": float(np.mean(inside)),
+        "lungs_share_of_area": float(np.mean(lungs)),
+    }
+
+
+def _native(predictor: Predictor, native: Path, data: Path) -> dict[str, Any]:
+    """Return how differently files at their original size and their reduced copies are read."""
+    reduced = {path.name: path for path in data.rglob("*.jpeg")}
+    pairs = [(p, reduced[p.name]) for p in sorted(native.rglob("*.jpeg")) if p.name in reduced]
+    read = [
+        np.array([found.probability for found in predictor.predict_many(side)], np.float64)
+        for side in zip(*pairs, strict=True)
+    ]
+    difference = np.abs(read[0] - read[1])
+    called = [side >= predictor.info.operating_point.threshold for side in read]
+    return {
+        "n": len(pairs),
+        "mean": float(difference.mean()),
+        "largest": float(difference.max()),
+        "other_conclusion": int((called[0] != called[1]).sum()),
+    }
