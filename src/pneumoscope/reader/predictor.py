@@ -118,8 +118,9 @@ class Predictor:
         Raises:
             ModelFileError: The model did not say what it said when it was written.
         """
-        if self._test is not None:
-            self._test.wait()
+        test = self._test  # several workers may come here at once
+        if test is not None:
+            test.wait()
             self._test = None
 
     def predict(self, source: Source) -> Prediction:
