@@ -16,7 +16,13 @@ from pneumoscope.errors import ModelFileError
 from pneumoscope.reader import bundle as bundle_module
 from pneumoscope.reader.bundle import ModelInfo, OperatingPoint, find_model
 from pneumoscope.reader.conformal import Conformal
-from pneumoscope.reader.drift import bin_of, drift, histogram, reference_counts
+from pneumoscope.reader.drift import (
+    bin_of,
+    distance_histogram,
+    drift,
+    histogram,
+    reference_counts,
+)
 from pneumoscope.reader.prediction import UNCERTAIN, conclude
 from pneumoscope.reader.predictor import Predictor, load
 from pneumoscope.reader.records import COLUMNS, record_of, row_of
@@ -254,6 +260,22 @@ def test_a_tally_counts_and_tells_of_drift() -> None:
     assert reference_counts({"probability_histogram": [1, -1]}) is None
     assert reference_counts({"probability_histogram": "no"}) is None
     assert Tally({}).drift() is None
+
+
+def test_distances_drift_too() -> None:
+    rng = np.random.default_rng(0)
+    known = rng.normal(1, 0.2, 2000)
+    reference = {"distance_histogram": distance_histogram([float(each) for each in known])}
+    assert sum(reference["distance_histogram"]["counts"]) == 2000
+    for mean, verdict in ((1.0, "none"), (1.5, "large")):
+        tally = Tally(reference)
+        for each in rng.normal(mean, 0.2, 1000):
+            record = {"conclusion": "NORMAL", "probability": 0.1, "reasons": []}
+            tally.add({**record, "distance": float(each)})
+        assert tally.to_dict()["distance_drift"]["verdict"] == verdict
+        assert any("look otherwise" in line for line in tally.lines()) == (verdict == "large")
+    for broken in ({"edges": [1], "counts": [1]}, {"edges": [2, 1], "counts": [1, 1, 1]}, 3):
+        assert Tally({"distance_histogram": broken}).distance_drift() is None
 
 
 def test_an_operating_point_names_its_rule(tmp_path: Path) -> None:

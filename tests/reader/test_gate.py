@@ -125,6 +125,8 @@ def test_a_look_survives_the_file(look: Look, chests: np.ndarray, tmp_path: Path
     found = predictor.predict(upside_down)
     assert found.conclusion == "NOT_ASSESSABLE"
     assert found.probability is None
+    assert found.distance is not None
+    assert found.distance == pytest.approx(look.distances(prepare(upside_down, SPEC))[0], rel=1e-4)
     assert "turned by 180°" in found.reasons[0]
     assert Predictor(predictor.path, gated=False).predict(upside_down).probability is not None
 

@@ -260,11 +260,29 @@ def _archived(
         if archive.done:
             watcher.say(f"Continuing after {archive.done:,} images.")
         with watcher.progress("Reading") as progress:
+            total = _Total(asked)
             for record in _records(asked, predictor, archive.left(sources)):
                 archive.add(record)
-                progress(archive.done, archive.done)
+                progress(archive.done, total.at_least(archive.done))
         archive.finish(tally)
     watcher.say(f"{summary(tally)} Written to {asked.out}")
     for line in tally.lines():
         watcher.warn(line)
     return tally
+
+
+class _Total:
+    """How many images there are: counted beside the reading, for the bar of a terminal alone."""
+
+    def __init__(self, asked: Namespace) -> None:
+        self._counted = 0
+        if sys.stderr.isatty() and asked.paths_from != _STDIN:
+            threading.Thread(target=self._count, args=(asked,), daemon=True).start()
+
+    def at_least(self, done: int) -> int:
+        return max(done, self._counted)
+
+    def _count(self, asked: Namespace) -> None:
+        with contextlib.suppress(DataError, OSError):  # reading them will say it
+            for number, _ in enumerate(_sources(asked), 1):
+                self._counted = number

@@ -81,7 +81,8 @@ class ModelInfo:
             of a ``FeatureGate``. Empty: it refuses nothing.
         conformal: Which classes it holds possible; None: it is never uncertain.
         reference: What it said of validation images: ``probability_histogram``, counts in equal
-            bins from 0 to 1.
+            bins from 0 to 1; ``distance_histogram``, ``edges`` and ``counts`` of the gate's
+            distances.
         self_test: What it must say of a generated image.
         card: What else to know before using it, for people.
         history: What was changed after training, oldest first: recalibrations, for people.

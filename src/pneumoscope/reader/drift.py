@@ -88,6 +88,31 @@ def drift(counts: Sequence[int], reference: Sequence[int]) -> Drift | None:
     return Drift(psi, ks, int(new.sum()), int(old.sum()))
 
 
+def reference_distances(reference: Mapping[str, Any]) -> tuple[list[float], list[int]] | None:
+    """Return edges and counts of a model's ``distance_histogram``; None without a usable one.
+
+    The bins are those between the edges, which rise, and one at either end for all beyond.
+    """
+    found = reference.get("distance_histogram")
+    if not isinstance(found, Mapping):
+        return None
+    edges, counts = found.get("edges"), found.get("counts")
+    if not (isinstance(edges, list) and isinstance(counts, list) and len(counts) > 1):
+        return None
+    sound = all(isinstance(count, int) and count >= 0 for count in counts)
+    sound = sound and all(isinstance(edge, int | float) for edge in edges)
+    if not sound or len(edges) != len(counts) - 1 or edges != sorted(edges):
+        return None
+    return [float(edge) for edge in edges], list(counts)
+
+
+def distance_histogram(distances: Sequence[float], *, bins: int = BINS) -> dict[str, Any]:
+    """Return the ``distance_histogram`` of validation images: bins that hold about as many each."""
+    edges = np.quantile(np.array(distances, np.float64), np.arange(1, bins) / bins)
+    counts = np.bincount(np.searchsorted(edges, distances, side="right"), minlength=bins)
+    return {"edges": [float(edge) for edge in edges], "counts": [int(count) for count in counts]}
+
+
 def reference_counts(reference: Mapping[str, Any]) -> list[int] | None:
     """Return the histogram of a model's ``reference``, or None if it has none that can be used."""
     counts = reference.get("probability_histogram")

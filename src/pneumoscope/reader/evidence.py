@@ -108,7 +108,7 @@ def draw_evidence(predictor: Predictor, found: Prediction, folder: Path) -> Pred
     """
     assert found.probability is not None  # noqa: S101 - only judged images have evidence
     evidence = predictor.evidence(prepare(found.path, predictor.info.input)[np.newaxis])[0]
-    caption = f"{predictor.info.classes[1]} {found.probability:.3f}"
+    caption = f"{found.conclusion} · p({predictor.info.classes[1]}) {found.probability:.3f}"
     image = overlay(evidence, native(Path(found.path)), caption=caption)
     short = hashlib.sha256(found.path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     place = folder / f"{Path(found.path).stem[:100]}-{short}.png"
@@ -147,35 +147,39 @@ def _strip(image: Image.Image, caption: str, *, scale: Scale, nothing: bool) -> 
     font = ImageFont.load_default(tall * 0.72)
     middle = height - tall / 2
     pad = tall // 3
-    said = f"{caption} · no evidence beyond ±{scale.least:g}" if nothing else caption
+    said = f"{caption} · no evidence (±{scale.least:g})" if nothing else caption
+    bar = _bar(draw, font, tall=tall, scale=scale)
+    # On a small image the first part of the caption goes before the scale does; a scale by which
+    # nothing is coloured goes first.
+    wanted = pad if nothing else tall + bar.width
+    while " · " in said and pad + draw.textlength(said, font=font) + wanted > width:
+        said = said.partition(" · ")[2]
     draw.text((pad, middle), said, fill=_INK, font=font, anchor="lm")
-    _bar(draw, font, right=width - pad, middle=middle, tall=tall, scale=scale,
-         least_left=pad + draw.textlength(said, font=font) + tall)  # fmt: skip
+    if pad + draw.textlength(said, font=font) + tall + bar.width <= width:
+        image.paste(bar, (width - bar.width, height - tall))
 
 
 def _bar(
-    draw: ImageDraw,
-    font: FreeTypeFont | ImageFont,
-    *,
-    right: float,
-    middle: float,
-    tall: int,
-    scale: Scale,
-    least_left: float,
-) -> None:
-    """Draw the colour scale with its ends, from full against to full for, ending at ``right``."""
-    low, high = f"against -{scale.full:g}", f"+{scale.full:g} for"
-    high_left = right - draw.textlength(high, font=font)
-    gap, length = tall // 4, 5 * tall
-    left = high_left - gap - length
-    if left - gap - draw.textlength(low, font=font) < least_left:
-        return
-    draw.text((left - gap, middle), low, fill=_INK, font=font, anchor="rm")
-    draw.text((right, middle), high, fill=_INK, font=font, anchor="rm")
+    draw: ImageDraw, font: FreeTypeFont | ImageFont, *, tall: int, scale: Scale
+) -> Image.Image:
+    """Return the colour scale between its ends, from full against to full for."""
+    from PIL import Image, ImageDraw  # noqa: PLC0415 - only where a picture is drawn
+
+    large = tall >= 20
+    low = f"against -{scale.full:g}" if large else f"-{scale.full:g}"
+    high = f"+{scale.full:g} for" if large else f"+{scale.full:g}"
+    gap, length = max(2, tall // 4), (5 if large else 3) * tall
+    left = round(draw.textlength(low, font=font)) + gap
+    right = left + length + gap
+    width = right + round(draw.textlength(high, font=font)) + tall // 3
+    image = Image.new("RGB", (width, tall), _GROUND)
+    strip = ImageDraw.Draw(image)
+    strip.text((0, tall / 2), low, fill=_INK, font=font, anchor="lm")
+    strip.text((right, tall / 2), high, fill=_INK, font=font, anchor="lm")
     for step in range(length):
         value = (2 * step / (length - 1) - 1) * scale.full
         opacity = float(_opacity(np.array([value], np.float32), scale)[0])
         colour = FOR if value > 0 else AGAINST
         shown = tuple(round(128 * (1 - opacity) + part * opacity) for part in colour)
-        x = left + step
-        draw.line((x, middle - tall / 4, x, middle + tall / 4), fill=shown)
+        strip.line((left + step, tall / 4, left + step, tall * 3 / 4), fill=shown)
+    return image

@@ -77,9 +77,12 @@ class Look:
         ways = np.stack([np.rot90(image, -turns) for turns in range(4)]).reshape(4, -1)
         return self.likeness.distance(np.concatenate([ways, -ways]))
 
-    def reasons(self, pixels: NDArray[np.uint8]) -> list[str]:
-        """Return why an image does not look like those that the model knows; empty if it does."""
-        distances = self.distances(pixels)
+    def reasons(self, distances: NDArray[np.float32]) -> list[str]:
+        """Return why an image does not look like those that the model knows; empty if it does.
+
+        Args:
+            distances: What ``distances`` gave for it.
+        """
         way = int(distances[1:].argmin()) + 1
         if distances[way] < self.turned * distances[0] and distances[way] <= self.farthest:
             # What turns it back says how it was turned.
@@ -156,7 +159,16 @@ class PixelGate:
     look: Look | None = None
 
     def reasons(self, pixels: NDArray[np.uint8], shape: Shape) -> tuple[str, ...]:
-        """Return in words why an image cannot be judged; empty if it can.
+        """Return in words why an image cannot be judged; empty if it can."""
+        return self.judge(pixels, shape)[0]
+
+    def judge(
+        self, pixels: NDArray[np.uint8], shape: Shape
+    ) -> tuple[tuple[str, ...], float | None]:
+        """Return in words why an image cannot be judged, and its distance from known ones.
+
+        The words are empty if it can. The distance is None if there is no look, or if a plain rule
+        refuses the image already.
 
         Args:
             pixels: What ``prepare`` gave, uint8 [height, width].
@@ -164,9 +176,10 @@ class PixelGate:
         """
         found = [*self._of_shape(shape, pixels.shape), *self._of_levels(pixels)]
         # An image that is blank or coloured looks like nothing else; saying so adds nothing.
-        if not found and self.look is not None:
-            found += self.look.reasons(pixels)
-        return tuple(found)
+        if found or self.look is None:
+            return tuple(found), None
+        distances = self.look.distances(pixels)
+        return tuple(self.look.reasons(distances)), float(distances[0])
 
     def _of_shape(self, shape: Shape, input_shape: tuple[int, ...]) -> list[str]:
         found = []

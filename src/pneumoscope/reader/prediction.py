@@ -75,6 +75,8 @@ class Prediction:
         model: Which model said it.
         seconds: Spent on this image; its share, where several went through the graph at once.
         evidence: The picture that shows where the conclusion comes from; empty if none was asked.
+        distance: How far the image is from those that the model knows, by its gate; about 1 for
+            them. None if the gate knows no distance, or refused the image before.
     """
 
     path: str
@@ -89,6 +91,7 @@ class Prediction:
     model: ModelName | None = None
     seconds: float = 0.0
     evidence: str = ""
+    distance: float | None = None
 
 
 def conclude(

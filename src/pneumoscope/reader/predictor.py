@@ -118,8 +118,9 @@ class Predictor:
         Raises:
             ModelFileError: The model did not say what it said when it was written.
         """
-        if self._test is not None:
-            self._test.wait()
+        test = self._test  # several workers may come here at once
+        if test is not None:
+            test.wait()
             self._test = None
 
     def predict(self, source: Source) -> Prediction:
@@ -187,10 +188,13 @@ class Predictor:
             group.append(work)
         return self._concluded(group)
 
-    def refusals(self, taken: Taken) -> tuple[str, ...]:
-        """Return in words why the pixels of an image cannot be judged; empty if they can."""
+    def refusals(self, taken: Taken) -> tuple[tuple[str, ...], float | None]:
+        """Return in words why the pixels of an image cannot be judged, and their distance.
+
+        The words are empty if they can be judged; the distance is None if there is none.
+        """
         gate = self._bundle.pixel_gate
-        return gate.reasons(taken.pixels, taken.shape) if gate and self._gated else ()
+        return gate.judge(taken.pixels, taken.shape) if gate and self._gated else ((), None)
 
     def _concluded(self, group: Sequence[_Work]) -> list[Prediction]:
         """Return the predictions of images that were taken, in order."""
@@ -216,7 +220,8 @@ class Predictor:
             if not (np.isfinite(work.logit) and 0 <= work.probability <= 1):
                 work.error = "the model gives no number for this image"
             elif gate and distances is not None:
-                work.refused = gate.reasons(float(distances[row]))
+                work.distance = float(distances[row])
+                work.refused = gate.reasons(work.distance)
 
     def _run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> list[NDArray[np.float32]]:
         self.check()
@@ -244,6 +249,7 @@ class Predictor:
             reasons=reasons,
             model=self._name,
             seconds=work.seconds,
+            distance=work.distance,
         )
 
 
@@ -251,7 +257,7 @@ class _Work:
     """One image on its way."""
 
     __slots__ = (
-        *("error", "logit", "name", "notes", "probability"),
+        *("distance", "error", "logit", "name", "notes", "probability"),
         *("refused", "seconds", "started", "taken"),
     )
 
@@ -265,10 +271,11 @@ class _Work:
         self.notes: tuple[str, ...] = ()
         self.logit = 0.0
         self.probability = 0.0
+        self.distance: float | None = None
 
     def take(self, source: Source, predictor: Predictor) -> None:
         self.taken = take(source, predictor.info.input)
-        self.refused = predictor.refusals(self.taken)
+        self.refused, self.distance = predictor.refusals(self.taken)
         self.notes = _notes(self.taken, predictor.info)
         self.seconds = time.perf_counter() - self.started
 

@@ -17,7 +17,7 @@ Writer = Callable[[TextIO, Iterable[Record]], None]
 COLUMNS = (
     *("path", "conclusion", "probability", "logit", "threshold", "error"),
     *("rule", "conformal_set", "reasons"),
-    *("model", "model_version", "model_sha256", "seconds", "evidence"),
+    *("model", "model_version", "model_sha256", "seconds", "evidence", "distance"),
 )
 """The columns of a table of records. What is a list in a record is joined by ``; `` there."""
 
@@ -51,6 +51,7 @@ def record_of(prediction: Prediction, *, hashed: bool = True) -> Record:
         },
         "seconds": round(prediction.seconds, 4),
         "evidence": prediction.evidence,
+        "distance": prediction.distance,
     }
 
 
@@ -111,7 +112,7 @@ def write_parquet(path: Path, records: Iterable[Record], *, group: int = 10_000)
     import pyarrow  # noqa: PLC0415 - an extra
     from pyarrow import parquet  # noqa: PLC0415
 
-    numbers = {"probability", "logit", "threshold", "seconds"}
+    numbers = {"probability", "logit", "threshold", "seconds", "distance"}
     schema = pyarrow.schema(
         [(name, pyarrow.float64() if name in numbers else pyarrow.string()) for name in COLUMNS]
     )

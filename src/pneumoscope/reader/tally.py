@@ -27,6 +27,8 @@ class Tally:
         self._reference = reference
         self._probabilities: list[float] = []
         self._bins: list[int] | None = None
+        self._distances: list[float] = []
+        self._distance_bins: list[int] | None = None
         self.conclusions: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
 
@@ -40,6 +42,10 @@ class Tally:
         conclusion = record["conclusion"]
         self.conclusions[conclusion] += 1
         self._add_probability(record["probability"])
+        if record.get("distance") is not None:
+            self._distances.append(record["distance"])
+            if len(self._distances) == _FEW:
+                self._bin_distances()
         if conclusion not in {UNCERTAIN, NOT_ASSESSABLE}:
             self._add_notes(record["reasons"])
 
@@ -50,27 +56,40 @@ class Tally:
         expected = reference_counts(self._reference)
         return drift(self._binned(), expected) if expected else None
 
+    def distance_drift(self) -> Drift | None:
+        """Return how far the gate's distances are from the reference; None if unknown."""
+        from pneumoscope.reader.drift import drift, reference_distances  # noqa: PLC0415 - for many
+
+        expected = reference_distances(self._reference)
+        return drift(self._bin_distances(), expected[1]) if expected else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return the counts and the drift as JSON values."""
-        found = self.drift()
+        found, far = self.drift(), self.distance_drift()
         return {
             "images": self.images,
             "conclusions": dict(sorted(self.conclusions.items())),
             "notes": dict(self.notes.most_common()),
             "probability_histogram": self._binned(),
             "drift": found and found.to_dict(),
+            "distance_drift": far and far.to_dict(),
         }
 
     def lines(self) -> list[str]:
         """Return what to tell people beside the counts: notes, and a drift that is there."""
         lines = [f"{count:,} of {self.images:,}: {note}" for note, count in self.notes.items()]
-        found = self.drift() if self.images >= _FEW else None
-        if found is not None and found.verdict != "none":
-            lines.append(
-                f"{found.verdict} drift: these {found.n:,} images get other probabilities than the "
-                f"{found.n_reference:,} validation images did (PSI {found.psi:.2f}, "
-                f"KS {found.ks:.2f})"
-            )
+        if self.images < _FEW:
+            return lines
+        for found, what in (
+            (self.drift(), "get other probabilities than"),
+            (self.distance_drift(), "look otherwise to the gate than"),
+        ):
+            if found is not None and found.verdict != "none":
+                lines.append(
+                    f"{found.verdict} drift: these {found.n:,} images {what} the "
+                    f"{found.n_reference:,} validation images did (PSI {found.psi:.2f}, "
+                    f"KS {found.ks:.2f})"
+                )
         return lines
 
     def _add_probability(self, probability: float | None) -> None:
@@ -78,6 +97,20 @@ class Tally:
             self._probabilities.append(probability)
             if len(self._probabilities) == _FEW:
                 self._binned()
+
+    def _bin_distances(self) -> list[int]:
+        """Return the histogram of distances; those that wait for their bin get it now."""
+        from bisect import bisect_right  # noqa: PLC0415 - for many
+
+        from pneumoscope.reader.drift import reference_distances  # noqa: PLC0415 - for many
+
+        edges, counts = reference_distances(self._reference) or ([], [0])
+        if self._distance_bins is None:
+            self._distance_bins = [0] * len(counts)
+        for distance in self._distances:
+            self._distance_bins[bisect_right(edges, distance)] += 1
+        self._distances.clear()
+        return self._distance_bins
 
     def _binned(self) -> list[int]:
         """Return the histogram; the few probabilities that wait for their bin get it now."""
