@@ -21,7 +21,8 @@ SHAPE = (32, 32)
 
 def picture() -> np.ndarray:
     rows, columns = np.mgrid[0:200, 0:240]
-    waves: np.ndarray = 100 + 60 * np.sin(rows / 7) * np.cos(columns / 9)
+    slope = 40 + 0.5 * rows + 0.3 * columns
+    waves: np.ndarray = slope + 20 * np.sin(rows / 2) * np.cos(columns / 3)
     return waves.astype(np.uint8)
 
 
