@@ -65,7 +65,7 @@ def main() -> None:
         asked.out,
         data=asked.data,
         precision="float16",
-        operating_point=Recipe.load(RECIPE).operating_point,
+        rules=Recipe.load(RECIPE),
         more={
             "version": f"{today:%Y.%m}",
             "licence": LICENCE,

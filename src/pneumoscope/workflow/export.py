@@ -64,6 +64,7 @@ def export_runs(
     views: Sequence[str] = ("plain",),
     precision: Precision = "float32",
     operating_point: str | None = None,
+    rules: Recipe | None = None,
     more: dict[str, Any] | None = None,
     watcher: Watcher | None = None,
 ) -> Exported:
@@ -80,7 +81,8 @@ def export_runs(
         data: Where the images are; where the first run found them if None.
         views: How each image is looked at; see ``models.ensemble.VIEWS``.
         precision: How weights are stored: ``float32``, ``float16`` or ``int8``.
-        operating_point: Another rule for the threshold than the first run's.
+        operating_point: Another rule for the threshold than that of the recipe.
+        rules: Whose rules validation follows; the first run's recipe if None.
         more: Further fields of ``ModelInfo``: version, licence, intended, card.
         watcher: Hears how it goes.
 
@@ -112,6 +114,14 @@ def export_runs(
             raise DataError(f"{folder.root}: no run (no {folder.config.name} in it).")
     recipes = [Recipe.load(folder.config) for folder in folders]
     recipe = _common(recipes, folders)
+    if rules is not None:
+        recipe = replace(
+            recipe,
+            calibration=rules.calibration,
+            operating_point=rules.operating_point,
+            error_level=rules.error_level,
+            gate=rules.gate,
+        )
     if operating_point is not None:
         recipe = replace(recipe, operating_point=operating_point)
     catalog = _catalog(folders[0], recipe, data, watcher)

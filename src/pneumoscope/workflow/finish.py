@@ -13,6 +13,7 @@ from pneumoscope.export import TOLERANCE, export
 from pneumoscope.export_int8 import quantize
 from pneumoscope.parallel import cores
 from pneumoscope.reader.bundle import Bundle, ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.drift import distance_histogram, histogram
 from pneumoscope.reader.gate import FeatureGate, Look, PixelGate
 from pneumoscope.reader.likeness import Likeness
 from pneumoscope.reader.predictor import Predictor
@@ -35,7 +36,6 @@ FALSE_REFUSALS = 0.01
 _CHECKED_IMAGES = 200
 _LOOK_IMAGES = 200  # fewer cannot carry the limits of a look
 _RANK = 32
-_BINS = 20
 _BATCH = 32
 _QUANTIZED_BY = 200  # images that show the ranges of activations
 
@@ -99,13 +99,17 @@ def write_model(
         own = np.diff(_outputs(bundle, pixels, "logits").astype(np.float64)).ravel()
         decided = decide(recipe, data, own if logit is None else logit)
         said = decided.calibration.apply(own)
-        histogram, _ = np.histogram(decided.scores.probability, bins=_BINS, range=(0, 1))
+        reference: dict[str, Any] = {"probability_histogram": histogram(decided.scores.probability)}
+        gate: dict[str, Any] = {}
+        if recipe.gate:
+            gate, distances = _gate(bundle, data, pixels)
+            reference["distance_histogram"] = distance_histogram(distances)
         info = replace(
             bare,
             operating_point=decided.point,
             conformal=decided.conformal,
-            gate=_gate(bundle, data, pixels) if recipe.gate else {},
-            reference={"probability_histogram": histogram.tolist()},
+            gate=gate,
+            reference=reference,
         )
         line = decided.calibration
         write_calibrated(bundle, temporary, info=info, scale=line.scale, bias=line.bias)
@@ -121,15 +125,18 @@ def write_model(
     return decided, difference
 
 
-def _gate(bundle: Bundle, data: PreparedData, validation: NDArray[np.uint8]) -> dict[str, Any]:
-    """Return the gate of pixels, and that of features, as they stand in the model file."""
+def _gate(
+    bundle: Bundle, data: PreparedData, validation: NDArray[np.uint8]
+) -> tuple[dict[str, Any], list[float]]:
+    """Return both gates as they stand in the model file, and the validation images' distances."""
     rows = sorted(data.split.rows("train"), key=lambda row: data.catalog.entries[row].patient)
     known = data.cache.take(data.cache.rows(data.catalog.entries[row] for row in rows))
     look = Look.fit(known) if len(known) >= _LOOK_IMAGES else None
     likeness = Likeness.fit(_outputs(bundle, known, "features"), rank=_RANK)
     distances = likeness.distance(_outputs(bundle, validation, "features"))
     features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))
-    return {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
+    gate = {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
+    return gate, distances.tolist()
 
 
 def calibrated_logits(
