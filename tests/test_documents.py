@@ -44,18 +44,11 @@ def test_readme_commands_run(
     shutil.copytree(phantoms / "test" / "NORMAL", "folder")
     words = shlex.split(command)[1:]
     if words[0] == "train":
-        words += [
-            "--image-size",
-            "32",
-            "--filters",
-            "4,8",
-            "--epochs",
-            "1",
-            "--val-fraction",
-            "0.2",
-        ]
+        words += ["--image-size", "32", "--epochs", "1", "--val-fraction", "0.2"]
+        words += [] if "transfer" in words else ["--filters", "4,8"]
     else:
         shutil.copytree(trained.run.root, "runs/first")
+        shutil.copytree(trained.run.root, "runs/transfer")
     assert main(words) == 0
 
 
