@@ -23,6 +23,7 @@ MAY: dict[str, set[str]] = {
     "training": {"errors", "images", "runs", "parallel", "data", "models"},
     "evaluation": {"errors", "images", "runs", "parallel", "data", "reader"},
     "report": {"errors", "images", "runs", "parallel", "data", "evaluation", "training"},
+    "export_int8": {"runs"},
     "export": {"errors", "images", "runs", "models", "training", "reader"},
 }
 MAY["workflow"] = set(MAY) | {"watch"}
