@@ -1,0 +1,129 @@
+"""The map says where the logit comes from: exactly, as captum has it, and by the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import LayerGradCam
+from torch import Tensor, nn
+
+from pneumoscope.errors import OptionError
+from pneumoscope.export import ReaderGraph, export
+from pneumoscope.images.prepare import InputSpec
+from pneumoscope.models.ensemble import Averaged
+from pneumoscope.models.registry import Classifier, build_model
+from pneumoscope.reader.bundle import ModelInfo, OperatingPoint, open_bundle
+
+SPEC = InputSpec(64, 64)
+POOLED = ("timm:mobilenetv2_035", "timm:resnet10t", "timm:regnetx_002", "timm:densenet121")
+OTHERS = ("timm:mobilenetv3_small_050", "timm:convnextv2_atto")
+
+
+def model(name: str, *, seed: int = 0) -> Classifier:
+    torch.manual_seed(seed)
+    classifier = build_model(name, SPEC).eval()
+    nn.init.normal_(classifier.network.last_layer.weight, std=0.3)  # type: ignore[arg-type]
+    return classifier
+
+
+def pixels(count: int = 3) -> Tensor:
+    torch.manual_seed(7)
+    return torch.rand(count, 1, 64, 64)
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_the_mean_of_the_map_is_the_logit_but_for_the_bias(name: str) -> None:
+    classifier = model(name)
+    bias = classifier.network.last_layer.bias
+    assert isinstance(bias, Tensor)
+    with torch.inference_mode():
+        logits, _, where = classifier.explained(pixels())
+    assert where is not None
+    logit = logits[:, 1] - logits[:, 0]
+    torch.testing.assert_close(where.mean((1, 2)) + bias[1] - bias[0], logit, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_networks_that_end_otherwise_show_none(name: str) -> None:
+    with torch.inference_mode():
+        assert model(name).explained(pixels(1))[2] is None
+
+
+class _Difference(nn.Module):
+    """The logit of the positive class, for captum to look into."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.classifier(images)
+        return logits[:, 1] - logits[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        ("seed-cnn", "blocks.2"),
+        ("timm:mobilenetv2_035", "net.bn2"),
+        ("timm:resnet10t", "net.layer4"),
+    ],
+)
+def test_it_is_what_captum_finds(name: str, last: str) -> None:
+    classifier = model(name)
+    with torch.inference_mode():
+        _, _, where = classifier.explained(pixels())
+    assert where is not None
+    layer = classifier.network.get_submodule(last)
+    grad_cam = LayerGradCam(_Difference(classifier), layer)
+    found = grad_cam.attribute(pixels(), relu_attributions=False)[:, 0].detach()
+    # Theirs is the gradient's mean over the places, ours its sum: in units of the logit.
+    torch.testing.assert_close(where, found * where[0].numel(), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["seed-cnn", "timm:mobilenetv2_035"])
+def test_other_weights_give_another_map(name: str) -> None:
+    """The sanity check of Adebayo et al., NeurIPS 2018."""
+    with torch.inference_mode():
+        maps = [model(name, seed=seed).explained(pixels(1))[2] for seed in (0, 1)]
+    one, two = (found.flatten().numpy() for found in maps if found is not None)
+    assert abs(np.corrcoef(one, two)[0, 1]) < 0.9
+
+
+def test_the_exported_map_is_that_of_the_network(tmp_path: Path) -> None:
+    classifier = model("timm:mobilenetv2_035")
+    prepared = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
+    info = ModelInfo("x", SPEC, ("NORMAL", "PNEUMONIA"), OperatingPoint(), {})
+    export(classifier, tmp_path / "model.onnx", info=info, check=prepared)
+    found = open_bundle(tmp_path / "model.onnx").run(prepared, ["evidence", "features"])
+    with torch.inference_mode():
+        graph = ReaderGraph(classifier).eval()(torch.from_numpy(prepared[:, None]))
+    np.testing.assert_allclose(found[0], graph["evidence"].numpy(), atol=1e-3, rtol=1e-3)
+    np.testing.assert_allclose(found[1], graph["features"].numpy(), atol=1e-4, rtol=1e-3)
+
+
+def test_members_and_views_are_averaged() -> None:
+    one, two = model("timm:mobilenetv2_035"), model("timm:mobilenetv2_035", seed=1)
+    images = pixels()
+    with torch.inference_mode():
+        both = Averaged([one, two])
+        torch.testing.assert_close(both(images), (one(images) + two(images)) / 2)
+        logits, features, where = both.explained(images)
+        torch.testing.assert_close(logits, both(images), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(features, one.pooled(images))
+        single = [member.explained(images)[2] for member in (one, two)]
+        assert where is not None
+        torch.testing.assert_close(where, torch.stack([m for m in single if m is not None]).mean(0))
+        mirrored = Averaged([one], ("plain", "flip"))
+        torch.testing.assert_close(mirrored(images), mirrored(images.flip(-1)))
+        zoomed = Averaged([one], ("plain", "zoom"))
+        assert not torch.equal(zoomed(images), one(images))
+
+
+@pytest.mark.parametrize("views", [(), ("flip",), ("plain", "flop")])
+def test_wrong_views_are_named(views: tuple[str, ...]) -> None:
+    with pytest.raises(OptionError, match="--views"):
+        Averaged([model("seed-cnn")], views)
