@@ -71,8 +71,9 @@ class WeightsRecord:
     credit: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
+        """Return the fields as JSON values; of a path on this machine its last part alone."""
+        own = "://" not in self.source
+        return {**asdict(self), "source": Path(self.source).name if own else self.source}
 
 
 def find_weights(

@@ -206,8 +206,9 @@ def _unseen_mean(
 
 def _facts(folder: RunFolder) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads(folder.provenance.read_text(encoding="utf-8"))
-    kept = ("seed", "epochs", "best_epoch", "precision", "device", "weights", "images")
-    return {name: facts[name] for name in kept if name in facts}
+    kept = ("seed", "epochs", "best_epoch", "precision", "device", "images")
+    weights = {"weights": (facts.get("weights") or {}).get("sha256")}
+    return {name: facts[name] for name in kept if name in facts} | weights
 
 
 def _compared(
