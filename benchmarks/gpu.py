@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -171,7 +172,7 @@ def _workers() -> int:
     return min(_MOST_WORKERS, cores())
 
 
-def _endless(loader: DataLoader[Batch], device: torch.device) -> Iterator[Batch]:
+def _endless(loader: Iterable[Any], device: torch.device) -> Iterator[Batch]:
     """Yield full batches on the device, epoch after epoch."""
     while True:
         for pixels, labels in loader:
@@ -189,7 +190,8 @@ def _pace(step: Step, batches: Iterator[Batch], steps: int, device: torch.device
     for _ in range(steps):
         pixels, labels = next(batches)
         if on_gpu:
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             begin.record()
             step(pixels, labels)
             end.record()

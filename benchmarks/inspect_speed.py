@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import median
 
 from harness import PNEUMOSCOPE, Outcome, Plan, Row, peak, say
@@ -20,7 +21,8 @@ def measure(plan: Plan) -> Outcome:
     taken = []
     rounds = plan.count(2, generated=2, quick=1)
     for number in range(1, rounds + 1):
-        command = [PNEUMOSCOPE, "inspect", images, "--out", plan.work / f"inspect-{number}"]
+        command: list[str | Path] = [PNEUMOSCOPE, "inspect", images]
+        command += ["--out", plan.work / f"inspect-{number}"]
         log = plan.work / f"{number}.log"
         taken.append(peak(command, log=log, allowed=(0, _FOUND_ERRORS)))
         say(f"round {number} of {rounds}: {taken[-1].seconds:.1f} s, {taken[-1].megabytes:.0f} MB")

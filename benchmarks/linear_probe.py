@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from statistics import median
 
 from harness import PNEUMOSCOPE, Outcome, Plan, Row, call, say, seconds
@@ -22,9 +24,9 @@ def measure(plan: Plan) -> Outcome:
     taken: list[float] = []
     rounds = plan.count(2, generated=2, quick=1)
     for number in range(1, rounds + 1):
-        command = [PNEUMOSCOPE, "train", images, "--out", plan.work / f"run-{number}"]
-        command += ["--preset", "probe", "--accelerator", "cpu"]
-        taken.append(seconds(lambda command=command: call(command)))  # type: ignore[misc]
+        command: list[str | Path] = [PNEUMOSCOPE, "train", images]
+        command += ["--out", plan.work / f"run-{number}", "--preset", "probe"]
+        taken.append(seconds(partial(call, [*command, "--accelerator", "cpu"])))
         say(f"round {number} of {rounds}: {count:,} images, {taken[-1]:.1f} s")
     row = Row(
         f"`train --preset probe` on {count:,} images, cache warm, the whole process",

@@ -132,7 +132,8 @@ def _network(reader: Reader, pixels: NDArray[np.uint8]) -> Callable[[], object]:
 
 def _first_answer(folder: Path, reader: Reader) -> float:
     """Return the seconds from the start of the process until its first row is there."""
-    command = [PNEUMOSCOPE, "predict", folder, "--model", reader.path, "--format", "jsonl"]
+    command: list[str | Path] = [PNEUMOSCOPE, "predict", folder, "--model", reader.path]
+    command += ["--format", "jsonl"]
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from harness import PNEUMOSCOPE, Outcome, Plan, Row, peak, say
 from pictures import replicate
 from readers import reader_of
@@ -20,11 +22,12 @@ def measure(plan: Plan) -> Outcome:
         listed = plan.work / f"{count}.txt"
         with listed.open("w", encoding="utf-8") as out:
             out.writelines(f"{paths[number % few]}\n" for number in range(count))
-        command = [PNEUMOSCOPE, "predict", "--paths-from", listed, "--model", reader.path]
+        command: list[str | Path] = [PNEUMOSCOPE, "predict", "--paths-from", listed]
+        command += ["--model", reader.path, "--format", "csv"]
         log = plan.work / f"{count}.csv"
-        taken = peak([*command, "--format", "csv"], log=log)
+        taken = peak(command, log=log)
         with log.open(encoding="utf-8") as said:
-            rows = sum(1 for _ in said) - 1
+            rows = sum(line.startswith(str(plan.work)) for line in said)
         if rows != count:
             raise RuntimeError(f"pneumoscope predict gave {rows} rows for {count} images")
         say(f"{count:,} images: {taken.megabytes:.1f} MB, {taken.seconds:.0f} s")

@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 STARTED = time.perf_counter()
 
@@ -21,17 +22,22 @@ from PIL import Image  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-SEED_CNN = {"model": "seed-cnn", "members": 1, "views": ["plain"], "size": [224, 224]}
+SEED_CNN: dict[str, Any] = {
+    "model": "seed-cnn",
+    "members": 1,
+    "views": ["plain"],
+    "size": [224, 224],
+}
 
 
 def main(list_of_paths: str, architecture: str = "") -> None:
     """Read the images and print what that took."""
-    asked = json.loads(architecture) if architecture else SEED_CNN
+    asked: dict[str, Any] = json.loads(architecture) if architecture else SEED_CNN
     torch.manual_seed(0)
     paths = Path(list_of_paths).read_text(encoding="utf-8").splitlines()
     height, width = asked["size"]
     members = [network(asked["model"], height, width).eval() for _ in range(asked["members"])]
-    imported = time.perf_counter()
+    ready = time.perf_counter()
     probabilities = []
     with torch.no_grad():
         for path in paths:
@@ -43,8 +49,8 @@ def main(list_of_paths: str, architecture: str = "") -> None:
     ended = time.perf_counter()
     facts = {
         "images": len(probabilities),
-        "import": imported - STARTED,
-        "loop": ended - imported,
+        "import": ready - STARTED,
+        "loop": ended - ready,
     }
     print(json.dumps(facts))
 
