@@ -13,11 +13,12 @@ from pneumoscope.models.registry import build_model
 from pneumoscope.reader.bundle import ModelInfo, OperatingPoint
 
 
-def write_fresh_model(path: Path) -> Path:
-    """Write a freshly initialised ``seed-cnn`` and return its path."""
+def write_fresh_model(path: Path, name: str = "seed-cnn", *, weights: str = "none") -> Path:
+    """Write a model that has learnt nothing of the question, and return its path."""
     torch.manual_seed(0)
     spec = InputSpec()
-    info = ModelInfo("seed-cnn", spec, ("NORMAL", "PNEUMONIA"), OperatingPoint(), {})
+    info = ModelInfo(name, spec, ("NORMAL", "PNEUMONIA"), OperatingPoint(), {})
     check = np.random.default_rng(0).integers(0, 256, (4, *spec.shape), np.uint8)
-    export(build_model("seed-cnn", spec).eval(), path, info=info, check=check)
+    network = build_model(name, spec, weights=weights).eval()
+    export(network, path, info=info, check=check)
     return path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import statistics
 import subprocess
 import sys
@@ -11,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PNEUMOSCOPE = Path(sys.executable).parent / "pneumoscope"
+
+_PEAK = Path(__file__).with_name("peak.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,10 @@ class Plan:
         work: A folder for whatever is made on the way.
         keras: A Python that has tensorflow; None builds an environment for it.
         rounds: How often the contenders of the longest benchmark take turns.
+        model: The reader to measure: ``shipped``, ``fresh``, a file or a run folder; None is the
+            shipped one where there is one, else a fresh one.
+        batches: Steps of each training of ``transfer-epoch``.
+        many: Images of ``predict-memory``.
     """
 
     small: Path
@@ -34,6 +42,9 @@ class Plan:
     work: Path
     keras: Path | None
     rounds: int = 2
+    model: str | None = None
+    batches: int = 40
+    many: int = 20_000
 
     def count(self, full: int, *, generated: int, quick: int) -> int:
         """Return how many of something are taken: images, rounds, steps."""
@@ -42,25 +53,44 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the table; ``ratio`` is the first over the second, and may have a bound."""
+    """A row of the table.
+
+    Attributes:
+        what: What is measured.
+        ours: Our number, as it is shown.
+        against: The number that it is compared with, as it is shown; empty where there is none.
+        ratio: The first over the second; None where there is no second.
+        at_most: The bound of the ratio.
+        at_least: The same, from below.
+        seconds: Our number, where it is bounded by itself.
+        at_most_seconds: Its bound, on two cores of the machine that the table names.
+    """
 
     what: str
     ours: str
-    against: str
-    ratio: float
+    against: str = ""
+    ratio: float | None = None
     at_most: float | None = None
     at_least: float | None = None
+    seconds: float | None = None
+    at_most_seconds: float | None = None
 
     @property
     def bound(self) -> str:
         """The bound as it is shown."""
         if self.at_most is not None:
             return f"≤ {self.at_most:.2f}"
+        if self.at_most_seconds is not None:
+            return f"≤ {self.at_most_seconds:g} s"
         return "" if self.at_least is None else f"≥ {self.at_least:.2f}"
 
     @property
     def met(self) -> bool | None:
         """Whether the bound is met; None where there is none."""
+        if self.seconds is not None and self.at_most_seconds is not None:
+            return self.seconds <= self.at_most_seconds
+        if self.ratio is None:
+            return None
         if self.at_most is not None:
             return self.ratio <= self.at_most
         return None if self.at_least is None else self.ratio >= self.at_least
@@ -68,10 +98,23 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The rows of one benchmark, and the single measurements that they come from."""
+    """What one benchmark found.
+
+    Attributes:
+        rows: For the table.
+        details: The single measurements that they come from.
+        skipped: Why nothing was measured; empty if something was.
+    """
 
     rows: Sequence[Row]
     details: Mapping[str, object] = field(default_factory=dict)
+    skipped: str = ""
+
+
+def skip(why: str) -> Outcome:
+    """Say that nothing is measured, and return that."""
+    say(f"skipped: {why}")
+    return Outcome([], skipped=why)
 
 
 def say(text: str) -> None:
@@ -118,3 +161,37 @@ def call(command: Sequence[str | Path]) -> str:
         said = (done.stderr or done.stdout)[-2000:]
         raise RuntimeError(f"{Path(command[0]).name} ended with code {done.returncode}:\n{said}")
     return done.stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """What a process took: its seconds, and its largest resident memory in megabytes."""
+
+    seconds: float
+    megabytes: float
+
+
+def peak(
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    allowed: Sequence[int] = (0,),
+) -> Peak:
+    """Return what a command took; what it says goes into a file.
+
+    Raises:
+        RuntimeError: It ended with another code than those that are allowed.
+    """
+    launcher = [sys.executable, "-I", "-S", _PEAK, log, *command]
+    done = subprocess.run(
+        launcher, env={**os.environ, **(environment or {})}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"{Path(command[0]).name} could not be started:\n{done.stderr[-2000:]}")
+    facts = json.loads(done.stdout)
+    if facts["code"] not in allowed:
+        said = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        raise RuntimeError(f"{Path(command[0]).name} ended with code {facts['code']}:\n{said}")
+    return Peak(facts["seconds"], facts["megabytes"])

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-from harness import PNEUMOSCOPE, Outcome, Plan, Row, say
+from harness import PNEUMOSCOPE, Outcome, Plan, Row, peak, say
 from pictures import replicate
 
 
@@ -36,22 +32,8 @@ def _peak_megabytes(plan: Plan, count: int) -> float:
     command += ["--epochs", "1", "--image-size", "224", "--filters", "4,4"]
     command += ["--accelerator", "cpu"]
     # A cache of its own, so that neither takes over pixels of the other.
-    environment = {**os.environ, "PNEUMOSCOPE_CACHE": str(place / "cache")}
-    log = plan.work / f"{count}.log"
-    started = time.perf_counter()
-    with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        said = log.read_text(encoding="utf-8")[-2000:]
-        raise RuntimeError(f"pneumoscope train ended with code {process.returncode}:\n{said}")
+    own = {"PNEUMOSCOPE_CACHE": str(place / "cache")}
+    taken = peak(command, log=plan.work / f"{count}.log", environment=own)
     shutil.rmtree(place)
-    peak = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    say(f"{count:,} images: {peak:.0f} MB, {time.perf_counter() - started:.0f} s")
-    return peak
+    say(f"{count:,} images: {taken.megabytes:.0f} MB, {taken.seconds:.0f} s")
+    return taken.megabytes

@@ -1,38 +1,50 @@
 """Measure this package against what it wants to be compared with; see README.md.
 
-python benchmarks/run.py [--only NAME ...] [--quick] [--keras PYTHON] [--rounds N]
+python benchmarks/run.py [--only NAME ...] [--quick] [--model MODEL] [--keras PYTHON] ...
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import table
+from alone import alone
 from harness import Outcome, Plan
 from pictures import generated_images, real_images
 
 BENCHMARKS = {
     "training-epoch": "training_epoch",
+    "transfer-epoch": "transfer_epoch",
+    "linear-probe": "linear_probe",
     "input-side": "input_side",
     "first-decode": "first_decode",
-    "predict-many": "predict_many",
     "predict-one": "predict_one",
+    "predict-many": "predict_many",
+    "predict-keras": "predict_keras",
+    "predict-memory": "predict_memory",
+    "graph": "graph",
+    "inspect": "inspect_speed",
+    "bootstrap": "bootstrap_speed",
     "memory": "memory",
+    "gpu": "gpu",
 }
+
+_TERMINATED = 128 + signal.SIGTERM
 
 
 def main() -> int:
     """Run the benchmarks and write what they found; 1 if one of them could not be run."""
     asked = _arguments()
+    # As an exception, so that what runs is ended and what was made is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     outcomes: dict[str, Outcome] = {}
     with tempfile.TemporaryDirectory(prefix="pneumoscope-bench-") as temporary:
         work = Path(temporary)
@@ -42,7 +54,18 @@ def main() -> int:
         if real is None:
             print("No real images (see README.md), so generated ones at a smaller scale.")
         small, native = real or generated_images(work / "generated", quick=asked.quick)
-        plan = Plan(small, native, real is None, asked.quick, work, asked.keras, asked.rounds)
+        plan = Plan(
+            small=small,
+            native=native,
+            generated=real is None,
+            quick=asked.quick,
+            work=work,
+            keras=asked.keras,
+            rounds=asked.rounds,
+            model=asked.model,
+            batches=asked.batches,
+            many=asked.many,
+        )
         facts = table.about(generated=plan.generated)
         print(f"{facts['processor']}, {facts['cores']} cores, {facts['images']}", flush=True)
         if facts["load_at_start"] > 0.5:
@@ -52,6 +75,9 @@ def main() -> int:
             if outcome:
                 outcomes[name] = outcome
     print(table.markdown([row for outcome in outcomes.values() for row in outcome.rows]))
+    for name, outcome in outcomes.items():
+        if outcome.skipped:
+            print(f"{name} was skipped: {outcome.skipped}")
     if asked.quick:
         print("Nothing is written: --quick only tries whether everything runs.")
     elif outcomes:
@@ -64,14 +90,11 @@ def _outcome(name: str, plan: Plan) -> Outcome | None:
     print(f"{name}:", flush=True)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=plan.work) as own:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=context) as process:
-            task = process.submit(_measure, BENCHMARKS[name], replace(plan, work=Path(own)))
-            try:
-                outcome = task.result()
-            except Exception as fault:  # whatever it is, the others shall run
-                print(f"  failed: {fault}", file=sys.stderr, flush=True)
-                return None
+        try:
+            outcome = alone(_measure, BENCHMARKS[name], replace(plan, work=Path(own)))
+        except RuntimeError as fault:  # the others shall run
+            print(f"  failed: {fault}", file=sys.stderr, flush=True)
+            return None
     print(f"  {time.perf_counter() - started:.0f} s", flush=True)
     return outcome
 
@@ -85,10 +108,18 @@ def _measure(module: str, plan: Plan) -> Outcome:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure pneumoscope against others.")
-    parser.add_argument("--only", action="append", choices=BENCHMARKS, help="may be repeated")
-    parser.add_argument("--quick", action="store_true", help="few images, one step, no results")
-    parser.add_argument("--keras", type=Path, help="a Python with tensorflow, scipy and pillow")
-    parser.add_argument("--rounds", type=int, default=2, help="of training-epoch (default: 2)")
+    add = parser.add_argument
+    add("--only", action="append", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS))
+    add("--quick", action="store_true", help="few images, one step, no results")
+    add(
+        "--model",
+        help="the reader: shipped, fresh (a seed-cnn), a file or a run folder (default: the "
+        "shipped one if there is one, else fresh)",
+    )
+    add("--keras", type=Path, help="a Python with tensorflow, scipy and pillow")
+    add("--rounds", type=int, default=2, help="of training-epoch (default: 2)")
+    add("--batches", type=int, default=40, help="steps of transfer-epoch (default: 40)")
+    add("--many", type=int, default=20_000, help="images of predict-memory (default: 20,000)")
     return parser.parse_args()
 
 

@@ -34,6 +34,9 @@ def write(folder: Path, facts: dict[str, Any], outcomes: dict[str, Outcome]) -> 
     same = bool(before) and _setting(before["about"]) == _setting(facts)
     benchmarks = dict(before["benchmarks"]) if same else {}
     for name, outcome in outcomes.items():
+        if outcome.skipped:
+            benchmarks.setdefault(name, {"rows": [], "skipped": outcome.skipped})
+            continue
         benchmarks[name] = {
             "written": facts["written"],
             "commit": facts["commit"],
@@ -45,19 +48,32 @@ def write(folder: Path, facts: dict[str, Any], outcomes: dict[str, Outcome]) -> 
     readme = folder / "README.md"
     text = readme.read_text(encoding="utf-8")
     start, end = text.index(_BEGIN) + len(_BEGIN), text.index(_END)
-    write_text(readme, f"{text[:start]}\n{_line(facts)}\n\n{markdown(rows)}\n{text[end:]}")
+    shown = f"{_line(facts)}\n\n{markdown(rows)}\n{_skipped(benchmarks)}"
+    write_text(readme, f"{text[:start]}\n{shown}{text[end:]}")
 
 
 def markdown(rows: list[Row]) -> str:
     """Return the table."""
     met = {True: "yes", False: "**no**", None: ""}
     lines = [
-        f"| {row.what} | {row.ours} | {row.against} | {row.ratio:.2f} | {row.bound} "
+        f"| {row.what} | {row.ours} | {row.against} | {_ratio(row)} | {row.bound} "
         f"| {met[row.met]} |"
         for row in rows
     ]
     head = ["| what | ours | against | ratio | bound | met |", "|---|---|---|---|---|---|"]
     return "\n".join([*head, *lines])
+
+
+def _ratio(row: Row) -> str:
+    return "" if row.ratio is None else f"{row.ratio:.2f}"
+
+
+def _skipped(benchmarks: dict[str, Any]) -> str:
+    """Return a paragraph on what was not measured; empty if everything was."""
+    why = [
+        f"`{name}` ({item['skipped']})" for name, item in benchmarks.items() if "skipped" in item
+    ]
+    return f"\nNot measured: {', '.join(why)}.\n" if why else ""
 
 
 def _row(values: dict[str, Any]) -> Row:

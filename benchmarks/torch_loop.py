@@ -1,6 +1,9 @@
-"""The usual loop: Pillow and an eager torch network, one image at a time.
+"""The usual loop: Pillow and eager torch networks with random weights, one image at a time.
 
-Prints seconds as one JSON line: torch_loop.py FILE-WITH-ONE-PATH-A-LINE
+Prints seconds as one JSON line: torch_loop.py FILE-WITH-ONE-PATH-A-LINE [ARCHITECTURE]
+
+The architecture is JSON: ``model`` (seed-cnn, timm:NAME), ``members`` (networks whose logits are
+averaged), ``views`` (plain, flip, zoom) and ``size`` [height, width].
 """
 
 from __future__ import annotations
@@ -9,35 +12,63 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 STARTED = time.perf_counter()
 
 import numpy as np  # noqa: E402 - the imports are timed
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
-from torch import nn  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
 
-IMPORTED = time.perf_counter()
+SEED_CNN: dict[str, Any] = {
+    "model": "seed-cnn",
+    "members": 1,
+    "views": ["plain"],
+    "size": [224, 224],
+}
 
 
-def main(list_of_paths: str) -> None:
+def main(list_of_paths: str, architecture: str = "") -> None:
     """Read the images and print what that took."""
+    asked: dict[str, Any] = json.loads(architecture) if architecture else SEED_CNN
     torch.manual_seed(0)
     paths = Path(list_of_paths).read_text(encoding="utf-8").splitlines()
-    model = network().eval()
-    began = time.perf_counter()
+    height, width = asked["size"]
+    members = [network(asked["model"], height, width).eval() for _ in range(asked["members"])]
+    ready = time.perf_counter()
     probabilities = []
     with torch.no_grad():
         for path in paths:
-            image = Image.open(path).convert("L").resize((224, 224), Image.Resampling.BILINEAR)
+            image = Image.open(path).convert("L").resize((width, height), Image.Resampling.BILINEAR)
             pixels = torch.from_numpy(np.array(image, np.float32) / 255)[None, None]
-            probabilities.append(model(pixels).softmax(1)[0, 1].item())
+            seen = [view(pixels, name) for name in asked["views"]]
+            logits = torch.stack([member(one) for one in seen for member in members]).mean(0)
+            probabilities.append(logits.softmax(1)[0, 1].item())
     ended = time.perf_counter()
-    facts = {"images": len(probabilities), "import": IMPORTED - STARTED, "loop": ended - began}
+    facts = {
+        "images": len(probabilities),
+        "import": ready - STARTED,
+        "loop": ended - ready,
+    }
     print(json.dumps(facts))
 
 
-def network() -> nn.Sequential:
+def network(name: str, height: int, width: int) -> nn.Module:
+    """Return a network with random weights: one of timm, or the report's."""
+    family, _, architecture = name.partition(":")
+    if family == "timm":
+        import timm  # noqa: PLC0415 - for its networks alone
+
+        built: nn.Module = timm.create_model(architecture, in_chans=1, num_classes=2)
+        return built
+    if name != "seed-cnn":
+        raise SystemExit(f"torch_loop.py knows seed-cnn and timm:NAME, not {name}")
+    return seed_cnn(height, width)
+
+
+def seed_cnn(height: int, width: int) -> nn.Sequential:
     """Return the report's network, written down plainly."""
     layers: list[nn.Module] = []
     before = 1
@@ -45,9 +76,22 @@ def network() -> nn.Sequential:
         layers += [nn.Conv2d(before, filters, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
         layers.append(nn.Dropout(0.4))
         before = filters
-    layers += [nn.Flatten(), nn.Linear(28 * 28 * 64, 64), nn.ReLU(), nn.Dropout(0.4)]
+    flat = (height // 8) * (width // 8) * before
+    layers += [nn.Flatten(), nn.Linear(flat, 64), nn.ReLU(), nn.Dropout(0.4)]
     return nn.Sequential(*layers, nn.Linear(64, 2))
 
 
+def view(pixels: Tensor, name: str) -> Tensor:
+    """Return an image as it is, mirrored, or its middle 80 % enlarged."""
+    height, width = pixels.shape[-2:]
+    if name == "flip":
+        return pixels.flip(-1)
+    if name == "zoom":
+        top, left = height // 10, width // 10
+        middle = pixels[..., top : height - top, left : width - left]
+        return F.interpolate(middle, (height, width), mode="bilinear")
+    return pixels
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,0 +1,127 @@
+"""Fine-tuning as it is usually written: torchvision's transforms, a loader, a loop.
+
+Prints the seconds of an epoch as one JSON line: torch_epoch.py PLAN.json
+
+The plan has ``model`` (a name of timm), ``train`` and ``val`` (pairs of path and label), ``size``
+[height, width], ``batch_size``, ``workers``, and how the pixels are normalised (``mean``, ``std``).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms  # type: ignore[import-untyped]
+
+Row = tuple[str, int]
+
+_WARM_UP = 3  # batches
+
+
+class Files(Dataset[tuple[Tensor, int]]):
+    """Image files and labels; each is decoded and changed when it is asked for."""
+
+    def __init__(self, rows: Sequence[Row], change: Any) -> None:
+        self._rows = rows
+        self._change = change
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        path, label = self._rows[index]
+        with Image.open(path) as image:
+            return self._change(image.convert("L")), label
+
+
+def training_changes(size: tuple[int, int], mean: float, std: float) -> Any:
+    """Return what the ``transfer`` preset does to images, as far as torchvision has it."""
+    return transforms.Compose(
+        [
+            transforms.RandomResizedCrop(size, scale=(0.3, 1.0)),
+            transforms.ColorJitter(brightness=0.2, contrast=0.4),
+            transforms.RandomRotation(10),
+            transforms.ToTensor(),
+            transforms.Normalize([mean], [std]),
+        ]
+    )
+
+
+def plain_changes(size: tuple[int, int], mean: float, std: float) -> Any:
+    """Return what is done to validation images."""
+    return transforms.Compose(
+        [
+            transforms.Resize(size),
+            transforms.ToTensor(),
+            transforms.Normalize([mean], [std]),
+        ]
+    )
+
+
+def main(plan: str) -> None:
+    """Train for one epoch after a few batches that nobody times, validate, and print both."""
+    asked = json.loads(Path(plan).read_text(encoding="utf-8"))
+    size = (asked["size"][0], asked["size"][1])
+    normal = (asked["mean"], asked["std"])
+    torch.manual_seed(0)
+    model = timm.create_model(asked["model"], in_chans=1, num_classes=2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.02)
+    options = {"batch_size": asked["batch_size"], "num_workers": asked["workers"]}
+    changes = training_changes(size, *normal)
+    few = asked["train"][: _WARM_UP * asked["batch_size"]]
+    train_one(model, optimizer, DataLoader(Files(few, changes), shuffle=True, **options))
+    training = DataLoader(Files(asked["train"], changes), shuffle=True, **options)
+    validation = DataLoader(Files(asked["val"], plain_changes(size, *normal)), **options)
+    started = time.perf_counter()
+    train_one(model, optimizer, training)
+    trained = time.perf_counter()
+    loss, accuracy = validate(model, validation)
+    ended = time.perf_counter()
+    facts = {
+        "seconds": ended - started,
+        "training_seconds": trained - started,
+        "images": [len(asked["train"]), len(asked["val"])],
+        "val_loss": loss,
+        "val_accuracy": accuracy,
+        "torch": torch.__version__,
+    }
+    print(json.dumps(facts))
+
+
+def train_one(
+    model: nn.Module, optimizer: torch.optim.Optimizer, loader: DataLoader[tuple[Tensor, int]]
+) -> None:
+    """Take a step a batch."""
+    model.train()
+    for images, labels in loader:
+        loss = F.cross_entropy(model(images), labels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def validate(model: nn.Module, loader: DataLoader[tuple[Tensor, int]]) -> tuple[float, float]:
+    """Return the mean loss and the accuracy."""
+    model.eval()
+    loss, right, count = 0.0, 0, 0
+    with torch.no_grad():
+        for images, labels in loader:
+            logits = model(images)
+            loss += F.cross_entropy(logits, labels, reduction="sum").item()
+            right += int((logits.argmax(1) == labels).sum())
+            count += len(labels)
+    return loss / count, right / count
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
