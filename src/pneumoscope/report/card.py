@@ -276,8 +276,9 @@ def _caveats(facts: RunFacts, judged: Judged | None) -> list[str]:
     notes += [
         f"One run with one seed ({facts.recipe.get('seed')}); another seed gives another reader.",
         (
-            "Sensitivity and specificity may change from hospital to hospital; measure them on images "
-            "of your own (pneumoscope evaluate), and recalibrate before relying on probabilities."
+            "Sensitivity and specificity may change from hospital to hospital; measure them on "
+            "images of your own (pneumoscope evaluate), and recalibrate before relying on "
+            "probabilities."
         ),
         f"Recommendations for this reader: {PERSON}",
     ]

@@ -304,9 +304,9 @@ STANDARDS: Final = {
     "claim": (
         "CLAIM",
         (
-            "Mongan, Moy, Kahn, Checklist for Artificial Intelligence in Medical Imaging, Radiology: "
-            "Artificial Intelligence 2020;2(2):e200029 (numbers of 2020; updated by Tejani and others, "
-            "2024;6(4):e240300, which has 44 items)"
+            "Mongan, Moy, Kahn, Checklist for Artificial Intelligence in Medical Imaging, "
+            "Radiology: Artificial Intelligence 2020;2(2):e200029 (items numbered as in 2020; "
+            "updated by Tejani and others, 2024;6(4):e240300, which has 44)"
         ),
         _CLAIM,
     ),
@@ -358,7 +358,7 @@ def _known(facts: RunFacts) -> dict[str, str]:
     corrupted = facts.metrics.get(part, {}).get("robustness", [])
     members = facts.info.training.get("members")
     return {
-        "aims": f"Development, and evaluation on {_part_words(part)} of the same source.",
+        "aims": f"Development, and evaluation on {_part_words(part)} of the same data set.",
         "all_performance": " ".join(
             _sentence(facts.performance(name)) for name in facts.metrics if name in ("val", "test")
         ),
@@ -370,7 +370,7 @@ def _known(facts: RunFacts) -> dict[str, str]:
         "data": _sentence(facts.data()),
         "decisions": facts.decisions(),
         "difference": (
-            "Training and evaluation images come from one source."
+            "Training and evaluation images are parts of one data set."
             if part
             else "There are no images for evaluation."
         ),
@@ -390,8 +390,8 @@ def _known(facts: RunFacts) -> dict[str, str]:
         "input": _sentence(facts.input()),
         "intended": ", ".join(f"{key} {value}" for key, value in facts.info.intended.items()),
         "limits": (
-            f"One source, one seed ({own.get('seed')}); {_part_words(part)} decide how exact the "
-            "numbers are; see the intervals."
+            f"One training with one seed ({own.get('seed')}); {_part_words(part)} come from the "
+            "same data as the training images; how exact the numbers are, the intervals say."
         ),
         "missing": _sentence(
             f"{own.get('unreadable', 0)} files could not be read; {aside}; no facts but the image "

@@ -76,8 +76,8 @@ def signed(estimate: Estimate) -> str:
     if estimate.value is None:
         return "not defined"
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:+.3f}"
-    return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
+        return f"{estimate.value:+.4f}"
+    return f"{estimate.value:+.4f} ({estimate.low:+.4f} to {estimate.high:+.4f})"
 
 
 def _short(found: Comparison) -> dict[str, str]:
@@ -131,15 +131,15 @@ def _answer(found: Comparison) -> str:
     best = max(areas, key=lambda name: areas[name])
     return (
         f"{short[best]} has the highest AUC, {with_range(found.numbers[best]['auc'])}. Of "
-        f"{len(found.pairs)} pairs {len(apart)} differ in AUC beyond chance (5%, Holm's correction)."
+        f"{len(found.pairs)} pairs {len(apart)} differ in AUC beyond chance (5%, after Holm)."
     )
 
 
 def _caveats(found: Comparison) -> tuple[str, ...]:
     notes = [
         (
-            "A difference that is not found is not one that is not there; the intervals say how large "
-            "it may be."
+            "A difference that is not found is not one that is not there; the intervals say how "
+            "large it may be."
         )
     ]
     if len(found.pairs) > 1:
@@ -174,10 +174,10 @@ def _headline(pair: Pair, found: Comparison) -> tuple[Statement, ...]:
 
 def _numbers(found: Comparison, canvas: Canvas) -> Section:
     short = _short(found)
-    header = ("reader", *(NAMES[key] for key in _COMPARED))
+    header = ("number", *(short[name] for name in found.names))
     body = tuple(
-        (short[name], *(with_range(found.numbers[name][key]) for key in _COMPARED))
-        for name in found.names
+        (NAMES[key], *(with_range(found.numbers[name][key]) for name in found.names))
+        for key in _COMPARED
     )
     return Section(
         "Each reader",
@@ -189,19 +189,16 @@ def _numbers(found: Comparison, canvas: Canvas) -> Section:
 def _differences(found: Comparison, canvas: Canvas) -> Section:
     short = _short(found)
     figure = DifferenceForest.from_comparison(found)
-    header = (
-        "pair", "difference in AUC", "p (DeLong, Holm)", "only first right", "only second right",
-        "p (McNemar, Holm)", "AUC difference found from",
-    )  # fmt: skip
+    header = ("pair", "difference in AUC", "p", "found from", "only first", "only second", "p")
     body = tuple(
         (
             f"{short[pair.first]} less {short[pair.second]}",
             signed(pair.differences["auc"]),
             "none" if pair.auc_p_holm is None else f"{pair.auc_p_holm:.3g}",
+            "none" if pair.detectable_auc is None else f"{pair.detectable_auc:.4f}",
             f"{pair.only_first_right:,}",
             f"{pair.only_second_right:,}",
             f"{pair.mcnemar_p_holm:.3g}",
-            "none" if pair.detectable_auc is None else f"{pair.detectable_auc:.3f}",
         )
         for pair in found.pairs
     )
@@ -209,8 +206,10 @@ def _differences(found: Comparison, canvas: Canvas) -> Section:
         "How they differ",
         text=(
             "Both readers are resampled on the same patients, so what makes an image hard for both "
-            "cancels out. The last column is the smallest true difference that the test would have "
-            "found with a power of 80%."
+            "cancels out. In the table: the difference in AUC, p of DeLong's test, and from which "
+            "true difference on it would have found one (power 80%); then the images that only one "
+            "of the two concluded rightly, and p of McNemar's test (mid-p). Both p are after Holm's "
+            "correction for all pairs."
         ),
         panels=(canvas.panel(figure, "differences", title="Differences on the same images"),),
         table=canvas.table("pairs", (header, body)),

@@ -137,8 +137,8 @@ class RunFacts:
         known = (
             "Parts are disjoint by patient and by identical image"
             if self.patients
-            else "Parts are disjoint by identical image; the patients are not all known, so nothing "
-            "proves that they are disjoint by patient"
+            else "Parts are disjoint by identical image; not all patients are known, so nothing "
+            "proves that parts are disjoint by patient"
         )
         return f"{way}, stratified by class, seed {recipe.get('seed')}. {known}."
 
@@ -194,7 +194,7 @@ class RunFacts:
         if zone is not None:
             text += (
                 f" Uncertain where not exactly one class is credible at error level {zone.level:g} "
-                f"(conformal, class by class; quantiles from {zone.n[0]} {self.info.classes[0]} and "
+                f"(conformal, class by class; from {zone.n[0]} {self.info.classes[0]} and "
                 f"{zone.n[1]} {self.info.classes[1]} validation images)."
             )
         return f"{text} All of it was decided on validation images alone."

@@ -1,4 +1,4 @@
-"""Single images: what a reader got wrong, with what it was based on, or what readers disagree on."""
+"""Single images: what a reader got wrong and why, or what readers disagree on."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ class CaseSheet:
         layers = [self.pictures] if self.evidence is None else [self.pictures, self.evidence]
         cell = WIDE_IN / across
         lines = 1 + max(note.count("\n") + 1 for note in self.notes)
-        tall = down * (len(layers) * (cell * height / width + 0.05) + 0.2 * lines) + 0.05
+        tall = down * (len(layers) * (cell * height / width + 0.05) + 0.2 * lines) + 0.12
         with style():
-            figure = new_figure(WIDE_IN, tall, gap=0.015, margin_in=0.02)
+            figure = new_figure(WIDE_IN, tall, gap=0.015, margin_in=0.05)
             grid = figure.subplots(down * len(layers), across, squeeze=False)
             for axes in grid.ravel():
                 axes.set_axis_off()

@@ -98,6 +98,8 @@ class DifferenceForest:
 
     def draw(self) -> Figure:
         """Draw a row a pair and number around zero."""
+        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - matplotlib is loaded to draw
+
         lines = 5 * len(self.pairs)
         ends = [v for points in self.points for point in points for v in point if math.isfinite(v)]
         reach = max([0.02, *map(abs, ends)]) * 1.12
@@ -121,6 +123,7 @@ class DifferenceForest:
                         axes.plot([low, high], [y, y], color=colour, linewidth=1.8)
                         axes.plot(value, y, "s" if apart else "o", ms=6, color=colour)
             axes.set_xlim(-reach, reach)
+            axes.xaxis.set_major_locator(MaxNLocator(5))
             axes.set_ylim(lines - 0.4, -0.6)
             axes.set_yticks([y for y, _, _ in ticks], [text for _, text, _ in ticks])
             for label, (_, _, heading) in zip(axes.get_yticklabels(), ticks, strict=True):

@@ -198,11 +198,13 @@ class ReliabilityDiagram:
             upper.plot(
                 self.probability, self.observed, "o", ms=6, color=BLUE, clip_on=False, zorder=3
             )
-            if self.ece:
-                upper.text(0.03, 0.97, "Calibration error", va="top", color=MUTED, size=9.5)
-                upper.text(0.03, 0.915, self.ece, va="top", weight="bold", size=12)
             _unit_square(upper, x="", y="Share of images that are positive")
             upper.set_aspect("auto")
+            if self.ece:
+                upper.annotate(
+                    f"Calibration error {self.ece}", (0, 1), xytext=(0, 24), weight="bold",
+                    size=11.5, xycoords="axes fraction", textcoords="offset points",
+                )  # fmt: skip
             lower.vlines(self.probability, 0, self.n, color=BLUE, linewidth=4)
             lower.set_ylim(0, float(self.n.max()) * 1.15)
             lower.set_yticks([int(self.n.max())])
@@ -282,9 +284,15 @@ class NetBenefit:
                     self.threshold[there], np.maximum(self.low[there], 2 * floor),
                     np.maximum(self.high[there], 2 * floor), color=BLUE, alpha=0.16, linewidth=0,
                 )  # fmt: skip
-            axes.axhline(0, color=MUTED, linewidth=1.2)
-            axes.plot(self.threshold, self.treat_all, "--", color=VERMILLION, linewidth=1.8)
-            axes.plot(self.threshold, self.net_benefit, color=BLUE, linewidth=2.2, zorder=3)
+            lines = [
+                *axes.plot(self.threshold, self.net_benefit, color=BLUE, linewidth=2.2, zorder=3),
+                *axes.plot(self.threshold, self.treat_all, "--", color=VERMILLION, linewidth=1.8),
+                axes.axhline(0, color=MUTED, linewidth=1.2),
+            ]
+            figure.legend(
+                lines, ("this reader", "treat all", "treat none"), loc="outside upper right",
+                ncols=3, frameon=False, labelcolor=INK, fontsize=9.5,
+            )  # fmt: skip
             axes.set_xlim(0, 1)
             axes.set_ylim(floor, top * 1.16)
             axes.set_xticks(_TICKS)
@@ -298,26 +306,9 @@ class NetBenefit:
                     textcoords="offset points", size=9, va="top",
                     ha="left" if self.threshold_in_use < 0.75 else "right",
                 )  # fmt: skip
-            self._draw_names(axes, floor)
             axes.set_xlabel("Threshold probability")
             axes.set_title("Net benefit", color=MUTED, weight="normal", size=10)
             return figure
-
-    def _draw_names(self, axes: Axes, floor: float) -> None:
-        """Name the lines where they are apart from each other."""
-        axes.text(0.01, floor * 0.1, "treat none", color=MUTED, size=9, va="top")
-        shown = np.flatnonzero(self.treat_all > floor * 0.8)
-        last = int(shown[-1]) if shown.size else 0
-        axes.annotate(
-            "treat all", (float(self.threshold[last]), float(self.treat_all[last])),
-            xytext=(-6, 0), textcoords="offset points", color=VERMILLION, size=9, va="bottom",
-            ha="right",
-        )  # fmt: skip
-        middle = self.threshold.size // 2
-        axes.annotate(
-            "this reader", (float(self.threshold[middle]), float(self.net_benefit[middle])),
-            xytext=(0, -8), textcoords="offset points", color=BLUE, size=9, va="top", ha="center",
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)

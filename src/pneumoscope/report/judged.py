@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.evaluation.intervals import wilson
+from pneumoscope.reader.evidence import DEFAULT_SCALE
 from pneumoscope.report.figures_curves import (
     NetBenefit,
     PrecisionRecall,
@@ -296,7 +297,6 @@ def _main(item: Judged, canvas: Canvas) -> Section:
     panels.append(
         canvas.panel(distributions, f"scores{suffix}", title="Probabilities of each class")
     )
-    note = f"at probability ≥ {found.threshold:.3g}"
     keys = ("accuracy", "ppv", "npv", "lr_positive", "lr_negative", "f1", "mcc")
     table = canvas.table(f"numbers{suffix}", _numbers(item))
     patients = f"{found.n:,} images of {found.patients:,} patients"
@@ -309,8 +309,8 @@ def _main(item: Judged, canvas: Canvas) -> Section:
             "the figures says how each was made."
         ),
         statements=(
-            *headline(item),
-            *(Statement(NAMES[key], with_range(found[key]), found[key].n, note) for key in keys),
+            *(replace(statement, note="") for statement in headline(item)),
+            *(Statement(NAMES[key], with_range(found[key]), found[key].n) for key in keys),
         ),
         panels=tuple(panels),
         table=table,
@@ -516,7 +516,7 @@ def _mistakes(item: Judged, canvas: Canvas, pictures: Pictures | None) -> list[S
     suffix = _suffix(item)
     table = canvas.table(
         f"mistakes{suffix}",
-        (("image", "label", "concluded", f"probability of {item.classes[1]}"), body),
+        (("image", "label", "concluded", "probability"), body),
     )
     panels = []
     sheet = pictures and pictures.sheet(
@@ -534,8 +534,8 @@ def _mistakes(item: Judged, canvas: Canvas, pictures: Pictures | None) -> list[S
         if sheet.evidence is not None:
             caption += (
                 " Below each image stands the same with the reader's evidence: orange speaks for "
-                f"{item.classes[1]}, blue against it; the scale is fixed, and where nothing is "
-                "coloured the network found little."
+                f"{item.classes[1]}, blue against it, in full colour from {DEFAULT_SCALE.full:g} "
+                f"units of the logit on; below {DEFAULT_SCALE.least:g} nothing is drawn."
             )
         panels.append(
             canvas.panel(sheet, f"mistakes{suffix}-images", title="Surest and wrong",

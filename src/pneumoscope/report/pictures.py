@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pneumoscope.report._shared import Pixels
 
 _SIDE_PX = 320
+_STRIP_PX = 32  # more than a strip takes on a picture of that side
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,23 @@ class Pictures:
         if self.predictor is None or not self.predictor.draws_evidence:
             return plain, None
         found = self.predictor.evidence(prepare(file, self.predictor.info.input)[np.newaxis])[0]
-        return plain, squared(np.asarray(overlay(found, grey, caption="")), _SIDE_PX)
+        return plain, squared(_with_evidence(found, grey), _SIDE_PX)
+
+
+def _with_evidence(evidence: NDArray[np.float32], grey: Pixels) -> Pixels:
+    """Return the image with its evidence, without the strip below, which is too small to read.
+
+    The strip covers the lower edge; so an edge is added for it, and taken off again.
+    """
+    from PIL import Image  # noqa: PLC0415 - only pictures need it
+
+    height, width = grey.shape
+    fine = Image.fromarray(np.ascontiguousarray(evidence, np.float32)).resize(
+        (width, height), Image.Resampling.BILINEAR
+    )
+    below = ((0, _STRIP_PX), (0, 0))
+    drawn = overlay(np.pad(np.asarray(fine), below), np.pad(grey, below), caption="")
+    return np.asarray(drawn)[:height]
 
 
 def _reduced(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Pixels:
