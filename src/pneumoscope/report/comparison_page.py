@@ -208,8 +208,8 @@ def _differences(found: Comparison, canvas: Canvas) -> Section:
             "Both readers are resampled on the same patients, so what makes an image hard for both "
             "cancels out. In the table: the difference in AUC, p of DeLong's test, and from which "
             "true difference on it would have found one (power 80%); then the images that only one "
-            "of the two concluded rightly, and p of McNemar's test (mid-p). Both p are after Holm's "
-            "correction for all pairs."
+            "of the two concluded rightly, and p of McNemar's test (mid-p). Both p are after "
+            "Holm's correction for all pairs."
         ),
         panels=(canvas.panel(figure, "differences", title="Differences on the same images"),),
         table=canvas.table("pairs", (header, body)),

@@ -548,7 +548,8 @@ def _mistakes(item: Judged, canvas: Canvas, pictures: Pictures | None) -> list[S
             text=(
                 f"{wrong.size:,} of {len(scores):,} images were concluded wrongly: "
                 f"{wrong.size - false_alarms:,} {item.classes[1]} missed, {false_alarms:,} false "
-                "alarms. The list begins with those of which the reader was surest."
+                f"{'alarm' if false_alarms == 1 else 'alarms'}. The list begins with those of "
+                "which the reader was surest."
             ),
             panels=tuple(panels),
             table=table,
