@@ -22,8 +22,8 @@ MAY: dict[str, set[str]] = {
     "models": {"errors", "images", "runs", "parallel", "data"},
     "training": {"errors", "images", "runs", "parallel", "data", "models"},
     "evaluation": {"errors", "images", "runs", "parallel", "data", "reader"},
-    "report": {"errors", "images", "runs", "parallel", "data", "evaluation", "training"},
     "export_int8": {"runs"},
+    "report": {"errors", "images", "runs", "parallel", "data", "evaluation", "training", "reader"},
     "export": {"errors", "images", "runs", "models", "training", "reader"},
 }
 MAY["workflow"] = set(MAY) | {"watch"}

@@ -142,7 +142,7 @@ def test_train_writes_a_whole_run(trained: Trained) -> None:
     assert names == {
         "config.yaml", "catalog.csv", "split.csv", "log.csv", "checkpoints", "model.onnx",
         "scores-val.csv", "scores-test.csv", "metrics.json", "provenance.json", "figures",
-        "report.html",
+        "report.html", "card.md",
     }  # fmt: skip
     facts = json.loads(trained.run.provenance.read_text())
     assert facts["seed"] == 0

@@ -32,6 +32,7 @@ VERBS = (
     "evaluate",
     "compare",
     "recalibrate",
+    "checklist",
     "predict",
     "model",
     "selftest",

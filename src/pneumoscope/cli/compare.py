@@ -52,6 +52,9 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the resampling (default: 0)"
     )
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write report.html and figures/ into this folder"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -68,6 +71,7 @@ def run(asked: Namespace) -> int:
         level=asked.level,
         resamples=asked.resamples,
         seed=asked.seed,
+        report=asked.report,
         watcher=TerminalWatcher(),
     )
     print(json.dumps(found.to_dict()) if asked.json else comparison_text(found))

@@ -77,6 +77,9 @@ def add_to(verbs: Verbs) -> None:
         metavar="N",
         help="at most so many images for --robustness (default: 200; 0 for all)",
     )
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write report.html and figures/ into this folder"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -102,6 +105,7 @@ def run(asked: Namespace) -> int:
             asked.data,
             part=asked.split,
             scores_file=asked.scores,
+            report=asked.report,
             asked=question,
             watcher=watcher,
         )
@@ -109,7 +113,7 @@ def run(asked: Namespace) -> int:
         if asked.scores is not None:
             raise OptionError("--scores", must="given with DATA", was=asked.scores)
         result = verb.evaluate_scores(
-            asked.model, part=asked.split, asked=question, watcher=watcher
+            asked.model, part=asked.split, report=asked.report, asked=question, watcher=watcher
         )
     for item in result.unreadable:
         watcher.warn(f"skipped: {item.reason}")

@@ -10,7 +10,31 @@ numbers can be tested, written beside the figure and drawn again. Every figure h
 - ``CAPTION``, which says how to read it.
 """
 
+from pneumoscope.report.figures_cases import CaseSheet
+from pneumoscope.report.figures_compare import DifferenceForest, SeedDots
+from pneumoscope.report.figures_curves import (
+    NetBenefit,
+    PrecisionRecall,
+    ReliabilityDiagram,
+    ScoreDistributions,
+)
+from pneumoscope.report.figures_groups import RobustnessCurves, SubgroupForest
 from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
 from pneumoscope.report.figures_training import AugmentationSheet, ClassCounts, LearningCurves
 
-__all__ = ["AugmentationSheet", "ClassCounts", "ConfusionMatrix", "LearningCurves", "RocCurve"]
+__all__ = [
+    "AugmentationSheet",
+    "CaseSheet",
+    "ClassCounts",
+    "ConfusionMatrix",
+    "DifferenceForest",
+    "LearningCurves",
+    "NetBenefit",
+    "PrecisionRecall",
+    "ReliabilityDiagram",
+    "RobustnessCurves",
+    "RocCurve",
+    "ScoreDistributions",
+    "SeedDots",
+    "SubgroupForest",
+]

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from pneumoscope.evaluation.curves import RocBand
+
+_ROC_COLUMNS: tuple[str, ...] = ("threshold", "false_positive_rate", "sensitivity")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConfusionMatrix:
@@ -128,6 +132,9 @@ class RocCurve:
         auc: The area under the curve, 0..1.
         operating_point: ``(fpr, tpr)`` of the threshold in use; None if there is none.
         threshold: The threshold in use.
+        band: Pointwise interval of the sensitivity: false positive rates, lower and upper edge,
+            ``[G]`` each; None if there is none.
+        auc_range: The interval of the area, in words.
     """
 
     fpr: Floats
@@ -136,21 +143,33 @@ class RocCurve:
     auc: float
     operating_point: tuple[float, float] | None = None
     threshold: float | None = None
+    band: tuple[Floats, Floats, Floats] | None = None
+    auc_range: str = ""
 
     CAPTION: ClassVar[str] = (
         "Each point is a threshold on the probability. A reader that guesses lies on the dotted "
         "diagonal (AUC 0.5), a perfect one passes through the upper left corner (AUC 1). The AUC "
         "is the chance that a random positive image gets a higher probability than a random "
-        "negative one."
+        "negative one. The band, where there is one, holds 95% of resamples of the patients, at "
+        "each false alarm rate by itself."
     )
 
     def __post_init__(self) -> None:
         require_shape("tpr", self.tpr, self.fpr.shape)
         require_shape("thresholds", self.thresholds, self.fpr.shape)
+        if self.band is not None:
+            for edge in self.band:
+                require_shape("band", edge, self.band[0].shape)
 
     @classmethod
     def from_scores(
-        cls, labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, threshold: float | None = None
+        cls,
+        labels: npt.ArrayLike,
+        probabilities: npt.ArrayLike,
+        *,
+        threshold: float | None = None,
+        band: RocBand | None = None,
+        auc_range: str = "",
     ) -> Self:
         """Compute the curve; images of equal probability are one step, so order decides nothing.
 
@@ -162,6 +181,8 @@ class RocCurve:
             labels: ``int [N]``, 1 positive and 0 negative.
             probabilities: ``float [N]`` of the positive class, 0..1.
             threshold: The operating point is at probability >= this.
+            band: What ``assess`` computed of resamples.
+            auc_range: The interval of the area, in words.
 
         Raises:
             DataError: Only one class is there, or a probability is not a number.
@@ -211,17 +232,27 @@ class RocCurve:
             auc=twice_u / (2 * positives * negatives),
             operating_point=point,
             threshold=threshold,
+            band=_known_band(band),
+            auc_range=auc_range,
         )
 
     def rows(self) -> Table:
         """Return one row a threshold, from the strictest on."""
-        columns = (self.thresholds, self.fpr, self.tpr)
+        columns, names = [self.thresholds, self.fpr, self.tpr], _ROC_COLUMNS
+        if self.band is not None:
+            # The band is a step function: a rate has the edges of the last grid point up to it.
+            rates, low, high = self.band
+            place = np.searchsorted(rates, self.fpr + 1e-9, side="right") - 1
+            inside = np.maximum(place, 0)
+            columns += [np.where(place < 0, np.nan, edge[inside]) for edge in (low, high)]
+            names = (*names, "low", "high")
         body = tuple(tuple(number(value) for value in row) for row in zip(*columns, strict=True))
-        return ("threshold", "false_positive_rate", "sensitivity"), body
+        return names, body
 
     def summary(self) -> str:
         """Return the area and the operating point as a sentence."""
-        return f"ROC curve, area under the curve {self.auc:.3f}{self._at_point(', ')}"
+        between = f" ({self.auc_range})" if self.auc_range else ""
+        return f"ROC curve, area under the curve {self.auc:.3f}{between}{self._at_point(', ')}"
 
     def _at_point(self, separator: str) -> str:
         if self.operating_point is None:
@@ -241,9 +272,15 @@ class RocCurve:
             keep = _corners(self.fpr, self.tpr)
             fpr, tpr = self.fpr[keep], self.tpr[keep]
             axes.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1)
-            axes.fill_between(fpr, tpr, color=BLUE, alpha=0.07, linewidth=0)
+            if self.band is None:
+                axes.fill_between(fpr, tpr, color=BLUE, alpha=0.07, linewidth=0)
+            else:
+                axes.fill_between(*self.band, step="post", color=BLUE, alpha=0.16, linewidth=0)
             axes.plot(fpr, tpr, color=BLUE, linewidth=2.2, clip_on=False, zorder=3)
-            axes.text(0.96, 0.06, f"AUC {self.auc:.3f}", ha="right", size=15, weight="bold")
+            lift = 0.05 if self.auc_range else 0.0
+            axes.text(0.96, 0.06 + lift, f"AUC {self.auc:.3f}", ha="right", size=15, weight="bold")
+            if self.auc_range:
+                axes.text(0.96, 0.045, self.auc_range, ha="right", color=MUTED, size=9.5)
             if self.operating_point is not None:
                 self._draw_point(axes, *self.operating_point)
             axes.set_xlim(0, 1)
@@ -266,6 +303,16 @@ class RocCurve:
             fpr + aside, max(tpr - 0.05, 0.34), self._at_point("\n").strip(), va="top",
             ha="left" if aside > 0 else "right", linespacing=1.45,
         )  # fmt: skip
+
+
+def _known_band(band: RocBand | None) -> tuple[Floats, Floats, Floats] | None:
+    """Return the part of a band that is defined; None if no part is."""
+    if band is None:
+        return None
+    there = np.isfinite(band.low) & np.isfinite(band.high)
+    if there.sum() < 2:
+        return None
+    return band.false_positive_rate[there], band.low[there], band.high[there]
 
 
 def _corners(x: Floats, y: Floats) -> npt.NDArray[np.intp]:

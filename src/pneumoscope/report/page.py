@@ -26,6 +26,7 @@ NOTICE: Final = (
     "anyone; a radiologist reads the image."
 )
 _NUMERIC: Final = re.compile(r"[-+−–]?[\d.,]+(e[-+]?\d+)?\s?%?|nan|inf|", re.IGNORECASE)  # noqa: RUF001
+_RANGE: Final = re.compile(r"([-+\d.,%]+) (\([^()]+ to [^()]+\))")
 _LONG_TABLE: Final = 16
 
 
@@ -165,7 +166,10 @@ def environment(loader: BaseLoader | None = None) -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        data_uri=_data_uri, numeric_columns=_numeric_columns, paragraphs=_paragraphs
+        data_uri=_data_uri,
+        numeric_columns=_numeric_columns,
+        paragraphs=_paragraphs,
+        value_and_range=_value_and_range,
     )
     return made
 
@@ -178,6 +182,12 @@ def _template() -> Template:
 
 def _paragraphs(text: str) -> list[str]:
     return [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
+
+
+def _value_and_range(cell: str) -> tuple[str, str]:
+    """Part a number from the interval behind it, which is not to be broken over lines."""
+    found = _RANGE.fullmatch(cell)
+    return (found[1], found[2]) if found else (cell, "")
 
 
 def _numeric_columns(table: tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]) -> list[bool]:

@@ -3,77 +3,74 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pneumoscope.data.split import UNUSED
-from pneumoscope.evaluation.metrics import Metrics, measure
+from pneumoscope.evaluation.assess import assess
+from pneumoscope.evaluation.baseline import majority_baseline, size_baseline
 from pneumoscope.evaluation.scores import Scores
-from pneumoscope.report.figures import (
-    AugmentationSheet,
-    ClassCounts,
-    ConfusionMatrix,
-    LearningCurves,
-    RocCurve,
+from pneumoscope.evaluation.subgroups import size_tertiles, subgroups
+from pneumoscope.reader.predictor import Predictor
+from pneumoscope.report.canvas import Canvas
+from pneumoscope.report.card import write_card
+from pneumoscope.report.figures import AugmentationSheet, ClassCounts, LearningCurves
+from pneumoscope.report.judged import (
+    PARTS,
+    Judged,
+    answer,
+    caveats,
+    headline,
+    outcome_sections,
 )
-from pneumoscope.report.page import Panel, Report, Section, Statement, write_report
-from pneumoscope.report.style import save
-from pneumoscope.runs import write_csv
+from pneumoscope.report.page import Report, Section, write_report
+from pneumoscope.report.pictures import Pictures
 from pneumoscope.training.callbacks import Epoch, read_log
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from pneumoscope.data.catalog import Catalog
     from pneumoscope.data.prepared import PreparedData
     from pneumoscope.data.split import Split
+    from pneumoscope.reader.bundle import ModelInfo
     from pneumoscope.runs import RunFolder
     from pneumoscope.training.recipe import Recipe
 
-PARTS = {"train": "training", "val": "validation", "test": "test"}
+RESAMPLES = 300
+"""Fewer than ``evaluate`` draws, so that training does not wait for its report."""
 
-
-class _Drawn(Protocol):
-    CAPTION: ClassVar[str]
-
-    def draw(self) -> Figure: ...
-    def rows(self) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]: ...
-    def summary(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """One part of the data, what was said of it, and the numbers."""
-
-    part: str
-    scores: Scores
-    metrics: Metrics
+_GROUP_RESAMPLES = 200
 
 
 def write_run_report(run: RunFolder, *, recipe: Recipe, data: PreparedData) -> None:
-    """Write ``report.html`` and ``figures/`` of a run that has a model, scores and a log.
+    """Write ``report.html``, ``card.md`` and ``figures/`` of a run with a model, scores and a log.
 
     Raises:
         OutputError: They cannot be written.
     """
     catalog, split = data.catalog, data.split
     facts = json.loads(run.provenance.read_text(encoding="utf-8"))
+    predictor = Predictor(run.model, gated=False)
     judged = [
-        _Judged(part, scores, measure(scores, threshold=_threshold(run)))
+        _judged(part, Scores.load(run.scores(part)), data=data, info=predictor.info)
         for part in ("val", "test")
         if run.scores(part).is_file()
-        for scores in [Scores.load(run.scores(part))]
     ]
     best = judged[-1]
     log = read_log(run.log)
+    canvas = Canvas(run.figures)
+    pictures = Pictures(catalog.root, predictor)
     sections = [
-        *(_outcome(run, item, catalog) for item in reversed(judged)),
-        _learning(run, log, recipe, facts),
-        _data(run, catalog, split),
-        _augmentation(run, recipe, data),
-        _recipe(recipe, facts),
+        *outcome_sections(best, canvas, pictures=pictures),
+        *(
+            section
+            for item in judged[:-1]
+            for section in outcome_sections(item, canvas, brief=True)[:1]
+        ),
+        _learning(canvas, log, recipe, facts),
+        _data(canvas, catalog, split),
+        _augmentation(canvas, recipe, data),
+        _recipe(canvas, recipe, facts),
     ]
     write_report(
         run.report,
@@ -81,9 +78,9 @@ def write_run_report(run: RunFolder, *, recipe: Recipe, data: PreparedData) -> N
             title=run.root.name,
             question=f"Can a chest X-ray alone tell {catalog.positive} from {catalog.classes[0]}?",
             data=_data_line(catalog, split),
-            answer=_answer(best),
-            caveats=_caveats(best, catalog, recipe, facts),
-            headline=_headline(best.metrics),
+            answer=answer(best),
+            caveats=caveats(best, more=_of_the_run(recipe, facts)),
+            headline=headline(best),
             sections=tuple(sections),
             footer=(
                 f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']} · "
@@ -91,18 +88,42 @@ def write_run_report(run: RunFolder, *, recipe: Recipe, data: PreparedData) -> N
             ),
         ),
     )
+    write_card(run, judged=best)
 
 
-def _threshold(run: RunFolder) -> float:
-    metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
-    return float(metrics["val"]["threshold"]["value"])
-
-
-def _panel(run: RunFolder, figure: _Drawn, name: str, title: str) -> Panel:
-    header, rows = figure.rows()
-    write_csv(run.figures / f"{name}.csv", header, rows)
-    svg = save(figure.draw(), run.figures, name=name)
-    return Panel(title, figure.CAPTION, svg=svg, alt=figure.summary())
+def _judged(part: str, scores: Scores, *, data: PreparedData, info: ModelInfo) -> Judged:
+    """Return what is known of the reader on a part, as ``evaluate`` does, with fewer resamples."""
+    catalog = data.catalog
+    threshold = info.operating_point.threshold
+    chosen = set(scores.path)
+    there = [entry for entry in catalog.entries if entry.path in chosen]
+    pixels = np.array([entry.width * entry.height for entry in there], np.int64)
+    bytes_ = {entry.path: entry.bytes for entry in there}
+    teaching = catalog.select(data.split.rows("train"))
+    taught = np.array([entry.bytes for entry in teaching.entries]), teaching.labels
+    sizes = np.array([bytes_[path] for path in scores.path])
+    return Judged(
+        part,
+        catalog.classes,
+        scores,
+        assess(
+            scores,
+            threshold=threshold,
+            conformal=info.conformal,
+            resamples=RESAMPLES,
+        ),
+        subgroups(
+            scores,
+            threshold=threshold,
+            columns={"image size": size_tertiles([entry.path for entry in there], pixels)},
+            resamples=_GROUP_RESAMPLES,
+        ),
+        (
+            majority_baseline(scores.label, trained_on=taught[1]),
+            size_baseline(scores, sizes, training=taught),
+        ),
+        conformal=info.conformal,
+    )
 
 
 def _data_line(catalog: Catalog, split: Split) -> str:
@@ -114,98 +135,15 @@ def _data_line(catalog: Catalog, split: Split) -> str:
     return f"{len(catalog):,} images{who}: {parts}"
 
 
-def _answer(item: _Judged) -> str:
-    found = item.metrics
-    return (
-        f"Read from the file alone, {found.accuracy.value:.1%} of {found.n:,} {PARTS[item.part]} "
-        f"images were concluded rightly. A positive image ranks above a negative one with "
-        f"probability {found.auc.text()} (AUC)."
-    )
-
-
-def _caveats(
-    item: _Judged, catalog: Catalog, recipe: Recipe, facts: dict[str, Any]
-) -> tuple[str, ...]:
-    caveats = []
-    if item.part == "val":
-        caveats.append(
-            "There was no test part: these are validation images, which also chose the epoch, so "
-            "the numbers flatter the reader."
-        )
-    else:
-        caveats.append(
-            "The test part comes from the same source as the training images; in another hospital "
-            "the numbers will be lower until they are measured there."
-        )
-    few = min(item.metrics.sensitivity.n, item.metrics.specificity.n)
-    low, high = wilson(0.9, few)
-    caveats.append(
-        f"The smaller class has {few} images here: a share of 90% of them would be known no "
-        f"better than from {low:.0%} to {high:.0%}."
-    )
-    if not catalog.patients_known:
-        caveats.append(
-            "File names do not tell the patient of every image; if patients have several images, "
-            "they may stand on both sides of the split."
-        )
+def _of_the_run(recipe: Recipe, facts: dict[str, Any]) -> tuple[str, ...]:
+    """Return what else to know, of the training."""
+    seed = f"One run with one seed ({recipe.seed}); another seed gives another reader."
     if facts["interrupted"]:
-        caveats.append("Training was ended by hand before it would have stopped by itself.")
-    caveats.append(f"One run with one seed ({recipe.seed}); another seed gives another reader.")
-    return tuple(caveats[:3])
+        return "Training was ended by hand before it would have stopped by itself.", seed
+    return (seed,)
 
 
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of n (Wilson, JASA 22, 1927); (0, 1) for none.
-
-    >>> [round(x, 3) for x in wilson(0.5, 100)]
-    [0.404, 0.596]
-    """
-    if n == 0:
-        return 0.0, 1.0
-    z = 1.959964
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def _headline(found: Metrics) -> tuple[Statement, ...]:
-    note = f"at probability ≥ {found.threshold:g}"
-    return (
-        Statement("AUC", found.auc.text(), found.auc.n),
-        Statement("Sensitivity", found.sensitivity.text(), found.sensitivity.n, note),
-        Statement("Specificity", found.specificity.text(), found.specificity.n, note),
-        Statement("Balanced accuracy", found.balanced_accuracy.text(), found.n, note),
-    )
-
-
-def _outcome(run: RunFolder, item: _Judged, catalog: Catalog) -> Section:
-    found = item.metrics
-    note = f"at probability ≥ {found.threshold:g}"
-    panels = [
-        _panel(
-            run,
-            ConfusionMatrix(np.array(found.confusion), catalog.classes),
-            f"confusion-{item.part}",
-            "Conclusions and truth",
-        )
-    ]
-    if found.auc.value is not None:
-        # From logits, since float32 probabilities tie where the reader is very sure.
-        fine = np.exp(-np.logaddexp(0, -item.scores.logit))
-        curve = RocCurve.from_scores(item.scores.label, fine, threshold=found.threshold)
-        panels.append(_panel(run, curve, f"roc-{item.part}", "Sensitivity against false alarms"))
-    return Section(
-        f"On the {PARTS[item.part]} images",
-        statements=(
-            *_headline(found),
-            Statement("Accuracy", found.accuracy.text(), found.n, note),
-            Statement("Loss", found.loss.text(4), found.n, "cross-entropy, nats"),
-        ),
-        panels=tuple(panels),
-    )
-
-
-def _learning(run: RunFolder, log: list[Epoch], recipe: Recipe, facts: dict[str, Any]) -> Section:
+def _learning(canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str, Any]) -> Section:
     curves = LearningCurves.from_columns(
         [row.epoch for row in log],
         loss=[row.loss for row in log],
@@ -225,11 +163,11 @@ def _learning(run: RunFolder, log: list[Epoch], recipe: Recipe, facts: dict[str,
             "Training numbers are means over an epoch with augmentation and dropout on, so they "
             "may lie below the validation numbers."
         ),
-        panels=(_panel(run, curves, "learning", "Loss and accuracy by epoch"),),
+        panels=(canvas.panel(curves, "learning", title="Loss and accuracy by epoch"),),
     )
 
 
-def _data(run: RunFolder, catalog: Catalog, split: Split) -> Section:
+def _data(canvas: Canvas, catalog: Catalog, split: Split) -> Section:
     shown = {**PARTS, UNUSED: "set aside"}
     named = [
         (shown[part], entry.label)
@@ -246,16 +184,16 @@ def _data(run: RunFolder, catalog: Catalog, split: Split) -> Section:
     return Section(
         "The data",
         text=text,
-        panels=(_panel(run, figure, "classes", "Images of each class"),),
+        panels=(canvas.panel(figure, "classes", title="Images of each class"),),
     )
 
 
-def _augmentation(run: RunFolder, recipe: Recipe, data: PreparedData) -> Section:
+def _augmentation(canvas: Canvas, recipe: Recipe, data: PreparedData) -> Section:
     sheet = augmentation_sheet(recipe, data)
     return Section(
         "What augmentation does",
         text="Training images only; validation and test images are never changed.",
-        panels=(_panel(run, sheet, "augmentation", "Originals and augmented samples"),),
+        panels=(canvas.panel(sheet, "augmentation", title="Originals and augmented samples"),),
     )
 
 
@@ -285,12 +223,13 @@ def augmentation_sheet(
     )
 
 
-def _recipe(recipe: Recipe, facts: dict[str, Any]) -> Section:
+def _recipe(canvas: Canvas, recipe: Recipe, facts: dict[str, Any]) -> Section:
     rows = [(key, _text(value)) for key, value in recipe.to_dict().items()]
     machine = facts["machine"]
     rows += [(name, version) for name, version in facts["packages"].items()]
     rows.append(("machine", f"{machine['system']}, {machine['cores']} cores"))
-    return Section("Recipe and environment", table=(("what", "value"), tuple(rows)))
+    table = canvas.table("recipe", (("what", "value"), tuple(rows)))
+    return Section("Recipe and environment", table=table)
 
 
 def _text(value: object) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from xml.etree import ElementTree
 
 from pneumoscope.errors import OptionError
@@ -26,6 +26,7 @@ from pneumoscope.runs import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 INK: Final = "#1f2328"
 MUTED: Final = "#59636e"
@@ -201,13 +202,26 @@ def _rewrite(key: str, value: str, *, prefix: str) -> str:
             return value.replace("url(#", f"url(#{prefix}")
 
 
+def _channel_differences(picture: Image) -> list[tuple[float, float]]:
+    """Return the extremes of the differences between red and the other channels."""
+    from PIL import ImageChops  # noqa: PLC0415 - only pictures need it
+
+    red, green, blue = picture.split()
+    return [
+        cast("tuple[float, float]", ImageChops.difference(red, other).getextrema())
+        for other in (green, blue)
+    ]
+
+
 def _as_jpeg(uri: str) -> str:
     """Shrink an embedded PNG to what the page shows of it: a sheet of photographs weighs 10x."""
-    from PIL import Image  # noqa: PLC0415 - only pictures need it
+    from PIL import Image as PillowImage  # noqa: PLC0415 - only pictures need it
 
-    with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as picture:
-        grey = picture.convert("L")
-    grey.thumbnail((_PICTURE_PX, _PICTURE_PX))
+    with PillowImage.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as picture:
+        kept = picture.convert("RGB")
+    if all(low == high == 0 for low, high in _channel_differences(kept)):
+        kept = kept.convert("L")
+    kept.thumbnail((_PICTURE_PX, _PICTURE_PX))
     jpeg = io.BytesIO()
-    grey.save(jpeg, format="JPEG", quality=85, optimize=True)
+    kept.save(jpeg, format="JPEG", quality=85, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode("ascii")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pneumoscope.data.catalog import read_catalog
 from pneumoscope.errors import DataError
@@ -14,9 +14,9 @@ from pneumoscope.evaluation.estimate import LEVEL
 from pneumoscope.evaluation.scores import Scores, score
 from pneumoscope.reader.bundle import ModelInfo, open_bundle
 from pneumoscope.reader.predictor import Predictor
-from pneumoscope.runs import RunFolder
+from pneumoscope.runs import RunFolder, provenance
 from pneumoscope.watch import Watcher
-from pneumoscope.workflow.evaluate import run_of, scores_of_run
+from pneumoscope.workflow.evaluate import data_root, run_of, scores_of_run
 from pneumoscope.workflow.parts import own_split, part_rows, seen_in_training
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SCORES = ".csv"
 _THRESHOLD = 0.5
+_REPORT_NETWORK = "seed-cnn"
 
 
 def compare_readers(
@@ -36,6 +37,7 @@ def compare_readers(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    report: Path | None = None,
     watcher: Watcher | None = None,
 ) -> Comparison:
     """Return how readers differ on the images that all of them scored.
@@ -49,6 +51,7 @@ def compare_readers(
         level: Confidence level.
         resamples: Resamples of the patients.
         seed: Of the resampling.
+        report: A folder for ``report.html`` and ``figures/``; None writes none.
         watcher: Hears how it goes.
 
     Raises:
@@ -75,7 +78,69 @@ def compare_readers(
             contenders.append(
                 _from_images(name, place, data=data, part=part, catalogs=catalogs, watcher=watcher)
             )
-    return compare(contenders, level=level, resamples=resamples, seed=seed)
+    found = compare(contenders, level=level, resamples=resamples, seed=seed)
+    if report is not None:
+        facts = provenance(
+            readers=", ".join(names),
+            data=str(data) if data is not None else "the scores that were there",
+            resamples=resamples,
+            seed=seed,
+        )
+        page = _page(report, found, places=places, root=_root(places, catalogs), facts=facts)
+        watcher.say(f"Report: {page}")
+    return found
+
+
+def _page(
+    folder: Path,
+    found: Comparison,
+    *,
+    places: Sequence[Path],
+    root: Path | None,
+    facts: dict[str, Any],
+) -> Path:
+    """Write the report of a comparison."""
+    from pneumoscope.report.comparison_page import (  # noqa: PLC0415 - matplotlib, jinja2
+        REPORT_SPREAD,
+        write_comparison_page,
+    )
+    from pneumoscope.report.pictures import Pictures  # noqa: PLC0415
+
+    infos = [_info(place) for place in places]
+    known = [info for info in infos if info is not None]
+    alike = {member for group in found.seeds for member in group.members}
+    of_the_report = [
+        str(place) in alike and info is not None and info.name.startswith(_REPORT_NETWORK)
+        for place, info in zip(places, infos, strict=True)
+    ]
+    return write_comparison_page(
+        folder,
+        found,
+        facts=facts,
+        classes=known[0].classes if known else ("negative", "positive"),
+        pictures=Pictures(root) if root is not None else None,
+        known=REPORT_SPREAD if any(of_the_report) else None,
+    )
+
+
+def _info(place: Path) -> ModelInfo | None:
+    """Return what the model behind a run, a model file or a run's scores says of itself."""
+    if place.suffix.lower() == _SCORES:
+        run = run_of(place)
+        return open_bundle(run.model).info if run is not None else None
+    return open_bundle(place).info
+
+
+def _root(places: Sequence[Path], catalogs: dict[tuple[str, str], Catalog]) -> Path | None:
+    """Return the folder that the paths of the images begin at, if it is known."""
+    for catalog in catalogs.values():
+        return catalog.root
+    for place in places:
+        run = RunFolder(place) if place.is_dir() else run_of(place)
+        root = data_root(run)
+        if root is not None:
+            return root
+    return None
 
 
 def _from_scores(name: str, path: Path, part: str | None) -> Contender:

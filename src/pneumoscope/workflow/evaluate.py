@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from pneumoscope.evaluation.scores import Scores, score
 from pneumoscope.evaluation.subgroups import Group, size_tertiles, subgroups
 from pneumoscope.reader.bundle import ModelInfo, open_bundle
 from pneumoscope.reader.predictor import Predictor
-from pneumoscope.runs import RunFolder, rows_of, update_json
+from pneumoscope.runs import RunFolder, provenance, rows_of, update_json
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.parts import own_split, part_rows, seen_in_training
 
@@ -108,6 +109,7 @@ def evaluate_reader(
     *,
     part: str | None = None,
     scores_file: Path | None = None,
+    report: Path | None = None,
     threads: int = 1,
     asked: Asked | None = None,
     watcher: Watcher | None = None,
@@ -124,6 +126,7 @@ def evaluate_reader(
         part: ``train``, ``val``, ``test`` or ``all``; if None, ``test`` where there is one, else
             ``all``.
         scores_file: Where to write the scores as well.
+        report: A folder for ``report.html`` and ``figures/``; None writes none.
         threads: Processor threads for one call of the graph.
         asked: What is asked; the defaults if None.
         watcher: Hears how it goes.
@@ -187,6 +190,20 @@ def evaluate_reader(
         update_json(run.metrics, {part: result.to_dict()})
     if scores_file is not None:
         scores.save(scores_file)
+    if report is not None:
+        page = _page(
+            report,
+            result,
+            classes=predictor.info.classes,
+            name=model.stem if model.is_file() else model.resolve().name,
+            info=predictor.info,
+            root=catalog.root,
+            predictor=predictor,
+            asked=asked,
+            model_sha256=predictor.sha256,
+            data=str(data),
+        )
+        watcher.say(f"Report: {page}")
     return result
 
 
@@ -194,6 +211,7 @@ def evaluate_scores(
     place: Path,
     *,
     part: str | None = None,
+    report: Path | None = None,
     asked: Asked | None = None,
     watcher: Watcher | None = None,
 ) -> Evaluated:
@@ -206,6 +224,7 @@ def evaluate_scores(
         place: A CSV file that ``Scores.load`` reads, or a run folder.
         part: For a file with a column ``split``, the rows of this part; for a run, its scores of
             this part (``test`` where there are some, else ``val``, if None).
+        report: A folder for ``report.html`` and ``figures/``; None writes none.
         asked: What is asked; the defaults if None.
         watcher: Hears how it goes.
 
@@ -250,7 +269,7 @@ def evaluate_scores(
             )
     if scores.part == "train":
         watcher.warn("these are training images: the numbers say nothing about new patients.")
-    return _judged(
+    result = _judged(
         scores,
         part=scores.part,
         info=info,
@@ -259,6 +278,30 @@ def evaluate_scores(
         sizes=sizes,
         training=training,
     )
+    if report is not None:
+        page = _page(
+            report,
+            result,
+            classes=info.classes if info else ("negative", "positive"),
+            name=run.root.resolve().name if run else path.name,
+            info=info,
+            root=data_root(run),
+            predictor=Predictor(run.model, gated=False) if run else None,
+            asked=asked,
+            scores=str(path),
+        )
+        watcher.say(f"Report: {page}")
+    return result
+
+
+def data_root(run: RunFolder | None) -> Path | None:
+    """Return the folder that the paths of a run's images begin at, if it is still there."""
+    if run is None or not run.provenance.is_file():
+        return None
+    data = json.loads(run.provenance.read_text(encoding="utf-8")).get("data")
+    if not data or not Path(data).exists():
+        return None
+    return Path(data) if Path(data).is_dir() else Path(data).parent
 
 
 def scores_of_run(run: Path, part: str | None) -> Path:
@@ -282,6 +325,44 @@ def run_of(scores_file: Path) -> RunFolder | None:
     run = RunFolder(scores_file.parent)
     own = {run.scores(part).name for part in (*PARTS, "all")}
     return run if scores_file.name in own and run.model.is_file() else None
+
+
+def _page(
+    folder: Path,
+    result: Evaluated,
+    *,
+    classes: tuple[str, str],
+    name: str,
+    info: ModelInfo | None,
+    root: Path | None,
+    predictor: Predictor | None,
+    asked: Asked,
+    **facts: str,
+) -> Path:
+    """Write the report of an evaluation."""
+    from pneumoscope.report.evaluation_page import write_evaluation_page  # noqa: PLC0415 - heavy
+    from pneumoscope.report.judged import Judged  # noqa: PLC0415
+    from pneumoscope.report.pictures import Pictures  # noqa: PLC0415
+
+    return write_evaluation_page(
+        folder,
+        Judged(
+            result.part,
+            classes,
+            result.scores,
+            result.assessment,
+            result.groups,
+            result.baselines,
+            result.corrupted,
+            info.conformal if info else None,
+            result.seen,
+        ),
+        name=name,
+        facts=provenance(**facts, resamples=asked.resamples, seed=asked.seed),
+        info=info,
+        pictures=Pictures(root, predictor) if root is not None else None,
+        unreadable=len(result.unreadable),
+    )
 
 
 def _judged(

@@ -1,0 +1,53 @@
+"""``pneumoscope checklist``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.cli.arguments import Verbs, add_verb
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "checklist",
+        run,
+        about="Fill a reporting standard with what a run says, and mark what a person must.",
+        example="pneumoscope checklist runs/first --standard tripod-ai --out tripod.md",
+    )
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="a finished run folder")
+    parser.add_argument(
+        "--standard",
+        default="tripod-ai",
+        metavar="NAME",
+        help="tripod-ai or claim (default: tripod-ai)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write it to this file instead of printing it"
+    )
+    parser.add_argument("--json", action="store_true", help="as one JSON object, not as Markdown")
+
+
+def run(asked: Namespace) -> int:
+    """Fill the checklist, and print or write it."""
+    from pneumoscope.report.checklist import fill  # noqa: PLC0415 - numpy, onnxruntime
+    from pneumoscope.report.facts import RunFacts  # noqa: PLC0415
+    from pneumoscope.runs import write_text  # noqa: PLC0415
+
+    found = fill(RunFacts.read(asked.run_folder), asked.standard)
+    text = json.dumps(found.to_dict(), indent=2) + "\n" if asked.json else found.to_markdown()
+    if asked.out is None:
+        print(text, end="")
+        return 0
+    write_text(asked.out, text)
+    print(
+        f"{found.title}: {found.count('filled')} items filled, {found.count('partly')} in part, "
+        f"{found.count('open')} for a person. Written to {asked.out}"
+    )
+    return 0

@@ -1,0 +1,60 @@
+"""Where the figures and tables of a page go: each onto disk, and each into the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from pneumoscope.report.page import Panel
+from pneumoscope.report.style import save
+from pneumoscope.runs import write_csv
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from pneumoscope.report._shared import Table
+
+
+class Drawn(Protocol):
+    """What all figures of this room can do."""
+
+    CAPTION: ClassVar[str]
+
+    def draw(self) -> Figure:
+        """Return the drawing."""
+
+    def rows(self) -> Table:
+        """Return the numbers in it."""
+
+    def summary(self) -> str:
+        """Return it as a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """A folder that takes PNG, SVG and CSV of each figure and the CSV of each table."""
+
+    folder: Path
+
+    def panel(self, figure: Drawn, name: str, *, title: str, caption: str = "") -> Panel:
+        """Write a figure and its numbers; return it for the page.
+
+        Args:
+            figure: What to draw.
+            name: Names the files.
+            title: Stands above it in the page.
+            caption: How to read it; the figure's own if empty.
+
+        Raises:
+            OutputError: The folder cannot be written to.
+        """
+        self.table(name, figure.rows())
+        svg = save(figure.draw(), self.folder, name=name)
+        return Panel(title, caption or figure.CAPTION, svg=svg, alt=figure.summary())
+
+    def table(self, name: str, table: Table) -> Table:
+        """Write a table as ``name.csv``, and return it."""
+        header, rows = table
+        write_csv(self.folder / f"{name}.csv", header, rows)
+        return table

@@ -1,0 +1,254 @@
+"""What a run folder tells of itself: for the card and for checklists, in short sentences."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pneumoscope.errors import DataError
+from pneumoscope.reader.bundle import ModelInfo, open_bundle
+from pneumoscope.runs import RunFolder, rows_of
+
+PARTS: Final = {
+    "train": "training",
+    "val": "validation",
+    "test": "test",
+    "unused": "set aside",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What stands in the files of a run.
+
+    Attributes:
+        root: Its folder.
+        info: What its model file says of itself.
+        sha256: The hash of the model file.
+        provenance: What ``provenance.json`` holds.
+        metrics: What ``metrics.json`` holds, a part each.
+        counts: Images of each label in each part.
+        patients: Patients of each part; empty where the patients are not known.
+        modes: The kinds of pixels, with their number.
+        draws_evidence: Whether the model shows where a conclusion comes from.
+    """
+
+    root: Path
+    info: ModelInfo
+    sha256: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    patients: dict[str, int] = field(default_factory=dict)
+    modes: dict[str, int] = field(default_factory=dict)
+    draws_evidence: bool = False
+
+    @classmethod
+    def read(cls, root: Path) -> RunFacts:
+        """Return the facts of a run folder.
+
+        Raises:
+            DataError: It is no run that was finished.
+            ModelFileError: Its model file is none.
+        """
+        run = RunFolder(root)
+        missing = [
+            path.name
+            for path in (run.model, run.provenance, run.metrics, run.catalog, run.split)
+            if not path.is_file()
+        ]
+        if missing:
+            raise DataError(
+                f"{root}: no finished run (no {', '.join(missing)} in it); "
+                "pneumoscope train DATA --out DIR writes one."
+            )
+        bundle = open_bundle(run.model)
+        try:
+            parts = {row["path"]: row["split"] for row in rows_of(run.split)}
+            entries = rows_of(run.catalog)
+            counts: dict[str, Counter[str]] = {part: Counter() for part in PARTS}
+            people: dict[str, set[str]] = {part: set() for part in PARTS}
+            for row in entries:
+                part = parts.get(row["path"], "unused")
+                counts[part][row["label"]] += 1
+                people[part].add(row["patient"])
+            known = not any(row["patient"].startswith("image:") for row in entries)
+            return cls(
+                root,
+                bundle.info,
+                bundle.sha256,
+                json.loads(run.provenance.read_text(encoding="utf-8")),
+                json.loads(run.metrics.read_text(encoding="utf-8")),
+                {part: dict(sorted(count.items())) for part, count in counts.items() if count},
+                {part: len(names) for part, names in people.items() if names} if known else {},
+                dict(Counter(row["mode"] for row in entries).most_common()),
+                "evidence" in bundle.outputs,
+            )
+        except (KeyError, ValueError) as fault:
+            raise DataError(f"{root}: a file of this run cannot be read ({fault!r}).") from fault
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe, as it stands in ``provenance.json``."""
+        return dict(self.provenance.get("recipe", {}))
+
+    @property
+    def best_part(self) -> str:
+        """The part to judge it by: ``test`` where there is one."""
+        return next((part for part in ("test", "val") if part in self.metrics), "")
+
+    def data(self) -> str:
+        """Return what the images are, in one sentence."""
+        images = sum(sum(count.values()) for count in self.counts.values())
+        text = f"{images:,} labelled images"
+        if self.patients:
+            text += f" of {sum(self.patients.values()):,} patients"
+        text += f"; fingerprint {str(self.provenance.get('data_fingerprint', ''))[:16]}"
+        skipped = self.provenance.get("unreadable", 0)
+        return f"{text}; {skipped} files could not be read and were left out."
+
+    def part(self, name: str) -> str:
+        """Return the images of a part, class by class."""
+        count = self.counts.get(name)
+        if not count:
+            return f"no {PARTS[name]} images"
+        who = f" of {self.patients[name]:,} patients" if name in self.patients else ""
+        held = ", ".join(f"{n:,} {label}" for label, n in count.items())
+        return f"{sum(count.values()):,} {PARTS[name]} images{who} ({held})"
+
+    def parts(self) -> str:
+        """Return all parts."""
+        return "; ".join(self.part(name) for name in PARTS if name in self.counts) + "."
+
+    def split(self) -> str:
+        """Return how the parts were made."""
+        recipe = self.recipe
+        way = {
+            "auto": "validation from the data's own folder if it is large enough, else drawn",
+            "grouped": "validation drawn",
+            "block": f"validation is a block of patient numbers ({recipe.get('block', '')})",
+            "kfold": f"fold {recipe.get('fold', '')} of {recipe.get('folds', '')} for validation",
+            "folder": "validation from the data's own folder",
+            "file": "parts from a file",
+        }.get(str(recipe.get("validation")), str(recipe.get("validation")))
+        known = (
+            "Parts are disjoint by patient and by identical image"
+            if self.patients
+            else "Parts are disjoint by identical image; not all patients are known, so nothing "
+            "proves that parts are disjoint by patient"
+        )
+        return f"{way}, stratified by class, seed {recipe.get('seed')}. {known}."
+
+    def input(self) -> str:
+        """Return what happens to an image before the network sees it."""
+        spec = self.info.input
+        return (
+            f"each file is decoded to grey levels and resized ({spec.resize}) to "
+            f"{spec.width_px} x {spec.height_px} pixels by one code path for training, evaluation "
+            "and reading; normalisation is part of the network."
+        )
+
+    def network(self) -> str:
+        """Return what the network is and where its first weights come from."""
+        text = f"{self.info.name}"
+        options = self.recipe.get("model_options")
+        if options:
+            text += f" ({', '.join(f'{key} {value}' for key, value in options.items())})"
+        weights = self.provenance.get("weights")
+        if not weights:
+            return f"{text}; weights drawn at random (seed {self.recipe.get('seed')})."
+        said = [
+            f"{key} {weights[key]}" for key in ("credit", "licence", "sha256") if weights.get(key)
+        ]
+        source = Path(str(weights.get("source", ""))).name
+        return f"{text}; it began with pretrained weights from {source} ({'; '.join(said)})."
+
+    def training(self) -> str:
+        """Return how it was trained."""
+        recipe, facts = self.recipe, self.provenance
+        changes = [
+            f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in recipe.get("augmentation", {}).items()
+            if value
+        ]
+        return (
+            f"preset {recipe.get('preset')}: {recipe.get('optimizer')}, learning rate "
+            f"{recipe.get('learning_rate')}, batches of {recipe.get('batch_size')}, "
+            f"{facts.get('epochs')} of at most {recipe.get('max_epochs')} epochs, patience "
+            f"{recipe.get('patience')}; epoch {facts.get('best_epoch')} was kept. Augmentation: "
+            f"{', '.join(changes) or 'none'}. Class balance: {recipe.get('balance', 'none')}. "
+            f"{facts.get('seconds_training')} s on {facts.get('device')} in "
+            f"{facts.get('precision')}."
+        )
+
+    def decisions(self) -> str:
+        """Return what was decided on validation images: calibration, threshold, uncertain zone."""
+        point, zone = self.info.operating_point, self.info.conformal
+        text = (
+            f"Calibration: {self.recipe.get('calibration', 'none')}. Positive from probability "
+            f"{point.threshold:.4g} on (rule {point.rule})."
+        )
+        if zone is not None:
+            text += (
+                f" Uncertain where not exactly one class is credible at error level {zone.level:g} "
+                f"(conformal, class by class; from {zone.n[0]} {self.info.classes[0]} and "
+                f"{zone.n[1]} {self.info.classes[1]} validation images)."
+            )
+        return f"{text} All of it was decided on validation images alone."
+
+    def gate(self) -> str:
+        """Return what the reader refuses to judge."""
+        if not self.info.gate:
+            return "none: it gives a conclusion on any image that can be decoded."
+        text = "images that are blank, tiny, coloured or otherwise no chest radiographs by their"
+        text += " pixels are refused"
+        if "features" in self.info.gate:
+            text += (
+                "; so are images whose features are unlike those of the training images (the limit "
+                "refuses 1% of the validation images)"
+            )
+        return f"{text}."
+
+    def software(self) -> str:
+        """Return the versions that took part."""
+        packages = ", ".join(
+            f"{name} {version}" for name, version in self.provenance.get("packages", {}).items()
+        )
+        commit = self.provenance.get("commit")
+        where = self.provenance.get("machine", {})
+        return (
+            f"{packages}; Python {self.provenance.get('python')}"
+            + (f"; commit {commit}" if commit else "")
+            + f"; {where.get('system', '')}, {where.get('cores', '')} cores."
+        )
+
+    def number(self, name: str, part: str = "") -> str:
+        """Return a number of a part with its interval and method, empty if it is not there."""
+        found = self.metrics.get(part or self.best_part, {}).get(name)
+        if not found or found.get("value") is None:
+            return ""
+        text = f"{found['value']:.3f}"
+        if found.get("low") is not None and found.get("high") is not None:
+            text += (
+                f" ({found['level']:.0%} interval {found['low']:.3f} to {found['high']:.3f}, "
+                f"{found['method']}, n = {found['n']})"
+            )
+        return text
+
+    def performance(self, part: str = "") -> str:
+        """Return the main numbers of a part with intervals."""
+        part = part or self.best_part
+        numbers = [
+            f"{title} {text}"
+            for key, title in (
+                ("auc", "AUC"),
+                ("sensitivity", "sensitivity"),
+                ("specificity", "specificity"),
+                ("balanced_accuracy", "balanced accuracy"),
+            )
+            if (text := self.number(key, part))
+        ]
+        return f"on the {PARTS.get(part, part)} images: {'; '.join(numbers)}."

@@ -1,0 +1,113 @@
+"""Images for the page: reduced, and with the evidence of the reader where it shows any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pneumoscope.errors import ImageError
+from pneumoscope.images.prepare import prepare
+from pneumoscope.reader.evidence import overlay
+from pneumoscope.reader.intake import native
+from pneumoscope.report.figures_cases import CaseSheet, squared
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from pneumoscope.reader.predictor import Predictor
+    from pneumoscope.report._shared import Pixels
+
+_SIDE_PX = 320
+_STRIP_PX = 32  # more than a strip takes on a picture of that side
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One image of a sheet: its path in the scores, its label, and what was said of it."""
+
+    path: str
+    label: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Where images lie, and who shows the evidence in them.
+
+    Attributes:
+        root: What the paths of scores are relative to.
+        predictor: The reader; its evidence is drawn if it shows any. None draws none.
+    """
+
+    root: Path
+    predictor: Predictor | None = None
+
+    def sheet(self, cases: Sequence[Case], *, columns: int = 4) -> CaseSheet | None:
+        """Return the cases as a figure; those whose file cannot be read any more are left out."""
+        plain, marked, kept = [], [], []
+        for case in cases:
+            try:
+                picture, evidence = self._of(self.root / case.path)
+            except ImageError:
+                continue  # moved or changed since it was scored; the table still names it
+            plain.append(picture)
+            marked.append(evidence)
+            kept.append(case)
+        if not kept:
+            return None
+        return CaseSheet(
+            np.stack(plain),
+            tuple(case.label for case in kept),
+            tuple(case.said for case in kept),
+            tuple(case.path for case in kept),
+            np.stack([one for one in marked if one is not None])
+            if all(one is not None for one in marked)
+            else None,
+            columns=columns,
+        )
+
+    def _of(self, file: Path) -> tuple[Pixels, Pixels | None]:
+        grey = _reduced(native(file))
+        plain = squared(np.repeat(grey[..., np.newaxis], 3, axis=2), _SIDE_PX)
+        if self.predictor is None or not self.predictor.draws_evidence:
+            return plain, None
+        found = self.predictor.evidence(prepare(file, self.predictor.info.input)[np.newaxis])[0]
+        return plain, squared(_with_evidence(found, grey), _SIDE_PX)
+
+
+def _with_evidence(evidence: NDArray[np.float32], grey: Pixels) -> Pixels:
+    """Return the image with its evidence, without the strip below, which is too small to read.
+
+    The strip covers the lower edge; so an edge is added for it, and taken off again.
+    """
+    from PIL import Image  # noqa: PLC0415 - only pictures need it
+
+    height, width = grey.shape
+    fine = Image.fromarray(np.ascontiguousarray(evidence, np.float32)).resize(
+        (width, height), Image.Resampling.BILINEAR
+    )
+    below = ((0, _STRIP_PX), (0, 0))
+    drawn = overlay(np.pad(np.asarray(fine), below), np.pad(grey, below), caption="")
+    return np.asarray(drawn)[:height]
+
+
+def _reduced(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Pixels:
+    """Return grey levels 0 to 255 at a size for the page; more bits fill what the image uses."""
+    from PIL import Image  # noqa: PLC0415 - only pictures need it
+
+    if pixels.dtype != np.uint8:
+        low, high = np.percentile(pixels, (0.5, 99.5))
+        scaled = (pixels.astype(np.float32) - low) * (255 / max(high - low, 1))
+        pixels = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    image = Image.fromarray(pixels)
+    scale = _SIDE_PX / max(image.size)
+    image = image.resize(
+        (max(1, round(image.width * scale)), max(1, round(image.height * scale))),
+        Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BILINEAR,
+    )
+    return np.asarray(image)

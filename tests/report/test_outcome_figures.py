@@ -1,0 +1,340 @@
+"""Figures of an evaluation and of a comparison: what they compute, and that they draw anything."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from pneumoscope.errors import OptionError
+from pneumoscope.evaluation.assess import Assessment, assess
+from pneumoscope.evaluation.compare import Comparison, Contender, compare
+from pneumoscope.evaluation.curves import Curves
+from pneumoscope.evaluation.estimate import Estimate
+from pneumoscope.evaluation.robustness import Corrupted
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.evaluation.subgroups import subgroups
+from pneumoscope.report import (
+    CaseSheet,
+    DifferenceForest,
+    NetBenefit,
+    PrecisionRecall,
+    ReliabilityDiagram,
+    RobustnessCurves,
+    RocCurve,
+    ScoreDistributions,
+    SeedDots,
+    SubgroupForest,
+    save,
+)
+from pneumoscope.report.figures_compare import short_names
+from pneumoscope.report.judged import probability_text, worst_rows
+
+NAN = math.nan
+
+
+def drawn_scores(n: int = 120, *, seed: int = 0, noise: float = 1.2) -> Scores:
+    """Return scores of n images that tell the classes apart fairly well."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(n) % 3 > 0
+    logit = 2.0 * (label - 0.5) + noise * rng.standard_normal(n)
+    names = tuple(f"{'bacteria' if k % 2 else 'virus'}-{k:03d}.png" for k in range(n))
+    return Scores(
+        names,
+        tuple(f"p{k // 2}" for k in range(n)),
+        label.astype(np.int64),
+        logit,
+        1 / (1 + np.exp(-logit)),
+        "test",
+    )
+
+
+@pytest.fixture(scope="module")
+def scores() -> Scores:
+    return drawn_scores()
+
+
+@pytest.fixture(scope="module")
+def assessment(scores: Scores) -> Assessment:
+    return assess(scores, threshold=0.5, resamples=100)
+
+
+@pytest.fixture(scope="module")
+def curves(assessment: Assessment) -> Curves:
+    assert assessment.curves is not None
+    return assessment.curves
+
+
+def compared(names: tuple[str, ...], recipes: tuple[str, ...]) -> Comparison:
+    return compare(
+        [
+            Contender(name, drawn_scores(60, seed=k + 1), recipe=recipe)
+            for k, (name, recipe) in enumerate(zip(names, recipes, strict=True))
+        ],
+        resamples=100,
+    )
+
+
+@pytest.fixture(scope="module")
+def two() -> Comparison:
+    return compared(("runs/a", "runs/b"), ("same", "same"))
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(
+        artist.get_text() for artist in figure.findobj(Text) if isinstance(artist, Text)
+    )
+
+
+# --- curves ------------------------------------------------------------------------------------
+
+
+def test_the_roc_curve_lies_in_its_band_and_names_its_interval(
+    scores: Scores, assessment: Assessment, curves: Curves
+) -> None:
+    roc = RocCurve.from_scores(
+        scores.label,
+        scores.probability,
+        threshold=0.5,
+        band=curves.roc,
+        auc_range=assessment["auc"].range_text(),
+    )
+
+    header, body = roc.rows()
+    assert header == ("threshold", "false_positive_rate", "sensitivity", "low", "high")
+    middle = [row for row in body if 0.05 < float(row[1]) < 0.6]
+    inside = sum(float(row[3]) <= float(row[2]) <= float(row[4]) for row in middle)
+    assert middle
+    assert inside >= 0.9 * len(middle)
+    assert assessment["auc"].range_text() in texts(roc.draw())
+    plain = RocCurve.from_scores(scores.label, scores.probability)
+    assert plain.rows()[0] == header[:3]
+
+
+def test_precision_falls_to_the_prevalence_where_all_are_called(
+    assessment: Assessment, curves: Curves
+) -> None:
+    prevalence = assessment["prevalence"].value
+    assert prevalence == pytest.approx(2 / 3)
+    figure = PrecisionRecall.from_band(
+        curves.precision_recall,
+        prevalence=prevalence,
+        average_precision=assessment["average_precision"].value,
+        operating_point=(0.8, 0.9),
+    )
+
+    assert len(figure.rows()[1]) == 100
+    assert figure.precision[-1] >= prevalence - 1e-9
+    assert "a guesser has 0.667" in figure.summary()
+    assert f"AP {assessment['average_precision'].value:.3f}" in texts(figure.draw())
+
+
+def test_the_reliability_diagram_counts_every_image(scores: Scores, curves: Curves) -> None:
+    figure = ReliabilityDiagram.from_bins(curves.reliability, ece="0.041 (0.000 to 0.120)")
+
+    assert sum(int(row[0]) for row in figure.rows()[1]) == len(scores)
+    assert "Calibration error 0.041 (0.000 to 0.120)" in texts(figure.draw())
+    assert re.match(r"15 bins of 8 to 8 images; in \d+ of them", figure.summary())
+
+
+def test_net_benefit_says_where_the_reader_is_of_use(curves: Curves) -> None:
+    figure = NetBenefit.from_curve(curves.decision, threshold_in_use=0.5)
+
+    assert figure.useful is not None
+    low, high = figure.useful
+    assert f"from {low:.2f} to {high:.2f}" in figure.summary()
+    assert {"this reader", "treat all", "treat none", "in use 0.50"} <= set(
+        texts(figure.draw()).splitlines()
+    )
+    never = NetBenefit(*[np.array([0.1, 0.5])] * 5)
+    assert "at no threshold" in never.summary()
+
+
+def test_scores_fall_into_bins_of_their_class() -> None:
+    figure = ScoreDistributions.from_scores(
+        [0, 0, 1, 1], [0.0, 0.26, 0.26, 1.0], classes=("A", "B"), threshold=0.3, zone=(0.2, 0.4)
+    )
+
+    assert figure.counts.sum(axis=1).tolist() == [2, 2]
+    assert figure.rows()[1][10] == ("0.25", "0.275", "1", "1")
+    assert figure.rows()[1][-1] == ("0.975", "1", "0", "1")
+    assert figure.summary().endswith("threshold 0.3, uncertain from 0.2 to 0.4")
+
+
+# --- groups and corruptions ----------------------------------------------------------------------
+
+
+def test_small_groups_are_marked_in_the_forest(scores: Scores, assessment: Assessment) -> None:
+    few = {path: "rare" if k < 9 else "common" for k, path in enumerate(scores.path)}
+    groups = subgroups(scores, threshold=0.5, columns={"device": few}, resamples=100)
+    forest = SubgroupForest.from_groups(groups, everything=assessment.numbers, n=assessment.n)
+
+    shown = texts(forest.draw())
+    assert "rare (9) *" in shown
+    assert "common (111)\n" in shown
+    assert "all images (120)" in shown
+    rows = {row[1]: row for row in forest.rows()[1]}
+    assert rows["rare"][3] == "yes"
+    assert rows["common"][3] == "no"
+    assert float(rows["all images"][4]) == pytest.approx(assessment["auc"].value or 0, abs=1e-6)
+
+
+def corrupted(name: str, strength: int, auc: float) -> Corrupted:
+    number = Estimate(auc, 50, auc - 0.05, min(1.0, auc + 0.05), "delong")
+    return Corrupted(
+        name, strength, float(strength), "units" if strength else "",
+        dict.fromkeys(("auc", "accuracy", "sensitivity", "specificity"), number),
+        Estimate(0.1 * strength, 50),
+    )  # fmt: skip
+
+
+def test_robustness_shows_the_worst_corruption() -> None:
+    rows = [corrupted("none", 0, 0.95)]
+    for name, fall in (("blur", 0.01), ("noise", 0.08)):
+        rows += [corrupted(name, s, 0.95 - fall * s) for s in range(1, 6)]
+    figure = RobustnessCurves.from_rows(rows)
+
+    assert "lowest at the strongest noise, 0.550 against 0.950" in figure.summary()
+    assert len(figure.rows()[1]) == 10
+    assert figure.rows()[1][5][:5] == ("noise", "1", "1", "units", "0.87")
+    assert {"blur", "noise", "units"} <= set(texts(figure.draw()).splitlines())
+    with pytest.raises(OptionError, match="one corruption at least"):
+        RobustnessCurves.from_rows(rows[:1])
+
+
+# --- comparison ----------------------------------------------------------------------------------
+
+
+def test_differences_have_the_sign_of_first_less_second(two: Comparison) -> None:
+    figure = DifferenceForest.from_comparison(two)
+
+    first, second = (two.numbers[name]["auc"].value or 0 for name in two.names)
+    assert float(figure.rows()[1][0][3]) == pytest.approx(first - second, abs=1e-5)
+    assert figure.rows()[1][0][:3] == ("a", "b", "auc")
+    assert "a less b" in texts(figure.draw())
+
+
+def test_runs_of_one_recipe_have_a_mean(two: Comparison) -> None:
+    figure = SeedDots.from_comparison(two, known=(0.81, 0.87, "earlier report"))
+
+    assert figure.group == (0, 0)
+    assert "earlier report: 81% to 87%" in texts(figure.draw())
+    alone = SeedDots.from_comparison(compared(("a", "b"), ("", "")))
+    assert alone.group == (-1, -1)
+    assert "recipe" not in texts(alone.draw())
+
+
+def test_names_lose_what_they_share() -> None:
+    assert short_names(["a/b/x", "a/b/y/z"]) == ("x", "y/z")
+    assert short_names(["same", "other"]) == ("same", "other")
+    assert short_names(["/r/one/scores-val.csv", "/r/two/scores-val.csv"]) == (
+        "one/scores-val.csv",
+        "two/scores-val.csv",
+    )
+
+
+# --- single images -------------------------------------------------------------------------------
+
+
+def sheet(n: int, *, evidence: bool = False) -> CaseSheet:
+    pictures = np.zeros((n, 16, 16, 3), np.uint8)
+    return CaseSheet(
+        pictures, ("NORMAL",) * n, ("PNEUMONIA 0.98",) * n, tuple(f"{k}.png" for k in range(n)),
+        pictures + np.array([200, 90, 0], np.uint8) if evidence else None,
+    )  # fmt: skip
+
+
+def test_the_sheet_shows_label_and_probability_and_keeps_the_colour(tmp_path: Path) -> None:
+    figure = sheet(5, evidence=True)
+
+    assert figure.rows()[1][4] == ("5", "NORMAL", "PNEUMONIA 0.98", "4.png")
+    shown = texts(figure.draw())
+    assert shown.count("NORMAL") == shown.count("PNEUMONIA 0.98") == 5
+    svg = save(figure.draw(), tmp_path, name="sheet")
+    images = re.findall(r"data:image/jpeg;base64,([^\"]+)", svg)
+    assert len(images) == 10
+    modes = {Image.open(io.BytesIO(__import__("base64").b64decode(one))).mode for one in images}
+    assert modes == {"L", "RGB"}
+
+
+def test_the_worst_of_each_kind_are_shown() -> None:
+    called = np.array([True] * 10 + [False] * 3)
+    ranked = np.arange(13)
+
+    assert worst_rows(ranked, called, shown=8) == [0, 1, 2, 3, 4, 10, 11, 12]
+    assert worst_rows(ranked[:10], called, shown=8) == list(range(8))
+    assert worst_rows(ranked, np.arange(13) % 2 == 0, shown=8) == list(range(8))
+
+
+def test_no_probability_looks_certain() -> None:
+    shown = [probability_text(p) for p in (1.0, 0.9994, 0.5, 0.0006, 0.0)]
+    assert shown == [">0.999", "0.999", "0.500", "0.001", "<0.001"]
+
+
+# --- whatever they are given ---------------------------------------------------------------------
+
+ONES = np.array([1.0])
+EDGES: dict[str, Callable[[], Figure]] = {
+    "pr-without-band": lambda: PrecisionRecall(
+        np.array([0.5, 1]), np.array([1, 0.5]), *[np.full(2, NAN)] * 2, prevalence=0.5
+    ).draw(),
+    "reliability-one-bin": lambda: ReliabilityDiagram(
+        np.array([9.0]), 0.3 * ONES, 0.5 * ONES, 0.2 * ONES, 0.8 * ONES
+    ).draw(),
+    "benefit-below-zero": lambda: NetBenefit(
+        np.array([0.1, 0.9]), np.array([-1.0, -9]), *[np.full(2, NAN)] * 2, np.array([-2.0, -5])
+    ).draw(),
+    "scores-none": lambda: ScoreDistributions.from_scores(
+        [], [], classes=("A", "B"), threshold=0.5
+    ).draw(),
+    "scores-many": lambda: ScoreDistributions.from_scores(
+        [0] * 50_000 + [1], [0.01] * 50_000 + [0.99], classes=("A", "B"), threshold=0.5
+    ).draw(),
+    "forest-undefined": lambda: SubgroupForest(
+        ("", "a_very_long_column_name_that_goes_on_and_on"), ("all", "x" * 60), (9, 3),
+        (False, True), (((NAN,) * 3,) * 3,) * 2,
+    ).draw(),
+    "robustness-undefined": lambda: RobustnessCurves(
+        ("blur",), ("units",), ((1.0, 2, 3, 4, 5),), (((NAN,) * 3,) * 6,), ((0.0,) * 5,), 9
+    ).draw(),
+    "difference-undefined": lambda: DifferenceForest((("a", "b"),), (((NAN,) * 3,) * 4,)).draw(),
+    "seeds-one": lambda: SeedDots(("a",), ((0.9, NAN, 0.8, 1.0),), (-1,)).draw(),
+    "sheet-one": lambda: sheet(1).draw(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_edge_cases_are_drawn(name: str, tmp_path: Path) -> None:
+    svg = save(EDGES[name](), tmp_path, name=name)
+
+    assert svg.startswith("<svg")
+    assert "nan" not in svg.lower()
+    with Image.open(tmp_path / f"{name}.png") as image:
+        assert image.width > 300
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: PrecisionRecall(ONES, np.ones(2), ONES, ONES, 0.5),
+        lambda: ReliabilityDiagram(*[np.array([])] * 5),
+        lambda: NetBenefit(ONES, ONES, ONES, ONES, np.ones(2)),
+        lambda: ScoreDistributions(ONES, np.zeros((2, 3), int), ("A", "B"), 0.5),
+        lambda: SubgroupForest((), (), (), (), ()),
+        lambda: DifferenceForest((), ()),
+        lambda: SeedDots(("a",), (), ()),
+        lambda: CaseSheet(np.zeros((1, 4, 4), np.uint8), ("a",), ("b",), ("c",)),
+        lambda: CaseSheet(np.zeros((1, 4, 4, 3), np.uint8), (), ("b",), ("c",)),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(OptionError):
+        make()

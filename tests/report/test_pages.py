@@ -1,0 +1,268 @@
+"""Pages, card and checklists of real runs and of scores: complete, honest about what is missing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pneumoscope.cli import main
+from pneumoscope.errors import DataError, OptionError
+from pneumoscope.evaluation.assess import assess
+from pneumoscope.evaluation.baseline import Baseline
+from pneumoscope.evaluation.estimate import Estimate
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.report.card import PERSON, SECTIONS, card_text
+from pneumoscope.report.checklist import FILLED, OPEN, PARTLY, STANDARDS, fill
+from pneumoscope.report.facts import RunFacts
+from pneumoscope.report.judged import Judged, answer, caveats
+from pneumoscope.workflow.train import Trained
+
+Captured = pytest.CaptureFixture[str]
+QUICK = ["--resamples", "100"]
+
+
+def written_scores(path: Path, *, seed: int = 0, n: int = 90) -> Path:
+    """Write a scores file of anybody's: paths, patients, labels, logits."""
+    rng = np.random.default_rng(seed)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "patient", "label", "logit"])
+        for k in range(n):
+            writer.writerow([f"{k}.png", f"p{k // 2}", k % 2, 2 * (k % 2) - 1 + rng.normal()])
+    return path
+
+
+def judged(n: int = 60, *, part: str = "test", noise: float = 1.0) -> Judged:
+    rng = np.random.default_rng(4)
+    label = (np.arange(n) % 3 > 0).astype(np.int64)
+    logit = 2.0 * label - 1 + noise * rng.standard_normal(n)
+    names = tuple(f"{k}.png" for k in range(n))
+    scores = Scores(names, names, label, logit, 1 / (1 + np.exp(-logit)), part)
+    return Judged(part, ("NORMAL", "PNEUMONIA"), scores, assess(scores, threshold=0.5, resamples=0))
+
+
+def is_alone(page: str) -> None:
+    """Fail if a page loads something or runs something."""
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "<script" not in page
+    loads = re.findall(r'(?:src|href)="([^"]*)"|url\(([^)]*)\)', page)
+    assert all((one or other).startswith(("#", "data:image/")) for one, other in loads)
+
+
+# --- pages ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: Trained, phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the report of an evaluation, with worse images."""
+    out = tmp_path_factory.mktemp("report")
+    run = tmp_path_factory.mktemp("copy") / "tiny"
+    shutil.copytree(trained.run.root, run)
+    command = ["evaluate", str(run), str(phantoms), "--report", str(out / "page")]
+    assert main([*command, "--robustness", "--limit", "10", *QUICK]) == 0
+    return out / "page"
+
+
+def test_the_report_of_an_evaluation_has_all_its_parts(evaluated: Path) -> None:
+    page = (evaluated / "report.html").read_text(encoding="utf-8")
+
+    is_alone(page)
+    titles = re.findall(r"<h2>([^<]+)</h2>", page)
+    for title in (
+        "On the test images", "Without looking at the lungs", "Can its probabilities be believed?",
+        "Would acting on it be of use?", "Is it worse for some?", "On worse images",
+        "The data", "The reader", "Environment",
+    ):  # fmt: skip
+        assert title in titles
+    assert titles[0] == "Before you rely on this"
+    assert page.count("<li>", page.index("Before you rely"), page.index("<nav")) == 3
+    names = {path.name for path in (evaluated / "figures").iterdir()}
+    for name in ("roc-test", "precision-recall-test", "reliability-test", "net-benefit-test",
+                 "scores-test", "groups-test", "robustness-test", "confusion-test"):  # fmt: skip
+        assert {f"{name}.png", f"{name}.svg", f"{name}.csv"} <= names
+    assert {"numbers-test.csv", "baselines-test.csv", "mistakes-test.csv", "reader.csv"} <= names
+
+
+def test_every_number_has_its_method_and_its_images(evaluated: Path) -> None:
+    with (evaluated / "figures" / "numbers-test.csv").open(newline="") as file:
+        rows = {row["number"]: row for row in csv.DictReader(file)}
+
+    assert rows["AUC"]["method of the interval"].startswith(("delong", "newcombe"))
+    assert int(rows["AUC"]["images"]) == int(rows["Accuracy"]["images"])
+    assert int(rows["Sensitivity"]["images"]) + int(rows["Specificity"]["images"]) == int(
+        rows["AUC"]["images"]
+    )
+    assert re.fullmatch(r"0\.\d+ to [01]\.\d+", rows["AUC"]["interval"])
+
+
+def test_mistakes_are_those_of_the_scores_the_surest_first(evaluated: Path) -> None:
+    with (evaluated / "figures" / "mistakes-test.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (evaluated / "figures" / "confusion-test.csv").open(newline="") as file:
+        cells = list(csv.DictReader(file))
+
+    wrong = sum(int(row["images"]) for row in cells if row["truth"] != row["conclusion"])
+    assert len(rows) == wrong
+    assert all(row["label"] != row["concluded"] for row in rows)
+    if rows:
+        assert (evaluated / "figures" / "mistakes-test-images.png").is_file()
+
+
+def test_scores_of_others_have_a_page_without_images(tmp_path: Path, capsys: Captured) -> None:
+    scores = written_scores(tmp_path / "scores.csv")
+    command = ["evaluate", str(scores), "--json", "--report", str(tmp_path / "page"), *QUICK]
+    assert main(command) == 0
+
+    captured = capsys.readouterr()
+    json.loads(captured.out)  # the page is news for people, not part of the object
+    assert str(tmp_path / "page" / "report.html") in captured.err.replace("\n", "")
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    is_alone(page)
+    assert "90 images of 45 patients: 45 negative, 45 positive" in page
+    assert "The reader</h2>" not in page
+    assert not list((tmp_path / "page" / "figures").glob("*-images.png"))
+
+
+def test_a_comparison_has_a_page(trained: Trained, tmp_path: Path) -> None:
+    run = tmp_path / "tiny"
+    shutil.copytree(trained.run.root, run)
+    other = tmp_path / "other.csv"
+    text = trained.run.scores("test").read_text().splitlines()
+    flipped = [",".join([*row.split(",")[:3], str(-float(row.split(",")[3]))]) for row in text[1:]]
+    other.write_text("\n".join(["path,patient,label,logit", *flipped]) + "\n")
+    out = tmp_path / "page"
+    assert main(["compare", str(run), str(other), "--report", str(out), *QUICK]) == 0
+
+    page = (out / "report.html").read_text(encoding="utf-8")
+    is_alone(page)
+    assert "Is tiny better than other.csv?" in page
+    names = {path.name for path in (out / "figures").iterdir()}
+    assert {"differences.svg", "seeds.svg", "pairs.csv", "disagreements.csv"} <= names
+    assert "disagreements-images.png" in names  # the run knows where its images are
+    assert "tiny 0." in (out / "figures" / "disagreements-images.svg").read_text()
+
+
+def test_the_run_report_opens_with_the_test_images_and_keeps_validation(trained: Trained) -> None:
+    page = trained.run.report.read_text(encoding="utf-8")
+
+    titles = re.findall(r"<h2>([^<]+)</h2>", page)
+    assert titles[1] == "On the test images"
+    assert "On the validation images" in titles
+    assert titles.index("Is it worse for some?") < titles.index("How it learnt")
+    assert "always naming one class would get" in page
+
+
+# --- the opening ---------------------------------------------------------------------------------
+
+
+def test_the_answer_gives_intervals_and_what_guessing_gets() -> None:
+    item = judged()
+    naive = Baseline("majority class", Estimate(0.667, 60), Estimate(0.5, 60), "these images")
+
+    text = answer(replace(item, baselines=(naive,)))
+    assert "of 60 test images were concluded rightly; always naming one class would get 66.7%" in (
+        text
+    )
+    assert re.search(r"\d\d\.\d% \(\d\d\.\d% to \d\d\.\d%\)", text)
+
+
+def test_the_gravest_caveats_come_first_and_three_are_enough() -> None:
+    size = Baseline("file size", Estimate(0.9, 60), Estimate(0.91, 60, 0.85, 0.97), "training")
+    item = replace(judged(part="val"), seen=7, baselines=(size,))
+
+    notes = caveats(item, more=("Something else.",))
+    assert len(notes) == 3
+    assert "was trained on 7 of these 60 images" in notes[0]
+    assert "validation images" in notes[1]
+    assert "The size of the file alone tells the classes apart with AUC 0.910" in notes[2]
+    plain = caveats(judged(), more=("Something else.",))
+    assert plain[-1] == "Something else."
+    assert any("The smaller class has 20 images" in note for note in plain)
+
+
+# --- the card ------------------------------------------------------------------------------------
+
+
+def test_the_card_of_a_run_says_what_is_known_and_marks_the_rest(trained: Trained) -> None:
+    card = (trained.run.root / "card.md").read_text(encoding="utf-8")
+
+    assert re.findall(r"^## (.+)$", card, re.MULTILINE) == list(SECTIONS)
+    assert "not a medical device" in card
+    facts = RunFacts.read(trained.run.root)
+    assert facts.sha256 in card
+    for label, count in facts.counts["train"].items():
+        assert f"{count} {label}" in card
+    area = trained.metrics["test"].auc
+    assert f"| AUC | {area.text()} ({area.range_text()}) |" in card
+    assert "majority class: accuracy" in card
+    assert "**Licence:** " + PERSON in card  # a new network has the licence that its maker gives
+    assert "**Consent and approval for the images:** " + PERSON in card
+
+
+def test_a_card_can_be_made_of_the_files_alone(trained: Trained) -> None:
+    card = card_text(RunFacts.read(trained.run.root))
+
+    assert f"AUC {trained.metrics['test'].auc.value:.3f} (95% interval" in card
+    assert "{" not in card
+
+
+def test_a_folder_that_is_no_finished_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no finished run \(no model.onnx, provenance.json"):
+        RunFacts.read(tmp_path)
+
+
+# --- the checklists ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("standard", "items"), [("tripod-ai", 52), ("claim", 42)])
+def test_a_checklist_has_every_item_and_fills_what_it_can(
+    trained: Trained, standard: str, items: int
+) -> None:
+    found = fill(RunFacts.read(trained.run.root), standard)
+
+    assert len(found.items) == items
+    assert len({item.number for item in found.items}) == items
+    whole = {int(re.match(r"\d+", item.number)[0]) for item in found.items}  # type: ignore[index]
+    assert whole == set(range(1, max(whole) + 1))
+    assert found.count(FILLED) + found.count(PARTLY) + found.count(OPEN) == items
+    assert found.count(FILLED) >= 12
+    text = found.to_markdown()
+    assert "{" not in text
+    assert text.count(PERSON[:-1]) == 1 + found.count(PARTLY) + found.count(OPEN)
+    assert STANDARDS[standard][1] in text
+
+
+def test_a_checklist_names_the_numbers_of_the_run(trained: Trained) -> None:
+    items = {item.number: item for item in fill(RunFacts.read(trained.run.root), "claim").items}
+
+    assert f"AUC {trained.metrics['test'].auc.value:.3f}" in items["36"].text
+    assert "On the validation images" in items["35"].text
+    assert "seed-cnn" in items["22"].text
+    assert items["42"].state == OPEN
+
+
+def test_the_checklist_verb_prints_and_writes(
+    trained: Trained, tmp_path: Path, capsys: Captured
+) -> None:
+    run = str(trained.run.root)
+    assert main(["checklist", run, "--json", "--standard", "claim"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["standard"] == "claim"
+    assert sum(found["counts"].values()) == len(found["items"]) == 42
+
+    assert main(["checklist", run, "--out", str(tmp_path / "tripod.md")]) == 0
+    assert "TRIPOD+AI: " in capsys.readouterr().out
+    assert (tmp_path / "tripod.md").read_text(encoding="utf-8").startswith("# TRIPOD+AI: tiny")
+
+    assert main(["checklist", run, "--standard", "strobe"]) == 1
+    assert "--standard must be one of tripod-ai, claim" in capsys.readouterr().err
+    with pytest.raises(OptionError):
+        fill(RunFacts.read(trained.run.root), "strobe")
