@@ -70,11 +70,11 @@ def measure(shared: Path) -> dict[str, Any]:
     distances = _distances(gate, known)
     limit = float(np.quantile(distances, 0.99))
     kinds: dict[str, Kind] = {}
-    for name, others in others(known):
-        far = _distances(gate, others)
+    for name, images in others(known):
+        far = _distances(gate, images)
         kinds[name] = Kind(
-            len(others),
-            sum(bool(gate.reasons(one.pixels, one.shape)) for one in others),
+            len(images),
+            sum(bool(gate.reasons(one.pixels, one.shape)) for one in images),
             _auroc(distances, far),
             int((far > limit).sum()),
         )

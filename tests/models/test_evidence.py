@@ -60,7 +60,7 @@ class _Difference(nn.Module):
         self.classifier = classifier
 
     def forward(self, images: Tensor) -> Tensor:
-        logits = self.classifier(images)
+        logits: Tensor = self.classifier(images)
         return logits[:, 1] - logits[:, 0]
 
 

@@ -11,6 +11,8 @@ from pneumoscope.errors import OptionError
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from pneumoscope.training.recipe import Recipe
+    from pneumoscope.watch import Watcher
     from pneumoscope.workflow.train import Trained
 
 _INTERRUPTED = 130
@@ -68,6 +70,9 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument("data", type=Path, help="split folders, class folders, or a CSV manifest")
     parser.add_argument("--out", type=Path, required=True, help="the run folder; it must not exist")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="so many runs, from --seed on, in --out/seed-…"
+    )
     _add_recipe(parser)
     _add_learning(parser)
     _add_data(parser)
@@ -170,6 +175,8 @@ def run(asked: Namespace) -> int:
             "--resume", must="given without recipe options, since the run has its own", was=given
         )
     watcher = TerminalWatcher()
+    if asked.seeds is not None:
+        return _run_seeds(asked, base, changes, watcher)
     trained = train_reader(
         asked.data,
         asked.out,
@@ -186,6 +193,41 @@ def run(asked: Namespace) -> int:
     if trained.fitted.interrupted:
         watcher.warn("ended by Ctrl-C; the same command with --resume goes on where it was.")
         return _INTERRUPTED
+    return 0
+
+
+def _run_seeds(
+    asked: Namespace, base: Recipe | None, changes: dict[str, Any], watcher: Watcher
+) -> int:
+    """Train with several seeds, and print how far they lie apart."""
+    from pneumoscope.training.fit import Placement  # noqa: PLC0415 - torch
+    from pneumoscope.training.recipe import change_recipe  # noqa: PLC0415
+    from pneumoscope.workflow.seeds import devices, train_seeds  # noqa: PLC0415
+
+    if base is None:
+        raise OptionError("--seeds", must="given without --resume", was=asked.seeds)
+    found = train_seeds(
+        asked.data,
+        asked.out,
+        recipe=change_recipe(base, **changes),
+        seeds=asked.seeds,
+        split_file=asked.split_file,
+        placement=Placement(asked.accelerator, asked.devices, asked.nodes, asked.strategy),
+        places=devices() if asked.devices == "auto" else (),
+        watcher=watcher,
+    )
+    for part, group in found.groups.items():
+        title = {"val": "Validation", "test": "Test"}[part]
+        print(f"{title}, {asked.seeds} seeds, mean ± standard deviation (lowest to highest):")
+        for name, mean in group.mean.items():
+            lowest, highest = (
+                pick(run[name] for run in found.numbers[part]) for pick in (min, max)
+            )
+            print(
+                f"  {name.replace('_', ' '):18} {mean:.4f} ± {group.deviation[name]:.4f}  "
+                f"({lowest:.4f} to {highest:.4f})"
+            )
+    print(f"Kept: {found.kept.root}, chosen by its validation loss")
     return 0
 
 
