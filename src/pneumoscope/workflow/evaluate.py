@@ -23,6 +23,7 @@ from pneumoscope.evaluation.subgroups import Group, size_tertiles, subgroups
 from pneumoscope.reader.bundle import ModelInfo, open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance, rows_of, update_json
+from pneumoscope.training.recipe import Recipe
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.parts import own_split, part_rows, seen_in_training
 
@@ -139,9 +140,14 @@ def evaluate_reader(
     """
     watcher, asked = watcher or Watcher(), asked or Asked()
     predictor = Predictor(model, threads=threads, gated=False)
-    with watcher.progress("Reading the folder") as progress:
-        catalog = read_catalog(data, classes=predictor.info.classes, progress=progress)
     run = RunFolder(model) if model.is_dir() else None
+    with watcher.progress("Reading the folder") as progress:
+        catalog = read_catalog(
+            data,
+            classes=predictor.info.classes,
+            patient_regex=_patient_regex(run),
+            progress=progress,
+        )
     own = own_split(run, catalog)
     part, rows = part_rows(catalog, own, part, data)
     chosen = catalog.select(rows)
@@ -205,6 +211,13 @@ def evaluate_reader(
         )
         watcher.say(f"Report: {page}")
     return result
+
+
+def _patient_regex(run: RunFolder | None) -> str | None:
+    """Return what found the patients of a run's images, so that they get the same names."""
+    if run is None or not run.config.is_file():
+        return None
+    return Recipe.load(run.config).patient_regex
 
 
 def evaluate_scores(
