@@ -234,6 +234,7 @@ def test_a_checklist_has_every_item_and_fills_what_it_can(
     assert whole == set(range(1, max(whole) + 1))
     assert found.count(FILLED) + found.count(PARTLY) + found.count(OPEN) == items
     assert found.count(FILLED) >= 12
+    assert ").." not in found.to_markdown()
     text = found.to_markdown()
     assert "{" not in text
     assert text.count(PERSON[:-1]) == 1 + found.count(PARTLY) + found.count(OPEN)
