@@ -18,6 +18,8 @@ from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.baseline import Baseline
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.scores import Scores
+from pneumoscope.reader.bundle import open_bundle
+from pneumoscope.reader.seal import with_info
 from pneumoscope.report.card import PERSON, SECTIONS, card_text
 from pneumoscope.report.checklist import FILLED, OPEN, PARTLY, STANDARDS, fill
 from pneumoscope.report.facts import RunFacts
@@ -150,6 +152,23 @@ def test_a_comparison_has_a_page(trained: Trained, tmp_path: Path) -> None:
     assert "tiny 0." in (out / "figures" / "disagreements-images.svg").read_text()
 
 
+def test_images_that_the_gate_would_refuse_are_compared_too(
+    trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    strict = tmp_path / "strict.onnx"
+    bundle = open_bundle(trained.run.model)
+    gate = {**bundle.info.gate, "rules": {**bundle.info.gate["rules"], "contrast": 256.0}}
+    strict.write_bytes(
+        with_info(trained.run.model.read_bytes(), replace(bundle.info, gate=gate), path=strict)
+    )
+    command = ["compare", str(trained.run.root), str(strict), "--data", str(phantoms), "--json"]
+    assert main([*command, *QUICK]) == 0
+
+    found = json.loads(capsys.readouterr().out)["numbers"][str(strict)]
+    assert found["auc"]["value"] == pytest.approx(trained.metrics["test"].auc.value)
+    assert found["loss"]["value"] is not None
+
+
 def test_the_run_report_opens_with_the_test_images_and_keeps_validation(trained: Trained) -> None:
     page = trained.run.report.read_text(encoding="utf-8")
 
@@ -234,6 +253,7 @@ def test_a_checklist_has_every_item_and_fills_what_it_can(
     assert whole == set(range(1, max(whole) + 1))
     assert found.count(FILLED) + found.count(PARTLY) + found.count(OPEN) == items
     assert found.count(FILLED) >= 12
+    assert ").." not in found.to_markdown()
     text = found.to_markdown()
     assert "{" not in text
     assert text.count(PERSON[:-1]) == 1 + found.count(PARTLY) + found.count(OPEN)

@@ -236,9 +236,8 @@ _CLAIM: Final[dict[str, tuple[_Row, ...]]] = {
         _Row("4", "Aims and hypotheses"),
     ),
     "Methods": (
-        _Row("5", "Prospective or retrospective",
-             "The images were there before the study: retrospective, as far as the files tell.",
-             "confirm"),
+        _Row("5", "Prospective or retrospective", "",
+             "whether the images were taken for this study"),
         _Row("6", "Goal of the study", "{aims}"),
         _Row("7", "Data sources", "{data}", "where the images come from"),
         _Row("8", "Eligibility: how, where, when patients were chosen"),
@@ -394,8 +393,8 @@ def _known(facts: RunFacts) -> dict[str, str]:
             "same data as the training images; how exact the numbers are, the intervals say."
         ),
         "missing": _sentence(
-            f"{own.get('unreadable', 0)} files could not be read; {aside}; no facts but the image "
-            "are used, so none is missing"
+            f"{own.get('unreadable', 0)} files could not be read; {aside}; nothing but the image "
+            "is used, so no other fact can be missing"
         ),
         "modes": (
             "Kinds of pixels: "
@@ -415,7 +414,7 @@ def _known(facts: RunFacts) -> dict[str, str]:
             f"{recipe.get('keep', 'lowest validation loss')})"
         ),
         "sha": facts.sha256,
-        "software": _sentence(facts.software()),
+        "software": f"Versions: {facts.software()}",
         "split": _sentence(facts.split()),
         "training": _sentence(facts.training()),
     }  # fmt: skip
@@ -450,4 +449,4 @@ def _sentence(text: str) -> str:
     text = text.strip()
     if not text:
         return text
-    return text[0].upper() + text[1:] + ("" if text.endswith((".", ")")) else ".")
+    return text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")

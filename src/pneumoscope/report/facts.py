@@ -114,7 +114,7 @@ class RunFacts:
         """Return the images of a part, class by class."""
         count = self.counts.get(name)
         if not count:
-            return f"no {PARTS[name]} images"
+            return "no images set aside" if name == "unused" else f"no {PARTS[name]} images"
         who = f" of {self.patients[name]:,} patients" if name in self.patients else ""
         held = ", ".join(f"{n:,} {label}" for label, n in count.items())
         return f"{sum(count.values()):,} {PARTS[name]} images{who} ({held})"
@@ -126,21 +126,26 @@ class RunFacts:
     def split(self) -> str:
         """Return how the parts were made."""
         recipe = self.recipe
-        way = {
-            "auto": "validation from the data's own folder if it is large enough, else drawn",
-            "grouped": "validation drawn",
+        drawn = "drawn patient by patient and stratified by class"
+        ways = {
+            "auto": f"validation is the data's own part where that is large enough, else {drawn}",
+            "grouped": f"validation is {drawn}",
             "block": f"validation is a block of patient numbers ({recipe.get('block', '')})",
-            "kfold": f"fold {recipe.get('fold', '')} of {recipe.get('folds', '')} for validation",
-            "folder": "validation from the data's own folder",
-            "file": "parts from a file",
-        }.get(str(recipe.get("validation")), str(recipe.get("validation")))
+            "kfold": f"validation is fold {recipe.get('fold')} of {recipe.get('folds')}, {drawn}",
+            "folder": "validation is the data's own part",
+            "file": "all parts are those of a file that was given",
+        }
+        way = ways.get(str(recipe.get("validation")), str(recipe.get("validation")))
+        if "test" in self.counts and recipe.get("validation") != "file":
+            share = recipe.get("test_fraction")
+            way += f"; test is {drawn}" if share else "; test is the data's own part"
         known = (
             "Parts are disjoint by patient and by identical image"
             if self.patients
             else "Parts are disjoint by identical image; not all patients are known, so nothing "
             "proves that parts are disjoint by patient"
         )
-        return f"{way}, stratified by class, seed {recipe.get('seed')}. {known}."
+        return f"{way}; seed {recipe.get('seed')}. {known}."
 
     def input(self) -> str:
         """Return what happens to an image before the network sees it."""
@@ -203,14 +208,15 @@ class RunFacts:
         """Return what the reader refuses to judge."""
         if not self.info.gate:
             return "none: it gives a conclusion on any image that can be decoded."
-        text = "images that are blank, tiny, coloured or otherwise no chest radiographs by their"
-        text += " pixels are refused"
+        refused = ["too small, too elongated, coloured, flat, or mostly black or white"]
+        if "look" in self.info.gate:
+            refused.append("turned, or unlike a chest at a coarse look")
         if "features" in self.info.gate:
-            text += (
-                "; so are images whose features are unlike those of the training images (the limit "
-                "refuses 1% of the validation images)"
+            refused.append(
+                "unlike the training images in the features of the network (a limit that refuses "
+                "about 1% of the validation images)"
             )
-        return f"{text}."
+        return f"images are refused that are {'; or '.join(refused)}."
 
     def software(self) -> str:
         """Return the versions that took part."""

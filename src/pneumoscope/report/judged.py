@@ -454,14 +454,14 @@ def _groups(item: Judged, canvas: Canvas) -> list[Section]:
             "marked (*): their numbers may be chance."
         )
     table = (
-        ("group", "images", "positive", "AUC", "sensitivity", "specificity", "note"),
+        ("group", "images", "positive", "few", "AUC", "sensitivity", "specificity"),
         tuple(
             (
                 f"{group.column}: {group.value}",
                 f"{group.n:,}",
                 f"{group.positives:,}",
+                "yes" if group.small else "",
                 *(with_range(group.numbers[key]) for key in ("auc", "sensitivity", "specificity")),
-                "few images" if group.small else "",
             )
             for group in item.groups
         ),

@@ -163,7 +163,7 @@ def _from_images(
     catalogs: dict[tuple[str, str], Catalog],
     watcher: Watcher,
 ) -> Contender:
-    predictor = Predictor(place)
+    predictor = Predictor(place, gated=False)  # a refused image has no probability to compare
     classes = predictor.info.classes
     if classes not in catalogs:
         with watcher.progress("Reading the folder") as progress:
@@ -188,10 +188,10 @@ def _from_images(
 def _recipe(info: ModelInfo) -> str:
     """Return what a run shares with those that differ in the seed alone, and are of one data set.
 
-    Recalibrated models are no runs of a recipe.
+    Recalibrated models are no runs of a recipe, nor are ensembles of several.
     """
     recipe = info.training.get("recipe")
-    if not isinstance(recipe, dict) or info.history:
+    if not isinstance(recipe, dict) or info.history or info.training.get("members"):
         return ""
     rest = {key: value for key, value in recipe.items() if key != "seed"}
     return json.dumps([info.training.get("data_fingerprint"), rest], sort_keys=True)

@@ -292,14 +292,15 @@ def evaluate_scores(
         training=training,
     )
     if report is not None:
+        root = data_root(run)
         page = _page(
             report,
             result,
             classes=info.classes if info else ("negative", "positive"),
             name=run.root.resolve().name if run else path.name,
             info=info,
-            root=data_root(run),
-            predictor=Predictor(run.model, gated=False) if run else None,
+            root=root,
+            predictor=Predictor(run.model, gated=False) if run and root else None,
             asked=asked,
             scores=str(path),
         )
