@@ -45,6 +45,7 @@ _CHANGES = (
     "learning_rate",
     "weight_decay",
     "image_size",
+    "resize",
     "seed",
     "precision",
     "validation",
@@ -118,6 +119,7 @@ def _add_learning(parser: Parser) -> None:
     recipe("--keep", help="which epoch's weights: best or last")
     recipe("--weight-decay", type=float, metavar="X", help="L2 penalty")
     recipe("--image-size", type=int, metavar="PX", help="side of the square input")
+    recipe("--resize", help="how other aspect ratios are brought to it: stretch, pad or crop")
     recipe("--calibration", help="of the probabilities: none, temperature or platt")
     recipe("--operating-point", metavar="RULE", help="such as youden or sensitivity>=0.95")
     recipe("--seed", type=int, metavar="N", help="of split, weights, order and augmentation")

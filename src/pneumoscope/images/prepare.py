@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-_RESIZE = ("stretch",)
+RESIZE = ("stretch", "pad", "crop")
+"""How another aspect ratio is brought to that of the input."""
+
 _STRIP_VALUES = 2**22
 """16-bit pixels are brought to floats in strips of so many, so that memory stays small."""
 
@@ -35,7 +37,9 @@ class InputSpec:
     Args:
         height_px: Rows of the input.
         width_px: Columns of the input.
-        resize: How another aspect ratio is brought to it; ``stretch`` scales each axis by itself.
+        resize: How another aspect ratio is brought to it: ``stretch`` scales each axis by itself,
+            ``pad`` fits the whole image in and leaves the rest black, ``crop`` fills the input
+            with the middle of the image.
     """
 
     height_px: int = 224
@@ -47,12 +51,12 @@ class InputSpec:
             value = getattr(self, name)
             if not isinstance(value, int) or not 8 <= value <= 4096:
                 raise OptionError(name, must="a whole number of pixels from 8 to 4096", was=value)
-        if self.resize not in _RESIZE:
+        if self.resize not in RESIZE:
             raise OptionError(
                 "resize",
-                must=f"one of {', '.join(_RESIZE)}",
+                must=f"one of {', '.join(RESIZE)}",
                 was=self.resize,
-                hint=nearest(self.resize, _RESIZE),
+                hint=nearest(self.resize, RESIZE),
             )
 
     @property
@@ -78,6 +82,49 @@ class InputSpec:
                     "input", must="fields of InputSpec", was=key, hint=nearest(key, known)
                 )
         return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """Which part of an image goes where in the input, in whole pixels.
+
+    Attributes:
+        left: Of the part, in the image.
+        top: Of the part, in the image.
+        width: Of the part.
+        height: Of the part.
+        size: (width, height) that it is resized to.
+        at: (x, y) of its upper left corner in the input.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    size: tuple[int, int]
+    at: tuple[int, int]
+
+
+def placing(spec: InputSpec, width: int, height: int) -> Placing:
+    """Return how an image of a size comes into the input.
+
+    >>> placing(InputSpec(100, 100, "pad"), 200, 100).size
+    (100, 50)
+    >>> placing(InputSpec(100, 100, "crop"), 200, 100).left
+    50
+    """
+    whole = (spec.width_px, spec.height_px)
+    if spec.resize == "pad":
+        scale = min(spec.width_px / width, spec.height_px / height)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        at = ((spec.width_px - size[0]) // 2, (spec.height_px - size[1]) // 2)
+        return Placing(0, 0, width, height, size, at)
+    if spec.resize == "crop":
+        scale = min(width / spec.width_px, height / spec.height_px)
+        part = (max(1, round(spec.width_px * scale)), max(1, round(spec.height_px * scale)))
+        left, top = (width - part[0]) // 2, (height - part[1]) // 2
+        return Placing(left, top, *part, whole, (0, 0))
+    return Placing(0, 0, width, height, whole, (0, 0))
 
 
 def prepare(source: Path | str | bytes | NDArray[Any], spec: InputSpec) -> NDArray[np.uint8]:
@@ -127,19 +174,20 @@ def to_input(
     if pixels.dtype == np.uint8:
         return _resized(Image.fromarray(pixels), spec)
     depth = usual_depth(int(pixels.max())) if bits is None else bits
+    place = placing(spec, pixels.shape[1], pixels.shape[0])
+    pixels = pixels[place.top : place.top + place.height, place.left : place.left + place.width]
     factor = np.float32(255 / (2**depth - 1))
     # Pillow resizes columns, then rows; columns strip by strip give the same to the last bit.
-    narrow = np.empty((pixels.shape[0], spec.width_px), np.float32)
+    narrow = np.empty((pixels.shape[0], place.size[0]), np.float32)
     step = max(1, _STRIP_VALUES // pixels.shape[1])
     for top in range(0, pixels.shape[0], step):
         strip = pixels[top : top + step].astype(np.float32) * factor
-        size = (spec.width_px, strip.shape[0])
+        size = (place.size[0], strip.shape[0])
         resized = Image.fromarray(strip).resize(size, Image.Resampling.BILINEAR)
         narrow[top : top + step] = np.asarray(resized)
-    size = (spec.width_px, spec.height_px)
-    values = np.asarray(Image.fromarray(narrow).resize(size, Image.Resampling.BILINEAR))
+    values = np.asarray(Image.fromarray(narrow).resize(place.size, Image.Resampling.BILINEAR))
     rounded: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return rounded
+    return _placed(rounded, place, spec)
 
 
 def prepare_bytes(
@@ -163,7 +211,21 @@ def prepare_bytes(
 def _resized(image: Image, spec: InputSpec) -> NDArray[np.uint8]:
     from PIL.Image import Resampling  # noqa: PLC0415 - so that importing the package stays light
 
-    return np.asarray(image.resize((spec.width_px, spec.height_px), Resampling.BILINEAR))
+    if spec.resize == "stretch":
+        return np.asarray(image.resize((spec.width_px, spec.height_px), Resampling.BILINEAR))
+    place = placing(spec, *image.size)
+    box = (place.left, place.top, place.left + place.width, place.top + place.height)
+    resized = image.crop(box).resize(place.size, Resampling.BILINEAR)
+    return _placed(np.asarray(resized), place, spec)
+
+
+def _placed(part: NDArray[np.uint8], place: Placing, spec: InputSpec) -> NDArray[np.uint8]:
+    if part.shape == spec.shape:
+        return part
+    whole = np.zeros(spec.shape, np.uint8)
+    x, y = place.at
+    whole[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return whole
 
 
 def _checked(array: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:

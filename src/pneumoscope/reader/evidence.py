@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.images.prepare import prepare
+from pneumoscope.images.prepare import InputSpec, placing, prepare
 from pneumoscope.reader.intake import native
 from pneumoscope.runs import written_whole
 
@@ -109,12 +109,46 @@ def draw_evidence(predictor: Predictor, found: Prediction, folder: Path) -> Pred
     assert found.probability is not None  # noqa: S101 - only judged images have evidence
     evidence = predictor.evidence(prepare(found.path, predictor.info.input)[np.newaxis])[0]
     caption = f"{found.conclusion} · p({predictor.info.classes[1]}) {found.probability:.3f}"
-    image = overlay(evidence, native(Path(found.path)), caption=caption)
+    pixels = native(Path(found.path))
+    evidence = over_whole_image(evidence, predictor.info.input, pixels.shape)
+    image = overlay(evidence, pixels, caption=caption)
     short = hashlib.sha256(found.path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     place = folder / f"{Path(found.path).stem[:100]}-{short}.png"
     with written_whole(place) as temporary:
         image.save(temporary, format="PNG")
     return dataclasses.replace(found, evidence=str(place))
+
+
+def over_whole_image(
+    evidence: NDArray[np.float32], spec: InputSpec, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Return a map of the model's input as one of the whole image; what was cut off has none.
+
+    Args:
+        evidence: Over the input, [h, w].
+        spec: The input.
+        shape: (height, width) of the image in pixels.
+    """
+    if spec.resize == "stretch":
+        return evidence
+    from PIL import Image  # noqa: PLC0415 - only where a picture is drawn
+
+    height, width = shape
+    place = placing(spec, width, height)
+    fine = np.asarray(
+        Image.fromarray(np.ascontiguousarray(evidence, np.float32)).resize(
+            (spec.width_px, spec.height_px), Image.Resampling.BILINEAR
+        )
+    )
+    (x, y), (wide, tall) = place.at, place.size
+    part = fine[y : y + tall, x : x + wide]
+    if spec.resize == "pad":
+        return part
+    scale_x, scale_y = wide / place.width, tall / place.height
+    whole = np.zeros((round(height * scale_y), round(width * scale_x)), np.float32)
+    top, left = round(place.top * scale_y), round(place.left * scale_x)
+    whole[top : top + tall, left : left + wide] = part[: len(whole) - top]
+    return whole
 
 
 def _grey(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.float32]:

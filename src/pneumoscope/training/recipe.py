@@ -260,7 +260,8 @@ def change_recipe(recipe: Recipe, **changes: Any) -> Recipe:
     Args:
         recipe: What to begin with.
         changes: Fields of the recipe; besides ``image_size`` (the side of a square input) and
-            ``filters``, ``dropout``, ``batch_norm``, which go into ``model_options``.
+            ``resize``, which go into ``input``, and ``filters``, ``dropout``, ``batch_norm``,
+            which go into ``model_options``.
 
     Raises:
         OptionError: A value that cannot be.
@@ -276,6 +277,9 @@ def change_recipe(recipe: Recipe, **changes: Any) -> Recipe:
         }
     if "augmentation" in fields:
         fields["augmentation"] = augmentation_of(fields["augmentation"])
+    if "resize" in fields:
+        fields["input"] = dataclasses.replace(recipe.input, resize=fields.pop("resize"))
+        recipe = dataclasses.replace(recipe, input=fields.pop("input"))
     if "image_size" in fields:
         side = fields.pop("image_size")
         fields["input"] = dataclasses.replace(recipe.input, height_px=side, width_px=side)
