@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pneumoscope.errors import OptionError
 from pneumoscope.export import ReaderGraph, export
 from pneumoscope.images.prepare import InputSpec
-from pneumoscope.models.ensemble import Averaged
+from pneumoscope.models.ensemble import Averaged, side_by_side
 from pneumoscope.models.registry import Classifier, build_model
 from pneumoscope.reader.bundle import ModelInfo, OperatingPoint, open_bundle
 
@@ -121,6 +121,34 @@ def test_members_and_views_are_averaged() -> None:
         torch.testing.assert_close(mirrored(images), mirrored(images.flip(-1)))
         zoomed = Averaged([one], ("plain", "zoom"))
         assert not torch.equal(zoomed(images), one(images))
+
+
+@pytest.mark.parametrize(
+    "name", ["timm:mobilenetv2_035", "timm:resnet10t", "timm:efficientnet_lite0"]
+)
+def test_members_side_by_side_say_what_they_say_on_average(name: str) -> None:
+    members = [model(name, seed=seed) for seed in (0, 1, 2)]
+    for member in members:  # statistics as after training
+        for layer in member.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.running_mean = 0.1 * torch.randn_like(layer.bias)
+                layer.running_var = 0.5 + torch.rand_like(layer.bias)
+    one = side_by_side(members)
+    assert one is not None
+    with torch.inference_mode():
+        logits, _, where = Averaged(members).explained(pixels())
+        found, features, shown = one.explained(pixels())
+    torch.testing.assert_close(found, logits, atol=1e-4, rtol=1e-4)
+    assert where is not None
+    assert shown is not None
+    torch.testing.assert_close(shown, where, atol=1e-4, rtol=1e-3)
+    assert features.shape[1] == 3 * members[0].pooled(pixels()).shape[1]
+
+
+def test_networks_that_cannot_stand_side_by_side_are_left() -> None:
+    assert side_by_side([model("timm:convnextv2_atto"), model("timm:convnextv2_atto")]) is None
+    assert side_by_side([model("timm:mobilenetv2_035"), model("timm:resnet10t")]) is None
+    assert side_by_side([model("seed-cnn"), model("seed-cnn")]) is None
 
 
 @pytest.mark.parametrize("views", [(), ("flip",), ("plain", "flop")])

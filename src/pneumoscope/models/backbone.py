@@ -117,6 +117,11 @@ class Backbone(Network):
         return [[named[name] for name in group] for group in (*body, last) if group]
 
     @property
+    def stems(self) -> tuple[str, ...]:
+        """The names of the layers that see the image, among all modules."""
+        return tuple(f"net.{name}" for name in self._first)
+
+    @property
     def _first(self) -> tuple[str, ...]:
         """The names of the layers that see the image."""
         return _several(self.net.pretrained_cfg.get("first_conv"))

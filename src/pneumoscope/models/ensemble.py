@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 
 import torch
 from jaxtyping import Float
@@ -61,6 +62,65 @@ class Averaged(nn.Module):
         maps = [evidence for _, _, evidence in first if evidence is not None]
         whole = torch.stack(maps).mean(0) if len(maps) == len(first) else None
         return logits, first[0][1], whole
+
+
+def side_by_side(members: Sequence[Classifier]) -> Classifier | None:
+    """Return one classifier that gives the mean logits of several of one architecture.
+
+    Their channels stand side by side in every layer, in groups that do not mix; the last layer
+    takes the mean. It computes what ``Averaged`` does with one graph instead of several, which
+    opens and runs faster. None for networks that cannot be put together so: of several
+    architectures, or with layers other than convolutions, batch normalisation and a last linear
+    layer.
+    """
+    first = deepcopy(members[0])
+    network = first.network
+    stems = getattr(network, "stems", ())
+    names = dict(network.named_modules())
+    for other in members[1:]:
+        shapes = [tuple(value.shape) for value in other.state_dict().values()]
+        if shapes != [tuple(value.shape) for value in first.state_dict().values()]:
+            return None
+        if not (torch.equal(other.mean, first.mean) and torch.equal(other.std, first.std)):
+            return None
+    with torch.no_grad():
+        for name, layer in names.items():
+            layers = [member.network.get_submodule(name) for member in members]
+            if not _widen(layer, layers, shared=name in stems, last=layer is network.last_layer):
+                return None
+        first.logit_offset.copy_(torch.stack([m.logit_offset for m in members]).mean(0))
+    return first
+
+
+def _widen(layer: nn.Module, layers: Sequence[nn.Module], *, shared: bool, last: bool) -> bool:
+    """Put the weights of several layers into one; return whether that can be done."""
+    count = len(layers)
+    match layer:
+        case nn.Conv2d():
+            if not shared:
+                layer.in_channels *= count
+                layer.groups *= count
+            elif layer.groups != 1:
+                return False
+            layer.out_channels *= count
+        case nn.BatchNorm2d():
+            layer.num_features *= count
+            for name in ("running_mean", "running_var"):
+                setattr(layer, name, torch.cat([getattr(each, name) for each in layers]))
+        case nn.Linear() if last:
+            layer.in_features *= count
+            layer.weight = nn.Parameter(
+                torch.cat([each.weight for each in layers], 1) / count  # type: ignore[list-item]
+            )
+            layer.bias = nn.Parameter(
+                torch.stack([each.bias for each in layers]).mean(0)  # type: ignore[arg-type]
+            )
+            return True
+        case _:
+            return not list(layer.parameters(recurse=False))
+    for name, _ in list(layer.named_parameters(recurse=False)):
+        setattr(layer, name, nn.Parameter(torch.cat([getattr(each, name) for each in layers])))
+    return True
 
 
 class _Members(nn.ModuleList):

@@ -95,7 +95,7 @@ def export_runs(
         >>> export_runs([Path("runs/a"), Path("runs/b")], Path("both.onnx"))  # doctest: +SKIP
     """
     from pneumoscope.export import network_logits  # noqa: PLC0415 - torch
-    from pneumoscope.models.ensemble import Averaged  # noqa: PLC0415
+    from pneumoscope.models.ensemble import Averaged, side_by_side  # noqa: PLC0415
     from pneumoscope.training.fit import load_trained  # noqa: PLC0415
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
     from pneumoscope.workflow.finish import write_model  # noqa: PLC0415
@@ -132,7 +132,8 @@ def export_runs(
     members: list[Classifier] = [
         load_trained(folder, own) for folder, own in zip(folders, recipes, strict=True)
     ]
-    network = Averaged(members, views)
+    plain = tuple(views) == ("plain",)
+    network = (side_by_side(members) if plain else None) or Averaged(members, views)
     rows = prepared.split.rows("val")
     pixels = cache.take(cache.rows(catalog.entries[row] for row in rows))
     watcher.say(f"Judging {len(rows):,} validation images with {len(members)} networks")
@@ -147,7 +148,7 @@ def export_runs(
         "recipe": recipe.to_dict(),
     }
     decided, _ = write_model(
-        network if len(members) > 1 or tuple(views) != ("plain",) else members[0],
+        members[0] if plain and len(members) == 1 else network,
         out,
         recipe=recipe,
         data=prepared,
