@@ -33,7 +33,7 @@ def measure(plan: Plan) -> Outcome:
         say(f"{count:,} images: {taken.megabytes:.1f} MB, {taken.seconds:.0f} s")
         peaks[count] = taken.megabytes
     row = Row(
-        f"peak memory of `predict --paths-from`, {many:,} against {few:,} images",
+        f"peak memory of `predict --paths-from`, {many:,} against {few:,} images ({reader.told})",
         f"{peaks[many]:.0f} MB",
         f"{peaks[few]:.0f} MB",
         peaks[many] / peaks[few],
