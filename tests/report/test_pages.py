@@ -133,6 +133,18 @@ def test_scores_of_others_have_a_page_without_images(tmp_path: Path, capsys: Cap
     assert not list((tmp_path / "page" / "figures").glob("*-images.png"))
 
 
+def test_a_report_that_cannot_be_written_fails_before_the_work(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    scores = written_scores(tmp_path / "scores.csv")
+    for command in (
+        ["evaluate", str(scores)],
+        ["compare", str(scores), str(tmp_path / "none.csv")],
+    ):
+        assert main([*command, "--report", str(scores), *QUICK]) == 1
+        assert "scores.csv is a file; give a folder with --report" in capsys.readouterr().err
+
+
 def test_a_comparison_has_a_page(trained: Trained, tmp_path: Path) -> None:
     run = tmp_path / "tiny"
     shutil.copytree(trained.run.root, run)
@@ -227,7 +239,10 @@ def test_the_card_of_a_run_says_what_is_known_and_marks_the_rest(trained: Traine
 
 
 def test_a_card_can_be_made_of_the_files_alone(trained: Trained) -> None:
-    card = card_text(RunFacts.read(trained.run.root))
+    facts = RunFacts.read(trained.run.root)
+    card = card_text(replace(facts, info=replace(facts.info, card={"View": "frontal"})))
+
+    assert "- **View:** frontal\n" in card
 
     assert f"AUC {trained.metrics['test'].auc.value:.3f} (95% interval" in card
     assert "{" not in card
