@@ -133,6 +133,20 @@ def test_scores_of_others_have_a_page_without_images(tmp_path: Path, capsys: Cap
     assert not list((tmp_path / "page" / "figures").glob("*-images.png"))
 
 
+def test_images_of_one_class_have_a_page_that_says_what_cannot_be_known(tmp_path: Path) -> None:
+    lines = written_scores(tmp_path / "scores.csv").read_text().splitlines()
+    ill = [row for row in lines[1:] if row.split(",")[2] == "1"]
+    (tmp_path / "ill.csv").write_text("\n".join([lines[0], *ill]) + "\n")
+    command = ["evaluate", str(tmp_path / "ill.csv"), "--report", str(tmp_path / "page"), *QUICK]
+    assert main(command) == 0
+
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert "Only one class is among them" in page
+    assert "not defined" in page
+    assert "Would acting on it be of use?" not in page
+    assert ">nan<" not in page.lower()
+
+
 def test_a_report_that_cannot_be_written_fails_before_the_work(
     tmp_path: Path, capsys: Captured
 ) -> None:
