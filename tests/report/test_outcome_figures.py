@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 import re
@@ -39,6 +40,7 @@ from pneumoscope.report.figures_compare import short_names
 from pneumoscope.report.judged import probability_text, worst_rows
 
 NAN = math.nan
+UNDEFINED = (NAN, NAN, NAN)
 
 
 def drawn_scores(n: int = 120, *, seed: int = 0, noise: float = 1.2) -> Scores:
@@ -123,6 +125,7 @@ def test_precision_falls_to_the_prevalence_where_all_are_called(
     assessment: Assessment, curves: Curves
 ) -> None:
     prevalence = assessment["prevalence"].value
+    assert prevalence is not None
     assert prevalence == pytest.approx(2 / 3)
     figure = PrecisionRecall.from_band(
         curves.precision_recall,
@@ -154,7 +157,8 @@ def test_net_benefit_says_where_the_reader_is_of_use(curves: Curves) -> None:
     assert {"this reader", "treat all", "treat none", "in use 0.50"} <= set(
         texts(figure.draw()).splitlines()
     )
-    never = NetBenefit(*[np.array([0.1, 0.5])] * 5)
+    half = np.array([0.1, 0.5])
+    never = NetBenefit(half, half, half, half, half)
     assert "at no threshold" in never.summary()
 
 
@@ -261,7 +265,7 @@ def test_the_sheet_shows_label_and_probability_and_keeps_the_colour(tmp_path: Pa
     svg = save(figure.draw(), tmp_path, name="sheet")
     images = re.findall(r"data:image/jpeg;base64,([^\"]+)", svg)
     assert len(images) == 10
-    modes = {Image.open(io.BytesIO(__import__("base64").b64decode(one))).mode for one in images}
+    modes = {Image.open(io.BytesIO(base64.b64decode(one))).mode for one in images}
     assert modes == {"L", "RGB"}
 
 
@@ -282,15 +286,17 @@ def test_no_probability_looks_certain() -> None:
 # --- whatever they are given ---------------------------------------------------------------------
 
 ONES = np.array([1.0])
+NANS = np.full(2, NAN)
+NONE = np.array([])
 EDGES: dict[str, Callable[[], Figure]] = {
     "pr-without-band": lambda: PrecisionRecall(
-        np.array([0.5, 1]), np.array([1, 0.5]), *[np.full(2, NAN)] * 2, prevalence=0.5
+        np.array([0.5, 1]), np.array([1, 0.5]), NANS, NANS, prevalence=0.5
     ).draw(),
     "reliability-one-bin": lambda: ReliabilityDiagram(
         np.array([9.0]), 0.3 * ONES, 0.5 * ONES, 0.2 * ONES, 0.8 * ONES
     ).draw(),
     "benefit-below-zero": lambda: NetBenefit(
-        np.array([0.1, 0.9]), np.array([-1.0, -9]), *[np.full(2, NAN)] * 2, np.array([-2.0, -5])
+        np.array([0.1, 0.9]), np.array([-1.0, -9]), NANS, NANS, np.array([-2.0, -5])
     ).draw(),
     "scores-none": lambda: ScoreDistributions.from_scores(
         [], [], classes=("A", "B"), threshold=0.5
@@ -300,12 +306,12 @@ EDGES: dict[str, Callable[[], Figure]] = {
     ).draw(),
     "forest-undefined": lambda: SubgroupForest(
         ("", "a_very_long_column_name_that_goes_on_and_on"), ("all", "x" * 60), (9, 3),
-        (False, True), (((NAN,) * 3,) * 3,) * 2,
+        (False, True), ((UNDEFINED, UNDEFINED, UNDEFINED),) * 2,
     ).draw(),
     "robustness-undefined": lambda: RobustnessCurves(
-        ("blur",), ("units",), ((1.0, 2, 3, 4, 5),), (((NAN,) * 3,) * 6,), ((0.0,) * 5,), 9
+        ("blur",), ("units",), ((1.0, 2, 3, 4, 5),), ((UNDEFINED,) * 6,), ((0.0,) * 5,), 9
     ).draw(),
-    "difference-undefined": lambda: DifferenceForest((("a", "b"),), (((NAN,) * 3,) * 4,)).draw(),
+    "difference-undefined": lambda: DifferenceForest((("a", "b"),), ((UNDEFINED,) * 4,)).draw(),
     "seeds-one": lambda: SeedDots(("a",), ((0.9, NAN, 0.8, 1.0),), (-1,)).draw(),
     "sheet-one": lambda: sheet(1).draw(),
 }  # fmt: skip
@@ -325,7 +331,7 @@ def test_edge_cases_are_drawn(name: str, tmp_path: Path) -> None:
     "make",
     [
         lambda: PrecisionRecall(ONES, np.ones(2), ONES, ONES, 0.5),
-        lambda: ReliabilityDiagram(*[np.array([])] * 5),
+        lambda: ReliabilityDiagram(NONE, NONE, NONE, NONE, NONE),
         lambda: NetBenefit(ONES, ONES, ONES, ONES, np.ones(2)),
         lambda: ScoreDistributions(ONES, np.zeros((2, 3), int), ("A", "B"), 0.5),
         lambda: SubgroupForest((), (), (), (), ()),

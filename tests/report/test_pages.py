@@ -133,6 +133,32 @@ def test_scores_of_others_have_a_page_without_images(tmp_path: Path, capsys: Cap
     assert not list((tmp_path / "page" / "figures").glob("*-images.png"))
 
 
+def test_images_of_one_class_have_a_page_that_says_what_cannot_be_known(tmp_path: Path) -> None:
+    lines = written_scores(tmp_path / "scores.csv").read_text().splitlines()
+    ill = [row for row in lines[1:] if row.split(",")[2] == "1"]
+    (tmp_path / "ill.csv").write_text("\n".join([lines[0], *ill]) + "\n")
+    command = ["evaluate", str(tmp_path / "ill.csv"), "--report", str(tmp_path / "page"), *QUICK]
+    assert main(command) == 0
+
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert "Only one class is among them" in page
+    assert "not defined" in page
+    assert "Would acting on it be of use?" not in page
+    assert ">nan<" not in page.lower()
+
+
+def test_a_report_that_cannot_be_written_fails_before_the_work(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    scores = written_scores(tmp_path / "scores.csv")
+    for command in (
+        ["evaluate", str(scores)],
+        ["compare", str(scores), str(tmp_path / "none.csv")],
+    ):
+        assert main([*command, "--report", str(scores), *QUICK]) == 1
+        assert "scores.csv is a file; give a folder with --report" in capsys.readouterr().err
+
+
 def test_a_comparison_has_a_page(trained: Trained, tmp_path: Path) -> None:
     run = tmp_path / "tiny"
     shutil.copytree(trained.run.root, run)
@@ -227,7 +253,10 @@ def test_the_card_of_a_run_says_what_is_known_and_marks_the_rest(trained: Traine
 
 
 def test_a_card_can_be_made_of_the_files_alone(trained: Trained) -> None:
-    card = card_text(RunFacts.read(trained.run.root))
+    facts = RunFacts.read(trained.run.root)
+    card = card_text(replace(facts, info=replace(facts.info, card={"View": "frontal"})))
+
+    assert "- **View:** frontal\n" in card
 
     assert f"AUC {trained.metrics['test'].auc.value:.3f} (95% interval" in card
     assert "{" not in card

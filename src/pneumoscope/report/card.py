@@ -125,6 +125,7 @@ def _details(facts: RunFacts) -> list[str]:
                 f"{weights.get('credit') or PERSON}",
             )
         )
+    lines += [_Line(str(key), str(value)) for key, value in facts.info.card.items()]
     return _lines([*lines, _Line("Questions go to")])
 
 
@@ -250,7 +251,7 @@ def _analyses(facts: RunFacts, judged: Judged | None) -> list[str]:
             "|---|---|---|---|---|---|",
         ]
         lines += [
-            f"| {group.column}: {group.value} | {group.n:,} | "
+            f"| {_cell(f'{group.column}: {group.value}')} | {group.n:,} | "
             + " | ".join(
                 with_range(group.numbers[key]) for key in ("auc", "sensitivity", "specificity")
             )
@@ -259,6 +260,11 @@ def _analyses(facts: RunFacts, judged: Judged | None) -> list[str]:
         ]
     others = [part for part in facts.metrics if part != judged.part and part in PARTS]
     return [*lines, *(f"\nFor comparison, {facts.performance(part)}" for part in others)]
+
+
+def _cell(text: str) -> str:
+    """Return a text that stays in its cell of a table."""
+    return " ".join(text.replace("|", "\\|").split())
 
 
 def _ethics() -> list[str]:

@@ -189,7 +189,10 @@ def _numbers(found: Comparison, canvas: Canvas) -> Section:
 def _differences(found: Comparison, canvas: Canvas) -> Section:
     short = _short(found)
     figure = DifferenceForest.from_comparison(found)
-    header = ("pair", "difference in AUC", "p", "found from", "only first", "only second", "p")
+    header = (
+        "pair", "difference in AUC", "p of AUC", "found from", "only first right",
+        "only second right", "p of right",
+    )  # fmt: skip
     body = tuple(
         (
             f"{short[pair.first]} less {short[pair.second]}",

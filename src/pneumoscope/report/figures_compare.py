@@ -212,8 +212,8 @@ class SeedDots:
                     low, high, source = self.known
                     axes.axhspan(low, high, color=MUTED, alpha=0.16, linewidth=0)
                     axes.text(
-                        -0.55, low, f"{source}: {low:.0%} to {high:.0%}", size=8, color=MUTED,
-                        va="top",
+                        -0.55, high, f"{source}: {low:.0%} to {high:.0%}", size=8, color=MUTED,
+                        va="bottom",
                     )  # fmt: skip
                 for x, group in enumerate(groups):
                     members = [row for row, own in enumerate(self.group) if own == group]
@@ -221,10 +221,10 @@ class SeedDots:
                 axes.set_title(title)
                 axes.set_xlim(-0.6, len(groups) - 0.4)
                 axes.set_ylim(least, 1.005)
-                names = ["others" if g < 0 else f"recipe {g + 1}" for g in groups]
-                if groups == [-1]:
-                    names = [""]
-                axes.set_xticks(range(len(groups)), names)
+                names = ["–" if g < 0 else str(g + 1) for g in groups]  # noqa: RUF001
+                axes.set_xticks(range(len(groups)), [""] if groups == [-1] else names)
+                if groups != [-1]:
+                    axes.set_xlabel("recipe", size=9)
                 axes.tick_params(length=0, pad=5)
                 axes.grid(axis="y")
                 axes.spines["left"].set_visible(False)

@@ -276,7 +276,7 @@ class NetBenefit:
         with style():
             figure = new_figure(NARROW_IN, 3.6)
             axes = figure.subplots()
-            top = float(max(np.nanmax(self.net_benefit), np.nanmax(self.treat_all), 0.02))
+            top = max(float(np.nanmax(self.net_benefit)), float(np.nanmax(self.treat_all)), 0.02)
             floor = -0.25 * top
             there = np.isfinite(self.low) & np.isfinite(self.high)
             if there.any():

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pneumoscope.runs import RunFolder
     from pneumoscope.training.recipe import Recipe
 
-RESAMPLES = 300
+RESAMPLES = 500
 """Fewer than ``evaluate`` draws, so that training does not wait for its report."""
 
 _GROUP_RESAMPLES = 200

@@ -16,7 +16,7 @@ from pneumoscope.reader.bundle import ModelInfo, open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance
 from pneumoscope.watch import Watcher
-from pneumoscope.workflow.evaluate import data_root, run_of, scores_of_run
+from pneumoscope.workflow.evaluate import check_report, data_root, run_of, scores_of_run
 from pneumoscope.workflow.parts import own_split, part_rows, seen_in_training
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def compare_readers(
         ...                 data=Path("chest_xray"))  # doctest: +SKIP
     """
     watcher = watcher or Watcher()
+    check_report(report)
     names = [str(place) for place in places]
     catalogs: dict[tuple[str, str], Catalog] = {}
     contenders = []

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pneumoscope.data.catalog import PARTS, Catalog, Unreadable, read_catalog
-from pneumoscope.errors import DataError, OptionError
+from pneumoscope.errors import DataError, OptionError, OutputError
 from pneumoscope.evaluation.assess import Assessment, assess
 from pneumoscope.evaluation.baseline import Baseline, majority_baseline, size_baseline
 from pneumoscope.evaluation.bootstrap import RESAMPLES
@@ -133,12 +134,14 @@ def evaluate_reader(
         watcher: Hears how it goes.
 
     Raises:
-        PneumoscopeError: The model, the data or the part cannot be worked with.
+        PneumoscopeError: The model, the data or the part cannot be worked with, or a place not be
+            written.
 
     Example:
         >>> evaluate_reader(Path("runs/first"), Path("chest_xray"), part="test")  # doctest: +SKIP
     """
     watcher, asked = watcher or Watcher(), asked or Asked()
+    check_report(report)
     predictor = Predictor(model, threads=threads, gated=False)
     run = RunFolder(model) if model.is_dir() else None
     with watcher.progress("Reading the folder") as progress:
@@ -248,6 +251,7 @@ def evaluate_scores(
         >>> evaluate_scores(Path("runs/first/scores-val.csv"))  # doctest: +SKIP
     """
     watcher, asked = watcher or Watcher(), asked or Asked()
+    check_report(report)
     if asked.robustness:
         raise OptionError(
             "--robustness", must="given with a model and data, since it reads images", was=place
@@ -306,6 +310,21 @@ def evaluate_scores(
         )
         watcher.say(f"Report: {page}")
     return result
+
+
+def check_report(folder: Path | None) -> None:
+    """Fail before the work, and not after it, if a report cannot be written.
+
+    Raises:
+        OutputError: Its place is a file.
+        ModuleNotFoundError: What draws it is not installed.
+    """
+    if folder is None:
+        return
+    for name in ("matplotlib", "jinja2"):
+        import_module(name)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; give a folder with --report.")
 
 
 def data_root(run: RunFolder | None) -> Path | None:
