@@ -28,7 +28,7 @@ Captured = pytest.CaptureFixture[str]
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     info = tiny_info(
         version="1",
-        conformal=Conformal(0.9, (0.6, 0.6)),
+        conformal=Conformal(0.1, (0.6, 0.6)),
         gate=PixelGate().to_dict(),
         reference={"probability_histogram": [100] * 20},
     )
@@ -221,7 +221,7 @@ def test_model_shows_all_of_a_file(model: Path, capsys: Captured) -> None:
     assert main(["model", str(model), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["gate"]["rules"]["side_px"] == 64
-    assert facts["conformal"] == {"level": 0.9, "quantiles": [0.6, 0.6]}
+    assert facts["conformal"] == {"level": 0.1, "quantiles": [0.6, 0.6], "n": [0, 0]}
     assert facts["self_test"]["image"] == "lungs-1"
     assert facts["graph"]["operators"]["Gemm"] == 1
     assert facts["graph"]["outputs"][:2] == ["logits", "probabilities"]

@@ -134,7 +134,9 @@ def test_what_a_model_says_of_itself_survives(trained: Trained) -> None:
     info = Predictor(trained.run.root).info
     assert info.classes == ("NORMAL", "PNEUMONIA")
     assert info.input.shape == (32, 32)
-    assert info.operating_point == OperatingPoint("probability=0.5", 0.5)
+    point = info.operating_point
+    assert (point.rule, point.threshold) == ("probability=0.5", 0.5)
+    assert point.achieved["part"] == "val"
     assert info.training["seed"] == 0
     moved = dataclasses.replace(info, operating_point=OperatingPoint("x", 0.25))
     assert ModelInfo.from_json(moved.to_json()) == moved
