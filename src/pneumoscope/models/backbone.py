@@ -206,6 +206,7 @@ def check_input(network: Network, input_px: tuple[int, int], *, name: str, train
     """
     was = network.training
     try:
+        _check_patches(network, input_px)
         with torch.inference_mode():
             network.eval()(torch.zeros(1, 1, *input_px))
     except (RuntimeError, AssertionError, ValueError) as fault:
@@ -217,6 +218,16 @@ def check_input(network: Network, input_px: tuple[int, int], *, name: str, train
         ) from fault
     finally:
         network.train(was)
+
+
+def _check_patches(network: Network, input_px: tuple[int, int]) -> None:
+    """Refuse an input that is not whole patches: the network would leave out its edge."""
+    for module in network.modules():
+        patch = getattr(module, "patch_size", None)
+        if isinstance(patch, tuple) and any(
+            side % part for side, part in zip(input_px, patch, strict=False)
+        ):
+            raise ValueError(f"its patches are {patch[0]}x{patch[1]}")
 
 
 def _share(name: str, value: float) -> float:

@@ -21,11 +21,13 @@ def build_optimizer(recipe: Recipe, network: Network) -> torch.optim.Optimizer:
     """
     groups = _groups(recipe, network)
     rate = recipe.learning_rate
+    # In mixed precision a fused step would undo the scaling of gradients after they were clipped.
+    fused = not recipe.clip
     match recipe.optimizer:
         case "adam":
-            return torch.optim.Adam(groups, rate, fused=True)
+            return torch.optim.Adam(groups, rate, fused=fused)
         case "adamw":
-            return torch.optim.AdamW(groups, rate, fused=True)
+            return torch.optim.AdamW(groups, rate, fused=fused)
         case "adamax":
             return torch.optim.Adamax(groups, rate)
         case "adagrad":
