@@ -37,7 +37,8 @@ from pneumoscope.report import (
     save,
 )
 from pneumoscope.report.figures_compare import short_names
-from pneumoscope.report.judged import probability_text, worst_rows
+from pneumoscope.report.judged import probability_text
+from pneumoscope.report.outcome import worst_rows
 
 NAN = math.nan
 UNDEFINED = (NAN, NAN, NAN)

@@ -12,8 +12,8 @@ from pneumoscope.report.judged import (
     answer,
     caveats,
     headline,
-    outcome_sections,
 )
+from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, write_report
 
 if TYPE_CHECKING:

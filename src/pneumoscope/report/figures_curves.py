@@ -120,7 +120,10 @@ class PrecisionRecall:
                     self.recall[there], self.low[there], self.high[there], step="pre",
                     color=BLUE, alpha=0.16, linewidth=0,
                 )  # fmt: skip
-            axes.step(self.recall, self.precision, where="pre", color=BLUE, linewidth=2.2, zorder=3)
+            axes.step(
+                self.recall, self.precision, where="pre", color=BLUE, linewidth=2.2, zorder=3,
+                clip_on=False,
+            )  # fmt: skip
             if self.average_precision is not None:
                 axes.text(
                     0.04, 0.05, f"AP {self.average_precision:.3f}", size=15, weight="bold"

@@ -22,8 +22,8 @@ from pneumoscope.report.judged import (
     answer,
     caveats,
     headline,
-    outcome_sections,
 )
+from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, write_report
 from pneumoscope.report.pictures import Pictures
 from pneumoscope.training.callbacks import Epoch, read_log

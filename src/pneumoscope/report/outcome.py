@@ -1,0 +1,384 @@
+"""A reader on one set of images → the sections of a page: figures, tables, the worst mistakes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pneumoscope.reader.evidence import DEFAULT_SCALE
+from pneumoscope.report.figures_curves import (
+    NetBenefit,
+    PrecisionRecall,
+    ReliabilityDiagram,
+    ScoreDistributions,
+)
+from pneumoscope.report.figures_groups import RobustnessCurves, SubgroupForest
+from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
+from pneumoscope.report.judged import NAMES, Judged, headline, percent, probability_text, with_range
+from pneumoscope.report.page import Section, Statement
+from pneumoscope.report.pictures import Case
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.report._shared import Table
+    from pneumoscope.report.canvas import Canvas
+    from pneumoscope.report.pictures import Pictures
+
+SHOWN_MISTAKES = 8
+
+
+def outcome_sections(
+    item: Judged, canvas: Canvas, *, pictures: Pictures | None = None, brief: bool = False
+) -> list[Section]:
+    """Return everything that is known of a reader on these images, in sections.
+
+    Args:
+        item: The reader and the images.
+        canvas: Takes the files of figures and tables.
+        pictures: Where the images are; None leaves the sheet of mistakes out.
+        brief: Leave out all but the main numbers and figures.
+    """
+    sections = [_main(item, canvas), *_without_lungs(item, canvas)]
+    if brief:
+        return sections
+    both = item.assessment["auc"].value is not None
+    sections += _calibration(item, canvas)
+    sections += _use(item, canvas) if both else []
+    sections += _groups(item, canvas)
+    sections += _robustness(item, canvas)
+    sections += _mistakes(item, canvas, pictures)
+    return sections
+
+
+def _suffix(item: Judged) -> str:
+    return f"-{item.part}" if item.part else ""
+
+
+def _main(item: Judged, canvas: Canvas) -> Section:
+    found, suffix = item.assessment, _suffix(item)
+    panels = [
+        canvas.panel(
+            ConfusionMatrix(np.array(found.confusion), item.classes),
+            f"confusion{suffix}",
+            title="Conclusions and truth",
+        )
+    ]
+    if found["auc"].value is not None:
+        # From log odds, since float32 probabilities tie where the reader is very sure; the
+        # operating point is that of the probabilities.
+        fine = np.exp(-np.logaddexp(0, -item.scores.log_odds))
+        curve = replace(
+            RocCurve.from_scores(
+                item.scores.label,
+                fine,
+                band=found.curves.roc if found.curves else None,
+                auc_range=found["auc"].range_text(),
+            ),
+            operating_point=(
+                1 - (found["specificity"].value or 0),
+                found["sensitivity"].value or 0,
+            ),
+            threshold=found.threshold,
+        )
+        panels.append(canvas.panel(curve, f"roc{suffix}", title="Sensitivity against false alarms"))
+        if found.curves is not None:
+            recall, precision = found["sensitivity"].value, found["ppv"].value
+            known = None if recall is None or precision is None else (recall, precision)
+            pr = PrecisionRecall.from_band(
+                found.curves.precision_recall,
+                prevalence=found["prevalence"].value or 0.0,
+                average_precision=found["average_precision"].value,
+                operating_point=known,
+            )
+            panels.append(
+                canvas.panel(pr, f"precision-recall{suffix}", title="Precision against recall")
+            )
+    distributions = ScoreDistributions.from_scores(
+        item.scores.label, item.scores.probability, classes=item.classes,
+        threshold=found.threshold, zone=item.zone,
+    )  # fmt: skip
+    panels.append(
+        canvas.panel(distributions, f"scores{suffix}", title="Probabilities of each class")
+    )
+    keys = ("accuracy", "ppv", "npv", "lr_positive", "lr_negative", "f1", "mcc")
+    table = canvas.table(f"numbers{suffix}", _numbers(item))
+    patients = f"{found.n:,} images of {found.patients:,} patients"
+    whom = patients if item.scores.patients_known else f"{found.n:,} images"
+    return Section(
+        f"On the {item.images}",
+        text=(
+            f"{whom}. From probability {found.threshold:.3g} on an image is called "
+            f"{item.classes[1]}. Intervals are at {found['accuracy'].level:.0%}; the table below "
+            "the figures says how each was made."
+        ),
+        statements=(
+            *(replace(statement, note="") for statement in headline(item)),
+            *(Statement(NAMES[key], with_range(found[key]), found[key].n) for key in keys),
+        ),
+        panels=tuple(panels),
+        table=table,
+    )
+
+
+def _numbers(item: Judged) -> Table:
+    """Return every number with its interval, how that was made, and what it rests on."""
+    found = item.assessment.numbers
+    order = [*(key for key in NAMES if key in found), *(key for key in found if key not in NAMES)]
+    body = tuple(
+        (
+            NAMES.get(key, key.replace("_", " ")),
+            found[key].text(4),
+            found[key].range_text(4) or "none",
+            found[key].method or "none",
+            f"{found[key].n:,}",
+        )
+        for key in order
+    )
+    return ("number", "value", "interval", "method of the interval", "images"), body
+
+
+def _without_lungs(item: Judged, canvas: Canvas) -> list[Section]:
+    if not item.baselines:
+        return []
+    found = item.assessment
+    rows = [("this reader", percent(found["accuracy"]), with_range(found["auc"]), "")]
+    rows += [(b.name, percent(b.accuracy), with_range(b.auc), b.fitted_on) for b in item.baselines]
+    table = canvas.table(
+        f"baselines{_suffix(item)}", (("rule", "accuracy", "AUC", "fitted on"), tuple(rows))
+    )
+    return [
+        Section(
+            "Without looking at the lungs",
+            text=(
+                "What rules achieve on the same images that know nothing of medicine. A reader "
+                "that does not clearly beat them has not shown that it sees the disease."
+            ),
+            table=table,
+        )
+    ]
+
+
+def _calibration(item: Judged, canvas: Canvas) -> list[Section]:
+    found = item.assessment
+    if found.curves is None:
+        return []
+    diagram = ReliabilityDiagram.from_bins(found.curves.reliability, ece=with_range(found["ece"]))
+    statements = [
+        Statement(NAMES[key], with_range(found[key]), found[key].n, note)
+        for key, note in (
+            ("ece", "0 at best; what chance adds is subtracted"),
+            ("brier", "0 at best"),
+            ("loss", ""),
+            ("calibration_slope", "1 at best; below 1 the reader is too sure"),
+            ("calibration_intercept", "0 at best"),
+            ("calibration_in_the_large", "0 at best; above 0 it says positive too often"),
+        )
+    ]
+    text = "Whether a probability of 0.8 means that eight of ten such images are positive."
+    if found.uncertain is not None and item.conformal is not None:
+        aside = found.uncertain
+        statements += [
+            Statement("Set aside as uncertain", with_range(aside.set_aside), aside.set_aside.n),
+            Statement(
+                "Right among the others",
+                with_range(aside.accuracy_of_the_rest),
+                aside.accuracy_of_the_rest.n,
+            ),
+            *(
+                Statement(
+                    f"True class credible, {name}",
+                    with_range(share),
+                    share.n,
+                    f"promised: {1 - item.conformal.level:.0%} of images like the validation ones",
+                )
+                for name, share in zip(
+                    item.classes, (aside.coverage_negative, aside.coverage_positive), strict=True
+                )
+            ),
+        ]
+        text += (
+            " The reader holds back where both classes are credible, or none: these images are set "
+            "aside as uncertain."
+        )
+    return [
+        Section(
+            "Can its probabilities be believed?",
+            text=text,
+            statements=tuple(statements),
+            panels=(
+                canvas.panel(
+                    diagram, f"reliability{_suffix(item)}", title="What was said, and what was so"
+                ),
+            ),
+        )
+    ]
+
+
+def _use(item: Judged, canvas: Canvas) -> list[Section]:
+    found = item.assessment
+    if found.curves is None:
+        return []
+    curve = NetBenefit.from_curve(found.curves.decision, threshold_in_use=found.threshold)
+    fixed = [key for key in found.numbers if "_at_specificity_" in key or "_at_sensitivity_" in key]
+    statements = [
+        Statement(key.replace("_", " ").capitalize(), with_range(found[key]), found[key].n)
+        for key in fixed
+    ]
+    if found.prevalence is not None:
+        statements += [
+            Statement(
+                key.upper(), with_range(found[f"{key}_at_prevalence"]), found.n,
+                f"where {found.prevalence:.3g} of the patients are positive",
+            )
+            for key in ("ppv", "npv")
+        ]  # fmt: skip
+    return [
+        Section(
+            "Would acting on it be of use?",
+            text=f"{curve.summary()}.",
+            statements=tuple(statements),
+            panels=(canvas.panel(curve, f"net-benefit{_suffix(item)}", title="Net benefit"),),
+        )
+    ]
+
+
+def _groups(item: Judged, canvas: Canvas) -> list[Section]:
+    if not item.groups:
+        return []
+    suffix = _suffix(item)
+    forest = SubgroupForest.from_groups(
+        item.groups, everything=item.assessment.numbers, n=item.assessment.n
+    )
+    small = sum(group.small for group in item.groups)
+    text = "The same numbers in groups of the images."
+    if small:
+        text += (
+            f" {small} of {len(item.groups)} groups have fewer than 20 images of a class and are "
+            "marked (*): their numbers may be chance."
+        )
+    table = (
+        ("group", "images", "positive", "few", "AUC", "sensitivity", "specificity"),
+        tuple(
+            (
+                f"{group.column}: {group.value}",
+                f"{group.n:,}",
+                f"{group.positives:,}",
+                "yes" if group.small else "",
+                *(with_range(group.numbers[key]) for key in ("auc", "sensitivity", "specificity")),
+            )
+            for group in item.groups
+        ),
+    )
+    return [
+        Section(
+            "Is it worse for some?",
+            text=text,
+            panels=(canvas.panel(forest, f"groups{suffix}", title="Groups of images"),),
+            table=canvas.table(f"groups-table{suffix}", table),
+        )
+    ]
+
+
+def _robustness(item: Judged, canvas: Canvas) -> list[Section]:
+    if len(item.corrupted) < 2:
+        return []
+    curves = RobustnessCurves.from_rows(item.corrupted)
+    return [
+        Section(
+            "On worse images",
+            text=(
+                f"{curves.summary()}. Squares mark strengths at which the whole interval lies "
+                "below the value of the images as they are."
+            ),
+            panels=(
+                canvas.panel(curves, f"robustness{_suffix(item)}", title="AUC as images get worse"),
+            ),
+        )
+    ]
+
+
+def _mistakes(item: Judged, canvas: Canvas, pictures: Pictures | None) -> list[Section]:
+    scores, threshold = item.scores, item.assessment.threshold
+    called = scores.probability >= threshold
+    wrong = np.flatnonzero(called != (scores.label == 1))
+    if not wrong.size:
+        return [
+            Section("Mistakes", text=f"None of the {len(scores):,} images was concluded wrongly.")
+        ]
+    sure = np.where(called, scores.log_odds, -scores.log_odds)
+    ranked = wrong[np.argsort(-sure[wrong], kind="stable")]
+    body = tuple(
+        (
+            scores.path[row],
+            item.classes[int(scores.label[row])],
+            item.classes[int(called[row])],
+            probability_text(float(scores.probability[row])),
+        )
+        for row in ranked
+    )
+    suffix = _suffix(item)
+    table = canvas.table(
+        f"mistakes{suffix}",
+        (("image", "label", "concluded", "probability"), body),
+    )
+    panels = []
+    sheet = pictures and pictures.sheet(
+        [
+            Case(
+                scores.path[row],
+                item.classes[int(scores.label[row])],
+                f"{item.classes[1]} {probability_text(float(scores.probability[row]))}",
+            )
+            for row in worst_rows(ranked, called)
+        ]
+    )
+    if sheet:
+        caption = sheet.CAPTION
+        if sheet.evidence is not None:
+            caption += (
+                " Below each image stands the same with the reader's evidence: orange speaks for "
+                f"{item.classes[1]}, blue against it, in full colour from {DEFAULT_SCALE.full:g} "
+                f"units of the logit on; below {DEFAULT_SCALE.least:g} nothing is drawn."
+            )
+        panels.append(
+            canvas.panel(sheet, f"mistakes{suffix}-images", title="Surest and wrong",
+                         caption=caption)
+        )  # fmt: skip
+    false_alarms = int(called[wrong].sum())
+    return [
+        Section(
+            "The worst mistakes",
+            text=(
+                f"{wrong.size:,} of {len(scores):,} images were concluded wrongly: "
+                f"{wrong.size - false_alarms:,} {item.classes[1]} missed, {false_alarms:,} false "
+                f"{'alarm' if false_alarms == 1 else 'alarms'}. The list begins with those of "
+                "which the reader was surest."
+            ),
+            panels=tuple(panels),
+            table=table,
+        )
+    ]
+
+
+def worst_rows(
+    ranked: NDArray[np.intp],
+    called: NDArray[np.bool_],
+    *,
+    shown: int = SHOWN_MISTAKES,
+) -> list[int]:
+    """Return the mistakes to show: the surest of each kind in equal parts, if there are as many.
+
+    Args:
+        ranked: Rows of all mistakes, the surest first.
+        called: Whether each row was called positive.
+        shown: How many at most.
+    """
+    kinds = [[int(row) for row in ranked if called[row] == kind] for kind in (False, True)]
+    half = math.ceil(shown / 2)
+    room = [max(half, shown - len(other)) for other in reversed(kinds)]
+    chosen = {row for rows, most in zip(kinds, room, strict=True) for row in rows[:most]}
+    return [int(row) for row in ranked if int(row) in chosen][:shown]
