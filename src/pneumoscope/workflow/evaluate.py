@@ -26,7 +26,7 @@ from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance, rows_of, update_json
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.watch import Watcher
-from pneumoscope.workflow.parts import own_split, part_rows, seen_in_training
+from pneumoscope.workflow.parts import is_whole, own_split, part_rows, seen_in_training
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,8 +119,8 @@ def evaluate_reader(
     """Return what a reader achieves on labelled images, read from their files.
 
     Where ``model`` is a run folder that was trained on these very data, the parts are those of its
-    ``split.csv``, and scores and metrics are written into it; else they are the folders or the
-    column of the data.
+    ``split.csv``, and scores and metrics of a whole part are written into it; else they are the
+    folders or the column of the data.
 
     Args:
         model: A run folder or a model file.
@@ -194,7 +194,7 @@ def evaluate_reader(
         unreadable=(*catalog.unreadable, *bad),
         seen=seen,
     )
-    if run is not None and own is not None:
+    if run is not None and own is not None and is_whole(run, chosen, part):
         scores.save(run.scores(part))
         update_json(run.metrics, {part: result.to_dict()})
     if scores_file is not None:

@@ -51,6 +51,12 @@ def part_rows(
     return chosen, rows
 
 
+def is_whole(run: RunFolder, catalog: Catalog, part: str) -> bool:
+    """Tell whether a catalog holds every image of a part of a run."""
+    wanted = {row["path"] for row in rows_of(run.split) if part in {row["split"], "all"}}
+    return wanted <= {entry.path for entry in catalog.entries}
+
+
 def seen_in_training(run: RunFolder | None, catalog: Catalog) -> int:
     """Return how many images, or other images of their patients, a run was trained on."""
     if run is None or not (run.catalog.is_file() and run.split.is_file()):
