@@ -17,6 +17,7 @@ VIEWS = ("plain", "flip", "zoom")
 """How an image may be looked at: as it is, mirrored, and its middle 80 % enlarged."""
 
 _ZOOM = 0.8
+_LINEAR = ("weight", "bias")
 
 
 class Averaged(nn.Module):
@@ -109,12 +110,9 @@ def _widen(layer: nn.Module, layers: Sequence[nn.Module], *, shared: bool, last:
                 setattr(layer, name, torch.cat([getattr(each, name) for each in layers]))
         case nn.Linear() if last:
             layer.in_features *= count
-            layer.weight = nn.Parameter(
-                torch.cat([each.weight for each in layers], 1) / count  # type: ignore[list-item]
-            )
-            layer.bias = nn.Parameter(
-                torch.stack([each.bias for each in layers]).mean(0)  # type: ignore[arg-type]
-            )
+            weights, biases = ([getattr(each, name) for each in layers] for name in _LINEAR)
+            layer.weight = nn.Parameter(torch.cat(weights, 1) / count)
+            layer.bias = nn.Parameter(torch.stack(biases).mean(0))
             return True
         case _:
             return not list(layer.parameters(recurse=False))
