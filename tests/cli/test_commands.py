@@ -337,3 +337,12 @@ def test_a_manifest_trains_with_its_own_classes(
     assert json.loads(capsys.readouterr().out)["split"] == "test"
     assert main(["predict", str(path), "--model", str(out), "--format", "jsonl"]) == 0
     assert json.loads(capsys.readouterr().out)["conclusion"] in {"healthy", "ill"}
+
+
+def test_a_rule_that_cannot_be_read_ends_before_the_training(
+    phantoms: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    out = tmp_path / "run"
+    command = ["train", str(phantoms), "--out", str(out), "--operating-point", "yuden"]
+    assert "Did you mean 'youden'" in refused(command, capsys)
+    assert not out.exists()

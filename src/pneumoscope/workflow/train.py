@@ -17,6 +17,7 @@ from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import UNUSED, read_split, split_catalog
 from pneumoscope.errors import DataError, OptionError, OutputError
 from pneumoscope.evaluation.metrics import Metrics, measure
+from pneumoscope.evaluation.operating_point import parse_rule
 from pneumoscope.evaluation.scores import score
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance, rows_of, write_json
@@ -85,6 +86,7 @@ def train_reader(
             recipe = Recipe.load(run.config)
             split_file = run.split if run.split.exists() else split_file
         assert recipe is not None  # noqa: S101 - a caller without resume gives one
+        parse_rule(recipe.operating_point)  # or fail now, and not after hours of training
         placement = placement or Placement()
         if recipe.model == "auto":
             choice = choose_backbone(best_device(placement.accelerator))
