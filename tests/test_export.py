@@ -12,9 +12,9 @@ import torch
 
 from pneumoscope import export as module
 from pneumoscope.errors import ExportError
-from pneumoscope.export import export, network_probabilities
+from pneumoscope.export import ReaderGraph, export
 from pneumoscope.images.prepare import InputSpec, prepare
-from pneumoscope.models.registry import build_model
+from pneumoscope.models.registry import Classifier, build_model
 from pneumoscope.reader.bundle import (
     CALIBRATION_BIAS,
     CALIBRATION_SCALE,
@@ -32,6 +32,12 @@ def noise(spec: InputSpec, n: int = 6) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (n, *spec.shape), dtype=np.uint8)
 
 
+def probabilities(model: Classifier, pixels: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        outputs = ReaderGraph(model).eval()(torch.from_numpy(pixels[:, None]))
+    return np.asarray(outputs["probabilities"])
+
+
 @pytest.mark.parametrize("options", [{}, {"batch_norm": True}, {"filters": [4], "dropout": 0.0}])
 def test_graph_and_network_agree(tmp_path: Path, options: dict[str, Any]) -> None:
     torch.manual_seed(0)
@@ -42,7 +48,7 @@ def test_graph_and_network_agree(tmp_path: Path, options: dict[str, Any]) -> Non
     predictor = Predictor(tmp_path / "m.onnx")
     for count in (1, 2, 5):  # any batch size
         found = predictor.run(pixels[:count])[1]
-        np.testing.assert_allclose(found, network_probabilities(model, pixels[:count]), atol=1e-5)
+        np.testing.assert_allclose(found, probabilities(model, pixels[:count]), atol=1e-5)
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
 
 
@@ -114,5 +120,5 @@ def test_real_files_read_as_the_network_reads_them(tmp_path: Path, shared: Path)
     pixels = np.stack([prepare(path, spec) for path in files])
     export(model, tmp_path / "m.onnx", info=info_of(spec), check=pixels[:8])
     read = [p.probability for p in Predictor(tmp_path / "m.onnx").predict_many(files)]
-    expected = network_probabilities(model, pixels)[:, 1]
+    expected = probabilities(model, pixels)[:, 1]
     assert np.abs(np.array(read, np.float64) - expected).max() < 1e-4

@@ -7,7 +7,7 @@ import io
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ TOLERANCE = 1e-4
 HALF_TOLERANCE = 0.02
 """The same where the weights are stored in half precision."""
 
+_BATCH = 32
 _LARGE = 256  # values; below, a node would take more room than it saves
 _STAND_INS = (0.7345129, 0.2381573)
 
@@ -51,14 +52,11 @@ class ReaderGraph(nn.Module):
     calibration_scale: Tensor
     calibration_bias: Tensor
 
-    def __init__(
-        self, classifier: Classifier | Averaged, calibration: tuple[float, float] = (1.0, 0.0)
-    ) -> None:
+    def __init__(self, classifier: Classifier | Averaged) -> None:
         super().__init__()
         self.classifier = classifier
-        scale, bias = calibration
-        self.register_buffer(CALIBRATION_SCALE, torch.tensor(scale))
-        self.register_buffer(CALIBRATION_BIAS, torch.tensor(bias))
+        self.register_buffer(CALIBRATION_SCALE, torch.tensor(1.0))
+        self.register_buffer(CALIBRATION_BIAS, torch.tensor(0.0))
 
     def forward(self, pixels: UInt8[Tensor, "n 1 height width"]) -> dict[str, Tensor]:
         """Return the outputs by name.
@@ -80,7 +78,6 @@ def export(
     *,
     info: ModelInfo,
     check: NDArray[np.uint8],
-    calibration: tuple[float, float] = (1.0, 0.0),
     half: bool = False,
 ) -> float:
     """Write the model file; return the largest difference in probability to the network.
@@ -93,8 +90,6 @@ def export(
         path: Where the file goes.
         info: What it says of itself.
         check: Prepared images to compare on, uint8 [n, height, width].
-        calibration: Scale and bias between the difference of the logits and the logit of the
-            probability.
         half: Store the weights in half precision; what computes with them is float32 as before.
 
     Raises:
@@ -102,7 +97,7 @@ def export(
             precision.
         OutputError: The file cannot be written.
     """
-    graph = ReaderGraph(classifier, calibration).eval()
+    graph = ReaderGraph(classifier).eval()
     with written_whole(path) as temporary:
         _write(graph, info, temporary, half=half)
         predictor = Predictor(temporary, gated=False)
@@ -119,46 +114,29 @@ def export(
 
 
 def network_logits(
-    classifier: Classifier | Averaged, pixels: NDArray[np.uint8], *, batch_size: int = 32
+    classifier: Classifier | Averaged, batches: Iterable[NDArray[np.uint8]]
 ) -> NDArray[np.float64]:
-    """Return the logit [n] of the positive class that the network gives for prepared pixels."""
-    logits = _run(ReaderGraph(classifier), pixels, batch_size=batch_size)["logits"]
+    """Return the logit [n] of the positive class that the network gives for prepared images."""
+    graph = ReaderGraph(classifier).eval()
+    logits = np.concatenate([_run(graph, pixels)["logits"] for pixels in batches])
     difference: NDArray[np.float64] = np.diff(logits.astype(np.float64)).ravel()
     return difference
 
 
-def network_probabilities(
-    classifier: Classifier | Averaged, pixels: NDArray[np.uint8], *, batch_size: int = 32
-) -> NDArray[np.float32]:
-    """Return the probabilities [n, 2] that the network itself gives for prepared pixels."""
-    return _run(ReaderGraph(classifier), pixels, batch_size=batch_size)["probabilities"]
-
-
-def network_features(
-    classifier: Classifier | Averaged, pixels: NDArray[np.uint8], *, batch_size: int = 32
-) -> NDArray[np.float32]:
-    """Return the features [n, d] by which a gate judges prepared pixels."""
-    return _run(ReaderGraph(classifier), pixels, batch_size=batch_size)["features"]
-
-
-def _run(
-    graph: ReaderGraph, pixels: NDArray[np.uint8], *, batch_size: int = 32
-) -> dict[str, NDArray[np.float32]]:
-    graph.eval()
+def _run(graph: ReaderGraph, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
     with torch.inference_mode():
-        parts = [
-            graph(torch.from_numpy(pixels[start : start + batch_size, np.newaxis]))
-            for start in range(0, len(pixels), batch_size)
-        ]
-    return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
+        outputs = graph(torch.from_numpy(pixels[:, np.newaxis]))
+    return {name: values.numpy() for name, values in outputs.items()}
 
 
 def _largest_difference(
     graph: ReaderGraph, predictor: Predictor, pixels: NDArray[np.uint8]
 ) -> float:
-    expected = _run(graph, pixels)["probabilities"]
-    found = [predictor.run(pixels[i : i + 16])[1] for i in range(0, len(pixels), 16)]
-    return float(np.abs(np.concatenate(found) - expected).max())
+    batches = [pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH)]
+    return max(
+        float(np.abs(predictor.run(batch)[1] - _run(graph, batch)["probabilities"]).max())
+        for batch in batches
+    )
 
 
 def _write(graph: ReaderGraph, info: ModelInfo, path: Path, *, half: bool = False) -> None:

@@ -35,7 +35,7 @@ from pneumoscope.images import codecs, jpegls
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.images.radiograph import DicomFacts
 from pneumoscope.images.read import decode, probe
-from pneumoscope.reader.inputs import image_paths
+from pneumoscope.reader.inputs import iterate_images
 
 RAMP = np.linspace(0, 4095, 60 * 50).astype(np.uint16).reshape(60, 50)
 NOISE = np.random.default_rng(1).integers(0, 4096, (60, 50), dtype=np.uint16)
@@ -449,7 +449,7 @@ def test_a_folder_of_dicom_without_suffixes_is_found_by_content(tmp_path: Path) 
     (tmp_path / "disc" / "IM000002").write_bytes(dicom_file(RAMP)[132:])
     (tmp_path / "disc" / "DICOMDIR").write_bytes(dicom_file(RAMP))
     (tmp_path / "disc" / "README").write_bytes(b"About this disc")
-    found = [Path(path).name for path in image_paths([str(tmp_path)])]
+    found = [Path(str(path)).name for path in iterate_images([str(tmp_path)])]
     assert found == ["IM000001", "IM000002"]
 
 

@@ -14,14 +14,14 @@ import pytest
 from pneumoscope.errors import DataError, ImageError, ModelFileError
 from pneumoscope.images.prepare import prepare
 from pneumoscope.reader.bundle import KEY, ModelInfo, OperatingPoint, open_bundle
-from pneumoscope.reader.inputs import image_paths
+from pneumoscope.reader.inputs import iterate_images
 from pneumoscope.reader.predictor import Predictor, load
 from pneumoscope.workflow.train import Trained
 
 
 @pytest.fixture(scope="module")
 def images(phantoms: Path) -> list[str]:
-    return image_paths([str(phantoms)])
+    return [str(path) for path in iterate_images([str(phantoms)])]
 
 
 def test_the_order_is_kept_and_unreadable_files_are_rows(
@@ -149,12 +149,13 @@ def test_files_folders_and_patterns(tmp_path: Path, phantoms: Path) -> None:
     (tmp_path / "no-suffix").write_bytes(b"\xff\xd8\xff\xe0")
     (tmp_path / "sub" / "circle").symlink_to(tmp_path)
     folder = str(tmp_path)
-    assert image_paths([folder]) == [
+    assert list(iterate_images([folder])) == [
         f"{folder}/{name}" for name in ("a.JPG", "b.png", "no-suffix", "sub/c.jpeg")
     ]
-    assert image_paths([f"{folder}/*.png", "x.png"]) == [f"{folder}/b.png", "x.png"]
+    found = iterate_images([f"{folder}/*.png", "x.png"])
+    assert list(found) == [f"{folder}/b.png", "x.png"]
     with pytest.raises(DataError, match="matches no file"):
-        image_paths([f"{folder}/*.bmp"])
+        iterate_images([f"{folder}/*.bmp"])
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="no images in this folder"):
-        image_paths([f"{folder}/none"])
+        iterate_images([f"{folder}/none"])

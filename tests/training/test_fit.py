@@ -89,7 +89,7 @@ def test_the_logged_validation_numbers_are_those_of_the_weights(
 ) -> None:
     result = fit(tiny(precision="float32"), data, folder=RunFolder(tmp_path))
     part = data.catalog.select(data.split.rows("val"))
-    pixels = torch.from_numpy(data.cache.take(data.cache.rows(part.entries)))[:, None] / 255
+    pixels = torch.from_numpy(data.pixels(data.split.rows("val")))[:, None] / 255
     with torch.inference_mode():
         logits = result.classifier(pixels)
     loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(part.labels))

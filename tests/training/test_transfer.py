@@ -215,7 +215,7 @@ def test_the_probe_learns_and_leaves_the_body(data: PreparedData, tmp_path: Path
     assert all(torch.equal(before[name], after[name]) for name in body)
     assert fitted.best.accuracy > 0.7
     part = data.catalog.select(data.split.rows("val"))
-    pixels = torch.from_numpy(data.cache.take(data.cache.rows(part.entries)))[:, None] / 255
+    pixels = torch.from_numpy(data.pixels(data.split.rows("val")))[:, None] / 255
     with torch.inference_mode():
         logits = fitted.classifier(pixels)
     loss = nn.functional.cross_entropy(logits, torch.from_numpy(part.labels))

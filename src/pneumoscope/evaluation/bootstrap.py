@@ -91,20 +91,6 @@ def percentiles(
     return Interval(float(low), float(high), method, level)
 
 
-def pivoted(
-    value: float, draws: NDArray[np.float64] | None, *, level: float = LEVEL, least: float = -np.inf
-) -> Interval | None:
-    """Return the basic bootstrap interval: the percentile one, mirrored at the value.
-
-    It undoes the bias of metrics that noise can only raise, such as a calibration error.
-    """
-    found = percentiles(draws, level=level)
-    if found is None:
-        return None
-    low, high = 2 * value - found.high, 2 * value - found.low
-    return Interval(max(least, low), max(least, high), f"{BOOTSTRAP}, mirrored", level)
-
-
 def band(
     draws: NDArray[np.float64], *, level: float = LEVEL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -26,20 +26,6 @@ class Unlisted:
     reason: str
 
 
-def image_paths(given: Iterable[str]) -> list[str]:
-    """Return the files that arguments mean; see ``iterate_images``.
-
-    Raises:
-        DataError: A folder or a pattern holds no image, or a folder cannot be listed.
-    """
-    found = []
-    for item in iterate_images(list(given)):
-        if isinstance(item, Unlisted):
-            raise DataError(item.reason)
-        found.append(item)
-    return found
-
-
 def iterate_images(given: Sequence[str]) -> Iterator[str | Unlisted]:
     """Return the files that arguments mean: themselves, a folder's images, a pattern's matches.
 

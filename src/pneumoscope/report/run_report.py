@@ -211,7 +211,7 @@ def augmentation_sheet(
         for label in catalog.classes
         for row in [row for row in rows if catalog.entries[row].label == label][:2]
     ]
-    originals = data.cache.take(data.cache.rows(catalog.entries[row] for row in chosen))
+    originals = data.pixels(chosen)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         repeated = torch.from_numpy(originals).repeat_interleave(columns, 0).unsqueeze(1)

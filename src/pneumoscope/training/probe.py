@@ -101,16 +101,15 @@ def _features(
     on_step: Callable[[int, int], None] | None,
 ) -> NDArray[np.float64]:
     """Return the pooled features of catalog rows, [n, features]."""
-    places = data.cache.rows(data.catalog.select(rows).entries)
     network = classifier.to(device).to(memory_format=torch.channels_last)
-    starts = range(0, len(places), _BATCH)
+    count = -(-len(rows) // _BATCH)
     parts = []
     with torch.inference_mode():
-        for done, start in enumerate(starts, 1):
-            pixels = torch.from_numpy(data.cache.take(places[start : start + _BATCH]))
-            parts.append(network.pooled(to_unit(pixels[:, None].to(device))).float().cpu().numpy())
+        for done, batch in enumerate(data.batches(rows, size=_BATCH), 1):
+            pixels = torch.from_numpy(batch)[:, None].to(device)
+            parts.append(network.pooled(to_unit(pixels)).float().cpu().numpy())
             if on_step:
-                on_step(done, len(starts))
+                on_step(done, count)
     classifier.cpu()
     return np.concatenate(parts).astype(np.float64)
 

@@ -15,7 +15,7 @@ from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import UNUSED, Split, parts_in_file
 from pneumoscope.errors import DataError, ExportError, OptionError, nearest
-from pneumoscope.evaluation.metrics import Metrics, measure
+from pneumoscope.evaluation.metrics import Metrics, area_under_roc, measure
 from pneumoscope.runs import RunFolder
 from pneumoscope.watch import Watcher
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pneumoscope.models.registry import Classifier
     from pneumoscope.training.recipe import Recipe
-    from pneumoscope.workflow.finish import Precision
+    from pneumoscope.workflow.finish import Precision, Written
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
 LARGEST_LOSS = 0.002
@@ -135,9 +135,8 @@ def export_runs(
     plain = tuple(views) == ("plain",)
     network = (side_by_side(members) if plain else None) or Averaged(members, views)
     rows = prepared.split.rows("val")
-    pixels = cache.take(cache.rows(catalog.entries[row] for row in rows))
     watcher.say(f"Judging {len(rows):,} validation images with {len(members)} networks")
-    said = [network_logits(Averaged([member], views), pixels) for member in members]
+    said = [network_logits(Averaged([member], views), prepared.batches(rows)) for member in members]
     logit = _unseen_mean(said, splits, rows)
     shared = all(split.rows("val") == rows for split in splits)
     facts = {
@@ -147,7 +146,7 @@ def export_runs(
         "data_fingerprint": catalog.fingerprint,
         "recipe": recipe.to_dict(),
     }
-    decided, _ = write_model(
+    written = write_model(
         members[0] if plain and len(members) == 1 else network,
         out,
         recipe=recipe,
@@ -157,8 +156,18 @@ def export_runs(
         logit=None if shared else logit,
         more=more,
     )
-    return _compared(
-        out, prepared, logit, said, notes=decided.notes, runs=runs, precision=precision
+    loss = _auc_loss(out, written, said, precision=precision)
+    calibration = written.decided.calibration
+    before = calibration.apply(np.stack(said).mean(0))
+    return Exported(
+        out,
+        out.stat().st_size,
+        tuple(runs),
+        precision,
+        measure(written.decided.scores, threshold=written.decided.point.threshold),
+        loss,
+        float(np.abs(calibration.apply(written.logit) - before).max()),
+        written.decided.notes,
     )
 
 
@@ -212,29 +221,13 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
     return {name: facts[name] for name in kept if name in facts} | weights
 
 
-def _compared(
-    out: Path,
-    data: PreparedData,
-    logit: NDArray[np.float64],
-    said: Sequence[NDArray[np.float64]],
-    *,
-    notes: tuple[str, ...],
-    runs: Sequence[Path],
-    precision: Precision,
-) -> Exported:
-    """Return what was exported, and refuse a file that lost too much."""
-    from pneumoscope.evaluation.metrics import area_under_roc  # noqa: PLC0415
-    from pneumoscope.evaluation.scores import Scores  # noqa: PLC0415
-    from pneumoscope.parallel import cores  # noqa: PLC0415
-    from pneumoscope.workflow.finish import calibrated_logits  # noqa: PLC0415
-
-    rows = data.split.rows("val")
-    part = data.catalog.select(rows)
-    pixels = data.cache.take(data.cache.rows(part.entries))
-    point, calibration, own = calibrated_logits(out, pixels, threads=cores())
-    whole = np.stack(said).mean(0)
-    before = area_under_roc(part.labels, whole)
-    after = area_under_roc(part.labels, own)
+def _auc_loss(
+    out: Path, written: Written, said: Sequence[NDArray[np.float64]], *, precision: Precision
+) -> float:
+    """Return the validation AUC of the networks less that of their file, or remove the file."""
+    label = written.decided.scores.label
+    before = area_under_roc(label, np.stack(said).mean(0))
+    after = area_under_roc(label, written.logit)
     assert before is not None  # noqa: S101 - a validation part has both classes
     assert after is not None  # noqa: S101 - the same
     if before - after > LARGEST_LOSS:
@@ -243,24 +236,4 @@ def _compared(
             f"{out}: removed, since weights in {precision} lose {before - after:.4f} of the "
             f"validation AUC ({LARGEST_LOSS:g} is allowed); take another --precision."
         )
-    judged = calibration.apply(logit)
-    scores = Scores(
-        tuple(entry.path for entry in part.entries),
-        tuple(entry.patient for entry in part.entries),
-        part.labels,
-        logit,
-        judged,
-        "val",
-        part.patients_known,
-    )
-    difference = np.abs(calibration.apply(own) - calibration.apply(whole)).max()
-    return Exported(
-        out,
-        out.stat().st_size,
-        tuple(runs),
-        precision,
-        measure(scores, threshold=point.threshold),
-        before - after,
-        float(difference),
-        notes,
-    )
+    return before - after

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,13 +20,12 @@ from pneumoscope.reader.likeness import Likeness
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import written_whole
 from pneumoscope.workflow.decide import Decided, decide
-from pneumoscope.workflow.recalibrate import calibration_of, write_calibrated
+from pneumoscope.workflow.recalibrate import write_calibrated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.data.prepared import PreparedData
-    from pneumoscope.evaluation.calibration import Calibration
     from pneumoscope.models.ensemble import Averaged
     from pneumoscope.models.registry import Classifier
     from pneumoscope.training.recipe import Recipe
@@ -35,11 +35,27 @@ FALSE_REFUSALS = 0.01
 
 _CHECKED_IMAGES = 200
 _LOOK_IMAGES = 200  # fewer cannot carry the limits of a look
+_KNOWN_IMAGES = 5000  # more would take memory and tell the gates nothing new
 _RANK = 32
-_BATCH = 32
 _QUANTIZED_BY = 200  # images that show the ranges of activations
 
 Precision = Literal["float32", "float16", "int8"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Written:
+    """What a new model file is worth.
+
+    Attributes:
+        decided: What validation images decided.
+        logit: What the file itself says of the validation rows, before calibration; float64 [n].
+        difference: The largest difference in probability between reading the original files and
+            reading the cached images.
+    """
+
+    decided: Decided
+    logit: NDArray[np.float64]
+    difference: float
 
 
 def write_model(
@@ -52,7 +68,7 @@ def write_model(
     precision: Precision = "float32",
     logit: NDArray[np.float64] | None = None,
     more: dict[str, Any] | None = None,
-) -> tuple[Decided, float]:
+) -> Written:
     """Write the model file of a network; it agrees with it from the image files on, or it is gone.
 
     Calibration, threshold and uncertain zone are decided by validation rows; the gate is fitted on
@@ -69,17 +85,12 @@ def write_model(
             learnt from some of them; None lets the file itself say it.
         more: Further fields of ``ModelInfo``: version, licence, intended, card.
 
-    Returns:
-        What was decided, and the largest difference in probability between the file, from image
-        files on, and the network.
-
     Raises:
         ExportError: They differ by more than ``TOLERANCE``.
         OutputError: The file cannot be written.
     """
-    part = data.catalog.select(data.split.rows("val"))
-    pixels = data.cache.take(data.cache.rows(part.entries))
-    checked = part.entries[:_CHECKED_IMAGES]
+    validation = data.split.rows("val")
+    checked = data.catalog.select(validation[:_CHECKED_IMAGES]).entries
     bare = replace(
         ModelInfo(recipe.model, recipe.input, data.catalog.classes, OperatingPoint(), facts),
         **(more or {}),
@@ -89,20 +100,20 @@ def write_model(
             classifier,
             temporary,
             info=bare,
-            check=pixels[: len(checked)],
+            check=data.pixels(validation[:_CHECKED_IMAGES]),
             half=precision == "float16",
         )
         if precision == "int8":
-            quantize(temporary, _some(data, _QUANTIZED_BY))
+            quantize(temporary, data.pixels(_evenly(data.split.rows("train"), _QUANTIZED_BY)))
         bundle = open_bundle(temporary, threads=cores())
         # What the file itself says decides: weights in half precision were rounded.
-        own = np.diff(_outputs(bundle, pixels, "logits").astype(np.float64)).ravel()
+        own = np.diff(_outputs(bundle, data, validation, "logits").astype(np.float64)).ravel()
         decided = decide(recipe, data, own if logit is None else logit)
         said = decided.calibration.apply(own)
         reference: dict[str, Any] = {"probability_histogram": histogram(decided.scores.probability)}
         gate: dict[str, Any] = {}
         if recipe.gate:
-            gate, distances = _gate(bundle, data, pixels)
+            gate, distances = _gate(bundle, data)
             reference["distance_histogram"] = distance_histogram(distances)
         info = replace(
             bare,
@@ -113,7 +124,7 @@ def write_model(
         )
         line = decided.calibration
         write_calibrated(bundle, temporary, info=info, scale=line.scale, bias=line.bias)
-        read = Predictor(temporary, gated=False).predict_many(map(part.file, checked))
+        read = Predictor(temporary, gated=False).predict_many(map(data.catalog.file, checked))
         from_files = np.array([prediction.probability for prediction in read], np.float64)
         difference = float(np.abs(from_files - said[: len(checked)]).max())
         if not difference <= TOLERANCE:
@@ -122,41 +133,30 @@ def write_model(
                 f"than the cached images (by {difference:.2g}). If files changed during training, "
                 "train again; else please report it."
             )
-    return decided, difference
+    return Written(decided, own, difference)
 
 
-def _gate(
-    bundle: Bundle, data: PreparedData, validation: NDArray[np.uint8]
-) -> tuple[dict[str, Any], list[float]]:
+def _gate(bundle: Bundle, data: PreparedData) -> tuple[dict[str, Any], list[float]]:
     """Return both gates as they stand in the model file, and the validation images' distances."""
-    rows = sorted(data.split.rows("train"), key=lambda row: data.catalog.entries[row].patient)
-    known = data.cache.take(data.cache.rows(data.catalog.entries[row] for row in rows))
-    look = Look.fit(known) if len(known) >= _LOOK_IMAGES else None
-    likeness = Likeness.fit(_outputs(bundle, known, "features"), rank=_RANK)
-    distances = likeness.distance(_outputs(bundle, validation, "features"))
+    rows = _evenly(data.split.rows("train"), _KNOWN_IMAGES)
+    rows = sorted(rows, key=lambda row: data.catalog.entries[row].patient)
+    look = Look.fit(data.pixels(rows)) if len(rows) >= _LOOK_IMAGES else None
+    likeness = Likeness.fit(_outputs(bundle, data, rows, "features"), rank=_RANK)
+    seen = _outputs(bundle, data, data.split.rows("val"), "features")
+    distances = likeness.distance(seen)
     features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))
     gate = {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
     return gate, distances.tolist()
 
 
-def calibrated_logits(
-    path: Path, pixels: NDArray[np.uint8], *, threads: int = 1
-) -> tuple[OperatingPoint, Calibration, NDArray[np.float64]]:
-    """Return a model file's operating point, its calibration, and its logits [n] of pixels."""
-    bundle = open_bundle(path, threads=threads)
-    logits = np.diff(_outputs(bundle, pixels, "logits").astype(np.float64)).ravel()
-    return bundle.info.operating_point, calibration_of(bundle), logits
+def _evenly(rows: Sequence[int], count: int) -> list[int]:
+    """Return so many rows at most, evenly taken from all."""
+    chosen = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)
+    return [rows[place] for place in chosen]
 
 
-def _some(data: PreparedData, count: int) -> NDArray[np.uint8]:
-    """Return so many training images, evenly taken from all."""
-    rows = data.split.rows("train")
-    chosen = rows[:: max(1, len(rows) // count)][:count]
-    return data.cache.take(data.cache.rows(data.catalog.entries[row] for row in chosen))
-
-
-def _outputs(bundle: Bundle, pixels: NDArray[np.uint8], name: str) -> NDArray[np.float32]:
-    starts = range(0, len(pixels), _BATCH)
-    return np.concatenate(
-        [bundle.run(pixels[start : start + _BATCH], [name])[0] for start in starts]
-    )
+def _outputs(
+    bundle: Bundle, data: PreparedData, rows: Sequence[int], name: str
+) -> NDArray[np.float32]:
+    """Return an output of the graph for rows of a catalog; few pixels are in memory at a time."""
+    return np.concatenate([bundle.run(pixels, [name])[0] for pixels in data.batches(rows)])

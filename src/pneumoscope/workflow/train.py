@@ -120,14 +120,12 @@ def train_reader(
     if not fitted.leader:
         return None
     facts = _facts(recipe, prepared, fitted)
-    decided, difference = write_model(
-        fitted.classifier, run.model, recipe=recipe, data=prepared, facts=facts
-    )
-    for note in decided.notes:
+    written = write_model(fitted.classifier, run.model, recipe=recipe, data=prepared, facts=facts)
+    for note in written.decided.notes:
         watcher.warn(note)
     watcher.say(
-        f"Model written; from image files on it agrees with the network within {difference:.1e} "
-        "in probability"
+        "Model written; from image files on it agrees with the network within "
+        f"{written.difference:.1e} in probability"
     )
     metrics = {
         part: _score_part(run, prepared, part, watcher=watcher)
