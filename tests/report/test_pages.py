@@ -22,9 +22,10 @@ from pneumoscope.reader.bundle import open_bundle
 from pneumoscope.reader.gate import PixelGate, Rules
 from pneumoscope.reader.seal import with_info
 from pneumoscope.report.card import PERSON, SECTIONS, card_text
-from pneumoscope.report.checklist import FILLED, OPEN, PARTLY, STANDARDS, fill
+from pneumoscope.report.checklist import FILLED, OPEN, PARTLY, fill
 from pneumoscope.report.facts import RunFacts
 from pneumoscope.report.judged import Judged, answer, caveats
+from pneumoscope.report.standards import STANDARDS
 from pneumoscope.workflow.train import Trained
 
 Captured = pytest.CaptureFixture[str]

@@ -12,14 +12,10 @@ numbers can be tested, written beside the figure and drawn again. Every figure h
 
 from pneumoscope.report.figures_cases import CaseSheet
 from pneumoscope.report.figures_compare import DifferenceForest, SeedDots
-from pneumoscope.report.figures_curves import (
-    NetBenefit,
-    PrecisionRecall,
-    ReliabilityDiagram,
-    ScoreDistributions,
-)
+from pneumoscope.report.figures_curves import NetBenefit, PrecisionRecall
 from pneumoscope.report.figures_groups import RobustnessCurves, SubgroupForest
 from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
+from pneumoscope.report.figures_probabilities import ReliabilityDiagram, ScoreDistributions
 from pneumoscope.report.figures_training import AugmentationSheet, ClassCounts, LearningCurves
 
 __all__ = [

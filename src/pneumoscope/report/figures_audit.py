@@ -1,4 +1,4 @@
-"""What a data set looks like: counts, distributions, mean images, clues, and the images themselves.
+"""What a data set holds, in numbers: images of a patient, distributions, and clues to the class.
 
 The figures follow the contract of `pneumoscope.report.figures`.
 """
@@ -16,12 +16,12 @@ from pneumoscope.errors import OptionError
 from pneumoscope.report._shared import (
     Floats,
     Integers,
-    Pixels,
     Table,
     new_figure,
     number,
     require_shape,
 )
+from pneumoscope.report.axes import panels, without_height_scale
 from pneumoscope.report.style import (
     BLUE,
     GREEN,
@@ -99,10 +99,7 @@ class ImagesPerPatient:
             axes.bar(self.images, self.patients, width=0.75, color=BLUE)
             axes.set_yscale("log")
             axes.set_ylim(0.7, max(2, int(self.patients.max())) * 2)
-            axes.set_yticks([])
-            axes.set_yticks([], minor=True)
-            axes.spines["left"].set_visible(False)
-            axes.tick_params(length=0)
+            without_height_scale(axes)
             axes.set_xlabel("Images of one patient")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_xlim(0.4, max(4.6, float(self.images.max()) + 0.6))
@@ -210,9 +207,7 @@ class Distributions:
         down = math.ceil(len(self.names) / across)
         with style():
             figure = new_figure(WIDE_IN if across > 1 else NARROW_IN, 2.0 * down + 0.35, gap=0.06)
-            grid = figure.subplots(down, across, squeeze=False).ravel()
-            for axes in grid[len(self.names) :]:
-                axes.set_axis_off()
+            grid = panels(figure, len(self.names), across=across)
             for m, name in enumerate(self.names):
                 self._draw_panel(grid[m], m, name)
             if len(self.classes) > 1:
@@ -231,78 +226,8 @@ class Distributions:
         if self.logarithmic[m] and self.edges[m, -1] > 3 * self.edges[m, 0]:
             axes.set_xscale("log")
         axes.set_ylim(bottom=0)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        axes.tick_params(length=0)
+        without_height_scale(axes)
         axes.set_title(name)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MeanImages:
-    """The mean image of two classes and their difference.
-
-    Attributes:
-        classes: (negative, positive).
-        means: Grey levels 0 to 255, ``[2, H, W]``.
-        effect: Difference of the means in standard deviations of a pixel, positive less
-            negative, ``[H, W]``.
-        counts: Images of each class.
-    """
-
-    classes: tuple[str, str]
-    means: Floats
-    effect: Floats
-    counts: tuple[int, int]
-
-    CAPTION: ClassVar[str] = (
-        "The mean of all images of each class, and the difference in units of the spread of each "
-        "pixel: light where the second class is brighter, dark where it is darker, grey where both "
-        "are alike, black and white being one standard deviation. A difference over the lungs may "
-        "be disease; one at the border, in a corner or all over comes from how the films were made."
-    )
-
-    def __post_init__(self) -> None:
-        require_shape("means", self.means, (2, *self.effect.shape))
-
-    def rows(self) -> Table:
-        """Return the means and the largest differences by region: lungs' place and border."""
-        height, width = self.effect.shape
-        border = np.ones(self.effect.shape, bool)
-        border[height // 8 : -(height // 8), width // 8 : -(width // 8)] = False
-        body = tuple(
-            (
-                name,
-                number(self.means[0][mask].mean()),
-                number(self.means[1][mask].mean()),
-                number(np.abs(self.effect[mask]).mean()),
-            )
-            for name, mask in (("outer eighth", border), ("middle", ~border))
-        )
-        return ("region", "mean_negative", "mean_positive", "mean_absolute_effect"), body
-
-    def summary(self) -> str:
-        """Return the sizes of the difference as a sentence."""
-        _, ((_, _, _, outside), (_, _, _, middle)) = self.rows()
-        return (
-            f"Mean images of {self.counts[0]:,} {self.classes[0]} and {self.counts[1]:,} "
-            f"{self.classes[1]}; the mean difference is {float(middle):.2f} standard deviations in "
-            f"the middle and {float(outside):.2f} in the outer eighth"
-        )
-
-    def draw(self) -> Figure:
-        """Draw the two means and the difference side by side."""
-        with style():
-            figure = new_figure(WIDE_IN, 2.65, gap=0.03)
-            for axes, image, title in zip(
-                figure.subplots(1, 3),
-                (*self.means, 127.5 + 127.5 * np.clip(self.effect, -1, 1)),
-                (*self.classes, f"{self.classes[1]} less {self.classes[0]}"),
-                strict=True,
-            ):
-                axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="none")
-                axes.set_axis_off()
-                axes.set_title(title, pad=4)
-            return figure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -379,59 +304,4 @@ class ClueAreas:
             axes.spines["left"].set_visible(False)
             axes.spines["bottom"].set_color(RULE)
             axes.set_xlabel("AUC")
-            return figure
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PictureSheet:
-    """Images in a grid, each with a line above it.
-
-    Attributes:
-        pictures: ``uint8 [N, H, W]``.
-        titles: What stands above each, ``N`` of them.
-        names: The file of each.
-        columns: Pictures in a row.
-    """
-
-    pictures: Pixels
-    titles: tuple[str, ...]
-    names: tuple[str, ...]
-    columns: int = 6
-
-    CAPTION: ClassVar[str] = "Images as a model sees them, reduced."
-
-    def __post_init__(self) -> None:
-        if self.pictures.ndim != 3 or self.pictures.shape[0] == 0:
-            raise OptionError("pictures", must="uint8 [N, H, W], N > 0", was=self.pictures.shape)
-        for name, texts in (("titles", self.titles), ("names", self.names)):
-            if len(texts) != len(self.pictures):
-                raise OptionError(name, must=f"{len(self.pictures)}, one a picture", was=texts)
-
-    def rows(self) -> Table:
-        """Return one row a picture."""
-        body = tuple(
-            (str(n + 1), title, name)
-            for n, (title, name) in enumerate(zip(self.titles, self.names, strict=True))
-        )
-        return ("picture", "title", "path"), body
-
-    def summary(self) -> str:
-        """Return what the sheet shows as a sentence."""
-        n = len(self.pictures)
-        return f"{n} {'image' if n == 1 else 'images'}: {', '.join(dict.fromkeys(self.titles))}"
-
-    def draw(self) -> Figure:
-        """Draw the grid, row by row."""
-        n, height, width = self.pictures.shape
-        down = math.ceil(n / self.columns)
-        cell = WIDE_IN / self.columns
-        with style():
-            tall = down * (cell * height / width + 0.24) + 0.05
-            figure = new_figure(WIDE_IN, tall, gap=0.015, margin_in=0.02)
-            grid = figure.subplots(down, self.columns, squeeze=False).ravel()
-            for axes in grid:
-                axes.set_axis_off()
-            for axes, picture, title in zip(grid, self.pictures, self.titles, strict=False):
-                axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="none")
-                axes.set_title(title, pad=3, size=8.5, weight="normal")
             return figure

@@ -11,6 +11,7 @@ import numpy as np
 
 from pneumoscope.errors import OptionError
 from pneumoscope.report._shared import Table, new_figure, number
+from pneumoscope.report.axes import panels
 from pneumoscope.report.style import BLUE, INK, MUTED, RULE, VERMILLION, WIDE_IN, style
 
 if TYPE_CHECKING:
@@ -243,9 +244,7 @@ class RobustnessCurves:
         least = math.floor(10 * max(0.0, min([0.9, *values]) - 0.02)) / 10
         with style():
             figure = new_figure(WIDE_IN, 1.62 * down + 0.1, gap=0.05)
-            grid = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
-            for axes in grid[len(self.names) :]:
-                axes.set_axis_off()
+            grid = panels(figure, len(self.names), across=across, share_y=True)
             for c, name in enumerate(self.names):
                 axes = grid[c]
                 axes.axhline(self.points[c][0][0], linestyle=":", color=MUTED, linewidth=1)

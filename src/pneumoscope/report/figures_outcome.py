@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.report._shared import Floats, Integers, Table, new_figure, number, require_shape
-from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, RULE, VERMILLION, style
+from pneumoscope.report.axes import unit_square
+from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, VERMILLION, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -283,16 +284,7 @@ class RocCurve:
                 axes.text(0.96, 0.045, self.auc_range, ha="right", color=MUTED, size=9.5)
             if self.operating_point is not None:
                 self._draw_point(axes, *self.operating_point)
-            axes.set_xlim(0, 1)
-            axes.set_ylim(0, 1)
-            axes.set_aspect("equal")
-            ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
-            axes.set_xticks(ticks)
-            axes.set_yticks(ticks)
-            axes.tick_params(length=0, pad=6)
-            axes.spines[:].set_color(RULE)
-            axes.set_xlabel("1 - specificity")
-            axes.set_title("Sensitivity", color=MUTED, weight="normal", size=10)
+            unit_square(axes, x="1 - specificity", y="Sensitivity")
             return figure
 
     def _draw_point(self, axes: Axes, fpr: float, tpr: float) -> None:

@@ -19,6 +19,7 @@ from pneumoscope.report._shared import (
     number,
     require_shape,
 )
+from pneumoscope.report.axes import panels, show_grey, without_height_scale
 from pneumoscope.report.style import (
     BLUE,
     INK,
@@ -102,9 +103,7 @@ class ClassCounts:
             down = math.ceil(len(self.splits) / across)
             width = max(3.0, NARROW_IN * across / most)
             figure = new_figure(width, 2.7 * down)
-            grid = figure.subplots(down, across, squeeze=False).ravel()
-            for axes in grid[len(self.splits) :]:
-                axes.set_axis_off()
+            grid = panels(figure, len(self.splits), across=across)
             for s, split in enumerate(self.splits):
                 self._draw_split(grid[s], s, title=f"({chr(97 + s)}) {split}")
             return figure
@@ -142,8 +141,7 @@ class ClassCounts:
         axes.tick_params(length=0, labelsize=9)
         if self._panel_width_in() > NARROW_IN:
             axes.tick_params("x", rotation=90)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
+        without_height_scale(axes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,8 +203,8 @@ class AugmentationSheet:
                 for axes in grid[i]:
                     axes.set_axis_off()
                 for axes, image in zip(grid[i][2:], self.augmented[i], strict=True):
-                    _show(axes, image)
-                _show(grid[i][0], self.originals[i])
+                    show_grey(axes, image)
+                show_grey(grid[i][0], self.originals[i])
                 grid[i][0].set_title(label, pad=4)
             grid[0][2].set_title("augmented", pad=4, color=MUTED, weight="normal")
             return figure
@@ -350,10 +348,6 @@ class LearningCurves:
         note = f"epoch {self.best_epoch}: {value}"
         axes.set_title(note, loc="right", color=MUTED, weight="normal", size=9.5)
         axes.plot(self.best_epoch, at_best, "o", ms=9, mfc="none", mec=INK, mew=1.2)
-
-
-def _show(axes: Axes, image: Pixels) -> None:
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="none")
 
 
 def _apart(heights: list[float], *, gap: float) -> list[float]:

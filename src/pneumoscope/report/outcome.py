@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.reader.evidence import DEFAULT_SCALE
-from pneumoscope.report.figures_curves import (
-    NetBenefit,
-    PrecisionRecall,
-    ReliabilityDiagram,
-    ScoreDistributions,
-)
+from pneumoscope.report.figures_curves import NetBenefit, PrecisionRecall
 from pneumoscope.report.figures_groups import RobustnessCurves, SubgroupForest
 from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
+from pneumoscope.report.figures_probabilities import ReliabilityDiagram, ScoreDistributions
 from pneumoscope.report.judged import NAMES, Judged, headline, percent, probability_text, with_range
 from pneumoscope.report.page import Section, Statement
 from pneumoscope.report.pictures import Case
