@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pneumoscope.errors import nearest
@@ -68,6 +69,43 @@ def add_verb(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def add_interval_options(parser: Parser, *, seed_of: str) -> None:
+    """Add what intervals are made of: ``--level``, ``--resamples`` and ``--seed``.
+
+    Args:
+        parser: Of the verb.
+        seed_of: What the seed decides, for the help.
+    """
+    parser.add_argument(
+        "--level", type=float, default=0.95, metavar="P", help="of the intervals (default: 0.95)"
+    )
+    parser.add_argument(
+        "--resamples",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="of the patients, for intervals (default: 2000)",
+    )
+    add_seed_option(parser, of=seed_of)
+
+
+def add_seed_option(parser: Parser, *, of: str) -> None:
+    """Add ``--seed``, 0 by default, whose help says ``of`` what it is."""
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help=f"of {of} (default: 0)")
+
+
+def add_report_option(parser: Parser) -> None:
+    """Add ``--report``: the folder of a page and its figures."""
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write report.html and figures/ into this folder"
+    )
+
+
+def add_json_option(parser: Parser) -> None:
+    """Add ``--json``: one object in place of text."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -6,7 +6,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.cli.arguments import (
+    Verbs,
+    add_interval_options,
+    add_json_option,
+    add_report_option,
+    add_verb,
+)
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -39,23 +45,9 @@ def add_to(verbs: Verbs) -> None:
         metavar="PART",
         help="train, val, test or all (default: test where there is one, else all; of scores: val)",
     )
-    parser.add_argument(
-        "--level", type=float, default=0.95, metavar="P", help="of the intervals (default: 0.95)"
-    )
-    parser.add_argument(
-        "--resamples",
-        type=int,
-        default=2000,
-        metavar="N",
-        help="of the patients, for intervals (default: 2000)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the resampling (default: 0)"
-    )
-    parser.add_argument(
-        "--report", type=Path, metavar="DIR", help="write report.html and figures/ into this folder"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_interval_options(parser, seed_of="the resampling")
+    add_report_option(parser)
+    add_json_option(parser)
 
 
 def run(asked: Namespace) -> int:

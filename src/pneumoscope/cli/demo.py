@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.cli.arguments import Verbs, add_seed_option, add_verb
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -29,9 +29,7 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--patients", type=int, default=600, metavar="N", help="generated ones (default: 600)"
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of images and training (default: 0)"
-    )
+    add_seed_option(parser, of="images and training")
 
 
 def run(asked: Namespace) -> int:

@@ -6,7 +6,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.cli.arguments import (
+    Verbs,
+    add_interval_options,
+    add_json_option,
+    add_report_option,
+    add_verb,
+)
 from pneumoscope.errors import OptionError
 
 if TYPE_CHECKING:
@@ -54,19 +60,7 @@ def add_to(verbs: Verbs) -> None:
         metavar="P",
         help="also give predictive values where this share of the patients is positive, as 0.1",
     )
-    parser.add_argument(
-        "--level", type=float, default=0.95, metavar="P", help="of the intervals (default: 0.95)"
-    )
-    parser.add_argument(
-        "--resamples",
-        type=int,
-        default=2000,
-        metavar="N",
-        help="of the patients, for intervals (default: 2000)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: 0)"
-    )
+    add_interval_options(parser, seed_of="all that is drawn")
     parser.add_argument(
         "--robustness", action="store_true", help="also read the images brighter, blurred, turned …"
     )
@@ -77,10 +71,8 @@ def add_to(verbs: Verbs) -> None:
         metavar="N",
         help="at most so many images for --robustness (default: 200; 0 for all)",
     )
-    parser.add_argument(
-        "--report", type=Path, metavar="DIR", help="write report.html and figures/ into this folder"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_report_option(parser)
+    add_json_option(parser)
 
 
 def run(asked: Namespace) -> int:

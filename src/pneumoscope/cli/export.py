@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.cli.arguments import Verbs, add_json_option, add_verb
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -35,7 +35,7 @@ def add_to(verbs: Verbs) -> None:
         "--precision", default="float32", help="of the stored weights: float32, float16 or int8"
     )
     parser.add_argument("--operating-point", metavar="RULE", help="such as sensitivity>=0.95")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json_option(parser)
 
 
 def run(asked: Namespace) -> int:

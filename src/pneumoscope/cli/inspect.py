@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.cli.arguments import Verbs, add_seed_option, add_verb
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -49,9 +49,7 @@ def add_to(verbs: Verbs) -> None:
         metavar="CSV",
         help="scores of a reader, to rank labels that it contradicts; may be given again",
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of what is drawn (default: 0)"
-    )
+    add_seed_option(parser, of="what is drawn")
 
 
 def run(asked: Namespace) -> int:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.cli.arguments import Verbs, add_verb, numbers
+from pneumoscope.cli.arguments import Verbs, add_json_option, add_verb, numbers
 from pneumoscope.errors import OptionError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def add_to(verbs: Verbs) -> None:
         action="store_true",
         help="of a model file: check its seal and run its self-test; exit code 1 if one fails",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json_option(parser)
 
 
 def run(asked: Namespace) -> int:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.cli.arguments import Verbs, add_json_option, add_verb
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -52,7 +52,7 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--split", metavar="PART", help="rows of this part, where SCORES has a column split"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json_option(parser)
 
 
 def run(asked: Namespace) -> int:
