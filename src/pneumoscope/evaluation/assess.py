@@ -12,10 +12,10 @@ from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.bootstrap import RESAMPLES, percentiles, point, resampled
 from pneumoscope.evaluation.conformal import Coverage, coverage
 from pneumoscope.evaluation.curves import Curves
-from pneumoscope.evaluation.estimate import LEVEL, Estimate, Interval
-from pneumoscope.evaluation.intervals import WILSON_PATIENTS, wilson
+from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.metrics import area_estimate
 from pneumoscope.evaluation.weighted import Question, Table
+from pneumoscope.stats.intervals import LEVEL, WILSON_PATIENTS, Interval, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

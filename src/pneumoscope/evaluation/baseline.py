@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.evaluation.estimate import LEVEL, Estimate
-from pneumoscope.evaluation.intervals import areas, wilson
+from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.metrics import area_under_roc
+from pneumoscope.stats.areas import areas
+from pneumoscope.stats.intervals import LEVEL, wilson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

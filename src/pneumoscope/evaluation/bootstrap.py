@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.errors import OptionError
-from pneumoscope.evaluation.estimate import LEVEL, Interval
 from pneumoscope.evaluation.weighted import Table, statistics
+from pneumoscope.stats.intervals import LEVEL, Interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,6 +16,7 @@ import numpy as np
 
 from pneumoscope.errors import DataError, OptionError, nearest
 from pneumoscope.evaluation.scores import check_may_decide
+from pneumoscope.stats.logistic import cross_entropy, fit_line, logistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,7 +100,7 @@ def fit_temperature(scores: Scores) -> Calibration:
     logit, label = _checked(scores)
 
     def slope(scale: float) -> float:
-        return float(np.mean((_logistic(scale * logit) - label) * logit))
+        return float(np.mean((logistic(scale * logit) - label) * logit))
 
     low, high = SCALES
     if slope(low) >= 0:
@@ -127,39 +128,10 @@ def fit_platt(scores: Scores) -> Calibration:
     positives = label.sum()
     negatives = len(label) - positives
     target = np.where(label == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    scale, bias = newton_line(logit, target)
+    scale, bias = fit_line(logit, target)
     if not scale > 0:
         raise DataError(_WRONG_WAY)
     return _described(scale, bias, "platt", logit, label)
-
-
-def newton_line(x: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float, float]:
-    """Return slope and intercept of the logistic regression of targets in [0, 1] on x.
-
-    Where the targets are parted by x the slope grows without end; 200 steps are made at most.
-    """
-    centre, width = float(x.mean()), float(x.std()) or 1.0
-    design = np.stack([(x - centre) / width, np.ones_like(x)])
-    line = np.array([0.0, math.log((target.sum() + 0.5) / ((1 - target).sum() + 0.5))])
-    loss = _loss(line @ design, target)
-    for _ in range(200):
-        fitted = _logistic(line @ design)
-        gradient = design @ (fitted - target)
-        curvature = (design * (fitted * (1 - fitted))) @ design.T + 1e-12 * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        share = 1.0
-        while share > 1e-10:
-            tried = line - share * step
-            tried_loss = _loss(tried @ design, target)
-            if tried_loss <= loss:
-                break
-            share /= 2
-        else:
-            break
-        moved, line, loss = float(np.abs(tried - line).max()), tried, tried_loss
-        if moved < 1e-12:
-            break
-    return float(line[0] / width), float(line[1] - line[0] * centre / width)
 
 
 _WRONG_WAY = (
@@ -189,14 +161,5 @@ def _described(
     label: NDArray[np.float64],
 ) -> Calibration:
     n = len(label)
-    before, after = _loss(logit, label) / n, _loss(scale * logit + bias, label) / n
+    before, after = cross_entropy(logit, label) / n, cross_entropy(scale * logit + bias, label) / n
     return Calibration(scale, bias, method, n, before, after)
-
-
-def _loss(line: NDArray[np.float64], target: NDArray[np.float64]) -> float:
-    return float(np.sum(np.logaddexp(0, line) - target * line))
-
-
-def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    value: NDArray[np.float64] = 0.5 * (1 + np.tanh(x / 2))
-    return value

@@ -12,13 +12,14 @@ import numpy as np
 
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.bootstrap import RESAMPLES, percentiles, point, resampled
-from pneumoscope.evaluation.estimate import LEVEL, Estimate, Interval
-from pneumoscope.evaluation.intervals import Areas, areas, normal_quantile
+from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.metrics import area_estimate
 from pneumoscope.evaluation.paired import holm, mcnemar
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.seeds import POWER, SeedGroup, seed_groups
 from pneumoscope.evaluation.weighted import Question, Table
+from pneumoscope.stats.areas import Areas, areas
+from pneumoscope.stats.intervals import LEVEL, Interval, normal_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

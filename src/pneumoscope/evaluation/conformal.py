@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.evaluation.estimate import LEVEL, Estimate
-from pneumoscope.evaluation.intervals import wilson
+from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.scores import check_may_decide
 from pneumoscope.reader.conformal import Conformal
+from pneumoscope.stats.intervals import LEVEL, wilson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.evaluation.bootstrap import band
-from pneumoscope.evaluation.estimate import LEVEL
-from pneumoscope.evaluation.intervals import wilson
 from pneumoscope.evaluation.weighted import FALSE_POSITIVE_RATES, ODDS_THRESHOLDS, RECALLS
+from pneumoscope.stats.intervals import LEVEL, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,22 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-LEVEL = 0.95
-"""The share of intervals that hold the truth, unless another is asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """From where to where, by which method, at which level of confidence."""
-
-    low: float
-    high: float
-    method: str
-    level: float = LEVEL
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return {"low": self.low, "high": self.high, "method": self.method, "level": self.level}
+from pneumoscope.stats.intervals import LEVEL, Interval
 
 
 @dataclass(frozen=True, slots=True)

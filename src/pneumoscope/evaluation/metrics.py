@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import DataError
-from pneumoscope.evaluation.estimate import LEVEL, Estimate
-from pneumoscope.evaluation.intervals import areas, newcombe_area, wilson
+from pneumoscope.evaluation.estimate import Estimate
+from pneumoscope.stats.areas import areas
+from pneumoscope.stats.intervals import LEVEL, newcombe_area, wilson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import DataError, OptionError, nearest
-from pneumoscope.evaluation.intervals import wilson
 from pneumoscope.evaluation.scores import check_may_decide
 from pneumoscope.reader.bundle import OperatingPoint
+from pneumoscope.stats.intervals import wilson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

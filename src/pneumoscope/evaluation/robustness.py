@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import ImageError, OptionError
-from pneumoscope.evaluation.estimate import LEVEL, Estimate
-from pneumoscope.evaluation.intervals import wilson
+from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.metrics import measure
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.images.prepare import open_radiograph
 from pneumoscope.parallel import Progress, ordered_map
+from pneumoscope.stats.intervals import LEVEL, wilson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,6 +16,7 @@ from pneumoscope.data.patients import patient_of
 from pneumoscope.errors import DataError, LeakError, OptionError
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of, write_csv
+from pneumoscope.stats.logistic import logistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,12 +78,12 @@ class Scores:
         own = logit_of(self.probability)
         told = (self.probability > 1e-4) & (self.probability < 1 - 1e-4)
         if not told.any():
-            told = np.abs(_logistic(self.logit) - self.probability) < 1e-6
+            told = np.abs(logistic(self.logit) - self.probability) < 1e-6
             return self.logit if told.all() else own
         x, y = self.logit[told], own[told]
         slope, bias = (1.0, 0.0) if np.allclose(x, y, atol=2e-3) else _line(x, y)
         line = slope * self.logit + bias
-        fits = np.isfinite(line).all() and np.abs(_logistic(line) - self.probability).max() < 1e-5
+        fits = np.isfinite(line).all() and np.abs(logistic(line) - self.probability).max() < 1e-5
         return line if fits else own
 
     def select(self, rows: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> Scores:
@@ -255,7 +256,7 @@ def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scor
     columns = rows[0].keys() if rows else COLUMNS
     if "probability" not in columns:
         logit = _column([float(row["logit"]) for row in rows])
-        probability = _logistic(logit)
+        probability = logistic(logit)
     else:
         probability = _column([float(row["probability"]) for row in rows])
         given = "logit" in columns
@@ -269,11 +270,6 @@ def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scor
         own or (named[1] if named else ""),
         all(patients),
     )
-
-
-def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    value: NDArray[np.float64] = 0.5 * (1 + np.tanh(x / 2))
-    return value
 
 
 def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:

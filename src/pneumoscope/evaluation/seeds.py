@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pneumoscope.evaluation.intervals import student_quantile
+from pneumoscope.stats.intervals import student_quantile
 
 POWER = 0.8
 """The chance of finding a difference that is as large as the detectable one."""

@@ -11,7 +11,8 @@ import numpy as np
 
 from pneumoscope.evaluation.assess import SMALL, assess
 from pneumoscope.evaluation.bootstrap import RESAMPLES
-from pneumoscope.evaluation.estimate import LEVEL, Estimate
+from pneumoscope.evaluation.estimate import Estimate
+from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pneumoscope.evaluation.intervals import wilson
 from pneumoscope.report.page import Statement
+from pneumoscope.stats.intervals import wilson
 
 if TYPE_CHECKING:
     from pneumoscope.evaluation.assess import Assessment

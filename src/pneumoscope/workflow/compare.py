@@ -10,11 +10,11 @@ from pneumoscope.data.catalog import read_catalog
 from pneumoscope.errors import DataError
 from pneumoscope.evaluation.bootstrap import RESAMPLES
 from pneumoscope.evaluation.compare import Comparison, Contender, compare
-from pneumoscope.evaluation.estimate import LEVEL
 from pneumoscope.evaluation.scores import Scores, score
 from pneumoscope.reader.bundle import ModelInfo, open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance
+from pneumoscope.stats.intervals import LEVEL
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.evaluate import check_report, data_root, run_of, scores_of_run
 from pneumoscope.workflow.parts import own_split, part_rows, seen_in_training

@@ -16,7 +16,6 @@ from pneumoscope.errors import DataError, OptionError, OutputError
 from pneumoscope.evaluation.assess import Assessment, assess
 from pneumoscope.evaluation.baseline import Baseline, majority_baseline, size_baseline
 from pneumoscope.evaluation.bootstrap import RESAMPLES
-from pneumoscope.evaluation.estimate import LEVEL
 from pneumoscope.evaluation.metrics import Metrics, measure
 from pneumoscope.evaluation.robustness import LIMIT, Corrupted, robustness
 from pneumoscope.evaluation.scores import Scores, score
@@ -24,6 +23,7 @@ from pneumoscope.evaluation.subgroups import Group, size_tertiles, subgroups
 from pneumoscope.reader.bundle import ModelInfo, open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance, rows_of, update_json
+from pneumoscope.stats.intervals import LEVEL
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.parts import is_whole, own_split, part_rows, seen_in_training

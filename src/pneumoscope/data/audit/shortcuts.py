@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pneumoscope.data.audit.measures import TINY_PX
-from pneumoscope.data.audit.statistics import Area, area, fit_logistic, folds_of
+from pneumoscope.data.audit.statistics import Area, area, folds_of
+from pneumoscope.stats.logistic import fit_ridge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -198,7 +199,7 @@ def _left_out(
         if not left.any():
             continue
         shape = _Shape(source.columns[train], bent=source.bent)
-        weights = fit_logistic(shape(source.columns[train]), label[train])
+        weights = fit_ridge(shape(source.columns[train]), label[train])
         scores[left] = np.column_stack([shape(source.columns[left]), np.ones(left.sum())]) @ weights
     return scores
 

@@ -1,0 +1,96 @@
+"""The logistic function, and logistic regressions by Newton's method."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_STEPS = 200
+_SMALLEST_STEP = 1e-10
+_ENOUGH = 1e-13  # what a step still gains, as a share of the loss: the next one would gain nothing
+
+
+def logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return 1 / (1 + exp(-x)), without overflow.
+
+    >>> logistic(np.array([-1000.0, 0.0])).tolist()
+    [0.0, 0.5]
+    """
+    value: NDArray[np.float64] = 0.5 * (1 + np.tanh(x / 2))
+    return value
+
+
+def cross_entropy(logit: NDArray[np.float64], target: NDArray[np.float64]) -> float:
+    """Return the summed log-loss of logits, [n], under targets in [0, 1], [n]."""
+    return float(np.sum(np.logaddexp(0, logit) - target * logit))
+
+
+def fit_line(x: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float, float]:
+    """Return slope and intercept of the logistic regression of targets in [0, 1] on x, [n].
+
+    Where the targets are 0 and 1 and parted by x, the slope has no end; a steep one is returned.
+    """
+    centre, width = float(x.mean()), float(x.std()) or 1.0
+    design = np.column_stack([(x - centre) / width, np.ones_like(x)])
+    start = np.array([0.0, math.log((target.sum() + 0.5) / ((1 - target).sum() + 0.5))])
+    line = _newton(design, target, ridge=np.zeros(2), start=start)
+    return float(line[0] / width), float(line[1] - line[0] * centre / width)
+
+
+def fit_ridge(
+    features: NDArray[np.float64], label: NDArray[np.int64], *, penalty: float = 1.0
+) -> NDArray[np.float64]:
+    """Return the weights of a ridge logistic regression, [columns + 1]; the last is the intercept.
+
+    Minimises the summed log-loss plus ``penalty / 2`` times the squared weights, the intercept
+    free (scikit-learn's ``C`` is ``1 / penalty``).
+
+    Args:
+        features: [n, columns].
+        label: 0 or 1, [n].
+        penalty: Above 0, so that classes which are apart have an answer too.
+    """
+    design = np.column_stack([features, np.ones(len(features))])
+    ridge = np.full(design.shape[1], penalty)
+    ridge[-1] = 0.0
+    return _newton(design, label.astype(np.float64), ridge=ridge, start=np.zeros(design.shape[1]))
+
+
+def _newton(
+    design: NDArray[np.float64],
+    target: NDArray[np.float64],
+    *,
+    ridge: NDArray[np.float64],
+    start: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the weights with the lowest penalised cross-entropy, a convex function.
+
+    A step of Newton's is halved until it no longer makes things worse.
+    """
+
+    def loss_of(weights: NDArray[np.float64]) -> float:
+        return cross_entropy(design @ weights, target) + float(ridge @ weights**2) / 2
+
+    weights, loss = start, loss_of(start)
+    for _ in range(_STEPS):
+        fitted = logistic(design @ weights)
+        gradient = design.T @ (fitted - target) + ridge * weights
+        curvature = (design * (fitted * (1 - fitted))[:, np.newaxis]).T @ design
+        step = np.linalg.solve(curvature + np.diag(ridge + 1e-12), gradient)
+        size = 1.0
+        while size > _SMALLEST_STEP:
+            tried = weights - size * step
+            if (tried_loss := loss_of(tried)) <= loss:
+                break
+            size /= 2
+        else:
+            break  # as low as the digits allow
+        weights, loss = tried, tried_loss
+        if float(gradient @ step) <= _ENOUGH * (1 + abs(loss)):
+            break
+    return weights
