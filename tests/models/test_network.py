@@ -80,6 +80,18 @@ def test_features_pooled_and_head_are_the_parts_of_forward(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_stems_are_where_the_weights_first_meet_the_pixels(name: str) -> None:
+    _, network = built(name)
+    met: list[nn.Module] = []
+    for layer in network.modules():
+        if list(layer.parameters(recurse=False)):
+            layer.register_forward_pre_hook(lambda layer, _: met.append(layer))
+    network.eval()(torch.rand(1, 1, *SPEC.shape))
+    assert network.stems
+    assert met[0] in [network.get_submodule(stem) for stem in network.stems]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_groups_hold_every_parameter_once_in_the_order_of_depth(name: str) -> None:
     model, network = built(name)
     groups = network.parameter_groups()

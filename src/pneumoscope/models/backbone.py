@@ -118,7 +118,7 @@ class Backbone(Network):
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """The names of the layers that see the image, among all modules."""
+        """Timm's first convolutions."""
         return tuple(f"net.{name}" for name in self._first)
 
     @property

@@ -76,7 +76,6 @@ def side_by_side(members: Sequence[Classifier]) -> Classifier | None:
     """
     first = deepcopy(members[0])
     network = first.network
-    stems = getattr(network, "stems", ())
     names = dict(network.named_modules())
     for other in members[1:]:
         shapes = [tuple(value.shape) for value in other.state_dict().values()]
@@ -87,7 +86,9 @@ def side_by_side(members: Sequence[Classifier]) -> Classifier | None:
     with torch.no_grad():
         for name, layer in names.items():
             layers = [member.network.get_submodule(name) for member in members]
-            if not _widen(layer, layers, shared=name in stems, last=layer is network.last_layer):
+            if not _widen(
+                layer, layers, shared=name in network.stems, last=layer is network.last_layer
+            ):
                 return None
         first.logit_offset.copy_(torch.stack([m.logit_offset for m in members]).mean(0))
     return first

@@ -42,6 +42,11 @@ class Network(nn.Module, ABC):
     def last_layer(self) -> nn.Module:
         """The layer that ``replace_head`` replaces."""
 
+    @property
+    @abstractmethod
+    def stems(self) -> tuple[str, ...]:
+        """The names of the layers that take the pixels, among ``named_modules``."""
+
     @abstractmethod
     def replace_head(self) -> None:
         """Draw the last layer afresh, for two classes, and free it."""

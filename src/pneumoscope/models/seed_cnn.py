@@ -89,6 +89,11 @@ class SeedCNN(Network):
         """The second dense layer."""
         return self.output
 
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The first convolution."""
+        return ("blocks.0.convolution",)
+
     def evidence(self, maps: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch h w"]:
         """Return where the logit comes from, by the gradient at the last maps.
 
