@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.data.audit.duplicates import Pair, exact_groups, near_pairs, tied
-from pneumoscope.data.audit.findings import SEVERITIES, Finding, findings_of
+from pneumoscope.data.audit.findings import SEVERITIES, Finding
+from pneumoscope.data.audit.findings_classes import shortcut_findings, size_findings
+from pneumoscope.data.audit.findings_images import (
+    copy_findings,
+    label_findings,
+    leak_findings,
+    odd_findings,
+    unreadable_findings,
+)
 from pneumoscope.data.audit.leaks import Crossing, crossings
 from pneumoscope.data.audit.measures import Measured, measure_files, same_pixels
 from pneumoscope.data.audit.oddities import Odd, odd_images
@@ -166,7 +174,21 @@ def audit_data(
         )
         shown = _shown(audit)
         pictures = dict(zip(shown, store.take(np.array(shown, np.int64)), strict=True))
-    return replace(audit, pictures=pictures, findings=findings_of(audit))
+    return replace(audit, pictures=pictures, findings=_findings(audit))
+
+
+def _findings(audit: Audit) -> tuple[Finding, ...]:
+    """Return all findings of an audit, errors first."""
+    found = [
+        *unreadable_findings(audit),
+        *leak_findings(audit),
+        *copy_findings(audit),
+        *size_findings(audit),
+        *odd_findings(audit),
+        *shortcut_findings(audit),
+        *label_findings(audit),
+    ]
+    return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
 def _equal_after_all(

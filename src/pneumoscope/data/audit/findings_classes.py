@@ -1,0 +1,233 @@
+"""What is wrong with classes and parts: their sizes, their patients, and what gives them away."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pneumoscope.data.audit.findings import Finding, count, enumerated
+from pneumoscope.data.audit.statistics import wilson
+from pneumoscope.data.split import ENOUGH_TO_DECIDE
+
+if TYPE_CHECKING:
+    from pneumoscope.data.audit.audit import Audit
+
+_TELLING = 0.75  # a clue whose area reaches this is a warning
+_HINT = 0.65  # and from here on a note
+_FEW_MODES = 3
+_IMBALANCE = 1.5
+_GRAVE_IMBALANCE = 10.0
+_WIDE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Advice:
+    """Why a kind of clue matters, and what to do."""
+
+    why: str
+    action: str
+
+
+_CLUES: Final = {
+    "file": _Advice(
+        why="These are facts of the file, not of the lungs: they tell which machine or which hand "
+        "a file comes from.",
+        action="See that a model cannot see them: one size, one mode, one encoding for all. "
+        "`pneumoscope` hands a model grey pixels of one size alone; traces that resizing and "
+        "compression left in the pixels stay.",
+    ),
+    "pixels": _Advice(
+        why="They tell exposure, framing and processing. Disease can change them too, so this is a "
+        "reason to look and no proof.",
+        action="Vary brightness, contrast and crops in training; test on another hospital's "
+        "images.",
+    ),
+    "periphery": _Advice(
+        why="This is the outer eighth of the picture alone, where there is hardly any lung: arms, "
+        "markers, collimation and posture tell the classes apart.",
+        action="Look where the evidence of a reader lies; crop to the lungs, or vary crops in "
+        "training. Test on another hospital's images.",
+    ),
+}
+
+
+def size_findings(audit: Audit) -> Iterator[Finding]:
+    """Yield parts that are small, classes unlike in size, and what is known of patients."""
+    entries = audit.measured.entries
+    by_part: dict[str, Counter[str]] = defaultdict(Counter)
+    for entry, part in zip(entries, audit.parts, strict=True):
+        by_part[part][entry.label] += 1
+    names = sorted({entry.label for entry in entries})
+    for part in ("val", "test"):
+        if part in by_part:
+            yield from _too_small(part, by_part[part], names)
+    if "train" in by_part:
+        for name in names:
+            if not by_part["train"][name]:
+                elsewhere = [part for part in ("val", "test") if by_part[part][name]]
+                yield Finding(
+                    "class-not-in-train",
+                    "error",
+                    f"The class {name} is in {enumerated(elsewhere or ['unused'])} "
+                    "but not in train",
+                    "Nothing can be learnt of it. Often a folder is misspelt.",
+                    f"Rename the folder if it is one of {', '.join(by_part['train'])}; else remove "
+                    "it, or move some of its patients into train.",
+                    tuple((entry.path,) for entry in entries if entry.label == name),
+                )
+    counts = by_part.get("train") or Counter(entry.label for entry in entries)
+    if len(counts) > 1:
+        (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
+        ratio = many / few
+        if ratio >= _IMBALANCE:
+            yield Finding(
+                "imbalance",
+                "warning" if ratio >= _GRAVE_IMBALANCE else "note",
+                f"{ratio:.1f} times as many {most} as {least} images to learn from",
+                f"Calling everything {most} is right in {many / (many + few):.0%} of cases, so "
+                "accuracy alone says little, and the probabilities fit this mixture only.",
+                "Judge by sensitivity, specificity and AUC; weight or resample the classes if one "
+                "of the first two suffers.",
+                details={"counts": dict(counts)},
+            )
+    if len(names) > 2:
+        yield Finding(
+            "many-classes",
+            "note",
+            f"{len(names)} classes: {', '.join(names)}",
+            "Training takes two; how well a class can be guessed from its files is only judged "
+            "between two.",
+            "Lay two of them out in a folder of their own, and inspect that.",
+        )
+    if len(names) == 1:
+        label = names[0]
+        yield Finding(
+            "one-class",
+            "note",
+            f"All images are of one class ({label})" if label else "The images have no labels",
+            "Nothing can be learnt or compared without a second class; copies and damaged or odd "
+            "images are found all the same.",
+            "To train, lay the images out in two class folders.",
+        )
+    yield from _patients(audit)
+
+
+def _too_small(part: str, counts: Counter[str], names: Sequence[str]) -> Iterator[Finding]:
+    n = counts.total()
+    fewest = min(names, key=lambda name: counts[name])
+    if n >= ENOUGH_TO_DECIDE and counts[fewest] >= ENOUGH_TO_DECIDE // 5:
+        return
+    what, judged = "image", n
+    if n >= ENOUGH_TO_DECIDE:  # one class alone is small
+        what, judged = f"{fewest} image", counts[fewest]
+    low, high = wilson(0.9, judged)
+    yield Finding(
+        f"small-{part}",
+        "warning",
+        f"The part {part} has {count(judged, what)}: 90% right on them may truly be {low:.0%} to "
+        f"{high:.0%}",
+        f"That is the 95% interval (Wilson) of an accuracy of 90% on {count(judged, what)}. Such "
+        "a part cannot tell a good reader from a poor one, nor a good epoch from a lucky one.",
+        (
+            "Draw a larger part from the training images, patient by patient; `pneumoscope train` "
+            "does so by itself for validation."
+            if part == "val"
+            else "Set more images aside for test, or report the interval with every number."
+        ),
+        details={
+            "images": judged,
+            "accuracy": 0.9,
+            "low": round(low, 4),
+            "high": round(high, 4),
+        },
+    )
+
+
+def _patients(audit: Audit) -> Iterator[Finding]:
+    entries = audit.measured.entries
+    unknown = [entry.path for entry in entries if not entry.patient]
+    if unknown:
+        yield Finding(
+            "patients-unknown",
+            "note",
+            f"Whose images they are is not known for {len(unknown):,} of {len(entries):,}",
+            "Two images of one patient could stand in two parts, and nobody would see it.",
+            "Name the patients in a manifest (column `patient`).",
+            details={"images": len(unknown)},
+        )
+    per_patient = Counter(entry.patient for entry in entries if entry.patient)
+    several = {patient: n for patient, n in per_patient.items() if n > 1}
+    if several:
+        share = sum(several.values()) / sum(per_patient.values())
+        yield Finding(
+            "patients-with-several-images",
+            "note",
+            f"{count(len(several), 'patient')} of {len(per_patient):,} "
+            f"{'has' if len(several) == 1 else 'have'} several images, up to "
+            f"{max(several.values())}",
+            f"{share:.0%} of the images are theirs. A split that is drawn by image puts such a "
+            "patient on both sides.",
+            "Split by patient, as `pneumoscope train` does.",
+            details={"patients": len(several), "most_images": max(several.values())},
+        )
+
+
+def shortcut_findings(audit: Audit) -> Iterator[Finding]:
+    """Yield what gives the class away without a look at the lungs."""
+    yield from _modes(audit)
+    if audit.shortcuts is None:
+        return
+    telling = [c for c in audit.shortcuts.clues if c.area.value >= _TELLING and c.area.low > 0.5]
+    hints = [
+        clue
+        for clue in audit.shortcuts.clues
+        if _HINT <= clue.area.value < _TELLING and clue.area.low > 0.5
+    ]
+    for severity, clues in (("warning", telling), ("note", hints)):
+        for kind in ("file", "pixels", "periphery"):
+            chosen = [clue for clue in clues if clue.kind == kind]
+            if not chosen:
+                continue
+            advice = _CLUES[kind]
+            named = [f"{clue.name} (AUC {clue.area.value:.2f})" for clue in chosen]
+            yield Finding(
+                f"shortcut-{kind}" if severity == "warning" else f"shortcut-{kind}-weak",
+                "warning" if severity == "warning" else "note",
+                f"The class can be guessed from {enumerated(named)}",
+                f"Judged on patients that the guess was not fitted on, 0.5 being a coin toss. "
+                f"{advice.why}",
+                advice.action,
+                details={"clues": [clue.to_dict() for clue in chosen]},
+            )
+
+
+def _modes(audit: Audit) -> Iterator[Finding]:
+    entries = audit.measured.entries
+    totals = Counter(entry.label for entry in entries)
+    by_mode: dict[str, Counter[str]] = defaultdict(Counter)
+    for entry in entries:
+        by_mode[entry.mode][entry.label] += 1
+    if len(totals) < 2 or len(by_mode) < 2:
+        return
+    for mode, counts in sorted(by_mode.items()):
+        if len(counts) > 1 or counts.total() < _FEW_MODES:
+            continue
+        (label, n), total = counts.most_common(1)[0], totals.total()
+        chance = 1.0
+        for taken in range(n):
+            chance *= max(0, totals[label] - taken) / (total - taken)
+        if chance > _WIDE:
+            continue
+        yield Finding(
+            f"mode-only-in-class-{mode}",
+            "warning",
+            f"{mode} files occur only in {label} ({count(n, 'file')})",
+            "A model that sees the kind of file knows the class of these without looking at a "
+            f"lung. By chance this would happen with probability {chance:.2g}.",
+            "Turn all files into one mode before anything else reads them; `pneumoscope` reads all "
+            "as grey.",
+            tuple((entry.path,) for entry in entries if entry.mode == mode),
+            {"mode": mode, "label": label, "files": n, "chance": chance},
+        )

@@ -1,0 +1,198 @@
+"""What is wrong with images and files: unreadable, copied, in two parts, odd, or mislabelled."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from pneumoscope.data.audit.findings import Finding, count, paths_of
+from pneumoscope.data.catalog import UNREADABLE_SHARE
+
+if TYPE_CHECKING:
+    from pneumoscope.data.audit.audit import Audit
+
+_ODD: Final[dict[str, tuple[str, str]]] = {
+    "blank": ("is blank", "are blank"),
+    "colour": ("is a colour picture", "are colour pictures"),
+    "document": ("looks like a document", "look like documents"),
+    "inverted": ("looks inverted (white air)", "look inverted (white air)"),
+    "turned": (
+        "lies on its side or stands on its head",
+        "lie on their side or stand on their head",
+    ),
+    "unlike": ("looks like none of the others", "look like none of the others"),
+}
+
+
+def unreadable_findings(audit: Audit) -> Iterator[Finding]:
+    """Yield files that cannot be read, and a folder without a single image."""
+    bad, total = audit.measured.unreadable, len(audit.measured) + len(audit.measured.unreadable)
+    if not len(audit.measured):
+        yield Finding(
+            "no-images",
+            "error",
+            "No image can be read",
+            "There is nothing to learn from or to measure on.",
+            "Name the folder that holds the images; readable formats are in the documents.",
+        )
+    if bad:
+        share = len(bad) / total
+        many = share > UNREADABLE_SHARE
+        yield Finding(
+            "unreadable",
+            "error" if many else "warning",
+            f"{count(len(bad), 'file')} of {total:,} cannot be read",
+            "They are missing from everything that follows. "
+            + (
+                f"Above {UNREADABLE_SHARE:.0%} training and evaluation refuse the data as a whole."
+                if many
+                else "Training and evaluation skip them."
+            ),
+            "Copy them again from where they came from, or remove them.",
+            tuple((item.path,) for item in bad),
+            {"reasons": {item.path: item.reason for item in bad}},
+        )
+
+
+def leak_findings(audit: Audit) -> Iterator[Finding]:
+    """Yield patients and images that stand in two parts."""
+    entries = audit.measured.entries
+    for crossing in audit.crossings:
+        a, b = crossing.parts
+        if crossing.patients:
+            by_patient: dict[str, list[str]] = defaultdict(list)
+            for entry, part in zip(entries, audit.parts, strict=True):
+                if part in crossing.parts:
+                    by_patient[entry.patient].append(entry.path)
+            yield Finding(
+                f"patients-shared-{a}-{b}",
+                "error",
+                f"{count(len(crossing.patients), 'patient')} in both {a} and {b}",
+                f"A reader that was trained on a patient knows the lungs it is judged on in {b}: "
+                "its score there is too good.",
+                "Put all images of a patient into one part. `pneumoscope train` draws such a split "
+                "by itself.",
+                tuple(tuple(by_patient[patient]) for patient in crossing.patients),
+                {"patients": list(crossing.patients)},
+            )
+        for kind, groups in (
+            ("exact", [[entries[row].path for row in group] for group in crossing.exact]),
+            ("near", [[entries[p.first].path, entries[p.second].path] for p in crossing.near]),
+        ):
+            if groups:
+                same = "the same image" if kind == "exact" else "the same picture, saved anew"
+                yield Finding(
+                    f"{kind}-duplicates-shared-{a}-{b}",
+                    "error",
+                    f"{count(len(groups), 'image')} in both {a} and {b} ({same})",
+                    f"The answer to a question of {b} was seen in {a}.",
+                    "Keep one copy, or put all copies into one part.",
+                    tuple(map(tuple, groups)),
+                )
+
+
+def copy_findings(audit: Audit) -> Iterator[Finding]:
+    """Yield images that are stored more than once, and under two labels."""
+    entries = audit.measured.entries
+    groups = audit.exact
+    labels = [group for group in groups if len({entries[row].label for row in group}) > 1]
+    near_labels = [
+        [pair.first, pair.second]
+        for pair in audit.near
+        if entries[pair.first].label != entries[pair.second].label
+    ]
+    if labels or near_labels:
+        both = [*labels, *near_labels]
+        yield Finding(
+            "duplicates-with-two-labels",
+            "error",
+            f"{count(len(both), 'image')} under two labels",
+            "One of the two labels is wrong, and the reader is taught both.",
+            "Look at them, and remove the wrong copy or both.",
+            paths_of(audit, both),
+        )
+    patients = [
+        group
+        for group in groups
+        if len({entries[row].patient for row in group if entries[row].patient}) > 1
+    ]
+    if groups:
+        files = sum(map(len, groups))
+        under = f", {len(patients)} of them under two patients" if patients else ""
+        yield Finding(
+            "exact-duplicates",
+            "warning",
+            f"{count(len(groups), 'image')} stored more than once ({files} files{under})",
+            "Copies count twice in training and in every score"
+            + (
+                ", and where the patient differs, a split by patient alone would tear them apart."
+                if patients
+                else "."
+            ),
+            "Remove the copies. `pneumoscope train` keeps equal images in one part, whoever they "
+            "are said to belong to.",
+            paths_of(audit, groups),
+            {
+                "groups": len(groups),
+                "files": files,
+                "groups_with_two_patients": len(patients),
+                "two_patients": [list(group) for group in paths_of(audit, patients)],
+            },
+        )
+    if audit.near:
+        yield Finding(
+            "near-duplicates",
+            "warning",
+            f"{count(len(audit.near), 'pair')} of files show the same picture",
+            "Moved, rescaled, mirrored or saved anew, a picture stays the same picture. A split by "
+            "file would put it on both sides.",
+            "Look at the pairs; keep one of each, or see that both stay in one part.",
+            paths_of(audit, [[pair.first, pair.second] for pair in audit.near]),
+            {
+                "pairs": [
+                    {
+                        "files": [entries[pair.first].path, entries[pair.second].path],
+                        "correlation": round(pair.correlation, 4),
+                        "mirrored": pair.mirrored,
+                    }
+                    for pair in audit.near
+                ]
+            },
+        )
+
+
+def odd_findings(audit: Audit) -> Iterator[Finding]:
+    """Yield images that are no upright frontal chest, as far as pixels tell."""
+    for kind, (one, many) in _ODD.items():
+        odd = [item for item in audit.odd if item.kind == kind]
+        if not odd:
+            continue
+        yield Finding(
+            f"odd-{kind}",
+            "note" if kind == "unlike" else "warning",
+            f"{count(len(odd), 'image')} {one if len(odd) == 1 else many}",
+            "A reader is taught or judged on something that is no upright frontal chest "
+            "radiograph.",
+            "Look at them; remove, turn or invert what is wrong.",
+            tuple((audit.measured.entries[item.row].path,) for item in odd),
+            {"reasons": {audit.measured.entries[item.row].path: item.why for item in odd}},
+        )
+
+
+def label_findings(audit: Audit) -> Iterator[Finding]:
+    """Yield labels that a reader contradicts."""
+    if audit.suspects:
+        sure = sum(suspect.probability < 0.1 for suspect in audit.suspects)
+        yield Finding(
+            "suspicious-labels",
+            "note",
+            f"A reader contradicts the label of {count(len(audit.suspects), 'image')}, "
+            f"{sure} of them with more than 90%",
+            "Either the reader errs or the label does; the first ones of the list are worth a "
+            "second look by someone who reads X-rays.",
+            "Have them read again, without showing the label. Change labels of the test part only "
+            "if all of it is read again.",
+            tuple((suspect.path,) for suspect in audit.suspects),
+            {"ranked": [suspect.to_dict() for suspect in audit.suspects]},
+        )

@@ -1,0 +1,203 @@
+"""What the header of a DICOM file says, and whether its image may be judged.
+
+Only the elements named here are read: no name of a person ever is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import UnsupportedImageError
+from pneumoscope.images.radiograph import DicomFacts, ImageMeta, check_size
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+MODALITIES = frozenset({"CR", "DX", "RG"})
+"""Projection radiographs: computed, digital, and film that was scanned."""
+
+# Storage of CR, DX for presentation, digitised film and secondary captures, where no modality is
+# stated.
+_STORED_AS = (
+    "1.2.840.10008.5.1.4.1.1.1",
+    "1.2.840.10008.5.1.4.1.1.1.1",
+    "1.2.840.10008.5.1.4.1.1.7",
+)
+_SIDEWAYS = re.compile(r"^(LL|RL|LLO|RLO|LAO|RAO|LPO|RPO|LLD|RLD)$|LAT|OBLIQ|DECUB", re.IGNORECASE)
+# Defined terms of PS3.16 annex L for parts that a frontal chest radiograph does not show.
+_ELSEWHERE = frozenset(
+    """
+    ABDOMEN ANKLE ARM BLADDER BRAIN BREAST CALF CALCANEUS COCCYX COLON CSPINE EAR ELBOW EXTREMITY
+    EYE FACE FEMUR FINGER FOOT FOREARM HAND HEAD HIP HUMERUS JAW KIDNEY KNEE LEG LOWEXTREMITY
+    LSPINE LSSPINE LUMBAR MANDIBLE MAXILLA NECK NOSE ORBIT PATELLA PELVIS RADIUS SACRUM SCALP
+    SHOULDER SIJOINT SINUS SKULL SPINE SSPINE STOMACH TEETH THIGH THUMB TIBIA TIBIAFIBULA TMJ TOE
+    TSPINE ULNA UPEXTREMITY URETER UTERUS WRIST ZYGOMA
+    """.split()  # noqa: SIM905 - a list of words reads better so
+)
+_NOBODY = frozenset({"", "0", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", "NONE", "UNKNOWN", "NA"})
+
+TAGS = [
+    "SOPClassUID",
+    "Modality",
+    "PresentationIntentType",
+    "BodyPartExamined",
+    "PatientID",
+    "PatientAge",
+    "PatientSex",
+    "ViewPosition",
+    "ViewCodeSequence",
+    "ImagerPixelSpacing",
+    "PixelSpacing",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ModalityLUTSequence",
+    "VOILUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    *(
+        f"{colour}PaletteColorLookupTable{what}"
+        for colour in ("Red", "Green", "Blue")
+        for what in ("Descriptor", "Data")
+    ),
+    "PixelData",
+]
+"""The keywords of the elements that are read."""
+
+
+def checked_meta(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
+    """Return what the header says, if it is that of an image that may be judged.
+
+    Args:
+        dataset: Its elements, of which ``TAGS`` are read.
+        syntax: The transfer syntax that the file states.
+        name: Of the file, for faults.
+
+    Raises:
+        UnsupportedImageError: It is no frontal chest radiograph, or stored in a way not read here.
+        ImageTooLargeError: It has more pixels than are read.
+    """
+    from pydicom.uid import UID  # noqa: PLC0415 - pydicom is loaded where there is DICOM
+
+    rows, columns = whole_of(dataset, "Rows"), whole_of(dataset, "Columns")
+    stored_as = text_of(dataset, "SOPClassUID")
+    kind = UID(stored_as).name if stored_as else "no storage class named"
+    if not rows or not columns:
+        raise UnsupportedImageError(f"{name}: a DICOM file without an image ({kind}).")
+    facts = _facts(dataset, syntax)
+    if facts.modality and facts.modality not in MODALITIES:
+        raise UnsupportedImageError(
+            f"{name}: modality {facts.modality!r}; only radiographs are read "
+            f"({', '.join(sorted(MODALITIES))})."
+        )
+    if not facts.modality and stored_as and stored_as not in _STORED_AS:
+        raise UnsupportedImageError(
+            f"{name}: stored as {kind}, without a modality; only radiographs are read "
+            f"({', '.join(sorted(MODALITIES))})."
+        )
+    frames = whole_of(dataset, "NumberOfFrames", 1)
+    if frames > 1:
+        raise UnsupportedImageError(
+            f"{name}: {frames} frames; a radiograph has one. Save the frame that is meant."
+        )
+    if _SIDEWAYS.search(facts.view):
+        raise UnsupportedImageError(
+            f"{name}: view {facts.view!r}; only frontal views (AP, PA) can be judged."
+        )
+    if facts.body_part.upper() in _ELSEWHERE:
+        raise UnsupportedImageError(
+            f"{name}: body part {facts.body_part!r}; only chest radiographs can be judged. "
+            "If it is one, correct its BodyPartExamined."
+        )
+    if text_of(dataset, "PresentationIntentType").upper() == "FOR PROCESSING":
+        raise UnsupportedImageError(
+            f"{name}: the detector's raw image (FOR PROCESSING); "
+            "export the one that is FOR PRESENTATION."
+        )
+    samples = whole_of(dataset, "SamplesPerPixel", 1)
+    allocated = whole_of(dataset, "BitsAllocated")
+    if samples not in {1, 3} or allocated not in {8, 16}:
+        raise UnsupportedImageError(
+            f"{name}: {samples} samples of {allocated} bits a pixel; "
+            "read are 1 or 3 samples of 8 or 16 bits."
+        )
+    if whole_of(dataset, "HighBit") >= whole_of(dataset, "BitsStored", allocated):
+        raise UnsupportedImageError(
+            f"{name}: its values are not in the low bits of their words (HighBit); export it anew."
+        )
+    check_size(columns, rows, name=name, bytes_per_pixel=samples * allocated // 8)
+    return ImageMeta(columns, rows, facts.photometric, "DICOM", facts)
+
+
+def _facts(dataset: Dataset, syntax: str) -> DicomFacts:
+    patient = text_of(dataset, "PatientID")
+    return DicomFacts(
+        patient_id="" if patient.upper() in _NOBODY else patient,
+        patient_age=text_of(dataset, "PatientAge"),
+        patient_sex=text_of(dataset, "PatientSex"),
+        view=text_of(dataset, "ViewPosition") or _view_code(dataset),
+        modality=text_of(dataset, "Modality").upper(),
+        body_part=text_of(dataset, "BodyPartExamined"),
+        photometric=text_of(dataset, "PhotometricInterpretation").upper(),
+        transfer_syntax=syntax,
+        pixel_spacing_mm=_spacing(dataset, "PixelSpacing"),
+        imager_pixel_spacing_mm=_spacing(dataset, "ImagerPixelSpacing"),
+    )
+
+
+def _view_code(dataset: Dataset) -> str:
+    codes = value_of(dataset, "ViewCodeSequence")
+    return text_of(codes[0], "CodeMeaning") if codes else ""
+
+
+def value_of(dataset: Dataset, keyword: str) -> Any:
+    """Return the value of an element; None where it is missing, empty or cannot be."""
+    try:
+        return dataset.get(keyword)
+    except Exception:  # a fact that cannot be read is a fact that is not given
+        return None
+
+
+def text_of(dataset: Dataset, keyword: str) -> str:
+    """Return the first value of an element as clean text of 64 letters at most; empty if none."""
+    value = value_of(dataset, keyword)
+    if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue":
+        value = value[0] if len(value) else None
+    text = "" if value is None else str(value)
+    return "".join(letter for letter in text if letter.isprintable()).strip()[:64]
+
+
+def number_of(dataset: Dataset, keyword: str) -> float | None:
+    """Return the first value of an element as a finite number; None if it is none."""
+    try:
+        number = float(text_of(dataset, keyword))
+    except ValueError:
+        return None
+    return number if np.isfinite(number) else None
+
+
+def whole_of(dataset: Dataset, keyword: str, default: int = 0) -> int:
+    """Return the first value of an element, cut to a whole number."""
+    number = number_of(dataset, keyword)
+    return default if number is None else int(number)
+
+
+def _spacing(dataset: Dataset, keyword: str) -> tuple[float, float] | None:
+    try:
+        row, column = (float(number) for number in value_of(dataset, keyword))
+    except (TypeError, ValueError):
+        return None
+    return (row, column) if row > 0 and column > 0 else None
