@@ -19,6 +19,7 @@ from pneumoscope.errors import (
     DamagedImageError,
     ImageError,
     ImageTooLargeError,
+    OtherKindError,
     UnsupportedImageError,
 )
 from pneumoscope.images import codecs
@@ -220,14 +221,16 @@ def _checked(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
         raise UnsupportedImageError(f"{name}: a DICOM file without an image ({kind}).")
     facts = _facts(dataset, syntax)
     if facts.modality and facts.modality not in MODALITIES:
-        raise UnsupportedImageError(
-            f"{name}: modality {facts.modality!r}; only radiographs are read "
-            f"({', '.join(sorted(MODALITIES))})."
+        raise OtherKindError(
+            name,
+            f"modality {facts.modality!r}; only radiographs are read "
+            f"({', '.join(sorted(MODALITIES))})",
         )
     if not facts.modality and stored_as and stored_as not in _STORED_AS:
-        raise UnsupportedImageError(
-            f"{name}: stored as {kind}, without a modality; only radiographs are read "
-            f"({', '.join(sorted(MODALITIES))})."
+        raise OtherKindError(
+            name,
+            f"stored as {kind}, without a modality; only radiographs are read "
+            f"({', '.join(sorted(MODALITIES))})",
         )
     frames = _whole(dataset, "NumberOfFrames", 1)
     if frames > 1:
@@ -235,13 +238,14 @@ def _checked(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
             f"{name}: {frames} frames; a radiograph has one. Save the frame that is meant."
         )
     if _SIDEWAYS.search(facts.view):
-        raise UnsupportedImageError(
-            f"{name}: view {facts.view!r}; only frontal views (AP, PA) can be judged."
+        raise OtherKindError(
+            name, f"view {facts.view!r}; only frontal views (AP, PA) can be judged"
         )
     if facts.body_part.upper() in _ELSEWHERE:
-        raise UnsupportedImageError(
-            f"{name}: body part {facts.body_part!r}; only chest radiographs can be judged. "
-            "If it is one, correct its BodyPartExamined."
+        raise OtherKindError(
+            name,
+            f"body part {facts.body_part!r}; only chest radiographs can be judged. "
+            "If it is one, correct its BodyPartExamined",
         )
     if _text(dataset, "PresentationIntentType").upper() == "FOR PROCESSING":
         raise UnsupportedImageError(
