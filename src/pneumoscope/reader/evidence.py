@@ -94,26 +94,31 @@ def overlay(
     return image
 
 
-def draw_evidence(predictor: Predictor, found: Prediction, folder: Path) -> Prediction:
+def draw_evidence(
+    predictor: Predictor, found: Prediction, folder: Path, *, content: bytes | None = None
+) -> Prediction:
     """Draw the evidence of a prediction into a folder; return the prediction with its place.
 
     Args:
         predictor: The reader that made it, one that shows its evidence.
         found: What it said of a file.
         folder: Where the picture goes, named after the file and a hash of its path.
+        content: The bytes of the file, if it has no path; the picture is then called ``stdin``.
 
     Raises:
         ImageError: The file cannot be read any more.
         OutputError: The picture cannot be written.
     """
     assert found.probability is not None  # noqa: S101 - only judged images have evidence
-    evidence = predictor.evidence(prepare(found.path, predictor.info.input)[np.newaxis])[0]
+    source = Path(found.path) if content is None else content
+    evidence = predictor.evidence(prepare(source, predictor.info.input)[np.newaxis])[0]
     caption = f"{found.conclusion} · p({predictor.info.classes[1]}) {found.probability:.3f}"
-    pixels = native(Path(found.path))
+    pixels = native(source)
     evidence = over_whole_image(evidence, predictor.info.input, pixels.shape)
     image = overlay(evidence, pixels, caption=caption)
-    short = hashlib.sha256(found.path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    place = folder / f"{Path(found.path).stem[:100]}-{short}.png"
+    named = content or found.path.encode("utf-8", "surrogateescape")
+    stem = Path(found.path).stem[:100] or "stdin"
+    place = folder / f"{stem}-{hashlib.sha256(named).hexdigest()[:8]}.png"
     with written_whole(place) as temporary:
         image.save(temporary, format="PNG")
     return dataclasses.replace(found, evidence=str(place))
