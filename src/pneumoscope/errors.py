@@ -10,6 +10,7 @@
     │   ├── DamagedImageError       truncated or corrupt
     │   ├── ImageTooLargeError      claims more pixels than any radiograph has
     │   └── UnsupportedImageError   a known format in a variant that is not read
+    │       └── OtherKindError          no frontal chest radiograph, by what its header says
     ├── DataError               a folder, a table or a split cannot be worked with
     │   └── LeakError               data is used for a decision that it must not make
     ├── DownloadError           a data set cannot be fetched, or is not what it should be
@@ -65,6 +66,19 @@ class ImageTooLargeError(ImageError):
 
 class UnsupportedImageError(ImageError):
     """A known format in a variant that is not read."""
+
+
+class OtherKindError(UnsupportedImageError):
+    """Not a frontal chest radiograph, by what the header says of modality, view or body part.
+
+    Args:
+        name: What the file is called.
+        reason: What it is instead.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}.")
+        self.reason = reason
 
 
 class DataError(PneumoscopeError):

@@ -49,6 +49,12 @@ def written_whole(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def part_pattern(path: Path) -> str:
+    """Return the pattern of the temporary names that ``written_whole`` gives beside ``path``."""
+    name = "".join(f"[{sign}]" if sign in "[*?" else sign for sign in path.name[:100])
+    return f".{name}.????????.part"
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) whole or not at all."""
     with written_whole(path) as temporary:

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from helpers.tiny_model import grey_image, tiny_info, write_tiny
 from pneumoscope.cli import main
 from pneumoscope.cli.predictions import in_colour, printable, write_table
 from pneumoscope.reader import bundle as bundle_module
+from pneumoscope.reader import evidence as evidence_module
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.gate import PixelGate
 from pneumoscope.reader.seal import with_info
@@ -159,6 +161,7 @@ def test_standard_input_is_an_image_or_a_list(
         (["x", "--format", "table", "--out", "y.csv"], "--format"),
         (["x", "--paths-from", "y"], "--paths-from"),
         ([], "no images are named"),
+        (["x", ""], "empty text"),
         (["-", "x"], "the only image"),
         (["--paths-from", "gone.txt"], "gone.txt: cannot be read"),
         (["x", "--fail-on", "uncertian"], "Did you mean 'uncertain'?"),
@@ -182,6 +185,37 @@ def test_evidence_is_drawn(model: Path, images: Path, tmp_path: Path, capsys: Ca
         assert picture.size == (96, 96)
     assert main(["predict", str(images), "--model", str(model), "--evidence", str(tmp_path)]) == 3
     assert capsys.readouterr().out.count("evidence: ") == 3  # what is not judged has none
+
+
+def test_evidence_of_standard_input_is_drawn(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    content = (images / "pneumonia.png").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    (row,) = lines_of(model, "-", "--evidence", tmp_path, capsys=capsys)
+    place = Path(str(row["evidence"]))
+    assert place.name.startswith("stdin-")
+    with Image.open(place) as picture:
+        assert picture.size == (96, 96)
+
+
+def test_a_file_that_vanishes_before_its_picture_is_drawn_ends_nothing(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    names = [tmp_path / f"{i}.png" for i in range(3)]
+    for name in names:
+        name.write_bytes((images / "pneumonia.png").read_bytes())
+    honest = evidence_module.draw_evidence
+
+    def draw(predictor: Any, found: Any, *rest: Any, **named: Any) -> Any:
+        names[1].unlink(missing_ok=True)
+        return honest(predictor, found, *rest, **named)
+
+    monkeypatch.setattr(evidence_module, "draw_evidence", draw)
+    rows = lines_of(model, *names, "--evidence", tmp_path / "e", capsys=capsys)
+    assert [row["conclusion"] for row in rows] == ["PNEUMONIA"] * 3
+    assert [bool(row["evidence"]) for row in rows] == [True, False, True]
+    assert "its evidence is not drawn" in str(rows[1]["reasons"])
 
 
 def test_the_shipped_reader_needs_no_name(

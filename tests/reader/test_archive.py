@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -154,6 +156,71 @@ def test_a_torn_line_and_a_torn_beginning_are_mended(
         out.unlink()
 
 
+def test_an_image_that_is_named_twice_has_two_rows_also_when_continued(
+    folder: Path, model: Path, tmp_path: Path
+) -> None:
+    a, b = expected_paths(folder)[:2]
+    given = [a, b, a, a, b]
+    whole = tmp_path / "whole.jsonl"
+    assert run(*given, "--model", model, "--out", whole) == 0
+    records = [json.loads(line) for line in whole.read_text().splitlines()]
+    assert [record["path"] for record in records] == given
+    what = {"model": "m"}
+    for cut in range(6):
+        out = tmp_path / f"{cut}.jsonl"
+        with Archive(out, what) as archive:
+            for record in records[:cut]:
+                archive.add(record)
+        with Archive(out, what, resume=True) as archive:
+            assert list(archive.left(given)) == given[cut:]
+
+
+def test_a_complete_run_ends_as_it_did_when_it_is_repeated(
+    folder: Path, model: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    out = tmp_path / "r.csv"
+    command = [folder, "--model", model, "--out", out, "--resume"]
+    assert run(*command) == 3
+    before = out.read_bytes()
+    assert run(*command) == 3
+    assert run(*command, "--fail-on", "error") == 4
+    assert "nothing is left to do" in capsys.readouterr().err
+    assert out.read_bytes() == before
+    (tmp_path / "r.csv.summary.json").write_text("torn")  # then nothing is known of it
+    assert run(*command) == 0
+
+
+def test_what_was_half_written_when_a_run_was_killed_is_removed(tmp_path: Path) -> None:
+    out = tmp_path / "r[1].csv"
+    with Archive(out, {}) as archive:
+        archive.add({"path": "x", "conclusion": "NORMAL", "probability": 0.1, "reasons": []})
+    torn, other = tmp_path / ".r[1].csv.0123abcd.part", tmp_path / ".r1.csv.0123abcd.part"
+    torn.touch()
+    other.touch()
+    with Archive(out, {}, resume=True):
+        assert not torn.exists()
+        assert other.exists()
+
+
+def test_ctrl_c_says_how_to_go_on(
+    folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    honest = Archive.add
+
+    def add(self: Archive, record: dict[str, Any]) -> None:
+        if self.done == 7:
+            raise KeyboardInterrupt
+        honest(self, record)
+
+    command = [folder, "--model", model, "--out", tmp_path / "r.csv"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Archive, "add", add)
+        assert run(*command) == 130
+    assert "7 images are kept; the same command with --resume" in capsys.readouterr().err
+    assert run(*command, "--resume") == 3
+    assert [row["path"] for row in rows(tmp_path / "r.csv")] == expected_paths(folder)
+
+
 def test_what_is_in_the_way_is_named(folder: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.csv"
     with Archive(out, {"model": "a", "gate": True}) as archive:
@@ -211,6 +278,44 @@ def test_files_that_vanish_or_cannot_be_read_are_rows(folder: Path, model: Path)
     assert [row.path for row in found] == [*given, "x"]
     errors = {row.path for row in found if row.conclusion == "ERROR"}
     assert errors >= {"gone.png", str(folder), "\0.png", "x"}
+
+
+def test_a_damaged_file_system_gives_rows_and_ends_nothing(
+    folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read errors in the middle of files, files and folders that vanish under the listing."""
+    place = tmp_path / "images"
+    for i in range(3):
+        shutil.copytree(folder / "part0", place / f"part{i}")
+    honest_open, honest_scandir = os.open, os.scandir
+    said: list[str] = []
+
+    def opened(path: Any, *rest: Any, **named: Any) -> int:
+        name = os.fspath(path)
+        if isinstance(name, str) and name.startswith(str(place)):
+            said.append(name)
+            if len(said) % 5 == 0:
+                raise OSError(errno.EIO, "Input/output error")
+            if len(said) % 7 == 0:
+                os.unlink(name)  # noqa: PTH108 - what Path would do opens nothing
+        return honest_open(path, *rest, **named)
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("part2"):
+            shutil.rmtree(place / "part2")
+        return honest_scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", opened)
+        patch.setattr(os, "scandir", scandir)
+        assert run(place, "--model", model, "--out", tmp_path / "r.csv") == 3
+    found = rows(tmp_path / "r.csv")
+    names = sorted(path.name for path in (folder / "part0").iterdir())
+    listed = [str(place / part / name) for part in ("part0", "part1") for name in names]
+    assert [row["path"] for row in found] == [*listed, str(place / "part2")]
+    errors = [row["error"] for row in found if row["conclusion"] == "ERROR"]
+    assert sum("Input/output error" in error for error in errors) >= 5
+    assert sum("No such file" in error for error in errors) >= 3
 
 
 def test_large_folders_are_sorted_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

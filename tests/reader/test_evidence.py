@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from helpers.tiny_model import grey_image, write_tiny
 from pneumoscope.reader.evidence import AGAINST, FOR, Scale, draw_evidence, overlay
@@ -43,27 +44,75 @@ def test_for_and_against_have_their_colours_and_places() -> None:
     assert sum(FOR) != sum(AGAINST)
 
 
-def test_the_scale_is_fixed_and_weak_evidence_is_not_drawn() -> None:
+def test_the_scale_holds_the_map_and_stretches_no_weak_evidence() -> None:
     nothing = colours(overlay(blob(0.49), GREY, caption="x"))
     weak = colours(overlay(blob(1.0), GREY, caption="x"))
     strong = colours(overlay(blob(4.0), GREY, caption="x"))
-    beyond = colours(overlay(blob(40.0), GREY, caption="x"))
     assert np.abs(nothing).max() == 0
     assert 0 < weak.max() < 0.3 * strong.max()
-    assert beyond.max() == strong.max()
     other = overlay(blob(1.0), GREY, caption="x", scale=Scale(full=1.0, least=0.1))
     assert colours(other).max() == strong.max()
+    beyond = overlay(blob(40.0), GREY, caption="x", scale=Scale())
+    assert colours(beyond).max() == strong.max()
+    found = {value: Scale.of(blob(value)) for value in (0.0, -4.0, 4.1, -30.0)}
+    assert [(scale.full, scale.least) for scale in found.values()] == [
+        (4, 0.5), (4, 0.5), (8, 1), (32, 4)
+    ]  # fmt: skip
 
 
-def test_no_evidence_is_stated() -> None:
-    def strip(value: float) -> np.ndarray:
-        return np.asarray(overlay(blob(value), np.full((600, 900), 90, np.uint8), caption="x"))[
-            -27:
-        ]
+def test_places_of_strong_evidence_can_be_told_apart() -> None:
+    evidence = blob(29.0)
+    evidence[4:6, 4:6] = 9.0
+    found = colours(overlay(evidence, GREY, caption="x"))
+    assert 0 < found[180:240, 240:320].max() < 0.4 * found.max()
 
-    assert not np.array_equal(strip(0.0), strip(4.0))
-    assert np.array_equal(strip(0.0), strip(0.4))
-    assert np.array_equal(strip(4.0), strip(1.0))
+
+def words(monkeypatch: pytest.MonkeyPatch, *, size: tuple[int, int], value: float) -> list[str]:
+    """Return what is written onto a picture of a size (width, height)."""
+    said: list[str] = []
+    honest = ImageDraw.ImageDraw.text
+
+    def text(self: ImageDraw.ImageDraw, xy: tuple[float, float], what: str, **rest: Any) -> None:
+        box = self.textbbox(xy, what, font=rest["font"], anchor=rest["anchor"])
+        assert box[0] >= 0, what
+        assert box[2] <= size[0], what
+        said.append(what)
+        honest(self, xy, what, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageDraw.ImageDraw, "text", text)
+        picture = overlay(
+            blob(value),
+            np.full(size[::-1], 90, np.uint8),
+            caption="UNCERTAIN · p(PNEUMONIA) 0.930",
+        )
+    assert picture.size == size
+    return said
+
+
+def test_no_evidence_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(value: float) -> str:
+        return " ".join(words(monkeypatch, size=(900, 600), value=value))
+
+    assert "no evidence (±0.5)" in said(0.0)
+    assert "no evidence (±0.5)" in said(0.4)
+    assert "no evidence for it" in said(-3.0)
+    assert "no evidence" not in said(3.0)
+
+
+@pytest.mark.parametrize("size", [(1500, 1200), (600, 220), (224, 224), (150, 400), (100, 90)])
+@pytest.mark.parametrize("value", [3.0, -3.0, 100.0])
+def test_scale_and_probability_are_readable_at_each_size(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], value: float
+) -> None:
+    said = " ".join(words(monkeypatch, size=size, value=value))
+    full = "128" if value == 100 else "4"
+    assert f"-{full}" in said
+    assert f"+{full}" in said
+    if value < 0:
+        assert "no evidence for it" in said
+    if value > 0 or size != (100, 90):
+        assert "p(PNEUMONIA) 0.930" in said
 
 
 def test_the_image_shows_where_there_is_no_evidence() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.files import dicom_file
 from helpers.tiny_model import SPEC, grey_image, tiny_info, write_tiny
 from pneumoscope.errors import ModelFileError
 from pneumoscope.images.prepare import InputSpec, prepare
@@ -17,6 +19,7 @@ from pneumoscope.images.read import chroma
 from pneumoscope.reader.bundle import open_bundle
 from pneumoscope.reader.gate import FeatureGate, Look, PixelGate, Rules
 from pneumoscope.reader.intake import Shape, take
+from pneumoscope.reader.kinds import kind
 from pneumoscope.reader.likeness import Likeness
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.selfcheck import generated_image
@@ -44,8 +47,9 @@ def encoded(pixels: np.ndarray, form: str = "JPEG") -> bytes:
     ],
 )
 def test_each_rule_speaks(pixels: np.ndarray, shape: Shape, says: str) -> None:
-    (reason,) = GATE.reasons(pixels, shape)
+    reason, *instead = GATE.reasons(pixels, shape)
     assert says in reason
+    assert all(text.startswith("it looks like a screen") for text in instead)
 
 
 def test_a_small_input_lowers_the_least_size() -> None:
@@ -113,6 +117,58 @@ def test_a_look_tells_turned_and_inverted_images(look: Look, chests: np.ndarray)
         assert sum(any(says in reason for reason in reasons) for reasons in said) >= 0.8 * len(new)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     assert any("not look like" in reason for reason in gate.reasons(noise, EVEN))
+
+
+def _page() -> np.ndarray:
+    page = np.full((224, 224), 252, np.uint8)
+    rng = np.random.default_rng(0)
+    page[20:200:8, 20:200] = np.where(rng.random((23, 180)) < 0.5, 20, 252)
+    page[21:200:8, 20:200] = page[20:200:8, 20:200]
+    return page
+
+
+def _screen() -> np.ndarray:
+    screen = np.full((224, 224), 60, np.uint8)
+    screen[10:120, 15:140], screen[80:200, 100:210] = 200, 130
+    return screen
+
+
+def test_a_refused_image_is_called_what_its_pixels_show(
+    look: Look, chests: np.ndarray, shared: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (224, 224), dtype=np.uint8)
+    gate = PixelGate(look=look)
+    assert kind(noise[:100, :100]) == ()  # at this size a chest is as rough
+    for pixels, says in ((noise, "noise"), (_page(), "page of text"), (_screen(), "screen")):
+        (words,) = kind(pixels)
+        assert f"looks like {'a ' if says != 'noise' else ''}{says}" in words
+        assert gate.reasons(pixels, EVEN)[-1] == words
+    folder = shared / "data" / "chest_xray_native"
+    assert not any(kind(prepare(path, InputSpec())) for path in sorted(folder.rglob("*.jpeg"))[:30])
+
+
+@pytest.mark.parametrize(
+    ("elements", "says"),
+    [
+        ({"ViewPosition": "LL"}, "view 'LL'; only frontal views"),
+        ({"BodyPartExamined": "HAND"}, "body part 'HAND'; only chest"),
+        ({"Modality": "CT"}, "modality 'CT'; only radiographs"),
+    ],
+)
+def test_another_kind_of_image_is_refused_and_named(
+    tmp_path: Path, elements: dict[str, Any], says: str
+) -> None:
+    path = tmp_path / "a.dcm"
+    path.write_bytes(dicom_file(grey_image(100, side=200), **elements))
+    model = write_tiny(tmp_path / "m.onnx", tiny_info(gate=PixelGate().to_dict()))
+    found = Predictor(model).predict(path)
+    assert (found.conclusion, found.probability, found.error) == ("NOT_ASSESSABLE", None, "")
+    assert len(found.reasons) == 1
+    assert says in found.reasons[0]
+    assert str(path) not in found.reasons[0]
+    (ungated,) = Predictor(model, gated=False).predict_many([path])  # nothing can be concluded
+    assert ungated.conclusion == "ERROR"
+    assert says in ungated.error
 
 
 def test_a_look_survives_the_file(look: Look, chests: np.ndarray, tmp_path: Path) -> None:

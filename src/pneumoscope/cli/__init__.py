@@ -11,6 +11,7 @@ Ctrl-C.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -48,6 +49,9 @@ _EXTRAS = {"pyarrow": "parquet"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a fault ends in one message."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What this terminal cannot show, such as the name of a file, must not end the run.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         words = sys.argv[1:] if arguments is None else list(arguments)
         asked = parser(words[0] if words else "").parse_args(words)

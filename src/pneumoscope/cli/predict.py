@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import os
 import sys
 import threading
 from importlib import import_module
@@ -140,6 +142,8 @@ def _refuse_senseless(asked: Namespace) -> None:
         raise DataError(
             "no images are named; give files, folders or patterns, or --paths-from FILE."
         )
+    if "" in asked.images:
+        raise DataError("an image is named by an empty text; is a variable of the shell empty?")
     if _STDIN in asked.images and (len(asked.images) > 1 or asked.out):
         raise OptionError(
             "-", must="the only image, without --out, where it stands for standard input", was="-"
@@ -147,7 +151,10 @@ def _refuse_senseless(asked: Namespace) -> None:
 
 
 def _is_one_file(asked: Namespace) -> bool:
-    return len(asked.images) == 1 and (asked.images == [_STDIN] or Path(asked.images[0]).is_file())
+    # os.path, since pathlib raises for a name that is longer than the system allows
+    return len(asked.images) == 1 and (
+        asked.images == [_STDIN] or os.path.isfile(asked.images[0])  # noqa: PTH113
+    )
 
 
 def _load_decoder(first: str) -> None:
@@ -202,16 +209,28 @@ def _records(
     from pneumoscope.reader.records import record_of  # noqa: PLC0415 - the same
 
     hashed = bool(asked.out) or asked.format not in {None, "table"}
+    content = b""
+    if asked.images == [_STDIN]:
+        first = next(sources)
+        assert isinstance(first, bytes)  # noqa: S101 - what standard input gives
+        content, sources = first, iter([first])
     for prediction in predictor.predict_many(sources):
-        yield record_of(_with_evidence(asked, predictor, prediction), hashed=hashed)
+        yield record_of(_with_evidence(asked, predictor, prediction, content), hashed=hashed)
 
 
-def _with_evidence(asked: Namespace, predictor: Predictor, found: Prediction) -> Prediction:
-    if not asked.evidence or found.probability is None or not found.path:
+def _with_evidence(
+    asked: Namespace, predictor: Predictor, found: Prediction, content: bytes
+) -> Prediction:
+    if not asked.evidence or found.probability is None:
         return found
-    from pneumoscope.reader.evidence import draw_evidence  # noqa: PLC0415 - rare
+    from pneumoscope.errors import ImageError  # noqa: PLC0415 - rare
+    from pneumoscope.reader.evidence import draw_evidence  # noqa: PLC0415 - the same
 
-    return draw_evidence(predictor, found, asked.evidence)
+    try:
+        return draw_evidence(predictor, found, asked.evidence, content=content or None)
+    except ImageError as fault:  # it vanished since; what was read of it holds
+        reasons = (*found.reasons, f"its evidence is not drawn: {fault}")
+        return dataclasses.replace(found, reasons=reasons)
 
 
 def _shown(
@@ -251,19 +270,27 @@ def _archived(
         "model": predictor.sha256,
         "images": [*asked.images] or asked.paths_from,
         "gate": not asked.no_gate,
+        "evidence": asked.evidence and str(asked.evidence),
     }
     tally = Tally(predictor.info.reference)
     with Archive(asked.out, what, resume=asked.resume, file_format=asked.format) as archive:
         if archive.complete:
             watcher.say(f"{asked.out} is complete; nothing is left to do.")
+            tally.conclusions.update(archive.conclusions())
             return tally
         if archive.done:
             watcher.say(f"Continuing after {archive.done:,} images.")
-        with watcher.progress("Reading") as progress:
-            total = _Total(asked)
-            for record in _records(asked, predictor, archive.left(sources)):
-                archive.add(record)
-                progress(archive.done, total.at_least(archive.done))
+        try:
+            with watcher.progress("Reading") as progress:
+                total = _Total(asked)
+                for record in _records(asked, predictor, archive.left(sources)):
+                    archive.add(record)
+                    progress(archive.done, total.at_least(archive.done))
+        except KeyboardInterrupt:
+            watcher.say(
+                f"{archive.done:,} images are kept; the same command with --resume goes on there."
+            )
+            raise
         archive.finish(tally)
     watcher.say(f"{summary(tally)} Written to {asked.out}")
     for line in tally.lines():

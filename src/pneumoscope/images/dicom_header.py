@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.errors import UnsupportedImageError
+from pneumoscope.errors import OtherKindError, UnsupportedImageError
 from pneumoscope.images.radiograph import DicomFacts, ImageMeta, check_size
 
 if TYPE_CHECKING:
@@ -99,14 +99,16 @@ def checked_meta(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
         raise UnsupportedImageError(f"{name}: a DICOM file without an image ({kind}).")
     facts = _facts(dataset, syntax)
     if facts.modality and facts.modality not in MODALITIES:
-        raise UnsupportedImageError(
-            f"{name}: modality {facts.modality!r}; only radiographs are read "
-            f"({', '.join(sorted(MODALITIES))})."
+        raise OtherKindError(
+            name,
+            f"modality {facts.modality!r}; only radiographs are read "
+            f"({', '.join(sorted(MODALITIES))})",
         )
     if not facts.modality and stored_as and stored_as not in _STORED_AS:
-        raise UnsupportedImageError(
-            f"{name}: stored as {kind}, without a modality; only radiographs are read "
-            f"({', '.join(sorted(MODALITIES))})."
+        raise OtherKindError(
+            name,
+            f"stored as {kind}, without a modality; only radiographs are read "
+            f"({', '.join(sorted(MODALITIES))})",
         )
     frames = whole_of(dataset, "NumberOfFrames", 1)
     if frames > 1:
@@ -114,13 +116,14 @@ def checked_meta(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
             f"{name}: {frames} frames; a radiograph has one. Save the frame that is meant."
         )
     if _SIDEWAYS.search(facts.view):
-        raise UnsupportedImageError(
-            f"{name}: view {facts.view!r}; only frontal views (AP, PA) can be judged."
+        raise OtherKindError(
+            name, f"view {facts.view!r}; only frontal views (AP, PA) can be judged"
         )
     if facts.body_part.upper() in _ELSEWHERE:
-        raise UnsupportedImageError(
-            f"{name}: body part {facts.body_part!r}; only chest radiographs can be judged. "
-            "If it is one, correct its BodyPartExamined."
+        raise OtherKindError(
+            name,
+            f"body part {facts.body_part!r}; only chest radiographs can be judged. "
+            "If it is one, correct its BodyPartExamined",
         )
     if text_of(dataset, "PresentationIntentType").upper() == "FOR PROCESSING":
         raise UnsupportedImageError(

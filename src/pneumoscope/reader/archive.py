@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -21,7 +22,7 @@ from pneumoscope.errors import OptionError, OutputError, nearest
 from pneumoscope.reader.inputs import Unlisted
 from pneumoscope.reader.records import TEXT_SUFFIXES, TEXT_WRITERS, Record, write_parquet
 from pneumoscope.reader.tally import Tally
-from pneumoscope.runs import write_json, written_whole
+from pneumoscope.runs import part_pattern, write_json, written_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +68,9 @@ class Archive:
         self.done = 0
         self.complete = False
         self._format = file_format or _format_of(out)
+        self._summary = out.with_name(out.name + ".summary.json")
         self._seen: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._times: NDArray[np.int32] = np.zeros(0, np.int32)
         self._file: BinaryIO | None = None
         self._synced = time.monotonic()
         if self._format == PARQUET:
@@ -97,11 +100,22 @@ class Archive:
             self._file = None
 
     def left(self, items: Iterable[Named]) -> Iterator[Named]:
-        """Yield the items that have no record yet."""
+        """Yield the items that have no record yet; one that is named twice gets two."""
         for item in items:
             path = item.path if isinstance(item, Unlisted) else os.fsdecode(item)
-            if not self._has(path):
+            if not self._takes(path):
                 yield item
+
+    def conclusions(self) -> Counter[str]:
+        """Return how often each conclusion came up, by the summary of a complete run.
+
+        It is empty if there is none, or if it cannot be read.
+        """
+        try:
+            said = json.loads(self._summary.read_text(encoding="utf-8"))["conclusions"]
+            return Counter({str(name): int(count) for name, count in said.items()})
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return Counter()
 
     def add(self, record: Record) -> None:
         """Write a record; it is safe from a killed process when this returns.
@@ -139,7 +153,7 @@ class Archive:
             else:
                 with temporary.open("w", encoding="utf-8", newline="") as file:
                     TEXT_WRITERS[self._format](file, counted())
-        write_json(self.out.with_name(self.out.name + ".summary.json"), tally.to_dict())
+        write_json(self._summary, tally.to_dict())
         with self._named_faults():
             self.__exit__()
             self.journal.unlink()
@@ -166,8 +180,11 @@ class Archive:
                 "differ); repeat its command with --resume, or give another --out."
             )
         seen = np.fromiter((hash(record["path"]) for record in self._records()), np.int64)
-        self._seen = np.sort(seen)
+        self._seen, times = np.unique(seen, return_counts=True)
+        self._times = times.astype(np.int32)
         self.done = len(seen)
+        for torn in self.out.parent.glob(part_pattern(self.out)):
+            torn.unlink(missing_ok=True)  # of a run that was killed while it wrote the file
         self._file.seek(0, os.SEEK_END)
 
     def _records(self) -> Iterator[Record]:
@@ -181,11 +198,15 @@ class Archive:
                         f"{self.journal}: line {number} is damaged; delete that file to begin anew."
                     ) from fault
 
-    def _has(self, path: str) -> bool:
-        # Hashes of 64 bits, kept sorted: eight bytes an image, however long its name is.
+    def _takes(self, path: str) -> bool:
+        """Return whether a record of this path is there, and take it off."""
+        # Hashes of 64 bits, kept sorted: twelve bytes an image, however long its name is.
         wanted = hash(path)
         place = int(np.searchsorted(self._seen, wanted))
-        return place < len(self._seen) and int(self._seen[place]) == wanted
+        if place == len(self._seen) or int(self._seen[place]) != wanted or not self._times[place]:
+            return False
+        self._times[place] -= 1
+        return True
 
     @contextlib.contextmanager
     def _named_faults(self) -> Iterator[None]:

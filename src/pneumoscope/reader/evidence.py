@@ -22,6 +22,8 @@ from pneumoscope.reader.intake import native
 from pneumoscope.runs import written_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from PIL import Image
     from PIL.ImageDraw import ImageDraw
@@ -49,8 +51,14 @@ class Scale:
     full: float = 4.0
     least: float = 0.5
 
-
-DEFAULT_SCALE = Scale()
+    @classmethod
+    def of(cls, evidence: NDArray[np.float32]) -> Scale:
+        """Return the least of the scales ±4, ±8, ±16 and so on that holds all of a map."""
+        scale = cls()
+        largest = float(np.abs(evidence).max(initial=0))
+        while scale.full < largest:
+            scale = cls(2 * scale.full, 2 * scale.least)
+        return scale
 
 
 def overlay(
@@ -58,7 +66,7 @@ def overlay(
     pixels: NDArray[np.uint8] | NDArray[np.uint16],
     *,
     caption: str,
-    scale: Scale = DEFAULT_SCALE,
+    scale: Scale | None = None,
 ) -> Image.Image:
     """Return the image with its evidence, RGB, at the size of ``pixels``.
 
@@ -67,8 +75,9 @@ def overlay(
     Args:
         evidence: Signed map of any size over the whole image, in units of the logit, [h, w].
         pixels: The image, grey, [height, width].
-        caption: What the strip says, such as class and probability.
-        scale: How evidence becomes colour.
+        caption: What the strip says, such as class and probability; where there is no evidence at
+            all, or none for the positive class, it says that too.
+        scale: How evidence becomes colour; the one that holds the map if None.
 
     Raises:
         ValueError: The map holds values that are no numbers.
@@ -77,6 +86,7 @@ def overlay(
 
     if not np.isfinite(evidence).all():
         raise ValueError("the evidence map holds values that are no numbers")
+    scale = scale or Scale.of(evidence)
     height, width = pixels.shape
     grey = _grey(pixels)
     fine = Image.fromarray(np.ascontiguousarray(evidence, np.float32)).resize(
@@ -89,31 +99,41 @@ def overlay(
     )
     mixed = grey[..., np.newaxis] * (1 - opacity) + colour * opacity
     image = Image.fromarray(np.rint(mixed).astype(np.uint8))
-    nothing = not bool((np.abs(evidence) >= scale.least).any())
-    _strip(image, caption, scale=scale, nothing=nothing)
+    said = [caption]
+    coloured = bool((np.abs(evidence) >= scale.least).any())
+    if not coloured:
+        said.append(f"no evidence (±{scale.least:g})")
+    elif not bool((evidence >= scale.least).any()):
+        said.append("no evidence for it")
+    _strip(image, said, scale=scale if coloured else None)
     return image
 
 
-def draw_evidence(predictor: Predictor, found: Prediction, folder: Path) -> Prediction:
+def draw_evidence(
+    predictor: Predictor, found: Prediction, folder: Path, *, content: bytes | None = None
+) -> Prediction:
     """Draw the evidence of a prediction into a folder; return the prediction with its place.
 
     Args:
         predictor: The reader that made it, one that shows its evidence.
         found: What it said of a file.
         folder: Where the picture goes, named after the file and a hash of its path.
+        content: The bytes of the file, if it has no path; the picture is then called ``stdin``.
 
     Raises:
         ImageError: The file cannot be read any more.
         OutputError: The picture cannot be written.
     """
     assert found.probability is not None  # noqa: S101 - only judged images have evidence
-    evidence = predictor.evidence(prepare(found.path, predictor.info.input)[np.newaxis])[0]
+    source = Path(found.path) if content is None else content
+    evidence = predictor.evidence(prepare(source, predictor.info.input)[np.newaxis])[0]
     caption = f"{found.conclusion} · p({predictor.info.classes[1]}) {found.probability:.3f}"
-    pixels = native(Path(found.path))
+    pixels = native(source)
     evidence = over_whole_image(evidence, predictor.info.input, pixels.shape)
     image = overlay(evidence, pixels, caption=caption)
-    short = hashlib.sha256(found.path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    place = folder / f"{Path(found.path).stem[:100]}-{short}.png"
+    named = content or found.path.encode("utf-8", "surrogateescape")
+    stem = Path(found.path).stem[:100] or "stdin"
+    place = folder / f"{stem}-{hashlib.sha256(named).hexdigest()[:8]}.png"
     with written_whole(place) as temporary:
         image.save(temporary, format="PNG")
     return dataclasses.replace(found, evidence=str(place))
@@ -168,29 +188,52 @@ def _opacity(values: NDArray[np.float32], scale: Scale) -> NDArray[np.float32]:
     return opacity
 
 
-def _strip(image: Image.Image, caption: str, *, scale: Scale, nothing: bool) -> None:
-    """Draw the scale and the caption onto the lower edge."""
+def _strip(image: Image.Image, said: list[str], *, scale: Scale | None) -> None:
+    """Draw words and the scale onto the lower edge; None is a scale that nothing needs.
+
+    What does not fit into a line goes into more of them, while they cover little of the image;
+    then the first words are left out.
+    """
     from PIL import ImageDraw, ImageFont  # noqa: PLC0415 - only where a picture is drawn
 
     width, height = image.size
-    tall = max(12, round(min(width, height) * 0.045))
-    if height < 3 * tall or width < 8 * tall:  # no room for words
+    side = min(width, height)
+    tall = max(12 if side < 150 else 14, round(side * 0.045))
+    if height < 3 * tall or width < 6 * tall:  # no room for words
         return
     draw = ImageDraw.Draw(image)
-    draw.rectangle((0, height - tall, width, height), fill=_GROUND)
     font = ImageFont.load_default(tall * 0.72)
-    middle = height - tall / 2
     pad = tall // 3
-    said = f"{caption} · no evidence (±{scale.least:g})" if nothing else caption
-    bar = _bar(draw, font, tall=tall, scale=scale)
-    # On a small image the first part of the caption goes before the scale does; a scale by which
-    # nothing is coloured goes first.
-    wanted = pad if nothing else tall + bar.width
-    while " · " in said and pad + draw.textlength(said, font=font) + wanted > width:
-        said = said.partition(" · ")[2]
-    draw.text((pad, middle), said, fill=_INK, font=font, anchor="lm")
-    if pad + draw.textlength(said, font=font) + tall + bar.width <= width:
+    bar = None if scale is None else _bar(draw, font, tall=tall, scale=scale)
+
+    def fits(line: str, beside: int) -> bool:
+        return pad + draw.textlength(line, font=font) + beside <= width
+
+    words = [part for part in " · ".join(said).split(" · ") if fits(part, pad)]
+    lines = _lines(words, lambda line: fits(line, pad))
+    if bar and bar.width <= width and not (lines and fits(lines[-1], tall // 2 + bar.width)):
+        lines.append("")
+    most = 1 if height < 6 * tall else max(2, height // (5 * tall))
+    lines = lines[-most:]
+    top = height - len(lines) * tall
+    draw.rectangle((0, top, width, height), fill=_GROUND)
+    for number, line in enumerate(lines):
+        place = (pad, top + (number + 0.5) * tall)
+        draw.text(place, line, fill=_INK, font=font, anchor="lm")
+    if bar and bar.width <= width:
         image.paste(bar, (width - bar.width, height - tall))
+
+
+def _lines(words: list[str], fits: Callable[[str], bool]) -> list[str]:
+    """Return words in as few lines as hold them."""
+    lines: list[str] = []
+    for word in words:
+        longer = f"{lines[-1]} · {word}" if lines else word
+        if lines and fits(longer):
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def _bar(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pneumoscope.reader.kinds import SCREEN, kind
 from pneumoscope.reader.likeness import Likeness
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _WHITE, _BLACK = 250, 5
 _LOW, _HIGH = 2, 98  # percentiles between which the grey levels of an image lie
 _SIDE = 16
+_UNLIKE = "the image does not look like a frontal chest X-ray as this reader knows them"
 _TURNS = ("", "turned by 90° to the left", "turned by 180°", "turned by 90° to the right")
 
 
@@ -90,7 +92,7 @@ class Look:
             faults += ["inverted (bone dark, air bright)"] if way >= 4 else []
             return [f"the image looks {' and '.join(faults)}"]
         if distances[0] > self.farthest:
-            return ["the image does not look like a chest X-ray as this reader knows them"]
+            return [f"{_UNLIKE}; photographs, side views and other parts of the body do not"]
         return []
 
     @classmethod
@@ -179,7 +181,18 @@ class PixelGate:
         if found or self.look is None:
             return tuple(found), None
         distances = self.look.distances(pixels)
-        return tuple(self.look.reasons(distances)), float(distances[0])
+        return self._unlike(pixels, distances), float(distances[0])
+
+    def _unlike(self, pixels: NDArray[np.uint8], distances: NDArray[np.float32]) -> tuple[str, ...]:
+        """Return why an image does not look like those that the model knows, and what like."""
+        reasons = self.look.reasons(distances) if self.look else []
+        if not reasons:
+            return ()
+        instead = kind(pixels)
+        # A page is no chest turned by 180°, however alike. A chest that is turned may be even.
+        if not instead or (instead == (SCREEN,) and not reasons[0].startswith(_UNLIKE)):
+            return tuple(reasons)
+        return (_UNLIKE, *instead)
 
     def _of_shape(self, shape: Shape, input_shape: tuple[int, ...]) -> list[str]:
         found = []
@@ -188,15 +201,17 @@ class PixelGate:
         if short < least:
             found.append(
                 f"the image has {shape.width:,} x {shape.height:,} pixels, too few to judge lungs "
-                f"by (at least {least} each way)"
+                f"by (at least {least:g} each way)"
             )
         if long > self.rules.aspect * short:
             found.append(
-                f"one side of the image is {long / short:.1f} times the other, more than any "
+                f"one side of the image is {long / short:,.1f} times the other, more than any "
                 f"chest X-ray ({self.rules.aspect:g})"
             )
         if shape.chroma > self.rules.chroma:
-            found.append("the image is in colour, which an X-ray is not")
+            found.append(
+                "the image is in colour, which an X-ray is not: a photograph, a screen or a drawing"
+            )
         return found
 
     def _of_levels(self, pixels: NDArray[np.uint8]) -> list[str]:
@@ -214,7 +229,7 @@ class PixelGate:
             found.append(f"{white:.0%} of the image is white, where nothing can be seen")
         if black > self.rules.black:
             found.append(f"{black:.0%} of the image is black, where nothing can be seen")
-        return found
+        return [*found, *kind(pixels)] if found else []
 
     def to_dict(self) -> dict[str, Any]:
         """Return the gate as JSON values, as it stands in a model file under ``gate``."""

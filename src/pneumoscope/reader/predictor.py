@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.errors import ImageError, ModelFileError
+from pneumoscope.errors import ImageError, ModelFileError, OtherKindError
 from pneumoscope.parallel import cores, ordered_map
 from pneumoscope.reader.bundle import Bundle, ModelInfo, open_bundle
 from pneumoscope.reader.inputs import Unlisted
 from pneumoscope.reader.intake import Taken, take
+from pneumoscope.reader.kinds import kind
 from pneumoscope.reader.prediction import (
     ERROR,
     NOT_ASSESSABLE,
@@ -80,6 +81,11 @@ class Predictor:
     def sha256(self) -> str:
         """The hash of the model file."""
         return self._bundle.sha256
+
+    @property
+    def gated(self) -> bool:
+        """Whether images that cannot be judged are refused."""
+        return self._gated
 
     @property
     def draws_evidence(self) -> bool:
@@ -222,6 +228,8 @@ class Predictor:
             elif gate and distances is not None:
                 work.distance = float(distances[row])
                 work.refused = gate.reasons(work.distance)
+                if work.refused:
+                    work.refused += kind(pixels[row])
 
     def _run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> list[NDArray[np.float32]]:
         self.check()
@@ -274,7 +282,13 @@ class _Work:
         self.distance: float | None = None
 
     def take(self, source: Source, predictor: Predictor) -> None:
-        self.taken = take(source, predictor.info.input)
+        try:
+            self.taken = take(source, predictor.info.input)
+        except OtherKindError as fault:
+            if not predictor.gated:  # then a conclusion was asked for, and there is none
+                raise
+            self.refused = (fault.reason,)
+            return
         self.refused, self.distance = predictor.refusals(self.taken)
         self.notes = _notes(self.taken, predictor.info)
         self.seconds = time.perf_counter() - self.started

@@ -59,7 +59,7 @@ def row_of(record: Record) -> Record:
     """Return a record as a row of ``COLUMNS``: texts, numbers and None."""
     model = record["model"] or {}
     possible = record["conformal_set"]
-    return {
+    row = {
         **{name: record.get(name) for name in COLUMNS},
         "conformal_set": None if possible is None else "; ".join(possible),
         "reasons": "; ".join(record["reasons"]),
@@ -67,6 +67,14 @@ def row_of(record: Record) -> Record:
         "model_version": model.get("version"),
         "model_sha256": model.get("sha256"),
     }
+    return {name: _encodable(value) for name, value in row.items()}
+
+
+def _encodable(value: Any) -> Any:
+    """Return a value that UTF-8 can hold: a file's name may be bytes that are none."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    return value
 
 
 def write_jsonl(out: TextIO, records: Iterable[Record]) -> None:

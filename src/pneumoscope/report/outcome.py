@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.reader.evidence import DEFAULT_SCALE
+from pneumoscope.reader.evidence import Scale
 from pneumoscope.report.figures_curves import NetBenefit, PrecisionRecall
 from pneumoscope.report.figures_groups import RobustnessCurves, SubgroupForest
 from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
@@ -337,8 +337,8 @@ def _mistakes(item: Judged, canvas: Canvas, pictures: Pictures | None) -> list[S
         if sheet.evidence is not None:
             caption += (
                 " Below each image stands the same with the reader's evidence: orange speaks for "
-                f"{item.classes[1]}, blue against it, in full colour from {DEFAULT_SCALE.full:g} "
-                f"units of the logit on; below {DEFAULT_SCALE.least:g} nothing is drawn."
+                f"{item.classes[1]}, blue against it. Each has its own scale, in full colour from "
+                f"where its evidence is strongest, at least ±{Scale().full:g} units of the logit."
             )
         panels.append(
             canvas.panel(sheet, f"mistakes{suffix}-images", title="Surest and wrong",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pneumoscope.report._shared import Pixels
 
 _SIDE_PX = 320
-_STRIP_PX = 32  # more than a strip takes on a picture of that side
+_STRIP_PX = 64  # more than a strip takes on a picture of that side
 
 
 @dataclass(frozen=True, slots=True)
