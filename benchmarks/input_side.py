@@ -20,7 +20,7 @@ from pneumoscope.models.registry import build_model
 from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.augment import augment, to_unit
 from pneumoscope.training.datamodule import Batch, SplitData
-from pneumoscope.training.fit import computes_in_bfloat16
+from pneumoscope.training.devices import computes_in_bfloat16
 from pneumoscope.training.optimizer import build_optimizer
 from pneumoscope.training.recipe import Recipe, recipe_of
 from pneumoscope.training.task import ClassificationTask

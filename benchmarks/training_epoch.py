@@ -14,7 +14,9 @@ from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import split_catalog
 from pneumoscope.runs import RunFolder
-from pneumoscope.training.fit import Fitted, Placement, fit
+from pneumoscope.training.devices import Placement
+from pneumoscope.training.fit import fit
+from pneumoscope.training.fitted import Fitted
 from pneumoscope.training.recipe import Recipe, recipe_of
 
 _KERAS_SCRIPT = Path(__file__).with_name("keras_epoch.py")

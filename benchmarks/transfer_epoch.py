@@ -14,7 +14,8 @@ from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import split_catalog
 from pneumoscope.runs import RunFolder
-from pneumoscope.training.fit import Placement, fit
+from pneumoscope.training.devices import Placement
+from pneumoscope.training.fit import fit
 from pneumoscope.training.recipe import Recipe, recipe_of
 
 _MODEL = "mobilenetv2_035"

@@ -23,9 +23,10 @@ from pneumoscope.data.split import split_catalog
 from pneumoscope.errors import OptionError
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.runs import RunFolder
-from pneumoscope.training.callbacks import COLUMNS, read_log
 from pneumoscope.training.datamodule import EpochBatches
-from pneumoscope.training.fit import Placement, fit
+from pneumoscope.training.devices import Placement
+from pneumoscope.training.fit import fit
+from pneumoscope.training.log import COLUMNS, read_log
 from pneumoscope.training.recipe import Recipe, recipe_of
 
 

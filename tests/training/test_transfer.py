@@ -21,8 +21,9 @@ from pneumoscope.models.registry import build_model
 from pneumoscope.runs import RunFolder
 from pneumoscope.training.callbacks import weight_average
 from pneumoscope.training.datamodule import EpochBatches
+from pneumoscope.training.devices import computes_in_bfloat16
 from pneumoscope.training.estimate import in_words, seconds_per_image
-from pneumoscope.training.fit import computes_in_bfloat16, fit
+from pneumoscope.training.fit import fit
 from pneumoscope.training.mixing import mix
 from pneumoscope.training.optimizer import build_optimizer, build_schedule
 from pneumoscope.training.probe import fit_probe

@@ -10,8 +10,8 @@ import pytest
 
 from pneumoscope.errors import OptionError, OutputError
 from pneumoscope.runs import rows_of
-from pneumoscope.training.callbacks import read_log
-from pneumoscope.training.fit import Placement
+from pneumoscope.training.devices import Placement
+from pneumoscope.training.log import read_log
 from pneumoscope.training.recipe import Recipe, recipe_of
 from pneumoscope.workflow.seeds import Seeds, train_seeds
 

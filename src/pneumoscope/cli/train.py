@@ -158,7 +158,7 @@ def _add_data(parser: Parser) -> None:
 def run(asked: Namespace) -> int:
     """Train, and print what was reached."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
-    from pneumoscope.training.fit import Placement  # noqa: PLC0415 - torch
+    from pneumoscope.training.devices import Placement  # noqa: PLC0415 - torch
     from pneumoscope.training.recipe import Recipe, change_recipe, recipe_of  # noqa: PLC0415
     from pneumoscope.workflow.train import train_reader  # noqa: PLC0415
 
@@ -202,7 +202,7 @@ def _run_seeds(
     asked: Namespace, base: Recipe | None, changes: dict[str, Any], watcher: Watcher
 ) -> int:
     """Train with several seeds, and print how far they lie apart."""
-    from pneumoscope.training.fit import Placement  # noqa: PLC0415 - torch
+    from pneumoscope.training.devices import Placement  # noqa: PLC0415 - torch
     from pneumoscope.training.recipe import change_recipe  # noqa: PLC0415
     from pneumoscope.workflow.seeds import devices, train_seeds  # noqa: PLC0415
 

@@ -26,7 +26,7 @@ from pneumoscope.report.judged import (
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, write_report
 from pneumoscope.report.pictures import Pictures
-from pneumoscope.training.callbacks import Epoch, read_log
+from pneumoscope.training.log import Epoch, read_log
 
 if TYPE_CHECKING:
     from pneumoscope.data.catalog import Catalog

@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,46 +15,7 @@ import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
-from pneumoscope.errors import DataError
-from pneumoscope.runs import rows_of, write_csv
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """A row of ``log.csv``; the first epoch is 1.
-
-    ``seconds`` is the whole epoch, validation included; ``images_per_second`` is training images
-    over these seconds.
-    """
-
-    epoch: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    val_auc: float
-    seconds: float
-    images_per_second: float
-
-
-COLUMNS = tuple(field.name for field in fields(Epoch))
-
-
-def read_log(path: Path) -> list[Epoch]:
-    """Return the epochs of a log; none if there is no file.
-
-    Raises:
-        DataError: It is no log.
-    """
-    if not path.exists():
-        return []
-    try:
-        return [
-            Epoch(int(row["epoch"]), *(float(row[name]) for name in COLUMNS[1:]))
-            for row in rows_of(path)
-        ]
-    except (KeyError, ValueError, TypeError) as fault:
-        raise DataError(f"{path}: no training log ({fault!r}).") from fault
+from pneumoscope.training.log import Epoch, read_log, write_log
 
 
 class EpochLog(L.Callback):
@@ -107,13 +67,8 @@ class EpochLog(L.Callback):
         if trainer.is_global_zero:
             self._write(row)
 
-    def write(self, row: Epoch) -> None:
-        """Add a row that did not come from a trainer."""
-        self.rows.append(row)
-        self._write(row)
-
     def _write(self, row: Epoch) -> None:
-        write_csv(self._path, COLUMNS, (astuple(row) for row in self.rows))
+        write_log(self._path, self.rows)
         if self._on_epoch:
             self._on_epoch(row)
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from pneumoscope.models.registry import build_model
 from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.augment import augment
-from pneumoscope.training.fit import computes_in_bfloat16
+from pneumoscope.training.devices import computes_in_bfloat16
 from pneumoscope.training.recipe import Recipe
 
 _STEPS = 3

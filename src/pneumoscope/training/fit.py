@@ -3,75 +3,38 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor, nn
+from torch import nn
 
 from pneumoscope.data.prepared import PreparedData
-from pneumoscope.errors import DataError, OptionError, PneumoscopeError
+from pneumoscope.errors import OptionError, PneumoscopeError
 from pneumoscope.models.registry import Classifier, build_model
 from pneumoscope.runs import RunFolder
 from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.callbacks import (
     EndOnInterrupt,
-    Epoch,
     EpochLog,
     Interrupted,
     StepProgress,
-    read_log,
     weight_average,
 )
 from pneumoscope.training.datamodule import SplitData
-from pneumoscope.training.recipe import Keep, Precision, Recipe
+from pneumoscope.training.devices import Placement, best_device, computes_in_bfloat16
+from pneumoscope.training.fitted import Fitted, kept_epoch, with_weights
+from pneumoscope.training.log import Epoch, read_log
+from pneumoscope.training.recipe import Recipe
 from pneumoscope.training.task import ClassificationTask
 
 
 class NothingLearntError(PneumoscopeError):
     """Training ended before its first epoch was over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where training runs; handed to Lightning as it is."""
-
-    accelerator: str = "auto"
-    devices: str = "auto"
-    nodes: int = 1
-    strategy: str = "auto"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Fitted:
-    """What training gave.
-
-    Attributes:
-        classifier: The network with the weights of the best epoch, on the CPU, in evaluation mode.
-        epochs: The log.
-        best: The epoch whose weights were kept: of the lowest validation loss, or the last.
-        seconds: Of the whole training.
-        precision: ``float32`` or ``bfloat16``.
-        device: The kind of device: ``cpu``, ``cuda``, ``mps``.
-        interrupted: Whether it was ended by hand.
-        leader: Whether this process is the one that writes results.
-    """
-
-    classifier: Classifier
-    epochs: tuple[Epoch, ...]
-    best: Epoch
-    seconds: float
-    precision: str
-    device: str
-    interrupted: bool
-    leader: bool
 
 
 def fit(
@@ -176,22 +139,12 @@ def fit(
     )
 
 
-def kept_epoch(rows: Sequence[Epoch], keep: Keep) -> Epoch:
-    """Return the epoch of a log whose weights a recipe keeps."""
-    return rows[-1] if keep == "last" else min(rows, key=lambda row: row.val_loss)
-
-
 def _is_over(rows: list[Epoch], recipe: Recipe) -> bool:
     """Tell whether a log shows that training ended by itself."""
     if not rows:
         return False
     best = min(rows, key=lambda row: row.val_loss)
     return len(rows) >= recipe.max_epochs or rows[-1].epoch - best.epoch >= recipe.patience
-
-
-def is_leader() -> bool:
-    """Tell whether this process writes results: the first of those that Lightning started."""
-    return int(getattr(rank_zero_only, "rank", None) or 0) == 0
 
 
 def _trainer(
@@ -233,84 +186,10 @@ def _trainer(
         ) from fault
 
 
-def best_device(accelerator: str) -> str:
-    """Return the kind of device that an accelerator's name means here."""
-    if accelerator not in {"auto", "gpu"}:
-        return accelerator
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def computes_in_bfloat16(precision: Precision, device: str, network: nn.Module) -> bool:
-    """Tell whether to compute in bfloat16: where asked to, or natively fast.
-
-    Processors gain by it in dense convolutions, and lose in those with groups: a step of
-    MobileNetV2 takes up to twice as long.
-    """
-    if precision != "auto":
-        return precision == "bfloat16"
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    grouped = any(layer.groups > 1 for layer in network.modules() if isinstance(layer, nn.Conv2d))
-    return device == "cpu" and not grouped and bool(_cpu_flags() & {"avx512_bf16", "amx_bf16"})
-
-
-def _cpu_flags() -> set[str]:
-    """Return what Linux says that the processor can; nothing elsewhere."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return set()
-    flags = [line for line in text.splitlines() if line.startswith("flags")]
-    return set(flags[0].split()) if flags else set()
-
-
-def load_trained(folder: RunFolder, recipe: Recipe) -> Classifier:
-    """Return the network of a run with the weights that were kept, ready to be exported.
-
-    Raises:
-        DataError: The run has no checkpoint that fits.
-        OptionError: The recipe names an unknown model.
-    """
-    kept = folder.checkpoints / "best.ckpt"
-    if not kept.is_file():
-        raise DataError(f"{kept}: no such file; is this a run that learnt something?")
-    classifier = build_model(
-        recipe.model, recipe.input, weights=recipe.weights, **recipe.model_options
-    )
-    return _with_weights(classifier, kept)
-
-
-def _weights(path: Path) -> dict[str, Tensor]:
-    """Return the weights that Lightning saved; only tensors and plain values are ever loaded."""
-    try:
-        weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)[
-            "state_dict"
-        ]
-    except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as fault:
-        raise DataError(f"{path}: no checkpoint can be read from it ({fault}).") from fault
-    return weights
-
-
 def _kept_weights(classifier: Classifier, kept: Path, rows: list[Epoch]) -> Classifier:
     if not rows or not kept.exists():
         raise NothingLearntError(
             "training ended before its first epoch was over, so nothing was learnt; "
             "run the same command with --resume to go on."
         )
-    return _with_weights(classifier, kept)
-
-
-def _with_weights(classifier: Classifier, kept: Path) -> Classifier:
-    prefix = "classifier."
-    own = {
-        name.removeprefix(prefix): value
-        for name, value in _weights(kept).items()
-        if name.startswith(prefix)
-    }
-    try:
-        classifier.cpu().load_state_dict(own)
-    except RuntimeError as fault:
-        raise DataError(f"{kept}: does not fit the network of its recipe ({fault}).") from fault
-    return classifier.eval()
+    return with_weights(classifier, kept)

@@ -24,8 +24,9 @@ from pneumoscope.models.registry import Classifier, build_model
 from pneumoscope.runs import RunFolder
 from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.augment import to_unit
-from pneumoscope.training.callbacks import Epoch, EpochLog
-from pneumoscope.training.fit import Fitted, best_device
+from pneumoscope.training.devices import best_device
+from pneumoscope.training.fitted import Fitted
+from pneumoscope.training.log import Epoch, write_log
 from pneumoscope.training.recipe import Recipe
 
 PENALTIES = np.logspace(-5, 1, 7)
@@ -79,8 +80,9 @@ def fit_probe(
     _put(classifier, weights, bias)
     logits = features @ weights + bias
     row = _row(logits, labels, learnt, seconds=time.perf_counter() - started)
-    log = EpochLog(folder.log, on_epoch)
-    log.write(row)
+    write_log(folder.log, [row])
+    if on_epoch:
+        on_epoch(row)
     return Fitted(
         classifier=classifier,
         epochs=(row,),

@@ -96,7 +96,7 @@ def export_runs(
     """
     from pneumoscope.export import network_logits  # noqa: PLC0415 - torch
     from pneumoscope.models.ensemble import Averaged, side_by_side  # noqa: PLC0415
-    from pneumoscope.training.fit import load_trained  # noqa: PLC0415
+    from pneumoscope.training.fitted import load_trained  # noqa: PLC0415
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
     from pneumoscope.workflow.finish import write_model  # noqa: PLC0415
 

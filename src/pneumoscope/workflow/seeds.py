@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from pneumoscope.errors import OptionError, OutputError, PneumoscopeError
 from pneumoscope.evaluation.seeds import SeedGroup, seed_groups
 from pneumoscope.runs import RunFolder, write_json
-from pneumoscope.training.callbacks import read_log
+from pneumoscope.training.log import read_log
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.train import train_reader
 
 if TYPE_CHECKING:
-    from pneumoscope.training.fit import Placement
+    from pneumoscope.training.devices import Placement
     from pneumoscope.training.recipe import Recipe
 
 NUMBERS = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "loss")

@@ -26,7 +26,8 @@ from pneumoscope.watch import Watcher
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pneumoscope.training.fit import Fitted, Placement
+    from pneumoscope.training.devices import Placement
+    from pneumoscope.training.fitted import Fitted
     from pneumoscope.training.recipe import Recipe
 
 
@@ -72,7 +73,7 @@ def train_reader(
     # Here, since evaluating and reading share this module and need no training framework.
     from pneumoscope.models.choice import choose_backbone  # noqa: PLC0415
     from pneumoscope.models.registry import build_model  # noqa: PLC0415
-    from pneumoscope.training.fit import Placement, best_device, is_leader  # noqa: PLC0415
+    from pneumoscope.training.devices import Placement, best_device, is_leader  # noqa: PLC0415
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
     from pneumoscope.workflow.finish import write_model  # noqa: PLC0415
 
@@ -152,8 +153,9 @@ def _learn(
     watcher: Watcher,
 ) -> Fitted:
     """Say what will be learnt and how long it will take, and learn it."""
+    from pneumoscope.training.devices import best_device, is_leader  # noqa: PLC0415
     from pneumoscope.training.estimate import in_words, seconds_per_image  # noqa: PLC0415
-    from pneumoscope.training.fit import best_device, fit, is_leader  # noqa: PLC0415
+    from pneumoscope.training.fit import fit  # noqa: PLC0415
     from pneumoscope.training.probe import fit_probe  # noqa: PLC0415
 
     _tell_plan(recipe, data, watcher)

@@ -1,0 +1,93 @@
+"""What training gives: a network with the weights that were kept, from memory or from a run."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pneumoscope.errors import DataError
+from pneumoscope.models.registry import Classifier, build_model
+from pneumoscope.runs import RunFolder
+from pneumoscope.training.log import Epoch
+from pneumoscope.training.recipe import Keep, Recipe
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """What training gave.
+
+    Attributes:
+        classifier: The network with the weights of the best epoch, on the CPU, in evaluation mode.
+        epochs: The log.
+        best: The epoch whose weights were kept: of the lowest validation loss, or the last.
+        seconds: Of the whole training.
+        precision: ``float32`` or ``bfloat16``.
+        device: The kind of device: ``cpu``, ``cuda``, ``mps``.
+        interrupted: Whether it was ended by hand.
+        leader: Whether this process is the one that writes results.
+    """
+
+    classifier: Classifier
+    epochs: tuple[Epoch, ...]
+    best: Epoch
+    seconds: float
+    precision: str
+    device: str
+    interrupted: bool
+    leader: bool
+
+
+def kept_epoch(rows: Sequence[Epoch], keep: Keep) -> Epoch:
+    """Return the epoch of a log whose weights a recipe keeps."""
+    return rows[-1] if keep == "last" else min(rows, key=lambda row: row.val_loss)
+
+
+def load_trained(folder: RunFolder, recipe: Recipe) -> Classifier:
+    """Return the network of a run with the weights that were kept, ready to be exported.
+
+    Raises:
+        DataError: The run has no checkpoint that fits.
+        OptionError: The recipe names an unknown model.
+    """
+    kept = folder.checkpoints / "best.ckpt"
+    if not kept.is_file():
+        raise DataError(f"{kept}: no such file; is this a run that learnt something?")
+    classifier = build_model(
+        recipe.model, recipe.input, weights=recipe.weights, **recipe.model_options
+    )
+    return with_weights(classifier, kept)
+
+
+def with_weights(classifier: Classifier, kept: Path) -> Classifier:
+    """Return a classifier with the weights of a checkpoint, on the CPU, in evaluation mode.
+
+    Raises:
+        DataError: There is none that fits.
+    """
+    prefix = "classifier."
+    own = {
+        name.removeprefix(prefix): value
+        for name, value in _weights(kept).items()
+        if name.startswith(prefix)
+    }
+    try:
+        classifier.cpu().load_state_dict(own)
+    except RuntimeError as fault:
+        raise DataError(f"{kept}: does not fit the network of its recipe ({fault}).") from fault
+    return classifier.eval()
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights that Lightning saved; only tensors and plain values are ever loaded."""
+    try:
+        weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)[
+            "state_dict"
+        ]
+    except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as fault:
+        raise DataError(f"{path}: no checkpoint can be read from it ({fault}).") from fault
+    return weights

@@ -1,0 +1,57 @@
+"""The log of a training: a row an epoch, in ``log.csv``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from pneumoscope.errors import DataError
+from pneumoscope.runs import rows_of, write_csv
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A row of ``log.csv``; the first epoch is 1.
+
+    ``seconds`` is the whole epoch, validation included; ``images_per_second`` is training images
+    over these seconds.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    val_auc: float
+    seconds: float
+    images_per_second: float
+
+
+COLUMNS = tuple(field.name for field in fields(Epoch))
+
+
+def read_log(path: Path) -> list[Epoch]:
+    """Return the epochs of a log; none if there is no file.
+
+    Raises:
+        DataError: It is no log.
+    """
+    if not path.exists():
+        return []
+    try:
+        return [
+            Epoch(int(row["epoch"]), *(float(row[name]) for name in COLUMNS[1:]))
+            for row in rows_of(path)
+        ]
+    except (KeyError, ValueError, TypeError) as fault:
+        raise DataError(f"{path}: no training log ({fault!r}).") from fault
+
+
+def write_log(path: Path, rows: Iterable[Epoch]) -> None:
+    """Write the epochs of a log.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    write_csv(path, COLUMNS, map(astuple, rows))
