@@ -21,9 +21,9 @@ from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import split_catalog
 from pneumoscope.images.prepare import InputSpec
-from pneumoscope.models.registry import build_model
+from pneumoscope.models.registry import build_model, to_unit
 from pneumoscope.parallel import cores
-from pneumoscope.training.augment import augment, to_unit
+from pneumoscope.training.augment import augment
 from pneumoscope.training.augmentation import AUGMENTATIONS
 from pneumoscope.training.datamodule import Batch, SplitData
 from torch_epoch import Files, training_changes

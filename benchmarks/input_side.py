@@ -16,9 +16,9 @@ from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import split_catalog
-from pneumoscope.models.registry import build_model
+from pneumoscope.models.registry import build_model, to_unit
 from pneumoscope.training.allocator import keep_large_blocks
-from pneumoscope.training.augment import augment, to_unit
+from pneumoscope.training.augment import augment
 from pneumoscope.training.datamodule import Batch, SplitData
 from pneumoscope.training.devices import computes_in_bfloat16
 from pneumoscope.training.optimizer import build_optimizer

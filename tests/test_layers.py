@@ -21,7 +21,7 @@ MAY: dict[str, set[str]] = {
     "stats": {"errors"},
     "data": {"errors", "images", "runs", "parallel", "stats"},
     "models": {"errors", "images", "runs", "parallel", "data"},
-    "training": {"errors", "images", "runs", "parallel", "data", "models"},
+    "training": {"errors", "images", "runs", "parallel", "data", "models", "export"},
     "evaluation": {"errors", "images", "runs", "parallel", "stats", "data", "reader"},
     "export_int8": {"runs"},
     "report": {
@@ -35,7 +35,7 @@ MAY: dict[str, set[str]] = {
         "training",
         "reader",
     },
-    "export": {"errors", "images", "runs", "models", "training", "reader"},
+    "export": {"errors", "images", "runs", "models", "reader"},
 }
 MAY["workflow"] = set(MAY) | {"watch"}
 MAY["cli"] = set(MAY)

@@ -18,13 +18,13 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from pneumoscope.errors import ExportError
+from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.ensemble import Averaged
-from pneumoscope.models.registry import Classifier
+from pneumoscope.models.registry import Classifier, to_unit
 from pneumoscope.reader.bundle import CALIBRATION_BIAS, CALIBRATION_SCALE, KEY, ModelInfo
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.verify import finish
 from pneumoscope.runs import written_whole
-from pneumoscope.training.augment import to_unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,6 +79,7 @@ def export(
     info: ModelInfo,
     check: NDArray[np.uint8],
     half: bool = False,
+    graph: onnx.ModelProto | None = None,
 ) -> float:
     """Write the model file; return the largest difference in probability to the network.
 
@@ -91,17 +92,20 @@ def export(
         info: What it says of itself.
         check: Prepared images to compare on, uint8 [n, height, width].
         half: Store the weights in half precision; what computes with them is float32 as before.
+        graph: What ``trace`` gave for the same network before its last layer was learnt; saves
+            the seconds that tracing takes.
 
     Raises:
         ExportError: They differ by more than ``TOLERANCE``, or ``HALF_TOLERANCE`` for half
             precision.
         OutputError: The file cannot be written.
     """
-    graph = ReaderGraph(classifier).eval()
+    network = ReaderGraph(classifier).eval()
     with written_whole(path) as temporary:
-        _write(graph, info, temporary, half=half)
+        model = _with_last_layer(graph, network) if graph is not None else None
+        _write(model or _traced(network, info.input), info, temporary, half=half)
         predictor = Predictor(temporary, gated=False)
-        difference = _largest_difference(graph, predictor, check)
+        difference = _largest_difference(network, predictor, check)
         allowed = HALF_TOLERANCE if half else TOLERANCE
         if not difference <= allowed:  # NaN must not pass
             raise ExportError(
@@ -139,8 +143,21 @@ def _largest_difference(
     )
 
 
-def _write(graph: ReaderGraph, info: ModelInfo, path: Path, *, half: bool = False) -> None:
-    example = torch.zeros((2, 1, *info.input.shape), dtype=torch.uint8)
+def trace(classifier: Classifier, spec: InputSpec) -> onnx.ModelProto:
+    """Return the graph of a network, whose output ``features`` can be used before it has learnt.
+
+    The exporter merges equal constants and drops what changes nothing, so the last layer is first
+    given values that nothing else in the graph has.
+    """
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weights in classifier.network.last_layer.parameters():
+            weights.copy_(torch.randn(weights.shape, generator=generator))
+    return _traced(ReaderGraph(classifier).eval(), spec)
+
+
+def _traced(graph: ReaderGraph, spec: InputSpec) -> onnx.ModelProto:
+    example = torch.zeros((2, 1, *spec.shape), dtype=torch.uint8)
     with torch.inference_mode():
         names = graph(example)
     with _quiet_exporter(), _visible_calibration(graph):
@@ -157,6 +174,25 @@ def _write(graph: ReaderGraph, info: ModelInfo, path: Path, *, half: bool = Fals
     assert program is not None  # noqa: S101 - dynamo=True always returns one
     model = program.model_proto
     _write_calibration(model, graph)
+    return model
+
+
+def _with_last_layer(traced: onnx.ModelProto, graph: ReaderGraph) -> onnx.ModelProto | None:
+    """Return a traced graph with the last layer as it is now, None if the exporter changed it."""
+    last = list(graph.classifier.network.last_layer.parameters())
+    model = onnx.ModelProto()
+    model.CopyFrom(traced)
+    there = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name, weights in graph.named_parameters():
+        if not any(weights is own for own in last):
+            continue
+        if name not in there or list(there[name].dims) != list(weights.shape):
+            return None
+        there[name].CopyFrom(onnx.numpy_helper.from_array(weights.detach().numpy(), name))
+    return model
+
+
+def _write(model: onnx.ModelProto, info: ModelInfo, path: Path, *, half: bool = False) -> None:
     if half:
         _store_in_half(model)
     model.producer_name = "pneumoscope"

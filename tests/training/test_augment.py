@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from pneumoscope.models.registry import to_unit
 from pneumoscope.training import augment as module
-from pneumoscope.training.augment import augment, to_unit
+from pneumoscope.training.augment import augment
 from pneumoscope.training.augmentation import Augmentation
 from pneumoscope.training.recipe import recipe_of
 

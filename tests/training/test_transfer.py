@@ -240,7 +240,7 @@ def test_a_balanced_probe_keeps_the_prior(data: PreparedData, tmp_path: Path) ->
 def test_depthwise_networks_stay_in_float32_on_processors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pneumoscope.training.fit._cpu_flags", lambda: {"avx512_bf16"})
+    monkeypatch.setattr("pneumoscope.training.devices._cpu_flags", lambda: {"avx512_bf16"})
     dense = build_model("seed-cnn", InputSpec(32, 32)).network
     depthwise = build_model(SMALL, InputSpec(32, 32)).network
     assert computes_in_bfloat16("auto", "cpu", dense)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from pneumoscope.errors import OptionError, nearest
@@ -100,6 +100,11 @@ class Classifier(nn.Module):
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         return (pixels - self.mean) / self.std
+
+
+def to_unit(pixels: UInt8[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """Return grey pixels as float32 in [0, 1], as a classifier takes them."""
+    return pixels.float().div_(255)
 
 
 def build_model(name: str, spec: InputSpec, *, weights: str = "none", **options: Any) -> Classifier:

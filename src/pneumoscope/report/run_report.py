@@ -203,7 +203,7 @@ def augmentation_sheet(
     """Return two training images of each class beside augmented versions of them."""
     import torch  # noqa: PLC0415 - the report's other figures do without
 
-    from pneumoscope.training.augment import augment, to_unit  # noqa: PLC0415
+    from pneumoscope.training.augment import augment  # noqa: PLC0415
 
     catalog, rows = data.catalog, data.split.rows("train")
     chosen = [
@@ -214,8 +214,8 @@ def augmentation_sheet(
     originals = data.pixels(chosen)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        repeated = torch.from_numpy(originals).repeat_interleave(columns, 0).unsqueeze(1)
-        changed = augment(to_unit(repeated), recipe.augmentation)
+        repeated = torch.from_numpy(originals / np.float32(255)).repeat_interleave(columns, 0)
+        changed = augment(repeated.unsqueeze(1), recipe.augmentation)
     pixels = changed.mul(255).round().clamp(0, 255).to(torch.uint8).numpy()
     labels = tuple(catalog.entries[row].label for row in chosen)
     return AugmentationSheet(

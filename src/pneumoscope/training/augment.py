@@ -5,16 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from pneumoscope.training.augmentation import Augmentation
-
-
-def to_unit(pixels: UInt8[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
-    """Return grey pixels as float32 in [0, 1]."""
-    return pixels.float().div_(255)
 
 
 def augment(

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from pneumoscope.models.registry import Classifier, build_model
 from pneumoscope.runs import RunFolder
 from pneumoscope.training.log import Epoch
 from pneumoscope.training.recipe import Keep, Recipe
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +34,7 @@ class Fitted:
         device: The kind of device: ``cpu``, ``cuda``, ``mps``.
         interrupted: Whether it was ended by hand.
         leader: Whether this process is the one that writes results.
+        graph: Of the same network with another last layer, if it was traced already.
     """
 
     classifier: Classifier
@@ -40,6 +45,7 @@ class Fitted:
     device: str
     interrupted: bool
     leader: bool
+    graph: onnx.ModelProto | None = None
 
 
 def kept_epoch(rows: Sequence[Epoch], keep: Keep) -> Epoch:

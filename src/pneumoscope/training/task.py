@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import BinaryAUROC
 
-from pneumoscope.models.registry import Classifier
-from pneumoscope.training.augment import augment, to_unit
+from pneumoscope.models.registry import Classifier, to_unit
+from pneumoscope.training.augment import augment
 from pneumoscope.training.datamodule import Batch
 from pneumoscope.training.mixing import mix
 from pneumoscope.training.optimizer import build_optimizer, build_schedule

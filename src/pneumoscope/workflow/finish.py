@@ -23,6 +23,7 @@ from pneumoscope.workflow.decide import Decided, decide
 from pneumoscope.workflow.recalibrate import write_calibrated
 
 if TYPE_CHECKING:
+    import onnx
     from numpy.typing import NDArray
 
     from pneumoscope.data.prepared import PreparedData
@@ -34,8 +35,8 @@ FALSE_REFUSALS = 0.01
 """The share of validation images that the gate of features may refuse."""
 
 _CHECKED_IMAGES = 200
-_LOOK_IMAGES = 200  # fewer cannot carry the limits of a look
-_KNOWN_IMAGES = 5000  # more would take memory and tell the gates nothing new
+_LOOK_IMAGES = (200, 5000)  # fewer cannot carry the limits of a look, more only take memory
+_KNOWN_IMAGES = 2000  # whose features are known; more take time and tell nothing new
 _RANK = 32
 _QUANTIZED_BY = 200  # images that show the ranges of activations
 
@@ -68,6 +69,7 @@ def write_model(
     precision: Precision = "float32",
     logit: NDArray[np.float64] | None = None,
     more: dict[str, Any] | None = None,
+    graph: onnx.ModelProto | None = None,
 ) -> Written:
     """Write the model file of a network; it agrees with it from the image files on, or it is gone.
 
@@ -84,6 +86,7 @@ def write_model(
         logit: What decides, of the validation rows, where the network itself may not because it
             learnt from some of them; None lets the file itself say it.
         more: Further fields of ``ModelInfo``: version, licence, intended, card.
+        graph: The network's, as ``export`` takes it.
 
     Raises:
         ExportError: They differ by more than ``TOLERANCE``.
@@ -102,6 +105,7 @@ def write_model(
             info=bare,
             check=data.pixels(validation[:_CHECKED_IMAGES]),
             half=precision == "float16",
+            graph=graph,
         )
         if precision == "int8":
             quantize(temporary, data.pixels(_evenly(data.split.rows("train"), _QUANTIZED_BY)))
@@ -138,10 +142,12 @@ def write_model(
 
 def _gate(bundle: Bundle, data: PreparedData) -> tuple[dict[str, Any], list[float]]:
     """Return both gates as they stand in the model file, and the validation images' distances."""
-    rows = _evenly(data.split.rows("train"), _KNOWN_IMAGES)
-    rows = sorted(rows, key=lambda row: data.catalog.entries[row].patient)
-    look = Look.fit(data.pixels(rows)) if len(rows) >= _LOOK_IMAGES else None
-    likeness = Likeness.fit(_outputs(bundle, data, rows, "features"), rank=_RANK)
+    fewest, most = _LOOK_IMAGES
+    taught = data.split.rows("train")
+    by_patient = sorted(_evenly(taught, most), key=lambda row: data.catalog.entries[row].patient)
+    look = Look.fit(data.pixels(by_patient)) if len(by_patient) >= fewest else None
+    known = _outputs(bundle, data, _evenly(taught, _KNOWN_IMAGES), "features")
+    likeness = Likeness.fit(known, rank=_RANK)
     seen = _outputs(bundle, data, data.split.rows("val"), "features")
     distances = likeness.distance(seen)
     features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))

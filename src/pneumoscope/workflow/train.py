@@ -121,7 +121,14 @@ def train_reader(
     if not fitted.leader:
         return None
     facts = _facts(recipe, prepared, fitted)
-    written = write_model(fitted.classifier, run.model, recipe=recipe, data=prepared, facts=facts)
+    written = write_model(
+        fitted.classifier,
+        run.model,
+        recipe=recipe,
+        data=prepared,
+        facts=facts,
+        graph=fitted.graph,
+    )
     for note in written.decided.notes:
         watcher.warn(note)
     watcher.say(
