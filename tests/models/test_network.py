@@ -147,22 +147,6 @@ def test_everything_can_be_freed_again(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_fresh_head(name: str) -> None:
-    _, network = built(name)
-    network.freeze(len(network.parameter_groups()))
-    before = {key: values.clone() for key, values in network.state_dict().items()}
-    torch.manual_seed(5)
-    network.replace_head()
-    last = network.parameter_groups()[-1]
-    assert all(weights.requires_grad for weights in last)
-    moved = {key for key, values in network.state_dict().items() if not values.equal(before[key])}
-    heads = {key for key, weights in network.named_parameters() if any(weights is w for w in last)}
-    assert moved
-    assert moved <= heads
-    assert network(torch.zeros(2, 1, *SPEC.shape)).shape == (2, 2)
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_the_exported_graph_agrees(name: str, tmp_path: Path) -> None:
     model, _ = built(name)
     check = np.random.default_rng(0).integers(0, 256, (3, *SPEC.shape), dtype=np.uint8)

@@ -23,7 +23,7 @@ from pneumoscope.errors import PneumoscopeError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DONE, FAULT, INTERRUPTED = 0, 1, 130
+FAULT, INTERRUPTED = 1, 130
 
 VERBS = (
     "download",

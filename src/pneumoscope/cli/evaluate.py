@@ -79,10 +79,14 @@ def run(asked: Namespace) -> int:
     """Evaluate, and print the numbers."""
     from pneumoscope.cli.numbers import evaluation_text  # noqa: PLC0415 - after parsing
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
-    from pneumoscope.workflow import evaluate as verb  # noqa: PLC0415 - numpy, onnxruntime
+    from pneumoscope.workflow.evaluate import (  # noqa: PLC0415 - numpy, onnxruntime
+        evaluate_reader,
+        evaluate_scores,
+    )
+    from pneumoscope.workflow.judge import Asked  # noqa: PLC0415
 
     watcher = TerminalWatcher()
-    question = verb.Asked(
+    question = Asked(
         threshold=asked.threshold,
         prevalence=asked.prevalence,
         level=asked.level,
@@ -92,7 +96,7 @@ def run(asked: Namespace) -> int:
         limit=asked.limit or None,
     )
     if asked.data is not None:
-        result = verb.evaluate_reader(
+        result = evaluate_reader(
             asked.model,
             asked.data,
             part=asked.split,
@@ -104,7 +108,7 @@ def run(asked: Namespace) -> int:
     else:
         if asked.scores is not None:
             raise OptionError("--scores", must="given with DATA", was=asked.scores)
-        result = verb.evaluate_scores(
+        result = evaluate_scores(
             asked.model, part=asked.split, report=asked.report, asked=question, watcher=watcher
         )
     for item in result.unreadable:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from pneumoscope.evaluation.compare import Comparison, Pair
     from pneumoscope.evaluation.estimate import Estimate
-    from pneumoscope.workflow.evaluate import Evaluated
+    from pneumoscope.workflow.judge import Evaluated
 
 _MAIN = (
     ("AUC", "auc"),

@@ -99,11 +99,6 @@ class Backbone(Network):
         layer: nn.Module = self.net.get_classifier()
         return layer
 
-    def replace_head(self) -> None:
-        """Draw a fresh classifier."""
-        self.net.reset_classifier(2)
-        self._quieten_head()
-
     def parameter_groups(self) -> list[list[nn.Parameter]]:
         """Return timm's groups: a block each, or a stage each where the blocks are many."""
         named = dict(self.net.named_parameters())

@@ -40,7 +40,7 @@ class Network(nn.Module, ABC):
     @property
     @abstractmethod
     def last_layer(self) -> nn.Module:
-        """The layer that ``replace_head`` replaces."""
+        """The layer that gives the logits from what ``pooled`` returns."""
 
     @property
     @abstractmethod
@@ -48,14 +48,10 @@ class Network(nn.Module, ABC):
         """The names of the layers that take the pixels, among ``named_modules``."""
 
     @abstractmethod
-    def replace_head(self) -> None:
-        """Draw the last layer afresh, for two classes, and free it."""
-
-    @abstractmethod
     def parameter_groups(self) -> list[list[nn.Parameter]]:
         """Return every parameter once, grouped by depth from the input to the last layer.
 
-        The last group is the layer that ``replace_head`` draws.
+        The last group is that of the last layer.
         """
 
     def evidence(self, maps: Tensor) -> Tensor | None:

@@ -110,10 +110,6 @@ class SeedCNN(Network):
         where: Tensor = (maps * importance[:, :, None, None]).sum(1)
         return where
 
-    def replace_head(self) -> None:
-        """Draw a fresh output layer."""
-        self.output.apply(_initialise).requires_grad_()
-
     def parameter_groups(self) -> list[list[nn.Parameter]]:
         """Return a group for each block, one for the hidden layer, one for the output layer."""
         return [list(part.parameters()) for part in (*self.blocks, self.hidden, self.output)]

@@ -16,8 +16,8 @@ from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance
 from pneumoscope.stats.intervals import LEVEL
 from pneumoscope.watch import Watcher
-from pneumoscope.workflow.evaluate import check_report, data_root, run_of, scores_of_run
 from pneumoscope.workflow.parts import own_split, part_rows, seen_in_training
+from pneumoscope.workflow.places import check_report, data_root, run_of, scores_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

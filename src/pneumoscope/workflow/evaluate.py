@@ -3,106 +3,26 @@
 from __future__ import annotations
 
 import csv
-import json
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.data.catalog import PARTS, Catalog, Unreadable, read_catalog
-from pneumoscope.errors import DataError, OptionError, OutputError
-from pneumoscope.evaluation.assess import Assessment, assess
-from pneumoscope.evaluation.baseline import Baseline, majority_baseline, size_baseline
-from pneumoscope.evaluation.bootstrap import RESAMPLES
-from pneumoscope.evaluation.metrics import Metrics, measure
-from pneumoscope.evaluation.robustness import LIMIT, Corrupted, robustness
+from pneumoscope.data.catalog import Catalog, read_catalog
+from pneumoscope.errors import DataError, OptionError
+from pneumoscope.evaluation.robustness import Corrupted, robustness
 from pneumoscope.evaluation.scores import Scores, score
-from pneumoscope.evaluation.subgroups import Group, size_tertiles, subgroups
-from pneumoscope.reader.bundle import ModelInfo, open_bundle
+from pneumoscope.evaluation.subgroups import size_tertiles
+from pneumoscope.reader.bundle import open_bundle
 from pneumoscope.reader.predictor import Predictor
-from pneumoscope.runs import RunFolder, provenance, rows_of, update_json
-from pneumoscope.stats.intervals import LEVEL
+from pneumoscope.runs import RunFolder, rows_of, update_json
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.watch import Watcher
+from pneumoscope.workflow.judge import Asked, Evaluated, judge, write_page
 from pneumoscope.workflow.parts import is_whole, own_split, part_rows, seen_in_training
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from pneumoscope.workflow.places import check_report, data_root, run_of, scores_of_run
 
 _OWN_COLUMNS = {"path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256"}
-_THRESHOLD = 0.5
 _MODEL = ".onnx"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked of an evaluation, beyond whose and of what.
-
-    Attributes:
-        threshold: The probability from which an image is called positive; None for the model's
-            own, or 0.5 where there is no model.
-        prevalence: Give predictive values for this share of positive patients as well.
-        level: Confidence level.
-        resamples: Resamples of the patients.
-        seed: Of everything that is drawn.
-        robustness: Whether to read the images again, made worse.
-        limit: At most so many images for that.
-    """
-
-    threshold: float | None = None
-    prevalence: float | None = None
-    level: float = LEVEL
-    resamples: int = RESAMPLES
-    seed: int = 0
-    robustness: bool = False
-    limit: int | None = LIMIT
-
-    def __post_init__(self) -> None:
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise OptionError("--threshold", must="from 0 to 1", was=self.threshold)
-        if not 0 < self.level < 1:
-            raise OptionError("--level", must="between 0 and 1, such as 0.95", was=self.level)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluated:
-    """What an evaluation gave.
-
-    Attributes:
-        part: Which part of the data was read: ``train``, ``val``, ``test`` or ``all``; empty for
-            scores that do not tell.
-        scores: What the reader said of each image.
-        metrics: The main numbers.
-        assessment: All numbers, with intervals, and the arrays for figures.
-        groups: The main numbers in groups of the images.
-        baselines: What knows nothing of lungs achieves on the same images.
-        corrupted: The main numbers on worse images; empty if they were not asked for.
-        unreadable: Files that could not be read.
-        seen: How many of the images, or other images of their patients, the run was trained on.
-    """
-
-    part: str
-    scores: Scores
-    metrics: Metrics
-    assessment: Assessment
-    groups: tuple[Group, ...]
-    baselines: tuple[Baseline, ...]
-    corrupted: tuple[Corrupted, ...]
-    unreadable: tuple[Unreadable, ...]
-    seen: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
-        found = {
-            **self.assessment.to_dict(),
-            "groups": [group.to_dict() for group in self.groups],
-            "baselines": [baseline.to_dict() for baseline in self.baselines],
-        }
-        if self.corrupted:
-            found["robustness"] = [row.to_dict() for row in self.corrupted]
-        return found
 
 
 def evaluate_reader(
@@ -182,7 +102,7 @@ def evaluate_reader(
         teaching = catalog.select(own.rows("train"))
         training = np.array([entry.bytes for entry in teaching.entries]), teaching.labels
     columns = _columns_of(chosen, data)
-    result = _judged(
+    result = judge(
         scores,
         part=part,
         info=predictor.info,
@@ -200,7 +120,7 @@ def evaluate_reader(
     if scores_file is not None:
         scores.save(scores_file)
     if report is not None:
-        page = _page(
+        page = write_page(
             report,
             result,
             classes=predictor.info.classes,
@@ -286,7 +206,7 @@ def evaluate_scores(
             )
     if scores.part == "train":
         watcher.warn("these are training images: the numbers say nothing about new patients.")
-    result = _judged(
+    result = judge(
         scores,
         part=scores.part,
         info=info,
@@ -297,7 +217,7 @@ def evaluate_scores(
     )
     if report is not None:
         root = data_root(run)
-        page = _page(
+        page = write_page(
             report,
             result,
             classes=info.classes if info else ("negative", "positive"),
@@ -310,146 +230,6 @@ def evaluate_scores(
         )
         watcher.say(f"Report: {page}")
     return result
-
-
-def check_report(folder: Path | None) -> None:
-    """Fail before the work, and not after it, if a report cannot be written.
-
-    Raises:
-        OutputError: Its place is a file.
-        ModuleNotFoundError: What draws it is not installed.
-    """
-    if folder is None:
-        return
-    for name in ("matplotlib", "jinja2"):
-        import_module(name)
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; give a folder with --report.")
-
-
-def data_root(run: RunFolder | None) -> Path | None:
-    """Return the folder that the paths of a run's images begin at, if it is still there."""
-    if run is None or not run.provenance.is_file():
-        return None
-    data = json.loads(run.provenance.read_text(encoding="utf-8")).get("data")
-    if not data or not Path(data).exists():
-        return None
-    return Path(data) if Path(data).is_dir() else Path(data).parent
-
-
-def scores_of_run(run: Path, part: str | None) -> Path:
-    """Return the scores file of a run: of a part, or of ``test`` where there is one, else ``val``.
-
-    Raises:
-        DataError: It has none.
-    """
-    for name in (part,) if part else ("test", "val"):
-        path = RunFolder(run).scores(name)
-        if path.is_file():
-            return path
-    wanted = f"scores-{part}.csv" if part else "scores-test.csv or scores-val.csv"
-    raise DataError(
-        f"{run}: no {wanted} in this folder; write them with: pneumoscope evaluate {run} DATA"
-    )
-
-
-def run_of(scores_file: Path) -> RunFolder | None:
-    """Return the run that a scores file is one of, None for other files."""
-    run = RunFolder(scores_file.parent)
-    own = {run.scores(part).name for part in (*PARTS, "all")}
-    return run if scores_file.name in own and run.model.is_file() else None
-
-
-def _page(
-    folder: Path,
-    result: Evaluated,
-    *,
-    classes: tuple[str, str],
-    name: str,
-    info: ModelInfo | None,
-    root: Path | None,
-    predictor: Predictor | None,
-    asked: Asked,
-    **facts: str,
-) -> Path:
-    """Write the report of an evaluation."""
-    from pneumoscope.report.evaluation_page import write_evaluation_page  # noqa: PLC0415 - heavy
-    from pneumoscope.report.judged import Judged  # noqa: PLC0415
-    from pneumoscope.report.pictures import Pictures  # noqa: PLC0415
-
-    return write_evaluation_page(
-        folder,
-        Judged(
-            result.part,
-            classes,
-            result.scores,
-            result.assessment,
-            result.groups,
-            result.baselines,
-            result.corrupted,
-            info.conformal if info else None,
-            result.seen,
-        ),
-        name=name,
-        facts=provenance(**facts, resamples=asked.resamples, seed=asked.seed),
-        info=info,
-        pictures=Pictures(root, predictor) if root is not None else None,
-        unreadable=len(result.unreadable),
-    )
-
-
-def _judged(
-    scores: Scores,
-    *,
-    part: str,
-    info: ModelInfo | None,
-    asked: Asked,
-    columns: Mapping[str, Mapping[str, str]],
-    sizes: Mapping[str, int],
-    training: tuple[Any, Any] | None,
-    corrupted: tuple[Corrupted, ...] = (),
-    unreadable: Sequence[Unreadable] = (),
-    seen: int = 0,
-) -> Evaluated:
-    threshold = asked.threshold
-    if threshold is None:
-        threshold = info.operating_point.threshold if info else _THRESHOLD
-    conformal = info.conformal if info else None
-    assessment = assess(
-        scores,
-        threshold=threshold,
-        prevalence=asked.prevalence,
-        conformal=conformal,
-        level=asked.level,
-        resamples=asked.resamples,
-        seed=asked.seed,
-    )
-    groups = subgroups(
-        scores,
-        threshold=threshold,
-        columns=columns,
-        level=asked.level,
-        resamples=asked.resamples,
-        seed=asked.seed,
-    )
-    taught = training[1] if training is not None else None
-    baselines = [majority_baseline(scores.label, trained_on=taught, level=asked.level)]
-    if all(sizes.get(path, 0) for path in scores.path):
-        bytes_ = np.array([sizes[path] for path in scores.path])
-        baselines.append(
-            size_baseline(scores, bytes_, training=training, level=asked.level, seed=asked.seed)
-        )
-    return Evaluated(
-        part,
-        scores,
-        measure(scores, threshold=threshold, level=asked.level),
-        assessment,
-        groups,
-        tuple(baselines),
-        corrupted,
-        tuple(unreadable),
-        seen,
-    )
 
 
 def _warn_of_unknown_patients(scores: Scores, watcher: Watcher) -> None:

@@ -89,7 +89,6 @@ class Canvas:
     """A plane on which shapes in body coordinates are drawn in values from 0 to 1."""
 
     def __init__(self, view: View) -> None:
-        self._shape = view.shape
         self._view = View(
             (view.shape[0] * _OVERSAMPLING, view.shape[1] * _OVERSAMPLING),
             view.unit_px * _OVERSAMPLING,

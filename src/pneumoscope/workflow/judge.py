@@ -1,0 +1,221 @@
+"""Scores → all that an evaluation says of them, and its page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.data.catalog import Unreadable
+from pneumoscope.errors import OptionError
+from pneumoscope.evaluation.assess import Assessment, assess
+from pneumoscope.evaluation.baseline import Baseline, majority_baseline, size_baseline
+from pneumoscope.evaluation.bootstrap import RESAMPLES
+from pneumoscope.evaluation.metrics import Metrics, measure
+from pneumoscope.evaluation.robustness import LIMIT, Corrupted
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.evaluation.subgroups import Group, subgroups
+from pneumoscope.reader.bundle import ModelInfo
+from pneumoscope.reader.predictor import Predictor
+from pneumoscope.runs import provenance
+from pneumoscope.stats.intervals import LEVEL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of an evaluation, beyond whose and of what.
+
+    Attributes:
+        threshold: The probability from which an image is called positive; None for the model's
+            own, or 0.5 where there is no model.
+        prevalence: Give predictive values for this share of positive patients as well.
+        level: Confidence level.
+        resamples: Resamples of the patients.
+        seed: Of everything that is drawn.
+        robustness: Whether to read the images again, made worse.
+        limit: At most so many images for that.
+    """
+
+    threshold: float | None = None
+    prevalence: float | None = None
+    level: float = LEVEL
+    resamples: int = RESAMPLES
+    seed: int = 0
+    robustness: bool = False
+    limit: int | None = LIMIT
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise OptionError("--threshold", must="from 0 to 1", was=self.threshold)
+        if not 0 < self.level < 1:
+            raise OptionError("--level", must="between 0 and 1, such as 0.95", was=self.level)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluated:
+    """What an evaluation gave.
+
+    Attributes:
+        part: Which part of the data was read: ``train``, ``val``, ``test`` or ``all``; empty for
+            scores that do not tell.
+        scores: What the reader said of each image.
+        metrics: The main numbers.
+        assessment: All numbers, with intervals, and the arrays for figures.
+        groups: The main numbers in groups of the images.
+        baselines: What knows nothing of lungs achieves on the same images.
+        corrupted: The main numbers on worse images; empty if they were not asked for.
+        unreadable: Files that could not be read.
+        seen: How many of the images, or other images of their patients, the run was trained on.
+    """
+
+    part: str
+    scores: Scores
+    metrics: Metrics
+    assessment: Assessment
+    groups: tuple[Group, ...]
+    baselines: tuple[Baseline, ...]
+    corrupted: tuple[Corrupted, ...]
+    unreadable: tuple[Unreadable, ...]
+    seen: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        found = {
+            **self.assessment.to_dict(),
+            "groups": [group.to_dict() for group in self.groups],
+            "baselines": [baseline.to_dict() for baseline in self.baselines],
+        }
+        if self.corrupted:
+            found["robustness"] = [row.to_dict() for row in self.corrupted]
+        return found
+
+
+def judge(
+    scores: Scores,
+    *,
+    part: str,
+    info: ModelInfo | None,
+    asked: Asked,
+    columns: Mapping[str, Mapping[str, str]],
+    sizes: Mapping[str, int],
+    training: tuple[Any, Any] | None,
+    corrupted: tuple[Corrupted, ...] = (),
+    unreadable: Sequence[Unreadable] = (),
+    seen: int = 0,
+) -> Evaluated:
+    """Return all numbers of scores.
+
+    Args:
+        scores: What the reader said of each image.
+        part: Of the data that they are of.
+        info: What the model says of itself: its threshold and its uncertain zone hold; None where
+            there is no model.
+        asked: What is asked.
+        columns: Name → path → group, what images are grouped by.
+        sizes: Path → bytes of the file, for the baseline of file sizes; left out where one is
+            missing.
+        training: Bytes and labels of the images that the baselines are fitted on; None fits them
+            on these.
+        corrupted: The numbers on worse images.
+        unreadable: Files that could not be read.
+        seen: How many of the images the run was trained on.
+    """
+    threshold = asked.threshold
+    if threshold is None:
+        threshold = info.operating_point.threshold if info else _THRESHOLD
+    conformal = info.conformal if info else None
+    assessment = assess(
+        scores,
+        threshold=threshold,
+        prevalence=asked.prevalence,
+        conformal=conformal,
+        level=asked.level,
+        resamples=asked.resamples,
+        seed=asked.seed,
+    )
+    groups = subgroups(
+        scores,
+        threshold=threshold,
+        columns=columns,
+        level=asked.level,
+        resamples=asked.resamples,
+        seed=asked.seed,
+    )
+    taught = training[1] if training is not None else None
+    baselines = [majority_baseline(scores.label, trained_on=taught, level=asked.level)]
+    if all(sizes.get(path, 0) for path in scores.path):
+        bytes_ = np.array([sizes[path] for path in scores.path])
+        baselines.append(
+            size_baseline(scores, bytes_, training=training, level=asked.level, seed=asked.seed)
+        )
+    return Evaluated(
+        part,
+        scores,
+        measure(scores, threshold=threshold, level=asked.level),
+        assessment,
+        groups,
+        tuple(baselines),
+        corrupted,
+        tuple(unreadable),
+        seen,
+    )
+
+
+def write_page(
+    folder: Path,
+    result: Evaluated,
+    *,
+    classes: tuple[str, str],
+    name: str,
+    info: ModelInfo | None,
+    root: Path | None,
+    predictor: Predictor | None,
+    asked: Asked,
+    **facts: str,
+) -> Path:
+    """Write the report of an evaluation, and return its path.
+
+    Args:
+        folder: For ``report.html`` and ``figures/``.
+        result: What the evaluation gave.
+        classes: (negative, positive).
+        name: Of the reader, for the heading.
+        info: What the model says of itself; None where there is no model.
+        root: What the paths of the scores are relative to; None shows no images.
+        predictor: Draws evidence over the images.
+        asked: What was asked.
+        facts: What the numbers were made from, for the provenance.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    from pneumoscope.report.evaluation_page import write_evaluation_page  # noqa: PLC0415 - heavy
+    from pneumoscope.report.judged import Judged  # noqa: PLC0415
+    from pneumoscope.report.pictures import Pictures  # noqa: PLC0415
+
+    return write_evaluation_page(
+        folder,
+        Judged(
+            result.part,
+            classes,
+            result.scores,
+            result.assessment,
+            result.groups,
+            result.baselines,
+            result.corrupted,
+            info.conformal if info else None,
+            result.seen,
+        ),
+        name=name,
+        facts=provenance(**facts, resamples=asked.resamples, seed=asked.seed),
+        info=info,
+        pictures=Pictures(root, predictor) if root is not None else None,
+        unreadable=len(result.unreadable),
+    )

@@ -1,0 +1,59 @@
+"""Where the things of a run lie: its scores, its data, and whether a report can be written."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+from pneumoscope.data.catalog import PARTS
+from pneumoscope.errors import DataError, OutputError
+from pneumoscope.runs import RunFolder
+
+
+def run_of(scores_file: Path) -> RunFolder | None:
+    """Return the run that a scores file is one of, None for other files."""
+    run = RunFolder(scores_file.parent)
+    own = {run.scores(part).name for part in (*PARTS, "all")}
+    return run if scores_file.name in own and run.model.is_file() else None
+
+
+def scores_of_run(run: Path, part: str | None) -> Path:
+    """Return the scores file of a run: of a part, or of ``test`` where there is one, else ``val``.
+
+    Raises:
+        DataError: It has none.
+    """
+    for name in (part,) if part else ("test", "val"):
+        path = RunFolder(run).scores(name)
+        if path.is_file():
+            return path
+    wanted = f"scores-{part}.csv" if part else "scores-test.csv or scores-val.csv"
+    raise DataError(
+        f"{run}: no {wanted} in this folder; write them with: pneumoscope evaluate {run} DATA"
+    )
+
+
+def data_root(run: RunFolder | None) -> Path | None:
+    """Return the folder that the paths of a run's images begin at, if it is still there."""
+    if run is None or not run.provenance.is_file():
+        return None
+    data = json.loads(run.provenance.read_text(encoding="utf-8")).get("data")
+    if not data or not Path(data).exists():
+        return None
+    return Path(data) if Path(data).is_dir() else Path(data).parent
+
+
+def check_report(folder: Path | None) -> None:
+    """Fail before the work, and not after it, if a report cannot be written.
+
+    Raises:
+        OutputError: Its place is a file.
+        ModuleNotFoundError: What draws it is not installed.
+    """
+    if folder is None:
+        return
+    for name in ("matplotlib", "jinja2"):
+        import_module(name)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; give a folder with --report.")
