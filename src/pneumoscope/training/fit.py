@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from pneumoscope.data.prepared import PreparedData
-from pneumoscope.errors import DataError, OptionError, PneumoscopeError
+from pneumoscope.errors import DataError, OptionError, PneumoscopeError, in_range, one_of
 from pneumoscope.models.registry import Classifier, build_model
 from pneumoscope.runs import RunFolder
 from pneumoscope.training.allocator import keep_large_blocks
@@ -41,12 +42,22 @@ class NothingLearntError(PneumoscopeError):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where training runs; handed to Lightning as it is."""
+    """Where training runs; handed to Lightning as it is.
+
+    Raises:
+        OptionError: A value cannot be on any machine.
+    """
 
     accelerator: str = "auto"
     devices: str = "auto"
     nodes: int = 1
     strategy: str = "auto"
+
+    def __post_init__(self) -> None:
+        one_of("--accelerator", self.accelerator, ("auto", "cpu", "gpu", "cuda", "mps"))
+        in_range("--nodes", self.nodes, low=1, high=100_000)
+        if not re.fullmatch(r"auto|-1|0*[1-9]\d*|\d+(,\d+)+", self.devices):
+            raise OptionError("--devices", must="auto, how many, or which (0,1)", was=self.devices)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
