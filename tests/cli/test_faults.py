@@ -107,10 +107,28 @@ def test_a_fault_while_the_self_test_runs_ends_the_process_in_peace(tmp_path: Pa
         assert "terminate" not in done.stderr
 
 
+def test_ctrl_c_in_a_compiled_package_is_ctrl_c(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def initialised(_: object) -> int:  # as ONNX Runtime does while it is loaded
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    monkeypatch.setattr("pneumoscope.cli.selftest.run", initialised)
+    assert main(["selftest"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+    def broken(_: object) -> int:
+        raise RuntimeError("a fault of our own")
+
+    monkeypatch.setattr("pneumoscope.cli.selftest.run", broken)
+    with pytest.raises(RuntimeError, match="our own"):
+        main(["selftest"])
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="this system has no such signal")
 def test_ctrl_c_ends_in_one_line_and_the_run_goes_on_later(phantoms: Path, tmp_path: Path) -> None:
     model = write_tiny(tmp_path / "m.onnx")
-    images = [str(path) for path in sorted(phantoms.rglob("*.jpeg"))] * 200
+    images = [str(path) for path in sorted(phantoms.rglob("*.jpeg"))] * 30
     listed, out = tmp_path / "list.txt", tmp_path / "r.jsonl"
     listed.write_text("\n".join(images))
     command = [sys.executable, "-m", "pneumoscope", "predict", "--paths-from", str(listed)]
