@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,7 +156,7 @@ def test_a_refused_image_is_called_what_its_pixels_show(
     ],
 )
 def test_another_kind_of_image_is_refused_and_named(
-    tmp_path: Path, elements: dict[str, str], says: str
+    tmp_path: Path, elements: dict[str, Any], says: str
 ) -> None:
     path = tmp_path / "a.dcm"
     path.write_bytes(dicom_file(grey_image(100, side=200), **elements))
