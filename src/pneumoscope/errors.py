@@ -122,6 +122,23 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."
 
 
+def in_words(fault: Exception) -> str:
+    """Return what is wrong with a table that cannot be read, for people.
+
+    >>> in_words(KeyError("label"))
+    "no column 'label'; between columns stand commas"
+    """
+    match fault:
+        case UnicodeDecodeError():
+            return "its text is not UTF-8; save it anew, as CSV in UTF-8"
+        case OSError(strerror=str(reason)):
+            return reason
+        case KeyError(args=(name,)):
+            return f"no column {name!r}; between columns stand commas"
+        case _:
+            return str(fault)
+
+
 def in_range(name: str, value: float, *, low: float, high: float) -> None:
     """Refuse a value that is no number from ``low`` to ``high``.
 

@@ -26,3 +26,20 @@ def test_the_last_line_is_the_report(
     assert any(line.startswith("  AUC 0.") for line in lines)
     assert main(["demo", "--out", str(out)]) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def test_a_demonstration_that_does_not_end_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "demo"
+    assert main(["demo", "--out", str(out), "--patients", "0"]) == 1
+    assert "patients must be" in capsys.readouterr().err
+    assert not out.exists()
+
+    def stopped(*_: object, **__: object) -> None:
+        assert (out / "images").is_dir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "train_reader", stopped)
+    assert main(["demo", "--out", str(out), "--patients", "4"]) == 130
+    assert not out.exists()

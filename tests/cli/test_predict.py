@@ -144,7 +144,7 @@ def test_standard_input_is_an_image_or_a_list(
     (bad,) = lines_of(model, "-", capsys=capsys, code=3)
     assert bad["conclusion"] == "ERROR"
     listed = f"{images}/normal.png\n\n{images}/gone.png\r\n{images}/pneumonia.png"
-    feed(listed.encode())
+    feed(listed.encode("utf-8-sig"))  # as some editors begin a file
     rows = lines_of(model, "--paths-from", "-", capsys=capsys, code=3)
     assert [row["conclusion"] for row in rows] == ["NORMAL", "ERROR", "PNEUMONIA"]
     (tmp_path / "list.txt").write_text(listed)

@@ -74,6 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output went away, as ``head`` does; Python must not flush into it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAULT
+    except Exception as fault:
+        if _comes_of_ctrl_c(fault):
+            return _failed("interrupted", INTERRUPTED)
+        raise
     return code
 
 
@@ -92,6 +96,15 @@ def parser(verb: str = "") -> Parser:
     for name in (verb,) if verb in VERBS else VERBS:
         import_module(f"{__name__}.{name}").add_to(verbs)
     return top
+
+
+def _comes_of_ctrl_c(fault: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is behind a fault: some compiled packages turn it into their own."""
+    while fault is not None:
+        if isinstance(fault, KeyboardInterrupt):
+            return True
+        fault = fault.__cause__ or fault.__context__
+    return False
 
 
 def _failed(message: str, code: int) -> int:

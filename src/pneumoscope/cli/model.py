@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.cli.arguments import Verbs, add_json_option, add_verb, numbers
-from pneumoscope.errors import OptionError
+from pneumoscope.errors import ModelFileError, OptionError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -55,6 +55,8 @@ def run(asked: Namespace) -> int:
         return _print_file(asked.name, as_json=asked.json, check=asked.verify)
     if asked.verify:
         raise OptionError("--verify", must="given with a model file", was=asked.name)
+    if ":" not in asked.name and ("/" in asked.name or asked.name.endswith(".onnx")):
+        raise ModelFileError(f"{asked.name}: no such model file or run folder.")
     _print_layers(asked)
     return 0
 

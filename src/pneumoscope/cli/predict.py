@@ -16,7 +16,7 @@ from pneumoscope.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pneumoscope.reader.bundle import ModelInfo
     from pneumoscope.reader.inputs import Unlisted
@@ -89,7 +89,7 @@ def run(asked: Namespace) -> int:
     one = _is_one_file(asked)
     # Pillow is loaded while the graph is built, which holds no lock of Python.
     first = asked.images[0] if one else ""
-    threading.Thread(target=_load_decoder, args=(first,), daemon=True).start()
+    threading.Thread(target=_load_decoder, args=(first,)).start()
     sources = _sources(asked)
     predictor = Predictor(asked.model, gated=not asked.no_gate, few=one)
     wanted = fail_on(asked.fail_on, predictor.info)
@@ -241,9 +241,11 @@ def _shown(
     tally = Tally(predictor.info.reference)
 
     def counted() -> Iterator[Record]:
-        for record in _records(asked, predictor, sources):
-            tally.add(record)
-            yield record
+        with _bar(asked) as show:
+            for record in _records(asked, predictor, sources):
+                tally.add(record)
+                show(tally.images)
+                yield record
 
     if asked.format in {None, "table"}:
         from pneumoscope.cli.predictions import write_table  # noqa: PLC0415 - the same
@@ -255,6 +257,23 @@ def _shown(
 
         TEXT_WRITERS[asked.format](sys.stdout, counted())
     return tally
+
+
+@contextlib.contextmanager
+def _bar(asked: Namespace) -> Iterator[Callable[[int], None]]:
+    """Give what to call with the number of records: it draws a bar where rows do not show it."""
+    if len(asked.images) == 1 and not os.path.isdir(asked.images[0]):  # noqa: PTH112 - as above
+        quiet = True
+    else:
+        quiet = sys.stdout.isatty() or not sys.stderr.isatty()
+    if quiet:
+        yield lambda _: None
+        return
+    from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - the same
+
+    with TerminalWatcher().progress("Reading") as progress:
+        total = _Total(asked)
+        yield lambda done: progress(done, total.at_least(done))
 
 
 def _archived(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from typing import TextIO
 
@@ -13,6 +14,8 @@ from pneumoscope.reader.tally import Tally
 
 _STYLES: Mapping[str, str] = {ERROR: "31", UNCERTAIN: "33", NOT_ASSESSABLE: "2"}
 _POSITIVE = "1"
+_NAMES = 31  # the column that file names begin in
+_NARROW = 40  # with less room beside it, what is said of a file begins further left
 
 
 def write_table(
@@ -28,12 +31,13 @@ def write_table(
             if None.
     """
     colour = in_colour(out)
+    width = shutil.get_terminal_size().columns if out.isatty() else None
     counts = tally or Tally({})
     out.write(f"{'conclusion':<14}  {'probability':>11}  file\n")
     for record in records:
         if tally is None:
             counts.add(record)
-        out.write(_line(record, positive=positive if colour else None, colour=colour))
+        out.write(_line(record, positive=positive if colour else None, colour=colour, width=width))
         out.flush()
     out.write(f"{summary(counts)} {NOTICE}\n")
     for line in counts.lines():
@@ -53,7 +57,7 @@ def in_colour(out: TextIO) -> bool:
     return out.isatty()
 
 
-def _line(record: Record, *, positive: str | None, colour: bool) -> str:
+def _line(record: Record, *, positive: str | None, colour: bool, width: int | None) -> str:
     conclusion = record["conclusion"]
     probability = record["probability"]
     shown = "-" if probability is None else f"{probability:.3f}"
@@ -61,13 +65,32 @@ def _line(record: Record, *, positive: str | None, colour: bool) -> str:
     if colour:
         style = _STYLES.get(conclusion, _POSITIVE if conclusion == positive else "")
         padded = f"\x1b[{style}m{padded}\x1b[0m" if style else padded
-    name = printable(record["error"] or record["path"])
-    lines = [f"{padded}  {shown:>11}  {name}"]
+    told = [printable(record["error"].removeprefix(f"{record['path']}: "))] * bool(record["error"])
     if conclusion in {UNCERTAIN, NOT_ASSESSABLE}:
-        lines += [f"{'':<29}  {reason}" for reason in record["reasons"]]
+        told += record["reasons"]
     if record["evidence"]:
-        lines.append(f"{'':<29}  evidence: {printable(record['evidence'])}")
+        told.append(f"evidence: {printable(record['evidence'])}")
+    lines = [f"{padded}  {shown:>11}  {printable(record['path'])}".rstrip()]
+    for text in told:
+        lines += _indented(text, width=width)
     return "\n".join(lines) + "\n"
+
+
+def _indented(text: str, *, width: int | None) -> list[str]:
+    """Return a text below the names; in a narrow terminal further to the left, and wrapped."""
+    indent = " " * (_NAMES if width is None or width >= _NAMES + _NARROW else 4)
+    if width is None or len(indent) + len(text) <= width:
+        return [indent + text]
+    from textwrap import wrap  # noqa: PLC0415 - in narrow terminals alone
+
+    return wrap(
+        text,
+        max(width, 20),
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def printable(text: str) -> str:

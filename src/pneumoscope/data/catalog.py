@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.data.patients import UNKNOWN, PatientPattern, patient_of_image
-from pneumoscope.errors import DataError, ImageError, OptionError, nearest
+from pneumoscope.errors import DataError, ImageError, OptionError, in_words, nearest
 from pneumoscope.images.radiograph import ImageMeta
 from pneumoscope.images.read import probe, read_bytes
 from pneumoscope.parallel import Progress, ordered_map
@@ -286,14 +286,15 @@ def _manifest(path: Path) -> Iterator[Entry]:
             columns = reader.fieldnames or []
             missing = [name for name in ("path", "label") if name not in columns]
             if missing:
+                commas = " Separate the columns by commas." if ";" in "".join(columns) else ""
                 raise DataError(
                     f"{path}: no column {' and '.join(missing)}; a manifest needs path,label and "
-                    f"may have patient and split. Found: {', '.join(columns) or 'nothing'}."
+                    f"may have patient and split. Found: {', '.join(columns) or 'nothing'}.{commas}"
                 )
             for row in reader:
                 yield _manifest_entry(path, reader.line_num, row)
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
-        raise DataError(f"{path}: cannot be read as a CSV file ({fault}).") from fault
+        raise DataError(f"{path}: cannot be read as a CSV file ({in_words(fault)}).") from fault
 
 
 def _manifest_entry(path: Path, line: int, row: dict[str, str]) -> Entry:

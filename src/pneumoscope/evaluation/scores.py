@@ -13,7 +13,7 @@ import numpy as np
 
 from pneumoscope.data.catalog import PARTS, Catalog, Unreadable
 from pneumoscope.data.patients import patient_of
-from pneumoscope.errors import DataError, LeakError, OptionError
+from pneumoscope.errors import DataError, LeakError, OptionError, in_words
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of, write_csv
 from pneumoscope.stats.logistic import logistic
@@ -137,14 +137,21 @@ class Scores:
             scores = _parsed(path, rows, part=part)
         except (OSError, KeyError, ValueError, TypeError, csv.Error) as fault:
             raise DataError(
-                f"{path}: no scores can be read from it ({fault!r}); expected are the columns "
-                f"{', '.join(COLUMNS)} (path, patient, and one of the last two may be missing)."
+                f"{path}: no scores can be read from it ({in_words(fault)}); {_EXPECTED}."
             ) from fault
+        if not rows:
+            raise DataError(f"{path}: holds no scores; {_EXPECTED}.")
         if not (np.isin(scores.label, (0, 1)).all() and _in_unit(scores.probability)):
             raise DataError(f"{path}: labels must be 0 or 1 and probabilities from 0 to 1.")
         if np.isnan(scores.logit).any():
             raise DataError(f"{path}: a logit is not a number.")
         return scores
+
+
+_EXPECTED = (
+    f"expected are the columns {', '.join(COLUMNS)} (path, patient, and one of the last two may be "
+    "missing)"
+)
 
 
 def check_may_decide(scores: Scores, *, what: str) -> None:

@@ -6,6 +6,7 @@ Nothing here holds the names of all files: an archive may have more of them than
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +81,9 @@ def _matches(pattern: str) -> list[str]:
 
 
 def paths_from(lines: Iterable[bytes]) -> Iterator[str]:
-    """Yield the paths of a list, one a line; empty lines are passed over."""
-    for line in lines:
-        path = os.fsdecode(line.rstrip(b"\r\n"))
+    """Yield the paths of a list, one a line; empty lines are passed over, and a byte order mark."""
+    for number, line in enumerate(lines):
+        path = os.fsdecode((line if number else line.removeprefix(BOM_UTF8)).rstrip(b"\r\n"))
         if path:
             yield path
 

@@ -109,7 +109,8 @@ class RunningTest:
 
         self._bundle = bundle
         self._fault: ModelFileError | None = None
-        self._thread = threading.Thread(target=self._work, daemon=True)
+        # No daemon: a process that ends while the graph runs is aborted by ONNX Runtime's threads.
+        self._thread = threading.Thread(target=self._work)
         self._thread.start()
 
     def wait(self) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from pneumoscope.errors import OptionError, in_range, one_of
 from pneumoscope.training.recipe import Precision
 
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
@@ -17,12 +19,22 @@ _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where training runs; handed to Lightning as it is."""
+    """Where training runs; handed to Lightning as it is.
+
+    Raises:
+        OptionError: A value cannot be on any machine.
+    """
 
     accelerator: str = "auto"
     devices: str = "auto"
     nodes: int = 1
     strategy: str = "auto"
+
+    def __post_init__(self) -> None:
+        one_of("--accelerator", self.accelerator, ("auto", "cpu", "gpu", "cuda", "mps"))
+        in_range("--nodes", self.nodes, low=1, high=100_000)
+        if not re.fullmatch(r"auto|-1|0*[1-9]\d*|\d+(,\d+)+", self.devices):
+            raise OptionError("--devices", must="auto, how many, or which (0,1)", was=self.devices)
 
 
 def is_leader() -> bool:

@@ -73,6 +73,8 @@ def compare_readers(
             if not place.is_dir():
                 raise DataError(
                     f"{place}: a model file has no scores; let it read images with --data DATA."
+                    if place.exists()
+                    else f"{place}: no such run folder or file of scores."
                 )
             contenders.append(_from_scores(name, scores_of_run(place, part), part))
         else:

@@ -31,15 +31,24 @@ def run_demo(
 ) -> Demonstrated:
     """Generate images into ``out/images``, train into ``out/run``, and say what was found.
 
+    If it does not come to its end, ``out`` is removed: all of it is generated.
+
     Raises:
         OutputError: ``out`` exists and holds something, or cannot be written.
     """
+    folder = RunFolder.create(out)
+    try:
+        return _run_in(out, patients=patients, seed=seed, watcher=watcher or Watcher())
+    except BaseException:
+        folder.discard()
+        raise
+
+
+def _run_in(out: Path, *, patients: int, seed: int, watcher: Watcher) -> Demonstrated:
     from pneumoscope.training.augmentation import Augmentation  # noqa: PLC0415
     from pneumoscope.training.recipe import recipe_of  # noqa: PLC0415 - torch
 
-    watcher = watcher or Watcher()
     started = time.perf_counter()
-    RunFolder.create(out)
     images, place = out / "images", out / "run"
     with watcher.progress("Generating radiographs") as progress:
         write_folder(images, patients=patients, seed=seed, progress=progress)
@@ -63,6 +72,8 @@ def run_demo(
     )
     trained = train_reader(images, place, recipe=recipe, watcher=watcher)
     assert trained is not None  # noqa: S101 - one process
+    if trained.fitted.interrupted:  # a reader that is half trained demonstrates nothing
+        raise KeyboardInterrupt
     judged = evaluate_reader(place, images, part="test", watcher=watcher)
     predictor = Predictor(place, gated=False)
     examples = [predictor.predict(images / name) for name in _two_of_each(judged.scores.path)]

@@ -15,7 +15,7 @@ from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import PARTS, Catalog, read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import UNUSED, read_split, split_catalog
-from pneumoscope.errors import DataError, OptionError, OutputError
+from pneumoscope.errors import DataError, OptionError, OutputError, in_range
 from pneumoscope.evaluation.metrics import Metrics, measure
 from pneumoscope.evaluation.operating_point import parse_rule
 from pneumoscope.evaluation.scores import score
@@ -229,6 +229,8 @@ def _prepared(
     workers: int | None,
     watcher: Watcher,
 ) -> PreparedData:
+    if workers is not None:
+        in_range("--workers", workers, low=1, high=1000)
     with watcher.progress("Reading the folder") as progress:
         catalog = read_catalog(
             data,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.data.catalog import PARTS
-from pneumoscope.errors import DataError, nearest
+from pneumoscope.errors import DataError, in_words, nearest
 from pneumoscope.runs import rows_of, write_csv
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def parts_in_file(path: Path, catalog: Catalog) -> Split:
         rows = rows_of(path)
         named = {row["path"]: row["split"] for row in rows}
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as fault:
-        raise DataError(f"{path}: no split file with path,...,split ({fault!r}).") from fault
+        raise DataError(
+            f"{path}: no split file with path,...,split ({in_words(fault)})."
+        ) from fault
     for part in set(named.values()) - {*PARTS, UNUSED}:
         raise DataError(f"{path}: unknown part {part!r}. {nearest(str(part), (*PARTS, UNUSED))}")
     split = Split(tuple(named.get(entry.path, UNUSED) for entry in catalog.entries))
