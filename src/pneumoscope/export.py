@@ -160,7 +160,7 @@ def _traced(graph: ReaderGraph, spec: InputSpec) -> onnx.ModelProto:
     example = torch.zeros((2, 1, *spec.shape), dtype=torch.uint8)
     with torch.inference_mode():
         names = graph(example)
-    with _quiet_exporter(), _visible_calibration(graph):
+    with _quiet_exporter(), _visible_calibration(graph), _nothing_in_place(graph):
         program = torch.onnx.export(
             graph,
             (example,),
@@ -179,6 +179,8 @@ def _traced(graph: ReaderGraph, spec: InputSpec) -> onnx.ModelProto:
 
 def _with_last_layer(traced: onnx.ModelProto, graph: ReaderGraph) -> onnx.ModelProto | None:
     """Return a traced graph with the last layer as it is now, None if the exporter changed it."""
+    if not isinstance(graph.classifier, Classifier):
+        return None
     last = list(graph.classifier.network.last_layer.parameters())
     model = onnx.ModelProto()
     model.CopyFrom(traced)
@@ -204,6 +206,19 @@ def _write(model: onnx.ModelProto, info: ModelInfo, path: Path, *, half: bool = 
         node.doc_string = ""
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
+
+
+@contextlib.contextmanager
+def _nothing_in_place(graph: ReaderGraph) -> Iterator[None]:
+    """Let activations return new tensors: taking changes in place apart costs the exporter long."""
+    changed = [layer for layer in graph.modules() if getattr(layer, "inplace", False)]
+    try:
+        for layer in changed:
+            layer.inplace = False  # type: ignore[assignment]
+        yield
+    finally:
+        for layer in changed:
+            layer.inplace = True  # type: ignore[assignment]
 
 
 @contextlib.contextmanager

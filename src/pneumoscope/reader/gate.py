@@ -75,9 +75,14 @@ class Look:
 
         First as it is and turned by 90°, 180° and 270° to the right, then the same inverted.
         """
-        image = _thumbnail(pixels)
-        ways = np.stack([np.rot90(image, -turns) for turns in range(4)]).reshape(4, -1)
-        return self.likeness.distance(np.concatenate([ways, -ways]))
+        found: NDArray[np.float32] = self._distances(_thumbnail(pixels)[np.newaxis])[0]
+        return found
+
+    def _distances(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the distances [n, 8] of thumbnails [n, 16, 16]."""
+        turned = [np.rot90(images, -turns, (1, 2)).reshape(len(images), -1) for turns in range(4)]
+        ways = [*turned, *(-way for way in turned)]
+        return np.stack([self.likeness.distance(way) for way in ways], axis=1)
 
     def reasons(self, distances: NDArray[np.float32]) -> list[str]:
         """Return why an image does not look like those that the model knows; empty if it does.
@@ -121,15 +126,14 @@ class Look:
         for part in np.array_split(np.arange(len(images)), folds):
             others = np.delete(images, part, axis=0).reshape(-1, _SIDE * _SIDE)
             judge = cls(Likeness.fit(others, rank=rank), 1.0, np.inf)
-            for row in part:
-                found = judge.distances(pixels[row])
-                upright.append(found[0])
-                best.append(found[1:].min() / found[0])
+            found = judge._distances(images[part])
+            upright.append(found[:, 0])
+            best.append(found[:, 1:].min(1) / found[:, 0])
         flat = images.reshape(-1, _SIDE * _SIDE)
         return cls(
             Likeness.fit(flat, rank=rank),
-            turned=min(0.95, float(np.quantile(best, allowed))),
-            farthest=float(np.quantile(upright, 1 - allowed)),
+            turned=min(0.95, float(np.quantile(np.concatenate(best), allowed))),
+            farthest=float(np.quantile(np.concatenate(upright), 1 - allowed)),
         )
 
     def to_dict(self) -> dict[str, Any]:

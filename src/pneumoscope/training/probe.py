@@ -32,7 +32,7 @@ from pneumoscope.training.fitted import Fitted
 from pneumoscope.training.log import Epoch, write_log
 from pneumoscope.training.recipe import Recipe
 
-PENALTIES = np.logspace(-5, 1, 7)
+PENALTIES = np.logspace(-5, 0, 6)
 """The inverse strengths of the L2 penalty that are tried, on standardised features."""
 
 _FOLDS = 5
