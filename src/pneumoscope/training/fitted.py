@@ -18,7 +18,22 @@ from pneumoscope.training.log import Epoch
 from pneumoscope.training.recipe import Keep, Recipe
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traced:
+    """A network whose last layer alone was learnt, as a graph.
+
+    Attributes:
+        graph: As ``export.trace`` gave it, with another last layer.
+        features: What that layer takes of each training image, float32 [n, d].
+    """
+
+    graph: onnx.ModelProto
+    features: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +49,7 @@ class Fitted:
         device: The kind of device: ``cpu``, ``cuda``, ``mps``.
         interrupted: Whether it was ended by hand.
         leader: Whether this process is the one that writes results.
-        graph: Of the same network with another last layer, if it was traced already.
+        traced: What a probe had to make, and the model file needs too.
     """
 
     classifier: Classifier
@@ -45,7 +60,7 @@ class Fitted:
     device: str
     interrupted: bool
     leader: bool
-    graph: onnx.ModelProto | None = None
+    traced: Traced | None = None
 
 
 def kept_epoch(rows: Sequence[Epoch], keep: Keep) -> Epoch:

@@ -28,7 +28,7 @@ from pneumoscope.parallel import cores
 from pneumoscope.runs import RunFolder
 from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.devices import best_device
-from pneumoscope.training.fitted import Fitted
+from pneumoscope.training.fitted import Fitted, Traced
 from pneumoscope.training.log import Epoch, write_log
 from pneumoscope.training.recipe import Recipe
 
@@ -102,7 +102,7 @@ def fit_probe(
         device=device,
         interrupted=False,
         leader=True,
-        graph=graph,
+        traced=Traced(graph, features[:learnt]) if graph else None,
     )
 
 

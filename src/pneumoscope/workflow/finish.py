@@ -23,12 +23,12 @@ from pneumoscope.workflow.decide import Decided, decide
 from pneumoscope.workflow.recalibrate import write_calibrated
 
 if TYPE_CHECKING:
-    import onnx
     from numpy.typing import NDArray
 
     from pneumoscope.data.prepared import PreparedData
     from pneumoscope.models.ensemble import Averaged
     from pneumoscope.models.registry import Classifier
+    from pneumoscope.training.fitted import Traced
     from pneumoscope.training.recipe import Recipe
 
 FALSE_REFUSALS = 0.01
@@ -69,7 +69,7 @@ def write_model(
     precision: Precision = "float32",
     logit: NDArray[np.float64] | None = None,
     more: dict[str, Any] | None = None,
-    graph: onnx.ModelProto | None = None,
+    traced: Traced | None = None,
 ) -> Written:
     """Write the model file of a network; it agrees with it from the image files on, or it is gone.
 
@@ -86,7 +86,7 @@ def write_model(
         logit: What decides, of the validation rows, where the network itself may not because it
             learnt from some of them; None lets the file itself say it.
         more: Further fields of ``ModelInfo``: version, licence, intended, card.
-        graph: The network's, as ``export`` takes it.
+        traced: What a probe made already.
 
     Raises:
         ExportError: They differ by more than ``TOLERANCE``.
@@ -105,7 +105,7 @@ def write_model(
             info=bare,
             check=data.pixels(validation[:_CHECKED_IMAGES]),
             half=precision == "float16",
-            graph=graph,
+            graph=traced.graph if traced else None,
         )
         if precision == "int8":
             quantize(temporary, data.pixels(_evenly(data.split.rows("train"), _QUANTIZED_BY)))
@@ -117,7 +117,7 @@ def write_model(
         reference: dict[str, Any] = {"probability_histogram": histogram(decided.scores.probability)}
         gate: dict[str, Any] = {}
         if recipe.gate:
-            gate, distances = _gate(bundle, data)
+            gate, distances = _gate(bundle, data, traced)
             reference["distance_histogram"] = distance_histogram(distances)
         info = replace(
             bare,
@@ -140,13 +140,18 @@ def write_model(
     return Written(decided, own, difference)
 
 
-def _gate(bundle: Bundle, data: PreparedData) -> tuple[dict[str, Any], list[float]]:
+def _gate(
+    bundle: Bundle, data: PreparedData, traced: Traced | None
+) -> tuple[dict[str, Any], list[float]]:
     """Return both gates as they stand in the model file, and the validation images' distances."""
     fewest, most = _LOOK_IMAGES
     taught = data.split.rows("train")
     by_patient = sorted(_evenly(taught, most), key=lambda row: data.catalog.entries[row].patient)
     look = Look.fit(data.pixels(by_patient)) if len(by_patient) >= fewest else None
-    known = _outputs(bundle, data, _evenly(taught, _KNOWN_IMAGES), "features")
+    if traced is not None:
+        known = traced.features[_evenly(range(len(taught)), _KNOWN_IMAGES)]
+    else:
+        known = _outputs(bundle, data, _evenly(taught, _KNOWN_IMAGES), "features")
     likeness = Likeness.fit(known, rank=_RANK)
     seen = _outputs(bundle, data, data.split.rows("val"), "features")
     distances = likeness.distance(seen)

@@ -127,7 +127,7 @@ def train_reader(
         recipe=recipe,
         data=prepared,
         facts=facts,
-        graph=fitted.graph,
+        traced=fitted.traced,
     )
     for note in written.decided.notes:
         watcher.warn(note)
