@@ -36,7 +36,7 @@ def measure(plan: Plan) -> Outcome:
     ours: list[float] = []
     ours_first: list[float] = []
     keras: list[float] = []
-    keras_first: list[float] = []
+    keras_later: list[float] = []
     rounds = plan.count(plan.rounds, generated=plan.rounds, quick=1)
     for number in range(1, rounds + 1):
         fitted = _fitted(recipe, prepared[0], plan.work / f"run-{number}")
@@ -46,25 +46,32 @@ def measure(plan: Plan) -> Outcome:
         say(f"round {number} of {rounds}: ours {_shown([first, *later])}")
         facts = json.loads(call([python, _KERAS_SCRIPT, images, "2"]).splitlines()[-1])
         first, *later = facts["seconds"]
-        keras_first.append(first)
-        keras += later
+        keras.append(min(facts["seconds"]))
+        keras_later += later
         say(f"round {number} of {rounds}: Keras {_shown([first, *later])}")
     mine, theirs = statistics.median(ours), statistics.median(keras)
-    first_ours, first_keras = statistics.median(ours_first), statistics.median(keras_first)
+    first_ours, theirs_later = statistics.median(ours_first), statistics.median(keras_later)
     return Outcome(
         [
             Row(
                 "training epoch, after the first",
                 f"{mine:.1f} s ({fitted.precision})",
-                f"{theirs:.1f} s (Keras on tensorflow {facts['tensorflow']}, float32)",
+                f"{theirs_later:.1f} s (Keras on tensorflow {facts['tensorflow']}, float32)",
+                mine / theirs_later,
+                at_most=0.40,
+            ),
+            Row(
+                "the same against the quickest epoch of each run of Keras",
+                f"{mine:.1f} s",
+                f"{theirs:.1f} s (Keras)",
                 mine / theirs,
                 at_most=0.40,
             ),
             Row(
                 "the first epoch, all images read and decoded for it alone",
                 f"{preparing + first_ours:.1f} s",
-                f"{first_keras:.1f} s (Keras)",
-                (preparing + first_ours) / first_keras,
+                f"{theirs:.1f} s (Keras, its quickest)",
+                (preparing + first_ours) / theirs,
             ),
         ],
         {
@@ -72,8 +79,8 @@ def measure(plan: Plan) -> Outcome:
             "ours_first_seconds": ours_first,
             "ours_preparing_seconds": round(preparing, 3),
             "ours_images": [len(prepared[0].split.rows(part)) for part in ("train", "val")],
-            "keras_seconds": keras,
-            "keras_first_seconds": keras_first,
+            "keras_quickest_seconds": keras,
+            "keras_later_seconds": keras_later,
             "keras": {
                 name: facts[name] for name in ("images", "parameters", "tensorflow", "keras")
             },
