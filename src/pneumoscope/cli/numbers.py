@@ -28,14 +28,21 @@ _MAIN = (
 _CALIBRATION = (
     ("loss", "loss"),
     ("Brier score", "brier"),
+    ("  reliability", "brier_reliability"),
+    ("  resolution", "brier_resolution"),
+    ("  uncertainty", "brier_uncertainty"),
     ("calibration error", "ece"),
     ("calibration slope", "calibration_slope"),
     ("calibration intercept", "calibration_intercept"),
 )
-_FIXED = tuple(
-    (f"{one} at {other} {share}", f"{one}_at_{other}_{share}")
-    for one, other in (("sensitivity", "specificity"), ("specificity", "sensitivity"))
-    for share in ("0.9", "0.95")
+_FIXED = (
+    ("partial AUC, sensitivity from 0.9", "partial_auc"),
+    ("partial AUC, standardised", "partial_auc_standardised"),
+    *(
+        (f"{one} at {other} {share}", f"{one}_at_{other}_{share}")
+        for one, other in (("sensitivity", "specificity"), ("specificity", "sensitivity"))
+        for share in ("0.9", "0.95")
+    ),
 )
 _COMPARED = (
     ("AUC", "auc"),

@@ -22,6 +22,9 @@ _COMPARED = ("auc", "accuracy", "sensitivity", "specificity", "average_precision
 REPORT_SPREAD = (0.81, 0.87, "student report")
 """What the student report saw from run to run on the 624 test images of the public data set."""
 
+REPORT_NETWORK = "seed-cnn"
+"""The network that it saw this of."""
+
 
 def write_comparison_page(
     folder: Path,

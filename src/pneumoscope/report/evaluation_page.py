@@ -61,7 +61,7 @@ def write_evaluation_page(
             question=f"Can a chest X-ray alone tell {positive} from {negative}?",
             data=_data_line(item),
             answer=answer(item),
-            caveats=caveats(item, more=_of_the_source(item, info)),
+            caveats=caveats(item, more=_of_the_training(info)),
             headline=headline(item),
             sections=tuple(sections),
             footer=f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']}",
@@ -79,20 +79,11 @@ def _data_line(item: Judged) -> str:
     return f"{text}: {tn + fp:,} {item.classes[0]}, {fn + tp:,} {item.classes[1]}"
 
 
-def _of_the_source(item: Judged, info: ModelInfo | None) -> tuple[str, ...]:
-    """Return what else to know: of where the images come from, and of how many readers."""
-    notes = []
-    if item.part not in {"val", "test", "train"}:
-        notes.append(
-            "The numbers hold for images and patients like these; of other hospitals they say "
-            "nothing."
-        )
-    if info is not None and not info.training.get("members"):
-        notes.append(
-            "This is one training with one seed; another seed gives another reader, and other "
-            "numbers."
-        )
-    return tuple(notes)
+def _of_the_training(info: ModelInfo | None) -> tuple[str, ...]:
+    """Return what else to know, of the training."""
+    if info is None or info.training.get("members"):
+        return ()
+    return ("This is one training with one seed; another seed gives another reader.",)
 
 
 def _data(item: Judged, canvas: Canvas, *, unreadable: int) -> Section:

@@ -20,6 +20,7 @@ from pneumoscope.report.figures_curves import (
 )
 from pneumoscope.report.figures_groups import RobustnessCurves, SubgroupForest
 from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
+from pneumoscope.report.figures_seeds import SeedLosses
 from pneumoscope.report.figures_training import AugmentationSheet, ClassCounts, LearningCurves
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "RocCurve",
     "ScoreDistributions",
     "SeedDots",
+    "SeedLosses",
     "SubgroupForest",
 ]

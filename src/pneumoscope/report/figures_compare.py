@@ -145,12 +145,14 @@ class SeedDots:
         group: For each reader the number of the recipe that it shares with others, -1 for none.
         known: A range of accuracies from run to run that is known from elsewhere, with its
             source; None if there is none.
+        kept: The number of the reader that was kept of them, drawn hollow; None if none was.
     """
 
     names: tuple[str, ...]
     values: tuple[tuple[float, ...], ...]
     group: tuple[int, ...]
     known: tuple[float, float, str] | None = None
+    kept: int | None = None
 
     CAPTION: ClassVar[str] = (
         "A dot a reader. Where readers are runs of one recipe that differ in the seed alone, the "
@@ -217,13 +219,14 @@ class SeedDots:
                     )  # fmt: skip
                 for x, group in enumerate(groups):
                     members = [row for row, own in enumerate(self.group) if own == group]
-                    self._draw_group(axes, x, table[members, k], alike=group >= 0)
+                    kept = [row == self.kept for row in members]
+                    self._draw_group(axes, x, table[members, k], alike=group >= 0, kept=kept)
                 axes.set_title(title)
                 axes.set_xlim(-0.6, len(groups) - 0.4)
                 axes.set_ylim(least, 1.005)
                 names = ["–" if g < 0 else str(g + 1) for g in groups]  # noqa: RUF001
-                axes.set_xticks(range(len(groups)), [""] if groups == [-1] else names)
-                if groups != [-1]:
+                axes.set_xticks(range(len(groups)), names if len(groups) > 1 else [""])
+                if len(groups) > 1:
                     axes.set_xlabel("recipe", size=9)
                 axes.tick_params(length=0, pad=5)
                 axes.grid(axis="y")
@@ -231,9 +234,15 @@ class SeedDots:
             return figure
 
     @staticmethod
-    def _draw_group(axes: Axes, x: int, values: Floats, *, alike: bool) -> None:
+    def _draw_group(
+        axes: Axes, x: int, values: Floats, *, alike: bool, kept: Sequence[bool]
+    ) -> None:
         spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(1)
-        axes.plot(x + spread, values, "o", ms=6, color=BLUE, alpha=0.8, clip_on=False)
+        for place, value, hollow in zip(x + spread, values, kept, strict=True):
+            axes.plot(
+                place, value, "o", ms=7 if hollow else 6, mec=BLUE, mew=1.6,
+                mfc="none" if hollow else BLUE, alpha=1 if hollow else 0.8, clip_on=False,
+            )  # fmt: skip
         if alike and len(values) > 1 and np.isfinite(values).all():
             mean, deviation = float(values.mean()), float(values.std(ddof=1))
             axes.plot([x + 0.32] * 2, [mean - deviation, mean + deviation], color=GREEN)

@@ -112,7 +112,7 @@ class SubgroupForest:
         """Draw three panels side by side, a row a group."""
         lines = self._lines()
         with style():
-            figure = new_figure(WIDE_IN, 0.27 * len(lines) + 0.75, gap=0.03)
+            figure = new_figure(WIDE_IN, 0.27 * len(lines) + 0.75, gap=0.07)
             panels = figure.subplots(1, 3, sharey=True)
             for place, (axes, (_, title)) in enumerate(zip(panels, _NUMBERS, strict=True)):
                 axes.set_title(title)

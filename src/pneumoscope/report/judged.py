@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pneumoscope.evaluation.document import as_json
 from pneumoscope.evaluation.intervals import wilson
 from pneumoscope.report.page import Statement
 
@@ -81,6 +82,15 @@ class Judged:
     corrupted: tuple[Corrupted, ...] = ()
     conformal: Conformal | None = None
     seen: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all numbers as JSON values, as they stand in ``metrics.json``."""
+        return as_json(
+            self.assessment,
+            groups=self.groups,
+            baselines=self.baselines,
+            corrupted=self.corrupted,
+        )
 
     @property
     def images(self) -> str:
@@ -159,6 +169,8 @@ def caveats(item: Judged, *, more: tuple[str, ...] = ()) -> tuple[str, ...]:
     Args:
         item: The reader and the images.
         more: What else there is to say, if there is room.
+
+    What always holds comes last, so that there are three.
     """
     found = item.assessment
     notes = []
@@ -202,4 +214,11 @@ def caveats(item: Judged, *, more: tuple[str, ...] = ()) -> tuple[str, ...]:
             f"Its probabilities are {how} on these images (calibration slope {with_range(slope)}, "
             "1 would be right)."
         )
-    return (*notes, *more)[:3]
+    notes += more
+    if item.part not in PARTS:
+        notes.append(
+            "The numbers hold for images and patients like these; of other hospitals they say "
+            "nothing."
+        )
+    notes.append("Labels are taken as they are: where they are wrong, so are these numbers.")
+    return tuple(notes[:3])

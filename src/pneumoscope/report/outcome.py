@@ -22,6 +22,8 @@ from pneumoscope.report.page import Section, Statement
 from pneumoscope.report.pictures import Case
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from pneumoscope.report._shared import Table
@@ -40,11 +42,11 @@ def outcome_sections(
         item: The reader and the images.
         canvas: Takes the files of figures and tables.
         pictures: Where the images are; None leaves the sheet of mistakes out.
-        brief: Leave out all but the main numbers and figures.
+        brief: One section, with the main numbers and figures and the uncertain zone.
     """
-    sections = [_main(item, canvas), *_without_lungs(item, canvas)]
     if brief:
-        return sections
+        return [_main(item, canvas, more=_zone(item))]
+    sections = [_main(item, canvas), *_without_lungs(item, canvas)]
     both = item.assessment["auc"].value is not None
     sections += _calibration(item, canvas)
     sections += _use(item, canvas) if both else []
@@ -58,7 +60,7 @@ def _suffix(item: Judged) -> str:
     return f"-{item.part}" if item.part else ""
 
 
-def _main(item: Judged, canvas: Canvas) -> Section:
+def _main(item: Judged, canvas: Canvas, *, more: Sequence[Statement] = ()) -> Section:
     found, suffix = item.assessment, _suffix(item)
     panels = [
         canvas.panel(
@@ -118,6 +120,7 @@ def _main(item: Judged, canvas: Canvas) -> Section:
         statements=(
             *(replace(statement, note="") for statement in headline(item)),
             *(Statement(NAMES[key], with_range(found[key]), found[key].n) for key in keys),
+            *more,
         ),
         panels=tuple(panels),
         table=table,
@@ -134,11 +137,15 @@ def _numbers(item: Judged) -> Table:
             found[key].text(4),
             found[key].range_text(4) or "none",
             found[key].method or "none",
+            "; ".join(f"{one.low:.4f} to {one.high:.4f} ({one.method})" for one in found[key].also),
             f"{found[key].n:,}",
         )
         for key in order
     )
-    return ("number", "value", "interval", "method of the interval", "images"), body
+    header = (
+        "number", "value", "interval", "method of the interval", "by another method", "images",
+    )  # fmt: skip
+    return header, body
 
 
 def _without_lungs(item: Judged, canvas: Canvas) -> list[Section]:
@@ -179,27 +186,9 @@ def _calibration(item: Judged, canvas: Canvas) -> list[Section]:
         )
     ]
     text = "Whether a probability of 0.8 means that eight of ten such images are positive."
-    if found.uncertain is not None and item.conformal is not None:
-        aside = found.uncertain
-        statements += [
-            Statement("Set aside as uncertain", with_range(aside.set_aside), aside.set_aside.n),
-            Statement(
-                "Right among the others",
-                with_range(aside.accuracy_of_the_rest),
-                aside.accuracy_of_the_rest.n,
-            ),
-            *(
-                Statement(
-                    f"True class credible, {name}",
-                    with_range(share),
-                    share.n,
-                    f"promised: {1 - item.conformal.level:.0%} of images like the validation ones",
-                )
-                for name, share in zip(
-                    item.classes, (aside.coverage_negative, aside.coverage_positive), strict=True
-                )
-            ),
-        ]
+    zone = _zone(item)
+    if zone:
+        statements += zone
         text += (
             " The reader holds back where both classes are credible, or none: these images are set "
             "aside as uncertain."
@@ -215,6 +204,29 @@ def _calibration(item: Judged, canvas: Canvas) -> list[Section]:
                 ),
             ),
         )
+    ]
+
+
+def _zone(item: Judged) -> list[Statement]:
+    """Return how the uncertain zone fares on these images; nothing if there is none."""
+    aside, zone = item.assessment.uncertain, item.conformal
+    if aside is None or zone is None:
+        return []
+    rest = aside.accuracy_of_the_rest
+    return [
+        Statement("Set aside as uncertain", with_range(aside.set_aside), aside.set_aside.n),
+        Statement("Right among the others", with_range(rest), rest.n),
+        *(
+            Statement(
+                f"True class credible, {name}",
+                with_range(share),
+                share.n,
+                f"promised: {1 - zone.level:.0%} of images like the validation ones",
+            )
+            for name, share in zip(
+                item.classes, (aside.coverage_negative, aside.coverage_positive), strict=True
+            )
+        ),
     ]
 
 

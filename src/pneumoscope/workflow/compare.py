@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _SCORES = ".csv"
 _THRESHOLD = 0.5
-_REPORT_NETWORK = "seed-cnn"
 
 
 def compare_readers(
@@ -102,6 +101,7 @@ def _page(
 ) -> Path:
     """Write the report of a comparison."""
     from pneumoscope.report.comparison_page import (  # noqa: PLC0415 - matplotlib, jinja2
+        REPORT_NETWORK,
         REPORT_SPREAD,
         write_comparison_page,
     )
@@ -111,7 +111,7 @@ def _page(
     known = [info for info in infos if info is not None]
     alike = {member for group in found.seeds for member in group.members}
     of_the_report = [
-        str(place) in alike and info is not None and info.name.startswith(_REPORT_NETWORK)
+        str(place) in alike and info is not None and info.name.startswith(REPORT_NETWORK)
         for place, info in zip(places, infos, strict=True)
     ]
     return write_comparison_page(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.data.catalog import PARTS, Catalog, Unreadable, read_catalog
+from pneumoscope.data.columns import further_columns, manifest_columns
 from pneumoscope.errors import DataError, OptionError, OutputError
 from pneumoscope.evaluation.assess import Assessment, assess
 from pneumoscope.evaluation.baseline import Baseline, majority_baseline, size_baseline
 from pneumoscope.evaluation.bootstrap import RESAMPLES
+from pneumoscope.evaluation.document import as_json
 from pneumoscope.evaluation.estimate import LEVEL
 from pneumoscope.evaluation.metrics import Metrics, measure
 from pneumoscope.evaluation.robustness import LIMIT, Corrupted, robustness
@@ -31,7 +32,6 @@ from pneumoscope.workflow.parts import is_whole, own_split, part_rows, seen_in_t
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_OWN_COLUMNS = {"path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256"}
 _THRESHOLD = 0.5
 _MODEL = ".onnx"
 
@@ -95,14 +95,12 @@ class Evaluated:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
-        found = {
-            **self.assessment.to_dict(),
-            "groups": [group.to_dict() for group in self.groups],
-            "baselines": [baseline.to_dict() for baseline in self.baselines],
-        }
-        if self.corrupted:
-            found["robustness"] = [row.to_dict() for row in self.corrupted]
-        return found
+        return as_json(
+            self.assessment,
+            groups=self.groups,
+            baselines=self.baselines,
+            corrupted=self.corrupted,
+        )
 
 
 def evaluate_reader(
@@ -266,8 +264,7 @@ def evaluate_scores(
     _warn_of_unknown_patients(scores, watcher)
     run = run_of(path)
     info = open_bundle(run.model).info if run is not None and run.model.is_file() else None
-    columns: dict[str, dict[str, str]] = {}
-    sizes: dict[str, int] = {}
+    columns, sizes = _told_by(path, scores, part)
     training = None
     if run is not None and run.catalog.is_file() and run.split.is_file():
         facts = {row["path"]: row for row in rows_of(run.catalog)}
@@ -276,6 +273,9 @@ def evaluate_scores(
         if known:
             pixels = [int(facts[name]["width"]) * int(facts[name]["height"]) for name in known]
             columns["image size"] = size_tertiles(known, np.array(pixels, np.int64))
+        source = _source(run)
+        if source is not None:
+            columns |= manifest_columns(source)
         parts = {row["path"]: row["split"] for row in rows_of(run.split)}
         teaching = [row for name, row in facts.items() if parts.get(name) == "train"]
         if teaching and scores.part != "train" and info is not None:
@@ -329,12 +329,18 @@ def check_report(folder: Path | None) -> None:
 
 def data_root(run: RunFolder | None) -> Path | None:
     """Return the folder that the paths of a run's images begin at, if it is still there."""
+    source = _source(run)
+    if source is None:
+        return None
+    return source if source.is_dir() else source.parent
+
+
+def _source(run: RunFolder | None) -> Path | None:
+    """Return the folder or manifest that a run was trained on, if it is still there."""
     if run is None or not run.provenance.is_file():
         return None
     data = json.loads(run.provenance.read_text(encoding="utf-8")).get("data")
-    if not data or not Path(data).exists():
-        return None
-    return Path(data) if Path(data).is_dir() else Path(data).parent
+    return Path(data) if data and Path(data).exists() else None
 
 
 def scores_of_run(run: Path, part: str | None) -> Path:
@@ -465,13 +471,25 @@ def _columns_of(catalog: Catalog, data: Path) -> dict[str, dict[str, str]]:
     """Return the columns that images can be grouped by: their size, and a manifest's own."""
     names = [entry.path for entry in catalog.entries]
     pixels = np.array([entry.width * entry.height for entry in catalog.entries], np.int64)
-    columns = {"image size": size_tertiles(names, pixels)}
-    if data.is_file():
-        try:
-            rows = rows_of(data)
-        except (OSError, UnicodeDecodeError, csv.Error) as fault:
-            raise DataError(f"{data}: cannot be read as a CSV file ({fault}).") from fault
-        for column in rows[0] if rows else ():
-            if column and column not in _OWN_COLUMNS:
-                columns[column] = {row["path"].strip(): (row[column] or "").strip() for row in rows}
-    return columns
+    return {"image size": size_tertiles(names, pixels), **manifest_columns(data)}
+
+
+def _told_by(
+    path: Path, scores: Scores, part: str | None
+) -> tuple[dict[str, dict[str, str]], dict[str, int]]:
+    """Return what a scores file says beyond its scores: columns to group by, and sizes of files.
+
+    ``width`` and ``height`` give thirds of the image size, ``bytes`` the size of the file.
+    """
+    rows = rows_of(path)
+    if part is not None and "split" in (rows[0] if rows else ()):
+        rows = [row for row in rows if (row["split"] or "").strip().lower() == part]
+    names = list(scores.path)
+    columns = further_columns(rows, names)
+    wide, high, size = (
+        [int(text) if (text := (row.get(name) or "").strip()).isdecimal() else 0 for row in rows]
+        for name in ("width", "height", "bytes")
+    )
+    if all(wide) and all(high):
+        columns["image size"] = size_tertiles(names, np.array(wide) * np.array(high))
+    return columns, dict(zip(names, size, strict=True))
