@@ -178,12 +178,33 @@ def test_thirds_of_the_sizes() -> None:
 
 
 def test_the_majority() -> None:
-    label = np.array([1, 1, 1, 0])
-    assert majority_baseline(label).accuracy.value == 0.75
-    other = majority_baseline(label, trained_on=np.array([0, 0, 1]))
+    scores = replace(make_scores(4), label=np.array([1, 1, 1, 0]))
+    assert majority_baseline(scores).accuracy.value == 0.75
+    other = majority_baseline(scores, trained_on=np.array([0, 0, 1]))
     assert other.accuracy.value == 0.25
     assert other.fitted_on == "training images"
     assert other.auc.value == 0.5
+
+
+def test_baselines_count_patients_too() -> None:
+    scores = make_scores(90, per_patient=3)
+    for found in (
+        majority_baseline(scores, resamples=200),
+        size_baseline(scores, np.arange(90), resamples=200),
+    ):
+        assert found.accuracy.method == "bootstrap by patient", found.name
+
+
+def test_bins_of_the_reliability_diagram_count_patients() -> None:
+    widths = []
+    scores = make_scores(600, per_patient=6)
+    for each in (scores, replace(scores, patient=scores.path)):
+        found = assess(each, threshold=0.5, resamples=200).curves
+        assert found is not None
+        bins = found.reliability
+        assert ((bins.low <= bins.observed) & (bins.observed <= bins.high)).all()
+        widths.append(float(np.mean(bins.high - bins.low)))
+    assert widths[0] > 1.1 * widths[1]
 
 
 def test_the_size_of_the_file_is_fitted_elsewhere() -> None:

@@ -237,7 +237,7 @@ def test_training_writes_every_number_of_each_part(trained: Trained) -> None:
     for part, values in found.items():
         assert values["auc"]["value"] == trained.metrics[part].auc.value
         assert {"brier", "ece", "calibration_slope", "f1", "partial_auc", "curves"} <= set(values)
-        assert {"image size", "images of the patient"} <= {g["column"] for g in values["groups"]}
+        assert {"etiology", "images of the patient"} <= {g["column"] for g in values["groups"]}
         assert [b["name"] for b in values["baselines"]] == ["majority class", "file size"]
 
 

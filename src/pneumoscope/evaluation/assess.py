@@ -13,8 +13,8 @@ from pneumoscope.evaluation.bootstrap import RESAMPLES, percentiles, point, resa
 from pneumoscope.evaluation.conformal import Coverage, coverage
 from pneumoscope.evaluation.curves import Curves
 from pneumoscope.evaluation.estimate import LEVEL, Estimate, Interval
-from pneumoscope.evaluation.intervals import WILSON_PATIENTS, wilson
 from pneumoscope.evaluation.metrics import area_estimate
+from pneumoscope.evaluation.shares import share
 from pneumoscope.evaluation.weighted import Question, Table
 
 if TYPE_CHECKING:
@@ -135,8 +135,12 @@ def assess(
         prevalence,
         _confusion(found),
         _numbers(scores, found, draws, threshold=threshold, level=level),
-        Curves.of(found, draws, level=level) if curves else None,
-        coverage(conformal, scores, level=level) if conformal is not None else None,
+        Curves.of(found, draws, level=level, clustered=table.patients < len(scores))
+        if curves
+        else None,
+        None
+        if conformal is None
+        else coverage(conformal, scores, level=level, resamples=resamples, seed=seed),
     )
 
 
@@ -160,31 +164,22 @@ def _numbers(
     def resampled_interval(name: str) -> Interval | None:
         return percentiles(draw(name), level=level)
 
-    def share(name: str, hits: NDArray[np.bool_], of: NDArray[np.bool_]) -> Estimate:
-        count, total = int((hits & of).sum()), int(of.sum())
-        plain = wilson(count, total, level=level)
-        by_patient = resampled_interval(name)
-        people = len(np.unique(patient[of]))
-        if people == total:
-            return Estimate.of(_value(found[name]), total, plain, by_patient)
-        if by_patient is None or by_patient.low == by_patient.high:
-            fewer = wilson(count / total * people, people, level=level, method=WILSON_PATIENTS)
-            return Estimate.of(_value(found[name]), total, fewer, plain)
-        return Estimate.of(_value(found[name]), total, by_patient, plain)
+    def part(name: str, hits: NDArray[np.bool_], of: NDArray[np.bool_]) -> Estimate:
+        return share(hits, of, patient, draws=draw(name), level=level)
 
     def plain_number(name: str) -> Estimate:
         return Estimate.of(_value(found[name]), n, resampled_interval(name))
 
     numbers = {
         "loss": plain_number("loss"),
-        "accuracy": share("accuracy", right, everything),
+        "accuracy": part("accuracy", right, everything),
         "balanced_accuracy": plain_number("balanced_accuracy"),
         "auc": area_estimate(scores, level=level),
-        "sensitivity": share("sensitivity", called, positive),
-        "specificity": share("specificity", ~called, ~positive),
-        "ppv": share("ppv", positive, called),
-        "npv": share("npv", ~positive, ~called),
-        "prevalence": share("prevalence", positive, everything),
+        "sensitivity": part("sensitivity", called, positive),
+        "specificity": part("specificity", ~called, ~positive),
+        "ppv": part("ppv", positive, called),
+        "npv": part("npv", ~positive, ~called),
+        "prevalence": part("prevalence", positive, everything),
         "ece": _ece(found, draws, n, level=level),
         "rms_calibration_error": _rms(found, draws, n, level=level),
     }

@@ -313,6 +313,7 @@ def _disagreements(
         ),
         panels=tuple(panels),
         table=canvas.table("disagreements", (header, body)),
+        table_title="All images that are concluded differently",
     )
 
 
@@ -323,5 +324,8 @@ def _environment(canvas: Canvas, facts: dict[str, Any]) -> Section:
         *((key, str(facts[key])) for key in ("readers", "data", "resamples", "seed")),
     ]
     return Section(
-        "Environment", table=canvas.table("environment", (("what", "value"), tuple(rows)))
+        "Environment",
+        text="What is needed to get the same numbers again.",
+        table=canvas.table("environment", (("what", "value"), tuple(rows))),
+        table_title="Versions, readers and settings",
     )

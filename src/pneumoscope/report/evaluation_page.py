@@ -104,7 +104,11 @@ def _data(item: Judged, canvas: Canvas, *, unreadable: int) -> Section:
         text=text,
         panels=(
             canvas.panel(
-                figure, "classes", title="Images of each class", caption="Images of each class."
+                figure,
+                "classes",
+                title="Images of each class",
+                caption="How many images there are of each class, and their share; the share of "
+                "positive images is what PPV, NPV and accuracy depend on.",
             ),
         ),
     )
@@ -137,6 +141,7 @@ def _reader(info: ModelInfo, canvas: Canvas, facts: dict[str, Any]) -> Section:
         "The reader",
         text="What the model file says of itself.",
         table=canvas.table("reader", (("what", "value"), tuple(rows))),
+        table_title="Network, decisions and recipe",
     )
 
 
@@ -154,7 +159,10 @@ def _environment(canvas: Canvas, facts: dict[str, Any]) -> Section:
         if key not in {"packages", "python", "commit", "machine", "written"}
     ]
     return Section(
-        "Environment", table=canvas.table("environment", (("what", "value"), tuple(rows)))
+        "Environment",
+        text="What is needed to get the same numbers again.",
+        table=canvas.table("environment", (("what", "value"), tuple(rows))),
+        table_title="Versions, machine and settings",
     )
 
 

@@ -18,10 +18,12 @@ from pneumoscope.report._shared import (
     Integers,
     Pixels,
     Table,
+    as_jpeg,
     new_figure,
     number,
     require_shape,
 )
+from pneumoscope.report.page import Picture
 from pneumoscope.report.style import (
     BLUE,
     GREEN,
@@ -209,7 +211,7 @@ class Distributions:
         across = min(2, len(self.names))
         down = math.ceil(len(self.names) / across)
         with style():
-            figure = new_figure(WIDE_IN if across > 1 else NARROW_IN, 2.0 * down + 0.35, gap=0.06)
+            figure = new_figure(NARROW_IN, 1.9 * down + 0.35, gap=0.06)
             grid = figure.subplots(down, across, squeeze=False).ravel()
             for axes in grid[len(self.names) :]:
                 axes.set_axis_off()
@@ -289,16 +291,29 @@ class MeanImages:
             f"the middle and {float(outside):.2f} in the outer eighth"
         )
 
+    @property
+    def columns(self) -> int:
+        """Pictures in a row."""
+        return 3
+
+    def _shown(self) -> list[tuple[str, Floats]]:
+        """Return each picture, in grey levels 0 to 255, with its title."""
+        titles = (*self.classes, f"{self.classes[1]} less {self.classes[0]}")
+        effect = 127.5 + 127.5 * np.clip(self.effect, -1, 1)
+        return list(zip(titles, (*self.means, effect), strict=True))
+
+    def pictures_of_page(self) -> tuple[Picture, ...]:
+        """Return the two means and the difference for a page."""
+        return tuple(
+            Picture((as_jpeg(np.rint(image).astype(np.uint8)),), title)
+            for title, image in self._shown()
+        )
+
     def draw(self) -> Figure:
         """Draw the two means and the difference side by side."""
         with style():
             figure = new_figure(WIDE_IN, 2.65, gap=0.03)
-            for axes, image, title in zip(
-                figure.subplots(1, 3),
-                (*self.means, 127.5 + 127.5 * np.clip(self.effect, -1, 1)),
-                (*self.classes, f"{self.classes[1]} less {self.classes[0]}"),
-                strict=True,
-            ):
+            for axes, (title, image) in zip(figure.subplots(1, 3), self._shown(), strict=True):
                 axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="none")
                 axes.set_axis_off()
                 axes.set_title(title, pad=4)
@@ -419,6 +434,13 @@ class PictureSheet:
         """Return what the sheet shows as a sentence."""
         n = len(self.pictures)
         return f"{n} {'image' if n == 1 else 'images'}: {', '.join(dict.fromkeys(self.titles))}"
+
+    def pictures_of_page(self) -> tuple[Picture, ...]:
+        """Return each picture for a page."""
+        return tuple(
+            Picture((as_jpeg(picture),), "", title)
+            for picture, title in zip(self.pictures, self.titles, strict=True)
+        )
 
     def draw(self) -> Figure:
         """Draw the grid, row by row."""

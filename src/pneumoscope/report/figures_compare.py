@@ -13,7 +13,7 @@ import numpy as np
 from pneumoscope.errors import OptionError
 from pneumoscope.report._shared import Floats, Table, new_figure, number
 from pneumoscope.report.figures_groups import Point, point_of
-from pneumoscope.report.style import BLUE, GREEN, INK, MUTED, NARROW_IN, VERMILLION, WIDE_IN, style
+from pneumoscope.report.style import BLUE, GREEN, INK, MUTED, NARROW_IN, VERMILLION, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +104,7 @@ class DifferenceForest:
         ends = [v for points in self.points for point in points for v in point if math.isfinite(v)]
         reach = max([0.02, *map(abs, ends)]) * 1.12
         with style():
-            figure = new_figure(NARROW_IN + 0.6, 0.27 * lines + 0.7)
+            figure = new_figure(NARROW_IN, 0.27 * lines + 0.7)
             axes = figure.subplots()
             axes.axvline(0, color=INK, linewidth=1)
             ticks: list[tuple[float, str, bool]] = []
@@ -206,10 +206,9 @@ class SeedDots:
             least = min(least, self.known[0])
         least = max(0.0, math.floor(20 * (least - 0.02)) / 20)
         with style():
-            figure = new_figure(WIDE_IN, 3.1, gap=0.04)
-            for axes, (k, (key, title)) in zip(
-                figure.subplots(1, len(NUMBERS), sharey=True), enumerate(NUMBERS), strict=True
-            ):
+            figure = new_figure(NARROW_IN, 5.2, gap=0.05)
+            grid = figure.subplots(2, 2, sharey=True).ravel()
+            for axes, (k, (key, title)) in zip(grid, enumerate(NUMBERS), strict=True):
                 if key == "accuracy" and self.known is not None:
                     low, high, source = self.known
                     axes.axhspan(low, high, color=MUTED, alpha=0.16, linewidth=0)

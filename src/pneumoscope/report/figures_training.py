@@ -15,10 +15,12 @@ from pneumoscope.report._shared import (
     Integers,
     Pixels,
     Table,
+    as_jpeg,
     new_figure,
     number,
     require_shape,
 )
+from pneumoscope.report.page import Picture
 from pneumoscope.report.style import (
     BLUE,
     INK,
@@ -52,8 +54,9 @@ class ClassCounts:
     counts: Integers
 
     CAPTION: ClassVar[str] = (
-        "Images per class, one panel a split. Each panel has its own scale, so that a small split "
-        "can be read beside a large one: compare the numbers across panels, not the heights."
+        "Images of each class, one panel a part of the data. Each panel has its own scale, so that "
+        "a small part can be read beside a large one: compare the numbers across panels, not the "
+        "heights."
     )
 
     def __post_init__(self) -> None:
@@ -189,6 +192,23 @@ class AugmentationSheet:
         """Return what the sheet shows, as a sentence."""
         n, versions = self.augmented.shape[:2]
         return f"{n} training images, each beside {versions} augmented versions of itself"
+
+    @property
+    def columns(self) -> int:
+        """Pictures in a row: the original and its versions."""
+        return 1 + self.augmented.shape[1]
+
+    def pictures_of_page(self) -> tuple[Picture, ...]:
+        """Return each original and its versions for a page."""
+        return tuple(
+            Picture((as_jpeg(picture),), label if place == 0 else "", note)
+            for original, versions, label in zip(
+                self.originals, self.augmented, self.labels, strict=True
+            )
+            for place, (picture, note) in enumerate(
+                [(original, "original"), *((version, "augmented") for version in versions)]
+            )
+        )
 
     def draw(self) -> Figure:
         """Draw a row an image: the original, a gap, its versions."""

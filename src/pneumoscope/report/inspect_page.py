@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pneumoscope.data.audit.audit import counts, numeric_columns
 from pneumoscope.data.audit.findings import SEVERITIES
+from pneumoscope.report.canvas import Canvas, Drawn
 from pneumoscope.report.figures_audit import (
     ClueAreas,
     Distributions,
@@ -21,12 +22,10 @@ from pneumoscope.report.figures_audit import (
 )
 from pneumoscope.report.figures_training import ClassCounts
 from pneumoscope.report.page import NOTICE, Panel, Report, Section, environment
-from pneumoscope.report.style import save
-from pneumoscope.runs import write_csv, write_text
+from pneumoscope.runs import write_text
 
 if TYPE_CHECKING:
     from jinja2 import Template
-    from matplotlib.figure import Figure
 
     from pneumoscope.data.audit.audit import Audit
     from pneumoscope.data.audit.findings import Finding
@@ -42,14 +41,6 @@ _UNITS: Final = {
     "brightness": "Mean brightness, 0-255",
     "contrast": "Contrast (standard deviation), levels",
 }
-
-
-class _Drawn(Protocol):
-    CAPTION: ClassVar[str]
-
-    def draw(self) -> Figure: ...
-    def rows(self) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]: ...
-    def summary(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +153,9 @@ def _times(n: int, what: str) -> str:
 
 
 def _panel(
-    figure: _Drawn, folder: Path, *, name: str, title: str, caption: str | None = None
+    figure: Drawn, folder: Path, *, name: str, title: str, caption: str | None = None
 ) -> Panel:
-    header, rows = figure.rows()
-    write_csv(folder / f"{name}.csv", header, rows)
-    svg = save(figure.draw(), folder, name=name)
-    return Panel(title, caption or figure.CAPTION, svg=svg, alt=figure.summary())
+    return Canvas(folder).panel(figure, name, title=title, caption=caption or "")
 
 
 def _counts(audit: Audit, folder: Path) -> Section | None:

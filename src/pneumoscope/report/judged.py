@@ -107,7 +107,12 @@ class Judged:
 
 
 def with_range(estimate: Estimate, digits: int = 3) -> str:
-    """Return a number with its interval: ``0.962 (0.938 to 0.978)``."""
+    """Return a number with its interval: ``0.962 (0.938 to 0.978)``.
+
+    A ratio of 10 or more has two digits less, since nobody reads 21.526.
+    """
+    if estimate.value is not None and abs(estimate.value) >= 10:
+        digits = max(1, digits - 2)
     between = estimate.range_text(digits)
     return f"{estimate.text(digits)} ({between})" if between else estimate.text(digits)
 
@@ -148,8 +153,8 @@ def answer(item: Judged) -> str:
             f"{text}. Only one class is among them, so nothing can be said of telling them apart."
         )
     return (
-        f"{text}. A positive image ranks above a negative one with probability "
-        f"{with_range(area)} (AUC)."
+        f"{text}. The AUC, the chance that a positive image ranks above a negative one, is "
+        f"{with_range(area)}."
     )
 
 
@@ -186,8 +191,8 @@ def caveats(item: Judged, *, more: tuple[str, ...] = ()) -> tuple[str, ...]:
         )
     elif item.part == "test":
         notes.append(
-            "The test part comes from the same source as the training images; in another hospital "
-            "the numbers will be lower until they are measured there."
+            "The test part comes from the same source as the training images; expect lower numbers "
+            "in another hospital, and measure them there."
         )
     size = next((b for b in item.baselines if b.name == "file size"), None)
     if size is not None and (size.auc.value or 0) >= SUSPICIOUS_SIZE:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pneumoscope.evaluation.estimate import Estimate
     from pneumoscope.report._shared import Table
     from pneumoscope.report.canvas import Canvas
     from pneumoscope.report.pictures import Pictures
@@ -110,21 +111,38 @@ def _main(item: Judged, canvas: Canvas, *, more: Sequence[Statement] = ()) -> Se
     table = canvas.table(f"numbers{suffix}", _numbers(item))
     patients = f"{found.n:,} images of {found.patients:,} patients"
     whom = patients if item.scores.patients_known else f"{found.n:,} images"
+    flattered = (
+        " They also decided about the reader (epoch, calibration, threshold, uncertain zone), so "
+        "these numbers flatter it."
+        if item.part == "val"
+        else ""
+    )
     return Section(
         f"On the {item.images}",
         text=(
             f"{whom}. From probability {found.threshold:.3g} on an image is called "
             f"{item.classes[1]}. Intervals are at {found['accuracy'].level:.0%}; the table below "
-            "the figures says how each was made."
+            f"the figures says how each was made.{flattered}"
         ),
         statements=(
             *(replace(statement, note="") for statement in headline(item)),
-            *(Statement(NAMES[key], with_range(found[key]), found[key].n) for key in keys),
+            *(
+                Statement(NAMES[key], with_range(found[key]), found[key].n, _undefined(found[key]))
+                for key in keys
+            ),
             *more,
         ),
         panels=tuple(panels),
         table=table,
+        table_title="Every number, with the method of its interval",
     )
+
+
+def _undefined(estimate: Estimate) -> str:
+    """Return why a ratio has no interval; empty if it has one, or is not defined itself."""
+    if estimate.value is None or estimate.low is not None:
+        return ""
+    return "no interval, since it is infinite in some resamples"
 
 
 def _numbers(item: Judged) -> Table:
@@ -133,7 +151,7 @@ def _numbers(item: Judged) -> Table:
     order = [*(key for key in NAMES if key in found), *(key for key in found if key not in NAMES)]
     body = tuple(
         (
-            NAMES.get(key, key.replace("_", " ")),
+            NAMES.get(key, key.replace("_", " ").capitalize()),
             found[key].text(4),
             found[key].range_text(4) or "none",
             found[key].method or "none",
@@ -273,13 +291,12 @@ def _groups(item: Judged, canvas: Canvas) -> list[Section]:
             "marked (*): their numbers may be chance."
         )
     table = (
-        ("group", "images", "positive", "few", "AUC", "sensitivity", "specificity"),
+        ("group", "images", "positive", "AUC", "sensitivity", "specificity"),
         tuple(
             (
-                f"{group.column}: {group.value}",
+                f"{group.column}: {group.value}{' *' if group.small else ''}",
                 f"{group.n:,}",
                 f"{group.positives:,}",
-                "yes" if group.small else "",
                 *(with_range(group.numbers[key]) for key in ("auc", "sensitivity", "specificity")),
             )
             for group in item.groups
@@ -291,6 +308,7 @@ def _groups(item: Judged, canvas: Canvas) -> list[Section]:
             text=text,
             panels=(canvas.panel(forest, f"groups{suffix}", title="Groups of images"),),
             table=canvas.table(f"groups-table{suffix}", table),
+            table_title="All groups",
         )
     ]
 
@@ -372,6 +390,7 @@ def _mistakes(item: Judged, canvas: Canvas, pictures: Pictures | None) -> list[S
             ),
             panels=tuple(panels),
             table=table,
+            table_title="All images that were concluded wrongly",
         )
     ]
 

@@ -153,8 +153,8 @@ def _judged(
             resamples=_GROUP_RESAMPLES,
         ),
         (
-            majority_baseline(scores.label, trained_on=taught[1]),
-            size_baseline(scores, sizes, training=taught),
+            majority_baseline(scores, trained_on=taught[1], resamples=RESAMPLES),
+            size_baseline(scores, sizes, training=taught, resamples=RESAMPLES),
         ),
         conformal=info.conformal,
     )
@@ -263,7 +263,12 @@ def _recipe(canvas: Canvas, recipe: Recipe, facts: dict[str, Any]) -> Section:
     rows += [(name, version) for name, version in facts["packages"].items()]
     rows.append(("machine", f"{machine['system']}, {machine['cores']} cores"))
     table = canvas.table("recipe", (("what", "value"), tuple(rows)))
-    return Section("Recipe and environment", table=table)
+    return Section(
+        "Recipe and environment",
+        text="What is needed to train this reader again.",
+        table=table,
+        table_title="Settings, versions and machine",
+    )
 
 
 def _text(value: object) -> str:

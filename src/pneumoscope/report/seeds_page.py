@@ -232,6 +232,7 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
         ),
         panels=(canvas.panel(figure, f"seeds-{part}", title="A dot a run", caption=caption),),
         table=canvas.table(f"seeds-numbers-{part}", (header, body)),
+        table_title="Every number",
     )
 
 
@@ -281,4 +282,5 @@ def _recipe(canvas: Canvas, facts: dict[str, Any]) -> Section:
         "Recipe and environment",
         text="The same for all runs, save the seed.",
         table=canvas.table("recipe", (("what", "value"), tuple(rows))),
+        table_title="Settings, versions and machine",
     )

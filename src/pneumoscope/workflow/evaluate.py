@@ -439,11 +439,16 @@ def _judged(
         seed=asked.seed,
     )
     taught = training[1] if training is not None else None
-    baselines = [majority_baseline(scores.label, trained_on=taught, level=asked.level)]
+    level, resamples, seed = asked.level, asked.resamples, asked.seed
+    baselines = [
+        majority_baseline(scores, trained_on=taught, level=level, resamples=resamples, seed=seed)
+    ]
     if all(sizes.get(path, 0) for path in scores.path):
         bytes_ = np.array([sizes[path] for path in scores.path])
         baselines.append(
-            size_baseline(scores, bytes_, training=training, level=asked.level, seed=asked.seed)
+            size_baseline(
+                scores, bytes_, training=training, level=level, resamples=resamples, seed=seed
+            )
         )
     return Evaluated(
         part,
