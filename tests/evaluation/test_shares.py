@@ -18,6 +18,7 @@ def test_draws_are_those_of_the_metrics() -> None:
     called, positive = scores.probability >= 0.5, scores.label == 1
     patient = scores.patient_numbers
     own = share_draws(called, positive, patient, resamples=120, seed=7)
+    assert own is not None
     np.testing.assert_allclose(own, draws["sensitivity"])
     assert share_draws(called, positive, patient, resamples=0) is None
 

@@ -54,6 +54,9 @@ _COMPARED = (
 )
 
 
+_ALIKE = 1e-12
+
+
 def evaluation_text(result: Evaluated) -> str:
     """Return the numbers of an evaluation for people."""
     found = result.assessment
@@ -103,7 +106,11 @@ def comparison_text(found: Comparison, *, shown: int = 10) -> str:
         lines += ["", f"Seeds: {', '.join(group.members)}"]
         lines += [
             f"  {name}: mean {group.mean[key]:.4f}, standard deviation {group.deviation[key]:.4f}; "
-            f"a difference to another recipe is found from {group.detectable[key]:.4f} on"
+            + (
+                f"a difference to another recipe is found from {group.detectable[key]:.4f} on"
+                if group.detectable[key] > _ALIKE
+                else "all runs are alike"
+            )
             for name, key in _COMPARED
         ]
     if found.disagreements:

@@ -175,5 +175,9 @@ def as_text(value: object) -> str:
             return "; ".join(as_text(item) for item in value) or "none"
         case None:
             return "none"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
         case _:
             return str(value)

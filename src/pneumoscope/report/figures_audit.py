@@ -113,7 +113,7 @@ class ImagesPerPatient:
                 for x, y in zip(self.images.tolist(), self.patients.tolist(), strict=True):
                     axes.annotate(
                         f"{y:,}", (x, y), xytext=(0, 3), textcoords="offset points", ha="center",
-                        size=8.5,
+                        size=8.5 if self.images.max() <= 16 else 6.5,
                     )  # fmt: skip
             return figure
 

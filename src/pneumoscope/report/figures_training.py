@@ -196,7 +196,7 @@ class AugmentationSheet:
     @property
     def columns(self) -> int:
         """Pictures in a row: the original and its versions."""
-        return 1 + self.augmented.shape[1]
+        return 1 + int(self.augmented.shape[1])
 
     def pictures_of_page(self) -> tuple[Picture, ...]:
         """Return each original and its versions for a page."""

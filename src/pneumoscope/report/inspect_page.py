@@ -38,8 +38,8 @@ _UNITS: Final = {
     "height_px": "Height, px",
     "aspect": "Width / height",
     "bytes": "File size, bytes",
-    "brightness": "Mean brightness, 0-255",
-    "contrast": "Contrast (standard deviation), levels",
+    "brightness": "Brightness, 0-255",
+    "contrast": "Contrast, grey levels",
 }
 
 
@@ -81,6 +81,7 @@ def write_inspect_page(path: Path, audit: Audit, *, name: str, facts: dict[str, 
                 _shortcuts(audit, figures),
                 _means(audit, figures),
                 _distributions(audit, figures),
+                _pixels(audit, figures),
             )
             if section is not None
         ),
@@ -387,11 +388,28 @@ def _means(audit: Audit, folder: Path) -> Section | None:
 def _distributions(audit: Audit, folder: Path) -> Section | None:
     if not len(audit.measured):
         return None
+    names = tuple(audit.measured.sums)
     columns = {_UNITS[k]: v for k, v in numeric_columns(audit.measured).items()}
     labels = [entry.label for entry in audit.measured.entries]
     figure = Distributions.from_columns(
         columns, labels, logarithmic=(_UNITS["bytes"], _UNITS["width_px"], _UNITS["height_px"])
     )
+    return Section(
+        "Sizes and files",
+        panels=(_panel(figure, folder, name="distributions", title="Sizes and files by class"),),
+        table=(
+            ("kind of file", *(name or "(no label)" for name in names)),
+            tuple(
+                (mode, *(f"{by_label.get(name, 0):,}" for name in names))
+                for mode, by_label in counts(audit)["modes"].items()
+            ),
+        ),
+    )
+
+
+def _pixels(audit: Audit, folder: Path) -> Section | None:
+    if not len(audit.measured):
+        return None
     names = tuple(audit.measured.sums)
     levels = np.stack([audit.measured.sums[name].histogram for name in names]).astype(np.float64)
     levels = levels.reshape(len(names), 64, 4).sum(axis=2)
@@ -403,9 +421,8 @@ def _distributions(audit: Audit, folder: Path) -> Section | None:
         (False,),
     )
     return Section(
-        "Sizes, files and pixels",
+        "Pixels",
         panels=(
-            _panel(figure, folder, name="distributions", title="Sizes and files by class"),
             _panel(
                 pixels,
                 folder,
@@ -413,13 +430,6 @@ def _distributions(audit: Audit, folder: Path) -> Section | None:
                 title="Pixel values by class",
                 caption="How often each grey level occurs among all pixels of a class. A peak at 0 "
                 "is the black border around the film.",
-            ),
-        ),
-        table=(
-            ("kind of file", *(name or "(no label)" for name in names)),
-            tuple(
-                (mode, *(f"{by_label.get(name, 0):,}" for name in names))
-                for mode, by_label in counts(audit)["modes"].items()
             ),
         ),
     )

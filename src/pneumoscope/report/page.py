@@ -201,6 +201,7 @@ def environment(loader: BaseLoader | None = None) -> Environment:
     )
     made.filters.update(
         data_uri=_data_uri,
+        is_wide=_is_wide,
         numeric_columns=_numeric_columns,
         paragraphs=_paragraphs,
         value_and_range=_value_and_range,
@@ -231,6 +232,13 @@ def _numeric_columns(table: tuple[tuple[str, ...], tuple[tuple[str, ...], ...]])
         bool(rows) and all(_NUMERIC.fullmatch(row[column].strip()) for row in rows)
         for column in range(len(header))
     ]
+
+
+def _is_wide(table: tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]) -> bool:
+    """Say whether a phone has no room for a table, so that it shows each row as a list."""
+    header, rows = table
+    ranges = any(_RANGE.fullmatch(cell) for row in rows for cell in row)
+    return len(header) > 3 or (len(header) == 3 and ranges)
 
 
 def _data_uri(image: bytes) -> str:

@@ -17,6 +17,7 @@ from pneumoscope.evaluation.subgroups import size_tertiles, subgroups
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import write_card
+from pneumoscope.report.evaluation_page import as_text
 from pneumoscope.report.figures import AugmentationSheet, ClassCounts, LearningCurves
 from pneumoscope.report.judged import (
     PARTS,
@@ -258,7 +259,7 @@ def augmentation_sheet(
 
 
 def _recipe(canvas: Canvas, recipe: Recipe, facts: dict[str, Any]) -> Section:
-    rows = [(key, _text(value)) for key, value in recipe.to_dict().items()]
+    rows = [(key, as_text(value)) for key, value in recipe.to_dict().items()]
     machine = facts["machine"]
     rows += [(name, version) for name, version in facts["packages"].items()]
     rows.append(("machine", f"{machine['system']}, {machine['cores']} cores"))
@@ -269,9 +270,3 @@ def _recipe(canvas: Canvas, recipe: Recipe, facts: dict[str, Any]) -> Section:
         table=table,
         table_title="Settings, versions and machine",
     )
-
-
-def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {item}" for key, item in value.items()) or "none"
-    return str(value)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.comparison_page import REPORT_NETWORK, REPORT_SPREAD
+from pneumoscope.report.comparison_page import ALIKE, REPORT_NETWORK, REPORT_SPREAD, detectable
 from pneumoscope.report.evaluation_page import as_text
 from pneumoscope.report.figures_compare import NUMBERS, SeedDots
 from pneumoscope.report.figures_seeds import SeedLosses
@@ -115,11 +115,21 @@ def _data_line(facts: dict[str, Any]) -> str:
 
 def _spread(runs: Runs, part: str, key: str, *, digits: int = 4) -> str:
     group = runs.groups[part]
-    return f"{group.mean[key]:.{digits}f} (± {group.deviation[key]:.{digits}f})"
+    return f"{group.mean[key]:.{digits}f} (± {_deviation(group.deviation[key], digits)})"
+
+
+def _deviation(value: float, digits: int) -> str:
+    """Return a standard deviation that is not 0 unless it is."""
+    if value <= ALIKE:
+        return "0"
+    least = 10**-digits
+    return f"{value:.{digits}f}" if value >= least / 2 else f"less than {least:.{digits}f}"
 
 
 def _range(runs: Runs, part: str, key: str, *, digits: int = 4) -> str:
     values = [run[key] for run in runs.numbers[part]]
+    if runs.groups[part].deviation[key] <= ALIKE:
+        return "the same in all runs"
     return f"from {min(values):.{digits}f} to {max(values):.{digits}f}"
 
 
@@ -127,8 +137,11 @@ def _in_words(runs: Runs, key: str) -> str:
     group, values = runs.groups[runs.part], [run[key] for run in runs.numbers[runs.part]]
     mean, deviation = group.mean[key], group.deviation[key]
     if key in _SHARES:
-        return f"{mean:.1%} ± {100 * deviation:.1f} points ({min(values):.1%} to {max(values):.1%})"
-    return f"{mean:.3f} ± {deviation:.3f} ({min(values):.3f} to {max(values):.3f})"
+        if deviation <= ALIKE:
+            return f"{mean:.1%} in all of them"
+        spread = f"{_deviation(100 * deviation, 1)} points"
+        return f"{mean:.1%} ± {spread} ({min(values):.1%} to {max(values):.1%})"
+    return f"{mean:.3f} ± {_deviation(deviation, 3)} ({min(values):.3f} to {max(values):.3f})"
 
 
 def _answer(runs: Runs) -> str:
@@ -190,7 +203,7 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
     )
     header = (
         "number", "mean", "standard deviation", "lowest", "highest",
-        f"kept: {runs.names[runs.kept]}", "difference found from",
+        f"kept: {runs.names[runs.kept]}", "detectable from",
     )  # fmt: skip
     order = [*(key for key in _NAMES if key in group.mean)]
     order += [key for key in group.mean if key not in _NAMES]
@@ -202,14 +215,15 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
             f"{min(run[key] for run in numbers):.4f}",
             f"{max(run[key] for run in numbers):.4f}",
             f"{numbers[runs.kept][key]:.4f}",
-            f"{group.detectable[key]:.4f}",
+            detectable(group, key),
         )
         for key in order
     )
     text = (
         f"Mean and, in brackets, standard deviation of {len(numbers)} runs. The table below has "
         "every number; its last column is the smallest difference of means to as many runs of "
-        "another recipe that a t test at 5% finds with a power of 80%."
+        "another recipe that a t test at 5% finds with a power of 80% (not known where all runs "
+        "are alike)."
     )
     if known is not None:
         text += (

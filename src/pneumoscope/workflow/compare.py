@@ -86,7 +86,15 @@ def compare_readers(
             resamples=resamples,
             seed=seed,
         )
-        page = _page(report, found, places=places, root=_root(places, catalogs), facts=facts)
+        parts = {contender.scores.part for contender in contenders}
+        page = _page(
+            report,
+            found,
+            places=places,
+            root=_root(places, catalogs),
+            part=parts.pop() if len(parts) == 1 else "",
+            facts=facts,
+        )
         watcher.say(f"Report: {page}")
     return found
 
@@ -97,6 +105,7 @@ def _page(
     *,
     places: Sequence[Path],
     root: Path | None,
+    part: str,
     facts: dict[str, Any],
 ) -> Path:
     """Write the report of a comparison."""
@@ -121,6 +130,7 @@ def _page(
         classes=known[0].classes if known else ("negative", "positive"),
         pictures=Pictures(root) if root is not None else None,
         known=REPORT_SPREAD if any(of_the_report) else None,
+        part=part,
     )
 
 
