@@ -352,6 +352,22 @@ def test_a_checklist_names_the_numbers_of_the_run(trained: Trained) -> None:
     assert items["44"].state == OPEN
 
 
+def test_a_checklist_tells_of_worse_images_where_somebody_looked(trained: Trained) -> None:
+    facts = RunFacts.read(trained.run.root)
+    (before,) = [item for item in fill(facts, "claim").items if item.number == "30"]
+    assert before.state == OPEN
+    rows = [
+        {"corruption": name, "amount": amount, "unit": "units", "auc": {"value": area},
+         "accuracy": {"n": 40}}
+        for name, amount, area in (("none", 0, 0.95), ("blur", 1.5, 0.9), ("noise", 30, 0.71))
+    ]  # fmt: skip
+    part = {**facts.metrics["test"], "robustness": rows}
+    facts = replace(facts, metrics={**facts.metrics, "test": part})
+    (after,) = [item for item in fill(facts, "claim").items if item.number == "30"]
+    assert after.text.startswith("2 corruptions at five strengths each, on 40 images: AUC 0.950")
+    assert "lowest 0.710 (noise, 30 units)" in after.text
+
+
 def test_the_checklist_verb_prints_and_writes(
     trained: Trained, tmp_path: Path, capsys: Captured
 ) -> None:

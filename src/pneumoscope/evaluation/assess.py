@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -189,12 +189,35 @@ def _numbers(
     for name in (*sorted(_WHOLE_GROUP), *fixed):
         if name in found:
             numbers[name] = plain_number(name)
-    for name in ("brier_reliability", "brier_resolution"):
-        numbers[name] = Estimate.of(_value(found[name]), n)  # resampling adds bias to these
+    for name, interval in _brier_parts(draws, n, level=level).items():
+        numbers[name] = Estimate.of(_value(found[name]), n, interval)
     if not both:
         numbers["average_precision"] = Estimate(None, n)
         numbers["calibration_slope"] = numbers["calibration_intercept"] = Estimate(None, n)
     return numbers
+
+
+def _brier_parts(draws: Arrays | None, n: int, *, level: float) -> dict[str, Interval | None]:
+    """Return the intervals of reliability and resolution.
+
+    Both are sums of squares of shares in bins. A resample adds noise of its own to these shares,
+    which can only raise the squares; it is subtracted, so that the interval lies around what was
+    seen.
+    """
+    if draws is None:
+        return {"brier_reliability": None, "brier_resolution": None}
+    noise = draws["brier_reliability"] - draws["squared_error"]
+    whole = draws["brier_uncertainty"] / max(n - 1, 1)  # the share of all images is one as well
+    found = {}
+    for name, values in (
+        ("brier_reliability", draws["squared_error"]),
+        ("brier_resolution", draws["brier_resolution"] - noise + whole),
+    ):
+        interval = percentiles(values, level=level)
+        found[name] = interval and replace(
+            interval, low=max(0.0, interval.low), high=max(0.0, interval.high)
+        )
+    return found
 
 
 def _ece(found: Arrays, draws: Arrays | None, n: int, *, level: float) -> Estimate:

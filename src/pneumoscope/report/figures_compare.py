@@ -244,5 +244,6 @@ class SeedDots:
             )  # fmt: skip
         if alike and len(values) > 1 and np.isfinite(values).all():
             mean, deviation = float(values.mean()), float(values.std(ddof=1))
-            axes.plot([x + 0.32] * 2, [mean - deviation, mean + deviation], color=GREEN)
-            axes.plot(x + 0.32, mean, "X", ms=8, color=GREEN)
+            ends = [max(0.0, mean - deviation), min(1.0, mean + deviation)]
+            axes.plot([x + 0.32] * 2, ends, color=GREEN, clip_on=False)
+            axes.plot(x + 0.32, mean, "X", ms=8, color=GREEN, clip_on=False, zorder=3)

@@ -192,7 +192,8 @@ def _caveats(runs: Runs) -> tuple[str, ...]:
 def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Section:
     group, numbers = runs.groups[part], runs.numbers[part]
     recipe = facts["recipe"]
-    known = REPORT_SPREAD if str(recipe["model"]).startswith(REPORT_NETWORK) else None
+    of_the_report = str(recipe["model"]).startswith(REPORT_NETWORK) and part == runs.part
+    known = REPORT_SPREAD if of_the_report else None
     nan = float("nan")
     figure = SeedDots(
         runs.names,
