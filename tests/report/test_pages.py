@@ -129,6 +129,19 @@ def test_mistakes_are_those_of_the_scores_the_surest_first(evaluated: Path) -> N
         assert (evaluated / "figures" / "mistakes-test-images.png").is_file()
 
 
+def test_small_groups_are_warned_of_on_the_page(tmp_path: Path) -> None:
+    lines = written_scores(tmp_path / "plain.csv").read_text().splitlines()
+    rows = [f"{line},{'rare' if row < 9 else 'common'}" for row, line in enumerate(lines[1:])]
+    (tmp_path / "scores.csv").write_text("\n".join([f"{lines[0]},device", *rows]) + "\n")
+    command = ["evaluate", str(tmp_path / "scores.csv"), "--prevalence", "0.05"]
+    assert main([*command, "--report", str(tmp_path / "page"), *QUICK]) == 0
+
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert "1 of 2 groups has fewer than 20 images of a class and is marked (*)" in page
+    assert "device: rare *" in page
+    assert "where 5% of the patients are positive" in page
+
+
 def test_scores_of_others_have_a_page_without_images(tmp_path: Path, capsys: Captured) -> None:
     scores = written_scores(tmp_path / "scores.csv")
     command = ["evaluate", str(scores), "--json", "--report", str(tmp_path / "page"), *QUICK]

@@ -109,7 +109,8 @@ class ClassCounts:
             for axes in grid[len(self.splits) :]:
                 axes.set_axis_off()
             for s, split in enumerate(self.splits):
-                self._draw_split(grid[s], s, title=f"({chr(97 + s)}) {split}")
+                letter = f"({chr(97 + s)}) " if len(self.splits) > 1 else ""
+                self._draw_split(grid[s], s, title=f"{letter}{split}")
             return figure
 
     def _panel_width_in(self) -> float:

@@ -262,7 +262,7 @@ def _use(item: Judged, canvas: Canvas) -> list[Section]:
         statements += [
             Statement(
                 key.upper(), with_range(found[f"{key}_at_prevalence"]), found.n,
-                f"where {found.prevalence:.3g} of the patients are positive",
+                f"where {100 * found.prevalence:.3g}% of the patients are positive",
             )
             for key in ("ppv", "npv")
         ]  # fmt: skip
@@ -286,9 +286,11 @@ def _groups(item: Judged, canvas: Canvas) -> list[Section]:
     small = sum(group.small for group in item.groups)
     text = "The same numbers in groups of the images."
     if small:
+        one = small == 1
         text += (
-            f" {small} of {len(item.groups)} groups have fewer than 20 images of a class and are "
-            "marked (*): their numbers may be chance."
+            f" {small} of {len(item.groups)} groups {'has' if one else 'have'} fewer than 20 "
+            f"images of a class and {'is' if one else 'are'} marked (*): "
+            f"{'its' if one else 'their'} numbers may be chance."
         )
     table = (
         ("group", "images", "positive", "AUC", "sensitivity", "specificity"),
