@@ -18,8 +18,11 @@ from pneumoscope.report.page import Section, Statement
 from pneumoscope.report.pictures import Case
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from pneumoscope.evaluation.estimate import Estimate
     from pneumoscope.report._shared import Table
     from pneumoscope.report.canvas import Canvas
     from pneumoscope.report.pictures import Pictures
@@ -36,11 +39,11 @@ def outcome_sections(
         item: The reader and the images.
         canvas: Takes the files of figures and tables.
         pictures: Where the images are; None leaves the sheet of mistakes out.
-        brief: Leave out all but the main numbers and figures.
+        brief: One section, with the main numbers and figures and the uncertain zone.
     """
-    sections = [_main(item, canvas), *_without_lungs(item, canvas)]
     if brief:
-        return sections
+        return [_main(item, canvas, more=_zone(item))]
+    sections = [_main(item, canvas), *_without_lungs(item, canvas)]
     both = item.assessment["auc"].value is not None
     sections += _calibration(item, canvas)
     sections += _use(item, canvas) if both else []
@@ -54,7 +57,7 @@ def _suffix(item: Judged) -> str:
     return f"-{item.part}" if item.part else ""
 
 
-def _main(item: Judged, canvas: Canvas) -> Section:
+def _main(item: Judged, canvas: Canvas, *, more: Sequence[Statement] = ()) -> Section:
     found, suffix = item.assessment, _suffix(item)
     panels = [
         canvas.panel(
@@ -104,20 +107,38 @@ def _main(item: Judged, canvas: Canvas) -> Section:
     table = canvas.table(f"numbers{suffix}", _numbers(item))
     patients = f"{found.n:,} images of {found.patients:,} patients"
     whom = patients if item.scores.patients_known else f"{found.n:,} images"
+    flattered = (
+        " They also decided about the reader (epoch, calibration, threshold, uncertain zone), so "
+        "these numbers flatter it."
+        if item.part == "val"
+        else ""
+    )
     return Section(
         f"On the {item.images}",
         text=(
             f"{whom}. From probability {found.threshold:.3g} on an image is called "
             f"{item.classes[1]}. Intervals are at {found['accuracy'].level:.0%}; the table below "
-            "the figures says how each was made."
+            f"the figures says how each was made.{flattered}"
         ),
         statements=(
             *(replace(statement, note="") for statement in headline(item)),
-            *(Statement(NAMES[key], with_range(found[key]), found[key].n) for key in keys),
+            *(
+                Statement(NAMES[key], with_range(found[key]), found[key].n, _undefined(found[key]))
+                for key in keys
+            ),
+            *more,
         ),
         panels=tuple(panels),
         table=table,
+        table_title="Every number, with the method of its interval",
     )
+
+
+def _undefined(estimate: Estimate) -> str:
+    """Return why a ratio has no interval; empty if it has one, or is not defined itself."""
+    if estimate.value is None or estimate.low is not None:
+        return ""
+    return "no interval, since it is infinite in some resamples"
 
 
 def _numbers(item: Judged) -> Table:
@@ -126,15 +147,19 @@ def _numbers(item: Judged) -> Table:
     order = [*(key for key in NAMES if key in found), *(key for key in found if key not in NAMES)]
     body = tuple(
         (
-            NAMES.get(key, key.replace("_", " ")),
+            NAMES.get(key, key.replace("_", " ").capitalize()),
             found[key].text(4),
             found[key].range_text(4) or "none",
             found[key].method or "none",
+            "; ".join(f"{one.low:.4f} to {one.high:.4f} ({one.method})" for one in found[key].also),
             f"{found[key].n:,}",
         )
         for key in order
     )
-    return ("number", "value", "interval", "method of the interval", "images"), body
+    header = (
+        "number", "value", "interval", "method of the interval", "by another method", "images",
+    )  # fmt: skip
+    return header, body
 
 
 def _without_lungs(item: Judged, canvas: Canvas) -> list[Section]:
@@ -175,27 +200,9 @@ def _calibration(item: Judged, canvas: Canvas) -> list[Section]:
         )
     ]
     text = "Whether a probability of 0.8 means that eight of ten such images are positive."
-    if found.uncertain is not None and item.conformal is not None:
-        aside = found.uncertain
-        statements += [
-            Statement("Set aside as uncertain", with_range(aside.set_aside), aside.set_aside.n),
-            Statement(
-                "Right among the others",
-                with_range(aside.accuracy_of_the_rest),
-                aside.accuracy_of_the_rest.n,
-            ),
-            *(
-                Statement(
-                    f"True class credible, {name}",
-                    with_range(share),
-                    share.n,
-                    f"promised: {1 - item.conformal.level:.0%} of images like the validation ones",
-                )
-                for name, share in zip(
-                    item.classes, (aside.coverage_negative, aside.coverage_positive), strict=True
-                )
-            ),
-        ]
+    zone = _zone(item)
+    if zone:
+        statements += zone
         text += (
             " The reader holds back where both classes are credible, or none: these images are set "
             "aside as uncertain."
@@ -214,6 +221,29 @@ def _calibration(item: Judged, canvas: Canvas) -> list[Section]:
     ]
 
 
+def _zone(item: Judged) -> list[Statement]:
+    """Return how the uncertain zone fares on these images; nothing if there is none."""
+    aside, zone = item.assessment.uncertain, item.conformal
+    if aside is None or zone is None:
+        return []
+    rest = aside.accuracy_of_the_rest
+    return [
+        Statement("Set aside as uncertain", with_range(aside.set_aside), aside.set_aside.n),
+        Statement("Right among the others", with_range(rest), rest.n),
+        *(
+            Statement(
+                f"True class credible, {name}",
+                with_range(share),
+                share.n,
+                f"promised: {1 - zone.level:.0%} of images like the validation ones",
+            )
+            for name, share in zip(
+                item.classes, (aside.coverage_negative, aside.coverage_positive), strict=True
+            )
+        ),
+    ]
+
+
 def _use(item: Judged, canvas: Canvas) -> list[Section]:
     found = item.assessment
     if found.curves is None:
@@ -228,7 +258,7 @@ def _use(item: Judged, canvas: Canvas) -> list[Section]:
         statements += [
             Statement(
                 key.upper(), with_range(found[f"{key}_at_prevalence"]), found.n,
-                f"where {found.prevalence:.3g} of the patients are positive",
+                f"where {100 * found.prevalence:.3g}% of the patients are positive",
             )
             for key in ("ppv", "npv")
         ]  # fmt: skip
@@ -252,18 +282,19 @@ def _groups(item: Judged, canvas: Canvas) -> list[Section]:
     small = sum(group.small for group in item.groups)
     text = "The same numbers in groups of the images."
     if small:
+        one = small == 1
         text += (
-            f" {small} of {len(item.groups)} groups have fewer than 20 images of a class and are "
-            "marked (*): their numbers may be chance."
+            f" {small} of {len(item.groups)} groups {'has' if one else 'have'} fewer than 20 "
+            f"images of a class and {'is' if one else 'are'} marked (*): "
+            f"{'its' if one else 'their'} numbers may be chance."
         )
     table = (
-        ("group", "images", "positive", "few", "AUC", "sensitivity", "specificity"),
+        ("group", "images", "positive", "AUC", "sensitivity", "specificity"),
         tuple(
             (
-                f"{group.column}: {group.value}",
+                f"{group.column}: {group.value}{' *' if group.small else ''}",
                 f"{group.n:,}",
                 f"{group.positives:,}",
-                "yes" if group.small else "",
                 *(with_range(group.numbers[key]) for key in ("auc", "sensitivity", "specificity")),
             )
             for group in item.groups
@@ -275,6 +306,7 @@ def _groups(item: Judged, canvas: Canvas) -> list[Section]:
             text=text,
             panels=(canvas.panel(forest, f"groups{suffix}", title="Groups of images"),),
             table=canvas.table(f"groups-table{suffix}", table),
+            table_title="All groups",
         )
     ]
 
@@ -356,6 +388,7 @@ def _mistakes(item: Judged, canvas: Canvas, pictures: Pictures | None) -> list[S
             ),
             panels=tuple(panels),
             table=table,
+            table_title="All images that were concluded wrongly",
         )
     ]
 
