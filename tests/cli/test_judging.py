@@ -97,6 +97,20 @@ def test_columns_follow_the_rows_of_a_part(tmp_path: Path, capsys: Captured) -> 
     ]
 
 
+def test_an_empty_column_of_parts_tells_none(tmp_path: Path, capsys: Captured) -> None:
+    plain = write_scores(tmp_path / "plain.csv", columns="label,logit").read_text().splitlines()
+    rows = [f"{plain[0]},split,sex"]
+    rows += [f"{line},,{'FM'[row % 2]}" for row, line in enumerate(plain[1:])]
+    named = tmp_path / "scores-test.csv"
+    named.write_text("\n".join(rows) + "\n")
+    command = ["evaluate", str(named), "--split", "test", "--json", *QUICK]
+    groups = printed(command, capsys)["groups"]
+    assert [(g["column"], g["value"], g["n"]) for g in groups] == [
+        ("sex", "F", 40),
+        ("sex", "M", 40),
+    ]
+
+
 def test_unknown_patients_are_told(tmp_path: Path, capsys: Captured) -> None:
     bare = write_scores(tmp_path / "bare.csv", columns="label,probability")
     assert main(["evaluate", str(bare), "--json", *QUICK]) == 0

@@ -39,7 +39,7 @@ from pneumoscope.report import (
 )
 from pneumoscope.report.figures_compare import short_names
 from pneumoscope.report.judged import probability_text
-from pneumoscope.report.outcome import worst_rows
+from pneumoscope.report.mistakes import worst_rows
 
 NAN = math.nan
 UNDEFINED = (NAN, NAN, NAN)

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Final
 
-from pneumoscope.errors import DataError
+from pneumoscope.errors import DataError, in_words
 from pneumoscope.runs import rows_of
 
 KNOWN: Final = frozenset(
@@ -46,5 +46,5 @@ def manifest_columns(data: Path) -> dict[str, dict[str, str]]:
     try:
         rows = rows_of(data)
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
-        raise DataError(f"{data}: cannot be read as a CSV file ({fault}).") from fault
+        raise DataError(f"{data}: cannot be read as a CSV file ({in_words(fault)}).") from fault
     return further_columns(rows, [(row.get("path") or "").strip() for row in rows])

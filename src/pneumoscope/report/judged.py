@@ -98,6 +98,11 @@ class Judged:
         return f"{PARTS[self.part]} images" if self.part in PARTS else "images"
 
     @property
+    def suffix(self) -> str:
+        """What ends the names of files of these images: ``-test``; nothing for no known part."""
+        return f"-{self.part}" if self.part else ""
+
+    @property
     def zone(self) -> tuple[float, float] | None:
         """Between which probabilities the reader says that it is uncertain; None: never."""
         if self.conformal is None:

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.reader.evidence import Scale
 from pneumoscope.report.figures_curves import NetBenefit, PrecisionRecall
 from pneumoscope.report.figures_groups import RobustnessCurves, SubgroupForest
 from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
 from pneumoscope.report.figures_probabilities import ReliabilityDiagram, ScoreDistributions
-from pneumoscope.report.judged import NAMES, Judged, headline, percent, probability_text, with_range
+from pneumoscope.report.judged import NAMES, Judged, headline, percent, with_range
+from pneumoscope.report.mistakes import mistakes
 from pneumoscope.report.page import Section, Statement
-from pneumoscope.report.pictures import Case
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from pneumoscope.evaluation.estimate import Estimate
     from pneumoscope.report._shared import Table
     from pneumoscope.report.canvas import Canvas
     from pneumoscope.report.pictures import Pictures
-
-SHOWN_MISTAKES = 8
 
 
 def outcome_sections(
@@ -49,16 +43,12 @@ def outcome_sections(
     sections += _use(item, canvas) if both else []
     sections += _groups(item, canvas)
     sections += _robustness(item, canvas)
-    sections += _mistakes(item, canvas, pictures)
+    sections += mistakes(item, canvas, pictures)
     return sections
 
 
-def _suffix(item: Judged) -> str:
-    return f"-{item.part}" if item.part else ""
-
-
 def _main(item: Judged, canvas: Canvas, *, more: Sequence[Statement] = ()) -> Section:
-    found, suffix = item.assessment, _suffix(item)
+    found, suffix = item.assessment, item.suffix
     panels = [
         canvas.panel(
             ConfusionMatrix(np.array(found.confusion), item.classes),
@@ -169,7 +159,7 @@ def _without_lungs(item: Judged, canvas: Canvas) -> list[Section]:
     rows = [("this reader", percent(found["accuracy"]), with_range(found["auc"]), "")]
     rows += [(b.name, percent(b.accuracy), with_range(b.auc), b.fitted_on) for b in item.baselines]
     table = canvas.table(
-        f"baselines{_suffix(item)}", (("rule", "accuracy", "AUC", "fitted on"), tuple(rows))
+        f"baselines{item.suffix}", (("rule", "accuracy", "AUC", "fitted on"), tuple(rows))
     )
     return [
         Section(
@@ -214,7 +204,7 @@ def _calibration(item: Judged, canvas: Canvas) -> list[Section]:
             statements=tuple(statements),
             panels=(
                 canvas.panel(
-                    diagram, f"reliability{_suffix(item)}", title="What was said, and what was so"
+                    diagram, f"reliability{item.suffix}", title="What was said, and what was so"
                 ),
             ),
         )
@@ -267,7 +257,7 @@ def _use(item: Judged, canvas: Canvas) -> list[Section]:
             "Would acting on it be of use?",
             text=f"{curve.summary()}.",
             statements=tuple(statements),
-            panels=(canvas.panel(curve, f"net-benefit{_suffix(item)}", title="Net benefit"),),
+            panels=(canvas.panel(curve, f"net-benefit{item.suffix}", title="Net benefit"),),
         )
     ]
 
@@ -275,7 +265,7 @@ def _use(item: Judged, canvas: Canvas) -> list[Section]:
 def _groups(item: Judged, canvas: Canvas) -> list[Section]:
     if not item.groups:
         return []
-    suffix = _suffix(item)
+    suffix = item.suffix
     forest = SubgroupForest.from_groups(
         item.groups, everything=item.assessment.numbers, n=item.assessment.n
     )
@@ -323,91 +313,7 @@ def _robustness(item: Judged, canvas: Canvas) -> list[Section]:
                 "below the value of the images as they are."
             ),
             panels=(
-                canvas.panel(curves, f"robustness{_suffix(item)}", title="AUC as images get worse"),
+                canvas.panel(curves, f"robustness{item.suffix}", title="AUC as images get worse"),
             ),
         )
     ]
-
-
-def _mistakes(item: Judged, canvas: Canvas, pictures: Pictures | None) -> list[Section]:
-    scores, threshold = item.scores, item.assessment.threshold
-    called = scores.probability >= threshold
-    wrong = np.flatnonzero(called != (scores.label == 1))
-    if not wrong.size:
-        return [
-            Section("Mistakes", text=f"None of the {len(scores):,} images was concluded wrongly.")
-        ]
-    sure = np.where(called, scores.log_odds, -scores.log_odds)
-    ranked = wrong[np.argsort(-sure[wrong], kind="stable")]
-    body = tuple(
-        (
-            scores.path[row],
-            item.classes[int(scores.label[row])],
-            item.classes[int(called[row])],
-            probability_text(float(scores.probability[row])),
-        )
-        for row in ranked
-    )
-    suffix = _suffix(item)
-    table = canvas.table(
-        f"mistakes{suffix}",
-        (("image", "label", "concluded", "probability"), body),
-    )
-    panels = []
-    sheet = pictures and pictures.sheet(
-        [
-            Case(
-                scores.path[row],
-                item.classes[int(scores.label[row])],
-                f"{item.classes[1]} {probability_text(float(scores.probability[row]))}",
-            )
-            for row in worst_rows(ranked, called)
-        ]
-    )
-    if sheet:
-        caption = sheet.CAPTION
-        if sheet.evidence is not None:
-            caption += (
-                " Below each image stands the same with the reader's evidence: orange speaks for "
-                f"{item.classes[1]}, blue against it. Each has its own scale, in full colour from "
-                f"where its evidence is strongest, at least ±{Scale().full:g} units of the logit."
-            )
-        panels.append(
-            canvas.panel(sheet, f"mistakes{suffix}-images", title="Surest and wrong",
-                         caption=caption)
-        )  # fmt: skip
-    false_alarms = int(called[wrong].sum())
-    return [
-        Section(
-            "The worst mistakes",
-            text=(
-                f"{wrong.size:,} of {len(scores):,} images were concluded wrongly: "
-                f"{wrong.size - false_alarms:,} {item.classes[1]} missed, {false_alarms:,} false "
-                f"{'alarm' if false_alarms == 1 else 'alarms'}. The list begins with those of "
-                "which the reader was surest."
-            ),
-            panels=tuple(panels),
-            table=table,
-            table_title="All images that were concluded wrongly",
-        )
-    ]
-
-
-def worst_rows(
-    ranked: NDArray[np.intp],
-    called: NDArray[np.bool_],
-    *,
-    shown: int = SHOWN_MISTAKES,
-) -> list[int]:
-    """Return the mistakes to show: the surest of each kind in equal parts, if there are as many.
-
-    Args:
-        ranked: Rows of all mistakes, the surest first.
-        called: Whether each row was called positive.
-        shown: How many at most.
-    """
-    kinds = [[int(row) for row in ranked if called[row] == kind] for kind in (False, True)]
-    half = math.ceil(shown / 2)
-    room = [max(half, shown - len(other)) for other in reversed(kinds)]
-    chosen = {row for rows, most in zip(kinds, room, strict=True) for row in rows[:most]}
-    return [int(row) for row in ranked if int(row) in chosen][:shown]

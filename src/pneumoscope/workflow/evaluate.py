@@ -257,8 +257,9 @@ def _told_by(
     ``width`` and ``height`` give thirds of the image size, ``bytes`` the size of the file.
     """
     rows = rows_of(path)
-    if part is not None and "split" in (rows[0] if rows else ()):
-        rows = [row for row in rows if (row["split"] or "").strip().lower() == part]
+    parts = [(row.get("split") or "").strip().lower() for row in rows]
+    if part is not None and any(parts):
+        rows = [row for row, own in zip(rows, parts, strict=True) if own == part]
     names = list(scores.path)
     columns = further_columns(rows, names)
     wide, high, size = (
