@@ -63,6 +63,54 @@ def test_anybodys_scores_are_evaluated(tmp_path: Path, capsys: Captured) -> None
             assert other[name]["value"] == pytest.approx(found[name]["value"])
 
 
+def test_further_columns_of_scores_are_groups_and_baselines(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    plain = write_scores(tmp_path / "plain.csv").read_text().splitlines()
+    rows = [f"{plain[0]},sex,site,width,height,bytes"]
+    for row, line in enumerate(plain[1:]):
+        rows.append(f"{line},{'FM'[row // 2 % 2]},site-{row},{500 + row},400,{9000 + row}")
+    (tmp_path / "full.csv").write_text("\n".join(rows) + "\n")
+    found = printed(["evaluate", str(tmp_path / "full.csv"), "--json", *QUICK], capsys)
+
+    groups = [(group["column"], group["value"], group["n"]) for group in found["groups"]]
+    assert ("sex", "F", 40) in groups
+    assert ("sex", "M", 40) in groups
+    assert not any(column == "site" for column, _, _ in groups)  # as many values as images
+    assert sum(n for column, _, n in groups if column == "image size") == 80
+    assert {baseline["name"] for baseline in found["baselines"]} == {"majority class", "file size"}
+
+
+def test_columns_follow_the_rows_of_a_part(tmp_path: Path, capsys: Captured) -> None:
+    plain = write_scores(tmp_path / "plain.csv", columns="label,logit").read_text().splitlines()
+    rows = [f"{plain[0]},split,sex"]
+    rows += [
+        f"{line},{'val' if row < 40 else 'test'},{'F' if row < 60 else 'M'}"
+        for row, line in enumerate(plain[1:])
+    ]
+    (tmp_path / "parts.csv").write_text("\n".join(rows) + "\n")
+    command = ["evaluate", str(tmp_path / "parts.csv"), "--split", "test", "--json", *QUICK]
+    groups = printed(command, capsys)["groups"]
+    assert [(g["column"], g["value"], g["n"]) for g in groups] == [
+        ("sex", "F", 20),
+        ("sex", "M", 20),
+    ]
+
+
+def test_an_empty_column_of_parts_tells_none(tmp_path: Path, capsys: Captured) -> None:
+    plain = write_scores(tmp_path / "plain.csv", columns="label,logit").read_text().splitlines()
+    rows = [f"{plain[0]},split,sex"]
+    rows += [f"{line},,{'FM'[row % 2]}" for row, line in enumerate(plain[1:])]
+    named = tmp_path / "scores-test.csv"
+    named.write_text("\n".join(rows) + "\n")
+    command = ["evaluate", str(named), "--split", "test", "--json", *QUICK]
+    groups = printed(command, capsys)["groups"]
+    assert [(g["column"], g["value"], g["n"]) for g in groups] == [
+        ("sex", "F", 40),
+        ("sex", "M", 40),
+    ]
+
+
 def test_unknown_patients_are_told(tmp_path: Path, capsys: Captured) -> None:
     bare = write_scores(tmp_path / "bare.csv", columns="label,probability")
     assert main(["evaluate", str(bare), "--json", *QUICK]) == 0

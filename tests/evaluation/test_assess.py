@@ -97,6 +97,29 @@ def test_the_json_form_holds_everything() -> None:
     )
 
 
+@pytest.mark.parametrize("per_patient", [1.0, 2.5])
+def test_every_number_has_an_interval_a_method_and_n(per_patient: float) -> None:
+    scores = make_scores(300, per_patient=per_patient)
+    zone = fit_conformal(scores, level=0.2)
+    found = assess(scores, threshold=0.5, prevalence=0.1, conformal=zone, resamples=300)
+    assert found.uncertain is not None
+    every = found.numbers | {
+        name: getattr(found.uncertain, name) for name in found.uncertain.__slots__
+    }
+    assert len(every) >= 36
+    for name, number in every.items():
+        assert number.value is not None, name
+        assert number.low is not None, name
+        assert number.high is not None, name
+        assert number.low <= number.value <= number.high, name
+        assert number.method, name
+        assert 0 < number.n <= 300, name
+        assert number.level == 0.95, name
+    assert found.curves is not None
+    for band in (found.curves.roc, found.curves.precision_recall, found.curves.decision):
+        assert np.isfinite(band.low).mean() > 0.9
+
+
 def test_what_it_refuses() -> None:
     with pytest.raises(OptionError, match="--prevalence"):
         assess(make_scores(30), threshold=0.5, prevalence=10)
@@ -125,6 +148,21 @@ def test_the_noise_of_calibration_is_taken_out() -> None:
         found = calibration_errors(count, observed, said)
         assert found["squared_error"].mean() == pytest.approx(shift**2, abs=2e-4)
         assert abs(found["ece"].mean() - shift) < abs(found["ece_plain"].mean() - shift)
+
+
+def test_intervals_of_the_parts_of_the_brier_score_lie_around_what_is_seen() -> None:
+    names = ("brier_reliability", "brier_resolution")
+    found = [
+        assess(make_scores(300, seed=seed, slope=1.6), threshold=0.5, resamples=200, curves=False)
+        for seed in range(80)
+    ]
+    for name in names:
+        seen = np.array([one[name].value for one in found])
+        ends = np.array([(one[name].low, one[name].high) for one in found], np.float64)
+        held = (ends[:, 0] <= seen.mean()) & (seen.mean() <= ends[:, 1])
+        assert held.mean() > 0.9, name
+        assert (ends[:, 0] <= seen).mean() > 0.95, name
+        assert (seen <= ends[:, 1]).mean() > 0.95, name
 
 
 def test_the_folded_mean_against_drawn_numbers() -> None:
@@ -179,12 +217,33 @@ def test_thirds_of_the_sizes() -> None:
 
 
 def test_the_majority() -> None:
-    label = np.array([1, 1, 1, 0])
-    assert majority_baseline(label).accuracy.value == 0.75
-    other = majority_baseline(label, trained_on=np.array([0, 0, 1]))
+    scores = replace(make_scores(4), label=np.array([1, 1, 1, 0]))
+    assert majority_baseline(scores).accuracy.value == 0.75
+    other = majority_baseline(scores, trained_on=np.array([0, 0, 1]))
     assert other.accuracy.value == 0.25
     assert other.fitted_on == "training images"
     assert other.auc.value == 0.5
+
+
+def test_baselines_count_patients_too() -> None:
+    scores = make_scores(90, per_patient=3)
+    for found in (
+        majority_baseline(scores, resamples=200),
+        size_baseline(scores, np.arange(90), resamples=200),
+    ):
+        assert found.accuracy.method == "bootstrap by patient", found.name
+
+
+def test_bins_of_the_reliability_diagram_count_patients() -> None:
+    widths = []
+    scores = make_scores(600, per_patient=6)
+    for each in (scores, replace(scores, patient=scores.path)):
+        found = assess(each, threshold=0.5, resamples=200).curves
+        assert found is not None
+        bins = found.reliability
+        assert ((bins.low <= bins.observed) & (bins.observed <= bins.high)).all()
+        widths.append(float(np.mean(bins.high - bins.low)))
+    assert widths[0] > 1.1 * widths[1]
 
 
 def test_the_size_of_the_file_is_fitted_elsewhere() -> None:

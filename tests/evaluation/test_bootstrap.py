@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
 from helpers.made_scores import make_scores
@@ -80,7 +81,7 @@ def test_every_metric_against_scikit_learn(seed: int, digits: int | None, n: int
         "loss": sk.log_loss(label, probability),
     }
     if called[label == 0].any():
-        expected["lr_positive"] = sk.class_likelihood_ratios(label, called)[0]
+        expected["lr_positive"], expected["lr_negative"] = sk.class_likelihood_ratios(label, called)
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, nan_ok=True), name
 
@@ -139,6 +140,39 @@ def test_the_parts_of_the_brier_score_sum_to_it() -> None:
     logit = np.where(scores.logit > 0, 1.0, -1.0)
     flat = replace(scores, logit=logit, probability=1 / (1 + np.exp(-logit)))
     assert abs(point(Table.of(flat, ASK))["brier_within_bins"]) < 1e-12
+
+
+def test_the_parts_of_the_brier_score_by_hand() -> None:
+    # Two bins: three images at 0.25, one of them positive; two at 0.75, both positive.
+    probability = np.array([0.25, 0.25, 0.25, 0.75, 0.75])
+    label = np.array([0, 0, 1, 1, 1])
+    names = tuple("abcde")
+    scores = Scores(names, names, label, np.log(probability / (1 - probability)), probability)
+    found = point(Table.of(scores, ASK))
+    assert found["brier"] == pytest.approx((2 * 0.25**2 + 0.75**2 + 2 * 0.25**2) / 5)
+    reliability = (3 * (0.25 - 1 / 3) ** 2 + 2 * (0.75 - 1) ** 2) / 5
+    resolution = (3 * (1 / 3 - 0.6) ** 2 + 2 * (1 - 0.6) ** 2) / 5
+    assert found["brier_reliability"] == pytest.approx(reliability)
+    assert found["brier_resolution"] == pytest.approx(resolution)
+    assert found["brier_uncertainty"] == pytest.approx(0.6 * 0.4)
+    assert found["brier_within_bins"] == pytest.approx(0, abs=1e-12)
+    assert found["calibration_in_the_large"] == pytest.approx(0.45 - 0.6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bins_of_the_reliability_diagram_against_scikit_learn(seed: int) -> None:
+    scores = make_scores(450, seed=seed)
+    found = point(Table.of(scores, ASK))
+    shares, said = calibration_curve(
+        scores.label, scores.probability, n_bins=ASK.bins, strategy="quantile"
+    )
+    np.testing.assert_allclose(found["bin_n"], 30)
+    np.testing.assert_allclose(found["bin_positive"] / found["bin_n"], shares)
+    np.testing.assert_allclose(found["bin_probability"] / found["bin_n"], said)
+    assert found["ece_plain"] == pytest.approx(np.abs(shares - said).mean())
+    # Kumar, Liang and Ma: the squared error of each bin less share (1 - share) / (n - 1).
+    unbiased = ((shares - said) ** 2 - shares * (1 - shares) / 29).mean()
+    assert found["squared_error"] == pytest.approx(unbiased)
 
 
 def test_net_benefit_by_hand() -> None:

@@ -60,6 +60,16 @@ def test_coverage_counts_what_it_says() -> None:
     assert json.loads(json.dumps(found.to_dict()))["set_aside"]["n"] == 4
 
 
+def test_coverage_counts_patients() -> None:
+    scores = make_scores(120, per_patient=3)
+    zone = fit_conformal(scores, level=0.2)
+    found = coverage(zone, scores, resamples=200)
+    assert found.set_aside.method == "bootstrap by patient"
+    assert found.set_aside.also[0].method == "wilson"
+    alone = coverage(zone, make_scores(120), resamples=200)
+    assert alone.set_aside.method == "wilson"
+
+
 def test_a_gap_is_uncertain_too() -> None:
     zone = Conformal(0.4, (0.3, 0.3), (10, 10))  # nothing is credible between 0.3 and 0.7
     assert zone.uncertain(np.array([0.2, 0.5, 0.8])).tolist() == [False, True, False]

@@ -33,12 +33,13 @@ from pneumoscope.report import (
     RocCurve,
     ScoreDistributions,
     SeedDots,
+    SeedLosses,
     SubgroupForest,
     save,
 )
 from pneumoscope.report.figures_compare import short_names
 from pneumoscope.report.judged import probability_text
-from pneumoscope.report.outcome import worst_rows
+from pneumoscope.report.mistakes import worst_rows
 
 NAN = math.nan
 UNDEFINED = (NAN, NAN, NAN)
@@ -237,6 +238,16 @@ def test_runs_of_one_recipe_have_a_mean(two: Comparison) -> None:
     assert "recipe" not in texts(alone.draw())
 
 
+def test_the_run_that_is_kept_stands_out() -> None:
+    dots = SeedDots(("a", "b"), ((0.9, 0.8, 0.8, 1.0),) * 2, (0, 0), kept=1)
+    marks = [line for line in dots.draw().axes[0].lines if line.get_marker() == "o"]
+    assert [line.get_markerfacecolor() == "none" for line in marks] == [False, True]
+    losses = SeedLosses(("a", "b"), ([0.5, 0.4], [0.6, 0.2, 0.3]), (2, 2), 1)
+    assert losses.rows()[1][3] == ("b", "2", "0.2", "yes")
+    assert losses.summary().endswith("b was kept with 0.2000")
+    assert "b" in texts(losses.draw())
+
+
 def test_names_lose_what_they_share() -> None:
     assert short_names(["a/b/x", "a/b/y/z"]) == ("x", "y/z")
     assert short_names(["same", "other"]) == ("same", "other")
@@ -314,6 +325,7 @@ EDGES: dict[str, Callable[[], Figure]] = {
     ).draw(),
     "difference-undefined": lambda: DifferenceForest((("a", "b"),), ((UNDEFINED,) * 4,)).draw(),
     "seeds-one": lambda: SeedDots(("a",), ((0.9, NAN, 0.8, 1.0),), (-1,)).draw(),
+    "losses-one-epoch": lambda: SeedLosses(("a", "b"), ([0.5], [0.5]), (1, 1), 0).draw(),
     "sheet-one": lambda: sheet(1).draw(),
 }  # fmt: skip
 
@@ -338,6 +350,7 @@ def test_edge_cases_are_drawn(name: str, tmp_path: Path) -> None:
         lambda: SubgroupForest((), (), (), (), ()),
         lambda: DifferenceForest((), ()),
         lambda: SeedDots(("a",), (), ()),
+        lambda: SeedLosses(("a",), ([0.5],), (1,), 1),
         lambda: CaseSheet(np.zeros((1, 4, 4), np.uint8), ("a",), ("b",), ("c",)),
         lambda: CaseSheet(np.zeros((1, 4, 4, 3), np.uint8), (), ("b",), ("c",)),
     ],

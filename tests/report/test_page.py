@@ -23,7 +23,7 @@ from pneumoscope.report import (
     save,
     write_report,
 )
-from pneumoscope.report.page import NOTICE
+from pneumoscope.report.page import NOTICE, Picture
 
 HOSTILE = '<script>alert("x")</script> & "quoted" <img src=http://evil.example/a.png onerror=x>'
 
@@ -160,7 +160,8 @@ def test_numbers_are_set_right_and_long_tables_fold(full: str) -> None:
     assert '<th scope="col">file</th><th scope="col" class="number">probability</th>' in full
     assert '<td>a.png</td><td class="number">0.98</td>' in full
     assert full.count("<details>") == 1
-    assert "Table of 30 rows" in full
+    assert "Table (30 rows)" in full
+    assert full.count(" wide") == 0  # tables of few columns stay tables on a phone
 
 
 def test_it_is_made_for_phone_print_and_dark(full: str) -> None:
@@ -206,6 +207,24 @@ def test_a_report_may_be_almost_empty() -> None:
     assert NOTICE in page.words
 
 
+def test_pictures_stand_side_by_side_and_in_fewer_columns_on_a_phone() -> None:
+    sheet = (Picture((png(), png()), "NORMAL", "PNEUMONIA 0.98"), Picture((png(),), "", "<b>"))
+    page = render(plain(sections=(Section("S", panels=(Panel("P", "C", pictures=sheet),)),)))
+    assert "--columns: 4; --narrow: 2" in page
+    images = Page(page).all("img")
+    assert [image["alt"] for image in images] == [
+        "NORMAL PNEUMONIA 0.98", "the same with its evidence", "<b>",
+    ]  # fmt: skip
+    assert all(str(image["src"]).startswith("data:image/png;base64,") for image in images)
+
+
+def test_wide_tables_tell_their_columns_in_each_cell() -> None:
+    header, row = ("group", "n", "AUC", "p"), ("a", "9", "0.9 (0.8 to 1.0)", "")
+    page = render(plain(sections=(Section("S", table=(header, (row,))),)))
+    assert '<table class="rows wide">' in page
+    assert [cell["data-label"] for cell in Page(page).all("td")] == list(header)
+
+
 def test_images_column_is_there_only_if_a_line_has_a_number() -> None:
     bare = render(plain(headline=(), sections=(Section("S", statements=(Statement("A", "1"),)),)))
     zero = render(
@@ -223,9 +242,9 @@ def test_a_jpeg_is_named_as_such() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(OptionError, match="given svg or png, got 'neither'"):
+    with pytest.raises(OptionError, match="given svg, png or pictures, one of them, got 'none'"):
         Panel("P", "C")
-    with pytest.raises(OptionError, match="given svg or png, got 'both'"):
+    with pytest.raises(OptionError, match=r"one of them, got \['svg', 'png'\]"):
         Panel("P", "C", svg="<svg></svg>", png=png())
     with pytest.raises(OptionError, match="begins with <svg"):
         Panel("P", "C", svg="<?xml version='1.0'?><svg></svg>")

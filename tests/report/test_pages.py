@@ -13,18 +13,26 @@ import numpy as np
 import pytest
 
 from pneumoscope.cli import main
+from pneumoscope.data.cache import build_cache
+from pneumoscope.data.catalog import read_catalog
+from pneumoscope.data.prepared import PreparedData
+from pneumoscope.data.split import read_split
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.baseline import Baseline
+from pneumoscope.evaluation.conformal import fit_conformal
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.bundle import open_bundle
 from pneumoscope.reader.gate import PixelGate, Rules
 from pneumoscope.reader.seal import with_info
+from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import PERSON, SECTIONS, card_text
 from pneumoscope.report.checklist import FILLED, OPEN, PARTLY, fill
 from pneumoscope.report.facts import RunFacts
-from pneumoscope.report.judged import Judged, answer, caveats
+from pneumoscope.report.judged import Judged, answer, caveats, with_range
+from pneumoscope.report.outcome import outcome_sections
+from pneumoscope.report.run_report import judge_run
 from pneumoscope.report.standards import STANDARDS
 from pneumoscope.workflow.train import Trained
 
@@ -105,6 +113,7 @@ def test_every_number_has_its_method_and_its_images(evaluated: Path) -> None:
         rows["AUC"]["images"]
     )
     assert re.fullmatch(r"0\.\d+ to [01]\.\d+", rows["AUC"]["interval"])
+    assert "(bootstrap by patient)" in rows["AUC"]["by another method"]
 
 
 def test_mistakes_are_those_of_the_scores_the_surest_first(evaluated: Path) -> None:
@@ -118,6 +127,19 @@ def test_mistakes_are_those_of_the_scores_the_surest_first(evaluated: Path) -> N
     assert all(row["label"] != row["concluded"] for row in rows)
     if rows:
         assert (evaluated / "figures" / "mistakes-test-images.png").is_file()
+
+
+def test_small_groups_are_warned_of_on_the_page(tmp_path: Path) -> None:
+    lines = written_scores(tmp_path / "plain.csv").read_text().splitlines()
+    rows = [f"{line},{'rare' if row < 9 else 'common'}" for row, line in enumerate(lines[1:])]
+    (tmp_path / "scores.csv").write_text("\n".join([f"{lines[0]},device", *rows]) + "\n")
+    command = ["evaluate", str(tmp_path / "scores.csv"), "--prevalence", "0.05"]
+    assert main([*command, "--report", str(tmp_path / "page"), *QUICK]) == 0
+
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert "1 of 2 groups has fewer than 20 images of a class and is marked (*)" in page
+    assert "device: rare *" in page
+    assert "where 5% of the patients are positive" in page
 
 
 def test_scores_of_others_have_a_page_without_images(tmp_path: Path, capsys: Captured) -> None:
@@ -207,6 +229,47 @@ def test_the_run_report_opens_with_the_test_images_and_keeps_validation(trained:
     assert "always naming one class would get" in page
 
 
+def test_validation_tells_of_the_uncertain_zone_too(tmp_path: Path) -> None:
+    item = judged(part="val")
+    zone = fit_conformal(item.scores, level=0.2)
+    found = assess(item.scores, threshold=0.5, conformal=zone, resamples=0)
+    item = replace(item, assessment=found, conformal=zone)
+
+    (section,) = outcome_sections(item, Canvas(tmp_path), brief=True)
+    said = {line.name: line for line in section.statements}
+    assert found.uncertain is not None
+    assert said["Set aside as uncertain"].value == with_range(found.uncertain.set_aside)
+    assert said["True class credible, NORMAL"].n == 20
+    assert "80%" in said["True class credible, NORMAL"].note
+
+
+def test_training_writes_every_number_of_each_part(trained: Trained) -> None:
+    found = json.loads(trained.run.metrics.read_text(encoding="utf-8"))
+
+    assert set(found) == {"val", "test"}
+    for part, values in found.items():
+        assert values["auc"]["value"] == trained.metrics[part].auc.value
+        assert {"brier", "ece", "calibration_slope", "f1", "partial_auc", "curves"} <= set(values)
+        assert {"etiology", "images of the patient"} <= {g["column"] for g in values["groups"]}
+        assert [b["name"] for b in values["baselines"]] == ["majority class", "file size"]
+
+
+def test_columns_of_a_manifest_are_groups_of_the_run(
+    trained: Trained, phantoms: Path, tmp_path: Path
+) -> None:
+    catalog = read_catalog(phantoms)
+    cache, catalog = build_cache(catalog, open_bundle(trained.run.model).info.input)
+    data = PreparedData(catalog, cache, read_split(trained.run.split, catalog))
+    manifest = tmp_path / "images.csv"
+    lines = [f"{e.path},{e.label},{'AB'[k % 2]}" for k, e in enumerate(catalog.entries)]
+    manifest.write_text("\n".join(["path,label,device", *lines]) + "\n")
+
+    (_, test) = judge_run(trained.run, data=data, source=manifest)
+    groups = {group.value: group.n for group in test.groups if group.column == "device"}
+    assert set(groups) == {"A", "B"}
+    assert sum(groups.values()) == test.assessment.n
+
+
 # --- the opening ---------------------------------------------------------------------------------
 
 
@@ -233,6 +296,8 @@ def test_the_gravest_caveats_come_first_and_three_are_enough() -> None:
     plain = caveats(judged(), more=("Something else.",))
     assert plain[-1] == "Something else."
     assert any("The smaller class has 20 images" in note for note in plain)
+    for part in ("val", "test", "all", ""):
+        assert len(caveats(judged(part=part))) == 3, part
 
 
 # --- the card ------------------------------------------------------------------------------------
@@ -272,7 +337,7 @@ def test_a_folder_that_is_no_finished_run_is_named(tmp_path: Path) -> None:
 # --- the checklists ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("standard", "items"), [("tripod-ai", 52), ("claim", 42)])
+@pytest.mark.parametrize(("standard", "items"), [("tripod-ai", 52), ("claim", 44)])
 def test_a_checklist_has_every_item_and_fills_what_it_can(
     trained: Trained, standard: str, items: int
 ) -> None:
@@ -294,10 +359,26 @@ def test_a_checklist_has_every_item_and_fills_what_it_can(
 def test_a_checklist_names_the_numbers_of_the_run(trained: Trained) -> None:
     items = {item.number: item for item in fill(RunFacts.read(trained.run.root), "claim").items}
 
-    assert f"AUC {trained.metrics['test'].auc.value:.3f}" in items["36"].text
-    assert "On the validation images" in items["35"].text
+    assert f"AUC {trained.metrics['test'].auc.value:.3f}" in items["38"].text
+    assert "On the validation images" in items["37"].text
     assert "seed-cnn" in items["22"].text
-    assert items["42"].state == OPEN
+    assert items["44"].state == OPEN
+
+
+def test_a_checklist_tells_of_worse_images_where_somebody_looked(trained: Trained) -> None:
+    facts = RunFacts.read(trained.run.root)
+    (before,) = [item for item in fill(facts, "claim").items if item.number == "30"]
+    assert before.state == OPEN
+    rows = [
+        {"corruption": name, "amount": amount, "unit": "units", "auc": {"value": area},
+         "accuracy": {"n": 40}}
+        for name, amount, area in (("none", 0, 0.95), ("blur", 1.5, 0.9), ("noise", 30, 0.71))
+    ]  # fmt: skip
+    part = {**facts.metrics["test"], "robustness": rows}
+    facts = replace(facts, metrics={**facts.metrics, "test": part})
+    (after,) = [item for item in fill(facts, "claim").items if item.number == "30"]
+    assert after.text.startswith("2 corruptions at five strengths each, on 40 images: AUC 0.950")
+    assert "lowest 0.710 (noise, 30 units)" in after.text
 
 
 def test_the_checklist_verb_prints_and_writes(
@@ -307,7 +388,7 @@ def test_the_checklist_verb_prints_and_writes(
     assert main(["checklist", run, "--json", "--standard", "claim"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["standard"] == "claim"
-    assert sum(found["counts"].values()) == len(found["items"]) == 42
+    assert sum(found["counts"].values()) == len(found["items"]) == 44
 
     assert main(["checklist", run, "--out", str(tmp_path / "tripod.md")]) == 0
     assert "TRIPOD+AI: " in capsys.readouterr().out

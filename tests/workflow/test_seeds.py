@@ -17,7 +17,10 @@ from pneumoscope.workflow.seeds import Seeds, train_seeds
 
 
 def tiny() -> Recipe:
-    return recipe_of("seed", image_size=32, filters=(4, 8), max_epochs=1, val_fraction=0.2, seed=5)
+    return recipe_of(
+        "seed", image_size=32, filters=(4, 8), max_epochs=1, val_fraction=0.2, seed=5,
+        error_level=0.2,
+    )  # fmt: skip
 
 
 def check(found: Seeds, out: Path) -> None:
@@ -33,6 +36,32 @@ def check(found: Seeds, out: Path) -> None:
     assert written["parts"]["val"]["mean"]["loss"] == pytest.approx(np.mean(both))
     assert written["parts"]["val"]["deviation"]["loss"] == pytest.approx(np.std(both, ddof=1))
     assert set(written["parts"]) == {"val", "test"}
+    for part, group in written["parts"].items():  # every number, not the main ones alone
+        assert {"brier", "f1", "average_precision", "threshold", "set_aside"} <= set(group["mean"])
+        metrics = [json.loads(run.metrics.read_text(encoding="utf-8"))[part] for run in found.runs]
+        areas = [own["auc"]["value"] for own in metrics]
+        assert group["mean"]["auc"] == pytest.approx(np.mean(areas))
+        assert not {"n", "patients", "resamples"} & set(group["mean"])
+    check_page(found, out)
+
+
+def check_page(found: Seeds, out: Path) -> None:
+    """The page opens with mean and spread, and says which run is kept and why."""
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert found.report == out / "report.html"
+    kept, group = found.kept.root.name, found.groups["test"]
+    assert f"{kept} is kept, since its validation loss is the lowest" in page
+    assert "test images had no say" in page
+    assert f"{group.mean['auc']:.3f} ± {group.deviation['auc']:.3f}" in page
+    assert page.count("<li>", page.index("Before you rely"), page.index("<nav")) == 3
+    assert "The grey band is what the student report saw" in page  # of this very network
+    names = {path.name for path in (out / "figures").iterdir()}
+    for name in ("seeds-test", "seeds-val", "seeds-losses"):
+        assert {f"{name}.png", f"{name}.svg", f"{name}.csv"} <= names
+    rows = {row["number"]: row for row in rows_of(out / "figures" / "seeds-numbers-test.csv")}
+    assert float(rows["AUC"]["mean"]) == pytest.approx(group.mean["auc"], abs=5e-5)
+    assert float(rows["AUC"][f"kept: {kept}"]) >= float(rows["AUC"]["lowest"])
+    assert sum(row["kept"] == "yes" for row in rows_of(out / "figures" / "seeds-runs.csv")) == 1
 
 
 def test_in_turn(phantoms: Path, tmp_path: Path) -> None:

@@ -28,14 +28,21 @@ _MAIN = (
 _CALIBRATION = (
     ("loss", "loss"),
     ("Brier score", "brier"),
+    ("  reliability", "brier_reliability"),
+    ("  resolution", "brier_resolution"),
+    ("  uncertainty", "brier_uncertainty"),
     ("calibration error", "ece"),
     ("calibration slope", "calibration_slope"),
     ("calibration intercept", "calibration_intercept"),
 )
-_FIXED = tuple(
-    (f"{one} at {other} {share}", f"{one}_at_{other}_{share}")
-    for one, other in (("sensitivity", "specificity"), ("specificity", "sensitivity"))
-    for share in ("0.9", "0.95")
+_FIXED = (
+    ("partial AUC, sensitivity from 0.9", "partial_auc"),
+    ("partial AUC, standardised", "partial_auc_standardised"),
+    *(
+        (f"{one} at {other} {share}", f"{one}_at_{other}_{share}")
+        for one, other in (("sensitivity", "specificity"), ("specificity", "sensitivity"))
+        for share in ("0.9", "0.95")
+    ),
 )
 _COMPARED = (
     ("AUC", "auc"),
@@ -45,6 +52,9 @@ _COMPARED = (
     ("Brier score", "brier"),
     ("loss", "loss"),
 )
+
+
+_ALIKE = 1e-12
 
 
 def evaluation_text(result: Evaluated) -> str:
@@ -96,7 +106,11 @@ def comparison_text(found: Comparison, *, shown: int = 10) -> str:
         lines += ["", f"Seeds: {', '.join(group.members)}"]
         lines += [
             f"  {name}: mean {group.mean[key]:.4f}, standard deviation {group.deviation[key]:.4f}; "
-            f"a difference to another recipe is found from {group.detectable[key]:.4f} on"
+            + (
+                f"a difference to another recipe is found from {group.detectable[key]:.4f} on"
+                if group.detectable[key] > _ALIKE
+                else "all runs are alike"
+            )
             for name, key in _COMPARED
         ]
     if found.disagreements:

@@ -204,7 +204,7 @@ def _run_seeds(
     """Train with several seeds, and print how far they lie apart."""
     from pneumoscope.training.devices import Placement  # noqa: PLC0415 - torch
     from pneumoscope.training.recipe import change_recipe  # noqa: PLC0415
-    from pneumoscope.workflow.seeds import devices, train_seeds  # noqa: PLC0415
+    from pneumoscope.workflow.seeds import MAIN, SUMMARY, devices, train_seeds  # noqa: PLC0415
 
     if base is None:
         raise OptionError("--seeds", must="given without --resume", was=asked.seeds)
@@ -221,15 +221,17 @@ def _run_seeds(
     for part, group in found.groups.items():
         title = {"val": "Validation", "test": "Test"}[part]
         print(f"{title}, {asked.seeds} seeds, mean ± standard deviation (lowest to highest):")
-        for name, mean in group.mean.items():
+        for name in (name for name in MAIN if name in group.mean):
             lowest, highest = (
                 pick(run[name] for run in found.numbers[part]) for pick in (min, max)
             )
             print(
-                f"  {name.replace('_', ' '):18} {mean:.4f} ± {group.deviation[name]:.4f}  "
+                f"  {name.replace('_', ' '):18} {group.mean[name]:.4f} "
+                f"± {group.deviation[name]:.4f}  "
                 f"({lowest:.4f} to {highest:.4f})"
             )
     print(f"Kept: {found.kept.root}, chosen by its validation loss")
+    print(f"Every number: {asked.out / SUMMARY}")
     return 0
 
 

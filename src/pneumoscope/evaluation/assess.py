@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from pneumoscope.evaluation.conformal import Coverage, coverage
 from pneumoscope.evaluation.curves import Curves
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.metrics import area_estimate
+from pneumoscope.evaluation.shares import share
 from pneumoscope.evaluation.weighted import Question, Table
-from pneumoscope.stats.intervals import LEVEL, WILSON_PATIENTS, Interval, wilson
+from pneumoscope.stats.intervals import LEVEL, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,8 +136,12 @@ def assess(
         prevalence,
         _confusion(found),
         _numbers(scores, found, draws, threshold=threshold, level=level),
-        Curves.of(found, draws, level=level) if curves else None,
-        coverage(conformal, scores, level=level) if conformal is not None else None,
+        Curves.of(found, draws, level=level, clustered=table.patients < len(scores))
+        if curves
+        else None,
+        None
+        if conformal is None
+        else coverage(conformal, scores, level=level, resamples=resamples, seed=seed),
     )
 
 
@@ -160,31 +165,22 @@ def _numbers(
     def resampled_interval(name: str) -> Interval | None:
         return percentiles(draw(name), level=level)
 
-    def share(name: str, hits: NDArray[np.bool_], of: NDArray[np.bool_]) -> Estimate:
-        count, total = int((hits & of).sum()), int(of.sum())
-        plain = wilson(count, total, level=level)
-        by_patient = resampled_interval(name)
-        people = len(np.unique(patient[of]))
-        if people == total:
-            return Estimate.of(_value(found[name]), total, plain, by_patient)
-        if by_patient is None or by_patient.low == by_patient.high:
-            fewer = wilson(count / total * people, people, level=level, method=WILSON_PATIENTS)
-            return Estimate.of(_value(found[name]), total, fewer, plain)
-        return Estimate.of(_value(found[name]), total, by_patient, plain)
+    def part(name: str, hits: NDArray[np.bool_], of: NDArray[np.bool_]) -> Estimate:
+        return share(hits, of, patient, draws=draw(name), level=level)
 
     def plain_number(name: str) -> Estimate:
         return Estimate.of(_value(found[name]), n, resampled_interval(name))
 
     numbers = {
         "loss": plain_number("loss"),
-        "accuracy": share("accuracy", right, everything),
+        "accuracy": part("accuracy", right, everything),
         "balanced_accuracy": plain_number("balanced_accuracy"),
         "auc": area_estimate(scores, level=level),
-        "sensitivity": share("sensitivity", called, positive),
-        "specificity": share("specificity", ~called, ~positive),
-        "ppv": share("ppv", positive, called),
-        "npv": share("npv", ~positive, ~called),
-        "prevalence": share("prevalence", positive, everything),
+        "sensitivity": part("sensitivity", called, positive),
+        "specificity": part("specificity", ~called, ~positive),
+        "ppv": part("ppv", positive, called),
+        "npv": part("npv", ~positive, ~called),
+        "prevalence": part("prevalence", positive, everything),
         "ece": _ece(found, draws, n, level=level),
         "rms_calibration_error": _rms(found, draws, n, level=level),
     }
@@ -194,12 +190,35 @@ def _numbers(
     for name in (*sorted(_WHOLE_GROUP), *fixed):
         if name in found:
             numbers[name] = plain_number(name)
-    for name in ("brier_reliability", "brier_resolution"):
-        numbers[name] = Estimate.of(_value(found[name]), n)  # resampling adds bias to these
+    for name, interval in _brier_parts(draws, n, level=level).items():
+        numbers[name] = Estimate.of(_value(found[name]), n, interval)
     if not both:
         numbers["average_precision"] = Estimate(None, n)
         numbers["calibration_slope"] = numbers["calibration_intercept"] = Estimate(None, n)
     return numbers
+
+
+def _brier_parts(draws: Arrays | None, n: int, *, level: float) -> dict[str, Interval | None]:
+    """Return the intervals of reliability and resolution.
+
+    Both are sums of squares of shares in bins. A resample adds noise of its own to these shares,
+    which can only raise the squares; it is subtracted, so that the interval lies around what was
+    seen.
+    """
+    if draws is None:
+        return {"brier_reliability": None, "brier_resolution": None}
+    noise = draws["brier_reliability"] - draws["squared_error"]
+    whole = draws["brier_uncertainty"] / max(n - 1, 1)  # the share of all images is one as well
+    found = {}
+    for name, values in (
+        ("brier_reliability", draws["squared_error"]),
+        ("brier_resolution", draws["brier_resolution"] - noise + whole),
+    ):
+        interval = percentiles(values, level=level)
+        found[name] = interval and replace(
+            interval, low=max(0.0, interval.low), high=max(0.0, interval.high)
+        )
+    return found
 
 
 def _ece(found: Arrays, draws: Arrays | None, n: int, *, level: float) -> Estimate:

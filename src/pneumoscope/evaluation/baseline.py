@@ -9,8 +9,9 @@ import numpy as np
 
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.metrics import area_under_roc
+from pneumoscope.evaluation.shares import share, share_draws
 from pneumoscope.stats.areas import areas
-from pneumoscope.stats.intervals import LEVEL, wilson
+from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,22 +49,30 @@ class Baseline:
 
 
 def majority_baseline(
-    label: NDArray[np.int64], *, trained_on: NDArray[np.int64] | None = None, level: float = LEVEL
+    scores: Scores,
+    *,
+    trained_on: NDArray[np.int64] | None = None,
+    level: float = LEVEL,
+    resamples: int = 0,
+    seed: int = 0,
 ) -> Baseline:
     """Return what it achieves to always name the class that is more frequent in training.
 
     Args:
-        label: Of the images that are judged on, [n].
+        scores: Labels and patients of the images that are judged on.
         trained_on: Labels of the training images; None if they are not known.
         level: Confidence level.
+        resamples: Of the patients; 0 leaves the interval to closed forms.
+        seed: Of the resampling.
     """
+    label = scores.label
     known = label if trained_on is None or not len(trained_on) else trained_on
     majority = int(2 * (known == 1).sum() >= len(known))
-    hits, n = int((label == majority).sum()), len(label)
+    n = len(label)
     both = 0 < int((label == 1).sum()) < n
     return Baseline(
         "majority class",
-        Estimate.of(hits / n if n else None, n, wilson(hits, n, level=level)),
+        _accuracy(label == majority, scores, level=level, resamples=resamples, seed=seed),
         Estimate(0.5 if both else None, n),
         "these images" if known is label else "training images",
     )
@@ -75,6 +84,7 @@ def size_baseline(
     *,
     training: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
     level: float = LEVEL,
+    resamples: int = 0,
     seed: int = 0,
 ) -> Baseline:
     """Return what the size of the file alone achieves.
@@ -88,7 +98,8 @@ def size_baseline(
         size_bytes: Size of each one's file, [n].
         training: Sizes and labels of the training images.
         level: Confidence level.
-        seed: Of the folds.
+        resamples: Of the patients; 0 leaves the interval to closed forms.
+        seed: Of the folds and the resampling.
     """
     n = len(scores)
     size = size_bytes.astype(np.float64)
@@ -111,16 +122,23 @@ def size_baseline(
         called = direction * (size[rows] - cut) >= 0
         right[rows] = called == (scores.label[rows] == 1)
         signed[rows] = direction * size[rows]
-    hits = int(right.sum())
     found = areas(scores.label, [signed], patient=scores.patient_numbers)
     return Baseline(
         "file size",
-        Estimate.of(hits / n, n, wilson(hits, n, level=level)),
+        _accuracy(right, scores, level=level, resamples=resamples, seed=seed),
         Estimate.of(
             area_under_roc(scores.label, signed), n, found.interval(level=level) if found else None
         ),
         fitted_on,
     )
+
+
+def _accuracy(
+    right: NDArray[np.bool_], scores: Scores, *, level: float, resamples: int, seed: int
+) -> Estimate:
+    everything, patient = np.ones(len(scores), bool), scores.patient_numbers
+    draws = share_draws(right, everything, patient, resamples=resamples, seed=seed)
+    return share(right, everything, patient, draws=draws, level=level)
 
 
 def _stump(size: NDArray[np.float64], label: NDArray[np.int64]) -> tuple[float, int]:

@@ -18,8 +18,9 @@ import numpy as np
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.scores import check_may_decide
+from pneumoscope.evaluation.shares import share, share_draws
 from pneumoscope.reader.conformal import Conformal
-from pneumoscope.stats.intervals import LEVEL, wilson
+from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,8 +81,22 @@ def fit_conformal(scores: Scores, *, level: float = ERROR_LEVEL) -> Conformal:
     return Conformal(level, (quantiles[0], quantiles[1]), (counts[0], counts[1]))
 
 
-def coverage(conformal: Conformal, scores: Scores, *, level: float = LEVEL) -> Coverage:
-    """Return how the prediction sets fare on labelled images, with Wilson intervals.
+def coverage(
+    conformal: Conformal,
+    scores: Scores,
+    *,
+    level: float = LEVEL,
+    resamples: int = 0,
+    seed: int = 0,
+) -> Coverage:
+    """Return how the prediction sets fare on labelled images, with intervals by patient.
+
+    Args:
+        conformal: The sets.
+        scores: Of the images.
+        level: Confidence level.
+        resamples: Of the patients; 0 leaves the intervals to closed forms.
+        seed: Of the resampling.
 
     Raises:
         DataError: There are no scores.
@@ -94,15 +109,17 @@ def coverage(conformal: Conformal, scores: Scores, *, level: float = LEVEL) -> C
     right = covered & ~aside
     positive = scores.label == 1
 
-    def share(hits: NDArray[np.bool_], of: NDArray[np.bool_]) -> Estimate:
-        n, count = int(of.sum()), int((hits & of).sum())
-        return Estimate.of(count / n if n else None, n, wilson(count, n, level=level))
+    patient = scores.patient_numbers
+
+    def part(hits: NDArray[np.bool_], of: NDArray[np.bool_]) -> Estimate:
+        draws = share_draws(hits, of, patient, resamples=resamples, seed=seed)
+        return share(hits, of, patient, draws=draws, level=level)
 
     everything = np.ones(len(scores), bool)
     return Coverage(
-        share(covered, everything),
-        share(covered, ~positive),
-        share(covered, positive),
-        share(aside, everything),
-        share(right, ~aside),
+        part(covered, everything),
+        part(covered, ~positive),
+        part(covered, positive),
+        part(aside, everything),
+        part(right, ~aside),
     )

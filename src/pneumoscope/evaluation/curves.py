@@ -68,7 +68,7 @@ class Reliability(_Columns):
         n: Images of each bin.
         probability: Mean probability.
         observed: Share of positive images.
-        low: Lower end of its Wilson interval.
+        low: Lower end of its interval.
         high: Upper end.
     """
 
@@ -118,8 +118,23 @@ class Curves:
     decision: DecisionCurve
 
     @classmethod
-    def of(cls, point: Arrays, draws: Arrays | None, *, level: float = LEVEL) -> Curves:
-        """Return the curves of a point estimate, with bands if there are resamples."""
+    def of(
+        cls,
+        point: Arrays,
+        draws: Arrays | None,
+        *,
+        level: float = LEVEL,
+        clustered: bool = False,
+    ) -> Curves:
+        """Return the curves of a point estimate, with bands if there are resamples.
+
+        Args:
+            point: What ``point`` gave.
+            draws: What ``resampled`` gave.
+            level: Confidence level.
+            clustered: Whether patients have several images; bins of the reliability diagram then
+                have intervals by resampling patients, where those have a width.
+        """
 
         def edges(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             if draws is None:
@@ -130,6 +145,14 @@ class Curves:
         there = point["bin_n"] > 0
         n, hits = point["bin_n"][there], point["bin_positive"][there]
         intervals = [wilson(hit, count, level=level) for hit, count in zip(hits, n, strict=True)]
+        low = np.array([interval.low for interval in intervals if interval])
+        high = np.array([interval.high for interval in intervals if interval])
+        if clustered and draws is not None:
+            with np.errstate(invalid="ignore"):
+                shares = draws["bin_positive"][:, there] / draws["bin_n"][:, there]
+            below, above = band(shares, level=level)
+            wide = above > below
+            low, high = np.where(wide, below, low), np.where(wide, above, high)
         prevalence = point["prevalence"]
         treat_all = prevalence - (1 - prevalence) * ODDS_THRESHOLDS / (1 - ODDS_THRESHOLDS)
         return cls(
@@ -139,8 +162,8 @@ class Curves:
                 n,
                 point["bin_probability"][there] / n,
                 hits / n,
-                np.array([interval.low for interval in intervals if interval]),
-                np.array([interval.high for interval in intervals if interval]),
+                low,
+                high,
             ),
             DecisionCurve(
                 ODDS_THRESHOLDS, point["net_benefit"], *edges("net_benefit"), treat_all=treat_all

@@ -7,15 +7,15 @@ A rule is a short text: ``youden``, ``sensitivity>=0.95``, ``specificity>=0.9``,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pneumoscope.errors import DataError, OptionError, nearest
 from pneumoscope.evaluation.scores import check_may_decide
+from pneumoscope.evaluation.shares import share
 from pneumoscope.reader.bundle import OperatingPoint
-from pneumoscope.stats.intervals import wilson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,8 +118,9 @@ def choose(rule: Rule, scores: Scores, *, model: str = "") -> OperatingPoint:
 
     Returns:
         The point, with what it achieved on these very scores under ``achieved``: each of
-        ``sensitivity`` and ``specificity`` with its Wilson interval and n. The rule promises on
-        these images; on others the interval tells what to expect.
+        ``sensitivity`` and ``specificity`` with its Wilson interval (with the number of patients
+        where they have several images) and n. The rule promises on these images; on others the
+        interval tells what to expect.
 
     Raises:
         LeakError: The scores are of training or test images.
@@ -140,13 +141,11 @@ def choose(rule: Rule, scores: Scores, *, model: str = "") -> OperatingPoint:
 def achieved(scores: Scores, threshold: float) -> dict[str, Any]:
     """Return sensitivity and specificity at a threshold, with intervals, as JSON values."""
     positive = scores.label == 1
-    called = scores.probability >= threshold
+    right = (scores.probability >= threshold) == positive
     found: dict[str, Any] = {"part": scores.part or "unknown"}
     for name, rows in (("sensitivity", positive), ("specificity", ~positive)):
-        right = int((called == positive)[rows].sum())
-        interval = wilson(right, int(rows.sum()))
-        assert interval is not None  # noqa: S101 - both classes are there
-        found[name] = {"value": right / int(rows.sum()), "n": int(rows.sum()), **interval.to_dict()}
+        told = replace(share(right, rows, scores.patient_numbers), also=())
+        found[name] = told.to_dict()
     return found
 
 

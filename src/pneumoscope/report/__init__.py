@@ -16,6 +16,7 @@ from pneumoscope.report.figures import RobustnessCurves as RobustnessCurves
 from pneumoscope.report.figures import RocCurve as RocCurve
 from pneumoscope.report.figures import ScoreDistributions as ScoreDistributions
 from pneumoscope.report.figures import SeedDots as SeedDots
+from pneumoscope.report.figures import SeedLosses as SeedLosses
 from pneumoscope.report.figures import SubgroupForest as SubgroupForest
 from pneumoscope.report.page import Panel as Panel
 from pneumoscope.report.page import Report as Report
@@ -42,6 +43,7 @@ __all__ = [
     "ScoreDistributions",
     "Section",
     "SeedDots",
+    "SeedLosses",
     "Statement",
     "SubgroupForest",
     "render",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias
 
 import numpy as np
@@ -40,6 +41,19 @@ def new_figure(
 
     layout = ConstrainedLayoutEngine(w_pad=margin_in, h_pad=margin_in, wspace=gap, hspace=gap)
     return Figure(figsize=(width_in, height_in), layout=layout)
+
+
+def as_jpeg(pixels: Pixels) -> bytes:
+    """Return a picture, ``[H, W]`` or ``[H, W, 3]``, as a JPEG file, grey if it has no colour."""
+    from PIL import Image  # noqa: PLC0415 - only pictures need it
+
+    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., 0]
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(
+        file, format="JPEG", quality=85, optimize=True
+    )
+    return file.getvalue()
 
 
 def require_shape(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from pneumoscope.report.page import Panel
+from pneumoscope.report.page import Panel, Picture
 from pneumoscope.report.style import save
 from pneumoscope.runs import write_csv
 
@@ -31,6 +31,18 @@ class Drawn(Protocol):
         """Return it as a sentence."""
 
 
+@runtime_checkable
+class Sheet(Protocol):
+    """What figures of pictures can do besides: a page sets their pictures one by one."""
+
+    @property
+    def columns(self) -> int:
+        """How many stand in a row."""
+
+    def pictures_of_page(self) -> tuple[Picture, ...]:
+        """Return the pictures, row by row."""
+
+
 @dataclass(frozen=True, slots=True)
 class Canvas:
     """A folder that takes PNG, SVG and CSV of each figure and the CSV of each table."""
@@ -51,7 +63,11 @@ class Canvas:
         """
         self.table(name, figure.rows())
         svg = save(figure.draw(), self.folder, name=name)
-        return Panel(title, caption or figure.CAPTION, svg=svg, alt=figure.summary())
+        caption, alt = caption or figure.CAPTION, figure.summary()
+        if isinstance(figure, Sheet):
+            pictures = figure.pictures_of_page()
+            return Panel(title, caption, alt=alt, pictures=pictures, columns=figure.columns)
+        return Panel(title, caption, svg=svg, alt=alt)
 
     def table(self, name: str, table: Table) -> Table:
         """Write a table as ``name.csv``, and return it."""

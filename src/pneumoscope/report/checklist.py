@@ -12,7 +12,7 @@ from pneumoscope.report.facts import RunFacts
 from pneumoscope.report.standards import STANDARDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 FILLED, PARTLY, OPEN = "filled", "partly", "open"
 
@@ -188,7 +188,9 @@ def _known(facts: RunFacts) -> dict[str, str]:
             else "None after training."
         ),
         "input": _sentence(facts.input()),
+        "internal": _internal(facts),
         "intended": ", ".join(f"{key} {value}" for key, value in facts.info.intended.items()),
+        "licence": facts.info.licence or "none given",
         "limits": (
             f"One training with one seed ({own.get('seed')}); {_part_words(part)} come from the "
             "same data as the training images; how exact the numbers are, the intervals say."
@@ -206,10 +208,7 @@ def _known(facts: RunFacts) -> dict[str, str]:
         "parts": _sentence(facts.parts()),
         "performance": _sentence(facts.performance()) if part else "",
         "positive": positive,
-        "robustness": (
-            f"{len(corrupted) - 1} corruptions and strengths are in metrics.json." if corrupted
-            else ""
-        ),
+        "robustness": _robustness(corrupted),
         "selection": _sentence(
             f"epoch {own.get('best_epoch')} of {own.get('epochs')} was kept (rule "
             f"{recipe.get('keep', 'lowest validation loss')})"
@@ -225,6 +224,13 @@ def _part_words(part: str) -> str:
     return {"test": "the test images", "val": "the validation images"}.get(part, "no images")
 
 
+def _internal(facts: RunFacts) -> str:
+    names = [_part_words(part) for part in ("val", "test") if part in facts.metrics]
+    if not names:
+        return ""
+    return f"On {' and '.join(names)} of the same data set; numbers: item 37."
+
+
 def _evidence(facts: RunFacts) -> str:
     if facts.draws_evidence:
         return (
@@ -232,6 +238,21 @@ def _evidence(facts: RunFacts) -> str:
             "report.html shows it on the surest mistakes."
         )
     return "The model shows no evidence."
+
+
+def _robustness(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what worse images did, in a sentence; empty if nobody looked."""
+    areas = [row["auc"].get("value") for row in rows]
+    known = [(area, row) for area, row in zip(areas, rows, strict=True) if area is not None]
+    if len(known) < 2 or areas[0] is None:
+        return ""
+    lowest, row = min(known, key=lambda pair: pair[0])
+    kinds = len({row["corruption"] for row in rows}) - 1
+    return (
+        f"{kinds} corruptions at five strengths each, on {rows[0]['accuracy']['n']} images: AUC "
+        f"{areas[0]:.3f} on the images as they are, lowest {lowest:.3f} ({row['corruption']}, "
+        f"{row['amount']:g} {row['unit']}). All of them are in metrics.json."
+    )
 
 
 def _group(group: Mapping[str, Any]) -> str:

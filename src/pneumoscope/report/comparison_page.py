@@ -7,20 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures_compare import NUMBERS, DifferenceForest, SeedDots, short_names
-from pneumoscope.report.judged import NAMES, probability_text, with_range
+from pneumoscope.report.judged import NAMES, PARTS, probability_text, with_range
 from pneumoscope.report.page import Report, Section, Statement, write_report
 from pneumoscope.report.pictures import Case
 
 if TYPE_CHECKING:
     from pneumoscope.evaluation.compare import Comparison, Pair
     from pneumoscope.evaluation.estimate import Estimate
+    from pneumoscope.evaluation.seeds import SeedGroup
     from pneumoscope.report.pictures import Pictures
 
 SHOWN = 8
+ALIKE = 1e-12
+"""Below this standard deviation runs are alike to the last digit."""
+
 _COMPARED = ("auc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
 
 REPORT_SPREAD = (0.81, 0.87, "student report")
 """What the student report saw from run to run on the 624 test images of the public data set."""
+
+REPORT_NETWORK = "seed-cnn"
+"""The network that it saw this of."""
 
 
 def write_comparison_page(
@@ -31,6 +38,7 @@ def write_comparison_page(
     classes: tuple[str, str] = ("negative", "positive"),
     pictures: Pictures | None = None,
     known: tuple[float, float, str] | None = None,
+    part: str = "",
 ) -> Path:
     """Write ``report.html`` and ``figures/`` of a comparison into a folder; return the page.
 
@@ -41,6 +49,7 @@ def write_comparison_page(
         classes: (negative, positive).
         pictures: Where the images are, for the sheet of those that readers disagree on.
         known: A spread of accuracies from run to run to show beside these runs, with its source.
+        part: Which part of the data the images are; empty where that is not known.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -60,9 +69,9 @@ def write_comparison_page(
         Report(
             title="Readers compared",
             question=_question(found),
-            data=_data_line(found),
+            data=_data_line(found, part),
             answer=_answer(found),
-            caveats=_caveats(found),
+            caveats=_caveats(found, part),
             headline=_headline(best, found) if best else (),
             sections=tuple(sections),
             footer=f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']}",
@@ -91,8 +100,14 @@ def _question(found: Comparison) -> str:
     return f"Which of {len(names)} readers is best?"
 
 
-def _data_line(found: Comparison) -> str:
-    text = f"{found.n:,} images of {found.patients:,} patients, the same for all readers"
+def detectable(group: SeedGroup, key: str) -> str:
+    """Return the smallest difference that runs would show; runs that are all alike tell none."""
+    return f"{group.detectable[key]:.4f}" if group.deviation[key] > ALIKE else "not known"
+
+
+def _data_line(found: Comparison, part: str) -> str:
+    images = f"{PARTS[part]} images" if part in PARTS else "images"
+    text = f"{found.n:,} {images} of {found.patients:,} patients, the same for all readers"
     if found.left_out:
         text += f"; {found.left_out:,} images that not all of them scored are left out"
     return text
@@ -129,14 +144,22 @@ def _answer(found: Comparison) -> str:
     if not areas:
         return "Only one class is among the images, so areas cannot be compared."
     best = max(areas, key=lambda name: areas[name])
+    several = f"{len(apart) or 'None'} of the {len(found.pairs)} pairs"
     return (
-        f"{short[best]} has the highest AUC, {with_range(found.numbers[best]['auc'])}. Of "
-        f"{len(found.pairs)} pairs {len(apart)} differ in AUC beyond chance (5%, after Holm)."
+        f"{short[best]} has the highest AUC, {with_range(found.numbers[best]['auc'])}. {several} "
+        f"{'differ' if len(apart) > 1 else 'differs'} in AUC beyond chance (5%, after Holm's "
+        "correction)."
     )
 
 
-def _caveats(found: Comparison) -> tuple[str, ...]:
-    notes = [
+def _caveats(found: Comparison, part: str) -> tuple[str, ...]:
+    notes = []
+    if part == "val":
+        notes.append(
+            "These are validation images, which also decided about the readers: their numbers are "
+            "flattered, each in its own way."
+        )
+    notes += [
         (
             "A difference that is not found is not one that is not there; the intervals say how "
             "large it may be."
@@ -167,8 +190,13 @@ def _headline(pair: Pair, found: Comparison) -> tuple[Statement, ...]:
     short = _short(found)
     note = f"{short[pair.first]} less {short[pair.second]}"
     return tuple(
-        Statement(f"Difference in {NAMES[key]}", signed(pair.differences[key]), found.n, note)
-        for key, _ in NUMBERS
+        Statement(
+            f"Difference in {title if key == 'auc' else title.lower()}",
+            signed(pair.differences[key]),
+            found.n,
+            note,
+        )
+        for key, title in NUMBERS
     )
 
 
@@ -190,7 +218,7 @@ def _differences(found: Comparison, canvas: Canvas) -> Section:
     short = _short(found)
     figure = DifferenceForest.from_comparison(found)
     header = (
-        "pair", "difference in AUC", "p of AUC", "found from", "only first right",
+        "pair", "difference in AUC", "p of AUC", "detectable from", "only first right",
         "only second right", "p of right",
     )  # fmt: skip
     body = tuple(
@@ -209,10 +237,10 @@ def _differences(found: Comparison, canvas: Canvas) -> Section:
         "How they differ",
         text=(
             "Both readers are resampled on the same patients, so what makes an image hard for both "
-            "cancels out. In the table: the difference in AUC, p of DeLong's test, and from which "
-            "true difference on it would have found one (power 80%); then the images that only one "
-            "of the two concluded rightly, and p of McNemar's test (mid-p). Both p are after "
-            "Holm's correction for all pairs."
+            "cancels out. In the table: the difference in AUC, p of DeLong's test, and the "
+            "smallest true difference that it would have found with a power of 80% (detectable "
+            "from); then the images that only one of the two concluded rightly, and p of McNemar's "
+            "test (mid-p). Both p are after Holm's correction for all pairs."
         ),
         panels=(canvas.panel(figure, "differences", title="Differences on the same images"),),
         table=canvas.table("pairs", (header, body)),
@@ -224,7 +252,7 @@ def _seeds(found: Comparison, canvas: Canvas, *, known: tuple[float, float, str]
     short = _short(found)
     table = None
     if found.seeds:
-        header = ("recipe", "runs", "number", "mean", "standard deviation", "difference found from")
+        header = ("recipe", "runs", "number", "mean", "standard deviation", "detectable from")
         body = tuple(
             (
                 f"recipe {place}: {', '.join(short[name] for name in group.members)}",
@@ -232,7 +260,7 @@ def _seeds(found: Comparison, canvas: Canvas, *, known: tuple[float, float, str]
                 title,
                 f"{group.mean[key]:.4f}",
                 f"{group.deviation[key]:.4f}",
-                f"{group.detectable[key]:.4f}",
+                detectable(group, key),
             )
             for place, group in enumerate(found.seeds, 1)
             for key, title in NUMBERS
@@ -310,6 +338,7 @@ def _disagreements(
         ),
         panels=tuple(panels),
         table=canvas.table("disagreements", (header, body)),
+        table_title="All images that are concluded differently",
     )
 
 
@@ -320,5 +349,8 @@ def _environment(canvas: Canvas, facts: dict[str, Any]) -> Section:
         *((key, str(facts[key])) for key in ("readers", "data", "resamples", "seed")),
     ]
     return Section(
-        "Environment", table=canvas.table("environment", (("what", "value"), tuple(rows)))
+        "Environment",
+        text="What is needed to get the same numbers again.",
+        table=canvas.table("environment", (("what", "value"), tuple(rows))),
+        table_title="Versions, readers and settings",
     )

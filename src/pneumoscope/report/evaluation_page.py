@@ -61,7 +61,7 @@ def write_evaluation_page(
             question=f"Can a chest X-ray alone tell {positive} from {negative}?",
             data=_data_line(item),
             answer=answer(item),
-            caveats=caveats(item, more=_of_the_source(item, info)),
+            caveats=caveats(item, more=_of_the_training(info)),
             headline=headline(item),
             sections=tuple(sections),
             footer=f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']}",
@@ -79,20 +79,11 @@ def _data_line(item: Judged) -> str:
     return f"{text}: {tn + fp:,} {item.classes[0]}, {fn + tp:,} {item.classes[1]}"
 
 
-def _of_the_source(item: Judged, info: ModelInfo | None) -> tuple[str, ...]:
-    """Return what else to know: of where the images come from, and of how many readers."""
-    notes = []
-    if item.part not in {"val", "test", "train"}:
-        notes.append(
-            "The numbers hold for images and patients like these; of other hospitals they say "
-            "nothing."
-        )
-    if info is not None and not info.training.get("members"):
-        notes.append(
-            "This is one training with one seed; another seed gives another reader, and other "
-            "numbers."
-        )
-    return tuple(notes)
+def _of_the_training(info: ModelInfo | None) -> tuple[str, ...]:
+    """Return what else to know, of the training."""
+    if info is None or info.training.get("members"):
+        return ()
+    return ("This is one training with one seed; another seed gives another reader.",)
 
 
 def _data(item: Judged, canvas: Canvas, *, unreadable: int) -> Section:
@@ -113,7 +104,11 @@ def _data(item: Judged, canvas: Canvas, *, unreadable: int) -> Section:
         text=text,
         panels=(
             canvas.panel(
-                figure, "classes", title="Images of each class", caption="Images of each class."
+                figure,
+                "classes",
+                title="Images of each class",
+                caption="How many images there are of each class, and their share; the share of "
+                "positive images is what PPV, NPV and accuracy depend on.",
             ),
         ),
     )
@@ -146,6 +141,7 @@ def _reader(info: ModelInfo, canvas: Canvas, facts: dict[str, Any]) -> Section:
         "The reader",
         text="What the model file says of itself.",
         table=canvas.table("reader", (("what", "value"), tuple(rows))),
+        table_title="Network, decisions and recipe",
     )
 
 
@@ -163,7 +159,10 @@ def _environment(canvas: Canvas, facts: dict[str, Any]) -> Section:
         if key not in {"packages", "python", "commit", "machine", "written"}
     ]
     return Section(
-        "Environment", table=canvas.table("environment", (("what", "value"), tuple(rows)))
+        "Environment",
+        text="What is needed to get the same numbers again.",
+        table=canvas.table("environment", (("what", "value"), tuple(rows))),
+        table_title="Versions, machine and settings",
     )
 
 
@@ -176,5 +175,9 @@ def as_text(value: object) -> str:
             return "; ".join(as_text(item) for item in value) or "none"
         case None:
             return "none"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
         case _:
             return str(value)

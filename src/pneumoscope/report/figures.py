@@ -16,6 +16,7 @@ from pneumoscope.report.figures_curves import NetBenefit, PrecisionRecall
 from pneumoscope.report.figures_groups import RobustnessCurves, SubgroupForest
 from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
 from pneumoscope.report.figures_probabilities import ReliabilityDiagram, ScoreDistributions
+from pneumoscope.report.figures_seeds import SeedLosses
 from pneumoscope.report.figures_training import AugmentationSheet, ClassCounts, LearningCurves
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "RocCurve",
     "ScoreDistributions",
     "SeedDots",
+    "SeedLosses",
     "SubgroupForest",
 ]

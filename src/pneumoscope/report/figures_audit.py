@@ -32,7 +32,6 @@ from pneumoscope.report.style import (
     PURPLE,
     RULE,
     VERMILLION,
-    WIDE_IN,
     style,
 )
 
@@ -108,7 +107,7 @@ class ImagesPerPatient:
                 for x, y in zip(self.images.tolist(), self.patients.tolist(), strict=True):
                     axes.annotate(
                         f"{y:,}", (x, y), xytext=(0, 3), textcoords="offset points", ha="center",
-                        size=8.5,
+                        size=8.5 if self.images.max() <= 16 else 6.5,
                     )  # fmt: skip
             return figure
 
@@ -206,7 +205,7 @@ class Distributions:
         across = min(2, len(self.names))
         down = math.ceil(len(self.names) / across)
         with style():
-            figure = new_figure(WIDE_IN if across > 1 else NARROW_IN, 2.0 * down + 0.35, gap=0.06)
+            figure = new_figure(NARROW_IN, 1.9 * down + 0.35, gap=0.06)
             grid = panels(figure, len(self.names), across=across)
             for m, name in enumerate(self.names):
                 self._draw_panel(grid[m], m, name)

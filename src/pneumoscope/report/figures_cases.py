@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from pneumoscope.errors import OptionError
-from pneumoscope.report._shared import Pixels, Table, new_figure
+from pneumoscope.report._shared import Pixels, Table, as_jpeg, new_figure
+from pneumoscope.report.page import Picture
 from pneumoscope.report.style import MUTED, WIDE_IN, style
 
 if TYPE_CHECKING:
@@ -66,6 +67,18 @@ class CaseSheet:
     def summary(self) -> str:
         """Return the images as a sentence."""
         return "; ".join(f"{row[1]}, {row[2]}" for row in self.rows()[1])
+
+    def pictures_of_page(self) -> tuple[Picture, ...]:
+        """Return each image, with its evidence below it, for a page."""
+        marked = self.evidence if self.evidence is not None else [None] * len(self.pictures)
+        return tuple(
+            Picture(
+                tuple(as_jpeg(one) for one in (plain, evidence) if one is not None), title, note
+            )
+            for plain, evidence, title, note in zip(
+                self.pictures, marked, self.titles, self.notes, strict=True
+            )
+        )
 
     def draw(self) -> Figure:
         """Draw the grid; where there is evidence it stands below each image."""

@@ -13,7 +13,7 @@ import numpy as np
 from pneumoscope.errors import OptionError
 from pneumoscope.report._shared import Floats, Table, new_figure, number
 from pneumoscope.report.figures_groups import Point, point_of
-from pneumoscope.report.style import BLUE, GREEN, INK, MUTED, NARROW_IN, VERMILLION, WIDE_IN, style
+from pneumoscope.report.style import BLUE, GREEN, INK, MUTED, NARROW_IN, VERMILLION, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +104,7 @@ class DifferenceForest:
         ends = [v for points in self.points for point in points for v in point if math.isfinite(v)]
         reach = max([0.02, *map(abs, ends)]) * 1.12
         with style():
-            figure = new_figure(NARROW_IN + 0.6, 0.27 * lines + 0.7)
+            figure = new_figure(NARROW_IN, 0.27 * lines + 0.7)
             axes = figure.subplots()
             axes.axvline(0, color=INK, linewidth=1)
             ticks: list[tuple[float, str, bool]] = []
@@ -145,12 +145,14 @@ class SeedDots:
         group: For each reader the number of the recipe that it shares with others, -1 for none.
         known: A range of accuracies from run to run that is known from elsewhere, with its
             source; None if there is none.
+        kept: The number of the reader that was kept of them, drawn hollow; None if none was.
     """
 
     names: tuple[str, ...]
     values: tuple[tuple[float, ...], ...]
     group: tuple[int, ...]
     known: tuple[float, float, str] | None = None
+    kept: int | None = None
 
     CAPTION: ClassVar[str] = (
         "A dot a reader. Where readers are runs of one recipe that differ in the seed alone, the "
@@ -204,10 +206,9 @@ class SeedDots:
             least = min(least, self.known[0])
         least = max(0.0, math.floor(20 * (least - 0.02)) / 20)
         with style():
-            figure = new_figure(WIDE_IN, 3.1, gap=0.04)
-            for axes, (k, (key, title)) in zip(
-                figure.subplots(1, len(NUMBERS), sharey=True), enumerate(NUMBERS), strict=True
-            ):
+            figure = new_figure(NARROW_IN, 5.2, gap=0.05)
+            grid = figure.subplots(2, 2, sharey=True).ravel()
+            for axes, (k, (key, title)) in zip(grid, enumerate(NUMBERS), strict=True):
                 if key == "accuracy" and self.known is not None:
                     low, high, source = self.known
                     axes.axhspan(low, high, color=MUTED, alpha=0.16, linewidth=0)
@@ -217,13 +218,14 @@ class SeedDots:
                     )  # fmt: skip
                 for x, group in enumerate(groups):
                     members = [row for row, own in enumerate(self.group) if own == group]
-                    self._draw_group(axes, x, table[members, k], alike=group >= 0)
+                    kept = [row == self.kept for row in members]
+                    self._draw_group(axes, x, table[members, k], alike=group >= 0, kept=kept)
                 axes.set_title(title)
                 axes.set_xlim(-0.6, len(groups) - 0.4)
                 axes.set_ylim(least, 1.005)
                 names = ["–" if g < 0 else str(g + 1) for g in groups]  # noqa: RUF001
-                axes.set_xticks(range(len(groups)), [""] if groups == [-1] else names)
-                if groups != [-1]:
+                axes.set_xticks(range(len(groups)), names if len(groups) > 1 else [""])
+                if len(groups) > 1:
                     axes.set_xlabel("recipe", size=9)
                 axes.tick_params(length=0, pad=5)
                 axes.grid(axis="y")
@@ -231,10 +233,17 @@ class SeedDots:
             return figure
 
     @staticmethod
-    def _draw_group(axes: Axes, x: int, values: Floats, *, alike: bool) -> None:
+    def _draw_group(
+        axes: Axes, x: int, values: Floats, *, alike: bool, kept: Sequence[bool]
+    ) -> None:
         spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(1)
-        axes.plot(x + spread, values, "o", ms=6, color=BLUE, alpha=0.8, clip_on=False)
+        for place, value, hollow in zip(x + spread, values, kept, strict=True):
+            axes.plot(
+                place, value, "o", ms=7 if hollow else 6, mec=BLUE, mew=1.6,
+                mfc="none" if hollow else BLUE, alpha=1 if hollow else 0.8, clip_on=False,
+            )  # fmt: skip
         if alike and len(values) > 1 and np.isfinite(values).all():
             mean, deviation = float(values.mean()), float(values.std(ddof=1))
-            axes.plot([x + 0.32] * 2, [mean - deviation, mean + deviation], color=GREEN)
-            axes.plot(x + 0.32, mean, "X", ms=8, color=GREEN)
+            ends = [max(0.0, mean - deviation), min(1.0, mean + deviation)]
+            axes.plot([x + 0.32] * 2, ends, color=GREEN, clip_on=False)
+            axes.plot(x + 0.32, mean, "X", ms=8, color=GREEN, clip_on=False, zorder=3)

@@ -12,7 +12,7 @@ import numpy as np
 from pneumoscope.errors import OptionError
 from pneumoscope.report._shared import Table, new_figure, number
 from pneumoscope.report.axes import panels
-from pneumoscope.report.style import BLUE, INK, MUTED, RULE, VERMILLION, WIDE_IN, style
+from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, RULE, VERMILLION, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ Point = tuple[float, float, float]
 """A value and the ends of its interval; NaN where there is none."""
 
 _NUMBERS = (("auc", "AUC"), ("sensitivity", "Sensitivity"), ("specificity", "Specificity"))
-_NAME_CHARACTERS = 34
+_NAME_CHARACTERS = 24
 
 
 def point_of(estimate: Estimate) -> Point:
@@ -113,7 +113,7 @@ class SubgroupForest:
         """Draw three panels side by side, a row a group."""
         lines = self._lines()
         with style():
-            figure = new_figure(WIDE_IN, 0.27 * len(lines) + 0.75, gap=0.03)
+            figure = new_figure(NARROW_IN, 0.27 * len(lines) + 0.75, gap=0.06)
             panels = figure.subplots(1, 3, sharey=True)
             for place, (axes, (_, title)) in enumerate(zip(panels, _NUMBERS, strict=True)):
                 axes.set_title(title)
@@ -121,7 +121,9 @@ class SubgroupForest:
                 for y, (_, row) in enumerate(lines):
                     if row is not None:
                         self._draw_point(axes, y, self.points[row][place], hollow=self.small[row])
-                axes.set_xlim(self._least(place), 1.01)
+                least = self._least(place)
+                axes.set_xlim(least, 1.01)
+                axes.set_xticks([least, (least + 1) / 2, 1], [f"{least:g}", "", "1"])
                 axes.tick_params(length=0, pad=5)
                 axes.grid(axis="x")
                 axes.spines["left"].set_visible(False)
@@ -237,13 +239,13 @@ class RobustnessCurves:
         )
 
     def draw(self) -> Figure:
-        """Draw a panel a corruption, three in a row, all on one scale."""
-        across = min(3, len(self.names))
+        """Draw a panel a corruption, two in a row, all on one scale."""
+        across = min(2, len(self.names))
         down = math.ceil(len(self.names) / across)
         values = [v for points in self.points for point in points for v in point if v == v]  # noqa: PLR0124
         least = math.floor(10 * max(0.0, min([0.9, *values]) - 0.02)) / 10
         with style():
-            figure = new_figure(WIDE_IN, 1.62 * down + 0.1, gap=0.05)
+            figure = new_figure(NARROW_IN, 1.62 * down + 0.1, gap=0.05)
             grid = panels(figure, len(self.names), across=across, share_y=True)
             for c, name in enumerate(self.names):
                 axes = grid[c]

@@ -16,11 +16,13 @@ from pneumoscope.report._shared import (
     Floats,
     Pixels,
     Table,
+    as_jpeg,
     new_figure,
     number,
     require_shape,
 )
 from pneumoscope.report.axes import show_grey
+from pneumoscope.report.page import Picture
 from pneumoscope.report.style import (
     WIDE_IN,
     style,
@@ -82,16 +84,29 @@ class MeanImages:
             f"the middle and {float(outside):.2f} in the outer eighth"
         )
 
+    @property
+    def columns(self) -> int:
+        """Pictures in a row."""
+        return 3
+
+    def _shown(self) -> list[tuple[str, Floats]]:
+        """Return each picture, in grey levels 0 to 255, with its title."""
+        titles = (*self.classes, f"{self.classes[1]} less {self.classes[0]}")
+        effect = 127.5 + 127.5 * np.clip(self.effect, -1, 1)
+        return list(zip(titles, (*self.means, effect), strict=True))
+
+    def pictures_of_page(self) -> tuple[Picture, ...]:
+        """Return the two means and the difference for a page."""
+        return tuple(
+            Picture((as_jpeg(np.rint(image).astype(np.uint8)),), title)
+            for title, image in self._shown()
+        )
+
     def draw(self) -> Figure:
         """Draw the two means and the difference side by side."""
         with style():
             figure = new_figure(WIDE_IN, 2.65, gap=0.03)
-            for axes, image, title in zip(
-                figure.subplots(1, 3),
-                (*self.means, 127.5 + 127.5 * np.clip(self.effect, -1, 1)),
-                (*self.classes, f"{self.classes[1]} less {self.classes[0]}"),
-                strict=True,
-            ):
+            for axes, (title, image) in zip(figure.subplots(1, 3), self._shown(), strict=True):
                 show_grey(axes, image)
                 axes.set_axis_off()
                 axes.set_title(title, pad=4)
@@ -135,6 +150,13 @@ class PictureSheet:
         """Return what the sheet shows as a sentence."""
         n = len(self.pictures)
         return f"{n} {'image' if n == 1 else 'images'}: {', '.join(dict.fromkeys(self.titles))}"
+
+    def pictures_of_page(self) -> tuple[Picture, ...]:
+        """Return each picture for a page."""
+        return tuple(
+            Picture((as_jpeg(picture),), "", title)
+            for picture, title in zip(self.pictures, self.titles, strict=True)
+        )
 
     def draw(self) -> Figure:
         """Draw the grid, row by row."""

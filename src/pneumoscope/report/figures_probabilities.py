@@ -190,7 +190,8 @@ class ScoreDistributions:
             figure = new_figure(NARROW_IN, 3.4)
             axes = figure.subplots()
             heights = np.sqrt(self.counts)
-            most = max(1.0, float(heights.max(initial=0)))
+            up, down = (max(1.0, float(side.max(initial=0))) for side in heights)
+            room = 0.11 * (up + down)  # for the name of the class
             centres, width = (self.edges[:-1] + self.edges[1:]) / 2, float(np.diff(self.edges)[0])
             if self.zone is not None:
                 axes.axvspan(*self.zone, color=MUTED, alpha=0.16, linewidth=0)
@@ -198,10 +199,12 @@ class ScoreDistributions:
                 axes.bar(centres, sign * height, width=0.86 * width, color=colour)
             axes.axhline(0, color=RULE, linewidth=0.8)
             axes.axvline(self.threshold, color=INK, linewidth=1)
-            ticks = _root_ticks(most)
-            axes.set_yticks([*(-np.sqrt(ticks[:0:-1])), *np.sqrt(ticks)])
-            axes.set_yticklabels([f"{n:,}" for n in (*ticks[:0:-1], *ticks)])
-            axes.set_ylim(-most * 1.2, most * 1.2)
+            ticks = _root_ticks(max(up, down))
+            shown = [-n for n in ticks[:0:-1] if n <= 1.1 * down**2]
+            shown += [n for n in ticks if n <= 1.1 * up**2]
+            axes.set_yticks(np.sign(shown) * np.sqrt(np.abs(shown)))
+            axes.set_yticklabels([f"{abs(n):,}" for n in shown])
+            axes.set_ylim(-down - room, up + room)
             axes.set_xlim(0, 1)
             axes.set_xticks(UNIT_TICKS)
             axes.tick_params(length=0, pad=6)
@@ -209,9 +212,10 @@ class ScoreDistributions:
                 (0.985, "top", self.classes[0], BLUE),
                 (0.015, "bottom", self.classes[1], VERMILLION),
             ):
+                right = self.threshold < 0.6  # away from the line
                 axes.text(
-                    0.5, y, name, va=va, ha="center", color=colour, weight="bold",
-                    transform=axes.transAxes,
+                    0.985 if right else 0.015, y, name, va=va, ha="right" if right else "left",
+                    color=colour, weight="bold", transform=axes.transAxes,
                 )  # fmt: skip
             axes.set_xlabel("Probability that the reader gives")
             axes.set_title("Images", color=MUTED, weight="normal", size=10)
@@ -219,7 +223,12 @@ class ScoreDistributions:
 
 
 def _root_ticks(most: float) -> list[int]:
-    """Return three or four round counts from 0 on for an axis of square roots."""
-    round_counts = [0] + [m * 10**e for e in range(7) for m in (1, 5)]
-    fitting = [n for n in round_counts if n <= most**2 * 1.1]
-    return [0, *fitting[1:][-3:]] if len(fitting) > 4 else fitting
+    """Return up to three round counts and 0 for an axis of square roots that ends at ``most``.
+
+    >>> _root_ticks(21)
+    [0, 20, 100, 200]
+    """
+    round_counts = [m * 10**e for e in range(8) for m in (1, 2, 5)]
+    wanted = [most**2 * share for share in (1 / 16, 1 / 4, 1.1)]
+    found = {max((n for n in round_counts if n <= end), default=0) for end in wanted}
+    return sorted({0, *found})

@@ -15,11 +15,13 @@ from pneumoscope.report._shared import (
     Integers,
     Pixels,
     Table,
+    as_jpeg,
     new_figure,
     number,
     require_shape,
 )
 from pneumoscope.report.axes import panels, show_grey, without_height_scale
+from pneumoscope.report.page import Picture
 from pneumoscope.report.style import (
     BLUE,
     INK,
@@ -53,8 +55,9 @@ class ClassCounts:
     counts: Integers
 
     CAPTION: ClassVar[str] = (
-        "Images per class, one panel a split. Each panel has its own scale, so that a small split "
-        "can be read beside a large one: compare the numbers across panels, not the heights."
+        "Images of each class, one panel a part of the data. Each panel has its own scale, so that "
+        "a small part can be read beside a large one: compare the numbers across panels, not the "
+        "heights."
     )
 
     def __post_init__(self) -> None:
@@ -105,7 +108,8 @@ class ClassCounts:
             figure = new_figure(width, 2.7 * down)
             grid = panels(figure, len(self.splits), across=across)
             for s, split in enumerate(self.splits):
-                self._draw_split(grid[s], s, title=f"({chr(97 + s)}) {split}")
+                letter = f"({chr(97 + s)}) " if len(self.splits) > 1 else ""
+                self._draw_split(grid[s], s, title=f"{letter}{split}")
             return figure
 
     def _panel_width_in(self) -> float:
@@ -187,6 +191,23 @@ class AugmentationSheet:
         """Return what the sheet shows, as a sentence."""
         n, versions = self.augmented.shape[:2]
         return f"{n} training images, each beside {versions} augmented versions of itself"
+
+    @property
+    def columns(self) -> int:
+        """Pictures in a row: the original and its versions."""
+        return 1 + int(self.augmented.shape[1])
+
+    def pictures_of_page(self) -> tuple[Picture, ...]:
+        """Return each original and its versions for a page."""
+        return tuple(
+            Picture((as_jpeg(picture),), label if place == 0 else "", note)
+            for original, versions, label in zip(
+                self.originals, self.augmented, self.labels, strict=True
+            )
+            for place, (picture, note) in enumerate(
+                [(original, "original"), *((version, "augmented") for version in versions)]
+            )
+        )
 
     def draw(self) -> Figure:
         """Draw a row an image: the original, a gap, its versions."""

@@ -22,8 +22,8 @@ _UNITS: Final = {
     "height_px": "Height, px",
     "aspect": "Width / height",
     "bytes": "File size, bytes",
-    "brightness": "Mean brightness, 0-255",
-    "contrast": "Contrast (standard deviation), levels",
+    "brightness": "Brightness, 0-255",
+    "contrast": "Contrast, grey levels",
 }
 
 
@@ -47,6 +47,7 @@ def audit_sections(canvas: Canvas, audit: Audit) -> tuple[Section, ...]:
         _shortcuts(canvas, audit),
         _means(canvas, audit),
         _distributions(canvas, audit),
+        _pixels(canvas, audit),
     )
     return tuple(section for section in found if section is not None)
 
@@ -299,11 +300,28 @@ def _means(canvas: Canvas, audit: Audit) -> Section | None:
 def _distributions(canvas: Canvas, audit: Audit) -> Section | None:
     if not len(audit.measured):
         return None
+    names = tuple(audit.measured.sums)
     columns = {_UNITS[k]: v for k, v in numeric_columns(audit.measured).items()}
     labels = [entry.label for entry in audit.measured.entries]
     figure = Distributions.from_columns(
         columns, labels, logarithmic=(_UNITS["bytes"], _UNITS["width_px"], _UNITS["height_px"])
     )
+    return Section(
+        "Sizes and files",
+        panels=(canvas.panel(figure, "distributions", title="Sizes and files by class"),),
+        table=(
+            ("kind of file", *(name or "(no label)" for name in names)),
+            tuple(
+                (mode, *(f"{by_label.get(name, 0):,}" for name in names))
+                for mode, by_label in counts(audit)["modes"].items()
+            ),
+        ),
+    )
+
+
+def _pixels(canvas: Canvas, audit: Audit) -> Section | None:
+    if not len(audit.measured):
+        return None
     names = tuple(audit.measured.sums)
     levels = np.stack([audit.measured.sums[name].histogram for name in names]).astype(np.float64)
     levels = levels.reshape(len(names), 64, 4).sum(axis=2)
@@ -315,22 +333,14 @@ def _distributions(canvas: Canvas, audit: Audit) -> Section | None:
         (False,),
     )
     return Section(
-        "Sizes, files and pixels",
+        "Pixels",
         panels=(
-            canvas.panel(figure, "distributions", title="Sizes and files by class"),
             canvas.panel(
                 pixels,
                 "pixels",
                 title="Pixel values by class",
                 caption="How often each grey level occurs among all pixels of a class. A peak at 0 "
                 "is the black border around the film.",
-            ),
-        ),
-        table=(
-            ("kind of file", *(name or "(no label)" for name in names)),
-            tuple(
-                (mode, *(f"{by_label.get(name, 0):,}" for name in names))
-                for mode, by_label in counts(audit)["modes"].items()
             ),
         ),
     )

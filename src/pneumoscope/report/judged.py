@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pneumoscope.evaluation.document import as_json
 from pneumoscope.report.page import Statement
 from pneumoscope.stats.intervals import wilson
 
@@ -82,10 +83,24 @@ class Judged:
     conformal: Conformal | None = None
     seen: int = 0
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all numbers as JSON values, as they stand in ``metrics.json``."""
+        return as_json(
+            self.assessment,
+            groups=self.groups,
+            baselines=self.baselines,
+            corrupted=self.corrupted,
+        )
+
     @property
     def images(self) -> str:
         """What the images are called: ``test images``."""
         return f"{PARTS[self.part]} images" if self.part in PARTS else "images"
+
+    @property
+    def suffix(self) -> str:
+        """What ends the names of files of these images: ``-test``; nothing for no known part."""
+        return f"-{self.part}" if self.part else ""
 
     @property
     def zone(self) -> tuple[float, float] | None:
@@ -97,7 +112,12 @@ class Judged:
 
 
 def with_range(estimate: Estimate, digits: int = 3) -> str:
-    """Return a number with its interval: ``0.962 (0.938 to 0.978)``."""
+    """Return a number with its interval: ``0.962 (0.938 to 0.978)``.
+
+    A ratio of 10 or more has two digits less, since nobody reads 21.526.
+    """
+    if estimate.value is not None and abs(estimate.value) >= 10:
+        digits = max(1, digits - 2)
     between = estimate.range_text(digits)
     return f"{estimate.text(digits)} ({between})" if between else estimate.text(digits)
 
@@ -138,8 +158,8 @@ def answer(item: Judged) -> str:
             f"{text}. Only one class is among them, so nothing can be said of telling them apart."
         )
     return (
-        f"{text}. A positive image ranks above a negative one with probability "
-        f"{with_range(area)} (AUC)."
+        f"{text}. The AUC, the chance that a positive image ranks above a negative one, is "
+        f"{with_range(area)}."
     )
 
 
@@ -159,6 +179,8 @@ def caveats(item: Judged, *, more: tuple[str, ...] = ()) -> tuple[str, ...]:
     Args:
         item: The reader and the images.
         more: What else there is to say, if there is room.
+
+    What always holds comes last, so that there are three.
     """
     found = item.assessment
     notes = []
@@ -174,8 +196,8 @@ def caveats(item: Judged, *, more: tuple[str, ...] = ()) -> tuple[str, ...]:
         )
     elif item.part == "test":
         notes.append(
-            "The test part comes from the same source as the training images; in another hospital "
-            "the numbers will be lower until they are measured there."
+            "The test part comes from the same source as the training images; expect lower numbers "
+            "in another hospital, and measure them there."
         )
     size = next((b for b in item.baselines if b.name == "file size"), None)
     if size is not None and (size.auc.value or 0) >= SUSPICIOUS_SIZE:
@@ -202,4 +224,11 @@ def caveats(item: Judged, *, more: tuple[str, ...] = ()) -> tuple[str, ...]:
             f"Its probabilities are {how} on these images (calibration slope {with_range(slope)}, "
             "1 would be right)."
         )
-    return (*notes, *more)[:3]
+    notes += more
+    if item.part not in PARTS:
+        notes.append(
+            "The numbers hold for images and patients like these; of other hospitals they say "
+            "nothing."
+        )
+    notes.append("Labels are taken as they are: where they are wrong, so are these numbers.")
+    return tuple(notes[:3])

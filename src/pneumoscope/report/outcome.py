@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.reader.evidence import Scale
 from pneumoscope.report.figures_curves import NetBenefit, PrecisionRecall
 from pneumoscope.report.figures_groups import RobustnessCurves, SubgroupForest
 from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
 from pneumoscope.report.figures_probabilities import ReliabilityDiagram, ScoreDistributions
-from pneumoscope.report.judged import NAMES, Judged, headline, percent, probability_text, with_range
+from pneumoscope.report.judged import NAMES, Judged, headline, percent, with_range
+from pneumoscope.report.mistakes import mistakes
 from pneumoscope.report.page import Section, Statement
-from pneumoscope.report.pictures import Case
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
+    from pneumoscope.evaluation.estimate import Estimate
     from pneumoscope.report._shared import Table
     from pneumoscope.report.canvas import Canvas
     from pneumoscope.report.pictures import Pictures
-
-SHOWN_MISTAKES = 8
 
 
 def outcome_sections(
@@ -36,26 +33,22 @@ def outcome_sections(
         item: The reader and the images.
         canvas: Takes the files of figures and tables.
         pictures: Where the images are; None leaves the sheet of mistakes out.
-        brief: Leave out all but the main numbers and figures.
+        brief: One section, with the main numbers and figures and the uncertain zone.
     """
-    sections = [_main(item, canvas), *_without_lungs(item, canvas)]
     if brief:
-        return sections
+        return [_main(item, canvas, more=_zone(item))]
+    sections = [_main(item, canvas), *_without_lungs(item, canvas)]
     both = item.assessment["auc"].value is not None
     sections += _calibration(item, canvas)
     sections += _use(item, canvas) if both else []
     sections += _groups(item, canvas)
     sections += _robustness(item, canvas)
-    sections += _mistakes(item, canvas, pictures)
+    sections += mistakes(item, canvas, pictures)
     return sections
 
 
-def _suffix(item: Judged) -> str:
-    return f"-{item.part}" if item.part else ""
-
-
-def _main(item: Judged, canvas: Canvas) -> Section:
-    found, suffix = item.assessment, _suffix(item)
+def _main(item: Judged, canvas: Canvas, *, more: Sequence[Statement] = ()) -> Section:
+    found, suffix = item.assessment, item.suffix
     panels = [
         canvas.panel(
             ConfusionMatrix(np.array(found.confusion), item.classes),
@@ -104,20 +97,38 @@ def _main(item: Judged, canvas: Canvas) -> Section:
     table = canvas.table(f"numbers{suffix}", _numbers(item))
     patients = f"{found.n:,} images of {found.patients:,} patients"
     whom = patients if item.scores.patients_known else f"{found.n:,} images"
+    flattered = (
+        " They also decided about the reader (epoch, calibration, threshold, uncertain zone), so "
+        "these numbers flatter it."
+        if item.part == "val"
+        else ""
+    )
     return Section(
         f"On the {item.images}",
         text=(
             f"{whom}. From probability {found.threshold:.3g} on an image is called "
             f"{item.classes[1]}. Intervals are at {found['accuracy'].level:.0%}; the table below "
-            "the figures says how each was made."
+            f"the figures says how each was made.{flattered}"
         ),
         statements=(
             *(replace(statement, note="") for statement in headline(item)),
-            *(Statement(NAMES[key], with_range(found[key]), found[key].n) for key in keys),
+            *(
+                Statement(NAMES[key], with_range(found[key]), found[key].n, _undefined(found[key]))
+                for key in keys
+            ),
+            *more,
         ),
         panels=tuple(panels),
         table=table,
+        table_title="Every number, with the method of its interval",
     )
+
+
+def _undefined(estimate: Estimate) -> str:
+    """Return why a ratio has no interval; empty if it has one, or is not defined itself."""
+    if estimate.value is None or estimate.low is not None:
+        return ""
+    return "no interval, since it is infinite in some resamples"
 
 
 def _numbers(item: Judged) -> Table:
@@ -126,15 +137,19 @@ def _numbers(item: Judged) -> Table:
     order = [*(key for key in NAMES if key in found), *(key for key in found if key not in NAMES)]
     body = tuple(
         (
-            NAMES.get(key, key.replace("_", " ")),
+            NAMES.get(key, key.replace("_", " ").capitalize()),
             found[key].text(4),
             found[key].range_text(4) or "none",
             found[key].method or "none",
+            "; ".join(f"{one.low:.4f} to {one.high:.4f} ({one.method})" for one in found[key].also),
             f"{found[key].n:,}",
         )
         for key in order
     )
-    return ("number", "value", "interval", "method of the interval", "images"), body
+    header = (
+        "number", "value", "interval", "method of the interval", "by another method", "images",
+    )  # fmt: skip
+    return header, body
 
 
 def _without_lungs(item: Judged, canvas: Canvas) -> list[Section]:
@@ -144,7 +159,7 @@ def _without_lungs(item: Judged, canvas: Canvas) -> list[Section]:
     rows = [("this reader", percent(found["accuracy"]), with_range(found["auc"]), "")]
     rows += [(b.name, percent(b.accuracy), with_range(b.auc), b.fitted_on) for b in item.baselines]
     table = canvas.table(
-        f"baselines{_suffix(item)}", (("rule", "accuracy", "AUC", "fitted on"), tuple(rows))
+        f"baselines{item.suffix}", (("rule", "accuracy", "AUC", "fitted on"), tuple(rows))
     )
     return [
         Section(
@@ -175,27 +190,9 @@ def _calibration(item: Judged, canvas: Canvas) -> list[Section]:
         )
     ]
     text = "Whether a probability of 0.8 means that eight of ten such images are positive."
-    if found.uncertain is not None and item.conformal is not None:
-        aside = found.uncertain
-        statements += [
-            Statement("Set aside as uncertain", with_range(aside.set_aside), aside.set_aside.n),
-            Statement(
-                "Right among the others",
-                with_range(aside.accuracy_of_the_rest),
-                aside.accuracy_of_the_rest.n,
-            ),
-            *(
-                Statement(
-                    f"True class credible, {name}",
-                    with_range(share),
-                    share.n,
-                    f"promised: {1 - item.conformal.level:.0%} of images like the validation ones",
-                )
-                for name, share in zip(
-                    item.classes, (aside.coverage_negative, aside.coverage_positive), strict=True
-                )
-            ),
-        ]
+    zone = _zone(item)
+    if zone:
+        statements += zone
         text += (
             " The reader holds back where both classes are credible, or none: these images are set "
             "aside as uncertain."
@@ -207,10 +204,33 @@ def _calibration(item: Judged, canvas: Canvas) -> list[Section]:
             statements=tuple(statements),
             panels=(
                 canvas.panel(
-                    diagram, f"reliability{_suffix(item)}", title="What was said, and what was so"
+                    diagram, f"reliability{item.suffix}", title="What was said, and what was so"
                 ),
             ),
         )
+    ]
+
+
+def _zone(item: Judged) -> list[Statement]:
+    """Return how the uncertain zone fares on these images; nothing if there is none."""
+    aside, zone = item.assessment.uncertain, item.conformal
+    if aside is None or zone is None:
+        return []
+    rest = aside.accuracy_of_the_rest
+    return [
+        Statement("Set aside as uncertain", with_range(aside.set_aside), aside.set_aside.n),
+        Statement("Right among the others", with_range(rest), rest.n),
+        *(
+            Statement(
+                f"True class credible, {name}",
+                with_range(share),
+                share.n,
+                f"promised: {1 - zone.level:.0%} of images like the validation ones",
+            )
+            for name, share in zip(
+                item.classes, (aside.coverage_negative, aside.coverage_positive), strict=True
+            )
+        ),
     ]
 
 
@@ -228,7 +248,7 @@ def _use(item: Judged, canvas: Canvas) -> list[Section]:
         statements += [
             Statement(
                 key.upper(), with_range(found[f"{key}_at_prevalence"]), found.n,
-                f"where {found.prevalence:.3g} of the patients are positive",
+                f"where {100 * found.prevalence:.3g}% of the patients are positive",
             )
             for key in ("ppv", "npv")
         ]  # fmt: skip
@@ -237,7 +257,7 @@ def _use(item: Judged, canvas: Canvas) -> list[Section]:
             "Would acting on it be of use?",
             text=f"{curve.summary()}.",
             statements=tuple(statements),
-            panels=(canvas.panel(curve, f"net-benefit{_suffix(item)}", title="Net benefit"),),
+            panels=(canvas.panel(curve, f"net-benefit{item.suffix}", title="Net benefit"),),
         )
     ]
 
@@ -245,25 +265,26 @@ def _use(item: Judged, canvas: Canvas) -> list[Section]:
 def _groups(item: Judged, canvas: Canvas) -> list[Section]:
     if not item.groups:
         return []
-    suffix = _suffix(item)
+    suffix = item.suffix
     forest = SubgroupForest.from_groups(
         item.groups, everything=item.assessment.numbers, n=item.assessment.n
     )
     small = sum(group.small for group in item.groups)
     text = "The same numbers in groups of the images."
     if small:
+        one = small == 1
         text += (
-            f" {small} of {len(item.groups)} groups have fewer than 20 images of a class and are "
-            "marked (*): their numbers may be chance."
+            f" {small} of {len(item.groups)} groups {'has' if one else 'have'} fewer than 20 "
+            f"images of a class and {'is' if one else 'are'} marked (*): "
+            f"{'its' if one else 'their'} numbers may be chance."
         )
     table = (
-        ("group", "images", "positive", "few", "AUC", "sensitivity", "specificity"),
+        ("group", "images", "positive", "AUC", "sensitivity", "specificity"),
         tuple(
             (
-                f"{group.column}: {group.value}",
+                f"{group.column}: {group.value}{' *' if group.small else ''}",
                 f"{group.n:,}",
                 f"{group.positives:,}",
-                "yes" if group.small else "",
                 *(with_range(group.numbers[key]) for key in ("auc", "sensitivity", "specificity")),
             )
             for group in item.groups
@@ -275,6 +296,7 @@ def _groups(item: Judged, canvas: Canvas) -> list[Section]:
             text=text,
             panels=(canvas.panel(forest, f"groups{suffix}", title="Groups of images"),),
             table=canvas.table(f"groups-table{suffix}", table),
+            table_title="All groups",
         )
     ]
 
@@ -291,90 +313,7 @@ def _robustness(item: Judged, canvas: Canvas) -> list[Section]:
                 "below the value of the images as they are."
             ),
             panels=(
-                canvas.panel(curves, f"robustness{_suffix(item)}", title="AUC as images get worse"),
+                canvas.panel(curves, f"robustness{item.suffix}", title="AUC as images get worse"),
             ),
         )
     ]
-
-
-def _mistakes(item: Judged, canvas: Canvas, pictures: Pictures | None) -> list[Section]:
-    scores, threshold = item.scores, item.assessment.threshold
-    called = scores.probability >= threshold
-    wrong = np.flatnonzero(called != (scores.label == 1))
-    if not wrong.size:
-        return [
-            Section("Mistakes", text=f"None of the {len(scores):,} images was concluded wrongly.")
-        ]
-    sure = np.where(called, scores.log_odds, -scores.log_odds)
-    ranked = wrong[np.argsort(-sure[wrong], kind="stable")]
-    body = tuple(
-        (
-            scores.path[row],
-            item.classes[int(scores.label[row])],
-            item.classes[int(called[row])],
-            probability_text(float(scores.probability[row])),
-        )
-        for row in ranked
-    )
-    suffix = _suffix(item)
-    table = canvas.table(
-        f"mistakes{suffix}",
-        (("image", "label", "concluded", "probability"), body),
-    )
-    panels = []
-    sheet = pictures and pictures.sheet(
-        [
-            Case(
-                scores.path[row],
-                item.classes[int(scores.label[row])],
-                f"{item.classes[1]} {probability_text(float(scores.probability[row]))}",
-            )
-            for row in worst_rows(ranked, called)
-        ]
-    )
-    if sheet:
-        caption = sheet.CAPTION
-        if sheet.evidence is not None:
-            caption += (
-                " Below each image stands the same with the reader's evidence: orange speaks for "
-                f"{item.classes[1]}, blue against it. Each has its own scale, in full colour from "
-                f"where its evidence is strongest, at least ±{Scale().full:g} units of the logit."
-            )
-        panels.append(
-            canvas.panel(sheet, f"mistakes{suffix}-images", title="Surest and wrong",
-                         caption=caption)
-        )  # fmt: skip
-    false_alarms = int(called[wrong].sum())
-    return [
-        Section(
-            "The worst mistakes",
-            text=(
-                f"{wrong.size:,} of {len(scores):,} images were concluded wrongly: "
-                f"{wrong.size - false_alarms:,} {item.classes[1]} missed, {false_alarms:,} false "
-                f"{'alarm' if false_alarms == 1 else 'alarms'}. The list begins with those of "
-                "which the reader was surest."
-            ),
-            panels=tuple(panels),
-            table=table,
-        )
-    ]
-
-
-def worst_rows(
-    ranked: NDArray[np.intp],
-    called: NDArray[np.bool_],
-    *,
-    shown: int = SHOWN_MISTAKES,
-) -> list[int]:
-    """Return the mistakes to show: the surest of each kind in equal parts, if there are as many.
-
-    Args:
-        ranked: Rows of all mistakes, the surest first.
-        called: Whether each row was called positive.
-        shown: How many at most.
-    """
-    kinds = [[int(row) for row in ranked if called[row] == kind] for kind in (False, True)]
-    half = math.ceil(shown / 2)
-    room = [max(half, shown - len(other)) for other in reversed(kinds)]
-    chosen = {row for rows, most in zip(kinds, room, strict=True) for row in rows[:most]}
-    return [int(row) for row in ranked if int(row) in chosen][:shown]

@@ -48,6 +48,21 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of a sheet of pictures.
+
+    Attributes:
+        images: PNG or JPEG files, one below the other.
+        title: Stands above them.
+        note: Stands below the title.
+    """
+
+    images: tuple[bytes, ...]
+    title: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
     """A figure with its caption.
 
@@ -55,8 +70,11 @@ class Panel:
         title: What it shows.
         caption: How to read it.
         svg: What `pneumoscope.report.save` returned. It is put into the page as it is.
-        png: A PNG or JPEG file, where there is no ``svg``.
+        png: A PNG or JPEG file.
         alt: What it shows, for those who cannot see it; the title if empty.
+        pictures: A sheet of pictures, which stand side by side as far as there is room. Of these,
+            ``svg`` and ``png`` one is given.
+        columns: How many of them in a row where there is room for all; on a phone half of it.
     """
 
     title: str
@@ -64,11 +82,25 @@ class Panel:
     svg: str | None = None
     png: bytes | None = None
     alt: str = ""
+    pictures: tuple[Picture, ...] = ()
+    columns: int = 4
 
     def __post_init__(self) -> None:
-        if (self.svg is None) == (self.png is None):
-            both = "neither" if self.svg is None else "both"
-            raise OptionError(f"Panel {self.title!r}", must="given svg or png", was=both)
+        given = [
+            name
+            for name, there in (
+                ("svg", self.svg is not None),
+                ("png", self.png is not None),
+                ("pictures", bool(self.pictures)),
+            )
+            if there
+        ]
+        if len(given) != 1:
+            raise OptionError(
+                f"Panel {self.title!r}",
+                must="given svg, png or pictures, one of them",
+                was=given or "none",
+            )
         if self.svg is not None and not self.svg.startswith("<svg"):
             raise OptionError(
                 f"Panel {self.title!r}",
@@ -88,6 +120,7 @@ class Section:
         statements: Results.
         panels: Figures; two stand side by side where there is room.
         table: Header and rows.
+        table_title: What the table holds, where it is so long that it is folded.
     """
 
     title: str
@@ -95,6 +128,7 @@ class Section:
     statements: tuple[Statement, ...] = ()
     panels: tuple[Panel, ...] = ()
     table: tuple[tuple[str, ...], tuple[tuple[str, ...], ...]] | None = None
+    table_title: str = "Table"
 
     def __post_init__(self) -> None:
         if self.table is None:
@@ -167,6 +201,7 @@ def environment(loader: BaseLoader | None = None) -> Environment:
     )
     made.filters.update(
         data_uri=_data_uri,
+        is_wide=_is_wide,
         numeric_columns=_numeric_columns,
         paragraphs=_paragraphs,
         value_and_range=_value_and_range,
@@ -197,6 +232,13 @@ def _numeric_columns(table: tuple[tuple[str, ...], tuple[tuple[str, ...], ...]])
         bool(rows) and all(_NUMERIC.fullmatch(row[column].strip()) for row in rows)
         for column in range(len(header))
     ]
+
+
+def _is_wide(table: tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]) -> bool:
+    """Say whether a phone has no room for a table, so that it shows each row as a list."""
+    header, rows = table
+    ranges = any(_RANGE.fullmatch(cell) for row in rows for cell in row)
+    return len(header) > 3 or (len(header) == 3 and ranges)
 
 
 def _data_uri(image: bytes) -> str:

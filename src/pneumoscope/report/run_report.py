@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pneumoscope.data.columns import manifest_columns
 from pneumoscope.data.split import UNUSED
 from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.baseline import majority_baseline, size_baseline
@@ -15,6 +17,7 @@ from pneumoscope.evaluation.subgroups import size_tertiles, subgroups
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import write_card
+from pneumoscope.report.evaluation_page import as_text
 from pneumoscope.report.figures import AugmentationSheet, ClassCounts, LearningCurves
 from pneumoscope.report.judged import (
     PARTS,
@@ -29,6 +32,8 @@ from pneumoscope.report.pictures import Pictures
 from pneumoscope.training.log import Epoch, read_log
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pneumoscope.data.catalog import Catalog
     from pneumoscope.data.prepared import PreparedData
     from pneumoscope.data.split import Split
@@ -42,8 +47,33 @@ RESAMPLES = 500
 _GROUP_RESAMPLES = 200
 
 
-def write_run_report(run: RunFolder, *, recipe: Recipe, data: PreparedData) -> None:
+def judge_run(run: RunFolder, *, data: PreparedData, source: Path) -> tuple[Judged, ...]:
+    """Return what is known of the reader of a run on its validation and, last, its test images.
+
+    Args:
+        run: With a model and scores.
+        data: Its images.
+        source: The folder or manifest that they come from.
+    """
+    info = Predictor(run.model, gated=False).info
+    columns = manifest_columns(source)
+    return tuple(
+        _judged(part, Scores.load(run.scores(part)), data=data, info=info, columns=columns)
+        for part in ("val", "test")
+        if run.scores(part).is_file()
+    )
+
+
+def write_run_report(
+    run: RunFolder, *, recipe: Recipe, data: PreparedData, judged: Sequence[Judged]
+) -> None:
     """Write ``report.html``, ``card.md`` and ``figures/`` of a run with a model, scores and a log.
+
+    Args:
+        run: The run.
+        recipe: Its recipe.
+        data: Its images.
+        judged: What ``judge_run`` gave.
 
     Raises:
         OutputError: They cannot be written.
@@ -51,11 +81,6 @@ def write_run_report(run: RunFolder, *, recipe: Recipe, data: PreparedData) -> N
     catalog, split = data.catalog, data.split
     facts = json.loads(run.provenance.read_text(encoding="utf-8"))
     predictor = Predictor(run.model, gated=False)
-    judged = [
-        _judged(part, Scores.load(run.scores(part)), data=data, info=predictor.info)
-        for part in ("val", "test")
-        if run.scores(part).is_file()
-    ]
     best = judged[-1]
     log = read_log(run.log)
     canvas = Canvas(run.figures)
@@ -65,7 +90,7 @@ def write_run_report(run: RunFolder, *, recipe: Recipe, data: PreparedData) -> N
         *(
             section
             for item in judged[:-1]
-            for section in outcome_sections(item, canvas, brief=True)[:1]
+            for section in outcome_sections(item, canvas, brief=True)
         ),
         _learning(canvas, log, recipe, facts),
         _data(canvas, catalog, split),
@@ -91,7 +116,14 @@ def write_run_report(run: RunFolder, *, recipe: Recipe, data: PreparedData) -> N
     write_card(run, judged=best)
 
 
-def _judged(part: str, scores: Scores, *, data: PreparedData, info: ModelInfo) -> Judged:
+def _judged(
+    part: str,
+    scores: Scores,
+    *,
+    data: PreparedData,
+    info: ModelInfo,
+    columns: Mapping[str, Mapping[str, str]],
+) -> Judged:
     """Return what is known of the reader on a part, as ``evaluate`` does, with fewer resamples."""
     catalog = data.catalog
     threshold = info.operating_point.threshold
@@ -115,12 +147,15 @@ def _judged(part: str, scores: Scores, *, data: PreparedData, info: ModelInfo) -
         subgroups(
             scores,
             threshold=threshold,
-            columns={"image size": size_tertiles([entry.path for entry in there], pixels)},
+            columns={
+                "image size": size_tertiles([entry.path for entry in there], pixels),
+                **columns,
+            },
             resamples=_GROUP_RESAMPLES,
         ),
         (
-            majority_baseline(scores.label, trained_on=taught[1]),
-            size_baseline(scores, sizes, training=taught),
+            majority_baseline(scores, trained_on=taught[1], resamples=RESAMPLES),
+            size_baseline(scores, sizes, training=taught, resamples=RESAMPLES),
         ),
         conformal=info.conformal,
     )
@@ -224,15 +259,14 @@ def augmentation_sheet(
 
 
 def _recipe(canvas: Canvas, recipe: Recipe, facts: dict[str, Any]) -> Section:
-    rows = [(key, _text(value)) for key, value in recipe.to_dict().items()]
+    rows = [(key, as_text(value)) for key, value in recipe.to_dict().items()]
     machine = facts["machine"]
     rows += [(name, version) for name, version in facts["packages"].items()]
     rows.append(("machine", f"{machine['system']}, {machine['cores']} cores"))
     table = canvas.table("recipe", (("what", "value"), tuple(rows)))
-    return Section("Recipe and environment", table=table)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {item}" for key, item in value.items()) or "none"
-    return str(value)
+    return Section(
+        "Recipe and environment",
+        text="What is needed to train this reader again.",
+        table=table,
+        table_title="Settings, versions and machine",
+    )

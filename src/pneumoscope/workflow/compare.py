@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _SCORES = ".csv"
 _THRESHOLD = 0.5
-_REPORT_NETWORK = "seed-cnn"
 
 
 def compare_readers(
@@ -89,7 +88,15 @@ def compare_readers(
             resamples=resamples,
             seed=seed,
         )
-        page = _page(report, found, places=places, root=_root(places, catalogs), facts=facts)
+        parts = {contender.scores.part for contender in contenders}
+        page = _page(
+            report,
+            found,
+            places=places,
+            root=_root(places, catalogs),
+            part=parts.pop() if len(parts) == 1 else "",
+            facts=facts,
+        )
         watcher.say(f"Report: {page}")
     return found
 
@@ -100,10 +107,12 @@ def _page(
     *,
     places: Sequence[Path],
     root: Path | None,
+    part: str,
     facts: dict[str, Any],
 ) -> Path:
     """Write the report of a comparison."""
     from pneumoscope.report.comparison_page import (  # noqa: PLC0415 - matplotlib, jinja2
+        REPORT_NETWORK,
         REPORT_SPREAD,
         write_comparison_page,
     )
@@ -113,7 +122,7 @@ def _page(
     known = [info for info in infos if info is not None]
     alike = {member for group in found.seeds for member in group.members}
     of_the_report = [
-        str(place) in alike and info is not None and info.name.startswith(_REPORT_NETWORK)
+        str(place) in alike and info is not None and info.name.startswith(REPORT_NETWORK)
         for place, info in zip(places, infos, strict=True)
     ]
     return write_comparison_page(
@@ -123,6 +132,7 @@ def _page(
         classes=known[0].classes if known else ("negative", "positive"),
         pictures=Pictures(root) if root is not None else None,
         known=REPORT_SPREAD if any(of_the_report) else None,
+        part=part,
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
 from pneumoscope.data.catalog import Catalog, read_catalog
+from pneumoscope.data.columns import further_columns, manifest_columns
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.robustness import Corrupted, robustness
 from pneumoscope.evaluation.scores import Scores, score
@@ -19,9 +19,8 @@ from pneumoscope.training.recipe import Recipe
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.judge import Asked, Evaluated, judge, write_page
 from pneumoscope.workflow.parts import is_whole, own_split, part_rows, seen_in_training
-from pneumoscope.workflow.places import check_report, data_root, run_of, scores_of_run
+from pneumoscope.workflow.places import check_report, data_of, data_root, run_of, scores_of_run
 
-_OWN_COLUMNS = {"path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256"}
 _MODEL = ".onnx"
 
 
@@ -186,8 +185,7 @@ def evaluate_scores(
     _warn_of_unknown_patients(scores, watcher)
     run = run_of(path)
     info = open_bundle(run.model).info if run is not None and run.model.is_file() else None
-    columns: dict[str, dict[str, str]] = {}
-    sizes: dict[str, int] = {}
+    columns, sizes = _told_by(path, scores, part)
     training = None
     if run is not None and run.catalog.is_file() and run.split.is_file():
         facts = {row["path"]: row for row in rows_of(run.catalog)}
@@ -196,6 +194,9 @@ def evaluate_scores(
         if known:
             pixels = [int(facts[name]["width"]) * int(facts[name]["height"]) for name in known]
             columns["image size"] = size_tertiles(known, np.array(pixels, np.int64))
+        data = data_of(run)
+        if data is not None:
+            columns |= manifest_columns(data)
         parts = {row["path"]: row["split"] for row in rows_of(run.split)}
         teaching = [row for name, row in facts.items() if parts.get(name) == "train"]
         if teaching and scores.part != "train" and info is not None:
@@ -245,13 +246,26 @@ def _columns_of(catalog: Catalog, data: Path) -> dict[str, dict[str, str]]:
     """Return the columns that images can be grouped by: their size, and a manifest's own."""
     names = [entry.path for entry in catalog.entries]
     pixels = np.array([entry.width * entry.height for entry in catalog.entries], np.int64)
-    columns = {"image size": size_tertiles(names, pixels)}
-    if data.is_file():
-        try:
-            rows = rows_of(data)
-        except (OSError, UnicodeDecodeError, csv.Error) as fault:
-            raise DataError(f"{data}: cannot be read as a CSV file ({fault}).") from fault
-        for column in rows[0] if rows else ():
-            if column and column not in _OWN_COLUMNS:
-                columns[column] = {row["path"].strip(): (row[column] or "").strip() for row in rows}
-    return columns
+    return {"image size": size_tertiles(names, pixels), **manifest_columns(data)}
+
+
+def _told_by(
+    path: Path, scores: Scores, part: str | None
+) -> tuple[dict[str, dict[str, str]], dict[str, int]]:
+    """Return what a scores file says beyond its scores: columns to group by, and sizes of files.
+
+    ``width`` and ``height`` give thirds of the image size, ``bytes`` the size of the file.
+    """
+    rows = rows_of(path)
+    parts = [(row.get("split") or "").strip().lower() for row in rows]
+    if part is not None and any(parts):
+        rows = [row for row, own in zip(rows, parts, strict=True) if own == part]
+    names = list(scores.path)
+    columns = further_columns(rows, names)
+    wide, high, size = (
+        [int(text) if (text := (row.get(name) or "").strip()).isdecimal() else 0 for row in rows]
+        for name in ("width", "height", "bytes")
+    )
+    if all(wide) and all(high):
+        columns["image size"] = size_tertiles(names, np.array(wide) * np.array(high))
+    return columns, dict(zip(names, size, strict=True))

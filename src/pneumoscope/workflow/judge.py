@@ -13,6 +13,7 @@ from pneumoscope.errors import OptionError
 from pneumoscope.evaluation.assess import Assessment, assess
 from pneumoscope.evaluation.baseline import Baseline, majority_baseline, size_baseline
 from pneumoscope.evaluation.bootstrap import RESAMPLES
+from pneumoscope.evaluation.document import as_json
 from pneumoscope.evaluation.metrics import Metrics, measure
 from pneumoscope.evaluation.robustness import LIMIT, Corrupted
 from pneumoscope.evaluation.scores import Scores
@@ -87,14 +88,12 @@ class Evaluated:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
-        found = {
-            **self.assessment.to_dict(),
-            "groups": [group.to_dict() for group in self.groups],
-            "baselines": [baseline.to_dict() for baseline in self.baselines],
-        }
-        if self.corrupted:
-            found["robustness"] = [row.to_dict() for row in self.corrupted]
-        return found
+        return as_json(
+            self.assessment,
+            groups=self.groups,
+            baselines=self.baselines,
+            corrupted=self.corrupted,
+        )
 
 
 def judge(
@@ -149,11 +148,16 @@ def judge(
         seed=asked.seed,
     )
     taught = training[1] if training is not None else None
-    baselines = [majority_baseline(scores.label, trained_on=taught, level=asked.level)]
+    level, resamples, seed = asked.level, asked.resamples, asked.seed
+    baselines = [
+        majority_baseline(scores, trained_on=taught, level=level, resamples=resamples, seed=seed)
+    ]
     if all(sizes.get(path, 0) for path in scores.path):
         bytes_ = np.array([sizes[path] for path in scores.path])
         baselines.append(
-            size_baseline(scores, bytes_, training=training, level=asked.level, seed=asked.seed)
+            size_baseline(
+                scores, bytes_, training=training, level=level, resamples=resamples, seed=seed
+            )
         )
     return Evaluated(
         part,

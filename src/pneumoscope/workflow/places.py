@@ -34,14 +34,20 @@ def scores_of_run(run: Path, part: str | None) -> Path:
     )
 
 
-def data_root(run: RunFolder | None) -> Path | None:
-    """Return the folder that the paths of a run's images begin at, if it is still there."""
+def data_of(run: RunFolder | None) -> Path | None:
+    """Return the folder or manifest that a run was trained on, if it is still there."""
     if run is None or not run.provenance.is_file():
         return None
     data = json.loads(run.provenance.read_text(encoding="utf-8")).get("data")
-    if not data or not Path(data).exists():
+    return Path(data) if data and Path(data).exists() else None
+
+
+def data_root(run: RunFolder | None) -> Path | None:
+    """Return the folder that the paths of a run's images begin at, if it is still there."""
+    data = data_of(run)
+    if data is None:
         return None
-    return Path(data) if Path(data).is_dir() else Path(data).parent
+    return data if data.is_dir() else data.parent
 
 
 def check_report(folder: Path | None) -> None:

@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from pneumoscope.training.devices import Placement
     from pneumoscope.training.recipe import Recipe
 
-NUMBERS = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "loss")
+MAIN = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "loss")
+"""The numbers that stand first."""
+
 SUMMARY = "seeds.json"
 MOST = 1000
+
+_COUNTS = {"n", "patients", "resamples", "assumed_prevalence"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,15 +39,18 @@ class Seeds:
 
     Attributes:
         runs: Their folders.
-        groups: For each part of the data the mean and the spread of each number.
-        numbers: For each part the numbers of each run.
+        groups: For each part of the data the mean and the spread of each number, those of
+            ``MAIN`` first.
+        numbers: For each part the numbers of each run that are defined in all runs.
         kept: The run with the lowest validation loss.
+        report: The page.
     """
 
     runs: tuple[RunFolder, ...]
     groups: dict[str, SeedGroup]
     numbers: dict[str, list[dict[str, float]]]
     kept: RunFolder
+    report: Path
 
 
 def train_seeds(
@@ -64,7 +71,8 @@ def train_seeds(
 
     Args:
         data: What ``read_catalog`` takes.
-        out: The folder of the runs, ``seed-0`` and so on, and of ``seeds.json``; new.
+        out: The folder of the runs, ``seed-0`` and so on, of ``seeds.json`` and of
+            ``report.html``; new.
         recipe: What to learn and how.
         seeds: How many runs.
         split_file: A split to read instead of drawing one.
@@ -110,7 +118,9 @@ def train_seeds(
             )
             if trained is not None and trained.fitted.interrupted:
                 raise KeyboardInterrupt
-    return _summed(out, runs)
+    found = sum_up(out, runs)
+    watcher.say(f"Report: {found.report}")
+    return found
 
 
 def _side_by_side(
@@ -151,28 +161,33 @@ def _side_by_side(
         list(workers.map(train, jobs))
 
 
-def _summed(out: Path, runs: tuple[RunFolder, ...]) -> Seeds:
+def sum_up(out: Path, runs: Sequence[RunFolder]) -> Seeds:
+    """Return mean and spread of runs of one recipe, and write ``seeds.json`` and the page.
+
+    Args:
+        out: The folder that takes both.
+        runs: Finished runs that differ in the seed alone, two or more.
+
+    Raises:
+        OutputError: The folder cannot be written to.
+    """
+    from pneumoscope.report.seeds_page import Runs, write_seeds_page  # noqa: PLC0415 - matplotlib
+
     names = [run.root.name for run in runs]
     metrics = [json.loads(run.metrics.read_text(encoding="utf-8")) for run in runs]
     groups, numbers = {}, {}
     for part in metrics[0]:
-        points = [
-            {
-                name: float(found[part][name]["value"])
-                for name in NUMBERS
-                if found[part].get(name, {}).get("value") is not None
-            }
-            for found in metrics
-        ]
+        points = _in_all([_numbers(found[part]) for found in metrics])
         (groups[part],) = seed_groups(names, ["one recipe"] * len(names), points)
         numbers[part] = points
-    losses = [min(row.val_loss for row in read_log(run.log)) for run in runs]
-    kept = runs[losses.index(min(losses))]
+    losses = [_loss_kept(run) for run in runs]
+    chosen = losses.index(min(losses))
     write_json(
         out / SUMMARY,
         {
-            "kept": kept.root.name,
+            "kept": names[chosen],
             "kept_because": "lowest validation loss; test images had no say",
+            "val_loss": dict(zip(names, losses, strict=True)),
             "parts": {
                 part: {
                     **groups[part].to_dict(),
@@ -182,7 +197,36 @@ def _summed(out: Path, runs: tuple[RunFolder, ...]) -> Seeds:
             },
         },
     )
-    return Seeds(runs, groups, numbers, kept)
+    page = write_seeds_page(out, Runs(tuple(runs), chosen, groups, numbers))
+    return Seeds(tuple(runs), groups, numbers, runs[chosen], page)
+
+
+def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
+    """Return what is a number in a part of ``metrics.json``, the main ones first."""
+    every = {**found, **found.get("uncertain", {})}
+    names = [*MAIN, *(name for name in every if name not in {*MAIN, *_COUNTS})]
+    values = {
+        name: every[name].get("value")
+        for name in names
+        if name in every and isinstance(every[name], dict)
+    }
+    return {
+        name: float(value)
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _in_all(points: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """Return the numbers that every run has; a number may not be defined in some."""
+    shared = [name for name in points[0] if all(name in own for own in points)]
+    return [{name: own[name] for name in shared} for own in points]
+
+
+def _loss_kept(run: RunFolder) -> float:
+    """Return the validation loss of the epoch whose weights a run kept."""
+    kept = json.loads(run.provenance.read_text(encoding="utf-8"))["best_epoch"]
+    return next(row.val_loss for row in read_log(run.log) if row.epoch == kept)
 
 
 def devices() -> list[dict[str, Any]]:

@@ -140,13 +140,16 @@ def train_reader(
         for part in ("val", "test")
         if prepared.split.rows(part)
     }
-    write_json(run.metrics, {part: value.to_dict() for part, value in metrics.items()})
+    from pneumoscope.report.run_report import (  # noqa: PLC0415 - matplotlib
+        judge_run,
+        write_run_report,
+    )
+
+    judged = judge_run(run, data=prepared, source=data)
+    write_json(run.metrics, {item.part: item.to_dict() for item in judged})
     facts["seconds_total"] = round(time.perf_counter() - started, 1)
     write_json(run.provenance, provenance(data=str(data.resolve()), **facts))
-
-    from pneumoscope.report.run_report import write_run_report  # noqa: PLC0415 - matplotlib
-
-    write_run_report(run, recipe=recipe, data=prepared)
+    write_run_report(run, recipe=recipe, data=prepared, judged=judged)
     return Trained(run, fitted, metrics)
 
 

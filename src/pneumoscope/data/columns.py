@@ -1,0 +1,50 @@
+"""Further columns of a table of images: what its rows can be grouped by."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Final
+
+from pneumoscope.errors import DataError, in_words
+from pneumoscope.runs import rows_of
+
+KNOWN: Final = frozenset(
+    {
+        "path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256",
+        "logit", "probability",
+    }
+)  # fmt: skip
+"""Columns that mean something already, and are no grouping of their own."""
+
+
+def further_columns(rows: list[dict[str, str]], paths: list[str]) -> dict[str, dict[str, str]]:
+    """Return for each column that is not in ``KNOWN`` the value of each path.
+
+    Args:
+        rows: Of a CSV file.
+        paths: What the image of each row is called.
+
+    >>> further_columns([{"path": "a.png", "sex": " F "}], ["a.png"])
+    {'sex': {'a.png': 'F'}}
+    """
+    names = [name for name in (rows[0] if rows else ()) if name and name not in KNOWN]
+    return {
+        name: {path: (row[name] or "").strip() for path, row in zip(paths, rows, strict=True)}
+        for name in names
+    }
+
+
+def manifest_columns(data: Path) -> dict[str, dict[str, str]]:
+    """Return the further columns of a manifest; none where the data are a folder.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    if not data.is_file():
+        return {}
+    try:
+        rows = rows_of(data)
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise DataError(f"{data}: cannot be read as a CSV file ({in_words(fault)}).") from fault
+    return further_columns(rows, [(row.get("path") or "").strip() for row in rows])

@@ -1,0 +1,73 @@
+"""Shares of images, with intervals that count patients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pneumoscope.evaluation.bootstrap import block_size, draw_counts, percentiles
+from pneumoscope.evaluation.estimate import Estimate
+from pneumoscope.stats.intervals import LEVEL, WILSON_PATIENTS, wilson
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
+
+
+def share(
+    hits: Mask,
+    of: Mask,
+    patient: NDArray[np.int64],
+    *,
+    draws: NDArray[np.float64] | None = None,
+    level: float = LEVEL,
+) -> Estimate:
+    """Return which share of some images are hits; not defined where there are none.
+
+    Where each patient has one image the interval is Wilson's. Where patients have several, whose
+    images are alike, it is that of resampling patients; where that has no width (100 of 100), or
+    was not done, Wilson's with the number of patients. What is not used stands under ``also``.
+
+    Args:
+        hits: What counts, [n].
+        of: Among what, [n].
+        patient: Number of each image's patient, [n].
+        draws: The share in resamples of the patients, as ``share_draws`` gives it.
+        level: Confidence level.
+    """
+    count, total = int((hits & of).sum()), int(of.sum())
+    if not total:
+        return Estimate(None, 0)
+    value, plain = count / total, wilson(count, total, level=level)
+    by_patient = percentiles(draws, level=level)
+    people = len(np.unique(patient[of]))
+    if people == total:
+        return Estimate.of(value, total, plain, by_patient)
+    if by_patient is None or by_patient.low == by_patient.high:
+        fewer = wilson(value * people, people, level=level, method=WILSON_PATIENTS)
+        return Estimate.of(value, total, fewer, plain)
+    return Estimate.of(value, total, by_patient, plain)
+
+
+def share_draws(
+    hits: Mask, of: Mask, patient: NDArray[np.int64], *, resamples: int, seed: int = 0
+) -> NDArray[np.float64] | None:
+    """Return the share in resamples of the patients, [resamples]; None if there are none.
+
+    The draws are those of ``resampled``, so that shares and metrics vary together.
+    """
+    if not resamples:
+        return None
+    people = int(patient.max(initial=-1)) + 1
+    sums = np.stack([np.bincount(patient, mask, people) for mask in (hits & of, of)], axis=1)
+    found = [
+        counts @ sums
+        for counts in draw_counts(
+            people, resamples=resamples, seed=seed, block=block_size(len(patient))
+        )
+    ]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio: NDArray[np.float64] = np.divide(*np.concatenate(found).T)
+    return ratio
