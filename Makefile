@@ -9,10 +9,12 @@ FUZZ_SECONDS ?= 60
 setup: $(VENV)/.ready
 
 # uv resolves in seconds what takes pip minutes; where it is not there, it comes into the venv.
+# Compiled once here: importing PyTorch and Lightning from source takes seconds in each process.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
-	$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --constraint constraints.txt --editable '.[train,dicom,dev]'
+	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(PYTHON) --constraint constraints.txt --editable '.[train,dicom,dev]'
+	$(PYTHON) -m compileall -q src
 	touch $@
 
 demo: setup

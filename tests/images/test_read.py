@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pneumoscope.errors import (
     DamagedImageError,
@@ -80,13 +80,27 @@ def test_a_scaled_decode_is_never_below_what_is_needed() -> None:
     assert np.abs(pixels - full).mean() < 1
 
 
-def test_exif_orientation_is_applied() -> None:
-    image = Image.fromarray(RAMP)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    turned = decode(encoded(image, "JPEG", exif=exif, quality=95), name="x").pixels
-    assert turned.shape == (240, 200)
-    assert turned[0].mean() < turned[-1].mean()
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied_as_pillow_does(
+    form: str, order: str, orientation: int
+) -> None:
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    entry = struct.pack(f"{order}HHIHH", 0x0112, 3, 1, orientation, 0)
+    other = struct.pack(f"{order}HHIHH", 0x0100, 3, 1, 240, 0)
+    directory = struct.pack(f"{order}IH", 8, 2) + other + entry + bytes(4)
+    data = encoded(Image.fromarray(RAMP), form, exif=b"Exif\0\0" + mark + directory)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.getexif()[0x0112] == orientation
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(decode(data, name="x").pixels, expected)
+
+
+@given(st.binary(max_size=80), st.sampled_from([b"II*\0", b"MM\0*", b""]))
+def test_damaged_exif_leaves_the_image_readable(tail: bytes, mark: bytes) -> None:
+    data = encoded(Image.fromarray(RAMP[:8, :8]), "JPEG", exif=b"Exif\0\0" + mark + tail)
+    assert decode(data, name="x").pixels.shape == (8, 8)
 
 
 def test_content_counts_and_not_the_suffix(tmp_path: Path) -> None:
