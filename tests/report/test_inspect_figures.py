@@ -37,6 +37,17 @@ def test_distributions_are_shares_of_a_class() -> None:
     assert len(figure.rows()[1]) == 2 * 40
 
 
+def test_logarithmic_scales_are_told_in_plain_numbers() -> None:
+    sizes = np.array([51_000.0, 90_000.0, 420_000.0])
+    figure = Distributions.from_columns({"bytes": sizes}, ["a", "a", "b"], logarithmic=("bytes",))
+    drawn = figure.draw()
+    drawn.draw_without_rendering()
+    (axes,) = drawn.axes
+    assert axes.get_xscale() == "log"
+    told = [text.get_text() for text in axes.get_xticklabels(which="both")]
+    assert told == ["70,000", "300,000"]
+
+
 def test_the_difference_of_means_is_shown_with_its_sign() -> None:
     effect = np.zeros((16, 16))
     effect[8, 8] = 0.5

@@ -36,6 +36,20 @@ def panels(
     return grid[:n]
 
 
+def logarithmic_width(axes: Axes, *, low: float, high: float) -> None:
+    """Make the horizontal scale logarithmic, with a round number towards either end.
+
+    Matplotlib would write powers in its mathematical markup, which our style shows as it is,
+    since names may hold dollar signs.
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    fitting = [n * 10.0**e for e in powers for n in (1, 2, 3, 5, 7) if low <= n * 10.0**e <= high]
+    shown = [*fitting[:1], *fitting[1:][-1:]]
+    axes.set_xscale("log")
+    axes.set_xticks(shown, [f"{n:,.6g}" for n in shown])
+    axes.set_xticks([], minor=True)
+
+
 def without_height_scale(axes: Axes) -> None:
     """Take the vertical scale away: heights are written beside the marks, or are only compared."""
     axes.set_yticks([])

@@ -21,7 +21,7 @@ from pneumoscope.report._shared import (
     number,
     require_shape,
 )
-from pneumoscope.report.axes import panels, without_height_scale
+from pneumoscope.report.axes import logarithmic_width, panels, without_height_scale
 from pneumoscope.report.style import (
     BLUE,
     GREEN,
@@ -223,7 +223,7 @@ class Distributions:
                 color=PALETTE[c % len(PALETTE)], linestyle=_DASHES[c % len(_DASHES)],
             )  # fmt: skip
         if self.logarithmic[m] and self.edges[m, -1] > 3 * self.edges[m, 0]:
-            axes.set_xscale("log")
+            logarithmic_width(axes, low=self.edges[m, 0], high=self.edges[m, -1])
         axes.set_ylim(bottom=0)
         without_height_scale(axes)
         axes.set_title(name)
