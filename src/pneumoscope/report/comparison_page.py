@@ -58,7 +58,7 @@ def write_comparison_page(
     sections = [
         _numbers(found, canvas),
         _differences(found, canvas),
-        _seeds(found, canvas, known=known),
+        *_seeds(found, canvas, known=known),
         _disagreements(found, canvas, classes=classes, pictures=pictures),
         _environment(canvas, facts),
     ]
@@ -247,44 +247,45 @@ def _differences(found: Comparison, canvas: Canvas) -> Section:
     )
 
 
-def _seeds(found: Comparison, canvas: Canvas, *, known: tuple[float, float, str] | None) -> Section:
+def _seeds(
+    found: Comparison, canvas: Canvas, *, known: tuple[float, float, str] | None
+) -> list[Section]:
+    """Return how runs of one recipe lie apart; nothing where no two readers are such runs."""
+    if not found.seeds:
+        return []
     figure = SeedDots.from_comparison(found, known=known)
     short = _short(found)
-    table = None
-    if found.seeds:
-        header = ("recipe", "runs", "number", "mean", "standard deviation", "detectable from")
-        body = tuple(
-            (
-                f"recipe {place}: {', '.join(short[name] for name in group.members)}",
-                str(len(group.members)),
-                title,
-                f"{group.mean[key]:.4f}",
-                f"{group.deviation[key]:.4f}",
-                detectable(group, key),
-            )
-            for place, group in enumerate(found.seeds, 1)
-            for key, title in NUMBERS
+    header = ("recipe", "runs", "number", "mean", "standard deviation", "detectable from")
+    body = tuple(
+        (
+            f"recipe {place}: {', '.join(short[name] for name in group.members)}",
+            str(len(group.members)),
+            title,
+            f"{group.mean[key]:.4f}",
+            f"{group.deviation[key]:.4f}",
+            detectable(group, key),
         )
-        table = canvas.table("seeds-table", (header, body))
-        text = (
-            "Runs of one recipe that differ in the seed alone. The last column is the smallest "
-            "difference of means to as many runs of another recipe that a t test at 5% finds with "
-            "a power of 80%."
-        )
-    else:
-        text = "No two of these readers are runs of one recipe with different seeds."
+        for place, group in enumerate(found.seeds, 1)
+        for key, title in NUMBERS
+    )
+    text = (
+        "Runs of one recipe that differ in the seed alone. The last column is the smallest "
+        "difference of means to as many runs of another recipe that a t test at 5% finds with "
+        "a power of 80%."
+    )
     if known is not None:
         text += (
             f" The grey band is what the {known[2]} saw from run to run of its network: "
             f"{known[0]:.0%} to {known[1]:.0%} accuracy on the 624 test images of the public data "
             "set."
         )
-    return Section(
+    section = Section(
         "From run to run",
         text=text,
         panels=(canvas.panel(figure, "seeds", title="A dot a reader"),),
-        table=table,
+        table=canvas.table("seeds-table", (header, body)),
     )
+    return [section]
 
 
 def _disagreements(
