@@ -247,8 +247,8 @@ def test_validation_tells_of_the_uncertain_zone_too(tmp_path: Path) -> None:
 def test_training_writes_every_number_of_each_part(trained: Trained) -> None:
     found = json.loads(trained.run.metrics.read_text(encoding="utf-8"))
 
-    assert set(found) == {"val", "test"}
-    for part, values in found.items():
+    for part in ("val", "test"):  # evaluating adds others
+        values = found[part]
         assert values["auc"]["value"] == trained.metrics[part].auc.value
         assert {"brier", "ece", "calibration_slope", "f1", "partial_auc", "curves"} <= set(values)
         assert {"etiology", "images of the patient"} <= {g["column"] for g in values["groups"]}
