@@ -149,3 +149,12 @@ def test_ctrl_c_ends_in_one_line_and_the_run_goes_on_later(phantoms: Path, tmp_p
     done = subprocess.run([*command, "--resume"], capture_output=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert out.read_bytes().count(b"\n") == len(images)
+
+
+@pytest.mark.parametrize("option", [["--filters", "3"], ["--batch-norm"], ["--image-size", "96"]])
+def test_options_of_networks_are_not_ignored_where_a_file_is_shown(
+    tmp_path: Path, capsys: Captured, option: list[str]
+) -> None:
+    message = _refused(["model", str(write_tiny(tmp_path / "m.onnx")), *option], capsys)
+    assert option[0] in message
+    assert "with a network" in message

@@ -39,7 +39,10 @@ def add_to(verbs: Verbs) -> None:
     )
     parser.add_argument("--batch-norm", action="store_true", help="seed-cnn: in each block")
     parser.add_argument(
-        "--image-size", type=int, default=224, metavar="PX", help="side of the square input"
+        "--image-size",
+        type=int,
+        metavar="PX",
+        help="of a network: side of the square input (default: 224)",
     )
     parser.add_argument(
         "--verify",
@@ -52,6 +55,10 @@ def add_to(verbs: Verbs) -> None:
 def run(asked: Namespace) -> int:
     """Print the table."""
     if asked.name == _SHIPPED or Path(asked.name).exists():
+        for name in ("filters", "batch_norm", "image_size"):
+            if getattr(asked, name):
+                option = f"--{name.replace('_', '-')}"
+                raise OptionError(option, must="given with a network, not a file", was=asked.name)
         return _print_file(asked.name, as_json=asked.json, check=asked.verify)
     if asked.verify:
         raise OptionError("--verify", must="given with a model file", was=asked.name)
@@ -68,7 +75,8 @@ def _print_layers(asked: Namespace) -> None:
     options: dict[str, Any] = {"batch_norm": True} if asked.batch_norm else {}
     if asked.filters:
         options["filters"] = asked.filters
-    spec = InputSpec(asked.image_size, asked.image_size)
+    side = 224 if asked.image_size is None else asked.image_size
+    spec = InputSpec(side, side)
     network = build_model(asked.name, spec, **options)
     layers = layer_table(network, spec)
     total = sum(weights.numel() for weights in network.parameters())
