@@ -12,7 +12,7 @@ import torch
 
 from pneumoscope import export as module
 from pneumoscope.errors import ExportError
-from pneumoscope.export import ReaderGraph, export
+from pneumoscope.export import ReaderGraph, export, trace
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.models.registry import Classifier, build_model
 from pneumoscope.reader.bundle import (
@@ -105,6 +105,29 @@ def test_the_calibration_stands_in_the_graph_by_name(tmp_path: Path) -> None:
     np.testing.assert_array_equal(logits, before)
     line = 2.5 * (logits[:, 1] - logits[:, 0]) - 1.5
     np.testing.assert_allclose(probabilities[:, 1], 1 / (1 + np.exp(-line)), atol=1e-6)
+
+
+def test_a_graph_that_was_traced_before_gets_the_last_layer_as_it_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = InputSpec(32, 32)
+    model = build_model("seed-cnn", spec, filters=[4]).eval()
+    pixels = noise(spec)
+    graph = trace(model, spec)
+    before = graph.SerializeToString()
+    with torch.no_grad():
+        for weights in model.network.last_layer.parameters():
+            weights.normal_(generator=torch.Generator().manual_seed(5))
+
+    def again(*_: Any) -> None:
+        raise AssertionError("traced twice")
+
+    monkeypatch.setattr(module, "_traced", again)
+    found = export(model, tmp_path / "m.onnx", info=info_of(spec), check=pixels, graph=graph)
+    assert found < 1e-5
+    read = Predictor(tmp_path / "m.onnx").run(pixels)[1]
+    np.testing.assert_allclose(read, probabilities(model, pixels), atol=1e-5)
+    assert graph.SerializeToString() == before
 
 
 def test_real_files_read_as_the_network_reads_them(tmp_path: Path, shared: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pneumoscope.workflow.train import Trained
 
@@ -47,6 +48,31 @@ def run_command(*args: str) -> str:
     "code", ["import pneumoscope", run_command("--help"), run_command("train", "--help")]
 )
 def test_importing_and_helping_load_nothing_heavy(code: str) -> None:
+    assert heavy_after(code) == set()
+
+
+@pytest.mark.parametrize(
+    "room", ["pneumoscope.training.probe", "pneumoscope.report.run_report", "pneumoscope.export"]
+)
+def test_what_trains_no_network_does_without_lightning(room: str) -> None:
+    assert not heavy_after(f"import {room}") & {"lightning", "torchmetrics"}
+
+
+def test_exif_in_a_jpeg_does_not_load_the_tiff_decoder(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "a.jpeg"
+    Image.new("L", (64, 48)).save(path, exif=exif)
+    data = path.read_bytes()
+    start = data.index(b"\xff\xe0")  # JFIF states a resolution; without it Pillow looks in EXIF
+    length = int.from_bytes(data[start + 2 : start + 4], "big")
+    path.write_bytes(data[:start] + data[start + 2 + length :])
+    code = (
+        "import sys\nfrom pneumoscope.images.prepare import InputSpec, prepare\n"
+        f"prepare({str(path)!r}, InputSpec())\n"
+        "assert 'PIL.JpegImagePlugin' in sys.modules\n"
+        "assert 'PIL.TiffImagePlugin' not in sys.modules"
+    )
     assert heavy_after(code) == set()
 
 

@@ -55,10 +55,13 @@ def add_to(verbs: Verbs) -> None:
 def run(asked: Namespace) -> int:
     """Print the table."""
     if asked.name == _SHIPPED or Path(asked.name).exists():
-        for name in ("filters", "batch_norm", "image_size"):
-            if getattr(asked, name):
-                option = f"--{name.replace('_', '-')}"
-                raise OptionError(option, must="given with a network, not a file", was=asked.name)
+        given = {
+            "--filters": asked.filters is not None,
+            "--batch-norm": asked.batch_norm,
+            "--image-size": asked.image_size is not None,
+        }
+        for option in (name for name, there in given.items() if there):
+            raise OptionError(option, must="given with a network, not a file", was=asked.name)
         return _print_file(asked.name, as_json=asked.json, check=asked.verify)
     if asked.verify:
         raise OptionError("--verify", must="given with a model file", was=asked.name)
