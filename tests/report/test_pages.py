@@ -32,8 +32,8 @@ from pneumoscope.report.checklist import FILLED, OPEN, PARTLY, fill
 from pneumoscope.report.facts import RunFacts
 from pneumoscope.report.judged import Judged, answer, caveats, with_range
 from pneumoscope.report.outcome import outcome_sections
-from pneumoscope.report.run_report import judge_run
 from pneumoscope.report.standards import STANDARDS
+from pneumoscope.workflow.judge import judge_run
 from pneumoscope.workflow.train import Trained
 
 Captured = pytest.CaptureFixture[str]

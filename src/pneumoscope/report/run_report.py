@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.data.columns import manifest_columns
 from pneumoscope.data.split import UNUSED
-from pneumoscope.evaluation.assess import assess
-from pneumoscope.evaluation.baseline import majority_baseline, size_baseline
-from pneumoscope.evaluation.scores import Scores
-from pneumoscope.evaluation.subgroups import size_tertiles, subgroups
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import write_card
@@ -32,36 +26,13 @@ from pneumoscope.report.pictures import Pictures
 from pneumoscope.training.log import Epoch, read_log
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pneumoscope.data.catalog import Catalog
     from pneumoscope.data.prepared import PreparedData
     from pneumoscope.data.split import Split
-    from pneumoscope.reader.bundle import ModelInfo
     from pneumoscope.runs import RunFolder
     from pneumoscope.training.recipe import Recipe
-
-RESAMPLES = 500
-"""Fewer than ``evaluate`` draws, so that training does not wait for its report."""
-
-_GROUP_RESAMPLES = 200
-
-
-def judge_run(run: RunFolder, *, data: PreparedData, source: Path) -> tuple[Judged, ...]:
-    """Return what is known of the reader of a run on its validation and, last, its test images.
-
-    Args:
-        run: With a model and scores.
-        data: Its images.
-        source: The folder or manifest that they come from.
-    """
-    info = Predictor(run.model, gated=False).info
-    columns = manifest_columns(source)
-    return tuple(
-        _judged(part, Scores.load(run.scores(part)), data=data, info=info, columns=columns)
-        for part in ("val", "test")
-        if run.scores(part).is_file()
-    )
 
 
 def write_run_report(
@@ -73,7 +44,7 @@ def write_run_report(
         run: The run.
         recipe: Its recipe.
         data: Its images.
-        judged: What ``judge_run`` gave.
+        judged: Its reader on validation images and, last, on test images if there are any.
 
     Raises:
         OutputError: They cannot be written.
@@ -114,51 +85,6 @@ def write_run_report(
         ),
     )
     write_card(run, judged=best)
-
-
-def _judged(
-    part: str,
-    scores: Scores,
-    *,
-    data: PreparedData,
-    info: ModelInfo,
-    columns: Mapping[str, Mapping[str, str]],
-) -> Judged:
-    """Return what is known of the reader on a part, as ``evaluate`` does, with fewer resamples."""
-    catalog = data.catalog
-    threshold = info.operating_point.threshold
-    chosen = set(scores.path)
-    there = [entry for entry in catalog.entries if entry.path in chosen]
-    pixels = np.array([entry.width * entry.height for entry in there], np.int64)
-    bytes_ = {entry.path: entry.bytes for entry in there}
-    teaching = catalog.select(data.split.rows("train"))
-    taught = np.array([entry.bytes for entry in teaching.entries]), teaching.labels
-    sizes = np.array([bytes_[path] for path in scores.path])
-    return Judged(
-        part,
-        catalog.classes,
-        scores,
-        assess(
-            scores,
-            threshold=threshold,
-            conformal=info.conformal,
-            resamples=RESAMPLES,
-        ),
-        subgroups(
-            scores,
-            threshold=threshold,
-            columns={
-                "image size": size_tertiles([entry.path for entry in there], pixels),
-                **columns,
-            },
-            resamples=_GROUP_RESAMPLES,
-        ),
-        (
-            majority_baseline(scores, trained_on=taught[1], resamples=RESAMPLES),
-            size_baseline(scores, sizes, training=taught, resamples=RESAMPLES),
-        ),
-        conformal=info.conformal,
-    )
 
 
 def _data_line(catalog: Catalog, split: Split) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pneumoscope.data.catalog import Catalog, read_catalog
+from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.columns import further_columns, manifest_columns
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.robustness import Corrupted, robustness
@@ -17,7 +17,7 @@ from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, rows_of, update_json
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.watch import Watcher
-from pneumoscope.workflow.judge import Asked, Evaluated, judge, write_page
+from pneumoscope.workflow.judge import Asked, Evaluated, columns_of, judge, write_page
 from pneumoscope.workflow.parts import is_whole, own_split, part_rows, seen_in_training
 from pneumoscope.workflow.places import check_report, data_of, data_root, run_of, scores_of_run
 
@@ -100,7 +100,7 @@ def evaluate_reader(
     if own is not None and part != "train":
         teaching = catalog.select(own.rows("train"))
         training = np.array([entry.bytes for entry in teaching.entries]), teaching.labels
-    columns = _columns_of(chosen, data)
+    columns = columns_of(chosen.entries, data)
     result = judge(
         scores,
         part=part,
@@ -240,13 +240,6 @@ def _warn_of_unknown_patients(scores: Scores, watcher: Watcher) -> None:
             "own; if patients have several images, the intervals are too narrow. A column "
             "'patient' would mend it."
         )
-
-
-def _columns_of(catalog: Catalog, data: Path) -> dict[str, dict[str, str]]:
-    """Return the columns that images can be grouped by: their size, and a manifest's own."""
-    names = [entry.path for entry in catalog.entries]
-    pixels = np.array([entry.width * entry.height for entry in catalog.entries], np.int64)
-    return {"image size": size_tertiles(names, pixels), **manifest_columns(data)}
 
 
 def _told_by(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.data.catalog import Unreadable
+from pneumoscope.data.catalog import Entry, Unreadable
+from pneumoscope.data.columns import manifest_columns
 from pneumoscope.errors import OptionError
 from pneumoscope.evaluation.assess import Assessment, assess
 from pneumoscope.evaluation.baseline import Baseline, majority_baseline, size_baseline
@@ -17,14 +18,17 @@ from pneumoscope.evaluation.document import as_json
 from pneumoscope.evaluation.metrics import Metrics, measure
 from pneumoscope.evaluation.robustness import LIMIT, Corrupted
 from pneumoscope.evaluation.scores import Scores
-from pneumoscope.evaluation.subgroups import Group, subgroups
-from pneumoscope.reader.bundle import ModelInfo
+from pneumoscope.evaluation.subgroups import Group, size_tertiles, subgroups
+from pneumoscope.reader.bundle import ModelInfo, open_bundle
 from pneumoscope.reader.predictor import Predictor
-from pneumoscope.runs import provenance
+from pneumoscope.runs import RunFolder, provenance
 from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pneumoscope.data.prepared import PreparedData
+    from pneumoscope.report.judged import Judged
 
 _THRESHOLD = 0.5
 
@@ -96,6 +100,12 @@ class Evaluated:
         )
 
 
+RUN_RESAMPLES = 500
+"""Fewer than ``evaluate`` draws, so that training does not wait for its report."""
+
+_RUN_GROUP_RESAMPLES = 200
+
+
 def judge(
     scores: Scores,
     *,
@@ -108,6 +118,7 @@ def judge(
     corrupted: tuple[Corrupted, ...] = (),
     unreadable: Sequence[Unreadable] = (),
     seen: int = 0,
+    group_resamples: int | None = None,
 ) -> Evaluated:
     """Return all numbers of scores.
 
@@ -125,6 +136,7 @@ def judge(
         corrupted: The numbers on worse images.
         unreadable: Files that could not be read.
         seen: How many of the images the run was trained on.
+        group_resamples: Of the patients in groups; as many as elsewhere if None.
     """
     threshold = asked.threshold
     if threshold is None:
@@ -144,7 +156,7 @@ def judge(
         threshold=threshold,
         columns=columns,
         level=asked.level,
-        resamples=asked.resamples,
+        resamples=asked.resamples if group_resamples is None else group_resamples,
         seed=asked.seed,
     )
     taught = training[1] if training is not None else None
@@ -170,6 +182,58 @@ def judge(
         tuple(unreadable),
         seen,
     )
+
+
+def judge_run(run: RunFolder, *, data: PreparedData, source: Path) -> tuple[Judged, ...]:
+    """Return what is known of the reader of a run on its validation and, last, its test images.
+
+    Args:
+        run: With a model and scores.
+        data: Its images.
+        source: The folder or manifest that they come from.
+
+    Raises:
+        PneumoscopeError: The model, the scores or the manifest cannot be read.
+    """
+    catalog = data.catalog
+    info = open_bundle(run.model).info
+    teaching = catalog.select(data.split.rows("train"))
+    training = np.array([entry.bytes for entry in teaching.entries]), teaching.labels
+    sizes = {entry.path: entry.bytes for entry in catalog.entries}
+    asked = Asked(resamples=RUN_RESAMPLES)
+    found = []
+    for part in ("val", "test"):
+        if not run.scores(part).is_file():
+            continue
+        scores = Scores.load(run.scores(part))
+        chosen = set(scores.path)
+        result = judge(
+            scores,
+            part=part,
+            info=info,
+            asked=asked,
+            columns=columns_of([e for e in catalog.entries if e.path in chosen], source),
+            sizes=sizes,
+            training=training,
+            group_resamples=_RUN_GROUP_RESAMPLES,
+        )
+        found.append(_judged(result, catalog.classes, info))
+    return tuple(found)
+
+
+def columns_of(entries: Sequence[Entry], data: Path) -> dict[str, dict[str, str]]:
+    """Return the columns that images can be grouped by: their size, and a manifest's own.
+
+    Args:
+        entries: The images.
+        data: The folder or manifest that they come from.
+
+    Raises:
+        DataError: The manifest cannot be read.
+    """
+    pixels = np.array([entry.width * entry.height for entry in entries], np.int64)
+    thirds = size_tertiles([entry.path for entry in entries], pixels)
+    return {"image size": thirds, **manifest_columns(data)}
 
 
 def write_page(
@@ -201,25 +265,31 @@ def write_page(
         OutputError: They cannot be written.
     """
     from pneumoscope.report.evaluation_page import write_evaluation_page  # noqa: PLC0415 - heavy
-    from pneumoscope.report.judged import Judged  # noqa: PLC0415
     from pneumoscope.report.pictures import Pictures  # noqa: PLC0415
 
     return write_evaluation_page(
         folder,
-        Judged(
-            result.part,
-            classes,
-            result.scores,
-            result.assessment,
-            result.groups,
-            result.baselines,
-            result.corrupted,
-            info.conformal if info else None,
-            result.seen,
-        ),
+        _judged(result, classes, info),
         name=name,
         facts=provenance(**facts, resamples=asked.resamples, seed=asked.seed),
         info=info,
         pictures=Pictures(root, predictor) if root is not None else None,
         unreadable=len(result.unreadable),
+    )
+
+
+def _judged(result: Evaluated, classes: tuple[str, str], info: ModelInfo | None) -> Judged:
+    """Return an evaluation as pages take it."""
+    from pneumoscope.report.judged import Judged  # noqa: PLC0415 - evaluating needs no pages
+
+    return Judged(
+        result.part,
+        classes,
+        result.scores,
+        result.assessment,
+        result.groups,
+        result.baselines,
+        result.corrupted,
+        info.conformal if info else None,
+        result.seen,
     )

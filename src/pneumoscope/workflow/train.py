@@ -22,6 +22,7 @@ from pneumoscope.evaluation.scores import score
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance, rows_of, write_json
 from pneumoscope.watch import Watcher
+from pneumoscope.workflow.judge import judge_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,10 +141,7 @@ def train_reader(
         for part in ("val", "test")
         if prepared.split.rows(part)
     }
-    from pneumoscope.report.run_report import (  # noqa: PLC0415 - matplotlib
-        judge_run,
-        write_run_report,
-    )
+    from pneumoscope.report.run_report import write_run_report  # noqa: PLC0415 - matplotlib
 
     judged = judge_run(run, data=prepared, source=data)
     write_json(run.metrics, {item.part: item.to_dict() for item in judged})
