@@ -1,8 +1,6 @@
 """``python -m pneumoscope`` is the command ``pneumoscope``."""
 
-import sys
-
-from pneumoscope.cli import main
+from pneumoscope.cli import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

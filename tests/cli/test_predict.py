@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.tiny_model import grey_image, tiny_info, write_tiny
+from helpers.tiny_model import grey_image, tiny_info, tiny_proto, write_tiny
 from pneumoscope.cli import main
 from pneumoscope.cli.predictions import in_colour, printable, write_table
-from pneumoscope.reader import bundle as bundle_module
 from pneumoscope.reader import evidence as evidence_module
+from pneumoscope.reader import graph as graph_module
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.gate import PixelGate
 from pneumoscope.reader.seal import with_info
@@ -81,6 +82,33 @@ def test_one_record_says_all(model: Path, images: Path, capsys: Captured) -> Non
         main(["predict", str(images), "--model", str(model), "--no-gate", "--format", "csv"]) == 3
     )
     assert "NOT_ASSESSABLE" not in capsys.readouterr().out
+
+
+def test_a_process_of_its_own_ends_with_all_that_it_said(model: Path, images: Path) -> None:
+    command = [sys.executable, "-m", "pneumoscope", "predict", str(images), "--model", str(model)]
+    done = subprocess.run(
+        [*command, "--format", "jsonl"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert len(done.stdout.splitlines()) == 5
+    fails = subprocess.run(
+        [*command, "--fail-on", "nothing"], capture_output=True, text=True, check=False
+    )
+    assert fails.returncode == 1
+    assert fails.stderr.startswith("error: --fail-on")
+
+
+def test_an_archive_is_not_begun_with_a_graph_that_cannot_be_opened(
+    images: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    model = tiny_proto()
+    model.graph.node[-1].input[0] = "nowhere"
+    (tmp_path / "m.onnx").write_bytes(with_info(model.SerializeToString(), tiny_info()))
+    out = tmp_path / "out.csv"
+    words = ["predict", str(images), "--model", str(tmp_path / "m.onnx"), "--out", str(out)]
+    assert main(words) == 1
+    assert "no model can be read" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_the_table_explains_itself(model: Path, images: Path, capsys: Captured) -> None:
@@ -221,7 +249,7 @@ def test_a_file_that_vanishes_before_its_picture_is_drawn_ends_nothing(
 def test_the_shipped_reader_needs_no_name(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    monkeypatch.setattr(bundle_module, "SHIPPED_FILE", tmp_path / "reader.onnx")
+    monkeypatch.setattr(graph_module, "SHIPPED_FILE", tmp_path / "reader.onnx")
     image = str(images / "normal.png")
     assert main(["predict", image]) == 1
     assert "no shipped reader" in capsys.readouterr().err

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from helpers.tiny_model import SPEC, grey_image, tiny_info, write_tiny
 from pneumoscope.errors import ModelFileError
-from pneumoscope.reader import bundle as bundle_module
-from pneumoscope.reader.bundle import ModelInfo, OperatingPoint, find_model
+from pneumoscope.reader import graph as graph_module
+from pneumoscope.reader.bundle import ModelInfo, OperatingPoint
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.drift import (
     bin_of,
@@ -23,6 +23,7 @@ from pneumoscope.reader.drift import (
     histogram,
     reference_counts,
 )
+from pneumoscope.reader.graph import find_model
 from pneumoscope.reader.prediction import UNCERTAIN, conclude
 from pneumoscope.reader.predictor import Predictor, load
 from pneumoscope.reader.records import COLUMNS, record_of, row_of
@@ -135,7 +136,7 @@ def test_a_record_says_everything(tmp_path: Path) -> None:
 def test_the_shipped_reader_is_found_by_name_and_without_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundle_module, "SHIPPED_FILE", tmp_path / "reader.onnx")
+    monkeypatch.setattr(graph_module, "SHIPPED_FILE", tmp_path / "reader.onnx")
     for place in (None, "shipped", Path("shipped")):
         with pytest.raises(ModelFileError, match="holds no shipped reader"):
             find_model(place)

@@ -204,6 +204,21 @@ def test_distances_are_those_of_the_full_covariance() -> None:
     np.testing.assert_allclose(found, expected, rtol=0.02)
 
 
+def test_rounding_the_directions_moves_no_distance() -> None:
+    """Where the variance along a direction is 100,000 times that beyond, it still counts once."""
+    rng = np.random.default_rng(2)
+    spread = np.r_[300.0, 30.0, np.full(298, 0.1)]
+    turned, _ = np.linalg.qr(rng.normal(size=(300, 300)))
+    vectors = (rng.normal(size=(600, 300)) * spread) @ turned
+    fitted = Likeness.fit(vectors, rank=2)
+    exact, _ = np.linalg.qr(fitted.directions.T.astype(np.float64))
+    centred = vectors - fitted.mean
+    along = centred @ exact
+    beyond = (centred**2).sum(1) - (along**2).sum(1)
+    expected = np.sqrt(((along**2 / fitted.variances).sum(1) + beyond / fitted.rest) / 300)
+    np.testing.assert_allclose(fitted.distance(vectors.astype(np.float32)), expected, rtol=1e-4)
+
+
 def test_the_gate_of_features_judges_what_the_network_saw(tmp_path: Path) -> None:
     """The tiny model's only feature is the mean grey level."""
     known = np.random.default_rng(0).normal(100, 10, (500, 2)).astype(np.float32)[:, :1]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pneumoscope.reader.bundle import SHIPPED_FILE, open_bundle
+from pneumoscope.reader.bundle import open_bundle
+from pneumoscope.reader.graph import SHIPPED_FILE
 from pneumoscope.reader.predictor import Predictor, load
 from pneumoscope.reader.verify import verify
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pneumoscope.cli.arguments import Parser, Version
 from pneumoscope.errors import PneumoscopeError
@@ -45,6 +46,21 @@ VERBS = (
 
 _EXTRAS = {"pyarrow": "parquet"}
 """The extra that a missing package comes with, where it is not ``train``."""
+
+
+def command() -> NoReturn:
+    """Run the command line of this process, and end it."""
+    predicting = sys.argv[1:2] == ["predict"]
+    if predicting:
+        # NumPy's OpenBLAS starts a thread a core, which spin while the rest of the program loads.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    code = main()
+    if predicting and threading.active_count() == 1:
+        # All is written and closed; taking ONNX Runtime apart would take as long as an image.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -83,17 +83,21 @@ def add_to(verbs: Verbs) -> None:
 
 def run(asked: Namespace) -> int:
     """Read the images, and print each conclusion as it comes."""
-    from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415 - after parsing
-
     _refuse_senseless(asked)
     one = _is_one_file(asked)
-    # Pillow is loaded while the graph is built, which holds no lock of Python.
-    first = asked.images[0] if one else ""
-    threading.Thread(target=_load_decoder, args=(first,)).start()
+
+    # All else that reading takes is loaded while ONNX Runtime opens the graph.
+    from pneumoscope.reader.graph import Graph  # noqa: PLC0415 - after parsing
+
+    graph = Graph(asked.model, few=one)
+
+    from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415 - after parsing
+
+    predictor = Predictor(graph, gated=not asked.no_gate)
+    import_module("PIL.JpegImagePlugin")
     sources = _sources(asked)
-    predictor = Predictor(asked.model, gated=not asked.no_gate, few=one)
     wanted = fail_on(asked.fail_on, predictor.info)
-    if asked.evidence and not predictor.draws_evidence:
+    if not predictor.draws_evidence and asked.evidence:  # in this order, it waits for the graph
         raise OptionError(
             "--evidence", must="left out with a model that shows none", was=str(asked.evidence)
         )
@@ -155,18 +159,6 @@ def _is_one_file(asked: Namespace) -> bool:
     return len(asked.images) == 1 and (
         asked.images == [_STDIN] or os.path.isfile(asked.images[0])  # noqa: PTH113
     )
-
-
-def _load_decoder(first: str) -> None:
-    """Load what decoding takes; what a file's header needs of Pillow, only its header tells."""
-    import_module("PIL.JpegImagePlugin")
-    if not first or first == _STDIN:
-        return
-    from pneumoscope.errors import ImageError  # noqa: PLC0415 - after parsing
-    from pneumoscope.images.read import probe, read_bytes  # noqa: PLC0415
-
-    with contextlib.suppress(ImageError):  # reading the image will say it
-        probe(read_bytes(Path(first)), name=first)
 
 
 def _sources(asked: Namespace) -> Iterator[str | bytes | Unlisted]:

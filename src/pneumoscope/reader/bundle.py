@@ -12,13 +12,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import ModelFileError, OptionError
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.reader import seal
-from pneumoscope.reader.trust import MAX_BYTES, Contents, inspect
+from pneumoscope.reader.graph import Graph, first_line
+from pneumoscope.reader.trust import Contents, inspect
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,13 +38,6 @@ CALIBRATION_SCALE, CALIBRATION_BIAS = "calibration_scale", "calibration_bias"
 
 NOTICE = "Research software, not a medical device."
 
-SHIPPED = "shipped"
-"""The name of the reader that comes with the package."""
-
-SHIPPED_FILE = Path(__file__).parents[1] / "assets" / "reader.onnx"
-
-_RUN_MODEL = "model.onnx"
-_LARGE = 2_000_000  # numbers in the tensors of a graph
 _PAIRS = ("logits", "probabilities")
 
 
@@ -186,42 +181,23 @@ def _self_test(values: Mapping[str, Any]) -> SelfTest:
 
 
 class Bundle:
-    """An opened model: what it says of itself, its gates, and its graph.
+    """A model: what it says of itself, its gates, and its graph.
 
     Args:
-        path: The file.
-        content: Its bytes; kept until the hash was asked for.
-        contents: What they hold.
+        graph: The graph of its file; it may still be opened.
         info: What the model says of itself.
-        session: The graph.
 
     Raises:
-        ModelFileError: Its gates cannot be, or its graph lacks an output.
+        ModelFileError: Its gates cannot be.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        content: bytes,
-        *,
-        contents: Contents,
-        info: ModelInfo,
-        session: onnxruntime.InferenceSession,
-    ) -> None:
-        self.path = path
-        self.contents = contents
+    def __init__(self, graph: Graph, info: ModelInfo) -> None:
+        self.path = graph.path
+        self.contents = graph.contents
         self.info = info
-        self.session = session
-        self.outputs = tuple(output.name for output in session.get_outputs())
-        self._content: bytes | None = content
-        self._sha256 = ""
-        missing = set(_PAIRS) - set(self.outputs)
-        if missing:
-            raise ModelFileError(
-                f"{path}: cannot be used: its graph has no output {min(missing)!r}."
-            )
+        self._graph = graph
         self.pixel_gate: PixelGate | None = None
-        self.feature_gate: FeatureGate | None = None
+        self._feature_gate: FeatureGate | None = None
         if info.gate:
             self._open_gates(info.gate)
 
@@ -231,12 +207,50 @@ class Bundle:
         try:
             if "rules" in gate:
                 self.pixel_gate = PixelGate.from_dict(gate)
-            if "features" in gate and "features" in self.outputs:
-                self.feature_gate = FeatureGate.from_dict(gate["features"])
+            if "features" in gate:
+                self._feature_gate = FeatureGate.from_dict(gate["features"])
         except (KeyError, TypeError, ValueError) as fault:
             raise ModelFileError(
                 f"{self.path}: cannot be used: its gate is damaged ({fault!r})."
             ) from fault
+
+    def opened(self) -> Bundle:
+        """Return it when its graph is opened.
+
+        Raises:
+            ModelFileError: The graph cannot be opened, or lacks an output.
+        """
+        _ = self.outputs
+        return self
+
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the graph's outputs; waits until it is opened.
+
+        Raises:
+            ModelFileError: The graph cannot be opened, or lacks an output.
+        """
+        names = tuple(output.name for output in self.session.get_outputs())
+        missing = set(_PAIRS) - set(names)
+        if missing:
+            raise ModelFileError(
+                f"{self.path}: cannot be used: its graph has no output {min(missing)!r}."
+            )
+        return names
+
+    @property
+    def session(self) -> onnxruntime.InferenceSession:
+        """The opened graph; waits until it is.
+
+        Raises:
+            ModelFileError: It cannot be opened.
+        """
+        return self._graph.session
+
+    @property
+    def feature_gate(self) -> FeatureGate | None:
+        """The gate that judges by the graph's features, where there is one; waits for the graph."""
+        return self._feature_gate if "features" in self.outputs else None
 
     def run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> list[NDArray[np.float32]]:
         """Return outputs of the graph, each float32 [n, …].
@@ -254,7 +268,7 @@ class Bundle:
             )
         except Exception as fault:  # onnxruntime's exceptions share no public base
             raise ModelFileError(
-                f"{self.path}: its graph cannot be run ({_first_line(fault)})."
+                f"{self.path}: its graph cannot be run ({first_line(fault)})."
             ) from fault
         for name, values in zip(outputs, found, strict=True):
             wanted = (len(pixels), 2) if name in _PAIRS else (len(pixels), *values.shape[1:])
@@ -268,64 +282,7 @@ class Bundle:
     @property
     def sha256(self) -> str:
         """The hash of the file that was opened, computed when it is first asked for."""
-        content = self._content
-        if content is not None:
-            import hashlib  # noqa: PLC0415 - reading an image does without
-
-            self._sha256 = hashlib.sha256(content).hexdigest()
-            self._content = None
-        return self._sha256
-
-
-def find_model(place: Path | str | None) -> Path:
-    """Return the model file that is meant: itself, that of a run folder, or the shipped one.
-
-    Args:
-        place: A model file or a run folder; ``shipped`` or None for the reader that comes with the
-            package.
-
-    Raises:
-        ModelFileError: There is none.
-    """
-    if place is None or str(place) == SHIPPED:
-        if not SHIPPED_FILE.is_file():
-            raise ModelFileError(
-                f"{SHIPPED}: this installation holds no shipped reader ({SHIPPED_FILE} is not "
-                "there); name a run folder or a model file with --model."
-            )
-        return SHIPPED_FILE
-    place = Path(place)
-    if place.is_dir():
-        inside = place / _RUN_MODEL
-        if not inside.is_file():
-            raise ModelFileError(
-                f"{place}: no {_RUN_MODEL} in this folder; is it a run that has ended? "
-                "Train one with: pneumoscope train DATA --out RUN"
-            )
-        return inside
-    if not place.exists():
-        raise ModelFileError(f"{place}: no such model file or run folder.")
-    return place
-
-
-def read_model(path: Path) -> bytes:
-    """Return the bytes of a model file.
-
-    Raises:
-        ModelFileError: It cannot be read, is no regular file, or is larger than any reader.
-    """
-    try:
-        if not path.is_file():
-            raise ModelFileError(f"{path}: not a regular file.")
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ModelFileError(
-                f"{path}: too large to be a reader ({size:,} bytes; up to {MAX_BYTES:,} are "
-                "opened)."
-            )
-        return path.read_bytes()
-    except OSError as fault:
-        raise ModelFileError(f"{path}: cannot be read ({fault.strerror}).") from fault
+        return self._graph.sha256
 
 
 def read_info(content: bytes, path: Path) -> tuple[ModelInfo, Contents]:
@@ -335,51 +292,28 @@ def read_info(content: bytes, path: Path) -> tuple[ModelInfo, Contents]:
         ModelFileError: The file is none of this package, or one that is not opened.
     """
     contents = inspect(content, path)
-    text = seal.own_text(content, contents, path)
-    try:
-        return ModelInfo.from_json(text), contents
-    except (ValueError, RecursionError) as fault:
-        raise ModelFileError(f"{path}: cannot be used: {fault}.") from fault
+    return _info(seal.own_text(content, contents, path), path), contents
 
 
-def open_bundle(place: Path | str | None, *, threads: int = 1, few: bool = False) -> Bundle:
+def open_bundle(model: Graph | Path | str | None, *, threads: int = 1) -> Bundle:
     """Return the model of a file or run folder, ready to run on the CPU.
 
-    The file is looked at before ONNX Runtime sees it; see ``trust``.
-
     Args:
-        place: A model file or a run folder; ``shipped`` or None for the package's own.
-        threads: Processor threads for one call of the graph.
-        few: Whether few images will be read: large graphs then start sooner and run slower.
+        model: A model file or a run folder; ``shipped`` or None for the package's own. Or its
+            graph, which somebody began to open; its faults then come when it is first used.
+        threads: Processor threads for one call of the graph, if it is opened here.
 
     Raises:
         ModelFileError: There is no model, the file is none of this package, or it is not opened.
     """
-    path = find_model(place)
-    content = read_model(path)
-    info, contents = read_info(content, path)
+    if isinstance(model, Graph):
+        return Bundle(model, _info(model.text, model.path))
+    graph = Graph(model, threads=threads)
+    return Bundle(graph, _info(graph.text, graph.path)).opened()
 
-    import onnxruntime  # noqa: PLC0415 - not before there is something to run
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.enable_mem_pattern = False  # planning it doubles the time of the first two runs
-    if few and contents.values > _LARGE:
-        # Without the rearrangement of weights for this processor, which takes as long as an image.
-        levels = onnxruntime.GraphOptimizationLevel
-        options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED
+def _info(text: str, path: Path) -> ModelInfo:
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as fault:  # onnxruntime's exceptions share no public base
-        raise ModelFileError(
-            f"{path}: no model can be read from it ({_first_line(fault)}); "
-            "expected is the model.onnx that pneumoscope train writes."
-        ) from fault
-    return Bundle(path, content, contents=contents, info=info, session=session)
-
-
-def _first_line(fault: Exception) -> str:
-    lines = str(fault).strip().splitlines()
-    return lines[0][:200] if lines else type(fault).__name__
+        return ModelInfo.from_json(text)
+    except (ValueError, RecursionError) as fault:
+        raise ModelFileError(f"{path}: cannot be used: {fault}.") from fault

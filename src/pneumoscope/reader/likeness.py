@@ -25,7 +25,7 @@ class Likeness:
 
     Attributes:
         mean: float32 [d].
-        directions: Orthonormal rows, float32 [k, d].
+        directions: Orthonormal rows, float32 [k, d], rounded as in the file.
         variances: Along the directions, float32 [k], all positive.
         rest: The variance along every other direction, positive.
     """
@@ -39,9 +39,10 @@ class Likeness:
         """Return how far vectors [n, d] are, float32 [n]; known ones are at about 1."""
         centred = vectors - self.mean
         along = centred @ self.directions.T
-        total = (centred * centred).sum(1)
-        beyond = np.maximum(total - (along * along).sum(1), 0)
-        squared = (along * along / self.variances).sum(1) + beyond / self.rest
+        # What is left beyond the directions, and not a difference of squares: the directions are
+        # orthonormal but for their rounding, and a difference would count that many times over.
+        beyond = centred - along @ self.directions
+        squared = (along * along / self.variances).sum(1) + (beyond * beyond).sum(1) / self.rest
         found: NDArray[np.float32] = np.sqrt(squared / len(self.mean))
         return found
 
@@ -61,7 +62,7 @@ class Likeness:
         rest = max(float(variances[kept:].sum() / (d - kept)), 1e-8)
         return cls(
             _rounded(mean),
-            _orthonormal(_rounded(directions[:kept])),
+            _rounded(directions[:kept]),
             np.maximum(variances[:kept], rest).astype(np.float32),
             rest,
         )
@@ -89,18 +90,12 @@ class Likeness:
         sound = all(np.isfinite(part).all() for part in (mean, variances, directions, rest))
         if not (sound and (variances > 0).all() and rest > 0):
             raise ValueError("its gate holds numbers that cannot be")
-        return cls(mean, _orthonormal(directions), variances, rest)
+        return cls(mean, directions, variances, rest)
 
 
 def _rounded(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Round as the file will, so that a distance is the same before and after."""
     return values.astype("<f2").astype(np.float32)
-
-
-def _orthonormal(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Undo what rounding did: rows a little too long would count variance twice."""
-    q, r = np.linalg.qr(rows.T.astype(np.float64))
-    return np.asarray(q * np.sign(np.diagonal(r)), np.float32).T
 
 
 def _packed(values: NDArray[np.float32]) -> str:

@@ -27,11 +27,13 @@ from pneumoscope.reader.prediction import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pneumoscope.reader.graph import Graph
     from pneumoscope.reader.selfcheck import RunningTest
 
     Source = Path | str | bytes | NDArray[Any]
 
 _BATCH = 8
+_PAIRS = ("logits", "probabilities")
 
 
 class Predictor:
@@ -41,11 +43,11 @@ class Predictor:
     for it.
 
     Args:
-        model: A model file or a run folder; ``shipped`` or None for the reader of the package.
+        model: A model file or a run folder; ``shipped`` or None for the reader of the package. Or
+            its graph, which somebody began to open; its faults then come when it is first used.
         threads: Processor threads for one image; more of them help a single image, one is best
             where many images are read side by side.
         gated: Whether images that cannot be judged are refused; if not, all get a conclusion.
-        few: Whether few images will be read: large models then start sooner and read slower.
 
     Raises:
         ModelFileError: There is no model, or the file is none or not to be trusted.
@@ -53,18 +55,14 @@ class Predictor:
 
     def __init__(
         self,
-        model: Path | str | None = None,
+        model: Graph | Path | str | None = None,
         *,
         threads: int = 1,
         gated: bool = True,
-        few: bool = False,
     ) -> None:
-        self._bundle: Bundle = open_bundle(model, threads=threads, few=few)
+        self._bundle: Bundle = open_bundle(model, threads=threads)
         self._gated = gated
         self._name = ModelName(self.info.name, self.info.version, self._bundle)
-        self._outputs = ["logits", "probabilities"]
-        if gated and self._bundle.feature_gate is not None:
-            self._outputs.append("features")
         self._test = _started_test(self._bundle) if self.info.self_test else None
 
     @property
@@ -101,7 +99,7 @@ class Predictor:
         Raises:
             ModelFileError: The graph cannot be run, or the model failed its self-test.
         """
-        logits, probabilities = self._run(pixels, ["logits", "probabilities"])
+        logits, probabilities = self._run(pixels, [*_PAIRS])
         return logits, probabilities
 
     def evidence(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -217,8 +215,9 @@ class Predictor:
 
     def _judge(self, judged: Sequence[_Work]) -> None:
         pixels = np.stack([work.taken.pixels for work in judged if work.taken is not None])
-        logits, probabilities, *features = self._run(pixels, self._outputs)
-        gate = self._bundle.feature_gate
+        gate = self._bundle.feature_gate if self._gated else None
+        outputs = [*_PAIRS, "features"] if gate else [*_PAIRS]
+        logits, probabilities, *features = self._run(pixels, outputs)
         distances = gate.likeness.distance(features[0]) if gate and features else None
         for row, work in enumerate(judged):
             work.logit = float(logits[row, 1] - logits[row, 0])
@@ -232,8 +231,10 @@ class Predictor:
                     work.refused += kind(pixels[row])
 
     def _run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> list[NDArray[np.float32]]:
-        self.check()
-        return self._bundle.run(pixels, outputs)
+        try:
+            return self._bundle.run(pixels, outputs)
+        finally:  # beside the self-test, whose fault is the one to be told
+            self.check()
 
     def _prediction(self, work: _Work) -> Prediction:
         point = self.info.operating_point

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pneumoscope.reader.bundle import find_model, open_bundle, read_model
+from pneumoscope.reader.bundle import open_bundle
+from pneumoscope.reader.graph import find_model, read_model
 from pneumoscope.reader.seal import seal_of, with_info
 from pneumoscope.reader.selfcheck import IMAGE, SelfTest, say
 

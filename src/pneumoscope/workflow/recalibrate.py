@@ -28,9 +28,9 @@ from pneumoscope.reader.bundle import (
     ModelInfo,
     OperatingPoint,
     open_bundle,
-    read_model,
 )
 from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.graph import read_model
 from pneumoscope.reader.verify import finish
 from pneumoscope.runs import written_whole
 from pneumoscope.watch import Watcher
