@@ -107,22 +107,33 @@ def test_a_fault_while_the_self_test_runs_ends_the_process_in_peace(tmp_path: Pa
         assert "terminate" not in done.stderr
 
 
-def test_ctrl_c_in_a_compiled_package_is_ctrl_c(
-    monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
-    def initialised(_: object) -> int:  # as ONNX Runtime does while it is loaded
-        raise ImportError("initialization failed") from KeyboardInterrupt()
+_INTERRUPTED = """
+import os, signal, sys
+from pneumoscope.cli import command, selftest
+def run(_):
+    try:
+        {does}
+    except KeyboardInterrupt:
+        raise ImportError("import failed") from None  # as numpy's compiled part does
+selftest.run = run
+sys.argv = ["pneumoscope", "selftest"]
+command()
+"""
 
-    monkeypatch.setattr("pneumoscope.cli.selftest.run", initialised)
-    assert main(["selftest"]) == 130
-    assert capsys.readouterr().err == "interrupted\n"
 
-    def broken(_: object) -> int:
-        raise RuntimeError("a fault of our own")
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no such signal")
+def test_ctrl_c_in_a_compiled_package_is_ctrl_c() -> None:
+    def ended(does: str) -> subprocess.CompletedProcess[str]:
+        code = _INTERRUPTED.format(does=does)
+        return subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
 
-    monkeypatch.setattr("pneumoscope.cli.selftest.run", broken)
-    with pytest.raises(RuntimeError, match="our own"):
-        main(["selftest"])
+    interrupted = ended("os.kill(os.getpid(), signal.SIGINT)")
+    assert (interrupted.returncode, interrupted.stderr) == (130, "interrupted\n")
+    broken = ended("raise RuntimeError('a fault of our own')")
+    assert broken.returncode == 1
+    assert broken.stderr.endswith("RuntimeError: a fault of our own\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="this system has no such signal")

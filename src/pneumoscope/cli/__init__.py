@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 import threading
 from importlib import import_module
@@ -23,6 +24,7 @@ from pneumoscope.errors import PneumoscopeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FrameType
 
 FAULT, INTERRUPTED = 1, 130
 
@@ -54,13 +56,32 @@ def command() -> NoReturn:
     if predicting:
         # NumPy's OpenBLAS starts a thread a core, which spin while the rest of the program loads.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    code = main()
+    interrupt = _Interrupt()
+    try:
+        code = main()
+    except Exception:
+        if not interrupt.came:  # some compiled packages turn it into a fault of their own
+            raise
+        code = _failed("interrupted", INTERRUPTED)
     if predicting and threading.active_count() == 1:
         # All is written and closed; taking ONNX Runtime apart would take as long as an image.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+class _Interrupt:
+    """Whether Ctrl-C came; it raises ``KeyboardInterrupt``, as always."""
+
+    def __init__(self) -> None:
+        self.came = False
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+            signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> NoReturn:
+        self.came = True
+        signal.default_int_handler(number, frame)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,10 +111,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output went away, as ``head`` does; Python must not flush into it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAULT
-    except Exception as fault:
-        if _comes_of_ctrl_c(fault):
-            return _failed("interrupted", INTERRUPTED)
-        raise
     return code
 
 
@@ -112,15 +129,6 @@ def parser(verb: str = "") -> Parser:
     for name in (verb,) if verb in VERBS else VERBS:
         import_module(f"{__name__}.{name}").add_to(verbs)
     return top
-
-
-def _comes_of_ctrl_c(fault: BaseException | None) -> bool:
-    """Tell whether Ctrl-C is behind a fault: some compiled packages turn it into their own."""
-    while fault is not None:
-        if isinstance(fault, KeyboardInterrupt):
-            return True
-        fault = fault.__cause__ or fault.__context__
-    return False
 
 
 def _failed(message: str, code: int) -> int:

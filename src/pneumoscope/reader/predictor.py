@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Source = Path | str | bytes | NDArray[Any]
 
-_BATCH = 8
+_BATCH = 2  # more are no faster on a processor, and the memory would depend on who meets whom
 _PAIRS = ("logits", "probabilities")
 
 
@@ -312,9 +312,9 @@ def _notes(taken: Taken, info: ModelInfo) -> tuple[str, ...]:
 def _grouped(
     sources: Iterable[Source | Unlisted], size: int
 ) -> Iterator[tuple[Source | Unlisted, ...]]:
-    """Yield groups of sources; the first ones are small, so that a first answer comes at once."""
+    """Yield groups of sources; the first is of one, so that a first answer comes at once."""
     rest = iter(sources)
-    for count in itertools.chain((1, 2, 4), itertools.repeat(size)):
+    for count in itertools.chain((1,), itertools.repeat(size)):
         group = tuple(itertools.islice(rest, count))
         if not group:
             return

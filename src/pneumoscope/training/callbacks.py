@@ -127,7 +127,7 @@ class EndOnInterrupt(L.Callback):
 
     def _ask(self, _: int, __: FrameType | None) -> None:
         self._asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, self._before)
 
     def _end_if_asked(self) -> None:
         if self._asked:
