@@ -53,6 +53,8 @@ class Graph:
         self._content: bytes | None = content
         self._sha256 = ""
 
+        # First, since Ctrl-C in what ONNX Runtime loads of it would be shown as a fault of it.
+        import numpy  # noqa: F401, PLC0415
         import onnxruntime  # noqa: PLC0415 - not before there is something to run
 
         options = onnxruntime.SessionOptions()
