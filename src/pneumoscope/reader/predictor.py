@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Source = Path | str | bytes | NDArray[Any]
 
-_BATCH = 2  # more are no faster on a processor, and the memory would depend on who meets whom
+_BATCH = 2  # more are no faster on a processor, and take more memory
 _PAIRS = ("logits", "probabilities")
 
 
