@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from jaxtyping import install_import_hook
 
 # No test may wait for the network; the library reads this when it is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The shapes in signatures are checked while the tests run. This must come before the imports.
 install_import_hook(
