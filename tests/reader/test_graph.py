@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -42,6 +44,8 @@ def test_a_graph_that_cannot_be_opened_says_so_when_it_is_needed(tmp_path: Path)
         _ = early.draws_evidence
     with pytest.raises(ModelFileError, match="no model can be read from it"):
         early.predict(grey_image(120))
+    with pytest.raises(ModelFileError, match=rf"^{re.escape(str(path))}: no model can be read"):
+        early.run(np.zeros((1, *early.info.input.shape), np.uint8))
     with pytest.raises(ModelFileError, match="no model can be read from it"):
         Predictor(path)
 

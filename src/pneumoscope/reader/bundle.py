@@ -38,7 +38,8 @@ CALIBRATION_SCALE, CALIBRATION_BIAS = "calibration_scale", "calibration_bias"
 
 NOTICE = "Research software, not a medical device."
 
-_PAIRS = ("logits", "probabilities")
+PAIRS = ("logits", "probabilities")
+"""The outputs that every graph has, float32 [n, 2] each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,7 @@ class Bundle:
             ModelFileError: The graph cannot be opened, or lacks an output.
         """
         names = tuple(output.name for output in self.session.get_outputs())
-        missing = set(_PAIRS) - set(names)
+        missing = set(PAIRS) - set(names)
         if missing:
             raise ModelFileError(
                 f"{self.path}: cannot be used: its graph has no output {min(missing)!r}."
@@ -262,16 +263,15 @@ class Bundle:
         Raises:
             ModelFileError: The graph cannot be run on them, or gives something else.
         """
+        session = self.session  # a graph that cannot be opened says so itself
         try:
-            found: list[NDArray[np.float32]] = self.session.run(
-                outputs, {"pixels": pixels[:, None]}
-            )
+            found: list[NDArray[np.float32]] = session.run(outputs, {"pixels": pixels[:, None]})
         except Exception as fault:  # onnxruntime's exceptions share no public base
             raise ModelFileError(
                 f"{self.path}: its graph cannot be run ({first_line(fault)})."
             ) from fault
         for name, values in zip(outputs, found, strict=True):
-            wanted = (len(pixels), 2) if name in _PAIRS else (len(pixels), *values.shape[1:])
+            wanted = (len(pixels), 2) if name in PAIRS else (len(pixels), *values.shape[1:])
             if values.shape != wanted or values.dtype != "float32":
                 raise ModelFileError(
                     f"{self.path}: cannot be used: its output {name!r} is {values.dtype} "

@@ -12,7 +12,7 @@ import numpy as np
 
 from pneumoscope.errors import ImageError, ModelFileError, OtherKindError
 from pneumoscope.parallel import cores, ordered_map
-from pneumoscope.reader.bundle import Bundle, ModelInfo, open_bundle
+from pneumoscope.reader.bundle import PAIRS, Bundle, ModelInfo, open_bundle
 from pneumoscope.reader.inputs import Unlisted
 from pneumoscope.reader.intake import Taken, take
 from pneumoscope.reader.kinds import kind
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     Source = Path | str | bytes | NDArray[Any]
 
 _BATCH = 2  # more are no faster on a processor, and take more memory
-_PAIRS = ("logits", "probabilities")
 
 
 class Predictor:
@@ -99,7 +98,7 @@ class Predictor:
         Raises:
             ModelFileError: The graph cannot be run, or the model failed its self-test.
         """
-        logits, probabilities = self._run(pixels, [*_PAIRS])
+        logits, probabilities = self._run(pixels, [*PAIRS])
         return logits, probabilities
 
     def evidence(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -216,7 +215,7 @@ class Predictor:
     def _judge(self, judged: Sequence[_Work]) -> None:
         pixels = np.stack([work.taken.pixels for work in judged if work.taken is not None])
         gate = self._bundle.feature_gate if self._gated else None
-        outputs = [*_PAIRS, "features"] if gate else [*_PAIRS]
+        outputs = [*PAIRS, "features"] if gate else [*PAIRS]
         logits, probabilities, *features = self._run(pixels, outputs)
         distances = gate.likeness.distance(features[0]) if gate and features else None
         for row, work in enumerate(judged):
