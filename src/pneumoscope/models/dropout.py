@@ -1,7 +1,7 @@
 """Dropout that costs little on a processor.
 
 ``torch.nn.Dropout`` draws each value of each mask by itself on the CPU, which takes a third of a
-step of a small network. Here a pool of keep-or-drop values is drawn once in a while, and each mask
+step of a small network. Here a pool of keep-or-drop masks is drawn once in a while, and each mask
 is a stretch of the pool from a random start. Other devices use ``torch.nn.functional.dropout``.
 """
 
@@ -13,13 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pneumoscope.models.bits import as_bits
+
 _POOL_VALUES = 2**25
 _ALIGNMENT = 64
 _OWN_STREAM = 0x5EED  # so that the pool does not repeat what torch's own generator draws
 
 
 class KeepMasks:
-    """A source of masks: values that are 0 with probability ``rate``, else 1 / (1 - rate).
+    """A source of masks: all bits of a value set with probability 1 - ``rate``, else none.
 
     The pool is drawn anew whenever torch's generator has been given another seed, which training
     does every epoch; the starts come from that generator. Within a mask the values are
@@ -34,13 +36,19 @@ class KeepMasks:
         self._pool = torch.empty(0)
         self._seed: int | None = None
 
+    @property
+    def scale(self) -> float:
+        """What the kept values are multiplied with, so that their expectation stays."""
+        return 1 / (1 - self.rate)
+
     def like(self, values: Tensor) -> Tensor:
-        """Return a mask of the shape, memory layout and dtype of ``values``."""
+        """Return a mask for ``as_bits(values)``, of their shape, memory layout and dtype."""
         span = max(_POOL_VALUES, 2 * values.numel())
         seed = torch.initial_seed()
+        dtype = as_bits(values).dtype
         pool = self._pool
-        if self._seed != seed or pool.numel() < span or pool.dtype != values.dtype:
-            pool = self._pool = self._draw(span, values.dtype, seed)
+        if self._seed != seed or pool.numel() < span or pool.dtype != dtype:
+            pool = self._pool = self._draw(span, dtype, seed)
             self._seed = seed
         starts = (pool.numel() - values.numel()) // _ALIGNMENT
         start = int(torch.randint(starts, ())) * _ALIGNMENT
@@ -53,11 +61,11 @@ class KeepMasks:
         words.random_(-(2**63), None, generator=generator)  # all 64 bits, the sign included
         # Two bytes a value: the share that is dropped is then exact to 1/65,536.
         keep = words.view(torch.int16) >= round(self.rate * 2**16) - 2**15
-        return keep.to(dtype).mul_(kept_value(self.rate, dtype))
+        return keep.to(dtype).neg_()
 
 
 class ReluDropout(nn.Module):
-    """ReLU, then inverted dropout (Srivastava et al., JMLR 15, 2014), in one pass over the memory.
+    """ReLU, then inverted dropout (Srivastava et al., JMLR 15, 2014), in place.
 
     In evaluation it is ReLU alone. In training on the CPU it changes its input, which must be a
     result that nothing else uses.
@@ -73,7 +81,7 @@ class ReluDropout(nn.Module):
             return F.relu(values)
         if values.device.type != "cpu":
             return F.dropout(F.relu(values), self.masks.rate)
-        dropped: Tensor = _MaskedRelu.apply(values, self.masks.like(values), self.masks.rate)
+        dropped: Tensor = _MaskedRelu.apply(values, self.masks.like(values), self.masks.scale)
         return dropped
 
     def extra_repr(self) -> str:
@@ -82,14 +90,15 @@ class ReluDropout(nn.Module):
 
 
 class _MaskedRelu(torch.autograd.Function):
-    """``relu(values) * mask`` in place; what is left positive tells where the gradient goes."""
+    """ReLU, mask and scale in place; what is left positive tells where the gradient goes."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, mask: Tensor, rate: float) -> Tensor:
+    def forward(ctx: Any, values: Tensor, keep: Tensor, scale: float) -> Tensor:
         ctx.mark_dirty(values)
-        values.clamp_min_(0).mul_(mask)
+        values.clamp_min_(0).mul_(scale)
+        as_bits(values).bitwise_and_(keep)
         ctx.save_for_backward(values)
-        ctx.scale = kept_value(rate, values.dtype)
+        ctx.scale = scale
         return values
 
     @staticmethod
@@ -97,8 +106,3 @@ class _MaskedRelu(torch.autograd.Function):
         (left,) = ctx.saved_tensors
         passed = torch.ops.aten.threshold_backward(gradients[0], left, 0)
         return passed.mul_(ctx.scale), None, None
-
-
-def kept_value(rate: float, dtype: torch.dtype) -> float:
-    """Return what a value that is kept is multiplied with, as the dtype rounds it."""
-    return float(torch.tensor(1 / (1 - rate), dtype=dtype))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from pneumoscope.errors import OptionError
 from pneumoscope.models.dropout import KeepMasks, ReluDropout
 from pneumoscope.models.network import Network
+from pneumoscope.models.pooled import convolve_pool_drop
 
 
 class SeedCNN(Network):
@@ -139,9 +140,16 @@ class Block(nn.Module):
 
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
         """Return the block's maps."""
+        if self.training and self._in_one_step(maps):
+            return convolve_pool_drop(maps, self.convolution, self.dropout.masks)
         pooled = self.pooling(self.norm(self.convolution(maps)))
         dropped: Tensor = self.dropout(pooled)
         return dropped
+
+    def _in_one_step(self, maps: Tensor) -> bool:
+        height, width = maps.shape[2:]
+        plain = isinstance(self.norm, nn.Identity)
+        return plain and maps.device.type == "cpu" and height % 2 == 0 and width % 2 == 0
 
 
 class FlattenMaps(nn.Module):
