@@ -4,6 +4,7 @@
 
     PneumoscopeError            everything this package raises on purpose
     ├── OptionError             an argument has a value that it cannot have
+    ├── MissingArgumentError    a command was not told what it is about
     ├── ImageError              one file could not be read as a radiograph
     │   ├── EmptyImageError         nothing in it
     │   ├── NotAnImageError         its content is no format that is read
@@ -42,6 +43,10 @@ class OptionError(PneumoscopeError):
     def __init__(self, name: str, *, must: str, was: object, hint: str = "") -> None:
         tail = f" {hint}" if hint else ""
         super().__init__(f"{name} must be {must}, got {was!r}.{tail}")
+
+
+class MissingArgumentError(PneumoscopeError):
+    """A command was not told what it is about."""
 
 
 class ImageError(PneumoscopeError):

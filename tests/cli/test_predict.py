@@ -199,7 +199,7 @@ def test_standard_input_is_an_image_or_a_list(
 def test_what_makes_no_sense_is_one_message(
     model: Path, capsys: Captured, words: list[str], says: str
 ) -> None:
-    assert main(["predict", *words, "--model", str(model)]) == 1
+    assert main(["predict", *words, "--model", str(model)]) == (1 if words else 2)
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1

@@ -23,6 +23,7 @@ from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.robustness import Corrupted
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.subgroups import subgroups
+from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report import (
     CaseSheet,
     DifferenceForest,
@@ -38,7 +39,6 @@ from pneumoscope.report import (
     save,
 )
 from pneumoscope.report.figures_compare import short_names
-from pneumoscope.report.judged import probability_text
 from pneumoscope.report.mistakes import worst_rows
 
 NAN = math.nan

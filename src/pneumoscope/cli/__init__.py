@@ -21,13 +21,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from pneumoscope.cli.arguments import Parser, Version
-from pneumoscope.errors import PneumoscopeError
+from pneumoscope.errors import MissingArgumentError, PneumoscopeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-FAULT, INTERRUPTED = 1, 130
+FAULT, USAGE, INTERRUPTED = 1, 2, 130
 
 VERBS = (
     "download",
@@ -97,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asked = parser(words[0] if words else "").parse_args(words)
         code: int = asked.run(asked)
         sys.stdout.flush()
+    except MissingArgumentError as fault:
+        return _failed(f"error: {fault}", USAGE)
     except PneumoscopeError as fault:
         return _failed(f"error: {fault}", FAULT)
     except ModuleNotFoundError as fault:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.cli.arguments import Verbs, add_verb
-from pneumoscope.errors import DataError, OptionError
+from pneumoscope.errors import DataError, MissingArgumentError, OptionError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -56,8 +56,9 @@ def run(asked: Namespace) -> int:
             raise DataError(f"{asked.verify}: is not the whole data set.")
         return 0
     if asked.data_set is None:
-        raise OptionError("the data set", must="named, or --verify DIR given", was=None,
-                          hint="Try: pneumoscope download kermany")  # fmt: skip
+        raise MissingArgumentError(
+            "no data set is named; try: pneumoscope download kermany, or --verify DIR."
+        )
     to = asked.to or Path("chest_xray")
     found = download_data_set(asked.data_set, to, source=asked.source, watcher=watcher)
     print(f"{to}: {found.text()}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pneumoscope.reader.prediction import probability_text
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -121,7 +123,7 @@ def comparison_text(found: Comparison, *, shown: int = 10) -> str:
                 item.path,
                 "positive" if item.label else "negative",
                 *(
-                    f"{probability:.3f} {'+' if positive else '-'}"
+                    f"{probability_text(probability)} {'+' if positive else '-'}"
                     for probability, positive in zip(
                         item.probabilities, item.conclusions, strict=True
                     )

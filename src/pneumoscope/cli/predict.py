@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pneumoscope.cli.arguments import Verbs, add_verb
-from pneumoscope.errors import DataError, OptionError
+from pneumoscope.errors import DataError, MissingArgumentError, OptionError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -143,7 +143,7 @@ def _refuse_senseless(asked: Namespace) -> None:
             "--paths-from", must="given without images beside it", was=asked.images[0]
         )
     if not asked.images and not asked.paths_from:
-        raise DataError(
+        raise MissingArgumentError(
             "no images are named; give files, folders or patterns, or --paths-from FILE."
         )
     if "" in asked.images:

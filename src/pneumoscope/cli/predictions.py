@@ -8,7 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 from pneumoscope.reader.bundle import NOTICE
-from pneumoscope.reader.prediction import ERROR, NOT_ASSESSABLE, UNCERTAIN
+from pneumoscope.reader.prediction import (
+    ERROR,
+    NOT_ASSESSABLE,
+    UNCERTAIN,
+    probability_text,
+)
 from pneumoscope.reader.records import Record
 from pneumoscope.reader.tally import Tally
 
@@ -60,7 +65,7 @@ def in_colour(out: TextIO) -> bool:
 def _line(record: Record, *, positive: str | None, colour: bool, width: int | None) -> str:
     conclusion = record["conclusion"]
     probability = record["probability"]
-    shown = "-" if probability is None else f"{probability:.3f}"
+    shown = "-" if probability is None else probability_text(probability)
     padded = f"{conclusion:<14}"
     if colour:
         style = _STYLES.get(conclusion, _POSITIVE if conclusion == positive else "")

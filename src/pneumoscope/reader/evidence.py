@@ -19,6 +19,7 @@ import numpy as np
 
 from pneumoscope.images.prepare import InputSpec, placing, prepare
 from pneumoscope.reader.intake import native
+from pneumoscope.reader.prediction import probability_text
 from pneumoscope.runs import written_whole
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def draw_evidence(
     assert found.probability is not None  # noqa: S101 - only judged images have evidence
     source = Path(found.path) if content is None else content
     evidence = predictor.evidence(prepare(source, predictor.info.input)[np.newaxis])[0]
-    caption = f"{found.conclusion} · p({predictor.info.classes[1]}) {found.probability:.3f}"
+    caption = f"{found.conclusion} · p({predictor.info.classes[1]}) "
+    caption += probability_text(found.probability)
     pixels = native(source)
     evidence = over_whole_image(evidence, predictor.info.input, pixels.shape)
     image = overlay(evidence, pixels, caption=caption)

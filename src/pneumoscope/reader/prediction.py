@@ -119,3 +119,14 @@ def conclude(
     else:
         why = f"the threshold says {said}, but only {possible[0]} is possible {confidence}"
     return UNCERTAIN, possible, (why,)
+
+
+def probability_text(probability: float) -> str:
+    """Return a probability that never looks certain.
+
+    >>> probability_text(0.99999), probability_text(0.25)
+    ('>0.999', '0.250')
+    """
+    if probability > 0.9995:
+        return ">0.999"
+    return "<0.001" if probability < 0.0005 else f"{probability:.3f}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures_compare import NUMBERS, DifferenceForest, SeedDots, short_names
-from pneumoscope.report.judged import NAMES, PARTS, probability_text, with_range
+from pneumoscope.report.judged import NAMES, PARTS, with_range
 from pneumoscope.report.page import Report, Section, Statement, write_report
 from pneumoscope.report.pictures import Case
 

@@ -131,17 +131,6 @@ def percent(estimate: Estimate) -> str:
     return f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
 
 
-def probability_text(probability: float) -> str:
-    """Return a probability that never looks certain.
-
-    >>> probability_text(0.99999), probability_text(0.25)
-    ('>0.999', '0.250')
-    """
-    if probability > 0.9995:
-        return ">0.999"
-    return "<0.001" if probability < 0.0005 else f"{probability:.3f}"
-
-
 def answer(item: Judged) -> str:
     """Return what was found, in two sentences, with its intervals and what guessing gives."""
     found = item.assessment

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.reader.evidence import Scale
-from pneumoscope.report.judged import Judged, probability_text
+from pneumoscope.reader.prediction import probability_text
+from pneumoscope.report.judged import Judged
 from pneumoscope.report.page import Section
 from pneumoscope.report.pictures import Case
 
