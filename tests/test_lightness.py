@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,25 @@ def test_importing_the_package_does_not_even_load_numpy() -> None:
     code = "import sys, pneumoscope; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_predict_starts_no_threads_of_openblas_and_takes_nothing_apart(
+    trained: Trained, phantoms: Path
+) -> None:
+    image = next(phantoms.rglob("*.jpeg"))
+    words = ["pneumoscope", "predict", str(image), "--model", str(trained.run.root)]
+    code = (
+        "import os, sys\n"
+        "from pneumoscope.cli import command\n"
+        "def end(code, leave=os._exit):\n"
+        "    print('left at once', code, os.environ['OPENBLAS_NUM_THREADS'], flush=True)\n"
+        "    leave(code)\n"
+        "os._exit = end\n"
+        f"sys.argv = {words!r}\n"
+        "command()\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.splitlines()[-1] == "left at once 0 1"
