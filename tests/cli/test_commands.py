@@ -294,7 +294,7 @@ def test_no_model(phantoms: Path, tmp_path: Path, capsys: Captured) -> None:
 
 def test_wrong_usage(capsys: Captured) -> None:
     assert "Did you mean 'predict'?" in refused(["predcit", "x"], capsys, code=2)
-    assert "--paths-from" in refused(["predict"], capsys)
+    assert "--paths-from" in refused(["predict"], capsys, code=2)
     assert "Did you mean 'jsonl'?" in refused(
         ["predict", "x", "--model", "m", "--format", "jsnl"], capsys, code=2
     )

@@ -65,12 +65,14 @@ class _ConvolveAndPool(torch.autograd.Function):
         # By how much the first of a pair is larger: the upper row, the left column.
         upper = results.new_empty((batch, height, 2 * width * channels))
         left = results.new_empty((batch, height * width, channels))
-        for part in _parts(pooled):
+        parts = _parts(pooled)
+        part_rows = torch.empty_like(upper[parts[0]])
+        for part in parts:
             convolved = F.conv2d(maps[part], weight, bias, padding=_PADDING)
             # ReLU comes first: the bits of what is not negative are in the order of the values,
             # and their differences are no larger than they are.
             positive = _places(convolved).clamp_min_(0)
-            rows = torch.empty_like(upper[part])
+            rows = part_rows[: len(convolved)]
             _pool(positive.view(-1, height, 2, 2 * width * channels), rows, upper[part])
             columns = rows.view(-1, height * width, 2, channels)
             _pool(columns, results[part].view(-1, height * width, channels), left[part])
@@ -85,10 +87,12 @@ class _ConvolveAndPool(torch.autograd.Function):
         batch, channels, height, width = pooled.shape
         outer, results = _places(gradients[0]), _places(pooled)
         inner = results.new_empty((batch, 2 * height, 2 * width, channels))
-        for part in _parts(pooled):
-            passed = torch.empty_like(results[part])
+        parts = _parts(pooled)
+        part_passed, part_rows = (torch.empty_like(each[parts[0]]) for each in (results, upper))
+        for part in parts:
+            passed = part_passed[: len(results[part])]
             _THRESHOLD_BACKWARD(outer[part], results[part], 0, grad_input=passed)
-            rows = torch.empty_like(upper[part])
+            rows = part_rows[: len(passed)]
             columns = rows.view(-1, height * width, 2, channels)
             _unpool(passed.view(-1, height * width, channels), left[part], columns)
             places = inner[part].view(-1, height, 2, 2 * width * channels)

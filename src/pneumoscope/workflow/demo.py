@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.data.phantom import write_folder
+from pneumoscope.reader.prediction import probability_text
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder
 from pneumoscope.watch import Watcher
@@ -97,4 +98,6 @@ def _two_of_each(paths: tuple[str, ...]) -> list[str]:
 
 
 def _line(prediction: Prediction) -> str:
-    return f"  {prediction.conclusion:<10} {prediction.probability:.3f}  {prediction.path}"
+    assert prediction.probability is not None  # noqa: S101 - what was generated can be judged
+    probability = probability_text(prediction.probability)
+    return f"  {prediction.conclusion:<10} {probability:>6}  {prediction.path}"
