@@ -97,6 +97,15 @@ def test_exif_orientation_is_applied_as_pillow_does(
     np.testing.assert_array_equal(decode(data, name="x").pixels, expected)
 
 
+def test_a_scaled_decode_of_a_turned_image_is_never_below_what_is_needed() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the first row is the right side
+    data = encoded(Image.fromarray(np.tile(RAMP, (8, 2))), "JPEG", exif=exif)  # 480 x 1600
+    # Half the size would be 240 rows of 800 columns once it is upright.
+    assert decode(data, name="x", at_least=(300, 200)).pixels.shape == (480, 1600)
+    assert decode(data, name="x", at_least=(200, 300)).pixels.shape == (240, 800)
+
+
 @given(st.binary(max_size=80), st.sampled_from([b"II*\0", b"MM\0*", b""]))
 def test_damaged_exif_leaves_the_image_readable(tail: bytes, mark: bytes) -> None:
     data = encoded(Image.fromarray(RAMP[:8, :8]), "JPEG", exif=b"Exif\0\0" + mark + tail)

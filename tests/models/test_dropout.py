@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pneumoscope.models import dropout
 from pneumoscope.models.dropout import KeepMasks, ReluDropout
 
 
@@ -21,10 +22,21 @@ def test_share_and_scale(rate: float, dtype: torch.dtype) -> None:
     assert abs(share - rate) < 5 * sigma
 
 
+def test_each_seed_draws_a_pool_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dropout, "_POOL_VALUES", 128)  # a mask of 64 can start at its start alone
+    masks = KeepMasks(0.4)
+    found = []
+    for seed in (1, 2, 1):
+        torch.manual_seed(seed)
+        found.append(masks.like(torch.ones(64)))
+    assert torch.equal(found[0], found[2])
+    assert not torch.equal(found[0], found[1])
+
+
 def test_units_and_steps_are_uncorrelated() -> None:
     torch.manual_seed(0)
-    dropout = ReluDropout(KeepMasks(0.4)).train()
-    masks = torch.stack([dropout(torch.ones(400)) for _ in range(600)]) == 0
+    layer = ReluDropout(KeepMasks(0.4)).train()
+    masks = torch.stack([layer(torch.ones(400)) for _ in range(600)]) == 0
     centred = masks.float() - masks.float().mean(0)
     between_units = (centred.T @ centred / len(centred)).fill_diagonal_(0)
     assert between_units.abs().max() < 6 * 0.24 / 600**0.5

@@ -291,8 +291,8 @@ def test_the_worst_of_each_kind_are_shown() -> None:
 
 
 def test_no_probability_looks_certain() -> None:
-    shown = [probability_text(p) for p in (1.0, 0.9994, 0.5, 0.0006, 0.0)]
-    assert shown == [">0.999", "0.999", "0.500", "0.001", "<0.001"]
+    shown = [probability_text(p) for p in (1.0, 0.9996, 0.9994, 0.5, 0.0006, 0.0004, 0.0)]
+    assert shown == [">0.999", ">0.999", "0.999", "0.500", "0.001", "<0.001", "<0.001"]
 
 
 # --- whatever they are given ---------------------------------------------------------------------

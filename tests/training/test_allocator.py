@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import ModuleType
+from typing import Any
 
 import pytest
+
+from pneumoscope.training import estimate, fit, probe
+from pneumoscope.training.recipe import recipe_of
 
 _FAULTS = """
 import resource
@@ -34,3 +39,25 @@ def test_a_block_that_comes_back_has_its_pages() -> None:
     assert int(first) >= 32
     # The first blocks that come back are often too small by their alignment to be given again.
     assert min(map(int, later)) < 16
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "arguments"),
+    [
+        (fit, "fit", {"data": None, "folder": None}),
+        (probe, "fit_probe", {"data": None, "folder": None}),
+        (estimate, "seconds_per_image", {"device": "cpu"}),
+    ],
+)
+def test_training_asks_for_it_before_anything_else(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, function: str, arguments: dict[str, Any]
+) -> None:
+    class AskedError(Exception):
+        pass
+
+    def ask() -> bool:
+        raise AskedError
+
+    monkeypatch.setattr(module, "keep_large_blocks", ask)
+    with pytest.raises(AskedError):
+        getattr(module, function)(recipe_of("seed"), **arguments)

@@ -113,14 +113,14 @@ class _Means(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loss = MeanMetric(nan_strategy="disable")  # NaN is to be seen
-        self.accuracy = MeanMetric()
+        # NaN is to be seen. Without its checks the metric takes no weights, hence a value an image.
+        self.loss = MeanMetric(nan_strategy="disable")
+        self.accuracy = MeanMetric(nan_strategy="disable")
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Take the images of a step in."""
-        right = (logits.argmax(1) == labels).float().mean()
-        self.loss.update(loss, len(labels))
-        self.accuracy.update(right, len(labels))
+        """Take the images of a step in, of which ``loss`` is the mean."""
+        self.loss.update(loss.expand(len(labels)))
+        self.accuracy.update((logits.argmax(1) == labels).float())
 
     def taken(self) -> dict[str, Tensor]:
         """Return the means of all images since the last time, by name."""
