@@ -31,7 +31,7 @@ from helpers.files import (
 )
 from pneumoscope.data.catalog import read_catalog
 from pneumoscope.errors import DamagedImageError, ImageError, UnsupportedImageError
-from pneumoscope.images import codecs, jpegls
+from pneumoscope.images.dicom import codecs, jpegls
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.images.radiograph import DicomFacts
 from pneumoscope.images.read import decode, probe

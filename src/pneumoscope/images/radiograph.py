@@ -68,10 +68,35 @@ class DicomFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageMeta:
-    """What a file says of itself: width and height in pixels as stored, mode, format.
+class Rendering:
+    """What was done to the stored values of a DICOM image to make grey pixels of them.
 
-    ``dicom`` holds more of it for DICOM files, and is None for the others.
+    Attributes:
+        decoder: What decoded the pixel data, such as ``pillow (JPEG 2000)``.
+        modality: The modality transformation, such as ``slope 1, intercept -1024``; empty if none.
+        voi: The VOI transformation, such as ``window 2047/4093 LINEAR``, or the range of the
+            pixels that was shown instead.
+        inverted: Whether the smallest value was shown white.
+        padding: The values that were taken out as padding; empty if none.
+        shutter: The shutter that was applied; empty if none.
+        notes: What was assumed or left out, in words.
+    """
+
+    decoder: str = ""
+    modality: str = ""
+    voi: str = ""
+    inverted: bool = False
+    padding: str = ""
+    shutter: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMeta:
+    """The header of an image file: width and height in pixels as stored, mode, format.
+
+    ``dicom`` holds more of it for DICOM files, and is None for the others. ``rendering`` is there
+    once the pixels of a DICOM file have been decoded.
     """
 
     width: int
@@ -79,6 +104,7 @@ class ImageMeta:
     mode: str
     format: str
     dicom: DicomFacts | None = None
+    rendering: Rendering | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import DamagedImageError, UnsupportedImageError
-from pneumoscope.images import jpegls
+from pneumoscope.images.dicom import jpegls
 from pneumoscope.images.quiet import quietly
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ Only the elements named here are read: no name of a person ever is.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from pneumoscope.errors import OtherKindError, UnsupportedImageError
-from pneumoscope.images.radiograph import DicomFacts, ImageMeta, check_size
+from pneumoscope.images.dicom.elements import text_of, value_of, whole_of
+from pneumoscope.images.dicom.layout import check_layout
+from pneumoscope.images.radiograph import DicomFacts, ImageMeta
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -39,7 +39,7 @@ _ELSEWHERE = frozenset(
 )
 _NOBODY = frozenset({"", "0", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", "NONE", "UNKNOWN", "NA"})
 
-TAGS = [
+FACT_TAGS = (
     "SOPClassUID",
     "Modality",
     "PresentationIntentType",
@@ -51,38 +51,15 @@ TAGS = [
     "ViewCodeSequence",
     "ImagerPixelSpacing",
     "PixelSpacing",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "ModalityLUTSequence",
-    "VOILUTSequence",
-    "WindowCenter",
-    "WindowWidth",
-    "VOILUTFunction",
-    *(
-        f"{colour}PaletteColorLookupTable{what}"
-        for colour in ("Red", "Green", "Blue")
-        for what in ("Descriptor", "Data")
-    ),
-    "PixelData",
-]
-"""The keywords of the elements that are read."""
+)
+"""The keywords of the elements that are read here."""
 
 
 def checked_meta(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
     """Return what the header says, if it is that of an image that may be judged.
 
     Args:
-        dataset: Its elements, of which ``TAGS`` are read.
+        dataset: Its elements, of which ``FACT_TAGS`` and ``PIXEL_TAGS`` are read.
         syntax: The transfer syntax that the file states.
         name: Of the file, for faults.
 
@@ -130,18 +107,7 @@ def checked_meta(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
             f"{name}: the detector's raw image (FOR PROCESSING); "
             "export the one that is FOR PRESENTATION."
         )
-    samples = whole_of(dataset, "SamplesPerPixel", 1)
-    allocated = whole_of(dataset, "BitsAllocated")
-    if samples not in {1, 3} or allocated not in {8, 16}:
-        raise UnsupportedImageError(
-            f"{name}: {samples} samples of {allocated} bits a pixel; "
-            "read are 1 or 3 samples of 8 or 16 bits."
-        )
-    if whole_of(dataset, "HighBit") >= whole_of(dataset, "BitsStored", allocated):
-        raise UnsupportedImageError(
-            f"{name}: its values are not in the low bits of their words (HighBit); export it anew."
-        )
-    check_size(columns, rows, name=name, bytes_per_pixel=samples * allocated // 8)
+    check_layout(dataset, name=name)
     return ImageMeta(columns, rows, facts.photometric, "DICOM", facts)
 
 
@@ -164,38 +130,6 @@ def _facts(dataset: Dataset, syntax: str) -> DicomFacts:
 def _view_code(dataset: Dataset) -> str:
     codes = value_of(dataset, "ViewCodeSequence")
     return text_of(codes[0], "CodeMeaning") if codes else ""
-
-
-def value_of(dataset: Dataset, keyword: str) -> Any:
-    """Return the value of an element; None where it is missing, empty or cannot be."""
-    try:
-        return dataset.get(keyword)
-    except Exception:  # a fact that cannot be read is a fact that is not given
-        return None
-
-
-def text_of(dataset: Dataset, keyword: str) -> str:
-    """Return the first value of an element as clean text of 64 letters at most; empty if none."""
-    value = value_of(dataset, keyword)
-    if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue":
-        value = value[0] if len(value) else None
-    text = "" if value is None else str(value)
-    return "".join(letter for letter in text if letter.isprintable()).strip()[:64]
-
-
-def number_of(dataset: Dataset, keyword: str) -> float | None:
-    """Return the first value of an element as a finite number; None if it is none."""
-    try:
-        number = float(text_of(dataset, keyword))
-    except ValueError:
-        return None
-    return number if np.isfinite(number) else None
-
-
-def whole_of(dataset: Dataset, keyword: str, default: int = 0) -> int:
-    """Return the first value of an element, cut to a whole number."""
-    number = number_of(dataset, keyword)
-    return default if number is None else int(number)
 
 
 def _spacing(dataset: Dataset, keyword: str) -> tuple[float, float] | None:

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pneumoscope.errors import DamagedImageError, ImageError, ImageTooLargeError
-from pneumoscope.images.dicom_header import TAGS, checked_meta
-from pneumoscope.images.dicom_pixels import radiograph_of
+from pneumoscope.images.dicom.header import FACT_TAGS, checked_meta
+from pneumoscope.images.dicom.layout import PIXEL_TAGS
+from pneumoscope.images.dicom.pixels import radiograph_of
 from pneumoscope.images.quiet import quietly
 from pneumoscope.images.radiograph import ImageMeta, Radiograph
 
@@ -82,7 +83,10 @@ def _read(data: bytes, *, name: str, pixels: bool) -> tuple[Dataset, str]:
     if body[:2] == b"\x02\0" or body[128:132] == b"DICM":
         raise DamagedImageError(f"{name}: its file meta information is damaged; copy it again.")
     dataset = dcmread(
-        io.BytesIO(body), force=True, specific_tags=list(TAGS), stop_before_pixels=not pixels
+        io.BytesIO(body),
+        force=True,
+        specific_tags=[*FACT_TAGS, *PIXEL_TAGS],
+        stop_before_pixels=not pixels,
     )
     if syntax in _NATIVE:  # how the elements are written is seen, whatever the file meta says
         implicit, little = dataset.original_encoding

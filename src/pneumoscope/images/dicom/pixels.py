@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import DamagedImageError, UnsupportedImageError
-from pneumoscope.images import codecs
-from pneumoscope.images.dicom_header import number_of, text_of, value_of, whole_of
-from pneumoscope.images.greyscale import Look, Lut, Window
+from pneumoscope.images.dicom import codecs
+from pneumoscope.images.dicom.elements import number_of, text_of, value_of, whole_of
+from pneumoscope.images.dicom.greyscale import Look, Lut, Window
 from pneumoscope.images.quiet import quietly
 from pneumoscope.images.radiograph import ImageMeta, Radiograph, usual_depth
 

@@ -1,0 +1,4 @@
+"""DICOM files → grey pixels, and the facts of their headers."""
+
+from pneumoscope.images.dicom.file import decode as decode
+from pneumoscope.images.dicom.file import probe as probe
