@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pneumoscope.errors import OtherKindError, UnsupportedImageError
 from pneumoscope.images.dicom.elements import text_of, value_of, whole_of
-from pneumoscope.images.dicom.layout import check_layout
+from pneumoscope.images.dicom.layout import layout_of
 from pneumoscope.images.radiograph import DicomFacts, ImageMeta
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def checked_meta(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
             f"{name}: the detector's raw image (FOR PROCESSING); "
             "export the one that is FOR PRESENTATION."
         )
-    check_layout(dataset, name=name)
+    layout_of(dataset, name=name)
     return ImageMeta(columns, rows, facts.photometric, "DICOM", facts)
 
 
