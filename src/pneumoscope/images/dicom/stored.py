@@ -243,7 +243,7 @@ def _resolved(
     readings = _readings(decoded.pixels, layout, precision, stream_signed)
     words = next(iter(readings))
     if len(readings) > 1:
-        words = min(readings, key=lambda reading: _roughness(readings[reading]))
+        words = _smoothest(readings)
         if words != _AS_DECLARED:
             notes = (*notes, f"the pixels are read as {words}")
     found = readings[words]
@@ -281,6 +281,8 @@ def _readings(
             readings["unsigned values, as the codestream says"] = pixels
         return readings
     if precision > bits and int(pixels.max()) >= 2**bits:
+        if not int(np.bitwise_or.reduce(pixels, axis=None)) & (2 ** (precision - bits) - 1):
+            return {_AS_DECLARED: pixels}  # left-aligned: the unused bits are the lower ones
         lower = pixels & pixels.dtype.type(2**bits - 1)
         words = f"their lower {bits} bits: those above are no part of the values"
         return {_AS_DECLARED: pixels, words: lower}
@@ -296,7 +298,18 @@ def _twos_complement(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
     return (words << np.uint16(shift)).view(np.int16) >> np.int16(shift)
 
 
-def _roughness(pixels: NDArray[Any]) -> int:
-    """Return the sum of differences of neighbours in some rows."""
-    rows = pixels[:: max(1, len(pixels) // _ROWS_LOOKED_AT)].astype(np.int32)
-    return int(np.abs(np.diff(rows, axis=1)).sum(dtype=np.int64))
+def _smoothest(readings: dict[str, NDArray[Any]]) -> str:
+    """Return the reading under which most neighbours are alike.
+
+    Only neighbours that differ between the readings count: they lie where one reading jumps by the
+    weight of a bit. They are counted, not summed, since edges of the image jump too.
+    """
+    differences = []
+    for pixels in readings.values():
+        rows = pixels[:: max(1, len(pixels) // _ROWS_LOOKED_AT)].astype(np.int32)
+        differences.append(np.abs(np.diff(rows, axis=1)))
+    steps = np.stack(differences)
+    least = steps.min(axis=0)
+    unlike = steps.max(axis=0) > least
+    wins = ((steps == least) & unlike).sum(axis=(1, 2))
+    return list(readings)[int(wins.argmax())]
