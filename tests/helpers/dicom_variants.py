@@ -125,9 +125,9 @@ def _windows(picture: Pixels) -> Iterator[tuple[str, bytes]]:
     high = spread(picture, 12000, 20000)
     yield "window that whitens", made(high, WindowCenter=3174, WindowWidth=2426)
     yield "window that blackens", made(high, WindowCenter=40000, WindowWidth=2000)
-    two = {"WindowCenter": [-5000, 2048], "WindowWidth": [10, 4096]}
+    two: dict[str, Any] = {"WindowCenter": [-5000, 2048], "WindowWidth": [10, 4096]}
     yield "two windows, the second good", made(wide, 12, **two)
-    explained = {"WindowCenter": [2048, 2048], "WindowWidth": [1000, 4096]}
+    explained: dict[str, Any] = {"WindowCenter": [2048, 2048], "WindowWidth": [1000, 4096]}
     names = ["HARDER", "NORMAL"]
     yield "HARDER before NORMAL", made(wide, 12, WindowCenterWidthExplanation=names, **explained)
 
@@ -297,7 +297,7 @@ def padded_variants(picture: Pixels) -> Iterator[tuple[str, bytes]]:
     twelve, wide = deep(black), spread(black, 2000, 9000)
     negative = np.rint(9000 - black / 255 * 7000).astype(np.uint16)
     window: dict[str, Any] = {"WindowCenter": 5500, "WindowWidth": 7000}
-    one = {"PhotometricInterpretation": "MONOCHROME1"}
+    one: dict[str, Any] = {"PhotometricInterpretation": "MONOCHROME1"}
     yield "padding 4095", made(filled(twelve, 4095), 12, PixelPaddingValue=4095)
     yield "padding 65535", made(filled(wide, 65535), PixelPaddingValue=65535)
     yield "padding and window", made(filled(wide, 65535), PixelPaddingValue=65535, **window)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,7 +156,9 @@ def test_a_padding_value_inside_the_image_is_anatomy() -> None:
 
 
 def test_a_shutter_that_hides_the_image_is_not_believed() -> None:
-    edges = dict.fromkeys(("ShutterLeftVerticalEdge", "ShutterRightVerticalEdge"), 5)
+    edges: dict[str, Any] = dict.fromkeys(
+        ("ShutterLeftVerticalEdge", "ShutterRightVerticalEdge"), 5
+    )
     edges |= dict.fromkeys(("ShutterUpperHorizontalEdge", "ShutterLowerHorizontalEdge"), 5)
     data = made(deep(PICTURE), 12, ShutterShape="RECTANGULAR", **edges)
     check_same(data, PICTURE)
@@ -193,7 +196,7 @@ def test_a_cut_fragment_is_named() -> None:
     ],
 )
 def test_a_header_that_cannot_be_is_named_and_not_called_damage(
-    elements: dict[str, object], says: str
+    elements: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(ImageError, match=says) as caught:
         decode(made(deep(PICTURE), 12, **elements), name="x")

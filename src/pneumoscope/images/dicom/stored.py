@@ -247,8 +247,11 @@ def _resolved(
         if words != _AS_DECLARED:
             notes = (*notes, f"the pixels are read as {words}")
     found = readings[words]
+    scaled = found.shape != (layout.rows, layout.columns)
     depth: int | None = min(bits, precision)
-    if found.dtype.kind == "u" and int(found.max()) >= 2**bits:
+    if scaled and found.dtype.kind == "u":  # smaller wavelet images overshoot
+        found = np.minimum(found, 2**bits - 1)
+    elif found.dtype.kind == "u" and int(found.max()) >= 2**bits:
         notes = (*notes, f"BitsStored is {bits}, and the pixels have more bits")
         depth = precision if precision < 16 else None
     return Stored(found, depth, decoded.decoder, notes)
@@ -262,16 +265,8 @@ def _readings(
 ) -> dict[str, NDArray[Any]]:
     """Return the values that samples may stand for, by what that reading is called."""
     bits = layout.stored or precision
-    if pixels.dtype.kind == "i":  # only JPEG 2000 gives signed samples
-        if int(pixels.min()) >= 0:
-            return {_AS_DECLARED: pixels.view(np.uint16)}
-        if layout.signed is not False:
-            return {_AS_DECLARED: pixels}
-        mask = np.uint16(2**precision - 1)
-        return {
-            "signed values, as the codestream says": pixels,
-            "unsigned values, as the header says": pixels.view(np.uint16) & mask,
-        }
+    if pixels.dtype.kind == "i":
+        return _signed_readings(pixels, layout, precision)
     if layout.signed if layout.signed is not None else stream_signed:
         readings = {_AS_DECLARED: _twos_complement(pixels, bits)}
         if precision != bits:
@@ -287,6 +282,22 @@ def _readings(
         words = f"their lower {bits} bits: those above are no part of the values"
         return {_AS_DECLARED: pixels, words: lower}
     return {_AS_DECLARED: pixels}
+
+
+def _signed_readings(
+    pixels: NDArray[Any], layout: Layout, precision: int
+) -> dict[str, NDArray[Any]]:
+    """Return the values that signed samples may stand for; only JPEG 2000 has such."""
+    pixels = pixels.astype(np.int16, copy=False)
+    if int(pixels.min()) >= 0:
+        return {_AS_DECLARED: pixels.view(np.uint16)}
+    if layout.signed is not False:
+        return {_AS_DECLARED: pixels}
+    mask = np.uint16(2**precision - 1)
+    return {
+        "signed values, as the codestream says": pixels,
+        "unsigned values, as the header says": pixels.view(np.uint16) & mask,
+    }
 
 
 def _twos_complement(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
