@@ -12,10 +12,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pneumoscope.images.dicom import jpegls, jpegls_worker
 
@@ -68,7 +70,8 @@ def ended(processes: list[int]) -> bool:
 @pytest.mark.parametrize("shape", [(9, 7), (9, 7, 3), (1, 1), (700, 900)])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_values_come_back_as_they_were(shape: tuple[int, ...], kind: type) -> None:
-    pixels = np.random.default_rng(0).integers(0, 32, shape, dtype=np.uint16).astype(kind)
+    generator = np.random.default_rng(0)
+    pixels: NDArray[Any] = generator.integers(0, 32, shape, dtype=np.uint16).astype(kind)
     pixels.flat[0] = np.iinfo(kind).max
     found = jpegls.decode(bytes(imagecodecs.jpegls_encode(pixels)))
     assert found.dtype == kind
@@ -182,7 +185,10 @@ def test_workers_end_with_the_program(tmp_path: Path) -> None:
             {last}
         """
         done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
+            [sys.executable, "-c", textwrap.dedent(code)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.stderr == ""
         processes = [int(line) for line in done.stdout.split()]

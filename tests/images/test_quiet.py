@@ -47,11 +47,16 @@ def test_who_leaves_first_does_not_end_the_silence_of_the_other() -> None:
 
 def test_an_exception_and_entering_twice_restore_the_filters() -> None:
     before = list(warnings.filters)
-    with pytest.raises(ValueError, match="damaged"), quietly():
+
+    def parse() -> None:
         with quietly():
-            pass
-        warnings.warn("still quiet", stacklevel=1)
-        raise ValueError("damaged")
+            with quietly():
+                pass
+            warnings.warn("still quiet", stacklevel=1)
+            raise ValueError("damaged")
+
+    with pytest.raises(ValueError, match="damaged"):
+        parse()
     assert list(warnings.filters) == before
 
 

@@ -129,22 +129,19 @@ class _Workers:
             os.register_at_fork(after_in_child=self._forget)
 
     def decode(self, frame: bytes) -> NDArray[Any]:
-        worker = self._take()
+        worker, whole = self._take(), False
         try:
             pixels = worker.decode(frame, seconds=SECONDS)
-        except BaseException as fault:  # Ctrl-C too: an answer that is not awaited is under way
-            with self._lock:
-                self._all.discard(worker)
-            worker.end()
-            if isinstance(fault, _Late):
-                raise ValueError(
-                    f"JPEG-LS data that are not decoded in {SECONDS} seconds"
-                ) from None
-            if isinstance(fault, OSError):
-                raise ValueError("JPEG-LS data that cannot be decoded") from fault
-            raise
-        with self._lock:
-            self._idle.append(worker)
+            whole = True
+        except _Late:
+            raise ValueError(f"JPEG-LS data that are not decoded in {SECONDS} seconds") from None
+        except OSError as fault:
+            raise ValueError("JPEG-LS data that cannot be decoded") from fault
+        finally:  # also at Ctrl-C: then an answer that nobody awaits is under way
+            if whole:
+                self._give_back(worker)
+            else:
+                self._discard(worker)
         return pixels
 
     def _take(self) -> _Worker:
@@ -155,14 +152,23 @@ class _Workers:
                 worker = self._idle.pop()
                 if worker.alive:
                     return worker
-                self._all.discard(worker)
-            worker.end()  # something outside killed it
+            self._discard(worker)  # something outside killed it
         worker = _Worker()
         with self._lock:
             self._all.add(worker)
         return worker
 
+    def _give_back(self, worker: _Worker) -> None:
+        with self._lock:
+            self._idle.append(worker)
+
+    def _discard(self, worker: _Worker) -> None:
+        with self._lock:
+            self._all.discard(worker)
+        worker.end()
+
     def _end(self) -> None:
+        """At the end of the program."""
         with self._lock:
             workers, self._all, self._idle = self._all, set(), []
         for worker in workers:

@@ -47,7 +47,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             return
         rows, columns, samples = (*pixels.shape, 0)[:3]
         answers.write(ANSWER.pack(pixels.itemsize, rows, columns, samples))
-        answers.write(memoryview(pixels).cast("B"))
+        answers.write(pixels.tobytes())
         answers.flush()
 
 
