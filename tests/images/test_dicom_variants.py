@@ -121,8 +121,8 @@ def test_the_rendering_says_what_was_done() -> None:
 @pytest.mark.parametrize(
     ("what", "decoder", "note"),
     [
-        ("JPEG 2000 as .70", "pillow (JPEG 2000", "the pixels are JPEG 2000"),
-        ("HTJ2K as .201", "pillow (HTJ2K", ""),
+        ("JPEG 2000 as .70", "imagecodecs (JPEG 2000", "the pixels are JPEG 2000"),
+        ("HTJ2K as .201", "imagecodecs (HTJ2K", ""),
         (".80 and 200 zeros", "imagecodecs (JPEG-LS)", ""),
         ("overlay in .70", "imagecodecs (JPEG lossless", "their lower 12 bits"),
         ("YCbCr 4:2:0 as RGB", "pillow (JPEG baseline", "YCbCr"),

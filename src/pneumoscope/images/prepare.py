@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.errors import ImageError, OptionError, nearest
+from pneumoscope.errors import OptionError, nearest
 from pneumoscope.images import raster
 from pneumoscope.images.depth import sample_of, shown_range
 from pneumoscope.images.radiograph import ImageMeta, Radiograph
 from pneumoscope.images.read import MAGIC_BYTES, decode, read_bytes, sniff
+from pneumoscope.images.sources import Decoded, Source, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,12 +129,13 @@ def placing(spec: InputSpec, width: int, height: int) -> Placing:
     return Placing(0, 0, width, height, whole, (0, 0))
 
 
-def prepare(source: Path | str | bytes | NDArray[Any], spec: InputSpec) -> NDArray[np.uint8]:
+def prepare(source: Source, spec: InputSpec) -> NDArray[np.uint8]:
     """Return the model's input for one image, uint8 [spec.height_px, spec.width_px].
 
     Args:
-        source: A path, the bytes of an encoded file, or grey pixels [height, width] as uint8 or
-            uint16.
+        source: A path, the bytes of a file, a binary file object (read from where it stands), a
+            Pillow image, or pixels: an array [height, width] or [height, width, 3] of whole
+            numbers from 0 to 65535, or ``Pixels`` with a stated range.
         spec: The input that the model takes.
 
     Raises:
@@ -143,11 +145,10 @@ def prepare(source: Path | str | bytes | NDArray[Any], spec: InputSpec) -> NDArr
         >>> prepare(np.full((50, 40), 7, np.uint8), InputSpec(16, 16)).max()
         np.uint8(7)
     """
-    if isinstance(source, np.ndarray):
-        return to_input(_checked(source), spec)
-    if isinstance(source, bytes):
-        return prepare_bytes(source, spec, name="<bytes>")[0]
-    return prepare_bytes(read_bytes(Path(source)), spec, name=str(source))[0]
+    given = resolve(source)
+    if isinstance(given, Decoded):
+        return to_input(given.pixels, spec, bits=given.bits)
+    return prepare_bytes(given.data, spec, name=given.name)[0]
 
 
 def open_radiograph(path: Path, *, at_least: tuple[int, int] | None = None) -> Radiograph:
@@ -230,12 +231,3 @@ def _placed(part: NDArray[np.uint8], place: Placing, spec: InputSpec) -> NDArray
     x, y = place.at
     whole[y : y + part.shape[0], x : x + part.shape[1]] = part
     return whole
-
-
-def _checked(array: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    if array.ndim != 2 or array.dtype not in (np.uint8, np.uint16) or array.size == 0:
-        raise ImageError(
-            "an array must hold grey pixels [height, width] as uint8 or uint16, "
-            f"got {array.dtype} {list(array.shape)}."
-        )
-    return np.ascontiguousarray(array)
