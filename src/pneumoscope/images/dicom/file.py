@@ -42,12 +42,18 @@ def probe(data: bytes, *, name: str) -> ImageMeta:
         return checked_meta(dataset, syntax, name=name)
 
 
-def decode(data: bytes, *, name: str) -> Radiograph:
+def decode(data: bytes, *, name: str, any_kind: bool = False) -> Radiograph:
     """Return the grey pixels, uint8 or uint16 [rows, columns]; black is air.
 
     Modality table or rescale, then VOI table or the first window, then the inversion of
     MONOCHROME1. Without values of interest the range of the stored bits is shown; where that is
     all 16 bits, or signed, the range that the pixels use. Colour becomes luma.
+
+    Args:
+        data: The bytes of the file.
+        name: What messages call it.
+        any_kind: Whether images that the header says are no frontal chest radiographs are
+            decoded, too; ``meta.other_kind`` then says what they are.
 
     Raises:
         ImageError: Damaged, not a frontal chest radiograph, or encoded in a way that is not read.
@@ -55,7 +61,7 @@ def decode(data: bytes, *, name: str) -> Radiograph:
     with _guarded(name):
         with quietly():
             dataset, syntax = _read(data, name=name, pixels=True)
-            meta = checked_meta(dataset, syntax, name=name)
+            meta = checked_meta(dataset, syntax, name=name, any_kind=any_kind)
         return radiograph_of(dataset, meta, name=name)
 
 
