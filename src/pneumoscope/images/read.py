@@ -44,8 +44,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         # Non-blocking, since opening a named pipe would otherwise wait for its writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
-        # Unbuffered: the whole file then arrives in one piece of memory and is not copied again.
-        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - not a path
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise ImageError(f"{path}: not a regular file; hand over an image or a folder.")
@@ -54,9 +53,14 @@ def read_bytes(path: Path) -> bytes:
                     f"{path}: {status.st_size:,} bytes are no radiograph; "
                     f"files up to {MAX_BYTES:,} bytes are read."
                 )
-            sniff(file.read(MAGIC_BYTES), name=str(path))
-            file.seek(0)
-            return file.readall()
+            # Unbuffered: the whole file then arrives in one piece of memory and is not copied
+            # again. ``open`` raises for a folder, and would leave the descriptor open.
+            with open(descriptor, "rb", buffering=0, closefd=False) as file:
+                sniff(file.read(MAGIC_BYTES), name=str(path))
+                file.seek(0)
+                return file.readall()
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError) as fault:  # ValueError: a null character in the name
         reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
         raise ImageError(f"{path}: cannot be read ({reason}).") from fault

@@ -55,9 +55,7 @@ FACT_TAGS = (
 """The keywords of the elements that are read here."""
 
 
-def checked_meta(
-    dataset: Dataset, syntax: str, *, name: str, any_kind: bool = False
-) -> ImageMeta:
+def checked_meta(dataset: Dataset, syntax: str, *, name: str, any_kind: bool = False) -> ImageMeta:
     """Return what the header says, if it is that of an image that may be judged.
 
     Args:
