@@ -196,9 +196,15 @@ def to_input(
 
 
 def prepare_bytes(
-    data: bytes, spec: InputSpec, *, name: str
+    data: bytes, spec: InputSpec, *, name: str, any_kind: bool = False
 ) -> tuple[NDArray[np.uint8], ImageMeta]:
-    """Return the model's input for the bytes of a file, and what the file says of itself.
+    """Return the model's input for the bytes of a file, and its metadata.
+
+    Args:
+        data: The bytes.
+        spec: The input that the model takes.
+        name: What messages call it.
+        any_kind: As for ``decode``.
 
     Raises:
         ImageError: They cannot be read as an image.
@@ -209,7 +215,7 @@ def prepare_bytes(
         if image.mode == "L":  # resized before it becomes an array, which saves two copies
             return _resized(image, spec), meta
         return to_input(raster.to_array(image), spec, bits=bits), meta
-    radiograph = decode(data, name=name, at_least=spec.shape)
+    radiograph = decode(data, name=name, at_least=spec.shape, any_kind=any_kind)
     return to_input(radiograph.pixels, spec, bits=radiograph.bits), radiograph.meta
 
 

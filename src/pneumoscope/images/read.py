@@ -50,8 +50,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         # Non-blocking, since opening a named pipe would otherwise wait for its writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
-        # Unbuffered: the whole file then arrives in one piece of memory and is not copied again.
-        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - not a path
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise ImageError(f"{path}: not a regular file; hand over an image or a folder.")
@@ -60,9 +59,14 @@ def read_bytes(path: Path) -> bytes:
                     f"{path}: {status.st_size:,} bytes are no radiograph; "
                     f"files up to {MAX_BYTES:,} bytes are read."
                 )
-            sniff(file.read(MAGIC_BYTES), name=str(path))
-            file.seek(0)
-            return file.readall()
+            # Unbuffered: the whole file then arrives in one piece of memory and is not copied
+            # again. ``open`` raises for a folder, and would leave the descriptor open.
+            with open(descriptor, "rb", buffering=0, closefd=False) as file:
+                sniff(file.read(MAGIC_BYTES), name=str(path))
+                file.seek(0)
+                return file.readall()
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError) as fault:  # ValueError: a null character in the name
         reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
         raise ImageError(f"{path}: cannot be read ({reason}).") from fault
@@ -112,7 +116,13 @@ def probe(data: bytes, *, name: str) -> ImageMeta:
     return raster.probe(data, format_name, name=name)
 
 
-def decode(data: bytes, *, name: str, at_least: tuple[int, int] | None = None) -> Radiograph:
+def decode(
+    data: bytes,
+    *,
+    name: str,
+    at_least: tuple[int, int] | None = None,
+    any_kind: bool = False,
+) -> Radiograph:
     """Return the grey pixels of an encoded image.
 
     Colour is turned into luma (ITU-R 601), transparency is laid over black, EXIF orientation is
@@ -126,6 +136,8 @@ def decode(data: bytes, *, name: str, at_least: tuple[int, int] | None = None) -
             smallest of 1/1, 1/2, 1/4, 1/8 of its size that is not below it, which skips most of
             the work, and JPEG 2000 in DICOM likewise; without it, or for other formats, at full
             size.
+        any_kind: Whether DICOM images of other modalities, views and parts of the body are
+            decoded, too; ``meta.other_kind`` then says what they are.
 
     Raises:
         ImageError: The bytes are empty, no image, damaged, too large or of an unread variant.
@@ -134,7 +146,7 @@ def decode(data: bytes, *, name: str, at_least: tuple[int, int] | None = None) -
     if format_name == "DICOM":
         from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is loaded for DICOM alone
 
-        return dicom.decode(data, name=name, at_least=at_least)
+        return dicom.decode(data, name=name, at_least=at_least, any_kind=any_kind)
     return raster.decode(data, format_name, name=name, at_least=at_least)
 
 

@@ -45,17 +45,26 @@ class Taken:
         pixels: uint8 [height, width] of the model's input.
         shape: Its size as stored, and how coloured it is.
         facts: What its file says of patient and view, as ``scope_notes`` takes it.
+        other_kind: Why its header is not that of a frontal chest radiograph; empty if it is.
     """
 
     pixels: NDArray[np.uint8]
     shape: Shape
     facts: Mapping[str, str] = field(default_factory=dict)
+    other_kind: str = ""
 
 
-def take(source: Source, spec: InputSpec) -> Taken:
+def take(source: Source, spec: InputSpec, *, any_kind: bool = False) -> Taken:
     """Return an image as the model takes it.
 
+    Args:
+        source: The image.
+        spec: The input of the model.
+        any_kind: Whether an image is taken, too, whose header says that it is no frontal chest
+            radiograph.
+
     Raises:
+        OtherKindError: Its header says so, and ``any_kind`` is false.
         ImageError: It cannot be read.
     """
     given = resolve(source)
@@ -63,9 +72,10 @@ def take(source: Source, spec: InputSpec) -> Taken:
         height, width = given.pixels.shape
         pixels = to_input(given.pixels, spec, bits=given.bits)
         return Taken(pixels, Shape(width, height, given.chroma))
-    pixels, meta = prepare_bytes(given.data, spec, name=given.name)
+    pixels, meta = prepare_bytes(given.data, spec, name=given.name, any_kind=any_kind)
     colour = 0.0 if meta.mode in _GREY else chroma(given.data, name=given.name)
-    return Taken(pixels, Shape(meta.width, meta.height, colour), _facts(meta))
+    shape = Shape(meta.width, meta.height, colour)
+    return Taken(pixels, shape, _facts(meta), meta.other_kind)
 
 
 def native(source: Source) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -77,7 +87,7 @@ def native(source: Source) -> NDArray[np.uint8] | NDArray[np.uint16]:
     given = resolve(source)
     if isinstance(given, Decoded):
         return given.pixels
-    return decode(given.data, name=given.name).pixels
+    return decode(given.data, name=given.name, any_kind=True).pixels
 
 
 def _facts(meta: ImageMeta) -> dict[str, str]:

@@ -55,13 +55,15 @@ FACT_TAGS = (
 """The keywords of the elements that are read here."""
 
 
-def checked_meta(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
+def checked_meta(dataset: Dataset, syntax: str, *, name: str, any_kind: bool = False) -> ImageMeta:
     """Return what the header says, if it is that of an image that may be judged.
 
     Args:
         dataset: Its elements, of which ``FACT_TAGS`` and ``PIXEL_TAGS`` are read.
         syntax: The transfer syntax that the file states.
         name: Of the file, for faults.
+        any_kind: Whether images of another kind than frontal chest radiographs are let pass;
+            ``other_kind`` of what is returned then says what they are.
 
     Raises:
         UnsupportedImageError: It is no frontal chest radiograph, or stored in a way not read here.
@@ -75,15 +77,20 @@ def checked_meta(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
     if not rows or not columns:
         raise UnsupportedImageError(f"{name}: a DICOM file without an image ({kind}).")
     facts = _facts(dataset, syntax)
+    other_kind: list[str] = []
+
+    def other(reason: str) -> None:
+        if not any_kind:
+            raise OtherKindError(name, reason)
+        other_kind.append(reason)
+
     if facts.modality and facts.modality not in MODALITIES:
-        raise OtherKindError(
-            name,
+        other(
             f"modality {facts.modality!r}; only radiographs are read "
             f"({', '.join(sorted(MODALITIES))})",
         )
     if not facts.modality and stored_as and stored_as not in _STORED_AS:
-        raise OtherKindError(
-            name,
+        other(
             f"stored as {kind}, without a modality; only radiographs are read "
             f"({', '.join(sorted(MODALITIES))})",
         )
@@ -93,12 +100,9 @@ def checked_meta(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
             f"{name}: {frames} frames; a radiograph has one. Save the frame that is meant."
         )
     if _SIDEWAYS.search(facts.view):
-        raise OtherKindError(
-            name, f"view {facts.view!r}; only frontal views (AP, PA) can be judged"
-        )
+        other(f"view {facts.view!r}; only frontal views (AP, PA) can be judged")
     if facts.body_part.upper() in _ELSEWHERE:
-        raise OtherKindError(
-            name,
+        other(
             f"body part {facts.body_part!r}; only chest radiographs can be judged. "
             "If it is one, correct its BodyPartExamined",
         )
@@ -108,7 +112,9 @@ def checked_meta(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
             "export the one that is FOR PRESENTATION."
         )
     layout_of(dataset, name=name)
-    return ImageMeta(columns, rows, facts.photometric, "DICOM", facts)
+    return ImageMeta(
+        columns, rows, facts.photometric, "DICOM", facts, other_kind="; ".join(other_kind)
+    )
 
 
 def _facts(dataset: Dataset, syntax: str) -> DicomFacts:
