@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pneumoscope.errors import DamagedImageError, ImageError, ImageTooLargeError
-from pneumoscope.images.dicom.header import FACT_TAGS, checked_meta
+from pneumoscope.images.dicom.facts import FACT_TAGS
+from pneumoscope.images.dicom.header import checked_meta
 from pneumoscope.images.dicom.layout import PIXEL_TAGS
 from pneumoscope.images.dicom.pixels import radiograph_of
 from pneumoscope.images.quiet import quietly
