@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PIXEL_PATH = 2
+PIXEL_PATH = 3
 """Raised whenever ``prepare`` gives other pixels for the same file."""
 
 _PIXELS = "pixels.npy"

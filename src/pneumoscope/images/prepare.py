@@ -14,7 +14,8 @@ import numpy as np
 
 from pneumoscope.errors import ImageError, OptionError, nearest
 from pneumoscope.images import raster
-from pneumoscope.images.radiograph import ImageMeta, Radiograph, usual_depth
+from pneumoscope.images.depth import sample_of, shown_range
+from pneumoscope.images.radiograph import ImageMeta, Radiograph
 from pneumoscope.images.read import MAGIC_BYTES, decode, read_bytes, sniff
 
 if TYPE_CHECKING:
@@ -160,9 +161,8 @@ def to_input(
     """Return grey pixels [height, width] as uint8 [spec.height_px, spec.width_px].
 
     The resize is bilinear with support widened for reduction (antialiased). 16-bit pixels are
-    scaled by their depth; where none is given, by the smallest usual one (8, 10, 12, 14, 16 bits)
-    that holds their largest value: detectors store 12 bits in 16, and dividing those by 257 would
-    leave an almost black image.
+    scaled by their depth; where none is given, by ``depth.shown_range``: detectors store 12 bits
+    in 16, and dividing those by 257 would leave an almost black image.
 
     Args:
         pixels: Grey pixels.
@@ -173,15 +173,19 @@ def to_input(
 
     if pixels.dtype == np.uint8:
         return _resized(Image.fromarray(pixels), spec)
-    depth = usual_depth(int(pixels.max())) if bits is None else bits
+    low, high = shown_range(sample_of(pixels)) if bits is None else (0.0, 2.0**bits - 1)
     place = placing(spec, pixels.shape[1], pixels.shape[0])
     pixels = pixels[place.top : place.top + place.height, place.left : place.left + place.width]
-    factor = np.float32(255 / (2**depth - 1))
+    factor = np.float32(255 / (high - low))
     # Pillow resizes columns, then rows; columns strip by strip give the same to the last bit.
     narrow = np.empty((pixels.shape[0], place.size[0]), np.float32)
     step = max(1, _STRIP_VALUES // pixels.shape[1])
     for top in range(0, pixels.shape[0], step):
-        strip = pixels[top : top + step].astype(np.float32) * factor
+        strip = pixels[top : top + step].astype(np.float32)
+        if bits is None:  # before the resize, which would spread a single extreme value
+            np.clip(strip, low, high, out=strip)
+            strip -= np.float32(low)
+        strip *= factor
         size = (place.size[0], strip.shape[0])
         resized = Image.fromarray(strip).resize(size, Image.Resampling.BILINEAR)
         narrow[top : top + step] = np.asarray(resized)
@@ -204,7 +208,7 @@ def prepare_bytes(
         if image.mode == "L":  # resized before it becomes an array, which saves two copies
             return _resized(image, spec), meta
         return to_input(raster.to_array(image), spec, bits=bits), meta
-    radiograph = decode(data, name=name)
+    radiograph = decode(data, name=name, at_least=spec.shape)
     return to_input(radiograph.pixels, spec, bits=radiograph.bits), radiograph.meta
 
 

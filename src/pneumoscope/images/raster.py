@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import DamagedImageError, UnsupportedImageError
+from pneumoscope.images import jpeg
+from pneumoscope.images.depth import sample_of, used_range
 from pneumoscope.images.quiet import quietly
 from pneumoscope.images.radiograph import ImageMeta, Radiograph, check_size, usual_depth
 
@@ -46,6 +48,7 @@ DECODER_FAULTS = (
 
 _ORIENTATION, _SHORT = 0x0112, 3  # the EXIF tag, and the kind of its value
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in Pillow's memory; else 4
+_JPEG_FILL = 128  # the grey that libjpeg fills in where data are missing
 _WORK_BYTES = 16  # a pixel, where 16 bits a colour become luma
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
@@ -93,18 +96,53 @@ def grey_image(
             orientation = _orientation(image.info["exif"])
         if format_name == "JPEG":
             if at_least is not None:
-                height, width = at_least if orientation < 5 else reversed(at_least)
-                image.draft("L", (width, height))
+                at_least = at_least if orientation < 5 else (at_least[1], at_least[0])
+                image.draft("L", (at_least[1], at_least[0]))
             # One call of the decoder instead of one for every 64 KiB.
             image.decodermaxblock = len(data)
         with quietly() if format_name == "TIFF" else nullcontext():
             found = _loaded(image, data, format_name, name=name)
+        if format_name == "JPEG":
+            _check_whole(found, image, data, at_least, name=name)
         bits = None if found.mode == "L" else _declared_bits(image, data, format_name, found)
         return _upright(found, orientation), meta, bits
     except DECODER_FAULTS as fault:
         raise DamagedImageError(
             f"{name}: truncated or damaged {meta.format} ({fault}); copy it again."
         ) from fault
+
+
+def _check_whole(
+    grey: Image.Image,
+    image: Any,
+    data: bytes,
+    at_least: tuple[int, int] | None,
+    *,
+    name: str,
+) -> None:
+    """Refuse a JPEG whose data end before its image does, although it has an end marker.
+
+    Nearly all images are known to be whole from one pixel; see ``jpeg.is_whole``.
+    """
+    four = image.mode == "CMYK"
+    last = grey.getpixel((grey.width - 1, grey.height - 1))
+    if last != _JPEG_FILL and not four and "progressive" not in image.info:
+        return
+    header = jpeg.read_header(data)
+    if header is None:
+        return
+
+    def again(content: bytes) -> NDArray[Any]:
+        other: Any = _open(content, "JPEG", name=name)
+        if at_least is not None:
+            other.draft("L", (at_least[1], at_least[0]))
+        other.decodermaxblock = len(content)
+        return to_array(_loaded(other, content, "JPEG", name=name))
+
+    if not jpeg.is_whole(jpeg.closed(data, header), header, to_array(grey), again, always=four):
+        raise DamagedImageError(
+            f"{name}: truncated or damaged JPEG (its data end before its last rows); copy it again."
+        )
 
 
 def chroma(data: bytes, format_name: str, *, name: str) -> float:
@@ -118,13 +156,17 @@ def chroma(data: bytes, format_name: str, *, name: str) -> float:
         return 0.0
     try:
         image.draft("RGB", (1, 1))
-        # Noise of single pixels is no colour.
-        small = image.convert("RGB").reduce(max(1, min(image.size) // 64))
-        colours = np.asarray(small)
+        return colourfulness(image.convert("RGB"))
     except DECODER_FAULTS as fault:
         raise DamagedImageError(
             f"{name}: truncated or damaged {format_name} ({fault}); copy it again."
         ) from fault
+
+
+def colourfulness(rgb: Image.Image) -> float:
+    """Return the mean difference between the strongest and the weakest colour, in grey levels."""
+    # Noise of single pixels is no colour.
+    colours = np.asarray(rgb.reduce(max(1, min(rgb.size) // 64)))
     return float((colours.max(2).astype(np.float32) - colours.min(2)).mean())
 
 
@@ -225,7 +267,8 @@ def _grey(image: Image.Image, *, name: str, white_is_zero: bool) -> Image.Image:
 def _stretched(values: NDArray[Any], *, name: str, white_is_zero: bool) -> Image.Image:
     """Return float or 32-bit pixels as 16-bit ones, from their smallest to their largest value.
 
-    They declare no range. Whole numbers that fit into 16 bits are kept as they are.
+    They declare no range; single extreme values do not count. Whole numbers that fit into 16 bits
+    are kept as they are.
     """
     from PIL import Image  # noqa: PLC0415 - needed for this variant alone
 
@@ -234,12 +277,12 @@ def _stretched(values: NDArray[Any], *, name: str, white_is_zero: bool) -> Image
             f"{name}: some pixels are no numbers (NaN or infinite); "
             "replace them, and save it as 8- or 16-bit grey PNG."
         )
-    low, high = float(values.min()), float(values.max())
-    if values.dtype.kind == "i" and low >= 0 and high < 2**16:
+    if values.dtype.kind == "i" and values.min() >= 0 and values.max() < 2**16:
         image = Image.fromarray(values.astype(np.uint16))
         return _inverted(image) if white_is_zero else image
+    low, high = used_range(sample_of(values))
     scale = 65535 / (high - low) if high > low else 0.0
-    share = (values.astype(np.float64) - low) * scale
+    share = np.clip((values.astype(np.float64) - low) * scale, 0, 65535)
     if white_is_zero:
         share = 65535 - share
     return Image.fromarray(np.rint(share).astype(np.uint16))

@@ -113,7 +113,8 @@ def decode(data: bytes, *, name: str, at_least: tuple[int, int] | None = None) -
         name: What messages call it.
         at_least: (height, width) in pixels that the caller needs. JPEG is then decoded at the
             smallest of 1/1, 1/2, 1/4, 1/8 of its size that is not below it, which skips most of
-            the work; without it, or for other formats, at full size.
+            the work, and JPEG 2000 in DICOM likewise; without it, or for other formats, at full
+            size.
 
     Raises:
         ImageError: The bytes are empty, no image, damaged, too large or of an unread variant.
@@ -122,7 +123,7 @@ def decode(data: bytes, *, name: str, at_least: tuple[int, int] | None = None) -
     if format_name == "DICOM":
         from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is loaded for DICOM alone
 
-        return dicom.decode(data, name=name)
+        return dicom.decode(data, name=name, at_least=at_least)
     return raster.decode(data, format_name, name=name, at_least=at_least)
 
 
@@ -136,14 +137,24 @@ def chroma(data: bytes, *, name: str) -> float:
     """Return how coloured the image in an encoded file is: 0 for grey, in grey levels up to 255.
 
     It is the mean difference between the strongest and the weakest of red, green and blue. A file
-    that has one channel is grey and not decoded; of a colour JPEG an eighth of the size is. DICOM
-    radiographs count as grey: other kinds are refused by what their header says.
+    that has one channel is grey and not decoded; of a colour JPEG an eighth of the size is.
 
     Raises:
         ImageError: As for ``decode``.
     """
     format_name = sniff(data[:MAGIC_BYTES], name=name)
-    return 0.0 if format_name == "DICOM" else raster.chroma(data, format_name, name=name)
+    if format_name != "DICOM":
+        return raster.chroma(data, format_name, name=name)
+    from PIL import Image  # noqa: PLC0415 - for DICOM in colour alone
+
+    from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is loaded for DICOM alone
+
+    colours = dicom.colours(data, name=name)
+    if colours is None:
+        return 0.0
+    shift = 8 * (colours.dtype.itemsize - 1)
+    rgb = (colours >> shift).astype("uint8") if shift else colours
+    return raster.colourfulness(Image.fromarray(rgb))
 
 
 def _begins_a_data_set(start: bytes) -> bool:

@@ -20,7 +20,7 @@ from pneumoscope.reader.scope import AGE, BODY_PART, MODALITY, VIEW
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_GREY = frozenset({"1", "L", "LA", "I", "I;16"})
+_GREY = frozenset({"1", "L", "LA", "I", "I;16", "MONOCHROME1", "MONOCHROME2"})
 
 
 @dataclass(frozen=True, slots=True)

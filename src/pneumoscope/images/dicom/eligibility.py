@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pneumoscope.images.dicom.codes import CHEST_REGIONS, OTHER_REGIONS
-from pneumoscope.images.dicom.elements import text_of, texts_of, value_of
+from pneumoscope.images.dicom.elements import clean_texts_of, text_of, value_of
 from pneumoscope.images.dicom.views import view_of
 from pneumoscope.images.dicom.words import is_chest, is_elsewhere
 
@@ -100,7 +100,7 @@ def _kind(dataset: Dataset) -> tuple[str, str]:
 
 def _part(dataset: Dataset) -> tuple[str, str]:
     """Return why the part of the body is not the chest, and a note; empty if none."""
-    written = texts_of(dataset, "BodyPartExamined")
+    written = clean_texts_of(dataset, "BodyPartExamined")
     regions = [_region(item) for item in value_of(dataset, "AnatomicRegionSequence") or ()]
     chest = [text for text in written if is_chest(text)]
     chest += [name for name, where in regions if where == "chest"]

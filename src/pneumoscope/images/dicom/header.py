@@ -8,7 +8,7 @@ from pneumoscope.errors import OtherKindError, UnsupportedImageError
 from pneumoscope.images.dicom.elements import text_of, whole_of
 from pneumoscope.images.dicom.eligibility import eligibility_of, is_raw, storage_class
 from pneumoscope.images.dicom.facts import facts_of
-from pneumoscope.images.dicom.layout import check_layout
+from pneumoscope.images.dicom.layout import layout_of
 from pneumoscope.images.radiograph import ImageMeta
 
 if TYPE_CHECKING:
@@ -47,5 +47,5 @@ def checked_meta(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
             f"{name}: the detector's raw image (FOR PROCESSING); "
             "export the one that is FOR PRESENTATION."
         )
-    check_layout(dataset, name=name)
+    layout_of(dataset, name=name)
     return meta

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pneumoscope.images.dicom.codes import FRONTAL_VIEWS, OTHER_VIEWS
-from pneumoscope.images.dicom.elements import text_of, texts_of, value_of
+from pneumoscope.images.dicom.elements import clean_texts_of, text_of, value_of
 from pneumoscope.images.dicom.words import other_view, projection, says_frontal
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def view_of(dataset: Dataset) -> View:
     SeriesDescription and ProtocolName; against a stated frontal view these only give a note, since
     they often hold the defaults of a device.
     """
-    position = "\\".join(texts_of(dataset, "ViewPosition"))
+    position = "\\".join(clean_texts_of(dataset, "ViewPosition"))
     codes = [_named(item) for item in value_of(dataset, "ViewCodeSequence") or ()]
     codes = [code for code in codes if code[0]]
     name = position or (codes[0][0] if codes else "")
@@ -87,7 +87,7 @@ def _named(item: Dataset) -> tuple[str, bool]:
 
 def _orientation(dataset: Dataset) -> str:
     """Say that PatientOrientation is that of a lateral image; empty if it is not."""
-    ends = [text.upper() for text in texts_of(dataset, "PatientOrientation")]
+    ends = [text.upper() for text in clean_texts_of(dataset, "PatientOrientation")]
     planes = {_PLANES.get(end[:1]) for end in ends}
     if len(ends) == 2 and planes == {"y", "z"}:
         return f"PatientOrientation {'/'.join(ends)} is that of a lateral view"
