@@ -12,6 +12,7 @@ Example:
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
     from pneumoscope.training.recipe import recipe_of as recipe_of
     from pneumoscope.workflow.evaluate import evaluate_reader as evaluate_reader
     from pneumoscope.workflow.train import train_reader as train_reader
+
+# Libraries read these when they are loaded. ONNX Runtime's Linux wheels otherwise write a device
+# identifier into the user's cache folder and look for a server; Hugging Face's library counts uses.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 _HOMES = {
     "Catalog": "data.catalog",

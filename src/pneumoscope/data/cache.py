@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
-import platformdirs
 
+from pneumoscope.caches import cache_home
 from pneumoscope.data.catalog import Catalog, Entry, Unreadable
 from pneumoscope.errors import ImageError, OutputError
 from pneumoscope.images.prepare import InputSpec, prepare
@@ -45,12 +45,6 @@ _ROWS = "rows.csv"
 _BUILDING = ".building-"
 _ABANDONED_SECONDS = 2 * 24 * 3600
 _UNUSED_SECONDS = 30 * 24 * 3600
-
-
-def cache_home() -> Path:
-    """Return where caches lie: ``PNEUMOSCOPE_CACHE``, else the user's cache folder."""
-    chosen = os.environ.get("PNEUMOSCOPE_CACHE")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("pneumoscope"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -195,9 +195,15 @@ def to_input(
 
 
 def prepare_bytes(
-    data: bytes, spec: InputSpec, *, name: str
+    data: bytes, spec: InputSpec, *, name: str, any_kind: bool = False
 ) -> tuple[NDArray[np.uint8], ImageMeta]:
-    """Return the model's input for the bytes of a file, and what the file says of itself.
+    """Return the model's input for the bytes of a file, and its metadata.
+
+    Args:
+        data: The bytes.
+        spec: The input that the model takes.
+        name: What messages call it.
+        any_kind: As for ``decode_any``.
 
     Raises:
         ImageError: They cannot be read as an image.
@@ -208,8 +214,34 @@ def prepare_bytes(
         if image.mode == "L":  # resized before it becomes an array, which saves two copies
             return _resized(image, spec), meta
         return to_input(raster.to_array(image), spec, bits=bits), meta
-    radiograph = decode(data, name=name, at_least=spec.shape)
+    radiograph = decode_any(data, name=name, at_least=spec.shape, any_kind=any_kind)
     return to_input(radiograph.pixels, spec, bits=radiograph.bits), radiograph.meta
+
+
+def decode_any(
+    data: bytes,
+    *,
+    name: str,
+    at_least: tuple[int, int] | None = None,
+    any_kind: bool = True,
+) -> Radiograph:
+    """Return the decoded image, whatever kind of image its header says that it is.
+
+    Args:
+        data: The bytes of a file.
+        name: What messages call it.
+        at_least: As for ``decode``.
+        any_kind: Whether DICOM images of other modalities, views and parts of the body are
+            decoded, too; ``meta.other_kind`` then says what they are.
+
+    Raises:
+        ImageError: The bytes cannot be read as an image.
+    """
+    if sniff(data[:MAGIC_BYTES], name=name) == "DICOM":
+        from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is loaded for DICOM alone
+
+        return dicom.decode(data, name=name, at_least=at_least, any_kind=any_kind)
+    return decode(data, name=name, at_least=at_least)
 
 
 def _resized(image: Image, spec: InputSpec) -> NDArray[np.uint8]:

@@ -130,7 +130,8 @@ class ImageMeta:
     """The header of an image file: width and height in pixels as stored, mode, format.
 
     ``dicom`` holds more of it for DICOM files, and is None for the others. ``rendering`` is there
-    once the pixels of a DICOM file have been decoded.
+    once the pixels of a DICOM file have been decoded. ``other_kind`` says why the header is not that
+    of a frontal chest radiograph, where such images are let pass; empty otherwise.
     """
 
     width: int
@@ -139,6 +140,7 @@ class ImageMeta:
     format: str
     dicom: DicomFacts | None = None
     rendering: Rendering | None = None
+    other_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

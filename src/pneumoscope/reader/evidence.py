@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.images.prepare import InputSpec, placing, prepare
-from pneumoscope.reader.intake import native
+from pneumoscope.images.prepare import InputSpec, placing
+from pneumoscope.reader.intake import native, take
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.runs import written_whole
 
@@ -127,7 +127,8 @@ def draw_evidence(
     """
     assert found.probability is not None  # noqa: S101 - only judged images have evidence
     source = Path(found.path) if content is None else content
-    evidence = predictor.evidence(prepare(source, predictor.info.input)[np.newaxis])[0]
+    taken = take(source, predictor.info.input, any_kind=True)
+    evidence = predictor.evidence(taken.pixels[np.newaxis])[0]
     caption = f"{found.conclusion} · p({predictor.info.classes[1]}) "
     caption += probability_text(found.probability)
     pixels = native(source)

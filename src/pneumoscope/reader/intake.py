@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.images.prepare import InputSpec, prepare, prepare_bytes
+from pneumoscope.images.prepare import InputSpec, decode_any, prepare, prepare_bytes
 from pneumoscope.images.radiograph import ImageMeta
-from pneumoscope.images.read import chroma, decode, read_bytes
+from pneumoscope.images.read import chroma, read_bytes
 from pneumoscope.reader.scope import AGE, BODY_PART, MODALITY, VIEW
 
 if TYPE_CHECKING:
@@ -46,26 +46,38 @@ class Taken:
         pixels: uint8 [height, width] of the model's input.
         shape: Its size as stored, and how coloured it is.
         facts: What its file says of patient and view, as ``scope_notes`` takes it.
+        other_kind: Why its header is not that of a frontal chest radiograph; empty if it is.
     """
 
     pixels: NDArray[np.uint8]
     shape: Shape
     facts: Mapping[str, str] = field(default_factory=dict)
+    other_kind: str = ""
 
 
-def take(source: Path | str | bytes | NDArray[Any], spec: InputSpec) -> Taken:
+def take(
+    source: Path | str | bytes | NDArray[Any], spec: InputSpec, *, any_kind: bool = False
+) -> Taken:
     """Return an image as the model takes it.
 
+    Args:
+        source: The image.
+        spec: The input of the model.
+        any_kind: Whether an image is taken, too, whose header says that it is no frontal chest
+            radiograph.
+
     Raises:
+        OtherKindError: Its header says so, and ``any_kind`` is false.
         ImageError: It cannot be read.
     """
     if isinstance(source, np.ndarray):
         pixels = prepare(source, spec)
         return Taken(pixels, Shape(width=source.shape[1], height=source.shape[0]))
     data, name = _content(source)
-    pixels, meta = prepare_bytes(data, spec, name=name)
+    pixels, meta = prepare_bytes(data, spec, name=name, any_kind=any_kind)
     colour = 0.0 if meta.mode in _GREY else chroma(data, name=name)
-    return Taken(pixels, Shape(meta.width, meta.height, colour), _facts(meta))
+    shape = Shape(meta.width, meta.height, colour)
+    return Taken(pixels, shape, _facts(meta), meta.other_kind)
 
 
 def native(source: Path | str | bytes | NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -77,7 +89,7 @@ def native(source: Path | str | bytes | NDArray[Any]) -> NDArray[np.uint8] | NDA
     if isinstance(source, np.ndarray):
         return source
     data, name = _content(source)
-    return decode(data, name=name).pixels
+    return decode_any(data, name=name).pixels
 
 
 def _content(source: Path | str | bytes) -> tuple[bytes, str]:

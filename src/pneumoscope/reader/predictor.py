@@ -46,7 +46,8 @@ class Predictor:
             its graph, which somebody began to open; its faults then come when it is first used.
         threads: Processor threads for one image; more of them help a single image, one is best
             where many images are read side by side.
-        gated: Whether images that cannot be judged are refused; if not, all get a conclusion.
+        gated: Whether images that cannot be judged are refused; if not, every image that can be
+            decoded gets a conclusion, and its reasons say what its header would be refused for.
 
     Raises:
         ModelFileError: There is no model, or the file is none or not to be trusted.
@@ -283,7 +284,7 @@ class _Work:
 
     def take(self, source: Source, predictor: Predictor) -> None:
         try:
-            self.taken = take(source, predictor.info.input)
+            self.taken = take(source, predictor.info.input, any_kind=not predictor.gated)
         except OtherKindError as fault:
             if not predictor.gated:  # then a conclusion was asked for, and there is none
                 raise
@@ -291,6 +292,8 @@ class _Work:
             return
         self.refused, self.distance = predictor.refusals(self.taken)
         self.notes = _notes(self.taken, predictor.info)
+        if self.taken.other_kind:
+            self.notes = (self.taken.other_kind, *self.notes)
         self.seconds = time.perf_counter() - self.started
 
 

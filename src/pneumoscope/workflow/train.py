@@ -74,13 +74,25 @@ def train_reader(
     # Here, since evaluating and reading share this module and need no training framework.
     from pneumoscope.models.choice import choose_backbone  # noqa: PLC0415
     from pneumoscope.models.registry import build_model  # noqa: PLC0415
-    from pneumoscope.training.devices import Placement, best_device, is_leader  # noqa: PLC0415
+    from pneumoscope.training.devices import (  # noqa: PLC0415
+        Placement,
+        best_device,
+        check_here,
+        is_leader,
+    )
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
     from pneumoscope.workflow.finish import write_model  # noqa: PLC0415
 
     watcher = watcher or Watcher()
     started = time.perf_counter()
     leader = is_leader()
+    placement = placement or Placement()
+    if recipe is not None and recipe.probe:
+        check_here(placement)
+    else:
+        from pneumoscope.training.fit import check_placement  # noqa: PLC0415 - Lightning
+
+        check_placement(placement)
     with _run_folder(out, resume=resume, leader=leader) as run:
         if resume:
             if recipe is not None:
@@ -89,7 +101,6 @@ def train_reader(
             split_file = run.split if run.split.exists() else split_file
         assert recipe is not None  # noqa: S101 - a caller without resume gives one
         parse_rule(recipe.operating_point)  # or fail now, and not after hours of training
-        placement = placement or Placement()
         if recipe.model == "auto":
             choice = choose_backbone(best_device(placement.accelerator))
             recipe = replace(recipe, model=choice.model)

@@ -45,7 +45,13 @@ def probe(data: bytes, *, name: str) -> ImageMeta:
         return checked_meta(dataset, syntax, name=name)
 
 
-def decode(data: bytes, *, name: str, at_least: tuple[int, int] | None = None) -> Radiograph:
+def decode(
+    data: bytes,
+    *,
+    name: str,
+    at_least: tuple[int, int] | None = None,
+    any_kind: bool = False,
+) -> Radiograph:
     """Return the grey pixels, uint8 or uint16 [rows, columns]; black is air.
 
     Modality table or rescale, then the first VOI table or window under which the image can be
@@ -58,6 +64,8 @@ def decode(data: bytes, *, name: str, at_least: tuple[int, int] | None = None) -
         name: Of the file, for faults.
         at_least: (height, width) that is needed. JPEG 2000 is then decoded at a smaller size,
             where nothing but the pixels decides how they are shown.
+        any_kind: Whether images that the header says are no frontal chest radiographs are
+            decoded, too; ``meta.other_kind`` then says what they are.
 
     Raises:
         ImageError: Damaged, not a frontal chest radiograph, or encoded in a way that is not read.
@@ -65,7 +73,7 @@ def decode(data: bytes, *, name: str, at_least: tuple[int, int] | None = None) -
     with _guarded(name):
         with quietly():
             dataset, syntax = _read(data, name=name, pixels=True)
-            meta = checked_meta(dataset, syntax, name=name)
+            meta = checked_meta(dataset, syntax, name=name, any_kind=any_kind)
             layout = layout_of(dataset, name=name)
         return radiograph_of(dataset, meta, layout, name=name, at_least=at_least)
 

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 
-def checked_meta(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
+def checked_meta(dataset: Dataset, syntax: str, *, name: str, any_kind: bool = False) -> ImageMeta:
     """Return what the header says, if it is that of an image that may be judged.
 
     Args:
         dataset: Its elements, of which ``FACT_TAGS`` and ``PIXEL_TAGS`` are read.
         syntax: The transfer syntax that the file states.
         name: Of the file, for faults.
+        any_kind: Whether images of another kind than frontal chest radiographs are let pass;
+            ``other_kind`` of what is returned then says what they are.
 
     Raises:
         OtherKindError: It is no frontal chest radiograph.
@@ -34,8 +36,8 @@ def checked_meta(dataset: Dataset, syntax: str, *, name: str) -> ImageMeta:
         raise UnsupportedImageError(f"{name}: a DICOM file without an image ({kind}).")
     found = eligibility_of(dataset)
     facts = facts_of(dataset, syntax, view=found.view, notes=found.notes)
-    meta = ImageMeta(columns, rows, facts.photometric, "DICOM", facts)
-    if found.refusal:
+    meta = ImageMeta(columns, rows, facts.photometric, "DICOM", facts, other_kind=found.refusal)
+    if found.refusal and not any_kind:
         raise OtherKindError(name, found.refusal, header=meta)
     frames = whole_of(dataset, "NumberOfFrames", 1)
     if frames > 1:
