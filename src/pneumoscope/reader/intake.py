@@ -20,6 +20,8 @@ from pneumoscope.reader.scope import AGE, BODY_PART, MODALITY, VIEW
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pneumoscope.images.record import DicomRecord
+
 _GREY = frozenset({"1", "L", "LA", "I", "I;16", "MONOCHROME1", "MONOCHROME2"})
 
 
@@ -47,12 +49,16 @@ class Taken:
         shape: Its size as stored, and how coloured it is.
         facts: What its file says of patient and view, as ``scope_notes`` takes it.
         other_kind: Why its header is not that of a frontal chest radiograph; empty if it is.
+        dicom: Which DICOM image it is and how its pixels were shown; None for other formats.
+        notes: Contradictions in its header and what was assumed, in words.
     """
 
     pixels: NDArray[np.uint8]
     shape: Shape
     facts: Mapping[str, str] = field(default_factory=dict)
     other_kind: str = ""
+    dicom: DicomRecord | None = None
+    notes: tuple[str, ...] = ()
 
 
 def take(
@@ -77,7 +83,17 @@ def take(
     pixels, meta = prepare_bytes(data, spec, name=name, any_kind=any_kind)
     colour = 0.0 if meta.mode in _GREY else chroma(data, name=name)
     shape = Shape(meta.width, meta.height, colour)
-    return Taken(pixels, shape, _facts(meta), meta.other_kind)
+    notes = meta.dicom.notes if meta.dicom else ()
+    return Taken(pixels, shape, _facts(meta), meta.other_kind, dicom_of(meta), notes)
+
+
+def dicom_of(meta: ImageMeta) -> DicomRecord | None:
+    """Return which DICOM image it is and how its pixels were shown; None for other formats."""
+    if meta.dicom is None:
+        return None
+    from pneumoscope.images.record import dicom_record  # noqa: PLC0415 - for DICOM alone
+
+    return dicom_record(meta)
 
 
 def native(source: Path | str | bytes | NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
