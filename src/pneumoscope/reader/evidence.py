@@ -131,6 +131,8 @@ def draw_evidence(
     evidence = predictor.evidence(taken.pixels[np.newaxis])[0]
     caption = f"{found.conclusion} · p({predictor.info.classes[1]}) "
     caption += probability_text(found.probability)
+    if found.dicom and (shown := found.dicom.caption()):
+        caption += f" · {shown}"
     pixels = native(source)
     evidence = over_whole_image(evidence, predictor.info.input, pixels.shape)
     image = overlay(evidence, pixels, caption=caption)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pneumoscope.images.record import DicomRecord
+
 _GREY = frozenset({"1", "L", "LA", "I", "I;16", "MONOCHROME1", "MONOCHROME2"})
 
 
@@ -46,12 +48,16 @@ class Taken:
         shape: Its size as stored, and how coloured it is.
         facts: What its file says of patient and view, as ``scope_notes`` takes it.
         other_kind: Why its header is not that of a frontal chest radiograph; empty if it is.
+        dicom: Which DICOM image it is and how its pixels were shown; None for other formats.
+        notes: Contradictions in its header and what was assumed, in words.
     """
 
     pixels: NDArray[np.uint8]
     shape: Shape
     facts: Mapping[str, str] = field(default_factory=dict)
     other_kind: str = ""
+    dicom: DicomRecord | None = None
+    notes: tuple[str, ...] = ()
 
 
 def take(source: Source, spec: InputSpec, *, any_kind: bool = False) -> Taken:
@@ -75,7 +81,17 @@ def take(source: Source, spec: InputSpec, *, any_kind: bool = False) -> Taken:
     pixels, meta = prepare_bytes(given.data, spec, name=given.name, any_kind=any_kind)
     colour = 0.0 if meta.mode in _GREY else chroma(given.data, name=given.name)
     shape = Shape(meta.width, meta.height, colour)
-    return Taken(pixels, shape, _facts(meta), meta.other_kind)
+    notes = meta.dicom.notes if meta.dicom else ()
+    return Taken(pixels, shape, _facts(meta), meta.other_kind, dicom_of(meta), notes)
+
+
+def dicom_of(meta: ImageMeta) -> DicomRecord | None:
+    """Return which DICOM image it is and how its pixels were shown; None for other formats."""
+    if meta.dicom is None:
+        return None
+    from pneumoscope.images.record import dicom_record  # noqa: PLC0415 - for DICOM alone
+
+    return dicom_record(meta)
 
 
 def native(source: Source) -> NDArray[np.uint8] | NDArray[np.uint16]:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.errors import ImageError, ModelFileError, OptionError, OtherKindError
+from pneumoscope.images.radiograph import ImageMeta
 from pneumoscope.images.sources import name_of
 from pneumoscope.parallel import cores, ordered_map
 from pneumoscope.reader.bundle import PAIRS, Bundle, ModelInfo, open_bundle
 from pneumoscope.reader.inputs import Unlisted
-from pneumoscope.reader.intake import Taken, take
+from pneumoscope.reader.intake import Taken, dicom_of, take
 from pneumoscope.reader.kinds import kind
 from pneumoscope.reader.prediction import (
     ERROR,
@@ -29,6 +30,7 @@ from pneumoscope.reader.prediction import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pneumoscope.images.record import DicomRecord
     from pneumoscope.reader.graph import Graph
     from pneumoscope.reader.selfcheck import RunningTest
 
@@ -272,6 +274,7 @@ class Predictor:
             model=self._name,
             seconds=work.seconds,
             distance=work.distance,
+            dicom=work.dicom,
         )
 
 
@@ -279,7 +282,7 @@ class _Work:
     """One image on its way."""
 
     __slots__ = (
-        *("distance", "error", "logit", "name", "notes", "probability"),
+        *("dicom", "distance", "error", "logit", "name", "notes", "probability"),
         *("refused", "seconds", "started", "taken"),
     )
 
@@ -294,6 +297,7 @@ class _Work:
         self.logit = 0.0
         self.probability = 0.0
         self.distance: float | None = None
+        self.dicom: DicomRecord | None = None
 
     def take(self, source: Source, predictor: Predictor) -> None:
         try:
@@ -302,9 +306,12 @@ class _Work:
             if not predictor.gated:  # then a conclusion was asked for, and there is none
                 raise
             self.refused = (fault.reason,)
+            if isinstance(fault.header, ImageMeta):
+                self.dicom = dicom_of(fault.header)
             return
+        self.dicom = self.taken.dicom
         self.refused, self.distance = predictor.refusals(self.taken)
-        self.notes = _notes(self.taken, predictor.info)
+        self.notes = (*self.taken.notes, *_notes(self.taken, predictor.info))
         if self.taken.other_kind:
             self.notes = (self.taken.other_kind, *self.notes)
         self.seconds = time.perf_counter() - self.started

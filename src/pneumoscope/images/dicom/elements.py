@@ -82,3 +82,19 @@ def whole_of(dataset: Dataset, keyword: str, default: int = 0) -> int:
     """Return the first value of an element, cut to a whole number."""
     number = number_of(dataset, keyword)
     return default if number is None else int(number)
+
+
+def clean_texts_of(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    """Return all values of an element as clean texts, cut as by ``text_of``; empty ones are left.
+
+    Where one value was written into the element with its backslashes, it is taken apart too.
+    """
+    value = value_of(dataset, keyword)
+    many = isinstance(value, list | tuple) or type(value).__name__ == "MultiValue"
+    parts = [str(part) for part in value] if many else [] if value is None else [str(value)]
+    cleaned = (_clean(piece) for part in parts for piece in part.split("\\"))
+    return tuple(text for text in cleaned if text)
+
+
+def _clean(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable()).strip()[:64]

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import DamagedImageError, ImageError, ImageTooLargeError
+from pneumoscope.images.dicom.facts import FACT_TAGS
 from pneumoscope.images.dicom.fragments import DELIMITER, ITEM
-from pneumoscope.images.dicom.header import FACT_TAGS, checked_meta
+from pneumoscope.images.dicom.header import checked_meta
 from pneumoscope.images.dicom.layout import PIXEL_TAGS, layout_of
 from pneumoscope.images.dicom.pixels import colours_of, radiograph_of
 from pneumoscope.images.quiet import quietly
