@@ -63,5 +63,5 @@ free = longest_stop(lambda: pillow(jpeg))
 print(f"Pillow, JPEG: {free:.0%}")
 other = longest_stop(lambda: imagecodecs.jpeg2k_decode(jpeg2000))
 print(f"imagecodecs, JPEG 2000: {other:.0%}")
-assert held > 0.9 and free < 0.5 and other < 0.5
+assert held > 0.9 and free < 0.8 and other < 0.5
 PYTHON
