@@ -29,10 +29,9 @@ from pneumoscope.reader.prediction import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pneumoscope.images.sources import Source
     from pneumoscope.reader.graph import Graph
     from pneumoscope.reader.selfcheck import RunningTest
-
-    Source = Path | str | bytes | NDArray[Any]
 
 _BATCH = 2  # more are no faster on a processor, and take more memory
 
@@ -307,7 +306,7 @@ class _Work:
         self.seconds = time.perf_counter() - self.started
 
 
-def _reopened(path: Path, threads: int, gated: bool, sha256: str) -> Predictor:  # noqa: FBT001
+def _reopened(path: Path, threads: int, gated: bool, sha256: str) -> Predictor:
     """Return the reader that was pickled.
 
     Raises:
