@@ -54,7 +54,7 @@ def test_files_in_every_wrapping(tmp_path: Path) -> None:
     expected = prepare(path, SPEC)
     behind = io.BytesIO(b"head" + data)
     behind.seek(4)
-    sources = [str(path), _Path(path), data, bytearray(data), memoryview(data), behind]
+    sources: list[Any] = [str(path), _Path(path), data, bytearray(data), memoryview(data), behind]
     for source in sources:
         np.testing.assert_array_equal(prepare(source, SPEC), expected)
     with path.open("rb") as file:
@@ -73,7 +73,7 @@ def test_files_in_every_wrapping(tmp_path: Path) -> None:
         np.stack([PICTURE] * 3, 2),
         np.stack([PICTURE] * 3, 2)[None],
         np.stack([PICTURE, PICTURE, PICTURE, np.full_like(PICTURE, 255)], 2),
-        memoryview(PICTURE),
+        PICTURE.data,
         _Tensor(PICTURE),
         Pixels(PICTURE / 255, (0, 1)),
         Pixels(_Tensor(PICTURE.astype(np.int16) - 1000), value_range=(-1000, -745)),

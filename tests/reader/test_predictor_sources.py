@@ -7,6 +7,7 @@ import multiprocessing
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def test_every_kind_of_source_gets_the_conclusion_of_the_file(trained: Trained, 
     expected = reader.predict(path)
     with Image.open(path) as image:
         pixels = np.asarray(image)
-        sources = [image, pixels, pixels[None], io.BytesIO(path.read_bytes())]
+        sources: list[Any] = [image, pixels, pixels[None], io.BytesIO(path.read_bytes())]
         found = list(reader.predict_many(sources))
     for prediction in found:
         assert prediction.conclusion == expected.conclusion
@@ -38,7 +39,7 @@ def test_every_kind_of_source_gets_the_conclusion_of_the_file(trained: Trained, 
 
 def test_a_bad_item_among_many_is_a_row(trained: Trained, path: Path) -> None:
     bad = [None, [1, 2], 3.5, np.zeros((2, 2)), io.StringIO("x"), Path("missing.png"), object()]
-    sources = [path, *bad, path]
+    sources: list[Any] = [path, *bad, path]
     found = list(Predictor(trained.run.root).predict_many(sources))
     assert [p.conclusion == "ERROR" for p in found] == [False, *[True] * len(bad), False]
     assert all(p.error for p in found[1:-1])
@@ -62,6 +63,7 @@ def test_a_reader_travels_to_a_new_process(trained: Trained, path: Path) -> None
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         (found,) = pool.map(reader.predict, [str(path)])
     assert found.conclusion == reader.predict(path).conclusion
+    assert found.model is not None
     assert found.model.sha256 == reader.sha256
 
 
