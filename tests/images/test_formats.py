@@ -65,7 +65,7 @@ def test_colour_counts_for_the_gate(form: str) -> None:
     assert np.abs(prepare(data, SPEC).astype(int) - prepare(png, SPEC)).mean() < 3
 
 
-@pytest.mark.parametrize("bits", [9, 10, 12, 16])
+@pytest.mark.parametrize("bits", [10, 12, 16])
 def test_grey_jpeg_2000_keeps_its_depth(bits: int) -> None:
     imagecodecs = pytest.importorskip("imagecodecs")
     values = np.rint(PICTURE / 255 * (2**bits - 1)).astype(np.uint16) // 2  # half as bright
@@ -146,8 +146,9 @@ def test_what_a_header_claims_is_checked_before_a_decoder_takes_memory() -> None
 @pytest.mark.parametrize("name", NEW)
 def test_flipped_bytes_give_an_image_or_an_image_error(name: str) -> None:
     chance = np.random.default_rng(1)
+    healthy = samples()[name]
     for _ in range(40):
-        data = bytearray(samples()[name])
+        data = bytearray(healthy)
         reach = len(data) if chance.random() < 0.5 else 200
         for place in chance.integers(0, reach, 3):
             data[place] = chance.integers(256)
