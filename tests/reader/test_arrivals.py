@@ -45,6 +45,9 @@ def watching(folder: Path, model: Path, *words: object) -> Iterator[subprocess.P
     finally:
         process.kill()
         process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -138,12 +141,15 @@ def test_rows_come_to_standard_output_as_images_arrive(
     assert "Traceback" not in told
 
 
-def test_looks_wait_for_files_to_stand_still(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
+def never(_: float) -> bool:
+    return False
+
+
+def test_looks_wait_for_files_to_stand_still(tmp_path: Path) -> None:
     others: Counter[str] = Counter()
-    looks = (list(look) for look in arrivals([str(tmp_path)], interval=3600, others=others))
+    looks = (
+        list(look) for look in arrivals([str(tmp_path)], interval=3600, others=others, ended=never)
+    )
     growing, old = tmp_path / "growing.dcm", tmp_path / "old.dcm"
     growing.write_bytes(b"1")
     old.write_bytes(b"1")
@@ -159,12 +165,25 @@ def test_looks_wait_for_files_to_stand_still(
     assert others == {".txt": 1}
 
 
-def test_a_folder_that_goes_away_is_said_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
+def test_the_end_comes_before_the_next_image(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_bytes(encoded(grey_image(140, side=64)))
+    asked: list[float] = []
+
+    def ended(seconds: float) -> bool:
+        asked.append(seconds)
+        return len(asked) > 2
+
+    looks = arrivals([str(tmp_path)], interval=9, others=Counter(), ended=ended)
+    assert [list(look) for look in looks] == [[str(tmp_path / "a.png"), str(tmp_path / "b.png")]]
+    assert asked == [0, 0, 0, 9]
+
+
+def test_a_folder_that_goes_away_is_said_once(tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    looks = (list(look) for look in arrivals([str(folder)], interval=1, others=Counter()))
+    looks = (
+        list(look) for look in arrivals([str(folder)], interval=1, others=Counter(), ended=never)
+    )
     assert isinstance(next(looks)[0], Unlisted)
     assert next(looks) == []
     folder.mkdir()

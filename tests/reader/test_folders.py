@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -166,6 +167,9 @@ def disc_of(folder: Path, images: int) -> Path:
         data_set.InstanceNumber = number
         files.add(data_set)
     files.write(folder / "disc")
+    with warnings.catch_warnings(action="ignore"):  # it leaves its temporary folder to the end
+        del files
+        gc.collect()
     return folder / "disc"
 
 
