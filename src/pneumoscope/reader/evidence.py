@@ -132,7 +132,7 @@ def draw_evidence(
     caption = f"{found.conclusion} · p({predictor.info.classes[1]}) "
     caption += probability_text(found.probability)
     if found.dicom and (shown := found.dicom.caption()):
-        caption += f" · {shown}"
+        caption = f"{shown} · {caption}"  # the first words are left out where there is no room
     pixels = native(source)
     evidence = over_whole_image(evidence, predictor.info.input, pixels.shape)
     image = overlay(evidence, pixels, caption=caption)
