@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.scores import Scores as Scores
     from pneumoscope.images.prepare import InputSpec as InputSpec
     from pneumoscope.images.prepare import prepare as prepare
+    from pneumoscope.images.sources import Pixels as Pixels
     from pneumoscope.reader.prediction import Prediction as Prediction
     from pneumoscope.reader.predictor import Predictor as Predictor
     from pneumoscope.reader.predictor import load as load
@@ -44,6 +45,7 @@ _HOMES = {
     "Catalog": "data.catalog",
     "InputSpec": "images.prepare",
     "Metrics": "evaluation.metrics",
+    "Pixels": "images.sources",
     "PneumoscopeError": "errors",
     "Prediction": "reader.prediction",
     "Predictor": "reader.predictor",

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.errors import ImageError, OptionError, nearest
+from pneumoscope.errors import OptionError, nearest
 from pneumoscope.images import raster
 from pneumoscope.images.depth import sample_of, shown_range
 from pneumoscope.images.radiograph import ImageMeta, Radiograph
 from pneumoscope.images.read import MAGIC_BYTES, decode, read_bytes, sniff
+from pneumoscope.images.sources import Decoded, Source, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,12 +129,13 @@ def placing(spec: InputSpec, width: int, height: int) -> Placing:
     return Placing(0, 0, width, height, whole, (0, 0))
 
 
-def prepare(source: Path | str | bytes | NDArray[Any], spec: InputSpec) -> NDArray[np.uint8]:
+def prepare(source: Source, spec: InputSpec) -> NDArray[np.uint8]:
     """Return the model's input for one image, uint8 [spec.height_px, spec.width_px].
 
     Args:
-        source: A path, the bytes of an encoded file, or grey pixels [height, width] as uint8 or
-            uint16.
+        source: A path, the bytes of a file, a binary file object (read from where it stands), a
+            Pillow image, or pixels: an array [height, width] or [height, width, 3] of whole
+            numbers from 0 to 65535, or ``Pixels`` with a stated range.
         spec: The input that the model takes.
 
     Raises:
@@ -143,11 +145,10 @@ def prepare(source: Path | str | bytes | NDArray[Any], spec: InputSpec) -> NDArr
         >>> prepare(np.full((50, 40), 7, np.uint8), InputSpec(16, 16)).max()
         np.uint8(7)
     """
-    if isinstance(source, np.ndarray):
-        return to_input(_checked(source), spec)
-    if isinstance(source, bytes):
-        return prepare_bytes(source, spec, name="<bytes>")[0]
-    return prepare_bytes(read_bytes(Path(source)), spec, name=str(source))[0]
+    given = resolve(source)
+    if isinstance(given, Decoded):
+        return to_input(given.pixels, spec, bits=given.bits)
+    return prepare_bytes(given.data, spec, name=given.name)[0]
 
 
 def open_radiograph(path: Path, *, at_least: tuple[int, int] | None = None) -> Radiograph:
@@ -203,7 +204,7 @@ def prepare_bytes(
         data: The bytes.
         spec: The input that the model takes.
         name: What messages call it.
-        any_kind: As for ``decode_any``.
+        any_kind: As for ``decode``.
 
     Raises:
         ImageError: They cannot be read as an image.
@@ -214,34 +215,8 @@ def prepare_bytes(
         if image.mode == "L":  # resized before it becomes an array, which saves two copies
             return _resized(image, spec), meta
         return to_input(raster.to_array(image), spec, bits=bits), meta
-    radiograph = decode_any(data, name=name, at_least=spec.shape, any_kind=any_kind)
+    radiograph = decode(data, name=name, at_least=spec.shape, any_kind=any_kind)
     return to_input(radiograph.pixels, spec, bits=radiograph.bits), radiograph.meta
-
-
-def decode_any(
-    data: bytes,
-    *,
-    name: str,
-    at_least: tuple[int, int] | None = None,
-    any_kind: bool = True,
-) -> Radiograph:
-    """Return the decoded image, whatever kind of image its header says that it is.
-
-    Args:
-        data: The bytes of a file.
-        name: What messages call it.
-        at_least: As for ``decode``.
-        any_kind: Whether DICOM images of other modalities, views and parts of the body are
-            decoded, too; ``meta.other_kind`` then says what they are.
-
-    Raises:
-        ImageError: The bytes cannot be read as an image.
-    """
-    if sniff(data[:MAGIC_BYTES], name=name) == "DICOM":
-        from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is loaded for DICOM alone
-
-        return dicom.decode(data, name=name, at_least=at_least, any_kind=any_kind)
-    return decode(data, name=name, at_least=at_least)
 
 
 def _resized(image: Image, spec: InputSpec) -> NDArray[np.uint8]:
@@ -262,12 +237,3 @@ def _placed(part: NDArray[np.uint8], place: Placing, spec: InputSpec) -> NDArray
     x, y = place.at
     whole[y : y + part.shape[0], x : x + part.shape[1]] = part
     return whole
-
-
-def _checked(array: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    if array.ndim != 2 or array.dtype not in (np.uint8, np.uint16) or array.size == 0:
-        raise ImageError(
-            "an array must hold grey pixels [height, width] as uint8 or uint16, "
-            f"got {array.dtype} {list(array.shape)}."
-        )
-    return np.ascontiguousarray(array)

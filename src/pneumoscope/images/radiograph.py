@@ -130,8 +130,8 @@ class ImageMeta:
     """The header of an image file: width and height in pixels as stored, mode, format.
 
     ``dicom`` holds more of it for DICOM files, and is None for the others. ``rendering`` is there
-    once the pixels of a DICOM file have been decoded. ``other_kind`` says why the header is not that
-    of a frontal chest radiograph, where such images are let pass; empty otherwise.
+    once the pixels of a DICOM file have been decoded. ``other_kind`` says why the header is not
+    that of a frontal chest radiograph, where such images are let pass; empty otherwise.
     """
 
     width: int

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from pneumoscope.data.prepared import PreparedData
@@ -38,7 +38,6 @@ from pneumoscope.training.fitted import Fitted, kept_epoch, with_weights
 from pneumoscope.training.log import Epoch, read_log
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.training.task import ClassificationTask
-
 
 _REFUSALS = (
     MisconfigurationException,

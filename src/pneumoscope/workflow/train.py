@@ -74,25 +74,14 @@ def train_reader(
     # Here, since evaluating and reading share this module and need no training framework.
     from pneumoscope.models.choice import choose_backbone  # noqa: PLC0415
     from pneumoscope.models.registry import build_model  # noqa: PLC0415
-    from pneumoscope.training.devices import (  # noqa: PLC0415
-        Placement,
-        best_device,
-        check_here,
-        is_leader,
-    )
+    from pneumoscope.training.devices import best_device, is_leader  # noqa: PLC0415
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
     from pneumoscope.workflow.finish import write_model  # noqa: PLC0415
 
     watcher = watcher or Watcher()
     started = time.perf_counter()
     leader = is_leader()
-    placement = placement or Placement()
-    if recipe is not None and recipe.probe:
-        check_here(placement)
-    else:
-        from pneumoscope.training.fit import check_placement  # noqa: PLC0415 - Lightning
-
-        check_placement(placement)
+    placement = _checked_placement(placement, probe=recipe is not None and recipe.probe)
     with _run_folder(out, resume=resume, leader=leader) as run:
         if resume:
             if recipe is not None:
@@ -160,6 +149,20 @@ def train_reader(
     write_json(run.provenance, provenance(data=str(data.resolve()), **facts))
     write_run_report(run, recipe=recipe, data=prepared, judged=judged)
     return Trained(run, fitted, metrics)
+
+
+def _checked_placement(placement: Placement | None, *, probe: bool) -> Placement:
+    """Return where training runs; refuse, before anything is written, what is not here."""
+    from pneumoscope.training.devices import Placement, check_here  # noqa: PLC0415
+
+    placement = placement or Placement()
+    if probe:
+        check_here(placement)
+    else:
+        from pneumoscope.training.fit import check_placement  # noqa: PLC0415 - Lightning
+
+        check_placement(placement)
+    return placement
 
 
 def _learn(

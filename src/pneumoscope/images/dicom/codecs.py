@@ -1,7 +1,7 @@
 """Compressed frames → samples. The codestream decides the decoder, not the transfer syntax.
 
-Baseline JPEG and JPEG 2000 (HTJ2K included) are decoded by Pillow. JPEG with more than 8 bits,
-lossless JPEG and JPEG-LS need imagecodecs, which the extra ``dicom`` installs.
+Baseline JPEG is decoded by Pillow, JPEG 2000 (HTJ2K included) by imagecodecs or Pillow. JPEG with
+more than 8 bits, lossless JPEG and JPEG-LS need imagecodecs, which the extra ``dicom`` installs.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def decode(
         photometric: The photometric interpretation of the header, for colours that the
             codestream leaves open.
         name: Of the file, for faults.
-        at_least: (height, width) that is needed; JPEG 2000 is then decoded at the smallest power
-            of two of its size that is not below it. None decodes at full size.
+        at_least: (height, width) that is needed; JPEG 2000 is then decoded at 1/2, 1/4 or less of
+            its size, if four times as many pixels each way are left. None decodes at full size.
 
     Raises:
         UnsupportedImageError: No decoder for this kind of codestream is there.
@@ -172,26 +172,27 @@ def _loaded(data: bytes, mode: str) -> NDArray[np.uint8]:
 def _jpeg_2000(
     stream: Codestream, photometric: str, at_least: tuple[int, int] | None, *, name: str
 ) -> Decoded:
-    from PIL import Image  # noqa: PLC0415 - for JPEG 2000 frames alone
-    from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile  # noqa: PLC0415 - the same
+    from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile  # noqa: PLC0415 - for JPEG 2000 alone
 
     if stream.precision > 16:
         raise UnsupportedImageError(
             f"{name}: JPEG 2000 of {stream.precision} bits a sample; read are up to 16."
         )
+    levels = _levels_to_skip(stream, at_least) if at_least else 0
+    if not levels and importlib.util.find_spec("imagecodecs") is not None:
+        # It lets other threads work meanwhile, which Pillow does not.
+        from imagecodecs import jpeg2k_decode  # noqa: PLC0415 - an extra
+
+        pixels = jpeg2k_decode(stream.data, numthreads=1)
+        return Decoded(_rgb_of(pixels, stream, photometric), f"imagecodecs ({stream.name})")
     image: Any = Jpeg2KImageFile(io.BytesIO(stream.data))
-    scale = ""
-    if at_least is not None and (levels := _levels_to_skip(stream, at_least)):
-        image.reduce = levels
-        scale = f", at 1/{2**levels} of its size"
+    image.reduce = levels
     image.load()
+    scale = f", at 1/{2**levels} of its size" if levels else ""
     decoder = f"pillow ({stream.name}{scale})"
-    if stream.components == 3:
-        notes: tuple[str, ...] = ()
-        if not stream.transformed and photometric in {"YBR_FULL", "YBR_FULL_422"}:
-            image = Image.fromarray(np.asarray(image), "YCbCr").convert("RGB")
-        return Decoded(np.asarray(image), decoder, notes)
     pixels = np.asarray(image)
+    if stream.components == 3:
+        return Decoded(_rgb_of(pixels, stream, photometric), decoder)
     # Pillow shifts samples to the upper bits of its words, and adds half of the range to signed.
     pixels = pixels >> (8 * pixels.dtype.itemsize - stream.precision)
     if stream.signed:
@@ -199,10 +200,21 @@ def _jpeg_2000(
     return Decoded(pixels, decoder)
 
 
-def _levels_to_skip(stream: Codestream, at_least: tuple[int, int]) -> int:
-    """Return how often an image can be halved and still has twice the pixels each way.
+def _rgb_of(pixels: NDArray[Any], stream: Codestream, photometric: str) -> NDArray[Any]:
+    """Return pixels with colours as RGB, whose transform some codestreams leave to the reader."""
+    open_colours = stream.components == 3 and not stream.transformed
+    if not (open_colours and photometric.startswith("YBR_FULL") and pixels.dtype == np.uint8):
+        return pixels
+    from PIL import Image  # noqa: PLC0415 - for colours that are stored so
 
-    The wavelet's smaller images are sharper than averages; half of them evens that out.
+    return np.asarray(Image.fromarray(pixels, "YCbCr").convert("RGB"))
+
+
+def _levels_to_skip(stream: Codestream, at_least: tuple[int, int]) -> int:
+    """Return how often an image can be halved and still has four times the pixels each way.
+
+    Then its greys differ from those of a full decode by a quarter of a level of 255 on average;
+    with twice the pixels it would be a whole level.
     """
-    ratio = min(stream.rows / at_least[0], stream.columns / at_least[1]) / 2
+    ratio = min(stream.rows / at_least[0], stream.columns / at_least[1]) / 4
     return max(0, min(stream.levels, int(np.log2(ratio)) if ratio >= 1 else 0))

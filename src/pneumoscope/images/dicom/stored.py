@@ -243,12 +243,15 @@ def _resolved(
     readings = _readings(decoded.pixels, layout, precision, stream_signed)
     words = next(iter(readings))
     if len(readings) > 1:
-        words = min(readings, key=lambda reading: _roughness(readings[reading]))
+        words = _smoothest(readings)
         if words != _AS_DECLARED:
             notes = (*notes, f"the pixels are read as {words}")
     found = readings[words]
+    scaled = found.shape != (layout.rows, layout.columns)
     depth: int | None = min(bits, precision)
-    if found.dtype.kind == "u" and int(found.max()) >= 2**bits:
+    if scaled and found.dtype.kind == "u":  # smaller wavelet images overshoot
+        found = np.minimum(found, 2**bits - 1)
+    elif found.dtype.kind == "u" and int(found.max()) >= 2**bits:
         notes = (*notes, f"BitsStored is {bits}, and the pixels have more bits")
         depth = precision if precision < 16 else None
     return Stored(found, depth, decoded.decoder, notes)
@@ -262,16 +265,8 @@ def _readings(
 ) -> dict[str, NDArray[Any]]:
     """Return the values that samples may stand for, by what that reading is called."""
     bits = layout.stored or precision
-    if pixels.dtype.kind == "i":  # only JPEG 2000 gives signed samples
-        if int(pixels.min()) >= 0:
-            return {_AS_DECLARED: pixels.view(np.uint16)}
-        if layout.signed is not False:
-            return {_AS_DECLARED: pixels}
-        mask = np.uint16(2**precision - 1)
-        return {
-            "signed values, as the codestream says": pixels,
-            "unsigned values, as the header says": pixels.view(np.uint16) & mask,
-        }
+    if pixels.dtype.kind == "i":
+        return _signed_readings(pixels, layout, precision)
     if layout.signed if layout.signed is not None else stream_signed:
         readings = {_AS_DECLARED: _twos_complement(pixels, bits)}
         if precision != bits:
@@ -281,10 +276,28 @@ def _readings(
             readings["unsigned values, as the codestream says"] = pixels
         return readings
     if precision > bits and int(pixels.max()) >= 2**bits:
+        if not int(np.bitwise_or.reduce(pixels, axis=None)) & (2 ** (precision - bits) - 1):
+            return {_AS_DECLARED: pixels}  # left-aligned: the unused bits are the lower ones
         lower = pixels & pixels.dtype.type(2**bits - 1)
         words = f"their lower {bits} bits: those above are no part of the values"
         return {_AS_DECLARED: pixels, words: lower}
     return {_AS_DECLARED: pixels}
+
+
+def _signed_readings(
+    pixels: NDArray[Any], layout: Layout, precision: int
+) -> dict[str, NDArray[Any]]:
+    """Return the values that signed samples may stand for; only JPEG 2000 has such."""
+    pixels = pixels.astype(np.int16, copy=False)
+    if int(pixels.min()) >= 0:
+        return {_AS_DECLARED: pixels.view(np.uint16)}
+    if layout.signed is not False:
+        return {_AS_DECLARED: pixels}
+    mask = np.uint16(2**precision - 1)
+    return {
+        "signed values, as the codestream says": pixels,
+        "unsigned values, as the header says": pixels.view(np.uint16) & mask,
+    }
 
 
 def _twos_complement(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
@@ -296,7 +309,18 @@ def _twos_complement(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
     return (words << np.uint16(shift)).view(np.int16) >> np.int16(shift)
 
 
-def _roughness(pixels: NDArray[Any]) -> int:
-    """Return the sum of differences of neighbours in some rows."""
-    rows = pixels[:: max(1, len(pixels) // _ROWS_LOOKED_AT)].astype(np.int32)
-    return int(np.abs(np.diff(rows, axis=1)).sum(dtype=np.int64))
+def _smoothest(readings: dict[str, NDArray[Any]]) -> str:
+    """Return the reading under which most neighbours are alike.
+
+    Only neighbours that differ between the readings count: they lie where one reading jumps by the
+    weight of a bit. They are counted, not summed, since edges of the image jump too.
+    """
+    differences = []
+    for pixels in readings.values():
+        rows = pixels[:: max(1, len(pixels) // _ROWS_LOOKED_AT)].astype(np.int32)
+        differences.append(np.abs(np.diff(rows, axis=1)))
+    steps = np.stack(differences)
+    least = steps.min(axis=0)
+    unlike = steps.max(axis=0) > least
+    wins = ((steps == least) & unlike).sum(axis=(1, 2))
+    return list(readings)[int(wins.argmax())]
