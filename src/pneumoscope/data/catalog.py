@@ -17,11 +17,12 @@ from pneumoscope.data.patients import UNKNOWN, PatientPattern, patient_of_image
 from pneumoscope.errors import DataError, ImageError, OptionError, in_words, nearest
 from pneumoscope.images.radiograph import ImageMeta
 from pneumoscope.images.read import probe, read_bytes
+from pneumoscope.images.record import DICOM_COLUMNS, DicomRecord, dicom_cells
 from pneumoscope.parallel import Progress, ordered_map
 from pneumoscope.runs import write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -141,12 +142,25 @@ class Catalog:
         if not self.entries:
             raise DataError(f"{self.root}: holds no image.")
 
-    def save(self, path: Path) -> None:
-        """Write the table as CSV."""
+    def save(self, path: Path, *, dicom: Mapping[str, DicomRecord] | None = None) -> None:
+        """Write the table as CSV.
+
+        Args:
+            path: The file.
+            dicom: SHA-256 of a file → which DICOM image it is and how its pixels were shown; if
+                there are any, the table has their columns too.
+        """
+        known = dicom or {}
         write_csv(
             path,
-            _COLUMNS,
-            ([getattr(entry, column) for column in _COLUMNS] for entry in self.entries),
+            (*_COLUMNS, *(DICOM_COLUMNS if known else ())),
+            (
+                [
+                    *(getattr(entry, column) for column in _COLUMNS),
+                    *(dicom_cells(known.get(entry.sha256)) if known else ()),
+                ]
+                for entry in self.entries
+            ),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -47,6 +48,11 @@ class DicomRecord:
         """Return the fields as JSON values."""
         return {**asdict(self), "notes": list(self.notes)}
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DicomRecord:
+        """Return the record that ``to_dict`` wrote."""
+        return cls(**{**values, "notes": tuple(values["notes"])})
+
     def caption(self) -> str:
         """Return in a short line how the pixels were shown, such as for a picture.
 
@@ -64,8 +70,19 @@ class DicomRecord:
 DICOM_COLUMNS = tuple(field.name for field in fields(DicomRecord))
 """The columns of a table of such records."""
 
-UID_COLUMNS = DICOM_COLUMNS[:3]
-"""Those that identify the image."""
+
+def flat(record: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the fields of ``to_dict`` as texts for a table; None where the field is not known.
+
+    >>> flat({"voi": "", "inverted": True, "notes": ["a", "b"]})
+    {'voi': '', 'inverted': 'true', 'notes': 'a; b'}
+    """
+    inverted = record["inverted"]
+    return {
+        **record,
+        "inverted": None if inverted is None else str(inverted).lower(),
+        "notes": "; ".join(record["notes"]),
+    }
 
 
 def dicom_record(meta: ImageMeta) -> DicomRecord | None:
@@ -88,3 +105,11 @@ def dicom_record(meta: ImageMeta) -> DicomRecord | None:
         shutter=done.shutter,
         notes=tuple(dict.fromkeys((*facts.notes, *done.notes))),
     )
+
+
+def dicom_cells(record: DicomRecord | None) -> list[str | None]:
+    """Return the values of ``DICOM_COLUMNS``; all None for an image that is not DICOM."""
+    if record is None:
+        return [None] * len(DICOM_COLUMNS)
+    row = flat(record.to_dict())
+    return [row[column] for column in DICOM_COLUMNS]

@@ -63,13 +63,9 @@ def row_of(record: Record) -> Record:
     """Return a record as a row of ``COLUMNS``: texts, numbers and None."""
     model = record["model"] or {}
     possible = record["conformal_set"]
-    dicom = record.get("dicom") or {}
-    inverted = dicom.get("inverted")
     row = {
         **{name: record.get(name) for name in COLUMNS},
-        **dicom,
-        "inverted": None if inverted is None else str(inverted).lower(),
-        "notes": "; ".join(dicom["notes"]) if dicom else None,
+        **_dicom(record.get("dicom")),
         "conformal_set": None if possible is None else "; ".join(possible),
         "reasons": "; ".join(record["reasons"]),
         "model": model.get("name"),
@@ -77,6 +73,14 @@ def row_of(record: Record) -> Record:
         "model_sha256": model.get("sha256"),
     }
     return {name: _encodable(value) for name, value in row.items()}
+
+
+def _dicom(fields: Record | None) -> Record:
+    if not fields:
+        return {}
+    from pneumoscope.images.record import flat  # noqa: PLC0415 - for DICOM alone
+
+    return flat(fields)
 
 
 def _encodable(value: Any) -> Any:

@@ -104,7 +104,7 @@ def train_reader(
             _check_unchanged(run, prepared.catalog)
         if leader:
             recipe.save(run.config)
-            prepared.catalog.save(run.catalog)
+            prepared.catalog.save(run.catalog, dicom=prepared.cache.dicom)
             prepared.split.save(run.split, prepared.catalog)
     try:
         fitted = _learn(
