@@ -29,7 +29,8 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    """Give each test a pool of its own."""
+    """Give each test a pool of its own; other tests of this process left one behind."""
+    jpegls._workers()._end()
     jpegls._workers.cache_clear()
     yield
     jpegls._workers()._end()

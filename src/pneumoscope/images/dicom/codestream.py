@@ -8,15 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pneumoscope.images import jpeg
+from pneumoscope.images import jpeg, jpeg2000
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_J2K_START = b"\xff\x4f\xff\x51"
-_J2K_END = b"\xff\xd9"
-_BOXES = b"\0\0\0\x0cjP"
-_RAW_BOX = b"jp2c"
 _HIGH_THROUGHPUT = 0x4000  # of Rsiz: part 15
 
 
@@ -60,15 +56,18 @@ def identify(frame: bytes) -> Codestream | None:
     """Return what a frame is, None if it is neither JPEG, JPEG-LS nor JPEG 2000."""
     if frame[:2] == b"\xff\xd8":
         return _jpeg(frame)
-    if frame.startswith(_BOXES):
-        at = frame.find(_RAW_BOX, 0, 65536)
-        frame = frame[at + 4 :] if at > 0 else b""
-    return _jpeg_2000(frame) if frame.startswith(_J2K_START) else None
+    if frame.startswith((jpeg2000.CODESTREAM, jpeg2000.SIGNATURE)):
+        try:
+            begin, end = jpeg2000.codestream_in(frame)
+        except jpeg2000.CutError:
+            return None
+        return _jpeg_2000(frame[begin:end] if begin else frame)
+    return None
 
 
 def starts_in(fragments: list[bytes]) -> int:
     """Return how many of the fragments begin a codestream of their own."""
-    starts = (b"\xff\xd8\xff", _J2K_START, _BOXES)
+    starts = (b"\xff\xd8\xff", jpeg2000.CODESTREAM, jpeg2000.SIGNATURE)
     return sum(fragment.startswith(starts) for fragment in fragments)
 
 
@@ -93,21 +92,22 @@ def _jpeg(frame: bytes) -> Codestream | None:
 def _jpeg_2000(frame: bytes) -> Codestream | None:
     if len(frame) < 45:
         return None
-    right, bottom, left, top, wide, high, tile_left, tile_top = (
-        int.from_bytes(frame[8 + 4 * field : 12 + 4 * field], "big") for field in range(8)
+    right, bottom, left, top = (
+        int.from_bytes(frame[8 + 4 * field : 12 + 4 * field], "big") for field in range(4)
     )
     components = int.from_bytes(frame[40:42], "big")
     depth = frame[42]
     capabilities = int.from_bytes(frame[6:8], "big")
-    tiles = 0
-    if wide and high and right > tile_left and bottom > tile_top:
-        tiles = -(-(right - tile_left) // wide) * -(-(bottom - tile_top) // high)
-    end, fault = _end_of_tiles(frame, tiles)
+    fault = ""
+    try:
+        end = jpeg2000.end_of_tile_parts(frame, 0, len(frame))
+    except jpeg2000.CutError as cut:
+        end, fault = len(frame), str(cut)
     transformed, levels = _coding_style(frame)
     return Codestream(
         kind="JPEG 2000",
         name="HTJ2K" if capabilities & _HIGH_THROUGHPUT else "JPEG 2000",
-        data=frame[:end] + _J2K_END,
+        data=frame[:end] + jpeg2000.END,
         rows=max(0, bottom - top),
         columns=max(0, right - left),
         components=components,
@@ -136,27 +136,3 @@ def _coding_style(frame: bytes) -> tuple[bool, int]:
         if marker == 0x52 and len(frame) > at + 9:
             return frame[at + 8] == 1, min(frame[at + 9], 32)
     return False, 0
-
-
-def _end_of_tiles(frame: bytes, tiles: int) -> tuple[int, str]:
-    """Return where the last tile part ends, and what is missing of the tiles."""
-    position = next((at for marker, at in _markers(frame) if marker == 0x90), 0)
-    if not position:
-        return len(frame), "it has no tile"
-    seen: set[int] = set()
-    while frame[position : position + 2] == b"\xff\x90" and position + 12 <= len(frame):
-        seen.add(int.from_bytes(frame[position + 4 : position + 6], "big"))
-        length = int.from_bytes(frame[position + 6 : position + 10], "big")
-        if length == 0:  # up to the end marker
-            at = frame.rfind(_J2K_END)
-            position = at if at > position else len(frame.rstrip(b"\0"))
-            break
-        if length < 14:
-            return len(frame), "the length of a tile part is impossible"
-        if position + length > len(frame):
-            missing = position + length - len(frame)
-            return len(frame), f"{missing:,} bytes of a tile part are missing"
-        position += length
-    missing_tiles = tiles - len(seen)
-    fault = f"{missing_tiles} of {tiles} tiles are missing" if missing_tiles > 0 else ""
-    return position, fault
