@@ -147,7 +147,7 @@ def test_a_code_without_meaning_names_the_view() -> None:
 
 def test_the_codes_are_those_of_the_standard() -> None:
     group = codedict.codes.cid4010
-    known = FRONTAL_VIEWS | OTHER_VIEWS
+    known = {**FRONTAL_VIEWS, **OTHER_VIEWS}
     values = {getattr(group, name).value for name in group.dir() if name[0].isupper()}
     assert values - known.keys() == {"119376003"}  # a tissue specimen
     assert group.AnteroPosterior.value in FRONTAL_VIEWS
