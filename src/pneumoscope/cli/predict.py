@@ -171,10 +171,11 @@ def _looks(asked: Namespace, others: Counter[str]) -> Iterator[Iterator[Source]]
     """Return what is to be read: all of it at once, or with ``--watch`` what each look finds."""
     if not asked.watch:
         return iter([_sources(asked, others)])
-    from pneumoscope.reader.arrivals import arrivals  # noqa: PLC0415 - rare
+    from pneumoscope.cli.ending import EndOnSignal  # noqa: PLC0415 - rare
+    from pneumoscope.reader.arrivals import arrivals  # noqa: PLC0415
 
     interval = 2.0 if asked.watch_interval is None else asked.watch_interval
-    return arrivals(asked.images, interval=interval, others=others)
+    return arrivals(asked.images, interval=interval, others=others, ended=EndOnSignal())
 
 
 def _sources(asked: Namespace, others: Counter[str] | None = None) -> Iterator[Source]:
@@ -243,7 +244,7 @@ def _shown(
     asked: Namespace, predictor: Predictor, looks: Iterator[Iterator[Source]], tally: Tally
 ) -> None:
     def counted() -> Iterator[Record]:
-        with _bar(asked) as show, _ended_by_interrupt(asked):
+        with _bar(asked) as show:
             for sources in looks:
                 for record in _records(asked, predictor, sources):
                     tally.add(record)
@@ -262,16 +263,6 @@ def _shown(
     TEXT_WRITERS[asked.format](sys.stdout, counted())
     if tally.others:
         sys.stderr.write(f"Note: {others_text(tally.others)}.\n")
-
-
-@contextlib.contextmanager
-def _ended_by_interrupt(asked: Namespace) -> Iterator[None]:
-    """Let Ctrl-C end the watching of folders, which has no other end, and not the command."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if not asked.watch:
-            raise
 
 
 @contextlib.contextmanager
@@ -316,7 +307,7 @@ def _archived(
             watcher.say(f"Continuing after {archive.done:,} images.")
         read = 0
         try:
-            with watcher.progress("Reading") as progress, _ended_by_interrupt(asked):
+            with watcher.progress("Reading") as progress:
                 total = _Total(asked)
                 for sources in looks:
                     for record in _records(asked, predictor, archive.left(sources)):

@@ -83,7 +83,8 @@ def _check_tile_parts(data: bytes, at: int, end: int, tiles: int) -> None:
 
 def _tile_count(data: bytes, begin: int) -> int:
     """Return how many tiles the SIZ segment declares; 0 where it cannot be."""
-    right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", data, begin + 8)
+    sizes: tuple[int, ...] = struct.unpack_from(">8I", data, begin + 8)
+    right, bottom, _, _, width, height, left, top = sizes
     if not (width and height and right > left and bottom > top):
         return 0
     return -(-(right - left) // width) * -(-(bottom - top) // height)

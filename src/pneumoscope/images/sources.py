@@ -119,6 +119,25 @@ def resolve(source: Source) -> Encoded | Decoded:
     Raises:
         ImageError: It cannot be read, or is nothing that an image can be handed over as.
     """
+    encoded = _encoded(source)
+    if encoded is not None:
+        return encoded
+    if isinstance(source, Pixels):
+        return _decoded(_array(source.array), value_range=source.value_range)
+    if _is_pillow(source):
+        return _from_pillow(source)
+    hint = ""
+    if isinstance(source, list | tuple):
+        hint = "; use numpy.asarray(it, numpy.uint8)"
+    elif type(source).__module__.startswith("pydicom."):  # its array would lack what a header says
+        hint = "; hand over the path or the bytes of the DICOM file"
+    elif hasattr(source, "__array__") or isinstance(source, memoryview):
+        return _decoded(_array(source))
+    raise ImageError(f"an image must be {_KINDS}, got {type(source).__name__}{hint}.")
+
+
+def _encoded(source: object) -> Encoded | None:
+    """Return the bytes of a path, of bytes and of file objects, None for others."""
     if isinstance(source, str | os.PathLike):
         path = os.fsdecode(source)
         return Encoded(read_bytes(Path(path)), path)
@@ -126,17 +145,8 @@ def resolve(source: Source) -> Encoded | Decoded:
         return Encoded(bytes(source), "<bytes>")
     if isinstance(source, memoryview) and source.ndim == 1 and source.itemsize == 1:
         return Encoded(source.tobytes(), "<bytes>")
-    if isinstance(source, Pixels):
-        return _decoded(_array(source.array), value_range=source.value_range)
-    if _is_pillow(source):
-        return _from_pillow(source)
-    if isinstance(source, np.ndarray | np.generic | memoryview) or hasattr(source, "__array__"):
-        return _decoded(_array(source))
     read = getattr(source, "read", None)
-    if callable(read):
-        return Encoded(_content(read), _name(source))
-    hint = "; use numpy.asarray(it, numpy.uint8)" if isinstance(source, list | tuple) else ""
-    raise ImageError(f"an image must be {_KINDS}, got {type(source).__name__}{hint}.")
+    return Encoded(_content(read), _name(source)) if callable(read) else None
 
 
 def name_of(source: object) -> str:
@@ -197,9 +207,10 @@ def _array(source: Any) -> NDArray[Any]:
 
 def _decoded(array: NDArray[Any], *, value_range: tuple[float, float] | None = None) -> Decoded:
     array = _shaped(array)
-    pixels = array.dtype.itemsize + (_WORK_BYTES if array.ndim == 3 else 0)
-    check_size(array.shape[1], array.shape[0], name="<array>", bytes_per_pixel=min(pixels, 16))
-    values = _ranged(array, value_range) if value_range else _whole(array)
+    colour = 4 if array.dtype == np.uint8 else _WORK_BYTES
+    needs = 2 if array.ndim == 2 else colour
+    check_size(array.shape[1], array.shape[0], name="<array>", bytes_per_pixel=needs)
+    values: NDArray[Any] = _ranged(array, value_range) if value_range else _whole(array)
     bits = 16 if value_range else None
     if values.ndim == 2:
         return Decoded(np.ascontiguousarray(values), bits=bits)

@@ -48,6 +48,7 @@ PARQUET = "parquet"
 FORMATS = (*TEXT_WRITERS, PARQUET)
 
 _JOURNAL = 2
+_UNKNOWN = -1  # no hash is -1
 _SEEN = np.dtype([("path", np.int64), ("file", np.int64), ("error", np.bool_)])
 _SYNC_SECONDS = 5.0
 
@@ -142,9 +143,9 @@ class Archive:
             row = self._row_of(path)
             if row is not None:
                 seen = self._seen[row]
-                now = marks.get(FILE)
+                now, then = marks.get(FILE), int(seen["file"])
                 # What was read of a file that is gone since holds.
-                same = int(seen["file"]) == marked(now) or (now is None and not seen["error"])
+                same = then in {_UNKNOWN, marked(now)} or (now is None and not seen["error"])
                 if same and not (self._retry_errors and seen["error"]):
                     continue
                 marks[AGAIN] = True
@@ -152,15 +153,8 @@ class Archive:
             yield item
 
     def conclusions(self) -> Counter[str]:
-        """Return how often each conclusion came up, by the summary of a complete run.
-
-        It is empty if there is none, or if it cannot be read.
-        """
-        try:
-            said = json.loads(self._summary.read_text(encoding="utf-8"))["conclusions"]
-            return Counter({str(name): int(count) for name, count in said.items()})
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            return Counter()
+        """Return how often each conclusion came up so far."""
+        return Counter(record["conclusion"] for record in self._records())
 
     def add(self, record: Record) -> None:
         """Write a record; it is safe from a killed process when this returns.
@@ -294,7 +288,11 @@ class Archive:
         held = (line for line in lines(self._place, packed=self.complete) if FOLDER not in line)
         self._seen = np.fromiter(
             (
-                (hash(line["path"]), marked(line.get(FILE)), line["conclusion"] == ERROR)
+                (
+                    hash(line["path"]),
+                    marked(line[FILE]) if FILE in line else _UNKNOWN,
+                    line["conclusion"] == ERROR,
+                )
                 for line in held
             ),
             _SEEN,

@@ -8,10 +8,11 @@ it is whole.
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pneumoscope.reader.inputs import Unlisted, images_below
@@ -25,9 +26,13 @@ _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def arrivals(
-    folders: Sequence[str], *, interval: float, others: Counter[str]
+    folders: Sequence[str],
+    *,
+    interval: float,
+    others: Counter[str],
+    ended: Callable[[float], bool],
 ) -> Iterator[Iterator[str | Unlisted]]:
-    """Yield, for each look, what is ready to be read, and wait until the next look; without end.
+    """Yield, for each look, what is ready to be read, and wait until the next look.
 
     Each look must be used up before the next one is asked for.
 
@@ -35,11 +40,14 @@ def arrivals(
         folders: Where images arrive; files that lie there already come with the first looks.
         interval: Seconds from the end of a look to the next, at least ``LEAST_SECONDS``.
         others: Counts the files that are no images, as they were at the last look.
+        ended: Waits for so many seconds, and tells whether to end instead; asked between two looks,
+            and with 0 before each image.
     """
     watch = _Watch(folders, interval, others)
     while True:
-        yield watch.look()
-        time.sleep(interval)
+        yield itertools.takewhile(lambda _: not ended(0), watch.look())
+        if ended(interval):
+            return
 
 
 class _Watch:

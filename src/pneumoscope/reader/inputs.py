@@ -96,7 +96,8 @@ def others_text(others: Counter[str]) -> str:
     count = others.total()
     if not count:
         return ""
-    kinds = [f"{number:,} {kind}" for kind, number in others.most_common(8)]
+    most = sorted(others.items(), key=lambda item: (-item[1], item[0]))[:8]
+    kinds = [f"{number:,} {kind}" for kind, number in most]
     if len(others) > len(kinds):
         kinds.append("others")
     what = "file was" if count == 1 else "files were"

@@ -31,10 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.images.record import DicomRecord
+    from pneumoscope.images.sources import Source
     from pneumoscope.reader.graph import Graph
     from pneumoscope.reader.selfcheck import RunningTest
-
-    Source = Path | str | bytes | NDArray[Any]
 
 _BATCH = 2  # more are no faster on a processor, and take more memory
 
