@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,8 +80,11 @@ def test_dicom_images_keep_their_record_in_the_cache_and_the_catalog(tmp_path: P
     for number, label in enumerate(("NORMAL", "PNEUMONIA")):
         (data / label).mkdir(parents=True)
         pixels = np.random.default_rng(number).integers(0, 4096, (50, 40), dtype=np.uint16)
-        uids = {"StudyInstanceUID": f"1.2.{number}", "SOPInstanceUID": f"1.2.{number}.3"}
-        window = {"WindowCenter": 2047, "WindowWidth": 4093, "BitsStored": 12}
+        uids: dict[str, Any] = {
+            "StudyInstanceUID": f"1.2.{number}",
+            "SOPInstanceUID": f"1.2.{number}.3",
+        }
+        window: dict[str, Any] = {"WindowCenter": 2047, "WindowWidth": 4093, "BitsStored": 12}
         (data / label / "a.dcm").write_bytes(dicom_file(pixels, **uids, **window))
     (data / "NORMAL" / "b.png").write_bytes(encoded(np.full((40, 40), 9, np.uint8)))
     read = read_catalog(data)

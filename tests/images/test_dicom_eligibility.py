@@ -120,6 +120,8 @@ def test_every_element_that_names_another_view_is_heard(
         ({"SeriesDescription": "CHEST LAT"}, "SeriesDescription says LAT"),
         ({"SeriesDescription": "CHEST PA AND LAT"}, None),
         ({"ViewPosition": None, "SeriesDescription": "CHEST PA AND LAT"}, None),
+        ({"ViewPosition": None, "SeriesDescription": "Thorax p.a./seitl."}, None),
+        ({"ViewPosition": None, "SeriesDescription": "Chest A-P, lat"}, None),
         ({"ViewPosition": None, "ProtocolName": "PROFILE 2, SIDE R, LL"}, None),
         ({"ViewCodeSequence": code("399348003")}, "ViewPosition says PA, the view's code AP"),
         ({"ViewCodeSequence": code("272479007")}, None),
@@ -147,7 +149,7 @@ def test_a_code_without_meaning_names_the_view() -> None:
 
 def test_the_codes_are_those_of_the_standard() -> None:
     group = codedict.codes.cid4010
-    known = FRONTAL_VIEWS | OTHER_VIEWS
+    known = {**FRONTAL_VIEWS, **OTHER_VIEWS}
     values = {getattr(group, name).value for name in group.dir() if name[0].isupper()}
     assert values - known.keys() == {"119376003"}  # a tissue specimen
     assert group.AnteroPosterior.value in FRONTAL_VIEWS
@@ -158,7 +160,19 @@ def test_the_codes_are_those_of_the_standard() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["HAND", "Hand left", "C-SPINE", "L KNEE", "Sch\xe4del", "BECKEN", "LOWER EXTREMITY"]
+    "text",
+    [
+        "HAND",
+        "Hand left",
+        "C-SPINE",
+        "L KNEE",
+        "Sch\xe4del",
+        "BECKEN",
+        "LOWER EXTREMITY",
+        "LUMBAR SPINE",
+        "SHOULDER AP",
+        "thoracic spine",
+    ],
 )
 def test_other_parts_are_known(text: str) -> None:
     assert is_elsewhere(text)

@@ -22,12 +22,12 @@ from pneumoscope.reader.evidence import draw_evidence
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.records import COLUMNS, record_of, row_of, write_csv, write_parquet
 
-UIDS = {
+UIDS: dict[str, Any] = {
     "StudyInstanceUID": "1.2.3",
     "SeriesInstanceUID": "1.2.3.4",
     "SOPInstanceUID": "1.2.3.4.5",
 }
-SHOWN = {
+SHOWN: dict[str, Any] = {
     "PhotometricInterpretation": "MONOCHROME1",
     "BitsStored": 12,
     "WindowCenter": 2047,

@@ -11,6 +11,7 @@ import re
 import unicodedata
 
 _LETTERS = re.compile(r"[A-Z]+")
+_ABBREVIATION = re.compile(r"\b([A-Z])\.\s?([A-Z])\b|\b([AP])[-/ ]([AP])\b")  # p.a., A-P
 _SPLIT_COMPOUND = re.compile(r"\b(BI|UNI|CONTRA|IPSI|COL)[-_ ](?=LATERAL)|\bBED[-_ ](?=SIDE)")
 
 _LATERAL = frozenset(
@@ -40,11 +41,12 @@ _FRONTAL = frozenset(
 
 _CHEST = frozenset(
     """
-    CHEST THORAX TORAX TORACE THORACIC LUNG LUNGS LUNGE PULMO PULMON PULMONES POUMON POUMONS
+    CHEST THORAX TORAX TORACE LUNG LUNGS LUNGE PULMO PULMON PULMONES POUMON POUMONS
     POLMONE POLMONI PULMAO PULMOES RIB RIBS CXR BABYGRAM
     """.split()  # noqa: SIM905 - the same
 )
 _SIDES = frozenset("L R LT RT LEFT RIGHT LI RE LINKS RECHTS BILAT BILATERAL BOTH".split())  # noqa: SIM905
+_PROJECTIONS = frozenset("AP PA LAT LATERAL OBL OBLIQUE".split())  # noqa: SIM905 - the same
 _ELSEWHERE = frozenset(
     # Defined terms of PS3.16 annex L for parts that a frontal chest radiograph does not show.
     """
@@ -53,6 +55,7 @@ _ELSEWHERE = frozenset(
     LSPINE LSSPINE LUMBAR MANDIBLE MAXILLA NECK NOSE ORBIT PATELLA PELVIS RADIUS SACRUM SCALP
     SHOULDER SIJOINT SINUS SKULL SPINE SSPINE STOMACH TEETH THIGH THUMB TIBIA TIBIAFIBULA TMJ TOE
     TSPINE ULNA UPEXTREMITY URETER UTERUS WRIST ZYGOMA LOWEREXTREMITY UPPEREXTREMITY
+    CERVICAL CERVICALSPINE THORACICSPINE LUMBARSPINE LUMBOSACRALSPINE
     """.split()  # noqa: SIM905 - the same
 ) | frozenset(
     # The commonest of them in other languages, where the word has no other meaning.
@@ -69,11 +72,12 @@ _ELSEWHERE = frozenset(
 def words_of(text: str) -> list[str]:
     """Return the words of a text in capitals, without accents.
 
-    >>> words_of("Schräg, 2.Ebene")
-    ['SCHRAG', 'EBENE']
+    >>> words_of("Schräg, 2.Ebene, p.a.")
+    ['SCHRAG', 'EBENE', 'PA']
     """
     plain = unicodedata.normalize("NFKD", text.upper())
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    plain = _ABBREVIATION.sub(lambda found: "".join(filter(None, found.groups())), plain)
     return _LETTERS.findall(_SPLIT_COMPOUND.sub(lambda found: found[0].strip("-_ "), plain))
 
 
@@ -115,12 +119,12 @@ def is_chest(text: str) -> bool:
 
 
 def is_elsewhere(text: str) -> bool:
-    """Tell whether a body part is, but for its side, the name of another part than the chest.
+    """Tell whether a body part is, but for side and view, the name of another part than the chest.
 
     Free text that only mentions another part does not count.
 
-    >>> is_elsewhere("Hand left"), is_elsewhere("C-SPINE"), is_elsewhere("hand held film")
+    >>> is_elsewhere("Hand left, AP"), is_elsewhere("C-SPINE"), is_elsewhere("hand held film")
     (True, True, False)
     """
-    words = [word for word in words_of(text) if word not in _SIDES]
-    return "".join(words) in _ELSEWHERE
+    words = [word for word in words_of(text) if word not in _SIDES and word not in _PROJECTIONS]
+    return "".join(words) in _ELSEWHERE or (bool(words) and set(words) <= _ELSEWHERE)
