@@ -170,11 +170,6 @@ def test_a_file_that_is_completed_while_it_is_read_is_read_again(tmp_path: Path)
     path.write_bytes(b"half")
     row: dict[str, Any] = {"path": str(path), "conclusion": "ERROR", "probability": None}
     row["reasons"] = []
-        "path": str(path),
-        "conclusion": "ERROR",
-        "probability": None,
-        "reasons": [],
-    }
     with Archive(out, {}) as archive:
         for _ in archive.left([str(path)]):
             path.write_bytes(b"whole file")
