@@ -223,6 +223,7 @@ def test_a_cut_file_is_never_taken_for_whole(make: Callable[[], bytes], tmp_path
         (["{folder}", "--watch", "--watch-interval", "nan"], "--watch-interval must be from 0.1"),
         (["{folder}/a.png", "--watch"], "--watch must be given with folders that exist"),
         (["--paths-from", "x", "--watch"], "--watch must be given with folders"),
+        (["{folder}", "--watch", "--evidence", "{folder}/e"], "--evidence must be outside"),
         (["{folder}", "--watch", "--format", "json"], "table, jsonl or csv with --watch"),
     ],
 )

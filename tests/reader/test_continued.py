@@ -168,7 +168,8 @@ def test_a_folder_that_can_be_listed_again_loses_its_row(tmp_path: Path) -> None
 def test_a_file_that_is_completed_while_it_is_read_is_read_again(tmp_path: Path) -> None:
     out, path = tmp_path / "r.jsonl", tmp_path / "a.png"
     path.write_bytes(b"half")
-    row = {"path": str(path), "conclusion": "ERROR", "probability": None, "reasons": []}
+    row: dict[str, Any] = {"path": str(path), "conclusion": "ERROR", "probability": None}
+    row["reasons"] = []
     with Archive(out, {}) as archive:
         for _ in archive.left([str(path)]):
             path.write_bytes(b"whole file")

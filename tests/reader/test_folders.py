@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.fileset import FileSet
+from pydicom.uid import UID
 
 from helpers.files import dicom_file, encoded
 from helpers.tiny_model import grey_image, write_tiny
@@ -160,7 +161,8 @@ def disc_of(folder: Path, images: int) -> Path:
         path = folder / f"{number}.dcm"
         path.write_bytes(dicom_file(grey_image(140, side=64, seed=number)))
         data_set = dcmread(path)
-        data_set.SOPInstanceUID = data_set.file_meta.MediaStorageSOPInstanceUID = f"1.2.{number}"
+        data_set.SOPInstanceUID = UID(f"1.2.{number}")
+        data_set.file_meta.MediaStorageSOPInstanceUID = data_set.SOPInstanceUID
         data_set.StudyInstanceUID, data_set.SeriesInstanceUID = "1.3", "1.4"
         data_set.StudyDate, data_set.StudyTime, data_set.StudyID = "20260101", "120000", "1"
         data_set.AccessionNumber, data_set.SeriesNumber = "", 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.errors import DataError, MissingArgumentError, OptionError, in_range
@@ -63,3 +64,10 @@ def _refuse_senseless_watch(asked: Namespace) -> None:
     for item in asked.images:
         if not os.path.isdir(item):  # noqa: PTH112 - as below
             raise OptionError("--watch", must="given with folders that exist", was=item)
+        # Its pictures would arrive there as new images, whose pictures would arrive there.
+        if asked.evidence and asked.evidence.resolve().is_relative_to(Path(item).resolve()):
+            raise OptionError(
+                "--evidence",
+                must="outside of the folders that are watched",
+                was=str(asked.evidence),
+            )
