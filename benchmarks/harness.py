@@ -37,6 +37,7 @@ class Plan:
             shipped one where there is one, else a fresh one.
         batches: Steps of each training of ``transfer-epoch``.
         many: Images of ``predict-memory``.
+        before: A checkout of an earlier version, for ``dicom-folder``; None measures none.
     """
 
     small: Path
@@ -49,6 +50,7 @@ class Plan:
     model: str | None = None
     batches: int = 40
     many: int = 20_000
+    before: Path | None = None
 
     def count(self, full: int, *, generated: int, quick: int) -> int:
         """Return how many of something are taken: images, rounds, steps."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 
-from harness import call, say
+from places import HOME, python_with
 
-PACKAGES = ("tensorflow-cpu", "scipy", "pillow")
-PLACE = Path(__file__).resolve().parents[1] / ".bench" / "keras"
+PLACE = HOME / "keras"
 
 
 def keras_python() -> Path:
@@ -18,17 +15,4 @@ def keras_python() -> Path:
     Raises:
         RuntimeError: It cannot be built.
     """
-    python = PLACE / "bin" / "python"
-    ready = PLACE / ".ready"
-    if ready.exists():
-        return python
-    say(f"building an environment with {', '.join(PACKAGES)} (once, minutes)")
-    beside = Path(sys.executable).parent / "uv"
-    uv = str(beside) if beside.exists() else shutil.which("uv")
-    if uv is None:
-        raise RuntimeError("uv is not there; install it, or name a Python with --keras PYTHON.")
-    shutil.rmtree(PLACE, ignore_errors=True)
-    call([uv, "venv", "--quiet", "--python", sys.executable, PLACE])
-    call([uv, "pip", "install", "--quiet", "--python", python, *PACKAGES])
-    ready.touch()
-    return python
+    return python_with("keras", ("tensorflow-cpu", "scipy", "pillow"))

@@ -30,6 +30,7 @@ BENCHMARKS = {
     "predict-many": "predict_many",
     "predict-keras": "predict_keras",
     "predict-memory": "predict_memory",
+    "dicom-folder": "dicom_folder",
     "graph": "graph",
     "inspect": "inspect_speed",
     "bootstrap": "bootstrap_speed",
@@ -65,6 +66,7 @@ def main() -> int:
             model=asked.model,
             batches=asked.batches,
             many=asked.many,
+            before=asked.before,
         )
         facts = table.about(generated=plan.generated)
         print(f"{facts['processor']}, {facts['cores']} cores, {facts['images']}", flush=True)
@@ -119,6 +121,7 @@ def _arguments() -> argparse.Namespace:
     add("--keras", type=Path, help="a Python with tensorflow, scipy and pillow")
     add("--rounds", type=int, default=2, help="of training-epoch (default: 2)")
     add("--batches", type=int, default=40, help="steps of transfer-epoch (default: 40)")
+    add("--before", type=Path, help="a checkout of an earlier version, for dicom-folder")
     add("--many", type=int, default=20_000, help="images of predict-memory (default: 20,000)")
     return parser.parse_args()
 

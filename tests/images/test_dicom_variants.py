@@ -75,6 +75,15 @@ def test_a_cut_jpeg_file_is_refused(percent: int, progressive: bool, colour: boo
         prepare(cut, SPEC)
 
 
+def test_a_jpeg_with_restarts_is_refused_wherever_it_is_cut() -> None:
+    whole = encoded(PICTURE, "JPEG", quality=90, restart_marker_blocks=7)
+    decode(whole, name="film.jpg")
+    for place in range(len(whole) // 3, len(whole) - 700, 41):
+        for cut in (place, whole.rindex(b"\xff", 0, place), whole.rindex(b"\xff", 0, place) + 1):
+            with pytest.raises(DamagedImageError, match="truncated or damaged"):
+                decode(whole[:cut] + b"\xff\xd9", name="film.jpg")
+
+
 def test_a_whole_jpeg_that_ends_in_middle_grey_is_read() -> None:
     pixels = PICTURE.copy()
     pixels[-64:] = 128

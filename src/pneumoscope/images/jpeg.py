@@ -34,7 +34,9 @@ _NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})  # DHT, JPG, DAC lie among the start-o
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _LS_MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 # Decodes to something else than the zeros that libjpeg fills in, whatever the Huffman tables are.
-_FILLER = bytes(np.random.default_rng(81).integers(1, 255, 4096, dtype=np.uint8))
+# Restart markers are among it, since a decoder that waits for one passes over all else.
+_NOISE = bytes(np.random.default_rng(81).integers(1, 255, 2048, dtype=np.uint8))
+_FILLER = _NOISE + b"".join(bytes((0xFF, 0xD0 + number)) + _NOISE[:256] for number in range(8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def closed(data: bytes, header: JpegHeader) -> bytes:
     it is whole is for ``is_whole`` to say.
     """
     at = end_of_image(data, header)
-    return (data.rstrip(b"\0") if at is None else data[:at]) + END
+    return (data if at is None else data[:at]) + END
 
 
 def is_whole(
@@ -171,7 +173,8 @@ def is_whole(
     elif not (always or _middle(pixels[-1, -1], header.precision)):
         return True
     try:
-        other = decode(data[: -len(END)] + _FILLER + END)
+        # A cut marker would make another one with the first byte of the filler.
+        other = decode(data[: -len(END)].rstrip(b"\xff") + _FILLER + END)
     except Exception:  # decoders' faults share no base; a whole image is decoded as before
         return False
     return bool(np.array_equal(pixels, other))

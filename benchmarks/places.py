@@ -1,0 +1,36 @@
+"""Environments of their own that contenders run in, below ``.bench``."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import call, say
+
+HOME = Path(__file__).resolve().parents[1] / ".bench"
+"""Where they lie."""
+
+
+def python_with(name: str, packages: Sequence[str]) -> Path:
+    """Return a Python with some packages, in an environment that is built if it is not there.
+
+    Raises:
+        RuntimeError: It cannot be built.
+    """
+    place = HOME / name
+    python = place / "bin" / "python"
+    ready = place / ".ready"
+    if ready.exists():
+        return python
+    say(f"building an environment with {', '.join(packages)} (once)")
+    beside = Path(sys.executable).parent / "uv"
+    uv = str(beside) if beside.exists() else shutil.which("uv")
+    if uv is None:
+        raise RuntimeError("uv is not there; install it.")
+    shutil.rmtree(place, ignore_errors=True)
+    call([uv, "venv", "--quiet", "--python", sys.executable, place])
+    call([uv, "pip", "install", "--quiet", "--python", python, *packages])
+    ready.touch()
+    return python
