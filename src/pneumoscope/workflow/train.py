@@ -23,6 +23,7 @@ from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance, rows_of, write_json
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.judge import judge_run
+from pneumoscope.workflow.parts import tell_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -237,6 +238,7 @@ def _prepared(
             data,
             positive=recipe.positive,
             patient_regex=recipe.patient_regex,
+            options=recipe.data_options(),
             progress=progress,
         )
     with watcher.progress("Preparing the images") as progress:
@@ -270,6 +272,7 @@ def _tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
     catalog, split = data.catalog, data.split
     for item in catalog.unreadable:
         watcher.warn(f"skipped: {item.reason}")
+    tell_notes(catalog, watcher)
     if catalog.unreadable:
         watcher.warn(f"{len(catalog.unreadable)} unreadable files were skipped.")
     counts = {part: len(split.rows(part)) for part in ("train", "val", "test", UNUSED)}
@@ -326,6 +329,8 @@ def _facts(recipe: Recipe, data: PreparedData, fitted: Fitted) -> dict[str, Any]
         "data_fingerprint": data.catalog.fingerprint,
         "images": {part: len(data.split.rows(part)) for part in (*PARTS, UNUSED)},
         "unreadable": len(data.catalog.unreadable),
+        "left_out": [item.to_dict() for item in data.catalog.left_out],
+        "data_notes": list(data.catalog.notes),
         "recipe": recipe.to_dict(),
         "seed": recipe.seed,
         "epochs": len(fitted.epochs),
