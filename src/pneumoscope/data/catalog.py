@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.data.classes import classes_of_data
+from pneumoscope.data.classes import classes_of_data, positive_of_map
 from pneumoscope.data.entries import PARTS, Entry, LeftOut, Unreadable
 from pneumoscope.data.layouts import DataOptions, list_data
 from pneumoscope.data.patients import (
@@ -172,7 +172,9 @@ def read_catalog(
             map has names that the data do not have.
     """
     pattern = PatientPattern(patient_regex) if patient_regex is not None else None
-    listing = list_data(data, options, positive=classes[1] if classes else positive)
+    options = options or DataOptions()
+    finding = positive_of_map(data, options, classes=classes, positive=positive)
+    listing = list_data(data, options, positive=finding)
     found, pair = classes_of_data(data, listing, classes=classes, positive=positive)
     _check_pattern(pattern, found)
     entries: list[Entry] = []

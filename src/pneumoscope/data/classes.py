@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from pneumoscope.data.entries import Entry
-from pneumoscope.data.layouts import Listing
+from pneumoscope.data.layouts import DataOptions, Listing
 from pneumoscope.data.layouts.labels import plain
 from pneumoscope.errors import DataError, OptionError, nearest
 
@@ -23,7 +23,38 @@ _LAYOUT = (
 )
 _SHOWN = 30
 _NEGATIVE_WORDS = ("no finding", "normal", "healthy", "negative")
-_POSITIVE_WORDS = ("pneumonia", "bacteria", "virus", "covid", "opacity", "positive")
+_POSITIVE_WORDS = ("pneumonia", "bacteria", "virus", "viral", "covid", "positive")
+
+
+def positive_of_map(
+    data: Path, options: DataOptions, *, classes: tuple[str, str] | None, positive: str | None
+) -> str | None:
+    """Return the positive class of a map, None where there is no map.
+
+    Args:
+        data: The folder or table, for messages.
+        options: With the map.
+        classes: (negative, positive) where a model has fixed them.
+        positive: The class whose probability is wanted; PNEUMONIA where it exists.
+
+    Raises:
+        DataError: The map does not tell.
+        OptionError: ``positive`` is no class of the map.
+    """
+    if options.classes is None:
+        return None
+    known = [new for new, _ in options.classes.classes]
+    wanted = classes[1] if classes else positive or POSITIVE
+    found = find_class(wanted, known)
+    if found is None and classes is None and positive is not None:
+        raise OptionError(
+            "--positive", must="a class of --map", was=positive, hint=nearest(positive, known)
+        )
+    if found is None and classes is None:
+        raise DataError(
+            f"{data}: which of {' and '.join(known)} is the finding? Name it with --positive."
+        )
+    return found
 
 
 def classes_of_data(
@@ -45,14 +76,14 @@ def classes_of_data(
     if not any(entry.label for entry in found):
         if listing.names or listing.layout:
             held = ", ".join(str(item) for item in listing.left_out) or "no rows"
-            raise DataError(f"{data}: no image is left ({held}).{map_command(listing.names)}")
+            raise DataError(f"{data}: no image is left ({held}).{map_command(listing)}")
         raise DataError(f"{data}: holds no files in class folders.{_LAYOUT}")
     if classes:
         found = _respelled(found, classes)
         for name in sorted({entry.label for entry in found} - set(classes)):
             raise DataError(
                 f"{data}: unknown class {name!r}, the model knows {' and '.join(classes)}. "
-                f"{nearest(name, classes)}{map_command(listing.names, classes)}"
+                f"{nearest(name, classes)}{map_command(listing, classes)}"
             )
         return found, classes
     training = [entry for entry in found if entry.split in {"train", ""}] or found
@@ -96,38 +127,55 @@ def _pair(
     return negative, chosen
 
 
-def find_class(name: str, known: Sequence[str] | Counter[str]) -> str | None:
+def find_class(name: str, known: Iterable[str]) -> str | None:
     """Return a class as the data spell it, in whatever case it was asked for; None if unknown."""
-    if name in known:
+    names = list(known)
+    if name in names:
         return name
-    fitting = [own for own in known if plain(own) == plain(name)]
+    fitting = [own for own in names if plain(own) == plain(name)]
     return fitting[0] if len(fitting) == 1 else None
 
 
-def map_command(names: Counter[str], classes: tuple[str, str] | None = None) -> str:
+def map_command(listing: Listing, classes: tuple[str, str] | None = None) -> str:
     """Return a hint with ``--map`` options that would make two classes; empty without names.
 
     Args:
-        names: How many images have each finding.
+        listing: The data.
         classes: (negative, positive) of a model, if there is one.
     """
-    if not names:
+    if not listing.names:
         return ""
-    lower = {name: plain(name) for name in names}
-    negative = [name for word in _NEGATIVE_WORDS for name, own in lower.items() if own == word] or [
-        name for name, own in lower.items() if own.startswith("no ")
-    ]
-    positive: list[str] = []
-    for word in _POSITIVE_WORDS:
-        matching = [n for n, own in lower.items() if word in own and n not in negative]
-        if matching and not (positive and word == "opacity"):
-            positive += [name for name in matching if name not in positive]
-    own = classes or ("NORMAL", POSITIVE)
+    known = listing.layout.suggest if listing.layout else {}
+    suggested = {new: [name for name in own if name in listing.names] for new, own in known.items()}
+    if len(suggested) == 2 and all(suggested.values()):
+        (first, positive), (second, negative) = suggested.items()
+    else:
+        first, second = POSITIVE, "NORMAL"
+        positive, negative = _guessed(listing.names)
+    if classes:
+        second, first = classes
     texts = [
-        f"--map {_quoted(own[1])}={_quoted(','.join(positive) or 'NAME,NAME')}",
-        f"--map {_quoted(own[0])}={_quoted(','.join(negative[:1]) or 'NAME')}",
+        f"--map {_quoted(first)}={_quoted(','.join(positive) or 'NAME')}",
+        f"--map {_quoted(second)}={_quoted(','.join(negative) or 'NAME')}",
     ]
+    if not classes and plain(first) != plain(POSITIVE):
+        texts.append(f"--positive {_quoted(first)}")
     return f"\nSay which names make up which class, for example: {' '.join(texts)}"
+
+
+def _guessed(names: Counter[str]) -> tuple[list[str], list[str]]:
+    """Return names that may be of the positive and of the negative class."""
+    words = {name: plain(name) for name in names}
+    negative = [name for word in _NEGATIVE_WORDS for name, own in words.items() if own == word]
+    negative = negative[:1] or [name for name, own in words.items() if own.startswith("no ")][:1]
+    positive = [
+        name
+        for name, own in words.items()
+        if name not in negative
+        and not own.startswith("no ")
+        and any(word in own for word in _POSITIVE_WORDS)
+    ]
+    return positive, negative
 
 
 def _not_two(data: Path, listing: Listing, training: Counter[str]) -> str:
@@ -139,7 +187,7 @@ def _not_two(data: Path, listing: Listing, training: Counter[str]) -> str:
         held = "".join(f" {item}." for item in listing.left_out)
         return f"{text} --map must name both classes, each with names of the data.{held}"
     if len(names) > 1:
-        return text + map_command(listing.names)
+        return text + map_command(listing)
     return text + _LAYOUT
 
 

@@ -141,7 +141,8 @@ def _named(
     lists: Mapping[str, str],
 ) -> Named:
     def value(role: str) -> str:
-        return (row.get(layout.columns.get(role, "")) or "").strip()
+        column = layout.columns.get(role)
+        return (row.get(column) or "").strip() if column else ""
 
     path = value("path")
     if not path and "path" in layout.columns:
