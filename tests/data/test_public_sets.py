@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from helpers.public_sets import MAKERS, Made
 
+from helpers.public_sets import MAKERS, Made
 from pneumoscope.cli import parser
 from pneumoscope.cli.arguments import data_options_of
 from pneumoscope.data.catalog import Catalog, read_catalog
@@ -52,10 +53,14 @@ def test_the_table_does_as_well_as_the_folder(made: Made) -> None:
     if made.table is None:
         pytest.skip("no table of its own")
     if "stage_2" in made.table.name:
-        catalog = read(made.table, "--map", "PNEUMONIA=Lung Opacity", "--map", "NORMAL=no lung opacity")
+        catalog = read(
+            made.table, "--map", "PNEUMONIA=Lung Opacity", "--map", "NORMAL=no lung opacity"
+        )
         assert tuple(Counter(e.label for e in catalog.entries).values()) == (48, 24)
         return
-    assert read(made.table, *made.options).fingerprint == read(made.place, *made.options).fingerprint
+    assert (
+        read(made.table, *made.options).fingerprint == read(made.place, *made.options).fingerprint
+    )
 
 
 def test_without_a_map_the_error_shows_one_that_works(made: Made) -> None:
@@ -67,8 +72,6 @@ def test_without_a_map_the_error_shows_one_that_works(made: Made) -> None:
     assert "--map PNEUMONIA=" in text
     assert "--map NORMAL=" in text
     assert ": 24" in text or ": 28" in text  # counts
-    import shlex
-
     words = shlex.split(text.splitlines()[-1].partition("for example: ")[2])
     catalog = read(made.place, *words)
     assert catalog.classes == ("NORMAL", "PNEUMONIA")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from helpers.files import dicom_file
@@ -43,8 +44,8 @@ class Made:
     splits: tuple[str, ...] = ()
 
 
-def picture(seed: int, *, bright: bool = False) -> np.ndarray:
-    """Return 40 × 48 grey values of noise, with a bright patch if asked for."""
+def picture(seed: int, *, bright: bool = False) -> NDArray[np.uint8]:
+    """Return 40 x 48 grey values of noise, with a bright patch if asked for."""
     pixels = np.random.default_rng(seed).integers(0, 160, (40, 48), dtype=np.uint8)
     if bright:
         pixels[10:30, 10:30] = np.minimum(pixels[10:30, 10:30] + 90, 255)
@@ -83,8 +84,12 @@ def kaggle(root: Path) -> Made:
                 for i in range(number):
                     name = f"person{i}_bacteria_{i}.jpeg" if k else f"IM-{i:04d}-0001.jpeg"
                     seed = 1000 * ("train", "val", "test").index(part) + 100 * k + i
-                    stem = name if part == "train" else name.replace("IM-", "IM-9").replace(
-                        "person", f"person{9 if part == 'val' else 8}0"
+                    stem = (
+                        name
+                        if part == "train"
+                        else name.replace("IM-", "IM-9").replace(
+                            "person", f"person{9 if part == 'val' else 8}0"
+                        )
                     )
                     put(copy / part / label / stem, seed, bright=bool(k))
                 (copy / part / label / "._IM-0001.jpeg").write_bytes(b"\0\5\x16\7")
@@ -101,7 +106,9 @@ def kaggle(root: Path) -> Made:
 
 def nih(root: Path) -> Made:
     """Write NIH ChestX-ray14."""
-    rows, train, test = [], [], []
+    rows: list[tuple[object, ...]] = []
+    train: list[str] = []
+    test: list[str] = []
     for i in range(3 * N):
         label = ("No Finding", "Effusion|Pneumonia", "Hernia")[i % 3]
         name = f"{i // 2:08d}_{i % 2:03d}.png"
@@ -153,10 +160,14 @@ def chexpert(root: Path) -> Made:
         for i in range(number):
             patient = f"patient{i + (90000 if table == 'valid' else 0):05d}"
             folder = f"{base.name}/{table}/{patient}/study1"
-            for view, kind, ap in (("view1_frontal", "Frontal", "AP"), ("view2_lateral", "Lateral", "")):
+            for view, kind, ap in (
+                ("view1_frontal", "Frontal", "AP"),
+                ("view2_lateral", "Lateral", ""),
+            ):
                 if kind == "Lateral" and i % 8:
                     continue
-                put(root / folder / f"{view}.jpg", 10_000 * len(table) + i, bright=i % 4 == 1)
+                seed = 1000 * (table == "valid") + 10_000 * (kind == "Lateral") + i
+                put(root / folder / f"{view}.jpg", seed, bright=i % 4 == 1)
                 rows.append((f"{folder}/{view}.jpg", "Male", 60, kind, ap, *_case(i)))
         write_table(base / f"{table}.csv", header, rows)
     total = N + 4
@@ -220,7 +231,7 @@ def rsna(root: Path) -> Made:
     write_table(root / "stage_2_detailed_class_info.csv", ("patientId", "class"), classes)
     return Made(
         root, table, ("--map", "PNEUMONIA=Lung Opacity", "--map", "NORMAL=Normal"),
-        (N, N), {"label in no class": N, "equal rows": N}, patients=2 * N,
+        (N, N), {"label in no class": N, "rows that repeat": N}, patients=2 * N,
     )  # fmt: skip
 
 
@@ -250,7 +261,9 @@ def vindr_boxes(root: Path) -> Made:
         put(root / "train" / f"{i:032x}.dicom", i, bright=i % 3 == 1)
         for reader in ("R8", "R9", "R10"):
             name = ("No finding", "Consolidation", "Cardiomegaly")[i % 3]
-            rows.append((f"{i:032x}", name, 14, reader, *([""] * 4 if i % 3 == 0 else [1, 2, 3, 4])))
+            rows.append(
+                (f"{i:032x}", name, 14, reader, *([""] * 4 if i % 3 == 0 else [1, 2, 3, 4]))
+            )
     header = ("image_id", "class_name", "class_id", "rad_id", "x_min", "y_min", "x_max", "y_max")
     table = write_table(root / "train.csv", header, rows)
     return Made(
@@ -266,7 +279,9 @@ def padchest(root: Path) -> Made:
         name = f"{i:020d}.png"
         labels = ("['normal']", "['pneumonia', 'infiltrates']", "['scoliosis', 'normal']")[i % 3]
         put(root / str(i % 5) / name, i, bright=i % 3 == 1)
-        rows.append((i, name, i % 5, f"S{i}", f"P{i // 2}", "PA" if i % 2 else "AP_horizontal", labels))
+        rows.append(
+            (i, name, i % 5, f"S{i}", f"P{i // 2}", "PA" if i % 2 else "AP_horizontal", labels)
+        )
     rows.append((99, "lateral.png", 0, "S1", "P1", "L", "['normal']"))
     rows.append((100, f"{0:020d}x.png", 0, "S2", "P1", "PA", ""))
     put(root / "0" / "lateral.png", 999)

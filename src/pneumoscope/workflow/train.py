@@ -329,6 +329,7 @@ def _facts(recipe: Recipe, data: PreparedData, fitted: Fitted) -> dict[str, Any]
         "data_fingerprint": data.catalog.fingerprint,
         "images": {part: len(data.split.rows(part)) for part in (*PARTS, UNUSED)},
         "unreadable": len(data.catalog.unreadable),
+        "data_root": str(data.catalog.root.resolve()),
         "left_out": [item.to_dict() for item in data.catalog.left_out],
         "data_notes": list(data.catalog.notes),
         "recipe": recipe.to_dict(),

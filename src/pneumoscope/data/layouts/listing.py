@@ -119,10 +119,7 @@ def list_data(
     labelled, unmapped = _labelled(rows, options, positive=positive, keep=keep_unlabelled)
     entries, merged = _merged(data, labelled)
     if merged:
-        notes.append(
-            f"{merged:,} rows that repeat another row (same image, same label) are merged."
-        )
-        left.append(LeftOut("equal rows, merged", merged))
+        left.append(LeftOut("rows that repeat another row (same image and label)", merged))
     return Listing(
         root,
         tuple(entries),
