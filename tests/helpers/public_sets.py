@@ -332,3 +332,11 @@ MAKERS: dict[str, Callable[[Path], Made]] = {
         kaggle, nih, chexpert, mimic, rsna, vindr, vindr_boxes, padchest, covidx, radiography,
     )
 }  # fmt: skip
+
+
+def classes_with_names(root: Path, names: Sequence[str], *, n: int = 3) -> Path:
+    """Write class folders with n pictures each."""
+    for k, name in enumerate(names):
+        for i in range(n):
+            put(root / name / f"{i}.png", 100 * k + i, bright=bool(k))
+    return root

@@ -126,6 +126,7 @@ def evaluate_reader(
         unreadable=(*catalog.unreadable, *bad),
         seen=seen,
         studies={entry.path: entry.study for entry in chosen.entries},
+        left_out=catalog.left_out,
     )
     if run is not None and own is not None and is_whole(run, chosen, part):
         scores.save(run.scores(part))
@@ -145,6 +146,7 @@ def evaluate_reader(
             asked=asked,
             model_sha256=predictor.sha256,
             data=str(data),
+            left_out="; ".join(map(str, catalog.left_out)) or "nothing",
         )
         watcher.say(f"Report: {page}")
     return result

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.data.catalog import Entry, Unreadable
+from pneumoscope.data.catalog import Entry, LeftOut, Unreadable
 from pneumoscope.data.columns import manifest_columns
 from pneumoscope.errors import OptionError, one_of
 from pneumoscope.evaluation.assess import Assessment, assess
@@ -96,6 +96,7 @@ class Evaluated:
         unit: What was judged: ``image``, ``study`` or ``patient``.
         aggregate: How probabilities became one; empty for images.
         images: How many images there were.
+        left_out: Rows and files of the data that were not taken.
     """
 
     part: str
@@ -110,6 +111,7 @@ class Evaluated:
     unit: str = "image"
     aggregate: str = ""
     images: int = 0
+    left_out: tuple[LeftOut, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
@@ -119,6 +121,8 @@ class Evaluated:
             baselines=self.baselines,
             corrupted=self.corrupted,
         )
+        if self.left_out:
+            found["left_out"] = [item.to_dict() for item in self.left_out]
         if self.unit != "image":
             found |= {
                 "unit": {"value": self.unit, "aggregate": self.aggregate},
@@ -147,6 +151,7 @@ def judge(
     seen: int = 0,
     group_resamples: int | None = None,
     studies: Mapping[str, str] | None = None,
+    left_out: tuple[LeftOut, ...] = (),
 ) -> Evaluated:
     """Return all numbers of scores.
 
@@ -166,6 +171,7 @@ def judge(
         seen: How many of the images the run was trained on.
         group_resamples: Of the patients in groups; as many as elsewhere if None.
         studies: Path → study, for ``asked.per``.
+        left_out: Rows and files of the data that were not taken.
 
     Raises:
         DataError: Studies or patients were asked for that are not known, or have no one label.
@@ -226,6 +232,7 @@ def judge(
         asked.per,
         asked.aggregate if asked.per != "image" else "",
         images,
+        left_out,
     )
 
 
