@@ -81,11 +81,9 @@ def test_scores_are_judged_by_study(tmp_path: Path, capsys: Captured) -> None:
     assert "--per must be one of image, study, patient" in capsys.readouterr().err
 
 
-def test_inspect_shows_all_classes_or_those_of_the_map(tmp_path: Path, capsys: Captured) -> None:
+def test_inspect_takes_the_classes_of_a_map(tmp_path: Path, capsys: Captured) -> None:
     made = MAKERS["radiography"](tmp_path / "data")
     command = ["inspect", str(made.place), "--out", str(tmp_path / "i")]
-    assert main(command) == 0
-    assert "Viral Pneumonia" in capsys.readouterr().out
     assert main([*command, *made.options]) == 0
     assert "PNEUMONIA" in capsys.readouterr().out
     found = json.loads((tmp_path / "i" / "inspect.json").read_text())

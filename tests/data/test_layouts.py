@@ -75,6 +75,27 @@ def test_one_class_alone_is_no_wrapper(tmp_path: Path) -> None:
         read_catalog(tmp_path)
 
 
+def test_images_and_masks_are_no_classes(tmp_path: Path) -> None:
+    for kind in ("images", "masks"):
+        put(tmp_path / "Lung_Opacity" / kind / "0.png", 1)
+    with pytest.raises(DataError, match=r"found 1 \(Lung_Opacity: 1\)"):
+        read_catalog(tmp_path)
+    classes(tmp_path / "all" / "train", seed=1)
+    classes(tmp_path / "all" / "test" / "all", seed=2)
+    for kind in ("images", "masks"):
+        put(tmp_path / "all" / "val" / "NORMAL" / kind / "0.png", 1)
+    catalog = read_catalog(tmp_path / "all")
+    assert counted(catalog) == {"train": 6, "test": 6, "val": 1}
+    assert catalog.classes == PAIR
+
+
+def test_paths_written_on_windows_are_found(tmp_path: Path) -> None:
+    classes(tmp_path)
+    rows = [(f"{label}\\0.png", label) for label in PAIR]
+    catalog = read_catalog(write_table(tmp_path / "t.csv", ("path", "label"), rows))
+    assert [entry.path for entry in catalog.entries] == [f"{label}/0.png" for label in PAIR]
+
+
 def test_classes_may_differ_in_case(tmp_path: Path) -> None:
     classes(tmp_path / "train", names=("Normal", "Pneumonia"))
     classes(tmp_path / "test", names=PAIR, seed=1)

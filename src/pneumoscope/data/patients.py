@@ -38,7 +38,7 @@ _SCHEMES = (
 )
 _PLACEHOLDER = re.compile(
     r"anon(ym(ous|i[sz]ed)?)?|unknown|undefined|none|null|nan|n/?a|removed|deleted|blank|test"
-    r"|de-?identified|patient(_?id)?|x+|0{4,}|\?+|-+",
+    r"|de-?identified|patient(_?id)?|x{3,}|0{4,}|\?+|-+",
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(r"(.*?)[-_.: ]*(\d{1,18})", re.DOTALL | re.ASCII)

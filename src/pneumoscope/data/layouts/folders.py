@@ -37,6 +37,7 @@ IMAGE_SUFFIXES: Final = frozenset(
 _JUNK = {"thumbs.db", "desktop.ini", "__macosx", "dicomdir"}
 _MASKS = re.compile(r"(?:.*[ _-])?(?:manual|left|right)?masks?", re.IGNORECASE)
 _MASK_FILE = re.compile(r".+[_-]mask", re.IGNORECASE)
+_KINDS = {"images", "image", "imgs"}
 _CLASS_WORDS = {"normal", "pneumonia", "bacteria", "virus", "covid", "healthy", "negative"}
 
 
@@ -84,9 +85,7 @@ def unwrapped(data: Path) -> list[Path]:
         if len(inside) != 1 or _named(inside[0]) or _images(here):
             break
         chain.append(inside[0])
-    while len(chain) > 1 and not (
-        any(_is_part(item) for item in folders(chain[-1])) or len(folders(chain[-1])) > 1
-    ):
+    while len(chain) > 1 and not _holds_classes(chain[-1]):
         chain.pop()
     return chain
 
@@ -126,7 +125,8 @@ def read_folders(data: Path, passed: Passed) -> Iterator[tuple[str, str, str]]:
             names = " and ".join(f"{place.name}/" for place in places)
             passed.notes.append(f"{names} are both read as the part {part}.")
         for place in places:
-            yield from _classes(data, unwrapped(place)[-1], part=part, passed=passed)
+            inner = _within(place, names={plain(data.name), plain(base.name), plain(place.name)})
+            yield from _classes(data, inner, part=part, passed=passed)
 
 
 def files_below(folder: Path, *, passed: Passed) -> Iterator[Path]:
@@ -137,6 +137,23 @@ def files_below(folder: Path, *, passed: Passed) -> Iterator[Path]:
 def folders(folder: Path) -> list[Path]:
     """Return the folders in a folder, sorted, without those that systems leave behind."""
     return [item for item in _listed(folder) if item.is_dir() and not is_junk(item.name)]
+
+
+def _within(part: Path, *, names: set[str]) -> Path:
+    """Return the folder of the classes of a part: the part, or its one folder named as a set."""
+    inside = folders(part)
+    if len(inside) == 1 and plain(inside[0].name) in names and folders(inside[0]):
+        return inside[0]
+    return part
+
+
+def _holds_classes(folder: Path) -> bool:
+    """Tell whether a folder holds parts, or several folders that may be classes."""
+    inside = folders(folder)
+    if any(_is_part(item) for item in inside):
+        return True
+    kinds = [item for item in inside if plain(item.name) in _KINDS or _MASKS.fullmatch(item.name)]
+    return len(inside) > 1 and len(kinds) < len(inside)
 
 
 def _classes(

@@ -33,6 +33,8 @@ class Places:
         """
         for path in paths:
             found = self._by_path(path)
+            if found is None and "\\" in path:  # written on Windows
+                found = self._by_path(path.replace("\\", "/"))
             if found is not None:
                 return found
         if self.find:
@@ -55,7 +57,7 @@ class Places:
                     break  # the bare name: any file of the folder could be meant
                 if (self.root / shorter).is_file():
                     self._strip = number
-                    return shorter.as_posix()
+                    return path if number == 0 else shorter.as_posix()
         return None
 
     def _by_file_name(self, path: str) -> str | None:

@@ -103,6 +103,8 @@ def recognised(place: Path) -> tuple[TableDescription, list[tuple[Path, str]]] |
                 return layout, tables
             continue
         own = [part for pattern, part in layout.tables.items() if place.match(pattern)]
+        if layout.header and not own:
+            continue  # nothing but the name tells such a table
         if fits(place, layout):
             return layout, [(place, own[0] if own else "")]
         if any(place.match(pattern) for pattern in layout.joins):
