@@ -52,9 +52,11 @@ class Table:
         Raises:
             DataError: It cannot be read.
         """
-        with _opened(path) as file:
-            first = next(csv.reader([file.readline()], delimiter="\n"), [])
-        line = first[0] if first else ""
+        try:
+            with _opened(path) as file:
+                line = file.readline().rstrip("\r\n")
+        except (OSError, EOFError, UnicodeDecodeError) as fault:
+            raise _unreadable(path, fault) from fault
         choices = [delimiter] if delimiter else list(DELIMITERS)
         if header:
             return cls(path, tuple(header), choices[0], has_header=False)
@@ -89,9 +91,11 @@ class Table:
                     padded = [*cells, *[""] * (len(self.columns) - len(cells))]
                     yield Row(dict(zip(self.columns, padded, strict=False)), reader.line_num)
             except (OSError, EOFError, UnicodeDecodeError, csv.Error) as fault:
-                raise DataError(
-                    f"{self.path}: cannot be read as a CSV file ({in_words(fault)})."
-                ) from fault
+                raise _unreadable(self.path, fault) from fault
+
+
+def _unreadable(path: Path, fault: Exception) -> DataError:
+    return DataError(f"{path}: cannot be read as a CSV file ({in_words(fault)}).")
 
 
 def _opened(path: Path) -> TextIO:
@@ -105,4 +109,7 @@ def _opened(path: Path) -> TextIO:
 
 
 def _split(line: str, sign: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=sign), [])]
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=sign), [])]
+    except csv.Error:
+        return []  # such as a picture that was named in place of a table
