@@ -12,6 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# Also in what the benchmarks start that does not import the package: ONNX Runtime reads it when it
+# is loaded, and would otherwise write into the user's cache folder and look for a server.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 PNEUMOSCOPE = Path(sys.executable).parent / "pneumoscope"
 
 _PEAK = Path(__file__).with_name("peak.py")

@@ -13,19 +13,21 @@ ROOT = Path(pneumoscope.__file__).parent
 # A room may import from itself and from the rooms named here.
 MAY: dict[str, set[str]] = {
     "errors": set(),
+    "caches": set(),
     "parallel": set(),
     "watch": {"parallel"},
     "images": {"errors"},
     "runs": {"errors", "parallel"},
     "reader": {"errors", "images", "runs", "parallel"},
     "stats": {"errors"},
-    "data": {"errors", "images", "runs", "parallel", "stats"},
+    "data": {"errors", "caches", "images", "runs", "parallel", "stats"},
     "models": {"errors", "images", "runs", "parallel", "data"},
-    "training": {"errors", "images", "runs", "parallel", "data", "models", "export"},
+    "training": {"errors", "caches", "images", "runs", "parallel", "data", "models", "export"},
     "evaluation": {"errors", "images", "runs", "parallel", "stats", "data", "reader"},
     "export_int8": {"runs"},
     "report": {
         "errors",
+        "caches",
         "images",
         "runs",
         "parallel",

@@ -12,6 +12,7 @@ Example:
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.scores import Scores as Scores
     from pneumoscope.images.prepare import InputSpec as InputSpec
     from pneumoscope.images.prepare import prepare as prepare
+    from pneumoscope.images.sources import Pixels as Pixels
     from pneumoscope.reader.prediction import Prediction as Prediction
     from pneumoscope.reader.predictor import Predictor as Predictor
     from pneumoscope.reader.predictor import load as load
@@ -34,10 +36,16 @@ if TYPE_CHECKING:
     from pneumoscope.workflow.evaluate import evaluate_reader as evaluate_reader
     from pneumoscope.workflow.train import train_reader as train_reader
 
+# Libraries read these when they are loaded. ONNX Runtime's Linux wheels otherwise write a device
+# identifier into the user's cache folder and look for a server; Hugging Face's library counts uses.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
 _HOMES = {
     "Catalog": "data.catalog",
     "InputSpec": "images.prepare",
     "Metrics": "evaluation.metrics",
+    "Pixels": "images.sources",
     "PneumoscopeError": "errors",
     "Prediction": "reader.prediction",
     "Predictor": "reader.predictor",

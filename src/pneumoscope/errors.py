@@ -79,11 +79,13 @@ class OtherKindError(UnsupportedImageError):
     Args:
         name: What the file is called.
         reason: What it is instead.
+        header: What the header says, the ``ImageMeta`` of the file; None if it is not known.
     """
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, name: str, reason: str, *, header: object = None) -> None:
         super().__init__(f"{name}: {reason}.")
         self.reason = reason
+        self.header = header
 
 
 class DataError(PneumoscopeError):

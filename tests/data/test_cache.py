@@ -8,15 +8,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from helpers.files import dicom_file, encoded
 from pneumoscope.data import cache as cache_module
 from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import read_catalog
 from pneumoscope.errors import OutputError
-from pneumoscope.images.prepare import InputSpec, prepare
+from pneumoscope.images.prepare import InputSpec, prepare, prepare_bytes
+from pneumoscope.runs import rows_of
 
 SPEC = InputSpec(32, 32)
 
@@ -30,11 +33,11 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Return a list that will hold each file that is decoded from now on."""
     seen: list[Path] = []
 
-    def spy(source: Path, spec: InputSpec) -> object:
-        seen.append(source)
-        return prepare(source, spec)
+    def spy(content: bytes, spec: InputSpec, *, name: str) -> object:
+        seen.append(Path(name))
+        return prepare_bytes(content, spec, name=name)
 
-    monkeypatch.setattr(cache_module, "prepare", spy)
+    monkeypatch.setattr(cache_module, "prepare_bytes", spy)
     return seen
 
 
@@ -70,6 +73,38 @@ def test_only_changed_files_are_decoded_again(
     assert seen == [first]
     expected = np.stack([prepare(catalog.file(entry), SPEC) for entry in catalog.entries])
     np.testing.assert_array_equal(cache.take(cache.rows(catalog.entries)), expected)
+
+
+def test_dicom_images_keep_their_record_in_the_cache_and_the_catalog(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for number, label in enumerate(("NORMAL", "PNEUMONIA")):
+        (data / label).mkdir(parents=True)
+        pixels = np.random.default_rng(number).integers(0, 4096, (50, 40), dtype=np.uint16)
+        uids: dict[str, Any] = {
+            "StudyInstanceUID": f"1.2.{number}",
+            "SOPInstanceUID": f"1.2.{number}.3",
+        }
+        window: dict[str, Any] = {"WindowCenter": 2047, "WindowWidth": 4093, "BitsStored": 12}
+        (data / label / "a.dcm").write_bytes(dicom_file(pixels, **uids, **window))
+    (data / "NORMAL" / "b.png").write_bytes(encoded(np.full((40, 40), 9, np.uint8)))
+    read = read_catalog(data)
+    built, _ = build_cache(read, SPEC, home=tmp_path / "home")
+    opened, _ = build_cache(read, SPEC, home=tmp_path / "home")
+    part, _ = build_cache(read.select([0, 1]), SPEC, home=tmp_path / "home")  # from its neighbour
+    for cache in (built, opened, part):
+        record = cache.dicom[read.entries[0].sha256]
+        assert record.study_uid == "1.2.0"
+        assert "2047" in record.voi
+        assert read.entries[1].sha256 not in cache.dicom
+    read.save(tmp_path / "catalog.csv", dicom=opened.dicom)
+    rows = rows_of(tmp_path / "catalog.csv")
+    assert rows[0]["sop_instance_uid"] == "1.2.0.3"
+    assert rows[0]["transfer_syntax"] == "1.2.840.10008.1.2.1"
+    assert rows[0]["decoder"]
+    assert rows[0]["inverted"] == "false"
+    assert rows[1]["study_uid"] == rows[1]["inverted"] == ""
+    read.save(tmp_path / "plain.csv")
+    assert "study_uid" not in rows_of(tmp_path / "plain.csv")[0]
 
 
 def test_another_input_is_another_cache(data: Path, tmp_path: Path) -> None:

@@ -35,6 +35,16 @@ def samples() -> dict[str, bytes]:
         "grey.tiff": tiff(NOISE),
         "lzw.tiff": encoded(noise, "TIFF", compression="tiff_lzw"),
         "deflate.tiff": encoded(wide, "TIFF", compression="tiff_adobe_deflate"),
+        "grey.bmp": encoded(noise, "BMP"),
+        "colour.bmp": encoded(colour, "BMP"),
+        "grey.gif": encoded(noise, "GIF"),
+        "lossy.webp": encoded(colour, "WEBP"),
+        "lossless.webp": encoded(noise, "WEBP", lossless=True),
+        "alpha.webp": encoded(noise.convert("RGBA"), "WEBP"),
+        "grey.jp2": encoded(noise, "JPEG2000"),
+        "wide.jp2": encoded(wide, "JPEG2000"),
+        "colour.jp2": encoded(colour, "JPEG2000"),
+        "tiles.j2k": encoded(noise, "JPEG2000", no_jp2=True, tile_size=(64, 64)),
         "explicit.dcm": dicom_file(wide, BitsStored=12, WindowCenter=2000, WindowWidth=4000),
         "implicit.dcm": dicom_file(wide, syntax=ImplicitVRLittleEndian),
         "deflated.dcm": dicom_file(wide, syntax=DeflatedExplicitVRLittleEndian),
@@ -81,7 +91,7 @@ def _contents() -> Iterator[tuple[str, bytes]]:
 def _odd_pictures() -> Iterator[tuple[str, bytes]]:
     noise = Image.fromarray(NOISE)
     dot = np.full((1, 1), 7, np.uint8)
-    for form in ("JPEG", "PNG", "TIFF"):
+    for form in ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000"):
         yield f"one-pixel.{form.lower()}", encoded(dot, form)
     yield "one-pixel.dcm", dicom_file(dot)
     yield "line.png", encoded(np.tile(NOISE[:1], (1, 50)))
@@ -92,7 +102,7 @@ def _odd_pictures() -> Iterator[tuple[str, bytes]]:
     yield "cmyk.jpeg", encoded(noise.convert("CMYK"), "JPEG")
     yield "cmyk.tiff", encoded(noise.convert("CMYK"), "TIFF")
     frames = [Image.fromarray(np.roll(NOISE, step, axis=1)) for step in range(3)]
-    for form in ("PNG", "GIF", "TIFF"):
+    for form in ("PNG", "GIF", "TIFF", "WEBP"):
         yield (
             f"animated.{form.lower()}",
             encoded(frames[0], form, save_all=True, append_images=frames[1:]),
@@ -135,6 +145,7 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
         at = huge_tiff.index(struct.pack("<HHI", tag, 4, 1)) + 8
         huge_tiff[at : at + 4] = struct.pack("<I", 30_000)
     yield "huge.tiff", bytes(huge_tiff)
+    yield from _new_bombs()
     many = bytearray(tiff(NOISE))
     at = many.index(struct.pack("<HHI", 279, 4, 1)) + 4
     many[at : at + 4] = struct.pack("<I", 2**31)
@@ -143,6 +154,30 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     entries = struct.unpack_from("<H", loop, 8)[0]
     struct.pack_into("<I", loop, 10 + 12 * entries, 8)
     yield "pages-in-a-circle.tiff", bytes(loop)
+
+
+def _new_bombs() -> Iterator[tuple[str, bytes]]:
+    """Yield small files of the rarer formats whose headers claim many pixels or tiles."""
+    noise = Image.fromarray(NOISE)
+    bmp = bytearray(encoded(noise, "BMP"))
+    struct.pack_into("<ii", bmp, 18, 60_000, 60_000)
+    yield "huge.bmp", bytes(bmp)
+    gif = bytearray(encoded(noise, "GIF"))
+    struct.pack_into("<HH", gif, 6, 65_535, 65_535)
+    yield "huge-screen.gif", bytes(gif)
+    frame = gif.index(b"\x2c", 13 + 3 * 256)
+    struct.pack_into("<HH", gif, frame + 5, 65_535, 65_535)
+    yield "huge-frame.gif", bytes(gif)
+    webp = bytearray(encoded(noise, "WEBP"))
+    struct.pack_into("<HH", webp, 26, 16_383, 16_383)
+    yield "huge.webp", bytes(webp)
+    extended = bytearray(encoded(noise.convert("RGBA"), "WEBP", exif=b"Exif\0\0"))
+    extended[24:30] = b"\xff\xff\0" * 2
+    yield "huge-canvas.webp", bytes(extended)
+    yield "huge.j2k", _resized_codestream(encoded(noise, "JPEG2000", no_jp2=True))
+    tiled = bytearray(encoded(noise, "JPEG2000", no_jp2=True))
+    struct.pack_into(">II", tiled, 24, 1, 1)
+    yield "tiny-tiles.j2k", bytes(tiled)
 
 
 def _odd_dicom() -> Iterator[tuple[str, bytes]]:

@@ -78,7 +78,7 @@ def test_every_format_holds_every_image(
         assert sum(row["conclusion"] == "ERROR" for row in table) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         name for stem in ("r.csv", "r.jsonl", "r.json", "r.parquet")
-        for name in (stem, f"{stem}.summary.json")
+        for name in (stem, f"{stem}.summary.json", f"{stem}.resume.gz")
     )  # fmt: skip
     summary = json.loads((tmp_path / "r.csv.summary.json").read_text())
     assert summary["images"] == 60
@@ -186,8 +186,8 @@ def test_a_complete_run_ends_as_it_did_when_it_is_repeated(
     assert run(*command, "--fail-on", "error") == 4
     assert "nothing is left to do" in capsys.readouterr().err
     assert out.read_bytes() == before
-    (tmp_path / "r.csv.summary.json").write_text("torn")  # then nothing is known of it
-    assert run(*command) == 0
+    (tmp_path / "r.csv.summary.json").write_text("torn")  # it is for people
+    assert run(*command) == 3
 
 
 def test_what_was_half_written_when_a_run_was_killed_is_removed(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_what_is_in_the_way_is_named(folder: Path, model: Path, tmp_path: Path) 
     with Archive(out, {"model": "a", "gate": True}) as archive:
         with pytest.raises(OutputError, match="another process"):
             Archive(out, {"model": "a", "gate": True}, resume=True)
-        archive.add({"path": "x"})
+        archive.add({"path": "x", "conclusion": "NORMAL"})
     with pytest.raises(OutputError, match="continue it with --resume"):
         Archive(out, {"model": "a", "gate": True})
     with pytest.raises(OutputError, match=r"another one \(model"):
@@ -235,7 +235,11 @@ def test_what_is_in_the_way_is_named(folder: Path, model: Path, tmp_path: Path) 
     out.write_text("")
     with pytest.raises(OutputError, match="exists already"):
         Archive(out, {})
-    assert Archive(out, {}, resume=True).complete
+    with pytest.raises(OutputError, match="not the result of a run"):
+        Archive(out, {}, resume=True)
+    out.with_name("r.csv.resume.gz").write_bytes(b"torn")
+    with pytest.raises(OutputError, match=r"resume\.gz: damaged"):
+        Archive(out, {}, resume=True)
     with pytest.raises(OptionError, match=r"\.parquet"):
         Archive(tmp_path / "r.xlsx", {})
     with pytest.raises(OutputError, match="cannot be written"):

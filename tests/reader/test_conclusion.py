@@ -104,6 +104,8 @@ def test_conformal_rules_that_cannot_be_are_refused(conformal: object) -> None:
         ({"age_years": ""}, ["the age of the patient is not known"]),
         ({"view": "LL"}, ["the view is LL; the reader is for AP or PA"]),
         ({"view": ""}, ["the file does not name its view"]),
+        ({"view": "ap supine"}, []),
+        ({"view": "SUPINE"}, ["the view is SUPINE"]),
         ({"modality": "MR", "age_years": "70"}, ["the patient is 70", "the modality is MR"]),
     ],
 )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import read_catalog
@@ -28,6 +29,7 @@ from pneumoscope.training.devices import Placement
 from pneumoscope.training.fit import fit
 from pneumoscope.training.log import COLUMNS, read_log
 from pneumoscope.training.recipe import Recipe, recipe_of
+from pneumoscope.workflow.train import train_reader
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +217,52 @@ def test_a_placement_that_cannot_be_is_one_message(data: PreparedData, tmp_path:
         fit(tiny(), data, folder=RunFolder(tmp_path), placement=Placement(strategy="no-such"))
     with pytest.raises(OptionError, match="--devices"):
         fit(tiny(), data, folder=RunFolder(tmp_path), placement=Placement(devices="many"))
+
+
+@pytest.mark.parametrize(
+    ("placement", "says"),
+    [
+        (Placement(strategy="no-such"), "--strategy"),
+        (Placement("cpu", strategy="fsdp"), "--strategy"),
+        (Placement("cpu", "0,1"), "--devices"),
+        (Placement("cpu", "100000"), "--devices must be at most"),
+    ],
+)
+def test_a_placement_is_refused_before_anything_is_written(
+    placement: Placement, says: str, phantoms: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match=says) as caught:
+        train_reader(phantoms, tmp_path / "new" / "run", recipe=tiny(), placement=placement)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("probe", [False, True])
+def test_an_accelerator_that_is_not_there_is_one_message(
+    probe: bool, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    for name in ("gpu", "cuda", "mps"):
+        with pytest.raises(OptionError, match="--accelerator must be auto, cpu on this machine"):
+            train_reader(
+                phantoms,
+                tmp_path / "run",
+                recipe=recipe_of("probe") if probe else tiny(),
+                placement=Placement(name),
+            )
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_lightning_refuses_when_it_begins_is_one_message_too(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MisconfigurationException("not here")
+
+    monkeypatch.setattr("lightning.Trainer.fit", refuse)
+    with pytest.raises(OptionError, match="not here"):
+        fit(tiny(), data, folder=RunFolder(tmp_path))
 
 
 def batches(epoch: int, **options: Any) -> list[list[int]]:

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pneumoscope.cli.arguments import Verbs, add_verb
-from pneumoscope.errors import DataError, MissingArgumentError, OptionError
+from pneumoscope.cli.predict_usage import STDIN, refuse_senseless
+from pneumoscope.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections import Counter
     from collections.abc import Callable, Iterator, Sequence
 
     from pneumoscope.reader.bundle import ModelInfo
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
     from pneumoscope.reader.records import Record
     from pneumoscope.reader.tally import Tally
 
+    Source = str | bytes | Unlisted
+
 SOME_UNREADABLE, FAIL_ON = 3, 4
 FORMATS = ("table", "json", "jsonl", "csv", "parquet")
-
-_STDIN = "-"
 
 
 def add_to(verbs: Verbs) -> None:
@@ -63,7 +65,25 @@ def add_to(verbs: Verbs) -> None:
         "--out", type=Path, metavar="FILE", help="write to this .json, .jsonl, .csv or .parquet"
     )
     parser.add_argument(
-        "--resume", action="store_true", help="continue a run into --out that was cut off"
+        "--resume",
+        action="store_true",
+        help="continue a run into --out that was cut off, or read what was added since",
+    )
+    parser.add_argument(
+        "--retry-errors",
+        action="store_true",
+        help="with --resume, read again what could not be read",
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="read what arrives in the folders, each file once and when it is whole, until Ctrl-C",
+    )
+    parser.add_argument(
+        "--watch-interval",
+        type=float,
+        metavar="SECONDS",
+        help="between two looks into the folders (default: 2)",
     )
     parser.add_argument(
         "--fail-on",
@@ -83,7 +103,7 @@ def add_to(verbs: Verbs) -> None:
 
 def run(asked: Namespace) -> int:
     """Read the images, and print each conclusion as it comes."""
-    _refuse_senseless(asked)
+    refuse_senseless(asked)
     one = _is_one_file(asked)
 
     # All else that reading takes is loaded while ONNX Runtime opens the graph.
@@ -91,17 +111,26 @@ def run(asked: Namespace) -> int:
 
     graph = Graph(asked.model, few=one)
 
-    from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415 - after parsing
+    from collections import Counter  # noqa: PLC0415 - after parsing
+
+    from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415
+    from pneumoscope.reader.tally import Tally  # noqa: PLC0415
 
     predictor = Predictor(graph, gated=not asked.no_gate)
     import_module("PIL.JpegImagePlugin")
-    sources = _sources(asked)
+    others: Counter[str] = Counter()
+    looks = _looks(asked, others)
     wanted = fail_on(asked.fail_on, predictor.info)
     if not predictor.draws_evidence and asked.evidence:  # in this order, it waits for the graph
         raise OptionError(
             "--evidence", must="left out with a model that shows none", was=str(asked.evidence)
         )
-    tally = _archived(asked, predictor, sources) if asked.out else _shown(asked, predictor, sources)
+    tally = Tally(predictor.info.reference)
+    tally.others = others
+    if asked.out:
+        _archived(asked, predictor, looks, tally)
+    else:
+        _shown(asked, predictor, looks, tally)
     if any(tally.conclusions[name] for name in wanted):
         return FAIL_ON
     return SOME_UNREADABLE if tally.conclusions["ERROR"] else 0
@@ -131,43 +160,31 @@ def fail_on(given: Sequence[str], info: ModelInfo) -> set[str]:
     return found
 
 
-def _refuse_senseless(asked: Namespace) -> None:
-    if asked.resume and not asked.out:
-        raise OptionError("--resume", must="given with --out, the file that was cut off", was=True)
-    if asked.format == "parquet" and not asked.out:
-        raise OptionError("--format", must="given with --out FILE", was="parquet")
-    if asked.format == "table" and asked.out:
-        raise OptionError("--format", must="json, jsonl, csv or parquet with --out", was="table")
-    if asked.paths_from and asked.images:
-        raise OptionError(
-            "--paths-from", must="given without images beside it", was=asked.images[0]
-        )
-    if not asked.images and not asked.paths_from:
-        raise MissingArgumentError(
-            "no images are named; give files, folders or patterns, or --paths-from FILE."
-        )
-    if "" in asked.images:
-        raise DataError("an image is named by an empty text; is a variable of the shell empty?")
-    if _STDIN in asked.images and (len(asked.images) > 1 or asked.out):
-        raise OptionError(
-            "-", must="the only image, without --out, where it stands for standard input", was="-"
-        )
-
-
 def _is_one_file(asked: Namespace) -> bool:
     # os.path, since pathlib raises for a name that is longer than the system allows
     return len(asked.images) == 1 and (
-        asked.images == [_STDIN] or os.path.isfile(asked.images[0])  # noqa: PTH113
+        asked.images == [STDIN] or os.path.isfile(asked.images[0])  # noqa: PTH113
     )
 
 
-def _sources(asked: Namespace) -> Iterator[str | bytes | Unlisted]:
+def _looks(asked: Namespace, others: Counter[str]) -> Iterator[Iterator[Source]]:
+    """Return what is to be read: all of it at once, or with ``--watch`` what each look finds."""
+    if not asked.watch:
+        return iter([_sources(asked, others)])
+    from pneumoscope.cli.ending import EndOnSignal  # noqa: PLC0415 - rare
+    from pneumoscope.reader.arrivals import arrivals  # noqa: PLC0415
+
+    interval = 2.0 if asked.watch_interval is None else asked.watch_interval
+    return arrivals(asked.images, interval=interval, others=others, ended=EndOnSignal())
+
+
+def _sources(asked: Namespace, others: Counter[str] | None = None) -> Iterator[Source]:
     from pneumoscope.reader.inputs import iterate_images, paths_from  # noqa: PLC0415 - the same
 
-    if asked.images == [_STDIN]:
+    if asked.images == [STDIN]:
         return iter([_from_stdin()])
     if not asked.paths_from:
-        return iterate_images(asked.images)
+        return iterate_images(asked.images, others=others)
     return paths_from(_opened(asked.paths_from))
 
 
@@ -182,7 +199,7 @@ def _from_stdin() -> bytes:
 
 def _opened(place: str) -> Iterator[bytes]:
     """Return the lines of a file; that there is one shows at once."""
-    if place == _STDIN:
+    if place == STDIN:
         return iter(sys.stdin.buffer)
     try:
         return _closing(Path(place).open("rb"))
@@ -195,14 +212,12 @@ def _closing(file: BinaryIO) -> Iterator[bytes]:
         yield from file
 
 
-def _records(
-    asked: Namespace, predictor: Predictor, sources: Iterator[str | bytes | Unlisted]
-) -> Iterator[Record]:
+def _records(asked: Namespace, predictor: Predictor, sources: Iterator[Source]) -> Iterator[Record]:
     from pneumoscope.reader.records import record_of  # noqa: PLC0415 - the same
 
     hashed = bool(asked.out) or asked.format not in {None, "table"}
     content = b""
-    if asked.images == [_STDIN]:
+    if asked.images == [STDIN]:
         first = next(sources)
         assert isinstance(first, bytes)  # noqa: S101 - what standard input gives
         content, sources = first, iter([first])
@@ -226,35 +241,34 @@ def _with_evidence(
 
 
 def _shown(
-    asked: Namespace, predictor: Predictor, sources: Iterator[str | bytes | Unlisted]
-) -> Tally:
-    from pneumoscope.reader.tally import Tally  # noqa: PLC0415 - the same
-
-    tally = Tally(predictor.info.reference)
-
+    asked: Namespace, predictor: Predictor, looks: Iterator[Iterator[Source]], tally: Tally
+) -> None:
     def counted() -> Iterator[Record]:
         with _bar(asked) as show:
-            for record in _records(asked, predictor, sources):
-                tally.add(record)
-                show(tally.images)
-                yield record
+            for sources in looks:
+                for record in _records(asked, predictor, sources):
+                    tally.add(record)
+                    show(tally.images)
+                    yield record
 
     if asked.format in {None, "table"}:
         from pneumoscope.cli.predictions import write_table  # noqa: PLC0415 - the same
 
         positive = predictor.info.classes[1]
         write_table(sys.stdout, counted(), positive=positive, tally=tally)
-    else:
-        from pneumoscope.reader.records import TEXT_WRITERS  # noqa: PLC0415 - the same
+        return
+    from pneumoscope.reader.inputs import others_text  # noqa: PLC0415 - the same
+    from pneumoscope.reader.records import TEXT_WRITERS  # noqa: PLC0415
 
-        TEXT_WRITERS[asked.format](sys.stdout, counted())
-    return tally
+    TEXT_WRITERS[asked.format](sys.stdout, counted())
+    if tally.others:
+        sys.stderr.write(f"Note: {others_text(tally.others)}.\n")
 
 
 @contextlib.contextmanager
 def _bar(asked: Namespace) -> Iterator[Callable[[int], None]]:
     """Give what to call with the number of records: it draws a bar where rows do not show it."""
-    if len(asked.images) == 1 and not os.path.isdir(asked.images[0]):  # noqa: PTH112 - as above
+    if asked.watch or (len(asked.images) == 1 and not os.path.isdir(asked.images[0])):  # noqa: PTH112 - as above
         quiet = True
     else:
         quiet = sys.stdout.isatty() or not sys.stderr.isatty()
@@ -269,12 +283,11 @@ def _bar(asked: Namespace) -> Iterator[Callable[[int], None]]:
 
 
 def _archived(
-    asked: Namespace, predictor: Predictor, sources: Iterator[str | bytes | Unlisted]
-) -> Tally:
+    asked: Namespace, predictor: Predictor, looks: Iterator[Iterator[Source]], tally: Tally
+) -> None:
     from pneumoscope.cli.predictions import summary  # noqa: PLC0415 - the same
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
     from pneumoscope.reader.archive import Archive  # noqa: PLC0415
-    from pneumoscope.reader.tally import Tally  # noqa: PLC0415
 
     watcher = TerminalWatcher()
     what = {
@@ -283,30 +296,39 @@ def _archived(
         "gate": not asked.no_gate,
         "evidence": asked.evidence and str(asked.evidence),
     }
-    tally = Tally(predictor.info.reference)
-    with Archive(asked.out, what, resume=asked.resume, file_format=asked.format) as archive:
-        if archive.complete:
-            watcher.say(f"{asked.out} is complete; nothing is left to do.")
-            tally.conclusions.update(archive.conclusions())
-            return tally
-        if archive.done:
+    with Archive(
+        asked.out,
+        what,
+        resume=asked.resume,
+        retry_errors=asked.retry_errors,
+        file_format=asked.format,
+    ) as archive:
+        if archive.done and not archive.complete:
             watcher.say(f"Continuing after {archive.done:,} images.")
+        read = 0
         try:
             with watcher.progress("Reading") as progress:
                 total = _Total(asked)
-                for record in _records(asked, predictor, archive.left(sources)):
-                    archive.add(record)
-                    progress(archive.done, total.at_least(archive.done))
+                for sources in looks:
+                    for record in _records(asked, predictor, archive.left(sources)):
+                        archive.add(record)
+                        read += 1
+                        progress(archive.done, total.at_least(archive.done))
         except KeyboardInterrupt:
             watcher.say(
                 f"{archive.done:,} images are kept; the same command with --resume goes on there."
             )
             raise
+        if archive.complete:
+            watcher.say(f"{asked.out} is complete; nothing is left to do.")
+            tally.conclusions.update(archive.conclusions())
+            return
         archive.finish(tally)
+    if asked.resume:
+        watcher.say(f"{read:,} read in this run.")
     watcher.say(f"{summary(tally)} Written to {asked.out}")
     for line in tally.lines():
         watcher.warn(line)
-    return tally
 
 
 class _Total:
@@ -314,7 +336,7 @@ class _Total:
 
     def __init__(self, asked: Namespace) -> None:
         self._counted = 0
-        if sys.stderr.isatty() and asked.paths_from != _STDIN:
+        if sys.stderr.isatty() and asked.paths_from != STDIN and not asked.watch:
             threading.Thread(target=self._count, args=(asked,), daemon=True).start()
 
     def at_least(self, done: int) -> int:

@@ -24,11 +24,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
-import platformdirs
 
+from pneumoscope.caches import cache_home
 from pneumoscope.data.catalog import Catalog, Entry, Unreadable
 from pneumoscope.errors import ImageError, OutputError
-from pneumoscope.images.prepare import InputSpec, prepare
+from pneumoscope.images.prepare import InputSpec, prepare_bytes
+from pneumoscope.images.read import read_bytes
+from pneumoscope.images.record import DicomRecord, dicom_record
 from pneumoscope.parallel import Progress, ordered_map
 from pneumoscope.runs import rows_of, write_csv
 
@@ -37,20 +39,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PIXEL_PATH = 2
-"""Raised whenever ``prepare`` gives other pixels for the same file."""
+PIXEL_PATH = 4
+"""Raised whenever ``prepare`` gives other pixels for the same file, or a cache has other files."""
 
 _PIXELS = "pixels.npy"
 _ROWS = "rows.csv"
+_DICOM = "dicom.jsonl"
 _BUILDING = ".building-"
 _ABANDONED_SECONDS = 2 * 24 * 3600
 _UNUSED_SECONDS = 30 * 24 * 3600
-
-
-def cache_home() -> Path:
-    """Return where caches lie: ``PNEUMOSCOPE_CACHE``, else the user's cache folder."""
-    chosen = os.environ.get("PNEUMOSCOPE_CACHE")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("pneumoscope"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,11 +58,13 @@ class ImageCache:
         folder: Where it lies; ``pixels.npy`` can be opened with ``numpy.load`` too.
         spec: The input that the pixels were made for.
         row_of: SHA-256 of a file → its row.
+        dicom: SHA-256 of a DICOM file → which image it is and how its pixels were shown.
     """
 
     folder: Path
     spec: InputSpec
     row_of: dict[str, int]
+    dicom: dict[str, DicomRecord]
     _map: mmap.mmap
     _pixels: NDArray[np.uint8]
 
@@ -100,7 +99,7 @@ class ImageCache:
             shape, _, _ = np.lib.format.read_array_header_1_0(file)
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             pixels = np.frombuffer(mapped, np.uint8, offset=file.tell()).reshape(shape)
-        return cls(folder, spec, row_of, mapped, pixels)
+        return cls(folder, spec, row_of, _dicom_of(folder / _DICOM), mapped, pixels)
 
 
 def build_cache(
@@ -173,27 +172,32 @@ def _build(
 ) -> None:
     known = _Known(building.parent, spec)
 
-    def pixels_of(entry: Entry) -> NDArray[np.uint8] | ImageError:
+    def pixels_of(entry: Entry) -> _Prepared | ImageError:
         before = known.get(entry.sha256)
         if before is not None:
             return before
         try:
-            return prepare(catalog.file(entry), spec)
+            file = catalog.file(entry)
+            pixels, meta = prepare_bytes(read_bytes(file), spec, name=str(file))
+            return _Prepared(pixels, dicom_record(meta))
         except ImageError as fault:
             return fault
 
     rows: list[str] = []
     bad: list[tuple[str, str]] = []
-    with (building / _PIXELS).open("wb") as file:
+    with (building / _PIXELS).open("wb") as file, (building / _DICOM).open("w") as records:
         _header(file, (len(entries), *spec.shape))
-        for done, (entry, pixels) in enumerate(
+        for done, (entry, found) in enumerate(
             zip(entries, ordered_map(pixels_of, entries, workers=workers), strict=True), 1
         ):
-            if isinstance(pixels, ImageError):
-                bad.append((entry.sha256, str(pixels).removeprefix(f"{catalog.file(entry)}: ")))
+            if isinstance(found, ImageError):
+                bad.append((entry.sha256, str(found).removeprefix(f"{catalog.file(entry)}: ")))
             else:
-                file.write(pixels.data)
+                file.write(found.pixels.data)
                 rows.append(entry.sha256)
+                if found.dicom:
+                    line = {"sha256": entry.sha256, **found.dicom.to_dict()}
+                    records.write(json.dumps(line) + "\n")
             if progress:
                 progress(done, len(entries))
         file.seek(0)
@@ -211,6 +215,20 @@ def _header(file: IO[bytes], shape: tuple[int, ...]) -> None:
     )
 
 
+def _dicom_of(path: Path) -> dict[str, DicomRecord]:
+    with path.open() as file:
+        lines = [json.loads(line) for line in file]
+    return {line.pop("sha256"): DicomRecord.from_dict(line) for line in lines}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    """The input for one image, and its record if it is a DICOM image."""
+
+    pixels: NDArray[np.uint8]
+    dicom: DicomRecord | None
+
+
 class _Known:
     """The pixels that neighbouring caches of the same spec hold already."""
 
@@ -224,11 +242,11 @@ class _Known:
                 for digest, row in cache.row_of.items():
                     self._where[digest] = (cache, row)
 
-    def get(self, digest: str) -> NDArray[np.uint8] | None:
+    def get(self, digest: str) -> _Prepared | None:
         if digest not in self._where:
             return None
         cache, row = self._where[digest]
-        return np.asarray(cache.take(np.array([row]))[0])
+        return _Prepared(cache.take(np.array([row]))[0], cache.dicom.get(digest))
 
 
 def _into_place(building: Path, folder: Path) -> None:

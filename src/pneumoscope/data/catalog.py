@@ -22,11 +22,12 @@ from pneumoscope.data.patients import (
 from pneumoscope.errors import DataError, ImageError, OptionError
 from pneumoscope.images.radiograph import ImageMeta
 from pneumoscope.images.read import probe, read_bytes
+from pneumoscope.images.record import DICOM_COLUMNS, DicomRecord, dicom_cells
 from pneumoscope.parallel import Progress, ordered_map
 from pneumoscope.runs import write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -132,15 +133,28 @@ class Catalog:
         if not self.entries:
             raise DataError(f"{self.root}: holds no image.")
 
-    def save(self, path: Path) -> None:
-        """Write the table as CSV; the column ``study`` is written where studies are known."""
-        columns: tuple[str, ...] = _COLUMNS
+    def save(self, path: Path, *, dicom: Mapping[str, DicomRecord] | None = None) -> None:
+        """Write the table as CSV; the column ``study`` is written where studies are known.
+
+        Args:
+            path: The file.
+            dicom: SHA-256 of a file → which DICOM image it is and how its pixels were shown; if
+                there are any, the table has their columns too.
+        """
+        known = dicom or {}
+        own: tuple[str, ...] = _COLUMNS
         if any(entry.study for entry in self.entries):
-            columns = (*_COLUMNS, "study")
+            own = (*_COLUMNS, "study")
         write_csv(
             path,
-            columns,
-            ([getattr(entry, column) for column in columns] for entry in self.entries),
+            (*own, *(DICOM_COLUMNS if known else ())),
+            (
+                [
+                    *(getattr(entry, column) for column in own),
+                    *(dicom_cells(known.get(entry.sha256)) if known else ()),
+                ]
+                for entry in self.entries
+            ),
         )
 
 
@@ -237,7 +251,7 @@ def _measured(root: Path, pattern: PatientPattern | None, entry: Entry) -> Entry
 def with_facts(
     entry: Entry, data: bytes, meta: ImageMeta, *, pattern: PatientPattern | None = None
 ) -> Entry:
-    """Return an entry with what its file tells: patient, size, mode, bytes and checksum.
+    """Return an entry with what its file tells: patient, study, size, mode, bytes and checksum.
 
     Args:
         entry: The file, as it was listed.
@@ -247,9 +261,11 @@ def with_facts(
     """
     in_file = meta.dicom.patient_id if meta.dicom else ""
     patient = patient_of_image(entry.path, stated=entry.patient, pattern=pattern, in_file=in_file)
+    study = entry.study or (meta.dicom.study_uid if meta.dicom else "")
     return replace(
         entry,
         patient=patient or "",
+        study=study,
         width=meta.width,
         height=meta.height,
         mode=meta.mode,

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.errors import ImageError, OptionError, nearest
+from pneumoscope.errors import OptionError, nearest
 from pneumoscope.images import raster
-from pneumoscope.images.radiograph import ImageMeta, Radiograph, usual_depth
+from pneumoscope.images.depth import sample_of, shown_range
+from pneumoscope.images.radiograph import ImageMeta, Radiograph
 from pneumoscope.images.read import MAGIC_BYTES, decode, read_bytes, sniff
+from pneumoscope.images.sources import Decoded, Source, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,12 +129,13 @@ def placing(spec: InputSpec, width: int, height: int) -> Placing:
     return Placing(0, 0, width, height, whole, (0, 0))
 
 
-def prepare(source: Path | str | bytes | NDArray[Any], spec: InputSpec) -> NDArray[np.uint8]:
+def prepare(source: Source, spec: InputSpec) -> NDArray[np.uint8]:
     """Return the model's input for one image, uint8 [spec.height_px, spec.width_px].
 
     Args:
-        source: A path, the bytes of an encoded file, or grey pixels [height, width] as uint8 or
-            uint16.
+        source: A path, the bytes of a file, a binary file object (read from where it stands), a
+            Pillow image, or pixels: an array [height, width] or [height, width, 3] of whole
+            numbers from 0 to 65535, or ``Pixels`` with a stated range.
         spec: The input that the model takes.
 
     Raises:
@@ -142,11 +145,10 @@ def prepare(source: Path | str | bytes | NDArray[Any], spec: InputSpec) -> NDArr
         >>> prepare(np.full((50, 40), 7, np.uint8), InputSpec(16, 16)).max()
         np.uint8(7)
     """
-    if isinstance(source, np.ndarray):
-        return to_input(_checked(source), spec)
-    if isinstance(source, bytes):
-        return prepare_bytes(source, spec, name="<bytes>")[0]
-    return prepare_bytes(read_bytes(Path(source)), spec, name=str(source))[0]
+    given = resolve(source)
+    if isinstance(given, Decoded):
+        return to_input(given.pixels, spec, bits=given.bits)
+    return prepare_bytes(given.data, spec, name=given.name)[0]
 
 
 def open_radiograph(path: Path, *, at_least: tuple[int, int] | None = None) -> Radiograph:
@@ -160,9 +162,8 @@ def to_input(
     """Return grey pixels [height, width] as uint8 [spec.height_px, spec.width_px].
 
     The resize is bilinear with support widened for reduction (antialiased). 16-bit pixels are
-    scaled by their depth; where none is given, by the smallest usual one (8, 10, 12, 14, 16 bits)
-    that holds their largest value: detectors store 12 bits in 16, and dividing those by 257 would
-    leave an almost black image.
+    scaled by their depth; where none is given, by ``depth.shown_range``: detectors store 12 bits
+    in 16, and dividing those by 257 would leave an almost black image.
 
     Args:
         pixels: Grey pixels.
@@ -173,15 +174,19 @@ def to_input(
 
     if pixels.dtype == np.uint8:
         return _resized(Image.fromarray(pixels), spec)
-    depth = usual_depth(int(pixels.max())) if bits is None else bits
+    low, high = shown_range(sample_of(pixels)) if bits is None else (0.0, 2.0**bits - 1)
     place = placing(spec, pixels.shape[1], pixels.shape[0])
     pixels = pixels[place.top : place.top + place.height, place.left : place.left + place.width]
-    factor = np.float32(255 / (2**depth - 1))
+    factor = np.float32(255 / (high - low))
     # Pillow resizes columns, then rows; columns strip by strip give the same to the last bit.
     narrow = np.empty((pixels.shape[0], place.size[0]), np.float32)
     step = max(1, _STRIP_VALUES // pixels.shape[1])
     for top in range(0, pixels.shape[0], step):
-        strip = pixels[top : top + step].astype(np.float32) * factor
+        strip = pixels[top : top + step].astype(np.float32)
+        if bits is None:  # before the resize, which would spread a single extreme value
+            np.clip(strip, low, high, out=strip)
+            strip -= np.float32(low)
+        strip *= factor
         size = (place.size[0], strip.shape[0])
         resized = Image.fromarray(strip).resize(size, Image.Resampling.BILINEAR)
         narrow[top : top + step] = np.asarray(resized)
@@ -191,9 +196,15 @@ def to_input(
 
 
 def prepare_bytes(
-    data: bytes, spec: InputSpec, *, name: str
+    data: bytes, spec: InputSpec, *, name: str, any_kind: bool = False
 ) -> tuple[NDArray[np.uint8], ImageMeta]:
-    """Return the model's input for the bytes of a file, and what the file says of itself.
+    """Return the model's input for the bytes of a file, and its metadata.
+
+    Args:
+        data: The bytes.
+        spec: The input that the model takes.
+        name: What messages call it.
+        any_kind: As for ``decode``.
 
     Raises:
         ImageError: They cannot be read as an image.
@@ -204,7 +215,7 @@ def prepare_bytes(
         if image.mode == "L":  # resized before it becomes an array, which saves two copies
             return _resized(image, spec), meta
         return to_input(raster.to_array(image), spec, bits=bits), meta
-    radiograph = decode(data, name=name)
+    radiograph = decode(data, name=name, at_least=spec.shape, any_kind=any_kind)
     return to_input(radiograph.pixels, spec, bits=radiograph.bits), radiograph.meta
 
 
@@ -226,12 +237,3 @@ def _placed(part: NDArray[np.uint8], place: Placing, spec: InputSpec) -> NDArray
     x, y = place.at
     whole[y : y + part.shape[0], x : x + part.shape[1]] = part
     return whole
-
-
-def _checked(array: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    if array.ndim != 2 or array.dtype not in (np.uint8, np.uint16) or array.size == 0:
-        raise ImageError(
-            "an array must hold grey pixels [height, width] as uint8 or uint16, "
-            f"got {array.dtype} {list(array.shape)}."
-        )
-    return np.ascontiguousarray(array)

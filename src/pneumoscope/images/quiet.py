@@ -2,22 +2,66 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-_LOCK = threading.RLock()
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
     """Keep warnings of parsers off the screen; what matters in a file is checked here.
 
-    Filters of warnings belong to the whole process, so one thread at a time changes them. Little
-    is lost by waiting: the parsing is Python, which runs one thread at a time anyway. A thread may
-    enter twice, since one parser calls another.
+    Any number of threads may be inside at once, and a thread may enter twice. Warning filters
+    belong to the whole process: the first one in replaces them, the last one out restores them,
+    and only these two moments are locked. While anyone is inside, no thread shows warnings.
     """
-    with _LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    if getattr(sys.flags, "context_aware_warnings", False):
+        # Python 3.14 can keep filters for each thread; then each thread has to set its own.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+        return
+    silence = _silence()
+    silence.enter()
+    try:
         yield
+    finally:
+        silence.leave()
+
+
+class _Silence:
+    """Warning filters that ignore everything while at least one caller is inside."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._saved = warnings.catch_warnings()
+        if hasattr(os, "register_at_fork"):  # a child must not inherit a lock that is held
+            os.register_at_fork(
+                before=self._lock.acquire,
+                after_in_parent=self._lock.release,
+                after_in_child=self._lock.release,
+            )
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._saved.__exit__(None, None, None)
+
+
+@functools.cache
+def _silence() -> _Silence:
+    return _Silence()

@@ -21,7 +21,11 @@ MAX_DECODED_BYTES = 160_000_000
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits that detectors use."""
 
+OLDEST_YEARS = 120
+"""A patient's age above this is not believed."""
+
 _DAYS = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25}
+_UNITS = ("", *(name for unit in ("DAY", "WEEK", "MONTH", "YEAR") for name in (unit, f"{unit}S")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +37,21 @@ class DicomFacts:
     Attributes:
         patient_id: PatientID (0010,0020).
         patient_age: PatientAge as written: ``034Y``, ``006M``, ``010D``.
+        age_from_dates: Years from the dates of birth and study, where PatientAge gives none. The
+            dates themselves are not kept.
         patient_sex: PatientSex: ``F``, ``M``, ``O``.
         view: ViewPosition, else the meaning of the view's code: ``PA``, ``AP``.
-        modality: ``CR``, ``DX``, ``RG`` or empty.
+        modality: Modality in capitals: ``CR``, ``DX``, ``RG`` or empty.
         body_part: BodyPartExamined.
         photometric: PhotometricInterpretation.
         transfer_syntax: UID of the encoding.
         pixel_spacing_mm: (row, column) distance of pixels, calibrated to the patient.
         imager_pixel_spacing_mm: The same at the detector.
+        study_uid: StudyInstanceUID.
+        series_uid: SeriesInstanceUID.
+        sop_instance_uid: SOPInstanceUID, which names this image.
+        sop_class_uid: SOPClassUID, the storage class.
+        notes: Contradictions between elements and what was assumed, in words.
     """
 
     patient_id: str = ""
@@ -53,18 +64,41 @@ class DicomFacts:
     transfer_syntax: str = ""
     pixel_spacing_mm: tuple[float, float] | None = None
     imager_pixel_spacing_mm: tuple[float, float] | None = None
+    age_from_dates: float | None = None
+    study_uid: str = ""
+    series_uid: str = ""
+    sop_instance_uid: str = ""
+    sop_class_uid: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def age_years(self) -> float | None:
-        """The age in years, None where it is not given in the standard's form.
+        """The age in years, None where it is not known.
 
         >>> DicomFacts(patient_age="006M").age_years
         0.5
         """
-        number, unit = self.patient_age[:-1], self.patient_age[-1:]
-        if unit not in _DAYS or not (number.isascii() and number.isdigit()):
-            return None
-        return int(number) * _DAYS[unit] / _DAYS["Y"]
+        if self.age_from_dates is not None:
+            return self.age_from_dates
+        return years_of(self.patient_age)
+
+
+def years_of(age: str) -> float | None:
+    """Return the years that a PatientAge stands for; None if it is none, or above 120 years.
+
+    Beside the form of the standard (``003Y``), these are read: fewer or more digits, spaces, lower
+    case, the unit in words, and a number without a unit, which is taken as years.
+
+    >>> years_of("36M"), years_of("3 years"), years_of("unknown")
+    (3.0, 3.0, None)
+    """
+    text = age.strip().upper()
+    digits = text[: len(text) - len(text.lstrip("0123456789"))]
+    unit = text[len(digits) :].strip()
+    if not digits or len(digits) > 6 or (unit not in _DAYS and unit not in _UNITS):
+        return None
+    years = int(digits) * _DAYS[unit[:1] or "Y"] / _DAYS["Y"]
+    return years if years <= OLDEST_YEARS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +130,8 @@ class ImageMeta:
     """The header of an image file: width and height in pixels as stored, mode, format.
 
     ``dicom`` holds more of it for DICOM files, and is None for the others. ``rendering`` is there
-    once the pixels of a DICOM file have been decoded.
+    once the pixels of a DICOM file have been decoded. ``other_kind`` says why the header is not
+    that of a frontal chest radiograph, where such images are let pass; empty otherwise.
     """
 
     width: int
@@ -105,6 +140,7 @@ class ImageMeta:
     format: str
     dicom: DicomFacts | None = None
     rendering: Rendering | None = None
+    other_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,51 +1,32 @@
-"""JPEG, PNG and TIFF → grey pixels, with Pillow's decoders, each called by its own class.
+"""Files of the formats that Pillow decodes → grey pixels; ``decoders`` opens them.
 
 An image stays Pillow's as long as it can: ``prepare`` resizes it before it becomes an array.
 """
 
 from __future__ import annotations
 
-import io
 import struct
 import sys
-import zlib
-from collections.abc import Callable
 from contextlib import nullcontext
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pneumoscope.errors import DamagedImageError, UnsupportedImageError
+from pneumoscope.images import jpeg
+from pneumoscope.images.decoders import DECODER_FAULTS, open_image
+from pneumoscope.images.depth import sample_of, used_range
 from pneumoscope.images.quiet import quietly
 from pneumoscope.images.radiograph import ImageMeta, Radiograph, check_size, usual_depth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
-    from PIL.ImageFile import ImageFile
-
-DECODER_FAULTS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    AssertionError,
-    ZeroDivisionError,
-    OverflowError,
-    MemoryError,
-    RecursionError,
-    struct.error,
-    zlib.error,
-)
-"""What Pillow raises at damaged files."""
 
 _ORIENTATION, _SHORT = 0x0112, 3  # the EXIF tag, and the kind of its value
-_BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in Pillow's memory; else 4
+_JPEG_FILL = 128  # the grey that libjpeg fills in where data are missing
+_GREY_MODES = frozenset({"1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
+_WARNS = frozenset({"TIFF", "GIF", "WebP", "BMP"})
 _WORK_BYTES = 16  # a pixel, where 16 bits a colour become luma
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
@@ -56,7 +37,7 @@ def probe(data: bytes, format_name: str, *, name: str) -> ImageMeta:
     Raises:
         ImageError: Damaged, too large, or a variant that is not read.
     """
-    return _meta(_open(data, format_name, name=name))
+    return _meta(open_image(data, format_name, name=name))
 
 
 def decode(
@@ -85,26 +66,61 @@ def grey_image(
     Raises:
         ImageError: Damaged, too large, or a variant that is not read.
     """
-    image: Any = _open(data, format_name, name=name)
+    image: Any = open_image(data, format_name, name=name)
     meta = _meta(image)
     try:
         orientation = 1  # Pillow turns TIFF images itself
-        if format_name != "TIFF" and "exif" in image.info:
+        if format_name not in {"TIFF", "GIF", "BMP"} and "exif" in image.info:
             orientation = _orientation(image.info["exif"])
         if format_name == "JPEG":
             if at_least is not None:
-                height, width = at_least if orientation < 5 else reversed(at_least)
-                image.draft("L", (width, height))
+                at_least = at_least if orientation < 5 else (at_least[1], at_least[0])
+                image.draft("L", (at_least[1], at_least[0]))
             # One call of the decoder instead of one for every 64 KiB.
             image.decodermaxblock = len(data)
-        with quietly() if format_name == "TIFF" else nullcontext():
+        with quietly() if format_name in _WARNS else nullcontext():
             found = _loaded(image, data, format_name, name=name)
+        if format_name == "JPEG":
+            _check_whole(found, image, data, at_least, name=name)
         bits = None if found.mode == "L" else _declared_bits(image, data, format_name, found)
         return _upright(found, orientation), meta, bits
     except DECODER_FAULTS as fault:
         raise DamagedImageError(
-            f"{name}: truncated or damaged {meta.format} ({fault}); copy it again."
+            f"{name}: truncated or damaged {format_name} ({fault}); copy it again."
         ) from fault
+
+
+def _check_whole(
+    grey: Image.Image,
+    image: Any,
+    data: bytes,
+    at_least: tuple[int, int] | None,
+    *,
+    name: str,
+) -> None:
+    """Refuse a JPEG whose data end before its image does, although it has an end marker.
+
+    Nearly all images are known to be whole from one pixel; see ``jpeg.is_whole``.
+    """
+    four = image.mode == "CMYK"
+    last = grey.getpixel((grey.width - 1, grey.height - 1))
+    if last != _JPEG_FILL and not four and "progressive" not in image.info:
+        return
+    header = jpeg.read_header(data)
+    if header is None:
+        return
+
+    def again(content: bytes) -> NDArray[Any]:
+        other: Any = open_image(content, "JPEG", name=name)
+        if at_least is not None:
+            other.draft("L", (at_least[1], at_least[0]))
+        other.decodermaxblock = len(content)
+        return to_array(_loaded(other, content, "JPEG", name=name))
+
+    if not jpeg.is_whole(jpeg.closed(data, header), header, to_array(grey), again, always=four):
+        raise DamagedImageError(
+            f"{name}: truncated or damaged JPEG (its data end before its last rows); copy it again."
+        )
 
 
 def chroma(data: bytes, format_name: str, *, name: str) -> float:
@@ -113,79 +129,49 @@ def chroma(data: bytes, format_name: str, *, name: str) -> float:
     Raises:
         ImageError: As for ``decode``.
     """
-    image: Image.Image = _open(data, format_name, name=name)
-    if image.mode in {"1", "L", "LA", "I;16", "I;16B", "I", "F"}:
-        return 0.0
+    image: Image.Image = open_image(data, format_name, name=name)
     try:
         image.draft("RGB", (1, 1))
-        # Noise of single pixels is no colour.
-        small = image.convert("RGB").reduce(max(1, min(image.size) // 64))
-        colours = np.asarray(small)
+        with quietly() if format_name in _WARNS else nullcontext():
+            return chroma_of(image)
     except DECODER_FAULTS as fault:
         raise DamagedImageError(
             f"{name}: truncated or damaged {format_name} ({fault}); copy it again."
         ) from fault
+
+
+def chroma_of(image: Image.Image) -> float:
+    """Return the same for an image that is open, in any mode of Pillow's."""
+    if image.mode in _GREY_MODES:
+        return 0.0
+    # Noise of single pixels is no colour.
+    small = image.convert("RGB").reduce(max(1, min(image.size) // 64))
+    colours = np.asarray(small)
     return float((colours.max(2).astype(np.float32) - colours.min(2)).mean())
 
 
-def _jpeg(file: io.BytesIO) -> ImageFile:
-    return _jpeg_decoder()(file)
+def from_pillow(image: Image.Image, *, name: str) -> tuple[Image.Image, float]:
+    """Return an image that a caller opened in mode L or I;16, upright, and how coloured it is.
 
+    It is treated as the file would be, as far as Pillow has not lost what the file holds: of 16
+    bits a colour it keeps eight. Of several pages or pictures it is the one that is selected.
 
-@cache
-def _jpeg_decoder() -> Callable[[io.BytesIO], ImageFile]:
-    from PIL.JpegImagePlugin import JpegImageFile  # noqa: PLC0415 - 10 ms that help does not need
-
-    class PixelsAlone(JpegImageFile):
-        def _read_dpi_from_exif(self) -> None:
-            """Leave the resolution alone: for it Pillow would load its TIFF decoder, 30 ms."""
-
-    return PixelsAlone
-
-
-def _png(file: io.BytesIO) -> ImageFile:
-    from PIL.PngImagePlugin import PngImageFile  # noqa: PLC0415 - the same
-
-    return PngImageFile(file)
-
-
-def _tiff(file: io.BytesIO) -> ImageFile:
-    from PIL.TiffImagePlugin import TiffImageFile  # noqa: PLC0415 - the same
-
-    return TiffImageFile(file)
-
-
-_DECODERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
-    "JPEG": _jpeg,
-    "PNG": _png,
-    "TIFF": _tiff,
-}
-# Known variants that Pillow does not decode, by what it says of them.
-_NOT_READ = ("bit layers", "layer images", "unknown pixel mode", "not yet supported")
-
-
-def _open(data: bytes, format_name: str, *, name: str) -> ImageFile:
+    Raises:
+        ImageError: Damaged, or in a mode that is not read.
+    """
     try:
-        with nullcontext() if format_name == "JPEG" else quietly():  # nothing warns in JPEG headers
-            image = _DECODERS[format_name](io.BytesIO(data))
+        tags: Any = getattr(image, "tag_v2", {})
+        exif = image.info.get("exif", b"") if image.format != "TIFF" else b""
+        with quietly():
+            image.load()
+            readable = {"HSV": "RGB", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA"}.get(image.mode)
+            plain = image.convert(readable) if readable else image
+            white_is_zero = image.format == "TIFF" and tags.get(262) == 0
+            grey = _grey(plain, name=name, white_is_zero=white_is_zero)
+            turned = _upright(grey, _orientation(exif) if isinstance(exif, bytes) else 1)
+            return turned, chroma_of(plain)
     except DECODER_FAULTS as fault:
-        if any(words in str(fault) for words in _NOT_READ):
-            raise UnsupportedImageError(
-                f"{name}: this variant of {format_name} is not read ({fault}); "
-                "save it as 8- or 16-bit grey PNG."
-            ) from fault
-        raise DamagedImageError(
-            f"{name}: begins like a {format_name} but its header is damaged ({fault}); "
-            "copy it again."
-        ) from fault
-    width, height = image.size
-    check_size(width, height, name=name, bytes_per_pixel=_BYTES_PER_PIXEL.get(image.mode, 4))
-    if format_name == "TIFF" and getattr(image, "is_animated", False):
-        raise UnsupportedImageError(
-            f"{name}: this TIFF holds several pages, and which one is the radiograph is not said; "
-            "save that page as a file of its own."
-        )
-    return image
+        raise DamagedImageError(f"{name}: truncated or damaged ({fault}).") from fault
 
 
 def _meta(image: Any) -> ImageMeta:
@@ -204,7 +190,7 @@ def _loaded(image: Any, data: bytes, format_name: str, *, name: str) -> Image.Im
 
 def _grey(image: Image.Image, *, name: str, white_is_zero: bool) -> Image.Image:
     """Return the image in mode L, or I;16 for 16-bit grey."""
-    if image.mode in {"L", "I;16", "I;16B"}:
+    if image.mode == "L" or image.mode.startswith("I;16"):
         # Pillow inverts 8-bit TIFF images whose white is zero, and leaves others as they are.
         return image if image.mode == "L" or not white_is_zero else _inverted(image)
     if image.mode in {"LA", "PA", "RGBA"} or "transparency" in image.info:
@@ -225,7 +211,8 @@ def _grey(image: Image.Image, *, name: str, white_is_zero: bool) -> Image.Image:
 def _stretched(values: NDArray[Any], *, name: str, white_is_zero: bool) -> Image.Image:
     """Return float or 32-bit pixels as 16-bit ones, from their smallest to their largest value.
 
-    They declare no range. Whole numbers that fit into 16 bits are kept as they are.
+    They declare no range; single extreme values do not count. Whole numbers that fit into 16 bits
+    are kept as they are.
     """
     from PIL import Image  # noqa: PLC0415 - needed for this variant alone
 
@@ -234,12 +221,12 @@ def _stretched(values: NDArray[Any], *, name: str, white_is_zero: bool) -> Image
             f"{name}: some pixels are no numbers (NaN or infinite); "
             "replace them, and save it as 8- or 16-bit grey PNG."
         )
-    low, high = float(values.min()), float(values.max())
-    if values.dtype.kind == "i" and low >= 0 and high < 2**16:
+    if values.dtype.kind == "i" and values.min() >= 0 and values.max() < 2**16:
         image = Image.fromarray(values.astype(np.uint16))
         return _inverted(image) if white_is_zero else image
+    low, high = used_range(sample_of(values))
     scale = 65535 / (high - low) if high > low else 0.0
-    share = (values.astype(np.float64) - low) * scale
+    share = np.clip((values.astype(np.float64) - low) * scale, 0, 65535)
     if white_is_zero:
         share = 65535 - share
     return Image.fromarray(np.rint(share).astype(np.uint16))
@@ -271,7 +258,7 @@ def _colour_of_16_bits(
 
     width, height = image.size
     check_size(width, height, name=name, bytes_per_pixel=_WORK_BYTES)
-    other: Any = _open(data, format_name, name=name)
+    other: Any = open_image(data, format_name, name=name)
     swapped = kind[:-1] + _SWAPPED[kind[-1]]
     other.tile = [
         tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped)
@@ -301,6 +288,8 @@ def _declared_bits(image: Any, data: bytes, format_name: str, grey: Image.Image)
     A declaration that the pixels exceed is not believed: the PNG standard has samples scaled to
     all 16 bits, whatever depth they had, but many writers store them as they are.
     """
+    if format_name == "JPEG 2000":  # Pillow's decoder brings every depth to 16 bits
+        return 16
     declared = 0
     if format_name == "PNG":
         at = data.find(b"sBIT", 8, 4096)

@@ -1,6 +1,6 @@
 """Bytes → grey pixels. The format is found in the content, never in the suffix.
 
-The formats have their rooms: ``raster`` reads JPEG, PNG and TIFF, ``dicom`` reads DICOM. Which one
+The formats have their rooms: ``raster`` reads those of Pillow, ``dicom`` reads DICOM. Which one
 is asked is decided here by the first bytes, so that no other decoder is ever reached.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pneumoscope.errors import (
@@ -17,7 +18,9 @@ from pneumoscope.errors import (
     NotAnImageError,
 )
 from pneumoscope.images import raster
+from pneumoscope.images.jpeg2000 import CODESTREAM, SIGNATURE
 from pneumoscope.images.radiograph import ImageMeta, Radiograph
+from pneumoscope.images.unread import looks_like
 
 MAX_BYTES = 512 * 2**20
 """Above this a file is not read into memory."""
@@ -25,10 +28,13 @@ MAX_BYTES = 512 * 2**20
 MAGIC_BYTES = 132
 """``sniff`` needs so many bytes from the start of a file."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm", ".dicom")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm", ".dicom", ".webp", ".bmp", ".gif"),
+    *(".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+)
 """How image files are usually called; content decides."""
 
-_READABLE = "readable are JPEG, PNG, TIFF and DICOM images"
+_READABLE = "readable are JPEG, PNG, TIFF, DICOM, WebP, BMP, GIF and JPEG 2000 images"
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 
 
@@ -44,8 +50,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         # Non-blocking, since opening a named pipe would otherwise wait for its writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
-        # Unbuffered: the whole file then arrives in one piece of memory and is not copied again.
-        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - not a path
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise ImageError(f"{path}: not a regular file; hand over an image or a folder.")
@@ -54,16 +59,23 @@ def read_bytes(path: Path) -> bytes:
                     f"{path}: {status.st_size:,} bytes are no radiograph; "
                     f"files up to {MAX_BYTES:,} bytes are read."
                 )
-            sniff(file.read(MAGIC_BYTES), name=str(path))
-            file.seek(0)
-            return file.readall()
+            # Unbuffered: the whole file then arrives in one piece of memory and is not copied
+            # again. ``open`` raises for a folder, and would leave the descriptor open.
+            with open(descriptor, "rb", buffering=0, closefd=False) as file:
+                sniff(file.read(MAGIC_BYTES), name=str(path))
+                file.seek(0)
+                return file.readall()
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError) as fault:  # ValueError: a null character in the name
         reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
         raise ImageError(f"{path}: cannot be read ({reason}).") from fault
 
 
 def sniff(start: bytes, *, name: str) -> str:
-    """Return the format that the first bytes show: ``JPEG``, ``PNG``, ``TIFF`` or ``DICOM``.
+    """Return the format that the first bytes show.
+
+    It is one of ``JPEG``, ``PNG``, ``TIFF``, ``DICOM``, ``WebP``, ``BMP``, ``GIF``, ``JPEG 2000``.
 
     Args:
         start: The first ``MAGIC_BYTES`` bytes of a file, or all of it.
@@ -82,9 +94,12 @@ def sniff(start: bytes, *, name: str) -> str:
         return "DICOM"
     if start.startswith(_TIFF):
         return "TIFF"
+    for format_name, matches in _OTHERS.items():
+        if matches(start):
+            return format_name
     if not start:
         raise EmptyImageError(f"{name}: the file is empty (0 bytes); copy it again.")
-    raise NotAnImageError(f"{name}: {_guess(start)}; {_READABLE}.")
+    raise NotAnImageError(f"{name}: {looks_like(start)}; {_READABLE}.")
 
 
 def probe(data: bytes, *, name: str) -> ImageMeta:
@@ -101,7 +116,13 @@ def probe(data: bytes, *, name: str) -> ImageMeta:
     return raster.probe(data, format_name, name=name)
 
 
-def decode(data: bytes, *, name: str, at_least: tuple[int, int] | None = None) -> Radiograph:
+def decode(
+    data: bytes,
+    *,
+    name: str,
+    at_least: tuple[int, int] | None = None,
+    any_kind: bool = False,
+) -> Radiograph:
     """Return the grey pixels of an encoded image.
 
     Colour is turned into luma (ITU-R 601), transparency is laid over black, EXIF orientation is
@@ -113,7 +134,10 @@ def decode(data: bytes, *, name: str, at_least: tuple[int, int] | None = None) -
         name: What messages call it.
         at_least: (height, width) in pixels that the caller needs. JPEG is then decoded at the
             smallest of 1/1, 1/2, 1/4, 1/8 of its size that is not below it, which skips most of
-            the work; without it, or for other formats, at full size.
+            the work, and JPEG 2000 in DICOM likewise; without it, or for other formats, at full
+            size.
+        any_kind: Whether DICOM images of other modalities, views and parts of the body are
+            decoded, too; ``meta.other_kind`` then says what they are.
 
     Raises:
         ImageError: The bytes are empty, no image, damaged, too large or of an unread variant.
@@ -122,10 +146,18 @@ def decode(data: bytes, *, name: str, at_least: tuple[int, int] | None = None) -
     if format_name == "DICOM":
         from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is loaded for DICOM alone
 
-        return dicom.decode(data, name=name)
+        return dicom.decode(data, name=name, at_least=at_least, any_kind=any_kind)
     return raster.decode(data, format_name, name=name, at_least=at_least)
 
 
+_BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
+# "BM" alone would be the beginning of many texts.
+_OTHERS: Mapping[str, Callable[[bytes], bool]] = {
+    "WebP": lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP",
+    "BMP": lambda start: start[:2] == b"BM" and _number(start, 14) in _BMP_HEADERS,
+    "GIF": lambda start: start.startswith((b"GIF87a", b"GIF89a")),
+    "JPEG 2000": lambda start: start.startswith((SIGNATURE, CODESTREAM)),
+}
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _VALUE_KINDS = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT OB OW PN SH SL SQ SS ST TM UI UL UN US UT".split()
@@ -136,14 +168,28 @@ def chroma(data: bytes, *, name: str) -> float:
     """Return how coloured the image in an encoded file is: 0 for grey, in grey levels up to 255.
 
     It is the mean difference between the strongest and the weakest of red, green and blue. A file
-    that has one channel is grey and not decoded; of a colour JPEG an eighth of the size is. DICOM
-    radiographs count as grey: other kinds are refused by what their header says.
+    that has one channel is grey and not decoded; of a colour JPEG an eighth of the size is.
 
     Raises:
         ImageError: As for ``decode``.
     """
     format_name = sniff(data[:MAGIC_BYTES], name=name)
-    return 0.0 if format_name == "DICOM" else raster.chroma(data, format_name, name=name)
+    if format_name != "DICOM":
+        return raster.chroma(data, format_name, name=name)
+    from PIL import Image  # noqa: PLC0415 - for DICOM in colour alone
+
+    from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is loaded for DICOM alone
+
+    colours = dicom.colours(data, name=name)
+    if colours is None:
+        return 0.0
+    shift = 8 * (colours.dtype.itemsize - 1)
+    rgb = (colours >> shift).astype("uint8") if shift else colours
+    return raster.chroma_of(Image.fromarray(rgb))
+
+
+def _number(start: bytes, at: int) -> int:
+    return int.from_bytes(start[at : at + 4], "little")
 
 
 def _begins_a_data_set(start: bytes) -> bool:
@@ -158,25 +204,3 @@ def _begins_a_data_set(start: bytes) -> bool:
         length = int.from_bytes(start[4:8], "little")
         return start[4:6] in _VALUE_KINDS or (length <= 256 and length % 2 == 0)
     return start[:2] == b"\0\x08" and start[2] == 0 and start[4:6] in _VALUE_KINDS
-
-
-_LOOKS = (
-    (b"GIF8", "this is a GIF file"),
-    (b"BM", "this is a BMP file"),
-    (b"\0\0\0\x0cjP", "this is a JPEG 2000 file"),
-    (b"%PDF", "this is a PDF document"),
-    (b"PK", "this is a zip archive"),
-    (b"\x1f\x8b", "this is a gzip archive"),
-)
-
-
-def _guess(start: bytes) -> str:
-    """Say what the bytes look like, for a message that helps."""
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return "this is a WebP file"
-    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
-        return "this is a text file, whatever its name says"
-    for magic, says in _LOOKS:
-        if start.startswith(magic):
-            return says
-    return "its content is no image format that is read here"

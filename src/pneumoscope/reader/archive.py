@@ -1,17 +1,21 @@
 """Reading an archive into one file, in a run that may be killed at any moment and continued.
 
 Records go to a journal beside the file, a JSON object a line, as they come. When the last one is
-there, the journal becomes the file. What a killed run leaves is a journal, of which at most the
-last line is torn; the next run drops that line, and passes over the images that have one.
+there, the journal becomes the file, and is kept beside it, compressed. What a killed run leaves is
+a journal, of which at most the last line is torn; the next run drops that line, and passes over
+the images that have one. A finished run is continued from the kept journal.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
+import shutil
 import time
-from collections import Counter
+import zlib
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -20,6 +24,19 @@ import numpy as np
 
 from pneumoscope.errors import OptionError, OutputError, nearest
 from pneumoscope.reader.inputs import Unlisted
+from pneumoscope.reader.journal import (
+    AGAIN,
+    CONTINUED,
+    FILE,
+    FOLDER,
+    last_line_end,
+    lines,
+    lock,
+    marked,
+    sha256_of,
+    state_of,
+)
+from pneumoscope.reader.prediction import ERROR
 from pneumoscope.reader.records import TEXT_SUFFIXES, TEXT_WRITERS, Record, write_parquet
 from pneumoscope.reader.tally import Tally
 from pneumoscope.runs import part_pattern, write_json, written_whole
@@ -30,7 +47,9 @@ if TYPE_CHECKING:
 PARQUET = "parquet"
 FORMATS = (*TEXT_WRITERS, PARQUET)
 
-_JOURNAL = 1
+_JOURNAL = 2
+_UNKNOWN = -1  # no hash is -1
+_SEEN = np.dtype([("path", np.int64), ("file", np.int64), ("error", np.bool_)])
 _SYNC_SECONDS = 5.0
 
 Named = TypeVar("Named", bound="str | bytes | Path | Unlisted")
@@ -42,17 +61,19 @@ class Archive:
     Args:
         out: The file that the records go to.
         what: What must be the same in a run that is continued: the model, what is read.
-        resume: Whether to continue the run that left its journal here.
+        resume: Whether to continue the run that left its journal here, or that was finished.
+        retry_errors: Whether to read again what could not be read, with ``resume``.
         file_format: ``json``, ``jsonl``, ``csv`` or ``parquet``; by the suffix of ``out`` if None.
 
     Attributes:
         done: How many images have a record.
-        complete: Whether the file is there already, so that nothing is left to do.
+        complete: Whether the file is there already, and no record was added to it.
 
     Raises:
         OptionError: Neither the format nor the suffix is one that can be written.
         OutputError: There is a file or journal already, another process writes to it, the journal
-            is of another run, or the place cannot be written.
+            is of another run, the file was changed since it was written, or the place cannot be
+            written.
     """
 
     def __init__(
@@ -61,6 +82,7 @@ class Archive:
         what: Mapping[str, Any],
         *,
         resume: bool = False,
+        retry_errors: bool = False,
         file_format: str | None = None,
     ) -> None:
         self.out = out
@@ -69,26 +91,35 @@ class Archive:
         self.complete = False
         self._format = file_format or _format_of(out)
         self._summary = out.with_name(out.name + ".summary.json")
-        self._seen: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._times: NDArray[np.int32] = np.zeros(0, np.int32)
+        self._kept = out.with_name(out.name + ".resume.gz")
+        self._header = {"journal": _JOURNAL, **what, "format": self._format}
+        self._retry_errors = retry_errors
+        # Sorted by the hash of the path: 17 bytes an image, however long its name is.
+        self._seen: NDArray[Any] = np.zeros(0, _SEEN)
+        self._taken: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self._on_their_way: deque[Record] = deque()
         self._file: BinaryIO | None = None
         self._synced = time.monotonic()
         if self._format == PARQUET:
             import pyarrow  # noqa: F401, PLC0415 - missing, it must show before hours of reading
-        header = {"journal": _JOURNAL, **what}
         with contextlib.ExitStack() as undo, self._named_faults():
             undo.callback(self.__exit__)
             if out.exists() and not self.journal.exists():
                 if not resume:
-                    raise OutputError(f"{out} exists already; give another --out.")
+                    raise OutputError(
+                        f"{out} exists already; give another --out, or read what was added since "
+                        "with --resume."
+                    )
+                self._check_kept()
                 self.complete = True
+                self._remember()
             elif self.journal.exists() and not resume:
                 raise OutputError(
                     f"{self.journal}: a run that wrote here was cut off; continue it with "
                     "--resume, or delete that file to begin anew."
                 )
             else:
-                self._open(header)
+                self._open()
             undo.pop_all()
 
     def __enter__(self) -> Archive:
@@ -100,22 +131,30 @@ class Archive:
             self._file = None
 
     def left(self, items: Iterable[Named]) -> Iterator[Named]:
-        """Yield the items that have no record yet; one that is named twice gets two."""
+        """Yield the items that must be read, in order; records must be added in the same order.
+
+        These are the items without a record, those whose file has another size or modification time
+        than when it was read, and with ``retry_errors`` those that could not be read. An item that
+        is named twice gets two records.
+        """
         for item in items:
             path = item.path if isinstance(item, Unlisted) else os.fsdecode(item)
-            if not self._takes(path):
-                yield item
+            marks: Record = {FOLDER: True} if isinstance(item, Unlisted) else {FILE: state_of(path)}
+            row = self._row_of(path)
+            if row is not None:
+                seen = self._seen[row]
+                now, then = marks.get(FILE), int(seen["file"])
+                # What was read of a file that is gone since holds.
+                same = then in {_UNKNOWN, marked(now)} or (now is None and not seen["error"])
+                if same and not (self._retry_errors and seen["error"]):
+                    continue
+                marks[AGAIN] = True
+            self._on_their_way.append(marks)
+            yield item
 
     def conclusions(self) -> Counter[str]:
-        """Return how often each conclusion came up, by the summary of a complete run.
-
-        It is empty if there is none, or if it cannot be read.
-        """
-        try:
-            said = json.loads(self._summary.read_text(encoding="utf-8"))["conclusions"]
-            return Counter({str(name): int(count) for name, count in said.items()})
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            return Counter()
+        """Return how often each conclusion came up so far."""
+        return Counter(record["conclusion"] for record in self._records())
 
     def add(self, record: Record) -> None:
         """Write a record; it is safe from a killed process when this returns.
@@ -123,20 +162,24 @@ class Archive:
         Raises:
             OutputError: It cannot be written.
         """
-        assert self._file is not None  # noqa: S101 - a complete archive gets no records
+        if self.complete:
+            self._reopen()
+        assert self._file is not None  # noqa: S101 - it is open until the end
+        marks = self._on_their_way.popleft() if self._on_their_way else {}
         with self._named_faults():
-            self._file.write(json.dumps(record).encode() + b"\n")
+            self._file.write(json.dumps({**record, **marks}).encode() + b"\n")
             self._file.flush()
             # From a machine that loses its power, what is older than this is safe.
             if time.monotonic() - self._synced > _SYNC_SECONDS:
                 os.fsync(self._file.fileno())
                 self._synced = time.monotonic()
-        self.done += 1
+        self.done += AGAIN not in marks
 
     def finish(self, tally: Tally) -> None:
         """Turn the journal into the file, and count every record of it.
 
-        Beside the file, ``….summary.json`` holds the counts.
+        Beside the file, ``….summary.json`` holds the counts, and ``….resume.gz`` what continuing it
+        needs.
 
         Raises:
             OutputError: It cannot be written; the journal stays.
@@ -155,17 +198,64 @@ class Archive:
                     TEXT_WRITERS[self._format](file, counted())
         write_json(self._summary, tally.to_dict())
         with self._named_faults():
+            self._keep()
             self.__exit__()
             self.journal.unlink()
 
-    def _open(self, header: Mapping[str, Any]) -> None:
+    def _keep(self) -> None:
+        """Write the journal of the finished run, with a line before it that tells whose it is."""
+        with written_whole(self._kept) as temporary, gzip.open(temporary, "wb", 6) as kept:
+            kept.write(json.dumps({"sha256": sha256_of(self.out)}).encode() + b"\n")
+            with self.journal.open("rb") as journal:
+                shutil.copyfileobj(journal, kept)
+
+    def _check_kept(self) -> None:
+        """Refuse a finished file that is not what a run like this one wrote.
+
+        Raises:
+            OutputError: It is not, or what continuing it needs is missing.
+        """
+        try:
+            with gzip.open(self._kept, "rb") as kept:
+                wrote = json.loads(kept.readline())["sha256"]
+                before = json.loads(kept.readline())
+        except FileNotFoundError as fault:
+            raise OutputError(
+                f"{self.out} is not the result of a run that can be continued ({self._kept.name} "
+                "is not beside it); give another --out."
+            ) from fault
+        except (EOFError, LookupError, TypeError, ValueError, OSError, zlib.error) as fault:
+            raise OutputError(
+                f"{self._kept}: damaged, so {self.out.name} cannot be continued; give another "
+                "--out."
+            ) from fault
+        self._check_header(before, self.out)
+        if wrote != sha256_of(self.out):
+            raise OutputError(
+                f"{self.out} was changed since it was written, so it cannot be continued; give "
+                "another --out."
+            )
+
+    def _reopen(self) -> None:
+        """Make a journal of the kept one; the finished file stays until another takes its place."""
+        with self._named_faults():
+            with written_whole(self.journal) as temporary, temporary.open("wb") as journal:
+                with gzip.open(self._kept, "rb") as kept:
+                    kept.readline()
+                    shutil.copyfileobj(kept, journal)
+                journal.flush()
+                os.fsync(journal.fileno())
+            self._open(remember=False)
+        self.complete = False
+
+    def _open(self, *, remember: bool = True) -> None:
         self.out.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self.journal, "a+b")  # noqa: PTH123, SIM115 - closed by __exit__
-        _lock(self._file, self.journal)
-        end = _last_line_end(self._file)
+        lock(self._file, self.journal)
+        end = last_line_end(self._file)
         self._file.truncate(end)
         if end == 0:
-            self._file.write(json.dumps(header).encode() + b"\n")
+            self._file.write(json.dumps(self._header).encode() + b"\n")
             self._file.flush()
             return
         self._file.seek(0)
@@ -173,40 +263,63 @@ class Archive:
             before = json.loads(self._file.readline())
         except ValueError:
             before = None
-        if before != header:
-            changed = [key for key in header if not before or before.get(key) != header[key]]
-            raise OutputError(
-                f"{self.journal}: that run was another one ({', '.join(changed) or 'its options'} "
-                "differ); repeat its command with --resume, or give another --out."
-            )
-        seen = np.fromiter((hash(record["path"]) for record in self._records()), np.int64)
-        self._seen, times = np.unique(seen, return_counts=True)
-        self._times = times.astype(np.int32)
-        self.done = len(seen)
+        self._check_header(before, self.journal)
+        if remember:
+            self._remember()
         for torn in self.out.parent.glob(part_pattern(self.out)):
             torn.unlink(missing_ok=True)  # of a run that was killed while it wrote the file
         self._file.seek(0, os.SEEK_END)
+        self._file.write(json.dumps({CONTINUED: True}).encode() + b"\n")
+        self._file.flush()
+
+    def _check_header(self, before: object, place: Path) -> None:
+        if before == self._header:
+            return
+        known = before if isinstance(before, dict) else {}
+        changed = [name for name, value in self._header.items() if known.get(name) != value]
+        raise OutputError(
+            f"{place}: that run was another one ({', '.join(changed) or 'its options'} "
+            "differ); repeat its command with --resume, or give another --out."
+        )
+
+    def _remember(self) -> None:
+        """Note which images have a record."""
+        # Continuing makes the lines of folders that could not be listed void.
+        held = (line for line in lines(self._place, packed=self.complete) if FOLDER not in line)
+        self._seen = np.fromiter(
+            (
+                (
+                    hash(line["path"]),
+                    marked(line[FILE]) if FILE in line else _UNKNOWN,
+                    line["conclusion"] == ERROR,
+                )
+                for line in held
+            ),
+            _SEEN,
+        )
+        self._seen.sort(order="path", kind="stable")
+        self._taken = np.zeros(len(self._seen), np.bool_)
+        self.done = len(self._seen)
+
+    @property
+    def _place(self) -> Path:
+        return self._kept if self.complete else self.journal
 
     def _records(self) -> Iterator[Record]:
-        with self.journal.open("rb") as file:
-            file.readline()
-            for number, line in enumerate(file, 2):
-                try:
-                    yield json.loads(line)
-                except ValueError as fault:
-                    raise OutputError(
-                        f"{self.journal}: line {number} is damaged; delete that file to begin anew."
-                    ) from fault
+        """Yield the records that hold, as they were added."""
+        for line in lines(self._place, packed=self.complete):
+            yield {name: value for name, value in line.items() if not name.startswith("_")}
 
-    def _takes(self, path: str) -> bool:
-        """Return whether a record of this path is there, and take it off."""
-        # Hashes of 64 bits, kept sorted: twelve bytes an image, however long its name is.
+    def _row_of(self, path: str) -> int | None:
+        """Return the row of a path's next record, and take it off; None if there is none."""
         wanted = hash(path)
-        place = int(np.searchsorted(self._seen, wanted))
-        if place == len(self._seen) or int(self._seen[place]) != wanted or not self._times[place]:
-            return False
-        self._times[place] -= 1
-        return True
+        row = int(np.searchsorted(self._seen["path"], wanted))
+        while row < len(self._seen) and int(self._seen["path"][row]) == wanted:
+            if not self._taken[row]:
+                self._taken[row] = True
+                return row
+            row += 1
+        return None
 
     @contextlib.contextmanager
     def _named_faults(self) -> Iterator[None]:
@@ -230,29 +343,3 @@ def _format_of(out: Path) -> str:
             hint=nearest(suffix, suffixes) if suffix else "Or name the format with --format.",
         )
     return suffixes[suffix]
-
-
-def _last_line_end(file: BinaryIO) -> int:
-    """Return where the last whole line ends, in bytes; 0 if there is none."""
-    at = file.seek(0, os.SEEK_END)
-    while at > 0:
-        begin = max(0, at - (1 << 16))
-        file.seek(begin)
-        found = file.read(at - begin).rfind(b"\n")
-        if found >= 0:
-            return begin + found + 1
-        at = begin
-    return 0
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    try:
-        import fcntl  # noqa: PLC0415 - not on Windows
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as fault:
-        raise OutputError(f"{path}: another process is writing here; wait for it.") from fault
-    except OSError:  # a file system without locks; then there is none to wait for
-        return

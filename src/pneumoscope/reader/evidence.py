@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.images.prepare import InputSpec, placing, prepare
-from pneumoscope.reader.intake import native
+from pneumoscope.images.prepare import InputSpec, placing
+from pneumoscope.reader.intake import native, take
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.runs import written_whole
 
@@ -77,7 +77,7 @@ def overlay(
         evidence: Signed map of any size over the whole image, in units of the logit, [h, w].
         pixels: The image, grey, [height, width].
         caption: What the strip says, such as class and probability; where there is no evidence at
-            all, or none for the positive class, it says that too.
+            all, or none for the positive class, it says that too. A line break is kept.
         scale: How evidence becomes colour; the one that holds the map if None.
 
     Raises:
@@ -127,9 +127,12 @@ def draw_evidence(
     """
     assert found.probability is not None  # noqa: S101 - only judged images have evidence
     source = Path(found.path) if content is None else content
-    evidence = predictor.evidence(prepare(source, predictor.info.input)[np.newaxis])[0]
+    taken = take(source, predictor.info.input, any_kind=True)
+    evidence = predictor.evidence(taken.pixels[np.newaxis])[0]
     caption = f"{found.conclusion} · p({predictor.info.classes[1]}) "
     caption += probability_text(found.probability)
+    if found.dicom and (shown := found.dicom.caption()):
+        caption = f"{shown}\n{caption}"  # the first words are left out where there is no room
     pixels = native(source)
     evidence = over_whole_image(evidence, predictor.info.input, pixels.shape)
     image = overlay(evidence, pixels, caption=caption)
@@ -211,8 +214,10 @@ def _strip(image: Image.Image, said: list[str], *, scale: Scale | None) -> None:
     def fits(line: str, beside: int) -> bool:
         return pad + draw.textlength(line, font=font) + beside <= width
 
-    words = [part for part in " · ".join(said).split(" · ") if fits(part, pad)]
-    lines = _lines(words, lambda line: fits(line, pad))
+    lines: list[str] = []
+    for line in " · ".join(said).split("\n"):
+        words = [part for part in line.split(" · ") if fits(part, pad)]
+        lines += _lines(words, lambda words: fits(words, pad))
     if bar and bar.width <= width and not (lines and fits(lines[-1], tall // 2 + bar.width)):
         lines.append("")
     most = 1 if height < 6 * tall else max(2, height // (5 * tall))

@@ -57,6 +57,9 @@ class Graph:
         import numpy  # noqa: F401, PLC0415
         import onnxruntime  # noqa: PLC0415 - not before there is something to run
 
+        # For a process that loaded ONNX Runtime before this package, and for Windows; elsewhere
+        # the environment variable that the package sets has kept it silent from the start.
+        onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -1,4 +1,4 @@
-"""A path, bytes or an array → prepared pixels, and what else is known of the image.
+"""An image as a file, as bytes or as pixels → prepared pixels, and what else is known of the image.
 
 The pixels are those of ``prepare``, made by the same functions; a test holds both together.
 """
@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pneumoscope.images.prepare import InputSpec, prepare, prepare_bytes
+from pneumoscope.images.prepare import InputSpec, prepare_bytes, to_input
 from pneumoscope.images.radiograph import ImageMeta
-from pneumoscope.images.read import chroma, decode, read_bytes
+from pneumoscope.images.read import chroma, decode
+from pneumoscope.images.sources import Decoded, Source, resolve
 from pneumoscope.reader.scope import AGE, BODY_PART, MODALITY, VIEW
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-_GREY = frozenset({"1", "L", "LA", "I", "I;16"})
+    from pneumoscope.images.record import DicomRecord
+
+_GREY = frozenset({"1", "L", "LA", "I", "I;16", "MONOCHROME1", "MONOCHROME2"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,48 +47,67 @@ class Taken:
         pixels: uint8 [height, width] of the model's input.
         shape: Its size as stored, and how coloured it is.
         facts: What its file says of patient and view, as ``scope_notes`` takes it.
+        other_kind: Why its header is not that of a frontal chest radiograph; empty if it is.
+        dicom: Which DICOM image it is and how its pixels were shown; None for other formats.
+        notes: Contradictions in its header and what was assumed, in words.
     """
 
     pixels: NDArray[np.uint8]
     shape: Shape
     facts: Mapping[str, str] = field(default_factory=dict)
+    other_kind: str = ""
+    dicom: DicomRecord | None = None
+    notes: tuple[str, ...] = ()
 
 
-def take(source: Path | str | bytes | NDArray[Any], spec: InputSpec) -> Taken:
+def take(source: Source, spec: InputSpec, *, any_kind: bool = False) -> Taken:
     """Return an image as the model takes it.
 
+    Args:
+        source: The image.
+        spec: The input of the model.
+        any_kind: Whether an image is taken, too, whose header says that it is no frontal chest
+            radiograph.
+
     Raises:
+        OtherKindError: Its header says so, and ``any_kind`` is false.
         ImageError: It cannot be read.
     """
-    if isinstance(source, np.ndarray):
-        pixels = prepare(source, spec)
-        return Taken(pixels, Shape(width=source.shape[1], height=source.shape[0]))
-    data, name = _content(source)
-    pixels, meta = prepare_bytes(data, spec, name=name)
-    colour = 0.0 if meta.mode in _GREY else chroma(data, name=name)
-    return Taken(pixels, Shape(meta.width, meta.height, colour), _facts(meta))
+    given = resolve(source)
+    if isinstance(given, Decoded):
+        height, width = given.pixels.shape
+        pixels = to_input(given.pixels, spec, bits=given.bits)
+        return Taken(pixels, Shape(width, height, given.chroma))
+    pixels, meta = prepare_bytes(given.data, spec, name=given.name, any_kind=any_kind)
+    colour = 0.0 if meta.mode in _GREY else chroma(given.data, name=given.name)
+    shape = Shape(meta.width, meta.height, colour)
+    notes = meta.dicom.notes if meta.dicom else ()
+    return Taken(pixels, shape, _facts(meta), meta.other_kind, dicom_of(meta), notes)
 
 
-def native(source: Path | str | bytes | NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def dicom_of(meta: ImageMeta) -> DicomRecord | None:
+    """Return which DICOM image it is and how its pixels were shown; None for other formats."""
+    if meta.dicom is None:
+        return None
+    from pneumoscope.images.record import dicom_record  # noqa: PLC0415 - for DICOM alone
+
+    return dicom_record(meta)
+
+
+def native(source: Source) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return the grey pixels of an image at its own size, [height, width].
 
     Raises:
         ImageError: It cannot be read.
     """
-    if isinstance(source, np.ndarray):
-        return source
-    data, name = _content(source)
-    return decode(data, name=name).pixels
-
-
-def _content(source: Path | str | bytes) -> tuple[bytes, str]:
-    if isinstance(source, bytes):
-        return source, "<bytes>"
-    return read_bytes(Path(source)), str(source)
+    given = resolve(source)
+    if isinstance(given, Decoded):
+        return given.pixels
+    return decode(given.data, name=given.name, any_kind=True).pixels
 
 
 def _facts(meta: ImageMeta) -> dict[str, str]:
-    """Return the facts that a file states; JPEG, PNG and TIFF have no place for any."""
+    """Return the facts that a file states; only DICOM has a place for them."""
     said = meta.dicom
     if said is None:
         return {}

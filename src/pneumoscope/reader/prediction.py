@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pneumoscope.images.record import DicomRecord
     from pneumoscope.reader.bundle import Bundle, ModelInfo
 
 ERROR = "ERROR"
@@ -77,6 +78,8 @@ class Prediction:
         evidence: The picture that shows where the conclusion comes from; empty if none was asked.
         distance: How far the image is from those that the model knows, by its gate; about 1 for
             them. None if the gate knows no distance, or refused the image before.
+        dicom: Which DICOM image it was and how its pixels were shown; None for other formats, and
+            where the file could not be read.
     """
 
     path: str
@@ -92,6 +95,7 @@ class Prediction:
     seconds: float = 0.0
     evidence: str = ""
     distance: float | None = None
+    dicom: DicomRecord | None = None
 
 
 def conclude(

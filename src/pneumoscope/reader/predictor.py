@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.errors import ImageError, ModelFileError, OtherKindError
+from pneumoscope.errors import ImageError, ModelFileError, OptionError, OtherKindError
+from pneumoscope.images.radiograph import ImageMeta
+from pneumoscope.images.sources import name_of
 from pneumoscope.parallel import cores, ordered_map
 from pneumoscope.reader.bundle import PAIRS, Bundle, ModelInfo, open_bundle
 from pneumoscope.reader.inputs import Unlisted
-from pneumoscope.reader.intake import Taken, take
+from pneumoscope.reader.intake import Taken, dicom_of, take
 from pneumoscope.reader.kinds import kind
 from pneumoscope.reader.prediction import (
     ERROR,
@@ -27,10 +30,10 @@ from pneumoscope.reader.prediction import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pneumoscope.images.record import DicomRecord
+    from pneumoscope.images.sources import Source
     from pneumoscope.reader.graph import Graph
     from pneumoscope.reader.selfcheck import RunningTest
-
-    Source = Path | str | bytes | NDArray[Any]
 
 _BATCH = 2  # more are no faster on a processor, and take more memory
 
@@ -46,7 +49,8 @@ class Predictor:
             its graph, which somebody began to open; its faults then come when it is first used.
         threads: Processor threads for one image; more of them help a single image, one is best
             where many images are read side by side.
-        gated: Whether images that cannot be judged are refused; if not, all get a conclusion.
+        gated: Whether images that cannot be judged are refused; if not, every image that can be
+            decoded gets a conclusion, and its reasons say what its header would be refused for.
 
     Raises:
         ModelFileError: There is no model, or the file is none or not to be trusted.
@@ -61,8 +65,13 @@ class Predictor:
     ) -> None:
         self._bundle: Bundle = open_bundle(model, threads=threads)
         self._gated = gated
+        self._threads = threads
         self._name = ModelName(self.info.name, self.info.version, self._bundle)
         self._test = _started_test(self._bundle) if self.info.self_test else None
+
+    def __reduce__(self) -> tuple[Callable[[Path, int, bool, str], Predictor], tuple[object, ...]]:
+        """A pickled reader names its model file and opens it again where it is unpickled."""
+        return _reopened, (self.path.absolute(), self._threads, self._gated, self.sha256)
 
     @property
     def info(self) -> ModelInfo:
@@ -130,16 +139,15 @@ class Predictor:
         """Return the conclusion about one image.
 
         Args:
-            source: A path, the bytes of an encoded file, or grey pixels [height, width] as uint8
-                or uint16.
+            source: A path, the bytes of a file, a binary file object, a Pillow image, an array of
+                pixels or ``Pixels``, as ``prepare`` takes them.
 
         Raises:
             ImageError: It cannot be read as an image.
             ModelFileError: The model failed its self-test, or gives no number.
         """
         started = time.perf_counter()
-        name = str(source) if isinstance(source, Path | str) else ""
-        work = _Work(name, started)
+        work = _Work(name_of(source), started)
         work.take(source, self)
         (found,) = self._concluded([work])
         if found.conclusion == ERROR:
@@ -163,8 +171,16 @@ class Predictor:
             workers: Threads; one a core if None.
 
         Raises:
+            OptionError: ``sources`` is one image instead of several.
             ModelFileError: The model failed its self-test.
         """
+        if isinstance(sources, str | bytes | bytearray | os.PathLike):
+            raise OptionError(
+                "sources",
+                must="several images",
+                was=type(sources).__name__,
+                hint="Hand over a list, or one image to predict.",
+            )
         workers = workers or cores()
         rest = iter(sources)
         first = tuple(itertools.islice(rest, 2))
@@ -178,8 +194,7 @@ class Predictor:
     def _read_group(self, sources: Sequence[Source | Unlisted]) -> list[Prediction]:
         group = []
         for source in sources:
-            name = str(source) if isinstance(source, Path | str) else ""
-            work = _Work(name, time.perf_counter())
+            work = _Work(name_of(source), time.perf_counter())
             if isinstance(source, Unlisted):
                 work.name, work.error = source.path, source.reason
             else:
@@ -258,6 +273,7 @@ class Predictor:
             model=self._name,
             seconds=work.seconds,
             distance=work.distance,
+            dicom=work.dicom,
         )
 
 
@@ -265,7 +281,7 @@ class _Work:
     """One image on its way."""
 
     __slots__ = (
-        *("distance", "error", "logit", "name", "notes", "probability"),
+        *("dicom", "distance", "error", "logit", "name", "notes", "probability"),
         *("refused", "seconds", "started", "taken"),
     )
 
@@ -280,18 +296,36 @@ class _Work:
         self.logit = 0.0
         self.probability = 0.0
         self.distance: float | None = None
+        self.dicom: DicomRecord | None = None
 
     def take(self, source: Source, predictor: Predictor) -> None:
         try:
-            self.taken = take(source, predictor.info.input)
+            self.taken = take(source, predictor.info.input, any_kind=not predictor.gated)
         except OtherKindError as fault:
             if not predictor.gated:  # then a conclusion was asked for, and there is none
                 raise
             self.refused = (fault.reason,)
+            if isinstance(fault.header, ImageMeta):
+                self.dicom = dicom_of(fault.header)
             return
+        self.dicom = self.taken.dicom
         self.refused, self.distance = predictor.refusals(self.taken)
-        self.notes = _notes(self.taken, predictor.info)
+        self.notes = (*self.taken.notes, *_notes(self.taken, predictor.info))
+        if self.taken.other_kind:
+            self.notes = (self.taken.other_kind, *self.notes)
         self.seconds = time.perf_counter() - self.started
+
+
+def _reopened(path: Path, threads: int, gated: bool, sha256: str) -> Predictor:
+    """Return the reader that was pickled.
+
+    Raises:
+        ModelFileError: Its file is gone, or is another one by now.
+    """
+    reader = Predictor(path, threads=threads, gated=gated)
+    if reader.sha256 != sha256:
+        raise ModelFileError(f"{path}: this file was changed since the reader was pickled.")
+    return reader
 
 
 def _started_test(bundle: Bundle) -> RunningTest:

@@ -18,8 +18,11 @@ COLUMNS = (
     *("path", "conclusion", "probability", "logit", "threshold", "error"),
     *("rule", "conformal_set", "reasons"),
     *("model", "model_version", "model_sha256", "seconds", "evidence", "distance"),
+    *("study_uid", "series_uid", "sop_instance_uid", "transfer_syntax", "photometric", "decoder"),
+    *("modality_transform", "voi", "inverted", "padding", "shutter", "notes"),
 )
-"""The columns of a table of records. What is a list in a record is joined by ``; `` there."""
+"""The columns of a table of records. What is a list in a record is joined by ``; `` there, and
+``dicom`` is spread over the columns from ``study_uid`` on."""
 
 TEXT_SUFFIXES: Mapping[str, str] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}
 
@@ -52,6 +55,7 @@ def record_of(prediction: Prediction, *, hashed: bool = True) -> Record:
         "seconds": round(prediction.seconds, 4),
         "evidence": prediction.evidence,
         "distance": prediction.distance,
+        "dicom": prediction.dicom and prediction.dicom.to_dict(),
     }
 
 
@@ -61,6 +65,7 @@ def row_of(record: Record) -> Record:
     possible = record["conformal_set"]
     row = {
         **{name: record.get(name) for name in COLUMNS},
+        **_dicom(record.get("dicom")),
         "conformal_set": None if possible is None else "; ".join(possible),
         "reasons": "; ".join(record["reasons"]),
         "model": model.get("name"),
@@ -68,6 +73,14 @@ def row_of(record: Record) -> Record:
         "model_sha256": model.get("sha256"),
     }
     return {name: _encodable(value) for name, value in row.items()}
+
+
+def _dicom(fields: Record | None) -> Record:
+    if not fields:
+        return {}
+    from pneumoscope.images.record import flat  # noqa: PLC0415 - for DICOM alone
+
+    return flat(fields)
 
 
 def _encodable(value: Any) -> Any:

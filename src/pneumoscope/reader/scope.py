@@ -31,9 +31,18 @@ def scope_notes(facts: Mapping[str, str], intended: Mapping[str, Any]) -> tuple[
         found = facts[name]
         if not found:
             notes.append(f"the file does not name its {shown}; the reader is for {_or(wanted)}")
-        elif found.upper() not in {value.upper() for value in wanted}:
+        elif not _names_one(found, wanted, words=name == VIEW):
             notes.append(f"the {shown} is {found}; the reader is for {_or(wanted)}")
     return tuple(notes)
+
+
+def _names_one(found: str, wanted: Sequence[str], *, words: bool) -> bool:
+    """Tell whether a fact is a wanted one; a view in ``words``, such as "AP SUPINE", names AP."""
+    names = {value.upper() for value in wanted}
+    if found.upper() in names:
+        return True
+    said = set(found.upper().split()) if words else set()
+    return bool(said & names) and not said & ({"AP", "PA"} - names)
 
 
 def _age_note(age: str, bounds: Sequence[float]) -> list[str]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pneumoscope.reader.inputs import others_text
 from pneumoscope.reader.prediction import NOT_ASSESSABLE, UNCERTAIN
 from pneumoscope.reader.records import Record
 
@@ -21,6 +22,11 @@ class Tally:
 
     Args:
         reference: What the model said of validation images, as its file keeps it.
+
+    Attributes:
+        conclusions: How often each conclusion came up.
+        notes: How often each note came up beside a conclusion.
+        others: How many files of each kind lay beside the images and were skipped.
     """
 
     def __init__(self, reference: Mapping[str, Any]) -> None:
@@ -31,6 +37,7 @@ class Tally:
         self._distance_bins: list[int] | None = None
         self.conclusions: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
+        self.others: Counter[str] = Counter()
 
     @property
     def images(self) -> int:
@@ -70,6 +77,7 @@ class Tally:
             "images": self.images,
             "conclusions": dict(sorted(self.conclusions.items())),
             "notes": dict(self.notes.most_common()),
+            "other_files": dict(self.others.most_common()),
             "probability_histogram": self._binned(),
             "drift": found and found.to_dict(),
             "distance_drift": far and far.to_dict(),
@@ -78,6 +86,8 @@ class Tally:
     def lines(self) -> list[str]:
         """Return what to tell people beside the counts: notes, and a drift that is there."""
         lines = [f"{count:,} of {self.images:,}: {note}" for note, count in self.notes.items()]
+        if self.others:
+            lines.append(others_text(self.others))
         if self.images < _FEW:
             return lines
         for found, what in (

@@ -3,6 +3,7 @@
 Importing this package loads neither matplotlib nor jinja2; drawing and rendering do.
 """
 
+from pneumoscope.caches import keep_matplotlib_here
 from pneumoscope.report.figures import AugmentationSheet as AugmentationSheet
 from pneumoscope.report.figures import CaseSheet as CaseSheet
 from pneumoscope.report.figures import ClassCounts as ClassCounts
@@ -25,6 +26,8 @@ from pneumoscope.report.page import Statement as Statement
 from pneumoscope.report.page import render as render
 from pneumoscope.report.page import write_report as write_report
 from pneumoscope.report.style import save as save
+
+keep_matplotlib_here()
 
 __all__ = [
     "AugmentationSheet",

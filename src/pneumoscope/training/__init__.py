@@ -1,1 +1,5 @@
 """Recipe → trained network, on Lightning."""
+
+from pneumoscope.caches import keep_matplotlib_here
+
+keep_matplotlib_here()  # Lightning imports torchmetrics, and that imports matplotlib

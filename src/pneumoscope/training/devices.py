@@ -37,6 +37,31 @@ class Placement:
             raise OptionError("--devices", must="auto, how many, or which (0,1)", was=self.devices)
 
 
+def check_here(placement: Placement) -> None:
+    """Refuse a placement that this machine cannot have.
+
+    Raises:
+        OptionError: It has no such accelerator, or far fewer processor cores than processes asked.
+    """
+    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    wanted = placement.accelerator
+    if not (any(has.values()) if wanted == "gpu" else has.get(wanted, True)):
+        here = ", ".join(("auto", "cpu", *(name for name, there in has.items() if there)))
+        raise OptionError(
+            "--accelerator",
+            must=f"{here} on this machine: PyTorch finds no other",
+            was=wanted,
+        )
+    if best_device(wanted) == "cpu" and placement.devices.isdigit():
+        most = max(2, os.cpu_count() or 1)  # two, so that several processes can be tried anywhere
+        if int(placement.devices) > most:
+            raise OptionError(
+                "--devices",
+                must=f"at most {most} on this processor, where each is a process",
+                was=placement.devices,
+            )
+
+
 def is_leader() -> bool:
     """Tell whether this process writes results: the first of those that a launcher started."""
     return int(next((os.environ[name] for name in _RANKS if name in os.environ), 0)) == 0

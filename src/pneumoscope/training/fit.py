@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import nn
 
@@ -26,11 +28,25 @@ from pneumoscope.training.callbacks import (
     weight_average,
 )
 from pneumoscope.training.datamodule import SplitData
-from pneumoscope.training.devices import Placement, best_device, computes_in_bfloat16
+from pneumoscope.training.devices import (
+    Placement,
+    best_device,
+    check_here,
+    computes_in_bfloat16,
+)
 from pneumoscope.training.fitted import Fitted, kept_epoch, with_weights
 from pneumoscope.training.log import Epoch, read_log
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.training.task import ClassificationTask
+
+_REFUSALS = (
+    MisconfigurationException,
+    ImportError,  # a strategy whose package is not installed
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What Lightning raises where it cannot run with the options of a placement."""
 
 
 class NothingLearntError(PneumoscopeError):
@@ -116,12 +132,13 @@ def fit(
             log.rows = read_log(folder.log)
         else:
             try:
-                trainer.fit(
-                    task,
-                    datamodule=batches,
-                    ckpt_path=str(last) if resume else None,
-                    weights_only=True,
-                )
+                with _named(placement, MisconfigurationException):
+                    trainer.fit(
+                        task,
+                        datamodule=batches,
+                        ckpt_path=str(last) if resume else None,
+                        weights_only=True,
+                    )
             except Interrupted:
                 interrupted = True
             except SystemExit as end:  # what Lightning makes of a Ctrl-C that we did not take
@@ -139,6 +156,31 @@ def fit(
     )
 
 
+def check_placement(placement: Placement) -> None:
+    """Refuse, before anything is read or written, a placement that training cannot have here.
+
+    Raises:
+        OptionError: This machine has no such devices, or Lightning knows no such strategy.
+    """
+    check_here(placement)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with _named(placement, *_REFUSALS):
+        L.Trainer(
+            accelerator=placement.accelerator,
+            devices=_devices(placement),
+            num_nodes=placement.nodes,
+            strategy=placement.strategy,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+
+
+def _devices(placement: Placement) -> str | int:
+    return int(placement.devices) if placement.devices.isdigit() else placement.devices
+
+
 def _is_over(rows: list[Epoch], recipe: Recipe) -> bool:
     """Tell whether a log shows that training ended by itself."""
     if not rows:
@@ -153,12 +195,10 @@ def _trainer(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     device = best_device(placement.accelerator)
     bfloat16 = computes_in_bfloat16(recipe.precision, device, network)
-    try:
+    with _named(placement, *_REFUSALS):
         return L.Trainer(
             accelerator=placement.accelerator,
-            devices=placement.devices
-            if not placement.devices.isdigit()
-            else int(placement.devices),
+            devices=_devices(placement),
             num_nodes=placement.nodes,
             strategy=placement.strategy,
             precision="bf16-mixed" if bfloat16 else "32-true",
@@ -173,16 +213,19 @@ def _trainer(
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
-    except (
-        ValueError,
-        TypeError,
-        RuntimeError,
-    ) as fault:  # Lightning's misconfigurations among them
+
+
+@contextmanager
+def _named(placement: Placement, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn what Lightning raises of a placement into one error that names the options."""
+    try:
+        yield
+    except kinds as fault:
         raise OptionError(
             "--devices, --nodes, --strategy or --accelerator",
             must="something that Lightning can run here",
             was=placement,
-            hint=str(fault),
+            hint=" ".join(str(fault).split()),
         ) from fault
 
 

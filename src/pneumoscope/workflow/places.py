@@ -6,6 +6,7 @@ import json
 from importlib import import_module
 from pathlib import Path
 
+from pneumoscope.caches import keep_matplotlib_here
 from pneumoscope.data.catalog import PARTS
 from pneumoscope.errors import DataError, OutputError
 from pneumoscope.runs import RunFolder
@@ -62,6 +63,7 @@ def check_report(folder: Path | None) -> None:
     """
     if folder is None:
         return
+    keep_matplotlib_here()
     for name in ("matplotlib", "jinja2"):
         import_module(name)
     if folder.exists() and not folder.is_dir():

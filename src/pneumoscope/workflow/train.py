@@ -75,13 +75,14 @@ def train_reader(
     # Here, since evaluating and reading share this module and need no training framework.
     from pneumoscope.models.choice import choose_backbone  # noqa: PLC0415
     from pneumoscope.models.registry import build_model  # noqa: PLC0415
-    from pneumoscope.training.devices import Placement, best_device, is_leader  # noqa: PLC0415
+    from pneumoscope.training.devices import best_device, is_leader  # noqa: PLC0415
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
     from pneumoscope.workflow.finish import write_model  # noqa: PLC0415
 
     watcher = watcher or Watcher()
     started = time.perf_counter()
     leader = is_leader()
+    placement = _checked_placement(placement, probe=recipe is not None and recipe.probe)
     with _run_folder(out, resume=resume, leader=leader) as run:
         if resume:
             if recipe is not None:
@@ -90,7 +91,6 @@ def train_reader(
             split_file = run.split if run.split.exists() else split_file
         assert recipe is not None  # noqa: S101 - a caller without resume gives one
         parse_rule(recipe.operating_point)  # or fail now, and not after hours of training
-        placement = placement or Placement()
         if recipe.model == "auto":
             choice = choose_backbone(best_device(placement.accelerator))
             recipe = replace(recipe, model=choice.model)
@@ -105,7 +105,7 @@ def train_reader(
             _check_unchanged(run, prepared.catalog)
         if leader:
             recipe.save(run.config)
-            prepared.catalog.save(run.catalog)
+            prepared.catalog.save(run.catalog, dicom=prepared.cache.dicom)
             prepared.split.save(run.split, prepared.catalog)
     try:
         fitted = _learn(
@@ -150,6 +150,20 @@ def train_reader(
     write_json(run.provenance, provenance(data=str(data.resolve()), **facts))
     write_run_report(run, recipe=recipe, data=prepared, judged=judged)
     return Trained(run, fitted, metrics)
+
+
+def _checked_placement(placement: Placement | None, *, probe: bool) -> Placement:
+    """Return where training runs; refuse, before anything is written, what is not here."""
+    from pneumoscope.training.devices import Placement, check_here  # noqa: PLC0415
+
+    placement = placement or Placement()
+    if probe:
+        check_here(placement)
+    else:
+        from pneumoscope.training.fit import check_placement  # noqa: PLC0415 - Lightning
+
+        check_placement(placement)
+    return placement
 
 
 def _learn(

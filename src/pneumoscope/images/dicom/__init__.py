@@ -1,4 +1,5 @@
 """DICOM files → grey pixels, and the facts of their headers."""
 
+from pneumoscope.images.dicom.file import colours as colours
 from pneumoscope.images.dicom.file import decode as decode
 from pneumoscope.images.dicom.file import probe as probe

@@ -1,145 +1,220 @@
-"""Encoded DICOM pixel data → stored values.
+"""Compressed frames → samples. The codestream decides the decoder, not the transfer syntax.
 
-Uncompressed, RLE, baseline JPEG and JPEG 2000 are decoded by pydicom and Pillow. JPEG with more
-than 8 bits, lossless JPEG and JPEG-LS need imagecodecs, which the extra ``dicom`` installs.
+Baseline JPEG is decoded by Pillow, JPEG 2000 (HTJ2K included) by imagecodecs or Pillow. JPEG with
+more than 8 bits, lossless JPEG and JPEG-LS need imagecodecs, which the extra ``dicom`` installs.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.errors import DamagedImageError, UnsupportedImageError
+from pneumoscope.errors import DamagedImageError, ImageError, UnsupportedImageError
+from pneumoscope.images import jpeg
 from pneumoscope.images.dicom import jpegls
-from pneumoscope.images.quiet import quietly
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
-    from pydicom.dataset import Dataset
+
+    from pneumoscope.images.dicom.codestream import Codestream
 
 EXTRA = "install it with: pip install 'pneumoscope[dicom]'"
 
-_JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
-_JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
-_JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
-_JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
-_JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
-_RLE = "1.2.840.10008.1.2.5"
-_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """The samples of a frame.
+
+    Attributes:
+        pixels: As the codestream defines them, [rows, columns] or RGB [rows, columns, 3].
+        decoder: The library and the coding process.
+        notes: What was assumed about colours.
+    """
+
+    pixels: NDArray[Any]
+    decoder: str
+    notes: tuple[str, ...] = ()
 
 
-def unpack(dataset: Dataset, *, name: str) -> NDArray[Any]:
-    """Return the stored values, [rows, columns] or RGB [rows, columns, 3].
+def decode(
+    stream: Codestream, *, photometric: str, name: str, at_least: tuple[int, int] | None = None
+) -> Decoded:
+    """Return the samples of a compressed frame.
+
+    Args:
+        stream: The frame.
+        photometric: The photometric interpretation of the header, for colours that the
+            codestream leaves open.
+        name: Of the file, for faults.
+        at_least: (height, width) that is needed; JPEG 2000 is then decoded at 1/2, 1/4 or less of
+            its size, if four times as many pixels each way are left. None decodes at full size.
 
     Raises:
-        UnsupportedImageError: An encoding that is not read, or whose decoder is not installed.
-        DamagedImageError: The pixel data are not what the header says.
+        UnsupportedImageError: No decoder for this kind of codestream is there.
+        DamagedImageError: It cannot be decoded, or is not whole.
     """
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax in _NATIVE:
-        if dataset["PixelData"].is_undefined_length:
-            raise UnsupportedImageError(
-                f"{name}: compressed pixels without a transfer syntax; export it anew."
-            )
-        return _by_pydicom(dataset, plugin="")
-    if syntax == _RLE:
-        return _by_pydicom(dataset, plugin="pydicom")
-    decodes = (_JPEG_BASELINE, _JPEG_EXTENDED, *_JPEG_LOSSLESS, *_JPEG_LS, *_JPEG_2000)
-    if syntax not in decodes:
+    if stream.fault:
+        raise _cut(name, stream.fault)
+    if stream.components not in {1, 3}:
         raise UnsupportedImageError(
-            f"{name}: transfer syntax {syntax.name!r} is not read; export it uncompressed."
+            f"{name}: a compressed image of {stream.components} components; read are 1 or 3."
         )
-    frame = _frame(dataset)
-    _check_codestream(frame, dataset, name=name)
-    if syntax in _JPEG_2000 or (
-        syntax in {_JPEG_BASELINE, _JPEG_EXTENDED} and _precision(frame) == 8
-    ):
-        return _by_pydicom(dataset, plugin="pillow")
-    if importlib.util.find_spec("imagecodecs") is None:
-        raise UnsupportedImageError(
-            f"{name}: no decoder for transfer syntax {syntax.name!r} is installed; {EXTRA}"
-        )
-    if syntax in _JPEG_LS:
-        return _signed(jpegls.decode(frame), dataset)
-    from imagecodecs import jpeg_decode  # noqa: PLC0415 - an extra
-
-    return _signed(jpeg_decode(frame), dataset)
-
-
-def _by_pydicom(dataset: Dataset, *, plugin: str) -> NDArray[Any]:
-    from pydicom.pixels.decoders.base import get_decoder  # noqa: PLC0415 - pydicom is loaded where there is DICOM
-
-    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
-    with quietly():
-        pixels, _ = decoder.as_array(dataset, index=0, decoding_plugin=plugin)
-    return pixels
-
-
-def _frame(dataset: Dataset) -> bytes:
-    from pydicom.encaps import get_frame  # noqa: PLC0415 - the same
-
-    with quietly():
-        return get_frame(dataset.PixelData, 0, number_of_frames=1)
-
-
-def _check_codestream(frame: bytes, dataset: Dataset, *, name: str) -> None:
-    """Refuse a codestream whose size is not that of the header, before a decoder believes it.
-
-    Raises:
-        DamagedImageError: It is another size, or it ends too early.
-    """
-    if frame[:2] == b"\xff\xd8":
-        size, whole = _jpeg_size(frame), b"\xff\xd9" in frame[-64:]
-    else:
-        size, whole = _jpeg_2000_size(frame), True
-    said = (dataset.Rows, dataset.Columns)
-    if size != said:
+    try:
+        if stream.kind == "JPEG 2000":
+            return _jpeg_2000(stream, photometric, at_least, name=name)
+        if stream.kind == "JPEG-LS":
+            _need_imagecodecs(stream, name=name)
+            return Decoded(jpegls.decode(stream.data), f"imagecodecs ({stream.name})")
+        return _jpeg(stream, photometric, name=name)
+    except ImageError:
+        raise
+    except Exception as fault:  # the decoders share no class of faults
+        said = " ".join(str(fault).split())[:120] or type(fault).__name__
         raise DamagedImageError(
-            f"{name}: its compressed image has {size[0]} rows and {size[1]} columns, "
-            f"its header says {said[0]} and {said[1]}."
+            f"{name}: its {stream.name} data cannot be decoded, they are truncated or damaged "
+            f"({said}); copy it again."
+        ) from fault
+
+
+def _cut(name: str, what: str) -> DamagedImageError:
+    return DamagedImageError(f"{name}: its compressed image is truncated: {what}; copy it again.")
+
+
+def _need_imagecodecs(stream: Codestream, *, name: str) -> None:
+    if importlib.util.find_spec("imagecodecs") is None:
+        raise UnsupportedImageError(f"{name}: no decoder for {stream.name} is installed; {EXTRA}")
+
+
+def _jpeg(stream: Codestream, photometric: str, *, name: str) -> Decoded:
+    header = stream.jpeg
+    assert header is not None  # noqa: S101 - every JPEG stream has one
+    dct = header.process in {0, 1, jpeg.PROGRESSIVE}
+    if not (dct or header.process == jpeg.LOSSLESS):
+        raise UnsupportedImageError(f"{name}: {stream.name} is not read; export it uncompressed.")
+    if dct and header.precision not in {8, 12}:
+        raise UnsupportedImageError(
+            f"{name}: {stream.name}: JPEG with this depth is in no standard but that of its "
+            "writer; export it as lossless JPEG or uncompressed."
         )
-    if not whole:
-        raise DamagedImageError(f"{name}: its compressed image is truncated; copy it again.")
+    notes: tuple[str, ...] = ()
+    decoder: Callable[[bytes], NDArray[Any]]
+    if dct and header.precision == 8:
+        library = "pillow"
+        raw = stream.components == 3 and _colours_are_open(header) and photometric == "RGB"
+        decoder = _pillow_components if raw else _pillow
+    else:
+        _need_imagecodecs(stream, name=name)
+        from imagecodecs import jpeg8_decode  # noqa: PLC0415 - an extra
+
+        library, decoder, raw = "imagecodecs", jpeg8_decode, False
+    pixels = decoder(stream.data)
+    if not jpeg.is_whole(stream.data, header, pixels, decoder):
+        raise _cut(name, "its data end before its last rows")
+    if raw:
+        pixels, notes = _open_colours(pixels)
+    elif stream.components == 3 and photometric == "RGB" and _is_ycbcr(header):
+        notes = ("the header says RGB, the JPEG data are YCbCr and were converted",)
+    return Decoded(pixels, f"{library} ({stream.name})", notes)
 
 
-def _frame_header(frame: bytes) -> bytes:
-    """Return the bytes after the length of a JPEG's or JPEG-LS's start-of-frame marker."""
-    position = 2
-    while position + 4 <= len(frame) and frame[position] == 0xFF:
-        marker = frame[position + 1]
-        if marker == 0xFF:  # fill
-            position += 1
-            continue
-        # SOF0 to SOF15 without DHT, JPG and DAC, and SOF55 of JPEG-LS
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}):
-            return frame[position + 4 : position + 12]
-        position += 2 + int.from_bytes(frame[position + 2 : position + 4], "big")
-    return bytes(8)
+def _is_ycbcr(header: jpeg.JpegHeader) -> bool:
+    return header.adobe == 1 or header.jfif or header.subsampled
 
 
-def _precision(frame: bytes) -> int:
-    return _frame_header(frame)[0]
+def _colours_are_open(header: jpeg.JpegHeader) -> bool:
+    """Return whether nothing in a JPEG of three components says RGB or YCbCr."""
+    marked = header.adobe is not None or header.jfif or header.subsampled
+    return not marked and bytes(header.components) != b"RGB"
 
 
-def _jpeg_size(frame: bytes) -> tuple[int, int]:
-    header = _frame_header(frame)
-    return int.from_bytes(header[1:3], "big"), int.from_bytes(header[3:5], "big")
+def _open_colours(components: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return components as RGB: as such or as YCbCr, whichever makes the greyer image.
+
+    The header says RGB; only components that look like YCbCr (two planes near 128) override it.
+    """
+    from PIL import Image  # noqa: PLC0415 - loaded with the decoder
+
+    wide = components[::4, ::4].astype(np.int16)
+    as_rgb = float((wide.max(2) - wide.min(2)).mean())
+    as_ycbcr = float(np.abs(wide[..., 1:] - 128).sum(2).mean())
+    if as_rgb <= as_ycbcr:
+        return components, ()
+    rgb = np.asarray(Image.fromarray(components, "YCbCr").convert("RGB"))
+    return rgb, ("the header says RGB, the JPEG data look like YCbCr and were converted",)
 
 
-def _jpeg_2000_size(frame: bytes) -> tuple[int, int]:
-    at = frame.find(b"\xff\x4f\xff\x51", 0, 4096) + 8  # start of codestream, then SIZ
-    right, bottom, left, top = (
-        int.from_bytes(frame[at + 4 * field : at + 4 * field + 4], "big") for field in range(4)
-    )
-    return (bottom - top, right - left) if at >= 8 else (0, 0)
+def _pillow(data: bytes) -> NDArray[np.uint8]:
+    return _loaded(data, "")
 
 
-def _signed(pixels: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
-    """Return values with the sign that the header gives them: these codecs know no sign."""
-    if dataset.PixelRepresentation != 1:
+def _pillow_components(data: bytes) -> NDArray[np.uint8]:
+    """Return three components as they are stored, without a conversion of colours."""
+    return _loaded(data, "YCbCr")
+
+
+def _loaded(data: bytes, mode: str) -> NDArray[np.uint8]:
+    from PIL.JpegImagePlugin import JpegImageFile  # noqa: PLC0415 - for JPEG frames alone
+
+    image: Any = JpegImageFile(io.BytesIO(data))
+    if mode:
+        image.draft(mode, image.size)
+    image.decodermaxblock = len(data)  # one call of the decoder
+    image.load()
+    return np.asarray(image)
+
+
+def _jpeg_2000(
+    stream: Codestream, photometric: str, at_least: tuple[int, int] | None, *, name: str
+) -> Decoded:
+    from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile  # noqa: PLC0415 - for JPEG 2000 alone
+
+    if stream.precision > 16:
+        raise UnsupportedImageError(
+            f"{name}: JPEG 2000 of {stream.precision} bits a sample; read are up to 16."
+        )
+    levels = _levels_to_skip(stream, at_least) if at_least else 0
+    if not levels and importlib.util.find_spec("imagecodecs") is not None:
+        # It lets other threads work meanwhile, which Pillow does not.
+        from imagecodecs import jpeg2k_decode  # noqa: PLC0415 - an extra
+
+        pixels = jpeg2k_decode(stream.data, numthreads=1)
+        return Decoded(_rgb_of(pixels, stream, photometric), f"imagecodecs ({stream.name})")
+    image: Any = Jpeg2KImageFile(io.BytesIO(stream.data))
+    image.reduce = levels
+    image.load()
+    scale = f", at 1/{2**levels} of its size" if levels else ""
+    decoder = f"pillow ({stream.name}{scale})"
+    pixels = np.asarray(image)
+    if stream.components == 3:
+        return Decoded(_rgb_of(pixels, stream, photometric), decoder)
+    # Pillow shifts samples to the upper bits of its words, and adds half of the range to signed.
+    pixels = pixels >> (8 * pixels.dtype.itemsize - stream.precision)
+    if stream.signed:
+        pixels = (pixels.astype(np.int32) - 2 ** (stream.precision - 1)).astype(np.int16)
+    return Decoded(pixels, decoder)
+
+
+def _rgb_of(pixels: NDArray[Any], stream: Codestream, photometric: str) -> NDArray[Any]:
+    """Return pixels with colours as RGB, whose transform some codestreams leave to the reader."""
+    open_colours = stream.components == 3 and not stream.transformed
+    if not (open_colours and photometric.startswith("YBR_FULL") and pixels.dtype == np.uint8):
         return pixels
-    bits = int(dataset.BitsStored)
-    values = pixels.astype(np.int32)
-    return np.where(values >= 2 ** (bits - 1), values - 2**bits, values).astype(np.int16)
+    from PIL import Image  # noqa: PLC0415 - for colours that are stored so
+
+    return np.asarray(Image.fromarray(pixels, "YCbCr").convert("RGB"))
+
+
+def _levels_to_skip(stream: Codestream, at_least: tuple[int, int]) -> int:
+    """Return how often an image can be halved and still has four times the pixels each way.
+
+    Then its greys differ from those of a full decode by a quarter of a level of 255 on average;
+    with twice the pixels it would be a whole level.
+    """
+    ratio = min(stream.rows / at_least[0], stream.columns / at_least[1]) / 4
+    return max(0, min(stream.levels, int(np.log2(ratio)) if ratio >= 1 else 0))

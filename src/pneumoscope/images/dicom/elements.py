@@ -36,7 +36,65 @@ def number_of(dataset: Dataset, keyword: str) -> float | None:
     return number if np.isfinite(number) else None
 
 
+def numbers_of(dataset: Dataset, keyword: str) -> list[float | None]:
+    """Return all values of an element of decimal strings; None in place of what is no number.
+
+    A decimal comma is read as a point: some makers write numbers as their country does.
+    """
+    return [_decimal(text) for text in texts_of(dataset, keyword)]
+
+
+def texts_of(dataset: Dataset, keyword: str) -> list[str]:
+    """Return all values of an element as stripped text; empty if it is missing.
+
+    The bytes are taken as they are stored where pydicom does not parse them.
+    """
+    value = value_of(dataset, keyword)
+    if value is None:
+        stored = _stored(dataset, keyword)
+        return [part.strip(" \0") for part in stored.split("\\")] if stored else []
+    if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue":
+        return [str(each).strip() for each in value]
+    return [str(value).strip()]
+
+
+def _stored(dataset: Dataset, keyword: str) -> str:
+    """Return the bytes of an element that cannot be parsed, as text."""
+    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 - pydicom is loaded for DICOM
+
+    tag = tag_for_keyword(keyword)
+    raw = dataset.get_item(tag) if tag is not None else None
+    value = getattr(raw, "value", None)
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else ""
+
+
+def _decimal(text: str) -> float | None:
+    if text.count(",") == 1 and "." not in text:
+        text = text.replace(",", ".")
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if np.isfinite(number) else None
+
+
 def whole_of(dataset: Dataset, keyword: str, default: int = 0) -> int:
     """Return the first value of an element, cut to a whole number."""
     number = number_of(dataset, keyword)
     return default if number is None else int(number)
+
+
+def clean_texts_of(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    """Return all values of an element as clean texts, cut as by ``text_of``; empty ones are left.
+
+    Where one value was written into the element with its backslashes, it is taken apart too.
+    """
+    value = value_of(dataset, keyword)
+    many = isinstance(value, list | tuple) or type(value).__name__ == "MultiValue"
+    parts = [str(part) for part in value] if many else [] if value is None else [str(value)]
+    cleaned = (_clean(piece) for part in parts for piece in part.split("\\"))
+    return tuple(text for text in cleaned if text)
+
+
+def _clean(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable()).strip()[:64]

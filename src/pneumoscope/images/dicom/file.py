@@ -9,16 +9,19 @@ import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import DamagedImageError, ImageError, ImageTooLargeError
-from pneumoscope.images.dicom.header import FACT_TAGS, checked_meta
-from pneumoscope.images.dicom.layout import PIXEL_TAGS
-from pneumoscope.images.dicom.pixels import radiograph_of
+from pneumoscope.images.dicom.facts import FACT_TAGS
+from pneumoscope.images.dicom.fragments import DELIMITER, ITEM
+from pneumoscope.images.dicom.header import checked_meta
+from pneumoscope.images.dicom.layout import PIXEL_TAGS, layout_of
+from pneumoscope.images.dicom.pixels import colours_of, radiograph_of
 from pneumoscope.images.quiet import quietly
 from pneumoscope.images.radiograph import ImageMeta, Radiograph
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
 MAX_INFLATED_BYTES = 64 * 2**20
@@ -42,12 +45,27 @@ def probe(data: bytes, *, name: str) -> ImageMeta:
         return checked_meta(dataset, syntax, name=name)
 
 
-def decode(data: bytes, *, name: str) -> Radiograph:
+def decode(
+    data: bytes,
+    *,
+    name: str,
+    at_least: tuple[int, int] | None = None,
+    any_kind: bool = False,
+) -> Radiograph:
     """Return the grey pixels, uint8 or uint16 [rows, columns]; black is air.
 
-    Modality table or rescale, then VOI table or the first window, then the inversion of
-    MONOCHROME1. Without values of interest the range of the stored bits is shown; where that is
-    all 16 bits, or signed, the range that the pixels use. Colour becomes luma.
+    Modality table or rescale, then the first VOI table or window under which the image can be
+    seen, then the inversion of MONOCHROME1. Without values of interest the range of the stored
+    bits is shown; where that is all 16 bits, or signed, the range that the pixels use. Padding and
+    what a shutter covers is black. Colour becomes luma.
+
+    Args:
+        data: The bytes of the file.
+        name: Of the file, for faults.
+        at_least: (height, width) that is needed. JPEG 2000 is then decoded at a smaller size,
+            where nothing but the pixels decides how they are shown.
+        any_kind: Whether images that the header says are no frontal chest radiographs are
+            decoded, too; ``meta.other_kind`` then says what they are.
 
     Raises:
         ImageError: Damaged, not a frontal chest radiograph, or encoded in a way that is not read.
@@ -55,8 +73,22 @@ def decode(data: bytes, *, name: str) -> Radiograph:
     with _guarded(name):
         with quietly():
             dataset, syntax = _read(data, name=name, pixels=True)
-            meta = checked_meta(dataset, syntax, name=name)
-        return radiograph_of(dataset, meta, name=name)
+            meta = checked_meta(dataset, syntax, name=name, any_kind=any_kind)
+            layout = layout_of(dataset, name=name)
+        return radiograph_of(dataset, meta, layout, name=name, at_least=at_least)
+
+
+def colours(data: bytes, *, name: str) -> NDArray[Any] | None:
+    """Return the colours of an image, RGB [rows, columns, 3]; None if it is grey.
+
+    Raises:
+        ImageError: As for ``decode``.
+    """
+    with _guarded(name):
+        with quietly():
+            dataset, _ = _read(data, name=name, pixels=True)
+            layout = layout_of(dataset, name=name)
+        return colours_of(dataset, layout, name=name)
 
 
 @contextmanager
@@ -68,26 +100,23 @@ def _guarded(name: str) -> Iterator[None]:
         raise
     except Exception as fault:  # pydicom has no base class for what hostile bytes raise in it
         raise DamagedImageError(
-            f"{name}: truncated or damaged DICOM ({_short(fault)}); copy it again."
+            f"{name}: not read as DICOM: its elements are damaged ({_short(fault)}); copy it again."
         ) from fault
 
 
 def _read(data: bytes, *, name: str, pixels: bool) -> tuple[Dataset, str]:
     """Return the elements that are read here, and the transfer syntax that the file has."""
-    from pydicom import dcmread  # noqa: PLC0415 - pydicom is loaded where there is DICOM
-    from pydicom.dataset import FileMetaDataset  # noqa: PLC0415 - the same
+    from pydicom.dataset import FileMetaDataset  # noqa: PLC0415 - loaded where there is DICOM
     from pydicom.uid import UID  # noqa: PLC0415 - the same
 
     start, syntax = _file_meta(data)
     body = _inflated(data[start:], name=name) if syntax == _DEFLATED else data[start:]
     if body[:2] == b"\x02\0" or body[128:132] == b"DICM":
         raise DamagedImageError(f"{name}: its file meta information is damaged; copy it again.")
-    dataset = dcmread(
-        io.BytesIO(body),
-        force=True,
-        specific_tags=[*FACT_TAGS, *PIXEL_TAGS],
-        stop_before_pixels=not pixels,
-    )
+    dataset = _parsed(body, pixels=pixels)
+    if pixels and "PixelData" not in dataset and _ends_in_fragments(body):
+        # pydicom drops an element of undefined length that has no end.
+        dataset = _parsed(body + DELIMITER, pixels=True)
     if syntax in _NATIVE:  # how the elements are written is seen, whatever the file meta says
         implicit, little = dataset.original_encoding
         found = _IMPLICIT if implicit else _EXPLICIT if little else _BIG_ENDIAN
@@ -96,6 +125,23 @@ def _read(data: bytes, *, name: str, pixels: bool) -> tuple[Dataset, str]:
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = UID(found)
     return dataset, syntax or found
+
+
+def _parsed(body: bytes, *, pixels: bool) -> Dataset:
+    from pydicom import dcmread  # noqa: PLC0415 - pydicom is loaded where there is DICOM
+
+    return dcmread(
+        io.BytesIO(body),
+        force=True,
+        specific_tags=[*FACT_TAGS, *PIXEL_TAGS],
+        stop_before_pixels=not pixels,
+    )
+
+
+def _ends_in_fragments(body: bytes) -> bool:
+    """Return whether there is encapsulated pixel data, whose end pydicom did not find."""
+    at = body.rfind(b"\xe0\x7f\x10\0")
+    return at >= 0 and ITEM in body[at : at + 24] and b"\xff\xff\xff\xff" in body[at : at + 16]
 
 
 def _file_meta(data: bytes) -> tuple[int, str]:

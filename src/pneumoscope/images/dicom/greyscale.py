@@ -88,20 +88,25 @@ class Look:
         """Whether nothing but the range of the stored values decides."""
         return self.modality is None and self.voi is None and self.window is None
 
-    def grey(self, low: int, high: int) -> NDArray[np.float64]:
-        """Return the grey, 0 black to 1 white, of each stored value from ``low`` to ``high``.
+    def applied(self, stored: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the grey, 0 black to 1 white, of stored values of any shape.
 
-        Without values of interest the whole range is shown.
+        Not for a ``plain`` look, which needs to know the range of the pixels.
         """
-        values = np.arange(low, high + 1, dtype=np.float64)
-        values = self.modality(values) if self.modality else values * self.slope + self.intercept
+        values = self.modality(stored) if self.modality else stored * self.slope + self.intercept
         if self.voi:
             grey = self.voi(values) / self.voi.white
         elif self.window:
             grey = self.window(values)
-        elif self.modality:
-            grey = values / self.modality.white
         else:
-            span = values.max() - values.min()
-            grey = (values - values.min()) / (span or 1.0)
+            assert self.modality is not None  # noqa: S101 - else the look is plain
+            grey = values / self.modality.white
         return 1 - grey if self.inverted else grey
+
+    def ranged(self, stored: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+        """Return the grey of stored values where ``low`` is black and ``high`` is white.
+
+        A negative slope turns them round, as does ``inverted``.
+        """
+        grey = np.clip((stored - low) / ((high - low) or 1.0), 0, 1)
+        return 1 - grey if self.inverted != (self.slope < 0) else grey

@@ -1,62 +1,207 @@
-"""JPEG-LS, decoded in a process of its own.
+"""JPEG-LS, decoded in processes of its own.
 
-The JPEG-LS decoders that there are for Python end the process at some damaged files, or do not end
-themselves. So a second Python decodes: it may die, and it has a time limit.
+The JPEG-LS decoders for Python end the process at some damaged files, or never return. So worker
+processes decode: they may die, and each image has a time limit. A worker serves one thread at a
+time and is used again, since starting an interpreter takes longer than decoding an image.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from pneumoscope.images.dicom import jpegls_worker
+from pneumoscope.images.dicom.jpegls_worker import ANSWER, LENGTH, SECONDS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_SECONDS = 30  # far above what the largest detector's image takes
-_HEAD = 64  # bytes: kind of numbers and shape
 
 
 def decode(frame: bytes) -> NDArray[Any]:
     """Return the values of a JPEG-LS codestream, [rows, columns] or [rows, columns, samples].
 
+    Any number of threads may call it; each has a worker process to itself meanwhile. A worker
+    that failed, died or was too slow is replaced, so no image meets what another one left behind.
+
     Raises:
         ValueError: It cannot be decoded, or not in time.
     """
-    try:
-        done = subprocess.run(  # noqa: S603 - this interpreter, this module
-            [sys.executable, "-P", "-m", __name__],
-            input=frame,
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    return _workers().decode(frame)
+
+
+class _Late(Exception):  # noqa: N818 - no fault of the caller: it becomes a ValueError
+    """The worker did not answer in time."""
+
+
+class _Worker:
+    """One process that decodes, and the pipes to it."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, a file of ours
+            [sys.executable, "-P", jpegls_worker.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            # Ctrl-C in a terminal is for the parent; the worker ends when its input does.
+            start_new_session=True,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "OPENBLAS_NUM_THREADS": "1",
+            },
         )
-    except subprocess.TimeoutExpired as fault:
-        raise ValueError(f"JPEG-LS data that are not decoded in {_SECONDS} seconds") from fault
-    if done.returncode:
-        raise ValueError("JPEG-LS data that cannot be decoded")
-    kind, *shape = done.stdout[:_HEAD].split()
-    sizes = [int(size) for size in shape]
-    return np.frombuffer(done.stdout, kind.decode(), offset=_HEAD).reshape(sizes)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def decode(self, frame: bytes, *, seconds: float) -> NDArray[Any]:
+        """Return the decoded values.
+
+        Raises:
+            ValueError: The worker says that it cannot decode them.
+            OSError: It died.
+            _Late: It was killed, since it took longer than ``seconds``.
+        """
+        late = threading.Event()
+
+        def expire() -> None:
+            late.set()
+            self._process.kill()
+
+        # Killing the worker also wakes this thread up, whether it is writing or reading.
+        timer = threading.Timer(seconds, expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            return self._ask(frame)
+        except OSError as fault:
+            if late.is_set():
+                raise _Late from fault
+            raise
+        finally:
+            timer.cancel()
+            timer.join()  # so that no thread is left of it when the program ends
+
+    def _ask(self, frame: bytes) -> NDArray[Any]:
+        _write(self._process.stdin, LENGTH.pack(len(frame)))
+        _write(self._process.stdin, frame)
+        answer = bytearray(ANSWER.size)
+        _read(self._process.stdout, answer)
+        item_bytes, rows, columns, samples = ANSWER.unpack(answer)
+        if item_bytes not in {1, 2}:
+            raise ValueError("JPEG-LS data that cannot be decoded")
+        shape = (rows, columns, samples) if samples else (rows, columns)
+        pixels = np.empty(shape, np.uint8 if item_bytes == 1 else np.uint16)
+        _read(self._process.stdout, pixels)
+        return pixels
+
+    def end(self) -> None:
+        """Kill the process, and leave neither it nor its pipes behind."""
+        self._process.kill()
+        self.let_go()
+        self._process.wait()
+
+    def let_go(self) -> None:
+        """Close the pipes, without touching the process: it belongs to somebody else."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
-def _serve() -> None:
-    """Decode standard input to standard output."""
-    if sys.platform != "win32":
-        import resource  # noqa: PLC0415 - only on Unix
+class _Workers:
+    """As many workers as there are threads that decode at the same time."""
 
-        resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    from imagecodecs import jpegls_decode  # noqa: PLC0415 - the extra dicom
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[_Worker] = []
+        self._all: set[_Worker] = set()
+        atexit.register(self._end)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
 
-    pixels = jpegls_decode(sys.stdin.buffer.read())
-    head = " ".join([pixels.dtype.str, *map(str, pixels.shape)])
-    sys.stdout.buffer.write(head.encode().ljust(_HEAD) + pixels.tobytes())
+    def decode(self, frame: bytes) -> NDArray[Any]:
+        worker, whole = self._take(), False
+        try:
+            pixels = worker.decode(frame, seconds=SECONDS)
+            whole = True
+        except _Late:
+            raise ValueError(f"JPEG-LS data that are not decoded in {SECONDS} seconds") from None
+        except OSError as fault:
+            raise ValueError("JPEG-LS data that cannot be decoded") from fault
+        finally:  # also at Ctrl-C: then an answer that nobody awaits is under way
+            if whole:
+                self._give_back(worker)
+            else:
+                self._discard(worker)
+        return pixels
+
+    def _take(self) -> _Worker:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                worker = self._idle.pop()
+                if worker.alive:
+                    return worker
+            self._discard(worker)  # something outside killed it
+        worker = _Worker()
+        with self._lock:
+            self._all.add(worker)
+        return worker
+
+    def _give_back(self, worker: _Worker) -> None:
+        with self._lock:
+            self._idle.append(worker)
+
+    def _discard(self, worker: _Worker) -> None:
+        with self._lock:
+            self._all.discard(worker)
+        worker.end()
+
+    def _end(self) -> None:
+        """At the end of the program."""
+        with self._lock:
+            workers, self._all, self._idle = self._all, set(), []
+        for worker in workers:
+            worker.end()
+
+    def _forget(self) -> None:
+        """In a forked child: the workers are the parent's, which must not wait for us."""
+        workers, self._all, self._idle = self._all, set(), []
+        self._lock = threading.Lock()
+        for worker in workers:
+            worker.let_go()
 
 
-if __name__ == "__main__":
-    _serve()
+@functools.cache
+def _workers() -> _Workers:
+    return _Workers()
+
+
+def _write(pipe: IO[bytes] | None, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[pipe.write(left) :] if pipe else left[:0]
+
+
+def _read(pipe: IO[bytes] | None, into: Any) -> None:
+    """Fill a buffer.
+
+    Raises:
+        OSError: The pipe ended before.
+    """
+    left = memoryview(into).cast("B")
+    while left:
+        count = pipe.readinto(left) if pipe else 0  # type: ignore[attr-defined]
+        if not count:
+            raise BrokenPipeError("the worker ended")
+        left = left[count:]

@@ -1,11 +1,15 @@
-"""How the pixels of a DICOM image are laid out, as its Image Pixel module describes them."""
+"""How the pixels of a DICOM image are laid out, as its Image Pixel module describes them.
+
+Source: DICOM PS3.3, C.7.6.3.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pneumoscope.errors import UnsupportedImageError
-from pneumoscope.images.dicom.elements import whole_of
+from pneumoscope.images.dicom.elements import text_of, value_of, whole_of
 from pneumoscope.images.radiograph import check_size
 
 if TYPE_CHECKING:
@@ -22,13 +26,33 @@ PIXEL_TAGS = (
     "BitsStored",
     "HighBit",
     "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
     "RescaleSlope",
     "RescaleIntercept",
     "ModalityLUTSequence",
     "VOILUTSequence",
     "WindowCenter",
     "WindowWidth",
+    "WindowCenterWidthExplanation",
     "VOILUTFunction",
+    *(
+        f"{field}{what}"
+        for field in ("Shutter", "Collimator")
+        for what in (
+            "Shape",
+            "LeftVerticalEdge",
+            "RightVerticalEdge",
+            "UpperHorizontalEdge",
+            "LowerHorizontalEdge",
+        )
+    ),
+    "CenterOfCircularShutter",
+    "RadiusOfCircularShutter",
+    "VerticesOfThePolygonalShutter",
+    "CenterOfCircularCollimator",
+    "RadiusOfCircularCollimator",
+    "VerticesOfThePolygonalCollimator",
     *(
         f"{colour}PaletteColorLookupTable{what}"
         for colour in ("Red", "Green", "Blue")
@@ -38,24 +62,136 @@ PIXEL_TAGS = (
 )
 """The keywords of the elements that decide how pixels are decoded and shown."""
 
+PHOTOMETRIC = (
+    "MONOCHROME1",
+    "MONOCHROME2",
+    "PALETTE COLOR",
+    "RGB",
+    "YBR_FULL",
+    "YBR_FULL_422",
+    "YBR_RCT",
+    "YBR_ICT",
+)
+"""Photometric interpretations that are read."""
 
-def check_layout(dataset: Dataset, *, name: str) -> None:
-    """Refuse pixels that are stored in a way not read here.
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The pixels of one frame. What the header does not state is None.
+
+    Attributes:
+        rows: Of the image.
+        columns: Of the image.
+        samples: 1 or 3 a pixel.
+        photometric: One of ``PHOTOMETRIC``.
+        planar: Whether the colours of uncompressed pixels lie plane by plane.
+        allocated: Bits of a stored word.
+        stored: Bits of a sample in it.
+        signed: Whether samples are signed.
+        frames: How many frames are declared.
+        notes: What was assumed.
+    """
+
+    rows: int
+    columns: int
+    samples: int
+    photometric: str
+    planar: bool
+    allocated: int | None
+    stored: int | None
+    signed: bool | None
+    frames: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def grey(self) -> bool:
+        """Whether one sample stands for a shade of grey."""
+        return self.photometric.startswith("MONOCHROME")
+
+
+def layout_of(dataset: Dataset, *, name: str) -> Layout:
+    """Return the layout that a header describes.
 
     Raises:
-        UnsupportedImageError: Their samples or bits are not those of a radiograph.
-        ImageTooLargeError: There are more of them than are read.
+        UnsupportedImageError: There is no image, or it is stored in a way that is not read.
+        ImageTooLargeError: There are more pixels than are read.
     """
     rows, columns = whole_of(dataset, "Rows"), whole_of(dataset, "Columns")
-    samples = whole_of(dataset, "SamplesPerPixel", 1)
-    allocated = whole_of(dataset, "BitsAllocated")
-    if samples not in {1, 3} or allocated not in {8, 16}:
+    if not rows or not columns:
+        raise UnsupportedImageError(f"{name}: a DICOM file without an image: no Rows and Columns.")
+    frames = whole_of(dataset, "NumberOfFrames", 1)
+    if frames > 1:
         raise UnsupportedImageError(
-            f"{name}: {samples} samples of {allocated} bits a pixel; "
-            "read are 1 or 3 samples of 8 or 16 bits."
+            f"{name}: {frames} frames; a radiograph has one. Save the frame that is meant."
         )
-    if whole_of(dataset, "HighBit") >= whole_of(dataset, "BitsStored", allocated):
+    notes: list[str] = []
+    samples, photometric = _colour(dataset, notes, name=name)
+    allocated, stored = _bits(dataset, notes, name=name)
+    signed = None
+    if value_of(dataset, "PixelRepresentation") is None:
+        notes.append("PixelRepresentation is missing; unsigned values are assumed")
+    else:
+        signed = whole_of(dataset, "PixelRepresentation") == 1
+    wide = (allocated or 16) // 8
+    check_size(columns, rows, name=name, bytes_per_pixel=samples * wide)
+    return Layout(
+        rows=rows,
+        columns=columns,
+        samples=samples,
+        photometric=photometric,
+        planar=whole_of(dataset, "PlanarConfiguration") == 1,
+        allocated=allocated,
+        stored=stored,
+        signed=signed,
+        frames=max(1, frames),
+        notes=tuple(notes),
+    )
+
+
+def _colour(dataset: Dataset, notes: list[str], *, name: str) -> tuple[int, str]:
+    """Return the samples a pixel and their interpretation."""
+    stated = text_of(dataset, "PhotometricInterpretation").upper()
+    samples = whole_of(dataset, "SamplesPerPixel")
+    if stated and stated not in PHOTOMETRIC:
         raise UnsupportedImageError(
-            f"{name}: its values are not in the low bits of their words (HighBit); export it anew."
+            f"{name}: PhotometricInterpretation {stated!r} is not read; "
+            f"read are {', '.join(PHOTOMETRIC)}."
         )
-    check_size(columns, rows, name=name, bytes_per_pixel=samples * allocated // 8)
+    one = not stated or stated.startswith(("MONOCHROME", "PALETTE"))
+    if not samples:
+        samples = 1 if one else 3
+        notes.append(f"SamplesPerPixel is missing; {samples} is assumed")
+    if samples not in {1, 3}:
+        raise UnsupportedImageError(f"{name}: {samples} samples a pixel; read are 1 or 3 samples.")
+    if not stated:
+        stated = "MONOCHROME2" if samples == 1 else "RGB"
+        notes.append(f"PhotometricInterpretation is missing; {stated} is assumed")
+    elif one != (samples == 1):
+        samples = 1 if one else 3
+        notes.append(
+            f"SamplesPerPixel contradicts PhotometricInterpretation {stated}; {samples} is assumed"
+        )
+    return samples, stated
+
+
+def _bits(dataset: Dataset, notes: list[str], *, name: str) -> tuple[int | None, int | None]:
+    """Return the bits of a word and of a sample in it, None where they are not stated."""
+    allocated = whole_of(dataset, "BitsAllocated") or None
+    stored = whole_of(dataset, "BitsStored") or None
+    if allocated not in {None, 8, 16}:
+        raise UnsupportedImageError(
+            f"{name}: words of {allocated} bits (BitsAllocated); read are 8 or 16 bits."
+        )
+    high = whole_of(dataset, "HighBit", -1)
+    if stored and high >= stored:
+        raise UnsupportedImageError(
+            f"{name}: its values are not in the low bits of their words (HighBit {high} with "
+            f"BitsStored {stored}); export it anew."
+        )
+    if stored is None:
+        notes.append("BitsStored is missing; the pixels decide")
+        stored = high + 1 if high >= 0 else None
+    if stored and allocated and stored > allocated:
+        notes.append(f"BitsStored {stored} is more than BitsAllocated {allocated}, which is taken")
+        stored = allocated
+    return allocated, stored

@@ -2,150 +2,159 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.errors import DamagedImageError, UnsupportedImageError
-from pneumoscope.images.dicom import codecs
-from pneumoscope.images.dicom.elements import number_of, text_of, value_of, whole_of
-from pneumoscope.images.dicom.greyscale import Look, Lut, Window
+from pneumoscope.errors import UnsupportedImageError
+from pneumoscope.images.depth import sample_of, shown_range
+from pneumoscope.images.dicom.blank import Blank, blank_of, may_be_blank
+from pneumoscope.images.dicom.elements import value_of
+from pneumoscope.images.dicom.layout import Layout
+from pneumoscope.images.dicom.stored import Stored, stored_values
+from pneumoscope.images.dicom.voi import Choice, choose, lut_of
 from pneumoscope.images.quiet import quietly
-from pneumoscope.images.radiograph import ImageMeta, Radiograph, usual_depth
+from pneumoscope.images.radiograph import ImageMeta, Radiograph, Rendering
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
 
-def radiograph_of(dataset: Dataset, meta: ImageMeta, *, name: str) -> Radiograph:
+def radiograph_of(
+    dataset: Dataset,
+    meta: ImageMeta,
+    layout: Layout,
+    *,
+    name: str,
+    at_least: tuple[int, int] | None = None,
+) -> Radiograph:
     """Return the image of a data set, black being air.
 
     Args:
         dataset: With its pixel data.
-        meta: What the header says.
+        meta: What the header says of the image.
+        layout: What it says of the pixels.
         name: Of the file, for faults.
+        at_least: (height, width) that is needed, if a smaller image will do; None for full size.
 
     Raises:
         ImageError: Damaged, or encoded in a way that is not read.
     """
-    with quietly():
-        look = _look(dataset)
-    stored = _stored(dataset, meta, name=name)
-    if stored.ndim == 3:
-        return Radiograph(_luma(stored), meta, _bits_of(stored, dataset))
-    if meta.mode == "PALETTE COLOR":
-        with quietly():
-            return Radiograph(_from_palette(stored, dataset), meta)
-    return _shown(stored, dataset, meta, look)
+    if may_be_blank(dataset):
+        at_least = None  # masks are of the full size, and values must not be mixed with padding
+    stored = stored_values(dataset, layout, name=name, at_least=at_least)
+    if stored.pixels.ndim == 3:
+        rendering = Rendering(decoder=stored.decoder, voi="luma", notes=stored.notes)
+        luma = _luma(stored.pixels)
+        return Radiograph(luma, replace(meta, rendering=rendering), _bits_of(stored))
+    if layout.photometric == "PALETTE COLOR":
+        colours = palette_colours(stored.pixels, dataset, name=name)
+        rendering = Rendering(decoder=stored.decoder, voi="luma of a palette", notes=stored.notes)
+        return Radiograph(_luma(colours), replace(meta, rendering=rendering))
+    return _shown(stored, dataset, meta, inverted=layout.photometric == "MONOCHROME1")
 
 
-def _stored(dataset: Dataset, meta: ImageMeta, *, name: str) -> NDArray[Any]:
-    """Return the stored values, [rows, columns] or RGB [rows, columns, 3]."""
-    if "PixelData" not in dataset:
-        raise UnsupportedImageError(f"{name}: a DICOM file without pixel data.")
-    pixels = codecs.unpack(dataset, name=name)
-    if pixels.shape[:2] != (meta.height, meta.width) or pixels.shape[2:] not in {(), (3,)}:
-        raise DamagedImageError(
-            f"{name}: its pixels are {list(pixels.shape)}, "
-            f"its header says {meta.height} rows and {meta.width} columns."
-        )
-    return pixels
+def colours_of(dataset: Dataset, layout: Layout, *, name: str) -> NDArray[Any] | None:
+    """Return the colours of an image, RGB [rows, columns, 3]; None if it is grey.
 
-
-def _shown(stored: NDArray[Any], dataset: Dataset, meta: ImageMeta, look: Look) -> Radiograph:
-    """Return grey pixels as the header wants them shown."""
-    low, high = _range(stored, dataset, look)
-    if look.plain and stored.dtype == np.uint8 and (low, high, look.slope > 0) == (0, 255, True):
-        return Radiograph(255 - stored if look.inverted else stored, meta)
-    table = np.rint(look.grey(low, high) * 65535).astype(np.uint16)
-    index = stored if low == 0 else stored.astype(np.int32) - low
-    return Radiograph(table[index], meta, 16)
-
-
-def _range(stored: NDArray[Any], dataset: Dataset, look: Look) -> tuple[int, int]:
-    """Return the smallest and largest value that the table of greys must hold."""
-    least, largest = int(stored.min()), int(stored.max())
-    if not look.plain:
-        return min(least, 0), largest
-    if stored.dtype.kind == "i":
-        return least, max(largest, least + 1)
-    bits = whole_of(dataset, "BitsStored")
-    if not 1 <= bits < 8 * stored.dtype.itemsize or largest >= 2**bits:
-        bits = 8 if stored.dtype.itemsize == 1 else usual_depth(largest)
-    return 0, 2**bits - 1
-
-
-def _look(dataset: Dataset) -> Look:
-    slope, intercept = number_of(dataset, "RescaleSlope"), number_of(dataset, "RescaleIntercept")
-    center, width = number_of(dataset, "WindowCenter"), number_of(dataset, "WindowWidth")
-    window = None
-    if center is not None and width is not None:
-        function = text_of(dataset, "VOILUTFunction").upper()
-        window = Window(center, width, function or "LINEAR")
-    return Look(
-        slope=slope or 1.0,
-        intercept=intercept or 0.0,
-        modality=_lut_of(dataset, "ModalityLUTSequence"),
-        voi=_lut_of(dataset, "VOILUTSequence"),
-        window=window if window and window.usable else None,
-        inverted=text_of(dataset, "PhotometricInterpretation").upper() == "MONOCHROME1",
-    )
-
-
-def _lut_of(dataset: Dataset, keyword: str) -> Lut | None:
-    items = value_of(dataset, keyword)
-    if not items:
+    Raises:
+        ImageError: Damaged, or encoded in a way that is not read.
+    """
+    if layout.grey and layout.samples == 1:
         return None
-    signed = (
-        whole_of(dataset, "PixelRepresentation") == 1 or whole_of(dataset, "RescaleIntercept") < 0
-    )
-    little = dataset.original_encoding[1] is not False
-    item = items[0]
-    return _lut(item["LUTDescriptor"].value, item["LUTData"].value, signed=signed, little=little)
+    stored = stored_values(dataset, layout, name=name)
+    if layout.photometric == "PALETTE COLOR":
+        return palette_colours(stored.pixels, dataset, name=name)
+    return stored.pixels if stored.pixels.ndim == 3 else None
 
 
-def _lut(descriptor: Any, data: Any, *, signed: bool, little: bool) -> Lut:
-    count, first, bits = (int(number) for number in descriptor)
-    count = count or 65536
-    if signed and first >= 2**15:
-        first -= 2**16
-    if isinstance(data, bytes):
-        wide = "<u2" if little else ">u2"
-        entries = np.frombuffer(data, np.uint8 if len(data) in {count, count + 1} else wide)
+def _shown(stored: Stored, dataset: Dataset, meta: ImageMeta, *, inverted: bool) -> Radiograph:
+    """Return grey pixels as the header wants them shown."""
+    pixels = stored.pixels
+    with quietly():
+        blank = blank_of(dataset, pixels) if may_be_blank(dataset) else Blank()
+        sample = sample_of(pixels, blank.mask)
+        choice = choose(dataset, sample, inverted=inverted)
+    plain = choice.look.plain
+    notes = (*stored.notes, *blank.notes, *choice.notes)
+    bits = stored.bits
+    if plain and pixels.dtype == np.uint8 and bits == 8:
+        shown: NDArray[Any] = 255 - pixels if inverted != (choice.look.slope < 0) else pixels
+        depth, words = None, "none: 8 bits as stored"
     else:
-        entries = np.atleast_1d(np.asarray(data))
-    if len(entries) < count or not 1 <= bits <= 16:
-        raise ValueError(f"a lookup table of {count} entries has {len(entries)}")
-    return Lut(first, bits, entries[:count].astype(np.uint16))
+        table, words = _table(pixels, bits, choice, sample)
+        index = pixels.view(np.uint16) if pixels.dtype == np.int16 else pixels
+        shown, depth = table[index], 16
+    if blank.mask is not None:
+        shown = np.where(blank.mask, shown.dtype.type(0), shown)
+    rendering = Rendering(
+        decoder=stored.decoder,
+        modality=choice.modality,
+        voi=words,
+        inverted=inverted,
+        padding=blank.padding,
+        shutter=blank.shutter,
+        notes=notes,
+    )
+    return Radiograph(shown, replace(meta, rendering=rendering), depth)
 
 
-def _from_palette(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
-    """Return the luma of the colours that the values stand for."""
+def _table(
+    pixels: NDArray[Any], bits: int | None, choice: Choice, sample: NDArray[Any]
+) -> tuple[NDArray[np.uint16], str]:
+    """Return the grey of each stored word, 0 to 65535, and in words how it was made."""
+    if pixels.dtype == np.int16:
+        values = np.arange(2**16).astype(np.uint16).view(np.int16).astype(np.float64)
+    else:
+        values = np.arange(int(pixels.max()) + 1, dtype=np.float64)
+    if not choice.look.plain:
+        grey, words = choice.look.applied(values), choice.voi or "modality LUT alone"
+    else:
+        if pixels.dtype.kind == "u" and bits is not None and bits < 16:
+            low, high, source = 0.0, float(2**bits - 1), "of the stored bits"
+        else:
+            low, high = shown_range(sample)
+            source = "of the pixels"
+        grey, words = choice.look.ranged(values, low, high), f"range {low:g} to {high:g} {source}"
+    return np.rint(grey * 65535).astype(np.uint16), words
+
+
+def palette_colours(stored: NDArray[Any], dataset: Dataset, *, name: str) -> NDArray[np.uint8]:
+    """Return the colours that the values stand for, RGB [rows, columns, 3].
+
+    Raises:
+        UnsupportedImageError: The palette is missing or malformed.
+    """
     values = np.arange(int(stored.max()) + 1, dtype=np.float64)
     little = dataset.original_encoding[1] is not False
-    rgb = np.empty((len(values), 1, 3), np.uint8)
+    rgb = np.empty((len(values), 3), np.uint8)
     for channel, colour in enumerate(("Red", "Green", "Blue")):
         table = f"{colour}PaletteColorLookupTable"
-        lut = _lut(
-            dataset[f"{table}Descriptor"].value,
-            dataset[f"{table}Data"].value,
-            signed=False,
-            little=little,
-        )
-        rgb[:, 0, channel] = np.rint(lut(values) / lut.white * 255)
-    return np.asarray(_luma(rgb)[:, 0][stored], np.uint8)
+        with quietly():
+            descriptor, data = (
+                value_of(dataset, f"{table}{part}") for part in ("Descriptor", "Data")
+            )
+        lut, fault = lut_of(descriptor, data, signed=False, little=little)
+        if lut is None:
+            raise UnsupportedImageError(
+                f"{name}: its {colour.lower()} palette cannot be used: {fault}; export it as grey."
+            )
+        rgb[:, channel] = np.rint(lut(values) / lut.white * 255)
+    colours: NDArray[np.uint8] = rgb[stored]
+    return colours
 
 
 def _luma(rgb: NDArray[Any]) -> Any:
     if rgb.dtype == np.uint8:
         from PIL import Image  # noqa: PLC0415 - the same rounding as for other formats
 
-        return np.asarray(Image.fromarray(rgb).convert("L"))
+        return np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).convert("L"))
     weights = np.array([0.299, 0.587, 0.114], np.float32)
     return np.rint(rgb.astype(np.float32) @ weights).astype(np.uint16)
 
 
-def _bits_of(rgb: NDArray[Any], dataset: Dataset) -> int | None:
-    bits = whole_of(dataset, "BitsStored")
+def _bits_of(stored: Stored) -> int | None:
+    rgb, bits = stored.pixels, stored.bits or 0
     return bits if rgb.dtype != np.uint8 and 8 <= bits < 16 and rgb.max() < 2**bits else None

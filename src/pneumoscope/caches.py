@@ -1,0 +1,27 @@
+"""Where this package, and what it works with, keeps files between runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def cache_home() -> Path:
+    """Return the folder for caches: ``PNEUMOSCOPE_CACHE``, else the user's cache folder."""
+    chosen = os.environ.get("PNEUMOSCOPE_CACHE")
+    if chosen:
+        return Path(chosen)
+    import platformdirs  # noqa: PLC0415 - most processes need no cache
+
+    return Path(platformdirs.user_cache_dir("pneumoscope"))
+
+
+def keep_matplotlib_here() -> None:
+    """Have matplotlib keep its list of fonts in our cache, not in two folders of its own.
+
+    It must be called before matplotlib is imported; afterwards it does nothing. A folder that the
+    user chose with ``MPLCONFIGDIR`` stays as it is.
+    """
+    if "MPLCONFIGDIR" not in os.environ and "matplotlib" not in sys.modules:
+        os.environ["MPLCONFIGDIR"] = str((cache_home() / "matplotlib").absolute())

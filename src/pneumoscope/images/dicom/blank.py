@@ -1,0 +1,147 @@
+"""Where a DICOM image shows no anatomy: padding, shutters, the area outside the collimator.
+
+Source: DICOM PS3.3, C.7.5.1.1.2 (pixel padding), C.7.6.11 (display shutter), C.8.7.3 (collimator).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.images.dicom.elements import numbers_of, texts_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydicom.dataset import Dataset
+
+_LEAST_VISIBLE = 0.1
+"""A shutter that leaves less of the image is not believed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blank:
+    """Which pixels are no part of the image.
+
+    Attributes:
+        mask: True there, [rows, columns]; None if there are none.
+        padding: The padding values that were found; empty if none.
+        shutter: The shutter or collimator that was applied; empty if none.
+        notes: What was left out, and why.
+    """
+
+    mask: NDArray[np.bool_] | None = None
+    padding: str = ""
+    shutter: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def may_be_blank(dataset: Dataset) -> bool:
+    """Return whether the header declares padding, a shutter or a collimator."""
+    keywords = ("PixelPaddingValue", "ShutterShape", "CollimatorShape")
+    return any(keyword in dataset for keyword in keywords)
+
+
+def blank_of(dataset: Dataset, pixels: NDArray[Any]) -> Blank:
+    """Return which of the stored values show no anatomy.
+
+    Pixels of the padding value count only where they reach the edge of the image: inside of it,
+    the same value may be bone.
+
+    Args:
+        dataset: The header.
+        pixels: Stored values [rows, columns], with their sign.
+    """
+    masks = []
+    notes: list[str] = []
+    padding = ""
+    limits = _padding_limits(dataset, pixels.dtype)
+    if limits is not None:
+        found = _reaching_the_edge((pixels >= limits[0]) & (pixels <= limits[1]))
+        if found.all():
+            notes.append("all pixels have the padding value, which is left out")
+        elif found.any():
+            masks.append(found)
+            padding = " to ".join(str(value) for value in dict.fromkeys(limits))
+    shutters = []
+    for field in ("Shutter", "Collimator"):
+        shapes = {shape.upper() for shape in texts_of(dataset, f"{field}Shape")}
+        for shape in ("RECTANGULAR", "CIRCULAR", "POLYGONAL"):
+            if shape not in shapes:
+                continue
+            outside = _outside(dataset, field, shape, pixels.shape)
+            words = f"{shape.lower()} {field.lower()}"
+            if outside is None or 1 - outside.mean() < _LEAST_VISIBLE:
+                notes.append(f"the {words} is not applied: its values cannot be")
+            elif outside.any():
+                masks.append(outside)
+                shutters.append(words)
+    mask = np.logical_or.reduce(masks) if masks else None
+    return Blank(mask, padding, ", ".join(shutters), tuple(notes))
+
+
+def _padding_limits(dataset: Dataset, kind: np.dtype[Any]) -> tuple[int, int] | None:
+    values = [
+        number
+        for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
+        for number in numbers_of(dataset, keyword)[:1]
+        if number is not None
+    ]
+    if not values or "PixelPaddingValue" not in dataset:
+        return None
+    wrapped = [_with_sign(int(value), kind) for value in values]
+    return min(wrapped), max(wrapped)
+
+
+def _with_sign(value: int, kind: np.dtype[Any]) -> int:
+    """Return a padding value with the sign of the pixels: many writers state the other one."""
+    if kind.kind == "i":
+        return value - 2**16 if value >= 2**15 else value
+    return value + 2**16 if value < 0 else value
+
+
+def _reaching_the_edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the part of a mask that reaches an edge along its row or its column."""
+    along = np.logical_and.accumulate
+    found = along(mask, axis=1)
+    found |= along(mask[:, ::-1], axis=1)[:, ::-1]
+    found |= along(mask, axis=0)
+    found |= along(mask[::-1], axis=0)[::-1]
+    return np.asarray(found, np.bool_)
+
+
+def _outside(
+    dataset: Dataset, field: str, shape: str, size: tuple[int, ...]
+) -> NDArray[np.bool_] | None:
+    """Return the pixels outside of a shape, None if its values are missing or cannot be.
+
+    Rows and columns of the header count from 1.
+    """
+    height, width = size
+    rows, columns = np.ogrid[1 : height + 1, 1 : width + 1]
+    if shape == "RECTANGULAR":
+        edges = [
+            numbers_of(dataset, f"{field}{edge}Edge")
+            for edge in ("LeftVertical", "RightVertical", "UpperHorizontal", "LowerHorizontal")
+        ]
+        if any(len(edge) != 1 or edge[0] is None for edge in edges):
+            return None
+        left, right, upper, lower = (edge[0] for edge in edges)
+        return np.asarray((columns < left) | (columns > right) | (rows < upper) | (rows > lower))
+    if shape == "CIRCULAR":
+        center = numbers_of(dataset, f"CenterOfCircular{field}")
+        radius = numbers_of(dataset, f"RadiusOfCircular{field}")
+        if len(center) != 2 or None in center or len(radius) != 1 or not radius[0]:
+            return None
+        row, column = float(center[0] or 0), float(center[1] or 0)
+        return np.asarray((rows - row) ** 2 + (columns - column) ** 2 > float(radius[0]) ** 2)
+    vertices = numbers_of(dataset, f"VerticesOfThePolygonal{field}")
+    if len(vertices) < 6 or len(vertices) % 2 or None in vertices:
+        return None
+    from PIL import Image, ImageDraw  # noqa: PLC0415 - for polygons alone
+
+    inside = Image.new("1", (width, height))
+    numbers = [float(number or 0) - 1 for number in vertices]
+    ImageDraw.Draw(inside).polygon(list(zip(numbers[1::2], numbers[::2], strict=True)), fill=1)
+    return ~np.asarray(inside, np.bool_)

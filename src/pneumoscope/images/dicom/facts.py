@@ -1,0 +1,74 @@
+"""What the header of a DICOM file states. Names of persons are never read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pneumoscope.images.dicom.age import AGE_TAGS, age_of
+from pneumoscope.images.dicom.elements import text_of, value_of
+from pneumoscope.images.dicom.views import VIEW_TAGS
+from pneumoscope.images.radiograph import DicomFacts
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_NOBODY = frozenset({"", "0", "ANONYMOUS", "ANONYMIZED", "ANONYMISED", "NONE", "UNKNOWN", "NA"})
+
+FACT_TAGS = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "Modality",
+    "PresentationIntentType",
+    "BodyPartExamined",
+    "AnatomicRegionSequence",
+    "PatientID",
+    "PatientSex",
+    "ImagerPixelSpacing",
+    "PixelSpacing",
+    *VIEW_TAGS,
+    *AGE_TAGS,
+)
+"""The keywords of the elements that are read for the facts and for eligibility."""
+
+
+def facts_of(
+    dataset: Dataset, syntax: str, *, view: str, notes: tuple[str, ...] = ()
+) -> DicomFacts:
+    """Return what a header states.
+
+    Args:
+        dataset: Its elements, of which ``FACT_TAGS`` are read.
+        syntax: The transfer syntax that the file states.
+        view: The view, as ``view_of`` names it.
+        notes: What was found odd before, in words; what is odd about the age comes after it.
+    """
+    patient = text_of(dataset, "PatientID")
+    from_dates, odd = age_of(dataset)
+    return DicomFacts(
+        patient_id="" if patient.upper() in _NOBODY else patient,
+        patient_age=text_of(dataset, "PatientAge"),
+        patient_sex=text_of(dataset, "PatientSex"),
+        view=view,
+        modality=text_of(dataset, "Modality").upper(),
+        body_part=text_of(dataset, "BodyPartExamined"),
+        photometric=text_of(dataset, "PhotometricInterpretation").upper(),
+        transfer_syntax=syntax,
+        pixel_spacing_mm=_spacing(dataset, "PixelSpacing"),
+        imager_pixel_spacing_mm=_spacing(dataset, "ImagerPixelSpacing"),
+        age_from_dates=from_dates,
+        study_uid=text_of(dataset, "StudyInstanceUID"),
+        series_uid=text_of(dataset, "SeriesInstanceUID"),
+        sop_instance_uid=text_of(dataset, "SOPInstanceUID"),
+        sop_class_uid=text_of(dataset, "SOPClassUID"),
+        notes=(*notes, *odd),
+    )
+
+
+def _spacing(dataset: Dataset, keyword: str) -> tuple[float, float] | None:
+    try:
+        row, column = (float(number) for number in value_of(dataset, keyword))
+    except (TypeError, ValueError):
+        return None
+    return (row, column) if row > 0 and column > 0 else None

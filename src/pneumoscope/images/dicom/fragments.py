@@ -1,0 +1,64 @@
+"""Encapsulated pixel data → the one frame that they hold.
+
+Source: DICOM PS3.5, annex A.4.
+"""
+
+from __future__ import annotations
+
+from pneumoscope.errors import DamagedImageError, UnsupportedImageError
+from pneumoscope.images.dicom.codestream import starts_in
+
+ITEM = b"\xfe\xff\x00\xe0"
+DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+
+def frame_of(value: bytes, *, frames: int, name: str) -> bytes:
+    """Return the compressed frame of an image that has one.
+
+    Args:
+        value: The items of the pixel data: the offset table, then the fragments.
+        frames: How many frames the header declares.
+        name: Of the file, for faults.
+
+    Raises:
+        DamagedImageError: A fragment is cut, or there is none.
+        UnsupportedImageError: There are several frames.
+    """
+    items = _items(value, name=name)
+    fragments = items[1:]
+    if not any(fragments):
+        raise DamagedImageError(f"{name}: its compressed pixel data are empty; copy it again.")
+    offsets = len(items[0]) // 4
+    several = max(offsets, starts_in(fragments))
+    if several > max(1, frames):
+        raise UnsupportedImageError(
+            f"{name}: its pixel data hold {several} frames, its header (NumberOfFrames) declares "
+            f"{frames}; save the frame that is meant."
+        )
+    return fragments[0] if len(fragments) == 1 else b"".join(fragments)
+
+
+def _items(value: bytes, *, name: str) -> list[bytes]:
+    items = []
+    position = 0
+    while position < len(value):
+        tag = value[position : position + 4]
+        if tag != ITEM:
+            if tag == DELIMITER[:4] or not value[position:].strip(b"\0"):
+                break
+            raise DamagedImageError(
+                f"{name}: its compressed pixel data are no sequence of fragments "
+                f"(at byte {position:,}); copy it again."
+            )
+        length = int.from_bytes(value[position + 4 : position + 8], "little")
+        begin = position + 8
+        if begin + length > len(value):
+            raise DamagedImageError(
+                f"{name}: truncated: a fragment of its compressed pixel data has "
+                f"{len(value) - begin:,} of {length:,} bytes; copy it again."
+            )
+        items.append(value[begin : begin + length])
+        position = begin + length
+    if not items:
+        raise DamagedImageError(f"{name}: its compressed pixel data are empty; copy it again.")
+    return items

@@ -1,0 +1,326 @@
+"""The pixel data of a DICOM image → its stored values, with the sign and the bits that they have.
+
+Where header and codestream contradict each other, or bits above BitsStored are used, several
+readings are possible. The right one is the smoothest: a wrong sign or a wrong mask tears the image
+apart at half or at the end of its range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import DamagedImageError, UnsupportedImageError
+from pneumoscope.images.dicom import codecs
+from pneumoscope.images.dicom.codestream import Codestream, identify
+from pneumoscope.images.dicom.fragments import frame_of
+from pneumoscope.images.quiet import quietly
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydicom.dataset import Dataset
+
+    from pneumoscope.images.dicom.layout import Layout
+
+_RLE = "1.2.840.10008.1.2.5"
+_UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
+_ROWS_LOOKED_AT = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """Stored values, and how they were read.
+
+    Attributes:
+        pixels: uint8, uint16 or int16 [rows, columns], or RGB [rows, columns, 3].
+        bits: The depth that values are known to have; None if only the pixels show it.
+        decoder: What decoded them.
+        notes: What was assumed.
+    """
+
+    pixels: NDArray[Any]
+    bits: int | None
+    decoder: str
+    notes: tuple[str, ...] = ()
+
+
+def stored_values(
+    dataset: Dataset, layout: Layout, *, name: str, at_least: tuple[int, int] | None = None
+) -> Stored:
+    """Return the stored values of an image.
+
+    Args:
+        dataset: With its pixel data and transfer syntax.
+        layout: What the header says of the pixels.
+        name: Of the file, for faults.
+        at_least: (height, width) that is needed, if a smaller image will do; None for full size.
+
+    Raises:
+        UnsupportedImageError: An encoding that is not read, or whose decoder is not installed.
+        DamagedImageError: The pixel data are truncated, damaged, or not what the header says.
+    """
+    element = dataset.get_item("PixelData")
+    if element is None or not element.value:
+        raise UnsupportedImageError(f"{name}: a DICOM file without pixel data.")
+    value: bytes = element.value
+    syntax = dataset.file_meta.TransferSyntaxUID
+    notes: tuple[str, ...] = ()
+    if getattr(element, "length", None) == 0xFFFFFFFF or getattr(
+        element, "is_undefined_length", False
+    ):
+        frame = frame_of(value, frames=layout.frames, name=name)
+        if syntax == _RLE:
+            return _by_pydicom(dataset, layout, "pydicom", "RLE", name=name)
+    elif syntax in _UNCOMPRESSED or _expected(layout, value) == len(value):
+        if syntax not in _UNCOMPRESSED:
+            notes = (f"the transfer syntax is {syntax.name}, the pixels are uncompressed",)
+        return _uncompressed(dataset, layout, value, notes, name=name)
+    else:
+        frame = value
+    stream = identify(frame)
+    if stream is None:
+        raise UnsupportedImageError(
+            f"{name}: transfer syntax {syntax.name!r} is not read, or its data are damaged: they "
+            "begin like no JPEG, JPEG-LS or JPEG 2000 image; export it uncompressed."
+        )
+    if syntax in _UNCOMPRESSED or not _is_of(stream, syntax):
+        notes = (f"the transfer syntax is {syntax.name}, the pixels are {stream.name}",)
+    return _compressed(stream, layout, notes, at_least, name=name)
+
+
+# Transfer syntaxes by the kind of codestream that they promise, by the end of their identifiers.
+_PROMISED = {
+    "JPEG": ("50", "51", "57", "70"),
+    "JPEG-LS": ("80", "81"),
+    "JPEG 2000": ("90", "91", "201", "202", "203"),
+}
+
+
+def _is_of(stream: Codestream, syntax: str) -> bool:
+    end = syntax.rpartition(".")[2]
+    if stream.kind == "JPEG" and stream.jpeg is not None:
+        lossless = stream.jpeg.process == 3
+        return end in (("57", "70") if lossless else ("50", "51"))
+    return end in _PROMISED[stream.kind]
+
+
+def _expected(layout: Layout, value: bytes) -> int:
+    """Return how many bytes uncompressed pixels take, with the byte that makes them even."""
+    count = layout.rows * layout.columns * layout.samples
+    word = layout.allocated // 8 if layout.allocated else max(1, len(value) // count)
+    if layout.photometric == "YBR_FULL_422":
+        count = count * 2 // 3
+    return count * word + count * word % 2
+
+
+def _uncompressed(
+    dataset: Dataset, layout: Layout, value: bytes, notes: tuple[str, ...], *, name: str
+) -> Stored:
+    element = dataset.get_item("PixelData")
+    declared = getattr(element, "length", len(value))
+    expected = _expected(layout, value)
+    held = len(value) + len(value) % 2
+    if held < expected:
+        declared_too = f", its element declares {declared:,}" if declared > len(value) else ""
+        raise DamagedImageError(
+            f"{name}: truncated: its pixel data have {len(value):,} bytes, the image needs "
+            f"{expected:,}{declared_too}; copy it again."
+        )
+    if held >= 2 * expected - 2:
+        raise UnsupportedImageError(
+            f"{name}: its pixel data hold {held // expected} frames, its header declares "
+            f"{layout.frames}; save the frame that is meant."
+        )
+    if held > expected:
+        notes = (*notes, f"{held - expected:,} bytes behind the pixels were left out")
+    if layout.photometric == "YBR_FULL_422":
+        return _by_pydicom(dataset, layout, "", "uncompressed", name=name)
+    count = layout.rows * layout.columns * layout.samples
+    word = layout.allocated // 8 if layout.allocated else max(1, min(2, len(value) // count))
+    order = ">" if dataset.original_encoding[1] is False else "<"
+    pixels: NDArray[Any] = np.frombuffer(value, f"{order}u{word}", count)
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if layout.samples == 3:
+        pixels = _rgb(_planes(pixels, layout), layout)
+    else:
+        pixels = pixels.reshape(layout.rows, layout.columns)
+    decoded = codecs.Decoded(pixels, "uncompressed")
+    return _resolved(decoded, layout, precision=8 * word, notes=notes)
+
+
+def _planes(pixels: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    if layout.planar:
+        return np.moveaxis(pixels.reshape(3, layout.rows, layout.columns), 0, 2)
+    return pixels.reshape(layout.rows, layout.columns, 3)
+
+
+def _rgb(colours: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    if not layout.photometric.startswith("YBR") or colours.dtype != np.uint8:
+        return colours
+    from PIL import Image  # noqa: PLC0415 - for colours that are stored so
+
+    colours = np.ascontiguousarray(colours)
+    return np.asarray(Image.fromarray(colours, "YCbCr").convert("RGB"))
+
+
+def _by_pydicom(dataset: Dataset, layout: Layout, plugin: str, what: str, *, name: str) -> Stored:
+    from pydicom.pixels.decoders.base import get_decoder  # noqa: PLC0415 - for few encodings
+
+    for keyword, value in (
+        ("PhotometricInterpretation", layout.photometric),
+        ("SamplesPerPixel", layout.samples),
+        ("PixelRepresentation", int(bool(layout.signed))),
+        ("BitsAllocated", layout.allocated or 16),
+        ("BitsStored", layout.stored or layout.allocated or 16),
+        ("NumberOfFrames", 1),
+    ):
+        setattr(dataset, keyword, value)
+    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+    try:
+        with quietly():
+            pixels, _ = decoder.as_array(dataset, index=0, decoding_plugin=plugin)
+    except Exception as fault:  # pydicom has no class for what damaged data raise in it
+        said = " ".join(str(fault).split())[:120]
+        raise DamagedImageError(
+            f"{name}: its {what} pixel data are truncated or damaged ({said}); copy it again."
+        ) from fault
+    return Stored(pixels, layout.stored, f"pydicom ({what})", layout.notes)
+
+
+def _compressed(
+    stream: Codestream,
+    layout: Layout,
+    notes: tuple[str, ...],
+    at_least: tuple[int, int] | None,
+    *,
+    name: str,
+) -> Stored:
+    if (stream.rows, stream.columns) != (layout.rows, layout.columns):
+        raise DamagedImageError(
+            f"{name}: its compressed image has {stream.rows} rows and {stream.columns} columns, "
+            f"its header says {layout.rows} and {layout.columns}."
+        )
+    if stream.components != layout.samples:
+        notes = (
+            *notes,
+            f"{stream.components} samples a pixel, not the header's {layout.samples}",
+        )
+    if layout.stored is not None and stream.precision > layout.stored:
+        at_least = None  # bits above BitsStored may be no part of the values
+    decoded = codecs.decode(stream, photometric=layout.photometric, name=name, at_least=at_least)
+    if decoded.pixels.ndim == 3 and stream.kind == "JPEG-LS":
+        decoded = replace(decoded, pixels=_rgb(decoded.pixels, layout))
+    signed = stream.signed if stream.kind == "JPEG 2000" else None
+    return _resolved(decoded, layout, precision=stream.precision, stream_signed=signed, notes=notes)
+
+
+# --- sign and bits ---
+
+
+def _resolved(
+    decoded: codecs.Decoded,
+    layout: Layout,
+    *,
+    precision: int,
+    stream_signed: bool | None = None,
+    notes: tuple[str, ...] = (),
+) -> Stored:
+    """Return grey samples with their sign, and without bits that are no part of them.
+
+    Args:
+        decoded: Samples as they were decoded.
+        layout: What the header says of them.
+        precision: Bits of a sample in the codestream, or of a word of uncompressed pixels.
+        stream_signed: What the codestream says of the sign; None if it cannot say.
+        notes: What was assumed so far.
+    """
+    notes = (*layout.notes, *notes, *decoded.notes)
+    bits = layout.stored or precision
+    if decoded.pixels.ndim == 3:
+        return Stored(decoded.pixels, bits, decoded.decoder, notes)
+    readings = _readings(decoded.pixels, layout, precision, stream_signed)
+    words = next(iter(readings))
+    if len(readings) > 1:
+        words = _smoothest(readings)
+        if words != _AS_DECLARED:
+            notes = (*notes, f"the pixels are read as {words}")
+    found = readings[words]
+    scaled = found.shape != (layout.rows, layout.columns)
+    depth: int | None = min(bits, precision)
+    if scaled and found.dtype.kind == "u":  # smaller wavelet images overshoot
+        found = np.minimum(found, 2**bits - 1)
+    elif found.dtype.kind == "u" and int(found.max()) >= 2**bits:
+        notes = (*notes, f"BitsStored is {bits}, and the pixels have more bits")
+        depth = precision if precision < 16 else None
+    return Stored(found, depth, decoded.decoder, notes)
+
+
+_AS_DECLARED = "declared"
+
+
+def _readings(
+    pixels: NDArray[Any], layout: Layout, precision: int, stream_signed: bool | None
+) -> dict[str, NDArray[Any]]:
+    """Return the values that samples may stand for, by what that reading is called."""
+    bits = layout.stored or precision
+    if pixels.dtype.kind == "i":
+        return _signed_readings(pixels, layout, precision)
+    if layout.signed if layout.signed is not None else stream_signed:
+        readings = {_AS_DECLARED: _twos_complement(pixels, bits)}
+        if precision != bits:
+            words = f"signed values of {precision} bits"
+            readings[words] = _twos_complement(pixels, precision)
+        if stream_signed is False:
+            readings["unsigned values, as the codestream says"] = pixels
+        return readings
+    if precision > bits and int(pixels.max()) >= 2**bits:
+        if not int(np.bitwise_or.reduce(pixels, axis=None)) & (2 ** (precision - bits) - 1):
+            return {_AS_DECLARED: pixels}  # left-aligned: the unused bits are the lower ones
+        lower = pixels & pixels.dtype.type(2**bits - 1)
+        words = f"their lower {bits} bits: those above are no part of the values"
+        return {_AS_DECLARED: pixels, words: lower}
+    return {_AS_DECLARED: pixels}
+
+
+def _signed_readings(
+    pixels: NDArray[Any], layout: Layout, precision: int
+) -> dict[str, NDArray[Any]]:
+    """Return the values that signed samples may stand for; only JPEG 2000 has such."""
+    pixels = pixels.astype(np.int16, copy=False)
+    if int(pixels.min()) >= 0:
+        return {_AS_DECLARED: pixels.view(np.uint16)}
+    if layout.signed is not False:
+        return {_AS_DECLARED: pixels}
+    mask = np.uint16(2**precision - 1)
+    return {
+        "signed values, as the codestream says": pixels,
+        "unsigned values, as the header says": pixels.view(np.uint16) & mask,
+    }
+
+
+def _twos_complement(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Return words whose lower bits are signed numbers as such; int16."""
+    shift = 16 - bits
+    words = pixels.astype(np.uint16, copy=False)
+    if not shift:
+        return words.view(np.int16)
+    return (words << np.uint16(shift)).view(np.int16) >> np.int16(shift)
+
+
+def _smoothest(readings: dict[str, NDArray[Any]]) -> str:
+    """Return the reading under which most neighbours are alike.
+
+    Only neighbours that differ between the readings count: they lie where one reading jumps by the
+    weight of a bit. They are counted, not summed, since edges of the image jump too.
+    """
+    differences = []
+    for pixels in readings.values():
+        rows = pixels[:: max(1, len(pixels) // _ROWS_LOOKED_AT)].astype(np.int32)
+        differences.append(np.abs(np.diff(rows, axis=1)))
+    steps = np.stack(differences)
+    least = steps.min(axis=0)
+    unlike = steps.max(axis=0) > least
+    wins = ((steps == least) & unlike).sum(axis=(1, 2))
+    return list(readings)[int(wins.argmax())]

@@ -1,0 +1,104 @@
+"""Which view a DICOM header states: frontal, or another one, and where its elements disagree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pneumoscope.images.dicom.codes import FRONTAL_VIEWS, OTHER_VIEWS
+from pneumoscope.images.dicom.elements import clean_texts_of, text_of, value_of
+from pneumoscope.images.dicom.words import other_view, projection, says_frontal
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+VIEW_TAGS = (
+    "ViewPosition",
+    "ViewCodeSequence",
+    "PatientOrientation",
+    "SeriesDescription",
+    "ProtocolName",
+)
+"""The keywords of the elements that are read here."""
+
+_ONLY = "only frontal views (AP, PA) can be judged"
+_SHORT = {"antero-posterior": "AP", "postero-anterior": "PA"}
+_PLANES = {"L": "x", "R": "x", "A": "y", "P": "y", "H": "z", "F": "z"}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the elements say of the view.
+
+    Attributes:
+        name: ViewPosition, else the meaning of the view's code, as written; ``AP`` and ``PA`` where
+            a known code means them. Empty if neither is there.
+        refusal: Why it cannot be judged; empty if it can, or if nothing is said.
+        notes: Contradictions between elements, in words.
+    """
+
+    name: str
+    refusal: str
+    notes: tuple[str, ...]
+
+
+def view_of(dataset: Dataset) -> View:
+    """Return what a header says of the view.
+
+    ViewPosition and the view's code count most, and one of them that is not frontal is enough for
+    a refusal. PatientOrientation decides where both are silent, then the words of
+    SeriesDescription and ProtocolName; against a stated frontal view these only give a note, since
+    they often hold the defaults of a device.
+    """
+    position = "\\".join(clean_texts_of(dataset, "ViewPosition"))
+    codes = [_named(item) for item in value_of(dataset, "ViewCodeSequence") or ()]
+    codes = [code for code in codes if code[0]]
+    name = position or (codes[0][0] if codes else "")
+    if other_view(position):
+        return View(name, f"view {position!r}; {_ONLY}", ())
+    for meaning, other in codes:
+        if other:
+            beside = f" (ViewPosition says {position!r})" if position else ""
+            return View(name, f"view code {meaning!r}{beside}; {_ONLY}", ())
+    notes = []
+    stated, coded = projection(position), projection(" ".join(meaning for meaning, _ in codes))
+    if stated and coded and stated != coded:
+        notes.append(f"ViewPosition says {stated}, the view's code {coded}; ViewPosition counts")
+    for doubt in (_orientation(dataset), _description(dataset)):
+        if doubt and not name:
+            return View("", f"{doubt}; {_ONLY}", ())
+        if doubt:
+            notes.append(f"{doubt}, but the view is stated as {name!r}")
+    return View(name, "", tuple(notes))
+
+
+def _named(item: Dataset) -> tuple[str, bool]:
+    """Return the meaning of a view's code, and whether it is another view than a frontal one."""
+    value, meaning = text_of(item, "CodeValue").upper(), text_of(item, "CodeMeaning")
+    if value in OTHER_VIEWS:
+        return OTHER_VIEWS[value], True
+    if other_view(meaning):
+        return meaning, True
+    if value in FRONTAL_VIEWS:
+        known = FRONTAL_VIEWS[value]
+        return _SHORT.get(known, known), False
+    return meaning or (f"code {value}" if value else ""), False
+
+
+def _orientation(dataset: Dataset) -> str:
+    """Say that PatientOrientation is that of a lateral image; empty if it is not."""
+    ends = [text.upper() for text in clean_texts_of(dataset, "PatientOrientation")]
+    planes = {_PLANES.get(end[:1]) for end in ends}
+    if len(ends) == 2 and planes == {"y", "z"}:
+        return f"PatientOrientation {'/'.join(ends)} is that of a lateral view"
+    return ""
+
+
+def _description(dataset: Dataset) -> str:
+    """Say that a description names a lateral view and no frontal one; empty if it does not."""
+    for keyword in ("SeriesDescription", "ProtocolName"):
+        text = text_of(dataset, keyword)
+        word = other_view(text, strict=True)
+        if word and not says_frontal(text):
+            return f"{keyword} says {word}"
+    return ""

@@ -1,0 +1,185 @@
+"""Which of the transformations that a header offers is applied: the first that shows the image.
+
+Source: DICOM PS3.3, C.11.1 (modality LUT), C.11.2 (VOI LUT).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.images.dicom.elements import (
+    number_of,
+    numbers_of,
+    text_of,
+    texts_of,
+    value_of,
+    whole_of,
+)
+from pneumoscope.images.dicom.greyscale import Look, Lut, Window
+from pneumoscope.images.radiograph import usual_depth
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydicom.dataset import Dataset
+
+_LEAST_INSIDE = 0.05  # of the pixels must be neither black nor white
+_LEAST_SPREAD = 0.1  # between the first and the last hundredth of the greys
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """The transformations that are applied.
+
+    Attributes:
+        look: They themselves.
+        modality: The modality transformation in words; empty if there is none.
+        voi: The VOI transformation in words; empty if there is none.
+        notes: What was left out, and why.
+    """
+
+    look: Look
+    modality: str
+    voi: str
+    notes: tuple[str, ...]
+
+
+def choose(dataset: Dataset, sample: NDArray[Any], *, inverted: bool) -> Choice:
+    """Return the transformations of an image.
+
+    VOI tables come first, then windows; a window that is explained as NORMAL comes before others.
+    Tables and windows that are malformed, or under which nothing of the image can be seen, are
+    passed over.
+
+    Args:
+        dataset: The header.
+        sample: Some stored values of the image.
+        inverted: Whether the smallest value is white.
+    """
+    notes: list[str] = []
+    base, modality = _modality(dataset, notes, inverted=inverted)
+    for words, candidate in _candidates(dataset, base, notes):
+        if _shows(candidate, sample):
+            return Choice(candidate, modality, words, tuple(notes))
+        notes.append(f"the {words} is not applied: nothing of the image can be seen under it")
+    return Choice(base, modality, "", tuple(notes))
+
+
+def _modality(dataset: Dataset, notes: list[str], *, inverted: bool) -> tuple[Look, str]:
+    for lut in _luts(dataset, "ModalityLUTSequence", "modality LUT", notes):
+        return Look(modality=lut, inverted=inverted), f"LUT of {len(lut.data)} entries"
+    slope, intercept = number_of(dataset, "RescaleSlope"), number_of(dataset, "RescaleIntercept")
+    if slope == 0:
+        notes.append("RescaleSlope is 0 and is not applied")
+        slope = None
+    if slope is None and intercept is None:
+        return Look(inverted=inverted), ""
+    slope, intercept = 1.0 if slope is None else slope, intercept or 0.0
+    words = f"slope {slope:g}, intercept {intercept:g}"
+    return Look(slope=slope, intercept=intercept, inverted=inverted), words
+
+
+def _candidates(dataset: Dataset, base: Look, notes: list[str]) -> Iterator[tuple[str, Look]]:
+    """Yield the VOI transformations of a header, the preferred first, and what to call them."""
+    for lut in _luts(dataset, "VOILUTSequence", "VOI LUT", notes):
+        yield f"VOI LUT of {len(lut.data)} entries", replace(base, voi=lut)
+    for window, words in _windows(dataset, notes):
+        yield words, replace(base, window=window)
+
+
+def _windows(dataset: Dataset, notes: list[str]) -> list[tuple[Window, str]]:
+    centers, widths = numbers_of(dataset, "WindowCenter"), numbers_of(dataset, "WindowWidth")
+    stated = [texts_of(dataset, keyword) for keyword in ("WindowCenter", "WindowWidth")]
+    if "," in "".join(stated[0] + stated[1]):
+        notes.append("decimal commas of the window were read as points")
+    if len(centers) != len(widths):
+        notes.append(f"{len(centers)} window centers and {len(widths)} widths; pairs are taken")
+    function = text_of(dataset, "VOILUTFunction").upper() or "LINEAR"
+    if function not in {"LINEAR", "LINEAR_EXACT", "SIGMOID"}:
+        notes.append(f"VOILUTFunction {function!r} is unknown; LINEAR is assumed")
+        function = "LINEAR"
+    explanations = texts_of(dataset, "WindowCenterWidthExplanation")
+    found = []
+    for place, (center, width) in enumerate(zip(centers, widths, strict=False)):
+        stated_so = "/".join(texts[place] for texts in stated)
+        if center is None or width is None or not Window(center, width, function).usable:
+            if stated_so.strip("/ "):
+                notes.append(f"the window {stated_so} is not applied: its values cannot be")
+            continue
+        explained = explanations[place] if place < len(explanations) else ""
+        words = f"window {center:g}/{width:g} {function}"
+        words += f" ({explained})" if explained else ""
+        found.append((explained.upper() != "NORMAL", (Window(center, width, function), words)))
+    return [each for _, each in sorted(found, key=lambda pair: pair[0])]
+
+
+def _shows(look: Look, sample: NDArray[Any]) -> bool:
+    """Return whether an image can be seen under a transformation."""
+    if sample.min() == sample.max():
+        return True  # there is nothing to be seen under any
+    grey = look.applied(sample.astype(np.float64))
+    inside = float(((grey > grey.min()) & (grey < grey.max())).mean())
+    low, high = np.quantile(grey, (0.01, 0.99))
+    return inside >= _LEAST_INSIDE and high - low >= _LEAST_SPREAD
+
+
+def _luts(dataset: Dataset, keyword: str, words: str, notes: list[str]) -> Iterator[Lut]:
+    """Yield the tables of a sequence that can be used."""
+    items = value_of(dataset, keyword)
+    signed = (
+        whole_of(dataset, "PixelRepresentation") == 1 or whole_of(dataset, "RescaleIntercept") < 0
+    )
+    little = dataset.original_encoding[1] is not False
+    for item in items or ():
+        descriptor, data = (value_of(item, part) for part in ("LUTDescriptor", "LUTData"))
+        lut, fault = lut_of(descriptor, data, signed=signed, little=little)
+        if lut is None:
+            notes.append(f"a {words} is not applied: {fault}")
+            continue
+        used = int(lut.data.max())
+        if used < 2 ** (lut.bits - 1) and used > 0:
+            bits = usual_depth(used)
+            notes.append(f"the {words} declares {lut.bits} bits, its entries have {bits}")
+            lut = replace(lut, bits=bits)
+        yield lut
+
+
+def lut_of(descriptor: Any, data: Any, *, signed: bool, little: bool) -> tuple[Lut | None, str]:
+    """Return a lookup table, or None and what is wrong with it.
+
+    Args:
+        descriptor: Number of entries, first value mapped, bits of an entry.
+        data: The entries: numbers, or bytes of 8- or 16-bit words.
+        signed: Whether the first value is a signed number.
+        little: The byte order of 16-bit words.
+    """
+    try:
+        count, first, bits = (int(number) for number in descriptor)
+    except (TypeError, ValueError):
+        return None, "its descriptor is missing or malformed"
+    count = count or 65536
+    if signed and first >= 2**15:
+        first -= 2**16
+    entries = _entries(data, count, little=little)
+    fault = ""
+    if not 1 <= bits <= 16:
+        fault = f"its entries cannot have {bits} bits"
+    elif len(entries) < count:
+        fault = f"{count} entries are declared, {len(entries)} are there"
+    elif entries.min() == entries.max():
+        fault = "all its entries are the same"
+    return (None, fault) if fault else (Lut(first, bits, entries[:count].astype(np.uint16)), "")
+
+
+def _entries(data: Any, count: int, *, little: bool) -> NDArray[Any]:
+    """Return the entries of a table, which are numbers, or bytes of 8- or 16-bit words; [n]."""
+    if data is None:
+        return np.zeros(0, np.uint16)
+    if not isinstance(data, bytes):
+        return np.atleast_1d(np.asarray(data))
+    if len(data) in {count, count + 1}:
+        return np.frombuffer(data, np.uint8)
+    return np.frombuffer(data[: len(data) // 2 * 2], "<u2" if little else ">u2")

@@ -1,0 +1,217 @@
+"""The structure of JPEG and JPEG-LS codestreams: headers, the end of the image, wholeness.
+
+libjpeg fills in what is missing of a truncated image and only counts a warning, which no Python
+binding hands on for all precisions. So wholeness is found by what cannot be hidden: the pixels of a
+whole image do not depend on the bytes that follow its data.
+
+Source: ITU-T T.81 (JPEG), annex B; ITU-T T.87 (JPEG-LS), annex C.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+JPEG_LS = 0xF7
+"""The start-of-frame marker of JPEG-LS."""
+
+LOSSLESS = 3
+PROGRESSIVE = 2
+END = b"\xff\xd9"
+
+_START_OF_SCAN, _END = 0xDA, 0xD9
+_NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})  # DHT, JPG, DAC lie among the start-of-frame markers
+# A marker in entropy-coded data: no stuffed byte, no restart, no fill. JPEG-LS stuffs bits, so
+# that no byte after 0xFF is above 0x7F.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_LS_MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
+# Decodes to something else than the zeros that libjpeg fills in, whatever the Huffman tables are.
+_FILLER = bytes(np.random.default_rng(81).integers(1, 255, 4096, dtype=np.uint8))
+
+
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """The frame header of a JPEG or JPEG-LS codestream, and how its colours are marked.
+
+    Attributes:
+        process: Number of the start-of-frame marker: 0 baseline, 1 extended, 2 progressive,
+            3 lossless, from 9 on arithmetic coding; ``JPEG_LS``.
+        precision: Bits a sample.
+        rows: Of the image; 0 if the codestream defines them after the first scan.
+        columns: Of the image.
+        components: Identifiers of the components.
+        subsampled: Whether components have different sampling factors.
+        jfif: Whether there is a JFIF marker, which says YCbCr (or grey).
+        adobe: Colour transform of Adobe's marker: 0 none, 1 YCbCr, 2 YCCK; None without one.
+        body: Where the first entropy-coded segment begins.
+    """
+
+    process: int
+    precision: int
+    rows: int
+    columns: int
+    components: tuple[int, ...]
+    subsampled: bool
+    jfif: bool
+    adobe: int | None
+    body: int
+
+
+def read_header(data: bytes) -> JpegHeader | None:
+    """Return the header of a codestream, None if it has none before its first scan."""
+    frame: tuple[int, bytes] | None = None
+    jfif, adobe = False, None
+    for marker, begin, end in _segments(data):
+        content = data[begin:end]
+        if marker == JPEG_LS or (0xC0 <= marker <= 0xCF and marker not in _NO_FRAME):
+            frame = marker, content
+        elif marker == 0xE0 and content[:5] == b"JFIF\0":
+            jfif = True
+        elif marker == 0xEE and content[:5] == b"Adobe" and len(content) >= 12:
+            adobe = content[11]
+        elif marker == _START_OF_SCAN and frame is not None and len(frame[1]) >= 6:
+            return _header(*frame, jfif=jfif, adobe=adobe, body=end)
+    return None
+
+
+def _header(
+    marker: int, content: bytes, *, jfif: bool, adobe: int | None, body: int
+) -> JpegHeader | None:
+    count = content[5]
+    parts = content[6 : 6 + 3 * count]
+    if len(parts) != 3 * count:
+        return None
+    return JpegHeader(
+        process=JPEG_LS if marker == JPEG_LS else marker - 0xC0,
+        precision=content[0],
+        rows=int.from_bytes(content[1:3], "big"),
+        columns=int.from_bytes(content[3:5], "big"),
+        components=tuple(parts[::3]),
+        subsampled=len(set(parts[1::3])) > 1,
+        jfif=jfif,
+        adobe=adobe,
+        body=body,
+    )
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, begin and end of the segments up to and with the first scan header."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill
+            position += 1
+            continue
+        end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        yield marker, position + 4, end
+        if marker == _START_OF_SCAN:
+            return
+        position = end
+
+
+def end_of_image(data: bytes, header: JpegHeader) -> int | None:
+    """Return where the end marker of the image stands, None if there is none.
+
+    Thumbnails in application segments, and bytes behind the image, do not mislead it.
+    """
+    pattern = _LS_MARKER if header.process == JPEG_LS else _MARKER
+    position = header.body
+    while found := pattern.search(data, position):
+        at = found.start()
+        if data[at + 1] == _END:
+            return at
+        position = at + 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+    return None
+
+
+def closed(data: bytes, header: JpegHeader) -> bytes:
+    """Return a codestream that ends with its end marker.
+
+    What stands behind the marker is dropped, and a missing one is added; whether the image before
+    it is whole is for ``is_whole`` to say.
+    """
+    at = end_of_image(data, header)
+    return (data.rstrip(b"\0") if at is None else data[:at]) + END
+
+
+def is_whole(
+    data: bytes,
+    header: JpegHeader,
+    pixels: NDArray[Any],
+    decode: Callable[[bytes], NDArray[Any]],
+    *,
+    always: bool = False,
+) -> bool:
+    """Return whether a decoded image was filled in nowhere by the decoder.
+
+    Where data end too early, libjpeg fills the rest with the middle of the range. Only if the last
+    pixel has that value, or where more scans could follow, the image is decoded a second time,
+    with other bytes behind its data: a whole image stays the same. Of a lossless image the last
+    row is not covered, of others the last block.
+
+    Args:
+        data: The codestream, as ``closed`` returns it.
+        header: Its header.
+        pixels: What ``decode`` made of ``data``, before any change of sign or colour.
+        decode: The decoder.
+        always: Whether to decode a second time whatever the last pixel is: colours may have been
+            converted in a way that hides the middle of the range.
+    """
+    if header.process == PROGRESSIVE:
+        if not _has_all_scans(data, header):
+            return False
+    elif not (always or _middle(pixels[-1, -1], header.precision)):
+        return True
+    try:
+        other = decode(data[: -len(END)] + _FILLER + END)
+    except Exception:  # decoders' faults share no base; a whole image is decoded as before
+        return False
+    return bool(np.array_equal(pixels, other))
+
+
+def _middle(pixel: Any, precision: int) -> bool:
+    values = np.atleast_1d(pixel).astype(np.int64)
+    # Colours are rounded when they are converted, so one level of 8 bits is left for it.
+    return bool((np.abs(values - 2 ** (precision - 1)) <= (len(values) > 1)).any())
+
+
+def _has_all_scans(data: bytes, header: JpegHeader) -> bool:
+    """Return whether the scans of a progressive image give all bits of all coefficients."""
+    missing = {(component, k) for component in header.components for k in range(64)}
+    position = 2
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            found = _MARKER.search(data, position)
+            if found is None:
+                break
+            position = found.start()
+        marker = data[position + 1]
+        if marker == _END:
+            break
+        if marker == 0xFF:
+            position += 1
+            continue
+        length = max(2, int.from_bytes(data[position + 2 : position + 4], "big"))
+        if marker == _START_OF_SCAN and position + 5 < len(data):
+            count = data[position + 4]
+            names = data[position + 5 : position + 5 + 2 * count : 2]
+            first, last, low = (*data[position + 2 + length - 3 : position + 2 + length], 0, 0, 0)[
+                :3
+            ]
+            if low & 0x0F == 0:
+                missing -= {(name, k) for name in names for k in range(first, last + 1)}
+            found = _MARKER.search(data, position + 2 + length)
+            if found is None:
+                break
+            position = found.start()
+        else:
+            position += 2 + length
+    return not missing

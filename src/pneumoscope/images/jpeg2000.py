@@ -1,0 +1,139 @@
+"""Whether a JPEG 2000 codestream is whole, by its markers (ISO/IEC 15444-1, annexes A and I).
+
+Some decoders return half an image for half a codestream, and take memory for each tile that a
+header declares. So the tile-parts are counted before a decoder is asked.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from pneumoscope.errors import DamagedImageError
+
+CODESTREAM = b"\xff\x4f\xff\x51"
+"""How a codestream begins: SOC and SIZ."""
+
+SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
+"""How a file with boxes (.jp2, .jpf) begins."""
+
+END = b"\xff\xd9"
+"""The marker that ends a codestream."""
+
+_SOT = 0xFF90
+_LEAST_TILE_PART = 14  # bytes: its header and the marker that ends it
+
+
+def check_whole(data: bytes, *, name: str) -> None:
+    """Refuse a file or codestream that lacks a part that its markers announce.
+
+    Args:
+        data: A codestream, or a file with boxes around one.
+        name: What messages call it.
+
+    Raises:
+        DamagedImageError: It was cut, or its markers cannot be.
+    """
+    try:
+        begin, end = codestream_in(data)
+        at = end_of_tile_parts(data, begin, end)
+    except CutError as fault:
+        raise DamagedImageError(
+            f"{name}: truncated or damaged JPEG 2000 ({fault}); copy it again."
+        ) from fault
+    if at < end and not data.startswith(END, at):
+        raise DamagedImageError(
+            f"{name}: truncated or damaged JPEG 2000 (something else stands in place of a "
+            "tile-part); copy it again."
+        )
+
+
+class CutError(ValueError):
+    """The markers announce more than is there."""
+
+
+def end_of_tile_parts(data: bytes, begin: int, end: int) -> int:
+    """Return where the last tile-part of a codestream ends; there the end marker should stand.
+
+    Args:
+        data: It holds the codestream.
+        begin: Where the codestream begins.
+        end: Where it ends, or the data that may belong to it.
+
+    Raises:
+        CutError: A tile or a part of one is missing, or its markers cannot be.
+    """
+    try:
+        first = _first_tile_part(data, begin, end)
+        return _check_tile_parts(data, first, end, _tile_count(data, begin))
+    except struct.error as fault:
+        raise CutError("it ends within a marker") from fault
+
+
+def _first_tile_part(data: bytes, begin: int, end: int) -> int:
+    """Return where the main header ends."""
+    at = begin + 2
+    while at < end:
+        marker, length = struct.unpack_from(">HH", data, at)
+        if marker == _SOT:
+            return at
+        if marker < 0xFF00 or length < 2:
+            raise CutError("its main header is damaged")
+        at += 2 + length
+    raise CutError("no pixels in it")
+
+
+def _check_tile_parts(data: bytes, at: int, end: int, tiles: int) -> int:
+    """Follow the lengths of the tile-parts to their end; all tiles must be among them."""
+    seen: dict[int, int] = {}
+    announced: dict[int, int] = {}
+    while at + 2 <= end and struct.unpack_from(">H", data, at)[0] == _SOT:
+        tile, length, _, parts = struct.unpack_from(">HIBB", data, at + 4)
+        seen[tile] = seen.get(tile, 0) + 1
+        announced[tile] = max(announced.get(tile, 0), parts)
+        if length == 0:  # the last one, which reaches to the end marker
+            marker = data.rfind(END, at, end)
+            at = marker if marker > at else end
+            break
+        if length < _LEAST_TILE_PART:
+            raise CutError("a tile-part has an impossible length")
+        at += length
+    if at > end:
+        raise CutError(f"a tile-part reaches {at - end:,} bytes beyond the end")
+    if len(seen) < tiles:
+        raise CutError(f"{len(seen)} of {tiles} tiles are there")
+    if any(seen[tile] < parts for tile, parts in announced.items()):
+        raise CutError("a tile-part is missing")
+    return at
+
+
+def _tile_count(data: bytes, begin: int) -> int:
+    """Return how many tiles the SIZ segment declares; 0 where it cannot be."""
+    sizes: tuple[int, ...] = struct.unpack_from(">8I", data, begin + 8)
+    right, bottom, _, _, width, height, left, top = sizes
+    if not (width and height and right > left and bottom > top):
+        return 0
+    return int(-(-(right - left) // width) * -(-(bottom - top) // height))
+
+
+def codestream_in(data: bytes) -> tuple[int, int]:
+    """Return where the codestream of a file begins and ends.
+
+    Raises:
+        CutError: There is none, or a box is cut.
+    """
+    if data.startswith(CODESTREAM):
+        return 0, len(data)
+    at = 0
+    while at + 8 <= len(data):
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        head = 8
+        if length == 1:
+            length = int.from_bytes(data[at + 8 : at + 16], "big")
+            head = 16
+        end = len(data) if length == 0 else at + length
+        if end > len(data) or end < at + head:
+            raise CutError("a box reaches beyond the end")
+        if kind == b"jp2c":
+            return at + head, end
+        at = end
+    raise CutError("no codestream in it")

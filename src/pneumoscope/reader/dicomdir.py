@@ -1,0 +1,75 @@
+"""The table of contents of a DICOM disc → the image files that it lists."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pneumoscope.errors import DataError
+from pneumoscope.images.quiet import quietly
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+MAX_BYTES = 256 * 2**20
+"""A larger DICOMDIR is not read."""
+
+_IN_USE = 0xFFFF
+
+
+def images_of(path: str, *, others: Counter[str]) -> Iterator[str]:
+    """Yield the files of the image records of a DICOMDIR, in its order, whether they exist or not.
+
+    Args:
+        path: The DICOMDIR; the files lie below its folder.
+        others: Counts the records of files that are no images, and those that lead elsewhere.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    folder = os.path.dirname(path)  # noqa: PTH120 - strings are kept as they were given
+    for record in _records(path):
+        parts = _parts(record.get("ReferencedFileID"))
+        if not parts or record.get("RecordInUseFlag", _IN_USE) == 0:
+            continue
+        kind = str(record.get("DirectoryRecordType", "")).upper()
+        if kind != "IMAGE":
+            others[f"{kind[:16] or 'unnamed'} record of DICOMDIR"] += 1
+        elif any(part in {"", ".", ".."} or "/" in part or "\\" in part for part in parts):
+            others["record of DICOMDIR that leads out of its folder"] += 1
+        else:
+            yield _existing(folder, parts)
+
+
+def _records(path: str) -> list[Dataset]:
+    from pydicom import dcmread  # noqa: PLC0415 - pydicom is loaded where there is DICOM
+
+    try:
+        with quietly():
+            if os.path.getsize(path) <= MAX_BYTES:  # noqa: PTH202 - strings are kept as they are
+                found = dcmread(path, specific_tags=["DirectoryRecordSequence"])
+                return list(found.get("DirectoryRecordSequence") or [])
+    except Exception as fault:  # pydicom has no base class for what damaged bytes raise in it
+        reason = " ".join(str(fault).split())[:120] or type(fault).__name__
+        raise DataError(
+            f"{path}: no DICOMDIR can be read from it ({reason}); name the folder of the images."
+        ) from fault
+    raise DataError(f"{path}: more than {MAX_BYTES:,} bytes are no DICOMDIR; name a folder.")
+
+
+def _parts(value: object) -> list[str]:
+    if value is None:
+        return []
+    given = [value] if isinstance(value, str) else list(value) if hasattr(value, "__iter__") else []
+    return [str(part) for part in given]
+
+
+def _existing(folder: str, parts: list[str]) -> str:
+    """Return the path as it is written; in lower case if only that exists, as some systems show."""
+    written = os.path.join(folder, *parts)  # noqa: PTH118 - strings are kept as they were given
+    small = os.path.join(folder, *(part.lower() for part in parts))  # noqa: PTH118 - the same
+    if not os.path.lexists(written) and os.path.lexists(small):
+        return small
+    return written

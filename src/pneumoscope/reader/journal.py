@@ -1,0 +1,114 @@
+"""The journal of a long run: a header, then a JSON object a line, which are never rewritten.
+
+Beside the fields of a record a line holds ``FILE``, size and modification time of the image file as
+they were before it was read. An image is read again if they are others now; its new line then says
+with ``AGAIN`` that it takes the place of the oldest line of that path. Lines of folders that could
+not be listed (``FOLDER``) hold until a line says that the run was continued (``CONTINUED``).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from pneumoscope.errors import OutputError
+from pneumoscope.reader.records import Record
+
+FILE, AGAIN, FOLDER, CONTINUED = "_file", "_again", "_folder", "_continued"
+
+
+def lines(path: Path, *, packed: bool) -> Iterator[Record]:
+    """Yield the lines that hold: not those whose image was read again, nor those of old folders.
+
+    Args:
+        path: The journal.
+        packed: Whether it is that of a finished run, compressed, with one more line before it.
+
+    Raises:
+        OutputError: A line is damaged.
+    """
+    replaced: Counter[int] = Counter()
+    continued = 0
+    for number, line in _all_lines(path, packed=packed):
+        if AGAIN in line:
+            replaced[hash(line["path"])] += 1
+        elif CONTINUED in line:
+            continued = number
+    for number, line in _all_lines(path, packed=packed):
+        if CONTINUED in line or (FOLDER in line and number < continued):
+            continue
+        if replaced and replaced[key := hash(line["path"])]:
+            replaced[key] -= 1
+            continue
+        yield line
+
+
+def _all_lines(path: Path, *, packed: bool) -> Iterator[tuple[int, Record]]:
+    with gzip.open(path, "rb") if packed else path.open("rb") as file:
+        number = 0
+        try:
+            for number, line in enumerate(file, 1):
+                if number > 1 + packed:
+                    yield number, json.loads(line)
+        except (ValueError, EOFError, zlib.error) as fault:
+            raise OutputError(
+                f"{path}: line {number} is damaged; delete that file to begin anew."
+            ) from fault
+
+
+def state_of(path: str) -> list[int] | None:
+    """Return size and modification time (ns) of a file; None if there is none to ask."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - strings are kept as they are
+    except (OSError, ValueError):
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def marked(state: object) -> int:
+    """Return one number for what ``state_of`` gave, the same for the same."""
+    return hash(tuple(state)) if isinstance(state, list) else 0
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def last_line_end(file: BinaryIO) -> int:
+    """Return where the last whole line ends, in bytes; 0 if there is none."""
+    at = file.seek(0, os.SEEK_END)
+    while at > 0:
+        begin = max(0, at - (1 << 16))
+        file.seek(begin)
+        found = file.read(at - begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        at = begin
+    return 0
+
+
+def lock(file: BinaryIO, path: Path) -> None:
+    """Keep other processes from writing to a journal as long as the file is open.
+
+    Raises:
+        OutputError: One does.
+    """
+    try:
+        import fcntl  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as fault:
+        raise OutputError(f"{path}: another process is writing here; wait for it.") from fault
+    except OSError:  # a file system without locks; then there is none to wait for
+        return

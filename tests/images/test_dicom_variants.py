@@ -1,0 +1,229 @@
+"""The same picture in the forms that scanners and archives give it: same grey, or a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.dicom_variants import (
+    cut_variants,
+    deep,
+    framed,
+    made,
+    padded_variants,
+    spread,
+    variants,
+)
+from helpers.files import encoded
+from pneumoscope.data.phantom import render
+from pneumoscope.errors import DamagedImageError, ImageError, UnsupportedImageError
+from pneumoscope.images.prepare import InputSpec, prepare
+from pneumoscope.images.radiograph import Rendering
+from pneumoscope.images.read import chroma, decode
+from pneumoscope.reader.predictor import Predictor
+
+PICTURE = render("NORMAL", patient_seed=3, size_px=(256, 256)).pixels
+SPEC = InputSpec(96, 96)
+SHOWN = dict(variants(PICTURE))
+PADDED = dict(padded_variants(PICTURE))
+CUT = dict(cut_variants(PICTURE))
+
+
+def rendering(data: bytes) -> Rendering:
+    found = decode(data, name="film.dcm").meta.rendering
+    assert found is not None
+    return found
+
+
+def check_same(data: bytes, picture: np.ndarray) -> None:
+    found = prepare(data, SPEC).astype(int)
+    wanted = prepare(picture, SPEC).astype(int)
+    assert np.abs(found - wanted).mean() < 1.5
+    assert np.abs(found - wanted).max() <= 12
+
+
+@pytest.mark.parametrize("what", sorted(SHOWN))
+def test_a_variant_shows_the_picture(what: str) -> None:
+    check_same(SHOWN[what], PICTURE)
+
+
+@pytest.mark.parametrize("what", sorted(PADDED))
+def test_what_is_no_anatomy_is_black_and_does_not_set_the_greys(what: str) -> None:
+    check_same(PADDED[what], framed(PICTURE))
+
+
+@pytest.mark.parametrize("what", sorted(CUT))
+def test_a_cut_frame_is_refused(what: str) -> None:
+    with pytest.raises(DamagedImageError, match=r"film\.dcm: .*(truncated|damaged)"):
+        decode(CUT[what], name="film.dcm")
+
+
+@pytest.mark.parametrize("percent", [30, 60, 90, 99])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_cut_jpeg_file_is_refused(percent: int, progressive: bool, colour: bool) -> None:
+    pixels = np.stack([PICTURE, PICTURE // 2, PICTURE // 3], 2) if colour else PICTURE
+    whole = encoded(pixels, "JPEG", quality=90, progressive=progressive)
+    prepare(whole, SPEC)
+    cut = whole[: len(whole) * percent // 100] + b"\xff\xd9"
+    with pytest.raises(DamagedImageError, match="truncated or damaged"):
+        decode(cut, name="film.jpg")
+    with pytest.raises(DamagedImageError, match="truncated or damaged"):
+        prepare(cut, SPEC)
+
+
+def test_a_whole_jpeg_that_ends_in_middle_grey_is_read() -> None:
+    pixels = PICTURE.copy()
+    pixels[-64:] = 128
+    for progressive in (False, True):
+        data = encoded(pixels, "JPEG", quality=95, progressive=progressive)
+        assert np.abs(decode(data, name="x").pixels.astype(int) - pixels).mean() < 2
+
+
+@pytest.mark.parametrize("value", [4096, 65535])
+def test_one_bright_pixel_does_not_darken_a_png(value: int) -> None:
+    hot = deep(PICTURE)
+    hot[5, 5] = value
+    check_same(encoded(hot), PICTURE)
+
+
+def test_the_range_of_16_bits_is_the_same_for_every_source() -> None:
+    wide = spread(PICTURE, 2000, 9000)
+    for source in (encoded(wide), encoded(wide, "TIFF"), made(wide)):
+        check_same(source, PICTURE)
+    assert np.abs(prepare(wide, SPEC).astype(int) - prepare(PICTURE, SPEC)).max() <= 12
+
+
+# --- what is told of it ---
+
+
+def test_the_rendering_says_what_was_done() -> None:
+    data = made(
+        4095 - deep(PICTURE),
+        12,
+        PhotometricInterpretation="MONOCHROME1",
+        WindowCenter=2047,
+        WindowWidth=4093,
+        RescaleSlope=1,
+        RescaleIntercept=0,
+    )
+    assert rendering(data) == Rendering(
+        decoder="uncompressed",
+        modality="slope 1, intercept 0",
+        voi="window 2047/4093 LINEAR",
+        inverted=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("what", "decoder", "note"),
+    [
+        ("JPEG 2000 as .70", "imagecodecs (JPEG 2000", "the pixels are JPEG 2000"),
+        ("HTJ2K as .201", "imagecodecs (HTJ2K", ""),
+        (".80 and 200 zeros", "imagecodecs (JPEG-LS)", ""),
+        ("overlay in .70", "imagecodecs (JPEG lossless", "their lower 12 bits"),
+        ("YCbCr 4:2:0 as RGB", "pillow (JPEG baseline", "YCbCr"),
+        ("YCbCr 4:4:4 as RGB", "pillow (JPEG baseline", "YCbCr"),
+        ("no SamplesPerPixel", "uncompressed", "SamplesPerPixel is missing; 1 is assumed"),
+        ("VOI LUT of 16 bits", "uncompressed", "declares 16 bits, its entries have 12"),
+        ("VOI LUT with too few entries", "uncompressed", "4096 entries are declared, 4095"),
+        ("window that whitens", "uncompressed", "window 3174/2426 LINEAR is not applied"),
+        ("window with decimal commas", "uncompressed", "decimal commas"),
+        ("bytes behind the pixels", "uncompressed", "100 bytes behind the pixels"),
+    ],
+)
+def test_what_was_assumed_is_noted(what: str, decoder: str, note: str) -> None:
+    found = rendering(SHOWN[what])
+    assert found.decoder.startswith(decoder)
+    assert note in "; ".join(found.notes)
+    assert bool(found.notes) == bool(note)
+
+
+def test_padding_and_shutters_are_noted() -> None:
+    assert rendering(PADDED["range of padding"]).padding == "60000 to 65535"
+    assert rendering(PADDED["shutter"]).shutter == "rectangular shutter"
+    assert rendering(PADDED["collimator"]).shutter == "rectangular collimator"
+
+
+def test_a_padding_value_inside_the_image_is_anatomy() -> None:
+    wide = deep(PICTURE)
+    wide[100:140, 100:140] = 4095  # metal, as bright as the padding
+    shown = decode(made(wide, 12, PixelPaddingValue=4095), name="x").pixels
+    assert (shown[100:140, 100:140] == 65535).all()
+
+
+def test_a_shutter_that_hides_the_image_is_not_believed() -> None:
+    edges: dict[str, Any] = dict.fromkeys(
+        ("ShutterLeftVerticalEdge", "ShutterRightVerticalEdge"), 5
+    )
+    edges |= dict.fromkeys(("ShutterUpperHorizontalEdge", "ShutterLowerHorizontalEdge"), 5)
+    data = made(deep(PICTURE), 12, ShutterShape="RECTANGULAR", **edges)
+    check_same(data, PICTURE)
+    assert "rectangular shutter is not applied" in rendering(data).notes[0]
+
+
+# --- what is refused, and how it is named ---
+
+
+def test_missing_bytes_are_counted() -> None:
+    whole = made(deep(PICTURE), 12)
+    with pytest.raises(DamagedImageError, match=r"truncated.* 130,97. bytes.*needs 131,072"):
+        decode(whole[:-100], name="x")
+
+
+def test_several_frames_under_a_header_of_one_are_named() -> None:
+    wide = deep(PICTURE)
+    with pytest.raises(UnsupportedImageError, match="hold 2 frames, its header declares 1"):
+        decode(made(wide, 12, PixelData=wide.tobytes() * 2), name="x")
+
+
+def test_a_cut_fragment_is_named() -> None:
+    whole = SHOWN["JPEG 2000"]
+    with pytest.raises(DamagedImageError, match="truncated: a fragment"):
+        decode(whole[:-500], name="x")
+
+
+@pytest.mark.parametrize(
+    ("elements", "says"),
+    [
+        ({"PhotometricInterpretation": "CMYK"}, "PhotometricInterpretation 'CMYK' is not read"),
+        ({"BitsAllocated": 32}, "BitsAllocated"),
+        ({"HighBit": 15}, "HighBit 15 with BitsStored 12"),
+        ({"Rows": None}, "without an image"),
+    ],
+)
+def test_a_header_that_cannot_be_is_named_and_not_called_damage(
+    elements: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ImageError, match=says) as caught:
+        decode(made(deep(PICTURE), 12, **elements), name="x")
+    assert "damaged" not in str(caught.value)
+
+
+# --- colour ---
+
+
+def test_colour_inside_dicom_is_seen_as_in_a_png() -> None:
+    tinted = np.stack([PICTURE, PICTURE // 2, PICTURE // 3], 2)
+    in_dicom, in_png = (chroma(data, name="x") for data in (made(tinted, 8), encoded(tinted)))
+    assert in_dicom == in_png > 10
+    assert chroma(made(np.stack([PICTURE] * 3, 2), 8), name="x") == 0
+    assert chroma(SHOWN["12 bits"], name="x") == 0
+
+
+# --- real radiographs ---
+
+
+def test_real_radiographs_get_the_conclusion_of_their_png(shared: Path) -> None:
+    reader = Predictor()
+    place = shared / "data" / "chest_xray_native"
+    paths = [sorted((place / label).iterdir())[0] for label in ("NORMAL", "PNEUMONIA")]
+    for path in paths:
+        picture = decode(path.read_bytes(), name=str(path)).pixels[::2, ::2]
+        wanted = reader.predict(encoded(picture))
+        for what, data in variants(picture):
+            found = reader.predict(data)
+            assert found.conclusion == wanted.conclusion, (path.name, what)
