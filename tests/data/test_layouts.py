@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.public_sets import put, write_table
+from helpers.files import dicom_file
+from helpers.public_sets import picture, put, write_table
 from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.layouts import ClassMap, TableDescription, data_options
 from pneumoscope.data.layouts.labels import classify
@@ -259,3 +260,17 @@ def test_options_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no table of the layout 'nih'"):
         read_catalog(tmp_path, options=data_options(layout="nih"))
     assert np.all(read_catalog(tmp_path).labels[:3] == 0)
+
+
+def test_the_study_comes_from_the_table_or_else_from_dicom(tmp_path: Path) -> None:
+    for k, label in enumerate(PAIR):
+        place = tmp_path / label / "0.dcm"
+        place.parent.mkdir()
+        place.write_bytes(dicom_file(picture(k), StudyInstanceUID=f"1.2.{k}", PatientID=f"P{k}"))
+    assert [entry.study for entry in read_catalog(tmp_path).entries] == ["1.2.0", "1.2.1"]
+    rows = [(f"{label}/0.dcm", label, study) for label, study in zip(PAIR, ("a", ""), strict=True)]
+    table = write_table(tmp_path / "t.csv", ("path", "label", "study"), rows)
+    catalog = read_catalog(table)
+    assert [entry.study for entry in catalog.entries] == ["a", "1.2.1"]
+    catalog.save(tmp_path / "catalog.csv")
+    assert (tmp_path / "catalog.csv").read_text().splitlines()[0].endswith(",study")
