@@ -96,6 +96,50 @@ def add_seed_option(parser: Parser, *, of: str) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help=f"of {of} (default: 0)")
 
 
+def add_data_options(parser: Parser) -> None:
+    """Add ``--map``, ``--uncertain-labels``, ``--columns`` and ``--layout``."""
+    data = parser.add_argument_group("classes and tables").add_argument
+    data(
+        "--map",
+        action="append",
+        metavar="CLASS=NAME,…",
+        help="which names in the data make up a class, once a class; * is every other image",
+    )
+    data(
+        "--uncertain-labels",
+        metavar="HOW",
+        help="uncertain labels of the positive class: ignore (the default), positive or negative",
+    )
+    data(
+        "--columns",
+        action="append",
+        metavar="ROLE=COLUMN,…",
+        help="columns of a CSV: path=…,label=…, and if there patient, study, view, split",
+    )
+    data("--layout", metavar="NAME", help="of a public data set, or a YAML file (default: found)")
+
+
+def data_options_of(asked: argparse.Namespace) -> dict[str, Any]:
+    """Return what ``add_data_options`` options say, as a recipe holds it; what is not given lacks.
+
+    Raises:
+        PneumoscopeError: A value that cannot be, or a file that cannot be read.
+    """
+    from pneumoscope.data.layouts.options import parse_columns, parse_map  # noqa: PLC0415
+    from pneumoscope.data.layouts.shipped import layout_option  # noqa: PLC0415 - needs YAML
+
+    found: dict[str, Any] = {}
+    if asked.map:
+        found["class_map"] = parse_map(asked.map)
+    if asked.uncertain_labels:
+        found["uncertain_labels"] = asked.uncertain_labels
+    if asked.columns:
+        found["columns"] = parse_columns(asked.columns)
+    if asked.layout:
+        found["layout"] = layout_option(asked.layout)
+    return found
+
+
 def add_report_option(parser: Parser) -> None:
     """Add ``--report``: the folder of a page and its figures."""
     parser.add_argument(

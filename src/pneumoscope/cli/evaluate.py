@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from pneumoscope.cli.arguments import (
     Verbs,
+    add_data_options,
     add_interval_options,
     add_json_option,
     add_report_option,
     add_verb,
+    data_options_of,
 )
 from pneumoscope.errors import OptionError
 
@@ -40,7 +42,7 @@ def add_to(verbs: Verbs) -> None:
         type=Path,
         nargs="?",
         metavar="DATA",
-        help="split folders, class folders, or a CSV manifest",
+        help="split folders, class folders, a CSV, or a public data set",
     )
     parser.add_argument(
         "--split",
@@ -60,6 +62,18 @@ def add_to(verbs: Verbs) -> None:
         metavar="P",
         help="also give predictive values where this share of the patients is positive, as 0.1",
     )
+    parser.add_argument(
+        "--per",
+        default="image",
+        metavar="UNIT",
+        help="judge each image (the default), study or patient; these need one label each",
+    )
+    parser.add_argument(
+        "--aggregate",
+        default="mean",
+        metavar="HOW",
+        help="of the probabilities of a study or patient: mean (the default) or max",
+    )
     add_interval_options(parser, seed_of="all that is drawn")
     parser.add_argument(
         "--baseline",
@@ -77,6 +91,7 @@ def add_to(verbs: Verbs) -> None:
         metavar="N",
         help="at most so many images for --robustness (default: 200; 0 for all)",
     )
+    add_data_options(parser)
     add_report_option(parser)
     add_json_option(parser)
 
@@ -85,6 +100,7 @@ def run(asked: Namespace) -> int:
     """Evaluate, and print the numbers."""
     from pneumoscope.cli.numbers import evaluation_text  # noqa: PLC0415 - after parsing
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
+    from pneumoscope.data.layouts import data_options  # noqa: PLC0415
     from pneumoscope.workflow.evaluate import (  # noqa: PLC0415 - numpy, onnxruntime
         evaluate_reader,
         evaluate_scores,
@@ -100,7 +116,10 @@ def run(asked: Namespace) -> int:
         seed=asked.seed,
         robustness=asked.robustness,
         limit=asked.limit or None,
+        per=asked.per,
+        aggregate=asked.aggregate,
     )
+    given = data_options_of(asked)
     if asked.data is not None:
         result = evaluate_reader(
             asked.model,
@@ -108,10 +127,15 @@ def run(asked: Namespace) -> int:
             part=asked.split,
             scores_file=asked.scores,
             report=asked.report,
+            options=data_options(**given) if given else None,
             asked=question,
             watcher=watcher,
         )
     else:
+        if given:
+            raise OptionError(
+                "--map, --columns and --layout", must="given with DATA", was=sorted(given)
+            )
         if asked.scores is not None:
             raise OptionError("--scores", must="given with DATA", was=asked.scores)
         result = evaluate_scores(

@@ -6,7 +6,13 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli.arguments import Verbs, add_seed_option, add_verb
+from pneumoscope.cli.arguments import (
+    Verbs,
+    add_data_options,
+    add_seed_option,
+    add_verb,
+    data_options_of,
+)
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -50,17 +56,20 @@ def add_to(verbs: Verbs) -> None:
         help="scores of a reader, to rank labels that it contradicts; may be given again",
     )
     add_seed_option(parser, of="what is drawn")
+    add_data_options(parser)
 
 
 def run(asked: Namespace) -> int:
     """Inspect, and print the findings."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
+    from pneumoscope.data.layouts import data_options  # noqa: PLC0415
     from pneumoscope.workflow.inspect import inspect_data  # noqa: PLC0415 - numpy
 
     result = inspect_data(
         asked.data,
         asked.out,
         positive=asked.positive,
+        options=data_options(**data_options_of(asked)),
         split_file=asked.split_file,
         scores=asked.scores,
         seed=asked.seed,

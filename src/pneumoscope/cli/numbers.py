@@ -77,11 +77,12 @@ def evaluation_text(result: Evaluated) -> str:
         table(rows),
         "",
         (
-            f"{found.n:,} images of {found.patients:,} patients. At probability "
-            f"{found.threshold:.4g} and above an image is called positive:"
+            f"{found.n:,} {plural(result.unit)} of {found.patients:,} patients. At probability "
+            f"{found.threshold:.4g} and above {article(result.unit)} is called positive:"
         ),
         f"  {tp:,} true positives, {fn:,} false negatives",
         f"  {tn:,} true negatives, {fp:,} false positives",
+        *_unit(result),
         *_utility(result),
         *_uncertain(result),
         *_groups(result),
@@ -157,6 +158,30 @@ def _row(name: str, estimate: Estimate) -> tuple[str, str, str, str]:
 def _with_range(estimate: Estimate) -> str:
     between = estimate.range_text()
     return f"{estimate.text()} ({between})" if between else estimate.text()
+
+
+def plural(unit: str) -> str:
+    """Return the plural of what is judged: images, studies or patients."""
+    return "studies" if unit == "study" else f"{unit}s"
+
+
+def article(unit: str) -> str:
+    """Return what is judged with its article.
+
+    >>> article("image")
+    'an image'
+    """
+    return f"an {unit}" if unit == "image" else f"a {unit}"
+
+
+def _unit(result: Evaluated) -> list[str]:
+    if result.unit == "image":
+        return []
+    what = {"mean": "mean", "max": "maximum"}[result.aggregate]
+    return [
+        f"  Each {result.unit} counts once, with the {what} of the probabilities of its images.",
+        f"  There are {result.images:,} images.",
+    ]
 
 
 def _utility(result: Evaluated) -> list[str]:

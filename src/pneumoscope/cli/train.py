@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.cli.arguments import Parser, Verbs, add_verb, numbers
+from pneumoscope.cli.arguments import (
+    Parser,
+    Verbs,
+    add_data_options,
+    add_verb,
+    data_options_of,
+    numbers,
+)
 from pneumoscope.errors import OptionError
 
 if TYPE_CHECKING:
@@ -68,7 +75,9 @@ def add_to(verbs: Verbs) -> None:
         about="Train a reader from a folder of X-rays: a model file, a log, figures and a report.",
         example="pneumoscope train chest_xray --out runs/first",
     )
-    parser.add_argument("data", type=Path, help="split folders, class folders, or a CSV manifest")
+    parser.add_argument(
+        "data", type=Path, help="split folders, class folders, a CSV, or a public data set"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the run folder; it must not exist")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     parser.add_argument(
@@ -77,6 +86,7 @@ def add_to(verbs: Verbs) -> None:
     _add_recipe(parser)
     _add_learning(parser)
     _add_data(parser)
+    add_data_options(parser)
     machine = parser.add_argument_group("machine").add_argument
     machine("--accelerator", default="auto", help="auto, cpu, gpu or mps")
     machine("--devices", default="auto", metavar="N", help="how many")
@@ -165,6 +175,7 @@ def run(asked: Namespace) -> int:
     changes: dict[str, Any] = {
         name: getattr(asked, name) for name in _CHANGES if getattr(asked, name) is not None
     }
+    changes |= data_options_of(asked)
     if asked.preset and asked.config:
         raise OptionError("--config", must="left out where --preset is given", was=asked.config)
     base: Recipe | None = None

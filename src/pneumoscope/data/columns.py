@@ -12,7 +12,7 @@ from pneumoscope.runs import rows_of
 KNOWN: Final = frozenset(
     {
         "path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256",
-        "logit", "probability",
+        "logit", "probability", "study",
     }
 )  # fmt: skip
 """Columns that mean something already, and are no grouping of their own."""
@@ -36,7 +36,7 @@ def further_columns(rows: list[dict[str, str]], paths: list[str]) -> dict[str, d
 
 
 def manifest_columns(data: Path) -> dict[str, dict[str, str]]:
-    """Return the further columns of a manifest; none where the data are a folder.
+    """Return the further columns of a manifest; none for folders and for other tables.
 
     Raises:
         DataError: The file cannot be read.
@@ -47,4 +47,6 @@ def manifest_columns(data: Path) -> dict[str, dict[str, str]]:
         rows = rows_of(data)
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
         raise DataError(f"{data}: cannot be read as a CSV file ({in_words(fault)}).") from fault
+    if not rows or "path" not in rows[0]:
+        return {}  # the table of a public data set, whose columns have names of their own
     return further_columns(rows, [(row.get("path") or "").strip() for row in rows])

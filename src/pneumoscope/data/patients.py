@@ -11,13 +11,19 @@ Source: Kermany, Zhang, Goldbaum (2018), Mendeley Data, doi:10.17632/rscbjbr9sj.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from pneumoscope.data.entries import Entry
 from pneumoscope.errors import OptionError
 
 UNKNOWN = "image:"
 """What the patient of an image begins with that counts as a patient of its own."""
+
+MANY = 10
+"""From so many images on, one ID for all of them is taken for a placeholder."""
 
 LONGEST_PATTERN = 200
 """A longer regular expression is refused: nobody can read it, and it may never end."""
@@ -29,6 +35,11 @@ _SCHEMES = (
     (re.compile(r"person(\d+)_(bacteria|virus)_\d+(?:_\d+)?"), r"\2-person\1"),
     (re.compile(r"(NORMAL2-IM|IM)-(\d+)-\d+(?:-\d+)*"), r"\1-\2"),
     (re.compile(r"(BACTERIA|VIRUS|NORMAL)-(\d+)-\d+"), r"\1-\2"),
+)
+_PLACEHOLDER = re.compile(
+    r"anon(ym(ous|i[sz]ed)?)?|unknown|undefined|none|null|nan|n/?a|removed|deleted|blank|test"
+    r"|de-?identified|patient(_?id)?|x{3,}|0{4,}|\?+|-+",
+    re.IGNORECASE,
 )
 _NUMBERED = re.compile(r"(.*?)[-_.: ]*(\d{1,18})", re.DOTALL | re.ASCII)
 _UNBOUNDED = re.compile(r"[*+]|\{\d*,\d*\}")
@@ -72,6 +83,15 @@ def patient_of(path: str) -> str | None:
     return None
 
 
+def is_placeholder(patient: str) -> bool:
+    """Tell whether a patient ID is one that de-identification leaves behind.
+
+    >>> is_placeholder("ANONYMOUS"), is_placeholder("0000"), is_placeholder("ANON-17")
+    (True, True, False)
+    """
+    return _PLACEHOLDER.fullmatch(patient.strip()) is not None
+
+
 def patient_of_image(
     path: str, *, stated: str = "", pattern: PatientPattern | None = None, in_file: str = ""
 ) -> str | None:
@@ -85,6 +105,44 @@ def patient_of_image(
             schemes of the public data set come last, since other software names files alike.
     """
     return stated or (pattern and pattern.patient_of(path)) or in_file or patient_of(path)
+
+
+def settle_patients(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+    """Return entries without placeholder patients, and what to tell the user about them.
+
+    IDs such as ANONYMOUS, and one ID that all of many images share, would make one patient of
+    many; such images get the patient that their names tell, or none.
+
+    Args:
+        entries: With a patient each, empty where it is unknown.
+    """
+    warnings = []
+    named = [entry.patient for entry in entries if entry.patient]
+    placeholders = {name for name in set(named) if is_placeholder(name)}
+    if len(entries) >= MANY and len(set(named)) == 1 and len(named) == len(entries):
+        placeholders = set(named)
+    if placeholders:
+        number = sum(name in placeholders for name in named)
+        shown = ", ".join(sorted(placeholders)[:3])
+        warnings.append(
+            f"{number:,} images have a placeholder in place of a patient ({shown}); their "
+            "patients count as unknown."
+        )
+        entries = [
+            replace(entry, patient=patient_of(entry.path) or "")
+            if entry.patient in placeholders
+            else entry
+            for entry in entries
+        ]
+    left = Counter(entry.patient for entry in entries if entry.patient)
+    if left and len(entries) >= MANY:
+        name, number = left.most_common(1)[0]
+        if number > len(entries) / 2:
+            warnings.append(
+                f"{number:,} of {len(entries):,} images are said to be of one patient ({name}); "
+                "check the patient IDs."
+            )
+    return list(entries), warnings
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,11 +90,16 @@ def _data(item: Judged, canvas: Canvas, *, unreadable: int) -> Section:
     labels = [item.classes[int(label)] for label in item.scores.label]
     figure = ClassCounts.from_labels([item.images] * len(labels), labels)
     patients = (
-        f"{item.assessment.patients:,} patients; intervals count patients, not images."
+        f"{item.assessment.patients:,} patients; intervals count patients, not {item.units}."
         if item.scores.patients_known
         else "Nothing tells the patient of every image, so each such image counts as a patient."
     )
     text = patients
+    if item.unit != "image":
+        text += (
+            f" Each {item.unit} counts once, with the aggregated probability of its images "
+            "(see Environment); the uncertain zone, which holds for single images, is left out."
+        )
     if unreadable:
         text += f" {unreadable:,} files could not be read and were left out."
     if item.seen:
@@ -106,9 +111,9 @@ def _data(item: Judged, canvas: Canvas, *, unreadable: int) -> Section:
             canvas.panel(
                 figure,
                 "classes",
-                title="Images of each class",
-                caption="How many images there are of each class, and their share; the share of "
-                "positive images is what PPV, NPV and accuracy depend on.",
+                title=f"{item.units.capitalize()} of each class",
+                caption=f"How many {item.units} there are of each class, and their share; the "
+                f"share of positive {item.units} is what PPV, NPV and accuracy depend on.",
             ),
         ),
     )

@@ -71,6 +71,7 @@ class Judged:
         corrupted: The main numbers on images made worse; empty if they were not asked for.
         conformal: The reader's uncertain zone.
         seen: How many of the images the reader was trained on.
+        unit: What was judged: ``image``, ``study`` or ``patient``.
     """
 
     part: str
@@ -82,6 +83,7 @@ class Judged:
     corrupted: tuple[Corrupted, ...] = ()
     conformal: Conformal | None = None
     seen: int = 0
+    unit: str = "image"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers as JSON values, as they stand in ``metrics.json``."""
@@ -94,8 +96,13 @@ class Judged:
 
     @property
     def images(self) -> str:
-        """What the images are called: ``test images``."""
-        return f"{PARTS[self.part]} images" if self.part in PARTS else "images"
+        """What the images, or the studies or patients, are called: ``test images``."""
+        return f"{PARTS[self.part]} {self.units}" if self.part in PARTS else self.units
+
+    @property
+    def units(self) -> str:
+        """What is judged, as a plural: ``images``, ``studies`` or ``patients``."""
+        return plural(self.unit)
 
     @property
     def suffix(self) -> str:
@@ -109,6 +116,15 @@ class Judged:
             return None
         edges = sorted((self.conformal.quantiles[0], 1 - self.conformal.quantiles[1]))
         return edges[0], edges[1]
+
+
+def plural(unit: str) -> str:
+    """Return the plural of what is judged.
+
+    >>> plural("study")
+    'studies'
+    """
+    return "studies" if unit == "study" else f"{unit}s"
 
 
 def with_range(estimate: Estimate, digits: int = 3) -> str:

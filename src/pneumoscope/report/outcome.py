@@ -95,8 +95,8 @@ def _main(item: Judged, canvas: Canvas, *, more: Sequence[Statement] = ()) -> Se
     )
     keys = ("accuracy", "ppv", "npv", "lr_positive", "lr_negative", "f1", "mcc")
     table = canvas.table(f"numbers{suffix}", _numbers(item))
-    patients = f"{found.n:,} images of {found.patients:,} patients"
-    whom = patients if item.scores.patients_known else f"{found.n:,} images"
+    patients = f"{found.n:,} {item.units} of {found.patients:,} patients"
+    whom = patients if item.scores.patients_known else f"{found.n:,} {item.units}"
     flattered = (
         " They also decided about the reader (epoch, calibration, threshold, uncertain zone), so "
         "these numbers flatter it."
@@ -147,7 +147,7 @@ def _numbers(item: Judged) -> Table:
         for key in order
     )
     header = (
-        "number", "value", "interval", "method of the interval", "by another method", "images",
+        "number", "value", "interval", "method of the interval", "by another method", item.units,
     )  # fmt: skip
     return header, body
 
@@ -279,7 +279,7 @@ def _groups(item: Judged, canvas: Canvas) -> list[Section]:
             f"{'its' if one else 'their'} numbers may be chance."
         )
     table = (
-        ("group", "images", "positive", "AUC", "sensitivity", "specificity"),
+        ("group", item.units, "positive", "AUC", "sensitivity", "specificity"),
         tuple(
             (
                 f"{group.column}: {group.value}{' *' if group.small else ''}",

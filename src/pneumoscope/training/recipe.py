@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
 
+from pneumoscope.data.layouts import DataOptions, data_options
 from pneumoscope.errors import DataError, OptionError, in_range, nearest, one_of
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.runs import write_text
@@ -66,6 +67,11 @@ class Recipe:
         test_fraction: The share that is drawn for test where the data have no test part.
         positive: The class whose probability is wanted; None is PNEUMONIA where it exists.
         patient_regex: What finds the patient in a path; see ``PatientPattern``.
+        class_map: Class → its names in the data; empty takes the names as they are.
+        uncertain_labels: What uncertain labels of a mapped table count as: ``ignore``,
+            ``positive`` or ``negative``; None is ``ignore``.
+        columns: Role → column of a CSV table, where its columns have other names.
+        layout: The name of a known layout, or the keys of a description; None finds it.
         calibration: From logits to probabilities, fitted on validation rows.
         operating_point: The rule by which the threshold is chosen on validation rows.
         error_level: Of the uncertain zone, fitted on validation rows; 0 is a reader without one.
@@ -107,6 +113,10 @@ class Recipe:
     test_fraction: float = 0.0
     positive: str | None = None
     patient_regex: str | None = None
+    class_map: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    uncertain_labels: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    layout: str | Mapping[str, Any] | None = None
     calibration: CalibrationMethod = "none"
     operating_point: str = "probability=0.5"
     error_level: float = 0.0
@@ -152,10 +162,33 @@ class Recipe:
             raise OptionError("--block", must="low, high or K/N", was=self.block)
         if not isinstance(self.patient_regex, str | None):
             raise OptionError("--patient-regex", must="a text", was=self.patient_regex)
+        self.data_options()
+
+    def data_options(self, *, inherited: bool = False) -> DataOptions:
+        """Return how the data are read.
+
+        Args:
+            inherited: Whether the data may be others than those of the recipe.
+
+        Raises:
+            OptionError: A value that cannot be.
+        """
+        return data_options(
+            class_map=self.class_map,
+            uncertain_labels=self.uncertain_labels,
+            columns=self.columns,
+            layout=self.layout,
+            inherited=inherited,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values."""
-        return {**dataclasses.asdict(self), "model_options": dict(self.model_options)}
+        return {
+            **dataclasses.asdict(self),
+            "model_options": dict(self.model_options),
+            "class_map": {new: list(names) for new, names in self.class_map.items()},
+            "columns": dict(self.columns),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -169,7 +202,7 @@ class Recipe:
             if key not in known:
                 raise OptionError("recipe", must="known keys", was=key, hint=nearest(key, known))
         plain = dict(values)
-        for key in ("input", "model_options"):
+        for key in ("input", "model_options", "class_map", "columns"):
             if key in plain and not isinstance(plain[key], Mapping):
                 raise OptionError(key, must="keys with values", was=plain[key])
         if "input" in plain:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.columns import further_columns, manifest_columns
+from pneumoscope.data.layouts import ClassMap, DataOptions
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.robustness import Corrupted, robustness
 from pneumoscope.evaluation.scores import Scores, score
@@ -18,7 +20,13 @@ from pneumoscope.runs import RunFolder, rows_of, update_json
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.judge import Asked, Evaluated, columns_of, judge, write_page
-from pneumoscope.workflow.parts import is_whole, own_split, part_rows, seen_in_training
+from pneumoscope.workflow.parts import (
+    is_whole,
+    own_split,
+    part_rows,
+    seen_in_training,
+    tell_notes,
+)
 from pneumoscope.workflow.places import check_report, data_of, data_root, run_of, scores_of_run
 
 _MODEL = ".onnx"
@@ -32,6 +40,7 @@ def evaluate_reader(
     scores_file: Path | None = None,
     report: Path | None = None,
     threads: int = 1,
+    options: DataOptions | None = None,
     asked: Asked | None = None,
     watcher: Watcher | None = None,
 ) -> Evaluated:
@@ -49,6 +58,8 @@ def evaluate_reader(
         scores_file: Where to write the scores as well.
         report: A folder for ``report.html`` and ``figures/``; None writes none.
         threads: Processor threads for one call of the graph.
+        options: Which names of the data make up which class, and how a table is read; what is
+            not given is taken from the run.
         asked: What is asked; the defaults if None.
         watcher: Hears how it goes.
 
@@ -68,8 +79,10 @@ def evaluate_reader(
             data,
             classes=predictor.info.classes,
             patient_regex=_patient_regex(run),
+            options=_options(run, data, options),
             progress=progress,
         )
+    tell_notes(catalog, watcher)
     own = own_split(run, catalog)
     part, rows = part_rows(catalog, own, part, data)
     chosen = catalog.select(rows)
@@ -112,10 +125,13 @@ def evaluate_reader(
         corrupted=corrupted,
         unreadable=(*catalog.unreadable, *bad),
         seen=seen,
+        studies={entry.path: entry.study for entry in chosen.entries},
+        left_out=catalog.left_out,
     )
     if run is not None and own is not None and is_whole(run, chosen, part):
         scores.save(run.scores(part))
-        update_json(run.metrics, {part: result.to_dict()})
+        if asked.per == "image":
+            update_json(run.metrics, {part: result.to_dict()})
     if scores_file is not None:
         scores.save(scores_file)
     if report is not None:
@@ -130,6 +146,7 @@ def evaluate_reader(
             asked=asked,
             model_sha256=predictor.sha256,
             data=str(data),
+            left_out="; ".join(map(str, catalog.left_out)) or "nothing",
         )
         watcher.say(f"Report: {page}")
     return result
@@ -140,6 +157,25 @@ def _patient_regex(run: RunFolder | None) -> str | None:
     if run is None or not run.config.is_file():
         return None
     return Recipe.load(run.config).patient_regex
+
+
+def _options(run: RunFolder | None, data: Path, asked: DataOptions | None) -> DataOptions | None:
+    """Return how the data are read: as asked, else as the run's were.
+
+    On the run's own data all of its options hold; on others its classes do, as far as their names
+    are there.
+    """
+    if run is None or not run.config.is_file():
+        return asked
+    recipe = Recipe.load(run.config)
+    before = data_of(run)
+    same = before is not None and before.resolve() == data.resolve()
+    if same and asked is None:
+        return recipe.data_options()
+    classes = ClassMap.of(recipe.class_map, inherited=True)
+    if asked is None:
+        return DataOptions(classes=classes, uncertain=recipe.uncertain_labels or "ignore")
+    return asked if asked.classes is not None else replace(asked, classes=classes)
 
 
 def evaluate_scores(
@@ -186,10 +222,12 @@ def evaluate_scores(
     run = run_of(path)
     info = open_bundle(run.model).info if run is not None and run.model.is_file() else None
     columns, sizes = _told_by(path, scores, part)
+    studies = _studies(path, scores, part)
     training = None
     if run is not None and run.catalog.is_file() and run.split.is_file():
         facts = {row["path"]: row for row in rows_of(run.catalog)}
         sizes = {name: int(row["bytes"]) for name, row in facts.items()}
+        studies = {name: row.get("study") or "" for name, row in facts.items()} | studies
         known = [name for name in scores.path if name in facts]
         if known:
             pixels = [int(facts[name]["width"]) * int(facts[name]["height"]) for name in known]
@@ -215,6 +253,7 @@ def evaluate_scores(
         columns=columns,
         sizes=sizes,
         training=training,
+        studies=studies,
     )
     if report is not None:
         root = data_root(run)
@@ -242,6 +281,24 @@ def _warn_of_unknown_patients(scores: Scores, watcher: Watcher) -> None:
         )
 
 
+def _rows_of_part(path: Path, part: str | None) -> list[dict[str, str]]:
+    """Return the rows of a scores file, of one part where its rows tell theirs."""
+    rows = rows_of(path)
+    parts = [(row.get("split") or "").strip().lower() for row in rows]
+    if part is not None and any(parts):
+        return [row for row, own in zip(rows, parts, strict=True) if own == part]
+    return rows
+
+
+def _studies(path: Path, scores: Scores, part: str | None) -> dict[str, str]:
+    """Return the study of each image that a scores file has a column for."""
+    found = {
+        name: (row.get("study") or "").strip()
+        for name, row in zip(scores.path, _rows_of_part(path, part), strict=True)
+    }
+    return {name: study for name, study in found.items() if study}
+
+
 def _told_by(
     path: Path, scores: Scores, part: str | None
 ) -> tuple[dict[str, dict[str, str]], dict[str, int]]:
@@ -249,10 +306,7 @@ def _told_by(
 
     ``width`` and ``height`` give thirds of the image size, ``bytes`` the size of the file.
     """
-    rows = rows_of(path)
-    parts = [(row.get("split") or "").strip().lower() for row in rows]
-    if part is not None and any(parts):
-        rows = [row for row, own in zip(rows, parts, strict=True) if own == part]
+    rows = _rows_of_part(path, part)
     names = list(scores.path)
     columns = further_columns(rows, names)
     wide, high, size = (

@@ -190,7 +190,11 @@ def _catalog(folder: RunFolder, recipe: Recipe, data: Path | None, watcher: Watc
         raise DataError(f"{data}: the images of {folder.root} are not there; name their --data.")
     with watcher.progress("Reading the folder") as progress:
         return read_catalog(
-            data, positive=recipe.positive, patient_regex=recipe.patient_regex, progress=progress
+            data,
+            positive=recipe.positive,
+            patient_regex=recipe.patient_regex,
+            options=recipe.data_options(),
+            progress=progress,
         )
 
 

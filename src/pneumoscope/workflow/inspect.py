@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from pneumoscope.data.audit.audit import Audit, audit_data, classes_of
 from pneumoscope.data.audit.suspicious import Suspect, suspects
-from pneumoscope.data.catalog import list_entries
+from pneumoscope.data.classes import POSITIVE
+from pneumoscope.data.layouts import DataOptions, list_data
 from pneumoscope.errors import DataError, OutputError
 from pneumoscope.runs import provenance, write_json
 from pneumoscope.watch import Watcher
@@ -31,6 +32,7 @@ def inspect_data(
     out: Path,
     *,
     positive: str | None = None,
+    options: DataOptions | None = None,
     split_file: Path | None = None,
     scores: Sequence[Path] = (),
     seed: int = 0,
@@ -43,6 +45,7 @@ def inspect_data(
         data: What ``audit_data`` takes.
         out: A folder; what an earlier inspection wrote there is replaced.
         positive: The class that is the finding.
+        options: Which names make up which class, and how a table is read.
         split_file: A split to prove: a CSV with ``path`` and ``split``, or a run folder.
         scores: Scores files of a reader that was not trained on these images; from these, labels
             that it contradicts are listed.
@@ -64,10 +67,11 @@ def inspect_data(
         raise OutputError(f"{out} is a file; give a folder with --out.")
     if split_file is not None and split_file.is_dir():
         split_file = split_file / "split.csv"
-    contradicted = _contradicted(data, scores, positive) if scores else []
+    contradicted = _contradicted(data, scores, positive, options) if scores else []
     audit = audit_data(
         data,
         positive=positive,
+        options=options,
         split_file=split_file,
         suspects=contradicted,
         seed=seed,
@@ -81,10 +85,12 @@ def inspect_data(
     return Inspected(audit, page, place)
 
 
-def _contradicted(data: Path, files: Sequence[Path], positive: str | None) -> list[Suspect]:
+def _contradicted(
+    data: Path, files: Sequence[Path], positive: str | None, options: DataOptions | None
+) -> list[Suspect]:
     from pneumoscope.evaluation.scores import Scores  # noqa: PLC0415 - onnxruntime
 
-    _, entries = list_entries(data)
+    entries = list_data(data, options, positive=positive or POSITIVE).entries
     classes = classes_of([entry.label for entry in entries], positive)
     if classes is None:
         raise DataError(f"{data}: --scores needs two classes.")

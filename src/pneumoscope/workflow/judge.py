@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.data.catalog import Entry, Unreadable
+from pneumoscope.data.catalog import Entry, LeftOut, Unreadable
 from pneumoscope.data.columns import manifest_columns
-from pneumoscope.errors import OptionError
+from pneumoscope.errors import OptionError, one_of
 from pneumoscope.evaluation.assess import Assessment, assess
 from pneumoscope.evaluation.baseline import Baseline, majority_baseline, size_baseline
 from pneumoscope.evaluation.bootstrap import RESAMPLES
@@ -19,6 +19,13 @@ from pneumoscope.evaluation.metrics import Metrics, measure
 from pneumoscope.evaluation.robustness import LIMIT, Corrupted
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.subgroups import Group, size_tertiles, subgroups
+from pneumoscope.evaluation.units import (
+    AGGREGATES,
+    UNITS,
+    aggregated,
+    shared_columns,
+    unit_of_images,
+)
 from pneumoscope.reader.bundle import ModelInfo, open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance
@@ -46,6 +53,8 @@ class Asked:
         seed: Of everything that is drawn.
         robustness: Whether to read the images again, made worse.
         limit: At most so many images for that.
+        per: What is judged: each ``image``, ``study`` or ``patient``.
+        aggregate: How the probabilities of a study or patient become one: ``mean`` or ``max``.
     """
 
     threshold: float | None = None
@@ -55,8 +64,14 @@ class Asked:
     seed: int = 0
     robustness: bool = False
     limit: int | None = LIMIT
+    per: str = "image"
+    aggregate: str = "mean"
 
     def __post_init__(self) -> None:
+        one_of("--per", self.per, UNITS)
+        one_of("--aggregate", self.aggregate, AGGREGATES)
+        if self.robustness and self.per != "image":
+            raise OptionError("--robustness", must="given with --per image", was=self.per)
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise OptionError("--threshold", must="from 0 to 1", was=self.threshold)
         if not 0 < self.level < 1:
@@ -78,6 +93,10 @@ class Evaluated:
         corrupted: The main numbers on worse images; empty if they were not asked for.
         unreadable: Files that could not be read.
         seen: How many of the images, or other images of their patients, the run was trained on.
+        unit: What was judged: ``image``, ``study`` or ``patient``.
+        aggregate: How probabilities became one; empty for images.
+        images: How many images there were.
+        left_out: Rows and files of the data that were not taken.
     """
 
     part: str
@@ -89,15 +108,27 @@ class Evaluated:
     corrupted: tuple[Corrupted, ...]
     unreadable: tuple[Unreadable, ...]
     seen: int
+    unit: str = "image"
+    aggregate: str = ""
+    images: int = 0
+    left_out: tuple[LeftOut, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
-        return as_json(
+        found = as_json(
             self.assessment,
             groups=self.groups,
             baselines=self.baselines,
             corrupted=self.corrupted,
         )
+        if self.left_out:
+            found["left_out"] = [item.to_dict() for item in self.left_out]
+        if self.unit != "image":
+            found |= {
+                "unit": {"value": self.unit, "aggregate": self.aggregate},
+                "images": {"value": self.images},
+            }
+        return found
 
 
 RUN_RESAMPLES = 500
@@ -119,6 +150,8 @@ def judge(
     unreadable: Sequence[Unreadable] = (),
     seen: int = 0,
     group_resamples: int | None = None,
+    studies: Mapping[str, str] | None = None,
+    left_out: tuple[LeftOut, ...] = (),
 ) -> Evaluated:
     """Return all numbers of scores.
 
@@ -137,11 +170,26 @@ def judge(
         unreadable: Files that could not be read.
         seen: How many of the images the run was trained on.
         group_resamples: Of the patients in groups; as many as elsewhere if None.
+        studies: Path → study, for ``asked.per``.
+        left_out: Rows and files of the data that were not taken.
+
+    Raises:
+        DataError: Studies or patients were asked for that are not known, or have no one label.
     """
+    images = len(scores)
+    conformal = info.conformal if info else None
+    if asked.per != "image":
+        unit = unit_of_images(scores, per=asked.per, study=studies)
+        columns = shared_columns(
+            {name: values for name, values in columns.items() if name != "image size"},
+            scores.path,
+            unit,
+        )
+        scores = aggregated(scores, unit, how=asked.aggregate)
+        conformal = None  # its quantiles are those of single images
     threshold = asked.threshold
     if threshold is None:
         threshold = info.operating_point.threshold if info else _THRESHOLD
-    conformal = info.conformal if info else None
     assessment = assess(
         scores,
         threshold=threshold,
@@ -181,6 +229,10 @@ def judge(
         corrupted,
         tuple(unreadable),
         seen,
+        asked.per,
+        asked.aggregate if asked.per != "image" else "",
+        images,
+        left_out,
     )
 
 
@@ -271,9 +323,15 @@ def write_page(
         folder,
         _judged(result, classes, info),
         name=name,
-        facts=provenance(**facts, resamples=asked.resamples, seed=asked.seed),
+        facts=provenance(
+            **facts,
+            resamples=asked.resamples,
+            seed=asked.seed,
+            unit=asked.per,
+            aggregate=result.aggregate or None,
+        ),
         info=info,
-        pictures=Pictures(root, predictor) if root is not None else None,
+        pictures=Pictures(root, predictor) if root is not None and result.unit == "image" else None,
         unreadable=len(result.unreadable),
     )
 
@@ -290,6 +348,7 @@ def _judged(result: Evaluated, classes: tuple[str, str], info: ModelInfo | None)
         result.groups,
         result.baselines,
         result.corrupted,
-        info.conformal if info else None,
+        info.conformal if info and result.unit == "image" else None,
         result.seen,
+        result.unit,
     )

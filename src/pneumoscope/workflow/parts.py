@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from pneumoscope.data.catalog import Catalog
     from pneumoscope.data.split import Split
     from pneumoscope.runs import RunFolder
+    from pneumoscope.watch import Watcher
+
+
+def tell_notes(catalog: Catalog, watcher: Watcher) -> None:
+    """Say how the data were understood, and warn of what was left out."""
+    for note in catalog.notes:
+        watcher.say(note)
+    for item in catalog.left_out:
+        watcher.warn(str(item))
 
 
 def own_split(run: RunFolder | None, catalog: Catalog) -> Split | None:

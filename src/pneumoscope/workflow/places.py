@@ -46,8 +46,11 @@ def data_of(run: RunFolder | None) -> Path | None:
 def data_root(run: RunFolder | None) -> Path | None:
     """Return the folder that the paths of a run's images begin at, if it is still there."""
     data = data_of(run)
-    if data is None:
+    if run is None or data is None:
         return None
+    root = json.loads(run.provenance.read_text(encoding="utf-8")).get("data_root")
+    if root and Path(root).is_dir():
+        return Path(root)
     return data if data.is_dir() else data.parent
 
 

@@ -23,6 +23,7 @@ from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance, rows_of, write_json
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.judge import judge_run
+from pneumoscope.workflow.parts import tell_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -251,6 +252,7 @@ def _prepared(
             data,
             positive=recipe.positive,
             patient_regex=recipe.patient_regex,
+            options=recipe.data_options(),
             progress=progress,
         )
     with watcher.progress("Preparing the images") as progress:
@@ -284,6 +286,7 @@ def _tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
     catalog, split = data.catalog, data.split
     for item in catalog.unreadable:
         watcher.warn(f"skipped: {item.reason}")
+    tell_notes(catalog, watcher)
     if catalog.unreadable:
         watcher.warn(f"{len(catalog.unreadable)} unreadable files were skipped.")
     counts = {part: len(split.rows(part)) for part in ("train", "val", "test", UNUSED)}
@@ -340,6 +343,9 @@ def _facts(recipe: Recipe, data: PreparedData, fitted: Fitted) -> dict[str, Any]
         "data_fingerprint": data.catalog.fingerprint,
         "images": {part: len(data.split.rows(part)) for part in (*PARTS, UNUSED)},
         "unreadable": len(data.catalog.unreadable),
+        "data_root": str(data.catalog.root.resolve()),
+        "left_out": [item.to_dict() for item in data.catalog.left_out],
+        "data_notes": list(data.catalog.notes),
         "recipe": recipe.to_dict(),
         "seed": recipe.seed,
         "epochs": len(fitted.epochs),

@@ -19,6 +19,7 @@ from pneumoscope.data.audit.findings_images import (
     copy_findings,
     label_findings,
     leak_findings,
+    left_out_findings,
     odd_findings,
     unreadable_findings,
 )
@@ -28,7 +29,10 @@ from pneumoscope.data.audit.oddities import Odd, odd_images
 from pneumoscope.data.audit.shortcuts import Shortcuts, probe
 from pneumoscope.data.audit.statistics import wilson
 from pneumoscope.data.audit.store import PixelStore
-from pneumoscope.data.catalog import PARTS, POSITIVE, Catalog, list_entries
+from pneumoscope.data.catalog import PARTS, Catalog, LeftOut
+from pneumoscope.data.classes import POSITIVE, find_class
+from pneumoscope.data.layouts import DataOptions, list_data
+from pneumoscope.data.patients import settle_patients
 from pneumoscope.data.split import UNUSED, parts_in_file
 from pneumoscope.errors import OptionError, nearest
 
@@ -67,6 +71,8 @@ class Audit:
         pictures: Row → reduced image, for the rows that a page shows.
         findings: What is wrong, errors first.
         seed: Of all that was drawn.
+        left_out: Rows and files that were not taken, by reason.
+        notes: How the data were understood.
     """
 
     root: Path
@@ -82,6 +88,8 @@ class Audit:
     pictures: Mapping[int, NDArray[np.uint8]]
     findings: tuple[Finding, ...]
     seed: int
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def count(self, severity: str) -> int:
         """Return how many findings have a severity."""
@@ -98,6 +106,8 @@ class Audit:
             "unreadable": [
                 {"path": item.path, "reason": item.reason} for item in self.measured.unreadable
             ],
+            "left_out": [item.to_dict() for item in self.left_out],
+            "notes": list(self.notes),
             "severities": {severity: self.count(severity) for severity in SEVERITIES},
             "findings": [finding.to_dict() for finding in self.findings],
             "counts": counts(self),
@@ -111,6 +121,7 @@ def audit_data(
     data: Path,
     *,
     positive: str | None = None,
+    options: DataOptions | None = None,
     split_file: Path | None = None,
     suspects: Sequence[Suspect] = (),
     seed: int = 0,
@@ -125,6 +136,7 @@ def audit_data(
     Args:
         data: A folder of part folders or class folders, a CSV manifest, or a folder of images.
         positive: The class that is the finding; PNEUMONIA where it exists.
+        options: Which names make up which class, and how a table is read.
         split_file: Parts to prove instead of those of the folders: CSV with ``path`` and
             ``split``.
         suspects: Images whose label a reader contradicts.
@@ -138,12 +150,15 @@ def audit_data(
         OutputError: The disk of temporary files is full.
     """
     bar = bar or _no_bar
-    root, found = list_entries(data)
+    listing = list_data(data, options, positive=positive or POSITIVE, keep_unlabelled=True)
+    root, found = listing.root, listing.entries
     with PixelStore() as store:
         with bar("Reading the images") as progress:
             measured = measure_files(
                 root, found, store=store, seed=seed, workers=workers, progress=progress
             )
+        settled, warnings = settle_patients(measured.entries)
+        measured = replace(measured, entries=type(measured.entries)(settled))
         entries = measured.entries
         classes = classes_of([entry.label for entry in entries], positive)
         parts = tuple(entry.split for entry in entries)
@@ -171,6 +186,8 @@ def audit_data(
             {},
             (),
             seed,
+            listing.left_out,
+            (*listing.notes, *warnings),
         )
         shown = _shown(audit)
         pictures = dict(zip(shown, store.take(np.array(shown, np.int64)), strict=True))
@@ -181,6 +198,7 @@ def _findings(audit: Audit) -> tuple[Finding, ...]:
     """Return all findings of an audit, errors first."""
     found = [
         *unreadable_findings(audit),
+        *left_out_findings(audit),
         *leak_findings(audit),
         *copy_findings(audit),
         *size_findings(audit),
@@ -304,13 +322,15 @@ def classes_of(labels: Sequence[str], positive: str | None) -> tuple[str, str] |
         OptionError: ``positive`` is none of them.
     """
     names = sorted(set(labels))
+    if positive is not None:
+        positive = find_class(positive, names) or positive
     if positive is not None and positive not in names:
         raise OptionError(
             "--positive", must="a class of the data", was=positive, hint=nearest(positive, names)
         )
     if len(names) != 2:
         return None
-    chosen = positive or (POSITIVE if POSITIVE in names else names[1])
+    chosen = positive or find_class(POSITIVE, names) or names[1]
     return (names[0] if names[1] == chosen else names[1]), chosen
 
 

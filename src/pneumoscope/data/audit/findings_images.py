@@ -55,6 +55,27 @@ def unreadable_findings(audit: Audit) -> Iterator[Finding]:
         )
 
 
+def left_out_findings(audit: Audit) -> Iterator[Finding]:
+    """Yield what was not taken from the data, and how the data were understood."""
+    for note in audit.notes:
+        yield Finding(
+            "understood",
+            "note",
+            note,
+            "What is measured depends on which images are taken, and how they are named.",
+            "If that is not what was meant, see docs/how-to/public-data-sets.md.",
+        )
+    for item in audit.left_out:
+        yield Finding(
+            "left-out",
+            "note",
+            str(item),
+            "Images that are left out are neither learnt from nor judged.",
+            "If they should count, change --map, --uncertain-labels or the layout.",
+            details=item.to_dict(),
+        )
+
+
 def leak_findings(audit: Audit) -> Iterator[Finding]:
     """Yield patients and images that stand in two parts."""
     entries = audit.measured.entries

@@ -1,0 +1,229 @@
+"""The description of a table of images: its columns, its labels, and where its images lie."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import yaml
+
+from pneumoscope.errors import DataError, OptionError, nearest
+
+Encoding = Literal["one", "separated", "list", "columns"]
+Repeat = Literal["merge", "union"]
+
+FRONTAL: Final = (
+    "PA", "AP", "frontal", "AP supine", "AP erect", "AP horizontal", "posteroanterior",
+    "anteroposterior", "postero-anterior", "antero-posterior",
+)  # fmt: skip
+"""Views that count as frontal where a description names none."""
+
+ROLES: Final = ("path", "label", "patient", "study", "view", "split")
+"""What a column can be."""
+
+_FIELD = re.compile(r"\{([^{}:]+)(?::(\d+))?\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableDescription:
+    """How to read a table of images; ``docs/reference/layouts.md`` explains the keys.
+
+    Attributes:
+        name: What the layout is called.
+        title: What the data set is called.
+        tables: File name pattern → part that its rows belong to, empty where a column or a list
+            tells, or nothing does.
+        first_only: Read the first pattern that is there, not all of them.
+        header: Names of the columns where the table has no header line.
+        delimiter: Between columns; empty for comma, semicolon or tab, whichever fits.
+        columns: Role (``path``, ``label``, ``patient``, ``study``, ``view``, ``split``) → column.
+        encoding: ``one`` name; names ``separated``; a ``list`` as Python writes it; ``columns``,
+            one a finding.
+        separator: Between names, for ``separated``.
+        findings: The columns of findings, for ``columns``; empty for all that are in no role and
+            not in ``not_findings``.
+        present: Values that say that a finding is there, for ``columns``.
+        uncertain: Values that say that it may be there.
+        values: Value in the label column → name.
+        not_findings: Names or columns that are no findings.
+        known_labels: A table is taken for this layout only if its labels are among these.
+        repeat: Several rows of one image: ``merge`` equal ones and refuse contradictory ones, or
+            take the ``union`` of their findings (a row a box, or a reader).
+        image: Where an image lies, from the folder of the table on: ``{column}``, and
+            ``{column:2}`` for its first two characters. Each is tried in turn.
+        find: Search the folder for the file name, wherever it lies below.
+        suffixes: Tried at the end of the path.
+        patient_pattern: Finds the patient in the value of ``path``; the first group.
+        study_pattern: Finds the study there.
+        frontal: Values of ``view`` that are frontal.
+        lists: File name → part, files with a value of ``path`` a line.
+        joins: File name pattern → the column by which its rows are added.
+        suggest: Class → names, for the message that shows how to map.
+
+    Raises:
+        OptionError: A value that cannot be.
+    """
+
+    name: str
+    title: str = ""
+    tables: Mapping[str, str] = field(default_factory=dict)
+    first_only: bool = False
+    header: tuple[str, ...] = ()
+    delimiter: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    encoding: Encoding = "separated"
+    separator: str = "|"
+    findings: tuple[str, ...] = ()
+    present: tuple[str, ...] = ("1", "1.0")
+    uncertain: tuple[str, ...] = ("-1", "-1.0")
+    values: Mapping[str, str] = field(default_factory=dict)
+    not_findings: tuple[str, ...] = ()
+    known_labels: tuple[str, ...] = ()
+    repeat: Repeat = "merge"
+    image: tuple[str, ...] = ()
+    find: bool = False
+    suffixes: tuple[str, ...] = ("",)
+    patient_pattern: str = ""
+    study_pattern: str = ""
+    frontal: tuple[str, ...] = FRONTAL
+    lists: Mapping[str, str] = field(default_factory=dict)
+    joins: Mapping[str, str] = field(default_factory=dict)
+    suggest: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key, value, known in (
+            ("encoding", self.encoding, get_args(Encoding)),
+            ("repeat", self.repeat, get_args(Repeat)),
+        ):
+            if value not in known:
+                raise OptionError(
+                    f"{key} of a layout",
+                    must=f"one of {', '.join(known)}",
+                    was=value,
+                    hint=nearest(str(value), known),
+                )
+        for role in self.columns:
+            if role not in ROLES:
+                raise OptionError(
+                    "columns", must=f"for {', '.join(ROLES)}", was=role, hint=nearest(role, ROLES)
+                )
+        if "path" not in self.columns and not self.image:
+            raise OptionError("columns", must="with a column for path", was=dict(self.columns))
+        if "label" not in self.columns and self.encoding != "columns":
+            raise OptionError("columns", must="with a column for label", was=dict(self.columns))
+        for pattern in (self.patient_pattern, self.study_pattern):
+            _compiled(pattern)
+
+    @property
+    def needed(self) -> set[str]:
+        """The columns that a table must have to be read."""
+        own = {self.columns[role] for role in ("path", "label") if role in self.columns}
+        fields = {name for text in self.image[:1] for name, _ in _FIELD.findall(text)}
+        findings = (self.findings or self.known_labels) if self.encoding == "columns" else ()
+        return own | (fields - {"split", "path"}) | set(findings[:1])
+
+    def image_paths(self, row: Mapping[str, str], *, part: str) -> list[str]:
+        """Return where the image of a row may lie, the likeliest first.
+
+        Args:
+            row: Column → value.
+            part: Of the row, for ``{split}``.
+        """
+        value = (row.get(self.columns.get("path", "")) or "").strip()
+        known = {"split": part, "path": value}
+
+        def filled(found: re.Match[str]) -> str:
+            text = known.get(found[1], (row.get(found[1]) or "").strip())
+            return text[: int(found[2])] if found[2] else text
+
+        paths = [_FIELD.sub(filled, text) for text in self.image] or [value]
+        return [path + suffix for path in paths for suffix in self.suffixes]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the keys that differ from their defaults, as plain values."""
+        found: dict[str, Any] = {}
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            default = (
+                item.default
+                if item.default is not dataclasses.MISSING
+                else item.default_factory()
+                if item.default_factory is not dataclasses.MISSING
+                else None
+            )
+            if value != default:
+                found[item.name] = _plain_value(value)
+        return found
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TableDescription:
+        """Return the description that ``to_dict`` wrote.
+
+        Raises:
+            OptionError: An unknown key, or a value that cannot be.
+        """
+        fields = {item.name: str(item.type) for item in dataclasses.fields(cls)}
+        plain: dict[str, Any] = {}
+        for key, value in values.items():
+            if key not in fields:
+                raise OptionError("layout", must="known keys", was=key, hint=nearest(key, fields))
+            plain[key] = _typed(key, value, fields[key])
+        if "name" not in plain:
+            raise OptionError("layout", must="keys, name among them", was=list(values))
+        return cls(**plain)
+
+    @classmethod
+    def load(cls, path: Path) -> TableDescription:
+        """Return the description of a YAML file.
+
+        Raises:
+            DataError: It cannot be read.
+            OptionError: It holds an unknown key or a value that cannot be.
+        """
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+            raise DataError(f"{path}: no layout can be read from it ({fault}).") from fault
+        if not isinstance(values, dict):
+            raise DataError(f"{path}: no layout; expected keys such as columns and encoding.")
+        return cls.from_dict({"name": path.stem, **values})
+
+
+def _typed(key: str, value: Any, kind: str) -> Any:
+    if kind.startswith("Mapping"):
+        if not isinstance(value, Mapping):
+            raise OptionError(f"{key} of a layout", must="keys with values", was=value)
+        if key == "suggest":
+            return {str(new): tuple(map(str, names)) for new, names in value.items()}
+        return {str(name): str(item) if item is not None else "" for name, item in value.items()}
+    if kind.startswith("tuple"):
+        items = value if isinstance(value, list | tuple) else [value]
+        return tuple(map(str, items))
+    if kind == "bool":
+        if not isinstance(value, bool):
+            raise OptionError(f"{key} of a layout", must="true or false", was=value)
+        return value
+    if not isinstance(value, str):
+        raise OptionError(f"{key} of a layout", must="a text", was=value)
+    return value
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain_value(item) for name, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _compiled(pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as fault:
+        raise OptionError(
+            "pattern of a layout", must="a regular expression", was=pattern, hint=f"{fault}."
+        ) from fault
+    if pattern and not groups:
+        raise OptionError("pattern of a layout", must="with a group in round brackets", was=pattern)

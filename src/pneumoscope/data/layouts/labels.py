@@ -1,0 +1,182 @@
+"""Names of findings in the data → the classes of a reader."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pneumoscope.errors import OptionError, nearest, one_of
+
+POLICIES: Final = ("ignore", "positive", "negative")
+"""What an uncertain label may count as."""
+
+REST: Final = "*"
+"""In a map: every image that no other name decides."""
+
+NO_CLASS: Final = "label in no class of --map"
+NO_LABEL: Final = "no label"
+UNCERTAIN: Final = "uncertain label of the positive class (--uncertain-labels)"
+SEVERAL: Final = "labels of several classes, none of them the positive one"
+
+_BLANKS = re.compile(r"[\s_\-]+")
+
+
+def plain(name: str) -> str:
+    """Return a name without case, and with one blank for blanks, hyphens and underscores.
+
+    >>> plain(" Lung_Opacity ")
+    'lung opacity'
+    """
+    return _BLANKS.sub(" ", name).strip().casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMap:
+    """Which names in the data make up which class.
+
+    Attributes:
+        classes: (class, its names in the data); the name ``*`` stands for all other images.
+        inherited: The map comes from a run, and the data may be others: names that the data do
+            not have are no error, and a class's own name counts as well.
+
+    Raises:
+        OptionError: A name is in two classes, or a class has no names.
+    """
+
+    classes: tuple[tuple[str, tuple[str, ...]], ...]
+    inherited: bool = False
+
+    def __post_init__(self) -> None:
+        taken: dict[str, str] = {}
+        for new, names in self.classes:
+            if not new or not names:
+                raise OptionError(
+                    "--map", must="CLASS=NAME[,NAME…]", was=f"{new}={','.join(names)}"
+                )
+            for name in names:
+                if taken.setdefault(plain(name) or name, new) != new:
+                    raise OptionError(
+                        "--map", must="maps that give each name to one class", was=name
+                    )
+
+    @classmethod
+    def of(cls, values: Mapping[str, Sequence[str]], *, inherited: bool = False) -> ClassMap | None:
+        """Return the map of ``{class: names}``; None where there are no classes."""
+        if not values:
+            return None
+        return cls(tuple((new, tuple(names)) for new, names in values.items()), inherited)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Plain name in the data → class."""
+        found = {plain(name): new for new, own in self.classes for name in own if name != REST}
+        if self.inherited:
+            for new, _ in self.classes:
+                found.setdefault(plain(new), new)
+        return found
+
+    @property
+    def rest(self) -> str:
+        """The class of all other images; empty where there is none."""
+        return next((new for new, own in self.classes if REST in own), "")
+
+    def check(self, known: Sequence[str]) -> None:
+        """Refuse names that the data do not have.
+
+        Raises:
+            OptionError: There is one; the message names the nearest.
+        """
+        if self.inherited:
+            return
+        there = {plain(name): name for name in known}
+        for new, names in self.classes:
+            for name in names:
+                if name != REST and plain(name) not in there:
+                    close = nearest(plain(name), there)
+                    raise OptionError(
+                        f"--map {new}", must="names of the data", was=name,
+                        hint=_spelled(close, there),
+                    )  # fmt: skip
+
+
+def classify(  # noqa: PLR0911 - one return a rule
+    names: Sequence[str],
+    uncertain: Sequence[str],
+    *,
+    classes: ClassMap,
+    positive: str | None,
+    policy: str,
+) -> tuple[str, str]:
+    """Return the class of an image, or an empty one and the reason why it has none.
+
+    An image is positive if any of its names is one of the positive class. It is of another class
+    only if all of its names are of that class.
+
+    Args:
+        names: Findings that the image has.
+        uncertain: Findings that it may have.
+        classes: The map.
+        positive: The positive class; None where that is open.
+        policy: What an uncertain finding counts as.
+
+    >>> pair = ClassMap((("PNEUMONIA", ("Pneumonia",)), ("NORMAL", ("No Finding",))))
+    >>> classify(["Effusion", "pneumonia"], [], classes=pair, positive="PNEUMONIA", policy="ignore")
+    ('PNEUMONIA', '')
+    >>> classify(["No Finding", "Hernia"], [], classes=pair, positive="PNEUMONIA", policy="ignore")
+    ('', 'label in no class of --map')
+    """
+    known, rest = classes.names, classes.rest
+    maybe = [plain(name) for name in uncertain]
+    present = [plain(name) for name in names] + (maybe if policy == "positive" else [])
+    hits = {known[name] for name in present if name in known}
+    if positive is not None and positive in hits:
+        return positive, ""
+    doubted = policy != "positive" and any(known.get(name) == positive for name in maybe)
+    if doubted and policy == "ignore":
+        return "", UNCERTAIN
+    others = [name for name in present if name not in known]
+    if policy == "ignore":
+        others += [name for name in maybe if name not in known]
+    if rest and (others or not hits):
+        return rest, ""
+    if others:
+        return "", NO_CLASS
+    if len(hits) > 1:
+        return "", SEVERAL
+    if hits:
+        return hits.pop(), ""
+    negative = [new for new, _ in classes.classes if new != positive]
+    if doubted and len(negative) == 1:
+        return negative[0], ""
+    return "", NO_LABEL
+
+
+def check_policy(policy: str) -> None:
+    """Refuse an unknown way to count uncertain labels.
+
+    Raises:
+        OptionError: It is none of ``POLICIES``.
+    """
+    one_of("--uncertain-labels", policy, POLICIES)
+
+
+def in_short(counts: Counter[str], *, most: int = 8) -> str:
+    """Return the most frequent names with their counts.
+
+    >>> in_short(Counter({"Effusion": 12, "Mass": 3}))
+    'Effusion 12, Mass 3'
+    """
+    text = ", ".join(f"{name or '(none)'} {n:,}" for name, n in counts.most_common(most))
+    more = len(counts) - most
+    return f"{text}, and {more} more" if more > 0 else text
+
+
+def _spelled(hint: str, there: Mapping[str, str]) -> str:
+    """Return a hint with the names as the data spell them."""
+    if hint.startswith("Did you mean "):
+        found = hint.removeprefix("Did you mean '").removesuffix("'?")
+        return f"Did you mean {there.get(found, found)!r}?"
+    return f"Known: {', '.join(there.values())}."

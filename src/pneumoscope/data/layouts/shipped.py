@@ -1,0 +1,114 @@
+"""The layouts of public data sets that come with the package, and how a table is recognised."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pneumoscope.data.layouts.description import TableDescription
+from pneumoscope.data.layouts.labels import plain
+from pneumoscope.data.layouts.table import Table
+from pneumoscope.errors import DataError, OptionError, nearest
+
+_SAMPLE = 50
+_ORDER = (
+    "nih", "chexpert", "mimic", "rsna-classes", "rsna", "vindr", "vindr-boxes", "padchest",
+    "covidx",
+)  # fmt: skip
+
+
+def layout_names() -> tuple[str, ...]:
+    """Return the names of the layouts that come with the package, in the order of recognition."""
+    return _ORDER
+
+
+def known_layout(name: str) -> TableDescription:
+    """Return a layout that comes with the package.
+
+    Raises:
+        OptionError: There is none of this name.
+    """
+    if name not in _ORDER:
+        raise OptionError(
+            "--layout", must="a known layout or a YAML file", was=name, hint=nearest(name, _ORDER)
+        )
+    place = files("pneumoscope.data.layouts") / "known" / f"{name}.yaml"
+    return TableDescription.from_dict({"name": name, **yaml.safe_load(place.read_text("utf-8"))})
+
+
+def layout_option(text: str) -> str | dict[str, Any]:
+    """Return what ``--layout`` names: a known layout's name, or the keys of a YAML file.
+
+    Raises:
+        DataError: The file cannot be read.
+        OptionError: It is no layout.
+    """
+    path = Path(text)
+    if path.suffix.lower() in {".yaml", ".yml"} or path.is_file():
+        return TableDescription.load(path).to_dict()
+    return known_layout(text).name
+
+
+def tables_in(folder: Path, layout: TableDescription) -> list[tuple[Path, str]]:
+    """Return the tables of a layout that lie in a folder, each with the part of its rows."""
+    found = []
+    for pattern, part in layout.tables.items():
+        places = [path for path in sorted(folder.glob(pattern)) if path.is_file()]
+        fitting = [path for path in places if fits(path, layout)]
+        found += [(path, part) for path in fitting]
+        if fitting and layout.first_only:
+            break
+    return found
+
+
+def fits(path: Path, layout: TableDescription) -> bool:
+    """Tell whether a table has the columns of a layout, and labels that it knows."""
+    try:
+        table = opened(path, layout)
+        joined = set(layout.findings) | set(layout.known_labels) if layout.joins else set()
+        if not layout.needed - joined <= set(table.columns):
+            return False
+        if not layout.known_labels or layout.encoding == "columns":
+            return True
+        known = {plain(name) for name in layout.known_labels}
+        rows = [row for row, _ in zip(table.rows(), range(_SAMPLE), strict=False)]
+    except DataError:
+        return False  # another table, whatever it is
+    return bool(rows) and all(plain(row.values[layout.columns["label"]]) in known for row in rows)
+
+
+def opened(path: Path, layout: TableDescription) -> Table:
+    """Return a table, read as a layout describes it.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    return Table.open(path, needed=layout.needed, header=layout.header, delimiter=layout.delimiter)
+
+
+def recognised(place: Path) -> tuple[TableDescription, list[tuple[Path, str]]] | None:
+    """Return the layout of a folder or a table, with its tables; None where none fits.
+
+    A table that rows are only added from, such as the labels of MIMIC-CXR-JPG, stands for the
+    table that it belongs to.
+    """
+    for name in _ORDER:
+        layout = known_layout(name)
+        if place.is_dir():
+            tables = tables_in(place, layout)
+            if tables:
+                return layout, tables
+            continue
+        own = [part for pattern, part in layout.tables.items() if place.match(pattern)]
+        if layout.header and not own:
+            continue  # nothing but the name tells such a table
+        if fits(place, layout):
+            return layout, [(place, own[0] if own else "")]
+        if any(place.match(pattern) for pattern in layout.joins):
+            tables = tables_in(place.parent, layout)
+            if tables:
+                return layout, tables
+    return None

@@ -1,0 +1,146 @@
+"""Scores of images → scores of studies or patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from pneumoscope.data.patients import UNKNOWN
+from pneumoscope.errors import DataError, one_of
+from pneumoscope.evaluation.scores import logit_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.evaluation.scores import Scores
+
+UNITS: Final = ("image", "study", "patient")
+"""What can be judged."""
+
+AGGREGATES: Final = ("mean", "max")
+"""How the probabilities of a unit's images become one."""
+
+_SHOWN = 5
+
+
+def unit_of_images(
+    scores: Scores, *, per: str, study: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Return the study or the patient of each image.
+
+    Args:
+        scores: Of the images.
+        per: ``study`` or ``patient``.
+        study: Path → study.
+
+    Raises:
+        OptionError: ``per`` is something else.
+        DataError: The study or the patient of an image is not known.
+    """
+    one_of("--per", per, UNITS)
+    if per == "image":
+        return scores.path
+    if per == "patient":
+        if not scores.patients_known:
+            raise DataError(
+                "--per patient: nothing tells the patient of every image; a column patient, or "
+                "--columns path=…,label=…,patient=…, would."
+            )
+        return scores.patient
+    studies = [(study or {}).get(path, "") for path in scores.path]
+    missing = [path for path, name in zip(scores.path, studies, strict=True) if not name]
+    if missing:
+        raise DataError(
+            f"--per study: nothing tells the study of {len(missing):,} of {len(scores):,} images, "
+            f"such as {missing[0]}; a column study, or --columns path=…,label=…,study=…, would."
+        )
+    return tuple(
+        name if patient.startswith(UNKNOWN) else f"{patient}/{name}"
+        for name, patient in zip(studies, scores.patient, strict=True)
+    )
+
+
+def aggregated(scores: Scores, unit: Sequence[str], *, how: str = "mean") -> Scores:
+    """Return one row a unit: its label, its patient, and one probability.
+
+    Probabilities are aggregated, not logits: they are calibrated and bounded, so that one image
+    with an extreme logit does not outweigh the others. The order of the maximum is the same for
+    both. The logit is that of the aggregated probability, and ``path`` is the unit.
+
+    Args:
+        scores: Of n images.
+        unit: The unit of each image, [n].
+        how: ``mean`` or ``max``.
+
+    Returns:
+        Scores in the order of the units' first images; patients whose images are unknown to be
+        of one patient count as one where they share a unit.
+
+    Raises:
+        OptionError: ``how`` is something else.
+        DataError: A unit has images of both classes, or of several patients.
+    """
+    one_of("--aggregate", how, AGGREGATES)
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(unit):
+        rows.setdefault(name, []).append(row)
+    _check_labels(scores, rows)
+    combine = np.mean if how == "mean" else np.max
+    probability: NDArray[np.float64] = np.array(
+        [combine(scores.probability[own]) for own in rows.values()], np.float64
+    )
+    return replace(
+        scores,
+        path=tuple(rows),
+        patient=tuple(_patient(scores, name, own) for name, own in rows.items()),
+        label=np.array([scores.label[own[0]] for own in rows.values()], np.int64),
+        logit=logit_of(probability),
+        probability=probability,
+    )
+
+
+def shared_columns(
+    columns: Mapping[str, Mapping[str, str]], paths: Sequence[str], unit: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    """Return columns by unit; images of one unit that differ give the value ``several``.
+
+    Args:
+        columns: Name → path → value.
+        paths: Of the images, [n].
+        unit: The unit of each image, [n].
+    """
+    found: dict[str, dict[str, str]] = {}
+    for column, values in columns.items():
+        own: dict[str, str] = {}
+        for path, name in zip(paths, unit, strict=True):
+            value = values.get(path, "")
+            own[name] = value if own.get(name, value) == value else "several"
+        found[column] = own
+    return found
+
+
+def _check_labels(scores: Scores, rows: Mapping[str, Sequence[int]]) -> None:
+    mixed = [name for name, own in rows.items() if len(set(scores.label[list(own)].tolist())) > 1]
+    if not mixed:
+        return
+    shown = "\n".join(
+        f"  {name}: "
+        + ", ".join(f"{scores.path[row]} ({scores.label[row]})" for row in rows[name][:4])
+        for name in mixed[:_SHOWN]
+    )
+    more = f"\n  and {len(mixed) - _SHOWN} more" if len(mixed) > _SHOWN else ""
+    raise DataError(
+        f"--per: {len(mixed)} of {len(rows)} have images of both classes, so they have no label of "
+        f"their own; judge --per study or --per image, or correct the labels:\n{shown}{more}"
+    )
+
+
+def _patient(scores: Scores, name: str, rows: Sequence[int]) -> str:
+    patients = {scores.patient[row] for row in rows}
+    known = {patient for patient in patients if not patient.startswith(UNKNOWN)}
+    if len(known) > 1:
+        raise DataError(f"--per study: the study {name} has images of {len(known)} patients.")
+    return known.pop() if known else f"{UNKNOWN}{name}"
