@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from helpers.dicom_variants import (
+    JPEG_LS,
     cut_variants,
     deep,
     framed,
+    jls,
     made,
     padded_variants,
     spread,
@@ -73,6 +75,17 @@ def test_a_cut_jpeg_file_is_refused(percent: int, progressive: bool, colour: boo
         decode(cut, name="film.jpg")
     with pytest.raises(DamagedImageError, match="truncated or damaged"):
         prepare(cut, SPEC)
+
+
+@pytest.mark.parametrize("rows", range(40, 56))
+def test_jpeg_ls_without_its_end_marker_is_read_whatever_it_ends_in(rows: int) -> None:
+    wide = deep(PICTURE[:rows])
+    frame = jls(wide)[:-2]
+    for padding in (b"", b"\0", bytes(20)):
+        data = made(wide, 12, syntax=JPEG_LS, frame=frame + padding)
+        np.testing.assert_array_equal(
+            decode(data, name="x").pixels, decode(made(wide, 12), name="x").pixels
+        )
 
 
 def test_a_jpeg_with_restarts_is_refused_wherever_it_is_cut() -> None:

@@ -70,7 +70,7 @@ def decode(
             return _jpeg_2000(stream, photometric, at_least, name=name)
         if stream.kind == "JPEG-LS":
             _need_imagecodecs(stream, name=name)
-            return Decoded(jpegls.decode(stream.data), f"imagecodecs ({stream.name})")
+            return Decoded(_jpeg_ls(stream.data), f"imagecodecs ({stream.name})")
         return _jpeg(stream, photometric, name=name)
     except ImageError:
         raise
@@ -89,6 +89,17 @@ def _cut(name: str, what: str) -> DamagedImageError:
 def _need_imagecodecs(stream: Codestream, *, name: str) -> None:
     if importlib.util.find_spec("imagecodecs") is None:
         raise UnsupportedImageError(f"{name}: no decoder for {stream.name} is installed; {EXTRA}")
+
+
+def _jpeg_ls(data: bytes) -> NDArray[Any]:
+    try:
+        return jpegls.decode(data)
+    except ValueError:
+        # A zero before an end marker that was missing may be padding, which CharLS does not skip.
+        bare = data[: -len(jpeg.END)].rstrip(b"\0") + jpeg.END
+        if bare == data:
+            raise
+        return jpegls.decode(bare)
 
 
 def _jpeg(stream: Codestream, photometric: str, *, name: str) -> Decoded:
