@@ -6,6 +6,7 @@ more than 8 bits, lossless JPEG and JPEG-LS need imagecodecs, which the extra ``
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 from dataclasses import dataclass
@@ -92,14 +93,20 @@ def _need_imagecodecs(stream: Codestream, *, name: str) -> None:
 
 
 def _jpeg_ls(data: bytes) -> NDArray[Any]:
+    """Return the samples of a JPEG-LS frame.
+
+    Zeros before an end marker that was missing may be padding, which CharLS does not pass over;
+    the last few of them may belong to the image.
+    """
     try:
         return jpegls.decode(data)
-    except ValueError:
-        # A zero before an end marker that was missing may be padding, which CharLS does not skip.
-        bare = data[: -len(jpeg.END)].rstrip(b"\0") + jpeg.END
-        if bare == data:
-            raise
-        return jpegls.decode(bare)
+    except ValueError as fault:
+        body = data[: -len(jpeg.END)]
+        bare = body.rstrip(b"\0")
+        for zeros in range(min(3, len(body) - len(bare))):
+            with contextlib.suppress(ValueError):
+                return jpegls.decode(bare + bytes(zeros) + jpeg.END)
+        raise fault from None
 
 
 def _jpeg(stream: Codestream, photometric: str, *, name: str) -> Decoded:
