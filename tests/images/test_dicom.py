@@ -56,7 +56,7 @@ def grey(data: bytes) -> np.ndarray:
 @pytest.mark.parametrize("bits", [10, 12, 14])
 @pytest.mark.parametrize("syntax", NATIVE)
 def test_declared_bits_are_the_range(bits: int, syntax: str) -> None:
-    stored = RAMP // 5  # at most 819, less than any of these depths holds
+    stored = (RAMP * 0.6 * 2**bits / 4096).astype(np.uint16)  # more than half of the range
     found = grey(dicom_file(stored, syntax=syntax, BitsStored=bits))
     np.testing.assert_allclose(found, stored / (2**bits - 1), atol=1e-5)
 

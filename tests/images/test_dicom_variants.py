@@ -7,19 +7,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.uid import RLELossless
 
 from helpers.dicom_variants import (
+    BASELINE,
     JPEG_LS,
+    LOSSLESS,
     cut_variants,
     deep,
     framed,
     jls,
+    lossless,
     made,
     padded_variants,
     spread,
+    table,
     variants,
 )
-from helpers.files import encoded
+from helpers.files import dicom_bytes, dicom_data_set, encoded
 from pneumoscope.data.phantom import render
 from pneumoscope.errors import DamagedImageError, ImageError, UnsupportedImageError
 from pneumoscope.images.prepare import InputSpec, prepare
@@ -119,6 +124,103 @@ def test_the_range_of_16_bits_is_the_same_for_every_source() -> None:
     assert np.abs(prepare(wide, SPEC).astype(int) - prepare(PICTURE, SPEC)).max() <= 12
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, 1500), (300, 1800), (7000, 16000)])
+def test_less_than_half_of_the_declared_bits_is_shown_in_full(low: int, high: int) -> None:
+    wide = spread(PICTURE, low, high)
+    bits = 12 if high < 4096 else 16
+    for source in (made(wide, bits), made(wide.astype(np.int16), bits), encoded(wide)):
+        check_same(source, PICTURE)
+    check_same(encoded(wide, "JPEG2000", irreversible=False), PICTURE)
+
+
+@pytest.mark.parametrize("margin", [4, 10, 30])
+@pytest.mark.parametrize("black", [0, 65535])
+def test_a_border_with_stray_pixels_does_not_set_the_greys(margin: int, black: int) -> None:
+    inside = spread(PICTURE, 2000, 9000)
+    wide = np.pad(inside, margin, constant_values=black)
+    noise = np.random.default_rng(0).integers(0, 4, wide.shape, dtype=np.uint16)
+    border = np.ones(wide.shape, bool)
+    border[margin:-margin, margin:-margin] = False
+    wide[border] = wide[border] - noise[border] if black else noise[border]
+    wide[2, 2] = 3000
+    for source in (made(wide), encoded(wide)):
+        found = decode(source, name="x")
+        pixels = prepare(source, InputSpec(wide.shape[0] & ~7, wide.shape[1] & ~7))
+        assert found.pixels.shape == wide.shape
+        middle = pixels[margin + 8 : -margin - 8, margin + 8 : -margin - 8]
+        assert middle.max() > 180
+        assert middle.min() < 25
+
+
+def test_a_bright_letter_does_not_darken_the_image() -> None:
+    wide = spread(PICTURE, 2000, 9000)
+    plain = prepare(encoded(wide), SPEC).astype(int)
+    for value in (12000, 65535):
+        lettered = wide.copy()
+        lettered[4:34, 4:34] = value
+        for source in (made(lettered), encoded(lettered)):
+            found = prepare(source, SPEC).astype(int)
+            assert np.abs(found - plain)[20:].mean() < 25
+
+
+def test_words_in_the_other_byte_order_are_recognised() -> None:
+    wide = deep(PICTURE)
+    data = made(wide, 12, PixelData=wide.byteswap().tobytes())
+    check_same(data, PICTURE)
+    assert "other byte order" in rendering(data).notes[0]
+
+
+def test_a_decimal_comma_of_the_rescale_is_read() -> None:
+    options: dict[str, Any] = {"WindowCenter": "548", "WindowWidth": "4096", "RescaleSlope": "1"}
+    data = made(deep(PICTURE), 12, RescaleIntercept="-1500.0", **options)
+    check_same(data, PICTURE)
+    comma = data.replace(b"-1500.0", b"-1500,0")
+    check_same(comma, PICTURE)
+    assert "RescaleIntercept -1500,0 was read" in rendering(comma).notes[0]
+
+
+@pytest.mark.parametrize("explained", [["HARDER", "NORMAL1"], ["HIGH CONTRAST", "DEFAULT"]])
+def test_a_normal_window_comes_first_however_it_is_called(explained: list[str]) -> None:
+    options: dict[str, Any] = {"WindowCenter": [2048, 2048], "WindowWidth": [1000, 4096]}
+    data = made(deep(PICTURE), 12, WindowCenterWidthExplanation=explained, **options)
+    check_same(data, PICTURE)
+
+
+def test_a_lut_explained_as_harder_comes_after_a_window() -> None:
+    luts = table(np.minimum(np.arange(4096) * 3, 4095), [4096, 0, 12])
+    luts[0].LUTExplanation = "HARDER"
+    window: dict[str, Any] = {"WindowCenter": 2048, "WindowWidth": 4096}
+    check_same(made(deep(PICTURE), 12, VOILUTSequence=luts, **window), PICTURE)
+
+
+def test_padding_of_more_bits_than_the_pixels_have_is_understood() -> None:
+    wide = deep(framed(PICTURE))
+    outside = np.ones(wide.shape, bool)
+    outside[32:-32, 32:-32] = False
+    wide[outside] = 4095
+    check_same(made(wide, 12, PixelPaddingValue=65535), framed(PICTURE))
+
+
+def test_a_collimator_in_other_coordinates_is_not_applied() -> None:
+    wide = deep(PICTURE)
+    edges: dict[str, Any] = {
+        "CollimatorLeftVerticalEdge": 60,
+        "CollimatorRightVerticalEdge": 140,
+        "CollimatorUpperHorizontalEdge": 60,
+        "CollimatorLowerHorizontalEdge": 140,
+    }
+    data = made(wide, 12, CollimatorShape="RECTANGULAR", **edges)
+    check_same(data, PICTURE)
+    assert "the image goes on outside" in rendering(data).notes[0]
+
+
+def test_escapes_in_a_header_do_not_reach_the_record() -> None:
+    options: dict[str, Any] = {"WindowCenter": 2048, "WindowWidth": 4096}
+    data = made(deep(PICTURE), 12, WindowCenterWidthExplanation="AAAA", **options)
+    found = rendering(data.replace(b"AAAA", b"\x1b[2J"))
+    assert found.voi == "window 2048/4096 LINEAR ([2J)"
+
+
 # --- what is told of it ---
 
 
@@ -194,6 +296,32 @@ def test_missing_bytes_are_counted() -> None:
     whole = made(deep(PICTURE), 12)
     with pytest.raises(DamagedImageError, match=r"truncated.* 130,97. bytes.*needs 131,072"):
         decode(whole[:-100], name="x")
+
+
+def test_a_header_of_fewer_rows_than_there_are_is_refused() -> None:
+    wide = deep(PICTURE)
+    with pytest.raises(DamagedImageError, match="Rows or Columns is wrong"):
+        decode(made(wide, 12, Rows=200), name="x")
+    run_length = dicom_data_set(wide)
+    run_length.compress(RLELossless, generate_instance_uid=False)
+    run_length.Rows = 200
+    with pytest.raises(DamagedImageError, match="more than the 200 rows"):
+        decode(dicom_bytes(run_length), name="x")
+
+
+def test_a_hole_between_restart_markers_is_refused() -> None:
+    whole = encoded(PICTURE, "JPEG", quality=95, restart_marker_rows=1)
+    middle = len(whole) // 3
+    holed = whole[:middle] + whole[middle + 2000 :]
+    with pytest.raises(DamagedImageError, match="truncated"):
+        decode(made(PICTURE, 8, syntax=BASELINE, frame=holed), name="x")
+
+
+def test_values_of_more_bits_than_lossless_jpeg_has_are_damage() -> None:
+    frame = bytearray(lossless(deep(PICTURE), 12))
+    frame[len(frame) // 2 : len(frame) // 2 + 400] = bytes(400)
+    with pytest.raises(DamagedImageError, match="damaged"):
+        decode(made(deep(PICTURE), 12, syntax=LOSSLESS, frame=bytes(frame)), name="x")
 
 
 def test_several_frames_under_a_header_of_one_are_named() -> None:

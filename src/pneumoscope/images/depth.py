@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 _SAMPLE = 2**18
 """About so many pixels are looked at."""
 
-_SHARE = 0.005  # of the pixels at each end may be extreme
-_SLACK = 0.3  # of the range of the others: farther away, they are
+_SHARE = 0.02  # of the pixels at each end may be extreme: letters take more than one hundredth
+_SLACK = 0.5  # of the range of the others: farther away, they are
+_EVEN = 0.01  # of the range of all: a row or column that spans less is a border
+_STRAY = 0.02  # of the pixels of a border may be others
+_THICKEST = 0.3  # of a side
 _LEAST = 32  # levels; with fewer there is no image to stretch
 
 
@@ -39,12 +42,19 @@ def sample_of(pixels: NDArray[Any], excluded: NDArray[np.bool_] | None = None) -
 
 
 def _without_border(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return what is inside of rows and columns of one value at the edges."""
-    rows = np.flatnonzero(pixels.min(axis=1) < pixels.max(axis=1))
-    columns = np.flatnonzero(pixels.min(axis=0) < pixels.max(axis=0))
-    if not rows.size or not columns.size:
-        return pixels
-    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    """Return what is inside of even rows and columns at the edges, a few stray pixels aside."""
+    low, high = np.quantile(pixels, (_SHARE, 1 - _SHARE), method="nearest")
+    even = _EVEN * (float(high) - float(low))
+
+    def inside(lines: NDArray[Any]) -> slice:
+        least, most = np.quantile(lines, (_STRAY, 1 - _STRAY), axis=1, method="nearest")
+        busy = np.flatnonzero(most.astype(np.float64) - least.astype(np.float64) > even)
+        if not busy.size:
+            return slice(None)
+        thickest = int(_THICKEST * len(lines))
+        return slice(min(busy[0], thickest), max(busy[-1] + 1, len(lines) - thickest))
+
+    return pixels[inside(pixels), inside(pixels.T)]
 
 
 def used_range(sample: NDArray[Any]) -> tuple[float, float]:
@@ -59,17 +69,24 @@ def used_range(sample: NDArray[Any]) -> tuple[float, float]:
     return float(kept.min()), float(kept.max())
 
 
-def shown_range(sample: NDArray[Any]) -> tuple[float, float]:
-    """Return which values of whole numbers without a declared depth are black and white.
+def shown_range(sample: NDArray[Any], *, bits: int | None = None) -> tuple[float, float]:
+    """Return which values of whole numbers are black and white, where no window is given.
 
-    That is zero and the largest value of the smallest usual depth (8, 10, 12, 14, 16 bits) that
-    holds the pixels, if they use half of it; else the range that they use.
+    That is zero and the largest value of a depth, if the pixels use at least half of its range and
+    begin in its first tenth; else the range that they use.
 
-    >>> shown_range(np.arange(3000)), shown_range(np.arange(2000, 9001))
-    ((0.0, 4095.0), (2000.0, 9000.0))
+    Args:
+        sample: Some of the pixels.
+        bits: The depth that is declared; None for the smallest usual one (8, 10, 12, 14, 16 bits)
+            that holds the pixels.
+
+    Example:
+        >>> shown_range(np.arange(3000)), shown_range(np.arange(2000, 9001))
+        ((0.0, 4095.0), (2000.0, 9000.0))
     """
     low, high = used_range(sample)
-    white = float(2 ** usual_depth(high) - 1)
-    if low >= 0 and (high - low >= white / 2 or high - low < _LEAST):
+    white = float(2 ** (bits or usual_depth(high)) - 1)
+    whole = high - low >= white / 2 and low <= white / 10
+    if low >= 0 and (whole or high - low < _LEAST):
         return 0.0, white
     return low, high

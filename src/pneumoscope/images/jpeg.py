@@ -33,6 +33,7 @@ _NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})  # DHT, JPG, DAC lie among the start-o
 # that no byte after 0xFF is above 0x7F.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _LS_MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
+_RESTART_OR_SCAN = re.compile(rb"\xff[\xd0-\xd7\xda]")
 # Decodes to something else than the zeros that libjpeg fills in, whatever the Huffman tables are.
 # Restart markers are among it, since a decoder that waits for one passes over all else.
 _NOISE = bytes(np.random.default_rng(81).integers(1, 255, 2048, dtype=np.uint8))
@@ -167,6 +168,8 @@ def is_whole(
         always: Whether to decode a second time whatever the last pixel is: colours may have been
             converted in a way that hides the middle of the range.
     """
+    if not _restarts_in_order(data, header):
+        return False
     if header.process == PROGRESSIVE:
         if not _has_all_scans(data, header):
             return False
@@ -178,6 +181,23 @@ def is_whole(
     except Exception:  # decoders' faults share no base; a whole image is decoded as before
         return False
     return bool(np.array_equal(pixels, other))
+
+
+def _restarts_in_order(data: bytes, header: JpegHeader) -> bool:
+    """Return whether the restart markers of each scan count as they should, modulo eight.
+
+    Where they do not, data are missing between them, and rows are out of their place.
+    """
+    expected = 0
+    for found in _RESTART_OR_SCAN.finditer(data, header.body):
+        number = found[0][1] - 0xD0
+        if number == _START_OF_SCAN - 0xD0:
+            expected = 0
+        elif number == expected:
+            expected = (expected + 1) % 8
+        else:
+            return False
+    return True
 
 
 def _middle(pixel: Any, precision: int) -> bool:

@@ -69,6 +69,18 @@ def end_of_tile_parts(data: bytes, begin: int, end: int) -> int:
         raise CutError("it ends within a marker") from fault
 
 
+def precision_of(data: bytes) -> int:
+    """Return the bits a sample of the first component of a file or codestream.
+
+    Raises:
+        CutError: It has no header.
+    """
+    begin, end = codestream_in(data)
+    if begin + 43 > end:
+        raise CutError("it ends within a marker")
+    return (data[begin + 42] & 0x7F) + 1
+
+
 def _first_tile_part(data: bytes, begin: int, end: int) -> int:
     """Return where the main header ends."""
     at = begin + 2

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import DamagedImageError, UnsupportedImageError
-from pneumoscope.images import jpeg
+from pneumoscope.images import jpeg, jpeg2000
 from pneumoscope.images.decoders import DECODER_FAULTS, open_image
 from pneumoscope.images.depth import sample_of, used_range
 from pneumoscope.images.quiet import quietly
@@ -289,7 +289,7 @@ def _declared_bits(image: Any, data: bytes, format_name: str, grey: Image.Image)
     all 16 bits, whatever depth they had, but many writers store them as they are.
     """
     if format_name == "JPEG 2000":  # Pillow's decoder brings every depth to 16 bits
-        return 16
+        return 16 if jpeg2000.precision_of(data) < 16 else None
     declared = 0
     if format_name == "PNG":
         at = data.find(b"sBIT", 8, 4096)

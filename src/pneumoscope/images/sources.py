@@ -248,10 +248,14 @@ def _whole(array: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
     if kind == "b":  # as a file of one bit
         return array.astype(np.uint8) * np.uint8(255)
     if kind == "f":
+        numbers = array[np.isfinite(array)]
+        low, high = (numbers.min(), numbers.max()) if numbers.size else (0.0, 0.0)
+        white = 1 if high <= 1 else 255 if high <= 255 else 65535
+        factor, depth = (" * 255", 8) if white == 1 else ("", 8 if white == 255 else 16)
         raise ImageError(
-            f"{array.dtype} values from {array.min():g} to {array.max():g} do not say what is "
-            "white: give the range, as pneumoscope.Pixels(array, value_range=(0, 1)), or convert "
-            "them, as numpy.rint(255 * array).astype(numpy.uint8)."
+            f"{array.dtype} values from {low:g} to {high:g} do not say what is black and white: "
+            f"give the range, such as pneumoscope.Pixels(array, value_range=(0, {white})), or "
+            f"convert them, such as numpy.rint(array{factor}).astype(numpy.uint{depth})."
         )
     if kind not in "ui":
         raise ImageError(

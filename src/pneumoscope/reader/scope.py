@@ -60,7 +60,9 @@ def _age_note(age: str, bounds: Sequence[float]) -> list[str]:
 def _years(years: float) -> str:
     if years >= 2:
         return f"{int(years)} years"
-    months = int(years * 12)
+    months = int(years * 12 + 0.01)  # one month is a little less than a twelfth of a year
+    if not months:
+        return "less than a month"
     return f"{months} month" if months == 1 else f"{months} months"
 
 

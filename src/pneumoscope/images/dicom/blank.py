@@ -43,7 +43,7 @@ def may_be_blank(dataset: Dataset) -> bool:
     return any(keyword in dataset for keyword in keywords)
 
 
-def blank_of(dataset: Dataset, pixels: NDArray[Any]) -> Blank:
+def blank_of(dataset: Dataset, pixels: NDArray[Any], *, bits: int | None = None) -> Blank:
     """Return which of the stored values show no anatomy.
 
     Pixels of the padding value count only where they reach the edge of the image: inside of it,
@@ -52,11 +52,12 @@ def blank_of(dataset: Dataset, pixels: NDArray[Any]) -> Blank:
     Args:
         dataset: The header.
         pixels: Stored values [rows, columns], with their sign.
+        bits: The depth of unsigned values, if it is known.
     """
     masks = []
     notes: list[str] = []
     padding = ""
-    limits = _padding_limits(dataset, pixels.dtype)
+    limits = _padding_limits(dataset, pixels.dtype, bits)
     if limits is not None:
         found = _reaching_the_edge((pixels >= limits[0]) & (pixels <= limits[1]))
         if found.all():
@@ -74,6 +75,8 @@ def blank_of(dataset: Dataset, pixels: NDArray[Any]) -> Blank:
             words = f"{shape.lower()} {field.lower()}"
             if outside is None or 1 - outside.mean() < _LEAST_VISIBLE:
                 notes.append(f"the {words} is not applied: its values cannot be")
+            elif field == "Collimator" and not _is_border(pixels, outside):
+                notes.append(f"the {words} is not applied: the image goes on outside of it")
             elif outside.any():
                 masks.append(outside)
                 shutters.append(words)
@@ -81,7 +84,9 @@ def blank_of(dataset: Dataset, pixels: NDArray[Any]) -> Blank:
     return Blank(mask, padding, ", ".join(shutters), tuple(notes))
 
 
-def _padding_limits(dataset: Dataset, kind: np.dtype[Any]) -> tuple[int, int] | None:
+def _padding_limits(
+    dataset: Dataset, kind: np.dtype[Any], bits: int | None
+) -> tuple[int, int] | None:
     values = [
         number
         for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
@@ -91,6 +96,8 @@ def _padding_limits(dataset: Dataset, kind: np.dtype[Any]) -> tuple[int, int] | 
     if not values or "PixelPaddingValue" not in dataset:
         return None
     wrapped = [_with_sign(int(value), kind) for value in values]
+    if kind.kind == "u" and bits is not None:  # 65535 is written for "all bits", too
+        wrapped = [value & (2**bits - 1) for value in wrapped]
     return min(wrapped), max(wrapped)
 
 
@@ -109,6 +116,17 @@ def _reaching_the_edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     found |= along(mask, axis=0)
     found |= along(mask[::-1], axis=0)[::-1]
     return np.asarray(found, np.bool_)
+
+
+def _is_border(pixels: NDArray[Any], outside: NDArray[np.bool_]) -> bool:
+    """Return whether an area is more even than the rest, as what a collimator covers is."""
+    if not outside.any():
+        return True
+    step = max(1, min(pixels.shape) // 256)
+    few, mask = pixels[::step, ::step].astype(np.float32), outside[::step, ::step]
+    if not mask.any() or mask.all():
+        return True
+    return bool(few[mask].std() <= few[~mask].std() / 2)
 
 
 def _outside(

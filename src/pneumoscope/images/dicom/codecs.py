@@ -134,6 +134,13 @@ def _jpeg(stream: Codestream, photometric: str, *, name: str) -> Decoded:
     pixels = decoder(stream.data)
     if not jpeg.is_whole(stream.data, header, pixels, decoder):
         raise _cut(name, "its data end before its last rows")
+    if int(pixels.max()) >= 2**header.precision:
+        raise DamagedImageError(
+            f"{name}: its {stream.name} data are damaged: they decode to values of more bits; "
+            "copy it again."
+        )
+    if header.process == jpeg.LOSSLESS:
+        pixels = _rgb_of(pixels, stream, photometric)
     if raw:
         pixels, notes = _open_colours(pixels)
     elif stream.components == 3 and photometric == "RGB" and _is_ycbcr(header):

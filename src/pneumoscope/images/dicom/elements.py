@@ -24,16 +24,12 @@ def text_of(dataset: Dataset, keyword: str) -> str:
     if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue":
         value = value[0] if len(value) else None
     text = "" if value is None else str(value)
-    return "".join(letter for letter in text if letter.isprintable()).strip()[:64]
+    return _clean(text)
 
 
 def number_of(dataset: Dataset, keyword: str) -> float | None:
     """Return the first value of an element as a finite number; None if it is none."""
-    try:
-        number = float(text_of(dataset, keyword))
-    except ValueError:
-        return None
-    return number if np.isfinite(number) else None
+    return next(iter(numbers_of(dataset, keyword)), None)
 
 
 def numbers_of(dataset: Dataset, keyword: str) -> list[float | None]:
@@ -45,17 +41,17 @@ def numbers_of(dataset: Dataset, keyword: str) -> list[float | None]:
 
 
 def texts_of(dataset: Dataset, keyword: str) -> list[str]:
-    """Return all values of an element as stripped text; empty if it is missing.
+    """Return all values of an element as clean text of 64 letters at most; empty if it is missing.
 
     The bytes are taken as they are stored where pydicom does not parse them.
     """
     value = value_of(dataset, keyword)
     if value is None:
         stored = _stored(dataset, keyword)
-        return [part.strip(" \0") for part in stored.split("\\")] if stored else []
+        return [_clean(part) for part in stored.split("\\")] if stored else []
     if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue":
-        return [str(each).strip() for each in value]
-    return [str(value).strip()]
+        return [_clean(str(each)) for each in value]
+    return [_clean(str(value))]
 
 
 def _stored(dataset: Dataset, keyword: str) -> str:

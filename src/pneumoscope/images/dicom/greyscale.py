@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lut:
-    """A lookup table: ``first`` is the input that is mapped to ``data[0]``; outputs of ``bits``."""
+    """A lookup table: ``first`` is the input that is mapped to ``data[0]``; outputs of ``bits``.
+
+    ``explanation`` is that of the header.
+    """
 
     first: int
     bits: int
     data: NDArray[np.uint16]
+    explanation: str = ""
 
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the outputs; inputs outside the table take its first or last entry."""

@@ -74,7 +74,7 @@ def _shown(stored: Stored, dataset: Dataset, meta: ImageMeta, *, inverted: bool)
     """Return grey pixels as the header wants them shown."""
     pixels = stored.pixels
     with quietly():
-        blank = blank_of(dataset, pixels) if may_be_blank(dataset) else Blank()
+        blank = blank_of(dataset, pixels, bits=stored.bits) if may_be_blank(dataset) else Blank()
         sample = sample_of(pixels, blank.mask)
         choice = choose(dataset, sample, inverted=inverted)
     plain = choice.look.plain
@@ -112,11 +112,10 @@ def _table(
     if not choice.look.plain:
         grey, words = choice.look.applied(values), choice.voi or "modality LUT alone"
     else:
-        if pixels.dtype.kind == "u" and bits is not None and bits < 16:
-            low, high, source = 0.0, float(2**bits - 1), "of the stored bits"
-        else:
-            low, high = shown_range(sample)
-            source = "of the pixels"
+        declared = bits if pixels.dtype.kind == "u" and bits is not None and bits < 16 else None
+        low, high = shown_range(sample, bits=declared)
+        stored = declared is not None and (low, high) == (0, 2**declared - 1)
+        source = "of the stored bits" if stored else "of the pixels"
         grey, words = choice.look.ranged(values, low, high), f"range {low:g} to {high:g} {source}"
     return np.rint(grey * 65535).astype(np.uint16), words
 

@@ -133,6 +133,12 @@ def _uncompressed(
             f"{name}: its pixel data hold {held // expected} frames, its header declares "
             f"{layout.frames}; save the frame that is meant."
         )
+    # Some files have a little padding; more of it means rows that would be cut off.
+    if held - expected > max(2 * expected // layout.rows, expected // 50):
+        raise DamagedImageError(
+            f"{name}: its pixel data have {held:,} bytes, {layout.rows} rows of {layout.columns} "
+            f"columns need {expected:,}: Rows or Columns is wrong; export it anew."
+        )
     if held > expected:
         notes = (*notes, f"{held - expected:,} bytes behind the pixels were left out")
     if layout.photometric == "YBR_FULL_422":
@@ -140,6 +146,8 @@ def _uncompressed(
     count = layout.rows * layout.columns * layout.samples
     word = layout.allocated // 8 if layout.allocated else max(1, min(2, len(value) // count))
     order = ">" if dataset.original_encoding[1] is False else "<"
+    if word == 1 and order == ">" and element.VR == "OW":  # two pixels in a big-endian word
+        value = np.frombuffer(value, np.uint16, len(value) // 2).byteswap().tobytes()
     pixels: NDArray[Any] = np.frombuffer(value, f"{order}u{word}", count)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if layout.samples == 3:
@@ -171,13 +179,18 @@ def _by_pydicom(dataset: Dataset, layout: Layout, plugin: str, what: str, *, nam
     for keyword, value in (
         ("PhotometricInterpretation", layout.photometric),
         ("SamplesPerPixel", layout.samples),
-        ("PixelRepresentation", int(bool(layout.signed))),
+        ("PixelRepresentation", 0),
         ("BitsAllocated", layout.allocated or 16),
-        ("BitsStored", layout.stored or layout.allocated or 16),
+        ("BitsStored", layout.allocated or 16),
+        ("HighBit", (layout.allocated or 16) - 1),
         ("NumberOfFrames", 1),
     ):
         setattr(dataset, keyword, value)
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+    if plugin and _has_more_rows(decoder, dataset, plugin):
+        raise DamagedImageError(
+            f"{name}: its {what} pixel data have more than the {layout.rows} rows of its header."
+        )
     try:
         with quietly():
             pixels, _ = decoder.as_array(dataset, index=0, decoding_plugin=plugin)
@@ -186,7 +199,22 @@ def _by_pydicom(dataset: Dataset, layout: Layout, plugin: str, what: str, *, nam
         raise DamagedImageError(
             f"{name}: its {what} pixel data are truncated or damaged ({said}); copy it again."
         ) from fault
-    return Stored(pixels, layout.stored, f"pydicom ({what})", layout.notes)
+    decoded = codecs.Decoded(pixels, f"pydicom ({what})")
+    return _resolved(decoded, layout, precision=layout.allocated or 16)
+
+
+def _has_more_rows(decoder: Any, dataset: Dataset, plugin: str) -> bool:
+    """Return whether pixel data hold a row more than the header says; pydicom cuts it off."""
+    rows = dataset.Rows
+    dataset.Rows = rows + 1
+    try:
+        with quietly():
+            decoder.as_array(dataset, index=0, decoding_plugin=plugin)
+    except Exception:  # pydicom has no class for it; that data are missing is the usual case
+        return False
+    finally:
+        dataset.Rows = rows
+    return True
 
 
 def _compressed(
@@ -244,8 +272,8 @@ def _resolved(
     words = next(iter(readings))
     if len(readings) > 1:
         words = _smoothest(readings)
-        if words != _AS_DECLARED:
-            notes = (*notes, f"the pixels are read as {words}")
+    if words != _AS_DECLARED:
+        notes = (*notes, f"the pixels are read as {words}")
     found = readings[words]
     scaled = found.shape != (layout.rows, layout.columns)
     depth: int | None = min(bits, precision)
@@ -278,6 +306,9 @@ def _readings(
     if precision > bits and int(pixels.max()) >= 2**bits:
         if not int(np.bitwise_or.reduce(pixels, axis=None)) & (2 ** (precision - bits) - 1):
             return {_AS_DECLARED: pixels}  # left-aligned: the unused bits are the lower ones
+        swapped = pixels.byteswap()
+        if int(swapped.max()) < 2**bits:  # then they are in the other byte order, all of them
+            return {"words of the other byte order": swapped}
         lower = pixels & pixels.dtype.type(2**bits - 1)
         words = f"their lower {bits} bits: those above are no part of the values"
         return {_AS_DECLARED: pixels, words: lower}

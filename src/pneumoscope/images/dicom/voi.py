@@ -72,6 +72,12 @@ def _modality(dataset: Dataset, notes: list[str], *, inverted: bool) -> tuple[Lo
     for lut in _luts(dataset, "ModalityLUTSequence", "modality LUT", notes):
         return Look(modality=lut, inverted=inverted), f"LUT of {len(lut.data)} entries"
     slope, intercept = number_of(dataset, "RescaleSlope"), number_of(dataset, "RescaleIntercept")
+    for keyword, number in (("RescaleSlope", slope), ("RescaleIntercept", intercept)):
+        stated = "".join(texts_of(dataset, keyword)[:1])
+        if stated and number is None:
+            notes.append(f"{keyword} {stated!r} is no number and is not applied")
+        elif "," in stated:
+            notes.append(f"the decimal comma of {keyword} {stated} was read as a point")
     if slope == 0:
         notes.append("RescaleSlope is 0 and is not applied")
         slope = None
@@ -84,13 +90,30 @@ def _modality(dataset: Dataset, notes: list[str], *, inverted: bool) -> tuple[Lo
 
 def _candidates(dataset: Dataset, base: Look, notes: list[str]) -> Iterator[tuple[str, Look]]:
     """Yield the VOI transformations of a header, the preferred first, and what to call them."""
-    for lut in _luts(dataset, "VOILUTSequence", "VOI LUT", notes):
-        yield f"VOI LUT of {len(lut.data)} entries", replace(base, voi=lut)
-    for window, words in _windows(dataset, notes):
-        yield words, replace(base, window=window)
+    found = [
+        (_rank(lut.explanation), f"VOI LUT of {len(lut.data)} entries", replace(base, voi=lut))
+        for lut in _luts(dataset, "VOILUTSequence", "VOI LUT", notes)
+    ]
+    for window, explanation, words in _windows(dataset, notes):
+        found.append((_rank(explanation), words, replace(base, window=window)))
+    for _, words, look in sorted(found, key=lambda each: each[0]):
+        yield words, look
 
 
-def _windows(dataset: Dataset, notes: list[str]) -> list[tuple[Window, str]]:
+_NORMAL = ("NORMAL", "STANDARD", "DEFAULT")
+_UNUSUAL = ("HARD", "SOFT", "CONTRAST", "BONE", "SHARP", "SMOOTH", "INVERT")
+
+
+def _rank(explanation: str) -> int:
+    """Return 0 for what is explained as normal, 2 for a special look, 1 for all else."""
+    words = explanation.upper()
+    if any(word in words for word in _NORMAL):
+        return 0
+    return 2 if any(word in words for word in _UNUSUAL) else 1
+
+
+def _windows(dataset: Dataset, notes: list[str]) -> list[tuple[Window, str, str]]:
+    """Return the usable windows with their explanations, and what to call them."""
     centers, widths = numbers_of(dataset, "WindowCenter"), numbers_of(dataset, "WindowWidth")
     stated = [texts_of(dataset, keyword) for keyword in ("WindowCenter", "WindowWidth")]
     if "," in "".join(stated[0] + stated[1]):
@@ -112,8 +135,8 @@ def _windows(dataset: Dataset, notes: list[str]) -> list[tuple[Window, str]]:
         explained = explanations[place] if place < len(explanations) else ""
         words = f"window {center:g}/{width:g} {function}"
         words += f" ({explained})" if explained else ""
-        found.append((explained.upper() != "NORMAL", (Window(center, width, function), words)))
-    return [each for _, each in sorted(found, key=lambda pair: pair[0])]
+        found.append((Window(center, width, function), explained, words))
+    return found
 
 
 def _shows(look: Look, sample: NDArray[Any]) -> bool:
@@ -144,7 +167,7 @@ def _luts(dataset: Dataset, keyword: str, words: str, notes: list[str]) -> Itera
             bits = usual_depth(used)
             notes.append(f"the {words} declares {lut.bits} bits, its entries have {bits}")
             lut = replace(lut, bits=bits)
-        yield lut
+        yield replace(lut, explanation=text_of(item, "LUTExplanation"))
 
 
 def lut_of(descriptor: Any, data: Any, *, signed: bool, little: bool) -> tuple[Lut | None, str]:

@@ -28,6 +28,10 @@ _OBLIQUE = frozenset(
     LAO RAO LPO RPO LLO RLO
     """.split()  # noqa: SIM905 - the same
 )
+_COMPOUND = re.compile(
+    r"(AP|PA|POST|ANT|CHEST|THORAX|CXR)LAT(ERAL)?|.*SEITLICH|.*LATERAL(E|ES|IS)?"
+)
+_NO_VIEW = frozenset("BILATERAL BILATERALE UNILATERAL CONTRALATERAL IPSILATERAL COLLATERAL".split())  # noqa: SIM905
 _DECUBITUS = frozenset("DECUB DECUBITUS DECUBITO DECUBITE LLD RLD".split())  # noqa: SIM905
 _LYING = frozenset("DORSAL DORSALE DORSALIS SUPINE SUPIN SUPINO VENTRAL PRONE PRONO".split())  # noqa: SIM905
 # Too short or too ambiguous for a description, but plain in an element that holds a view.
@@ -45,7 +49,9 @@ _CHEST = frozenset(
     POLMONE POLMONI PULMAO PULMOES RIB RIBS CXR BABYGRAM
     """.split()  # noqa: SIM905 - the same
 )
-_SIDES = frozenset("L R LT RT LEFT RIGHT LI RE LINKS RECHTS BILAT BILATERAL BOTH".split())  # noqa: SIM905
+_SIDES = frozenset(
+    "VIEW VIEWS L R LT RT LEFT RIGHT LI RE LINKS RECHTS BILAT BILATERAL BOTH".split()  # noqa: SIM905
+)
 _PROJECTIONS = frozenset("AP PA LAT LATERAL OBL OBLIQUE".split())  # noqa: SIM905 - the same
 _ELSEWHERE = frozenset(
     # Defined terms of PS3.16 annex L for parts that a frontal chest radiograph does not show.
@@ -55,6 +61,7 @@ _ELSEWHERE = frozenset(
     LSPINE LSSPINE LUMBAR MANDIBLE MAXILLA NECK NOSE ORBIT PATELLA PELVIS RADIUS SACRUM SCALP
     SHOULDER SIJOINT SINUS SKULL SPINE SSPINE STOMACH TEETH THIGH THUMB TIBIA TIBIAFIBULA TMJ TOE
     TSPINE ULNA UPEXTREMITY URETER UTERUS WRIST ZYGOMA LOWEREXTREMITY UPPEREXTREMITY
+    LOWERLEG UPPERLEG UPPERARM LOWERARM KUB
     CERVICAL CERVICALSPINE THORACICSPINE LUMBARSPINE LUMBOSACRALSPINE
     """.split()  # noqa: SIM905 - the same
 ) | frozenset(
@@ -95,7 +102,7 @@ def other_view(text: str, *, strict: bool = False) -> str:
     words = words_of(text)
     plain = _LATERAL | _OBLIQUE if strict else _LATERAL | _OBLIQUE | _VIEW_ONLY
     for word in words:
-        if word in plain or word.endswith("SEITLICH"):
+        if word in plain or (_COMPOUND.fullmatch(word) and word not in _NO_VIEW):
             return word
         if word in _DECUBITUS and not _LYING & set(words):
             return word
@@ -127,4 +134,7 @@ def is_elsewhere(text: str) -> bool:
     (True, True, False)
     """
     words = [word for word in words_of(text) if word not in _SIDES and word not in _PROJECTIONS]
+    words = [
+        word.removesuffix("S") if word.removesuffix("S") in _ELSEWHERE else word for word in words
+    ]
     return "".join(words) in _ELSEWHERE or (bool(words) and set(words) <= _ELSEWHERE)
