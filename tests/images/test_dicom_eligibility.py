@@ -369,3 +369,33 @@ def test_uids_are_kept() -> None:
         "1.2.5",
     )
     assert found.sop_class_uid == "1.2.840.10008.5.1.4.1.1.1"
+
+
+@pytest.mark.parametrize("text", ["CHESTLAT", "ThoraxLateral", "POSTLAT", "APLAT", "Thorax_LAT"])
+def test_compound_words_for_a_lateral_view_are_known(text: str) -> None:
+    assert other_view(text, strict=True)
+    assert "SeriesDescription says" in refusal(SeriesDescription=text, ViewPosition=None)
+
+
+@pytest.mark.parametrize(
+    "text", ["BILATERAL", "Contralateral", "FLAT PANEL", "PLATE", "COLLATERAL"]
+)
+def test_words_that_only_look_lateral_are_not(text: str) -> None:
+    assert not other_view(text)
+
+
+@pytest.mark.parametrize("text", ["HANDS", "KNEES", "LOWER LEG", "UPPER ARM", "LEFT HAND VIEWS"])
+def test_plurals_and_parts_of_limbs_are_elsewhere(text: str) -> None:
+    assert is_elsewhere(text)
+    assert "body part" in refusal(BodyPartExamined=text)
+
+
+def test_a_lateral_word_in_the_body_part_counts_where_no_view_is_stated() -> None:
+    assert "LAT" in refusal(BodyPartExamined="CHEST_LAT", ViewPosition=None)
+    assert "BodyPartExamined says LAT" in facts(BodyPartExamined="CHEST LAT").notes[0]
+
+
+@pytest.mark.parametrize("intent", ["FORPROCESSING", "for processing", "FOR_PROCESSING"])
+def test_raw_images_are_known_however_it_is_written(intent: str) -> None:
+    with pytest.raises(UnsupportedImageError, match="FOR PRESENTATION"):
+        probe(written(PresentationIntentType=intent), name="x")

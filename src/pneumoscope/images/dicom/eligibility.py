@@ -63,7 +63,7 @@ def is_raw(dataset: Dataset) -> bool:
     intent = text_of(dataset, "PresentationIntentType").upper()
     if not intent:
         return text_of(dataset, "SOPClassUID") == _RAW
-    return intent.replace("_", " ") == "FOR PROCESSING"
+    return "".join(filter(str.isalpha, intent)) == "FORPROCESSING"
 
 
 def storage_class(uid: str) -> str:

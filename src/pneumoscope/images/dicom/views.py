@@ -47,8 +47,8 @@ def view_of(dataset: Dataset) -> View:
 
     ViewPosition and the view's code count most, and one of them that is not frontal is enough for
     a refusal. PatientOrientation decides where both are silent, then the words of
-    SeriesDescription and ProtocolName; against a stated frontal view these only give a note, since
-    they often hold the defaults of a device.
+    BodyPartExamined, SeriesDescription and ProtocolName; against a stated frontal view these only
+    give a note, since they often hold the defaults of a device.
     """
     position = "\\".join(clean_texts_of(dataset, "ViewPosition"))
     codes = [_named(item) for item in value_of(dataset, "ViewCodeSequence") or ()]
@@ -96,7 +96,7 @@ def _orientation(dataset: Dataset) -> str:
 
 def _description(dataset: Dataset) -> str:
     """Say that a description names a lateral view and no frontal one; empty if it does not."""
-    for keyword in ("SeriesDescription", "ProtocolName"):
+    for keyword in ("BodyPartExamined", "SeriesDescription", "ProtocolName"):
         text = text_of(dataset, keyword)
         word = other_view(text, strict=True)
         if word and not says_frontal(text):
