@@ -190,4 +190,4 @@ OTHER_REGIONS = _table("""
     74670003 T-15460 wrist joint
     13881006 T-11166 zygoma
 """)
-"""Regions that a frontal chest radiograph is not taken of."""
+"""Anatomic regions other than the chest, by code."""

@@ -1,4 +1,4 @@
-"""What the header of a DICOM file says, if its image may be judged."""
+"""The metadata of a DICOM file whose image may be judged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def checked_meta(dataset: Dataset, syntax: str, *, name: str, any_kind: bool = False) -> ImageMeta:
-    """Return what the header says, if it is that of an image that may be judged.
+    """Return the metadata of a DICOM image that may be judged.
 
     Args:
         dataset: Its elements, of which ``FACT_TAGS`` and ``PIXEL_TAGS`` are read.
@@ -39,11 +39,6 @@ def checked_meta(dataset: Dataset, syntax: str, *, name: str, any_kind: bool = F
     meta = ImageMeta(columns, rows, facts.photometric, "DICOM", facts, other_kind=found.refusal)
     if found.refusal and not any_kind:
         raise OtherKindError(name, found.refusal, header=meta)
-    frames = whole_of(dataset, "NumberOfFrames", 1)
-    if frames > 1:
-        raise UnsupportedImageError(
-            f"{name}: {frames} frames; a radiograph has one. Save the frame that is meant."
-        )
     if is_raw(dataset):
         raise UnsupportedImageError(
             f"{name}: the detector's raw image (FOR PROCESSING); "
