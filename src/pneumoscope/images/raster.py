@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import DamagedImageError, UnsupportedImageError
-from pneumoscope.images import jpeg, jpeg2000
+from pneumoscope.images import jpeg2000
 from pneumoscope.images.decoders import DECODER_FAULTS, open_image
 from pneumoscope.images.depth import sample_of, used_range
 from pneumoscope.images.quiet import quietly
@@ -106,6 +106,8 @@ def _check_whole(
     last = grey.getpixel((grey.width - 1, grey.height - 1))
     if last != _JPEG_FILL and not four and "progressive" not in image.info:
         return
+    from pneumoscope.images import jpeg  # noqa: PLC0415 - most images do without
+
     header = jpeg.read_header(data)
     if header is None:
         return
