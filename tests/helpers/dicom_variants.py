@@ -210,6 +210,11 @@ def _syntaxes(picture: Pixels) -> Iterator[tuple[str, bytes]]:
     run_length = dicom_data_set(wide)
     run_length.compress(RLELossless, generate_instance_uid=False)
     yield "RLE", dicom_bytes(run_length)
+    for what, other in (("JPEG 2000", right["JPEG 2000"]), ("lossless", LOSSLESS)):
+        labelled = made(wide, 12, syntax=other, frame=frames[what])
+        yield f"RLE as {other[-3:]}", relabelled(dicom_bytes(run_length), labelled)
+        yield f"{what} as RLE", relabelled(labelled, dicom_bytes(run_length))
+    yield "RLE as uncompressed", relabelled(dicom_bytes(run_length), made(wide, 12))
 
 
 def _ends(picture: Pixels) -> Iterator[tuple[str, bytes]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MODALITIES = frozenset({"CR", "DX", "RG"})
 """Projection radiographs: computed, digital, and film that was scanned."""
 
-_NO_TERM = frozenset({"DR", "XR", "CXR"})  # not DICOM's, but meant as DX
+_NO_TERM = frozenset({"DR", "XR", "CXR", "XRAY", "X-RAY"})  # not DICOM's, but meant as DX
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _SECONDARY_CAPTURES = frozenset(f"{_STORAGE}{tail}" for tail in ("7", "7.1", "7.2", "7.3", "7.4"))

@@ -71,8 +71,6 @@ def stored_values(
         element, "is_undefined_length", False
     ):
         frame = frame_of(value, frames=layout.frames, name=name)
-        if syntax == _RLE:
-            return _by_pydicom(dataset, layout, "pydicom", "RLE", name=name)
     elif syntax in _UNCOMPRESSED or _expected(layout, value) == len(value):
         if syntax not in _UNCOMPRESSED:
             notes = (f"the transfer syntax is {syntax.name}, the pixels are uncompressed",)
@@ -80,6 +78,8 @@ def stored_values(
     else:
         frame = value
     stream = identify(frame)
+    if stream is None and (syntax == _RLE or _begins_like_rle(frame)):
+        return _run_length(dataset, layout, name=name)
     if stream is None:
         raise UnsupportedImageError(
             f"{name}: transfer syntax {syntax.name!r} is not read, or its data are damaged: they "
@@ -98,7 +98,26 @@ _PROMISED = {
 }
 
 
+def _begins_like_rle(frame: bytes) -> bool:
+    """Return whether a frame begins like the header of RLE (PS3.5, annex G.5)."""
+    return 1 <= int.from_bytes(frame[:4], "little") <= 15 and frame[4:8] == b"\x40\0\0\0"
+
+
+def _run_length(dataset: Dataset, layout: Layout, *, name: str) -> Stored:
+    from pydicom.uid import RLELossless  # noqa: PLC0415 - pydicom is loaded for DICOM alone
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax != RLELossless:
+        note = f"the transfer syntax is {syntax.name}, the pixels are RLE"
+        layout = replace(layout, notes=(*layout.notes, note))
+        dataset.file_meta.TransferSyntaxUID = RLELossless
+        dataset["PixelData"].is_undefined_length = True
+    return _by_pydicom(dataset, layout, "pydicom", "RLE", name=name)
+
+
 def _is_of(stream: Codestream, syntax: str) -> bool:
+    if syntax == _RLE:
+        return False
     end = syntax.rpartition(".")[2]
     if stream.kind == "JPEG" and stream.jpeg is not None:
         lossless = stream.jpeg.process == 3
