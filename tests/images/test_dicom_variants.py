@@ -133,6 +133,15 @@ def test_less_than_half_of_the_declared_bits_is_shown_in_full(low: int, high: in
     check_same(encoded(wide, "JPEG2000", irreversible=False), PICTURE)
 
 
+def test_a_negative_is_shown_as_its_positive_whatever_its_white_is() -> None:
+    dim = (PICTURE.astype(int) * 6 // 10).astype(np.uint8)  # no pixel is white
+    wide = deep(dim)
+    for bits in (12, 16):
+        positive = prepare(made(wide, bits), SPEC).astype(int)
+        data = made(4095 - wide, bits, PhotometricInterpretation="MONOCHROME1")
+        assert np.abs(prepare(data, SPEC) - positive).max() <= 1
+
+
 @pytest.mark.parametrize("margin", [4, 10, 30])
 @pytest.mark.parametrize("black", [0, 65535])
 def test_a_border_with_stray_pixels_does_not_set_the_greys(margin: int, black: int) -> None:

@@ -69,16 +69,19 @@ def used_range(sample: NDArray[Any]) -> tuple[float, float]:
     return float(kept.min()), float(kept.max())
 
 
-def shown_range(sample: NDArray[Any], *, bits: int | None = None) -> tuple[float, float]:
+def shown_range(
+    sample: NDArray[Any], *, bits: int | None = None, inverted: bool = False
+) -> tuple[float, float]:
     """Return which values of whole numbers are black and white, where no window is given.
 
     That is zero and the largest value of a depth, if the pixels use at least half of its range and
-    begin in its first tenth; else the range that they use.
+    begin in the tenth of it that is black; else the range that they use.
 
     Args:
         sample: Some of the pixels.
         bits: The depth that is declared; None for the smallest usual one (8, 10, 12, 14, 16 bits)
             that holds the pixels.
+        inverted: Whether the largest value is black.
 
     Example:
         >>> shown_range(np.arange(3000)), shown_range(np.arange(2000, 9001))
@@ -86,7 +89,8 @@ def shown_range(sample: NDArray[Any], *, bits: int | None = None) -> tuple[float
     """
     low, high = used_range(sample)
     white = float(2 ** (bits or usual_depth(high)) - 1)
-    whole = high - low >= white / 2 and low <= white / 10
+    from_black = white - high if inverted else low
+    whole = high - low >= white / 2 and from_black <= white / 10
     if low >= 0 and (whole or high - low < _LEAST):
         return 0.0, white
     return low, high

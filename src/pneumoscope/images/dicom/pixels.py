@@ -113,7 +113,8 @@ def _table(
         grey, words = choice.look.applied(values), choice.voi or "modality LUT alone"
     else:
         declared = bits if pixels.dtype.kind == "u" and bits is not None and bits < 16 else None
-        low, high = shown_range(sample, bits=declared)
+        dark = choice.look.inverted != (choice.look.slope < 0)
+        low, high = shown_range(sample, bits=declared, inverted=dark)
         stored = declared is not None and (low, high) == (0, 2**declared - 1)
         source = "of the stored bits" if stored else "of the pixels"
         grey, words = choice.look.ranged(values, low, high), f"range {low:g} to {high:g} {source}"
