@@ -324,6 +324,8 @@ def test_a_hole_between_restart_markers_is_refused() -> None:
     holed = whole[:middle] + whole[middle + 2000 :]
     with pytest.raises(DamagedImageError, match="truncated"):
         decode(made(PICTURE, 8, syntax=BASELINE, frame=holed), name="x")
+    with pytest.raises(DamagedImageError, match="truncated"):
+        decode(holed, name="x")
 
 
 def test_values_of_more_bits_than_lossless_jpeg_has_are_damage() -> None:

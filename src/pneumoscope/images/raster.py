@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _ORIENTATION, _SHORT = 0x0112, 3  # the EXIF tag, and the kind of its value
+_RESTART_INTERVAL = b"\xff\xdd\0\x04"  # the segment that announces restart markers
 _JPEG_FILL = 128  # the grey that libjpeg fills in where data are missing
 _GREY_MODES = frozenset({"1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 _WARNS = frozenset({"TIFF", "GIF", "WebP", "BMP"})
@@ -104,7 +105,9 @@ def _check_whole(
     """
     four = image.mode == "CMYK"
     last = grey.getpixel((grey.width - 1, grey.height - 1))
-    if last != _JPEG_FILL and not four and "progressive" not in image.info:
+    restarts = data.find(_RESTART_INTERVAL, 0, 65536) >= 0
+    doubted = last == _JPEG_FILL or four or "progressive" in image.info
+    if not (doubted or restarts):
         return
     from pneumoscope.images import jpeg  # noqa: PLC0415 - most images do without
 
