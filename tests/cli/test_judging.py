@@ -283,13 +283,14 @@ def test_recalibration_refuses_what_it_must(
 
 
 def test_a_recalibration_that_finds_nothing_out_warns(
-    trained: Trained, tmp_path: Path, capsys: Captured
+    trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
 ) -> None:
-    run, out = str(trained.run.root), tmp_path / "new.onnx"
-    scores = str(trained.run.scores("val"))
+    model, scores, out = str(trained.run.model), tmp_path / "own.csv", tmp_path / "new.onnx"
+    assert main(["evaluate", model, str(phantoms / "train"), "--scores", str(scores), *QUICK]) == 0
+    capsys.readouterr()
     for rule, share in (("probability=0", "specificity"), ("probability=1", "sensitivity")):
-        command = ["recalibrate", run, scores, "--out", str(out), "--operating-point", rule]
-        assert main(command) == 0
+        command = ["recalibrate", model, str(scores), "--out", str(out)]
+        assert main([*command, "--operating-point", rule]) == 0
         assert f"warning: the {share} is 0" in " ".join(capsys.readouterr().err.split())
 
 
