@@ -31,6 +31,7 @@ MAY: dict[str, set[str]] = {
         "images",
         "runs",
         "parallel",
+        "stats",
         "data",
         "models",
         "export",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
+import errno
 import io
 import json
 import os
@@ -26,13 +27,30 @@ if TYPE_CHECKING:
 _PACKAGES = ("pneumoscope", "numpy", "pillow", "onnxruntime", "torch", "lightning", "onnx")
 
 
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def is_of_writing(fault: OSError, *places: Path) -> bool:
+    """Tell whether a fault comes of writing at some places, not of something else meanwhile.
+
+    A fault that names a file is of writing if that is one of the places, lies in one or holds one.
+    One that names none is if it speaks of a disk, or comes from an encoder, which has no number
+    for it; a broken connection or pipe does not.
+    """
+    if isinstance(fault.filename, str | bytes):
+        named = Path(os.fsdecode(fault.filename))
+        return any(
+            named == place or named in place.parents or place in named.parents for place in places
+        )
+    return fault.errno in _OF_THE_DISK or (fault.errno is None and type(fault) is OSError)
+
+
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that replaces it when the block ends well.
 
     Raises:
-        OutputError: The place cannot be written.
-        OSError: The block could not read another file; nobody is to free space for that.
+        OutputError: The place cannot be written. What else the block raises is left as it is.
     """
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
@@ -74,7 +92,7 @@ def files_written_whole(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _named_faults(path: Path, temporary: Path) -> Iterator[None]:
-    """Turn what the system says of writing into one message; faults of other files stay."""
+    """Turn what the system says of writing into one message; what else fails stays as it is."""
     try:
         yield
     except OutputError as told:  # of a file in a temporary folder, whose name says nothing
@@ -82,11 +100,8 @@ def _named_faults(path: Path, temporary: Path) -> Iterator[None]:
             raise
         raise _cannot_be_written(path, told.__cause__) from told.__cause__
     except OSError as fault:
-        # A write to an open file names none, while what opens another file for reading names it.
-        if isinstance(fault.filename, str | bytes):
-            place = Path(os.fsdecode(fault.filename))
-            if place not in {path, *path.parents} and not place.is_relative_to(temporary):
-                raise
+        if not is_of_writing(fault, path, temporary):
+            raise
         raise _cannot_be_written(path, fault) from fault
 
 
