@@ -310,7 +310,7 @@ def test_a_missing_decoder_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
     syntax, bits = LOSSLESS["JPEG-LS"]
     data = dicom_file(NOISE, syntax=syntax, frame=compressed(NOISE, "JPEG-LS", bits))
-    with pytest.raises(UnsupportedImageError, match=r"pip install 'pneumoscope\[dicom\]'"):
+    with pytest.raises(UnsupportedImageError, match=r"pip install .*\[dicom\]"):
         decode(data, name="x")
 
 
