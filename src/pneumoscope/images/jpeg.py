@@ -42,6 +42,9 @@ _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
 # Restart markers are among it, since a decoder that waits for one passes over all else.
 _NOISE = bytes(1 + (number * number * 81 + number // 7) % 254 for number in range(2048))
 _FILLER = _NOISE + b"".join(bytes((0xFF, 0xD0 + number)) + _NOISE[:256] for number in range(8))
+_MOST_INTERVALS = 2**20  # are looked at; images in more of them are made up
+_BETWEEN = 64  # bytes of noise before a restart marker
+_MOST_FILLER = 2**24  # bytes: made-up files may consist of markers
 _OTHER_FILLER = bytes(255 - byte for byte in _NOISE)
 _NEEDLESS = 2
 """So many bytes behind the data are harmless, and any number of equal ones: writers pad so."""
@@ -267,7 +270,10 @@ def _with_filler(data: bytes, header: JpegHeader) -> bytes:
         at = marker.start()
         # A cut marker would make another one with the first byte of the filler.
         scan = data[position:at].rstrip(b"\xff")
-        found += _RESTART.sub(lambda restart: _NOISE[:64] + restart[0], scan) + _FILLER
+        left = _MOST_FILLER - (len(found) - position)
+        if scan.count(b"\xff") * _BETWEEN < left:
+            scan = _RESTART.sub(lambda restart: _NOISE[:_BETWEEN] + restart[0], scan)
+        found += scan + (_FILLER if left > 0 else b"")
         position = at
         while data[position : position + 1] == b"\xff" and data[position + 1 : position + 2]:
             kind = data[position + 1]
@@ -310,8 +316,12 @@ def _middle_before_restarts(pixels: NDArray[Any], header: JpegHeader) -> bool:
     if header.interval < 2 or not (header.rows and header.columns):
         return False
     across, down = -(-header.columns // width), -(-header.rows // height)
+    if across * down // header.interval > _MOST_INTERVALS:
+        return True
     last = np.arange(header.interval - 1, across * down, header.interval)
-    scale = round(header.rows / len(pixels))  # decoded at a half, a quarter or an eighth of it
+    scale = max(
+        1, round(header.rows / len(pixels))
+    )  # decoded at a half, a quarter or an eighth of it
     found = np.ones(len(last), np.bool_)
     for number in (last - 1, last):
         row = np.minimum(number // across * height + height // 2, header.rows - 1) // scale
