@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pneumoscope.parallel import Progress
 
 COLUMNS = ("path", "patient", "label", "logit", "probability")
+REFUSED = "refused"
+"""The column that tells which images the gate refuses; it may be missing."""
 MIXED = "mixed"
 """The part of scores whose rows are of several parts."""
 
@@ -47,6 +49,8 @@ class Scores:
             empty where the data know no parts.
         patients_known: False where every image counts as a patient of its own because nothing
             tells more.
+        refused: Which images the reader's gate refuses (they have a probability all the same);
+            bool, None where that is not known.
     """
 
     path: tuple[str, ...]
@@ -56,6 +60,7 @@ class Scores:
     probability: NDArray[np.float64]
     part: str = ""
     patients_known: bool = True
+    refused: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.path)
@@ -97,24 +102,31 @@ class Scores:
             label=self.label[chosen],
             logit=self.logit[chosen],
             probability=self.probability[chosen],
+            refused=None if self.refused is None else self.refused[chosen],
         )
 
     def save(self, path: Path) -> None:
         """Write the table as CSV; numbers are written so that they read back unchanged.
 
         Where the part is known it stands in a column ``split``, so that the file, wherever it is
-        copied, still tells whether it may decide anything.
+        copied, still tells whether it may decide anything. Where it is known which images the gate
+        refuses, these have 1 in a column ``refused``, others 0.
         """
-        columns = (self.path, self.patient, self.label, self.logit, self.probability)
-        split = (self.part,) if self.part else ()
-        write_csv(
-            path,
-            (*COLUMNS, "split") if self.part else COLUMNS,
-            (
-                (name, patient, int(label), repr(float(logit)), repr(float(probability)), *split)
-                for name, patient, label, logit, probability in zip(*columns, strict=True)
-            ),
-        )
+        columns: list[Sequence[object]] = [
+            self.path,
+            self.patient,
+            [int(label) for label in self.label],
+            [repr(float(logit)) for logit in self.logit],
+            [repr(float(probability)) for probability in self.probability],
+        ]
+        names = [*COLUMNS]
+        if self.part:
+            names.append("split")
+            columns.append([self.part] * len(self))
+        if self.refused is not None:
+            names.append(REFUSED)
+            columns.append([int(refused) for refused in self.refused])
+        write_csv(path, names, zip(*columns, strict=True))
 
     @classmethod
     def load(cls, path: Path, *, part: str | None = None) -> Scores:
@@ -192,7 +204,8 @@ def score(
     """Return what a reader says of the images of a catalog, from their files on.
 
     Args:
-        predictor: The reader.
+        predictor: The reader, which concludes on every image (``gated=False``); the scores say
+            what its gate refuses.
         catalog: The images.
         part: Which part of the data they are.
         progress: Called as images are read.
@@ -202,7 +215,10 @@ def score(
 
     Raises:
         DataError: More than 5 % of the files could not be read.
+        ValueError: The predictor is gated, so that images would be missing.
     """
+    if predictor.gated:
+        raise ValueError("scores need a reader with gated=False; they say what its gate refuses")
     said = []
     paths = [catalog.file(entry) for entry in catalog.entries]
     for done, prediction in enumerate(predictor.predict_many(paths), 1):
@@ -225,6 +241,9 @@ def score(
             _column([prediction.probability for prediction in read]),
             part,
             catalog.patients_known,
+            np.array([bool(prediction.refused) for prediction in read], np.bool_)
+            if predictor.info.gate
+            else None,
         ),
         tuple(bad),
     )
@@ -276,7 +295,15 @@ def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scor
         probability,
         own or (named[1] if named else ""),
         all(patients),
+        _refused(rows) if REFUSED in columns else None,
     )
+
+
+def _refused(rows: list[dict[str, str]]) -> NDArray[np.bool_]:
+    words = [(row.get(REFUSED) or "").strip() for row in rows]
+    if not set(words) <= {"0", "1"}:
+        raise ValueError(f"the column {REFUSED!r} must be 0 or 1")
+    return np.array([word == "1" for word in words], np.bool_)
 
 
 def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:

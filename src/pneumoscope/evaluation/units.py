@@ -99,6 +99,7 @@ def aggregated(scores: Scores, unit: Sequence[str], *, how: str = "mean") -> Sco
         label=np.array([scores.label[own[0]] for own in rows.values()], np.int64),
         logit=logit_of(probability),
         probability=probability,
+        refused=None,  # the gate judges images
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pneumoscope.errors import DataError, LeakError
 from pneumoscope.evaluation.calibration import Calibration, fit_calibration
-from pneumoscope.evaluation.conformal import fit_conformal
+from pneumoscope.evaluation.conformal import fit_zone
 from pneumoscope.evaluation.operating_point import choose, parse_rule
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.bundle import OperatingPoint
@@ -88,5 +88,14 @@ def decide(
         point = OperatingPoint()
     conformal = None
     if recipe.error_level:
-        conformal = fit_conformal(scores, level=recipe.error_level)
+        try:
+            zone = fit_zone(scores, threshold=point.threshold, level=recipe.error_level)
+        except LeakError:
+            raise
+        except DataError as fault:
+            notes.append(f"there is no uncertain zone: {fault}")
+        else:
+            conformal = zone.conformal
+            if zone.note:
+                notes.append(f"there is no uncertain zone: {zone.note}.")
     return Decided(calibration, point, conformal, scores, tuple(notes))

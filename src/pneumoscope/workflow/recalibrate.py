@@ -11,13 +11,13 @@ import datetime
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from pneumoscope.errors import DataError, ModelFileError
 from pneumoscope.evaluation.calibration import Calibration, fit_calibration
-from pneumoscope.evaluation.conformal import ERROR_LEVEL, fit_conformal
+from pneumoscope.evaluation.conformal import AUTO, fit_zone
 from pneumoscope.evaluation.operating_point import choose, parse_rule
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.bundle import (
@@ -47,14 +47,14 @@ class Recalibrated:
         before: The calibration that the model had.
         after: The one that it has now, from the network's logit.
         operating_point: The new one.
-        conformal: The new uncertain zone.
+        conformal: The new uncertain zone; None if no level makes one.
     """
 
     model: Path
     before: Calibration
     after: Calibration
     operating_point: OperatingPoint
-    conformal: Conformal
+    conformal: Conformal | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -68,7 +68,7 @@ class Recalibrated:
                 "achieved": self.operating_point.achieved,
                 "model": self.operating_point.model,
             },
-            "conformal": self.conformal.to_dict(),
+            "conformal": self.conformal and self.conformal.to_dict(),
         }
 
 
@@ -79,7 +79,7 @@ def recalibrate(
     *,
     method: str = "temperature",
     rule: str | None = None,
-    level: float = ERROR_LEVEL,
+    level: float | Literal["auto"] = AUTO,
     part: str | None = None,
     watcher: Watcher | None = None,
 ) -> Recalibrated:
@@ -94,13 +94,13 @@ def recalibrate(
         out: The new model file.
         method: ``temperature`` or ``platt``.
         rule: Of the operating point; the model's own rule if None.
-        level: The error level of the uncertain zone.
+        level: The error level of the uncertain zone; ``auto`` as ``fit_zone`` chooses it.
         part: Take the rows of this part alone, where the file has a column ``split``.
         watcher: Hears how it goes.
 
     Raises:
         LeakError: The scores are of training or test images.
-        DataError: They cannot be of this model, or are too few.
+        DataError: They cannot be of this model, or are too few, or the level means nothing.
         ModelFileError: The model's graph carries no calibration.
         OptionError: The method, the rule or the level cannot be.
         OutputError: The file cannot be written.
@@ -117,7 +117,9 @@ def recalibrate(
     after = fit_calibration(raw, method=method)
     now = replace(raw, probability=after.apply(raw.logit))
     point = choose(wanted, now, model=bundle.sha256)
-    conformal = fit_conformal(now, level=level)
+    zone = fit_zone(now, threshold=point.threshold, level=level)
+    if zone.note:
+        watcher.warn(f"no uncertain zone: {zone.note}.")
     if not scores.patients_known:
         watcher.warn(
             "nothing tells the patient of every image; if patients have several images, what was "
@@ -141,11 +143,11 @@ def recalibrate(
     info = replace(
         bundle.info,
         operating_point=point,
-        conformal=conformal,
+        conformal=zone.conformal,
         history=(*bundle.info.history, change),
     )
     write_calibrated(bundle, out, info=info, scale=after.scale, bias=after.bias)
-    return Recalibrated(out, before, after, point, conformal)
+    return Recalibrated(out, before, after, point, zone.conformal)
 
 
 def calibration_of(bundle: Bundle) -> Calibration:
