@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.tiny_model import SPEC, grey_image, tiny_info, write_tiny
+from helpers.tiny_model import SPEC, grey_image, tiny_info, tiny_proto, write_tiny
 from pneumoscope.errors import ModelFileError
 from pneumoscope.reader import graph as graph_module
-from pneumoscope.reader.bundle import ModelInfo, OperatingPoint
+from pneumoscope.reader import selfcheck
+from pneumoscope.reader.bundle import KEY, ModelInfo, OperatingPoint, open_bundle
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.drift import (
     bin_of,
@@ -146,6 +147,52 @@ def test_a_changed_weight_breaks_the_seal(tmp_path: Path) -> None:
     assert not found.passed
     borne, due = seal_of(bytes(content))
     assert borne != due
+    for use in (load, open_bundle):
+        with pytest.raises(ModelFileError, match="its seal is broken"):
+            use(path)
+    with pytest.raises(ModelFileError, match="its seal is broken"):
+        Predictor(path).predict(grey_image(100))
+    assert open_bundle(path, unsealed=True).info.name == "tiny"
+
+
+def test_no_changed_byte_of_a_model_file_gives_a_conclusion(tmp_path: Path) -> None:
+    content = write_tiny(tmp_path / "m.onnx").read_bytes()
+    changed = tmp_path / "changed.onnx"
+    metadata = content.index(b'{"seal"')
+    places = [*range(0, len(content), 23), *range(metadata, metadata + 80)]
+    places.append(content.index(b'"self_test"') + 1)
+    for place in places:
+        flipped = bytearray(content)
+        flipped[place] ^= 1
+        changed.write_bytes(bytes(flipped))
+        with pytest.raises(ModelFileError):
+            Predictor(changed).predict(grey_image(100))
+
+
+def test_files_without_a_seal_and_files_being_written_are_used(tmp_path: Path) -> None:
+    import onnx  # noqa: PLC0415 - here alone
+
+    onnx.save(tiny_proto(), tmp_path / "writing.onnx")  # its seal is not set yet
+    assert load(tmp_path / "writing.onnx").predict(grey_image(150)).conclusion == "PNEUMONIA"
+    facts = tiny_info().to_dict()  # has no seal, as in files from before there were seals
+    model = tiny_proto()
+    onnx.helper.set_model_props(model, {KEY: json.dumps(facts)})
+    onnx.save(model, tmp_path / "old.onnx")
+    assert load(tmp_path / "old.onnx").predict(grey_image(150)).conclusion == "PNEUMONIA"
+
+
+@pytest.mark.parametrize("fault", [MemoryError("no room"), SystemExit(3), ValueError("odd")])
+def test_a_self_test_that_fails_to_run_has_not_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    def broken(_: object) -> SelfTest:
+        raise fault
+
+    path = write_tiny(tmp_path / "m.onnx")
+    monkeypatch.setattr(selfcheck, "say", broken)
+    with pytest.raises(ModelFileError, match="self-test could not be run") as told:
+        Predictor(path).predict(grey_image(100))
+    assert told.value.__cause__ is fault
 
 
 def test_a_self_test_of_another_version_is_not_guessed() -> None:

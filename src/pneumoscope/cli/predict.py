@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SOME_UNREADABLE, FAIL_ON = 3, 4
 FORMATS = ("table", "json", "jsonl", "csv", "parquet")
+OUTSIDE = ("note", "uncertain", "refuse")  # those of reader.policy, which is not loaded to parse
 
 
 def add_to(verbs: Verbs) -> None:
@@ -99,6 +100,14 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--no-gate", action="store_true", help="conclude on images that cannot be judged, too"
     )
+    parser.add_argument(
+        "--outside-intended-use",
+        choices=OUTSIDE,
+        default=OUTSIDE[0],
+        help="images outside the model's intended use, such as of patients of another age: "
+        "conclude and say so in their row (note, the default), call them UNCERTAIN, or refuse "
+        "them as NOT_ASSESSABLE",
+    )
 
 
 def run(asked: Namespace) -> int:
@@ -116,7 +125,7 @@ def run(asked: Namespace) -> int:
     from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415
     from pneumoscope.reader.tally import Tally  # noqa: PLC0415
 
-    predictor = Predictor(graph, gated=not asked.no_gate)
+    predictor = Predictor(graph, gated=not asked.no_gate, outside=asked.outside_intended_use)
     import_module("PIL.JpegImagePlugin")
     others: Counter[str] = Counter()
     looks = _looks(asked, others)
@@ -294,6 +303,7 @@ def _archived(
         "model": predictor.sha256,
         "images": [*asked.images] or asked.paths_from,
         "gate": not asked.no_gate,
+        "outside_intended_use": asked.outside_intended_use,
         "evidence": asked.evidence and str(asked.evidence),
     }
     with Archive(

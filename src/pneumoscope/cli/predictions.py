@@ -73,6 +73,10 @@ def _line(record: Record, *, positive: str | None, colour: bool, width: int | No
     told = [printable(record["error"].removeprefix(f"{record['path']}: "))] * bool(record["error"])
     if conclusion in {UNCERTAIN, NOT_ASSESSABLE}:
         told += record["reasons"]
+    else:
+        told += [
+            f"outside the intended use: {text}" for text in record.get("outside_intended_use", ())
+        ]
     if record["evidence"]:
         told.append(f"evidence: {printable(record['evidence'])}")
     lines = [f"{padded}  {shown:>11}  {printable(record['path'])}".rstrip()]

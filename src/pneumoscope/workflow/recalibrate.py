@@ -115,6 +115,8 @@ def recalibrate(
     before = calibration_of(bundle)
     raw = _raw_logits(scores, before, scores_file)
     after = fit_calibration(raw, method=method)
+    if after.note:
+        watcher.warn(f"the calibration is doubtful: {after.note}")
     now = replace(raw, probability=after.apply(raw.logit))
     point = choose(wanted, now, model=bundle.sha256)
     zone = fit_zone(now, threshold=point.threshold, level=level)
