@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pneumoscope.data.patients import Patient
 from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.policy import evaluate_policy
@@ -37,7 +38,7 @@ def scores_from_dict(values: Mapping[str, Any], calibration: Calibration) -> Sco
     logit = np.array(values["logit"], np.float64)
     return Scores(
         tuple(f"image {row}" for row in range(len(logit))),
-        tuple(f"patient {number}" for number in values["patient"]),
+        tuple(Patient(f"patient {number}") for number in values["patient"]),
         np.array(values["label"], np.int64),
         logit,
         calibration.apply(logit),

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from helpers.made_scores import make_scores
+from helpers.made_scores import make_scores, people
 from pneumoscope.errors import DataError, LeakError, OptionError
 from pneumoscope.evaluation.conformal import (
     LEVELS,
@@ -25,7 +25,7 @@ from pneumoscope.reader.policy import UNCERTAIN_CODE, DecisionPolicy
 def scores_of(label: list[int], probability: list[float]) -> Scores:
     names = tuple(map(str, range(len(label))))
     p = np.array(probability, np.float64)
-    return Scores(names, names, np.array(label), np.log(p / (1 - p)), p, "val")
+    return Scores(names, people(names), np.array(label), np.log(p / (1 - p)), p, "val")
 
 
 def policy(zone: Conformal, threshold: float = 0.5) -> DecisionPolicy:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.made_scores import make_scores
+from helpers.made_scores import make_scores, people
 from pneumoscope.errors import DataError
 from pneumoscope.evaluation.conformal import TWO_GROUPS, fit_conformal
 from pneumoscope.evaluation.policy import evaluate_policy
@@ -23,7 +23,7 @@ def by_hand() -> Scores:
     p = np.array([0.1, 0.45, 0.8, 0.2, 0.9, 0.8, 0.55, 0.3, 0.05, 0.95])
     refused = np.array([0, 0, 0, 1, 0, 0, 0, 0, 0, 1], bool)
     names = tuple(map(str, range(10)))
-    return Scores(names, names, label, np.log(p / (1 - p)), p, "val", refused=refused)
+    return Scores(names, people(names), label, np.log(p / (1 - p)), p, "val", refused=refused)
 
 
 def policy(zone: Conformal | None, threshold: float = 0.5) -> DecisionPolicy:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pneumoscope.cli.arguments import Verbs, add_verb
 from pneumoscope.cli.predict_usage import STDIN, refuse_senseless
-from pneumoscope.errors import DataError, OptionError
+from pneumoscope.errors import DataError, OptionError, OutputError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Source = str | bytes | Unlisted
 
 SOME_UNREADABLE, FAIL_ON = 3, 4
+_GO_ON = "the same command with --resume goes on there"
 FORMATS = ("table", "json", "jsonl", "csv", "parquet")
 OUTSIDE = ("note", "uncertain", "refuse")  # those of reader.policy, which is not loaded to parse
 
@@ -140,9 +141,20 @@ def run(asked: Namespace) -> int:
         _archived(asked, predictor, looks, tally)
     else:
         _shown(asked, predictor, looks, tally)
+    if asked.evidence:
+        _tell_caveat(predictor.info)
     if any(tally.conclusions[name] for name in wanted):
         return FAIL_ON
     return SOME_UNREADABLE if tally.conclusions["ERROR"] else 0
+
+
+def _tell_caveat(info: ModelInfo) -> None:
+    """Say what the model's card says against taking the evidence for the place of a finding."""
+    from pneumoscope.reader.evidence import evidence_caveat  # noqa: PLC0415 - loaded already
+
+    caveat = evidence_caveat(info)
+    if caveat:
+        sys.stderr.write(f"Note on the evidence: {caveat}\n")
 
 
 def fail_on(given: Sequence[str], info: ModelInfo) -> set[str]:
@@ -324,16 +336,19 @@ def _archived(
                         archive.add(record)
                         read += 1
                         progress(archive.done, total.at_least(archive.done))
+            if not archive.complete:
+                archive.finish(tally)
         except KeyboardInterrupt:
-            watcher.say(
-                f"{archive.done:,} images are kept; the same command with --resume goes on there."
-            )
+            watcher.say(f"{archive.done:,} images are kept; {_GO_ON}.")
             raise
+        except OutputError as fault:
+            if not isinstance(fault.__cause__, OSError):  # the journal itself is damaged
+                raise
+            raise OutputError(f"{fault} {archive.done:,} images are kept; {_GO_ON}.") from fault
         if archive.complete:
             watcher.say(f"{asked.out} is complete; nothing is left to do.")
             tally.conclusions.update(archive.conclusions())
             return
-        archive.finish(tally)
     if asked.resume:
         watcher.say(f"{read:,} read in this run.")
     watcher.say(f"{summary(tally)} Written to {asked.out}")

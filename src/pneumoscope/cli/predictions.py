@@ -71,12 +71,7 @@ def _line(record: Record, *, positive: str | None, colour: bool, width: int | No
         style = _STYLES.get(conclusion, _POSITIVE if conclusion == positive else "")
         padded = f"\x1b[{style}m{padded}\x1b[0m" if style else padded
     told = [printable(record["error"].removeprefix(f"{record['path']}: "))] * bool(record["error"])
-    if conclusion in {UNCERTAIN, NOT_ASSESSABLE}:
-        told += record["reasons"]
-    else:
-        told += [
-            f"outside the intended use: {text}" for text in record.get("outside_intended_use", ())
-        ]
+    told += record["reasons"]  # beside a class, they say how the image is outside the intended use
     if record["evidence"]:
         told.append(f"evidence: {printable(record['evidence'])}")
     lines = [f"{padded}  {shown:>11}  {printable(record['path'])}".rstrip()]
