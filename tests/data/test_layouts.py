@@ -250,7 +250,7 @@ def test_lines_that_no_sign_separates(tmp_path: Path) -> None:
     table.write_text("\n".join(lines) + "\n\n")
     options = data_options(class_map={"PNEUMONIA": ["pneumonia", "COVID-19"], "NORMAL": ["normal"]})
     catalog = read_catalog(tmp_path, options=options)
-    assert [(Path(e.path).name, e.label, e.patient) for e in catalog.entries] == [
+    assert [(Path(e.path).name, e.label, e.patient.name) for e in catalog.entries] == [
         ("SARS-day0.jpeg", "PNEUMONIA", "3"),
         ("COVID(477).png", "PNEUMONIA", "COVID 477"),
         ("0759abcb.png", "NORMAL", "0759abcb"),

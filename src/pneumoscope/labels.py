@@ -1,0 +1,82 @@
+"""The classes that a reader tells apart, and which of them count as positive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSpace:
+    """The class names of a single-label task, in the order of the model's outputs.
+
+    Attributes:
+        names: Two or more different names.
+        positive: The names that count as positive, in the order of ``names``; at least one, and
+            not all of them. With NORMAL, BACTERIA and VIRUS the positive group BACTERIA, VIRUS
+            makes P(positive) the sum of both probabilities.
+
+    Raises:
+        ValueError: The names or the group cannot be.
+    """
+
+    names: tuple[str, ...]
+    positive: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) < 2 or len(set(self.names)) != len(self.names) or not all(self.names):
+            raise ValueError(f"its classes are {self.names!r}")
+        inside = tuple(name for name in self.names if name in self.positive)
+        if inside != self.positive or not 0 < len(inside) < len(self.names):
+            raise ValueError(f"its positive classes are {self.positive!r} of {self.names!r}")
+
+    @classmethod
+    def of(cls, names: Iterable[str], positive: Iterable[str] = ()) -> LabelSpace:
+        """Return the label space of some classes; without ``positive``, the last one is positive.
+
+        >>> LabelSpace.of(["NORMAL", "PNEUMONIA"]).positive
+        ('PNEUMONIA',)
+        """
+        listed = tuple(names)
+        group = set(positive) or set(listed[-1:])
+        missing = group - set(listed)
+        if missing:
+            raise ValueError(f"its positive classes {sorted(missing)!r} are none of {listed!r}")
+        return cls(listed, tuple(name for name in listed if name in group))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def negative(self) -> tuple[str, ...]:
+        """The names that do not count as positive, in the order of ``names``."""
+        return tuple(name for name in self.names if name not in self.positive)
+
+    @property
+    def is_positive(self) -> tuple[bool, ...]:
+        """Whether each class counts as positive, in the order of ``names``."""
+        return tuple(name in self.positive for name in self.names)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Names for the two groups, (negative, positive); several names are joined by `` or ``."""
+        return " or ".join(self.negative), " or ".join(self.positive)
+
+    def positive_probability(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return P(positive), [...], the sum over the positive group.
+
+        Args:
+            probabilities: Of each class, [..., K].
+
+        Raises:
+            ValueError: The last axis has not K values.
+        """
+        if probabilities.shape[-1] != len(self):
+            raise ValueError(f"{probabilities.shape[-1]} probabilities for {len(self)} classes")
+        found: NDArray[np.floating] = probabilities[..., list(self.is_positive)].sum(axis=-1)
+        return found
