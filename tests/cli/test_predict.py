@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.files import dicom_file
 from helpers.tiny_model import grey_image, tiny_info, tiny_proto, write_tiny
 from pneumoscope.cli import main
 from pneumoscope.cli.predictions import in_colour, printable, write_table
@@ -292,3 +293,20 @@ def test_model_shows_all_of_a_file(model: Path, capsys: Captured) -> None:
     assert "conformal.level" in capsys.readouterr().out
     assert main(["model", "seed-cnn", "--verify"]) == 1
     assert "--verify" in capsys.readouterr().err
+
+
+def test_the_row_says_what_is_outside_of_the_intended_use(tmp_path: Path, capsys: Captured) -> None:
+    """A note at the end that names no file leaves open which of many images is an adult's."""
+    intended = {"age_years": [1, 5], "view": ["AP"]}
+    model = write_tiny(tmp_path / "m.onnx", tiny_info(intended=intended))
+    pixels = grey_image(70, side=200)
+    for name, age in (("child.dcm", "004Y"), ("adult.dcm", "064Y")):
+        content = dicom_file(pixels, PatientAge=age, ViewPosition="AP")
+        (tmp_path / name).write_bytes(content)
+    files = [str(tmp_path / name) for name in ("child.dcm", "adult.dcm")]
+    assert main(["predict", *files, "--model", str(model)]) == 0
+    _, child, adult, note, *last = capsys.readouterr().out.splitlines()
+    assert child.endswith("child.dcm")
+    assert adult.endswith("adult.dcm")
+    assert note.strip().startswith("the patient is 64 years old; the reader is for patients of 1")
+    assert any(line.startswith("Note: 1 of 2: the patient is 64 years old") for line in last)
