@@ -80,10 +80,14 @@ class _LearningNowError(Exception):
 
 
 @pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return images of another source than those of the run."""
+def others(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return images of another source than those of the run, with its scores beside them."""
     place = tmp_path_factory.mktemp("others") / "data"
-    return write_folder(place, patients=24, seed=9, size_px=(96, 110), workers=1)
+    write_folder(place, patients=24, seed=9, size_px=(96, 110), workers=1)
+    scores = str(place.with_name("scores.csv"))
+    command = ["evaluate", str(trained.run.root), str(place), "--split", "all"]
+    assert main([*command, "--scores", scores, "--resamples", "100"]) == 0
+    return place
 
 
 @pytest.fixture
@@ -111,8 +115,7 @@ def world(
     for name in ("first", "second", "transfer", "geometric", "radiograph", "seed-0", "seed-1"):
         shutil.copytree(trained.run.root, f"runs/{name}")
     shutil.copy(trained.run.scores("val"), "scores.csv")
-    parts = [trained.run.scores(part).read_text().splitlines() for part in ("val", "test")]
-    Path("own-scores.csv").write_text("\n".join([*parts[0], *parts[1][1:]]) + "\n")
+    shutil.copy(others.with_name("scores.csv"), "own-scores.csv")
     rows = ["file,finding,mrn"]
     for image in images:
         where = image.relative_to(phantoms)

@@ -119,6 +119,15 @@ def add_data_options(parser: Parser) -> None:
     data("--layout", metavar="NAME", help="of a public data set, or a YAML file (default: found)")
 
 
+def add_patient_option(parser: Parser) -> None:
+    """Add ``--patient-regex``, for verbs that read data of a run or of others."""
+    parser.add_argument(
+        "--patient-regex",
+        metavar="REGEX",
+        help="finds the patient in a path, in its first group (default: that of the run)",
+    )
+
+
 def data_options_of(asked: argparse.Namespace) -> dict[str, Any]:
     """Return what ``add_data_options`` options say, as a recipe holds it; what is not given lacks.
 

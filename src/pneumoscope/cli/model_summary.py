@@ -75,13 +75,12 @@ def _or(values: object) -> str:
 
 
 def _decision(info: ModelInfo) -> list[str]:
-    negative, positive = info.classes
-    point = info.operating_point
-    rule = f"from probability {point.threshold:.4g} on, else {negative} (rule: {point.rule})"
-    lines = [f"{positive} {rule}"]
-    if info.conformal is not None:
-        confidence = f"{1 - info.conformal.level:.0%} confidence"
-        lines.append(f"UNCERTAIN where one class does not stand out at {confidence}")
+    policy, (negative, positive) = info.policy(), info.classes
+    rule = f"from probability {policy.threshold:.4g} on, else {negative}"
+    lines = [f"{positive} {rule} (rule: {policy.operating_point.rule})"]
+    if policy.zone is not None:
+        low, high = policy.zone
+        lines.append(f"UNCERTAIN between the probabilities {low:.3f} and {high:.3f}")
     return lines
 
 

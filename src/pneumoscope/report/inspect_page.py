@@ -113,7 +113,9 @@ def _verdict(audit: Audit) -> str:
     clean = ""
     if audit.crossings and all(crossing.clean for crossing in audit.crossings):
         who = (
-            "No patient, no image" if any(e.patient for e in audit.measured.entries) else "No image"
+            "No patient, no image"
+            if any(e.patient.known for e in audit.measured.entries)
+            else "No image"
         )
         clean = f"{who} and no near copy stands in two parts. "
     if warnings:
