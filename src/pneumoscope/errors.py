@@ -53,7 +53,13 @@ class MissingArgumentError(PneumoscopeError):
 
 
 class ImageError(PneumoscopeError):
-    """One file could not be read as a radiograph."""
+    """One file could not be read as a radiograph.
+
+    Attributes:
+        header: What its header says (``ImageMeta``), where a DICOM header could be read.
+    """
+
+    header: object = None
 
     @property
     def passing(self) -> bool:
