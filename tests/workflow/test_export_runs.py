@@ -13,6 +13,7 @@ from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import Split
 from pneumoscope.errors import DataError, ExportError, OptionError
 from pneumoscope.reader.bundle import open_bundle
+from pneumoscope.reader.learnt import learnt_from
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of
 from pneumoscope.training.recipe import recipe_of
@@ -59,6 +60,14 @@ def test_folds_judge_every_image_by_the_member_that_did_not_see_it(
     assert info.operating_point.rule == "youden"
     assert len(info.training["members"]) == 2
     assert info.self_test is not None
+    # Some member learnt from every image that is not of the test part.
+    taught = {
+        row["path"] for run in runs for row in rows_of(run / "split.csv") if row["split"] == "train"
+    }
+    hashes = {row["path"]: row["sha256"] for row in rows_of(runs[0] / "catalog.csv")}
+    assert learnt_from(info, hashes.values()) == len({hashes[path] for path in taught})
+    assert learnt_from(info, [hashes[path] for path in judged], part="val") == len(judged)
+    assert info.training["calibration"]["method"] == "none"
     assert str(tmp_path) not in info.to_json()
 
 
@@ -101,11 +110,9 @@ def test_a_precision_that_changes_too_much_leaves_the_earlier_file(
 def test_the_bounds_of_a_smaller_precision(tmp_path: Path) -> None:
     label = np.repeat([0, 1], 100)
     before = np.linspace(0.01, 0.99, 200)
-    same = [("a", "a")] * 200
 
     def shift(after: NDArray[np.float64], changed: int) -> Shift:
-        concluded = [("a", "b")] * changed + same[changed:]
-        return Shift.between(before, after, label, concluded=concluded)
+        return Shift.between(before, after, label, changed=changed)
 
     found = shift(before + 0.05, 4)
     assert (found.n, found.changed) == (200, 4)

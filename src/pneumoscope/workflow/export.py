@@ -154,6 +154,7 @@ def export_runs(
         logit=None if shared else logit,
         network_logit=np.stack(said).mean(0),
         more=more,
+        taught=[row for row in range(len(catalog)) if any(s.parts[row] == "train" for s in splits)],
     )
     assert written.shift is not None  # noqa: S101 - the logits were given
     return Exported(

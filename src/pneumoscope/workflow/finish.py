@@ -16,9 +16,11 @@ from pneumoscope.parallel import cores
 from pneumoscope.reader.bundle import Bundle, ModelInfo, OperatingPoint, open_bundle
 from pneumoscope.reader.drift import distance_histogram, histogram
 from pneumoscope.reader.gate import FeatureGate, Look, PixelGate
+from pneumoscope.reader.graph import read_model
+from pneumoscope.reader.learnt import hashes_of
 from pneumoscope.reader.likeness import Likeness
-from pneumoscope.reader.prediction import conclude
 from pneumoscope.reader.predictor import Predictor
+from pneumoscope.reader.seal import with_info
 from pneumoscope.runs import written_whole
 from pneumoscope.workflow.decide import Decided, decide
 from pneumoscope.workflow.recalibrate import write_calibrated
@@ -75,6 +77,7 @@ def write_model(
     network_logit: NDArray[np.float64] | None = None,
     more: dict[str, Any] | None = None,
     traced: Traced | None = None,
+    taught: Sequence[int] | None = None,
 ) -> Written:
     """Write the model file of a network; it agrees with it from the image files on, or it is gone.
 
@@ -94,6 +97,7 @@ def write_model(
             little else then, and its metadata tell how much (``shift`` of ``training``).
         more: Further fields of ``ModelInfo``: version, licence, intended, card.
         traced: What a probe made already.
+        taught: The rows that the network learnt from; the training rows if None.
 
     Raises:
         ExportError: They differ by more than ``TOLERANCE``, or the file says too much otherwise
@@ -101,10 +105,16 @@ def write_model(
         OutputError: The file cannot be written.
     """
     validation = data.split.rows("val")
+    entries = data.catalog.entries
     checked_rows = _of_both_classes(data, validation, _CHECKED_IMAGES)
-    checked = [data.catalog.entries[row] for row in checked_rows]
+    checked = [entries[row] for row in checked_rows]
+    taught = data.split.rows("train") if taught is None else taught
     bare = replace(
         ModelInfo(recipe.model, recipe.input, data.catalog.classes, OperatingPoint(), facts),
+        learnt=hashes_of(
+            (entries[row].sha256 for row in taught),
+            (entries[row].sha256 for row in validation),
+        ),
         **(more or {}),
     )
     with written_whole(path) as temporary:
@@ -118,6 +128,7 @@ def write_model(
         )
         if precision == "int8":
             quantize(temporary, data.pixels(_evenly(data.split.rows("train"), _QUANTIZED_BY)))
+            temporary.write_bytes(with_info(read_model(temporary), bare, path=path))
         bundle = open_bundle(temporary, threads=cores())
         # What the file itself says decides: weights in half precision were rounded.
         own = np.diff(_outputs(bundle, data, validation, "logits").astype(np.float64)).ravel()
@@ -134,12 +145,18 @@ def write_model(
             conformal=decided.conformal,
             gate=gate,
             reference=reference,
+            training={
+                **facts,
+                "calibration": decided.calibration.to_dict(),
+                "undecided": list(decided.notes),
+            },
         )
         shift = None
         if network_logit is not None:
             before = decided.calibration.apply(network_logit)
-            concluded = zip(*(_conclusions(info, each) for each in (before, said)), strict=True)
-            shift = Shift.between(before, said, decided.scores.label, concluded=list(concluded))
+            codes = [info.policy().decide_many(each).code for each in (before, said)]
+            changed = int((codes[0] != codes[1]).sum())
+            shift = Shift.between(before, said, decided.scores.label, changed=changed)
             shift.check(path, precision)
             info = replace(info, training={**info.training, "shift": shift.to_dict()})
         line = decided.calibration
@@ -176,10 +193,6 @@ def _gate(
     features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))
     gate = {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
     return gate, distances.tolist()
-
-
-def _conclusions(info: ModelInfo, probability: NDArray[np.float64]) -> list[str]:
-    return [conclude(info, each)[0] for each in probability.tolist()]
 
 
 def _of_both_classes(data: PreparedData, rows: Sequence[int], count: int) -> list[int]:

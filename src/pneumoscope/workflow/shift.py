@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +49,7 @@ class Shift:
         after: NDArray[np.float64],
         label: NDArray[np.int64],
         *,
-        concluded: Sequence[tuple[str, str]],
+        changed: int,
     ) -> Shift:
         """Return the shift from the float32 networks to the file.
 
@@ -58,7 +57,7 @@ class Shift:
             before: Probabilities of the positive class by the networks, [n].
             after: The same by the file.
             label: 1 for images of the positive class, else 0; [n]. Both occur.
-            concluded: The conclusions from ``before`` and ``after``, of each image.
+            changed: How many images get another conclusion.
         """
         areas = [area_under_roc(label, probability) for probability in (before, after)]
         if areas[0] is None or areas[1] is None:
@@ -69,7 +68,7 @@ class Shift:
             areas[0] - areas[1],
             float(moved.max()),
             float(np.quantile(moved, 0.95)),
-            sum(one != two for one, two in concluded),
+            changed,
         )
 
     def check(self, path: Path, precision: str) -> None:
