@@ -237,6 +237,49 @@ def test_layouts_are_written_and_read(tmp_path: Path) -> None:
         layout_option("nhi")
 
 
+def test_lines_that_no_sign_separates(tmp_path: Path) -> None:
+    lines = (
+        "3 SARS-day0.jpeg pneumonia",
+        "COVID 477 COVID(477).png COVID-19 sirm",
+        "0759abcb 0759abcb.png normal rsna",
+        "0759abcb 0759abcd.png normal",
+    )
+    for i, name in enumerate(("SARS-day0.jpeg", "COVID(477).png", "0759abcb.png", "0759abcd.png")):
+        put(tmp_path / "train" / name, i)
+    table = tmp_path / "train_COVIDx7A.txt"
+    table.write_text("\n".join(lines) + "\n\n")
+    options = data_options(class_map={"PNEUMONIA": ["pneumonia", "COVID-19"], "NORMAL": ["normal"]})
+    catalog = read_catalog(tmp_path, options=options)
+    assert [(Path(e.path).name, e.label, e.patient.name) for e in catalog.entries] == [
+        ("SARS-day0.jpeg", "PNEUMONIA", "3"),
+        ("COVID(477).png", "PNEUMONIA", "COVID 477"),
+        ("0759abcb.png", "NORMAL", "0759abcb"),
+        ("0759abcd.png", "NORMAL", "0759abcb"),
+    ]
+    table.write_text("\n".join((*lines, "SITE2 MIDRC-0.png level2 ricord")) + "\n")
+    with pytest.raises(DataError, match=r"line 5: not patient_id filename label source: 'SITE2"):
+        read_catalog(table, options=data_options(layout="covidx"))
+    with pytest.raises(OptionError, match="line of a layout must be with named groups"):
+        TableDescription(name="x", columns={"path": "a", "label": "b"}, line="(.*)")
+
+
+def test_the_view_comes_from_the_name_where_no_column_says_it(tmp_path: Path) -> None:
+    classes(tmp_path)
+    columns = {"path": "path", "label": "label", "view": "view"}
+    layout = TableDescription(name="x", columns=columns, view_pattern="_(pa|lat)")
+    names = {"a_pa.png": "", "b_lat.png": "", "c.png": "", "d_lat.png": "PA"}
+    rows = []
+    for k, (name, view) in enumerate(names.items()):
+        put(tmp_path / name, 50 + k)
+        rows.append((name, PAIR[k % 2], view))
+    table = write_table(tmp_path / "t.csv", ("path", "label", "view"), rows)
+    catalog = read_catalog(table, options=data_options(layout=layout.to_dict()))
+    assert [entry.path for entry in catalog.entries] == ["a_pa.png", "d_lat.png"]
+    assert [str(item) for item in catalog.left_out] == [
+        "2 left out: no frontal view (lat 1, not stated 1)"
+    ]
+
+
 @pytest.mark.parametrize(
     "text", ["PNEUMONIA", "=a", "PNEUMONIA=", "PNEUMONIA=,", "A=x"], ids=lambda text: text
 )

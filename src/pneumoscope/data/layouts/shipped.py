@@ -82,7 +82,13 @@ def opened(path: Path, layout: TableDescription) -> Table:
     Raises:
         DataError: It cannot be read.
     """
-    return Table.open(path, needed=layout.needed, header=layout.header, delimiter=layout.delimiter)
+    return Table.open(
+        path,
+        needed=layout.needed,
+        header=layout.header,
+        delimiter=layout.delimiter,
+        line=layout.line,
+    )
 
 
 def recognised(place: Path) -> tuple[TableDescription, list[tuple[Path, str]]] | None:
@@ -99,7 +105,7 @@ def recognised(place: Path) -> tuple[TableDescription, list[tuple[Path, str]]] |
                 return layout, tables
             continue
         own = [part for pattern, part in layout.tables.items() if place.match(pattern)]
-        if layout.header and not own:
+        if (layout.header or layout.line) and not own:
             continue  # nothing but the name tells such a table
         if fits(place, layout):
             return layout, [(place, own[0] if own else "")]
