@@ -8,6 +8,7 @@ answers stand in one value, a ``Cohort``.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from pneumoscope.data.catalog import PARTS, Catalog
 from pneumoscope.data.copies import Copies
 from pneumoscope.data.patients import Patient
 from pneumoscope.data.split.groups import Shared, groups_of, shared_between_parts
+from pneumoscope.data.split.make import ENOUGH_TO_DECIDE, enough_to_decide
 from pneumoscope.data.split.parts import UNUSED, Split
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.runs import rows_of
@@ -197,6 +199,19 @@ class Cohort:
     def rows(self, part: str) -> list[int]:
         """Return the rows of ``train``, ``val``, ``test``, ``unused`` or ``all``."""
         return list(range(len(self))) if part == ALL else self.split.rows(part)
+
+    def too_few(self, part: str) -> str:
+        """Return why the images of a part can decide nothing, empty where they can or are none."""
+        entries = self.catalog.select(self.rows(part)).entries
+        labels = Counter(entry.label for entry in entries)
+        if not entries or enough_to_decide(list(labels.elements()), self.catalog.classes):
+            return ""
+        counts = ", ".join(f"{labels[name]:,} {name}" for name in self.catalog.classes)
+        return (
+            f"{len(entries):,} images of {len({entry.patient for entry in entries}):,} patients "
+            f"({counts}) are too few to decide anything; {ENOUGH_TO_DECIDE} images, "
+            f"{ENOUGH_TO_DECIDE // 5} of each class, are the least"
+        )
 
     def select(self, rows: Iterable[int]) -> Cohort:
         """Return the cohort of some rows, in their order."""

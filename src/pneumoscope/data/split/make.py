@@ -165,13 +165,21 @@ def _set_leaks_aside(parts: list[str], groups: Sequence[int]) -> None:
             parts[row] = UNUSED
 
 
+def enough_to_decide(labels: Sequence[str], classes: Sequence[str]) -> bool:
+    """Tell whether so many images can decide anything: 100, and 20 of each class.
+
+    Args:
+        labels: Of the images.
+        classes: All that there should be.
+    """
+    counts = Counter(labels)
+    smallest = min((counts[name] for name in classes), default=0)
+    return len(labels) >= ENOUGH_TO_DECIDE and smallest >= ENOUGH_TO_DECIDE // 5
+
+
 def _decides(catalog: Catalog, parts: Sequence[str]) -> bool:
-    rows = [
-        entry.label for entry, part in zip(catalog.entries, parts, strict=True) if part == "val"
-    ]
-    counts = Counter(rows)
-    smallest = min((counts[name] for name in catalog.classes), default=0)
-    return len(rows) >= ENOUGH_TO_DECIDE and smallest >= ENOUGH_TO_DECIDE // 5
+    pairs = zip(catalog.entries, parts, strict=True)
+    return enough_to_decide([e.label for e, part in pairs if part == "val"], catalog.classes)
 
 
 def _check(catalog: Catalog, split: Split, groups: Sequence[int]) -> None:
