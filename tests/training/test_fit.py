@@ -24,11 +24,12 @@ from pneumoscope.data.split import split_catalog
 from pneumoscope.errors import OptionError
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.runs import RunFolder
+from pneumoscope.training.callbacks import Interrupted
 from pneumoscope.training.datamodule import EpochBatches
 from pneumoscope.training.devices import Placement
 from pneumoscope.training.fit import fit
-from pneumoscope.training.log import COLUMNS, read_log
-from pneumoscope.training.recipe import Recipe, recipe_of
+from pneumoscope.training.log import COLUMNS, Epoch, read_log, write_log
+from pneumoscope.training.recipe import Recipe, change_recipe, recipe_of
 from pneumoscope.workflow.train import train_reader
 
 
@@ -76,10 +77,11 @@ def test_the_log_has_the_promised_columns(data: PreparedData, tmp_path: Path) ->
     assert tuple(header) == COLUMNS
     assert header == [
         "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_auc", "seconds",
-        "images_per_second",
+        "images_per_second", "learning_rate",
     ]  # fmt: skip
     assert [row.epoch for row in result.epochs] == [1, 2, 3]
     images = len(data.split.rows("train"))
+    assert [row.learning_rate for row in result.epochs] == [1e-3] * 3
     for row in result.epochs:
         assert row.seconds > 0
         assert row.images_per_second == pytest.approx(images / row.seconds, rel=0.02, abs=0.1)
@@ -108,6 +110,52 @@ def test_patience_ends_training(data: PreparedData, tmp_path: Path) -> None:
     assert len(frozen.epochs) <= 3
     losses = [row.val_loss for row in frozen.epochs]
     assert max(losses) - min(losses) < 1e-4
+
+
+def expected_rates(rows: list[Epoch], *, rate: float, patience: int) -> list[float]:
+    """Return the rate of each epoch by the losses of those before it, halved on a plateau."""
+    rates, best, waited = [], float("inf"), 0
+    for row in rows:
+        rates.append(rate)
+        best, waited = (row.val_loss, 0) if row.val_loss < best else (best, waited + 1)
+        if waited == patience:
+            rate, waited = rate / 2, 0
+    return rates
+
+
+@pytest.mark.parametrize("ended_in", [3, 5])
+def test_a_plateau_resumes_to_the_same_rates_and_numbers(
+    data: PreparedData, tmp_path: Path, ended_in: int
+) -> None:
+    recipe = change_recipe(
+        tiny(), schedule="plateau", plateau_patience=1, learning_rate=0.05, max_epochs=8,
+        patience=100, precision="float32",
+    )  # fmt: skip
+    whole = fit(recipe, data, folder=RunFolder(tmp_path / "whole"))
+    rates = [row.learning_rate for row in whole.epochs]
+    assert len(set(rates)) > 2
+    assert rates == pytest.approx(expected_rates(list(whole.epochs), rate=0.05, patience=1))
+
+    def end(row: Epoch) -> None:  # before the checkpoint of this epoch is written
+        if row.epoch == ended_in:
+            raise Interrupted
+
+    folder = RunFolder(tmp_path / "ended")
+    assert fit(recipe, data, folder=folder, on_epoch=end).interrupted
+    resumed = fit(recipe, data, folder=folder, resume=True)
+    assert learning(tmp_path / "ended") == learning(tmp_path / "whole")
+    assert [row.learning_rate for row in resumed.epochs] == rates
+
+
+def test_a_log_from_before_the_rate_was_noted_is_read(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(
+        "epoch,loss,accuracy,val_loss,val_accuracy,val_auc,seconds,images_per_second\n"
+        "1,.5,.5,.4,.6,.7,2,100\n"
+    )
+    (row,) = read_log(tmp_path / "log.csv")
+    assert (row.images_per_second, row.learning_rate) == (100, None)
+    write_log(tmp_path / "log.csv", [row])
+    assert read_log(tmp_path / "log.csv") == [row]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "adamax", "adagrad", "sgd"])

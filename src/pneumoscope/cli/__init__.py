@@ -21,6 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from pneumoscope.cli.arguments import Parser, Version
+from pneumoscope.cli.flags import speak_of, told
 from pneumoscope.errors import MissingArgumentError, PneumoscopeError
 
 if TYPE_CHECKING:
@@ -95,12 +96,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         words = sys.argv[1:] if arguments is None else list(arguments)
         asked = parser(words[0] if words else "").parse_args(words)
+        speak_of(asked.parser)
         code: int = asked.run(asked)
         sys.stdout.flush()
     except MissingArgumentError as fault:
-        return _failed(f"error: {fault}", USAGE)
+        return _failed(f"error: {told(fault)}", USAGE)
     except PneumoscopeError as fault:
-        return _failed(f"error: {fault}", FAULT)
+        return _failed(f"error: {told(fault)}", FAULT)
     except ModuleNotFoundError as fault:
         if (fault.name or "pneumoscope").startswith("pneumoscope"):
             raise

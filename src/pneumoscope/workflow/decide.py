@@ -58,7 +58,7 @@ def decide(
         OptionError: A rule that cannot be read.
         LeakError: The part must not decide anything.
     """
-    rule = parse_rule(recipe.operating_point)
+    rule = parse_rule(recipe.decision.operating_point)
     chosen = data.catalog.select(data.split.rows(part))
     raw = Scores(
         tuple(entry.path for entry in chosen.entries),
@@ -71,9 +71,9 @@ def decide(
     )
     notes = []
     calibration = Calibration()
-    if recipe.calibration != "none":
+    if recipe.decision.calibration != "none":
         try:
-            calibration = fit_calibration(raw, method=recipe.calibration)
+            calibration = fit_calibration(raw, method=recipe.decision.calibration)
         except LeakError:
             raise
         except DataError as fault:
@@ -87,6 +87,6 @@ def decide(
         notes.append(f"the threshold is 0.5: {fault}")
         point = OperatingPoint()
     conformal = None
-    if recipe.error_level:
-        conformal = fit_conformal(scores, level=recipe.error_level)
+    if recipe.decision.error_level:
+        conformal = fit_conformal(scores, level=recipe.decision.error_level)
     return Decided(calibration, point, conformal, scores, tuple(notes))

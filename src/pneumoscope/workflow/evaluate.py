@@ -156,7 +156,7 @@ def _patient_regex(run: RunFolder | None) -> str | None:
     """Return what found the patients of a run's images, so that they get the same names."""
     if run is None or not run.config.is_file():
         return None
-    return Recipe.load(run.config).patient_regex
+    return Recipe.load(run.config).data.patient_regex
 
 
 def _options(run: RunFolder | None, data: Path, asked: DataOptions | None) -> DataOptions | None:
@@ -171,10 +171,10 @@ def _options(run: RunFolder | None, data: Path, asked: DataOptions | None) -> Da
     before = data_of(run)
     same = before is not None and before.resolve() == data.resolve()
     if same and asked is None:
-        return recipe.data_options()
-    classes = ClassMap.of(recipe.class_map, inherited=True)
+        return recipe.data.options()
+    classes = ClassMap.of(recipe.data.class_map, inherited=True)
     if asked is None:
-        return DataOptions(classes=classes, uncertain=recipe.uncertain_labels or "ignore")
+        return DataOptions(classes=classes, uncertain=recipe.data.uncertain_labels or "ignore")
     return asked if asked.classes is not None else replace(asked, classes=classes)
 
 

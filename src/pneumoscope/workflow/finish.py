@@ -95,7 +95,9 @@ def write_model(
     validation = data.split.rows("val")
     checked = data.catalog.select(validation[:_CHECKED_IMAGES]).entries
     bare = replace(
-        ModelInfo(recipe.model, recipe.input, data.catalog.classes, OperatingPoint(), facts),
+        ModelInfo(
+            recipe.learning.model, recipe.data.input, data.catalog.classes, OperatingPoint(), facts
+        ),
         **(more or {}),
     )
     with written_whole(path) as temporary:
@@ -116,7 +118,7 @@ def write_model(
         said = decided.calibration.apply(own)
         reference: dict[str, Any] = {"probability_histogram": histogram(decided.scores.probability)}
         gate: dict[str, Any] = {}
-        if recipe.gate:
+        if recipe.decision.gate:
             gate, distances = _gate(bundle, data, traced)
             reference["distance_histogram"] = distance_histogram(distances)
         info = replace(

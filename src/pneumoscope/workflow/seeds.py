@@ -17,6 +17,7 @@ from pneumoscope.errors import OptionError, OutputError, PneumoscopeError
 from pneumoscope.evaluation.seeds import SeedGroup, seed_groups
 from pneumoscope.runs import RunFolder, write_json
 from pneumoscope.training.log import read_log
+from pneumoscope.training.recipe import change_recipe
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.train import train_reader
 
@@ -111,7 +112,7 @@ def train_seeds(
             trained = train_reader(
                 data,
                 run.root,
-                recipe=replace(own, validation="file"),
+                recipe=change_recipe(own, validation="file"),
                 split_file=runs[0].split,
                 placement=placement,
                 watcher=watcher,
@@ -140,7 +141,7 @@ def _side_by_side(
         place = free.get()
         config = run.root.with_suffix(".yaml")
         log = run.root.with_suffix(".log")
-        replace(own, validation="file").save(config)
+        change_recipe(own, validation="file").save(config)
         command = [sys.executable, "-m", "pneumoscope", "train", str(data), "--out", str(run.root)]
         command += ["--config", str(config), "--split-file", str(split), "--devices", "1"]
         try:

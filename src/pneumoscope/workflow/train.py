@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,15 +74,15 @@ def train_reader(
     """
     # Here, since evaluating and reading share this module and need no training framework.
     from pneumoscope.models.choice import choose_backbone  # noqa: PLC0415
-    from pneumoscope.models.registry import build_model  # noqa: PLC0415
     from pneumoscope.training.devices import best_device, is_leader  # noqa: PLC0415
-    from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
+    from pneumoscope.training.network import network_of  # noqa: PLC0415
+    from pneumoscope.training.recipe import Recipe, change_recipe  # noqa: PLC0415
     from pneumoscope.workflow.finish import write_model  # noqa: PLC0415
 
     watcher = watcher or Watcher()
     started = time.perf_counter()
     leader = is_leader()
-    placement = _checked_placement(placement, probe=recipe is not None and recipe.probe)
+    placement = _checked_placement(placement, probe=recipe is not None and recipe.learning.probe)
     with _run_folder(out, resume=resume, leader=leader) as run:
         if resume:
             if recipe is not None:
@@ -90,14 +90,12 @@ def train_reader(
             recipe = Recipe.load(run.config)
             split_file = run.split if run.split.exists() else split_file
         assert recipe is not None  # noqa: S101 - a caller without resume gives one
-        parse_rule(recipe.operating_point)  # or fail now, and not after hours of training
-        if recipe.model == "auto":
+        parse_rule(recipe.decision.operating_point)  # or fail now, and not after hours of training
+        if recipe.learning.model == "auto":
             choice = choose_backbone(best_device(placement.accelerator))
-            recipe = replace(recipe, model=choice.model)
+            recipe = change_recipe(recipe, model=choice.model)
             watcher.say(f"Backbone: {choice.model}, since {choice.why}")
-        model = build_model(  # or fail at once
-            recipe.model, recipe.input, weights=recipe.weights, **recipe.model_options
-        )
+        model = network_of(recipe)
         if model.weights:
             watcher.say(f"Weights: {model.weights.source} (SHA-256 {model.weights.sha256})")
         prepared = _prepared(data, recipe, split_file=split_file, workers=workers, watcher=watcher)
@@ -186,7 +184,7 @@ def _learn(
     def heard(row: Any) -> None:
         watcher.say(_epoch_line(row))
 
-    if recipe.probe:
+    if recipe.learning.probe:
         watcher.say(_EPOCH_HEADER)
         with watcher.progress("Computing features", unit="batches") as on_step:
             return fit_probe(
@@ -202,7 +200,7 @@ def _learn(
         epoch = seconds_per_image(recipe, device=device) * len(data.split.rows("train"))
         watcher.say(
             f"An epoch takes {in_words(epoch)} on this machine ({device}), all "
-            f"{recipe.max_epochs} of them {in_words(epoch * recipe.max_epochs)}"
+            f"{recipe.learning.max_epochs} of them {in_words(epoch * recipe.learning.max_epochs)}"
         )
     watcher.say(_EPOCH_HEADER)
     with watcher.progress("Training", unit="steps") as on_step:
@@ -250,23 +248,23 @@ def _prepared(
     with watcher.progress("Reading the folder") as progress:
         catalog = read_catalog(
             data,
-            positive=recipe.positive,
-            patient_regex=recipe.patient_regex,
-            options=recipe.data_options(),
+            positive=recipe.data.positive,
+            patient_regex=recipe.data.patient_regex,
+            options=recipe.data.options(),
             progress=progress,
         )
     with watcher.progress("Preparing the images") as progress:
-        cache, catalog = build_cache(catalog, recipe.input, workers=workers, progress=progress)
+        cache, catalog = build_cache(catalog, recipe.data.input, workers=workers, progress=progress)
     if split_file is not None:
         return PreparedData(catalog, cache, read_split(split_file, catalog))
     split = split_catalog(
         catalog,
-        validation=recipe.validation,
-        fraction=recipe.val_fraction,
-        test_fraction=recipe.test_fraction,
-        block=recipe.block,
-        folds=recipe.folds,
-        fold=recipe.fold,
+        validation=recipe.data.validation,
+        fraction=recipe.data.val_fraction,
+        test_fraction=recipe.data.test_fraction,
+        block=recipe.data.block,
+        folds=recipe.data.folds,
+        fold=recipe.data.fold,
         seed=recipe.seed,
     )
     return PreparedData(catalog, cache, split)
@@ -304,7 +302,7 @@ def _tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
     if counts[UNUSED]:
         own = sum(catalog.entries[row].split == "val" for row in split.rows(UNUSED))
         if own:
-            why = "too small to decide anything and " if recipe.validation == "auto" else ""
+            why = "too small to decide anything and " if recipe.data.validation == "auto" else ""
             watcher.say(
                 f"The data's own validation folder ({own} images) is {why}set aside; "
                 "--validation folder would use it."
@@ -320,10 +318,11 @@ def _tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
             "of their own; if patients have several images, name them with --patient-regex or in "
             "a CSV with a patient column."
         )
+    learning = recipe.learning
     watcher.say(
-        f"Training {recipe.model} (preset {recipe.preset}): {recipe.optimizer}, learning rate "
-        f"{recipe.learning_rate:g}, batches of {recipe.batch_size}, at most {recipe.max_epochs} "
-        f"epochs, patience {recipe.patience}, seed {recipe.seed}"
+        f"Training {learning.model} (preset {recipe.preset}): {learning.optimizer}, learning rate "
+        f"{learning.learning_rate:g}, batches of {learning.batch_size}, at most "
+        f"{learning.max_epochs} epochs, patience {learning.patience}, seed {recipe.seed}"
     )
 
 
