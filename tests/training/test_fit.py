@@ -21,7 +21,7 @@ from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import split_catalog
-from pneumoscope.errors import OptionError
+from pneumoscope.errors import OptionError, OutputError
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.runs import RunFolder
 from pneumoscope.training.callbacks import Interrupted
@@ -246,6 +246,106 @@ def test_ctrl_c_keeps_what_was_learnt(tmp_path: Path, phantoms: Path) -> None:
     resumed = start(tmp_path, phantoms, tmp_path / "run", "--resume")
     assert resumed.communicate(timeout=120)[0].endswith("finished\n")
     assert len(learning(tmp_path / "run")) == 3
+
+
+_FULL = """
+import resource, sys
+from pathlib import Path
+from pneumoscope.cli import main
+from pneumoscope.cli.terminal import TerminalWatcher
+
+before = TerminalWatcher.say
+
+def say(self, text):
+    before(self, text)
+    if text.startswith("    1 "):  # the first epoch is over; then nothing larger can be written
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+
+TerminalWatcher.say = say
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits differ there")
+def test_a_full_disk_is_one_message_and_nothing_is_lost(tmp_path: Path, phantoms: Path) -> None:
+    run = tmp_path / "run"
+    command = ["train", str(phantoms), "--out", str(run)]
+    options = ["--image-size", "32", "--filters", "4,8", "--epochs", "2", "--val-fraction", "0.2"]
+    full = subprocess.run(
+        [sys.executable, "-c", _FULL, *command, *options],
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert full.returncode == 1, full.stderr
+    assert "Traceback" not in full.stderr
+    last = full.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "cannot be written (File too large)" in last
+    assert "--resume goes on with it" in last
+    assert [row[0] for row in learning(run)] == [1]
+    assert not list(run.rglob("*.part"))
+    again = subprocess.run(
+        [sys.executable, "-m", "pneumoscope", *command, "--resume"],
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert [row[0] for row in learning(run)] == [1, 2]
+
+
+def test_an_epoch_without_its_checkpoint_is_learnt_again(
+    data: PreparedData, tmp_path: Path
+) -> None:
+    """The log has the last epoch, but its checkpoint could not be written."""
+    whole = fit(tiny(keep="last"), data, folder=RunFolder(tmp_path / "whole"))
+    folder = RunFolder(tmp_path / "run")
+
+    def end(row: Epoch) -> None:
+        if row.epoch == 3:
+            raise Interrupted
+
+    fit(tiny(keep="last"), data, folder=folder, on_epoch=end)
+    assert [row[0] for row in learning(folder.root)] == [1, 2, 3]
+    resumed = fit(tiny(keep="last"), data, folder=folder, resume=True)
+    assert learning(folder.root) == learning(tmp_path / "whole")
+    for one, two in zip(
+        resumed.classifier.parameters(), whole.classifier.parameters(), strict=True
+    ):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such locks there")
+def test_a_run_that_still_trains_is_not_resumed(tmp_path: Path, phantoms: Path) -> None:
+    process = start(tmp_path, phantoms, tmp_path / "run", pause_at=1)
+    wait_for_epoch(process, 1)
+    with pytest.raises(OutputError, match="another process is writing here"):
+        train_reader(phantoms, tmp_path / "run", recipe=None, resume=True)
+    out, err = process.communicate(timeout=120)
+    assert out.endswith("finished\n"), err
+    assert learning(tmp_path / "run")[-1][0] == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ there")
+def test_sigterm_says_how_to_go_on(tmp_path: Path, phantoms: Path) -> None:
+    run = tmp_path / "run"
+    command = [
+        sys.executable, "-m", "pneumoscope", "train", str(phantoms), "--out", str(run)
+    ]  # fmt: skip
+    options = ["--image-size", "32", "--filters", "4,8", "--epochs", "400", "--val-fraction", "0.2"]
+    process = subprocess.Popen(
+        [*command, *options, "--patience", "400"], stderr=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 240
+    while not (run / "checkpoints" / "last.ckpt").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 143, said
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == (
+        "warning: ended by SIGTERM; the same command with --resume goes on where it was."
+    )
+    assert (run / "config.yaml").is_file()
+    assert not (run / "model.onnx").exists()
 
 
 def test_two_processes_share_the_work(tmp_path: Path, phantoms: Path) -> None:

@@ -6,7 +6,7 @@ start at once.
 
 Exit codes: 0 done, 1 a fault that a message names or errors in inspected data, 2 wrong usage,
 3 some images could not be read, 4 a conclusion came up that ``--fail-on`` names, 130 ended by
-Ctrl-C.
+Ctrl-C, 143 a training ended by SIGTERM.
 """
 
 from __future__ import annotations

@@ -3,10 +3,39 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 _STEP_SECONDS = 0.2  # a wait is not cut short by a signal
+
+TERMINATED = 143
+"""The exit code of a command that SIGTERM ended: 128 and its number, as shells have it."""
+
+
+class Terminated(BaseException):
+    """SIGTERM came. Not an ``Exception``: nothing that mends faults may take it for one."""
+
+
+@contextmanager
+def terminated_by_signal() -> Iterator[None]:
+    """Raise ``Terminated`` where the block is when SIGTERM comes, unless it is ignored."""
+
+    def end(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    before = signal.getsignal(signal.SIGTERM)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class EndOnSignal:

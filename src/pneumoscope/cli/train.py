@@ -14,17 +14,20 @@ from pneumoscope.cli.arguments import (
     data_options_of,
     numbers,
 )
+from pneumoscope.cli.ending import TERMINATED, Terminated, terminated_by_signal
 from pneumoscope.errors import OptionError
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from pneumoscope.training.devices import Placement
     from pneumoscope.training.recipe import Recipe
     from pneumoscope.training.settings import Setting
     from pneumoscope.watch import Watcher
     from pneumoscope.workflow.train import Trained
 
 _INTERRUPTED = 130
+_WAY_ON = "the same command with `resume` goes on where it was."
 _KINDS = {int: int, float: float, str: str, tuple: numbers}
 _METAVARS = {int: "N", float: "X"}
 
@@ -44,7 +47,9 @@ def add_to(verbs: Verbs) -> None:
         "data", type=Path, help="split folders, class folders, a CSV, or a public data set"
     )
     parser.add_argument("--out", type=Path, required=True, help="the run folder; it must not exist")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the run, or the runs, in --out"
+    )
     parser.add_argument(
         "--seeds", type=int, metavar="N", help="so many runs, from --seed on, in --out/seed-…"
     )
@@ -128,11 +133,63 @@ def _word(value: object) -> str:
 
 
 def run(asked: Namespace) -> int:
-    """Train, and print what was reached."""
+    """Train, and print what was reached; say how to go on where it was ended before."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
-    from pneumoscope.training.devices import Placement  # noqa: PLC0415 - torch
-    from pneumoscope.training.recipe import Recipe, change_recipe, recipe_of, settings  # noqa: PLC0415
+
+    watcher = TerminalWatcher()
+    try:
+        with terminated_by_signal():
+            return _run(asked, watcher)
+    except (KeyboardInterrupt, Terminated) as end:
+        why, code = ("SIGTERM", TERMINATED) if isinstance(end, Terminated) else ("Ctrl-C", 130)
+        if _begun(asked):
+            watcher.warn(f"ended by {why}; {_WAY_ON}")
+        else:
+            watcher.warn(f"ended by {why} before training began; nothing was kept.")
+        return code
+
+
+def _begun(asked: Namespace) -> bool:
+    """Tell whether there is something that can be resumed."""
+    from pneumoscope.runs import RunFolder  # noqa: PLC0415 - after parsing
+    from pneumoscope.workflow.vary import BASE  # noqa: PLC0415 - torch
+
+    return (RunFolder(asked.out).config if asked.seeds is None else asked.out / BASE).is_file()
+
+
+def _run(asked: Namespace, watcher: Watcher) -> int:
     from pneumoscope.workflow.train import train_reader  # noqa: PLC0415
+
+    recipe = _recipe(asked)
+    if asked.seeds is not None:
+        return _run_seeds(asked, recipe, watcher)
+    trained = train_reader(
+        asked.data,
+        asked.out,
+        recipe=recipe,
+        split_file=asked.split_file,
+        placement=_placement(asked),
+        resume=asked.resume,
+        workers=asked.workers,
+        watcher=watcher,
+    )
+    if trained is None:
+        return 0
+    _tell(trained)
+    if trained.fitted.interrupted:
+        watcher.warn(f"ended by Ctrl-C; {_WAY_ON}")
+        return _INTERRUPTED
+    return 0
+
+
+def _recipe(asked: Namespace) -> Recipe | None:
+    """Return the recipe that the options say; None where a run has its own."""
+    from pneumoscope.training.recipe import (  # noqa: PLC0415
+        Recipe,
+        change_recipe,
+        recipe_of,
+        settings,
+    )
 
     changes = {
         item.name: getattr(asked, item.name)
@@ -142,56 +199,42 @@ def run(asked: Namespace) -> int:
     }
     changes |= data_options_of(asked)
     if asked.preset and asked.config:
-        raise OptionError("--config", must="left out where --preset is given", was=asked.config)
-    base: Recipe | None = None
+        raise OptionError("config", must="left out where `preset` is given", was=asked.config)
     if not asked.resume:
         base = Recipe.load(asked.config) if asked.config else recipe_of(asked.preset or "seed")
         _take_split_file(changes, asked)
-    elif changes or asked.preset or asked.config:
+        return change_recipe(base, **changes)
+    if changes or asked.preset or asked.config:
         given = sorted({*changes, *(name for name in ("preset", "config") if vars(asked)[name])})
         raise OptionError(
-            "--resume", must="given without recipe options, since the run has its own", was=given
+            "resume", must="given without recipe options, since the run has its own", was=given
         )
-    watcher = TerminalWatcher()
-    if asked.seeds is not None:
-        return _run_seeds(asked, base, changes, watcher)
-    trained = train_reader(
-        asked.data,
-        asked.out,
-        recipe=change_recipe(base, **changes) if base else None,
-        split_file=asked.split_file,
-        placement=Placement(asked.accelerator, asked.devices, asked.nodes, asked.strategy),
-        resume=asked.resume,
-        workers=asked.workers,
-        watcher=watcher,
-    )
-    if trained is None:
-        return 0
-    _tell(trained)
-    if trained.fitted.interrupted:
-        watcher.warn("ended by Ctrl-C; the same command with --resume goes on where it was.")
-        return _INTERRUPTED
-    return 0
+    return None
 
 
-def _run_seeds(
-    asked: Namespace, base: Recipe | None, changes: dict[str, Any], watcher: Watcher
-) -> int:
-    """Train with several seeds, and print how far they lie apart."""
+def _placement(asked: Namespace) -> Placement:
     from pneumoscope.training.devices import Placement  # noqa: PLC0415 - torch
-    from pneumoscope.training.recipe import change_recipe  # noqa: PLC0415
-    from pneumoscope.workflow.seeds import MAIN, SUMMARY, devices, train_seeds  # noqa: PLC0415
 
-    if base is None:
-        raise OptionError("--seeds", must="given without --resume", was=asked.seeds)
+    return Placement(asked.accelerator, asked.devices, asked.nodes, asked.strategy)
+
+
+def _run_seeds(asked: Namespace, recipe: Recipe | None, watcher: Watcher) -> int:
+    """Train with several seeds, and print how far they lie apart."""
+    from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
+    from pneumoscope.workflow.seeds import MAIN, SUMMARY, train_seeds  # noqa: PLC0415
+    from pneumoscope.workflow.side_by_side import devices  # noqa: PLC0415
+    from pneumoscope.workflow.vary import BASE  # noqa: PLC0415
+
     found = train_seeds(
         asked.data,
         asked.out,
-        recipe=change_recipe(base, **changes),
+        recipe=recipe or Recipe.load(asked.out / BASE),
         seeds=asked.seeds,
         split_file=asked.split_file,
-        placement=Placement(asked.accelerator, asked.devices, asked.nodes, asked.strategy),
+        placement=_placement(asked),
         places=devices() if asked.devices == "auto" else (),
+        workers=asked.workers,
+        resume=asked.resume,
         watcher=watcher,
     )
     for part, group in found.groups.items():
@@ -217,7 +260,7 @@ def _take_split_file(changes: dict[str, Any], asked: Namespace) -> None:
         return
     if changes.setdefault("validation", "file") != "file":
         raise OptionError(
-            "--split-file", must="left out where --validation draws the rows", was=asked.split_file
+            "split_file", must="left out where `validation` draws the rows", was=asked.split_file
         )
 
 

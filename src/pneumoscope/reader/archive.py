@@ -31,7 +31,6 @@ from pneumoscope.reader.journal import (
     FOLDER,
     last_line_end,
     lines,
-    lock,
     marked,
     sha256_of,
     state_of,
@@ -39,7 +38,7 @@ from pneumoscope.reader.journal import (
 from pneumoscope.reader.prediction import ERROR
 from pneumoscope.reader.records import TEXT_SUFFIXES, TEXT_WRITERS, Record, write_parquet
 from pneumoscope.reader.tally import Tally
-from pneumoscope.runs import part_pattern, write_json, written_whole
+from pneumoscope.runs import lock, part_pattern, write_json, written_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -27,6 +27,7 @@ from pneumoscope.training.callbacks import (
     StepProgress,
     weight_average,
 )
+from pneumoscope.training.checkpoints import WholeCheckpoints, epochs_in
 from pneumoscope.training.datamodule import SplitData
 from pneumoscope.training.devices import (
     Placement,
@@ -80,6 +81,7 @@ def fit(
 
     Raises:
         OptionError: The recipe names an unknown model, or Lightning knows no such placement.
+        OutputError: The log or a checkpoint cannot be written; those before are still there.
         NothingLearntError: Interrupted before the first epoch was over.
     """
     keep_large_blocks()
@@ -129,8 +131,11 @@ def fit(
         # A pytree helper of Lightning uses a name that newer torch deprecates.
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         trainer = _trainer(recipe, placement, callbacks, classifier.network)
-        if resume and _is_over(read_log(folder.log), recipe):
-            log.rows = read_log(folder.log)
+        # Of an epoch whose checkpoint could not be written, the log may have a row.
+        learnt = epochs_in(last) if resume else 0
+        before = [row for row in read_log(folder.log) if row.epoch <= learnt]
+        if resume and _is_over(before, recipe):
+            log.rows = before
         else:
             try:
                 with _named(placement, MisconfigurationException):
@@ -210,6 +215,7 @@ def _trainer(
             accumulate_grad_batches=recipe.learning.accumulate,
             gradient_clip_val=recipe.learning.clip or None,
             callbacks=callbacks,
+            plugins=[WholeCheckpoints()],
             deterministic="warn" if device == "cuda" else None,
             logger=False,
             enable_progress_bar=False,
