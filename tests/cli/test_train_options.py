@@ -7,7 +7,7 @@ import re
 import pytest
 
 from pneumoscope.cli import main, parser
-from pneumoscope.cli.flags import speak_of, told, with_flags
+from pneumoscope.cli.flags import in_flags, speak_of, with_flags
 from pneumoscope.errors import OptionError
 from pneumoscope.training.recipe import ABOUT, PRESETS, settings
 
@@ -54,8 +54,8 @@ def test_the_command_line_names_its_options_for_parameters() -> None:
     speak_of(parser("train").parse_args(["train", "data", "--out", "run"]).parser)
     fault = OptionError("max_epochs", must="more", was=0, hint="Or a smaller `val_fraction`.")
     assert str(fault) == "max_epochs must be more, got 0. Or a smaller `val_fraction`."
-    assert told(fault) == "--epochs must be more, got 0. Or a smaller --val-fraction."
-    assert told(OptionError("devices or strategy", must="x", was=1)).startswith(
+    assert in_flags(fault) == "--epochs must be more, got 0. Or a smaller --val-fraction."
+    assert in_flags(OptionError("devices or strategy", must="x", was=1)).startswith(
         "--devices or --strategy must"
     )
     assert with_flags("`no_such` and `class_map`") == "`no_such` and `class_map`"

@@ -33,7 +33,7 @@ def with_flags(text: str) -> str:
     return re.sub(r"`([a-z_]+)`", lambda found: _FLAGS.get(found[1], found[0]), text)
 
 
-def told(fault: Exception) -> str:
+def in_flags(fault: Exception) -> str:
     """Return the message of a fault, as the command line says it."""
     if not isinstance(fault, OptionError):
         return with_flags(str(fault))

@@ -14,7 +14,7 @@ from pneumoscope.cli.arguments import (
     data_options_of,
     numbers,
 )
-from pneumoscope.cli.ending import TERMINATED, Terminated, terminated_by_signal
+from pneumoscope.cli.ending import INTERRUPTED
 from pneumoscope.errors import OptionError
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from pneumoscope.watch import Watcher
     from pneumoscope.workflow.train import Trained
 
-_INTERRUPTED = 130
-_WAY_ON = "the same command with `resume` goes on where it was."
 _KINDS = {int: int, float: float, str: str, tuple: numbers}
 _METAVARS = {int: "N", float: "X"}
 
@@ -133,33 +131,11 @@ def _word(value: object) -> str:
 
 
 def run(asked: Namespace) -> int:
-    """Train, and print what was reached; say how to go on where it was ended before."""
+    """Train, and print what was reached."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
-
-    watcher = TerminalWatcher()
-    try:
-        with terminated_by_signal():
-            return _run(asked, watcher)
-    except (KeyboardInterrupt, Terminated) as end:
-        why, code = ("SIGTERM", TERMINATED) if isinstance(end, Terminated) else ("Ctrl-C", 130)
-        if _begun(asked):
-            watcher.warn(f"ended by {why}; {_WAY_ON}")
-        else:
-            watcher.warn(f"ended by {why} before training began; nothing was kept.")
-        return code
-
-
-def _begun(asked: Namespace) -> bool:
-    """Tell whether there is something that can be resumed."""
-    from pneumoscope.runs import RunFolder  # noqa: PLC0415 - after parsing
-    from pneumoscope.workflow.vary import BASE  # noqa: PLC0415 - torch
-
-    return (RunFolder(asked.out).config if asked.seeds is None else asked.out / BASE).is_file()
-
-
-def _run(asked: Namespace, watcher: Watcher) -> int:
     from pneumoscope.workflow.train import train_reader  # noqa: PLC0415
 
+    watcher = TerminalWatcher()
     recipe = _recipe(asked)
     if asked.seeds is not None:
         return _run_seeds(asked, recipe, watcher)
@@ -177,8 +153,8 @@ def _run(asked: Namespace, watcher: Watcher) -> int:
         return 0
     _tell(trained)
     if trained.fitted.interrupted:
-        watcher.warn(f"ended by Ctrl-C; {_WAY_ON}")
-        return _INTERRUPTED
+        watcher.warn("ended by Ctrl-C; the same command with `resume` goes on where it was.")
+        return INTERRUPTED
     return 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,13 +18,15 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pneumoscope.errors import PneumoscopeError
 from pneumoscope.runs import write_json
 from pneumoscope.watch import Watcher
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from pneumoscope.training.devices import Placement
     from pneumoscope.training.recipe import Recipe
 
@@ -164,6 +167,10 @@ def _main() -> int:
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
     from pneumoscope.workflow.train import train_reader  # noqa: PLC0415
 
+    def end(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
     asked = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
         trained = train_reader(
@@ -179,6 +186,8 @@ def _main() -> int:
     except PneumoscopeError as fault:
         sys.stderr.write(f"error: {fault}\n")
         return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return _INTERRUPTED if trained is not None and trained.fitted.interrupted else 0
 
 
