@@ -48,6 +48,9 @@ def test_values_reach_the_recipe_as_their_kind() -> None:
     asked = parser("train").parse_args(words.split())
     assert (asked.max_epochs, asked.filters, asked.gate) == (7, (4, 8), False)
     assert (asked.learning_rate, asked.probe) == (0.1, True)
+    for text, value in (("auto", "auto"), ("0.2", 0.2)):
+        asked = parser("train").parse_args(f"train data --out run --error-level {text}".split())
+        assert asked.error_level == value
 
 
 def test_the_command_line_names_its_options_for_parameters() -> None:

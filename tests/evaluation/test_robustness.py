@@ -77,7 +77,7 @@ def test_images_are_drawn_so_that_classes_keep_their_shares() -> None:
 def test_the_first_row_is_the_reader_on_the_images_as_they_are(
     trained: Trained, phantoms: Path
 ) -> None:
-    predictor = Predictor(trained.run.root)
+    predictor = Predictor(trained.run.root, gated=False)
     catalog = read_catalog(phantoms / "test", classes=predictor.info.classes)
     seen: list[tuple[int, int]] = []
     found = robustness(

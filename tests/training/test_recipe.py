@@ -63,6 +63,7 @@ def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
         ({"image_size": 2}, "image_size must be from 8"),
         ({"image_size": 64.0}, "image_size must be a whole number"),
         ({"batch_size": 8.0}, "batch_size must be a whole number"),
+        ({"error_level": "automatic"}, "error_level must be from 0 to 0.5"),
         ({"gate": "yes"}, "gate must be true or false"),
         ({"model": 3}, "model must be a text"),
         ({"val_fraction": "a tenth"}, "val_fraction must be a number"),

@@ -19,6 +19,7 @@ from pneumoscope.errors import OptionError
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
 
     from pneumoscope.training.devices import Placement
     from pneumoscope.training.recipe import Recipe
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pneumoscope.watch import Watcher
     from pneumoscope.workflow.train import Trained
 
-_KINDS = {int: int, float: float, str: str, tuple: numbers}
+_KINDS: dict[type, Callable[[str], object]] = {int: int, float: float, str: str, tuple: numbers}
 _METAVARS = {int: "N", float: "X"}
 
 
@@ -101,7 +102,20 @@ def _spelt(item: Setting) -> dict[str, Any]:
     if item.kind is bool:
         return {"action": argparse.BooleanOptionalAction, "help": text}
     metavar = item.metavar or _METAVARS.get(item.kind)
-    return {"type": _KINDS[item.kind], "help": text} | ({"metavar": metavar} if metavar else {})
+    return {"type": _type(item), "help": text} | ({"metavar": metavar} if metavar else {})
+
+
+def _type(item: Setting) -> Callable[[str], object]:
+    """Return what makes a value of a text."""
+    of_text = _KINDS[item.kind]
+    if not item.words:
+        return of_text
+
+    def number_or_word(text: str) -> object:
+        return text if text in item.words else of_text(text)
+
+    number_or_word.__name__ = item.kind.__name__  # argparse tells it where the text is neither
+    return number_or_word
 
 
 def _defaults(item: Setting) -> str:

@@ -10,12 +10,14 @@ import numpy as np
 
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.bootstrap import RESAMPLES, percentiles, point, resampled
-from pneumoscope.evaluation.conformal import Coverage, coverage
+from pneumoscope.evaluation.conformal import TWO_GROUPS, Coverage, coverage
 from pneumoscope.evaluation.curves import Curves
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.metrics import area_estimate
 from pneumoscope.evaluation.shares import share
 from pneumoscope.evaluation.weighted import Question, Table
+from pneumoscope.reader.bundle import OperatingPoint
+from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.stats.intervals import LEVEL, Interval
 
 if TYPE_CHECKING:
@@ -141,7 +143,13 @@ def assess(
         else None,
         None
         if conformal is None
-        else coverage(conformal, scores, level=level, resamples=resamples, seed=seed),
+        else coverage(
+            DecisionPolicy(TWO_GROUPS, OperatingPoint(threshold=threshold), conformal),
+            scores,
+            level=level,
+            resamples=resamples,
+            seed=seed,
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.reader.evidence import Scale
+from pneumoscope.reader.evidence import Scale, evidence_caveat
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.judged import Judged
 from pneumoscope.report.page import Section
@@ -72,6 +72,8 @@ def mistakes(item: Judged, canvas: Canvas, pictures: Pictures | None) -> list[Se
                 f"{item.classes[1]}, blue against it. Each has its own scale, in full colour from "
                 f"where its evidence is strongest, at least ±{Scale().full:g} units of the logit."
             )
+        if sheet.evidence is not None and pictures and pictures.predictor:
+            caption += f" {evidence_caveat(pictures.predictor.info)}".rstrip()
         panels.append(
             canvas.panel(sheet, f"mistakes{suffix}-images", title="Surest and wrong",
                          caption=caption)

@@ -230,7 +230,8 @@ class DecisionRecipe:
     Attributes:
         calibration: From logits to probabilities.
         operating_point: The rule by which the threshold is chosen.
-        error_level: Of the uncertain zone; 0 is a reader without one.
+        error_level: Of the uncertain zone: the share of each class that may be concluded to be the
+            other class at most; ``auto`` chooses it, 0 is a reader without a zone.
         gate: Whether the reader refuses images unlike those that it learnt from.
     """
 
@@ -242,8 +243,13 @@ class DecisionRecipe:
         "what chooses the threshold, such as youden or sensitivity>=0.95",
         metavar="RULE",
     )
-    error_level: float = setting(
-        0.0, "of the uncertain zone; 0 is none", between=(0, 0.5), metavar="P"
+    error_level: float | Literal["auto"] = setting(
+        0.0,
+        "of the uncertain zone: the share of each class that may be concluded to be the other; "
+        "auto chooses it, 0 is no zone",
+        between=(0, 0.5),
+        words=("auto",),
+        metavar="P",
     )
     gate: bool = setting(False, "refuse images unlike those learnt from")
 

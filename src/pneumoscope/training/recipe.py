@@ -143,14 +143,14 @@ PRESETS: Mapping[str, Recipe] = {
             patience=10,
         ),
         decision=DecisionRecipe(
-            calibration="temperature", operating_point="youden", error_level=0.1, gate=True
+            calibration="temperature", operating_point="youden", error_level="auto", gate=True
         ),
     ),
     "probe": Recipe(
         preset="probe",
         learning=LearningRecipe(model="auto", weights="auto", probe=True, max_epochs=1, patience=1),
         decision=DecisionRecipe(
-            calibration="temperature", operating_point="youden", error_level=0.1, gate=True
+            calibration="temperature", operating_point="youden", error_level="auto", gate=True
         ),
     ),
 }

@@ -26,6 +26,7 @@ class Setting:
             between them.
         optional: Whether it may be None.
         choices: The words that it may be; any if empty.
+        words: Words that may stand in place of a number.
         low: Its smallest value, with ``high``; None leaves the check to whoever uses the value.
         high: Its largest value.
         flag: Its option on the command line, if that is not its name with hyphens; an empty text
@@ -39,6 +40,7 @@ class Setting:
     kind: type = str
     optional: bool = False
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
     flag: str | None = None
@@ -51,7 +53,7 @@ class Setting:
         Raises:
             OptionError: Of the wrong kind, out of bounds, or no word that is known.
         """
-        if value is None and self.optional:
+        if (value is None and self.optional) or (isinstance(value, str) and value in self.words):
             return
         if self.kind is bool and not isinstance(value, bool):
             raise OptionError(self.name, must="true or false", was=value)
@@ -73,6 +75,7 @@ def setting(
     *,
     between: tuple[float, float] | None = None,
     choices: Sequence[str] = (),
+    words: Sequence[str] = (),
     flag: str | None = None,
     metavar: str | None = None,
     kind: type | None = None,
@@ -84,6 +87,7 @@ def setting(
         about: For the help.
         between: The smallest and the largest value.
         choices: The words that it may be.
+        words: Words that may stand in place of a number.
         flag: Its option, if that is not its name with hyphens; an empty text is none.
         metavar: What the help calls its value.
         kind: Where the default is None.
@@ -94,6 +98,7 @@ def setting(
         kind=kind or (str if default is None else type(default)),
         optional=default is None,
         choices=tuple(choices),
+        words=tuple(words),
         low=low,
         high=high,
         flag=flag,

@@ -149,6 +149,7 @@ def export_runs(
         precision=precision,
         logit=None if shared else logit,
         more=more,
+        taught=[row for row in range(len(catalog)) if any(s.parts[row] == "train" for s in splits)],
     )
     loss = _auc_loss(out, written, said, precision=precision)
     calibration = written.decided.calibration
