@@ -68,7 +68,7 @@ def evaluate_reader(
     predictor = Predictor(model, threads=threads, gated=False)
     run = RunFolder(model) if model.is_dir() else None
     source = DataSource(data, watcher, options, patient_regex)
-    cohort = source.cohort(model, classes=predictor.info.classes)
+    cohort = source.cohort(model, predictor.info)
     catalog, own = cohort.catalog, cohort.relation.own
     part, judged = cohort.part(part)
     chosen = judged.catalog

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pneumoscope.data.cohort import Origin
 from pneumoscope.errors import DataError, LeakError, ModelFileError
 from pneumoscope.evaluation.calibration import Calibration, fit_calibration
 from pneumoscope.evaluation.conformal import AUTO, fit_zone
@@ -33,8 +32,9 @@ from pneumoscope.reader.bundle import (
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.graph import read_model
 from pneumoscope.reader.verify import finish
-from pneumoscope.runs import RunFolder, written_whole
+from pneumoscope.runs import written_whole
 from pneumoscope.watch import Watcher
+from pneumoscope.workflow.parts import origin_of
 
 _TOLERANCE = 1e-4
 
@@ -193,10 +193,10 @@ def _check_origin(
             f"{bundle.sha256[:12]}…); write its own with: pneumoscope evaluate MODEL DATA "
             "--scores FILE"
         )
-    origin = Origin.of_run(RunFolder(model)) if model.is_dir() else None
+    origin = origin_of(model, bundle.info)
     if origin is None or not scores.sha256:
         return
-    judging = sum(origin.part_of.get(digest) == "test" for digest in scores.sha256)
+    judging = sum(origin.part(digest) == "test" for digest in scores.sha256)
     if judging:
         raise LeakError(
             f"{path}: {judging} of {len(scores)} images are test images of {model}, which may "
