@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.data.catalog import PARTS, Catalog
-from pneumoscope.data.copies import Copies
+from pneumoscope.data.copies import Copies, equal_rows, tied
 from pneumoscope.data.patients import Patient
 from pneumoscope.data.split.groups import Shared, groups_of, shared_between_parts
 from pneumoscope.data.split.make import ENOUGH_TO_DECIDE, enough_to_decide
@@ -190,6 +191,12 @@ class Cohort:
     def groups(self) -> list[int]:
         """A group number a row: rows of one patient or picture, which belong into one part."""
         return groups_of(self.catalog, self.copies)
+
+    @property
+    def pictures(self) -> list[list[int]]:
+        """The rows of each picture that is stored more than once, identical files included."""
+        same = equal_rows(entry.sha256 for entry in self.catalog.entries)
+        return tied(len(self), chain(same, self.copies.ties()))
 
     @property
     def crossing(self) -> tuple[Shared, ...]:

@@ -97,7 +97,12 @@ def train_reader(
             assert recipe is not None  # noqa: S101 - a caller without resume gives one
             recipe = _checked(recipe, placement, watcher)
             prepared = prepare_data(
-                data, recipe, split_file=split_file, workers=workers, watcher=watcher
+                data,
+                recipe,
+                split_file=split_file,
+                drawn=resume and split_file == run.split,
+                workers=workers,
+                watcher=watcher,
             )
             if resume and run.catalog.exists():
                 _check_unchanged(run, prepared.catalog)

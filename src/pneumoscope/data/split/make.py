@@ -107,7 +107,8 @@ def read_split(path: Path, catalog: Catalog, *, copies: Copies | None = None) ->
         LeakError: It puts a patient, or copies of an image, into two parts.
     """
     split = parts_in_file(path, catalog)
-    _check(catalog, split, groups_of(catalog, copies))
+    near = copies is not None and bool(copies.near)
+    _check(catalog, split, groups_of(catalog, copies), near=near)
     return split
 
 
@@ -182,7 +183,7 @@ def _decides(catalog: Catalog, parts: Sequence[str]) -> bool:
     return enough_to_decide([e.label for e, part in pairs if part == "val"], catalog.classes)
 
 
-def _check(catalog: Catalog, split: Split, groups: Sequence[int]) -> None:
+def _check(catalog: Catalog, split: Split, groups: Sequence[int], *, near: bool = False) -> None:
     for part in ("train", "val"):
         labels = Counter(catalog.entries[row].label for row in split.rows(part))
         if any(labels[name] == 0 for name in catalog.classes):
@@ -200,4 +201,5 @@ def _check(catalog: Catalog, split: Split, groups: Sequence[int]) -> None:
         raise LeakError(
             f"{catalog.root}: {len(leaks)} patients or copies of an image stand in more than one "
             f"part, for example {shown}; put each into one part."
+            + (" Near copies count too, unless they are ignored." if near else "")
         )
