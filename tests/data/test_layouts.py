@@ -15,7 +15,7 @@ from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.layouts import ClassMap, TableDescription, data_options
 from pneumoscope.data.layouts.labels import classify
 from pneumoscope.data.layouts.options import parse_columns, parse_map
-from pneumoscope.data.layouts.shipped import known_layout, layout_names, layout_option
+from pneumoscope.data.layouts.shipped import ORDER, known_layout, layout_option
 from pneumoscope.data.patients import is_placeholder
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.training.recipe import Recipe, recipe_of
@@ -214,7 +214,7 @@ def test_placeholder_patients_are_unknown(tmp_path: Path) -> None:
 
 
 def test_layouts_are_written_and_read(tmp_path: Path) -> None:
-    for name in layout_names():
+    for name in ORDER:
         layout = known_layout(name)
         assert TableDescription.from_dict(layout.to_dict()) == layout
         assert layout.title
