@@ -22,7 +22,7 @@ def mark_generated(folder: Path) -> None:
     write_text(folder / _MARK, f"{GENERATED}\nThey lie in this folder and below it.\n")
 
 
-def is_generated(root: Path) -> bool:
+def is_generated(root: str | Path) -> bool:
     """Tell whether a folder of images, or one right above it, is marked as generated."""
-    root = root.resolve()
+    root = Path(root).resolve()
     return any((place / _MARK).is_file() for place in (root, *root.parents[:_LEVELS]))

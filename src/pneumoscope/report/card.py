@@ -280,7 +280,7 @@ def _ethics() -> list[str]:
 
 def _caveats(facts: RunFacts, judged: Judged | None) -> list[str]:
     root = facts.provenance.get("data_root")
-    notes = [GENERATED] if root and is_generated(Path(root)) else []
+    notes = [GENERATED] if root and is_generated(root) else []
     notes += caveats(judged) if judged else ()
     notes += [
         f"One run with one seed ({facts.recipe.get('seed')}); another seed gives another reader.",

@@ -56,9 +56,9 @@ def write_inspect_page(
     report = Report(
         title=f"Audit of {name}",
         question="Can these images be trusted to teach and to judge?",
-        data=_data_line(audit),
+        data=f"{_data_line(audit)}{f'. {GENERATED}' if generated else ''}",
         answer=_verdict(audit),
-        caveats=(GENERATED,) if generated else (),
+        caveats=(),
         headline=(),
         sections=audit_sections(Canvas(path.parent / "figures"), audit),
         footer=(
