@@ -28,6 +28,7 @@ def summary_text(bundle: Bundle) -> str:
         ("Limits", str(info.card.get("limits", ""))),
         ("Input", f"{info.input.width_px} x {info.input.height_px} grey pixels"),
         *(("Decision", line) for line in _decision(info)),
+        ("How good", _deployed(info)),
         ("How good", _how_good(info)),
         ("Gate", _gate(info.gate)),
         ("Learnt from", "; ".join(_training(info))),
@@ -82,6 +83,20 @@ def _decision(info: ModelInfo) -> list[str]:
         low, high = policy.zone
         lines.append(f"UNCERTAIN between the probabilities {low:.3f} and {high:.3f}")
     return lines
+
+
+def _deployed(info: ModelInfo) -> str:
+    """Return what the whole decision achieved on the images that it was decided on."""
+    kept = info.reference.get("policy")
+    if not isinstance(kept, Mapping) or "set_aside" not in kept or "error" not in kept:
+        return ""
+    words = [
+        f"{100 * kept[name]['value']:.1f} % ({100 * kept[name]['low']:.1f} to "
+        f"{100 * kept[name]['high']:.1f})"
+        for name in ("set_aside", "error")
+    ]
+    by = "UNCERTAIN or NOT_ASSESSABLE" if "refused" in kept else "UNCERTAIN"
+    return f"as it decides: {words[0]} set aside as {by}, {words[1]} of the other conclusions wrong"
 
 
 def _how_good(info: ModelInfo) -> str:

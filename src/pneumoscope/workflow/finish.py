@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pneumoscope.errors import ExportError
+from pneumoscope.evaluation.policy import summary
 from pneumoscope.export import TOLERANCE, export
 from pneumoscope.export_int8 import quantize
 from pneumoscope.parallel import cores
@@ -139,10 +140,10 @@ def write_model(
         if recipe.gate:
             gate, distances = _gate(bundle, data, traced)
             reference["distance_histogram"] = distance_histogram(distances)
+        deciding = replace(bare, operating_point=decided.point, conformal=decided.conformal)
+        reference["policy"] = summary(deciding.policy(), decided.scores)
         info = replace(
-            bare,
-            operating_point=decided.point,
-            conformal=decided.conformal,
+            deciding,
             gate=gate,
             reference=reference,
             training={

@@ -19,6 +19,7 @@ from pneumoscope.errors import DataError, LeakError, ModelFileError
 from pneumoscope.evaluation.calibration import Calibration, fit_calibration
 from pneumoscope.evaluation.conformal import AUTO, fit_zone
 from pneumoscope.evaluation.operating_point import choose, parse_rule
+from pneumoscope.evaluation.policy import summary
 from pneumoscope.evaluation.scores import Scores, check_may_decide
 from pneumoscope.reader.bundle import (
     CALIBRATION_BIAS,
@@ -154,6 +155,7 @@ def recalibrate(
         conformal=zone.conformal,
         history=(*bundle.info.history, change),
     )
+    info = replace(info, reference={**info.reference, "policy": summary(info.policy(), now)})
     write_calibrated(bundle, out, info=info, scale=after.scale, bias=after.bias)
     return Recalibrated(out, before, after, point, zone.conformal)
 
