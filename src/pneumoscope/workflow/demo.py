@@ -47,6 +47,7 @@ def run_demo(
 
 
 def _run_in(out: Path, *, patients: int, seed: int, watcher: Watcher) -> Demonstrated:
+    import pneumoscope.training.fit  # noqa: F401, PLC0415 - missing, it must show before the drawing
     from pneumoscope.training.augmentation import Augmentation  # noqa: PLC0415
     from pneumoscope.training.recipe import recipe_of  # noqa: PLC0415 - torch
 
