@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.report.facts import PARTS, RunFacts
 from pneumoscope.report.judged import NAMES, Judged, caveats, percent, with_range
 from pneumoscope.report.page import NOTICE
@@ -278,7 +279,9 @@ def _ethics() -> list[str]:
 
 
 def _caveats(facts: RunFacts, judged: Judged | None) -> list[str]:
-    notes = list(caveats(judged)) if judged else []
+    root = facts.provenance.get("data_root")
+    notes = [GENERATED] if root and is_generated(root) else []
+    notes += caveats(judged) if judged else ()
     notes += [
         f"One run with one seed ({facts.recipe.get('seed')}); another seed gives another reader.",
         (

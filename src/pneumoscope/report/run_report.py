@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.data.split import UNUSED
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
@@ -75,7 +76,10 @@ def write_run_report(
             question=f"Can a chest X-ray alone tell {catalog.positive} from {catalog.classes[0]}?",
             data=_data_line(catalog, split),
             answer=answer(best),
-            caveats=caveats(best, more=_of_the_run(recipe, facts)),
+            caveats=(
+                *([GENERATED] if is_generated(catalog.root) else []),
+                *caveats(best, more=_of_the_run(recipe, facts)),
+            ),
             headline=headline(best),
             sections=tuple(sections),
             footer=(
