@@ -122,9 +122,10 @@ def _learning(canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str,
     return Section(
         "How it learnt",
         text=(
-            f"Training {ended} after {len(log)} of at most {recipe.max_epochs} epochs (patience "
-            f"{recipe.patience}); the weights of epoch {facts['best_epoch']} were kept. "
-            f"A typical epoch took {seconds:.1f} s on {facts['device']} in {facts['precision']}. "
+            f"Training {ended} after {len(log)} of at most {recipe.learning.max_epochs} epochs "
+            f"(patience {recipe.learning.patience}); the weights of epoch {facts['best_epoch']} "
+            f"were kept. A typical epoch took {seconds:.1f} s on {facts['device']} in "
+            f"{facts['precision']}. "
             "Training numbers are means over an epoch with augmentation and dropout on, so they "
             "may lie below the validation numbers."
         ),
@@ -180,7 +181,7 @@ def augmentation_sheet(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         repeated = torch.from_numpy(originals / np.float32(255)).repeat_interleave(columns, 0)
-        changed = augment(repeated.unsqueeze(1), recipe.augmentation)
+        changed = augment(repeated.unsqueeze(1), recipe.learning.augmentation)
     pixels = changed.mul(255).round().clamp(0, 255).to(torch.uint8).numpy()
     labels = tuple(catalog.entries[row].label for row in chosen)
     return AugmentationSheet(
