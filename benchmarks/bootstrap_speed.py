@@ -40,8 +40,8 @@ def main(rows: int, resamples: int, rounds: int) -> None:
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     import numpy as np  # noqa: PLC0415 - it counts the cores when it is loaded
-
     from pneumoscope.evaluation.assess import assess  # noqa: PLC0415 - the same
+
     from pneumoscope.evaluation.scores import Scores  # noqa: PLC0415
 
     rng = np.random.default_rng(0)

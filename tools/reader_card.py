@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
+from pneumoscope.evaluation.assess import assess
+from pneumoscope.evaluation.metrics import area_under_roc
 
 from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.phantom import render
 from pneumoscope.data.split import parts_in_file
-from pneumoscope.evaluation.assess import assess
-from pneumoscope.evaluation.metrics import area_under_roc
 from pneumoscope.evaluation.scores import Scores, score
 from pneumoscope.images.prepare import prepare
 from pneumoscope.parallel import cores

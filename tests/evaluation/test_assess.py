@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pneumoscope.evaluation.assess import assess
+from pneumoscope.evaluation.metrics import measure
 
 from helpers.made_scores import make_scores
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.baseline import majority_baseline, size_baseline
 from pneumoscope.evaluation.conformal import fit_conformal
 from pneumoscope.evaluation.ece import bins_of, calibration_errors, folded_mean
 from pneumoscope.evaluation.estimate import Estimate
-from pneumoscope.evaluation.metrics import measure
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.subgroups import own_columns, size_tertiles, subgroups
 from pneumoscope.stats.intervals import Interval

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pneumoscope.evaluation.metrics import area_under_roc
 from scipy import optimize
 
 from helpers.made_scores import make_scores
@@ -16,7 +17,6 @@ from pneumoscope.evaluation.calibration import (
     fit_platt,
     fit_temperature,
 )
-from pneumoscope.evaluation.metrics import area_under_roc
 from pneumoscope.evaluation.scores import Scores
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from pneumoscope.evaluation.assess import assess
+
 from pneumoscope.evaluation.bootstrap import point
 from pneumoscope.evaluation.compare import Contender, compare
 from pneumoscope.evaluation.operating_point import choose, parse_rule
 from pneumoscope.evaluation.scores import Scores
-from pneumoscope.evaluation.weighted import Question, Table
+from pneumoscope.evaluation.weighted import Table, TableOptions
 from pneumoscope.runs import rows_of
 from pneumoscope.stats.areas import areas
 
@@ -109,7 +109,7 @@ def test_the_paired_test(
 def test_the_partial_area_at_high_sensitivity(
     markers: dict[str, Scores], marker: str, start: float, area: float
 ) -> None:
-    found = point(Table.of(markers[marker], Question(partial_from=start)))
+    found = point(Table.of(markers[marker], TableOptions(partial_from=start)))
     assert found["partial_auc"] == pytest.approx(area, rel=1e-12)
 
 
@@ -117,7 +117,7 @@ def test_inner_stretches_of_the_partial_area(markers: dict[str, Scores]) -> None
     # pROC's test-auc.R: from 0.8 to 0.9, as the difference of two of ours.
     for marker, area in (("wfns", 0.0609953703703703), ("ndka", 0.0242547425474255)):
         from_8, from_9 = (
-            float(point(Table.of(markers[marker], Question(partial_from=start)))["partial_auc"])
+            float(point(Table.of(markers[marker], TableOptions(partial_from=start)))["partial_auc"])
             for start in (0.8, 0.9)
         )
         assert from_8 - from_9 == pytest.approx(area, rel=1e-9)
@@ -125,7 +125,7 @@ def test_inner_stretches_of_the_partial_area(markers: dict[str, Scores]) -> None
 
 def test_the_standardised_partial_area(markers: dict[str, Scores]) -> None:
     # pROC's test-auc.R, partial.auc.correct = TRUE
-    found = point(Table.of(markers["wfns"], Question(partial_from=0.9)))
+    found = point(Table.of(markers["wfns"], TableOptions(partial_from=0.9)))
     assert found["partial_auc_standardised"] == pytest.approx(0.68473648552275, rel=1e-12)
 
 

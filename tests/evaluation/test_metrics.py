@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pneumoscope.evaluation.metrics import area_under_roc, measure
 from sklearn import metrics as sk
 
 from pneumoscope.errors import DataError
-from pneumoscope.evaluation.metrics import area_under_roc, measure
 from pneumoscope.evaluation.scores import Scores
 
 

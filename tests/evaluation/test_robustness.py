@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pneumoscope.evaluation.metrics import measure
 
 from pneumoscope.data.catalog import read_catalog
 from pneumoscope.errors import OptionError
-from pneumoscope.evaluation.metrics import measure
 from pneumoscope.evaluation.robustness import CORRUPTIONS, drawn_rows, robustness
 from pneumoscope.evaluation.scores import score
 from pneumoscope.reader.predictor import Predictor

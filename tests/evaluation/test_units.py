@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pneumoscope.evaluation.assess import assess
 
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.units import aggregated, shared_columns, unit_of_images
 

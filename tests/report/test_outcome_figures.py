@@ -14,9 +14,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
+from pneumoscope.evaluation.assess import Assessment, assess
 
 from pneumoscope.errors import OptionError
-from pneumoscope.evaluation.assess import Assessment, assess
 from pneumoscope.evaluation.compare import Comparison, Contender, compare
 from pneumoscope.evaluation.curves import Curves
 from pneumoscope.evaluation.estimate import Estimate

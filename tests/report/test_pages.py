@@ -11,6 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pneumoscope.evaluation.assess import assess
+from pneumoscope.report.judged import Judged, answer, caveats, with_range
+from pneumoscope.workflow.judge import judge_run
 
 from pneumoscope.cli import main
 from pneumoscope.data.cache import build_cache
@@ -18,7 +21,6 @@ from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import read_split
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.baseline import Baseline
 from pneumoscope.evaluation.conformal import fit_conformal
 from pneumoscope.evaluation.estimate import Estimate
@@ -30,10 +32,8 @@ from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import PERSON, SECTIONS, card_text
 from pneumoscope.report.checklist import FILLED, OPEN, PARTLY, fill
 from pneumoscope.report.facts import RunFacts
-from pneumoscope.report.judged import Judged, answer, caveats, with_range
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.standards import STANDARDS
-from pneumoscope.workflow.judge import judge_run
 from pneumoscope.workflow.train import Trained
 
 Captured = pytest.CaptureFixture[str]

@@ -13,11 +13,11 @@ import numpy as np
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.bootstrap import RESAMPLES, percentiles, point, resampled
 from pneumoscope.evaluation.estimate import Estimate
-from pneumoscope.evaluation.metrics import area_estimate
+from pneumoscope.evaluation.numbers import area_estimate
 from pneumoscope.evaluation.paired import holm, mcnemar
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.seeds import POWER, SeedGroup, seed_groups
-from pneumoscope.evaluation.weighted import Question, Table
+from pneumoscope.evaluation.weighted import Table, TableOptions
 from pneumoscope.stats.areas import Areas, areas
 from pneumoscope.stats.intervals import LEVEL, Interval, normal_quantile
 
@@ -181,7 +181,7 @@ def compare(
     label, patient = aligned[0].label, aligned[0].patient_numbers
     points, draws = [], []
     for contender, scores in zip(contenders, aligned, strict=True):
-        table = Table.of(scores, Question(threshold=contender.threshold, curves=False))
+        table = Table.of(scores, TableOptions(threshold=contender.threshold, curves=False))
         points.append({name: _float(value) for name, value in point(table).items()})
         draws.append(resampled(table, resamples=resamples, seed=seed))
     found = areas(label, [scores.logit for scores in aligned], patient=patient)

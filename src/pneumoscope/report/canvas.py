@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
+from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.report.page import Panel, Picture
 from pneumoscope.report.style import save
 from pneumoscope.runs import write_csv
+from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,9 +47,15 @@ class Sheet(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A folder that takes PNG, SVG and CSV of each figure and the CSV of each table."""
+    """A folder that takes PNG, SVG and CSV of each figure and the CSV of each table.
+
+    Attributes:
+        folder: Where they go.
+        level: The confidence level of all intervals on the page; captions name it.
+    """
 
     folder: Path
+    level: float = LEVEL
 
     def panel(self, figure: Drawn, name: str, *, title: str, caption: str = "") -> Panel:
         """Write a figure and its numbers; return it for the page.
@@ -56,14 +64,15 @@ class Canvas:
             figure: What to draw.
             name: Names the files.
             title: Stands above it in the page.
-            caption: How to read it; the figure's own if empty.
+            caption: How to read it; the figure's own if empty. ``{level}`` becomes the level.
 
         Raises:
             OutputError: The folder cannot be written to.
         """
         self.table(name, figure.rows())
         svg = save(figure.draw(), self.folder, name=name)
-        caption, alt = caption or figure.CAPTION, figure.summary()
+        caption = (caption or figure.CAPTION).replace("{level}", level_text(self.level))
+        alt = figure.summary()
         if isinstance(figure, Sheet):
             pictures = figure.pictures_of_page()
             return Panel(title, caption, alt=alt, pictures=pictures, columns=figure.columns)

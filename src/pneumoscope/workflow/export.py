@@ -15,8 +15,11 @@ from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import UNUSED, Split, parts_in_file
 from pneumoscope.errors import DataError, ExportError, OptionError, nearest
-from pneumoscope.evaluation.metrics import Metrics, area_under_roc, measure
+from pneumoscope.evaluation.evaluation import Evaluation, evaluate
+from pneumoscope.evaluation.question import Images, Question, Reader, TrainingRelation
+from pneumoscope.labels import LabelSpace
 from pneumoscope.runs import RunFolder
+from pneumoscope.stats.roc import area_under_roc
 from pneumoscope.watch import Watcher
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ class Exported:
         bytes: Its size.
         members: The runs that are averaged in it.
         precision: Of its stored weights.
-        metrics: On the validation images, by members that did not learn from them.
+        evaluation: On the validation images, by members that did not learn from them.
         auc_loss: Validation AUC of the float32 network less that of the file.
         difference: The largest difference in probability to the float32 network on them.
         notes: What could not be decided.
@@ -50,7 +53,7 @@ class Exported:
     bytes: int
     members: tuple[Path, ...]
     precision: str
-    metrics: Metrics
+    evaluation: Evaluation
     auc_loss: float
     difference: float
     notes: tuple[str, ...]
@@ -164,7 +167,7 @@ def export_runs(
         out.stat().st_size,
         tuple(runs),
         precision,
-        measure(written.decided.scores, threshold=written.decided.point.threshold),
+        _evaluated(out, written, prepared),
         loss,
         float(np.abs(calibration.apply(written.logit) - before).max()),
         written.decided.notes,
@@ -223,6 +226,23 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
     kept = ("seed", "epochs", "best_epoch", "precision", "device", "images")
     weights = {"weights": (facts.get("weights") or {}).get("sha256")}
     return {name: facts[name] for name in kept if name in facts} | weights
+
+
+def _evaluated(out: Path, written: Written, data: PreparedData) -> Evaluation:
+    """Return what the new file achieves on the validation images that decided about it."""
+    point = written.decided.point
+    return evaluate(
+        written.decided.scores,
+        Question(resamples=0, curves=False),
+        reader=Reader(
+            out.stem,
+            LabelSpace.of(data.catalog.classes),
+            point.threshold,
+            point.rule,
+            calibration=written.decided.calibration,
+        ),
+        images=Images("val", TrainingRelation.VALIDATION, fingerprint=data.catalog.fingerprint),
+    )
 
 
 def _auc_loss(

@@ -61,9 +61,14 @@ def part_rows(
 
 
 def is_whole(run: RunFolder, catalog: Catalog, part: str) -> bool:
-    """Tell whether a catalog holds every image of a part of a run."""
-    wanted = {row["path"] for row in rows_of(run.split) if part in {row["split"], "all"}}
-    return wanted <= {entry.path for entry in catalog.entries}
+    """Tell whether a catalog holds the images of a part of a run, all of them and no others."""
+    parts = {row["path"]: row["split"] for row in rows_of(run.split)}
+    wanted = {
+        (row["path"], row["sha256"])
+        for row in rows_of(run.catalog)
+        if part in {parts.get(row["path"]), "all"}
+    }
+    return wanted == {(entry.path, entry.sha256) for entry in catalog.entries}
 
 
 def seen_in_training(run: RunFolder | None, catalog: Catalog) -> int:
