@@ -30,6 +30,7 @@ MAY: dict[str, set[str]] = {
         "images",
         "runs",
         "parallel",
+        "stats",
         "data",
         "models",
         "export",

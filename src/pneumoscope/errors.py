@@ -116,17 +116,36 @@ class OutputError(PneumoscopeError):
     """A result cannot be written where it was asked for."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint that names the known word nearest to ``word``, or lists them all.
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that ``word`` is most likely a misspelling of; None if there is none.
 
-    >>> nearest("trian", ["train", "test"])
-    "Did you mean 'train'?"
+    >>> closest("trian", ["train", "test"])
+    'train'
     """
     import difflib  # noqa: PLC0415 - only where something is wrong
 
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return close[0] if close else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a hint that names the known word nearest to ``word``; empty if none is near.
+
+    >>> did_you_mean("trian", ["train", "test"])
+    "Did you mean 'train'?"
+    """
+    close = closest(word, known)
+    return "" if close is None else f"Did you mean {close!r}?"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint that names the known word nearest to ``word``, or lists them all.
+
+    >>> nearest("x", ["train", "test"])
+    'Known: train, test.'
+    """
     names = list(known)
-    close = difflib.get_close_matches(word, names, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."
+    return did_you_mean(word, names) or f"Known: {', '.join(names)}."
 
 
 def in_words(fault: Exception) -> str:

@@ -130,16 +130,6 @@ def test_the_table_is_for_people(tmp_path: Path, capsys: Captured) -> None:
     assert max(map(len, out.splitlines())) < 130
 
 
-def test_baselines_are_printed_whether_asked_for_or_not(tmp_path: Path, capsys: Captured) -> None:
-    scores = str(write_scores(tmp_path / "scores.csv"))
-    texts = []
-    for asked in ([], ["--baseline"]):
-        assert main(["evaluate", scores, *asked, *QUICK]) == 0
-        texts.append(capsys.readouterr().out)
-    assert "majority class" in texts[0]
-    assert texts[0] == texts[1]
-
-
 def test_a_run_is_judged_by_the_scores_that_it_wrote(
     trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
 ) -> None:

@@ -76,12 +76,6 @@ def add_to(verbs: Verbs) -> None:
     )
     add_interval_options(parser, seed_of="all that is drawn")
     parser.add_argument(
-        "--baseline",
-        action="store_true",
-        help="print what always naming one class and what file size alone achieve; they are "
-        "printed always, whether asked for or not",
-    )
-    parser.add_argument(
         "--robustness", action="store_true", help="also read the images brighter, blurred, turned …"
     )
     parser.add_argument(

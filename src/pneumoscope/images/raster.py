@@ -17,7 +17,14 @@ from pneumoscope.images import jpeg2000
 from pneumoscope.images.decoders import DECODER_FAULTS, open_image
 from pneumoscope.images.depth import sample_of, used_range
 from pneumoscope.images.quiet import quietly
-from pneumoscope.images.radiograph import ImageMeta, Radiograph, check_size, usual_depth
+from pneumoscope.images.radiograph import (
+    GREY_MODES,
+    LUMA,
+    ImageMeta,
+    Radiograph,
+    check_size,
+    usual_depth,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +33,6 @@ if TYPE_CHECKING:
 _ORIENTATION, _SHORT = 0x0112, 3  # the EXIF tag, and the kind of its value
 _RESTART_INTERVAL = b"\xff\xdd\0\x04"  # the segment that announces restart markers
 _JPEG_FILL = 128  # the grey that libjpeg fills in where data are missing
-_GREY_MODES = frozenset({"1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 _WARNS = frozenset({"TIFF", "GIF", "WebP", "BMP"})
 _WORK_BYTES = 16  # a pixel, where 16 bits a colour become luma
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -147,7 +153,7 @@ def chroma(data: bytes, format_name: str, *, name: str) -> float:
 
 def chroma_of(image: Image.Image) -> float:
     """Return the same for an image that is open, in any mode of Pillow's."""
-    if image.mode in _GREY_MODES:
+    if image.mode in GREY_MODES:
         return 0.0
     # Noise of single pixels is no colour.
     small = image.convert("RGB").reduce(max(1, min(image.size) // 64))
@@ -282,7 +288,7 @@ def _colour_of_16_bits(
 def _weighted(image: Image.Image) -> NDArray[np.float32]:
     """Return the luma of one byte a colour, ITU-R 601."""
     luma = np.zeros((image.size[1], image.size[0]), np.float32)
-    for channel, weight in enumerate((0.299, 0.587, 0.114)):
+    for channel, weight in enumerate(LUMA):
         luma += np.float32(weight) * np.asarray(image.getchannel(channel))
     return luma
 
