@@ -40,8 +40,8 @@ def main(rows: int, resamples: int, rounds: int) -> None:
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     import numpy as np  # noqa: PLC0415 - it counts the cores when it is loaded
-    from pneumoscope.evaluation.assess import assess  # noqa: PLC0415 - the same
 
+    from pneumoscope.evaluation.numbers import numbers_of  # noqa: PLC0415 - the same
     from pneumoscope.evaluation.scores import Scores  # noqa: PLC0415
 
     rng = np.random.default_rng(0)
@@ -55,12 +55,13 @@ def main(rows: int, resamples: int, rounds: int) -> None:
         logit,
         1 / (1 + np.exp(-logit)),
     )
-    found = assess(scores, threshold=0.5, resamples=100)  # so that everything is loaded
+    found = numbers_of(scores, threshold=0.5, resamples=100)  # so that everything is loaded
     taken = [
-        seconds(lambda: assess(scores, threshold=0.5, resamples=resamples)) for _ in range(rounds)
+        seconds(lambda: numbers_of(scores, threshold=0.5, resamples=resamples))
+        for _ in range(rounds)
     ]
     facts = {"seconds": taken, "rows": rows, "patients": found.patients}
-    print(json.dumps({**facts, "numbers": len(found.numbers)}))
+    print(json.dumps({**facts, "numbers": len(found.values)}))
 
 
 if __name__ == "__main__":

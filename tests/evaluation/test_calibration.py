@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pneumoscope.evaluation.metrics import area_under_roc
 from scipy import optimize
 
 from helpers.made_scores import make_scores
@@ -18,6 +17,7 @@ from pneumoscope.evaluation.calibration import (
     fit_temperature,
 )
 from pneumoscope.evaluation.scores import Scores
+from pneumoscope.stats.roc import area_under_roc
 
 
 def loss(scores: Scores, scale: float, bias: float = 0.0) -> float:

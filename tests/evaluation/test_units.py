@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pneumoscope.evaluation.assess import assess
 
 from pneumoscope.errors import DataError, OptionError
+from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.units import aggregated, shared_columns, unit_of_images
 
@@ -51,7 +51,7 @@ def test_intervals_count_patients() -> None:
         np.zeros(80),
         np.random.default_rng(0).random(80),
     )
-    found = assess(
+    found = numbers_of(
         aggregated(many, [f"s{row // 2}" for row in range(80)]), threshold=0.5, resamples=100
     )
     assert (found.n, found.patients) == (40, 20)

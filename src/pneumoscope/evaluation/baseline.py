@@ -84,7 +84,7 @@ def majority_baseline(
     return Baseline(
         "majority class",
         _accuracy(label == majority, scores, level=level, resamples=resamples, seed=seed),
-        Estimate(0.5 if both else None, n, level=level),
+        Estimate(0.5 if both else None, n),
         "these images" if known is label else "training images",
     )
 

@@ -59,7 +59,7 @@ class Estimate:
             low,
             math.inf if low is not None and high is None else high,
             values["method"],
-            values["level"],
+            LEVEL if low is None else values["level"],
             tuple(Interval.from_dict(one) for one in values.get("also", ())),
         )
 
@@ -74,7 +74,7 @@ class Estimate:
             "low": self.low,
             "high": None if self.high == math.inf else self.high,
             "method": self.method,
-            "level": self.level,
+            "level": None if self.low is None else self.level,
         }
         if self.also:
             found["also"] = [interval.to_dict() for interval in self.also]

@@ -96,9 +96,14 @@ def evaluate_reader(
     watcher, question = watcher or Watcher(), question or Question()
     check_report(report)
     if data is None:
-        for option, there in (("--robustness", worse), ("--scores", scores_file is not None)):
-            if there:
-                raise OptionError(option, must="given with a model and DATA", was=place)
+        if worse:
+            raise OptionError(
+                "--robustness",
+                must="given with a model and data, since it reads images",
+                was=str(place),
+            )
+        if scores_file is not None:
+            raise OptionError("--scores", must="given with DATA", was=str(scores_file))
         return _by_scores(place, part, question, report=report, watcher=watcher)
     if worse and question.per != "image":
         raise OptionError("--robustness", must="given with --per image", was=question.per)

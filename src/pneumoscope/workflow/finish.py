@@ -125,6 +125,7 @@ def write_model(
             conformal=decided.conformal,
             gate=gate,
             reference=reference,
+            training={**bare.training, "calibration": decided.calibration.to_dict()},
         )
         line = decided.calibration
         write_calibrated(bundle, temporary, info=info, scale=line.scale, bias=line.bias)
