@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
+import errno
 import io
 import json
 import os
@@ -26,12 +27,30 @@ if TYPE_CHECKING:
 _PACKAGES = ("pneumoscope", "numpy", "pillow", "onnxruntime", "torch", "lightning", "onnx")
 
 
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def is_of_writing(fault: OSError, *places: Path) -> bool:
+    """Tell whether a fault comes of writing at some places, not of something else meanwhile.
+
+    A fault that names a file is of writing if that is one of the places, lies in one or holds one.
+    One that names none is if it speaks of a disk, or comes from an encoder, which has no number
+    for it; a broken connection or pipe does not.
+    """
+    if isinstance(fault.filename, str | bytes):
+        named = Path(os.fsdecode(fault.filename))
+        return any(
+            named == place or named in place.parents or place in named.parents for place in places
+        )
+    return fault.errno in _OF_THE_DISK or (fault.errno is None and type(fault) is OSError)
+
+
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that replaces it when the block ends well.
 
     Raises:
-        OutputError: The place cannot be written.
+        OutputError: The place cannot be written. What else the block raises is left as it is.
     """
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
@@ -40,6 +59,8 @@ def written_whole(path: Path) -> Iterator[Path]:
             yield temporary
             temporary.replace(path)
         except OSError as fault:
+            if not is_of_writing(fault, path, temporary):
+                raise
             raise OutputError(
                 f"{path}: cannot be written ({fault.strerror or fault}); "
                 "choose another place or free it."

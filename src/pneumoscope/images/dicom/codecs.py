@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.errors import DamagedImageError, ImageError, UnsupportedImageError
+from pneumoscope.errors import (
+    DamagedImageError,
+    ImageError,
+    NoDecoderError,
+    UnreachableImageError,
+    UnsupportedImageError,
+)
 from pneumoscope.images import jpeg
 from pneumoscope.images.dicom import jpegls
 
@@ -57,7 +63,9 @@ def decode(
             its size, if four times as many pixels each way are left. None decodes at full size.
 
     Raises:
-        UnsupportedImageError: No decoder for this kind of codestream is there.
+        UnsupportedImageError: This kind of codestream is not read.
+        NoDecoderError: Its decoder is not installed.
+        UnreachableImageError: Its decoder cannot be started.
         DamagedImageError: It cannot be decoded, or is not whole.
     """
     if stream.fault:
@@ -75,6 +83,10 @@ def decode(
         return _jpeg(stream, photometric, name=name)
     except ImageError:
         raise
+    except jpegls.NotStartedError as fault:
+        raise UnreachableImageError(
+            f"{name}: the process that decodes {stream.name} cannot be started ({fault})."
+        ) from fault
     except Exception as fault:  # the decoders share no class of faults
         said = " ".join(str(fault).split())[:120] or type(fault).__name__
         raise DamagedImageError(
@@ -89,7 +101,7 @@ def _cut(name: str, what: str) -> DamagedImageError:
 
 def _need_imagecodecs(stream: Codestream, *, name: str) -> None:
     if importlib.util.find_spec("imagecodecs") is None:
-        raise UnsupportedImageError(f"{name}: no decoder for {stream.name} is installed; {EXTRA}")
+        raise NoDecoderError(f"{name}: no decoder for {stream.name} is installed; {EXTRA}")
 
 
 def _jpeg_ls(data: bytes) -> NDArray[Any]:
