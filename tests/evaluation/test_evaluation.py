@@ -122,13 +122,13 @@ def test_what_is_a_what_if() -> None:
     assert not Question().what_if
     assert not Question(resamples=100, seed=3).what_if
     for changes in ({"threshold": 0.5}, {"prevalence": 0.1}, {"level": 0.9}, {"per": "patient"}):
-        assert replace(Question(), **changes).what_if, changes  # type: ignore[arg-type]
+        assert replace(Question(), **changes).what_if, changes
 
 
 def test_what_it_refuses() -> None:
     for changes in ({"threshold": 2}, {"prevalence": 1}, {"level": 95}, {"per": "lung"}):
         with pytest.raises(OptionError):
-            replace(Question(), **changes)  # type: ignore[arg-type]
+            replace(Question(), **changes)
     with pytest.raises(DataError, match="no images"):
         evaluate(make_scores(30).select([]))
 
@@ -226,8 +226,7 @@ def test_calibration_is_what_the_probabilities_tell() -> None:
     for line, method in ((Calibration(0.4), "temperature"), (Calibration(1.3, -0.7), "platt")):
         told = fitted_calibration(replace(scores, probability=line.apply(scores.logit)))
         assert told is not None
-        assert (told.method, told.scale, told.bias) == (
-            method, pytest.approx(line.scale, abs=1e-3), pytest.approx(line.bias, abs=2e-3),
-        )  # fmt: skip
+        assert told.method == method
+        assert (told.scale, told.bias) == pytest.approx((line.scale, line.bias), abs=2e-3)
     ranks = scores.logit.argsort().argsort() / len(scores)
     assert fitted_calibration(replace(scores, probability=ranks)) is None  # no line

@@ -340,6 +340,14 @@ def test_a_card_can_be_made_of_the_files_alone(trained: Trained) -> None:
     assert "{" not in card
 
 
+def test_a_calibration_that_fell_back_is_told_as_it_is(trained: Trained) -> None:
+    facts = RunFacts.read(trained.run.root)
+    assert facts.info.training["calibration"]["method"] == "none"
+    facts.provenance["recipe"]["calibration"] = "temperature"  # what the recipe asked for
+    assert "Calibration: none." in facts.decisions()
+    assert "Calibration: none." in card_text(facts)
+
+
 def test_metrics_of_another_version_are_named(trained: Trained, tmp_path: Path) -> None:
     run = tmp_path / "old"
     shutil.copytree(trained.run.root, run)
