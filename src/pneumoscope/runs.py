@@ -54,20 +54,61 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
-        try:
+        with _named_faults(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             temporary.replace(path)
-        except OSError as fault:
-            if not is_of_writing(fault, path, temporary):
-                raise
-            raise OutputError(
-                f"{path}: cannot be written ({fault.strerror or fault}); "
-                "choose another place or free it."
-            ) from fault
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def files_written_whole(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder whose files go into ``folder`` when the block ends well.
+
+    What stands there under the same names is replaced then; all else stays. If the block fails, as
+    on a full disk, ``folder`` is as it was before: not there, if it was not.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    made = not folder.exists()
+    temporary = folder / f".{secrets.token_hex(4)}.part"
+    try:
+        with _named_faults(folder, temporary):
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in sorted(path for path in temporary.rglob("*") if not path.is_dir()):
+                place = folder / file.relative_to(temporary)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if made:
+            with contextlib.suppress(OSError):  # it holds what was written
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _named_faults(path: Path, temporary: Path) -> Iterator[None]:
+    """Turn what the system says of writing into one message; what else fails stays as it is."""
+    try:
+        yield
+    except OutputError as told:  # of a file in a temporary folder, whose name says nothing
+        if not isinstance(told.__cause__, OSError):
+            raise
+        raise _cannot_be_written(path, told.__cause__) from told.__cause__
+    except OSError as fault:
+        if not is_of_writing(fault, path, temporary):
+            raise
+        raise _cannot_be_written(path, fault) from fault
+
+
+def _cannot_be_written(path: Path, fault: OSError) -> OutputError:
+    return OutputError(
+        f"{path}: cannot be written ({fault.strerror or fault}); choose another place or free it."
+    )
 
 
 def part_pattern(path: Path) -> str:

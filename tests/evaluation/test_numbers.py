@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.made_scores import make_scores
+from helpers.made_scores import make_scores, people
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.baseline import majority_baseline, size_baseline
 from pneumoscope.evaluation.conformal import fit_conformal
@@ -28,7 +28,7 @@ def perfect(n: int = 40, images: int = 1) -> Scores:
     logit = np.where(label == 1, 2.0, -2.0) + np.linspace(0, 1, n)
     return Scores(
         tuple(map(str, range(n))),
-        tuple(str(row // images) for row in range(n)),
+        people(str(row // images) for row in range(n)),
         label,
         logit,
         1 / (1 + np.exp(-logit)),
@@ -38,7 +38,7 @@ def perfect(n: int = 40, images: int = 1) -> Scores:
 def scores_of(labels: list[int], logits: list[float]) -> Scores:
     logit = np.array(logits, np.float64)
     names = tuple(str(i) for i in range(len(labels)))
-    return Scores(names, names, np.array(labels), logit, 1 / (1 + np.exp(-logit)))
+    return Scores(names, people(names), np.array(labels), logit, 1 / (1 + np.exp(-logit)))
 
 
 def test_a_case_by_hand() -> None:
@@ -193,7 +193,7 @@ def test_etiologies_are_judged_against_all_negatives() -> None:
         (f"bacteria-person{row}" if row % 3 else f"virus-person{row}") if label else f"IM-{row}"
         for row, label in enumerate(scores.label)
     ]
-    named = replace(scores, patient=tuple(patients))
+    named = replace(scores, patient=people(patients))
     groups = {(g.column, g.value): g for g in subgroups(named, threshold=0.5, resamples=0)}
     assert set(groups) == {("etiology", "bacteria"), ("etiology", "virus")}
     bacteria = groups["etiology", "bacteria"]
@@ -252,7 +252,7 @@ def test_baselines_count_patients_too() -> None:
 def test_bins_of_the_reliability_diagram_count_patients() -> None:
     widths = []
     scores = make_scores(600, per_patient=6)
-    for each in (scores, replace(scores, patient=scores.path)):
+    for each in (scores, replace(scores, patient=people(scores.path))):
         found = numbers_of(each, threshold=0.5, resamples=200).curves
         assert found is not None
         bins = found.reliability

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.made_scores import people
 from pneumoscope.cli import main
 from pneumoscope.data.catalog import read_catalog
 from pneumoscope.errors import DataError, OptionError
@@ -62,7 +63,7 @@ def drawn(n: int = 60, *, part: str = "test", noise: float = 1.0) -> Scores:
     label = (np.arange(n) % 3 > 0).astype(np.int64)
     logit = 2.0 * label - 1 + noise * rng.standard_normal(n)
     names = tuple(f"{k}.png" for k in range(n))
-    return Scores(names, names, label, logit, 1 / (1 + np.exp(-logit)), part)
+    return Scores(names, people(names), label, logit, 1 / (1 + np.exp(-logit)), part)
 
 
 def evaluated_of(scores: Scores, *, conformal: Conformal | None = None, **known: Any) -> Evaluation:

@@ -11,6 +11,7 @@ from pneumoscope.cli.arguments import (
     add_data_options,
     add_interval_options,
     add_json_option,
+    add_patient_option,
     add_report_option,
     add_verb,
     data_options_of,
@@ -85,6 +86,7 @@ def add_to(verbs: Verbs) -> None:
         metavar="N",
         help="at most so many images for --robustness (default: 200; 0 for all)",
     )
+    add_patient_option(parser)
     add_data_options(parser)
     add_report_option(parser)
     add_json_option(parser)
@@ -103,6 +105,8 @@ def run(asked: Namespace) -> int:
         raise OptionError(
             "--map, --columns and --layout", must="given with DATA", was=sorted(given)
         )
+    if asked.data is None and asked.patient_regex is not None:
+        raise OptionError("--patient-regex", must="given with DATA", was=asked.patient_regex)
     found = evaluate_reader(
         asked.model,
         asked.data,
@@ -121,6 +125,7 @@ def run(asked: Namespace) -> int:
         scores_file=asked.scores,
         report=asked.report,
         options=data_options(**given) if given else None,
+        patient_regex=asked.patient_regex,
         watcher=TerminalWatcher(),
     )
     if asked.json:

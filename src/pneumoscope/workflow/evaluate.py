@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.data.catalog import Catalog, read_catalog
-from pneumoscope.data.layouts import ClassMap, DataOptions
+from pneumoscope.data.layouts import DataOptions
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
 from pneumoscope.evaluation.question import RELATIONS, Images, Question, Reader, TrainingRelation
@@ -18,28 +17,16 @@ from pneumoscope.evaluation.scores import Scores, score
 from pneumoscope.reader.bundle import open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, update_json
-from pneumoscope.training.recipe import Recipe
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.known_images import columns_of, images_of_scores
-from pneumoscope.workflow.parts import (
-    is_whole,
-    own_split,
-    part_rows,
-    seen_in_training,
-    tell_notes,
-)
-from pneumoscope.workflow.places import (
-    check_report,
-    data_of,
-    data_root,
-    run_of,
-    scores_of_run,
-)
+from pneumoscope.workflow.parts import DataSource, is_whole, warn_of_training
+from pneumoscope.workflow.places import check_report, data_root, run_of, scores_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pneumoscope.data.split import Split
+    from pneumoscope.data.catalog import Catalog
+    from pneumoscope.data.cohort import Cohort
     from pneumoscope.reader.bundle import ModelInfo
     from pneumoscope.report.pictures import Pictures
 
@@ -58,13 +45,14 @@ def evaluate_reader(
     report: Path | None = None,
     threads: int = 1,
     options: DataOptions | None = None,
+    patient_regex: str | None = None,
     watcher: Watcher | None = None,
 ) -> Evaluation:
     """Return what a reader achieves: on labelled images, or by the scores that it gave before.
 
     With data, the reader reads the images from their files. Where ``place`` is a run folder that
-    was trained on these very data, the parts are those of its ``split.csv``. The scores of a whole
-    part are then written into it, and its ``metrics.json`` too, unless the question is one of
+    was trained on most of these images, the parts are those of its ``split.csv``. The scores of a
+    whole part are then written into it, and its ``metrics.json`` too, unless the question is one of
     ``Question.what_if``. On other data the parts are the folders or the column of the data.
 
     Without data, the scores of a file or of a run are taken. Beside ``scores-PART.csv`` of a run
@@ -84,6 +72,7 @@ def evaluate_reader(
         threads: Processor threads for one call of the graph.
         options: Which names of the data make up which class, and how a table is read; what is
             not given is taken from the run.
+        patient_regex: What finds the patient in a path; if None, that of the run, where it fits.
         watcher: Hears how it goes.
 
     Raises:
@@ -109,23 +98,16 @@ def evaluate_reader(
         raise OptionError("--robustness", must="given with --per image", was=question.per)
     predictor = Predictor(place, threads=threads, gated=False)
     run = RunFolder(place) if place.is_dir() else None
-    with watcher.progress("Reading the folder") as progress:
-        catalog = read_catalog(
-            data,
-            classes=predictor.info.classes,
-            patient_regex=_patient_regex(run),
-            options=_options(run, data, options),
-            progress=progress,
-        )
-    tell_notes(catalog, watcher)
-    own = own_split(run, catalog)
-    part, rows = part_rows(catalog, own, part, data)
-    chosen = catalog.select(rows)
-    images = _images(predictor.info, run, catalog, own=own, part=part, chosen=chosen, data=data)
-    _warn(images, watcher)
+    source = DataSource(data, watcher, options, patient_regex)
+    cohort = source.cohort(place, classes=predictor.info.classes)
+    catalog, own = cohort.catalog, cohort.relation.own
+    part, judged = cohort.part(part)
+    chosen = judged.catalog
+    images = _images(predictor.info, cohort, judged, part=part, data=data)
+    warn_of_training(judged.relation, watcher)
     with watcher.progress("Reading the images") as progress:
         # All images of data that the reader has not seen may decide, say, a threshold there.
-        known_part = "" if part == "all" and own is None else part
+        known_part = "" if part == "all" and not own else part
         scores, bad = score(predictor, chosen, part=known_part, progress=progress)
     for item in (*catalog.unreadable, *bad):
         watcher.warn(f"skipped: {item.reason}")
@@ -148,7 +130,7 @@ def evaluate_reader(
         if worse
         else (),
     )
-    if run is not None and own is not None and is_whole(run, chosen.without(bad), part):
+    if run is not None and own and is_whole(run, chosen.without(bad), part):
         scores.save(run.scores(part))
         if not question.what_if:
             update_json(run.metrics, {part: found.to_dict()})
@@ -186,7 +168,11 @@ def _by_scores(
         name = run.root.resolve().name
         reader = Reader.of(bundle.info, name=name, sha256=bundle.sha256)
     images = images_of_scores(path, scores, part=part, run=run, labels=reader.labels)
-    _warn(images, watcher)
+    if images.seen:
+        watcher.warn(
+            f"{images.seen} of {len(scores)} images were trained on: these numbers say nothing "
+            "about new patients."
+        )
     found = evaluate(scores, question, reader=reader, images=images)
     if report is not None:
         root = data_root(run)
@@ -225,94 +211,48 @@ def _made_worse(
         )
 
 
-def _patient_regex(run: RunFolder | None) -> str | None:
-    """Return what found the patients of a run's images, so that they get the same names."""
-    if run is None or not run.config.is_file():
-        return None
-    return Recipe.load(run.config).patient_regex
+def _images(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str, data: Path) -> Images:
+    """Return what is known of the images that are read.
 
-
-def _options(run: RunFolder | None, data: Path, asked: DataOptions | None) -> DataOptions | None:
-    """Return how the data are read: as asked, else as the run's were.
-
-    On the run's own data all of its options hold; on others its classes do, as far as their names
-    are there.
+    Args:
+        info: What the model says of itself.
+        cohort: All images of the data.
+        judged: Those that are read.
+        part: What they are of.
+        data: The folder or manifest that they come from.
     """
-    if run is None or not run.config.is_file():
-        return asked
-    recipe = Recipe.load(run.config)
-    before = data_of(run)
-    same = before is not None and before.resolve() == data.resolve()
-    if same and asked is None:
-        return recipe.data_options()
-    classes = ClassMap.of(recipe.class_map, inherited=True)
-    if asked is None:
-        return DataOptions(classes=classes, uncertain=recipe.uncertain_labels or "ignore")
-    return asked if asked.classes is not None else replace(asked, classes=classes)
-
-
-def _images(
-    info: ModelInfo,
-    run: RunFolder | None,
-    catalog: Catalog,
-    *,
-    own: Split | None,
-    part: str,
-    chosen: Catalog,
-    data: Path,
-) -> Images:
-    """Return what is known of the images that are read."""
-    seen = seen_in_training(run, chosen)
-    training = None
-    if own is not None and part != "train":
-        teaching = catalog.select(own.rows("train"))
+    own, training = cohort.relation.own, None
+    if own and part != "train":
+        teaching = cohort.catalog.select(cohort.rows("train"))
         training = np.array([entry.bytes for entry in teaching.entries]), teaching.labels
     return Images(
         part=part,
-        relation=_relation(info, run, own, part=part, seen=seen, catalog=catalog),
-        seen=seen,
-        has_test=None if own is None else bool(own.rows("test")),
-        fingerprint=catalog.fingerprint,
-        columns=columns_of(chosen.entries, data),
-        sizes={entry.path: entry.bytes for entry in catalog.entries},
-        studies={entry.path: entry.study for entry in chosen.entries},
+        relation=_relation(info, cohort, judged, part=part),
+        seen=judged.relation.seen,
+        has_test=bool(cohort.rows("test")) if own else None,
+        fingerprint=cohort.catalog.fingerprint,
+        columns=columns_of(judged.catalog.entries, data),
+        sizes={entry.path: entry.bytes for entry in cohort.catalog.entries},
+        studies={entry.path: entry.study for entry in judged.catalog.entries},
         training=training,
-        left_out=catalog.left_out,
+        left_out=cohort.catalog.left_out,
     )
 
 
-def _relation(
-    info: ModelInfo,
-    run: RunFolder | None,
-    own: Split | None,
-    *,
-    part: str,
-    seen: int,
-    catalog: Catalog,
-) -> TrainingRelation:
+def _relation(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str) -> TrainingRelation:
     """Return how images stand to those that the reader learnt from."""
-    if own is not None:
+    if cohort.relation.own:
         return RELATIONS.get(part, TrainingRelation.OVERLAP)
-    if seen:
+    if judged.relation.seen:
         return TrainingRelation.OVERLAP
-    if run is not None:
+    if cohort.relation.known:
         return TrainingRelation.OTHER
-    if info.training.get("data_fingerprint") != catalog.fingerprint:
+    if info.training.get("data_fingerprint") != cohort.catalog.fingerprint:
         return TrainingRelation.UNKNOWN
     # The very data that it was trained on; which rows taught stands in the run, which is not here.
     recipe = info.training.get("recipe")
     by_file = not isinstance(recipe, dict) or recipe.get("validation") == "file"
     return TrainingRelation.TEST if part == "test" and not by_file else TrainingRelation.OVERLAP
-
-
-def _warn(images: Images, watcher: Watcher) -> None:
-    if images.relation is TrainingRelation.TRAINING:
-        watcher.warn("these are training images: the numbers say nothing about new patients.")
-    elif images.seen:
-        watcher.warn(
-            f"{images.seen} of the images, or other images of their patients, were trained on: "
-            "these numbers say nothing about new patients."
-        )
 
 
 def _warn_of_unknown_patients(scores: Scores, watcher: Watcher) -> None:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from pneumoscope.images.dicom.codestream import Codestream
 
-EXTRA = "install it with: pip install 'pneumoscope[dicom]'"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
@@ -101,7 +99,12 @@ def _cut(name: str, what: str) -> DamagedImageError:
 
 def _need_imagecodecs(stream: Codestream, *, name: str) -> None:
     if importlib.util.find_spec("imagecodecs") is None:
-        raise NoDecoderError(f"{name}: no decoder for {stream.name} is installed; {EXTRA}")
+        from pneumoscope.installation import install_command  # noqa: PLC0415 - rare
+
+        raise NoDecoderError(
+            f"{name}: no decoder for {stream.name} is installed; install it with: "
+            f"{install_command('dicom')}"
+        )
 
 
 def _jpeg_ls(data: bytes) -> NDArray[Any]:
