@@ -67,6 +67,10 @@ def test_evaluate_prints_one_object(trained: Trained, phantoms: Path, capsys: Ca
     alone = json.loads(capsys.readouterr().out)
     assert "training images" in {item["fitted_on"] for item in found.pop("baselines")}
     assert "training images" not in {item["fitted_on"] for item in alone.pop("baselines")}
+    assert (found.pop("has_test"), alone.pop("has_test")) == (True, None)
+    readers = found.pop("reader"), alone.pop("reader")
+    assert [one.pop("name") for one in readers] == ["tiny", "model"]
+    assert readers[0] == readers[1]
     assert alone == found
 
 
