@@ -18,9 +18,17 @@ from pneumoscope.evaluation.evaluation import Evaluation, evaluate, fitted_calib
 from pneumoscope.evaluation.question import Images, Question, Reader, TrainingRelation
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.labels import LabelSpace
+from pneumoscope.reader.bundle import OperatingPoint
+from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.policy import DecisionPolicy
 
 LABELS = LabelSpace.of(("NORMAL", "PNEUMONIA"))
 QUICK = Question(resamples=200)
+
+
+def reader_at(threshold: float = 0.5, conformal: Conformal | None = None) -> Reader:
+    point = OperatingPoint("youden", threshold)
+    return Reader("tiny", LABELS, policy=DecisionPolicy(LABELS, point, conformal))
 
 
 def codes(found: Evaluation) -> list[str]:
@@ -38,10 +46,13 @@ def shifted(scores: Scores, by: float) -> Scores:
 
 def test_it_reads_back_from_json() -> None:
     scores = make_scores(200, per_patient=2)
-    reader = Reader(
-        "first", LABELS, 0.4, "youden", "2", "ab" * 32, fit_conformal(scores, level=0.2),
-        Calibration(0.5, 0.1, "platt", 200, 0.6, 0.5),
-    )  # fmt: skip
+    reader = replace(
+        reader_at(0.4, fit_conformal(scores, level=0.2)),
+        version="2",
+        sha256="ab" * 32,
+        calibration=Calibration(0.5, 0.1, "platt", 200, 0.6, 0.5),
+    )
+    scores = replace(scores, refused=np.arange(200) % 40 == 0)
     images = Images(
         "test", TrainingRelation.TEST, 3, True, "cd" * 32,
         columns={"sex": {path: "FM"[row % 2] for row, path in enumerate(scores.path)}},
@@ -63,7 +74,9 @@ def test_it_reads_back_from_json() -> None:
     assert again.calibration == reader.calibration
     assert values["assumed_prevalence"]["value"] == 0.1
     assert values["threshold"] == {"value": 0.4, "source": "model", "rule": "youden"}
-    assert values["uncertain"]["coverage"]["value"] >= 0.8
+    assert again.policy == found.policy
+    assert values["policy"]["deployed"]["refused"]["value"] == 0.025
+    assert values["policy"]["at_threshold"]["accuracy"] == values["accuracy"]
     for curve, columns in values["curves"].items():
         assert len({len(column) for column in columns.values()}) == 1, curve
     assert sum(values["curves"]["reliability"]["n"]) == 200
@@ -85,7 +98,7 @@ def test_the_same_question_has_the_same_answer() -> None:
 
 
 def test_whose_threshold_it_is() -> None:
-    scores, reader = make_scores(60), Reader(threshold=0.3, rule="youden")
+    scores, reader = make_scores(60), reader_at(0.3)
     fast = Question(resamples=0, curves=False)
     for question, known, value, source, rule in (
         (fast, reader, 0.3, "model", "youden"),
@@ -99,7 +112,7 @@ def test_whose_threshold_it_is() -> None:
 def test_every_interval_is_at_the_level_that_was_asked() -> None:
     scores = make_scores(200, per_patient=2)
     images = Images(sizes={path: 1000 + row for row, path in enumerate(scores.path)})
-    reader = Reader(threshold=0.5, conformal=fit_conformal(scores, level=0.2))
+    reader = reader_at(0.5, fit_conformal(scores, level=0.2))
     found = evaluate(scores, Question(level=0.9, resamples=200), reader=reader, images=images)
     levels = set(_levels(found.to_dict()))
     assert levels == {0.9, None}  # None: no interval
@@ -138,12 +151,12 @@ def test_what_it_refuses() -> None:
 
 def test_a_network_that_names_one_class_for_everything_is_the_first_note() -> None:
     scores = make_scores(400, separation=0.0)
-    found = evaluate(shifted(scores, 9.0), QUICK, reader=Reader("tiny", LABELS, 0.5))
+    found = evaluate(shifted(scores, 9.0), QUICK, reader=reader_at())
     assert codes(found)[0] == "one-class"
     assert found.notes[0].grave
     assert "400 of 400 (100%) of the images are called PNEUMONIA" in found.notes[0].text
     found = evaluate(
-        shifted(scores, -9.0), QUICK, reader=Reader("tiny", LABELS, 0.5),
+        shifted(scores, -9.0), QUICK, reader=reader_at(),
         images=Images("val", TrainingRelation.VALIDATION, seen=3),
     )  # fmt: skip
     assert codes(found)[:3] == ["one-class", "seen-in-training", "validation-images"]
@@ -164,16 +177,16 @@ def test_an_area_below_one_half_asks_whether_the_classes_are_swapped() -> None:
 
 def test_a_reader_that_calls_nearly_everything_positive_is_told_how_to_mend_it() -> None:
     scores = shifted(make_scores(300, separation=3.0), 4.0)
-    found = evaluate(scores, QUICK, reader=Reader("tiny", LABELS, 0.5))
+    found = evaluate(scores, QUICK, reader=reader_at())
     assert found["auc"].value is not None
     assert found["auc"].value > 0.9
     assert codes(found)[0] == "threshold-does-not-fit"
     said = found.notes[0].text
     assert "of the images PNEUMONIA" in said
     assert "pneumoscope recalibrate" in said
-    missed = evaluate(shifted(scores, -8.0), QUICK, reader=Reader("tiny", LABELS, 0.5))
+    missed = evaluate(shifted(scores, -8.0), QUICK, reader=reader_at())
     assert "of the images NORMAL" in text_of(missed, "threshold-does-not-fit")
-    given = evaluate(scores, replace(QUICK, threshold=0.2), reader=Reader("tiny", LABELS, 0.5))
+    given = evaluate(scores, replace(QUICK, threshold=0.2), reader=reader_at())
     assert "It was given for this evaluation." in text_of(given, "threshold-does-not-fit")
     assert "threshold-does-not-fit" not in codes(evaluate(make_scores(300), QUICK))
 
@@ -200,7 +213,7 @@ def test_what_is_said_of_the_images_follows_from_their_relation(
 
 
 def test_the_relation_of_a_model_file_is_not_made_up() -> None:
-    reader = Reader("model", LABELS, 0.5, sha256="ab" * 32)
+    reader = replace(reader_at(), sha256="ab" * 32)
     found = evaluate(make_scores(100), QUICK, reader=reader, images=Images("test"))
     assert "Nothing tells whether" in text_of(found, "relation-unknown")
     assert "same-source" not in codes(found)
@@ -212,7 +225,7 @@ def test_a_calibration_at_its_limit_is_told() -> None:
     assert line.scale == pytest.approx(100)
     found = evaluate(
         replace(scores, probability=line.apply(scores.logit)), QUICK,
-        reader=Reader("tiny", LABELS, 0.5, calibration=line),
+        reader=replace(reader_at(), calibration=line),
     )  # fmt: skip
     assert "limit of 100" in text_of(found, "calibration-without-end")
     plain = evaluate(make_scores(80), QUICK, reader=Reader(calibration=Calibration()))

@@ -20,6 +20,9 @@ from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.question import Question, Reader
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.subgroups import own_columns, size_tertiles, subgroups
+from pneumoscope.labels import LabelSpace
+from pneumoscope.reader.bundle import OperatingPoint
+from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.stats.intervals import Interval
 
 
@@ -115,9 +118,12 @@ def test_every_number_has_an_interval_a_method_and_n(per_patient: float) -> None
     scores = make_scores(300, per_patient=per_patient)
     zone = fit_conformal(scores, level=0.2)
     question = Question(prevalence=0.1, resamples=300)
-    found = evaluate(scores, question, reader=Reader(threshold=0.5, conformal=zone))
-    assert found.uncertain
-    every = {**found.numbers, **found.uncertain}
+    labels = LabelSpace.of(("negative", "positive"))
+    reader = Reader(policy=DecisionPolicy(labels, OperatingPoint(), zone))
+    found = evaluate(scores, question, reader=reader)
+    assert found.policy is not None
+    deployed = found.policy.deployed
+    every = {**found.numbers, "set_aside": deployed.set_aside, "error": deployed.error}
     assert len(every) >= 36
     for name, number in every.items():
         assert number.value is not None, name

@@ -26,9 +26,10 @@ from pneumoscope.evaluation.question import RELATIONS, Images, Question, Reader,
 from pneumoscope.evaluation.robustness import Corrupted
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.labels import LabelSpace
-from pneumoscope.reader.bundle import open_bundle
+from pneumoscope.reader.bundle import OperatingPoint, open_bundle
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.gate import PixelGate, Rules
+from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.reader.seal import with_info
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import PERSON, SECTIONS, card_text
@@ -36,7 +37,7 @@ from pneumoscope.report.checklist import FILLED, OPEN, PARTLY, fill
 from pneumoscope.report.facts import RunFacts
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.standards import STANDARDS
-from pneumoscope.report.words import answer, caveats
+from pneumoscope.report.words import answer, caveats, headline
 from pneumoscope.workflow.known_images import images_of_run
 from pneumoscope.workflow.train import Trained
 
@@ -72,7 +73,7 @@ def evaluated_of(scores: Scores, *, conformal: Conformal | None = None, **known:
     return evaluate(
         scores,
         Question(resamples=0),
-        reader=Reader("tiny", LABELS, 0.5, conformal=conformal),
+        reader=Reader("tiny", LABELS, policy=DecisionPolicy(LABELS, OperatingPoint(), conformal)),
         images=Images(**{"part": scores.part, "relation": relation, **known}),
     )
 
@@ -247,15 +248,32 @@ def test_the_run_report_opens_with_the_test_images_and_keeps_validation(trained:
     assert "always naming one class would get" in page
 
 
-def test_validation_tells_of_the_uncertain_zone_too(tmp_path: Path) -> None:
+def test_the_deployed_decision_comes_first(tmp_path: Path) -> None:
     scores = drawn(part="val")
     found = evaluated_of(scores, conformal=fit_conformal(scores, level=0.2))
 
-    (section,) = outcome_sections(found, scores, Canvas(tmp_path), brief=True)
-    said = {line.name: line for line in section.statements}
-    assert said["Set aside as uncertain"].value == found.uncertain["set_aside"].with_range()
-    assert said["True class credible, NORMAL"].n == 20
-    assert "80%" in said["True class credible, NORMAL"].note
+    decision, main = outcome_sections(found, scores, Canvas(tmp_path), brief=True)
+    assert decision.title == "What it decides on the validation images"
+    assert found.policy is not None
+    assert "UNCERTAIN between the probabilities" in decision.text
+    assert "at most 20.0% of images" in decision.text
+    assert decision.table is not None
+    header, rows = decision.table
+    assert header == ("", "as deployed", "threshold alone")
+    said = {row[0]: row[1:] for row in rows}
+    assert said["Set aside"] == (found.policy.deployed.set_aside.with_range(), "none")
+    assert said["Sensitivity, of those concluded"] == (
+        found.policy.deployed.sensitivity.with_range(),
+        found["sensitivity"].with_range(),
+    )
+    assert "threshold alone" in main.text
+    assert "set aside" in answer(found)
+    assert [line.name for line in headline(found)] == [
+        "AUC",
+        "Sensitivity, as deployed",
+        "Specificity, as deployed",
+        "Set aside",
+    ]
 
 
 def test_training_writes_every_number_of_each_part(trained: Trained) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.reader.bundle import open_bundle
+from pneumoscope.reader.learnt import learnt_from
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of
 from pneumoscope.training.recipe import recipe_of
@@ -47,6 +48,14 @@ def test_folds_judge_every_image_by_the_member_that_did_not_see_it(
     assert info.operating_point.rule == "youden"
     assert len(info.training["members"]) == 2
     assert info.self_test is not None
+    # Some member learnt from every image that is not of the test part.
+    taught = {
+        row["path"] for run in runs for row in rows_of(run / "split.csv") if row["split"] == "train"
+    }
+    hashes = {row["path"]: row["sha256"] for row in rows_of(runs[0] / "catalog.csv")}
+    assert learnt_from(info, hashes.values()) == len({hashes[path] for path in taught})
+    assert learnt_from(info, [hashes[path] for path in judged], part="val") == len(judged)
+    assert info.training["calibration"]["method"] == "none"
     assert str(tmp_path) not in info.to_json()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pneumoscope.evaluation.decision import decision_rows
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.notes import units
 from pneumoscope.reader.prediction import probability_text
@@ -76,6 +77,7 @@ def evaluation_text(found: Evaluation) -> str:
     rows += [_row(name, found[key]) for name, key in (*_FIXED, *_CALIBRATION)]
     said = {"given": ", as given", "default": ", the default"}.get(found.threshold.source, "")
     lines = [
+        *_decision(found),
         table(rows),
         "",
         (
@@ -86,7 +88,6 @@ def evaluation_text(found: Evaluation) -> str:
         f"  {tn:,} true negatives, {fp:,} false positives",
         *_unit(found),
         *_utility(found),
-        *_uncertain(found),
         *_groups(found),
         *_baselines(found),
         *_robustness(found),
@@ -195,18 +196,12 @@ def _utility(found: Evaluation) -> list[str]:
     ]
 
 
-def _uncertain(found: Evaluation) -> list[str]:
-    if not found.uncertain:
+def _decision(found: Evaluation) -> list[str]:
+    """Return what the decision achieves as deployed; nothing if it concludes on every image."""
+    rows = decision_rows(found)
+    if not rows:
         return []
-    aside = found.uncertain
-    return [
-        "",
-        (
-            f"Set aside as uncertain: {aside['set_aside'].with_range()} of the images; of the "
-            f"others {aside['accuracy_of_the_rest'].with_range()} are concluded rightly. The true "
-            f"class is credible in {aside['coverage'].with_range()}."
-        ),
-    ]
+    return [table([("decision", "as deployed", "threshold alone"), *rows]), ""]
 
 
 def _groups(found: Evaluation) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.data.catalog import PARTS, Catalog
+from pneumoscope.data.copies import Copies
 from pneumoscope.data.patients import Patient
 from pneumoscope.data.split.groups import Shared, groups_of, shared_between_parts
 from pneumoscope.data.split.parts import UNUSED, Split
@@ -135,11 +136,13 @@ class Cohort:
         split: The part of each: ``train``, ``val``, ``test``, ``unused``, or empty where nothing
             tells parts.
         relation: To the reader that is asked; nothing is known where none is.
+        copies: Which images show the same picture, as far as that was looked for.
     """
 
     catalog: Catalog
     split: Split
     relation: Relation = field(default_factory=Relation)
+    copies: Copies = field(default_factory=Copies)
 
     def __len__(self) -> int:
         return len(self.catalog)
@@ -172,8 +175,8 @@ class Cohort:
 
     @property
     def groups(self) -> list[int]:
-        """A group number a row: rows of one number belong into one part."""
-        return groups_of(self.catalog)
+        """A group number a row: rows of one patient or picture, which belong into one part."""
+        return groups_of(self.catalog, self.copies)
 
     @property
     def crossing(self) -> tuple[Shared, ...]:
@@ -195,6 +198,7 @@ class Cohort:
             relation=replace(
                 self.relation, taught=tuple(taught[row] for row in wanted) if taught else ()
             ),
+            copies=self.copies.select(wanted),
         )
 
     def part(self, name: str | None) -> tuple[str, Cohort]:

@@ -7,7 +7,7 @@ Pages, tables, the model card and the checklists render an ``Evaluation``; none 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,17 +15,16 @@ import numpy as np
 from pneumoscope.data.entries import LeftOut
 from pneumoscope.evaluation.baseline import Baseline, majority_baseline, size_baseline
 from pneumoscope.evaluation.calibration import Calibration
-from pneumoscope.evaluation.conformal import coverage
 from pneumoscope.evaluation.curves import Curves
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.notes import Note, notes_of
 from pneumoscope.evaluation.numbers import numbers_of
+from pneumoscope.evaluation.policy import PolicyResult, evaluate_policy
 from pneumoscope.evaluation.question import Images, Question, Reader, Threshold, TrainingRelation
 from pneumoscope.evaluation.robustness import Corrupted
 from pneumoscope.evaluation.subgroups import Group, subgroups
 from pneumoscope.evaluation.units import aggregated, shared_columns, unit_of_images
 from pneumoscope.labels import LabelSpace
-from pneumoscope.reader.conformal import Conformal
 
 if TYPE_CHECKING:
     from pneumoscope.evaluation.scores import Scores
@@ -50,8 +49,9 @@ class Evaluation:
         patients_known: Whether the data tell the patient of every image.
         confusion: [[true negatives, false positives], [false negatives, true positives]].
         numbers: Each number under its name; ``docs/reference/files.md`` explains them.
-        uncertain: How the reader's uncertain zone fares; empty if it has none.
-        conformal: That zone; None if it has none, or where studies or patients were judged.
+        policy: What the reader's whole decision achieves, with its uncertain zone and its gate,
+            beside the threshold alone; None where there is no model, or where studies or patients
+            were judged.
         calibration: What lies between logits and probabilities; None where nothing tells.
         curves: The arrays for figures; None if they were not asked for.
         groups: The main numbers in groups of the images.
@@ -77,8 +77,7 @@ class Evaluation:
     patients_known: bool
     confusion: Confusion
     numbers: Mapping[str, Estimate]
-    uncertain: Mapping[str, Estimate] = field(default_factory=dict)
-    conformal: Conformal | None = None
+    policy: PolicyResult | None = None
     calibration: Calibration | None = None
     curves: Curves | None = None
     groups: tuple[Group, ...] = ()
@@ -140,10 +139,8 @@ class Evaluation:
         }
         if question.prevalence is not None:
             found["assumed_prevalence"] = {"value": question.prevalence}
-        if self.uncertain:
-            found["uncertain"] = {name: one.to_dict() for name, one in self.uncertain.items()}
-        if self.conformal is not None:
-            found["conformal"] = self.conformal.to_dict()
+        if self.policy is not None:
+            found["policy"] = self.policy.to_dict()
         if self.curves is not None:
             found["curves"] = self.curves.to_dict()
         if self.robustness:
@@ -182,10 +179,7 @@ class Evaluation:
                 for name, number in values.items()
                 if isinstance(number, Mapping) and "method" in number and "value" in number
             },
-            uncertain={
-                name: Estimate.from_dict(one) for name, one in values.get("uncertain", {}).items()
-            },
-            conformal=Conformal.from_dict(values["conformal"]) if "conformal" in values else None,
+            policy=PolicyResult.from_dict(values["policy"]) if "policy" in values else None,
             calibration=None if calibration is None else Calibration(**calibration),
             curves=None if curves is None else Curves.from_dict(curves),
             groups=tuple(map(Group.from_dict, values["groups"])),
@@ -251,8 +245,7 @@ def evaluate(
         patients_known=judged.patients_known,
         confusion=found.confusion,
         numbers=found.values,
-        uncertain=_uncertain(judged, question, reader),
-        conformal=reader.conformal if question.per == "image" else None,
+        policy=_policy(judged, question, reader),
         calibration=reader.calibration or fitted_calibration(scores),
         curves=found.curves,
         groups=_groups(judged, question, threshold.value, _columns(scores, question, images)),
@@ -288,18 +281,18 @@ def _columns(scores: Scores, question: Question, images: Images) -> Mapping[str,
     return shared_columns(columns, scores.path, unit)
 
 
-def _uncertain(scores: Scores, question: Question, reader: Reader) -> dict[str, Estimate]:
-    """Return how the uncertain zone fares; its quantiles are those of single images."""
-    if reader.conformal is None or question.per != "image":
-        return {}
-    found = coverage(
-        reader.conformal,
+def _policy(scores: Scores, question: Question, reader: Reader) -> PolicyResult | None:
+    """Return what the whole decision achieves; zone and gate are of single images."""
+    policy = reader.policy_for(question)
+    if policy is None or question.per != "image":
+        return None
+    return evaluate_policy(
+        policy,
         scores,
         level=question.level,
         resamples=question.resamples,
         seed=question.seed,
     )
-    return {name: getattr(found, name) for name in found.__slots__}
 
 
 def _groups(

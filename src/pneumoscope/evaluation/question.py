@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from pneumoscope.evaluation.bootstrap import RESAMPLES
 from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.units import AGGREGATES, UNITS
 from pneumoscope.labels import LabelSpace
+from pneumoscope.reader.bundle import OperatingPoint
 from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from pneumoscope.data.entries import LeftOut
     from pneumoscope.reader.bundle import ModelInfo
-    from pneumoscope.reader.conformal import Conformal
+    from pneumoscope.reader.policy import DecisionPolicy
 
 _THRESHOLD = 0.5
 
@@ -137,21 +138,17 @@ class Reader:
     Attributes:
         name: What it is called: a run, a model file, a scores file.
         labels: The classes that it tells apart.
-        threshold: Its own operating point; None where there is no model.
-        rule: How that was chosen.
         version: Of the model.
         sha256: Of the model file.
-        conformal: Its uncertain zone; None if it has none.
+        policy: How it decides, at its own operating point; None where there is no model.
         calibration: What was fitted, as the model file tells it; None where it does not.
     """
 
     name: str = ""
     labels: LabelSpace = field(default_factory=lambda: LabelSpace.of(("negative", "positive")))
-    threshold: float | None = None
-    rule: str = ""
     version: str = ""
     sha256: str = ""
-    conformal: Conformal | None = None
+    policy: DecisionPolicy | None = None
     calibration: Calibration | None = None
 
     @classmethod
@@ -165,12 +162,10 @@ class Reader:
         """
         return cls(
             name,
-            LabelSpace.of(info.classes),
-            info.operating_point.threshold,
-            info.operating_point.rule,
+            info.labels,
             info.version,
             sha256,
-            info.conformal,
+            info.policy(),
             _calibration(info),
         )
 
@@ -178,9 +173,16 @@ class Reader:
         """Return the threshold that a question is answered at."""
         if question.threshold is not None:
             return Threshold(question.threshold, "given")
-        if self.threshold is not None:
-            return Threshold(self.threshold, "model", self.rule)
+        if self.policy is not None:
+            return Threshold(self.policy.threshold, "model", self.policy.operating_point.rule)
         return Threshold(_THRESHOLD)
+
+    def policy_for(self, question: Question) -> DecisionPolicy | None:
+        """Return how it decides at the threshold that a question names; None without a model."""
+        if self.policy is None or question.threshold is None:
+            return self.policy
+        given = OperatingPoint(f"probability={question.threshold:g}", question.threshold)
+        return replace(self.policy, operating_point=given)
 
     def to_dict(self) -> dict[str, Any]:
         """Return name, version and hash as JSON values."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pneumoscope.parallel import Progress
 
 COLUMNS = ("path", "patient", "label", "logit", "probability")
+REFUSED = "refused"
+"""The column that tells which images the gate refuses; it may be missing."""
 MIXED = "mixed"
 """The part of scores whose rows are of several parts."""
 
@@ -47,6 +49,8 @@ class Scores:
             empty where the data know no parts.
         sha256: Of each file; empty where that is not known.
         model: SHA-256 of the model file that said it; empty where that is not known.
+        refused: Which images the reader's gate refuses (they have a probability all the same);
+            bool, None where that is not known.
     """
 
     path: tuple[str, ...]
@@ -57,6 +61,7 @@ class Scores:
     part: str = ""
     sha256: tuple[str, ...] = ()
     model: str = ""
+    refused: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.path)
@@ -104,14 +109,16 @@ class Scores:
             logit=self.logit[chosen],
             probability=self.probability[chosen],
             sha256=tuple(self.sha256[row] for row in chosen) if self.sha256 else (),
+            refused=None if self.refused is None else self.refused[chosen],
         )
 
     def save(self, path: Path) -> None:
         """Write the table as CSV; numbers are written so that they read back unchanged.
 
         What is known of their origin stands in further columns: ``split`` (the part), ``sha256``
-        (of each file) and ``model_sha256`` (of the model file). So the table, wherever it is
-        copied, still tells whether it may decide anything, and of which reader it is.
+        (of each file), ``model_sha256`` (of the model file) and ``refused`` (1 for images that the
+        gate refuses, else 0). So the table, wherever it is copied, still tells whether it may
+        decide anything, and of which reader it is.
         """
         n = len(self)
         columns: dict[str, Iterable[object]] = {
@@ -127,6 +134,8 @@ class Scores:
             columns["sha256"] = self.sha256
         if self.model:
             columns["model_sha256"] = [self.model] * n
+        if self.refused is not None:
+            columns[REFUSED] = self.refused.astype(int).tolist()
         write_csv(path, tuple(columns), zip(*columns.values(), strict=True))
 
     @classmethod
@@ -205,7 +214,8 @@ def score(
     """Return what a reader says of the images of a catalog, from their files on.
 
     Args:
-        predictor: The reader.
+        predictor: The reader, which concludes on every image (``gated=False``); the scores say
+            what its gate refuses.
         catalog: The images.
         part: Which part of the data they are.
         progress: Called as images are read.
@@ -215,7 +225,10 @@ def score(
 
     Raises:
         DataError: More than 5 % of the files could not be read.
+        ValueError: The predictor is gated, so that images would be missing.
     """
+    if predictor.gated:
+        raise ValueError("scores need a reader with gated=False; they say what its gate refuses")
     said = []
     paths = [catalog.file(entry) for entry in catalog.entries]
     for done, prediction in enumerate(predictor.predict_many(paths), 1):
@@ -239,6 +252,9 @@ def score(
             part,
             tuple(entry.sha256 for entry in readable.entries),
             predictor.sha256,
+            np.array([bool(prediction.refused) for prediction in read], np.bool_)
+            if predictor.info.gate
+            else None,
         ),
         tuple(bad),
     )
@@ -293,7 +309,15 @@ def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scor
         own or (named[1] if named else ""),
         digests if all(digests) else (),
         models.pop() if len(models) == 1 else "",
+        _refused(rows) if REFUSED in columns else None,
     )
+
+
+def _refused(rows: list[dict[str, str]]) -> NDArray[np.bool_]:
+    words = [(row.get(REFUSED) or "").strip() for row in rows]
+    if not set(words) <= {"0", "1"}:
+        raise ValueError(f"the column {REFUSED!r} must be 0 or 1")
+    return np.array([word == "1" for word in words], np.bool_)
 
 
 def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:

@@ -100,6 +100,7 @@ def aggregated(scores: Scores, unit: Sequence[str], *, how: str = "mean") -> Sco
         logit=logit_of(probability),
         probability=probability,
         sha256=(),
+        refused=None,  # the gate judges images
     )
 
 

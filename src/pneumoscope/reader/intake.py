@@ -46,7 +46,7 @@ class Taken:
     Attributes:
         pixels: uint8 [height, width] of the model's input.
         shape: Its size as stored, and how coloured it is.
-        facts: What its file says of patient and view, as ``scope_notes`` takes it.
+        facts: What its file says of patient and view, as ``scope_of`` takes it.
         other_kind: Why its header is not that of a frontal chest radiograph; empty if it is.
         dicom: Which DICOM image it is and how its pixels were shown; None for other formats.
         notes: Contradictions in its header and what was assumed, in words.

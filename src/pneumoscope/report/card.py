@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pneumoscope.evaluation.decision import decision_rows, decision_text
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.question import TrainingRelation
+from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.report.facts import PARTS, RunFacts
 from pneumoscope.report.page import NOTICE
 from pneumoscope.report.words import NAMES, caveats
@@ -19,6 +21,8 @@ from pneumoscope.runs import RunFolder, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pneumoscope.evaluation.evaluation import Evaluation
 
 PERSON: Final = "[to be filled by a person]"
 """Marks what the software cannot know."""
@@ -126,6 +130,9 @@ def _details(facts: RunFacts) -> list[str]:
             )
         )
     lines += [_Line(str(key), str(value)) for key, value in facts.info.card.items()]
+    caveat = evidence_caveat(facts.info)
+    if caveat:
+        lines.append(_Line("Where its evidence lies", caveat))
     return _lines([*lines, _Line("Questions go to")])
 
 
@@ -221,24 +228,20 @@ def _analyses(facts: RunFacts) -> list[str]:
     found = facts.best
     if found is None:
         return ["No images were evaluated."]
-    lines = [
+    lines = _decision(found, facts.part(found.part))
+    lines += [
         (
-            f"On {facts.part(found.part)}, threshold {found.threshold.value:.4g}; intervals at "
-            f"{level_text(found.level)}:"
+            f"On {facts.part(found.part)}, at the threshold {found.threshold.value:.4g} alone; "
+            f"intervals at {level_text(found.level)}:"
         ),
         "",
         "| number | value | method of the interval | images |",
         "|---|---|---|---|",
     ]
-    rows = [(NAMES[key], found[key]) for key in _SHOWN]
-    if found.uncertain:
-        rows += [
-            ("Set aside as uncertain", found.uncertain["set_aside"]),
-            ("Right among the others", found.uncertain["accuracy_of_the_rest"]),
-        ]
     lines += [
-        f"| {name} | {number.with_range()} | {number.method or 'none'} | {number.n:,} |"
-        for name, number in rows
+        f"| {NAMES[key]} | {found[key].with_range()} | {found[key].method or 'none'} | "
+        f"{found[key].n:,} |"
+        for key in _SHOWN
     ]
     if found.baselines:
         lines += ["", "Rules that know nothing of lungs, on the same images:", ""]
@@ -262,6 +265,21 @@ def _analyses(facts: RunFacts) -> list[str]:
         ]
     others = [part for part in facts.evaluations if part != found.part and part in PARTS]
     return [*lines, *(f"\nFor comparison, {facts.performance(part)}" for part in others)]
+
+
+def _decision(found: Evaluation, images: str) -> list[str]:
+    """Return what the decision achieves as deployed; nothing if it concludes on every image."""
+    rows = decision_rows(found)
+    if not rows:
+        return []
+    return [
+        f"On {images}. {decision_text(found)}",
+        "",
+        "| | as deployed | threshold alone |",
+        "|---|---|---|",
+        *(f"| {_cell(name)} | {now} | {alone} |" for name, now, alone in rows),
+        "",
+    ]
 
 
 def _cell(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import OptionError
 from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.report.card import PERSON
 from pneumoscope.report.facts import RunFacts
 from pneumoscope.report.standards import STANDARDS
@@ -241,8 +242,8 @@ def _evidence(facts: RunFacts) -> str:
     if facts.draws_evidence:
         return (
             "The model draws a signed map of evidence over the image, in units of the logit; "
-            "report.html shows it on the surest mistakes."
-        )
+            f"report.html shows it on the surest mistakes. {evidence_caveat(facts.info)}"
+        ).strip()
     return "The model shows no evidence."
 
 

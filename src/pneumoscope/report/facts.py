@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError
+from pneumoscope.evaluation.decision import decision_text
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.reader.bundle import ModelInfo, open_bundle
@@ -242,7 +243,9 @@ class RunFacts:
         found = self.evaluations.get(part) if part else self.best
         if found is None:
             return ""
-        return f"on the {images_of(found)}: {'; '.join(_in_words(found, key) for key in _MAIN)}."
+        text = f"on the {images_of(found)}: {'; '.join(_in_words(found, key) for key in _MAIN)}."
+        deployed = decision_text(found)
+        return f"{deployed} At the threshold alone, {text}" if deployed else text
 
 
 _MAIN = ("auc", "sensitivity", "specificity", "balanced_accuracy")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.reader.evidence import Scale
+from pneumoscope.evaluation.decision import sets_aside
+from pneumoscope.reader.evidence import Scale, evidence_caveat
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.page import Section
 from pneumoscope.report.pictures import Case
@@ -76,25 +77,37 @@ def mistakes(
                 f"{found.classes[1]}, blue against it. Each has its own scale, in full colour from "
                 f"where its evidence is strongest, at least ±{Scale().full:g} units of the logit."
             )
+        if sheet.evidence is not None and pictures and pictures.predictor:
+            caption += f" {evidence_caveat(pictures.predictor.info)}".rstrip()
         panels.append(
             canvas.panel(sheet, f"mistakes{suffix}-images", title="Surest and wrong",
                          caption=caption)
         )  # fmt: skip
     false_alarms = int(called[wrong].sum())
+    aside = _set_aside(found, int(wrong.size))
     return [
         Section(
             "The worst mistakes",
             text=(
                 f"{wrong.size:,} of {len(scores):,} images were concluded wrongly: "
                 f"{wrong.size - false_alarms:,} {found.classes[1]} missed, {false_alarms:,} false "
-                f"{'alarm' if false_alarms == 1 else 'alarms'}. The list begins with those of "
-                "which the reader was surest."
+                f"{'alarm' if false_alarms == 1 else 'alarms'}, at the threshold alone.{aside} The "
+                "list begins with those of which the reader was surest."
             ),
             panels=tuple(panels),
             table=table,
             table_title="All images that were concluded wrongly",
         )
     ]
+
+
+def _set_aside(found: Evaluation, wrong: int) -> str:
+    """Return how many of the wrong conclusions are not given, since the image is set aside."""
+    if found.policy is None or not sets_aside(found):
+        return ""
+    error = found.policy.deployed.error
+    left = round((error.value or 0) * error.n)
+    return f" {wrong - left:,} of these images are set aside as deployed, {left:,} are not."
 
 
 def worst_rows(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pneumoscope.evaluation.decision import decision_rows, decision_text, sets_aside
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.notes import units
 from pneumoscope.evaluation.question import TrainingRelation
@@ -16,11 +17,9 @@ from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
 from pneumoscope.report.figures_probabilities import ReliabilityDiagram, ScoreDistributions
 from pneumoscope.report.mistakes import mistakes
 from pneumoscope.report.page import Section, Statement
-from pneumoscope.report.words import NAMES, headline, images_of, suffix_of
+from pneumoscope.report.words import NAMES, images_of, suffix_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pneumoscope.evaluation.estimate import Estimate
     from pneumoscope.evaluation.evaluation import Evaluation
     from pneumoscope.evaluation.scores import Scores
@@ -44,11 +43,15 @@ def outcome_sections(
         scores: What the reader said of each image, or of each study or patient.
         canvas: Takes the files of figures and tables.
         pictures: Where the images are; None leaves the sheet of mistakes out.
-        brief: One section, with the main numbers and figures and the uncertain zone.
+        brief: The decision, the main numbers and the main figures alone.
     """
     if brief:
-        return [_main(found, scores, canvas, more=_zone(found))]
-    sections = [_main(found, scores, canvas), *_without_lungs(found, canvas)]
+        return [*_decision(found, canvas), _main(found, scores, canvas)]
+    sections = [
+        *_decision(found, canvas),
+        _main(found, scores, canvas),
+        *_without_lungs(found, canvas),
+    ]
     both = found["auc"].value is not None
     sections += _calibration(found, canvas)
     sections += _use(found, canvas) if both else []
@@ -58,9 +61,25 @@ def outcome_sections(
     return sections
 
 
-def _main(
-    found: Evaluation, scores: Scores, canvas: Canvas, *, more: Sequence[Statement] = ()
-) -> Section:
+def _decision(found: Evaluation, canvas: Canvas) -> list[Section]:
+    """Return what the decision achieves as deployed; nothing if it concludes on every image."""
+    rows = decision_rows(found)
+    if not rows:
+        return []
+    header = ("", "as deployed", "threshold alone")
+    return [
+        Section(
+            f"What it decides on the {images_of(found)}",
+            text=(
+                f"{decision_text(found)} The right column is of the threshold alone, which "
+                "concludes on every image."
+            ),
+            table=canvas.table(f"decision{suffix_of(found)}", (header, rows)),
+        )
+    ]
+
+
+def _main(found: Evaluation, scores: Scores, canvas: Canvas) -> Section:
     suffix = suffix_of(found)
     panels = [
         canvas.panel(
@@ -100,16 +119,32 @@ def _main(
                 canvas.panel(pr, f"precision-recall{suffix}", title="Precision against recall")
             )
     distributions = ScoreDistributions.from_scores(
-        scores.label, scores.probability, classes=found.classes,
-        threshold=found.threshold.value, zone=_zone_edges(found),
-    )  # fmt: skip
+        scores.label,
+        scores.probability,
+        classes=found.classes,
+        threshold=found.threshold.value,
+        zone=found.policy.zone if found.policy is not None else None,
+    )
     panels.append(
         canvas.panel(distributions, f"scores{suffix}", title="Probabilities of each class")
     )
-    keys = ("accuracy", "ppv", "npv", "lr_positive", "lr_negative", "f1", "mcc")
+    keys = (
+        "auc",
+        "sensitivity",
+        "specificity",
+        "balanced_accuracy",
+        "accuracy",
+        "ppv",
+        "npv",
+        "lr_positive",
+        "lr_negative",
+        "f1",
+        "mcc",
+    )
     table = canvas.table(f"numbers{suffix}", _numbers(found))
     patients = f"{found.n:,} {units(found)} of {found.patients:,} patients"
     whom = patients if found.patients_known else f"{found.n:,} {units(found)}"
+    alone = " These are the numbers of the threshold alone." if sets_aside(found) else ""
     flattered = (
         " They also decided about the reader (epoch, calibration, threshold, uncertain zone), so "
         "these numbers flatter it."
@@ -119,18 +154,16 @@ def _main(
     return Section(
         f"On the {images_of(found)}",
         text=(
-            f"{whom}. From probability {found.threshold.value:.3g} on an image is called "
+            f"{whom}.{alone} From probability {found.threshold.value:.3g} on an image is called "
             f"{found.classes[1]}{_SAID[found.threshold.source]}. Intervals are at "
             f"{level_text(found.level)}; the table below the figures says how each was made."
             f"{flattered}"
         ),
         statements=(
-            *(replace(statement, note="") for statement in headline(found)),
             *(
                 Statement(NAMES[key], found[key].with_range(), found[key].n, _undefined(found[key]))
                 for key in keys
             ),
-            *more,
         ),
         panels=tuple(panels),
         table=table,
@@ -214,13 +247,6 @@ def _calibration(found: Evaluation, canvas: Canvas) -> list[Section]:
         )
     ]
     text = "Whether a probability of 0.8 means that eight of ten such images are positive."
-    zone = _zone(found)
-    if zone:
-        statements += zone
-        text += (
-            " The reader holds back where both classes are credible, or none: these images are set "
-            "aside as uncertain."
-        )
     return [
         Section(
             "Can its probabilities be believed?",
@@ -235,38 +261,6 @@ def _calibration(found: Evaluation, canvas: Canvas) -> list[Section]:
             ),
         )
     ]
-
-
-def _zone(found: Evaluation) -> list[Statement]:
-    """Return how the uncertain zone fares on these images; nothing if there is none."""
-    if not found.uncertain or found.conformal is None:
-        return []
-    aside, rest = found.uncertain["set_aside"], found.uncertain["accuracy_of_the_rest"]
-    return [
-        Statement("Set aside as uncertain", aside.with_range(), aside.n),
-        Statement("Right among the others", rest.with_range(), rest.n),
-        *(
-            Statement(
-                f"True class credible, {name}",
-                share.with_range(),
-                share.n,
-                f"promised: {1 - found.conformal.level:.0%} of images like the validation ones",
-            )
-            for name, share in zip(
-                found.classes,
-                (found.uncertain["coverage_negative"], found.uncertain["coverage_positive"]),
-                strict=True,
-            )
-        ),
-    ]
-
-
-def _zone_edges(found: Evaluation) -> tuple[float, float] | None:
-    """Return between which probabilities the reader says that it is uncertain; None: never."""
-    if found.conformal is None:
-        return None
-    low, high = sorted((found.conformal.quantiles[0], 1 - found.conformal.quantiles[1]))
-    return low, high
 
 
 def _use(found: Evaluation, canvas: Canvas) -> list[Section]:

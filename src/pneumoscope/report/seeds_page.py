@@ -30,9 +30,10 @@ _SHARES = {"accuracy", "balanced_accuracy", "sensitivity", "specificity"}
 _NAMES = {
     **NAMES,
     "threshold": "Threshold",
-    "set_aside": "Set aside as uncertain",
-    "accuracy_of_the_rest": "Right among the others",
-    "coverage": "True class credible",
+    "set_aside": "Set aside, as deployed",
+    "error": "Wrong among the others",
+    "missed": "Missed, of all positive images, as deployed",
+    "false_alarms": "False alarms, of all negative images, as deployed",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pneumoscope.evaluation.decision import sets_aside
 from pneumoscope.evaluation.notes import units
 from pneumoscope.report.page import Statement
 
@@ -63,11 +64,20 @@ def suffix_of(found: Evaluation) -> str:
 
 
 def answer(found: Evaluation) -> str:
-    """Return what was found, in two sentences, with its intervals and what guessing gives."""
-    text = (
-        f"Read from the file alone, {found['accuracy'].percent()} of {found.n:,} "
-        f"{images_of(found)} were concluded rightly"
-    )
+    """Return what was found, in a few sentences, with its intervals and what guessing gives."""
+    deployed = found.policy.deployed if found.policy is not None and sets_aside(found) else None
+    if deployed is None:
+        text = (
+            f"Read from the file alone, {found['accuracy'].percent()} of {found.n:,} "
+            f"{images_of(found)} were concluded rightly"
+        )
+    else:
+        text = (
+            f"Read from the file alone, {deployed.set_aside.percent()} of {found.n:,} "
+            f"{images_of(found)} were set aside, and of the others "
+            f"{deployed.accuracy.percent()} were concluded rightly. Forced to conclude on all, "
+            f"it is right in {found['accuracy'].percent()}"
+        )
     naive = found.baseline("majority class")
     if naive is not None and naive.accuracy.value is not None:
         text += f"; always naming one class would get {naive.accuracy.value:.1%}"
@@ -83,8 +93,26 @@ def answer(found: Evaluation) -> str:
 
 
 def headline(found: Evaluation) -> tuple[Statement, ...]:
-    """Return the four numbers of the answer."""
+    """Return the four numbers of the answer: of the decision as deployed, if images are set aside.
+
+    ``decision_rows`` has those of the threshold alone beside them.
+    """
     note = f"at probability ≥ {found.threshold.value:.3g}"
+    if found.policy is not None and sets_aside(found):
+        now, alone = found.policy.deployed, found.policy.at_threshold
+        rows = (("sensitivity", now.sensitivity, alone.sensitivity),
+                ("specificity", now.specificity, alone.specificity))  # fmt: skip
+        return (
+            Statement(NAMES["auc"], found["auc"].with_range(), found["auc"].n),
+            *(
+                Statement(
+                    f"{NAMES[key]}, as deployed", value.with_range(), value.n,
+                    f"on all images, {note}: {other.with_range()}",
+                )
+                for key, value, other in rows
+            ),
+            Statement("Set aside", now.set_aside.with_range(), now.set_aside.n),
+        )  # fmt: skip
     return tuple(
         Statement(NAMES[key], found[key].with_range(), found[key].n, "" if key == "auc" else note)
         for key in ("auc", "sensitivity", "specificity", "balanced_accuracy")

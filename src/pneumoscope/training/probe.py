@@ -20,7 +20,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import nn
 
 from pneumoscope.data.prepared import PreparedData
-from pneumoscope.data.split import groups_of
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.export import trace
 from pneumoscope.models.registry import Classifier, build_model, to_unit
@@ -84,7 +83,7 @@ def fit_probe(
     classifier.cpu()
     labels = data.catalog.select([*rows["train"], *rows["val"]]).labels
     learnt = len(rows["train"])
-    groups = np.array(groups_of(data.catalog))[rows["train"]]
+    groups = np.array(data.cohort.groups)[rows["train"]]
     weights, bias = _logistic(
         features[:learnt], labels[:learnt], groups, seed=recipe.seed, balanced=recipe.balance
     )

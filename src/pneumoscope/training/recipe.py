@@ -74,7 +74,9 @@ class Recipe:
         layout: The name of a known layout, or the keys of a description; None finds it.
         calibration: From logits to probabilities, fitted on validation rows.
         operating_point: The rule by which the threshold is chosen on validation rows.
-        error_level: Of the uncertain zone, fitted on validation rows; 0 is a reader without one.
+        error_level: Of the uncertain zone, fitted on validation rows: the share of each class that
+            may be concluded to be the other class at most; ``auto`` chooses it, 0 is a reader
+            without a zone.
         gate: Whether the reader refuses images unlike those that it learnt from.
         seed: Of the split, the initial weights, the order, the augmentation and the dropout.
     """
@@ -119,7 +121,7 @@ class Recipe:
     layout: str | Mapping[str, Any] | None = None
     calibration: CalibrationMethod = "none"
     operating_point: str = "probability=0.5"
-    error_level: float = 0.0
+    error_level: float | Literal["auto"] = 0.0
     gate: bool = False
     seed: int = 0
 
@@ -130,7 +132,8 @@ class Recipe:
         one_of("--balance", self.balance, get_args(Balance))
         one_of("--keep", self.keep, get_args(Keep))
         one_of("--calibration", self.calibration, get_args(CalibrationMethod))
-        in_range("error_level", self.error_level, low=0, high=0.5)
+        if self.error_level != "auto":
+            in_range("error_level", self.error_level, low=0, high=0.5)
         for name in (
             "batch_size",
             "accumulate",
@@ -256,7 +259,7 @@ PRESETS: Mapping[str, Recipe] = {
         patience=10,
         calibration="temperature",
         operating_point="youden",
-        error_level=0.1,
+        error_level="auto",
         gate=True,
     ),
     "probe": Recipe(
@@ -268,7 +271,7 @@ PRESETS: Mapping[str, Recipe] = {
         patience=1,
         calibration="temperature",
         operating_point="youden",
-        error_level=0.1,
+        error_level="auto",
         gate=True,
     ),
 }

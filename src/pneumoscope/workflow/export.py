@@ -18,6 +18,7 @@ from pneumoscope.errors import DataError, ExportError, OptionError, nearest
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate
 from pneumoscope.evaluation.question import Images, Question, Reader, TrainingRelation
 from pneumoscope.labels import LabelSpace
+from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.runs import RunFolder
 from pneumoscope.stats.roc import area_under_roc
 from pneumoscope.watch import Watcher
@@ -158,6 +159,7 @@ def export_runs(
         precision=precision,
         logit=None if shared else logit,
         more=more,
+        taught=[row for row in range(len(catalog)) if any(s.parts[row] == "train" for s in splits)],
     )
     loss = _auc_loss(out, written, said, precision=precision)
     calibration = written.decided.calibration
@@ -230,15 +232,14 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
 
 def _evaluated(out: Path, written: Written, data: PreparedData) -> Evaluation:
     """Return what the new file achieves on the validation images that decided about it."""
-    point = written.decided.point
+    point, labels = written.decided.point, LabelSpace.of(data.catalog.classes)
     return evaluate(
         written.decided.scores,
         Question(resamples=0, curves=False),
         reader=Reader(
             out.stem,
-            LabelSpace.of(data.catalog.classes),
-            point.threshold,
-            point.rule,
+            labels,
+            policy=DecisionPolicy(labels, point, written.decided.conformal),
             calibration=written.decided.calibration,
         ),
         images=Images("val", TrainingRelation.VALIDATION, fingerprint=data.catalog.fingerprint),

@@ -16,8 +16,11 @@ from pneumoscope.parallel import cores
 from pneumoscope.reader.bundle import Bundle, ModelInfo, OperatingPoint, open_bundle
 from pneumoscope.reader.drift import distance_histogram, histogram
 from pneumoscope.reader.gate import FeatureGate, Look, PixelGate
+from pneumoscope.reader.graph import read_model
+from pneumoscope.reader.learnt import hashes_of
 from pneumoscope.reader.likeness import Likeness
 from pneumoscope.reader.predictor import Predictor
+from pneumoscope.reader.seal import with_info
 from pneumoscope.runs import written_whole
 from pneumoscope.workflow.decide import Decided, decide
 from pneumoscope.workflow.recalibrate import write_calibrated
@@ -70,6 +73,7 @@ def write_model(
     logit: NDArray[np.float64] | None = None,
     more: dict[str, Any] | None = None,
     traced: Traced | None = None,
+    taught: Sequence[int] | None = None,
 ) -> Written:
     """Write the model file of a network; it agrees with it from the image files on, or it is gone.
 
@@ -87,15 +91,25 @@ def write_model(
             learnt from some of them; None lets the file itself say it.
         more: Further fields of ``ModelInfo``: version, licence, intended, card.
         traced: What a probe made already.
+        taught: The rows that the network learnt from; the training rows if None.
 
     Raises:
         ExportError: They differ by more than ``TOLERANCE``.
         OutputError: The file cannot be written.
     """
     validation = data.split.rows("val")
+    entries = data.catalog.entries
+    taught = data.split.rows("train") if taught is None else taught
     checked = data.catalog.select(validation[:_CHECKED_IMAGES]).entries
     bare = replace(
         ModelInfo(recipe.model, recipe.input, data.catalog.classes, OperatingPoint(), facts),
+        learnt=hashes_of(
+            (
+                entries[row].sha256
+                for row in (data.split.rows("train") if taught is None else taught)
+            ),
+            (entries[row].sha256 for row in validation),
+        ),
         **(more or {}),
     )
     with written_whole(path) as temporary:
@@ -109,6 +123,7 @@ def write_model(
         )
         if precision == "int8":
             quantize(temporary, data.pixels(_evenly(data.split.rows("train"), _QUANTIZED_BY)))
+            temporary.write_bytes(with_info(read_model(temporary), bare, path=path))
         bundle = open_bundle(temporary, threads=cores())
         # What the file itself says decides: weights in half precision were rounded.
         own = np.diff(_outputs(bundle, data, validation, "logits").astype(np.float64)).ravel()
@@ -125,7 +140,11 @@ def write_model(
             conformal=decided.conformal,
             gate=gate,
             reference=reference,
-            training={**bare.training, "calibration": decided.calibration.to_dict()},
+            training={
+                **facts,
+                "calibration": decided.calibration.to_dict(),
+                "undecided": list(decided.notes),
+            },
         )
         line = decided.calibration
         write_calibrated(bundle, temporary, info=info, scale=line.scale, bias=line.bias)

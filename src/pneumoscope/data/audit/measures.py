@@ -206,6 +206,11 @@ def measure_files(
     )
 
 
+def pixel_hash(pixels: NDArray[np.uint8], width: int, height: int) -> str:
+    """Return the SHA-256 of prepared pixels and of the size as stored."""
+    return hashlib.sha256(f"{width}x{height}:".encode() + pixels.tobytes()).hexdigest()
+
+
 def same_pixels(first: Path, second: Path) -> bool:
     """Return whether two files decode to the same pixels, however they are encoded."""
     try:
@@ -252,13 +257,12 @@ def _measured(root: Path, entry: Entry) -> _One | Unreadable:
     )
     sides = (pixels[:_EDGE_PX], pixels[-_EDGE_PX:], pixels[:, :_EDGE_PX], pixels[:, -_EDGE_PX:])
     edges = (*(float(s.mean()) for s in sides), *(float((s < 8).mean()) for s in sides))
-    size = f"{meta.width}x{meta.height}:".encode()
     return _One(
         with_facts(entry, data, meta),
         pixels,
         np.asarray(half),
         np.asarray(half.reduce(SIDE_PX // TINY_PX)),
-        hashlib.sha256(size + pixels.tobytes()).hexdigest(),
+        pixel_hash(pixels, meta.width, meta.height),
         (*facts, *edges),
         histogram,
     )

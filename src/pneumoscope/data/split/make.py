@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pneumoscope.data.catalog import Catalog
+    from pneumoscope.data.copies import Copies
 
 ENOUGH_TO_DECIDE = 100
 """A validation folder with fewer images, or of either class than a fifth of this, is not used
@@ -37,9 +38,9 @@ def split_catalog(
     folds: int = 5,
     fold: int = 0,
     seed: int = 0,
-    groups: Sequence[int | None] | None = None,
+    copies: Copies | None = None,
 ) -> Split:
-    """Return a split in which no patient and no identical image crosses from part to part.
+    """Return a split in which no patient and no copy of an image crosses from part to part.
 
     Args:
         catalog: The images.
@@ -65,18 +66,17 @@ def split_catalog(
         folds: How many folds.
         fold: Which of them is for validation, from 0.
         seed: The same seed draws the same rows; ``block`` draws nothing.
-        groups: A number a row: rows of equal numbers stay together as well (near duplicates, say),
-            those with None are tied to nothing more.
+        copies: Which images show the same picture; None ties identical files alone.
 
     Raises:
         OptionError: A value that cannot be.
         DataError: A part would be empty or hold one class alone, or patients have no numbers.
 
-    A row of the training part whose patient or identical image stands in the data's own test part
+    A row of the training part whose patient or copy stands in the data's own test part
     is set aside as ``unused``; so is one that is tied to a block and stands outside of it.
     """
     _check_options(validation, fraction=fraction, folds=folds, fold=fold)
-    together = groups_of(catalog, groups)
+    together = groups_of(catalog, copies)
     parts = _with_test(catalog, together, fraction=test_fraction, seed=seed)
     if validation == "auto":
         validation = "folder" if _decides(catalog, parts) else "grouped"
@@ -93,23 +93,21 @@ def split_catalog(
     return _finished(catalog, parts, together)
 
 
-def read_split(
-    path: Path, catalog: Catalog, *, groups: Sequence[int | None] | None = None
-) -> Split:
+def read_split(path: Path, catalog: Catalog, *, copies: Copies | None = None) -> Split:
     """Return the split that a file names for the rows of a catalog; others are ``unused``.
 
     Args:
         path: A CSV with ``path`` and ``split``.
         catalog: The images.
-        groups: As for ``split_catalog``.
+        copies: As for ``split_catalog``.
 
     Raises:
         DataError: The file is no split, names none of the images, or leaves a class without
             training or validation images.
-        LeakError: It puts a patient, or the same image, into two parts.
+        LeakError: It puts a patient, or copies of an image, into two parts.
     """
     split = parts_in_file(path, catalog)
-    _check(catalog, split, groups_of(catalog, groups))
+    _check(catalog, split, groups_of(catalog, copies))
     return split
 
 
@@ -192,6 +190,6 @@ def _check(catalog: Catalog, split: Split, groups: Sequence[int]) -> None:
             f"{catalog.entries[row].path} ({split.parts[row]})" for row in leaks[0].rows[:4]
         )
         raise LeakError(
-            f"{catalog.root}: {len(leaks)} patients or identical images stand in more than one "
+            f"{catalog.root}: {len(leaks)} patients or copies of an image stand in more than one "
             f"part, for example {shown}; put each into one part."
         )
