@@ -123,7 +123,8 @@ def test_every_number_has_an_interval_a_method_and_n(per_patient: float) -> None
     found = evaluate(scores, question, reader=reader)
     assert found.policy is not None
     deployed = found.policy.deployed
-    every = {**found.numbers, "set_aside": deployed.set_aside, "error": deployed.error}
+    told = ("set_aside", "uncertain_negative", "uncertain_positive", "error", "missed")
+    every = {**found.numbers, **{name: getattr(deployed, name) for name in told}}
     assert len(every) >= 36
     for name, number in every.items():
         assert number.value is not None, name
