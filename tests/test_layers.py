@@ -98,6 +98,23 @@ def test_the_layers_have_no_circle() -> None:
         done |= free
 
 
+def test_nothing_is_decided_by_how_a_message_begins() -> None:
+    """Prose changes; whoever asks it how it begins breaks with it."""
+    words = {"hint", "close", "reason", "reasons", "fault", "note", "notes", "message", "why"}
+    wrong = []
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            asked = node.func.value
+            asked = asked.value if isinstance(asked, ast.Subscript) else asked
+            if isinstance(asked, ast.Call) and asked.args:  # str(fault)
+                asked = asked.args[0]
+            if node.func.attr in {"startswith", "endswith"} and ast.unparse(asked) in words:
+                wrong.append(f"{path.relative_to(ROOT)}, line {node.lineno}")
+    assert wrong == []
+
+
 def test_no_relative_imports_and_no_executable_data() -> None:
     for path in ROOT.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

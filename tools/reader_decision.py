@@ -9,6 +9,7 @@ from typing import Any
 
 from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.split import Split, split_catalog
+from pneumoscope.evaluation.policy import summary
 from pneumoscope.evaluation.scores import Scores, score
 from pneumoscope.parallel import cores
 from pneumoscope.reader.bundle import Bundle, ModelInfo, open_bundle
@@ -74,6 +75,10 @@ def redecide(model: Path, *, data: Path, rules: Recipe) -> None:
             *(change for change in bundle.info.history if change.get("what") != WHAT),
             {"what": WHAT, "written": f"{datetime.datetime.now(datetime.UTC).date()}"},
         ),
+    )
+    info = replace(
+        info,
+        reference={**info.reference, "policy": summary(info.policy(), decided.scores)},
     )
     write_calibrated(
         bundle,

@@ -7,6 +7,7 @@ card or the model file's decision is older than the code.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,3 +55,29 @@ def computed(scores: Scores, info: ModelInfo) -> dict[str, Any]:
         "policy": evaluate_policy(info.policy(), scores).to_dict(),
         "validation": {name: found[name].to_dict() for name in SHOWN},
     }
+
+
+def readme_text(numbers: Mapping[str, Any]) -> str:
+    """Return the paragraph of README.md on what the shipped reader achieves, from its card."""
+    policy, evidence, shortcuts = numbers["policy"], numbers["evidence"], numbers["shortcuts"]
+    now, alone = policy["deployed"], policy["at_threshold"]
+
+    def share(found: Mapping[str, float]) -> str:
+        low, high = 100 * found["low"], 100 * found["high"]
+        return f"{100 * found['value']:.1f} % ({low:.1f} to {high:.1f})"
+
+    text = (
+        f"On its {policy['n']} validation images ({policy['patients']} patients, 95 % intervals) "
+        f"it sets {share(now['set_aside'])} aside as UNCERTAIN or NOT_ASSESSABLE, and "
+        f"{share(now['error'])} of its other conclusions are wrong. Without zone and gate its "
+        f"sensitivity is {alone['sensitivity']['value']:.3f} and its specificity "
+        f"{alone['specificity']['value']:.3f}. These images also chose its threshold and zone; "
+        "on other patients expect worse. Its evidence is no finding of a place: with the lungs "
+        "blanked out it still reaches an AUC of "
+        f"{shortcuts['lung fields blanked out']:.2f}, from the borders of the images alone "
+        f"{shortcuts['borders alone']:.2f}, and on generated radiographs its strongest evidence "
+        f"lies in the opacity in {100 * evidence['pointing_game']:.0f} % "
+        f"({100 * evidence['by_chance']:.0f} % by chance). These numbers are made by "
+        "`python tools/make_reader.py chest_xray --native chest_xray_native --decide-only`."
+    )
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)

@@ -17,6 +17,7 @@
     ├── DataError               a folder, a table or a split cannot be worked with
     │   └── LeakError               data is used for a decision that it must not make
     ├── DownloadError           a data set cannot be fetched, or is not what it should be
+    │   └── FetchError              one address does not give its file
     ├── ModelFileError          a file is no model, or a run folder holds none
     ├── WeightsError            pretrained weights cannot be had, or do not fit the network
     ├── ExportError             the exported graph does not agree with the network
@@ -52,7 +53,13 @@ class MissingArgumentError(PneumoscopeError):
 
 
 class ImageError(PneumoscopeError):
-    """One file could not be read as a radiograph."""
+    """One file could not be read as a radiograph.
+
+    Attributes:
+        header: What its header says (``ImageMeta``), where a DICOM header could be read.
+    """
+
+    header: object = None
 
     @property
     def passing(self) -> bool:
@@ -117,6 +124,19 @@ class LeakError(DataError):
 
 class DownloadError(PneumoscopeError):
     """A data set cannot be fetched, or what came is not what it should be."""
+
+
+class FetchError(DownloadError):
+    """One address does not give its file.
+
+    Args:
+        url: The address.
+        reason: Why, in words.
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url}: {reason}.")
+        self.reason = reason
 
 
 class ModelFileError(PneumoscopeError):

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import datetime
 import errno
+import hashlib
 import io
 import json
 import os
@@ -115,6 +116,16 @@ def part_pattern(path: Path) -> str:
     """Return the pattern of the temporary names that ``written_whole`` gives beside ``path``."""
     name = "".join(f"[{sign}]" if sign in "[*?" else sign for sign in path.name[:100])
     return f".{name}.????????.part"
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, as hexadecimal digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.tiny_model import tiny_info, write_tiny
 from pneumoscope.cli import main
 from pneumoscope.runs import rows_of
 from pneumoscope.training.recipe import Recipe
@@ -50,7 +51,41 @@ def test_model_shows_a_file(trained: Trained, capsys: Captured) -> None:
     assert facts["classes"] == ["NORMAL", "PNEUMONIA"]
     assert facts["training"]["data_fingerprint"]
     assert main(["model", str(trained.run.model)]) == 0
-    assert "not a medical device" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "not a medical device" in said
+    assert "PNEUMONIA from probability 0.5 on, else NORMAL" in said
+    assert len(said.splitlines()) < 25
+
+
+def test_the_summary_of_the_shipped_reader_is_for_people(capsys: Captured) -> None:
+    assert main(["model", "shipped", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert main(["model", "shipped"]) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 100
+    assert len(said.splitlines()) < 40
+    names = {line[:12].strip() for line in said.splitlines()}
+    assert {"Model", "Made for", "Decision", "How good", "Gate", "Licence"} <= names
+    flat = " ".join(said.split())
+    assert f"{facts['name']} {facts['version']}" in flat
+    assert facts["licence"] in flat
+    assert f"{facts['operating_point']['threshold']:.4g}" in flat
+    achieved = facts["operating_point"]["achieved"]["sensitivity"]
+    assert f"sensitivity {achieved['value']:.3f} ({achieved['low']:.3f} to" in flat
+    assert "children of one to five years" in flat.lower()
+
+
+def test_the_summary_tells_of_what_a_file_lacks_and_of_what_was_changed(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    changed = {"what": "calibration by platt", "written": "2026-03-01T10:00:00+00:00"}
+    info = tiny_info(history=({**changed, "images": 60, "patients": 59},), intended={"view": "PA"})
+    assert main(["model", str(write_tiny(tmp_path / "m.onnx", info))]) == 0
+    said = capsys.readouterr().out
+    assert "Made for    view PA" in said
+    assert "Changed     2026-03-01 calibration by platt, on 60 images of 59 patients" in said
+    assert "Gate        none: it concludes on every image" in said
+    assert "How good    not stated in the file" in said
 
 
 def test_evaluate_prints_one_object(trained: Trained, phantoms: Path, capsys: Captured) -> None:

@@ -282,6 +282,25 @@ def test_recalibration_refuses_what_it_must(
     assert "Did you mean 'youden'" in refused(run.scores("val"), "--operating-point", "yuden")
 
 
+def test_a_model_file_warns_of_the_images_that_it_learnt_from(
+    trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    model = str(shutil.copy(trained.run.model, tmp_path / "model.onnx"))
+    other = str(shutil.copy(model, tmp_path / "other.onnx"))
+    scores, taught = str(tmp_path / "own.csv"), str(phantoms / "train")
+    count = sum(row["split"] == "train" for row in rows_of(trained.run.split))
+    for command in (
+        ["evaluate", model, taught, "--scores", scores, *QUICK],
+        ["compare", model, other, "--data", taught, *QUICK],
+        ["recalibrate", model, scores, "--out", str(tmp_path / "new.onnx")],
+    ):
+        assert main(command) == 0
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"{count} of {count + 15} images, or other images of their patients, were" in said
+    assert main(["evaluate", model, str(phantoms / "test"), *QUICK]) == 0
+    assert "trained on" not in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_recalibration_that_finds_nothing_out_warns(
     trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
 ) -> None:

@@ -282,7 +282,7 @@ def test_selftest_shows_expected_and_found(model: Path, tmp_path: Path, capsys: 
     assert "failed its self-test" in capsys.readouterr().err
 
 
-def test_model_shows_all_of_a_file(model: Path, capsys: Captured) -> None:
+def test_model_shows_a_file(model: Path, capsys: Captured) -> None:
     assert main(["model", str(model), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["gate"]["rules"]["side_px"] == 64
@@ -291,7 +291,7 @@ def test_model_shows_all_of_a_file(model: Path, capsys: Captured) -> None:
     assert facts["graph"]["operators"]["Gemm"] == 1
     assert facts["graph"]["outputs"][:2] == ["logits", "probabilities"]
     assert main(["model", str(model)]) == 0
-    assert "conformal.level" in capsys.readouterr().out
+    assert "UNCERTAIN between the probabilities 0.400 and 0.600" in capsys.readouterr().out
     assert main(["model", "seed-cnn", "--verify"]) == 1
     assert "--verify" in capsys.readouterr().err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -401,6 +402,16 @@ def test_an_archive_as_kaggle_makes_it(tmp_path: Path, small: Manifest) -> None:
     assert verify_folder(tmp_path / "copied", small).sound
 
 
+def test_what_cannot_be_read_is_not_blamed_on_writing(tmp_path: Path, small: Manifest) -> None:
+    source = laid_out(tmp_path / "laid", FILES)
+
+    def gone(done: int, total: int) -> None:
+        shutil.rmtree(source)
+
+    with pytest.raises(DownloadError, match="laid: cannot be read"):
+        gather(source, tmp_path / "copied", small, progress=gone)
+
+
 @pytest.mark.parametrize(
     "name",
     ["../train/NORMAL/a.jpeg", "train/NORMAL/../../../a.jpeg", "/train/NORMAL/a.jpeg",
@@ -507,6 +518,25 @@ def test_wrong_listings(tmp_path: Path, small: Manifest, text: str, says: str) -
 @pytest.fixture
 def road(small: Manifest, monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> None:
     monkeypatch.setattr(roads, "load_manifest", lambda _: small)
+
+
+@pytest.mark.usefixtures("road")
+def test_an_archive_that_is_out_of_reach_for_now_is_kept(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took long to fetch, and nothing says that it is unsound."""
+    server.files["/a.zip"] = zipped(FILES)
+
+    def failing(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(zipfile.ZipFile, "open", failing)
+        with pytest.raises(DownloadError, match=r"cannot be read \(Input/output error"):
+            download_data_set("kermany", tmp_path / "data", source=f"{server.url}/a.zip")
+    assert len(server.asked) == 1
+    download_data_set("kermany", tmp_path / "data", source=f"{server.url}/a.zip")
+    assert len(server.asked) == 1
 
 
 @pytest.mark.usefixtures("road")

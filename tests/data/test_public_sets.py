@@ -40,6 +40,8 @@ def test_each_layout_is_read(made: Made) -> None:
     if made.patients:
         assert catalog.patients_known
         assert len({entry.patient for entry in catalog.entries}) == made.patients
+    else:
+        assert not catalog.patients_known
     assert all(entry.study for entry in catalog.entries) == made.studies
     assert {entry.split for entry in catalog.entries} == set(made.splits) or {""} == {
         entry.split for entry in catalog.entries

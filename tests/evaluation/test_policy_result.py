@@ -11,7 +11,7 @@ import pytest
 from helpers.made_scores import make_scores, people
 from pneumoscope.errors import DataError
 from pneumoscope.evaluation.conformal import TWO_GROUPS, fit_conformal
-from pneumoscope.evaluation.policy import evaluate_policy
+from pneumoscope.evaluation.policy import evaluate_policy, summary
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.bundle import OperatingPoint
 from pneumoscope.reader.conformal import Conformal
@@ -86,6 +86,16 @@ def test_intervals_count_patients() -> None:
     assert found.at_threshold.sensitivity.method == "bootstrap by patient"
     again = evaluate_policy(policy(zone), scores, resamples=200)
     assert again == found
+
+
+def test_a_model_file_keeps_a_summary() -> None:
+    zone = policy(Conformal(0.2, (0.6, 0.6)))
+    kept = summary(zone, by_hand())
+    assert json.loads(json.dumps(kept)) == kept
+    assert kept["set_aside"]["value"] == 0.4
+    assert kept["error"]["n"] == 6
+    assert (kept["part"], kept["n"]) == ("val", 10)
+    assert "refused" not in summary(zone, replace(by_hand(), refused=None))
 
 
 def test_nothing_to_measure() -> None:

@@ -10,7 +10,7 @@ import pytest
 from helpers.tiny_model import tiny_info
 from pneumoscope.reader import learnt
 from pneumoscope.reader.bundle import ModelInfo
-from pneumoscope.reader.learnt import hashes_of, known_hashes, learnt_from
+from pneumoscope.reader.learnt import hashes_of, known_hashes, learnt_each, learnt_from
 
 
 def names(start: int, stop: int) -> list[str]:
@@ -26,6 +26,8 @@ def test_it_counts_what_it_learnt_from_after_being_written_and_read() -> None:
     assert learnt_from(read, names(340, 2000)) == 0
     assert learnt_from(tiny_info(), names(0, 10)) == 0
     assert read.learnt["train"]["images"] == 300
+    assert learnt_each(read, names(298, 302)) == (True, True, False, False)
+    assert learnt_each(tiny_info(), names(0, 2)) == (False, False)
 
 
 def test_it_is_compact_and_holds_no_whole_hash() -> None:

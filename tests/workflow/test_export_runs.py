@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
 
-from pneumoscope.errors import DataError, OptionError
+from pneumoscope.data.catalog import read_catalog
+from pneumoscope.data.prepared import PreparedData
+from pneumoscope.data.split import Split
+from pneumoscope.errors import DataError, ExportError, OptionError
 from pneumoscope.reader.bundle import open_bundle
 from pneumoscope.reader.learnt import learnt_from
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of
 from pneumoscope.training.recipe import recipe_of
+from pneumoscope.workflow import finish
+from pneumoscope.workflow import shift as shifts
 from pneumoscope.workflow.export import export_runs
+from pneumoscope.workflow.shift import Shift
 from pneumoscope.workflow.train import train_reader
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.data.cache import ImageCache
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +78,11 @@ def test_smaller_precisions_say_nearly_the_same(
     plain = export_runs(runs[:1], tmp_path / "plain.onnx")
     small = export_runs(runs[:1], tmp_path / "small.onnx", precision=precision)  # type: ignore[arg-type]
     assert small.bytes < plain.bytes
-    assert small.difference < close
-    assert plain.difference < 1e-4
+    assert small.shift.largest < close
+    assert plain.shift.largest < 1e-4
+    assert plain.shift.changed == 0
+    for made in (plain, small):  # the file says so itself
+        assert open_bundle(made.model).info.training["shift"] == made.shift.to_dict()
     paths = sorted((phantoms / "test").rglob("*.jpeg"))
     one, two = (
         np.array(
@@ -76,6 +91,59 @@ def test_smaller_precisions_say_nearly_the_same(
         for made in (plain, small)
     )
     assert np.abs(one - two).max() < close
+
+
+def test_a_precision_that_changes_too_much_leaves_the_earlier_file(
+    runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "reader.onnx"
+    export_runs(runs[:1], out)
+    good = out.read_bytes()
+
+    monkeypatch.setattr(shifts, "LARGEST_SHIFT", 0.0)
+    with pytest.raises(ExportError, match=r"reader.onnx: not written: in int8, .*allowed"):
+        export_runs(runs[:1], out, precision="int8")
+    assert out.read_bytes() == good
+    assert [path.name for path in tmp_path.iterdir()] == ["reader.onnx"]
+
+
+def test_the_bounds_of_a_smaller_precision(tmp_path: Path) -> None:
+    label = np.repeat([0, 1], 100)
+    before = np.linspace(0.01, 0.99, 200)
+
+    def shift(after: NDArray[np.float64], changed: int) -> Shift:
+        return Shift.between(before, after, label, changed=changed)
+
+    found = shift(before + 0.05, 4)
+    assert (found.n, found.changed) == (200, 4)
+    assert found.largest == pytest.approx(0.05)
+    assert found.usual == pytest.approx(0.05)
+    assert found.auc_loss == 0
+    found.check(tmp_path, "int8")
+    with pytest.raises(ExportError, match=r"5 of 200 conclusions change \(4 may"):
+        shift(before, 5).check(tmp_path, "float16")
+    with pytest.raises(ExportError, match=r"move by 0.19 or more \(0.1 is allowed"):
+        shift(before * 0.8, 0).check(tmp_path, "int8")
+    tangled = before.copy()
+    tangled[95:105] = tangled[95:105][::-1]
+    with pytest.raises(ExportError, match="AUC falls by"):
+        shift(tangled, 0).check(tmp_path, "int8")
+    with pytest.raises(ExportError):
+        shift(np.full(200, np.nan), 0).check(tmp_path, "int8")
+
+
+def test_the_proof_is_on_images_of_both_classes(phantoms: Path) -> None:
+    """Rows stand class by class, so the first ones are of one class."""
+    catalog = read_catalog(phantoms)
+    rows = [*np.flatnonzero(catalog.labels == 0), *np.flatnonzero(catalog.labels == 1)]
+    data = PreparedData(catalog, cast("ImageCache", None), Split(("val",) * len(catalog)))
+    chosen = finish._of_both_classes(data, [int(row) for row in rows], 10)
+    assert len(chosen) == len(set(chosen)) == 10
+    assert catalog.labels[chosen].sum() == 5
+    few = [int(row) for row in [*rows[:20], rows[-1]]]
+    assert len(finish._of_both_classes(data, few, 10)) == 10
+    assert catalog.labels[finish._of_both_classes(data, few, 10)].sum() == 1
+    assert finish._of_both_classes(data, few, 100) == sorted(few)
 
 
 def test_wrong_calls_are_named(runs: list[Path], tmp_path: Path) -> None:

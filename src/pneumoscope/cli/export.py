@@ -63,8 +63,7 @@ def run(asked: Namespace) -> int:
                     "bytes": found.bytes,
                     "members": [str(member) for member in found.members],
                     "precision": found.precision,
-                    "auc_loss": found.auc_loss,
-                    "largest_difference": found.difference,
+                    "shift": found.shift.to_dict(),
                     "validation": found.evaluation.to_dict(),
                 }
             )
@@ -77,7 +76,6 @@ def run(asked: Namespace) -> int:
         f"Validation ({numbers.n:,} images): AUC {numbers['auc'].text()}, sensitivity "
         f"{numbers['sensitivity'].text()}, specificity {numbers['specificity'].text()} at "
         f"probability {numbers.threshold.value:.4g}\n"
-        f"Against the networks in float32: {found.auc_loss:+.5f} lost in AUC, at most "
-        f"{found.difference:.2g} in probability"
+        f"Against the networks in float32: {found.shift.text()}"
     )
     return 0

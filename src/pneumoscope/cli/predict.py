@@ -315,9 +315,10 @@ def _archived(
         "model": predictor.sha256,
         "images": [*asked.images] or asked.paths_from,
         "gate": not asked.no_gate,
-        "outside_intended_use": asked.outside_intended_use,
         "evidence": asked.evidence and str(asked.evidence),
     }
+    if asked.outside_intended_use != OUTSIDE[0]:  # so that runs from before the option go on
+        what["outside_intended_use"] = asked.outside_intended_use
     with Archive(
         asked.out,
         what,

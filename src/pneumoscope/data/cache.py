@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PIXEL_PATH = 5
+PIXEL_PATH = 6
 """Raised whenever ``prepare`` gives other pixels for the same file, or a cache has other files."""
 
 _PIXELS = "pixels.npy"

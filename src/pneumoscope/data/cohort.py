@@ -38,7 +38,8 @@ class Relation:
     Attributes:
         known: Whether anything tells what the reader learnt from; else nothing follows from the
             other fields.
-        own: Whether most of the images are of the data that the reader was made from.
+        own: Whether most of the images are of the data of the reader's run, so that its parts are
+            theirs.
         taught: For each image, whether the reader learnt from it, or from another image of its
             patient.
     """
@@ -55,18 +56,27 @@ class Relation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:
-    """The images that a run was made from, by content.
+    """The images that a reader was made from, by content.
 
     Attributes:
-        part_of: SHA-256 of a file → its part. Where a content stands in several parts, which a
-            sound split does not have, it is the one that judges.
+        part_of: SHA-256 of a file, or its first digits, → its part. Where a content stands in
+            several parts, which a sound split does not have, it is the one that judges.
         taught: The known patients of the training part.
         root: The folder that the paths of the images begin at; None where that is not known.
+        digits: How many digits of a SHA-256 the keys have.
+        whole: Whether every image of the data is there, those that judge too; a model file knows
+            what it learnt from alone.
     """
 
     part_of: Mapping[str, str]
-    taught: frozenset[Patient]
+    taught: frozenset[Patient] = frozenset()
     root: Path | None = None
+    digits: int = 64
+    whole: bool = True
+
+    def part(self, sha256: str) -> str:
+        """Return the part of a file, empty where it is none of these."""
+        return self.part_of.get(sha256[: self.digits], "")
 
     @classmethod
     def of_run(cls, run: RunFolder) -> Origin | None:
@@ -96,7 +106,7 @@ class Origin:
     def relation(
         self, sha256: Sequence[str], patients: Sequence[Patient], *, root: Path | None = None
     ) -> Relation:
-        """Return what images have to do with the run.
+        """Return what images have to do with the reader.
 
         Contents are the same wherever they lie. Names of patients are not: other data may number
         their patients alike. They count only where the images are of the same source: most of them
@@ -107,15 +117,16 @@ class Origin:
             patients: Whose they are, [n].
             root: The folder that they lie in.
         """
-        shared = sum(digest in self.part_of for digest in sha256)
-        own = 2 * shared > len(sha256)
+        parts = [self.part(digest) for digest in sha256]
+        shared = sum(map(bool, parts))
+        own = self.whole and 2 * shared > len(sha256)
         same = own or (shared > 0 and root is not None and root.resolve() == self.root)
         return Relation(
             known=True,
             own=own,
             taught=tuple(
-                self.part_of.get(digest) == "train" or (same and patient in self.taught)
-                for digest, patient in zip(sha256, patients, strict=True)
+                part == "train" or (same and patient in self.taught)
+                for part, patient in zip(parts, patients, strict=True)
             ),
         )
 
@@ -165,7 +176,7 @@ class Cohort:
             root=catalog.root,
         )
         if relation.own:
-            own = Split(tuple(origin.part_of.get(entry.sha256, UNUSED) for entry in entries))
+            own = Split(tuple(origin.part(entry.sha256) or UNUSED for entry in entries))
         return cls(catalog, own, relation)
 
     @property

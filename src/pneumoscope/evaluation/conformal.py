@@ -43,6 +43,10 @@ CAUGHT = 0.5
 """The share of the threshold's wrong conclusions on validation images that a zone chosen by
 ``auto`` sets aside at least."""
 
+ROUNDING = 1e-6
+"""By so much quantiles are larger than the strangeness of the image that they come from: a model
+file computes in float32, and that very image must not fall out of its set by rounding."""
+
 TWO_GROUPS = LabelSpace(("negative", "positive"), ("positive",))
 """The label space of scores whose class names are not known."""
 
@@ -134,7 +138,8 @@ def fit_conformal(scores: Scores, *, level: float) -> Conformal:
 
     The quantile of a class with n images is the ⌈(n + 1)(1 - level)⌉-th smallest of one minus the
     probability of the true class. Where n is too small for that (fewer than 1 / level - 1), the
-    class is always possible: its quantile is 1. ``fit_zone`` refuses levels that mean nothing.
+    class is always possible: its quantile is 1. ``ROUNDING`` is added. ``fit_zone`` refuses levels
+    that mean nothing.
 
     Raises:
         OptionError: The level is not between 0 and 1.
@@ -150,7 +155,8 @@ def fit_conformal(scores: Scores, *, level: float) -> Conformal:
         chosen = scores.probability[scores.label == label]
         strangeness = np.sort(chosen if label == 0 else 1 - chosen)
         rank = math.ceil((len(chosen) + 1) * (1 - level) - 1e-9)
-        quantiles.append(float(strangeness[rank - 1]) if rank <= len(chosen) else 1.0)
+        quantile = float(strangeness[rank - 1]) if rank <= len(chosen) else 1.0
+        quantiles.append(min(1.0, quantile + ROUNDING))
     return Conformal(level, tuple(quantiles), _counts(scores))
 
 

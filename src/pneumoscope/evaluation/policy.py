@@ -166,6 +166,36 @@ class PolicyResult:
         )
 
 
+SUMMARY = ("set_aside", "uncertain", "refused", "sensitivity", "specificity", "error")
+"""The numbers of ``Deployed`` that a model file keeps."""
+
+
+def summary(policy: DecisionPolicy, scores: Scores) -> dict[str, Any]:
+    """Return what a policy achieves as deployed, as a model file keeps it: ``reference.policy``.
+
+    Each number is a share with its interval in closed form; what is not defined is left out.
+
+    Args:
+        policy: How the reader decides.
+        scores: Of the images that it was decided on.
+
+    Raises:
+        DataError: There are no scores.
+    """
+    found = evaluate_policy(policy, scores, resamples=0)
+    numbers = {name: getattr(found.deployed, name) for name in SUMMARY}
+    return {
+        "part": scores.part or "unknown",
+        "n": found.n,
+        "patients": found.patients,
+        **{
+            name: {"value": one.value, "low": one.low, "high": one.high, "n": one.n}
+            for name, one in numbers.items()
+            if one.value is not None
+        },
+    }
+
+
 def evaluate_policy(
     policy: DecisionPolicy,
     scores: Scores,

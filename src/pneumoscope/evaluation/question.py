@@ -36,7 +36,7 @@ class TrainingRelation(StrEnum):
     TEST = "test"
     """A part of the data that it was trained on which neither taught nor decided."""
     OTHER = "other"
-    """Other data: none of the images, and no patient, is among those that it learnt from."""
+    """Other data: none of the images is known to be among those that it learnt from."""
     OVERLAP = "overlap"
     """Some of the images, or others of their patients, are among those that it learnt from."""
     UNKNOWN = "unknown"

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from pneumoscope.errors import WeightsError
-from pneumoscope.models.download import sha256_of
 from pneumoscope.models.names import Published
+from pneumoscope.runs import sha256_of
 
 _PATIENCE_SECONDS = 10
 

@@ -9,7 +9,6 @@ not be listed (``FOLDER``) hold until a line says that the run was continued (``
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import os
 import zlib
@@ -75,12 +74,6 @@ def state_of(path: str) -> list[int] | None:
 def marked(state: object) -> int:
     """Return one number for what ``state_of`` gave, the same for the same."""
     return hash(tuple(state)) if isinstance(state, list) else 0
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hash of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def last_line_end(file: BinaryIO) -> int:

@@ -48,11 +48,20 @@ def learnt_from(info: ModelInfo, sha256s: Iterable[str], *, part: str = "train")
     Raises:
         ValueError: The hashes of the model file are damaged.
     """
+    return sum(learnt_each(info, sha256s, part=part))
+
+
+def learnt_each(
+    info: ModelInfo, sha256s: Iterable[str], *, part: str = "train"
+) -> tuple[bool, ...]:
+    """Return for each of some files whether a model learnt from it, as ``learnt_from`` counts.
+
+    Raises:
+        ValueError: The hashes of the model file are damaged.
+    """
     known = known_hashes(info.learnt, part)
-    if not known:
-        return 0
-    size = len(next(iter(known)))
-    return sum(bytes.fromhex(one)[:size] in known for one in sha256s)
+    size = len(next(iter(known), b""))
+    return tuple(bytes.fromhex(one)[:size] in known for one in sha256s)
 
 
 def known_hashes(learnt: Mapping[str, Any], part: str = "train") -> frozenset[bytes]:

@@ -17,7 +17,7 @@ from pneumoscope.images.sources import name_of
 from pneumoscope.parallel import cores, ordered_map
 from pneumoscope.reader.bundle import PAIRS, Bundle, ModelInfo, open_bundle
 from pneumoscope.reader.inputs import Unlisted
-from pneumoscope.reader.intake import Taken, dicom_of, take
+from pneumoscope.reader.intake import Taken, dicom_of, dicom_of_header, take
 from pneumoscope.reader.kinds import kind
 from pneumoscope.reader.policy import NOT_ASSESSABLE, OUTSIDE
 from pneumoscope.reader.prediction import ERROR, ModelName, Prediction
@@ -217,6 +217,7 @@ class Predictor:
                     work.take(source, self)
                 except ImageError as fault:
                     work.error = str(fault)
+                    work.dicom = dicom_of_header(fault.header)
             work.seconds = time.perf_counter() - work.started
             group.append(work)
         return self._concluded(group)

@@ -12,10 +12,17 @@ from pneumoscope.runs import rows_of, write_csv
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """A row of ``log.csv``; the first epoch is 1.
+    """A row of ``log.csv``.
 
-    ``seconds`` is the whole epoch, validation included; ``images_per_second`` is training images
-    over these seconds.
+    Attributes:
+        epoch: Its number, from 1.
+        loss: Mean cross-entropy over the steps, in nats, with augmentation and dropout on.
+        accuracy: Mean over the steps, with both on.
+        val_loss: On the validation rows, after the epoch.
+        val_accuracy: The same.
+        val_auc: The same.
+        seconds: The whole epoch, validation included.
+        images_per_second: Training images over these seconds.
     """
 
     epoch: int

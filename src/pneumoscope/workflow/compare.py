@@ -186,7 +186,7 @@ def _from_images(
     """Return what a reader says of images, where their paths begin, and which it could not read."""
     predictor = Predictor(place, gated=False)  # a refused image has no probability to compare
     watcher = source.watcher
-    part, cohort = source.cohort(place, classes=predictor.info.classes).part(part)
+    part, cohort = source.cohort(place, predictor.info).part(part)
     warn_of_training(cohort.relation, watcher, reader=name)
     with watcher.progress(f"Reading the images with {name}") as progress:
         scores, bad = score(predictor, cohort.catalog, part=part, progress=progress)

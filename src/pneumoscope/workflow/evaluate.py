@@ -15,6 +15,7 @@ from pneumoscope.evaluation.question import RELATIONS, Images, Question, Reader,
 from pneumoscope.evaluation.robustness import LIMIT, Corrupted, robustness
 from pneumoscope.evaluation.scores import Scores, score
 from pneumoscope.reader.bundle import open_bundle
+from pneumoscope.reader.learnt import learnt_from
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, update_json
 from pneumoscope.watch import Watcher
@@ -99,7 +100,7 @@ def evaluate_reader(
     predictor = Predictor(place, threads=threads, gated=False)
     run = RunFolder(place) if place.is_dir() else None
     source = DataSource(data, watcher, options, patient_regex)
-    cohort = source.cohort(place, classes=predictor.info.classes)
+    cohort = source.cohort(place, predictor.info)
     catalog, own = cohort.catalog, cohort.relation.own
     part, judged = cohort.part(part)
     chosen = judged.catalog
@@ -245,14 +246,14 @@ def _relation(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str) -> 
         return RELATIONS.get(part, TrainingRelation.OVERLAP)
     if judged.relation.seen:
         return TrainingRelation.OVERLAP
-    if cohort.relation.known:
-        return TrainingRelation.OTHER
-    if info.training.get("data_fingerprint") != cohort.catalog.fingerprint:
-        return TrainingRelation.UNKNOWN
-    # The very data that it was trained on; which rows taught stands in the run, which is not here.
-    recipe = info.training.get("recipe")
-    by_file = not isinstance(recipe, dict) or recipe.get("validation") == "file"
-    return TrainingRelation.TEST if part == "test" and not by_file else TrainingRelation.OVERLAP
+    hashes = [entry.sha256 for entry in judged.catalog.entries]
+    if 2 * learnt_from(info, hashes, part="val") > len(hashes):
+        return TrainingRelation.VALIDATION
+    if info.training.get("data_fingerprint") == cohort.catalog.fingerprint:
+        # The very data that it was trained on. Which rows taught stands in the run, or the hashes.
+        by_hash = cohort.relation.known and part == "test"
+        return TrainingRelation.TEST if by_hash else TrainingRelation.OVERLAP
+    return TrainingRelation.OTHER if cohort.relation.known else TrainingRelation.UNKNOWN
 
 
 def _warn_of_unknown_patients(scores: Scores, watcher: Watcher) -> None:

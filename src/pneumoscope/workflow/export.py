@@ -14,13 +14,12 @@ from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import UNUSED, Split, parts_in_file
-from pneumoscope.errors import DataError, ExportError, OptionError, nearest
+from pneumoscope.errors import DataError, OptionError, nearest
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate
 from pneumoscope.evaluation.question import Images, Question, Reader, TrainingRelation
 from pneumoscope.labels import LabelSpace
 from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.runs import RunFolder
-from pneumoscope.stats.roc import area_under_roc
 from pneumoscope.watch import Watcher
 
 if TYPE_CHECKING:
@@ -29,10 +28,9 @@ if TYPE_CHECKING:
     from pneumoscope.models.registry import Classifier
     from pneumoscope.training.recipe import Recipe
     from pneumoscope.workflow.finish import Precision, Written
+    from pneumoscope.workflow.shift import Shift
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
-LARGEST_LOSS = 0.002
-"""The largest loss in validation AUC that a smaller precision may cost."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,8 +43,7 @@ class Exported:
         members: The runs that are averaged in it.
         precision: Of its stored weights.
         evaluation: On the validation images, by members that did not learn from them.
-        auc_loss: Validation AUC of the float32 network less that of the file.
-        difference: The largest difference in probability to the float32 network on them.
+        shift: How far the file lies from the float32 networks on them.
         notes: What could not be decided.
     """
 
@@ -55,8 +52,7 @@ class Exported:
     members: tuple[Path, ...]
     precision: str
     evaluation: Evaluation
-    auc_loss: float
-    difference: float
+    shift: Shift
     notes: tuple[str, ...]
 
 
@@ -93,7 +89,8 @@ def export_runs(
     Raises:
         OptionError: An unknown precision or view.
         DataError: A run lacks something, or they do not belong together.
-        ExportError: The file disagrees with the network, or loses more than ``LARGEST_LOSS``.
+        ExportError: The file disagrees with the network, or its precision changes more than
+            ``workflow.shift`` allows; a file that was there before stays.
 
     Example:
         >>> export_runs([Path("runs/a"), Path("runs/b")], Path("both.onnx"))  # doctest: +SKIP
@@ -158,20 +155,18 @@ def export_runs(
         facts=facts,
         precision=precision,
         logit=None if shared else logit,
+        network_logit=np.stack(said).mean(0),
         more=more,
         taught=[row for row in range(len(catalog)) if any(s.parts[row] == "train" for s in splits)],
     )
-    loss = _auc_loss(out, written, said, precision=precision)
-    calibration = written.decided.calibration
-    before = calibration.apply(np.stack(said).mean(0))
+    assert written.shift is not None  # noqa: S101 - the logits were given
     return Exported(
         out,
         out.stat().st_size,
         tuple(runs),
         precision,
         _evaluated(out, written, prepared),
-        loss,
-        float(np.abs(calibration.apply(written.logit) - before).max()),
+        written.shift,
         written.decided.notes,
     )
 
@@ -244,21 +239,3 @@ def _evaluated(out: Path, written: Written, data: PreparedData) -> Evaluation:
         ),
         images=Images("val", TrainingRelation.VALIDATION, fingerprint=data.catalog.fingerprint),
     )
-
-
-def _auc_loss(
-    out: Path, written: Written, said: Sequence[NDArray[np.float64]], *, precision: Precision
-) -> float:
-    """Return the validation AUC of the networks less that of their file, or remove the file."""
-    label = written.decided.scores.label
-    before = area_under_roc(label, np.stack(said).mean(0))
-    after = area_under_roc(label, written.logit)
-    assert before is not None  # noqa: S101 - a validation part has both classes
-    assert after is not None  # noqa: S101 - the same
-    if before - after > LARGEST_LOSS:
-        out.unlink()
-        raise ExportError(
-            f"{out}: removed, since weights in {precision} lose {before - after:.4f} of the "
-            f"validation AUC ({LARGEST_LOSS:g} is allowed); take another --precision."
-        )
-    return before - after

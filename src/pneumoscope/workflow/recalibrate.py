@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pneumoscope.data.cohort import Origin
 from pneumoscope.errors import DataError, LeakError, ModelFileError
 from pneumoscope.evaluation.calibration import Calibration, fit_calibration
 from pneumoscope.evaluation.conformal import AUTO, fit_zone
 from pneumoscope.evaluation.operating_point import choose, parse_rule
+from pneumoscope.evaluation.policy import summary
 from pneumoscope.evaluation.scores import Scores, check_may_decide
 from pneumoscope.reader.bundle import (
     CALIBRATION_BIAS,
@@ -33,8 +33,9 @@ from pneumoscope.reader.bundle import (
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.graph import read_model
 from pneumoscope.reader.verify import finish
-from pneumoscope.runs import RunFolder, written_whole
+from pneumoscope.runs import written_whole
 from pneumoscope.watch import Watcher
+from pneumoscope.workflow.parts import origin_of
 
 _TOLERANCE = 1e-4
 
@@ -154,6 +155,7 @@ def recalibrate(
         conformal=zone.conformal,
         history=(*bundle.info.history, change),
     )
+    info = replace(info, reference={**info.reference, "policy": summary(info.policy(), now)})
     write_calibrated(bundle, out, info=info, scale=after.scale, bias=after.bias)
     return Recalibrated(out, before, after, point, zone.conformal)
 
@@ -193,10 +195,10 @@ def _check_origin(
             f"{bundle.sha256[:12]}…); write its own with: pneumoscope evaluate MODEL DATA "
             "--scores FILE"
         )
-    origin = Origin.of_run(RunFolder(model)) if model.is_dir() else None
+    origin = origin_of(model, bundle.info)
     if origin is None or not scores.sha256:
         return
-    judging = sum(origin.part_of.get(digest) == "test" for digest in scores.sha256)
+    judging = sum(origin.part(digest) == "test" for digest in scores.sha256)
     if judging:
         raise LeakError(
             f"{path}: {judging} of {len(scores)} images are test images of {model}, which may "

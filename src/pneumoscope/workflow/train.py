@@ -310,14 +310,14 @@ def _tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
                 f"The data's own validation folder ({own} images) is {why}set aside; "
                 "--validation folder would use it."
             )
-        if counts[UNUSED] > own:
+        if others := counts[UNUSED] - own:
             watcher.say(
-                f"{counts[UNUSED] - own} images are set aside, since they, or others of their "
-                "patients, stand in another part, or since the split file leaves them out."
+                f"{'1 image is' if others == 1 else f'{others:,} images are'} set aside: the same "
+                "image or patient stands in another part, or the split file leaves it out."
             )
     if not catalog.patients_known:
         watcher.warn(
-            "file names do not tell the patient of every image, so such images count as patients "
+            "nothing tells the patient of every image, so such images count as patients "
             "of their own; if patients have several images, name them with --patient-regex or in "
             "a CSV with a patient column."
         )

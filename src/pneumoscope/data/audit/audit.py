@@ -168,8 +168,9 @@ def audit_data(
     with PixelStore() as store:
         with bar("Reading the images") as progress:
             measured = measure_files(
-                root, found, store=store, seed=seed, workers=workers, progress=progress
-            )
+                root, found, store=store, seed=seed, workers=workers,
+                header_patients=listing.header_patients, progress=progress,
+            )  # fmt: skip
         settled, warnings = settle_patients(measured.entries)
         measured = replace(measured, entries=type(measured.entries)(settled))
         entries = measured.entries
