@@ -131,8 +131,10 @@ def test_an_external_folder_with_a_test_part_is_not_of_the_same_source(
     run: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     data = bright_and_dark(tmp_path / "elsewhere")
-    for reader, relation in ((run, "other"), (run / "model.onnx", "unknown")):
-        page = tmp_path / f"page-{relation}"
+    without_hashes = write_tiny(tmp_path / "tiny.onnx")
+    readers = ((run, "other"), (run / "model.onnx", "other"), (without_hashes, "unknown"))
+    for number, (reader, relation) in enumerate(readers):
+        page = tmp_path / f"page-{number}"
         found = evaluated([str(reader), str(data), "--report", str(page)], capsys)
         assert (found["split"], found["relation"]) == ("test", relation)
         assert "same source" not in (page / "report.html").read_text(encoding="utf-8")
