@@ -57,15 +57,26 @@ def _value(recipe: Recipe, name: str) -> str:
     return f"`{found}`" if isinstance(found, str) else f"{found:.4g}"
 
 
+def _recipe_fields(plain: Recipe) -> Iterator[tuple[str, str, str]]:
+    """Yield name, meaning and place of each field: files name those of a part without the part."""
+    for name, meaning in _fields(Recipe):
+        part = getattr(plain, name)
+        if dataclasses.is_dataclass(part):
+            for inner, own in _fields(type(part), part):
+                yield inner, own, f"{name}.{inner}"
+        else:
+            yield name, meaning, name
+
+
 def recipe_table() -> str:
     """Return the keys of a recipe: their meaning, their default, and what presets set."""
     plain = Recipe()
     presets = [recipe_of(name) for name in _PRESETS]
     heads = " | ".join(f"`{name}`" for name in _PRESETS)
     lines = [f"| key | meaning | default | {heads} |", f"|---|---|---|{'---|' * len(presets)}"]
-    for name, meaning in _fields(Recipe, plain):
-        default = _value(plain, name)
-        own = [_value(preset, name) for preset in presets]
+    for name, meaning, place in _recipe_fields(plain):
+        default = _value(plain, place)
+        own = [_value(preset, place) for preset in presets]
         shown = " | ".join("" if value == default else value for value in own)
         lines.append(f"| `{name}` | {_cell(meaning)} | {default} | {shown} |")
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,10 +83,32 @@ def write_card(
         "shortcuts": shortcuts,
         "gate": _gate(model, taken),
         "evidence": evidence,
+        "own_validation": _own_validation(bundle, catalog, scores),
         "native": None if native is None else _native(Predictor(model, gated=False), native, data),
         "scores": scores_to_dict(scores),
     }
     return Card(card_text(bundle, numbers), numbers)
+
+
+def _own_validation(bundle: Bundle, catalog: Catalog, scores: Scores) -> dict[str, Any]:
+    """Return what is concluded on the data's own small validation folder, which decided nothing."""
+    own = catalog.select([row for row, e in enumerate(catalog.entries) if e.split == "val"])
+    found: dict[str, Any] = {}
+    gated, ungated = (
+        [*Predictor(bundle.path, gated=on).predict_many(map(own.file, own.entries))]
+        for on in (True, False)
+    )
+    for label, name in enumerate(catalog.classes):
+        rows = np.flatnonzero(own.labels == label)
+        said = Counter(gated[row].conclusion for row in rows)
+        probabilities = np.array([ungated[row].probability for row in rows], np.float64)
+        found[name] = {
+            "n": len(rows),
+            "conclusions": dict(sorted(said.items())),
+            "median_probability": float(np.median(probabilities)),
+            "median_of_validation": float(np.median(scores.probability[scores.label == label])),
+        }
+    return found
 
 
 def card_text(bundle: Bundle, numbers: dict[str, Any]) -> str:

@@ -25,17 +25,17 @@ WHAT = "threshold and uncertain zone decided anew on the validation images"
 def split_of(info: ModelInfo, data: Path) -> tuple[Catalog, Split]:
     """Return the images that a model was made from, and their parts, by the recipe in its file."""
     recipe = Recipe.from_dict(info.training["recipe"])
-    catalog = read_catalog(data, classes=info.classes, patient_regex=recipe.patient_regex)
+    catalog = read_catalog(data, classes=info.classes, patient_regex=recipe.data.patient_regex)
     if catalog.fingerprint != info.training["data_fingerprint"]:
         raise SystemExit(f"{data}: not the images that this model was made from")
     split = split_catalog(
         catalog,
-        validation=recipe.validation,
-        fraction=recipe.val_fraction,
-        test_fraction=recipe.test_fraction,
-        block=recipe.block,
-        folds=recipe.folds,
-        fold=recipe.fold,
+        validation=recipe.data.validation,
+        fraction=recipe.data.val_fraction,
+        test_fraction=recipe.data.test_fraction,
+        block=recipe.data.block,
+        folds=recipe.data.folds,
+        fold=recipe.data.fold,
         seed=recipe.seed,
     )
     return catalog, split
@@ -104,5 +104,5 @@ def _with_rules(training: dict[str, Any], rules: Recipe) -> dict[str, Any]:
     names = ("calibration", "operating_point", "error_level")
     return {
         **training,
-        "recipe": {**training["recipe"], **{name: getattr(rules, name) for name in names}},
+        "recipe": {**training["recipe"], **{name: rules.value(name) for name in names}},
     }

@@ -1,5 +1,8 @@
 """The tree of exceptions. Each message names the fault and the way out.
 
+A way out that is an argument is named by its parameter, between backticks: `val_fraction`. The
+command line puts its own option in that place; no message of the library names one.
+
 ::
 
     PneumoscopeError            everything this package raises on purpose
@@ -37,15 +40,16 @@ class OptionError(PneumoscopeError):
     """An argument has a value that it cannot have.
 
     Args:
-        name: The argument, as its user writes it.
+        name: The argument, as Python writes it; the command line names its own option instead.
         must: What it must be.
         was: What it was.
         hint: What to try instead.
     """
 
     def __init__(self, name: str, *, must: str, was: object, hint: str = "") -> None:
-        tail = f" {hint}" if hint else ""
-        super().__init__(f"{name} must be {must}, got {was!r}.{tail}")
+        self.name = name
+        self.rest = f" must be {must}, got {was!r}.{f' {hint}' if hint else ''}"
+        super().__init__(name + self.rest)
 
 
 class MissingArgumentError(PneumoscopeError):

@@ -17,7 +17,7 @@ import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pneumoscope.errors import OutputError
 from pneumoscope.parallel import cores
@@ -148,6 +148,42 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
     write_text(path, text.getvalue())
 
 
+def lock(file: BinaryIO | int, path: Path) -> None:
+    """Keep other processes from writing to a file or folder as long as it is open here.
+
+    Raises:
+        OutputError: One does.
+    """
+    try:
+        import fcntl  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as fault:
+        raise OutputError(f"{path}: another process is writing here; wait for it.") from fault
+    except OSError:  # a file system without locks; then there is none to wait for
+        return
+
+
+@contextlib.contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Keep others who ask for it from a folder while the block runs; it needs no file of its own.
+
+    Raises:
+        OutputError: Another process has it.
+    """
+    if os.name == "nt":  # a folder cannot be opened there
+        yield
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        lock(folder, path)
+        yield
+    finally:
+        os.close(folder)
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """The folder of one training run; its attributes are the places of its files."""
@@ -268,6 +304,11 @@ def update_json(path: Path, values: Mapping[str, object]) -> None:
     """Add or replace top-level keys of a JSON file, whole or not at all."""
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     write_json(path, {**before, **values})
+
+
+def version() -> str:
+    """Return the version of this package, as it stands in provenance."""
+    return metadata.version("pneumoscope")
 
 
 def _versions() -> dict[str, str]:

@@ -204,7 +204,11 @@ def test_a_run_remembers_how_it_was_split(
     regex = r"(?P<series>[A-Z]+)-(?P<patient>\d+)"
     assert main([*command, "--block", "high", "--patient-regex", regex]) == 0
     recipe = Recipe.load(out / "config.yaml")
-    assert (recipe.validation, recipe.block, recipe.patient_regex) == ("block", "high", regex)
+    assert (recipe.data.validation, recipe.data.block, recipe.data.patient_regex) == (
+        "block",
+        "high",
+        regex,
+    )
     numbers: dict[str, dict[str, list[str]]] = {"train": {}, "val": {}}
     for row in rows_of(out / "split.csv"):
         if row["split"] in numbers:
@@ -214,7 +218,7 @@ def test_a_run_remembers_how_it_was_split(
     again = tmp_path / "file"
     command = ["train", str(phantoms), "--out", str(again), *TINY]
     assert main([*command, "--split-file", str(out / "split.csv")]) == 0
-    assert Recipe.load(again / "config.yaml").validation == "file"
+    assert Recipe.load(again / "config.yaml").data.validation == "file"
     parts = [[row["split"] for row in rows_of(run / "split.csv")] for run in (out, again)]
     assert parts[0] == parts[1]
     assert "set aside" not in capsys.readouterr().err

@@ -332,6 +332,16 @@ def test_what_is_outside_the_intended_use_stands_in_its_row(
     assert young["outside_intended_use"] == []
 
 
+def test_a_model_that_states_no_use_has_nothing_outside(
+    model: Path, images: Path, capsys: Captured
+) -> None:
+    command = ["predict", str(images / "normal.png"), "--model", str(model)]
+    assert main([*command, "--outside-intended-use", "note"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--outside-intended-use", "refuse"]) == 1
+    assert "does not state what it is for" in capsys.readouterr().err
+
+
 def test_a_changed_model_file_answers_nothing(
     model: Path, images: Path, tmp_path: Path, capsys: Captured
 ) -> None:

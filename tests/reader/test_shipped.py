@@ -37,7 +37,7 @@ def test_it_is_whole_and_small() -> None:
 def test_it_says_what_it_is_and_nothing_of_where_it_was_made() -> None:
     info = open_bundle(None).info
     assert info.classes == ("NORMAL", "PNEUMONIA")
-    assert info.operating_point.rule == Recipe.load(RECIPE).operating_point
+    assert info.operating_point.rule == Recipe.load(RECIPE).decision.operating_point
     assert info.conformal is not None
     assert info.policy().zone is not None
     assert {"rules", "look", "features"} <= set(info.gate)

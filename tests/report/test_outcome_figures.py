@@ -34,6 +34,7 @@ from pneumoscope.report import (
     ReliabilityDiagram,
     RobustnessCurves,
     RocCurve,
+    RocCurves,
     ScoreDistributions,
     SeedDots,
     SeedLosses,
@@ -230,6 +231,27 @@ def test_differences_have_the_sign_of_first_less_second(two: Comparison) -> None
     assert "a less b" in texts(figure.draw())
 
 
+def test_the_curves_of_all_readers_are_in_one_figure(two: Comparison) -> None:
+    figure = RocCurves.from_comparison(two)
+
+    assert figure.names == ("a", "b")
+    for name, area in zip(two.names, figure.areas, strict=True):
+        assert area == two.numbers[name]["auc"].value
+        sensitivity, specificity = (
+            two.numbers[name][key].value for key in ("sensitivity", "specificity")
+        )
+        assert sensitivity is not None
+        assert specificity is not None
+        assert (1 - specificity, sensitivity) in figure.points
+    header, rows = figure.rows()
+    assert header == ("reader", "false_positive_rate", "sensitivity", "low", "high")
+    assert len(rows) == 2 * len(figure.rates)
+    drawn = texts(figure.draw())
+    for name, area in zip("ab", figure.areas, strict=True):
+        assert f"{name}: AUC {area:.3f}" in drawn
+        assert f"{name}: AUC {area:.3f}" in figure.summary()
+
+
 def test_runs_of_one_recipe_have_a_mean(two: Comparison) -> None:
     figure = SeedDots.from_comparison(two, known=(0.81, 0.87, "earlier report"))
 
@@ -326,6 +348,10 @@ EDGES: dict[str, Callable[[], Figure]] = {
         ("blur",), ("units",), ((1.0, 2, 3, 4, 5),), ((UNDEFINED,) * 6,), ((0.0,) * 5,), 9
     ).draw(),
     "difference-undefined": lambda: DifferenceForest((("a", "b"),), ((UNDEFINED,) * 4,)).draw(),
+    "roc-many": lambda: RocCurves(
+        tuple("abcdef"), np.linspace(0, 1, 3), np.ones((6, 3)), np.full((6, 3), NAN),
+        np.full((6, 3), NAN), (0.9,) * 5 + (NAN,), ((0.1, 0.9),) * 6,
+    ).draw(),
     "seeds-one": lambda: SeedDots(("a",), ((0.9, NAN, 0.8, 1.0),), (-1,)).draw(),
     "losses-one-epoch": lambda: SeedLosses(("a", "b"), ([0.5], [0.5]), (1, 1), 0).draw(),
     "sheet-one": lambda: sheet(1).draw(),
@@ -351,6 +377,8 @@ def test_edge_cases_are_drawn(name: str, tmp_path: Path) -> None:
         lambda: ScoreDistributions(ONES, np.zeros((2, 3), int), ("A", "B"), 0.5),
         lambda: SubgroupForest((), (), (), (), ()),
         lambda: DifferenceForest((), ()),
+        lambda: RocCurves(("a",), ONES, np.ones((2, 1)), ONES, ONES, (0.5,), ((0.0, 0.0),)),
+        lambda: RocCurves((), ONES, np.ones((0, 1)), np.ones((0, 1)), np.ones((0, 1)), (), ()),
         lambda: SeedDots(("a",), (), ()),
         lambda: SeedLosses(("a",), ([0.5],), (1,), 1),
         lambda: CaseSheet(np.zeros((1, 4, 4), np.uint8), ("a",), ("b",), ("c",)),

@@ -215,7 +215,8 @@ def test_a_comparison_has_a_page(trained: Trained, tmp_path: Path) -> None:
     is_alone(page)
     assert "Is tiny better than other.csv?" in page
     names = {path.name for path in (out / "figures").iterdir()}
-    assert {"differences.svg", "pairs.csv", "disagreements.csv"} <= names
+    assert {"differences.svg", "pairs.csv", "disagreements.csv", "roc.svg", "roc.csv"} <= names
+    assert re.search("is better than|No difference is shown between", page)
     assert "seeds.svg" not in names  # the two are no runs of one recipe
     assert "disagreements-images.png" in names  # the run knows where its images are
     assert "tiny 0." in (out / "figures" / "disagreements-images.svg").read_text()

@@ -209,7 +209,7 @@ def test_every_option_changes_what_is_learnt(
 
 def test_the_probe_learns_and_leaves_the_body(data: PreparedData, tmp_path: Path) -> None:
     recipe = recipe_of("probe", model=SMALL, image_size=32)
-    before = build_model(SMALL, recipe.input, weights="auto").network.state_dict()
+    before = build_model(SMALL, recipe.data.input, weights="auto").network.state_dict()
     fitted = fit_probe(recipe, data, folder=RunFolder(tmp_path))
     after = fitted.classifier.network.state_dict()
     body = [name for name in before if "classifier" not in name]

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.made_scores import make_scores
 from pneumoscope.errors import LeakError
-from pneumoscope.training.recipe import recipe_of
+from pneumoscope.training.recipe import change_recipe, recipe_of
 from pneumoscope.workflow.decide import decide_on
 
 RULES = recipe_of("transfer")
@@ -27,11 +27,11 @@ def test_a_preset_decides_calibration_threshold_and_a_zone_that_means_something(
 
 
 def test_a_level_that_means_nothing_costs_the_zone_and_not_the_training() -> None:
-    found = decide_on(make_scores(400, seed=2), replace(RULES, error_level=0.45))
+    found = decide_on(make_scores(400, seed=2), change_recipe(RULES, error_level=0.45))
     assert found.conformal is None
     assert len(found.notes) == 1
     assert "no image would be set aside" in found.notes[0]
-    none = decide_on(make_scores(400, seed=2), replace(RULES, error_level=0.0))
+    none = decide_on(make_scores(400, seed=2), change_recipe(RULES, error_level=0.0))
     assert (none.conformal, none.notes) == (None, ())
 
 

@@ -67,7 +67,7 @@ def add_verb(
     parser: Parser = verbs.add_parser(
         name, help=about, description=about, epilog=f"example: {example}"
     )
-    parser.set_defaults(run=run, verb=name)
+    parser.set_defaults(run=run, verb=name, parser=parser)
     return parser
 
 

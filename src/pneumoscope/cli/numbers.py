@@ -12,9 +12,10 @@ from pneumoscope.reader.prediction import probability_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pneumoscope.evaluation.compare import Comparison, Pair
+    from pneumoscope.evaluation.compare import Comparison
     from pneumoscope.evaluation.estimate import Estimate
     from pneumoscope.evaluation.evaluation import Evaluation
+    from pneumoscope.evaluation.pairs import Pair
 
 _MAIN = (
     ("AUC", "auc"),
@@ -145,6 +146,8 @@ def comparison_text(found: Comparison, *, shown: int = 10) -> str:
         lines += ["", "All images are concluded alike."]
     if found.left_out:
         lines.append(f"{found.left_out:,} images that not all readers scored are left out.")
+    if found.unreadable:
+        lines.append(f"{len(found.unreadable)} unreadable files were skipped.")
     return "\n".join(lines)
 
 
@@ -256,7 +259,7 @@ def _methods(found: Evaluation) -> str:
 
 
 def _pair_lines(pair: Pair, *, several: bool) -> list[str]:
-    lines = [f"{pair.first} less {pair.second}:"]
+    lines = [pair.verdict(), f"{pair.first} less {pair.second}:"]
     lines += [
         f"  {name}: {_with_sign(pair.differences[key])}"
         for name, key in _COMPARED

@@ -127,6 +127,12 @@ def run(asked: Namespace) -> int:
     from pneumoscope.reader.tally import Tally  # noqa: PLC0415
 
     predictor = Predictor(graph, gated=not asked.no_gate, outside=asked.outside_intended_use)
+    if asked.outside_intended_use != OUTSIDE[0] and not predictor.info.intended:
+        raise OptionError(
+            "--outside-intended-use",
+            must="left out with a model that does not state what it is for",
+            was=asked.outside_intended_use,
+        )
     import_module("PIL.JpegImagePlugin")
     others: Counter[str] = Counter()
     looks = _looks(asked, others)

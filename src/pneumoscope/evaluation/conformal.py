@@ -39,9 +39,10 @@ AUTO: Literal["auto"] = "auto"
 LEVELS = (0.1, 0.05, 0.02, 0.01, 0.005)
 """What ``auto`` chooses from, the largest first."""
 
-CAUGHT = 0.5
+CAUGHT = 1 / 3
 """The share of the threshold's wrong conclusions on validation images that a zone chosen by
-``auto`` sets aside at least."""
+``auto`` sets aside at least; the share that a zone catches is about one less its level divided by
+the error rate, and a level just below the error rate would catch next to none."""
 
 ROUNDING = 1e-6
 """By so much quantiles are larger than the strangeness of the image that they come from: a model
@@ -91,7 +92,7 @@ def fit_zone(scores: Scores, *, threshold: float, level: float | Literal["auto"]
     """Return the uncertain zone around a threshold.
 
     ``auto`` takes the largest of ``LEVELS`` that the validation images can hold (1 / (n + 1) at
-    least, for n images of each class) and whose zone sets aside at least half of the images that
+    least, for n images of each class) and whose zone sets aside at least a third of the images that
     the threshold alone gets wrong. If there is none, there is no zone, and the note says why.
 
     Args:
@@ -129,7 +130,7 @@ def fit_zone(scores: Scores, *, threshold: float, level: float | Literal["auto"]
         None,
         f"{_rates(scores, threshold)}, and {fewest} validation images of a class hold levels from "
         f"{_smallest(fewest):.2g} on: no level of {', '.join(f'{one:g}' for one in LEVELS)} sets "
-        "aside half of the wrong conclusions",
+        "aside a third of the wrong conclusions",
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from pneumoscope.data.catalog import PARTS, Catalog, Unreadable
 from pneumoscope.data.patients import Patient, patient_of
 from pneumoscope.errors import DataError, LeakError, OptionError, in_words
+from pneumoscope.images.record import DICOM_COLUMNS, DicomRecord, dicom_cells
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of, write_csv
 from pneumoscope.stats.logistic import logistic
@@ -51,6 +52,8 @@ class Scores:
         model: SHA-256 of the model file that said it; empty where that is not known.
         refused: Which images the reader's gate refuses (they have a probability all the same);
             bool, None where that is not known.
+        dicom: Which DICOM image each is and how its pixels were shown, None for other formats;
+            empty where there is no DICOM image, or where the scores come from a table.
     """
 
     path: tuple[str, ...]
@@ -62,6 +65,7 @@ class Scores:
     sha256: tuple[str, ...] = ()
     model: str = ""
     refused: NDArray[np.bool_] | None = None
+    dicom: tuple[DicomRecord | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.path)
@@ -110,6 +114,7 @@ class Scores:
             probability=self.probability[chosen],
             sha256=tuple(self.sha256[row] for row in chosen) if self.sha256 else (),
             refused=None if self.refused is None else self.refused[chosen],
+            dicom=tuple(self.dicom[row] for row in chosen) if self.dicom else (),
         )
 
     def save(self, path: Path) -> None:
@@ -117,8 +122,9 @@ class Scores:
 
         What is known of their origin stands in further columns: ``split`` (the part), ``sha256``
         (of each file), ``model_sha256`` (of the model file) and ``refused`` (1 for images that the
-        gate refuses, else 0). So the table, wherever it is copied, still tells whether it may
-        decide anything, and of which reader it is.
+        gate refuses, else 0); of DICOM images also what ``predict`` says of them
+        (``DICOM_COLUMNS``). So the table, wherever it is copied, still tells whether it may decide
+        anything, and of which reader it is.
         """
         n = len(self)
         columns: dict[str, Iterable[object]] = {
@@ -136,6 +142,9 @@ class Scores:
             columns["model_sha256"] = [self.model] * n
         if self.refused is not None:
             columns[REFUSED] = self.refused.astype(int).tolist()
+        if any(self.dicom):
+            cells = zip(*map(dicom_cells, self.dicom), strict=True)
+            columns |= dict(zip(DICOM_COLUMNS, cells, strict=True))
         write_csv(path, tuple(columns), zip(*columns.values(), strict=True))
 
     @classmethod
@@ -242,6 +251,7 @@ def score(
     ]
     readable = catalog.without(bad)
     read = [prediction for prediction in said if not prediction.error]
+    dicom = tuple(prediction.dicom for prediction in read)
     return (
         Scores(
             tuple(entry.path for entry in readable.entries),
@@ -255,6 +265,7 @@ def score(
             np.array([bool(prediction.refused) for prediction in read], np.bool_)
             if predictor.info.gate
             else None,
+            dicom if any(dicom) else (),
         ),
         tuple(bad),
     )

@@ -101,6 +101,7 @@ def aggregated(scores: Scores, unit: Sequence[str], *, how: str = "mean") -> Sco
         probability=probability,
         sha256=(),
         refused=None,  # the gate judges images
+        dicom=(),
     )
 
 

@@ -31,14 +31,13 @@ from pneumoscope.reader.journal import (
     FOLDER,
     last_line_end,
     lines,
-    lock,
     marked,
     state_of,
 )
 from pneumoscope.reader.prediction import ERROR
 from pneumoscope.reader.records import TEXT_SUFFIXES, TEXT_WRITERS, Record, write_parquet
 from pneumoscope.reader.tally import Tally
-from pneumoscope.runs import part_pattern, sha256_of, write_json, written_whole
+from pneumoscope.runs import lock, part_pattern, sha256_of, write_json, written_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

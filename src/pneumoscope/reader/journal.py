@@ -87,21 +87,3 @@ def last_line_end(file: BinaryIO) -> int:
             return begin + found + 1
         at = begin
     return 0
-
-
-def lock(file: BinaryIO, path: Path) -> None:
-    """Keep other processes from writing to a journal as long as the file is open.
-
-    Raises:
-        OutputError: One does.
-    """
-    try:
-        import fcntl  # noqa: PLC0415 - not on Windows
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as fault:
-        raise OutputError(f"{path}: another process is writing here; wait for it.") from fault
-    except OSError:  # a file system without locks; then there is none to wait for
-        return

@@ -379,16 +379,20 @@ def _grouped(
         yield group
 
 
-def load(model: Path | str | None = None, *, threads: int | None = None) -> Predictor:
+def load(
+    model: Path | str | None = None, *, threads: int | None = None, outside: str = "note"
+) -> Predictor:
     """Return a reader for single images, which uses all cores for each and passed its self-test.
 
     Args:
         model: A model file or a run folder; ``shipped`` or None for the reader of the package.
         threads: Processor threads for one image; one a core if None.
+        outside: What is done with images outside the intended use; see ``Predictor``.
 
     Raises:
         ModelFileError: There is no model, the file is none, or it failed its self-test.
+        OptionError: ``outside`` is none of ``note``, ``uncertain`` and ``refuse``.
     """
-    predictor = Predictor(model, threads=threads or cores())
+    predictor = Predictor(model, threads=threads or cores(), outside=outside)
     predictor.check()
     return predictor

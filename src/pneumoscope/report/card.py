@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.evaluation.decision import decision_rows, decision_text
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.question import TrainingRelation
@@ -298,7 +299,9 @@ def _ethics() -> list[str]:
 
 
 def _caveats(facts: RunFacts) -> list[str]:
-    notes = list(caveats(facts.best)) if facts.best is not None else []
+    root = facts.provenance.get("data_root")
+    notes = [GENERATED] if root and is_generated(root) else []
+    notes += caveats(facts.best) if facts.best is not None else ()
     notes += [
         f"One run with one seed ({facts.recipe.get('seed')}); another seed gives another reader.",
         (

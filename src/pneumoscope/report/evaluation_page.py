@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.evaluation.notes import units
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures_training import ClassCounts
@@ -61,7 +62,10 @@ def write_evaluation_page(
             question=f"Can a chest X-ray alone tell {positive} from {negative}?",
             data=_data_line(found),
             answer=answer(found),
-            caveats=caveats(found, more=_of_the_training(info)),
+            caveats=(
+                *([GENERATED] if pictures and is_generated(pictures.root) else []),
+                *caveats(found, more=_of_the_training(info)),
+            ),
             headline=headline(found),
             sections=tuple(sections),
             footer=f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']}",

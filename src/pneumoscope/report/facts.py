@@ -205,7 +205,7 @@ class RunFacts:
         )
         if zone is not None:
             text += (
-                f" Uncertain where not exactly one class is credible at error level {zone.level:g} "
+                f" Uncertain where more than one class is possible at error level {zone.level:g} "
                 f"(conformal, class by class; from {zone.n[0]} {self.info.classes[0]} and "
                 f"{zone.n[1]} {self.info.classes[1]} validation images)."
             )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.data.split import UNUSED
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
@@ -76,7 +77,10 @@ def write_run_report(
             question=f"Can a chest X-ray alone tell {catalog.positive} from {catalog.classes[0]}?",
             data=_data_line(catalog, split),
             answer=answer(best),
-            caveats=caveats(best, more=_of_the_run(recipe, facts)),
+            caveats=(
+                *([GENERATED] if is_generated(catalog.root) else []),
+                *caveats(best, more=_of_the_run(recipe, facts)),
+            ),
             headline=headline(best),
             sections=tuple(sections),
             footer=(
@@ -119,9 +123,10 @@ def _learning(canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str,
     return Section(
         "How it learnt",
         text=(
-            f"Training {ended} after {len(log)} of at most {recipe.max_epochs} epochs (patience "
-            f"{recipe.patience}); the weights of epoch {facts['best_epoch']} were kept. "
-            f"A typical epoch took {seconds:.1f} s on {facts['device']} in {facts['precision']}. "
+            f"Training {ended} after {len(log)} of at most {recipe.learning.max_epochs} epochs "
+            f"(patience {recipe.learning.patience}); the weights of epoch {facts['best_epoch']} "
+            f"were kept. A typical epoch took {seconds:.1f} s on {facts['device']} in "
+            f"{facts['precision']}. "
             "Training numbers are means over an epoch with augmentation and dropout on, so they "
             "may lie below the validation numbers."
         ),
@@ -177,7 +182,7 @@ def augmentation_sheet(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         repeated = torch.from_numpy(originals / np.float32(255)).repeat_interleave(columns, 0)
-        changed = augment(repeated.unsqueeze(1), recipe.augmentation)
+        changed = augment(repeated.unsqueeze(1), recipe.learning.augmentation)
     pixels = changed.mul(255).round().clamp(0, 255).to(torch.uint8).numpy()
     labels = tuple(catalog.entries[row].label for row in chosen)
     return AugmentationSheet(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from pneumoscope.errors import OptionError, in_range, one_of
-from pneumoscope.training.recipe import Precision
+from pneumoscope.training.parts import Precision
 
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 """Where launchers say which of several processes this is, in the order that Lightning asks."""

@@ -22,7 +22,7 @@ from torch import nn
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.export import trace
-from pneumoscope.models.registry import Classifier, build_model, to_unit
+from pneumoscope.models.registry import Classifier, to_unit
 from pneumoscope.parallel import cores
 from pneumoscope.runs import RunFolder
 from pneumoscope.stats.logistic import log_loss
@@ -30,6 +30,7 @@ from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.devices import best_device
 from pneumoscope.training.fitted import Fitted, Traced
 from pneumoscope.training.log import Epoch, write_log
+from pneumoscope.training.network import network_of
 from pneumoscope.training.recipe import Recipe
 
 PENALTIES = np.logspace(-5, 0, 6)
@@ -68,14 +69,12 @@ def fit_probe(
     keep_large_blocks()
     started = time.perf_counter()
     torch.manual_seed(recipe.seed)
-    classifier = build_model(
-        recipe.model, recipe.input, weights=recipe.weights, **recipe.model_options
-    ).eval()
+    classifier = network_of(recipe).eval()
     device = best_device(accelerator)
     rows = {part: data.split.rows(part) for part in ("train", "val")}
     graph = None
     if device == "cpu":  # where the graph that is exported in the end is twice as fast as torch
-        graph = trace(classifier, recipe.input)
+        graph = trace(classifier, recipe.data.input)
         features_of = _by_graph(graph)
     else:
         features_of = _by_network(classifier, device)
@@ -85,7 +84,7 @@ def fit_probe(
     learnt = len(rows["train"])
     groups = np.array(data.cohort.groups)[rows["train"]]
     weights, bias = _logistic(
-        features[:learnt], labels[:learnt], groups, seed=recipe.seed, balanced=recipe.balance
+        features[:learnt], labels[:learnt], groups, seed=recipe.seed, balanced=recipe.data.balance
     )
     _put(classifier, weights, bias)
     logits = features @ weights + bias

@@ -82,13 +82,13 @@ def decide_on(raw: Scores, recipe: Recipe) -> Decided:
         OptionError: A rule that cannot be read.
         LeakError: The scores must not decide anything.
     """
-    rule = parse_rule(recipe.operating_point)
+    rule = parse_rule(recipe.decision.operating_point)
     raw = replace(raw, probability=Calibration().apply(raw.logit))
     notes = []
     calibration = Calibration()
-    if recipe.calibration != "none":
+    if recipe.decision.calibration != "none":
         try:
-            calibration = fit_calibration(raw, method=recipe.calibration)
+            calibration = fit_calibration(raw, method=recipe.decision.calibration)
             if calibration.note:
                 notes.append(f"the calibration is doubtful: {calibration.note}")
         except LeakError:
@@ -104,9 +104,9 @@ def decide_on(raw: Scores, recipe: Recipe) -> Decided:
         notes.append(f"the threshold is 0.5: {fault}")
         point = OperatingPoint()
     conformal = None
-    if recipe.error_level:
+    if recipe.decision.error_level:
         try:
-            zone = fit_zone(scores, threshold=point.threshold, level=recipe.error_level)
+            zone = fit_zone(scores, threshold=point.threshold, level=recipe.decision.error_level)
         except LeakError:
             raise
         except DataError as fault:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pneumoscope.data.generated import GENERATED, mark_generated
 from pneumoscope.data.phantom import write_folder
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.prediction import probability_text
@@ -52,6 +53,7 @@ def _run_in(out: Path, *, patients: int, seed: int, watcher: Watcher) -> Demonst
 
     started = time.perf_counter()
     images, place = out / "images", out / "run"
+    mark_generated(out)
     with watcher.progress("Generating radiographs") as progress:
         write_folder(images, patients=patients, seed=seed, progress=progress)
     watcher.say(f"Generated radiographs of {patients} patients in {images}")
@@ -89,7 +91,7 @@ def _run_in(out: Path, *, patients: int, seed: int, watcher: Watcher) -> Demonst
         f"  sensitivity {found['sensitivity'].text()}, specificity {found['specificity'].text()}",
         "For example:",
         *(_line(prediction) for prediction in examples),
-        "The images are generated, so these numbers say nothing about medicine.",
+        GENERATED,
         f"It took {time.perf_counter() - started:.0f} s. Report:",
     ]
     return Demonstrated("\n".join(lines), trained.run.report.resolve())

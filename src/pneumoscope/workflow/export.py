@@ -98,7 +98,7 @@ def export_runs(
     from pneumoscope.export import network_logits  # noqa: PLC0415 - torch
     from pneumoscope.models.ensemble import Averaged, side_by_side  # noqa: PLC0415
     from pneumoscope.training.fitted import load_trained  # noqa: PLC0415
-    from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
+    from pneumoscope.training.recipe import Recipe, change_recipe  # noqa: PLC0415
     from pneumoscope.workflow.finish import write_model  # noqa: PLC0415
 
     watcher = watcher or Watcher()
@@ -116,18 +116,12 @@ def export_runs(
     recipes = [Recipe.load(folder.config) for folder in folders]
     recipe = _common(recipes, folders)
     if rules is not None:
-        recipe = replace(
-            recipe,
-            calibration=rules.calibration,
-            operating_point=rules.operating_point,
-            error_level=rules.error_level,
-            gate=rules.gate,
-        )
+        recipe = replace(recipe, decision=rules.decision)
     if operating_point is not None:
-        recipe = replace(recipe, operating_point=operating_point)
+        recipe = change_recipe(recipe, operating_point=operating_point)
     catalog = _catalog(folders[0], recipe, data, watcher)
     with watcher.progress("Preparing the images") as progress:
-        cache, catalog = build_cache(catalog, recipe.input, progress=progress)
+        cache, catalog = build_cache(catalog, recipe.data.input, progress=progress)
     splits = [parts_in_file(folder.split, catalog) for folder in folders]
     prepared = PreparedData(catalog, cache, _judged_split(splits))
     members: list[Classifier] = [
@@ -174,7 +168,7 @@ def export_runs(
 def _common(recipes: Sequence[Recipe], folders: Sequence[RunFolder]) -> Recipe:
     first = recipes[0]
     for recipe, folder in zip(recipes, folders, strict=True):
-        if recipe.input != first.input:
+        if recipe.data.input != first.data.input:
             raise DataError(
                 f"{folder.root}: takes another input than {folders[0].root}, so the two cannot be "
                 "averaged."
@@ -191,9 +185,9 @@ def _catalog(folder: RunFolder, recipe: Recipe, data: Path | None, watcher: Watc
     with watcher.progress("Reading the folder") as progress:
         return read_catalog(
             data,
-            positive=recipe.positive,
-            patient_regex=recipe.patient_regex,
-            options=recipe.data_options(),
+            positive=recipe.data.positive,
+            patient_regex=recipe.data.patient_regex,
+            options=recipe.data.options(),
             progress=progress,
         )
 

@@ -111,7 +111,9 @@ def write_model(
     checked = [entries[row] for row in checked_rows]
     taught = data.split.rows("train") if taught is None else taught
     bare = replace(
-        ModelInfo(recipe.model, recipe.input, data.catalog.classes, OperatingPoint(), facts),
+        ModelInfo(
+            recipe.learning.model, recipe.data.input, data.catalog.classes, OperatingPoint(), facts
+        ),
         learnt=hashes_of(
             (entries[row].sha256 for row in taught),
             (entries[row].sha256 for row in validation),
@@ -137,7 +139,7 @@ def write_model(
         said = decided.calibration.apply(own)
         reference: dict[str, Any] = {"probability_histogram": histogram(decided.scores.probability)}
         gate: dict[str, Any] = {}
-        if recipe.gate:
+        if recipe.decision.gate:
             gate, distances = _gate(bundle, data, traced)
             reference["distance_histogram"] = distance_histogram(distances)
         deciding = replace(bare, operating_point=decided.point, conformal=decided.conformal)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pneumoscope.data.audit.audit import Audit, audit_data, classes_of
 from pneumoscope.data.audit.suspicious import Suspect, suspects
 from pneumoscope.data.classes import POSITIVE
+from pneumoscope.data.generated import is_generated
 from pneumoscope.data.layouts import DataOptions, list_data
 from pneumoscope.errors import DataError, OutputError
 from pneumoscope.runs import files_written_whole, provenance, write_json
@@ -90,7 +91,8 @@ def inspect_data(
         watcher.warn(without_figures())
     with files_written_whole(out) as folder:
         write_json(folder / _JSON, {**audit.to_dict(), "provenance": facts})
-        write_inspect_page(folder / _PAGE, audit, name=data.resolve().name, facts=facts)
+        name, generated = data.resolve().name, is_generated(data)
+        write_inspect_page(folder / _PAGE, audit, name=name, facts=facts, generated=generated)
     return Inspected(audit, out / _PAGE, out / _JSON)
 
 

@@ -67,8 +67,8 @@ class DataSource:
         pattern = None
         if self.patient_regex is not None:
             pattern = PatientPattern(self.patient_regex)
-        elif recipe is not None and recipe.patient_regex is not None:
-            pattern = PatientPattern(recipe.patient_regex, inherited=True)
+        elif recipe is not None and recipe.data.patient_regex is not None:
+            pattern = PatientPattern(recipe.data.patient_regex, inherited=True)
         how = _How(info.classes, pattern, _options(run, recipe, self.data, self.options))
         catalog = next((found for before, found in self._read if before == how), None)
         if catalog is None:
@@ -111,10 +111,10 @@ def _options(
     before = data_of(run)
     same = before is not None and before.resolve() == data.resolve()
     if same and asked is None:
-        return recipe.data_options()
-    classes = ClassMap.of(recipe.class_map, inherited=True)
+        return recipe.data.options()
+    classes = ClassMap.of(recipe.data.class_map, inherited=True)
     if asked is None:
-        return DataOptions(classes=classes, uncertain=recipe.uncertain_labels or "ignore")
+        return DataOptions(classes=classes, uncertain=recipe.data.uncertain_labels or "ignore")
     return asked if asked.classes is not None else replace(asked, classes=classes)
 
 

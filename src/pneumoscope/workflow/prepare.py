@@ -1,0 +1,111 @@
+"""What a recipe learns from: its images, prepared and divided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.data.cache import build_cache
+from pneumoscope.data.catalog import read_catalog
+from pneumoscope.data.prepared import PreparedData
+from pneumoscope.data.split import UNUSED, read_split, split_catalog
+from pneumoscope.errors import in_range
+from pneumoscope.watch import Watcher
+from pneumoscope.workflow.parts import tell_notes
+
+if TYPE_CHECKING:
+    from pneumoscope.training.recipe import Recipe
+
+
+def prepare_data(
+    data: Path,
+    recipe: Recipe,
+    *,
+    split_file: Path | None,
+    workers: int | None,
+    watcher: Watcher,
+) -> PreparedData:
+    """Return the images of a recipe, prepared, and in which part each is.
+
+    Args:
+        data: What ``read_catalog`` takes.
+        recipe: How they are read, what the network takes, and how the parts are drawn.
+        split_file: A split to read instead of drawing one.
+        workers: Decoding threads; one a core if None.
+        watcher: Hears how it goes.
+
+    Raises:
+        PneumoscopeError: The data or an option cannot be worked with.
+    """
+    if workers is not None:
+        in_range("--workers", workers, low=1, high=1000)
+    with watcher.progress("Reading the folder") as progress:
+        catalog = read_catalog(
+            data,
+            positive=recipe.data.positive,
+            patient_regex=recipe.data.patient_regex,
+            options=recipe.data.options(),
+            progress=progress,
+        )
+    with watcher.progress("Preparing the images") as progress:
+        cache, catalog = build_cache(catalog, recipe.data.input, workers=workers, progress=progress)
+    if split_file is not None:
+        return PreparedData(catalog, cache, read_split(split_file, catalog))
+    split = split_catalog(
+        catalog,
+        validation=recipe.data.validation,
+        fraction=recipe.data.val_fraction,
+        test_fraction=recipe.data.test_fraction,
+        block=recipe.data.block,
+        folds=recipe.data.folds,
+        fold=recipe.data.fold,
+        seed=recipe.seed,
+    )
+    return PreparedData(catalog, cache, split)
+
+
+def tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
+    """Say which images there are, what was left out and why, and what will be learnt."""
+    catalog, split = data.catalog, data.split
+    for item in catalog.unreadable:
+        watcher.warn(f"skipped: {item.reason}")
+    tell_notes(catalog, watcher)
+    if catalog.unreadable:
+        watcher.warn(f"{len(catalog.unreadable)} unreadable files were skipped.")
+    counts = {part: len(split.rows(part)) for part in ("train", "val", "test", UNUSED)}
+    patients = {
+        part: len({catalog.entries[row].patient for row in split.rows(part)}) for part in counts
+    }
+    watcher.say(
+        "Images: "
+        + ", ".join(
+            f"{counts[part]:,} {name} ({patients[part]:,} patients)"
+            for part, name in (("train", "training"), ("val", "validation"), ("test", "test"))
+            if counts[part]
+        )
+    )
+    if counts[UNUSED]:
+        own = sum(catalog.entries[row].split == "val" for row in split.rows(UNUSED))
+        if own:
+            why = "too small to decide anything and " if recipe.data.validation == "auto" else ""
+            watcher.say(
+                f"The data's own validation folder ({own} images) is {why}set aside; "
+                "--validation folder would use it."
+            )
+        if others := counts[UNUSED] - own:
+            watcher.say(
+                f"{'1 image is' if others == 1 else f'{others:,} images are'} set aside: the same "
+                "image or patient stands in another part, or the split file leaves it out."
+            )
+    if not catalog.patients_known:
+        watcher.warn(
+            "nothing tells the patient of every image, so such images count as patients "
+            "of their own; if patients have several images, name them with --patient-regex or in "
+            "a CSV with a patient column."
+        )
+    learning = recipe.learning
+    watcher.say(
+        f"Training {learning.model} (preset {recipe.preset}): {learning.optimizer}, learning rate "
+        f"{learning.learning_rate:g}, batches of {learning.batch_size}, at most "
+        f"{learning.max_epochs} epochs, patience {learning.patience}, seed {recipe.seed}"
+    )
