@@ -121,7 +121,7 @@ def test_every_number_has_an_interval_a_method_and_n(per_patient: float) -> None
 
 
 def test_what_it_refuses() -> None:
-    with pytest.raises(OptionError, match="--prevalence"):
+    with pytest.raises(OptionError, match="prevalence must be"):
         assess(make_scores(30), threshold=0.5, prevalence=10)
     with pytest.raises(DataError, match="no images"):
         assess(make_scores(30).select([]), threshold=0.5)

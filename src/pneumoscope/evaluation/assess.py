@@ -125,7 +125,7 @@ def assess(
     if not len(scores):
         raise DataError("there are no images to measure on.")
     if prevalence is not None and not 0 < prevalence < 1:
-        raise OptionError("--prevalence", must="between 0 and 1, such as 0.1", was=prevalence)
+        raise OptionError("prevalence", must="between 0 and 1, such as 0.1", was=prevalence)
     ask = Question(threshold=threshold, prevalence=prevalence, curves=curves)
     table = Table.of(scores, ask)
     found = point(table)

@@ -64,7 +64,7 @@ class RunFacts:
         if missing:
             raise DataError(
                 f"{root}: no finished run (no {', '.join(missing)} in it); "
-                "pneumoscope train DATA --out DIR writes one."
+                "`train(DATA, out=DIR)` writes one."
             )
         bundle = open_bundle(run.model)
         try:

@@ -164,7 +164,7 @@ def evaluate_scores(
     check_report(report)
     if asked.robustness:
         raise OptionError(
-            "--robustness", must="given with a model and data, since it reads images", was=place
+            "robustness", must="given with a model and data, since it reads images", was=place
         )
     if place.suffix.lower() == _MODEL:
         raise DataError(

@@ -68,14 +68,14 @@ class Asked:
     aggregate: str = "mean"
 
     def __post_init__(self) -> None:
-        one_of("--per", self.per, UNITS)
-        one_of("--aggregate", self.aggregate, AGGREGATES)
+        one_of("per", self.per, UNITS)
+        one_of("aggregate", self.aggregate, AGGREGATES)
         if self.robustness and self.per != "image":
-            raise OptionError("--robustness", must="given with --per image", was=self.per)
+            raise OptionError("robustness", must="given with `per=image`", was=self.per)
         if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise OptionError("--threshold", must="from 0 to 1", was=self.threshold)
+            raise OptionError("threshold", must="from 0 to 1", was=self.threshold)
         if not 0 < self.level < 1:
-            raise OptionError("--level", must="between 0 and 1, such as 0.95", was=self.level)
+            raise OptionError("level", must="between 0 and 1, such as 0.95", was=self.level)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -67,4 +67,4 @@ def check_report(folder: Path | None) -> None:
     for name in ("matplotlib", "jinja2"):
         import_module(name)
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; give a folder with --report.")
+        raise OutputError(f"{folder} is a file; give a folder with `report`.")
