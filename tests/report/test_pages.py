@@ -222,6 +222,16 @@ def test_a_comparison_has_a_page(trained: Trained, tmp_path: Path) -> None:
     assert "tiny 0." in (out / "figures" / "disagreements-images.svg").read_text()
 
 
+def test_a_comparison_names_the_level_that_was_asked(tmp_path: Path) -> None:
+    readers = [str(written_scores(tmp_path / f"{seed}.csv", seed=seed)) for seed in (0, 1)]
+    command = ["compare", *readers, "--level", "0.9", "--report", str(tmp_path / "page")]
+    assert main([*command, *QUICK]) == 0
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert "95%" not in page
+    assert "{level}" not in page
+    assert page.count("90% intervals") >= 2
+
+
 def test_images_that_the_gate_would_refuse_are_compared_too(
     trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
 ) -> None:
