@@ -78,7 +78,7 @@ def compare_readers(
         elif source is None:
             if not place.is_dir():
                 raise DataError(
-                    f"{place}: a model file has no scores; let it read images with --data DATA."
+                    f"{place}: a model file has no scores; let it read images with `data`."
                     if place.exists()
                     else f"{place}: no such run folder or file of scores."
                 )
