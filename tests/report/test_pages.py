@@ -269,7 +269,7 @@ def test_a_network_that_has_learnt_nothing_is_the_first_caveat_of_its_report(
     assert first.code in {"one-class", "no-better-than-chance"}
     page = html.unescape(trained.run.report.read_text(encoding="utf-8"))
     caveats = re.findall(r"<li>(.*?)</li>", page[page.index("Before you rely on this") :])
-    assert first.text in [note for note in caveats if note != GENERATED][0]
+    assert first.text in next(note for note in caveats if note != GENERATED)
 
 
 def test_the_deployed_decision_comes_first(tmp_path: Path) -> None:
