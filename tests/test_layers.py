@@ -49,6 +49,7 @@ MAY: dict[str, set[str]] = {
         "training",
         "reader",
     },
+    "serve": {"errors", "parallel", "reader"},
     "export": {"errors", "labels", "images", "runs", "models", "reader"},
 }
 MAY["workflow"] = set(MAY) | {"watch"}

@@ -80,6 +80,7 @@ class Prediction:
             them. None if the gate knows no distance, or refused the image before.
         dicom: Which DICOM image it was and how its pixels were shown; None for other formats, and
             where the file could not be read.
+        decode_seconds: Of ``seconds``, what decoding and preparing the image took.
     """
 
     path: str
@@ -96,6 +97,7 @@ class Prediction:
     evidence: str = ""
     distance: float | None = None
     dicom: DicomRecord | None = None
+    decode_seconds: float = 0.0
 
 
 def conclude(

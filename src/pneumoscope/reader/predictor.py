@@ -274,6 +274,7 @@ class Predictor:
             seconds=work.seconds,
             distance=work.distance,
             dicom=work.dicom,
+            decode_seconds=work.decode_seconds,
         )
 
 
@@ -282,13 +283,14 @@ class _Work:
 
     __slots__ = (
         *("dicom", "distance", "error", "logit", "name", "notes", "probability"),
-        *("refused", "seconds", "started", "taken"),
+        *("decode_seconds", "refused", "seconds", "started", "taken"),
     )
 
     def __init__(self, name: str, started: float) -> None:
         self.name = name
         self.started = started
         self.seconds = 0.0
+        self.decode_seconds = 0.0
         self.taken: Taken | None = None
         self.error = ""
         self.refused: tuple[str, ...] = ()
@@ -313,7 +315,7 @@ class _Work:
         self.notes = (*self.taken.notes, *_notes(self.taken, predictor.info))
         if self.taken.other_kind:
             self.notes = (self.taken.other_kind, *self.notes)
-        self.seconds = time.perf_counter() - self.started
+        self.seconds = self.decode_seconds = time.perf_counter() - self.started
 
 
 def _reopened(path: Path, threads: int, gated: bool, sha256: str) -> Predictor:
