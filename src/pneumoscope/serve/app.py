@@ -53,8 +53,12 @@ _HEADERS = [
 _PAGE = {
     "index.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
+    **dict.fromkeys(
+        ("page.js", "service.js", "opinions.js", "viewer.js"), "text/javascript; charset=utf-8"
+    ),
+    "icon.svg": "image/svg+xml",
 }
+_GONE = "pneumoscope.client_gone"
 _LOST = 499  # what the log calls a request whose client went away; never sent
 
 _log = logging.getLogger("pneumoscope.serve")
@@ -129,6 +133,10 @@ class Service:
         except BusyError as fault:
             self.metrics.refused("busy")
             return problem(429, fault.reason, retry_after=fault.retry_after)
+        except ClientGoneError:
+            self.metrics.refused("client_gone")
+            request.scope[_GONE] = True
+            return Response(status_code=400)  # nobody gets it
         except BodyError as fault:
             self.metrics.refused({413: "too_large", 408: "too_slow"}.get(fault.status, "form"))
             return problem(fault.status, fault.reason)
@@ -206,7 +214,10 @@ class Service:
             "outputs": [{"name": "record", "datatype": "BYTES", "shape": [1]}],
             "parameters": {
                 **{key: about[key] for key in ("sha256", "name", "classes", "threshold", "rule")},
-                **{key: about[key] for key in ("intended", "card", "draws_evidence")},
+                **{
+                    key: about[key]
+                    for key in ("intended", "card", "achieved", "uncertain_zone", "draws_evidence")
+                },
             },
         }
 
@@ -316,13 +327,13 @@ class _Guard:
                 await refusal(scope, receive, sending)
             else:
                 await self._app(scope, receive, sending)
-        except ClientGoneError:
-            self._service.metrics.refused("client_gone")
         except Exception:
             _log.exception("fault", extra={"facts": {"request": request_id}})
             if status == _LOST:
                 await problem(500, "a fault of the service")(scope, receive, sending)
         route = _route(scope)
+        if scope.get(_GONE):
+            status = _LOST
         self._service.metrics.answered(route, status)
         _log.info(
             "request",
