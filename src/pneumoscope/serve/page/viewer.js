@@ -41,6 +41,7 @@ export class Viewer {
     image.hidden = false;
     this.$("plain-frame").classList.remove("busy");
     this.$("size").textContent = `${image.naturalWidth} × ${image.naturalHeight} pixels`;
+    this.$("panes").style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
     this.setLevels(256, 128);
     this.fit();
   }
