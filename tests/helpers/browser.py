@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page
 
 CHROMIUM = next(
     (
@@ -57,12 +57,14 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     page.set_default_timeout(WAIT_MS)
     asked: list[str] = []
     faults: list[str] = []
+
+    def said(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            faults.append(message.text)
+
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda fault: faults.append(str(fault)))
-    page.on(
-        "console",
-        lambda said: "Content Security Policy" in said.text and faults.append(said.text),
-    )
+    page.on("console", said)
     page.goto(url)
     try:
         yield page

@@ -26,7 +26,7 @@ pytest.importorskip("playwright", reason="the extra 'dev' is not installed")
 if CHROMIUM is None:
     pytest.skip("no Chromium; tools/install_test_services.sh", allow_module_level=True)
 
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -91,7 +91,7 @@ def _photograph() -> bytes:
 
 def _upload(page: Page, files: dict[str, bytes]) -> None:
     page.locator("#files").set_input_files(
-        [{"name": name, "mimeType": "", "buffer": content} for name, content in files.items()]
+        [FilePayload(name=name, mimeType="", buffer=content) for name, content in files.items()]
     )
 
 
