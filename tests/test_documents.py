@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.service import running
 from pneumoscope.cli import main, parser
 from pneumoscope.workflow.train import Trained
 
@@ -43,6 +44,11 @@ def test_readme_commands_run(
     shutil.copy(images[1], "b.png")  # content counts, not the suffix
     shutil.copytree(phantoms / "test" / "NORMAL", "folder")
     words = shlex.split(command)[1:]
+    if words[0] == "serve":
+        with running(*words[1:], "--workers", "1", "--grace-seconds", "0") as service:
+            assert service.ask("GET", "/v2/health/ready").status == 200
+            assert service.stop() == 0
+        return
     if words[0] == "train":
         words += ["--image-size", "32", "--epochs", "1", "--val-fraction", "0.2"]
         words += [] if "transfer" in words else ["--filters", "4,8"]

@@ -38,10 +38,20 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: The number of the socket, and the models as a JSON object of name → path.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C and the service's SIGTERM are its own
+    # Whoever ends the service may signal its whole group; this process ends with its socket.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     connection = socket.socket(fileno=int(arguments[0]))
     try:
-        readers = _opened(json.loads(arguments[1]))
+        return _serve(connection, json.loads(arguments[1]))
+    except (BrokenPipeError, ConnectionResetError):
+        return 0  # the service ended, as it may at any time
+
+
+def _serve(connection: socket.socket, models: dict[str, str | None]) -> int:
+    """Open the models, and answer until the other side closes the socket."""
+    try:
+        readers = _opened(models)
     except PneumoscopeError as fault:
         send(connection, {"failed": str(fault)})
         return 1
