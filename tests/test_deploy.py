@@ -33,7 +33,7 @@ def settings(words: list[str], monkeypatch: pytest.MonkeyPatch, *, token: str = 
 
 def unit(name: str) -> configparser.ConfigParser:
     found = configparser.ConfigParser(interpolation=None)
-    found.optionxform = str  # type: ignore[assignment,method-assign] - as it is written
+    found.optionxform = str  # type: ignore[assignment]
     found.read(DEPLOY / name, encoding="utf-8")
     return found
 
