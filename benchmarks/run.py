@@ -26,6 +26,7 @@ BENCHMARKS = {
     "linear-probe": "linear_probe",
     "input-side": "input_side",
     "first-decode": "first_decode",
+    "progressive": "progressive",
     "predict-one": "predict_one",
     "predict-many": "predict_many",
     "predict-keras": "predict_keras",

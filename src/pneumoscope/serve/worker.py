@@ -18,15 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import ImageError, OtherKindError, PneumoscopeError
-from pneumoscope.reader.prediction import NOT_ASSESSABLE, UNCERTAIN, conclude
+from pneumoscope.reader.policy import NOT_ASSESSABLE
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.records import record_of
 from pneumoscope.serve.channel import receive, send
 
 if TYPE_CHECKING:
     from pneumoscope.reader.prediction import Prediction
-
-_ZONE_STEPS = 1001
 
 PICTURE_SIDE = 8192
 """A picture for the page is made smaller if a side is longer."""
@@ -77,7 +75,7 @@ def _opened(models: dict[str, str | None]) -> dict[str, Predictor]:
 
 
 def _about(reader: Predictor) -> dict[str, Any]:
-    info = reader.info
+    info, zone = reader.info, reader.policy.zone
     return {
         "sha256": reader.sha256,
         "name": info.name,
@@ -90,16 +88,9 @@ def _about(reader: Predictor) -> dict[str, Any]:
         "card": dict(info.card),
         "reference": dict(info.reference),
         "achieved": info.operating_point.achieved,
-        "uncertain_zone": _uncertain_zone(reader),
+        "uncertain_zone": zone and list(zone),
         "draws_evidence": reader.draws_evidence,
     }
-
-
-def _uncertain_zone(reader: Predictor) -> list[float] | None:
-    """Return between which probabilities the reader does not decide, None if it always does."""
-    steps = np.linspace(0, 1, _ZONE_STEPS)
-    unsure = [float(p) for p in steps if conclude(reader.info, float(p))[0] == UNCERTAIN]
-    return [unsure[0], unsure[-1]] if unsure else None
 
 
 def _answered(
