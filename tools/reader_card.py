@@ -15,7 +15,6 @@ from PIL import Image
 
 from pneumoscope.data.catalog import Catalog
 from pneumoscope.data.phantom import render
-from pneumoscope.evaluation.metrics import area_under_roc
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.images.prepare import prepare
 from pneumoscope.parallel import cores
@@ -23,6 +22,7 @@ from pneumoscope.reader.bundle import Bundle, open_bundle
 from pneumoscope.reader.intake import Taken, take
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, rows_of
+from pneumoscope.stats.roc import area_under_roc
 from reader_decision import describe, scores_of, split_of
 from reader_numbers import SHOWN, computed, scores_to_dict
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from pneumoscope.data.patients import Patient
-from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.calibration import Calibration
+from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.policy import evaluate_policy
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.bundle import ModelInfo
@@ -50,7 +50,7 @@ def scores_from_dict(values: Mapping[str, Any], calibration: Calibration) -> Sco
 
 def computed(scores: Scores, info: ModelInfo) -> dict[str, Any]:
     """Return what the card says of the decision and of the probabilities, as JSON values."""
-    found = assess(scores, threshold=info.operating_point.threshold, curves=False)
+    found = numbers_of(scores, threshold=info.operating_point.threshold, curves=False)
     return {
         "policy": evaluate_policy(info.policy(), scores).to_dict(),
         "validation": {name: found[name].to_dict() for name in SHOWN},

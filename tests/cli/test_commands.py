@@ -94,7 +94,7 @@ def test_evaluate_prints_one_object(trained: Trained, phantoms: Path, capsys: Ca
     found = json.loads(capsys.readouterr().out)
     assert {"n", "loss", "accuracy", "balanced_accuracy", "auc", "sensitivity", "specificity",
             "confusion_matrix"} <= set(found)  # fmt: skip
-    assert found["accuracy"]["value"] == trained.metrics["test"].accuracy.value
+    assert found["accuracy"]["value"] == trained.evaluations["test"]["accuracy"].value
     assert found["n"]["value"] == len(list((phantoms / "test").rglob("*.jpeg")))
     assert np.sum(found["confusion_matrix"]["value"]) == found["n"]["value"]
     command[1] = str(trained.run.model)  # a model file knows no run; the folders name the part
@@ -102,6 +102,10 @@ def test_evaluate_prints_one_object(trained: Trained, phantoms: Path, capsys: Ca
     alone = json.loads(capsys.readouterr().out)
     assert "training images" in {item["fitted_on"] for item in found.pop("baselines")}
     assert "training images" not in {item["fitted_on"] for item in alone.pop("baselines")}
+    assert (found.pop("has_test"), alone.pop("has_test")) == (True, None)
+    readers = found.pop("reader"), alone.pop("reader")
+    assert [one.pop("name") for one in readers] == ["tiny", "model"]
+    assert readers[0] == readers[1]
     assert alone == found
 
 
@@ -124,7 +128,7 @@ def test_evaluate_survives_damage_and_a_part_alone(
     victim.write_bytes(victim.read_bytes()[:200])
     assert main(["evaluate", str(trained.run.root), str(data), "--split", "val", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert abs(found["n"]["value"] - trained.metrics["val"].n) <= 1
+    assert abs(found["n"]["value"] - trained.evaluations["val"].n) <= 1
     shutil.rmtree(data / "train")
     assert main(["evaluate", str(trained.run.root), str(data), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["split"] == "test"
@@ -188,7 +192,7 @@ def test_train_writes_a_whole_run(trained: Trained) -> None:
             assert (trained.run.figures / f"{stem}.{suffix}").stat().st_size > 0
     page = trained.run.report.read_text()
     assert "Can a chest X-ray alone tell PNEUMONIA from NORMAL?" in page
-    assert f"{trained.metrics['test'].accuracy.value:.1%}" in page
+    assert f"{trained.evaluations['test']['accuracy'].value:.1%}" in page
     assert "not a medical device" in page
 
 

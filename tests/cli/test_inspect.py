@@ -107,7 +107,7 @@ def test_scores_and_the_split_of_a_run(
     assert set(found["counts"]["parts"]) == {"train", "val", "test"}
     assert [leak["patients"] for leak in found["leaks"]] == [[], [], []]
     ranked = [f for f in found["findings"] if f["id"] == "suspicious-labels"]
-    metrics = trained.metrics["val"]
+    metrics = trained.evaluations["val"]
     wrong = sum(metrics.confusion[0][1:]) + metrics.confusion[1][0]
     assert sum(len(f["files"]) for f in ranked) == wrong
     capsys.readouterr()

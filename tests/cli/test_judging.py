@@ -246,7 +246,7 @@ def test_a_site_recalibrates_a_model(
     ]
     judged = printed(command, capsys)
     _relabelled(own)
-    assert judged["uncertain"]["set_aside"]["value"] >= 0
+    assert judged["policy"]["deployed"]["set_aside"]["value"] >= 0
     again = ["recalibrate", str(new), str(own), "--out", str(tmp_path / "again.onnx")]
     assert main(again) == 0
     assert "Calibration (temperature" in capsys.readouterr().out

@@ -107,6 +107,15 @@ def test_the_parts_are_those_of_the_run_where_most_images_are() -> None:
         everything.part("val")
 
 
+def test_too_few_images_decide_nothing() -> None:
+    few = Cohort.of(catalog("abcdx"), ORIGIN)
+    assert few.too_few("val").startswith("1 images of 1 patients (1 NORMAL, 0 PNEUMONIA) are too")
+    many = Cohort.of(catalog("".join(map(chr, range(200, 300)))))
+    assert many.too_few("all") == ""
+    assert many.select(range(99)).too_few("all").startswith("99 images of 99 patients")
+    assert many.select(range(0, 100, 2)).too_few("val") == ""  # there is none
+
+
 def test_a_run_tells_what_it_was_made_from(
     trained: Trained, phantoms: Path, tmp_path: Path
 ) -> None:

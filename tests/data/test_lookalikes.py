@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
+from helpers.copies import write_copies
 from pneumoscope.data.audit.audit import audit_data
 from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.copies import Copies, Pair, group_numbers
 from pneumoscope.data.lookalikes import find_copies
-from pneumoscope.data.phantom import render
 from pneumoscope.data.split import UNUSED, split_catalog
 from pneumoscope.images.prepare import InputSpec
 
@@ -22,32 +20,7 @@ CLASSES = ("NORMAL", "PNEUMONIA")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return train/ and test/ of generated patients; three pictures of train stand in test too."""
-    root = tmp_path_factory.mktemp("copies") / "data"
-    for number in range(48):
-        label = CLASSES[number % 2]
-        film = render(label, patient_seed=number, image_seed=1, size_px=(256, 256)).pixels
-        image = Image.fromarray(film)
-        place = root / ("test" if number >= 40 else "train") / label
-        place.mkdir(parents=True, exist_ok=True)
-        image.save(place / f"film{number}.png")
-        if number == 0:
-            image.save(root / "train" / label / "twin.png", optimize=True)
-    # The same pixels in another file; the mirror image; a crop that was saved anew.
-    first, second, third = (
-        Image.open(root / "train" / CLASSES[k % 2] / f"film{k}.png") for k in (0, 1, 2)
-    )
-    first.save(root / "test" / "NORMAL" / "other.png", compress_level=1)
-    second.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(
-        root / "test" / "PNEUMONIA" / "mirrored.png"
-    )
-    third.crop((6, 4, 250, 252)).resize((300, 300)).save(
-        root / "test" / "NORMAL" / "moved.jpg", quality=60
-    )
-    blank = Image.fromarray(np.full((256, 256), 9, np.uint8))
-    for level in (1, 9):  # blank pictures are no copies of each other
-        blank.save(root / "train" / "NORMAL" / f"blank{level}.png", compress_level=level)
-    return root
+    return write_copies(tmp_path_factory.mktemp("copies") / "data")
 
 
 def names(copies: Copies, paths: list[str]) -> set[frozenset[str]]:
@@ -66,9 +39,9 @@ FOUND = {
 
 
 @pytest.mark.parametrize("side", [224, 160, 32])
-def test_what_an_audit_finds_is_tied(folder: Path, side: int) -> None:
+def test_what_an_audit_finds_is_tied(folder: Path, tmp_path: Path, side: int) -> None:
     catalog = read_catalog(folder)
-    cache, catalog = build_cache(catalog, InputSpec(side, side))
+    cache, catalog = build_cache(catalog, InputSpec(side, side), home=tmp_path)
     said: list[tuple[int, int]] = []
     copies = find_copies(catalog, cache, progress=lambda done, total: said.append((done, total)))
     assert names(copies, [entry.path for entry in catalog.entries]) == FOUND

@@ -16,8 +16,8 @@ from pneumoscope.evaluation.calibration import (
     fit_platt,
     fit_temperature,
 )
-from pneumoscope.evaluation.metrics import area_under_roc
 from pneumoscope.evaluation.scores import Scores
+from pneumoscope.stats.roc import area_under_roc
 
 
 def loss(scores: Scores, scale: float, bias: float = 0.0) -> float:

@@ -15,8 +15,8 @@ from scipy import stats
 from helpers.made_scores import make_scores
 from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.compare import Contender, align, compare
+from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.paired import holm, mcnemar
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.seeds import seed_groups
@@ -108,7 +108,7 @@ def test_the_numbers_have_the_intervals_of_an_evaluation(per_patient: float) -> 
     found = compare(
         [Contender("a", scores, 0.4), Contender("b", noisy(scores, 1.0))], level=0.9, resamples=150
     )
-    alone = assess(scores, threshold=0.4, level=0.9, resamples=150)
+    alone = numbers_of(scores, threshold=0.4, level=0.9, resamples=150)
     assert found.level == 0.9
     for name, number in found.numbers["a"].items():
         assert number == alone[name], name

@@ -17,10 +17,11 @@ from PIL import Image
 
 from helpers.made_scores import people
 from pneumoscope.errors import OptionError
-from pneumoscope.evaluation.assess import Assessment, assess
 from pneumoscope.evaluation.compare import Comparison, Contender, compare
 from pneumoscope.evaluation.curves import Curves
 from pneumoscope.evaluation.estimate import Estimate
+from pneumoscope.evaluation.evaluation import Evaluation, evaluate
+from pneumoscope.evaluation.question import Question
 from pneumoscope.evaluation.robustness import Corrupted
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.subgroups import subgroups
@@ -69,12 +70,12 @@ def scores() -> Scores:
 
 
 @pytest.fixture(scope="module")
-def assessment(scores: Scores) -> Assessment:
-    return assess(scores, threshold=0.5, resamples=100)
+def assessment(scores: Scores) -> Evaluation:
+    return evaluate(scores, Question(resamples=100))
 
 
 @pytest.fixture(scope="module")
-def curves(assessment: Assessment) -> Curves:
+def curves(assessment: Evaluation) -> Curves:
     assert assessment.curves is not None
     return assessment.curves
 
@@ -104,7 +105,7 @@ def texts(figure: Figure) -> str:
 
 
 def test_the_roc_curve_lies_in_its_band_and_names_its_interval(
-    scores: Scores, assessment: Assessment, curves: Curves
+    scores: Scores, assessment: Evaluation, curves: Curves
 ) -> None:
     roc = RocCurve.from_scores(
         scores.label,
@@ -126,7 +127,7 @@ def test_the_roc_curve_lies_in_its_band_and_names_its_interval(
 
 
 def test_precision_falls_to_the_prevalence_where_all_are_called(
-    assessment: Assessment, curves: Curves
+    assessment: Evaluation, curves: Curves
 ) -> None:
     prevalence = assessment["prevalence"].value
     assert prevalence is not None
@@ -180,7 +181,7 @@ def test_scores_fall_into_bins_of_their_class() -> None:
 # --- groups and corruptions ----------------------------------------------------------------------
 
 
-def test_small_groups_are_marked_in_the_forest(scores: Scores, assessment: Assessment) -> None:
+def test_small_groups_are_marked_in_the_forest(scores: Scores, assessment: Evaluation) -> None:
     few = {path: "rare" if k < 9 else "common" for k, path in enumerate(scores.path)}
     groups = subgroups(scores, threshold=0.5, columns={"device": few}, resamples=100)
     forest = SubgroupForest.from_groups(groups, everything=assessment.numbers, n=assessment.n)

@@ -50,7 +50,7 @@ def test_folds_judge_every_image_by_the_member_that_did_not_see_it(
     judged = {
         row["path"] for run in runs for row in rows_of(run / "split.csv") if row["split"] == "val"
     }
-    assert made.metrics.n == len(judged)
+    assert made.evaluation.n == len(judged)
     images = sorted((phantoms / "train").rglob("*.jpeg"))
     readers = [Predictor(run, gated=False) for run in (*runs, made.model)]
     said = [[reader.predict(path).logit for reader in readers] for path in images[:6]]

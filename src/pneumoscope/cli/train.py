@@ -254,12 +254,21 @@ def _take_split_file(changes: dict[str, Any], asked: Namespace) -> None:
         )
 
 
+_TOLD = {
+    "classes-swapped", "one-class", "no-better-than-chance", "threshold-does-not-fit",
+    "calibration-without-end",
+}  # fmt: skip
+
+
 def _tell(trained: Trained) -> None:
-    for part, metrics in trained.metrics.items():
+    for part, found in trained.evaluations.items():
         name = {"val": "Validation", "test": "Test"}[part]
         print(
-            f"{name} ({metrics.n:,} images): AUC {metrics.auc.text()}, sensitivity "
-            f"{metrics.sensitivity.text()}, specificity {metrics.specificity.text()}, accuracy "
-            f"{metrics.accuracy.text()}, balanced accuracy {metrics.balanced_accuracy.text()}"
+            f"{name} ({found.n:,} images): AUC {found['auc'].text()}, sensitivity "
+            f"{found['sensitivity'].text()}, specificity {found['specificity'].text()}, accuracy "
+            f"{found['accuracy'].text()}, balanced accuracy {found['balanced_accuracy'].text()}"
         )
+        for note in found.notes:
+            if note.code in _TOLD:
+                print(f"  {note.text}")
     print(f"Model:  {trained.run.model}\nReport: {trained.run.report}")

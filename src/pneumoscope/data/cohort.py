@@ -8,14 +8,17 @@ answers stand in one value, a ``Cohort``.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.data.catalog import PARTS, Catalog
-from pneumoscope.data.copies import Copies
+from pneumoscope.data.copies import Copies, equal_rows, tied
 from pneumoscope.data.patients import Patient
 from pneumoscope.data.split.groups import Shared, groups_of, shared_between_parts
+from pneumoscope.data.split.make import ENOUGH_TO_DECIDE, enough_to_decide
 from pneumoscope.data.split.parts import UNUSED, Split
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.runs import rows_of
@@ -190,6 +193,12 @@ class Cohort:
         return groups_of(self.catalog, self.copies)
 
     @property
+    def pictures(self) -> list[list[int]]:
+        """The rows of each picture that is stored more than once, identical files included."""
+        same = equal_rows(entry.sha256 for entry in self.catalog.entries)
+        return tied(len(self), chain(same, self.copies.ties()))
+
+    @property
     def crossing(self) -> tuple[Shared, ...]:
         """The groups that stand in more than one part; none in a sound split."""
         return shared_between_parts(self.split.parts, self.groups)
@@ -197,6 +206,19 @@ class Cohort:
     def rows(self, part: str) -> list[int]:
         """Return the rows of ``train``, ``val``, ``test``, ``unused`` or ``all``."""
         return list(range(len(self))) if part == ALL else self.split.rows(part)
+
+    def too_few(self, part: str) -> str:
+        """Return why the images of a part can decide nothing, empty where they can or are none."""
+        entries = self.catalog.select(self.rows(part)).entries
+        labels = Counter(entry.label for entry in entries)
+        if not entries or enough_to_decide(list(labels.elements()), self.catalog.classes):
+            return ""
+        counts = ", ".join(f"{labels[name]:,} {name}" for name in self.catalog.classes)
+        return (
+            f"{len(entries):,} images of {len({entry.patient for entry in entries}):,} patients "
+            f"({counts}) are too few to decide anything; {ENOUGH_TO_DECIDE} images, "
+            f"{ENOUGH_TO_DECIDE // 5} of each class, are the least"
+        )
 
     def select(self, rows: Iterable[int]) -> Cohort:
         """Return the cohort of some rows, in their order."""

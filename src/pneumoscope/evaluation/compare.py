@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.bootstrap import RESAMPLES, point, resampled
 from pneumoscope.evaluation.curves import RocBand
 from pneumoscope.evaluation.estimate import Estimate
+from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.pairs import NUMBERS, Pair, corrected, pair_of
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.seeds import SeedGroup, seed_groups
-from pneumoscope.evaluation.weighted import Question, Table
+from pneumoscope.evaluation.weighted import Table, TableOptions
 from pneumoscope.stats.areas import areas
 from pneumoscope.stats.intervals import LEVEL
 
@@ -151,11 +151,11 @@ def compare(
     label, patient = aligned[0].label, aligned[0].patient_numbers
     points, draws, whole = [], [], []
     for contender, scores in zip(contenders, aligned, strict=True):
-        table = Table.of(scores, Question(threshold=contender.threshold, curves=False))
+        table = Table.of(scores, TableOptions(threshold=contender.threshold, curves=False))
         points.append({name: _float(value) for name, value in point(table).items()})
         draws.append(resampled(table, resamples=resamples, seed=seed))
         whole.append(
-            assess(
+            numbers_of(
                 scores,
                 threshold=contender.threshold,
                 level=level,

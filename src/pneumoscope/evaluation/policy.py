@@ -6,8 +6,9 @@ that the gate refuses are set aside, and only the others get a conclusion.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -29,8 +30,27 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 
+class _Shares:
+    """Shares of images under their names."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return each share as ``Estimate.to_dict`` gives it."""
+        return {field.name: getattr(self, field.name).to_dict() for field in fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the shares that ``to_dict`` wrote.
+
+        Raises:
+            KeyError, TypeError: Something is missing or of the wrong kind.
+        """
+        return cls(*(Estimate.from_dict(values[field.name]) for field in fields(cls)))  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, slots=True)
-class AtThreshold:
+class AtThreshold(_Shares):
     """What the threshold alone achieves, on all images.
 
     Attributes:
@@ -45,7 +65,7 @@ class AtThreshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Deployed:
+class Deployed(_Shares):
     """What the policy achieves with its uncertain zone and its gate.
 
     Attributes:
@@ -121,9 +141,29 @@ class PolicyResult:
             "error_level": self.error_level,
             "zone": None if self.zone is None else list(self.zone),
             "gate_known": self.gate_known,
-            "at_threshold": _numbers(self.at_threshold),
-            "deployed": _numbers(self.deployed),
+            "at_threshold": self.at_threshold.to_dict(),
+            "deployed": self.deployed.to_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PolicyResult:
+        """Return the result that ``to_dict`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: Something is missing or cannot be.
+        """
+        zone = values["zone"]
+        return cls(
+            values["n"],
+            values["patients"],
+            values["threshold"],
+            values["rule"],
+            values["error_level"],
+            None if zone is None else (float(zone[0]), float(zone[1])),
+            values["gate_known"],
+            AtThreshold.from_dict(values["at_threshold"]),
+            Deployed.from_dict(values["deployed"]),
+        )
 
 
 SUMMARY = ("set_aside", "uncertain", "refused", "sensitivity", "specificity", "error")
@@ -239,7 +279,3 @@ def _deployed(
         missed=part(cleared, positive),
         false_alarms=part(called, ~positive),
     )
-
-
-def _numbers(found: AtThreshold | Deployed) -> dict[str, Any]:
-    return {name: getattr(found, name).to_dict() for name in found.__slots__}

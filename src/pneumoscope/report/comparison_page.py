@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures_compare import NUMBERS, DifferenceForest, SeedDots, short_names
 from pneumoscope.report.figures_compare_roc import RocCurves
-from pneumoscope.report.judged import NAMES, PARTS, with_range
 from pneumoscope.report.page import Panel, Report, Section, Statement, write_report
 from pneumoscope.report.pictures import Case
+from pneumoscope.report.words import NAMES, PARTS
 
 if TYPE_CHECKING:
     from pneumoscope.evaluation.compare import Comparison
@@ -57,7 +58,7 @@ def write_comparison_page(
     Raises:
         OutputError: The folder cannot be written to.
     """
-    canvas = Canvas(folder / "figures")
+    canvas = Canvas(folder / "figures", level=found.level)
     sections = [
         _numbers(found, canvas),
         _differences(found, canvas),
@@ -133,7 +134,7 @@ def _answer(found: Comparison) -> str:
     best = max(areas, key=lambda name: areas[name])
     several = f"{len(apart) or 'None'} of the {len(found.pairs)} pairs"
     return (
-        f"{short[best]} has the highest AUC, {with_range(found.numbers[best]['auc'])}. {several} "
+        f"{short[best]} has the highest AUC, {found.numbers[best]['auc'].with_range()}. {several} "
         f"{'differ' if len(apart) > 1 else 'differs'} in AUC beyond chance "
         f"({1 - found.level:.3g}, after Holm's correction)."
     )
@@ -191,7 +192,7 @@ def _numbers(found: Comparison, canvas: Canvas) -> Section:
     short = _short(found)
     header = ("number", *(short[name] for name in found.names))
     body = tuple(
-        (NAMES[key], *(with_range(found.numbers[name][key]) for name in found.names))
+        (NAMES[key], *(found.numbers[name][key].with_range() for name in found.names))
         for key in _COMPARED
     )
     panels: tuple[Panel, ...] = ()
@@ -200,7 +201,8 @@ def _numbers(found: Comparison, canvas: Canvas) -> Section:
         panels = (canvas.panel(figure, "roc", title="All readers at every threshold"),)
     return Section(
         "Each reader",
-        text="On the same images, each at its own threshold, with 95% intervals.",
+        text="On the same images, each at its own threshold, with "
+        f"{level_text(found.level)} intervals.",
         panels=panels,
         table=canvas.table("readers", (header, body)),
     )

@@ -17,6 +17,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Schedule = Literal["constant", "cosine", "plateau"]
 Balance = Literal["none", "weights", "sampling"]
 Keep = Literal["best", "last"]
+NearCopies = Literal["tie", "ignore"]
 CalibrationMethod = Literal["none", "temperature", "platt"]
 
 
@@ -34,6 +35,8 @@ class DataRecipe:
         folds: How many folds, where it is ``kfold``.
         fold: Which of them is for validation, from 0.
         test_fraction: The share that is drawn for test where the data have no test part.
+        near_copies: Whether near copies of a picture, moved, rescaled, mirrored or saved anew, stay
+            in one part (``tie``), or equal pixels alone (``ignore``).
         positive: The class whose probability is wanted; None is PNEUMONIA where it exists.
         patient_regex: What finds the patient in a path; see ``PatientPattern``.
         class_map: Class → its names in the data; empty takes the names as they are.
@@ -72,6 +75,12 @@ class DataRecipe:
     fold: int = setting(0, "the fold for validation, from 0", metavar="K")
     test_fraction: float = setting(
         0.0, "share drawn for test where the data have no test part", flag="--test"
+    )
+    near_copies: NearCopies = setting(
+        "tie",
+        "near copies of a picture (moved, rescaled, mirrored, saved anew): keep them in one part, "
+        "or look for equal pixels alone",
+        choices=get_args(NearCopies),
     )
     positive: str | None = setting(
         None, "the finding; PNEUMONIA where there is one", metavar="CLASS"

@@ -15,7 +15,10 @@ from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import UNUSED, Split, parts_in_file
 from pneumoscope.errors import DataError, OptionError, nearest
-from pneumoscope.evaluation.metrics import Metrics, measure
+from pneumoscope.evaluation.evaluation import Evaluation, evaluate
+from pneumoscope.evaluation.question import Images, Question, Reader, TrainingRelation
+from pneumoscope.labels import LabelSpace
+from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.runs import RunFolder
 from pneumoscope.watch import Watcher
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from pneumoscope.models.registry import Classifier
     from pneumoscope.training.recipe import Recipe
-    from pneumoscope.workflow.finish import Precision
+    from pneumoscope.workflow.finish import Precision, Written
     from pneumoscope.workflow.shift import Shift
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
@@ -39,7 +42,7 @@ class Exported:
         bytes: Its size.
         members: The runs that are averaged in it.
         precision: Of its stored weights.
-        metrics: On the validation images, by members that did not learn from them.
+        evaluation: On the validation images, by members that did not learn from them.
         shift: How far the file lies from the float32 networks on them.
         notes: What could not be decided.
     """
@@ -48,7 +51,7 @@ class Exported:
     bytes: int
     members: tuple[Path, ...]
     precision: str
-    metrics: Metrics
+    evaluation: Evaluation
     shift: Shift
     notes: tuple[str, ...]
 
@@ -156,7 +159,7 @@ def export_runs(
         out.stat().st_size,
         tuple(runs),
         precision,
-        measure(written.decided.scores, threshold=written.decided.point.threshold),
+        _evaluated(out, written, prepared),
         written.shift,
         written.decided.notes,
     )
@@ -214,3 +217,19 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
     kept = ("seed", "epochs", "best_epoch", "precision", "device", "images")
     weights = {"weights": (facts.get("weights") or {}).get("sha256")}
     return {name: facts[name] for name in kept if name in facts} | weights
+
+
+def _evaluated(out: Path, written: Written, data: PreparedData) -> Evaluation:
+    """Return what the new file achieves on the validation images that decided about it."""
+    point, labels = written.decided.point, LabelSpace.of(data.catalog.classes)
+    return evaluate(
+        written.decided.scores,
+        Question(resamples=0, curves=False),
+        reader=Reader(
+            out.stem,
+            labels,
+            policy=DecisionPolicy(labels, point, written.decided.conformal),
+            calibration=written.decided.calibration,
+        ),
+        images=Images("val", TrainingRelation.VALIDATION, fingerprint=data.catalog.fingerprint),
+    )

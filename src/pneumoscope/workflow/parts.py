@@ -146,9 +146,14 @@ def origin_of(reader: Path, info: ModelInfo) -> Origin | None:
 
 
 def is_whole(run: RunFolder, catalog: Catalog, part: str) -> bool:
-    """Tell whether a catalog holds every image of a part of a run, under the run's names."""
-    wanted = {row["path"] for row in rows_of(run.split) if part in {row["split"], ALL}}
-    return wanted <= {entry.path for entry in catalog.entries}
+    """Tell whether a catalog holds the images of a part of a run, all of them and no others."""
+    parts = {row["path"]: row["split"] for row in rows_of(run.split)}
+    wanted = {
+        (row["path"], row["sha256"])
+        for row in rows_of(run.catalog)
+        if part in {parts.get(row["path"]), ALL}
+    }
+    return wanted == {(entry.path, entry.sha256) for entry in catalog.entries}
 
 
 def warn_of_training(relation: Relation, watcher: Watcher, *, reader: str = "") -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import read_catalog
+from pneumoscope.data.lookalikes import find_copies
 from pneumoscope.data.prepared import PreparedData
-from pneumoscope.data.split import UNUSED, read_split, split_catalog
+from pneumoscope.data.split import UNUSED, parts_in_file, read_split, split_catalog
 from pneumoscope.errors import in_range
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.parts import tell_notes
@@ -22,6 +23,7 @@ def prepare_data(
     recipe: Recipe,
     *,
     split_file: Path | None,
+    drawn: bool = False,
     workers: int | None,
     watcher: Watcher,
 ) -> PreparedData:
@@ -31,6 +33,7 @@ def prepare_data(
         data: What ``read_catalog`` takes.
         recipe: How they are read, what the network takes, and how the parts are drawn.
         split_file: A split to read instead of drawing one.
+        drawn: Whether it is one that was drawn before, and so is not proved again.
         workers: Decoding threads; one a core if None.
         watcher: Hears how it goes.
 
@@ -49,10 +52,19 @@ def prepare_data(
         )
     with watcher.progress("Preparing the images") as progress:
         cache, catalog = build_cache(catalog, recipe.data.input, workers=workers, progress=progress)
+    with watcher.progress("Looking for copies") as progress:
+        near = recipe.data.near_copies == "tie"
+        copies = find_copies(catalog, cache, near=near, progress=progress)
     if split_file is not None:
-        return PreparedData(catalog, cache, read_split(split_file, catalog))
+        split = (
+            parts_in_file(split_file, catalog)
+            if drawn
+            else read_split(split_file, catalog, copies=copies)
+        )
+        return PreparedData(catalog, cache, split, copies)
     split = split_catalog(
         catalog,
+        copies=copies,
         validation=recipe.data.validation,
         fraction=recipe.data.val_fraction,
         test_fraction=recipe.data.test_fraction,
@@ -61,7 +73,7 @@ def prepare_data(
         fold=recipe.data.fold,
         seed=recipe.seed,
     )
-    return PreparedData(catalog, cache, split)
+    return PreparedData(catalog, cache, split, copies)
 
 
 def tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
@@ -95,8 +107,18 @@ def tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
         if others := counts[UNUSED] - own:
             watcher.say(
                 f"{'1 image is' if others == 1 else f'{others:,} images are'} set aside: the same "
-                "image or patient stands in another part, or the split file leaves it out."
+                "picture or patient stands in another part, or the split file leaves it out."
             )
+    if copies := data.cohort.pictures:
+        watcher.say(
+            f"Pictures that are stored more than once: {len(copies):,}, in "
+            f"{sum(map(len, copies)):,} files; the files of each stay in one part"
+        )
+    if few := data.cohort.too_few("val"):
+        watcher.warn(
+            f"validation: {few}. The choice of the epoch, threshold and calibration rest on "
+            "chance; set more images aside for it."
+        )
     if not catalog.patients_known:
         watcher.warn(
             "nothing tells the patient of every image, so such images count as patients "

@@ -25,6 +25,7 @@ MAIN = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "l
 SUMMARY = "seeds.json"
 MOST = 1000
 
+_DEPLOYED = ("set_aside", "error", "missed", "false_alarms")
 _COUNTS = {"n", "patients", "resamples", "assumed_prevalence"}
 
 
@@ -145,7 +146,8 @@ def sum_up(out: Path, runs: Sequence[RunFolder]) -> Seeds:
 
 def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
     """Return what is a number in a part of ``metrics.json``, the main ones first."""
-    every = {**found, **found.get("uncertain", {})}
+    deployed = found.get("policy", {}).get("deployed", {})
+    every = {**found, **{name: deployed[name] for name in _DEPLOYED if name in deployed}}
     names = [*MAIN, *(name for name in every if name not in {*MAIN, *_COUNTS})]
     values = {
         name: every[name].get("value")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import ExportError
-from pneumoscope.evaluation.metrics import area_under_roc
+from pneumoscope.stats.roc import area_under_roc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

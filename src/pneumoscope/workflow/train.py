@@ -15,9 +15,10 @@ from pneumoscope.data.catalog import PARTS, Catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import UNUSED
 from pneumoscope.errors import DataError, OptionError, OutputError
-from pneumoscope.evaluation.metrics import Metrics, measure
+from pneumoscope.evaluation.evaluation import Evaluation, evaluate
 from pneumoscope.evaluation.operating_point import parse_rule
-from pneumoscope.evaluation.scores import score
+from pneumoscope.evaluation.question import Question, Reader
+from pneumoscope.evaluation.scores import Scores, score
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import (
     RunFolder,
@@ -28,7 +29,7 @@ from pneumoscope.runs import (
     write_json,
 )
 from pneumoscope.watch import Watcher
-from pneumoscope.workflow.judge import judge_run
+from pneumoscope.workflow.known_images import images_of_run
 from pneumoscope.workflow.prepare import prepare_data, tell_plan
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Trained:
 
     run: RunFolder
     fitted: Fitted
-    metrics: dict[str, Metrics]
+    evaluations: dict[str, Evaluation]
 
 
 def train_reader(
@@ -97,7 +98,12 @@ def train_reader(
             assert recipe is not None  # noqa: S101 - a caller without resume gives one
             recipe = _checked(recipe, placement, watcher)
             prepared = prepare_data(
-                data, recipe, split_file=split_file, workers=workers, watcher=watcher
+                data,
+                recipe,
+                split_file=split_file,
+                drawn=resume and split_file == run.split,
+                workers=workers,
+                watcher=watcher,
             )
             if resume and run.catalog.exists():
                 _check_unchanged(run, prepared.catalog)
@@ -168,17 +174,17 @@ def _finished(
         "Model written; from image files on it agrees with the network within "
         f"{written.difference:.1e} in probability"
     )
-    metrics = {
-        part: _score_part(run, prepared, part, watcher=watcher)
+    judged = [
+        _evaluated(run, prepared, part, data=source, watcher=watcher)
         for part in ("val", "test")
         if prepared.split.rows(part)
-    }
-    judged = judge_run(run, data=prepared, source=source)
-    write_json(run.metrics, {item.part: item.to_dict() for item in judged})
+    ]
+    evaluations = {found.part: found for found, _ in judged}
+    write_json(run.metrics, {part: found.to_dict() for part, found in evaluations.items()})
     facts["seconds_total"] = round(time.perf_counter() - started, 1)
     write_json(run.provenance, provenance(data=str(source.resolve()), **facts))
     write_run_report(run, recipe=recipe, data=prepared, judged=judged)
-    return Trained(run, fitted, metrics)
+    return Trained(run, fitted, evaluations)
 
 
 def _checked_placement(placement: Placement | None, *, probe: bool) -> Placement:
@@ -324,11 +330,26 @@ def _facts(recipe: Recipe, data: PreparedData, fitted: Fitted) -> dict[str, Any]
     }
 
 
-def _score_part(run: RunFolder, data: PreparedData, part: str, *, watcher: Watcher) -> Metrics:
+RUN_QUESTION = Question(resamples=500, group_resamples=200)
+"""Fewer resamples than ``evaluate`` draws, so that training does not wait for its report."""
+
+
+def _evaluated(
+    run: RunFolder, prepared: PreparedData, part: str, *, data: Path, watcher: Watcher
+) -> tuple[Evaluation, Scores]:
+    """Let the new reader read a part, write its scores, and return what they say."""
     predictor = Predictor(run.model, gated=False)
-    chosen = data.catalog.select(data.split.rows(part))
+    chosen = prepared.catalog.select(prepared.split.rows(part))
     name = {"val": "validation", "test": "test"}[part]
     with watcher.progress(f"Reading the {name} images") as progress:
         scores, _ = score(predictor, chosen, part=part, progress=progress)
     scores.save(run.scores(part))
-    return measure(scores, threshold=predictor.info.operating_point.threshold)
+    images = images_of_run(
+        run,
+        part,
+        catalog=prepared.catalog,
+        training=prepared.catalog.select(prepared.split.rows("train")).entries,
+        data=data,
+    )
+    reader = Reader.of(predictor.info, name=run.root.resolve().name, sha256=predictor.sha256)
+    return evaluate(scores, RUN_QUESTION, reader=reader, images=images), scores

@@ -24,7 +24,8 @@ BASE = "recipe.yaml"
 
 _DIVIDING = frozenset(
     {
-        "validation", "val_fraction", "block", "folds", "fold", "test_fraction", "positive",
+        "validation", "val_fraction", "block", "folds", "fold", "test_fraction", "near_copies",
+        "positive",
         "patient_regex", "class_map", "uncertain_labels", "columns", "layout",
     }
 )  # fmt: skip

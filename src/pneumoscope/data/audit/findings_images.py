@@ -151,7 +151,7 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
                 if patients
                 else "."
             ),
-            "Remove the copies. `pneumoscope train` keeps equal images in one part, whoever they "
+            "Remove the copies. `pneumoscope train` keeps equal pixels in one part, whoever they "
             "are said to belong to.",
             paths_of(audit, groups),
             {
@@ -168,7 +168,8 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
             f"{count(len(audit.near), 'pair')} of files show the same picture",
             "Moved, rescaled, mirrored or saved anew, a picture stays the same picture. A split by "
             "file would put it on both sides.",
-            "Look at the pairs; keep one of each, or see that both stay in one part.",
+            "Look at the pairs; keep one of each. `pneumoscope train` keeps both in one part, "
+            "unless it is told otherwise.",
             paths_of(audit, [[pair.first, pair.second] for pair in audit.near]),
             {
                 "pairs": [

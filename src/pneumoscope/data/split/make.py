@@ -107,7 +107,8 @@ def read_split(path: Path, catalog: Catalog, *, copies: Copies | None = None) ->
         LeakError: It puts a patient, or copies of an image, into two parts.
     """
     split = parts_in_file(path, catalog)
-    _check(catalog, split, groups_of(catalog, copies))
+    near = copies is not None and bool(copies.near)
+    _check(catalog, split, groups_of(catalog, copies), near=near)
     return split
 
 
@@ -165,16 +166,24 @@ def _set_leaks_aside(parts: list[str], groups: Sequence[int]) -> None:
             parts[row] = UNUSED
 
 
+def enough_to_decide(labels: Sequence[str], classes: Sequence[str]) -> bool:
+    """Tell whether so many images can decide anything: 100, and 20 of each class.
+
+    Args:
+        labels: Of the images.
+        classes: All that there should be.
+    """
+    counts = Counter(labels)
+    smallest = min((counts[name] for name in classes), default=0)
+    return len(labels) >= ENOUGH_TO_DECIDE and smallest >= ENOUGH_TO_DECIDE // 5
+
+
 def _decides(catalog: Catalog, parts: Sequence[str]) -> bool:
-    rows = [
-        entry.label for entry, part in zip(catalog.entries, parts, strict=True) if part == "val"
-    ]
-    counts = Counter(rows)
-    smallest = min((counts[name] for name in catalog.classes), default=0)
-    return len(rows) >= ENOUGH_TO_DECIDE and smallest >= ENOUGH_TO_DECIDE // 5
+    pairs = zip(catalog.entries, parts, strict=True)
+    return enough_to_decide([e.label for e, part in pairs if part == "val"], catalog.classes)
 
 
-def _check(catalog: Catalog, split: Split, groups: Sequence[int]) -> None:
+def _check(catalog: Catalog, split: Split, groups: Sequence[int], *, near: bool = False) -> None:
     for part in ("train", "val"):
         labels = Counter(catalog.entries[row].label for row in split.rows(part))
         if any(labels[name] == 0 for name in catalog.classes):
@@ -192,4 +201,5 @@ def _check(catalog: Catalog, split: Split, groups: Sequence[int]) -> None:
         raise LeakError(
             f"{catalog.root}: {len(leaks)} patients or copies of an image stand in more than one "
             f"part, for example {shown}; put each into one part."
+            + (" Near copies count too, unless they are ignored." if near else "")
         )
