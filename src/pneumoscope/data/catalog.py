@@ -235,13 +235,13 @@ def _useless(pattern: PatientPattern, found: Sequence[Entry]) -> bool:
         return patients == {None} or (len(patients) == 1 and len(found) > 1)
     if patients == {None}:
         raise OptionError(
-            "--patient-regex",
+            "patient_regex",
             must=f"a pattern that finds the patient in paths such as {found[0].path}",
             was=pattern.text,
         )
     if len(patients) == 1 and len(found) > 1:
         raise OptionError(
-            "--patient-regex",
+            "patient_regex",
             must=f"a pattern that tells patients apart (it finds {patients.pop()!r} in all "
             f"{len(found):,} paths, such as {found[0].path})",
             was=pattern.text,

@@ -88,15 +88,15 @@ def evaluate_reader(
     if data is None:
         if worse:
             raise OptionError(
-                "--robustness",
+                "robustness",
                 must="given with a model and data, since it reads images",
                 was=str(place),
             )
         if scores_file is not None:
-            raise OptionError("--scores", must="given with DATA", was=str(scores_file))
+            raise OptionError("scores", must="given with DATA", was=str(scores_file))
         return _by_scores(place, part, question, report=report, watcher=watcher)
     if worse and question.per != "image":
-        raise OptionError("--robustness", must="given with --per image", was=question.per)
+        raise OptionError("robustness", must="given with `per=image`", was=question.per)
     predictor = Predictor(place, threads=threads, gated=False)
     run = RunFolder(place) if place.is_dir() else None
     source = DataSource(data, watcher, options, patient_regex)

@@ -72,7 +72,7 @@ def inspect_data(
 
     watcher = watcher or Watcher()
     if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file; give a folder with --out.")
+        raise OutputError(f"{out} is a file; give a folder with `out`.")
     if split_file is not None and split_file.is_dir():
         split_file = split_file / "split.csv"
     contradicted = _contradicted(data, scores, positive, options) if scores else []
@@ -104,7 +104,7 @@ def _contradicted(
     entries = list_data(data, options, positive=positive or POSITIVE).entries
     classes = classes_of([entry.label for entry in entries], positive)
     if classes is None:
-        raise DataError(f"{data}: --scores needs two classes.")
+        raise DataError(f"{data}: `scores` needs two classes.")
     label_of = {entry.path: entry.label for entry in entries}
     paths: list[str] = []
     labels: list[int] = []

@@ -339,7 +339,7 @@ def classes_of(labels: Sequence[str], positive: str | None) -> tuple[str, str] |
         positive = find_class(positive, names) or positive
     if positive is not None and positive not in names:
         raise OptionError(
-            "--positive", must="a class of the data", was=positive, hint=nearest(positive, names)
+            "positive", must="a class of the data", was=positive, hint=nearest(positive, names)
         )
     if len(names) != 2:
         return None
