@@ -38,6 +38,7 @@ def add_to(verbs: Verbs) -> None:
 def run(asked: Namespace) -> int:
     """Run the demonstration; the last line is the path of its report."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
+
     if asked.images_only:
         from pneumoscope.workflow.generate import generate_images  # noqa: PLC0415
 
