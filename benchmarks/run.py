@@ -32,6 +32,7 @@ BENCHMARKS = {
     "predict-keras": "predict_keras",
     "predict-memory": "predict_memory",
     "dicom-folder": "dicom_folder",
+    "serve": "serve",
     "graph": "graph",
     "inspect": "inspect_speed",
     "bootstrap": "bootstrap_speed",

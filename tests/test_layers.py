@@ -17,6 +17,7 @@ MAY: dict[str, set[str]] = {
     "installation": set(),
     "caches": set(),
     "labels": set(),
+    "client": {"errors"},
     "parallel": set(),
     "watch": {"parallel"},
     "images": {"errors", "installation"},
@@ -53,6 +54,7 @@ MAY: dict[str, set[str]] = {
         "training",
         "reader",
     },
+    "serve": {"errors", "parallel", "reader"},
     "export": {"errors", "labels", "images", "runs", "models", "reader"},
 }
 MAY["workflow"] = set(MAY) | {"watch"}
