@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.canvas import Canvas
@@ -80,7 +81,10 @@ def write_comparison_page(
                 question=_question(found),
                 data=_data_line(found, part),
                 answer=_answer(found),
-                caveats=_caveats(found, part),
+                caveats=(
+                    *([GENERATED] if pictures and is_generated(pictures.root) else []),
+                    *_caveats(found, part),
+                ),
                 headline=_headline(best, found) if best else (),
                 sections=tuple(sections),
                 footer=footer_of(facts),
