@@ -26,8 +26,8 @@ from PIL import Image, ImageDraw, ImageFont
 from pneumoscope.errors import ImageError
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.parallel import ordered_map
-from pneumoscope.reader.gate import Look, PixelGate
-from pneumoscope.reader.intake import Taken, take
+from pneumoscope.reader.checks.gate import Look, PixelGate
+from pneumoscope.reader.preprocess import Taken, take
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,9 +18,9 @@ from pneumoscope.data.phantom import render
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.images.prepare import prepare
 from pneumoscope.parallel import cores
-from pneumoscope.reader.bundle import Bundle, open_bundle
-from pneumoscope.reader.intake import Taken, take
+from pneumoscope.reader.model_file.metadata import Bundle, open_bundle
 from pneumoscope.reader.predictor import Predictor
+from pneumoscope.reader.preprocess import Taken, take
 from pneumoscope.runs import RunFolder, rows_of
 from pneumoscope.stats.roc import area_under_roc
 from reader_decision import describe, scores_of, split_of

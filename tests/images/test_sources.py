@@ -16,7 +16,7 @@ from pneumoscope.data.phantom import render
 from pneumoscope.errors import DamagedImageError, ImageError, ImageTooLargeError, OptionError
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.images.sources import Decoded, Pixels, resolve
-from pneumoscope.reader.intake import native, take
+from pneumoscope.reader.preprocess import native, take
 
 PICTURE = render("NORMAL", patient_seed=3, size_px=(230, 250)).pixels
 WIDE = np.rint(PICTURE / 255 * 4095).astype(np.uint16)

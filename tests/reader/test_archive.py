@@ -20,11 +20,11 @@ from PIL import Image
 from helpers.tiny_model import grey_image, write_tiny
 from pneumoscope.cli import main
 from pneumoscope.errors import OptionError, OutputError
-from pneumoscope.reader import inputs
-from pneumoscope.reader.archive import Archive
-from pneumoscope.reader.inputs import Unlisted, iterate_images
+from pneumoscope.reader.archive import inputs
+from pneumoscope.reader.archive.inputs import Unlisted, iterate_images
+from pneumoscope.reader.archive.output import Archive
+from pneumoscope.reader.archive.summary import Tally
 from pneumoscope.reader.predictor import Predictor
-from pneumoscope.reader.tally import Tally
 
 Captured = pytest.CaptureFixture[str]
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from helpers.tiny_model import SPEC, grey_image, tiny_info, tiny_proto, write_tiny
 from pneumoscope.errors import ModelFileError
-from pneumoscope.reader import graph as graph_module
-from pneumoscope.reader import selfcheck
-from pneumoscope.reader.bundle import KEY, ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.archive.summary import Tally
+from pneumoscope.reader.checks.intended_use import scope_of
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.drift import (
     bin_of,
@@ -24,15 +23,16 @@ from pneumoscope.reader.drift import (
     histogram,
     reference_counts,
 )
-from pneumoscope.reader.graph import find_model
+from pneumoscope.reader.model_file import self_test as selfcheck
+from pneumoscope.reader.model_file import session as graph_module
+from pneumoscope.reader.model_file.checksum import seal_of, with_info
+from pneumoscope.reader.model_file.metadata import KEY, ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.model_file.self_test import SelfTest, generated_image
+from pneumoscope.reader.model_file.session import find_model
+from pneumoscope.reader.model_file.verify import verify
 from pneumoscope.reader.policy import UNCERTAIN
 from pneumoscope.reader.predictor import Predictor, load
 from pneumoscope.reader.records import COLUMNS, record_of, row_of
-from pneumoscope.reader.scope import scope_of
-from pneumoscope.reader.seal import seal_of, with_info
-from pneumoscope.reader.selfcheck import SelfTest, generated_image
-from pneumoscope.reader.tally import Tally
-from pneumoscope.reader.verify import verify
 
 UNIT = st.floats(0, 1)
 

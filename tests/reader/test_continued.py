@@ -17,9 +17,9 @@ import pytest
 from helpers.files import encoded
 from helpers.tiny_model import grey_image, tiny_info, write_tiny
 from pneumoscope.cli import main
-from pneumoscope.reader.archive import FORMATS, Archive
-from pneumoscope.reader.inputs import Unlisted
-from pneumoscope.reader.tally import Tally
+from pneumoscope.reader.archive.inputs import Unlisted
+from pneumoscope.reader.archive.output import FORMATS, Archive
+from pneumoscope.reader.archive.summary import Tally
 
 Captured = pytest.CaptureFixture[str]
 

@@ -16,13 +16,13 @@ from helpers.tiny_model import SPEC, grey_image, tiny_info, write_tiny
 from pneumoscope.errors import ModelFileError
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.images.read import chroma
-from pneumoscope.reader.bundle import open_bundle
-from pneumoscope.reader.gate import FeatureGate, Look, PixelGate, Rules
-from pneumoscope.reader.intake import Shape, take
-from pneumoscope.reader.kinds import kind
-from pneumoscope.reader.likeness import Likeness
+from pneumoscope.reader.checks.appearance import kind
+from pneumoscope.reader.checks.feature_distance import Likeness
+from pneumoscope.reader.checks.gate import FeatureGate, Look, PixelGate, Rules
+from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.self_test import generated_image
 from pneumoscope.reader.predictor import Predictor
-from pneumoscope.reader.selfcheck import generated_image
+from pneumoscope.reader.preprocess import Shape, take
 
 GATE = PixelGate()
 EVEN = Shape(300, 300)

@@ -116,8 +116,8 @@ def _print_layers(asked: Namespace) -> None:
 
 
 def _print_file(place: str, *, as_json: bool, check: bool) -> int:
-    from pneumoscope.reader.bundle import open_bundle  # noqa: PLC0415 - onnxruntime
-    from pneumoscope.reader.verify import verify  # noqa: PLC0415 - the same
+    from pneumoscope.reader.model_file.metadata import open_bundle  # noqa: PLC0415 - onnxruntime
+    from pneumoscope.reader.model_file.verify import verify  # noqa: PLC0415 - the same
 
     bundle = open_bundle(place)
     verified = verify(place) if check else None

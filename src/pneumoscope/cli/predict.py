@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator, Sequence
 
-    from pneumoscope.reader.bundle import ModelInfo
-    from pneumoscope.reader.inputs import Unlisted
+    from pneumoscope.reader.archive.inputs import Unlisted
+    from pneumoscope.reader.archive.summary import Tally
+    from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.reader.prediction import Prediction
     from pneumoscope.reader.predictor import Predictor
     from pneumoscope.reader.records import Record
-    from pneumoscope.reader.tally import Tally
 
     Source = str | bytes | Unlisted
 
@@ -117,14 +117,14 @@ def run(asked: Namespace) -> int:
     one = _is_one_file(asked)
 
     # All else that reading takes is loaded while ONNX Runtime opens the graph.
-    from pneumoscope.reader.graph import Graph  # noqa: PLC0415 - after parsing
+    from pneumoscope.reader.model_file.session import Graph  # noqa: PLC0415 - after parsing
 
     graph = Graph(asked.model, few=one)
 
     from collections import Counter  # noqa: PLC0415 - after parsing
 
+    from pneumoscope.reader.archive.summary import Tally  # noqa: PLC0415
     from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415
-    from pneumoscope.reader.tally import Tally  # noqa: PLC0415
 
     predictor = Predictor(graph, gated=not asked.no_gate, outside=asked.outside_intended_use)
     if asked.outside_intended_use != OUTSIDE[0] and not predictor.info.intended:
@@ -199,14 +199,14 @@ def _looks(asked: Namespace, others: Counter[str]) -> Iterator[Iterator[Source]]
     if not asked.watch:
         return iter([_sources(asked, others)])
     from pneumoscope.cli.ending import EndOnSignal  # noqa: PLC0415 - rare
-    from pneumoscope.reader.arrivals import arrivals  # noqa: PLC0415
+    from pneumoscope.reader.archive.watch import arrivals  # noqa: PLC0415
 
     interval = 2.0 if asked.watch_interval is None else asked.watch_interval
     return arrivals(asked.images, interval=interval, others=others, ended=EndOnSignal())
 
 
 def _sources(asked: Namespace, others: Counter[str] | None = None) -> Iterator[Source]:
-    from pneumoscope.reader.inputs import iterate_images, paths_from  # noqa: PLC0415 - the same
+    from pneumoscope.reader.archive.inputs import iterate_images, paths_from  # noqa: PLC0415 - the same
 
     if asked.images == [STDIN]:
         return iter([_from_stdin()])
@@ -284,7 +284,7 @@ def _shown(
         positive = predictor.info.classes[1]
         write_table(sys.stdout, counted(), positive=positive, tally=tally)
         return
-    from pneumoscope.reader.inputs import others_text  # noqa: PLC0415 - the same
+    from pneumoscope.reader.archive.inputs import others_text  # noqa: PLC0415 - the same
     from pneumoscope.reader.records import TEXT_WRITERS  # noqa: PLC0415
 
     TEXT_WRITERS[asked.format](sys.stdout, counted())
@@ -314,7 +314,7 @@ def _archived(
 ) -> None:
     from pneumoscope.cli.predictions import summary  # noqa: PLC0415 - the same
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
-    from pneumoscope.reader.archive import Archive  # noqa: PLC0415
+    from pneumoscope.reader.archive.output import Archive  # noqa: PLC0415
 
     watcher = TerminalWatcher()
     what = {

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from typing import TextIO
 
-from pneumoscope.reader.bundle import NOTICE
+from pneumoscope.reader.archive.summary import Tally
+from pneumoscope.reader.model_file.metadata import NOTICE
 from pneumoscope.reader.prediction import (
     ERROR,
     NOT_ASSESSABLE,
@@ -15,7 +16,6 @@ from pneumoscope.reader.prediction import (
     probability_text,
 )
 from pneumoscope.reader.records import Record
-from pneumoscope.reader.tally import Tally
 
 _STYLES: Mapping[str, str] = {ERROR: "31", UNCERTAIN: "33", NOT_ASSESSABLE: "2"}
 _POSITIVE = "1"

@@ -32,7 +32,7 @@ def add_to(verbs: Verbs) -> None:
 
 def run(asked: Namespace) -> int:
     """Run the test, and print what was expected and what was found."""
-    from pneumoscope.reader.verify import verify  # noqa: PLC0415 - onnxruntime
+    from pneumoscope.reader.model_file.verify import verify  # noqa: PLC0415 - onnxruntime
 
     found = verify(asked.model)
     if asked.json:

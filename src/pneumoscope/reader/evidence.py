@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.images.prepare import InputSpec, placing
-from pneumoscope.reader.intake import native, take
 from pneumoscope.reader.prediction import probability_text
+from pneumoscope.reader.preprocess import native, take
 from pneumoscope.runs import written_whole
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
-    from pneumoscope.reader.bundle import ModelInfo
+    from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.reader.prediction import Prediction
     from pneumoscope.reader.predictor import Predictor
 

@@ -15,22 +15,22 @@ from pneumoscope.errors import ImageError, ModelFileError, OptionError, OtherKin
 from pneumoscope.images.radiograph import ImageMeta
 from pneumoscope.images.sources import name_of
 from pneumoscope.parallel import cores, ordered_map
-from pneumoscope.reader.bundle import PAIRS, Bundle, ModelInfo, open_bundle
-from pneumoscope.reader.inputs import Unlisted
-from pneumoscope.reader.intake import Taken, dicom_of, dicom_of_header, take
-from pneumoscope.reader.kinds import kind
+from pneumoscope.reader.archive.inputs import Unlisted
+from pneumoscope.reader.checks.appearance import kind
+from pneumoscope.reader.model_file.metadata import PAIRS, Bundle, ModelInfo, open_bundle
 from pneumoscope.reader.policy import NOT_ASSESSABLE, OUTSIDE
 from pneumoscope.reader.prediction import ERROR, ModelName, Prediction
+from pneumoscope.reader.preprocess import Taken, dicom_of, dicom_of_header, take
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.images.record import DicomRecord
     from pneumoscope.images.sources import Source
-    from pneumoscope.reader.graph import Graph
+    from pneumoscope.reader.checks.intended_use import Scope
+    from pneumoscope.reader.model_file.self_test import RunningTest
+    from pneumoscope.reader.model_file.session import Graph
     from pneumoscope.reader.policy import DecisionPolicy
-    from pneumoscope.reader.scope import Scope
-    from pneumoscope.reader.selfcheck import RunningTest
 
 _BATCH = 2  # more are no faster on a processor, and take more memory
 
@@ -356,7 +356,7 @@ def _reopened(path: Path, threads: int, gated: bool, outside: str, sha256: str) 
 
 
 def _started_test(bundle: Bundle) -> RunningTest:
-    from pneumoscope.reader.selfcheck import RunningTest  # noqa: PLC0415 - for models with one
+    from pneumoscope.reader.model_file.self_test import RunningTest  # noqa: PLC0415 - for models with one
 
     return RunningTest(bundle)
 
@@ -364,7 +364,7 @@ def _started_test(bundle: Bundle) -> RunningTest:
 def _scope(taken: Taken, info: ModelInfo) -> Scope | None:
     if not (taken.facts and info.intended):
         return None
-    from pneumoscope.reader.scope import scope_of  # noqa: PLC0415 - for files that state facts
+    from pneumoscope.reader.checks.intended_use import scope_of  # noqa: PLC0415 - for files that state facts
 
     return scope_of(taken.facts, info.intended)
 

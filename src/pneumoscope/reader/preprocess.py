@@ -13,7 +13,7 @@ from pneumoscope.images.prepare import InputSpec, prepare_bytes, to_input
 from pneumoscope.images.radiograph import GREY_MODES, ImageMeta
 from pneumoscope.images.read import chroma, decode
 from pneumoscope.images.sources import Decoded, Source, resolve
-from pneumoscope.reader.scope import AGE, BODY_PART, MODALITY, VIEW
+from pneumoscope.reader.checks.intended_use import AGE, BODY_PART, MODALITY, VIEW
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pneumoscope.reader.bundle import open_bundle
-from pneumoscope.reader.graph import find_model, read_model
-from pneumoscope.reader.seal import state_of, with_info
-from pneumoscope.reader.selfcheck import IMAGE, SelfTest, say
-from pneumoscope.reader.trust import inspect
+from pneumoscope.reader.model_file.checksum import state_of, with_info
+from pneumoscope.reader.model_file.inspection import inspect
+from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.self_test import IMAGE, SelfTest, say
+from pneumoscope.reader.model_file.session import find_model, read_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.reader.kinds import SCREEN, kind
-from pneumoscope.reader.likeness import Likeness
+from pneumoscope.reader.checks.appearance import SCREEN, kind
+from pneumoscope.reader.checks.feature_distance import Likeness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pneumoscope.reader.intake import Shape
+    from pneumoscope.reader.preprocess import Shape
 
 _WHITE, _BLACK = 250, 5
 _LOW, _HIGH = 2, 98  # percentiles between which the grey levels of an image lie

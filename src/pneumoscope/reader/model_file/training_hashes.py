@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pneumoscope.reader.bundle import ModelInfo
+    from pneumoscope.reader.model_file.metadata import ModelInfo
 
 BYTES = 6
 MOST = 400_000

@@ -77,7 +77,7 @@ def _all_of(given: Sequence[str], others: Counter[str]) -> Iterator[str | Unlist
         elif os.path.isdir(item):  # noqa: PTH112 - strings are kept as they were given
             yield from _below(item, visited=set(), others=others)
         elif is_dicomdir(os.path.basename(item)) and os.path.isfile(item):  # noqa: PTH113, PTH119
-            from pneumoscope.reader.dicomdir import images_of  # noqa: PLC0415 - pydicom
+            from pneumoscope.reader.archive.dicomdir import images_of  # noqa: PLC0415 - pydicom
 
             try:
                 yield from images_of(item, others=others)

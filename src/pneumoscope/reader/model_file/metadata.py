@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import ModelFileError, OptionError
 from pneumoscope.images.prepare import InputSpec
-from pneumoscope.reader import seal
-from pneumoscope.reader.graph import Graph, first_line
-from pneumoscope.reader.trust import Contents, inspect
+from pneumoscope.reader.model_file import checksum as seal
+from pneumoscope.reader.model_file.inspection import Contents, inspect
+from pneumoscope.reader.model_file.session import Graph, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.labels import LabelSpace
+    from pneumoscope.reader.checks.gate import FeatureGate, PixelGate
     from pneumoscope.reader.conformal import Conformal
-    from pneumoscope.reader.gate import FeatureGate, PixelGate
+    from pneumoscope.reader.model_file.self_test import SelfTest
     from pneumoscope.reader.policy import DecisionPolicy
-    from pneumoscope.reader.selfcheck import SelfTest
 
 FORMAT = 1
 KEY = seal.KEY
@@ -208,7 +208,7 @@ def _conformal(values: Mapping[str, Any]) -> Conformal:
 
 
 def _self_test(values: Mapping[str, Any]) -> SelfTest:
-    from pneumoscope.reader.selfcheck import SelfTest  # noqa: PLC0415 - see above
+    from pneumoscope.reader.model_file.self_test import SelfTest  # noqa: PLC0415 - see above
 
     return SelfTest.from_dict(values)
 
@@ -235,7 +235,7 @@ class Bundle:
             self._open_gates(info.gate)
 
     def _open_gates(self, gate: Mapping[str, Any]) -> None:
-        from pneumoscope.reader.gate import FeatureGate, PixelGate  # noqa: PLC0415 - see above
+        from pneumoscope.reader.checks.gate import FeatureGate, PixelGate  # noqa: PLC0415 - see above
 
         try:
             if "rules" in gate:

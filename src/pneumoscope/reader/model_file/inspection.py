@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pneumoscope.errors import ModelFileError
-from pneumoscope.reader.wire import BYTES, VARINT, WireError, fields, varints
+from pneumoscope.reader.model_file.protobuf import BYTES, VARINT, WireError, fields, varints
 
 MAX_BYTES = 512 * 2**20
 MAX_NODES = 20_000

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.errors import ModelFileError
-from pneumoscope.reader.trust import Contents, inspect
-from pneumoscope.reader.wire import encoded
+from pneumoscope.reader.model_file.inspection import Contents, inspect
+from pneumoscope.reader.model_file.protobuf import encoded
 
 if TYPE_CHECKING:
-    from pneumoscope.reader.bundle import ModelInfo
+    from pneumoscope.reader.model_file.metadata import ModelInfo
 
 KEY = "pneumoscope"
 """The entry of the metadata that is ours."""

@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pneumoscope.reader.inputs import Unlisted, images_below
-from pneumoscope.reader.journal import state_of
+from pneumoscope.reader.archive.inputs import Unlisted, images_below
+from pneumoscope.reader.archive.journal import state_of
 
 _JPEG_START_OF_SCAN = 0xDA
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})

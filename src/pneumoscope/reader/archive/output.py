@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import numpy as np
 
 from pneumoscope.errors import OptionError, OutputError, nearest
-from pneumoscope.reader.inputs import Unlisted
-from pneumoscope.reader.journal import (
+from pneumoscope.reader.archive.inputs import Unlisted
+from pneumoscope.reader.archive.journal import (
     AGAIN,
     CONTINUED,
     FILE,
@@ -34,9 +34,9 @@ from pneumoscope.reader.journal import (
     marked,
     state_of,
 )
+from pneumoscope.reader.archive.summary import Tally
 from pneumoscope.reader.prediction import ERROR
 from pneumoscope.reader.records import TEXT_SUFFIXES, TEXT_WRITERS, Record, write_parquet
-from pneumoscope.reader.tally import Tally
 from pneumoscope.runs import lock, part_pattern, sha256_of, write_json, written_whole
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from pneumoscope.errors import OptionError
 from pneumoscope.report._shared import Floats, Table, new_figure, number, require_shape
 from pneumoscope.report.axes import unit_square
-from pneumoscope.report.figures_compare import short_names
+from pneumoscope.report.figures.compare import short_names
 from pneumoscope.report.style import MUTED, PALETTE, style
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pneumoscope.errors import OptionError
 from pneumoscope.report._shared import Floats, Table, new_figure, number
-from pneumoscope.report.figures_groups import Point, point_of
+from pneumoscope.report.figures.groups import Point, point_of
 from pneumoscope.report.style import BLUE, GREEN, INK, MUTED, NARROW_IN, VERMILLION, style
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.reader.inputs import others_text
+from pneumoscope.reader.archive.inputs import others_text
 from pneumoscope.reader.prediction import NOT_ASSESSABLE, UNCERTAIN
 from pneumoscope.reader.records import Record
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.errors import ModelFileError
-from pneumoscope.reader.seal import own_text, state_of
-from pneumoscope.reader.trust import MAX_BYTES, Contents, inspect
+from pneumoscope.reader.model_file.checksum import own_text, state_of
+from pneumoscope.reader.model_file.inspection import MAX_BYTES, Contents, inspect
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -10,15 +10,15 @@ numbers can be tested, written beside the figure and drawn again. Every figure h
 - ``CAPTION``, which says how to read it.
 """
 
-from pneumoscope.report.figures_cases import CaseSheet
-from pneumoscope.report.figures_compare import DifferenceForest, SeedDots
-from pneumoscope.report.figures_compare_roc import RocCurves
-from pneumoscope.report.figures_curves import NetBenefit, PrecisionRecall
-from pneumoscope.report.figures_groups import RobustnessCurves, SubgroupForest
-from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
-from pneumoscope.report.figures_probabilities import ReliabilityDiagram, ScoreDistributions
-from pneumoscope.report.figures_seeds import SeedLosses
-from pneumoscope.report.figures_training import AugmentationSheet, ClassCounts, LearningCurves
+from pneumoscope.report.figures.cases import CaseSheet
+from pneumoscope.report.figures.compare import DifferenceForest, SeedDots
+from pneumoscope.report.figures.compare_roc import RocCurves
+from pneumoscope.report.figures.curves import NetBenefit, PrecisionRecall
+from pneumoscope.report.figures.groups import RobustnessCurves, SubgroupForest
+from pneumoscope.report.figures.outcome import ConfusionMatrix, RocCurve
+from pneumoscope.report.figures.probabilities import ReliabilityDiagram, ScoreDistributions
+from pneumoscope.report.figures.seeds import SeedLosses
+from pneumoscope.report.figures.training import AugmentationSheet, ClassCounts, LearningCurves
 
 __all__ = [
     "AugmentationSheet",
