@@ -19,7 +19,7 @@ import numpy as np
 
 from pneumoscope.images.prepare import InputSpec, placing
 from pneumoscope.reader.prediction import probability_text
-from pneumoscope.reader.preprocess import native, take
+from pneumoscope.reader.preprocess import load_image, native
 from pneumoscope.runs import written_whole
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def evidence_image(predictor: Predictor, found: Prediction, source: Path | bytes
         ImageError: The image cannot be read any more.
     """
     assert found.probability is not None  # noqa: S101 - only judged images have evidence
-    taken = take(source, predictor.info.input, any_kind=True)
+    taken = load_image(source, predictor.info.input, any_kind=True)
     evidence = predictor.evidence(taken.pixels[np.newaxis])[0]
     caption = f"{found.conclusion} · p({predictor.info.classes[1]}) "
     caption += probability_text(found.probability)

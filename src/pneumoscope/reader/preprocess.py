@@ -40,7 +40,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taken:
+class LoadedImage:
     """One image, ready for the network.
 
     Attributes:
@@ -60,7 +60,7 @@ class Taken:
     notes: tuple[str, ...] = ()
 
 
-def take(source: Source, spec: InputSpec, *, any_kind: bool = False) -> Taken:
+def load_image(source: Source, spec: InputSpec, *, any_kind: bool = False) -> LoadedImage:
     """Return an image as the model takes it.
 
     Args:
@@ -77,12 +77,12 @@ def take(source: Source, spec: InputSpec, *, any_kind: bool = False) -> Taken:
     if isinstance(given, Decoded):
         height, width = given.pixels.shape
         pixels = to_input(given.pixels, spec, bits=given.bits)
-        return Taken(pixels, Shape(width, height, given.chroma))
+        return LoadedImage(pixels, Shape(width, height, given.chroma))
     pixels, meta = prepare_bytes(given.data, spec, name=given.name, any_kind=any_kind)
     colour = 0.0 if meta.mode in _GREY else chroma(given.data, name=given.name)
     shape = Shape(meta.width, meta.height, colour)
     notes = meta.dicom.notes if meta.dicom else ()
-    return Taken(pixels, shape, _facts(meta), meta.other_kind, dicom_of(meta), notes)
+    return LoadedImage(pixels, shape, _facts(meta), meta.other_kind, dicom_of(meta), notes)
 
 
 def dicom_of(meta: ImageMeta) -> DicomRecord | None:

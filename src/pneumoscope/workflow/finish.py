@@ -14,7 +14,7 @@ from pneumoscope.evaluation.policy import summary
 from pneumoscope.export import TOLERANCE, export
 from pneumoscope.export_int8 import quantize
 from pneumoscope.parallel import cores
-from pneumoscope.reader.checks.feature_distance import Likeness
+from pneumoscope.reader.checks.feature_distance import FeatureDistribution
 from pneumoscope.reader.checks.gate import FeatureGate, Look, PixelGate
 from pneumoscope.reader.drift import distance_histogram, histogram
 from pneumoscope.reader.model_file.checksum import with_info
@@ -190,7 +190,7 @@ def _gate(
         known = traced.features[_evenly(range(len(taught)), _KNOWN_IMAGES)]
     else:
         known = _outputs(bundle, data, _evenly(taught, _KNOWN_IMAGES), "features")
-    likeness = Likeness.fit(known, rank=_RANK)
+    likeness = FeatureDistribution.fit(known, rank=_RANK)
     seen = _outputs(bundle, data, data.split.rows("val"), "features")
     distances = likeness.distance(seen)
     features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))

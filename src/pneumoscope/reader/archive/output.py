@@ -34,7 +34,7 @@ from pneumoscope.reader.archive.journal import (
     marked,
     state_of,
 )
-from pneumoscope.reader.archive.summary import Tally
+from pneumoscope.reader.archive.summary import RunSummary
 from pneumoscope.reader.prediction import ERROR
 from pneumoscope.reader.records import TEXT_SUFFIXES, TEXT_WRITERS, Record, write_parquet
 from pneumoscope.runs import lock, part_pattern, sha256_of, write_json, written_whole
@@ -177,7 +177,7 @@ class Archive:
                 self._synced = time.monotonic()
         self.done += AGAIN not in marks
 
-    def finish(self, tally: Tally) -> None:
+    def finish(self, tally: RunSummary) -> None:
         """Turn the journal into the file, and count every record of it.
 
         Beside the file, ``….summary.json`` holds the counts, and ``….resume.gz`` what continuing it

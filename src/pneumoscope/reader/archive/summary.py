@@ -17,7 +17,7 @@ _MOST_NOTES = 50
 _FEW = 100  # below so many images, nothing is said of drift
 
 
-class Tally:
+class RunSummary:
     """Counts records as they pass.
 
     Args:

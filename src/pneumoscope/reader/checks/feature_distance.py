@@ -20,7 +20,7 @@ MAX_NUMBERS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Likeness:
+class FeatureDistribution:
     """The distribution of known vectors of d numbers.
 
     Attributes:
@@ -47,7 +47,7 @@ class Likeness:
         return found
 
     @classmethod
-    def fit(cls, vectors: NDArray[np.floating[Any]], *, rank: int) -> Likeness:
+    def fit(cls, vectors: NDArray[np.floating[Any]], *, rank: int) -> FeatureDistribution:
         """Return the distribution of vectors [n, d].
 
         Args:
@@ -77,7 +77,7 @@ class Likeness:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Likeness:
+    def from_dict(cls, values: Mapping[str, Any]) -> FeatureDistribution:
         """Return the distribution that ``to_dict`` wrote.
 
         Raises:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.reader.checks.appearance import SCREEN, kind
-from pneumoscope.reader.checks.feature_distance import Likeness
+from pneumoscope.reader.checks.feature_distance import FeatureDistribution
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +66,7 @@ class Look:
         farthest: Refused if it is farther than this.
     """
 
-    likeness: Likeness
+    likeness: FeatureDistribution
     turned: float
     farthest: float
 
@@ -139,13 +139,13 @@ class Look:
         upright, best = [], []
         for part in np.array_split(np.arange(len(images)), folds):
             others = np.delete(images, part, axis=0).reshape(-1, _SIDE * _SIDE)
-            judge = cls(Likeness.fit(others, rank=rank), 1.0, np.inf)
+            judge = cls(FeatureDistribution.fit(others, rank=rank), 1.0, np.inf)
             found = judge._distances(images[part])
             upright.append(found[:, 0])
             best.append(found[:, 1:].min(1) / found[:, 0])
         flat = images.reshape(-1, _SIDE * _SIDE)
         return cls(
-            Likeness.fit(flat, rank=rank),
+            FeatureDistribution.fit(flat, rank=rank),
             turned=min(0.95, float(np.quantile(np.concatenate(best), allowed))),
             farthest=float(np.quantile(np.concatenate(upright), 1 - allowed)),
         )
@@ -165,7 +165,7 @@ class Look:
         Raises:
             KeyError, TypeError, ValueError: Something is missing or cannot be.
         """
-        likeness = Likeness.from_dict(values["likeness"])
+        likeness = FeatureDistribution.from_dict(values["likeness"])
         if len(likeness.mean) != _SIDE * _SIDE:
             raise ValueError("its gate looks at another number of pixels")
         return cls(likeness, float(values["turned"]), float(values["farthest"]))
@@ -277,7 +277,7 @@ class FeatureGate:
         farthest: Refused if the features are farther than this.
     """
 
-    likeness: Likeness
+    likeness: FeatureDistribution
     farthest: float
 
     def reasons(self, distance: float) -> tuple[str, ...]:
@@ -301,7 +301,7 @@ class FeatureGate:
         Raises:
             KeyError, TypeError, ValueError: Something is missing or cannot be.
         """
-        return cls(Likeness.from_dict(values["likeness"]), float(values["farthest"]))
+        return cls(FeatureDistribution.from_dict(values["likeness"]), float(values["farthest"]))
 
 
 def _detail(pixels: NDArray[np.uint8]) -> float:

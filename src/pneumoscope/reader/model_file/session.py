@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHIPPED = "shipped"
 """The name of the reader that comes with the package."""
 
-SHIPPED_FILE = Path(__file__).parents[1] / "assets" / "reader.onnx"
+SHIPPED_FILE = Path(__file__).parents[2] / "assets" / "reader.onnx"
 
 _RUN_MODEL = "model.onnx"
 _LARGE = 2_000_000  # numbers in the tensors of a graph
@@ -29,7 +29,7 @@ _LARGE = 2_000_000  # numbers in the tensors of a graph
 class Graph:
     """The graph of a model file on the processor, which is being opened.
 
-    The file is looked at before ONNX Runtime sees it; see ``trust``.
+    The file is looked at before ONNX Runtime sees it; see ``inspection``.
 
     Args:
         place: A model file or a run folder; ``shipped`` or None for the package's own.
