@@ -45,6 +45,7 @@ VERBS = (
     "weights",
     "demo",
     "serve",
+    "node",
 )
 """The verbs, each a module beside this one, in the order of the help."""
 

@@ -1,0 +1,83 @@
+"""``pneumoscope node``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.errors import DataError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from pneumoscope.hospital.queue import Queue
+
+ACTIONS = ("run", "queue", "requeue")
+
+
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "node",
+        run,
+        about="Receive chest radiographs over DICOM, read them, and send reports and pictures.",
+        example="pneumoscope node run --settings node.yaml",
+    )
+    parser.add_argument(
+        "action",
+        choices=ACTIONS,
+        help="run the node; show what waits and what could not be delivered; try that again",
+    )
+    parser.add_argument(
+        "--settings", type=Path, required=True, metavar="FILE", help="the settings, a YAML file"
+    )
+    parser.add_argument("--destination", metavar="NAME", help="with requeue: of this one alone")
+
+
+def run(asked: Namespace) -> int:
+    """Run the node until a signal ends it, or show its queue."""
+    from pneumoscope.hospital.settings import NodeSettings  # noqa: PLC0415 - after parsing
+
+    settings = NodeSettings.load(asked.settings)
+    if asked.action == "run":
+        from pneumoscope.cli.ending import EndOnSignal  # noqa: PLC0415
+        from pneumoscope.hospital.node import Node  # noqa: PLC0415
+        from pneumoscope.logs import start_logging  # noqa: PLC0415
+
+        start_logging("pynetdicom")
+        node = Node(settings)
+        ended = EndOnSignal()
+        node.start()
+        while not ended(3600.0):
+            pass
+        node.stop()
+        return 0
+    place = settings.folder / "queue.sqlite"
+    if not place.is_file():
+        raise DataError(f"{place}: there is no queue; the node did not run with this folder.")
+    from pneumoscope.hospital.queue import Queue  # noqa: PLC0415
+
+    queue = Queue(place)
+    try:
+        if asked.action == "requeue":
+            count = queue.requeue(destination=asked.destination)
+            sys.stdout.write(f"{count} deliveries are tried again.\n")
+        else:
+            _show(queue)
+    finally:
+        queue.close()
+    return 0
+
+
+def _show(queue: Queue) -> None:
+    for name, counts in queue.figures().items():
+        text = ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items()))
+        sys.stdout.write(f"{name}: {text or 'none'}\n")
+    for one in queue.in_state("dead"):
+        sys.stdout.write(
+            f"dead: {one.kind} {one.uid} to {one.destination} after {one.attempts} attempts "
+            f"({one.error})\n"
+        )

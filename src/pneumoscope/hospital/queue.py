@@ -1,0 +1,324 @@
+"""What a node has to do, kept in a database: nothing is lost, nothing is done twice.
+
+A row an image (``received`` → ``read``), and a row for each object and destination (``waiting`` →
+``sending`` → ``sent`` → ``committed``, or ``dead``). Each step is one transaction, and files are on
+disk before the row that names them, so that the process may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FIRST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 3600.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS images (
+    id INTEGER PRIMARY KEY,
+    uid TEXT NOT NULL UNIQUE,
+    study TEXT NOT NULL,
+    path TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'received',
+    attempts INTEGER NOT NULL DEFAULT 0,
+    received REAL NOT NULL,
+    read REAL,
+    record TEXT
+);
+CREATE INDEX IF NOT EXISTS images_by_state ON images (state, id);
+CREATE TABLE IF NOT EXISTS deliveries (
+    id INTEGER PRIMARY KEY,
+    image INTEGER NOT NULL REFERENCES images (id),
+    kind TEXT NOT NULL,
+    uid TEXT NOT NULL,
+    class TEXT NOT NULL,
+    path TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting',
+    attempts INTEGER NOT NULL DEFAULT 0,
+    due REAL NOT NULL,
+    error TEXT NOT NULL DEFAULT '',
+    sent REAL,
+    UNIQUE (uid, destination)
+);
+CREATE INDEX IF NOT EXISTS deliveries_by_state ON deliveries (destination, state, due);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that was received.
+
+    Attributes:
+        id: Of the row.
+        uid: Its SOP Instance UID.
+        path: Its file.
+        attempts: How often it was begun to be read.
+    """
+
+    id: int
+    uid: str
+    path: Path
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An object that a destination is to get.
+
+    Attributes:
+        id: Of the row.
+        kind: ``report``, ``picture`` or ``presentation``.
+        uid: Its SOP Instance UID.
+        sop_class: Its SOP Class UID.
+        path: Its file.
+        destination: The name of the destination.
+        state: ``waiting``, ``sending``, ``sent``, ``committed`` or ``dead``.
+        attempts: How often it was sent.
+        error: Why it was not accepted the last time.
+    """
+
+    id: int
+    kind: str
+    uid: str
+    sop_class: str
+    path: Path
+    destination: str
+    state: str
+    attempts: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An object that was made and lies on disk."""
+
+    kind: str
+    uid: str
+    sop_class: str
+    path: Path
+
+
+_DELIVERY = "id, kind, uid, class, path, destination, state, attempts, error"
+
+
+class Queue:
+    """The database of a node. Any thread may use it.
+
+    Args:
+        path: Its file; it is made if it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        self._connection.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
+    # Images
+
+    def add(self, uid: str, *, study: str, path: Path, sha256: str, sender: str) -> bool:
+        """Add an image; return whether it is new.
+
+        Args:
+            uid: Its SOP Instance UID.
+            study: Its Study Instance UID.
+            path: Its file, which is on disk.
+            sha256: The hash of the file.
+            sender: The calling AE title.
+        """
+        with self._transaction() as connection:
+            found = connection.execute(
+                "INSERT OR IGNORE INTO images (uid, study, path, sha256, sender, received)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (uid, study, str(path), sha256, sender, time.time()),
+            )
+            return found.rowcount == 1
+
+    def hash_of(self, uid: str) -> str | None:
+        """Return the hash of the image of this UID, None if there is none."""
+        rows = self._rows("SELECT sha256 FROM images WHERE uid = ?", (uid,))
+        return rows[0][0] if rows else None
+
+    def take_image(self) -> Image | None:
+        """Return the next image that has to be read, None if there is none.
+
+        It is taken until it is marked as read, or the node starts again.
+        """
+        with self._transaction() as connection:
+            row = connection.execute(
+                "SELECT id, uid, path, attempts FROM images WHERE state = 'received'"
+                " ORDER BY id LIMIT 1"
+            ).fetchone()
+            if row is None:
+                return None
+            connection.execute(
+                "UPDATE images SET state = 'reading', attempts = attempts + 1 WHERE id = ?",
+                (row[0],),
+            )
+        return Image(row[0], row[1], Path(row[2]), row[3] + 1)
+
+    def finish(
+        self,
+        image: Image,
+        record: dict[str, Any],
+        deliveries: Sequence[tuple[Output, str]],
+    ) -> None:
+        """Mark an image as read, and its objects as to be sent.
+
+        Args:
+            image: The image.
+            record: What the reader says of it.
+            deliveries: Its objects, which are on disk, each with the name of a destination.
+        """
+        now = time.time()
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE images SET state = 'read', read = ?, record = ? WHERE id = ?",
+                (now, json.dumps(record), image.id),
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO deliveries"
+                " (image, kind, uid, class, path, destination, due)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (image.id, one.kind, one.uid, one.sop_class, str(one.path), name, now)
+                    for one, name in deliveries
+                ],
+            )
+
+    def resume(self) -> int:
+        """Take up what a node that ended had in hand; return how many images that were."""
+        with self._transaction() as connection:
+            found = connection.execute(
+                "UPDATE images SET state = 'received' WHERE state = 'reading'"
+            )
+            return found.rowcount
+
+    # Deliveries
+
+    def due(self, destination: str, *, limit: int = 50) -> list[Delivery]:
+        """Return what has to be sent now, the oldest first."""
+        return self._deliveries(
+            "destination = ? AND state = 'waiting' AND due <= ? ORDER BY id LIMIT ?",
+            (destination, time.time(), limit),
+        )
+
+    def unsure(self, destination: str) -> list[Delivery]:
+        """Return what was being sent when a node ended: it may have arrived or not."""
+        return self._deliveries("destination = ? AND state = 'sending'", (destination,))
+
+    def in_state(self, state: str, *, limit: int = 1000) -> list[Delivery]:
+        """Return deliveries of a state, the oldest first."""
+        return self._deliveries("state = ? ORDER BY id LIMIT ?", (state, limit))
+
+    def _deliveries(self, where: str, values: Sequence[Any]) -> list[Delivery]:
+        rows = self._rows(f"SELECT {_DELIVERY} FROM deliveries WHERE {where}", values)  # noqa: S608
+        return [
+            Delivery(number, kind, uid, sop_class, Path(path), *rest)
+            for number, kind, uid, sop_class, path, *rest in rows
+        ]
+
+    def mark_sending(self, delivery: Delivery) -> None:
+        """Note that a delivery begins."""
+        self._set("state = 'sending', attempts = attempts + 1", delivery)
+
+    def mark_sent(self, delivery: Delivery) -> None:
+        """Note that the destination accepted it."""
+        self._set("state = 'sent', error = '', sent = ?", delivery, time.time())
+
+    def mark_committed(self, uids: Sequence[str], destination: str) -> None:
+        """Note that the destination keeps objects."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "UPDATE deliveries SET state = 'committed' WHERE uid = ? AND destination = ?"
+                " AND state = 'sent'",
+                [(uid, destination) for uid in uids],
+            )
+
+    def mark_waiting(self, delivery: Delivery) -> None:
+        """Note that it never arrived, by no fault of the destination; it is due at once."""
+        self._set("state = 'waiting', due = ?", delivery, time.time())
+
+    def mark_refused(self, delivery: Delivery, error: str, *, most: int) -> None:
+        """Note why it was not accepted; it is tried later, or is dead after ``most`` times."""
+        attempts = delivery.attempts + 1
+        if attempts >= most:
+            self._set("state = 'dead', error = ?", delivery, error)
+            return
+        self._set(
+            "state = 'waiting', error = ?, due = ?", delivery, error, time.time() + pause(attempts)
+        )
+
+    def _set(self, change: str, delivery: Delivery, *values: Any) -> None:
+        with self._transaction() as connection:
+            connection.execute(
+                f"UPDATE deliveries SET {change} WHERE id = ?",  # noqa: S608 - texts of this module
+                (*values, delivery.id),
+            )
+
+    def requeue(self, *, destination: str | None = None) -> int:
+        """Try dead deliveries again from the start; return how many."""
+        with self._transaction() as connection:
+            found = connection.execute(
+                "UPDATE deliveries SET state = 'waiting', attempts = 0, due = ?"
+                " WHERE state = 'dead' AND destination = COALESCE(?, destination)",
+                (time.time(), destination),
+            )
+            return found.rowcount
+
+    # Figures
+
+    def figures(self) -> dict[str, dict[str, int]]:
+        """Return how many images and deliveries are in each state."""
+        return {
+            table: dict(self._rows(f"SELECT state, COUNT(*) FROM {table} GROUP BY state"))  # noqa: S608
+            for table in ("images", "deliveries")
+        }
+
+    def next_due(self, destination: str) -> float | None:
+        """Return when the next delivery is due, in seconds since the epoch; None if none waits."""
+        (found,) = self._rows(
+            "SELECT MIN(due) FROM deliveries WHERE destination = ? AND state = 'waiting'",
+            (destination,),
+        )
+        due: float | None = found[0]
+        return due
+
+
+def pause(attempts: int) -> float:
+    """Return how long to wait after so many attempts: twice as long each time, with jitter."""
+    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (attempts - 1))
+    return random.uniform(longest / 2, longest)  # noqa: S311 - it only spreads the load

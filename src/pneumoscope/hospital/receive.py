@@ -1,0 +1,204 @@
+"""Images in: C-ECHO and C-STORE. An image is on disk and in the queue before it is acknowledged."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    SecondaryCaptureImageStorage,
+)
+from pynetdicom import AE, evt
+
+from pneumoscope.hospital.identity import uid_of
+
+if TYPE_CHECKING:
+    from pynetdicom.events import Event
+    from pynetdicom.transport import ThreadedAssociationServer
+
+    from pneumoscope.hospital.queue import Queue
+    from pneumoscope.hospital.settings import NodeSettings, Tls
+
+CLASSES: Final = (
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    SecondaryCaptureImageStorage,
+)
+"""What is accepted. Raw images (for processing) are answered with a report that says why not."""
+
+TRANSFER_SYNTAXES: Final = (
+    "1.2.840.10008.1.2.1",  # explicit VR, little endian
+    "1.2.840.10008.1.2",  # implicit VR, little endian
+    "1.2.840.10008.1.2.4.50",  # JPEG baseline
+    "1.2.840.10008.1.2.4.51",  # JPEG extended
+    "1.2.840.10008.1.2.4.57",  # JPEG lossless
+    "1.2.840.10008.1.2.4.70",  # JPEG lossless, first-order prediction
+    "1.2.840.10008.1.2.4.80",  # JPEG-LS lossless
+    "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
+    "1.2.840.10008.1.2.4.90",  # JPEG 2000 lossless
+    "1.2.840.10008.1.2.4.91",  # JPEG 2000
+    "1.2.840.10008.1.2.5",  # RLE
+    "1.2.840.10008.1.2.1.99",  # deflated
+    "1.2.840.10008.1.2.2",  # explicit VR, big endian
+)
+"""What ``predict`` reads, in the order of preference."""
+
+SUCCESS, OUT_OF_RESOURCES, MISMATCH, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
+VERIFICATION: Final = "1.2.840.10008.1.1"
+IMPLEMENTATION_UID: Final = uid_of("implementation")
+_MEGABYTE = 2**20
+
+_log = logging.getLogger("pneumoscope.hospital")
+
+
+class Receiver:
+    """Listens for images and puts them into the queue.
+
+    Args:
+        settings: Of the node.
+        queue: Where images are noted.
+    """
+
+    def __init__(self, settings: NodeSettings, queue: Queue) -> None:
+        self._settings = settings
+        self._queue = queue
+        self.folder = settings.folder / "images"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._ae = _entity(settings)
+        self._server: ThreadedAssociationServer | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        assert self._server is not None  # noqa: S101 - it was started
+        port: int = self._server.server_address[1]
+        return port
+
+    def start(self) -> None:
+        """Listen, in threads.
+
+        Raises:
+            OSError: It cannot listen there.
+        """
+        self._server = self._ae.start_server(
+            (self._settings.host, self._settings.port),
+            block=False,
+            evt_handlers=[
+                (evt.EVT_REQUESTED, self._requested),
+                (evt.EVT_C_ECHO, lambda _event: SUCCESS),
+                (evt.EVT_C_STORE, self._stored),
+            ],
+            ssl_context=server_context(self._settings.tls) if self._settings.tls else None,
+        )
+
+    def stop(self) -> None:
+        """Stop listening; associations are ended."""
+        self._ae.shutdown()
+
+    def clean(self) -> None:
+        """Remove files that were being written when a node ended; nobody was told of them."""
+        for path in self.folder.glob("*.part"):
+            path.unlink()
+
+    def _requested(self, event: Event) -> None:
+        """Reject callers that are not known."""
+        callers = self._settings.callers
+        if not callers:
+            return
+        request = event.assoc.requestor
+        title = request.ae_title.strip()
+        allowed = callers.get(title)
+        if allowed is None or (allowed and request.address not in allowed):
+            _log.warning("rejected", extra={"facts": {"caller": title, "at": request.address}})
+            event.assoc.acse.send_reject(0x01, 0x01, 0x03)  # calling AE title not recognised
+            event.assoc.kill()
+
+    def _stored(self, event: Event) -> int:
+        """Write an image to disk, note it, and acknowledge it."""
+        free = shutil.disk_usage(self.folder).free
+        if free < self._settings.least_free_mb * _MEGABYTE:
+            _log.error("disk_full", extra={"facts": {"free_mb": free // _MEGABYTE}})
+            return OUT_OF_RESOURCES
+        request = event.request
+        uid = str(getattr(request, "AffectedSOPInstanceUID", "") or "")
+        if not uid:
+            return CANNOT_UNDERSTAND
+        content = event.encoded_dataset()
+        digest = hashlib.sha256(content).hexdigest()
+        known = self._queue.hash_of(uid)
+        if known is not None:
+            if known != digest:
+                _log.warning("other_content", extra={"facts": {"uid": uid}})
+            return SUCCESS
+        try:
+            path = self._written(uid, content)
+        except OSError as fault:
+            _log.error("not_written", extra={"facts": {"reason": fault.strerror}})
+            return OUT_OF_RESOURCES
+        sender = str(event.assoc.requestor.ae_title).strip()
+        self._queue.add(uid, study="", path=path, sha256=digest, sender=sender)
+        return SUCCESS
+
+    def _written(self, uid: str, content: bytes) -> Path:
+        """Return the file of an image, which is on disk when this returns."""
+        name = hashlib.sha256(uid.encode()).hexdigest()[:40]
+        path = self.folder / f"{name}.dcm"
+        write_durably(path, content)
+        return path
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file so that it, and its name, survive a loss of power."""
+    temporary = path.with_suffix(f".{os.getpid()}.{id(content)}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _entity(settings: NodeSettings) -> AE:
+    entity = AE(ae_title=settings.ae_title)
+    entity.implementation_class_uid = IMPLEMENTATION_UID
+    entity.implementation_version_name = "PNEUMOSCOPE"
+    entity.maximum_associations = settings.associations
+    entity.require_called_aet = settings.check_called
+    entity.add_supported_context(VERIFICATION)
+    for sop_class in CLASSES:
+        entity.add_supported_context(sop_class, list(TRANSFER_SYNTAXES))
+    return entity
+
+
+def server_context(tls: Tls) -> ssl.SSLContext:
+    """Return the TLS context of a node that asks callers for a certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.authorities)
+    context.load_cert_chain(tls.certificate, tls.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def client_context(tls: Tls) -> ssl.SSLContext:
+    """Return the TLS context for calling a node."""
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=tls.authorities)
+    context.load_cert_chain(tls.certificate, tls.key)
+    return context
