@@ -41,6 +41,7 @@ def main(rows: int, resamples: int, rounds: int) -> None:
         os.environ[name] = "1"
     import numpy as np  # noqa: PLC0415 - it counts the cores when it is loaded
 
+    from pneumoscope.data.patients import Patient  # noqa: PLC0415 - the same
     from pneumoscope.evaluation.assess import assess  # noqa: PLC0415 - the same
     from pneumoscope.evaluation.scores import Scores  # noqa: PLC0415
 
@@ -50,7 +51,7 @@ def main(rows: int, resamples: int, rounds: int) -> None:
     patient = rng.integers(0, rows * 7 // 10, rows)  # about 1.4 images each, some have many
     scores = Scores(
         tuple(f"{number}.png" for number in range(rows)),
-        tuple(f"{number}" for number in patient),
+        tuple(Patient(f"{number}") for number in patient),
         label,
         logit,
         1 / (1 + np.exp(-logit)),

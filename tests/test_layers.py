@@ -13,11 +13,12 @@ ROOT = Path(pneumoscope.__file__).parent
 # A room may import from itself and from the rooms named here.
 MAY: dict[str, set[str]] = {
     "errors": set(),
+    "installation": set(),
     "caches": set(),
     "labels": set(),
     "parallel": set(),
     "watch": {"parallel"},
-    "images": {"errors"},
+    "images": {"errors", "installation"},
     "runs": {"errors", "parallel"},
     "reader": {"errors", "labels", "images", "runs", "parallel"},
     "stats": {"errors"},
@@ -30,6 +31,7 @@ MAY: dict[str, set[str]] = {
         "images",
         "runs",
         "parallel",
+        "stats",
         "data",
         "models",
         "export",
@@ -38,6 +40,7 @@ MAY: dict[str, set[str]] = {
     "export_int8": {"runs"},
     "report": {
         "errors",
+        "installation",
         "labels",
         "caches",
         "images",

@@ -6,11 +6,13 @@
     ├── OptionError             an argument has a value that it cannot have
     ├── MissingArgumentError    a command was not told what it is about
     ├── ImageError              one file could not be read as a radiograph
+    │   ├── UnreachableImageError   it could not be fetched or decoded here and now
     │   ├── EmptyImageError         nothing in it
     │   ├── NotAnImageError         its content is no format that is read
     │   ├── DamagedImageError       truncated or corrupt
     │   ├── ImageTooLargeError      claims more pixels than any radiograph has
     │   └── UnsupportedImageError   a known format in a variant that is not read
+    │       ├── NoDecoderError          its decoder is not installed
     │       └── OtherKindError          no frontal chest radiograph, by what its header says
     ├── DataError               a folder, a table or a split cannot be worked with
     │   └── LeakError               data is used for a decision that it must not make
@@ -52,6 +54,17 @@ class MissingArgumentError(PneumoscopeError):
 class ImageError(PneumoscopeError):
     """One file could not be read as a radiograph."""
 
+    @property
+    def passing(self) -> bool:
+        """Whether the same bytes may be read at another time or on another machine."""
+        return isinstance(self.__cause__, MemoryError)
+
+
+class UnreachableImageError(ImageError):
+    """The file could not be fetched or decoded here and now; its content may be sound."""
+
+    passing = True
+
 
 class EmptyImageError(ImageError):
     """The file holds no bytes."""
@@ -71,6 +84,12 @@ class ImageTooLargeError(ImageError):
 
 class UnsupportedImageError(ImageError):
     """A known format in a variant that is not read."""
+
+
+class NoDecoderError(UnsupportedImageError):
+    """What decodes this variant is not installed."""
+
+    passing = True
 
 
 class OtherKindError(UnsupportedImageError):
@@ -116,17 +135,36 @@ class OutputError(PneumoscopeError):
     """A result cannot be written where it was asked for."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint that names the known word nearest to ``word``, or lists them all.
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that ``word`` is most likely a misspelling of; None if there is none.
 
-    >>> nearest("trian", ["train", "test"])
-    "Did you mean 'train'?"
+    >>> closest("trian", ["train", "test"])
+    'train'
     """
     import difflib  # noqa: PLC0415 - only where something is wrong
 
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return close[0] if close else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a hint that names the known word nearest to ``word``; empty if none is near.
+
+    >>> did_you_mean("trian", ["train", "test"])
+    "Did you mean 'train'?"
+    """
+    close = closest(word, known)
+    return "" if close is None else f"Did you mean {close!r}?"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint that names the known word nearest to ``word``, or lists them all.
+
+    >>> nearest("x", ["train", "test"])
+    'Known: train, test.'
+    """
     names = list(known)
-    close = difflib.get_close_matches(word, names, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."
+    return did_you_mean(word, names) or f"Known: {', '.join(names)}."
 
 
 def in_words(fault: Exception) -> str:

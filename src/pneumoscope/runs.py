@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
+import errno
 import io
 import json
 import os
@@ -26,27 +27,88 @@ if TYPE_CHECKING:
 _PACKAGES = ("pneumoscope", "numpy", "pillow", "onnxruntime", "torch", "lightning", "onnx")
 
 
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def is_of_writing(fault: OSError, *places: Path) -> bool:
+    """Tell whether a fault comes of writing at some places, not of something else meanwhile.
+
+    A fault that names a file is of writing if that is one of the places, lies in one or holds one.
+    One that names none is if it speaks of a disk, or comes from an encoder, which has no number
+    for it; a broken connection or pipe does not.
+    """
+    if isinstance(fault.filename, str | bytes):
+        named = Path(os.fsdecode(fault.filename))
+        return any(
+            named == place or named in place.parents or place in named.parents for place in places
+        )
+    return fault.errno in _OF_THE_DISK or (fault.errno is None and type(fault) is OSError)
+
+
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that replaces it when the block ends well.
 
     Raises:
-        OutputError: The place cannot be written.
+        OutputError: The place cannot be written. What else the block raises is left as it is.
     """
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
-        try:
+        with _named_faults(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             temporary.replace(path)
-        except OSError as fault:
-            raise OutputError(
-                f"{path}: cannot be written ({fault.strerror or fault}); "
-                "choose another place or free it."
-            ) from fault
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def files_written_whole(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder whose files go into ``folder`` when the block ends well.
+
+    What stands there under the same names is replaced then; all else stays. If the block fails, as
+    on a full disk, ``folder`` is as it was before: not there, if it was not.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    made = not folder.exists()
+    temporary = folder / f".{secrets.token_hex(4)}.part"
+    try:
+        with _named_faults(folder, temporary):
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in sorted(path for path in temporary.rglob("*") if not path.is_dir()):
+                place = folder / file.relative_to(temporary)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if made:
+            with contextlib.suppress(OSError):  # it holds what was written
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _named_faults(path: Path, temporary: Path) -> Iterator[None]:
+    """Turn what the system says of writing into one message; what else fails stays as it is."""
+    try:
+        yield
+    except OutputError as told:  # of a file in a temporary folder, whose name says nothing
+        if not isinstance(told.__cause__, OSError):
+            raise
+        raise _cannot_be_written(path, told.__cause__) from told.__cause__
+    except OSError as fault:
+        if not is_of_writing(fault, path, temporary):
+            raise
+        raise _cannot_be_written(path, fault) from fault
+
+
+def _cannot_be_written(path: Path, fault: OSError) -> OutputError:
+    return OutputError(
+        f"{path}: cannot be written ({fault.strerror or fault}); choose another place or free it."
+    )
 
 
 def part_pattern(path: Path) -> str:

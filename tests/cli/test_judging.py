@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from pneumoscope.cli import main
+from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.bundle import open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of
@@ -128,16 +130,6 @@ def test_the_table_is_for_people(tmp_path: Path, capsys: Captured) -> None:
                  "Net benefit", "80 images of 40 patients", "calibration slope"):  # fmt: skip
         assert text in out, text
     assert max(map(len, out.splitlines())) < 130
-
-
-def test_baselines_are_printed_whether_asked_for_or_not(tmp_path: Path, capsys: Captured) -> None:
-    scores = str(write_scores(tmp_path / "scores.csv"))
-    texts = []
-    for asked in ([], ["--baseline"]):
-        assert main(["evaluate", scores, *asked, *QUICK]) == 0
-        texts.append(capsys.readouterr().out)
-    assert "majority class" in texts[0]
-    assert texts[0] == texts[1]
 
 
 def test_a_run_is_judged_by_the_scores_that_it_wrote(
@@ -274,14 +266,101 @@ def test_recalibration_refuses_what_it_must(
         return message
 
     assert "'test'" in refused(run.scores("test"))
+    renamed = Path(shutil.copy(run.scores("test"), tmp_path / "own.csv"))
+    assert "'test'" in refused(renamed)  # the rows tell their part, whatever the file is called
+    _written(renamed, [{k: v for k, v in row.items() if k != "split"} for row in rows_of(renamed)])
+    assert "20 of 20 images are test images" in refused(renamed)  # and so do the images
     copied = tmp_path / "copied.csv"
     command = ["evaluate", str(run.root), str(phantoms), "--scores", str(copied), *QUICK]
     assert main(command) == 0
     capsys.readouterr()
     assert "'test'" in refused(copied)  # the file tells its part, whatever it is called
     assert "another model" in refused(_shifted(run.scores("val"), tmp_path / "other.csv"))
+    foreign = [{**row, "model_sha256": "0" * 64} for row in rows_of(run.scores("val"))]
+    assert "another model" in refused(_written(tmp_path / "foreign.csv", foreign))
     assert "Did you mean 'platt'" in refused(run.scores("val"), "--method", "plat")
     assert "Did you mean 'youden'" in refused(run.scores("val"), "--operating-point", "yuden")
+
+
+def test_a_recalibration_that_finds_nothing_out_warns(
+    trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    model, scores, out = str(trained.run.model), tmp_path / "own.csv", tmp_path / "new.onnx"
+    assert main(["evaluate", model, str(phantoms / "train"), "--scores", str(scores), *QUICK]) == 0
+    capsys.readouterr()
+    for rule, share in (("probability=0", "specificity"), ("probability=1", "sensitivity")):
+        command = ["recalibrate", model, str(scores), "--out", str(out)]
+        assert main([*command, "--operating-point", rule]) == 0
+        assert f"warning: the {share} is 0" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_test_folder_by_itself_is_still_the_runs_test_part(
+    trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    run = Path(shutil.copytree(trained.run.root, tmp_path / "run"))
+    before = (run / "scores-test.csv").read_text()
+    own = tmp_path / "own.csv"
+    command = ["evaluate", str(run), str(phantoms / "test"), "--json", "--scores", str(own)]
+    assert printed([*command, *QUICK], capsys)["split"] == "test"
+    assert Scores.load(own).part == "test"
+    assert (run / "scores-test.csv").read_text() == before  # other names: not the run's own file
+
+
+def test_a_pattern_of_the_run_is_not_forced_on_other_data(
+    trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    run = Path(shutil.copytree(trained.run.root, tmp_path / "run"))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "patient_regex": r"ward-(\d+)"}))
+    other = tmp_path / "other"
+    for number, path in enumerate(sorted((phantoms / "test").rglob("*.jpeg"))):
+        target = other / path.parent.name / f"bed{number // 2}_{number}.jpeg"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    for command in (
+        ["evaluate", str(run), str(other)],
+        ["compare", str(run), str(run / "model.onnx"), "--data", str(other), "--split", "all"],
+    ):
+        assert main([*command, *QUICK]) == 0
+        assert "does not fit these paths" in " ".join(capsys.readouterr().err.split())
+        given = [*command, "--patient-regex", r"bed(\d+)", "--json", *QUICK]
+        patients = printed(given, capsys)["patients"]
+        assert (patients if isinstance(patients, int) else patients["value"]) == 10
+        message = failed([*command, "--patient-regex", r"ward-(\d+)"], capsys)
+        assert message.startswith("error: --patient-regex")
+
+
+def test_comparing_reads_data_as_evaluating_does(
+    trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    data = Path(shutil.copytree(phantoms / "test", tmp_path / "data"))
+    (data / "PNEUMONIA").rename(data / "ill")
+    model = str(trained.run.model)
+    again = str(shutil.copy(model, tmp_path / "again.onnx"))
+    command = ["compare", model, again, "--data", str(data), "--json", *QUICK]
+    assert "unknown class" in failed(command, capsys)
+    found = printed([*command, "--map", "PNEUMONIA=ill", "--map", "NORMAL=NORMAL"], capsys)
+    assert found["n"] == 20
+    assert "given with --data" in failed(
+        ["compare", str(trained.run.root), model, "--map", "PNEUMONIA=ill"], capsys
+    )
+
+
+def test_comparing_tells_what_could_not_be_read(
+    trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    data = Path(shutil.copytree(phantoms, tmp_path / "data"))
+    victim = sorted((data / "test").rglob("*.jpeg"))[0]
+    victim.write_bytes(victim.read_bytes()[:900])
+    model = str(trained.run.model)
+    again = str(shutil.copy(model, tmp_path / "again.onnx"))
+    command = ["compare", model, again, "--data", str(data), "--split", "test", *QUICK]
+    assert main([*command, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.count("skipped:") == 1
+    found = json.loads(captured.out)
+    assert found["n"] == 19
+    assert [Path(item["path"]).name for item in found["unreadable"]] == [victim.name]
 
 
 def _shifted(source: Path, target: Path) -> Path:

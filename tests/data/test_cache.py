@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -17,8 +18,9 @@ from helpers.files import dicom_file, encoded
 from pneumoscope.data import cache as cache_module
 from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import read_catalog
-from pneumoscope.errors import OutputError
+from pneumoscope.errors import DataError, NoDecoderError, OutputError, UnreachableImageError
 from pneumoscope.images.prepare import InputSpec, prepare, prepare_bytes
+from pneumoscope.images.read import read_bytes
 from pneumoscope.runs import rows_of
 
 SPEC = InputSpec(32, 32)
@@ -195,3 +197,99 @@ def test_an_unwritable_place_is_named(data: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="PNEUMOSCOPE_CACHE"):
         build_cache(read_catalog(data), SPEC, home=tmp_path / "file")
+
+
+def fetched(monkeypatch: pytest.MonkeyPatch, fault: OSError, *, victim: Path) -> None:
+    """Let one file fail to be read, as on a network folder that goes away for a moment."""
+
+    def reading(path: Path) -> bytes:
+        if path == victim:
+            raise UnreachableImageError(f"{path}: cannot be read ({fault.strerror}).") from fault
+        return read_bytes(path)
+
+    monkeypatch.setattr(cache_module, "read_bytes", reading)
+
+
+def test_a_passing_fault_is_no_fact_of_the_content(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_catalog(data)
+    victim = before.file(before.entries[0])
+    fetched(monkeypatch, OSError(errno.EIO, "Input/output error"), victim=victim)
+    cache, catalog = build_cache(before, SPEC, home=tmp_path / "home")
+    assert len(cache) == len(catalog) == len(before) - 1
+    assert catalog.unreadable[0].reason == f"{victim}: cannot be read (Input/output error)."
+    monkeypatch.setattr(cache_module, "read_bytes", read_bytes)
+    seen = decoded(monkeypatch)
+    cache, catalog = build_cache(before, SPEC, home=tmp_path / "home")
+    assert seen == [victim]  # and nothing else is decoded again
+    assert catalog == before
+    np.testing.assert_array_equal(
+        cache.take(cache.rows(catalog.entries[:1]))[0], prepare(victim, SPEC)
+    )
+
+
+def test_a_missing_decoder_is_no_fact_of_the_content(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_catalog(data)
+    victim = before.file(before.entries[0])
+
+    def preparing(content: bytes, spec: InputSpec, *, name: str) -> object:
+        if Path(name) == victim:
+            raise NoDecoderError(f"{name}: no decoder for JPEG-LS is installed.")
+        return prepare_bytes(content, spec, name=name)
+
+    monkeypatch.setattr(cache_module, "prepare_bytes", preparing)
+    _, catalog = build_cache(before, SPEC, home=tmp_path / "home")
+    assert [item.path for item in catalog.unreadable] == [before.entries[0].path]
+    monkeypatch.setattr(cache_module, "prepare_bytes", prepare_bytes)
+    assert build_cache(before, SPEC, home=tmp_path / "home")[1] == before
+
+
+def test_another_decoder_is_another_cache(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = read_catalog(data)
+    first, _ = build_cache(catalog, SPEC, home=tmp_path / "home")
+    monkeypatch.setattr(cache_module, "_decoders", lambda: ["pillow 0", "no imagecodecs"])
+    other, _ = build_cache(catalog, SPEC, home=tmp_path / "home")
+    assert first.folder.parent != other.folder.parent
+
+
+def test_a_file_that_changed_since_it_was_listed_is_not_kept_under_its_old_name(
+    data: Path, tmp_path: Path
+) -> None:
+    before = read_catalog(data)
+    first, second = (before.file(entry) for entry in before.entries[:2])
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    cache, catalog = build_cache(before, SPEC, home=tmp_path / "home")
+    assert before.entries[0].sha256 not in cache.row_of
+    assert "has changed since" in catalog.unreadable[0].reason
+    first.write_bytes(content)
+    cache, catalog = build_cache(before, SPEC, home=tmp_path / "home")
+    assert catalog == before
+    np.testing.assert_array_equal(
+        cache.take(cache.rows(catalog.entries[:1]))[0], prepare(first, SPEC)
+    )
+
+
+def test_a_damaged_cache_is_named_and_harms_no_other(data: Path, tmp_path: Path) -> None:
+    catalog = read_catalog(data)
+    cache, _ = build_cache(catalog, SPEC, home=tmp_path / "home")
+    pixels = cache.folder / "pixels.npy"
+    pixels.write_bytes(pixels.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"cannot be read .*remove this folder"):
+        build_cache(catalog, SPEC, home=tmp_path / "home")
+    part, _ = build_cache(catalog.select(range(10)), SPEC, home=tmp_path / "home")
+    expected = np.stack([prepare(catalog.file(entry), SPEC) for entry in catalog.entries[:10]])
+    np.testing.assert_array_equal(part.take(part.rows(catalog.entries[:10])), expected)
+
+
+def test_what_fails_meanwhile_is_not_blamed_on_the_cache(data: Path, tmp_path: Path) -> None:
+    def gone(done: int, total: int) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        build_cache(read_catalog(data), SPEC, home=tmp_path / "home", progress=gone)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from pneumoscope.data.catalog import read_catalog
+from pneumoscope.data.patients import PatientPattern
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.runs import rows_of
 
@@ -61,7 +62,7 @@ def test_manifest(tmp_path: Path) -> None:
         "PNEUMONIA/0.png,PNEUMONIA,b,validation\nPNEUMONIA/1.png,PNEUMONIA,c,train\n"
     )
     catalog = read_catalog(manifest)
-    assert [entry.patient for entry in catalog.entries] == ["a", "a", "b", "c"]
+    assert [entry.patient.name for entry in catalog.entries] == ["a", "a", "b", "c"]
     assert [entry.split for entry in catalog.entries] == ["train", "train", "val", "train"]
 
 
@@ -161,7 +162,7 @@ def test_patients_by_a_pattern(tmp_path: Path) -> None:
             put(tmp_path / label / f"p{i // 2}" / f"{i}.png", grey=i)
     catalog = read_catalog(tmp_path, patient_regex=r"^(?P<series>\w+)/p(?P<patient>\d+)/")
     assert catalog.patients_known
-    assert sorted({entry.patient for entry in catalog.entries}) == [
+    assert sorted({entry.patient.name for entry in catalog.entries}) == [
         "NORMAL-0", "NORMAL-1", "PNEUMONIA-0", "PNEUMONIA-1",
     ]  # fmt: skip
     catalog = read_catalog(tmp_path, patient_regex=r"^(NORMAL/p0)")
@@ -171,9 +172,29 @@ def test_patients_by_a_pattern(tmp_path: Path) -> None:
         read_catalog(tmp_path, patient_regex=r"q(\d+)")
 
 
+@pytest.mark.parametrize("text", [r"ward-(\d+)", r"\.(png)"])
+def test_an_inherited_pattern_may_find_nothing(tmp_path: Path, text: str) -> None:
+    catalog = read_catalog(
+        class_folders(tmp_path), patient_regex=PatientPattern(text, inherited=True)
+    )
+    assert not catalog.patients_known
+    assert any("does not fit these paths" in note for note in catalog.notes)
+
+
+def test_the_catalog_of_a_run_is_a_manifest_whose_unknown_patients_stay_unknown(
+    tmp_path: Path,
+) -> None:
+    class_folders(tmp_path)
+    first = read_catalog(tmp_path)
+    first.save(tmp_path / "catalog.csv")
+    again = read_catalog(tmp_path / "catalog.csv")
+    assert not again.patients_known
+    assert again.fingerprint == first.fingerprint
+
+
 def test_a_column_wins_over_a_pattern(tmp_path: Path) -> None:
     class_folders(tmp_path)
     manifest = tmp_path / "table.csv"
     manifest.write_text("path,label,patient\nNORMAL/0.png,NORMAL,a\nPNEUMONIA/1.png,PNEUMONIA,\n")
     catalog = read_catalog(manifest, patient_regex=r"(\d+)\.png")
-    assert [entry.patient for entry in catalog.entries] == ["a", "1"]
+    assert [entry.patient.name for entry in catalog.entries] == ["a", "1"]

@@ -8,6 +8,7 @@ import pytest
 
 from pneumoscope.data.patients import (
     LONGEST_PATTERN,
+    Patient,
     PatientKey,
     PatientPattern,
     patient_of,
@@ -54,7 +55,7 @@ def test_published_patient_counts(shared: Path) -> None:
 def test_series_number_apart() -> None:
     """Bare ``personN`` would make one patient of a bacterial and a viral pneumonia."""
     keys = {
-        PatientKey.of(patient_of(name) or "")
+        PatientKey.of(Patient.of(patient_of(name), name))
         for name in (
             "person80_bacteria_389.jpeg",
             "person80_virus_150.jpeg",
@@ -84,7 +85,17 @@ def test_series_number_apart() -> None:
     ],
 )
 def test_series_and_number_of_any_patient(patient: str, key: PatientKey | None) -> None:
-    assert PatientKey.of(patient) == key
+    assert PatientKey.of(Patient.of(patient, "a.png")) == key
+
+
+def test_an_unknown_patient_equals_no_known_one() -> None:
+    unknown, known = Patient.of("", "a.png"), Patient.of("a.png", "b.png")
+    assert unknown.name == known.name
+    assert unknown != known
+    for patient in (unknown, known):
+        assert Patient.of(str(patient), "c.png") == patient
+    assert Patient.of(" image: ", "c.png") == Patient("c.png", known=False)
+    assert Patient.of(None, "c.png") == Patient("c.png", known=False)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pneumoscope.data.catalog import Catalog, Entry
-from pneumoscope.data.patients import PatientKey, patient_of
+from pneumoscope.data.patients import Patient, PatientKey, patient_of
 from pneumoscope.data.split import (
     UNUSED,
     VALIDATIONS,
@@ -24,7 +24,6 @@ from pneumoscope.data.split import (
     read_split,
     shared_between_parts,
     split_catalog,
-    split_folds,
 )
 from pneumoscope.errors import DataError, LeakError, OptionError
 
@@ -35,7 +34,7 @@ def catalog_of(rows: list[tuple[int, int, str]], *, parts: list[str] | None = No
     """Return a catalog of rows (patient, content, label)."""
     parts = parts or [""] * len(rows)
     entries = tuple(
-        Entry(f"{i}.png", label, f"p{patient}", part, sha256=f"c{content}")
+        Entry(f"{i}.png", label, Patient(f"p{patient}"), part, sha256=f"c{content}")
         for i, ((patient, content, label), part) in enumerate(zip(rows, parts, strict=True))
     )
     return Catalog(Path("data"), entries, CLASSES)
@@ -49,7 +48,7 @@ def crossing(catalog: Catalog, parts: tuple[str, ...]) -> set[str]:
     where: dict[str, set[str]] = {}
     for entry, part in zip(catalog.entries, parts, strict=True):
         if part != UNUSED:
-            where.setdefault(entry.patient, set()).add(part)
+            where.setdefault(str(entry.patient), set()).add(part)
             where.setdefault(entry.sha256, set()).add(part)
     return {key for key, found in where.items() if len(found) > 1}
 
@@ -234,7 +233,13 @@ SERIES = {"IM": "NORMAL", "NORMAL2-IM": "NORMAL", "bacteria": "PNEUMONIA", "viru
 def numbered(*, each: int = 60, images: int = 2) -> Catalog:
     """Return patients of four series that number apart, each with so many images."""
     entries = tuple(
-        Entry(f"{series}-{n}-{i}.png", label, f"{series}-{n:04}", "", sha256=f"{series}{n}-{i}")
+        Entry(
+            f"{series}-{n}-{i}.png",
+            label,
+            Patient(f"{series}-{n:04}"),
+            "",
+            sha256=f"{series}{n}-{i}",
+        )
         for series, label in SERIES.items()
         for n in range(1, each + 1)
         for i in range(images)
@@ -277,7 +282,7 @@ def test_a_block_is_contiguous_and_as_near_as_its_patients_allow(
 ) -> None:
     images = chance.choices(range(1, 31), k=chance.randint(20, 60))
     entries = tuple(
-        Entry(f"{label}{n}-{i}.png", label, f"{label}-{n}", "", sha256=f"{label}{n}-{i}")
+        Entry(f"{label}{n}-{i}.png", label, Patient(f"{label}-{n}"), "", sha256=f"{label}{n}-{i}")
         for label in CLASSES
         for n, count in enumerate(images)
         for i in range(count)
@@ -297,7 +302,7 @@ def test_a_block_is_contiguous_and_as_near_as_its_patients_allow(
 
 def test_rows_tied_to_a_block_are_set_aside_and_the_block_stays_whole() -> None:
     catalog = numbered()
-    far = next(row for row, e in enumerate(catalog.entries) if e.patient == "virus-0060")
+    far = next(row for row, e in enumerate(catalog.entries) if e.patient.name == "virus-0060")
     ties: list[int | None] = [None] * len(catalog)
     ties[0] = ties[far] = 7  # near duplicates: a row of the block and one far from it
     split = split_catalog(catalog, validation="block", groups=ties)
@@ -308,12 +313,25 @@ def test_rows_tied_to_a_block_are_set_aside_and_the_block_stays_whole() -> None:
 
 def test_a_block_needs_numbers() -> None:
     entries = catalog_of([(i, i, CLASSES[i % 2]) for i in range(60)]).entries
-    nameless = [*entries[:7], replace(entries[7], patient="image:7.png"), *entries[8:]]
+    nameless = [
+        *entries[:7],
+        replace(entries[7], patient=Patient("7.png", known=False)),
+        *entries[8:],
+    ]
     with pytest.raises(DataError, match=r"1 training images have none.*7\.png.*--patient-regex"):
         split_catalog(Catalog(Path("data"), tuple(nameless), CLASSES), validation="block")
-    hashes = [replace(e, patient=f"{'abcdef'[i % 6]}{i}x{i}") for i, e in enumerate(entries)]
+    hashes = [
+        replace(e, patient=Patient(f"{'abcdef'[i % 6]}{i}x{i}")) for i, e in enumerate(entries)
+    ]
     with pytest.raises(DataError, match="running numbers"):
         split_catalog(Catalog(Path("data"), tuple(hashes), CLASSES), validation="block")
+
+
+def in_folds(catalog: Catalog, folds: int, *, seed: int) -> list[Split]:
+    return [
+        split_catalog(catalog, validation="kfold", folds=folds, fold=fold, seed=seed)
+        for fold in range(folds)
+    ]
 
 
 @given(chances, st.booleans(), st.integers(2, 4), st.integers(0, 5))
@@ -323,23 +341,20 @@ def test_folds_cover_every_row_once(
 ) -> None:
     catalog = leaky_catalog(chance, folders=folders)
     try:
-        splits = list(split_folds(catalog, folds=folds, seed=seed))
+        splits = in_folds(catalog, folds, seed=seed)
     except DataError:
         assume(False)
     taken = Counter(row for split in splits for row in split.rows("val"))
     for row, entry in enumerate(catalog.entries):
         never = entry.split in {"val", "test"} or splits[0].parts[row] == UNUSED
         assert taken[row] == (0 if never else 1)
-    for fold, split in enumerate(splits):
+    for split in splits:
         assert not crossing(catalog, split.parts)
-        assert split == split_catalog(
-            catalog, validation="kfold", folds=folds, fold=fold, seed=seed
-        )
 
 
 def test_folds_and_draws_are_alike_in_class_and_series() -> None:
     catalog = numbered(each=50)
-    for split in split_folds(catalog, folds=5, seed=3):
+    for split in in_folds(catalog, 5, seed=3):
         found = numbers_of(catalog, split, "val")
         assert {name: len(numbers) for name, numbers in found.items()} == dict.fromkeys(SERIES, 10)
     drawn = numbers_of(catalog, split_catalog(catalog, fraction=0.1), "val")
@@ -347,7 +362,10 @@ def test_folds_and_draws_are_alike_in_class_and_series() -> None:
 
 
 def test_many_small_series_are_drawn_together() -> None:
-    rows = [Entry(f"{i}.png", CLASSES[i % 2], f"s{i}x-1", "", sha256=f"{i}") for i in range(400)]
+    rows = [
+        Entry(f"{i}.png", CLASSES[i % 2], Patient(f"s{i}x-1"), "", sha256=f"{i}")
+        for i in range(400)
+    ]
     catalog = Catalog(Path("data"), tuple(rows), CLASSES)
     first = split_catalog(catalog, fraction=0.1, seed=1)
     assert len(first.rows("val")) == 40
@@ -372,7 +390,7 @@ def test_what_is_shared_in_a_file_that_leaks(tmp_path: Path) -> None:
     Split(names).save(tmp_path / "split.csv", catalog)
     parts = parts_in_file(tmp_path / "split.csv", catalog).parts
     (leak,) = shared_between_parts(parts, [entry.patient for entry in catalog.entries])
-    assert (leak.key, leak.parts, leak.rows) == ("p0", ("train", "val"), (0, 1))
+    assert (leak.key, leak.parts, leak.rows) == (Patient("p0"), ("train", "val"), (0, 1))
 
 
 OFFICIAL = {"IM": 597, "NORMAL2-IM": 744, "bacteria-person": 2530, "virus-person": 1345}
@@ -387,7 +405,7 @@ def official(shared: Path) -> Catalog:
     for path in sorted(root.rglob("*.jpeg")):
         name = path.relative_to(root).as_posix()
         part, label, _ = name.split("/")
-        entries.append(Entry(name, label, patient_of(name) or "", part, sha256=name))
+        entries.append(Entry(name, label, Patient.of(patient_of(name), name), part, sha256=name))
     return Catalog(root, tuple(entries), CLASSES)
 
 
@@ -402,7 +420,7 @@ def test_the_official_training_folder_in_blocks(official: Catalog) -> None:
 
 
 def test_the_official_training_folder_in_folds(official: Catalog) -> None:
-    splits = list(split_folds(official, folds=5, seed=0))
+    splits = in_folds(official, 5, seed=0)
     assert sum(len(split.rows("val")) for split in splits) == 5216
     for split in splits:
         counts: Counter[str] = Counter()

@@ -13,7 +13,7 @@ from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
-from helpers.made_scores import make_scores
+from helpers.made_scores import make_scores, people
 from pneumoscope.errors import OptionError
 from pneumoscope.evaluation.bootstrap import (
     band,
@@ -127,7 +127,7 @@ def test_scores_that_part_the_classes_have_no_slope() -> None:
     label = np.repeat([0, 1], 20)
     logit = np.where(label == 1, 1.0, -1.0) + np.linspace(-0.1, 0.1, 40)
     names = tuple(map(str, range(40)))
-    scores = Scores(names, names, label, logit, 1 / (1 + np.exp(-logit)))
+    scores = Scores(names, people(names), label, logit, 1 / (1 + np.exp(-logit)))
     assert np.isnan(point(Table.of(scores, ASK))["calibration_slope"])
 
 
@@ -147,7 +147,9 @@ def test_the_parts_of_the_brier_score_by_hand() -> None:
     probability = np.array([0.25, 0.25, 0.25, 0.75, 0.75])
     label = np.array([0, 0, 1, 1, 1])
     names = tuple("abcde")
-    scores = Scores(names, names, label, np.log(probability / (1 - probability)), probability)
+    scores = Scores(
+        names, people(names), label, np.log(probability / (1 - probability)), probability
+    )
     found = point(Table.of(scores, ASK))
     assert found["brier"] == pytest.approx((2 * 0.25**2 + 0.75**2 + 2 * 0.25**2) / 5)
     reliability = (3 * (0.25 - 1 / 3) ** 2 + 2 * (0.75 - 1) ** 2) / 5
@@ -169,7 +171,6 @@ def test_bins_of_the_reliability_diagram_against_scikit_learn(seed: int) -> None
     np.testing.assert_allclose(found["bin_n"], 30)
     np.testing.assert_allclose(found["bin_positive"] / found["bin_n"], shares)
     np.testing.assert_allclose(found["bin_probability"] / found["bin_n"], said)
-    assert found["ece_plain"] == pytest.approx(np.abs(shares - said).mean())
     # Kumar, Liang and Ma: the squared error of each bin less share (1 - share) / (n - 1).
     unbiased = ((shares - said) ** 2 - shares * (1 - shares) / 29).mean()
     assert found["squared_error"] == pytest.approx(unbiased)
@@ -179,7 +180,9 @@ def test_net_benefit_by_hand() -> None:
     names = ("a", "b", "c", "d")
     probability = np.array([0.9, 0.6, 0.3, 0.1])
     label = np.array([1, 0, 1, 0])
-    scores = Scores(names, names, label, np.log(probability / (1 - probability)), probability)
+    scores = Scores(
+        names, people(names), label, np.log(probability / (1 - probability)), probability
+    )
     found = point(Table.of(scores, ASK))["net_benefit"]
     at = {round(float(threshold), 2): row for row, threshold in enumerate(ODDS_THRESHOLDS)}
     assert found[at[0.2]] == pytest.approx((2 - 1 * 0.25) / 4)  # a, b and c are treated
@@ -216,7 +219,7 @@ def test_the_interval_of_a_mean_is_the_one_that_theory_gives() -> None:
 
 def test_patients_with_several_images_widen_intervals() -> None:
     scores = make_scores(600, per_patient=6.0)
-    alone = Scores(scores.path, scores.path, scores.label, scores.logit, scores.probability)
+    alone = Scores(scores.path, people(scores.path), scores.label, scores.logit, scores.probability)
     widths = []
     for each in (scores, alone):
         interval = percentiles(resampled(Table.of(each, Question()), resamples=400)["auc"])

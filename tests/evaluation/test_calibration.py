@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from helpers.made_scores import make_scores
+from helpers.made_scores import make_scores, people
 from pneumoscope.errors import DataError, LeakError, OptionError
 from pneumoscope.evaluation.calibration import (
     SCALES,
@@ -73,7 +73,9 @@ def test_what_was_distorted_is_found_again() -> None:
     logit = generator.normal(size=60_000) * 2
     label = (generator.random(60_000) < 1 / (1 + np.exp(-logit))).astype(np.int64)
     names = ("",) * 60_000
-    hot = Scores(names, names, label, 2.5 * logit - 1, 1 / (1 + np.exp(-(2.5 * logit - 1))), "val")
+    hot = Scores(
+        names, people(names), label, 2.5 * logit - 1, 1 / (1 + np.exp(-(2.5 * logit - 1))), "val"
+    )
     found = fit_platt(hot)
     assert found.scale == pytest.approx(0.4, rel=0.03)
     assert found.bias == pytest.approx(0.4, abs=0.03)
@@ -83,7 +85,7 @@ def test_parted_classes_give_a_finite_line() -> None:
     label = np.repeat([0, 1], 30)
     logit = np.where(label == 1, 2.0, -2.0)
     names = tuple(map(str, range(60)))
-    scores = Scores(names, names, label, logit, 1 / (1 + np.exp(-logit)), "val")
+    scores = Scores(names, people(names), label, logit, 1 / (1 + np.exp(-logit)), "val")
     assert fit_temperature(scores).scale == pytest.approx(SCALES[1], rel=0.01)
     platt = fit_platt(scores)
     assert platt.apply(np.array([2.0]))[0] == pytest.approx(31 / 32)

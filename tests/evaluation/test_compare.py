@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from helpers.made_scores import make_scores
+from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.compare import Contender, align, compare
 from pneumoscope.evaluation.paired import holm, mcnemar
@@ -111,7 +112,7 @@ def test_rows_are_matched_by_path() -> None:
 
 def test_patients_that_one_file_knows_count_for_all() -> None:
     scores = make_scores(40, per_patient=2)
-    bare = replace(scores, patient=scores.path, patients_known=False)
+    bare = replace(scores, patient=tuple(Patient(path, known=False) for path in scores.path))
     (first, second), _ = align([bare, scores])
     assert first.patient == second.patient == scores.patient
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from helpers.made_scores import make_scores
+from helpers.made_scores import make_scores, people
 from pneumoscope.errors import DataError, LeakError, OptionError
 from pneumoscope.evaluation.conformal import coverage, fit_conformal
 from pneumoscope.evaluation.scores import Scores
@@ -17,7 +17,7 @@ from pneumoscope.reader.conformal import Conformal
 def scores_of(label: list[int], probability: list[float]) -> Scores:
     names = tuple(map(str, range(len(label))))
     p = np.array(probability, np.float64)
-    return Scores(names, names, np.array(label), np.log(p / (1 - p)), p, "val")
+    return Scores(names, people(names), np.array(label), np.log(p / (1 - p)), p, "val")
 
 
 def test_quantiles_by_hand() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.made_scores import people
 from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.bootstrap import point
 from pneumoscope.evaluation.compare import Contender, compare
@@ -30,7 +31,7 @@ def markers() -> dict[str, Scores]:
     found = {}
     for marker in MARKERS:
         value = np.array([float(row[marker]) for row in rows])
-        found[marker] = Scores(names, names, label, value, 1 / (1 + np.exp(-value / 100)))
+        found[marker] = Scores(names, people(names), label, value, 1 / (1 + np.exp(-value / 100)))
     return found
 
 

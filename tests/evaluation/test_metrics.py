@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from helpers.made_scores import people
 from pneumoscope.errors import DataError
 from pneumoscope.evaluation.metrics import area_under_roc, measure
 from pneumoscope.evaluation.scores import Scores
@@ -16,7 +17,7 @@ from pneumoscope.evaluation.scores import Scores
 def scores_of(labels: list[int], logits: list[float]) -> Scores:
     logit = np.array(logits, np.float64)
     names = tuple(str(i) for i in range(len(labels)))
-    return Scores(names, names, np.array(labels), logit, 1 / (1 + np.exp(-logit)))
+    return Scores(names, people(names), np.array(labels), logit, 1 / (1 + np.exp(-logit)))
 
 
 labelled = st.lists(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.made_scores import people
 from pneumoscope.errors import DataError, LeakError, OptionError
 from pneumoscope.evaluation.operating_point import FORMS, Rule, choose, parse_rule
 from pneumoscope.evaluation.scores import Scores
@@ -16,7 +17,7 @@ def scores_of(label: list[int], probability: list[float], part: str = "val") -> 
     names = tuple(map(str, range(len(label))))
     p = np.array(probability, np.float64)
     with np.errstate(divide="ignore"):
-        return Scores(names, names, np.array(label), np.log(p) - np.log1p(-p), p, part)
+        return Scores(names, people(names), np.array(label), np.log(p) - np.log1p(-p), p, part)
 
 
 both_classes = st.lists(

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.made_scores import people
 from pneumoscope.data.catalog import read_catalog
+from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.scores import MIXED, Scores, score
 from pneumoscope.reader.predictor import Predictor
+from pneumoscope.runs import rows_of
 from pneumoscope.workflow.train import Trained
 
 
@@ -20,7 +23,7 @@ def test_scores_survive_their_file_to_the_last_bit(tmp_path: Path) -> None:
     logit = generator.normal(size=50) * 5
     before = Scores(
         tuple(f"a,{i}\n.png" for i in range(50)),
-        tuple(f"p{i // 2}" for i in range(50)),
+        people(f"p{i // 2}" for i in range(50)),
         generator.integers(0, 2, 50),
         logit,
         1 / (1 + np.exp(-logit)),
@@ -74,7 +77,7 @@ def test_either_of_logit_and_probability_is_enough(tmp_path: Path) -> None:
     assert np.isfinite(found.logit).all()
     path.write_text("path,label,logit\nx/person3_virus_7.jpeg,1,0\n")
     found = Scores.load(path)
-    assert found.patient == ("virus-person3",)
+    assert found.patient == (Patient("virus-person3"),)
     assert found.patients_known
     assert found.probability[0] == 0.5
 
@@ -99,6 +102,31 @@ def test_the_part_is_known_by_column_or_name(tmp_path: Path) -> None:
         Scores.load(path, part="val")
 
 
+def test_unknown_patients_stay_unknown_in_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text("path,patient,label,probability\na.png,image:a.png,1,0.5\nb.png,b,0,0.5\n")
+    found = Scores.load(path)
+    assert found.patient == (Patient("a.png", known=False), Patient("b"))
+    assert not found.patients_known
+    found.save(tmp_path / "copy.csv")
+    assert Scores.load(tmp_path / "copy.csv").patient == found.patient
+
+
+def test_the_scores_of_a_run_tell_their_part_their_images_and_their_model(
+    trained: Trained, tmp_path: Path
+) -> None:
+    run = trained.run
+    known = {row["path"]: row["sha256"] for row in rows_of(run.catalog)}
+    for part in ("val", "test"):
+        copied = Path(shutil.copy(run.scores(part), tmp_path / f"{part}-copy.csv"))
+        found = Scores.load(copied)
+        assert found.part == part
+        assert found.model == Predictor(run.root).sha256
+        assert found.sha256 == tuple(known[path] for path in found.path)
+        half = found.select(range(3, 6))
+        assert half.sha256 == found.sha256[3:6]
+
+
 def test_log_odds_keep_the_digits_that_probabilities_lose() -> None:
     logit = np.array([-40.0, -3.0, 0.0, 2.0, 25.0, 60.0])
     names = tuple("abcdef")
@@ -106,7 +134,7 @@ def test_log_odds_keep_the_digits_that_probabilities_lose() -> None:
 
     def odds(probability: np.ndarray) -> np.ndarray:
         single = probability.astype(np.float32).astype(np.float64)
-        return Scores(names, names, label, logit, single).log_odds
+        return Scores(names, people(names), label, logit, single).log_odds
 
     np.testing.assert_array_equal(odds(1 / (1 + np.exp(-logit))), logit)
     line = 0.5 * logit + 1  # a calibration stands between the two

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from helpers.made_scores import people
+from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.scores import Scores
@@ -15,12 +17,11 @@ def scores(labels: tuple[int, ...] = (1, 1, 0, 0, 1), *, known: bool = True) -> 
     probability = np.array([0.2, 0.8, 0.1, 0.3, 0.9])
     return Scores(
         ("a", "b", "c", "d", "e"),
-        ("p", "p", "q", "q", "p") if known else tuple(f"image:{name}" for name in "abcde"),
+        tuple(Patient(name, known=known) for name in ("ppqqp" if known else "abcde")),
         np.array(labels),
         np.log(probability / (1 - probability)),
         probability,
         "test",
-        known,
     )
 
 
@@ -28,7 +29,7 @@ def test_the_mean_and_the_maximum_of_probabilities() -> None:
     unit = ("s", "s", "t", "t", "u")
     mean = aggregated(scores(), unit)
     assert mean.path == ("s", "t", "u")
-    assert mean.patient == ("p", "q", "p")
+    assert mean.patient == people("pqp")
     assert mean.label.tolist() == [1, 0, 1]
     assert mean.probability.tolist() == pytest.approx([0.5, 0.2, 0.9])
     assert (1 / (1 + np.exp(-mean.logit))).tolist() == pytest.approx(mean.probability.tolist())
@@ -46,7 +47,7 @@ def test_each_image_alone_is_what_it_was() -> None:
 def test_intervals_count_patients() -> None:
     many = Scores(
         tuple(map(str, range(80))),
-        tuple(f"p{row // 4}" for row in range(80)),
+        people(f"p{row // 4}" for row in range(80)),
         np.arange(80) // 4 % 2,
         np.zeros(80),
         np.random.default_rng(0).random(80),
@@ -64,8 +65,8 @@ def test_units_of_images() -> None:
     unknown = unit_of_images(scores(known=False), per="study", study=study)
     assert unknown == ("1", "1", "1", "2", "2")
     assert aggregated(scores((1, 1, 1, 0, 0), known=False), unknown).patient == (
-        "image:1",
-        "image:2",
+        Patient("1", known=False),
+        Patient("2", known=False),
     )
     with pytest.raises(DataError, match="study of 5 of 5 images, such as a"):
         unit_of_images(scores(), per="study")
@@ -77,7 +78,7 @@ def test_units_of_images() -> None:
 
 def test_contradictory_labels_are_listed() -> None:
     with pytest.raises(DataError, match=r"1 of 2 have images of both classes") as caught:
-        aggregated(scores((1, 0, 0, 0, 1)), scores().patient)
+        aggregated(scores((1, 0, 0, 0, 1)), ("p", "p", "q", "q", "p"))
     assert "p: a (1), b (0), e (1)" in str(caught.value)
 
 

@@ -318,16 +318,8 @@ def padded_variants(picture: Pixels) -> Iterator[tuple[str, bytes]]:
     signed.add_new("PixelPaddingValue", "SS", -32768)
     yield "signed padding", dicom_bytes(signed)
     height, width = black.shape
-    edges = {
-        "LeftVerticalEdge": MARGIN + 1,
-        "RightVerticalEdge": width - MARGIN,
-        "UpperHorizontalEdge": MARGIN + 1,
-        "LowerHorizontalEdge": height - MARGIN,
-    }
     for field in ("Shutter", "Collimator"):
-        shape: dict[str, Any] = {f"{field}{edge}": at for edge, at in edges.items()}
-        shape[f"{field}Shape"] = "RECTANGULAR"
-        yield f"{field.lower()}", made(filled(twelve, 4095), 12, **shape)
+        yield f"{field.lower()}", made(filled(twelve, 4095), 12, **shape_of(field, black.shape))
     corners = [
         *(MARGIN + 1, MARGIN + 1, MARGIN + 1, width - MARGIN),
         *(height - MARGIN, width - MARGIN, height - MARGIN, MARGIN + 1),
@@ -337,6 +329,64 @@ def padded_variants(picture: Pixels) -> Iterator[tuple[str, bytes]]:
         "VerticesOfThePolygonalShutter": corners,
     }
     yield "polygonal shutter", made(filled(twelve, 4095), 12, **polygon)
+    yield from _padded_colours(picture, shape_of("Shutter", black.shape))
+    yield from _padded_lossy(picture)
+
+
+def shape_of(field: str, size: tuple[int, ...]) -> dict[str, Any]:
+    """Return the elements of a rectangular shutter or collimator that hides the margin."""
+    return {
+        f"{field}Shape": "RECTANGULAR",
+        f"{field}LeftVerticalEdge": MARGIN + 1,
+        f"{field}RightVerticalEdge": size[1] - MARGIN,
+        f"{field}UpperHorizontalEdge": MARGIN + 1,
+        f"{field}LowerHorizontalEdge": size[0] - MARGIN,
+    }
+
+
+def _padded_colours(picture: Pixels, shutter: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    outside = np.pad(np.zeros(picture.shape, bool), MARGIN, constant_values=True)
+    white = framed(picture)
+    white[outside] = 255
+    red = np.stack([white] * 3, 2)
+    red[outside] = (255, 40, 40)
+    yield "RGB and padding", made(np.stack([white] * 3, 2), 8, PixelPaddingValue=255)
+    yield "RGB and padding of 16 bits", made(np.stack([white] * 3, 2), 8, PixelPaddingValue=65535)
+    yield "RGB and a shutter", made(red, 8, **shutter)
+    deep_red = np.stack([deep(framed(picture))] * 3, 2)
+    deep_red[outside] = (65535, 9000, 9000)
+    yield "RGB of 12 bits and a shutter", made(deep_red, 12, **shutter)
+    sixteen = np.stack([spread(framed(picture), 2000, 9000)] * 3, 2)
+    sixteen[outside] = (65535, 9000, 9000)
+    yield "RGB of 16 bits and a shutter", made(sixteen, **shutter)
+    turned: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for colour in ("Red", "Green", "Blue"):
+        keyword = f"{colour}PaletteColorLookupTable"
+        turned[f"{keyword}Descriptor"] = [256, 0, 16]
+        turned[f"{keyword}Data"] = (np.arange(255, -1, -1) * 257).astype("<u2").tobytes()
+    yield "palette and padding", made(255 - framed(picture), 8, PixelPaddingValue=255, **turned)
+    index = 255 - framed(picture)
+    index[outside] = 0  # white
+    yield "palette and white padding", made(index, 8, PixelPaddingValue=0, **turned)
+    yield "palette and a shutter", made(index, 8, **turned, **shutter)
+
+
+def _padded_lossy(picture: Pixels) -> Iterator[tuple[str, bytes]]:
+    outside = np.pad(np.zeros(picture.shape, bool), MARGIN, constant_values=True)
+    for value, quality in ((255, 90), (251, 60)):  # 251 comes out as another value
+        filled = framed(picture)
+        filled[outside] = value
+        frame = encoded(filled, "JPEG", quality=quality)
+        data = made(filled, 8, syntax=BASELINE, frame=frame, PixelPaddingValue=value)
+        yield f"padding {value} in .50", data
+    wide = deep(framed(picture))
+    wide[outside] = 4000
+    extended = bytes(imagecodecs.jpeg8_encode(wide, level=90, bitspersample=12))
+    padded: dict[str, Any] = {"PixelPaddingValue": 4000}
+    yield "padding in .51", made(wide, 12, syntax=EXTENDED, frame=extended, **padded)
+    options: dict[str, Any] = {"level": 70, "reversible": False, "codecformat": "j2k"}
+    lossy = bytes(imagecodecs.jpeg2k_encode(wide, bitspersample=12, **options))
+    yield "padding in .91", made(wide, 12, syntax=f"{JPEG_2000[:-1]}1", frame=lossy, **padded)
 
 
 def cut_variants(picture: Pixels) -> Iterator[tuple[str, bytes]]:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from pneumoscope.data.patients import Patient
 from pneumoscope.evaluation.scores import Scores
+
+
+def people(names: Iterable[str]) -> tuple[Patient, ...]:
+    """Return known patients of these names."""
+    return tuple(map(Patient, names))
 
 
 def make_scores(
@@ -31,7 +39,7 @@ def make_scores(
         logit = np.round(logit, digits)
     return Scores(
         tuple(f"image-{row}.png" for row in range(n)),
-        tuple(f"patient-{number}" for number in patient),
+        people(f"patient-{number}" for number in patient),
         label,
         logit,
         1 / (1 + np.exp(-logit)),

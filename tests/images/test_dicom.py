@@ -310,7 +310,7 @@ def test_a_missing_decoder_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
     syntax, bits = LOSSLESS["JPEG-LS"]
     data = dicom_file(NOISE, syntax=syntax, frame=compressed(NOISE, "JPEG-LS", bits))
-    with pytest.raises(UnsupportedImageError, match=r"pip install 'pneumoscope\[dicom\]'"):
+    with pytest.raises(UnsupportedImageError, match=r"pip install .*\[dicom\]"):
         decode(data, name="x")
 
 
@@ -442,7 +442,7 @@ def test_the_catalog_takes_the_patient_from_the_header(tmp_path: Path) -> None:
             (tmp_path / label / f"film{number}").write_bytes(content)
     (tmp_path / "PNEUMONIA" / "person1_virus_2.dcm").write_bytes(dicom_file(RAMP + 9))
     catalog = read_catalog(tmp_path)
-    patients = [(entry.path, entry.patient) for entry in catalog.entries]
+    patients = [(entry.path, entry.patient.name) for entry in catalog.entries]
     assert dict(patients)["NORMAL/film0"] == dict(patients)["NORMAL/film1"] == "A"
     # What the file says of itself comes before what its name may mean.
     assert dict(patients)["PNEUMONIA/person1_virus_2.dcm"] == "P-17"

@@ -281,6 +281,29 @@ def test_padding_and_shutters_are_noted() -> None:
     assert rendering(PADDED["collimator"]).shutter == "rectangular collimator"
 
 
+def test_padding_of_colours_and_of_lossy_frames_is_noted() -> None:
+    assert rendering(PADDED["RGB and padding of 16 bits"]).padding == "255"
+    assert rendering(PADDED["RGB and a shutter"]).shutter == "rectangular shutter"
+    assert rendering(PADDED["palette and a shutter"]).shutter == "rectangular shutter"
+    assert rendering(PADDED["padding in .91"]).padding == "4000, 48 more or less"
+    assert rendering(PADDED["padding 251 in .50"]).padding == "251, 3 more or less"
+    assert chroma(PADDED["RGB and a shutter"], name="x") == 0
+
+
+@pytest.mark.parametrize("value", [20, 128, 235])
+def test_lossy_anatomy_at_the_edge_is_no_padding(value: int) -> None:
+    noise = np.random.default_rng(5).normal(0, 3, PICTURE.shape)
+    noisy = np.clip(0.9 * (PICTURE.astype(float) - value) + value + noise, 0, 255).astype(np.uint8)
+    noisy[:40] = np.clip(value + noise[:40], 0, 255)  # as near to the padding value as can be
+    frame = encoded(noisy, "JPEG", quality=95)
+    with_value, without = (
+        decode(made(noisy, 8, syntax=BASELINE, frame=frame, PixelPaddingValue=said), name="x")
+        for said in (value, None)
+    )
+    kept = without.pixels != value
+    np.testing.assert_array_equal(with_value.pixels[kept], without.pixels[kept])
+
+
 def test_a_padding_value_inside_the_image_is_anatomy() -> None:
     wide = deep(PICTURE)
     wide[100:140, 100:140] = 4095  # metal, as bright as the padding

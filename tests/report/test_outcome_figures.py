@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from helpers.made_scores import people
 from pneumoscope.errors import OptionError
 from pneumoscope.evaluation.assess import Assessment, assess
 from pneumoscope.evaluation.compare import Comparison, Contender, compare
@@ -53,7 +54,7 @@ def drawn_scores(n: int = 120, *, seed: int = 0, noise: float = 1.2) -> Scores:
     names = tuple(f"{'bacteria' if k % 2 else 'virus'}-{k:03d}.png" for k in range(n))
     return Scores(
         names,
-        tuple(f"p{k // 2}" for k in range(n)),
+        people(f"p{k // 2}" for k in range(n)),
         label.astype(np.int64),
         logit,
         1 / (1 + np.exp(-logit)),

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.made_scores import people
 from pneumoscope.cli import main
 from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import read_catalog
@@ -56,7 +57,7 @@ def judged(n: int = 60, *, part: str = "test", noise: float = 1.0) -> Judged:
     label = (np.arange(n) % 3 > 0).astype(np.int64)
     logit = 2.0 * label - 1 + noise * rng.standard_normal(n)
     names = tuple(f"{k}.png" for k in range(n))
-    scores = Scores(names, names, label, logit, 1 / (1 + np.exp(-logit)), part)
+    scores = Scores(names, people(names), label, logit, 1 / (1 + np.exp(-logit)), part)
     return Judged(part, ("NORMAL", "PNEUMONIA"), scores, assess(scores, threshold=0.5, resamples=0))
 
 

@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from pneumoscope.stats.logistic import fit_line, fit_ridge, logistic
+from pneumoscope.stats.logistic import fit_line, fit_ridge, log_loss, logistic
+
+
+def test_the_loss_of_confident_logits_keeps_its_digits() -> None:
+    logit = np.array([40.0, -40.0, 800.0])
+    assert log_loss(logit, np.array([1, 0, 0])) == pytest.approx(
+        [np.exp(-40.0), np.exp(-40.0), 800.0], rel=1e-12
+    )
+    between = log_loss(np.array([0.3]), np.array([0.25]))
+    p = 1 / (1 + np.exp(-0.3))
+    assert between[0] == pytest.approx(-0.25 * np.log(p) - 0.75 * np.log(1 - p))
 
 
 @pytest.mark.parametrize("penalty", [0.1, 1.0, 10.0])

@@ -6,7 +6,7 @@ start at once.
 
 Exit codes: 0 done, 1 a fault that a message names or errors in inspected data, 2 wrong usage,
 3 some images could not be read, 4 a conclusion came up that ``--fail-on`` names, 130 ended by
-Ctrl-C.
+Ctrl-C, 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -14,20 +14,28 @@ from __future__ import annotations
 import gc
 import io
 import os
-import signal
 import sys
 import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from pneumoscope.cli.arguments import Parser, Version
+from pneumoscope.cli.ending import (
+    INTERRUPTED,
+    TERMINATED,
+    Signals,
+    StandardOutput,
+    forget_output,
+    how_to_go_on,
+    told,
+)
 from pneumoscope.errors import MissingArgumentError, PneumoscopeError
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Sequence
-    from types import FrameType
 
-FAULT, USAGE, INTERRUPTED = 1, 2, 130
+FAULT, USAGE = 1, 2
 
 VERBS = (
     "download",
@@ -66,44 +74,44 @@ def command() -> NoReturn:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         # Looking for cycles among what the imports make finds none, and takes 5 ms.
         gc.set_threshold(50_000)
-    interrupt = _Interrupt()
+    instead = "write to --out FILE, which --resume continues" if predicting else ""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # it is None where it was closed before the start
+        sys.stdout = StandardOutput(sys.stdout, instead=instead)
+    signals = Signals()
+    signals.take()
     try:
-        code = main()
+        code = main(signals=signals)
     except Exception:
-        if not interrupt.came:  # some compiled packages turn it into a fault of their own
+        if not signals.came:  # some compiled packages turn it into a fault of their own
             raise
-        code = _failed("interrupted", INTERRUPTED)
+        code = _ended(signals, None)
     if predicting and threading.active_count() == 1:
         # All is written and closed; taking ONNX Runtime apart would take as long as an image.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         os._exit(code)
     sys.exit(code)
 
 
-class _Interrupt:
-    """Whether Ctrl-C came; it raises ``KeyboardInterrupt``, as always."""
+def main(  # noqa: PLR0911 - one for each way to end
+    arguments: Sequence[str] | None = None, *, signals: Signals | None = None
+) -> int:
+    """Run the command line and return its exit code; a fault ends in one message.
 
-    def __init__(self) -> None:
-        self.came = False
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
-            signal.signal(signal.SIGINT, self._note)
-
-    def _note(self, number: int, frame: FrameType | None) -> NoReturn:
-        self.came = True
-        signal.default_int_handler(number, frame)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; a fault ends in one message."""
+    Args:
+        arguments: The words after the name of the program; those of this process if None.
+        signals: What knows which signal a ``KeyboardInterrupt`` came from; Ctrl-C if None.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What this terminal cannot show, such as the name of a file, must not end the run.
         sys.stdout.reconfigure(errors="backslashreplace")
+    asked: Namespace | None = None
     try:
         words = sys.argv[1:] if arguments is None else list(arguments)
-        asked = parser(words[0] if words else "").parse_args(words)
-        code: int = asked.run(asked)
-        sys.stdout.flush()
+        try:
+            asked = parser(words[0] if words else "").parse_args(words)
+            code: int = asked.run(asked)
+        finally:
+            _flush()  # also of --help, which argparse ends with SystemExit
     except MissingArgumentError as fault:
         return _failed(f"error: {fault}", USAGE)
     except PneumoscopeError as fault:
@@ -111,18 +119,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as fault:
         if (fault.name or "pneumoscope").startswith("pneumoscope"):
             raise
+        from pneumoscope.installation import install_command  # noqa: PLC0415 - rare
+
         extra = _EXTRAS.get(fault.name or "", "train")
         return _failed(
             f"error: this needs the package {fault.name!r}, which is not installed; "
-            f"install the extra: pip install 'pneumoscope[{extra}]'",
+            f"install the extra {extra!r}: {install_command(extra)}",
             FAULT,
         )
     except KeyboardInterrupt:
-        return _failed("interrupted", INTERRUPTED)
+        return _ended(signals or Signals(), asked)
     except BrokenPipeError:
         # The reader of our output went away, as ``head`` does; Python must not flush into it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_output()
         return FAULT
+    except OSError as fault:
+        return _failed(f"error: {told(fault)}", FAULT)
     return code
 
 
@@ -141,6 +153,19 @@ def parser(verb: str = "") -> Parser:
     for name in (verb,) if verb in VERBS else VERBS:
         import_module(f"{__name__}.{name}").add_to(verbs)
     return top
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it was closed before the start
+            stream.flush()
+
+
+def _ended(signals: Signals, asked: Namespace | None) -> int:
+    if not signals.terminated:
+        return _failed("interrupted", INTERRUPTED)
+    way = how_to_go_on(asked)
+    return _failed(f"ended by SIGTERM{f': {way}.' if way else ''}", TERMINATED)
 
 
 def _failed(message: str, code: int) -> int:

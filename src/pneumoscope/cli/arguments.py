@@ -67,7 +67,7 @@ def add_verb(
     parser: Parser = verbs.add_parser(
         name, help=about, description=about, epilog=f"example: {example}"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, verb=name)
     return parser
 
 
@@ -117,6 +117,15 @@ def add_data_options(parser: Parser) -> None:
         help="columns of a CSV: path=…,label=…, and if there patient, study, view, split",
     )
     data("--layout", metavar="NAME", help="of a public data set, or a YAML file (default: found)")
+
+
+def add_patient_option(parser: Parser) -> None:
+    """Add ``--patient-regex``, for verbs that read data of a run or of others."""
+    parser.add_argument(
+        "--patient-regex",
+        metavar="REGEX",
+        help="finds the patient in a path, in its first group (default: that of the run)",
+    )
 
 
 def data_options_of(asked: argparse.Namespace) -> dict[str, Any]:

@@ -1,12 +1,104 @@
-"""How work without an end of its own ends: in order, when Ctrl-C or a request to end comes."""
+"""How a command ends early: by Ctrl-C, by a request to end, or since the system refuses a file."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
+import os
 import signal
+import sys
 import time
-from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from pneumoscope.errors import OutputError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator
+    from types import FrameType
+
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes after Ctrl-C and after SIGTERM: 128 and the number of the signal, as in shells."""
 
 _STEP_SECONDS = 0.2  # a wait is not cut short by a signal
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Signals:
+    """Turns SIGTERM into ``KeyboardInterrupt``, as Python does Ctrl-C, and knows which came.
+
+    So all that cleans up after Ctrl-C does so when a batch system, a container or a shutdown ends
+    the process. A signal that the process was started to ignore stays ignored.
+
+    Attributes:
+        came: Whether one came.
+        terminated: Whether it was SIGTERM.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+        self.terminated = False
+
+    def take(self) -> None:
+        """Take both signals over; only the main thread of a process may."""
+        for number, usual in (
+            (signal.SIGINT, signal.default_int_handler),
+            (signal.SIGTERM, signal.SIG_DFL),
+        ):
+            if signal.getsignal(number) == usual:
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> NoReturn:
+        self.came = True
+        self.terminated = number == signal.SIGTERM
+        signal.default_int_handler(number, frame)
+
+
+class StandardOutput(io.TextIOWrapper):
+    """Standard output that says in one message what it cannot take, such as on a full disk.
+
+    argparse would pass over such a fault, and Python would show it as a traceback, and once more
+    when the process ends.
+
+    Args:
+        before: What it takes the place of.
+        instead: What to do instead; free some space and repeat the command if empty.
+    """
+
+    def __init__(self, before: io.TextIOWrapper, *, instead: str = "") -> None:
+        super().__init__(
+            before.buffer, before.encoding, before.errors, line_buffering=before.line_buffering
+        )
+        self._instead = instead or "repeat the command"
+
+    def write(self, text: str, /) -> int:
+        """Write a text.
+
+        Raises:
+            OutputError: It cannot be written.
+            BrokenPipeError: Nobody reads on.
+        """
+        with self._named_faults():
+            return super().write(text)
+
+    def flush(self) -> None:
+        """Write what is held back; raises what ``write`` does."""
+        with self._named_faults():
+            super().flush()
+
+    @contextlib.contextmanager
+    def _named_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as fault:
+            forget_output()
+            raise OutputError(
+                f"standard output cannot be written ({fault.strerror or fault}), so it holds a "
+                f"part alone; free some space, then {self._instead}."
+            ) from fault
 
 
 class EndOnSignal:
@@ -33,3 +125,51 @@ class EndOnSignal:
         if self._came:
             raise KeyboardInterrupt
         self._came = True
+
+
+_NOT_BEGUN = "no result was written; the same command begins anew"
+_WAYS = {
+    "download": "what arrived is kept; the same command goes on there",
+    "demo": "nothing is kept, since all of it is generated; the same command begins anew",
+    "predict": "the images after the last row were not read; with --out FILE, --resume goes on",
+}
+
+
+def how_to_go_on(asked: Namespace | None) -> str:
+    """Return what became of the work of a command that was ended, and what to do to go on.
+
+    Args:
+        asked: Its arguments; None where they were not parsed yet.
+    """
+    verb = getattr(asked, "verb", "")
+    out = getattr(asked, "out", None)
+    if verb == "predict" and out is not None:  # with a journal, it has told how many are kept
+        return "" if out.with_name(f"{out.name}.journal").exists() else _NOT_BEGUN
+    if verb != "train" or out is None:
+        return _WAYS.get(verb, _NOT_BEGUN)
+    if any(out.glob("**/checkpoints/last.ckpt")):
+        return (
+            f"what {out} learnt until its last whole epoch is kept; the same command with --resume "
+            "goes on there"
+        )
+    return "no epoch was over, so nothing is kept; the same command begins anew"
+
+
+def told(fault: OSError) -> str:
+    """Return in words what the system refused, of a fault that no part of the program named."""
+    reason = fault.strerror or str(fault) or type(fault).__name__
+    names = [
+        os.fsdecode(name)
+        for name in (fault.filename, fault.filename2)
+        if isinstance(name, str | bytes) and name
+    ]
+    if names:
+        return f"{' and '.join(names)}: {reason}."
+    if fault.errno in _FULL:
+        return f"a file cannot be written ({reason}); free some space, then repeat the command."
+    return f"the system refused a file ({reason})."
+
+
+def forget_output() -> None:
+    """Send what standard output still holds, and all that follows, to nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,6 +11,7 @@ from pneumoscope.cli.arguments import (
     add_data_options,
     add_interval_options,
     add_json_option,
+    add_patient_option,
     add_report_option,
     add_verb,
     data_options_of,
@@ -76,12 +77,6 @@ def add_to(verbs: Verbs) -> None:
     )
     add_interval_options(parser, seed_of="all that is drawn")
     parser.add_argument(
-        "--baseline",
-        action="store_true",
-        help="print what always naming one class and what file size alone achieve; they are "
-        "printed always, whether asked for or not",
-    )
-    parser.add_argument(
         "--robustness", action="store_true", help="also read the images brighter, blurred, turned …"
     )
     parser.add_argument(
@@ -91,6 +86,7 @@ def add_to(verbs: Verbs) -> None:
         metavar="N",
         help="at most so many images for --robustness (default: 200; 0 for all)",
     )
+    add_patient_option(parser)
     add_data_options(parser)
     add_report_option(parser)
     add_json_option(parser)
@@ -128,6 +124,7 @@ def run(asked: Namespace) -> int:
             scores_file=asked.scores,
             report=asked.report,
             options=data_options(**given) if given else None,
+            patient_regex=asked.patient_regex,
             asked=question,
             watcher=watcher,
         )
@@ -136,6 +133,8 @@ def run(asked: Namespace) -> int:
             raise OptionError(
                 "--map, --columns and --layout", must="given with DATA", was=sorted(given)
             )
+        if asked.patient_regex is not None:
+            raise OptionError("--patient-regex", must="given with DATA", was=asked.patient_regex)
         if asked.scores is not None:
             raise OptionError("--scores", must="given with DATA", was=asked.scores)
         result = evaluate_scores(

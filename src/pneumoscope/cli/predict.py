@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pneumoscope.cli.arguments import Verbs, add_verb
 from pneumoscope.cli.predict_usage import STDIN, refuse_senseless
-from pneumoscope.errors import DataError, OptionError
+from pneumoscope.errors import DataError, OptionError, OutputError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Source = str | bytes | Unlisted
 
 SOME_UNREADABLE, FAIL_ON = 3, 4
+_GO_ON = "the same command with --resume goes on there"
 FORMATS = ("table", "json", "jsonl", "csv", "parquet")
 
 
@@ -314,16 +315,19 @@ def _archived(
                         archive.add(record)
                         read += 1
                         progress(archive.done, total.at_least(archive.done))
+            if not archive.complete:
+                archive.finish(tally)
         except KeyboardInterrupt:
-            watcher.say(
-                f"{archive.done:,} images are kept; the same command with --resume goes on there."
-            )
+            watcher.say(f"{archive.done:,} images are kept; {_GO_ON}.")
             raise
+        except OutputError as fault:
+            if not isinstance(fault.__cause__, OSError):  # the journal itself is damaged
+                raise
+            raise OutputError(f"{fault} {archive.done:,} images are kept; {_GO_ON}.") from fault
         if archive.complete:
             watcher.say(f"{asked.out} is complete; nothing is left to do.")
             tally.conclusions.update(archive.conclusions())
             return
-        archive.finish(tally)
     if asked.resume:
         watcher.say(f"{read:,} read in this run.")
     watcher.say(f"{summary(tally)} Written to {asked.out}")

@@ -71,8 +71,7 @@ def _line(record: Record, *, positive: str | None, colour: bool, width: int | No
         style = _STYLES.get(conclusion, _POSITIVE if conclusion == positive else "")
         padded = f"\x1b[{style}m{padded}\x1b[0m" if style else padded
     told = [printable(record["error"].removeprefix(f"{record['path']}: "))] * bool(record["error"])
-    if conclusion in {UNCERTAIN, NOT_ASSESSABLE}:
-        told += record["reasons"]
+    told += record["reasons"]  # beside a class, they say how the image is outside the intended use
     if record["evidence"]:
         told.append(f"evidence: {printable(record['evidence'])}")
     lines = [f"{padded}  {shown:>11}  {printable(record['path'])}".rstrip()]

@@ -1,10 +1,14 @@
 """Split → pixels that are ready: every image decoded and resized once, into one memory map.
 
-A cache lies in a folder named by what it was made from: the InputSpec, the version of the pixel
-path, and the contents of the files. It is built beside its place and renamed into it, so it is
-there whole or not at all, two processes may build it at once, and a killed build leaves only a
-temporary folder that the next build removes. Pixels of files that have not changed are taken from
-the caches that are there already.
+A cache lies in a folder named by what it was made from: the InputSpec, the versions of the pixel
+path and of the decoders, and the contents of the files. What is kept of a content, its pixels or
+that it cannot be decoded, holds for these bytes at any time. A file that could not be fetched, has
+changed meanwhile or lacks its decoder is left out of this run alone; the next one tries it again.
+
+A cache is built beside its place and renamed into it, so it is there whole or not at all, two
+processes may build it at once, and a killed build leaves only a temporary folder that the next
+build removes. Pixels of files that have not changed are taken from the caches that are there
+already.
 """
 
 from __future__ import annotations
@@ -27,23 +31,30 @@ import numpy as np
 
 from pneumoscope.caches import cache_home
 from pneumoscope.data.catalog import Catalog, Entry, Unreadable
-from pneumoscope.errors import ImageError, OutputError
+from pneumoscope.errors import (
+    DataError,
+    ImageError,
+    OutputError,
+    UnreachableImageError,
+    in_words,
+)
 from pneumoscope.images.prepare import InputSpec, prepare_bytes
 from pneumoscope.images.read import read_bytes
 from pneumoscope.images.record import DicomRecord, dicom_record
 from pneumoscope.parallel import Progress, ordered_map
-from pneumoscope.runs import rows_of, write_csv
+from pneumoscope.runs import is_of_writing, rows_of, write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-PIXEL_PATH = 4
+PIXEL_PATH = 5
 """Raised whenever ``prepare`` gives other pixels for the same file, or a cache has other files."""
 
 _PIXELS = "pixels.npy"
 _ROWS = "rows.csv"
+_UNREADABLE = "unreadable.csv"
 _DICOM = "dicom.jsonl"
 _BUILDING = ".building-"
 _ABANDONED_SECONDS = 2 * 24 * 3600
@@ -120,39 +131,74 @@ def build_cache(
         progress: Called as images are decoded.
 
     Raises:
-        DataError: More than 5 % of the files turned out to be unreadable.
+        DataError: More than 5 % of the files turned out to be unreadable, or the cache that is
+            there cannot be read.
         OutputError: The cache cannot be written.
     """
     home = cache_home() if home is None else home
-    shelf = home / _key(json.dumps(spec.to_dict()), str(PIXEL_PATH), metadata.version("pillow"))
+    shelf = home / _key(json.dumps(spec.to_dict()), str(PIXEL_PATH), *_decoders())
     unique = {entry.sha256: entry for entry in catalog.entries}
     folder = shelf / _key(*sorted(unique))
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        return _opened(folder, spec, catalog)
-    try:
+    if (folder / _ROWS).is_file():
+        return _opened(folder, spec, catalog, {})
+    with _writing(shelf):
         shelf.mkdir(parents=True, exist_ok=True)
         _tidy(shelf)
         building = shelf / f"{_BUILDING}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         building.mkdir()
-        try:
+    try:
+        known = _Known(shelf, spec)
+        with _writing(shelf):
             entries = list(unique.values())
-            _build(catalog, entries, spec, building=building, workers=workers, progress=progress)
+            passing = _build(
+                catalog, entries, known, building=building, workers=workers, progress=progress
+            )
+            # Named by what it holds: the next run finds all of it, and tries the rest again.
+            folder = shelf / _key(*sorted(unique.keys() - passing.keys()))
             _into_place(building, folder)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-        return _opened(folder, spec, catalog)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return _opened(folder, spec, catalog, passing)
+
+
+@contextlib.contextmanager
+def _writing(shelf: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as fault:
+        if not is_of_writing(fault, shelf):
+            raise
         raise OutputError(
             f"{shelf}: the image cache cannot be written ({fault.strerror or fault}); "
             "set PNEUMOSCOPE_CACHE to a folder with space."
         ) from fault
 
 
-def _opened(folder: Path, spec: InputSpec, catalog: Catalog) -> tuple[ImageCache, Catalog]:
-    cache = ImageCache.open(folder, spec)
+def _decoders() -> list[str]:
+    """Return the versions of what decodes; another one may give other pixels, or more of them."""
+    found = []
+    for name in ("pillow", "imagecodecs"):
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            found.append(f"no {name}")
+    return found
+
+
+def _opened(
+    folder: Path, spec: InputSpec, catalog: Catalog, passing: Mapping[str, str]
+) -> tuple[ImageCache, Catalog]:
+    try:
+        cache = ImageCache.open(folder, spec)
+        reasons = {row["sha256"]: row["reason"] for row in rows_of(folder / _UNREADABLE)}
+    except (OSError, ValueError, KeyError) as fault:
+        raise DataError(
+            f"{folder}: the image cache cannot be read ({in_words(fault)}); "
+            "remove this folder, and it is built anew."
+        ) from fault
     with contextlib.suppress(OSError):  # a shared, read-only cache serves as well
         os.utime(folder)
-    reasons = {row["sha256"]: row["reason"] for row in rows_of(folder / "unreadable.csv")}
+    reasons |= passing
     bad = [
         Unreadable(entry.path, f"{catalog.file(entry)}: {reasons[entry.sha256]}")
         for entry in catalog.entries
@@ -164,13 +210,14 @@ def _opened(folder: Path, spec: InputSpec, catalog: Catalog) -> tuple[ImageCache
 def _build(
     catalog: Catalog,
     entries: Sequence[Entry],
-    spec: InputSpec,
+    known: _Known,
     *,
     building: Path,
     workers: int | None,
     progress: Progress | None,
-) -> None:
-    known = _Known(building.parent, spec)
+) -> dict[str, str]:
+    """Write what is known of each content; return what is not, SHA-256 → why."""
+    spec = known.spec
 
     def pixels_of(entry: Entry) -> _Prepared | ImageError:
         before = known.get(entry.sha256)
@@ -178,20 +225,30 @@ def _build(
             return before
         try:
             file = catalog.file(entry)
-            pixels, meta = prepare_bytes(read_bytes(file), spec, name=str(file))
+            data = read_bytes(file)
+            if hashlib.sha256(data).hexdigest() != entry.sha256:
+                raise UnreachableImageError(
+                    f"{file}: has changed since the folder was read; run the command again."
+                )
+            pixels, meta = prepare_bytes(data, spec, name=str(file))
             return _Prepared(pixels, dicom_record(meta))
         except ImageError as fault:
             return fault
 
     rows: list[str] = []
     bad: list[tuple[str, str]] = []
+    passing: dict[str, str] = {}
     with (building / _PIXELS).open("wb") as file, (building / _DICOM).open("w") as records:
         _header(file, (len(entries), *spec.shape))
         for done, (entry, found) in enumerate(
             zip(entries, ordered_map(pixels_of, entries, workers=workers), strict=True), 1
         ):
             if isinstance(found, ImageError):
-                bad.append((entry.sha256, str(found).removeprefix(f"{catalog.file(entry)}: ")))
+                reason = str(found).removeprefix(f"{catalog.file(entry)}: ")
+                if found.passing:
+                    passing[entry.sha256] = reason
+                else:
+                    bad.append((entry.sha256, reason))
             else:
                 file.write(found.pixels.data)
                 rows.append(entry.sha256)
@@ -205,7 +262,8 @@ def _build(
         file.flush()
         os.fsync(file.fileno())
     write_csv(building / _ROWS, ("sha256",), ([digest] for digest in rows))
-    write_csv(building / "unreadable.csv", ("sha256", "reason"), bad)
+    write_csv(building / _UNREADABLE, ("sha256", "reason"), bad)
+    return passing
 
 
 def _header(file: IO[bytes], shape: tuple[int, ...]) -> None:
@@ -233,11 +291,13 @@ class _Known:
     """The pixels that neighbouring caches of the same spec hold already."""
 
     def __init__(self, shelf: Path, spec: InputSpec) -> None:
+        self.spec = spec
         self._where: dict[str, tuple[ImageCache, int]] = {}
         for folder in shelf.iterdir():
             if folder.name.startswith("."):
                 continue
-            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            # Removed meanwhile, or damaged: then its contents are decoded again.
+            with contextlib.suppress(OSError, ValueError, KeyError):
                 cache = ImageCache.open(folder, spec)
                 for digest, row in cache.row_of.items():
                     self._where[digest] = (cache, row)

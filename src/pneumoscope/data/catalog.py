@@ -14,7 +14,7 @@ from pneumoscope.data.classes import classes_of_data, positive_of_map
 from pneumoscope.data.entries import PARTS, Entry, LeftOut, Unreadable
 from pneumoscope.data.layouts import DataOptions, list_data
 from pneumoscope.data.patients import (
-    UNKNOWN,
+    Patient,
     PatientPattern,
     patient_of_image,
     settle_patients,
@@ -57,8 +57,6 @@ class Catalog:
         entries: A row an image.
         classes: (negative, positive).
         unreadable: Files that were skipped.
-        patients_known: Whether the patients come from the data; else every image counts as a
-            patient of its own.
         left_out: Rows and files that were not taken, by reason.
         notes: How the data were understood, and what to beware of.
     """
@@ -67,12 +65,16 @@ class Catalog:
     entries: tuple[Entry, ...]
     classes: tuple[str, str]
     unreadable: tuple[Unreadable, ...] = ()
-    patients_known: bool = True
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    @property
+    def patients_known(self) -> bool:
+        """Whether the data tell the patient of every image."""
+        return all(entry.patient.known for entry in self.entries)
 
     @property
     def positive(self) -> str:
@@ -163,7 +165,7 @@ def read_catalog(
     *,
     positive: str | None = None,
     classes: tuple[str, str] | None = None,
-    patient_regex: str | None = None,
+    patient_regex: str | PatientPattern | None = None,
     options: DataOptions | None = None,
     progress: Progress | None = None,
 ) -> Catalog:
@@ -175,7 +177,8 @@ def read_catalog(
             a CSV with ``path,label[,patient][,study][,split]`` whose paths are relative to it.
         positive: The class whose probability is wanted; PNEUMONIA where it exists.
         classes: (negative, positive) where a model has fixed them; the data may then lack one.
-        patient_regex: What finds the patient in a path; see ``PatientPattern``.
+        patient_regex: What finds the patient in a path. A ``PatientPattern`` that is inherited is
+            passed over, with a note, where it finds no patient or the same one in all paths.
         options: Which names make up which class, and how a table is read.
         progress: Called as files are read.
 
@@ -185,12 +188,14 @@ def read_catalog(
         OptionError: ``positive`` is no class of the data, ``patient_regex`` cannot be used, or a
             map has names that the data do not have.
     """
-    pattern = PatientPattern(patient_regex) if patient_regex is not None else None
+    pattern = PatientPattern(patient_regex) if isinstance(patient_regex, str) else patient_regex
     options = options or DataOptions()
     finding = positive_of_map(data, options, classes=classes, positive=positive)
     listing = list_data(data, options, positive=finding)
     found, pair = classes_of_data(data, listing, classes=classes, positive=positive)
-    _check_pattern(pattern, found)
+    useless = pattern is not None and _useless(pattern, found)
+    if useless:
+        pattern = None
     entries: list[Entry] = []
     bad: list[Unreadable] = []
     for done, item in enumerate(ordered_map(partial(_measured, listing.root, pattern), found), 1):
@@ -201,29 +206,30 @@ def read_catalog(
         if progress:
             progress(done, len(found))
     entries, warnings = settle_patients(entries)
-    known = all(entry.patient for entry in entries)
-    entries = [
-        entry if entry.patient else replace(entry, patient=f"{UNKNOWN}{entry.path}")
-        for entry in entries
-    ]
     catalog = Catalog(
         listing.root,
         tuple(entries),
         pair,
         tuple(bad),
-        known,
         listing.left_out,
-        (*listing.notes, *warnings),
+        (*listing.notes, *([_NOT_USED] if useless else []), *warnings),
     )
     catalog.check()
     return catalog
 
 
-def _check_pattern(pattern: PatientPattern | None, found: Sequence[Entry]) -> None:
-    """Refuse a pattern that finds no patient, or the same one in all paths."""
-    if pattern is None:
-        return
+_NOT_USED = "The run's pattern for patients does not fit these paths, so it is not used."
+
+
+def _useless(pattern: PatientPattern, found: Sequence[Entry]) -> bool:
+    """Tell whether an inherited pattern finds no patient, or the same one in all paths.
+
+    Raises:
+        OptionError: The pattern is not inherited, and finds no more.
+    """
     patients = {pattern.patient_of(entry.path) for entry in found}
+    if pattern.inherited:
+        return patients == {None} or (len(patients) == 1 and len(found) > 1)
     if patients == {None}:
         raise OptionError(
             "--patient-regex",
@@ -237,6 +243,7 @@ def _check_pattern(pattern: PatientPattern | None, found: Sequence[Entry]) -> No
             f"{len(found):,} paths, such as {found[0].path})",
             was=pattern.text,
         )
+    return False
 
 
 def _measured(root: Path, pattern: PatientPattern | None, entry: Entry) -> Entry | Unreadable:
@@ -260,11 +267,12 @@ def with_facts(
         pattern: The user's, for the patient.
     """
     in_file = meta.dicom.patient_id if meta.dicom else ""
-    patient = patient_of_image(entry.path, stated=entry.patient, pattern=pattern, in_file=in_file)
+    stated = entry.patient.name if entry.patient.known else ""
+    patient = patient_of_image(entry.path, stated=stated, pattern=pattern, in_file=in_file)
     study = entry.study or (meta.dicom.study_uid if meta.dicom else "")
     return replace(
         entry,
-        patient=patient or "",
+        patient=Patient.of(patient, entry.path),
         study=study,
         width=meta.width,
         height=meta.height,

@@ -12,7 +12,7 @@ from pneumoscope.runs import rows_of
 KNOWN: Final = frozenset(
     {
         "path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256",
-        "logit", "probability", "study",
+        "logit", "probability", "study", "model_sha256",
     }
 )  # fmt: skip
 """Columns that mean something already, and are no grouping of their own."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pneumoscope.data.patients import Patient
+
 PARTS = ("train", "val", "test")
 """The parts of a data set, in order."""
 
@@ -16,7 +18,7 @@ class Entry:
     Attributes:
         path: The file, relative to the root of the data.
         label: Its class; empty where the data name none.
-        patient: Whose image it is; empty where unknown.
+        patient: Whose image it is.
         split: ``train``, ``val``, ``test``, or empty where the data name no parts.
         width: In pixels.
         height: In pixels.
@@ -28,7 +30,7 @@ class Entry:
 
     path: str
     label: str
-    patient: str
+    patient: Patient
     split: str
     width: int = 0
     height: int = 0

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-from pneumoscope.data.entries import Entry
 from pneumoscope.errors import OptionError
 
-UNKNOWN = "image:"
-"""What the patient of an image begins with that counts as a patient of its own."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pneumoscope.data.entries import Entry
+
+_UNKNOWN = "image:"  # how tables spell a patient that nothing tells; read and written here alone
 
 MANY = 10
 """From so many images on, one ID for all of them is taken for a placeholder."""
@@ -46,6 +49,42 @@ _UNBOUNDED = re.compile(r"[*+]|\{\d*,\d*\}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class Patient:
+    """Whose image it is: a patient who has a name in the data, or one whom nothing tells.
+
+    An image of an unknown patient counts as a patient of its own. Such a patient is called by the
+    image, and equals no known one, whatever the names.
+
+    Attributes:
+        name: Of the patient; of the image, where the patient is unknown.
+        known: Whether the data tell who it is.
+    """
+
+    name: str
+    known: bool = True
+
+    @classmethod
+    def of(cls, cell: str | None, image: str) -> Patient:
+        """Return the patient that a cell of a table names, an unknown one if it names none.
+
+        Args:
+            cell: A name; empty, None or ``image:…``, as ``str`` spells it, where it is unknown.
+            image: The path of the image.
+
+        >>> str(Patient.of("p17", "a.png")), str(Patient.of("", "a.png"))
+        ('p17', 'image:a.png')
+        """
+        name = (cell or "").strip()
+        if name and not name.startswith(_UNKNOWN):
+            return cls(name)
+        return cls(name.removeprefix(_UNKNOWN) or image, known=False)
+
+    def __str__(self) -> str:
+        """Return the patient as tables spell it."""
+        return self.name if self.known else f"{_UNKNOWN}{self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class PatientKey:
     """Where a patient stands in the numbering of the data: a series, and a number in it."""
 
@@ -53,17 +92,15 @@ class PatientKey:
     number: int
 
     @classmethod
-    def of(cls, patient: str) -> PatientKey | None:
+    def of(cls, patient: Patient) -> PatientKey | None:
         """Return the key of a patient whose name ends in a number, None where there is none.
 
-        >>> PatientKey.of("NORMAL2-IM-0383")
+        >>> PatientKey.of(Patient("NORMAL2-IM-0383"))
         PatientKey(series='NORMAL2-IM', number=383)
-        >>> PatientKey.of("17")
+        >>> PatientKey.of(Patient("17"))
         PatientKey(series='', number=17)
         """
-        if patient.startswith(UNKNOWN):
-            return None
-        found = _NUMBERED.fullmatch(patient)
+        found = _NUMBERED.fullmatch(patient.name) if patient.known else None
         return cls(found[1], int(found[2])) if found else None
 
 
@@ -114,10 +151,10 @@ def settle_patients(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
     many; such images get the patient that their names tell, or none.
 
     Args:
-        entries: With a patient each, empty where it is unknown.
+        entries: With what the data say of their patients.
     """
     warnings = []
-    named = [entry.patient for entry in entries if entry.patient]
+    named = [entry.patient.name for entry in entries if entry.patient.known]
     placeholders = {name for name in set(named) if is_placeholder(name)}
     if len(entries) >= MANY and len(set(named)) == 1 and len(named) == len(entries):
         placeholders = set(named)
@@ -129,12 +166,12 @@ def settle_patients(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
             "patients count as unknown."
         )
         entries = [
-            replace(entry, patient=patient_of(entry.path) or "")
-            if entry.patient in placeholders
+            replace(entry, patient=Patient.of(patient_of(entry.path), entry.path))
+            if entry.patient.known and entry.patient.name in placeholders
             else entry
             for entry in entries
         ]
-    left = Counter(entry.patient for entry in entries if entry.patient)
+    left = Counter(entry.patient.name for entry in entries if entry.patient.known)
     if left and len(entries) >= MANY:
         name, number = left.most_common(1)[0]
         if number > len(entries) / 2:
@@ -156,11 +193,17 @@ class PatientPattern:
     >>> PatientPattern(r"(?P<series>site\d)/p(?P<patient>\d+)").patient_of("ill/site2/p07_1.png")
     'site2-07'
 
+    Attributes:
+        text: The expression.
+        inherited: Whether it is that of a run and may find nothing in other data; else that is a
+            fault of the user's.
+
     Raises:
         OptionError: It is no regular expression, has no group, or could take for ever.
     """
 
     text: str
+    inherited: bool = False
 
     def __post_init__(self) -> None:
         option = "--patient-regex"

@@ -16,7 +16,7 @@ import numpy as np
 
 from pneumoscope.errors import DataError, OptionError, nearest
 from pneumoscope.evaluation.scores import check_may_decide
-from pneumoscope.stats.logistic import cross_entropy, fit_line, logistic
+from pneumoscope.stats.logistic import fit_line, log_loss, logistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -160,6 +160,5 @@ def _described(
     logit: NDArray[np.float64],
     label: NDArray[np.float64],
 ) -> Calibration:
-    n = len(label)
-    before, after = cross_entropy(logit, label) / n, cross_entropy(scale * logit + bias, label) / n
-    return Calibration(scale, bias, method, n, before, after)
+    before, after = (float(log_loss(x, label).mean()) for x in (logit, scale * logit + bias))
+    return Calibration(scale, bias, method, len(label), before, after)

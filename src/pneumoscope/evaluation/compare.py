@@ -24,6 +24,8 @@ from pneumoscope.stats.intervals import LEVEL, Interval, normal_quantile
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pneumoscope.data.entries import Unreadable
+
 NUMBERS = (
     "auc",
     "accuracy",
@@ -114,6 +116,7 @@ class Comparison:
         n: Images that all of them scored.
         patients: Their patients.
         left_out: Images that some reader did not score.
+        unreadable: Files that could not be read, which no reader scored.
         numbers: The numbers of each reader on these images.
         pairs: Each two readers against each other.
         seeds: Runs that differ in the seed alone.
@@ -129,6 +132,7 @@ class Comparison:
     pairs: tuple[Pair, ...]
     seeds: tuple[SeedGroup, ...]
     disagreements: tuple[Disagreement, ...]
+    unreadable: tuple[Unreadable, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
@@ -137,6 +141,7 @@ class Comparison:
             "n": self.n,
             "patients": self.patients,
             "left_out": self.left_out,
+            "unreadable": [{"path": item.path, "reason": item.reason} for item in self.unreadable],
             "numbers": {
                 reader: {name: number.to_dict() for name, number in numbers.items()}
                 for reader, numbers in self.numbers.items()
@@ -161,6 +166,7 @@ def compare(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    unreadable: tuple[Unreadable, ...] = (),
 ) -> Comparison:
     """Return how readers differ on the images that all of them scored.
 
@@ -169,6 +175,7 @@ def compare(
         level: Confidence level.
         resamples: Resamples of the patients, the same ones for every reader.
         seed: Of the resampling.
+        unreadable: Files that no reader could score.
 
     Raises:
         OptionError: Fewer than two, or two of one name.
@@ -210,6 +217,7 @@ def compare(
             [{key: values[key] for key in NUMBERS} for values in points],
         ),
         _disagreements(aligned, contenders),
+        unreadable,
     )
 
 

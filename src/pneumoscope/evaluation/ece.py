@@ -44,7 +44,7 @@ def calibration_errors(
         said: Mean probability in it.
 
     Returns:
-        ``ece_plain``, ``ece`` (not below 0), ``ece_twice``, ``squared_error`` and
+        ``ece`` (not below 0), ``ece_twice``, ``squared_error`` and
         ``squared_error_twice`` (below 0 where noise alone explains more than was seen).
     """
     share = count / count.sum(axis=1, keepdims=True)
@@ -53,7 +53,7 @@ def calibration_errors(
     plain = (share * difference).sum(axis=1)
     squared = (share * difference**2).sum(axis=1)
     exact = (share * variance / np.maximum(count - 1, 1)).sum(axis=1)
-    found = {"ece_plain": plain}
+    found = {}
     for name, times in (("", 1), ("_twice", 2)):
         noise = np.sqrt(times * variance / np.maximum(count, 1))
         expected = (share * folded_mean(difference, noise)).sum(axis=1)

@@ -12,6 +12,7 @@ from pneumoscope.errors import DataError
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.stats.areas import areas
 from pneumoscope.stats.intervals import LEVEL, newcombe_area, wilson
+from pneumoscope.stats.logistic import log_loss
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,7 +83,7 @@ def measure(scores: Scores, *, threshold: float, level: float = LEVEL) -> Metric
     both = sensitivity.value is not None and specificity.value is not None
     return Metrics(
         n,
-        loss=Estimate(cross_entropy(scores.label, scores.log_odds), n),
+        loss=Estimate(float(log_loss(scores.log_odds, scores.label).mean()), n),
         accuracy=_proportion(tp + tn, n, level),
         balanced_accuracy=Estimate(
             ((sensitivity.value or 0) + (specificity.value or 0)) / 2 if both else None, n
@@ -110,11 +111,6 @@ def area_estimate(scores: Scores, *, level: float = LEVEL) -> Estimate:
 
 def _proportion(hits: int, n: int, level: float) -> Estimate:
     return Estimate.of(hits / n if n else None, n, wilson(hits, n, level=level))
-
-
-def cross_entropy(label: NDArray[np.int64], logit: NDArray[np.float64]) -> float:
-    """Return the mean negative log-likelihood in nats; labels 0 or 1 and logits, [n] each."""
-    return float(np.logaddexp(0, np.where(label == 1, -logit, logit)).mean())
 
 
 def area_under_roc(label: NDArray[np.int64], score: NDArray[np.float64]) -> float | None:

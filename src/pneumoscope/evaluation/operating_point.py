@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.errors import DataError, OptionError, nearest
+from pneumoscope.errors import DataError, OptionError, did_you_mean
 from pneumoscope.evaluation.scores import check_may_decide
 from pneumoscope.evaluation.shares import share
 from pneumoscope.reader.bundle import OperatingPoint
@@ -199,5 +199,4 @@ def _last(kept: NDArray[np.bool_]) -> int:
 
 def _hint(plain: str) -> str:
     word = re.match(r"[a-z]*", plain)
-    close = nearest(word[0] if word else plain, _PATTERNS)
-    return close if close.startswith("Did") else ""
+    return did_you_mean(word[0] if word else plain, _PATTERNS)

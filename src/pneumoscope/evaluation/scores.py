@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.data.catalog import PARTS, Catalog, Unreadable
-from pneumoscope.data.patients import patient_of
+from pneumoscope.data.patients import Patient, patient_of
 from pneumoscope.errors import DataError, LeakError, OptionError, in_words
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of, write_csv
@@ -45,25 +45,31 @@ class Scores:
         probability: Of the positive class, in [0, 1]; float64.
         part: Which part of the data it is: ``train``, ``val``, ``test``, ``all`` or ``mixed``;
             empty where the data know no parts.
-        patients_known: False where every image counts as a patient of its own because nothing
-            tells more.
+        sha256: Of each file; empty where that is not known.
+        model: SHA-256 of the model file that said it; empty where that is not known.
     """
 
     path: tuple[str, ...]
-    patient: tuple[str, ...]
+    patient: tuple[Patient, ...]
     label: NDArray[np.int64]
     logit: NDArray[np.float64]
     probability: NDArray[np.float64]
     part: str = ""
-    patients_known: bool = True
+    sha256: tuple[str, ...] = ()
+    model: str = ""
 
     def __len__(self) -> int:
         return len(self.path)
 
     @property
+    def patients_known(self) -> bool:
+        """Whether the patient of every image is known; others count as patients of their own."""
+        return all(patient.known for patient in self.patient)
+
+    @property
     def patient_numbers(self) -> NDArray[np.int64]:
         """A number from 0 on for each row's patient, in the order of first appearance; [n]."""
-        numbers: dict[str, int] = {}
+        numbers: dict[Patient, int] = {}
         return np.array([numbers.setdefault(name, len(numbers)) for name in self.patient], np.int64)
 
     @property
@@ -97,24 +103,31 @@ class Scores:
             label=self.label[chosen],
             logit=self.logit[chosen],
             probability=self.probability[chosen],
+            sha256=tuple(self.sha256[row] for row in chosen) if self.sha256 else (),
         )
 
     def save(self, path: Path) -> None:
         """Write the table as CSV; numbers are written so that they read back unchanged.
 
-        Where the part is known it stands in a column ``split``, so that the file, wherever it is
-        copied, still tells whether it may decide anything.
+        What is known of their origin stands in further columns: ``split`` (the part), ``sha256``
+        (of each file) and ``model_sha256`` (of the model file). So the table, wherever it is
+        copied, still tells whether it may decide anything, and of which reader it is.
         """
-        columns = (self.path, self.patient, self.label, self.logit, self.probability)
-        split = (self.part,) if self.part else ()
-        write_csv(
-            path,
-            (*COLUMNS, "split") if self.part else COLUMNS,
-            (
-                (name, patient, int(label), repr(float(logit)), repr(float(probability)), *split)
-                for name, patient, label, logit, probability in zip(*columns, strict=True)
-            ),
-        )
+        n = len(self)
+        columns: dict[str, Iterable[object]] = {
+            "path": self.path,
+            "patient": self.patient,
+            "label": self.label.tolist(),
+            "logit": map(repr, self.logit.tolist()),
+            "probability": map(repr, self.probability.tolist()),
+        }
+        if self.part:
+            columns["split"] = [self.part] * n
+        if self.sha256:
+            columns["sha256"] = self.sha256
+        if self.model:
+            columns["model_sha256"] = [self.model] * n
+        write_csv(path, tuple(columns), zip(*columns.values(), strict=True))
 
     @classmethod
     def load(cls, path: Path, *, part: str | None = None) -> Scores:
@@ -224,7 +237,8 @@ def score(
             _column([prediction.logit for prediction in read]),
             _column([prediction.probability for prediction in read]),
             part,
-            catalog.patients_known,
+            tuple(entry.sha256 for entry in readable.entries),
+            predictor.sha256,
         ),
         tuple(bad),
     )
@@ -256,9 +270,11 @@ def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scor
         own = ""
     paths = [row.get("path") or f"row {number}" for number, row in enumerate(rows, 1)]
     patients = [
-        (row.get("patient") or "").strip() or patient_of(name) or ""
+        Patient.of((row.get("patient") or "").strip() or patient_of(name), name)
         for name, row in zip(paths, rows, strict=True)
     ]
+    models = {(row.get("model_sha256") or "").strip() for row in rows}
+    digests = tuple((row.get("sha256") or "").strip() for row in rows)
     label = np.array([int(row["label"]) for row in rows], np.int64)
     columns = rows[0].keys() if rows else COLUMNS
     if "probability" not in columns:
@@ -270,12 +286,13 @@ def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scor
         logit = _column([float(row["logit"]) for row in rows]) if given else logit_of(probability)
     return Scores(
         tuple(paths),
-        tuple(patient or f"image:{name}" for name, patient in zip(paths, patients, strict=True)),
+        tuple(patients),
         label,
         logit,
         probability,
         own or (named[1] if named else ""),
-        all(patients),
+        digests if all(digests) else (),
+        models.pop() if len(models) == 1 else "",
     )
 
 

@@ -116,7 +116,7 @@ def own_columns(scores: Scores) -> dict[str, dict[str, str]]:
     etiologies = {
         path: match[1].lower()
         for path, patient, label in rows
-        if label == 1 and (match := _ETIOLOGY.search(patient) or _ETIOLOGY.search(path))
+        if label == 1 and (match := _ETIOLOGY.search(patient.name) or _ETIOLOGY.search(path))
     }
     if etiologies:
         found[ETIOLOGY] = etiologies

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pneumoscope.data.patients import UNKNOWN
+from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError, one_of
 from pneumoscope.evaluation.scores import logit_of
 
@@ -49,7 +49,7 @@ def unit_of_images(
                 "--per patient: nothing tells the patient of every image; a column patient, or "
                 "--columns path=…,label=…,patient=…, would."
             )
-        return scores.patient
+        return tuple(patient.name for patient in scores.patient)
     studies = [(study or {}).get(path, "") for path in scores.path]
     missing = [path for path, name in zip(scores.path, studies, strict=True) if not name]
     if missing:
@@ -58,7 +58,7 @@ def unit_of_images(
             f"such as {missing[0]}; a column study, or --columns path=…,label=…,study=…, would."
         )
     return tuple(
-        name if patient.startswith(UNKNOWN) else f"{patient}/{name}"
+        f"{patient.name}/{name}" if patient.known else name
         for name, patient in zip(studies, scores.patient, strict=True)
     )
 
@@ -99,6 +99,7 @@ def aggregated(scores: Scores, unit: Sequence[str], *, how: str = "mean") -> Sco
         label=np.array([scores.label[own[0]] for own in rows.values()], np.int64),
         logit=logit_of(probability),
         probability=probability,
+        sha256=(),
     )
 
 
@@ -138,9 +139,8 @@ def _check_labels(scores: Scores, rows: Mapping[str, Sequence[int]]) -> None:
     )
 
 
-def _patient(scores: Scores, name: str, rows: Sequence[int]) -> str:
-    patients = {scores.patient[row] for row in rows}
-    known = {patient for patient in patients if not patient.startswith(UNKNOWN)}
+def _patient(scores: Scores, name: str, rows: Sequence[int]) -> Patient:
+    known = {scores.patient[row] for row in rows if scores.patient[row].known}
     if len(known) > 1:
         raise DataError(f"--per study: the study {name} has images of {len(known)} patients.")
-    return known.pop() if known else f"{UNKNOWN}{name}"
+    return known.pop() if known else Patient(name, known=False)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.evaluation.ece import bins_of, calibration_errors
+from pneumoscope.stats.logistic import log_loss
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,7 +92,7 @@ class Table:
             1 - positive,
             positive * called,
             (1 - positive) * called,
-            np.logaddexp(0, np.where(positive == 1, -log_odds, log_odds)),
+            log_loss(log_odds, positive),
             (probability - positive) ** 2,
             probability,
         ]

@@ -21,6 +21,12 @@ MAX_DECODED_BYTES = 160_000_000
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits that detectors use."""
 
+GREY_MODES = frozenset({"1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
+"""Modes of Pillow's whose pixels have no colour."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""What red, green and blue weigh in luma (ITU-R BT.601)."""
+
 OLDEST_YEARS = 120
 """A patient's age above this is not believed."""
 

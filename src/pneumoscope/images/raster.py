@@ -17,16 +17,21 @@ from pneumoscope.images import jpeg2000
 from pneumoscope.images.decoders import DECODER_FAULTS, open_image
 from pneumoscope.images.depth import sample_of, used_range
 from pneumoscope.images.quiet import quietly
-from pneumoscope.images.radiograph import ImageMeta, Radiograph, check_size, usual_depth
+from pneumoscope.images.radiograph import (
+    GREY_MODES,
+    LUMA,
+    ImageMeta,
+    Radiograph,
+    check_size,
+    usual_depth,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
 _ORIENTATION, _SHORT = 0x0112, 3  # the EXIF tag, and the kind of its value
-_RESTART_INTERVAL = b"\xff\xdd\0\x04"  # the segment that announces restart markers
 _JPEG_FILL = 128  # the grey that libjpeg fills in where data are missing
-_GREY_MODES = frozenset({"1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 _WARNS = frozenset({"TIFF", "GIF", "WebP", "BMP"})
 _WORK_BYTES = 16  # a pixel, where 16 bits a colour become luma
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -74,15 +79,12 @@ def grey_image(
         if format_name not in {"TIFF", "GIF", "BMP"} and "exif" in image.info:
             orientation = _orientation(image.info["exif"])
         if format_name == "JPEG":
-            if at_least is not None:
-                at_least = at_least if orientation < 5 else (at_least[1], at_least[0])
-                image.draft("L", (at_least[1], at_least[0]))
-            # One call of the decoder instead of one for every 64 KiB.
-            image.decodermaxblock = len(data)
-        with quietly() if format_name in _WARNS else nullcontext():
-            found = _loaded(image, data, format_name, name=name)
-        if format_name == "JPEG":
-            _check_whole(found, image, data, at_least, name=name)
+            if at_least is not None and orientation >= 5:
+                at_least = at_least[1], at_least[0]
+            found = _jpeg(image, data, at_least, name=name)
+        else:
+            with quietly() if format_name in _WARNS else nullcontext():
+                found = _loaded(image, data, format_name, name=name)
         bits = None if found.mode == "L" else _declared_bits(image, data, format_name, found)
         return _upright(found, orientation), meta, bits
     except DECODER_FAULTS as fault:
@@ -91,41 +93,67 @@ def grey_image(
         ) from fault
 
 
-def _check_whole(
-    grey: Image.Image,
-    image: Any,
-    data: bytes,
-    at_least: tuple[int, int] | None,
-    *,
-    name: str,
-) -> None:
-    """Refuse a JPEG whose data end before its image does, although it has an end marker.
+def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: str) -> Image.Image:
+    """Return the grey image of a JPEG, and refuse one with a hole in its data, or without its end.
 
-    Nearly all images are known to be whole from one pixel; see ``jpeg.is_whole``.
+    Nearly all images are known to be whole without a second look; see ``jpeg``.
+
+    Args:
+        image: As it was opened.
+        data: The file.
+        at_least: (height, width) that is needed, as the pixels are stored; None for full size.
+        name: Of the file, for faults.
     """
-    four = image.mode == "CMYK"
-    last = grey.getpixel((grey.width - 1, grey.height - 1))
-    restarts = data.find(_RESTART_INTERVAL, 0, 65536) >= 0
-    doubted = last == _JPEG_FILL or four or "progressive" in image.info
-    if not (doubted or restarts):
-        return
-    from pneumoscope.images import jpeg  # noqa: PLC0415 - most images do without
+    from pneumoscope.images import jpeg  # noqa: PLC0415 - for JPEG alone
 
     header = jpeg.read_header(data)
+    found, ready = _interrupted(
+        image, data, at_least, len(data) if header is None else jpeg.pause(data, header), name=name
+    )
     if header is None:
-        return
+        return found
+    four = image.mode == "CMYK"
+    last = found.getpixel((found.width - 1, found.height - 1))
+    progressive = "progressive" in image.info
+    if not (ready or last == _JPEG_FILL or four or progressive or header.interval):
+        return found
+
+    def opened(content: bytes, block: int) -> tuple[Image.Image, bool]:
+        other = open_image(content, "JPEG", name=name)
+        return _interrupted(other, content, at_least, block, name=name)
 
     def again(content: bytes) -> NDArray[Any]:
-        other: Any = open_image(content, "JPEG", name=name)
-        if at_least is not None:
-            other.draft("L", (at_least[1], at_least[0]))
-        other.decodermaxblock = len(content)
-        return to_array(_loaded(other, content, "JPEG", name=name))
+        return to_array(opened(content, len(content))[0])
 
-    if not jpeg.is_whole(jpeg.closed(data, header), header, to_array(grey), again, always=four):
+    whole = jpeg.closed(data, header)
+    if not jpeg.is_whole(whole, header, to_array(found), again, always=four):
         raise DamagedImageError(
-            f"{name}: truncated or damaged JPEG (its data end before its last rows); copy it again."
+            f"{name}: truncated or damaged JPEG (data are missing for some of its rows); "
+            "copy it again."
         )
+    end = len(whole) - len(jpeg.END)
+    if ready and jpeg.has_data_left(whole, header, lambda few: opened(whole, end - few)[1]):
+        raise DamagedImageError(
+            f"{name}: damaged JPEG (it has more data than its rows take, so some of them are "
+            "wrong); copy it again."
+        )
+    return found
+
+
+def _interrupted(
+    image: Any, data: bytes, at_least: tuple[int, int] | None, block: int, *, name: str
+) -> tuple[Image.Image, bool]:
+    """Return the grey image of a JPEG that gets its bytes in blocks of a size.
+
+    Besides, whether its decoder was ready before it got all bytes. Few calls of the decoder are
+    faster than one for every 64 KiB, which is Pillow's default.
+    """
+    if at_least is not None:
+        image.draft("L", (at_least[1], at_least[0]))
+    image.decodermaxblock = block
+    file = image.fp
+    found = _loaded(image, data, "JPEG", name=name)
+    return found, file.tell() < len(data)
 
 
 def chroma(data: bytes, format_name: str, *, name: str) -> float:
@@ -147,7 +175,7 @@ def chroma(data: bytes, format_name: str, *, name: str) -> float:
 
 def chroma_of(image: Image.Image) -> float:
     """Return the same for an image that is open, in any mode of Pillow's."""
-    if image.mode in _GREY_MODES:
+    if image.mode in GREY_MODES:
         return 0.0
     # Noise of single pixels is no colour.
     small = image.convert("RGB").reduce(max(1, min(image.size) // 64))
@@ -282,7 +310,7 @@ def _colour_of_16_bits(
 def _weighted(image: Image.Image) -> NDArray[np.float32]:
     """Return the luma of one byte a colour, ITU-R 601."""
     luma = np.zeros((image.size[1], image.size[0]), np.float32)
-    for channel, weight in enumerate((0.299, 0.587, 0.114)):
+    for channel, weight in enumerate(LUMA):
         luma += np.float32(weight) * np.asarray(image.getchannel(channel))
     return luma
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pneumoscope.errors import (
     EmptyImageError,
-    ImageError,
     ImageTooLargeError,
     NotAnImageError,
+    UnreachableImageError,
 )
 from pneumoscope.images import raster
 from pneumoscope.images.jpeg2000 import CODESTREAM, SIGNATURE
@@ -53,7 +53,9 @@ def read_bytes(path: Path) -> bytes:
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise ImageError(f"{path}: not a regular file; hand over an image or a folder.")
+                raise UnreachableImageError(
+                    f"{path}: not a regular file; hand over an image or a folder."
+                )
             if status.st_size > MAX_BYTES:
                 raise ImageTooLargeError(
                     f"{path}: {status.st_size:,} bytes are no radiograph; "
@@ -69,7 +71,7 @@ def read_bytes(path: Path) -> bytes:
             os.close(descriptor)
     except (OSError, ValueError) as fault:  # ValueError: a null character in the name
         reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
-        raise ImageError(f"{path}: cannot be read ({reason}).") from fault
+        raise UnreachableImageError(f"{path}: cannot be read ({reason}).") from fault
 
 
 def sniff(start: bytes, *, name: str) -> str:

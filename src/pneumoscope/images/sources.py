@@ -13,7 +13,7 @@ import numpy as np
 
 from pneumoscope.errors import ImageError, ImageTooLargeError, OptionError
 from pneumoscope.images import raster
-from pneumoscope.images.radiograph import check_size, usual_depth
+from pneumoscope.images.radiograph import LUMA, check_size, usual_depth
 from pneumoscope.images.read import MAX_BYTES, read_bytes
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def _luma(colours: NDArray[Any], bits: int | None) -> Decoded:
     values = colours.astype(np.float32)
     if values.shape[2] == 4:
         values = values[:, :, :3] * (values[:, :, 3:] / max(white, values[:, :, 3].max()))
-    luma = values @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = values @ np.array(LUMA, np.float32)
     eight = np.rint(values * (255 / white)).astype(np.uint8)
     chroma = raster.chroma_of(Image.fromarray(eight))
     return Decoded(np.rint(luma).astype(np.uint16), chroma, bits)

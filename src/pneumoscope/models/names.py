@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pneumoscope.errors import OptionError, nearest
+from pneumoscope.errors import OptionError, did_you_mean, nearest
 from pneumoscope.models.known import WeightsFacts
 
 FAMILIES = ("timm", "xrv")
@@ -175,5 +175,4 @@ def _xrv(name: str, rest: str) -> Pretrained:
 
 
 def _close(word: str, known: list[str]) -> str:
-    hint = nearest(word, known)
-    return hint if hint.startswith("Did") else "pneumoscope models FILTER lists what there is."
+    return did_you_mean(word, known) or "pneumoscope models FILTER lists what there is."

@@ -126,9 +126,13 @@ class Archive:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        # Closing writes once more what could not be written, which was told already; the next run
+        # drops the torn line.
+        with contextlib.suppress(OSError):
+            file.close()
 
     def left(self, items: Iterable[Named]) -> Iterator[Named]:
         """Yield the items that must be read, in order; records must be added in the same order.
@@ -327,8 +331,7 @@ class Archive:
             yield
         except OSError as fault:
             raise OutputError(
-                f"{self.journal}: cannot be written ({fault.strerror or fault}); free the place, "
-                "then repeat the command with --resume."
+                f"{self.journal}: cannot be written ({fault.strerror or fault}); free the place."
             ) from fault
 
 

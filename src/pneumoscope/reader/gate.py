@@ -84,19 +84,33 @@ class Look:
         ways = [*turned, *(-way for way in turned)]
         return np.stack([self.likeness.distance(way) for way in ways], axis=1)
 
+    def turned_way(self, distances: NDArray[np.float32]) -> int | None:
+        """Return which of the eight ways turns an image back, 1 to 7; None if it is upright.
+
+        Args:
+            distances: What ``distances`` gave for it.
+        """
+        way = int(distances[1:].argmin()) + 1
+        near = distances[way] < self.turned * distances[0] and distances[way] <= self.farthest
+        return way if near else None
+
+    def is_unlike(self, distances: NDArray[np.float32]) -> bool:
+        """Tell whether an image, as it is, is farther than any that the model knows."""
+        return bool(distances[0] > self.farthest)
+
     def reasons(self, distances: NDArray[np.float32]) -> list[str]:
         """Return why an image does not look like those that the model knows; empty if it does.
 
         Args:
             distances: What ``distances`` gave for it.
         """
-        way = int(distances[1:].argmin()) + 1
-        if distances[way] < self.turned * distances[0] and distances[way] <= self.farthest:
+        way = self.turned_way(distances)
+        if way is not None:
             # What turns it back says how it was turned.
             faults = [_TURNS[way % 4]] if way % 4 else []
             faults += ["inverted (bone dark, air bright)"] if way >= 4 else []
             return [f"the image looks {' and '.join(faults)}"]
-        if distances[0] > self.farthest:
+        if self.is_unlike(distances):
             return [f"{_UNLIKE}; photographs, side views and other parts of the body do not"]
         return []
 
@@ -189,13 +203,15 @@ class PixelGate:
 
     def _unlike(self, pixels: NDArray[np.uint8], distances: NDArray[np.float32]) -> tuple[str, ...]:
         """Return why an image does not look like those that the model knows, and what like."""
-        reasons = self.look.reasons(distances) if self.look else []
-        if not reasons:
+        if self.look is None:
+            return ()
+        way = self.look.turned_way(distances)
+        if way is None and not self.look.is_unlike(distances):
             return ()
         instead = kind(pixels)
         # A page is no chest turned by 180°, however alike. A chest that is turned may be even.
-        if not instead or (instead == (SCREEN,) and not reasons[0].startswith(_UNLIKE)):
-            return tuple(reasons)
+        if not instead or (instead == (SCREEN,) and way is not None):
+            return tuple(self.look.reasons(distances))
         return (_UNLIKE, *instead)
 
     def _of_shape(self, shape: Shape, input_shape: tuple[int, ...]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
@@ -43,9 +44,18 @@ class Sheet(Protocol):
         """Return the pictures, row by row."""
 
 
+def can_draw() -> bool:
+    """Return whether matplotlib is installed; without it, pages come without drawings."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A folder that takes PNG, SVG and CSV of each figure and the CSV of each table."""
+    """A folder that takes PNG, SVG and CSV of each figure and the CSV of each table.
+
+    Without matplotlib there are no PNG and SVG files, and a page says in words what a drawing would
+    show; pictures of X-rays are in the page as always.
+    """
 
     folder: Path
 
@@ -62,11 +72,14 @@ class Canvas:
             OutputError: The folder cannot be written to.
         """
         self.table(name, figure.rows())
-        svg = save(figure.draw(), self.folder, name=name)
+        svg = save(figure.draw(), self.folder, name=name) if can_draw() else None
         caption, alt = caption or figure.CAPTION, figure.summary()
         if isinstance(figure, Sheet):
             pictures = figure.pictures_of_page()
             return Panel(title, caption, alt=alt, pictures=pictures, columns=figure.columns)
+        if svg is None:
+            place = f"{self.folder.name}/{name}.csv"
+            return Panel(title, f"Not drawn; its numbers are in {place}.", instead=alt)
         return Panel(title, caption, svg=svg, alt=alt)
 
     def table(self, name: str, table: Table) -> Table:

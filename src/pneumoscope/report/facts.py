@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError
 from pneumoscope.reader.bundle import ModelInfo, open_bundle
 from pneumoscope.runs import RunFolder, rows_of
@@ -75,7 +76,7 @@ class RunFacts:
                 part = parts.get(row["path"], "unused")
                 counts[part][row["label"]] += 1
                 people[part].add(row["patient"])
-            known = not any(row["patient"].startswith("image:") for row in entries)
+            known = all(Patient.of(row["patient"], row["path"]).known for row in entries)
             return cls(
                 root,
                 bundle.info,

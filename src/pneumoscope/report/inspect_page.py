@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pneumoscope.data.audit.audit import counts
 from pneumoscope.data.audit.findings import SEVERITIES
-from pneumoscope.report.canvas import Canvas
+from pneumoscope.installation import install_command
+from pneumoscope.report.canvas import Canvas, can_draw
 from pneumoscope.report.inspect_sections import audit_sections
 from pneumoscope.report.page import NOTICE, Report, environment
 from pneumoscope.runs import write_text
@@ -53,7 +54,7 @@ def write_inspect_page(path: Path, audit: Audit, *, name: str, facts: dict[str, 
         sections=audit_sections(Canvas(path.parent / "figures"), audit),
         footer=(
             f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']} · "
-            f"seed {audit.seed}"
+            f"seed {audit.seed}{'' if can_draw() else f' · {without_figures()}'}"
         ),
     )
     titles = {"error": "Errors", "warning": "Warnings", "note": "Notes"}
@@ -70,6 +71,14 @@ def write_inspect_page(path: Path, audit: Audit, *, name: str, facts: dict[str, 
             groups=[group for group in groups if group.findings],
             files_shown=_FILES_SHOWN,
         ),
+    )
+
+
+def without_figures() -> str:
+    """Return in words why a page has no drawings, and how to get them."""
+    return (
+        "no figures, since matplotlib is not installed; it comes with the extra 'train': "
+        f"{install_command('train')}"
     )
 
 
@@ -104,7 +113,9 @@ def _verdict(audit: Audit) -> str:
     clean = ""
     if audit.crossings and all(crossing.clean for crossing in audit.crossings):
         who = (
-            "No patient, no image" if any(e.patient for e in audit.measured.entries) else "No image"
+            "No patient, no image"
+            if any(e.patient.known for e in audit.measured.entries)
+            else "No image"
         )
         clean = f"{who} and no near copy stands in two parts. "
     if warnings:

@@ -15,6 +15,7 @@ from pneumoscope.report.page import Panel, Section
 
 if TYPE_CHECKING:
     from pneumoscope.data.audit.audit import Audit
+    from pneumoscope.data.entries import Entry
 
 _PICTURES: Final = 12
 _UNITS: Final = {
@@ -96,7 +97,7 @@ def _counts(canvas: Canvas, audit: Audit) -> Section | None:
 def _leaks(audit: Audit) -> Section | None:
     if not audit.crossings:
         return None
-    known = any(entry.patient for entry in audit.measured.entries)
+    known = any(entry.patient.known for entry in audit.measured.entries)
     return Section(
         "What the parts share",
         text="Patients are those of the file names or the manifest. Equal images have the same "
@@ -147,6 +148,10 @@ def _sheet(audit: Audit, rows: list[int], titles: list[str], *, columns: int) ->
     )
 
 
+def _whose(entry: Entry) -> str:
+    return entry.patient.name if entry.patient.known else entry.label or "copy"
+
+
 def _copies(canvas: Canvas, audit: Audit) -> Section | None:
     pairs = [(p.first, p.second, f"{p.correlation:.2f}") for p in audit.near[:_PICTURES]]
     pairs += [(group[0], group[1], "equal") for group in audit.exact[:_PICTURES]]
@@ -159,8 +164,8 @@ def _copies(canvas: Canvas, audit: Audit) -> Section | None:
         text
         for a, b, how in pairs
         for text in (
-            entries[a].patient or entries[a].label or "copy",
-            f"{entries[b].patient or entries[b].label or 'copy'} ({how})",
+            _whose(entries[a]),
+            f"{_whose(entries[b])} ({how})",
         )
     ]
     panel = canvas.panel(

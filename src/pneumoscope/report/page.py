@@ -72,8 +72,9 @@ class Panel:
         svg: What `pneumoscope.report.save` returned. It is put into the page as it is.
         png: A PNG or JPEG file.
         alt: What it shows, for those who cannot see it; the title if empty.
-        pictures: A sheet of pictures, which stand side by side as far as there is room. Of these,
-            ``svg`` and ``png`` one is given.
+        pictures: A sheet of pictures, which stand side by side as far as there is room.
+        instead: What stands in place of a figure that could not be drawn. Of ``svg``, ``png``,
+            ``pictures`` and this, one is given.
         columns: How many of them in a row where there is room for all; on a phone half of it.
     """
 
@@ -84,6 +85,7 @@ class Panel:
     alt: str = ""
     pictures: tuple[Picture, ...] = ()
     columns: int = 4
+    instead: str = ""
 
     def __post_init__(self) -> None:
         given = [
@@ -92,13 +94,14 @@ class Panel:
                 ("svg", self.svg is not None),
                 ("png", self.png is not None),
                 ("pictures", bool(self.pictures)),
+                ("instead", bool(self.instead)),
             )
             if there
         ]
         if len(given) != 1:
             raise OptionError(
                 f"Panel {self.title!r}",
-                must="given svg, png or pictures, one of them",
+                must="given svg, png, pictures or instead, one of them",
                 was=given or "none",
             )
         if self.svg is not None and not self.svg.startswith("<svg"):

@@ -25,9 +25,19 @@ def logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return value
 
 
-def cross_entropy(logit: NDArray[np.float64], target: NDArray[np.float64]) -> float:
-    """Return the summed log-loss of logits, [n], under targets in [0, 1], [n]."""
-    return float(np.sum(np.logaddexp(0, logit) - target * logit))
+def log_loss(
+    logit: NDArray[np.float64], target: NDArray[np.float64] | NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the cross-entropy in nats of each finite logit, [n], under targets in [0, 1], [n].
+
+    >>> log_loss(np.array([0.0, 1000.0]), np.array([1, 1])).round(3).tolist()
+    [0.693, 0.0]
+    """
+    # Not ``logaddexp(0, logit) - target * logit``, which loses all digits of confident logits.
+    positive = np.asarray(target, np.float64)
+    loss: NDArray[np.float64] = positive * np.logaddexp(0, -logit)
+    loss += (1 - positive) * np.logaddexp(0, logit)
+    return loss
 
 
 def fit_line(x: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float, float]:
@@ -74,7 +84,7 @@ def _newton(
     """
 
     def loss_of(weights: NDArray[np.float64]) -> float:
-        return cross_entropy(design @ weights, target) + float(ridge @ weights**2) / 2
+        return float(log_loss(design @ weights, target).sum()) + float(ridge @ weights**2) / 2
 
     weights, loss = start, loss_of(start)
     for _ in range(_STEPS):

@@ -26,6 +26,7 @@ from pneumoscope.export import trace
 from pneumoscope.models.registry import Classifier, build_model, to_unit
 from pneumoscope.parallel import cores
 from pneumoscope.runs import RunFolder
+from pneumoscope.stats.logistic import log_loss
 from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.devices import best_device
 from pneumoscope.training.fitted import Fitted, Traced
@@ -202,7 +203,7 @@ def _put(classifier: Classifier, weights: NDArray[np.float64], bias: float) -> N
 def _row(
     logits: NDArray[np.float64], labels: NDArray[np.int64], learnt: int, *, seconds: float
 ) -> Epoch:
-    losses = np.logaddexp(0, np.where(labels == 1, -logits, logits))
+    losses = log_loss(logits, labels)
     right = (logits >= 0) == (labels == 1)
     return Epoch(
         epoch=1,

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.data.catalog import read_catalog
 from pneumoscope.errors import DataError
 from pneumoscope.evaluation.bootstrap import RESAMPLES
 from pneumoscope.evaluation.compare import Comparison, Contender, compare
@@ -16,13 +15,14 @@ from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance
 from pneumoscope.stats.intervals import LEVEL
 from pneumoscope.watch import Watcher
-from pneumoscope.workflow.parts import own_split, part_rows, seen_in_training
+from pneumoscope.workflow.parts import DataSource, warn_of_training
 from pneumoscope.workflow.places import check_report, data_root, run_of, scores_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pneumoscope.data.catalog import Catalog
+    from pneumoscope.data.catalog import Unreadable
+    from pneumoscope.data.layouts import DataOptions
 
 _SCORES = ".csv"
 _THRESHOLD = 0.5
@@ -32,6 +32,8 @@ def compare_readers(
     places: Sequence[Path],
     *,
     data: Path | None = None,
+    options: DataOptions | None = None,
+    patient_regex: str | None = None,
     part: str | None = None,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
@@ -45,6 +47,9 @@ def compare_readers(
         places: Run folders, model files and scores files, in any mixture. Scores files are taken
             as they are; without ``data``, so are the scores of runs.
         data: Labelled images that runs and models read.
+        options: Which names of the data make up which class, and how a table is read; what is not
+            given is taken from each run.
+        patient_regex: What finds the patient in a path; if None, that of each run, where it fits.
         part: Of the data, or of the scores of runs: ``train``, ``val``, ``test`` or ``all``; if
             None, ``test`` where there is one, else ``all`` (for scores of runs: ``val``).
         level: Confidence level.
@@ -63,12 +68,14 @@ def compare_readers(
     watcher = watcher or Watcher()
     check_report(report)
     names = [str(place) for place in places]
-    catalogs: dict[tuple[str, str], Catalog] = {}
+    source = DataSource(data, watcher, options, patient_regex) if data is not None else None
     contenders = []
+    unreadable: dict[str, Unreadable] = {}
+    root = _root(places)
     for name, place in zip(names, places, strict=True):
         if place.suffix.lower() == _SCORES:
             contenders.append(_from_scores(name, place, part))
-        elif data is None:
+        elif source is None:
             if not place.is_dir():
                 raise DataError(
                     f"{place}: a model file has no scores; let it read images with --data DATA."
@@ -77,10 +84,18 @@ def compare_readers(
                 )
             contenders.append(_from_scores(name, scores_of_run(place, part), part))
         else:
-            contenders.append(
-                _from_images(name, place, data=data, part=part, catalogs=catalogs, watcher=watcher)
-            )
-    found = compare(contenders, level=level, resamples=resamples, seed=seed)
+            contender, root, bad = _from_images(name, place, source=source, part=part)
+            contenders.append(contender)
+            unreadable |= {item.path: item for item in bad}
+    for item in unreadable.values():
+        watcher.warn(f"skipped: {item.reason}")
+    found = compare(
+        contenders,
+        level=level,
+        resamples=resamples,
+        seed=seed,
+        unreadable=tuple(unreadable.values()),
+    )
     if report is not None:
         facts = provenance(
             readers=", ".join(names),
@@ -93,7 +108,7 @@ def compare_readers(
             report,
             found,
             places=places,
-            root=_root(places, catalogs),
+            root=root,
             part=parts.pop() if len(parts) == 1 else "",
             facts=facts,
         )
@@ -144,10 +159,8 @@ def _info(place: Path) -> ModelInfo | None:
     return open_bundle(place).info
 
 
-def _root(places: Sequence[Path], catalogs: dict[tuple[str, str], Catalog]) -> Path | None:
-    """Return the folder that the paths of the images begin at, if it is known."""
-    for catalog in catalogs.values():
-        return catalog.root
+def _root(places: Sequence[Path]) -> Path | None:
+    """Return the folder that the paths of runs' images begin at, if it is known."""
     for place in places:
         run = RunFolder(place) if place.is_dir() else run_of(place)
         root = data_root(run)
@@ -168,34 +181,19 @@ def _from_scores(name: str, path: Path, part: str | None) -> Contender:
 
 
 def _from_images(
-    name: str,
-    place: Path,
-    *,
-    data: Path,
-    part: str | None,
-    catalogs: dict[tuple[str, str], Catalog],
-    watcher: Watcher,
-) -> Contender:
+    name: str, place: Path, *, source: DataSource, part: str | None
+) -> tuple[Contender, Path, tuple[Unreadable, ...]]:
+    """Return what a reader says of images, where their paths begin, and which it could not read."""
     predictor = Predictor(place, gated=False)  # a refused image has no probability to compare
-    classes = predictor.info.classes
-    if classes not in catalogs:
-        with watcher.progress("Reading the folder") as progress:
-            catalogs[classes] = read_catalog(data, classes=classes, progress=progress)
-    catalog = catalogs[classes]
-    run = RunFolder(place) if place.is_dir() else None
-    chosen_part, rows = part_rows(catalog, own_split(run, catalog), part, data)
-    chosen = catalog.select(rows)
-    seen = seen_in_training(run, chosen)
-    if seen:
-        watcher.warn(
-            f"{name}: {seen} of {len(chosen)} images, or other images of their patients, were "
-            "trained on: its numbers say nothing about new patients."
-        )
+    watcher = source.watcher
+    part, cohort = source.cohort(place, classes=predictor.info.classes).part(part)
+    warn_of_training(cohort.relation, watcher, reader=name)
     with watcher.progress(f"Reading the images with {name}") as progress:
-        scores, _ = score(predictor, chosen, part=chosen_part, progress=progress)
-    return Contender(
+        scores, bad = score(predictor, cohort.catalog, part=part, progress=progress)
+    contender = Contender(
         name, scores, predictor.info.operating_point.threshold, _recipe(predictor.info)
     )
+    return contender, cohort.catalog.root, (*cohort.catalog.unreadable, *bad)
 
 
 def _recipe(info: ModelInfo) -> str:

@@ -67,7 +67,7 @@ def decide(
         logit,
         Calibration().apply(logit),
         part,
-        chosen.patients_known,
+        tuple(entry.sha256 for entry in chosen.entries),
     )
     notes = []
     calibration = Calibration()

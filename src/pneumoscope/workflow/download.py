@@ -20,6 +20,7 @@ from pneumoscope.data.download.manifest import (
 )
 from pneumoscope.data.download.unpack import MOST_BYTES, gather, unpack
 from pneumoscope.errors import DownloadError, OutputError
+from pneumoscope.installation import install_command
 from pneumoscope.watch import Watcher
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _from_kaggle(name: str) -> Path:
     except ModuleNotFoundError as fault:
         raise DownloadError(
             "asking Kaggle needs the package 'kagglehub', which is not installed; install the "
-            "extra: pip install 'pneumoscope[download]', or name another place with --from."
+            f"extra: {install_command('download')}, or name another place with --from."
         ) from fault
     try:
         return Path(kagglehub.dataset_download(name))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.columns import further_columns, manifest_columns
-from pneumoscope.data.layouts import ClassMap, DataOptions
+from pneumoscope.data.layouts import DataOptions
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.robustness import Corrupted, robustness
 from pneumoscope.evaluation.scores import Scores, score
@@ -17,16 +15,9 @@ from pneumoscope.evaluation.subgroups import size_tertiles
 from pneumoscope.reader.bundle import open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, rows_of, update_json
-from pneumoscope.training.recipe import Recipe
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.judge import Asked, Evaluated, columns_of, judge, write_page
-from pneumoscope.workflow.parts import (
-    is_whole,
-    own_split,
-    part_rows,
-    seen_in_training,
-    tell_notes,
-)
+from pneumoscope.workflow.parts import DataSource, is_whole, warn_of_training
 from pneumoscope.workflow.places import check_report, data_of, data_root, run_of, scores_of_run
 
 _MODEL = ".onnx"
@@ -41,13 +32,14 @@ def evaluate_reader(
     report: Path | None = None,
     threads: int = 1,
     options: DataOptions | None = None,
+    patient_regex: str | None = None,
     asked: Asked | None = None,
     watcher: Watcher | None = None,
 ) -> Evaluated:
     """Return what a reader achieves on labelled images, read from their files.
 
-    Where ``model`` is a run folder that was trained on these very data, the parts are those of its
-    ``split.csv``, and scores and metrics of a whole part are written into it; else they are the
+    Where ``model`` is a run folder that was trained on most of these images, the parts are those of
+    its ``split.csv``, and scores and metrics of a whole part are written into it; else they are the
     folders or the column of the data.
 
     Args:
@@ -60,6 +52,7 @@ def evaluate_reader(
         threads: Processor threads for one call of the graph.
         options: Which names of the data make up which class, and how a table is read; what is
             not given is taken from the run.
+        patient_regex: What finds the patient in a path; if None, that of the run, where it fits.
         asked: What is asked; the defaults if None.
         watcher: Hears how it goes.
 
@@ -74,27 +67,15 @@ def evaluate_reader(
     check_report(report)
     predictor = Predictor(model, threads=threads, gated=False)
     run = RunFolder(model) if model.is_dir() else None
-    with watcher.progress("Reading the folder") as progress:
-        catalog = read_catalog(
-            data,
-            classes=predictor.info.classes,
-            patient_regex=_patient_regex(run),
-            options=_options(run, data, options),
-            progress=progress,
-        )
-    tell_notes(catalog, watcher)
-    own = own_split(run, catalog)
-    part, rows = part_rows(catalog, own, part, data)
-    chosen = catalog.select(rows)
-    seen = seen_in_training(run, chosen)
-    if seen:
-        watcher.warn(
-            f"{seen} of {len(chosen)} images, or other images of their patients, were trained on: "
-            "these numbers say nothing about new patients."
-        )
+    source = DataSource(data, watcher, options, patient_regex)
+    cohort = source.cohort(model, classes=predictor.info.classes)
+    catalog, own = cohort.catalog, cohort.relation.own
+    part, judged = cohort.part(part)
+    chosen = judged.catalog
+    warn_of_training(judged.relation, watcher)
     with watcher.progress("Reading the images") as progress:
         # All images of data that the reader has not seen may decide, say, a threshold there.
-        known_part = "" if part == "all" and own is None else part
+        known_part = "" if part == "all" and not own else part
         scores, bad = score(predictor, chosen, part=known_part, progress=progress)
     corrupted: tuple[Corrupted, ...] = ()
     if asked.robustness:
@@ -110,8 +91,8 @@ def evaluate_reader(
     _warn_of_unknown_patients(scores, watcher)
     sizes = {entry.path: entry.bytes for entry in catalog.entries}
     training = None
-    if own is not None and part != "train":
-        teaching = catalog.select(own.rows("train"))
+    if own and part != "train":
+        teaching = catalog.select(cohort.rows("train"))
         training = np.array([entry.bytes for entry in teaching.entries]), teaching.labels
     columns = columns_of(chosen.entries, data)
     result = judge(
@@ -124,11 +105,11 @@ def evaluate_reader(
         training=training,
         corrupted=corrupted,
         unreadable=(*catalog.unreadable, *bad),
-        seen=seen,
+        seen=judged.relation.seen,
         studies={entry.path: entry.study for entry in chosen.entries},
         left_out=catalog.left_out,
     )
-    if run is not None and own is not None and is_whole(run, chosen, part):
+    if run is not None and own and is_whole(run, chosen, part):
         scores.save(run.scores(part))
         if asked.per == "image":
             update_json(run.metrics, {part: result.to_dict()})
@@ -150,32 +131,6 @@ def evaluate_reader(
         )
         watcher.say(f"Report: {page}")
     return result
-
-
-def _patient_regex(run: RunFolder | None) -> str | None:
-    """Return what found the patients of a run's images, so that they get the same names."""
-    if run is None or not run.config.is_file():
-        return None
-    return Recipe.load(run.config).patient_regex
-
-
-def _options(run: RunFolder | None, data: Path, asked: DataOptions | None) -> DataOptions | None:
-    """Return how the data are read: as asked, else as the run's were.
-
-    On the run's own data all of its options hold; on others its classes do, as far as their names
-    are there.
-    """
-    if run is None or not run.config.is_file():
-        return asked
-    recipe = Recipe.load(run.config)
-    before = data_of(run)
-    same = before is not None and before.resolve() == data.resolve()
-    if same and asked is None:
-        return recipe.data_options()
-    classes = ClassMap.of(recipe.class_map, inherited=True)
-    if asked is None:
-        return DataOptions(classes=classes, uncertain=recipe.uncertain_labels or "ignore")
-    return asked if asked.classes is not None else replace(asked, classes=classes)
 
 
 def evaluate_scores(

@@ -11,11 +11,14 @@ from pneumoscope.data.audit.suspicious import Suspect, suspects
 from pneumoscope.data.classes import POSITIVE
 from pneumoscope.data.layouts import DataOptions, list_data
 from pneumoscope.errors import DataError, OutputError
-from pneumoscope.runs import provenance, write_json
+from pneumoscope.runs import files_written_whole, provenance, write_json
 from pneumoscope.watch import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_PAGE, _JSON = "inspect.html", "inspect.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +63,11 @@ def inspect_data(
         >>> inspect_data(Path("chest_xray"), Path("inspect")).audit.count("error")  # doctest: +SKIP
         0
     """
-    from pneumoscope.report.inspect_page import write_inspect_page  # noqa: PLC0415 - jinja2
+    from pneumoscope.report.canvas import can_draw  # noqa: PLC0415 - after parsing
+    from pneumoscope.report.inspect_page import (  # noqa: PLC0415 - the same
+        without_figures,
+        write_inspect_page,
+    )
 
     watcher = watcher or Watcher()
     if out.exists() and not out.is_dir():
@@ -79,10 +86,12 @@ def inspect_data(
         bar=watcher.progress,
     )
     facts = provenance(data=str(data), split_file=str(split_file) if split_file else None)
-    page, place = out / "inspect.html", out / "inspect.json"
-    write_json(place, {**audit.to_dict(), "provenance": facts})
-    write_inspect_page(page, audit, name=data.resolve().name, facts=facts)
-    return Inspected(audit, page, place)
+    if not can_draw():
+        watcher.warn(without_figures())
+    with files_written_whole(out) as folder:
+        write_json(folder / _JSON, {**audit.to_dict(), "provenance": facts})
+        write_inspect_page(folder / _PAGE, audit, name=data.resolve().name, facts=facts)
+    return Inspected(audit, out / _PAGE, out / _JSON)
 
 
 def _contradicted(

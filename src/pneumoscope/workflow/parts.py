@@ -1,19 +1,21 @@
-"""Which rows of the data are meant, and whether a run has learnt from them."""
+"""Labelled images and what a reader has to do with them: one road for every verb."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumoscope.data.catalog import PARTS
-from pneumoscope.data.split import parts_in_file
-from pneumoscope.errors import DataError, OptionError
-from pneumoscope.runs import rows_of
+from pneumoscope.data.catalog import Catalog, read_catalog
+from pneumoscope.data.cohort import ALL, Cohort, Origin
+from pneumoscope.data.layouts import ClassMap, DataOptions
+from pneumoscope.data.patients import PatientPattern
+from pneumoscope.runs import RunFolder, rows_of
+from pneumoscope.training.recipe import Recipe
+from pneumoscope.workflow.places import data_of
 
 if TYPE_CHECKING:
-    from pneumoscope.data.catalog import Catalog
-    from pneumoscope.data.split import Split
-    from pneumoscope.runs import RunFolder
+    from pneumoscope.data.cohort import Relation
     from pneumoscope.watch import Watcher
 
 
@@ -25,52 +27,110 @@ def tell_notes(catalog: Catalog, watcher: Watcher) -> None:
         watcher.warn(str(item))
 
 
-def own_split(run: RunFolder | None, catalog: Catalog) -> Split | None:
-    """Return the run's split if these images, or most of them, were part of its data."""
-    if run is None or not (run.split.is_file() and run.catalog.is_file()):
-        return None
-    known = {(row["path"], row["sha256"]) for row in rows_of(run.catalog)}
-    unchanged = sum((entry.path, entry.sha256) in known for entry in catalog.entries)
-    return parts_in_file(run.split, catalog) if 2 * unchanged > len(catalog) else None
+@dataclass(frozen=True, slots=True, eq=False)
+class DataSource:
+    """Labelled images for one reader or several; what they read alike is read once.
 
-
-def part_rows(
-    catalog: Catalog, own: Split | None, part: str | None, data: Path
-) -> tuple[str, list[int]]:
-    """Return the part that is to be read, and its rows: by the run's own split, else by the data.
-
-    Raises:
-        OptionError: There is no such part.
-        DataError: It has no images.
+    Attributes:
+        data: What ``read_catalog`` takes.
+        watcher: Hears how it goes, and how the data were understood.
+        options: Which names of the data make up which class, and how a table is read; what is not
+            given is taken from the reader's run.
+        patient_regex: What finds the patient in a path. If None, that of the reader's run, as far
+            as it finds anything in these paths.
     """
-    rows_by_part = {
-        name: own.rows(name)
-        if own is not None
-        else [row for row, entry in enumerate(catalog.entries) if entry.split == name]
-        for name in PARTS
-    }
-    rows_by_part["all"] = list(range(len(catalog)))
-    chosen = part or ("test" if rows_by_part["test"] else "all")
-    rows = rows_by_part.get(chosen)
-    if rows is None:
-        raise OptionError("--split", must="one of train, val, test, all", was=chosen)
-    if not rows:
-        there = ", ".join(f"{name} ({len(found)})" for name, found in rows_by_part.items() if found)
-        raise DataError(f"{data}: no images in the part {chosen!r}; there are {there}.")
-    return chosen, rows
+
+    data: Path
+    watcher: Watcher
+    options: DataOptions | None = None
+    patient_regex: str | None = None
+    _read: list[tuple[_How, Catalog]] = field(default_factory=list)
+
+    def cohort(self, reader: Path, *, classes: tuple[str, str]) -> Cohort:
+        """Return the images with their parts and their relation to a reader.
+
+        Args:
+            reader: A run folder or a model file. On data of which most images are a run's, the
+                parts are the run's; else they are those of the data.
+            classes: (negative, positive) of the reader.
+
+        Raises:
+            DataError: The data or the run cannot be read.
+            OptionError: An option does not fit the data.
+        """
+        run = RunFolder(reader) if reader.is_dir() else None
+        recipe = Recipe.load(run.config) if run is not None and run.config.is_file() else None
+        pattern = None
+        if self.patient_regex is not None:
+            pattern = PatientPattern(self.patient_regex)
+        elif recipe is not None and recipe.patient_regex is not None:
+            pattern = PatientPattern(recipe.patient_regex, inherited=True)
+        how = _How(classes, pattern, _options(run, recipe, self.data, self.options))
+        catalog = next((found for before, found in self._read if before == how), None)
+        if catalog is None:
+            catalog = self._catalog(how)
+        return Cohort.of(catalog, Origin.of_run(run) if run is not None else None)
+
+    def _catalog(self, how: _How) -> Catalog:
+        with self.watcher.progress("Reading the folder") as progress:
+            catalog = read_catalog(
+                self.data,
+                classes=how.classes,
+                patient_regex=how.pattern,
+                options=how.options,
+                progress=progress,
+            )
+        tell_notes(catalog, self.watcher)
+        self._read.append((how, catalog))
+        return catalog
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How data are read."""
+
+    classes: tuple[str, str]
+    pattern: PatientPattern | None
+    options: DataOptions | None
+
+
+def _options(
+    run: RunFolder | None, recipe: Recipe | None, data: Path, asked: DataOptions | None
+) -> DataOptions | None:
+    """Return how the data are read: as asked, else as the run's were.
+
+    On the run's own data all of its options hold; on others its classes do, as far as their names
+    are there.
+    """
+    if recipe is None:
+        return asked
+    before = data_of(run)
+    same = before is not None and before.resolve() == data.resolve()
+    if same and asked is None:
+        return recipe.data_options()
+    classes = ClassMap.of(recipe.class_map, inherited=True)
+    if asked is None:
+        return DataOptions(classes=classes, uncertain=recipe.uncertain_labels or "ignore")
+    return asked if asked.classes is not None else replace(asked, classes=classes)
 
 
 def is_whole(run: RunFolder, catalog: Catalog, part: str) -> bool:
-    """Tell whether a catalog holds every image of a part of a run."""
-    wanted = {row["path"] for row in rows_of(run.split) if part in {row["split"], "all"}}
+    """Tell whether a catalog holds every image of a part of a run, under the run's names."""
+    wanted = {row["path"] for row in rows_of(run.split) if part in {row["split"], ALL}}
     return wanted <= {entry.path for entry in catalog.entries}
 
 
-def seen_in_training(run: RunFolder | None, catalog: Catalog) -> int:
-    """Return how many images, or other images of their patients, a run was trained on."""
-    if run is None or not (run.catalog.is_file() and run.split.is_file()):
-        return 0
-    trained = {row["path"] for row in rows_of(run.split) if row["split"] == "train"}
-    rows = [row for row in rows_of(run.catalog) if row["path"] in trained]
-    known = {row["sha256"] for row in rows} | {row["patient"] for row in rows}
-    return sum(entry.sha256 in known or entry.patient in known for entry in catalog.entries)
+def warn_of_training(relation: Relation, watcher: Watcher, *, reader: str = "") -> None:
+    """Warn where a reader is judged on what it learnt from.
+
+    Args:
+        relation: Of the reader to the images.
+        watcher: Is warned.
+        reader: What the reader is called, where there are several.
+    """
+    if relation.seen:
+        watcher.warn(
+            f"{reader + ': ' if reader else ''}{relation.seen} of {len(relation.taught)} images, "
+            "or other images of their patients, were trained on: these numbers say nothing about "
+            "new patients."
+        )

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from pneumoscope.errors import DataError, ModelFileError
+from pneumoscope.data.cohort import Origin
+from pneumoscope.errors import DataError, LeakError, ModelFileError
 from pneumoscope.evaluation.calibration import Calibration, fit_calibration
 from pneumoscope.evaluation.conformal import ERROR_LEVEL, fit_conformal
 from pneumoscope.evaluation.operating_point import choose, parse_rule
-from pneumoscope.evaluation.scores import Scores
+from pneumoscope.evaluation.scores import Scores, check_may_decide
 from pneumoscope.reader.bundle import (
     CALIBRATION_BIAS,
     CALIBRATION_SCALE,
@@ -32,7 +33,7 @@ from pneumoscope.reader.bundle import (
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.graph import read_model
 from pneumoscope.reader.verify import finish
-from pneumoscope.runs import written_whole
+from pneumoscope.runs import RunFolder, written_whole
 from pneumoscope.watch import Watcher
 
 _TOLERANCE = 1e-4
@@ -99,7 +100,7 @@ def recalibrate(
         watcher: Hears how it goes.
 
     Raises:
-        LeakError: The scores are of training or test images.
+        LeakError: The scores are of training or test images, whatever their file is called.
         DataError: They cannot be of this model, or are too few.
         ModelFileError: The model's graph carries no calibration.
         OptionError: The method, the rule or the level cannot be.
@@ -112,12 +113,17 @@ def recalibrate(
     bundle = open_bundle(model)
     wanted = parse_rule(rule or bundle.info.operating_point.rule)
     scores = Scores.load(scores_file, part=part)
+    check_may_decide(scores, what="a recalibration")
+    _check_origin(model, bundle, scores, scores_file, watcher=watcher)
     before = calibration_of(bundle)
     raw = _raw_logits(scores, before, scores_file)
     after = fit_calibration(raw, method=method)
     now = replace(raw, probability=after.apply(raw.logit))
     point = choose(wanted, now, model=bundle.sha256)
     conformal = fit_conformal(now, level=level)
+    warning = one_class_for_all(now, point.threshold, classes=bundle.info.classes)
+    if warning:
+        watcher.warn(warning)
     if not scores.patients_known:
         watcher.warn(
             "nothing tells the patient of every image; if patients have several images, what was "
@@ -146,6 +152,58 @@ def recalibrate(
     )
     write_calibrated(bundle, out, info=info, scale=after.scale, bias=after.bias)
     return Recalibrated(out, before, after, point, conformal)
+
+
+def one_class_for_all(scores: Scores, threshold: float, *, classes: tuple[str, str]) -> str:
+    """Return what is wrong with a threshold that finds none of a class, empty if nothing is.
+
+    Args:
+        scores: What the model says, calibrated.
+        threshold: The probability from which an image is called positive.
+        classes: (negative, positive).
+    """
+    called = scores.probability >= threshold
+    for value, share, other in ((0, "specificity", 1), (1, "sensitivity", 0)):
+        of_class = scores.label == value
+        if of_class.any() and (called[of_class] != value).all():
+            return (
+                f"the {share} is 0: at a threshold of {threshold:.4g} every image of "
+                f"{classes[value]} is called {classes[other]}, so the model finds nothing out. "
+                "Choose another --operating-point, such as youden."
+            )
+    return ""
+
+
+def _check_origin(
+    model: Path, bundle: Bundle, scores: Scores, path: Path, *, watcher: Watcher
+) -> None:
+    """Refuse scores of another model or of test images; warn of images that were learnt from.
+
+    Raises:
+        DataError: The scores are of another model.
+        LeakError: They are of images that judge the run.
+    """
+    if scores.model and scores.model != bundle.sha256:
+        raise DataError(
+            f"{path}: the scores are of another model (SHA-256 {scores.model[:12]}…, this one is "
+            f"{bundle.sha256[:12]}…); write its own with: pneumoscope evaluate MODEL DATA "
+            "--scores FILE"
+        )
+    origin = Origin.of_run(RunFolder(model)) if model.is_dir() else None
+    if origin is None or not scores.sha256:
+        return
+    judging = sum(origin.part_of.get(digest) == "test" for digest in scores.sha256)
+    if judging:
+        raise LeakError(
+            f"{path}: {judging} of {len(scores)} images are test images of {model}, which may "
+            "decide nothing; hand over the scores of the validation part, or of images of your own."
+        )
+    relation = origin.relation(scores.sha256, scores.patient)
+    if relation.seen:
+        watcher.warn(
+            f"{relation.seen} of {len(scores)} images, or other images of their patients, were "
+            "trained on: what is fitted on them is too sure of itself."
+        )
 
 
 def calibration_of(bundle: Bundle) -> Calibration:

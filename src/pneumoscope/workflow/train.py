@@ -363,6 +363,6 @@ def _score_part(run: RunFolder, data: PreparedData, part: str, *, watcher: Watch
     chosen = data.catalog.select(data.split.rows(part))
     name = {"val": "validation", "test": "test"}[part]
     with watcher.progress(f"Reading the {name} images") as progress:
-        scores, _ = score(predictor, chosen, progress=progress)
+        scores, _ = score(predictor, chosen, part=part, progress=progress)
     scores.save(run.scores(part))
     return measure(scores, threshold=predictor.info.operating_point.threshold)

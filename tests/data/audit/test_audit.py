@@ -229,7 +229,7 @@ def test_a_misspelt_class_folder_is_an_error(phantoms: Path, tmp_path: Path) -> 
 def test_a_split_file_is_proved(phantoms: Path, sound: Audit, tmp_path: Path) -> None:
     patients: dict[str, list[str]] = {}
     for entry in sound.measured.entries:
-        patients.setdefault(entry.patient, []).append(entry.path)
+        patients.setdefault(str(entry.patient), []).append(entry.path)
     torn = next(paths for paths in patients.values() if len(paths) > 1)
     rows = [(path, "train") for paths in patients.values() for path in paths if path != torn[0]]
     write_csv(tmp_path / "split.csv", ("path", "split"), [*rows, (torn[0], "val")])

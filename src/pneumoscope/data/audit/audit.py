@@ -239,7 +239,7 @@ def _equal_after_all(
 def counts(audit: Audit) -> dict[str, Any]:
     """Return how many images and patients there are: in all, by part, by class, by etiology."""
     entries = audit.measured.entries
-    per_patient = Counter(entry.patient for entry in entries if entry.patient)
+    per_patient = Counter(entry.patient for entry in entries if entry.patient.known)
     by_part: dict[str, list[int]] = defaultdict(list)
     for row, part in enumerate(audit.parts):
         by_part[part or "all"].append(row)
@@ -252,8 +252,8 @@ def counts(audit: Audit) -> dict[str, Any]:
         low, high = wilson(0.9, len(rows))
         parts[part] = {
             "images": len(rows),
-            "patients": len({entry.patient for entry in own if entry.patient}),
-            "patients_unknown_images": sum(not entry.patient for entry in own),
+            "patients": len({entry.patient for entry in own if entry.patient.known}),
+            "patients_unknown_images": sum(not entry.patient.known for entry in own),
             "labels": dict(sorted(Counter(entry.label for entry in own).items())),
             "etiologies": dict(
                 sorted(Counter(e for entry in own if (e := etiology_of(entry.path))).items())

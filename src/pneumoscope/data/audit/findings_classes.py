@@ -147,7 +147,7 @@ def _too_small(part: str, counts: Counter[str], names: Sequence[str]) -> Iterato
 
 def _patients(audit: Audit) -> Iterator[Finding]:
     entries = audit.measured.entries
-    unknown = [entry.path for entry in entries if not entry.patient]
+    unknown = [entry.path for entry in entries if not entry.patient.known]
     if unknown:
         yield Finding(
             "patients-unknown",
@@ -157,7 +157,7 @@ def _patients(audit: Audit) -> Iterator[Finding]:
             "Name the patients in a manifest (column `patient`).",
             details={"images": len(unknown)},
         )
-    per_patient = Counter(entry.patient for entry in entries if entry.patient)
+    per_patient = Counter(entry.patient for entry in entries if entry.patient.known)
     several = {patient: n for patient, n in per_patient.items() if n > 1}
     if several:
         share = sum(several.values()) / sum(per_patient.values())

@@ -85,7 +85,7 @@ def leak_findings(audit: Audit) -> Iterator[Finding]:
             by_patient: dict[str, list[str]] = defaultdict(list)
             for entry, part in zip(entries, audit.parts, strict=True):
                 if part in crossing.parts:
-                    by_patient[entry.patient].append(entry.path)
+                    by_patient[str(entry.patient)].append(entry.path)
             yield Finding(
                 f"patients-shared-{a}-{b}",
                 "error",
@@ -136,7 +136,7 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
     patients = [
         group
         for group in groups
-        if len({entries[row].patient for row in group if entries[row].patient}) > 1
+        if len({entries[row].patient for row in group if entries[row].patient.known}) > 1
     ]
     if groups:
         files = sum(map(len, groups))

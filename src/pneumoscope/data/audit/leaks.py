@@ -58,7 +58,7 @@ def crossings(
     """Return what each two parts share; images of no part take no part.
 
     Args:
-        entries: The images; a patient that is not known is empty, and shared with nobody.
+        entries: The images; an unknown patient is shared with nobody.
         parts: The part of each.
         exact: Groups of rows of equal images.
         near: Pairs of rows that show the same picture. Each stands for the whole groups of its
@@ -68,9 +68,9 @@ def crossings(
     group_of = {row: tuple(group) for group in exact for row in group}
     patients = {
         part: {
-            entry.patient
+            entry.patient.name
             for entry, own in zip(entries, parts, strict=True)
-            if own == part and entry.patient
+            if own == part and entry.patient.known
         }
         for part in there
     }

@@ -15,7 +15,7 @@ from pneumoscope.data.audit.store import SIDE_PX, PixelStore
 from pneumoscope.data.catalog import Entry, Unreadable, with_facts
 from pneumoscope.errors import ImageError
 from pneumoscope.images.prepare import InputSpec, open_radiograph, prepare_bytes
-from pneumoscope.images.radiograph import ImageMeta
+from pneumoscope.images.radiograph import GREY_MODES, ImageMeta
 from pneumoscope.images.read import read_bytes
 from pneumoscope.parallel import ordered_map
 
@@ -270,8 +270,7 @@ def _colour(data: bytes, meta: ImageMeta) -> float:
     A radiograph saved in colour has three equal channels, a photograph has not. The file was
     decoded to grey before; this looks at a small version of it in colour.
     """
-    grey = meta.mode in {"L", "LA", "1", "I;16", "I;16B", "I", "F"}
-    if grey or meta.width * meta.height > _MOST_COLOUR_PIXELS:
+    if meta.mode in GREY_MODES or meta.width * meta.height > _MOST_COLOUR_PIXELS:
         return 0.0
     from PIL import Image  # noqa: PLC0415 - so that importing the package stays light
 

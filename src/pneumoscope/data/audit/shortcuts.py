@@ -115,7 +115,7 @@ def probe(measured: Measured, classes: tuple[str, str], *, seed: int = 0) -> Sho
         seed: Of the folds.
     """
     labels = np.array([entry.label for entry in measured.entries])
-    names = [entry.patient or f"image:{entry.path}" for entry in measured.entries]
+    names = [str(entry.patient) for entry in measured.entries]
     _, groups = np.unique(names, return_inverse=True)
     rows = _rows(np.flatnonzero(np.isin(labels, classes)), groups, seed=seed)
     label = (labels[rows] == classes[1]).astype(np.int64)

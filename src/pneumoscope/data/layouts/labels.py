@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pneumoscope.errors import OptionError, nearest, one_of
+from pneumoscope.errors import OptionError, closest, one_of
 
 POLICIES: Final = ("ignore", "positive", "negative")
 """What an uncertain label may count as."""
@@ -95,10 +95,9 @@ class ClassMap:
         for new, names in self.classes:
             for name in names:
                 if name != REST and plain(name) not in there:
-                    close = nearest(plain(name), there)
                     raise OptionError(
                         f"--map {new}", must="names of the data", was=name,
-                        hint=_spelled(close, there),
+                        hint=_hint(name, there),
                     )  # fmt: skip
 
 
@@ -174,9 +173,9 @@ def in_short(counts: Counter[str], *, most: int = 8) -> str:
     return f"{text}, and {more} more" if more > 0 else text
 
 
-def _spelled(hint: str, there: Mapping[str, str]) -> str:
-    """Return a hint with the names as the data spell them."""
-    if hint.startswith("Did you mean "):
-        found = hint.removeprefix("Did you mean '").removesuffix("'?")
-        return f"Did you mean {there.get(found, found)!r}?"
-    return f"Known: {', '.join(there.values())}."
+def _hint(name: str, there: Mapping[str, str]) -> str:
+    """Return which of the names in the data was meant, as the data spell it, or all of them."""
+    close = closest(plain(name), there)
+    if close is None:
+        return f"Known: {', '.join(there.values())}."
+    return f"Did you mean {there[close]!r}?"

@@ -21,6 +21,7 @@ from pneumoscope.data.layouts.labels import (
 from pneumoscope.data.layouts.options import DataOptions
 from pneumoscope.data.layouts.rows import Named, read_rows, united
 from pneumoscope.data.layouts.shipped import recognised, tables_in
+from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError
 
 MANIFEST = TableDescription(
@@ -228,7 +229,7 @@ def _merged(data: Path, labelled: Sequence[tuple[Named, str]]) -> tuple[list[Ent
         )
     mapped = any(label for _, label in labelled)
     return [
-        Entry(row.path, label, row.patient, row.split, study=row.study)
+        Entry(row.path, label, Patient.of(row.patient, row.path), row.split, study=row.study)
         for row, label in first.values()
         if label or not mapped
     ], repeated

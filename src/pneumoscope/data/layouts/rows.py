@@ -15,7 +15,7 @@ from pneumoscope.data.layouts.labels import in_short, plain
 from pneumoscope.data.layouts.places import Places
 from pneumoscope.data.layouts.shipped import opened
 from pneumoscope.data.layouts.table import Table
-from pneumoscope.errors import DataError, nearest
+from pneumoscope.errors import DataError, did_you_mean, nearest
 
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _NOTHING = {"", "nan", "none", "null"}
@@ -119,8 +119,8 @@ def _check_columns(table: Table, layout: TableDescription, columns: set[str]) ->
     if not missing:
         return
     found = ", ".join(name for name in table.columns if name) or "nothing"
-    hint = nearest(missing[0], table.columns) if table.columns else ""
-    hint = f" {hint}" if hint.startswith("Did") else ""
+    hint = did_you_mean(missing[0], table.columns)
+    hint = f" {hint}" if hint else ""
     needs = (
         "a manifest needs path,label and may have patient, study and split; --columns "
         "path=…,label=… names other columns"

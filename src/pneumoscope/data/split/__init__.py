@@ -14,7 +14,6 @@ from pneumoscope.data.split.make import ENOUGH_TO_DECIDE as ENOUGH_TO_DECIDE
 from pneumoscope.data.split.make import VALIDATIONS as VALIDATIONS
 from pneumoscope.data.split.make import read_split as read_split
 from pneumoscope.data.split.make import split_catalog as split_catalog
-from pneumoscope.data.split.make import split_folds as split_folds
 from pneumoscope.data.split.parts import UNUSED as UNUSED
 from pneumoscope.data.split.parts import Split as Split
 from pneumoscope.data.split.parts import parts_in_file as parts_in_file
@@ -31,5 +30,4 @@ __all__ = [
     "read_split",
     "shared_between_parts",
     "split_catalog",
-    "split_folds",
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.data.patients import PatientKey
+from pneumoscope.data.patients import Patient, PatientKey
 from pneumoscope.data.split.parts import UNUSED
 from pneumoscope.errors import DataError, OptionError, nearest
 
@@ -101,7 +101,7 @@ def draw_block(catalog: Catalog, parts: list[str], *, block: Block, fraction: fl
     Raises:
         DataError: Patients have no numbers.
     """
-    patients: dict[str, list[int]] = defaultdict(list)
+    patients: dict[Patient, list[int]] = defaultdict(list)
     for row, part in enumerate(parts):
         if part == "train":
             patients[catalog.entries[row].patient].append(row)
@@ -169,12 +169,12 @@ def _classes(catalog: Catalog, members: Iterable[list[int]]) -> list[list[list[l
     return [list(series.values()) for series in classes.values()]
 
 
-def _series(patient: str) -> str:
+def _series(patient: Patient) -> str:
     key = PatientKey.of(patient)
     return key.series if key else ""
 
 
-def _numbers(catalog: Catalog, patients: dict[str, list[int]]) -> dict[str, PatientKey]:
+def _numbers(catalog: Catalog, patients: dict[Patient, list[int]]) -> dict[Patient, PatientKey]:
     """Return the key of each patient.
 
     Raises:
@@ -196,7 +196,7 @@ def _numbers(catalog: Catalog, patients: dict[str, list[int]]) -> dict[str, Pati
     known = {patient: key for patient, key in keys.items() if key is not None}
     series = {key.series for key in known.values()}
     if len(series) > len(known) / 2:
-        shown = ", ".join(sorted(known)[:3])
+        shown = ", ".join(map(str, sorted(known)[:3]))
         raise DataError(
             f"{catalog.root}: a block of patient numbers needs running numbers, and the names of "
             f"the {len(known):,} patients begin in {len(series):,} ways ({shown}). {way_out}"

@@ -12,7 +12,7 @@ from pneumoscope.data.split.parts import UNUSED, Split, parts_in_file
 from pneumoscope.errors import DataError, LeakError, OptionError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from pneumoscope.data.catalog import Catalog
 
@@ -91,33 +91,6 @@ def split_catalog(
         numbers = draw_folds(catalog, parts, together, folds=folds, seed=seed + 1)
         parts = ["val" if k == fold else part for part, k in zip(parts, numbers, strict=True)]
     return _finished(catalog, parts, together)
-
-
-def split_folds(
-    catalog: Catalog,
-    *,
-    folds: int = 5,
-    test_fraction: float = 0.0,
-    seed: int = 0,
-    groups: Sequence[int | None] | None = None,
-) -> Iterator[Split]:
-    """Yield the splits of a cross-validation: each training row is for validation in one of them.
-
-    The k-th is what ``split_catalog`` returns for ``kfold`` and ``fold=k``. Rows that are tied to
-    the data's own test part are set aside in all of them.
-
-    Raises:
-        OptionError: A value that cannot be.
-        DataError: A part would be empty or hold one class alone.
-    """
-    _check_options("kfold", fraction=0.1, folds=folds, fold=0)
-    together = groups_of(catalog, groups)
-    parts = _with_test(catalog, together, fraction=test_fraction, seed=seed)
-    parts = [UNUSED if part == "val" else part for part in parts]
-    numbers = draw_folds(catalog, parts, together, folds=folds, seed=seed + 1)
-    for fold in range(folds):
-        taken = ["val" if k == fold else part for part, k in zip(parts, numbers, strict=True)]
-        yield _finished(catalog, taken, together)
 
 
 def read_split(

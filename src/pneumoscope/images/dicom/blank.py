@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 _LEAST_VISIBLE = 0.1
 """A shutter that leaves less of the image is not believed."""
 
+# Lossy compression spreads padding over a few grey levels of 256, next to edges over more. It is
+# still much more even than tissue or air, whose noise is left in by compression for diagnosis.
+_LOSSY_LEVELS = 3
+_EVEN_LEVELS = 1
+_EVEN_SHARE = 0.9
+_LEAST_PADDED = 0.005  # of the image: a smaller even area may be chance
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blank:
@@ -43,35 +50,39 @@ def may_be_blank(dataset: Dataset) -> bool:
     return any(keyword in dataset for keyword in keywords)
 
 
-def blank_of(dataset: Dataset, pixels: NDArray[Any], *, bits: int | None = None) -> Blank:
+def blank_of(
+    dataset: Dataset, pixels: NDArray[Any], *, bits: int | None = None, lossy: bool = False
+) -> Blank:
     """Return which of the stored values show no anatomy.
 
     Pixels of the padding value count only where they reach the edge of the image: inside of it,
-    the same value may be bone.
+    the same value may be bone. Colours are padding if each of the three has the value.
 
     Args:
         dataset: The header.
-        pixels: Stored values [rows, columns], with their sign.
+        pixels: Stored values [rows, columns] or RGB [rows, columns, 3], with their sign.
         bits: The depth of unsigned values, if it is known.
+        lossy: Whether compression has changed the values: then an even area at the edge is
+            padding, too, if its values are near the padding value.
     """
     masks = []
     notes: list[str] = []
     padding = ""
     limits = _padding_limits(dataset, pixels.dtype, bits)
     if limits is not None:
-        found = _reaching_the_edge((pixels >= limits[0]) & (pixels <= limits[1]))
+        found, near = _padded(pixels, limits, bits=bits, lossy=lossy)
         if found.all():
             notes.append("all pixels have the padding value, which is left out")
         elif found.any():
             masks.append(found)
-            padding = " to ".join(str(value) for value in dict.fromkeys(limits))
+            padding = " to ".join(str(value) for value in dict.fromkeys(limits)) + near
     shutters = []
     for field in ("Shutter", "Collimator"):
         shapes = {shape.upper() for shape in texts_of(dataset, f"{field}Shape")}
         for shape in ("RECTANGULAR", "CIRCULAR", "POLYGONAL"):
             if shape not in shapes:
                 continue
-            outside = _outside(dataset, field, shape, pixels.shape)
+            outside = _outside(dataset, field, shape, pixels.shape[:2])
             words = f"{shape.lower()} {field.lower()}"
             if outside is None or 1 - outside.mean() < _LEAST_VISIBLE:
                 notes.append(f"the {words} is not applied: its values cannot be")
@@ -101,6 +112,31 @@ def _padding_limits(
     return min(wrapped), max(wrapped)
 
 
+def _padded(
+    pixels: NDArray[Any], limits: tuple[int, int], *, bits: int | None, lossy: bool
+) -> tuple[NDArray[np.bool_], str]:
+    """Return which pixels are padding, and in words by how much they may differ from its value."""
+
+    def within(low: int, high: int) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = (pixels >= low) & (pixels <= high)
+        if found.ndim == 3:
+            found = np.logical_and.reduce(found, axis=2)
+        return _reaching_the_edge(found)
+
+    exact = within(*limits)
+    if not lossy:
+        return exact, ""
+    level = max(1, 2 ** ((bits or 8 * pixels.dtype.itemsize) - 8))
+    near = within(limits[0] - _LOSSY_LEVELS * level, limits[1] + _LOSSY_LEVELS * level)
+    if near.mean() < _LEAST_PADDED or near.sum() == exact.sum():
+        return exact, ""
+    values = pixels[near].astype(np.int64)
+    even = np.abs(values - np.median(values, axis=0)) <= _EVEN_LEVELS * level
+    if even.mean() < _EVEN_SHARE:
+        return exact, ""
+    return near, f", {_LOSSY_LEVELS * level} more or less"
+
+
 def _with_sign(value: int, kind: np.dtype[Any]) -> int:
     """Return a padding value with the sign of the pixels: many writers state the other one."""
     if kind.kind == "i":
@@ -122,8 +158,10 @@ def _is_border(pixels: NDArray[Any], outside: NDArray[np.bool_]) -> bool:
     """Return whether an area is more even than the rest, as what a collimator covers is."""
     if not outside.any():
         return True
-    step = max(1, min(pixels.shape) // 256)
+    step = max(1, min(pixels.shape[:2]) // 256)
     few, mask = pixels[::step, ::step].astype(np.float32), outside[::step, ::step]
+    if few.ndim == 3:
+        few = few.mean(axis=2)
     if not mask.any() or mask.all():
         return True
     return bool(few[mask].std() <= few[~mask].std() / 2)

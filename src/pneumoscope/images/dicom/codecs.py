@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.errors import DamagedImageError, ImageError, UnsupportedImageError
+from pneumoscope.errors import (
+    DamagedImageError,
+    ImageError,
+    NoDecoderError,
+    UnreachableImageError,
+    UnsupportedImageError,
+)
 from pneumoscope.images import jpeg
 from pneumoscope.images.dicom import jpegls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from pneumoscope.images.dicom.codestream import Codestream
-
-EXTRA = "install it with: pip install 'pneumoscope[dicom]'"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +59,9 @@ def decode(
             its size, if four times as many pixels each way are left. None decodes at full size.
 
     Raises:
-        UnsupportedImageError: No decoder for this kind of codestream is there.
+        UnsupportedImageError: This kind of codestream is not read.
+        NoDecoderError: Its decoder is not installed.
+        UnreachableImageError: Its decoder cannot be started.
         DamagedImageError: It cannot be decoded, or is not whole.
     """
     if stream.fault:
@@ -75,6 +79,10 @@ def decode(
         return _jpeg(stream, photometric, name=name)
     except ImageError:
         raise
+    except jpegls.NotStartedError as fault:
+        raise UnreachableImageError(
+            f"{name}: the process that decodes {stream.name} cannot be started ({fault})."
+        ) from fault
     except Exception as fault:  # the decoders share no class of faults
         said = " ".join(str(fault).split())[:120] or type(fault).__name__
         raise DamagedImageError(
@@ -89,7 +97,12 @@ def _cut(name: str, what: str) -> DamagedImageError:
 
 def _need_imagecodecs(stream: Codestream, *, name: str) -> None:
     if importlib.util.find_spec("imagecodecs") is None:
-        raise UnsupportedImageError(f"{name}: no decoder for {stream.name} is installed; {EXTRA}")
+        from pneumoscope.installation import install_command  # noqa: PLC0415 - rare
+
+        raise NoDecoderError(
+            f"{name}: no decoder for {stream.name} is installed; install it with: "
+            f"{install_command('dicom')}"
+        )
 
 
 def _jpeg_ls(data: bytes) -> NDArray[Any]:
@@ -121,19 +134,14 @@ def _jpeg(stream: Codestream, photometric: str, *, name: str) -> Decoded:
             "writer; export it as lossless JPEG or uncompressed."
         )
     notes: tuple[str, ...] = ()
-    decoder: Callable[[bytes], NDArray[Any]]
+    raw = stream.components == 3 and _colours_are_open(header) and photometric == "RGB"
+    pixels: NDArray[Any]
     if dct and header.precision == 8:
         library = "pillow"
-        raw = stream.components == 3 and _colours_are_open(header) and photometric == "RGB"
-        decoder = _pillow_components if raw else _pillow
+        pixels = _by_pillow(stream, header, "YCbCr" if raw else "", name=name)
     else:
-        _need_imagecodecs(stream, name=name)
-        from imagecodecs import jpeg8_decode  # noqa: PLC0415 - an extra
-
-        library, decoder, raw = "imagecodecs", jpeg8_decode, False
-    pixels = decoder(stream.data)
-    if not jpeg.is_whole(stream.data, header, pixels, decoder):
-        raise _cut(name, "its data end before its last rows")
+        library, raw = "imagecodecs", False
+        pixels = _by_imagecodecs(stream, header, name=name)
     if int(pixels.max()) >= 2**header.precision:
         raise DamagedImageError(
             f"{name}: its {stream.name} data are damaged: they decode to values of more bits; "
@@ -174,24 +182,75 @@ def _open_colours(components: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ..
     return rgb, ("the header says RGB, the JPEG data look like YCbCr and were converted",)
 
 
-def _pillow(data: bytes) -> NDArray[np.uint8]:
-    return _loaded(data, "")
+def _by_pillow(
+    stream: Codestream, header: jpeg.JpegHeader, mode: str, *, name: str
+) -> NDArray[np.uint8]:
+    """Return the samples of 8 bits; ``mode`` "YCbCr" leaves three components as they are stored."""
+    data = stream.data
+    pixels, ready = _interrupted(data, mode, jpeg.pause(data, header))
+
+    def decoder(content: bytes) -> NDArray[np.uint8]:
+        return _interrupted(content, mode, len(content))[0]
+
+    def ready_without(few: int) -> bool:
+        return _interrupted(data, mode, len(data) - len(jpeg.END) - few)[1]
+
+    if not jpeg.is_whole(data, header, pixels, decoder):
+        raise _cut(name, _MISSING)
+    if ready and jpeg.has_data_left(data, header, ready_without):
+        raise _holed(name)
+    return pixels
 
 
-def _pillow_components(data: bytes) -> NDArray[np.uint8]:
-    """Return three components as they are stored, without a conversion of colours."""
-    return _loaded(data, "YCbCr")
+def _by_imagecodecs(
+    stream: Codestream, header: jpeg.JpegHeader, *, name: str
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return the samples of more than 8 bits, or of lossless JPEG.
+
+    Its decoder cannot be interrupted, so damage is looked for by decoding again. Damaged lossless
+    data of fewer than 16 bits are told by values that these cannot hold, with no decoding at all.
+    """
+    _need_imagecodecs(stream, name=name)
+    from imagecodecs import jpeg8_decode  # noqa: PLC0415 - an extra
+
+    data = stream.data
+    pixels: NDArray[Any] = jpeg8_decode(data)
+    thorough = header.process != jpeg.LOSSLESS or header.precision == 16
+    if not jpeg.is_whole(data, header, pixels, jpeg8_decode, always=thorough):
+        raise _cut(name, _MISSING)
+
+    def ready_without(few: int) -> bool:
+        return jpeg.same_without(data, few, pixels, jpeg8_decode)
+
+    if thorough and jpeg.has_data_left(data, header, ready_without):
+        raise _holed(name)
+    return pixels
 
 
-def _loaded(data: bytes, mode: str) -> NDArray[np.uint8]:
+_MISSING = "data are missing for some of its rows"
+
+
+def _holed(name: str) -> DamagedImageError:
+    return DamagedImageError(
+        f"{name}: its compressed image is damaged: it has more data than its rows take, so some of "
+        "them are wrong; copy it again."
+    )
+
+
+def _interrupted(data: bytes, mode: str, block: int) -> tuple[NDArray[np.uint8], bool]:
+    """Return what Pillow decodes of bytes that it gets in blocks of a size.
+
+    Besides, whether its decoder was ready before it got all of them.
+    """
     from PIL.JpegImagePlugin import JpegImageFile  # noqa: PLC0415 - for JPEG frames alone
 
-    image: Any = JpegImageFile(io.BytesIO(data))
+    file = io.BytesIO(data)
+    image: Any = JpegImageFile(file)
     if mode:
         image.draft(mode, image.size)
-    image.decodermaxblock = len(data)  # one call of the decoder
+    image.decodermaxblock = block  # few calls of the decoder
     image.load()
-    return np.asarray(image)
+    return np.asarray(image), file.tell() < len(data)
 
 
 def _jpeg_2000(

@@ -33,6 +33,7 @@ class Codestream:
         transformed: Whether a JPEG 2000 frame undoes a colour transform, so that RGB comes out.
         levels: How often a JPEG 2000 frame can be halved while it is decoded.
         fault: What is missing of the frame; empty if nothing is known to be.
+        lossy: Whether its kind of compression changes values.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Codestream:
     transformed: bool = False
     levels: int = 0
     fault: str = ""
+    lossy: bool = False
 
 
 _PROCESSES = {0: "baseline", 1: "extended", 2: "progressive", jpeg.LOSSLESS: "lossless"}
@@ -86,6 +88,12 @@ def _jpeg(frame: bytes) -> Codestream | None:
         components=len(header.components),
         precision=header.precision,
         jpeg=header,
+        # The scan header of JPEG-LS ends in the permitted error, the interleave and a transform.
+        lossy=(
+            frame[header.body - 3 : header.body - 2] > b"\0"
+            if lossless_ls
+            else header.process != jpeg.LOSSLESS
+        ),
     )
 
 
@@ -103,7 +111,7 @@ def _jpeg_2000(frame: bytes) -> Codestream | None:
         end = jpeg2000.end_of_tile_parts(frame, 0, len(frame))
     except jpeg2000.CutError as cut:
         end, fault = len(frame), str(cut)
-    transformed, levels = _coding_style(frame)
+    transformed, levels, lossy = _coding_style(frame)
     return Codestream(
         kind="JPEG 2000",
         name="HTJ2K" if capabilities & _HIGH_THROUGHPUT else "JPEG 2000",
@@ -116,6 +124,7 @@ def _jpeg_2000(frame: bytes) -> Codestream | None:
         transformed=transformed,
         levels=levels,
         fault=fault,
+        lossy=lossy,
     )
 
 
@@ -130,9 +139,12 @@ def _markers(frame: bytes) -> Iterator[tuple[int, int]]:
         position += 2 + int.from_bytes(frame[position + 2 : position + 4], "big")
 
 
-def _coding_style(frame: bytes) -> tuple[bool, int]:
-    """Return whether colours are transformed, and the number of decomposition levels (COD)."""
+def _coding_style(frame: bytes) -> tuple[bool, int, bool]:
+    """Return what COD says: whether colours are transformed, decomposition levels, whether lossy.
+
+    The wavelet 0 works with fractions (9-7), and so loses a little; 1 does not (5-3).
+    """
     for marker, at in _markers(frame):
-        if marker == 0x52 and len(frame) > at + 9:
-            return frame[at + 8] == 1, min(frame[at + 9], 32)
-    return False, 0
+        if marker == 0x52 and len(frame) > at + 13:
+            return frame[at + 8] == 1, min(frame[at + 9], 32), frame[at + 13] == 0
+    return False, 0, False

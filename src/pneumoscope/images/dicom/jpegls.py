@@ -32,8 +32,13 @@ def decode(frame: bytes) -> NDArray[Any]:
 
     Raises:
         ValueError: It cannot be decoded, or not in time.
+        NotStartedError: No worker can be started.
     """
     return _workers().decode(frame)
+
+
+class NotStartedError(Exception):
+    """The system cannot start a worker: too many processes, or no memory."""
 
 
 class _Late(Exception):  # noqa: N818 - no fault of the caller: it becomes a ValueError
@@ -153,7 +158,10 @@ class _Workers:
                 if worker.alive:
                     return worker
             self._discard(worker)  # something outside killed it
-        worker = _Worker()
+        try:
+            worker = _Worker()
+        except OSError as fault:
+            raise NotStartedError(fault.strerror or str(fault)) from fault
         with self._lock:
             self._all.add(worker)
         return worker

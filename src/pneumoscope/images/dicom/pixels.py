@@ -45,19 +45,21 @@ def radiograph_of(
     if may_be_blank(dataset):
         at_least = None  # masks are of the full size, and values must not be mixed with padding
     stored = stored_values(dataset, layout, name=name, at_least=at_least)
+    blank = _blank_of(stored, dataset, layout)
     if stored.pixels.ndim == 3:
-        rendering = Rendering(decoder=stored.decoder, voi="luma", notes=stored.notes)
-        luma = _luma(stored.pixels)
-        return Radiograph(luma, replace(meta, rendering=rendering), _bits_of(stored))
+        luma, bits = _luma_of(stored, blank)
+        return Radiograph(luma, _rendered(meta, stored, blank, "luma"), bits)
     if layout.photometric == "PALETTE COLOR":
         colours = palette_colours(stored.pixels, dataset, name=name)
-        rendering = Rendering(decoder=stored.decoder, voi="luma of a palette", notes=stored.notes)
-        return Radiograph(_luma(colours), replace(meta, rendering=rendering))
-    return _shown(stored, dataset, meta, inverted=layout.photometric == "MONOCHROME1")
+        luma = _blackened(_luma(colours), blank)
+        return Radiograph(luma, _rendered(meta, stored, blank, "luma of a palette"))
+    return _shown(stored, dataset, meta, blank, inverted=layout.photometric == "MONOCHROME1")
 
 
 def colours_of(dataset: Dataset, layout: Layout, *, name: str) -> NDArray[Any] | None:
     """Return the colours of an image, RGB [rows, columns, 3]; None if it is grey.
+
+    What is no part of the image is black: padding may have a colour where anatomy has none.
 
     Raises:
         ImageError: Damaged, or encoded in a way that is not read.
@@ -66,15 +68,66 @@ def colours_of(dataset: Dataset, layout: Layout, *, name: str) -> NDArray[Any] |
         return None
     stored = stored_values(dataset, layout, name=name)
     if layout.photometric == "PALETTE COLOR":
-        return palette_colours(stored.pixels, dataset, name=name)
-    return stored.pixels if stored.pixels.ndim == 3 else None
+        colours: NDArray[Any] = palette_colours(stored.pixels, dataset, name=name)
+    elif stored.pixels.ndim == 3:
+        colours = stored.pixels
+    else:
+        return None
+    return _blackened(colours, _blank_of(stored, dataset, layout))
 
 
-def _shown(stored: Stored, dataset: Dataset, meta: ImageMeta, *, inverted: bool) -> Radiograph:
+def _blank_of(stored: Stored, dataset: Dataset, layout: Layout) -> Blank:
+    """Return what is no part of the image; of a palette it is told by the stored values."""
+    if not may_be_blank(dataset):
+        return Blank()
+    # Neighbours among the entries of a palette need not be alike.
+    lossy = stored.lossy and layout.photometric != "PALETTE COLOR"
+    with quietly():
+        return blank_of(dataset, stored.pixels, bits=stored.bits, lossy=lossy)
+
+
+def _blackened(shown: NDArray[Any], blank: Blank) -> NDArray[Any]:
+    """Return pixels, [rows, columns] or with colours, that are black where they are blank."""
+    if blank.mask is None:
+        return shown
+    mask = blank.mask if shown.ndim == 2 else blank.mask[..., None]
+    return np.where(mask, shown.dtype.type(0), shown)
+
+
+def _rendered(meta: ImageMeta, stored: Stored, blank: Blank, voi: str) -> ImageMeta:
+    rendering = Rendering(
+        decoder=stored.decoder,
+        voi=voi,
+        padding=blank.padding,
+        shutter=blank.shutter,
+        notes=(*stored.notes, *blank.notes),
+    )
+    return replace(meta, rendering=rendering)
+
+
+def _luma_of(stored: Stored, blank: Blank) -> tuple[NDArray[Any], int | None]:
+    """Return the luma of RGB, black where it is blank, and the depth of it, if it is known."""
+    rgb, declared = stored.pixels, stored.bits or 0
+    luma = _luma(rgb)
+    if rgb.dtype == np.uint8:
+        return _blackened(luma, blank), None
+    seen = rgb if blank.mask is None else rgb[~blank.mask]
+    if 8 <= declared < 16 and seen.size and seen.max() < 2**declared:
+        return _blackened(luma, blank), declared
+    if blank.mask is None:
+        return luma, None
+    # Black is then the least value that is seen, not that of the padding.
+    low, high = shown_range(sample_of(luma, blank.mask))
+    share = np.clip((luma - np.float32(low)) / np.float32(high - low or 1), 0, 1)
+    return _blackened(np.rint(share * 65535).astype(np.uint16), blank), 16
+
+
+def _shown(
+    stored: Stored, dataset: Dataset, meta: ImageMeta, blank: Blank, *, inverted: bool
+) -> Radiograph:
     """Return grey pixels as the header wants them shown."""
     pixels = stored.pixels
     with quietly():
-        blank = blank_of(dataset, pixels, bits=stored.bits) if may_be_blank(dataset) else Blank()
         sample = sample_of(pixels, blank.mask)
         choice = choose(dataset, sample, inverted=inverted)
     plain = choice.look.plain
@@ -87,8 +140,7 @@ def _shown(stored: Stored, dataset: Dataset, meta: ImageMeta, *, inverted: bool)
         table, words = _table(pixels, bits, choice, sample)
         index = pixels.view(np.uint16) if pixels.dtype == np.int16 else pixels
         shown, depth = table[index], 16
-    if blank.mask is not None:
-        shown = np.where(blank.mask, shown.dtype.type(0), shown)
+    shown = _blackened(shown, blank)
     rendering = Rendering(
         decoder=stored.decoder,
         modality=choice.modality,
@@ -153,8 +205,3 @@ def _luma(rgb: NDArray[Any]) -> Any:
         return np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).convert("L"))
     weights = np.array([0.299, 0.587, 0.114], np.float32)
     return np.rint(rgb.astype(np.float32) @ weights).astype(np.uint16)
-
-
-def _bits_of(stored: Stored) -> int | None:
-    rgb, bits = stored.pixels, stored.bits or 0
-    return bits if rgb.dtype != np.uint8 and 8 <= bits < 16 and rgb.max() < 2**bits else None

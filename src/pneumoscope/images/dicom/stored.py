@@ -38,12 +38,14 @@ class Stored:
         bits: The depth that values are known to have; None if only the pixels show it.
         decoder: What decoded them.
         notes: What was assumed.
+        lossy: Whether compression has changed them.
     """
 
     pixels: NDArray[Any]
     bits: int | None
     decoder: str
     notes: tuple[str, ...] = ()
+    lossy: bool = False
 
 
 def stored_values(
@@ -260,7 +262,10 @@ def _compressed(
     if decoded.pixels.ndim == 3 and stream.kind == "JPEG-LS":
         decoded = replace(decoded, pixels=_rgb(decoded.pixels, layout))
     signed = stream.signed if stream.kind == "JPEG 2000" else None
-    return _resolved(decoded, layout, precision=stream.precision, stream_signed=signed, notes=notes)
+    found = _resolved(
+        decoded, layout, precision=stream.precision, stream_signed=signed, notes=notes
+    )
+    return replace(found, lossy=stream.lossy)
 
 
 # --- sign and bits ---

@@ -1,0 +1,217 @@
+"""Whose images a number speaks of: catalog, parts, and what a reader has learnt from them.
+
+Training, evaluation, comparison, recalibration and inspection ask the same questions of images:
+which part each is of, which of them belong together, and whether a reader has seen them. The
+answers stand in one value, a ``Cohort``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.data.catalog import PARTS, Catalog
+from pneumoscope.data.patients import Patient
+from pneumoscope.data.split.groups import Shared, groups_of, shared_between_parts
+from pneumoscope.data.split.parts import UNUSED, Split
+from pneumoscope.errors import DataError, OptionError
+from pneumoscope.runs import rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pneumoscope.runs import RunFolder
+
+ALL = "all"
+"""What every row is of, whatever its part."""
+
+_HEAVIEST = {UNUSED: 0, "train": 1, "val": 2, "test": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What a reader has to do with some images.
+
+    Attributes:
+        known: Whether anything tells what the reader learnt from; else nothing follows from the
+            other fields.
+        own: Whether most of the images are of the data that the reader was made from.
+        taught: For each image, whether the reader learnt from it, or from another image of its
+            patient.
+    """
+
+    known: bool = False
+    own: bool = False
+    taught: tuple[bool, ...] = ()
+
+    @property
+    def seen(self) -> int:
+        """How many images were learnt from, or are of patients that were."""
+        return sum(self.taught)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """The images that a run was made from, by content.
+
+    Attributes:
+        part_of: SHA-256 of a file → its part. Where a content stands in several parts, which a
+            sound split does not have, it is the one that judges.
+        taught: The known patients of the training part.
+        root: The folder that the paths of the images begin at; None where that is not known.
+    """
+
+    part_of: Mapping[str, str]
+    taught: frozenset[Patient]
+    root: Path | None = None
+
+    @classmethod
+    def of_run(cls, run: RunFolder) -> Origin | None:
+        """Return what a run was made from; None where its folder does not tell.
+
+        Raises:
+            DataError: Its files cannot be read.
+        """
+        if not (run.catalog.is_file() and run.split.is_file()):
+            return None
+        try:
+            parts = {row["path"]: row["split"] for row in rows_of(run.split)}
+            part_of: dict[str, str] = {}
+            taught = set()
+            for row in rows_of(run.catalog):
+                part = parts.get(row["path"], UNUSED)
+                before = part_of.get(row["sha256"], part)
+                part_of[row["sha256"]] = max(before, part, key=lambda p: _HEAVIEST.get(p, 0))
+                if part == "train":
+                    taught.add(Patient.of(row["patient"], row["path"]))
+            return cls(part_of, frozenset(p for p in taught if p.known), _root_of(run))
+        except (KeyError, ValueError) as fault:
+            raise DataError(
+                f"{run.root}: a table of this run cannot be read ({fault!r})."
+            ) from fault
+
+    def relation(
+        self, sha256: Sequence[str], patients: Sequence[Patient], *, root: Path | None = None
+    ) -> Relation:
+        """Return what images have to do with the run.
+
+        Contents are the same wherever they lie. Names of patients are not: other data may number
+        their patients alike. They count only where the images are of the same source: most of them
+        are the run's, or some of them are and they lie in the same folder.
+
+        Args:
+            sha256: Of the file of each image, [n].
+            patients: Whose they are, [n].
+            root: The folder that they lie in.
+        """
+        shared = sum(digest in self.part_of for digest in sha256)
+        own = 2 * shared > len(sha256)
+        same = own or (shared > 0 and root is not None and root.resolve() == self.root)
+        return Relation(
+            known=True,
+            own=own,
+            taught=tuple(
+                self.part_of.get(digest) == "train" or (same and patient in self.taught)
+                for digest, patient in zip(sha256, patients, strict=True)
+            ),
+        )
+
+
+def _root_of(run: RunFolder) -> Path | None:
+    if not run.provenance.is_file():
+        return None
+    root = json.loads(run.provenance.read_text(encoding="utf-8")).get("data_root")
+    return Path(root) if root else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cohort:
+    """Images, their patients, the part of each, and what a reader has to do with them.
+
+    Attributes:
+        catalog: The images and whose they are.
+        split: The part of each: ``train``, ``val``, ``test``, ``unused``, or empty where nothing
+            tells parts.
+        relation: To the reader that is asked; nothing is known where none is.
+    """
+
+    catalog: Catalog
+    split: Split
+    relation: Relation = field(default_factory=Relation)
+
+    def __len__(self) -> int:
+        return len(self.catalog)
+
+    @classmethod
+    def of(cls, catalog: Catalog, origin: Origin | None = None) -> Cohort:
+        """Return a catalog with the parts of a run if most of it is the run's, else with its own.
+
+        Args:
+            catalog: The images.
+            origin: What the reader that is asked was made from; None where that is not known.
+        """
+        own = Split(tuple(entry.split for entry in catalog.entries))
+        if origin is None:
+            return cls(catalog, own)
+        entries = catalog.entries
+        relation = origin.relation(
+            [entry.sha256 for entry in entries],
+            [entry.patient for entry in entries],
+            root=catalog.root,
+        )
+        if relation.own:
+            own = Split(tuple(origin.part_of.get(entry.sha256, UNUSED) for entry in entries))
+        return cls(catalog, own, relation)
+
+    @property
+    def patients(self) -> int:
+        """How many patients there are; an image of an unknown one counts as one of its own."""
+        return len({entry.patient for entry in self.catalog.entries})
+
+    @property
+    def groups(self) -> list[int]:
+        """A group number a row: rows of one number belong into one part."""
+        return groups_of(self.catalog)
+
+    @property
+    def crossing(self) -> tuple[Shared, ...]:
+        """The groups that stand in more than one part; none in a sound split."""
+        return shared_between_parts(self.split.parts, self.groups)
+
+    def rows(self, part: str) -> list[int]:
+        """Return the rows of ``train``, ``val``, ``test``, ``unused`` or ``all``."""
+        return list(range(len(self))) if part == ALL else self.split.rows(part)
+
+    def select(self, rows: Iterable[int]) -> Cohort:
+        """Return the cohort of some rows, in their order."""
+        wanted = list(rows)
+        taught = self.relation.taught
+        return replace(
+            self,
+            catalog=self.catalog.select(wanted),
+            split=Split(tuple(self.split.parts[row] for row in wanted)),
+            relation=replace(
+                self.relation, taught=tuple(taught[row] for row in wanted) if taught else ()
+            ),
+        )
+
+    def part(self, name: str | None) -> tuple[str, Cohort]:
+        """Return the name and the images of a part; of ``test`` where there is one, if None.
+
+        Raises:
+            OptionError: There is no such part.
+            DataError: It has no images.
+        """
+        name = name or ("test" if self.rows("test") else ALL)
+        if name not in {*PARTS, ALL}:
+            raise OptionError("--split", must="one of train, val, test, all", was=name)
+        rows = self.rows(name)
+        if not rows:
+            counts = ((part, len(self.rows(part))) for part in (*PARTS, ALL))
+            there = ", ".join(f"{part} ({count})" for part, count in counts if count)
+            raise DataError(
+                f"{self.catalog.root}: no images in the part {name!r}; there are {there}."
+            )
+        return name, self.select(rows)

@@ -1,0 +1,52 @@
+"""How this installation is extended: the command that adds an extra to it.
+
+The package is on no index, so ``pip install pneumoscope[train]`` would find nothing, or something
+else of that name. What pip noted of where it came from tells what works.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+_PACKAGE = "pneumoscope"
+
+
+def install_command(extra: str) -> str:
+    """Return the command that adds an extra, such as ``train``, to this installation."""
+    checkout = _checkout()
+    if checkout is not None:
+        return f"pip install -e {shlex.quote(f'{_shown(checkout)}[{extra}]')}"
+    origin = _origin()
+    place = Path(unquote(urlsplit(origin.get("url", "")).path))
+    if origin.get("url", "").startswith("file:") and place.exists():
+        return f"pip install {shlex.quote(f'{_shown(place)}[{extra}]')}"
+    if "vcs_info" in origin:
+        vcs = origin["vcs_info"]
+        source = f"{vcs['vcs']}+{origin['url']}@{vcs['commit_id']}"
+        return f"pip install {shlex.quote(f'{_PACKAGE}[{extra}] @ {source}')}"
+    return f"pip install '.[{extra}]' in the folder of its source"
+
+
+def _checkout() -> Path | None:
+    """Return the source checkout that this file lies in; None if it lies in ``site-packages``."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "pyproject.toml").is_file() else None
+
+
+def _origin() -> dict[str, Any]:
+    """Return what the installer noted of where the package came from (PEP 610), if it did."""
+    try:
+        text = metadata.distribution(_PACKAGE).read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return {}
+    found: dict[str, Any] = json.loads(text) if text else {}
+    return found
+
+
+def _shown(place: Path) -> str:
+    return "." if place == Path.cwd() else str(place)

@@ -1,0 +1,112 @@
+"""Images, their parts, and what a reader has to do with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pneumoscope.data.catalog import Catalog, Entry, read_catalog
+from pneumoscope.data.cohort import Cohort, Origin
+from pneumoscope.data.patients import Patient
+from pneumoscope.data.split import UNUSED
+from pneumoscope.errors import DataError, OptionError
+from pneumoscope.workflow.train import Trained
+
+CLASSES = ("NORMAL", "PNEUMONIA")
+
+
+def catalog(contents: str, *, patients: str = "", root: str = "here") -> Catalog:
+    """Return an image a content; patients are unknown where no letter names them."""
+    names = patients or " " * len(contents)
+    return Catalog(
+        Path(root),
+        tuple(
+            Entry(
+                f"{row}.png",
+                CLASSES[row % 2],
+                Patient.of(name, f"{row}.png"),
+                "",
+                sha256=content,
+            )
+            for row, (content, name) in enumerate(zip(contents, names, strict=True))
+        ),
+        CLASSES,
+    )
+
+
+ORIGIN = Origin(
+    {"a": "train", "b": "train", "c": "val", "d": "test"},
+    frozenset({Patient("p"), Patient("q")}),
+    Path("/data"),
+)
+
+
+def relation(contents: str, *, patients: str = "", root: str = "here") -> tuple[bool, list[int]]:
+    found = Cohort.of(catalog(contents, patients=patients, root=root), ORIGIN).relation
+    assert found.known
+    assert found.seen == sum(found.taught)
+    return found.own, [row for row, taught in enumerate(found.taught) if taught]
+
+
+def test_contents_are_known_wherever_they_lie() -> None:
+    assert relation("xayzd") == (False, [1])
+    assert relation("acd") == (True, [0])
+    assert relation("xyz") == (False, [])
+
+
+def test_names_of_patients_count_within_one_source_alone() -> None:
+    assert relation("xyz", patients="ppq") == (False, [])  # others number their patients alike
+    assert relation("dcx", patients="rrq") == (True, [2])  # most images are the run's
+    assert relation("dxyz", patients="rpsq") == (False, [])
+    assert relation("dxyz", patients="rpsq", root="/data") == (False, [1, 3])  # the same folder
+    assert relation("wxyz", patients="rpsq", root="/data") == (False, [])  # filled anew
+
+
+def test_equal_names_of_files_prove_nothing(trained: Trained, phantoms: Path) -> None:
+    origin = Origin.of_run(trained.run)
+    assert origin is not None
+    own = read_catalog(phantoms)
+    assert Cohort.of(own, origin).relation.own
+    other = Catalog(
+        own.root,
+        tuple(
+            replace(entry, patient=Patient(entry.path, known=False), sha256=f"other {row}")
+            for row, entry in enumerate(own.entries)
+        ),
+        own.classes,
+    )
+    assert Cohort.of(other, origin).relation.seen == 0
+
+
+def test_the_parts_are_those_of_the_run_where_most_images_are() -> None:
+    cohort = Cohort.of(catalog("abcdx"), ORIGIN)
+    assert cohort.split.parts == ("train", "train", "val", "test", UNUSED)
+    name, test = cohort.part(None)
+    assert (name, [entry.sha256 for entry in test.catalog.entries]) == ("test", ["d"])
+    assert test.relation.taught == (False,)
+    _, train = cohort.part("train")
+    assert train.relation.seen == 2
+    name, everything = Cohort.of(catalog("xyz"), ORIGIN).part(None)
+    assert (name, len(everything)) == ("all", 3)
+    with pytest.raises(OptionError, match="one of train, val, test, all"):
+        cohort.part("dev")
+    with pytest.raises(DataError, match=r"no images in the part 'val'; there are all \(3\)"):
+        everything.part("val")
+
+
+def test_a_run_tells_what_it_was_made_from(
+    trained: Trained, phantoms: Path, tmp_path: Path
+) -> None:
+    origin = Origin.of_run(trained.run)
+    assert origin is not None
+    assert origin.root == phantoms
+    cohort = Cohort.of(read_catalog(phantoms), origin)
+    assert {part: len(cohort.rows(part)) for part in ("train", "test")} == {
+        part: list(origin.part_of.values()).count(part) for part in ("train", "test")
+    }
+    assert not cohort.crossing
+    _, test = cohort.part("test")
+    assert test.relation.seen == 0
+    assert Origin.of_run(type(trained.run)(tmp_path)) is None
