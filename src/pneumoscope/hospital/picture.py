@@ -15,7 +15,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from pneumoscope.hospital.identity import DERIVATION, MANUFACTURER, Device, equipment
-from pneumoscope.hospital.source import PATIENT_STUDY, UTF8, evidence_of
+from pneumoscope.hospital.source import take_over
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,16 +35,12 @@ def picture(
         device: What read the image.
         made: When.
     """
-    source = evidence_of(header)
     found = pydicom.Dataset()
-    found.SpecificCharacterSet = header.get("SpecificCharacterSet") or UTF8
-    for name in PATIENT_STUDY:
-        if name in source:
-            found[name] = source[name]
     instance = device.instance_uid(str(header.SOPInstanceUID), "picture")
     _general(found, header, device, made, instance)
     _image(found, pixels)
     _derivation(found, header)
+    take_over(header, found)
     found.file_meta = FileMetaDataset()
     found.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     found.file_meta.MediaStorageSOPInstanceUID = UID(instance)

@@ -116,7 +116,8 @@ class Receiver:
         if not callers:
             return
         request = event.assoc.requestor
-        title = request.ae_title.strip()
+        # Its ae_title is set only after this event.
+        title = str(request.primitive.calling_ae_title).strip()
         allowed = callers.get(title)
         if allowed is None or (allowed and request.address not in allowed):
             _log.warning("rejected", extra={"facts": {"caller": title, "at": request.address}})

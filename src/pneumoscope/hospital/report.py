@@ -31,7 +31,7 @@ from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 
 from pneumoscope.hospital.identity import MANUFACTURER, NOTICE, Device, equipment, uid_of
-from pneumoscope.hospital.source import UTF8, evidence_of
+from pneumoscope.hospital.source import UTF8, evidence_of, take_over
 from pneumoscope.reader.prediction import ERROR, NOT_ASSESSABLE, UNCERTAIN
 
 if TYPE_CHECKING:
@@ -116,13 +116,16 @@ def report(
         content_time=made.time(),
         series_date=made.date(),
         series_time=made.time(),
-        specific_character_set=header.get("SpecificCharacterSet") or UTF8,
+        specific_character_set=UTF8,
     )
+    document.InstanceCreationDate = made.strftime("%Y%m%d")
+    document.InstanceCreationTime = made.strftime("%H%M%S")
     # Set here, since the class of highdicom 0.28 for its items knows no Device UID.
     document["ContributingEquipmentSequence"] = DataElement(
         0x0018A001, "SQ", Sequence([equipment(device, made)])
     )
     document.CodingSchemeIdentificationSequence = [_scheme()]
+    take_over(header, document)
     return document
 
 
@@ -134,7 +137,8 @@ def _group(
         tracking_identifier=TrackingIdentifier(
             uid=uid_of("tracking", source_uid, device.uid), identifier="pneumoscope"
         ),
-        finding_type=PNEUMONIA,
+        # A viewer may show the finding alone: it stands there only if it was found.
+        finding_type=PNEUMONIA if found.conclusion == classes[1] else None,
         algorithm_id=AlgorithmIdentification(
             name=f"{MANUFACTURER} {device.model_name}",
             version=" ".join(device.versions[:2]),
