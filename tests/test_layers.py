@@ -54,7 +54,7 @@ MAY: dict[str, set[str]] = {
     },
     "logs": set(),
     "serve": {"errors", "logs", "parallel", "reader"},
-    "hospital": {"errors", "logs", "parallel", "reader"},
+    "hospital": {"errors", "logs", "images", "parallel", "reader"},
     "export": {"errors", "labels", "images", "runs", "models", "reader"},
 }
 MAY["workflow"] = set(MAY) | {"watch"}

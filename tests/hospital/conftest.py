@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,10 +26,10 @@ Chest = Callable[..., bytes]
 def chest() -> Chest:
     """Return what makes a radiograph of a patient as a DICOM file, with elements as given."""
 
-    def make(number: int = 1, **elements: object) -> bytes:
+    def make(number: int = 1, **elements: Any) -> bytes:
         label = ("NORMAL", "PNEUMONIA")[number % 2]
         pixels = render(label, patient_seed=number, size_px=(300, 340)).pixels
-        named = {
+        named: dict[str, Any] = {
             "StudyInstanceUID": f"1.2.840.99.{number}",
             "SeriesInstanceUID": f"1.2.840.99.{number}.1",
             "SOPInstanceUID": f"1.2.840.99.{number}.1.1",

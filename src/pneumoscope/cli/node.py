@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ def run(asked: Namespace) -> int:
         from pneumoscope.hospital.node import Node  # noqa: PLC0415
         from pneumoscope.logs import start_logging  # noqa: PLC0415
 
+        warnings.simplefilter("ignore")  # pydicom's may quote what a header says of a patient
         start_logging("pynetdicom")
         node = Node(settings)
         ended = EndOnSignal()

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import threading
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumoscope.errors import ImageError, OutputError
-from pneumoscope.hospital.deliver import Sender, link_to
-from pneumoscope.hospital.objects import is_own, objects_of
-from pneumoscope.hospital.queue import Output, Queue
+from pneumoscope.errors import OutputError
+from pneumoscope.hospital.deliver import Sender
+from pneumoscope.hospital.links import link_to
+from pneumoscope.hospital.queue import Queue
+from pneumoscope.hospital.reading import Answer, answer_apart, answer_to
 from pneumoscope.hospital.receive import Receiver, write_durably
-from pneumoscope.hospital.source import read_header
-from pneumoscope.reader.prediction import ERROR, ModelName, Prediction
+from pneumoscope.hospital.rows import Output
+from pneumoscope.reader.prediction import ERROR
 from pneumoscope.reader.predictor import Predictor
-from pneumoscope.reader.records import record_of
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
-    from pneumoscope.hospital.queue import Image
+    from pneumoscope.hospital.reading import Encoded
+    from pneumoscope.hospital.rows import Image
     from pneumoscope.hospital.settings import NodeSettings
 
-ATTEMPTS = 3
-"""An image during whose reading the node died so often is answered as a failure."""
-
 _SLEEP_SECONDS = 0.5
+_CLEANING_SECONDS = 2.0
 
 _log = logging.getLogger("pneumoscope.hospital")
 
@@ -55,7 +50,8 @@ class Node:
         except OSError as fault:
             raise OutputError(f"{settings.folder}: cannot be used ({fault.strerror}).") from fault
         self.queue = Queue(settings.folder / "queue.sqlite")
-        self.receiver = Receiver(settings, self.queue)
+        self._arrived = threading.Event()
+        self.receiver = Receiver(settings, self.queue, arrived=self._arrived.set)
         self._senders = [
             Sender(one, self.queue, lambda one=one: link_to(one, ae_title=settings.ae_title))  # type: ignore[misc]
             for one in settings.destinations
@@ -64,6 +60,7 @@ class Node:
             threading.Thread(target=self._read_all, name=f"reader {number}", daemon=True)
             for number in range(settings.workers)
         ]
+        self._cleaner = threading.Thread(target=self._clean, name="cleaner", daemon=True)
         self._ended = threading.Event()
 
     def start(self) -> None:
@@ -76,6 +73,8 @@ class Node:
         left = self.queue.resume()
         for thread in (*self._readers, *self._senders):
             thread.start()
+        if self.settings.destinations and not self.settings.keep_images:
+            self._cleaner.start()
         try:
             self.receiver.start()
         except OSError as fault:
@@ -93,6 +92,8 @@ class Node:
             reader.join()
         for sender in self._senders:
             sender.end()
+        if self._cleaner.is_alive():
+            self._cleaner.join()
         self.queue.close()
         _log.info("ended", extra={"facts": {}})
 
@@ -100,69 +101,61 @@ class Node:
         while not self._ended.is_set():
             image = self.queue.take_image()
             if image is None:
-                self._ended.wait(_SLEEP_SECONDS)
+                self._arrived.wait(_SLEEP_SECONDS)
+                self._arrived.clear()
                 continue
             try:
                 self._read(image)
-            except OSError as fault:  # a full disk: the image is read again after a restart
+            except OSError as fault:  # such as a full disk: it is read again later
                 _log.error("not_read", extra={"facts": {"reason": fault.strerror}})
+                self.queue.put_back(image)
                 self._ended.wait(_SLEEP_SECONDS)
 
     def _read(self, image: Image) -> None:
         """Read an image, make its objects, and note them."""
-        content = image.path.read_bytes()
-        try:
-            header = read_header(content)
-        except ImageError as fault:
-            self.queue.finish(image, {"conclusion": ERROR, "error": str(fault)}, [])
-            _log.error("no_header", extra={"facts": {"uid": image.uid}})
-            return
-        if is_own(header):
-            self.queue.finish(image, {"conclusion": "OWN"}, [])
-            return
-        found = self._predicted(content, image)
-        outputs = [
-            self._kept(one.kind, one.data)
-            for one in objects_of(
-                header, content, found, self.predictor, made=datetime.now().astimezone()
-            )
-        ]
+        answer = self._answer(image)
+        outputs = [self._kept(one) for one in answer.objects]
         deliveries = [
-            (one, destination.name)
+            (one, destination)
             for destination in self.settings.destinations
             for one in outputs
             if one.kind in destination.kinds
         ]
-        self.queue.finish(image, record_of(found), deliveries)
+        self.queue.finish(image, answer.record, deliveries)
+        facts = {"uid": image.uid, "conclusion": answer.record["conclusion"]}
+        _log.info("read", extra={"facts": facts})
         for sender in self._senders:
             sender.wake()
 
-    def _predicted(self, content: bytes, image: Image) -> Prediction:
-        if image.attempts > ATTEMPTS:
-            return self._failure(f"the node ended {ATTEMPTS} times while reading this image")
+    def _answer(self, image: Image) -> Answer:
+        """Return the answer to an image; whatever goes wrong becomes one that says so."""
+        content = image.path.read_bytes()
+        made, institution = datetime.now().astimezone(), self.settings.institution
         try:
-            return self.predictor.predict(content)
-        except ImageError as fault:
-            return self._failure(str(fault).removeprefix("<bytes>: "))
+            if image.attempts > 1:  # the node ended while it was read, perhaps because of it
+                return answer_apart(content, self.predictor, made=made, institution=institution)
+            return answer_to(content, self.predictor, made=made, institution=institution)
+        except Exception as fault:
+            _log.exception("fault", extra={"facts": {"uid": image.uid}})
+            reason = f"a fault of the software ({type(fault).__name__})"
+        try:
+            return answer_to(
+                content, self.predictor, made=made, institution=institution, fault=reason
+            )
+        except Exception:
+            _log.exception("no_report", extra={"facts": {"uid": image.uid}})
+            return Answer({"conclusion": ERROR, "error": reason})
 
-    def _failure(self, reason: str) -> Prediction:
-        info = self.predictor.info
-        return Prediction(
-            "",
-            ERROR,
-            None,
-            None,
-            info.operating_point.threshold,
-            reason,
-            rule=info.operating_point.rule,
-            model=ModelName(info.name, info.version, self.predictor.sha256),
-        )
-
-    def _kept(self, kind: str, data: Dataset) -> Output:
+    def _kept(self, one: Encoded) -> Output:
         """Write an object to disk; return where it lies."""
-        out = io.BytesIO()
-        data.save_as(out, enforce_file_format=True)
-        uid = str(data.SOPInstanceUID)
-        path: Path = self._objects / f"{uid}.dcm"
-        write_durably(path, out.getvalue())
-        return Output(kind, uid, str(data.SOPClassUID), path)
+        path = self._objects / f"{one.uid}.dcm"
+        write_durably(path, one.content)
+        return Output(one.kind, one.uid, one.sop_class, path)
+
+    def _clean(self) -> None:
+        """Remove the files of images whose objects have all arrived."""
+        while not self._ended.wait(_CLEANING_SECONDS):
+            for number, paths in self.queue.delivered():
+                for path in paths:
+                    path.unlink(missing_ok=True)
+                self.queue.forget_files(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.hospital.identity import MANUFACTURER, NOTICE, Device
+from pneumoscope.errors import ImageError
+from pneumoscope.hospital.identity import DERIVATION, MANUFACTURER, NOTICE, Device
 from pneumoscope.hospital.picture import picture
 from pneumoscope.hospital.report import report
 from pneumoscope.reader.evidence import evidence_image
@@ -56,6 +58,7 @@ def objects_of(
     *,
     made: datetime,
     pictures: bool = True,
+    institution: str = "",
 ) -> list[Made]:
     """Return the report of an image and, where there is evidence, the picture.
 
@@ -66,23 +69,35 @@ def objects_of(
         predictor: The reader.
         made: When it was read.
         pictures: Whether a picture is wanted.
-
-    Raises:
-        ImageError: The image cannot be read any more.
+        institution: The institution that the report names.
     """
     device = device_of(predictor)
-    result = [
-        Made("report", report(header, found, device, classes=predictor.info.classes, made=made))
-    ]
+    drawn = None
     if pictures and found.probability is not None and predictor.draws_evidence:
-        drawn = evidence_image(predictor, found, content, notice=NOTICE)
+        try:
+            drawn = evidence_image(predictor, found, content, notice=NOTICE)
+        except ImageError as fault:  # a file that changed since; what was read of it holds
+            reasons = (*found.reasons, f"its evidence is not drawn: {fault}")
+            found = dataclasses.replace(found, reasons=reasons)
+    classes = predictor.info.classes
+    document = report(header, found, device, classes=classes, made=made, institution=institution)
+    result = [Made("report", document)]
+    if drawn is not None:
         result.append(Made("picture", picture(header, np.asarray(drawn), device, made=made)))
     return result
 
 
-def is_own(header: Dataset) -> bool:
-    """Return whether an object was made by this software, and must not be read again."""
+def is_own(header: Dataset) -> str:
+    """Return why an object is not to be read: it was made by software, ours above all.
+
+    What is read again and again would go round between nodes that forward to each other. The text
+    is empty for an image to be read.
+    """
     equipment = header.get("ContributingEquipmentSequence") or []
-    return str(header.get("Manufacturer", "")) == MANUFACTURER or any(
-        str(item.get("Manufacturer", "")) == MANUFACTURER for item in equipment
-    )
+    makers = [header.get("Manufacturer"), *(item.get("Manufacturer") for item in equipment)]
+    if any(str(maker) == MANUFACTURER for maker in makers):
+        return "this software made it"
+    kind = header.get("ImageType") or []
+    if [str(value) for value in kind][: len(DERIVATION)] == [*DERIVATION]:
+        return "its Image Type is DERIVED\\SECONDARY"
+    return ""

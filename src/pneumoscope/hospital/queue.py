@@ -1,12 +1,14 @@
 """What a node has to do, kept in a database: nothing is lost, nothing is done twice.
 
-A row an image (``received`` → ``read``), and a row for each object and destination (``waiting`` →
-``sending`` → ``sent`` → ``committed``, or ``dead``). Each step is one transaction, and files are on
-disk before the row that names them, so that the process may be killed at any moment.
+A row an image (``received`` → ``reading`` → ``read`` → ``done``), and a row for each object and
+destination (``waiting`` → ``sending`` → ``sent`` → ``committed``, or ``dead``). Each step is one
+transaction, and files are on disk before the row that names them, so that the process may be killed
+at any moment.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import sqlite3
@@ -14,100 +16,17 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.hospital.rows import SCHEMA, Delivery, Image, Output
+
+if TYPE_CHECKING:
+    from pneumoscope.hospital.settings import Destination
 
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 3600.0
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS images (
-    id INTEGER PRIMARY KEY,
-    uid TEXT NOT NULL UNIQUE,
-    study TEXT NOT NULL,
-    path TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
-    sender TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'received',
-    attempts INTEGER NOT NULL DEFAULT 0,
-    received REAL NOT NULL,
-    read REAL,
-    record TEXT
-);
-CREATE INDEX IF NOT EXISTS images_by_state ON images (state, id);
-CREATE TABLE IF NOT EXISTS deliveries (
-    id INTEGER PRIMARY KEY,
-    image INTEGER NOT NULL REFERENCES images (id),
-    kind TEXT NOT NULL,
-    uid TEXT NOT NULL,
-    class TEXT NOT NULL,
-    path TEXT NOT NULL,
-    destination TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'waiting',
-    attempts INTEGER NOT NULL DEFAULT 0,
-    due REAL NOT NULL,
-    error TEXT NOT NULL DEFAULT '',
-    sent REAL,
-    UNIQUE (uid, destination)
-);
-CREATE INDEX IF NOT EXISTS deliveries_by_state ON deliveries (destination, state, due);
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An image that was received.
-
-    Attributes:
-        id: Of the row.
-        uid: Its SOP Instance UID.
-        path: Its file.
-        attempts: How often it was begun to be read.
-    """
-
-    id: int
-    uid: str
-    path: Path
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """An object that a destination is to get.
-
-    Attributes:
-        id: Of the row.
-        kind: ``report``, ``picture`` or ``presentation``.
-        uid: Its SOP Instance UID.
-        sop_class: Its SOP Class UID.
-        path: Its file.
-        destination: The name of the destination.
-        state: ``waiting``, ``sending``, ``sent``, ``committed`` or ``dead``.
-        attempts: How often it was sent.
-        error: Why it was not accepted the last time.
-    """
-
-    id: int
-    kind: str
-    uid: str
-    sop_class: str
-    path: Path
-    destination: str
-    state: str
-    attempts: int
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """An object that was made and lies on disk."""
-
-    kind: str
-    uid: str
-    sop_class: str
-    path: Path
-
+ASK_AGAIN_SECONDS = 3600.0
 
 _DELIVERY = "id, kind, uid, class, path, destination, state, attempts, error"
 
@@ -125,7 +44,7 @@ class Queue:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
-        self._connection.executescript(_SCHEMA)
+        self._connection.executescript(SCHEMA)
 
     def close(self) -> None:
         """Close the file."""
@@ -194,14 +113,14 @@ class Queue:
         self,
         image: Image,
         record: dict[str, Any],
-        deliveries: Sequence[tuple[Output, str]],
+        deliveries: Sequence[tuple[Output, Destination]],
     ) -> None:
         """Mark an image as read, and its objects as to be sent.
 
         Args:
             image: The image.
             record: What the reader says of it.
-            deliveries: Its objects, which are on disk, each with the name of a destination.
+            deliveries: Its objects, which are on disk, each with a destination.
         """
         now = time.time()
         with self._transaction() as connection:
@@ -211,13 +130,48 @@ class Queue:
             )
             connection.executemany(
                 "INSERT OR IGNORE INTO deliveries"
-                " (image, kind, uid, class, path, destination, due)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                " (image, kind, uid, class, path, destination, due, commits)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (image.id, one.kind, one.uid, one.sop_class, str(one.path), name, now)
-                    for one, name in deliveries
+                    (
+                        *(image.id, one.kind, one.uid, one.sop_class, str(one.path)),
+                        *(to.name, now, to.commitment),
+                    )
+                    for one, to in deliveries
                 ],
             )
+
+    def put_back(self, image: Image) -> None:
+        """Note that an image could not be read for want of something else, such as disk space."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE images SET state = 'received', attempts = attempts - 1 WHERE id = ?",
+                (image.id,),
+            )
+
+    def delivered(self, *, limit: int = 100) -> list[tuple[int, list[Path]]]:
+        """Return images whose objects have all arrived, each with its files and theirs.
+
+        An object has arrived where the destination accepted it and, if it was to be asked, promised
+        to keep it.
+        """
+        rows = self._rows(
+            "SELECT id, path FROM images WHERE state = 'read' AND NOT EXISTS ("
+            " SELECT 1 FROM deliveries WHERE image = images.id"
+            " AND NOT (state = 'committed' OR (state = 'sent' AND NOT commits))"
+            ") ORDER BY id LIMIT ?",
+            (limit,),
+        )
+        query = "SELECT DISTINCT path FROM deliveries WHERE image = ?"
+        return [
+            (number, [Path(path), *(Path(one) for (one,) in self._rows(query, (number,)))])
+            for number, path in rows
+        ]
+
+    def forget_files(self, number: int) -> None:
+        """Note that the files of an image were removed."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE images SET state = 'done' WHERE id = ?", (number,))
 
     def resume(self) -> int:
         """Take up what a node that ended had in hand; return how many images that were."""
@@ -230,9 +184,9 @@ class Queue:
     # Deliveries
 
     def due(self, destination: str, *, limit: int = 50) -> list[Delivery]:
-        """Return what has to be sent now, the oldest first."""
+        """Return what has to be sent now, what is due longest first."""
         return self._deliveries(
-            "destination = ? AND state = 'waiting' AND due <= ? ORDER BY id LIMIT ?",
+            "destination = ? AND state = 'waiting' AND due <= ? ORDER BY due, id LIMIT ?",
             (destination, time.time(), limit),
         )
 
@@ -257,16 +211,40 @@ class Queue:
 
     def mark_sent(self, delivery: Delivery) -> None:
         """Note that the destination accepted it."""
-        self._set("state = 'sent', error = '', sent = ?", delivery, time.time())
+        now = time.time()
+        self._set("state = 'sent', error = '', sent = ?, due = ?", delivery, now, now)
 
-    def mark_committed(self, uids: Sequence[str], destination: str) -> None:
-        """Note that the destination keeps objects."""
+    def uncommitted(self, destination: str, *, limit: int = 100) -> list[Delivery]:
+        """Return what a destination accepted and is to be asked whether it keeps."""
+        return self._deliveries(
+            "destination = ? AND state = 'sent' AND commits AND due <= ? ORDER BY due, id LIMIT ?",
+            (destination, time.time(), limit),
+        )
+
+    def mark_asked(self, deliveries: Sequence[Delivery]) -> None:
+        """Note that a destination was asked; without an answer it is asked again later."""
+        later = time.time() + ASK_AGAIN_SECONDS
         with self._transaction() as connection:
             connection.executemany(
-                "UPDATE deliveries SET state = 'committed' WHERE uid = ? AND destination = ?"
-                " AND state = 'sent'",
-                [(uid, destination) for uid in uids],
+                "UPDATE deliveries SET due = ? WHERE id = ?",
+                [(later, delivery.id) for delivery in deliveries],
             )
+
+    def mark_committed(self, uids: Sequence[str], destinations: Sequence[str]) -> int:
+        """Note that a destination keeps objects; return how many that concerned."""
+        return self._answered("state = 'committed', error = ''", uids, destinations)
+
+    def mark_lost(self, uids: Sequence[str], destinations: Sequence[str]) -> int:
+        """Note that a destination does not keep objects, which are sent again; return how many."""
+        change = f"state = 'waiting', due = {time.time()}, error = 'not committed'"
+        return self._answered(change, uids, destinations)
+
+    def _answered(self, change: str, uids: Sequence[str], destinations: Sequence[str]) -> int:
+        query = f"UPDATE deliveries SET {change}"  # noqa: S608 - texts of this module
+        query += " WHERE uid = ? AND destination = ? AND state = 'sent' AND commits"
+        with self._transaction() as connection:
+            found = connection.executemany(query, list(itertools.product(uids, destinations)))
+            return found.rowcount
 
     def mark_waiting(self, delivery: Delivery) -> None:
         """Note that it never arrived, by no fault of the destination; it is due at once."""

@@ -9,7 +9,7 @@ import os
 import shutil
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -19,10 +19,17 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, evt
 
+from pneumoscope.errors import ImageError
 from pneumoscope.hospital.identity import uid_of
+from pneumoscope.hospital.source import read_header
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pydicom.dataset import Dataset
+    from pynetdicom.dimse_primitives import C_STORE
     from pynetdicom.events import Event
+    from pynetdicom.pdu_primitives import A_ASSOCIATE
     from pynetdicom.transport import ThreadedAssociationServer
 
     from pneumoscope.hospital.queue import Queue
@@ -55,6 +62,7 @@ TRANSFER_SYNTAXES: Final = (
 
 SUCCESS, OUT_OF_RESOURCES, MISMATCH, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
 VERIFICATION: Final = "1.2.840.10008.1.1"
+STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
 IMPLEMENTATION_UID: Final = uid_of("implementation")
 _MEGABYTE = 2**20
 
@@ -67,11 +75,13 @@ class Receiver:
     Args:
         settings: Of the node.
         queue: Where images are noted.
+        arrived: Called after a new one.
     """
 
-    def __init__(self, settings: NodeSettings, queue: Queue) -> None:
+    def __init__(self, settings: NodeSettings, queue: Queue, arrived: Callable[[], object]) -> None:
         self._settings = settings
         self._queue = queue
+        self._arrived = arrived
         self.folder = settings.folder / "images"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._ae = _entity(settings)
@@ -97,6 +107,7 @@ class Receiver:
                 (evt.EVT_REQUESTED, self._requested),
                 (evt.EVT_C_ECHO, lambda _event: SUCCESS),
                 (evt.EVT_C_STORE, self._stored),
+                (evt.EVT_N_EVENT_REPORT, self._reported),
             ],
             ssl_context=server_context(self._settings.tls) if self._settings.tls else None,
         )
@@ -117,12 +128,29 @@ class Receiver:
             return
         request = event.assoc.requestor
         # Its ae_title is set only after this event.
-        title = str(request.primitive.calling_ae_title).strip()
+        title = str(cast("A_ASSOCIATE", request.primitive).calling_ae_title).strip()
         allowed = callers.get(title)
+        if allowed is None and title in self._committing:
+            allowed = ()
         if allowed is None or (allowed and request.address not in allowed):
             _log.warning("rejected", extra={"facts": {"caller": title, "at": request.address}})
             event.assoc.acse.send_reject(0x01, 0x01, 0x03)  # calling AE title not recognised
             event.assoc.kill()
+
+    @property
+    def _committing(self) -> dict[str, list[str]]:
+        """The destinations, by AE title, that answer questions for storage commitment."""
+        found: dict[str, list[str]] = {}
+        for one in self._settings.destinations:
+            if one.commitment:
+                found.setdefault(one.ae_title, []).append(one.name)
+        return found
+
+    def _reported(self, event: Event) -> tuple[int, None]:
+        """Take the answer to a question for storage commitment."""
+        title = str(event.assoc.requestor.ae_title).strip()
+        note_commitment(self._queue, event.event_information, self._committing.get(title, []))
+        return SUCCESS, None
 
     def _stored(self, event: Event) -> int:
         """Write an image to disk, note it, and acknowledge it."""
@@ -130,30 +158,44 @@ class Receiver:
         if free < self._settings.least_free_mb * _MEGABYTE:
             _log.error("disk_full", extra={"facts": {"free_mb": free // _MEGABYTE}})
             return OUT_OF_RESOURCES
-        request = event.request
-        uid = str(getattr(request, "AffectedSOPInstanceUID", "") or "")
-        if not uid:
-            return CANNOT_UNDERSTAND
         content = event.encoded_dataset()
+        request = cast("C_STORE", event.request)
+        uid = str(request.AffectedSOPInstanceUID)
+        try:
+            header = read_header(content)
+        except ImageError as fault:
+            _log.warning("refused", extra={"facts": {"uid": uid, "reason": str(fault)}})
+            return CANNOT_UNDERSTAND
+        if (header.SOPInstanceUID, header.SOPClassUID) != (uid, request.AffectedSOPClassUID):
+            _log.warning("refused", extra={"facts": {"uid": uid, "reason": "other identifiers"}})
+            return MISMATCH
         digest = hashlib.sha256(content).hexdigest()
-        known = self._queue.hash_of(uid)
-        if known is not None:
-            if known != digest:
-                _log.warning("other_content", extra={"facts": {"uid": uid}})
+        if self._known(uid, digest):
             return SUCCESS
         try:
-            path = self._written(uid, content)
+            path = self._written(uid, digest, content)
         except OSError as fault:
             _log.error("not_written", extra={"facts": {"reason": fault.strerror}})
             return OUT_OF_RESOURCES
         sender = str(event.assoc.requestor.ae_title).strip()
-        self._queue.add(uid, study="", path=path, sha256=digest, sender=sender)
+        study = str(header.StudyInstanceUID)
+        if self._queue.add(uid, study=study, path=path, sha256=digest, sender=sender):
+            self._arrived()
+        elif self._queue.hash_of(uid) != digest:  # two senders at once, with different contents
+            path.unlink()
         return SUCCESS
 
-    def _written(self, uid: str, content: bytes) -> Path:
+    def _known(self, uid: str, digest: str) -> bool:
+        """Return whether an image was received before; the first of an identifier is kept."""
+        known = self._queue.hash_of(uid)
+        if known is not None and known != digest:
+            _log.warning("other_content", extra={"facts": {"uid": uid}})
+        return known is not None
+
+    def _written(self, uid: str, digest: str, content: bytes) -> Path:
         """Return the file of an image, which is on disk when this returns."""
-        name = hashlib.sha256(uid.encode()).hexdigest()[:40]
-        path = self.folder / f"{name}.dcm"
+        name = hashlib.sha256(uid.encode()).hexdigest()[:32]  # a UID may be any text
+        path = self.folder / f"{name}-{digest[:16]}.dcm"
         write_durably(path, content)
         return path
 
@@ -178,6 +220,16 @@ def write_durably(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
+def note_commitment(queue: Queue, said: Dataset, destinations: Sequence[str]) -> None:
+    """Note what destinations say about keeping objects (PS3.4, J.3.3)."""
+    kept = [str(one.ReferencedSOPInstanceUID) for one in said.get("ReferencedSOPSequence") or []]
+    lost = [str(one.ReferencedSOPInstanceUID) for one in said.get("FailedSOPSequence") or []]
+    queue.mark_committed(kept, destinations)
+    again = queue.mark_lost(lost, destinations)
+    facts = {"committed": len(kept), "failed": len(lost), "sent_again": again}
+    _log.info("commitment", extra={"facts": facts})
+
+
 def _entity(settings: NodeSettings) -> AE:
     entity = AE(ae_title=settings.ae_title)
     entity.implementation_class_uid = IMPLEMENTATION_UID
@@ -187,6 +239,9 @@ def _entity(settings: NodeSettings) -> AE:
     entity.add_supported_context(VERIFICATION)
     for sop_class in CLASSES:
         entity.add_supported_context(sop_class, list(TRANSFER_SYNTAXES))
+    if any(one.commitment for one in settings.destinations):
+        # The destination calls back, as the provider of the service.
+        entity.add_supported_context(STORAGE_COMMITMENT, scu_role=False, scp_role=True)
     return entity
 
 

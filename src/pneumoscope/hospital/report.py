@@ -29,6 +29,7 @@ from highdicom.sr import (
 from pydicom.dataelem import DataElement
 from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
+from pydicom.valuerep import DA, TM
 
 from pneumoscope.hospital.identity import MANUFACTURER, NOTICE, Device, equipment, uid_of
 from pneumoscope.hospital.source import UTF8, evidence_of, take_over
@@ -118,8 +119,8 @@ def report(
         series_time=made.time(),
         specific_character_set=UTF8,
     )
-    document.InstanceCreationDate = made.strftime("%Y%m%d")
-    document.InstanceCreationTime = made.strftime("%H%M%S")
+    document.InstanceCreationDate = DA(made.date())
+    document.InstanceCreationTime = TM(made.time().replace(microsecond=0))
     # Set here, since the class of highdicom 0.28 for its items knows no Device UID.
     document["ContributingEquipmentSequence"] = DataElement(
         0x0018A001, "SQ", Sequence([equipment(device, made)])
