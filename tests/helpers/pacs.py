@@ -14,7 +14,7 @@ from typing import Any
 import pydicom
 import yaml
 from pydicom.dataset import Dataset
-from pynetdicom import AE, evt
+from pynetdicom import AE, build_role, evt
 
 from helpers.service import Running
 from pneumoscope.hospital.queue import Queue
@@ -28,6 +28,7 @@ class Archive:
 
     Attributes:
         got: What it stored, in order.
+        began: How many objects came, stored or not.
         status: What it answers.
         wait: It answers only while this is set.
         asked: The UIDs that it was asked for.
@@ -35,8 +36,9 @@ class Archive:
         callback: The port that it calls for storage commitment; None answers over the association.
     """
 
-    def __init__(self, *extra: str, contexts: Any = None, **tls: Any) -> None:
+    def __init__(self, *extra: str, **tls: Any) -> None:
         self.got: list[Dataset] = []
+        self.began = 0
         self.status = 0x0000
         self.wait = threading.Event()
         self.wait.set()
@@ -69,6 +71,7 @@ class Archive:
         self._ae.shutdown()
 
     def _store(self, event: Any) -> int:
+        self.began += 1
         self.wait.wait(30)
         if self.status == 0:
             self.got.append(event.dataset)
@@ -101,9 +104,11 @@ class Archive:
         if self.callback is not None:
             caller = AE(ae_title="ARCHIVE")
             caller.add_requested_context(COMMITMENT)
-            role = pynetdicom_role()
             association = caller.associate(
-                "127.0.0.1", self.callback, ae_title="PNEUMOSCOPE", ext_neg=[role]
+                "127.0.0.1",
+                self.callback,
+                ae_title="PNEUMOSCOPE",
+                ext_neg=[build_role(COMMITMENT, scp_role=True)],
             )
         kind = 2 if failed else 1
         association.send_n_event_report(answer, kind, COMMITMENT, "1.2.840.10008.1.20.1.1")
@@ -113,12 +118,6 @@ class Archive:
     @property
     def uids(self) -> list[str]:
         return [str(one.SOPInstanceUID) for one in self.got]
-
-
-def pynetdicom_role() -> Any:
-    from pynetdicom import build_role  # noqa: PLC0415
-
-    return build_role(COMMITMENT, scp_role=True)
 
 
 def destination(archive: Archive, **more: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ MADE = datetime(2026, 11, 27, 10, 30, tzinfo=UTC)
 class Crashing(Predictor):
     """A reader whose decoder crashes."""
 
-    def predict(self, source: object) -> Prediction:
+    def predict(self, source: object) -> Prediction:  # noqa: ARG002
         os.abort()
 
     def __reduce__(self) -> Any:
@@ -33,7 +33,7 @@ class Crashing(Predictor):
 class Hanging(Predictor):
     """A reader whose decoder hangs."""
 
-    def predict(self, source: object) -> Prediction:
+    def predict(self, source: object) -> Prediction:  # noqa: ARG002
         time.sleep(600)
         raise AssertionError
 
@@ -96,6 +96,7 @@ def test_an_image_for_processing_is_answered_as_not_assessable(
     )
     answer = answer_to(content, reader, made=MADE)
     assert answer.record["conclusion"] == "NOT_ASSESSABLE"
+    assert "FOR PRESENTATION" in answer.record["reasons"][0]
     assert [one.kind for one in answer.objects] == ["report"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pydicom
@@ -66,8 +67,14 @@ class Sender(threading.Thread):
                 link.close()
                 if self._destination.commitment and not self._ended.is_set():
                     self._ask(link)
-                self._wake.wait(LONGEST_SLEEP_SECONDS)
+                self._wake.wait(self._pause())
         link.close()
+
+    def _pause(self) -> float:
+        """Return the seconds until something is due."""
+        due = self._queue.next_due(self._destination.name)
+        until = LONGEST_SLEEP_SECONDS if due is None else due - time.time()
+        return min(max(until, 0.01), LONGEST_SLEEP_SECONDS)
 
     def _ask(self, link: Link) -> None:
         """Ask the destination whether it keeps what it accepted."""
@@ -117,4 +124,4 @@ class Sender(threading.Thread):
             return
         facts = {"destination": self._destination.name, "uid": delivery.uid, "reason": error}
         _log.warning("not_accepted", extra={"facts": facts})
-        self._queue.mark_refused(delivery, error, most=self._destination.attempts)
+        self._queue.mark_refused(delivery, error, self._destination)

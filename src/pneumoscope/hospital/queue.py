@@ -24,7 +24,6 @@ from pneumoscope.hospital.rows import SCHEMA, Delivery, Image, Output
 if TYPE_CHECKING:
     from pneumoscope.hospital.settings import Destination
 
-FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 3600.0
 ASK_AGAIN_SECONDS = 3600.0
 
@@ -250,14 +249,17 @@ class Queue:
         """Note that it never arrived, by no fault of the destination; it is due at once."""
         self._set("state = 'waiting', due = ?", delivery, time.time())
 
-    def mark_refused(self, delivery: Delivery, error: str, *, most: int) -> None:
-        """Note why it was not accepted; it is tried later, or is dead after ``most`` times."""
+    def mark_refused(self, delivery: Delivery, error: str, destination: Destination) -> None:
+        """Note why it was not accepted; it is tried later, or is dead after too many times."""
         attempts = delivery.attempts + 1
-        if attempts >= most:
+        if attempts >= destination.attempts:
             self._set("state = 'dead', error = ?", delivery, error)
             return
         self._set(
-            "state = 'waiting', error = ?, due = ?", delivery, error, time.time() + pause(attempts)
+            "state = 'waiting', error = ?, due = ?",
+            delivery,
+            error,
+            time.time() + pause(attempts, destination.first_pause),
         )
 
     def _set(self, change: str, delivery: Delivery, *values: Any) -> None:
@@ -296,7 +298,7 @@ class Queue:
         return due
 
 
-def pause(attempts: int) -> float:
+def pause(attempts: int, first: float) -> float:
     """Return how long to wait after so many attempts: twice as long each time, with jitter."""
-    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (attempts - 1))
+    longest = min(LONGEST_PAUSE_SECONDS, first * 2.0 ** min(attempts - 1, 64))
     return random.uniform(longest / 2, longest)  # noqa: S311 - it only spreads the load

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.errors import ImageError
+from pneumoscope.errors import ImageError, UnsupportedImageError
 from pneumoscope.hospital.objects import is_own, objects_of
 from pneumoscope.hospital.source import read_header
 from pneumoscope.images.record import DicomRecord
-from pneumoscope.reader.prediction import ERROR, ModelName, Prediction
+from pneumoscope.reader.prediction import ERROR, NOT_ASSESSABLE, ModelName, Prediction
 from pneumoscope.reader.records import record_of
 
 if TYPE_CHECKING:
@@ -164,8 +164,16 @@ def _origin(header: Dataset) -> DicomRecord:
 def _predicted(content: bytes, predictor: Predictor) -> Prediction:
     try:
         return predictor.predict(content)
+    except UnsupportedImageError as fault:  # such as an image for processing: nothing was tried
+        reason = _reason(fault)
+        found = failure(predictor, "")
+        return dataclasses.replace(found, conclusion=NOT_ASSESSABLE, reasons=(reason,))
     except ImageError as fault:
-        return failure(predictor, str(fault).removeprefix("<bytes>: "))
+        return failure(predictor, _reason(fault))
+
+
+def _reason(fault: ImageError) -> str:
+    return str(fault).removeprefix("<bytes>: ")
 
 
 def _answer_into(

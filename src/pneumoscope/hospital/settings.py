@@ -44,6 +44,8 @@ class Destination:
         kinds: Which objects it gets: ``report``, ``picture``.
         commitment: Whether to ask it for storage commitment.
         attempts: After so many failures a delivery is dead.
+        first_pause: Seconds after the first failure; twice as long after each further one, up to
+            an hour.
         seconds: An answer must come within this time.
         tls: For a TLS connection.
     """
@@ -56,6 +58,7 @@ class Destination:
     kinds: tuple[str, ...] = ("report", "picture")
     commitment: bool = False
     attempts: int = 20
+    first_pause: float = 5.0
     seconds: float = 60.0
     tls: Tls | None = None
 
@@ -69,6 +72,13 @@ class Destination:
         unknown = set(self.kinds) - {"report", "picture"}
         if unknown:
             raise OptionError("kinds", must="report, picture", was=sorted(unknown))
+        if self.url and self.commitment:
+            raise OptionError(
+                "commitment", must="left out for a DICOMweb address, which has none", was=True
+            )
+        for name in ("seconds", "first_pause"):
+            if not getattr(self, name) > 0:
+                raise OptionError(name, must="above 0", was=getattr(self, name))
         if self.attempts < 1:
             raise OptionError("attempts", must="at least 1", was=self.attempts)
 
