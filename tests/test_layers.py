@@ -16,6 +16,7 @@ MAY: dict[str, set[str]] = {
     "installation": set(),
     "caches": set(),
     "labels": set(),
+    "client": {"errors"},
     "parallel": set(),
     "watch": {"parallel"},
     "images": {"errors", "installation"},

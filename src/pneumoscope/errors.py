@@ -20,6 +20,7 @@
     ├── ModelFileError          a file is no model, or a run folder holds none
     ├── WeightsError            pretrained weights cannot be had, or do not fit the network
     ├── ExportError             the exported graph does not agree with the network
+    ├── ServiceError            a service refused a request, or does not answer
     └── OutputError             a result cannot be written where it was asked for
 """
 
@@ -129,6 +130,18 @@ class WeightsError(PneumoscopeError):
 
 class ExportError(PneumoscopeError):
     """The exported graph does not agree with the network that it was made from."""
+
+
+class ServiceError(PneumoscopeError):
+    """A service refused a request, or does not answer.
+
+    Attributes:
+        status: Of the answer; None if there was none.
+    """
+
+    def __init__(self, reason: str, *, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class OutputError(PneumoscopeError):

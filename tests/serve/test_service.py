@@ -126,7 +126,7 @@ def test_health_and_models_are_those_of_the_open_inference_protocol(service: Run
     assert about["inputs"][0]["datatype"] == "BYTES"
     assert service.ask("GET", "/v2/models/default/ready").status == 200
     assert service.ask("GET", "/v2/models/other").status == 404
-    assert service.ask("GET", "/v2/models/other/ready").status == 503
+    assert service.ask("GET", "/v2/models/other/ready").status == 404
 
 
 def test_unknown_addresses_and_methods_are_problems(service: Running) -> None:

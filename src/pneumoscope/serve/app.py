@@ -223,8 +223,10 @@ class Service:
 
     async def model_ready(self, request: Request) -> Response:
         """Answer whether a model can be asked."""
-        known = request.path_params["name"] in self.pool.models
-        return _state(known and self.ready, "ready")
+        name = request.path_params["name"]
+        if self.pool.ready and name not in self.pool.models:
+            return problem(404, f"there is no model {name!r}")
+        return _state(self.ready, "ready")
 
     async def server(self, _request: Request) -> Response:
         """Answer with what the service is, as the open inference protocol has it."""

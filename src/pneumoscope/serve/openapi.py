@@ -111,6 +111,7 @@ def _of_model(operation: str, summary: str, schema: str) -> dict[str, Any]:
 def _model_ready() -> dict[str, Any]:
     found = _health("model_ready", "Whether a model can be asked")
     found["parameters"] = [_path("name", "Of the model.")]
+    found["responses"]["404"] = _fault("There is no such model.")
     return found
 
 

@@ -1,11 +1,15 @@
 // What a person thinks of images: kept in this browser, by the image's and the model's hash.
 
 const PLACE = "pneumoscope-opinions";
-const COLUMNS = ["path", "patient", "label", "logit", "probability", "conclusion", "opinion", "note", "image_sha256", "model_sha256", "time"];
+const COLUMNS = ["path", "patient", "label", "logit", "probability", "conclusion", "opinion", "note", "sha256", "model_sha256", "time"];
 
 export class Opinions {
   constructor() {
-    this.all = JSON.parse(localStorage.getItem(PLACE) ?? "{}");
+    try {
+      this.all = JSON.parse(localStorage.getItem(PLACE)) ?? {};
+    } catch {
+      this.all = {}; // no storage here, or something else's
+    }
   }
 
   of(key, model) {
@@ -34,22 +38,35 @@ export class Opinions {
   }
 
   save() {
-    localStorage.setItem(PLACE, JSON.stringify(this.all));
+    try {
+      localStorage.setItem(PLACE, JSON.stringify(this.all));
+    } catch {
+      // Private windows and full storage keep them until the page is closed.
+    }
   }
 
-  // The columns that `evaluate` and `recalibrate` take come first; images without an opinion on
-  // the class have no label there and are left out.
+  // The opinions that have a label, and how many notes have none: `evaluate` and `recalibrate`
+  // take labelled images alone.
+  counts() {
+    const all = Object.values(this.all);
+    const labelled = all.filter(hasLabel).length;
+    return { labelled, notes: all.length - labelled };
+  }
+
   csv() {
     const rows = Object.values(this.all)
-      .filter((one) => one.label && one.probability !== null)
+      .filter(hasLabel)
       .map((one) => [
         one.name, "", one.classes.indexOf(one.label), one.logit, one.probability, one.conclusion,
         one.label === one.conclusion ? "agree" : one.classes.includes(one.conclusion) ? "disagree" : "decided",
-        one.note, one.key, one.model, one.time,
+        one.note, isDigest(one.key) ? one.key : "", one.model, one.time,
       ]);
     return [COLUMNS, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
   }
 }
+
+const hasLabel = (one) => one.label && one.probability !== null;
+const isDigest = (key) => /^[0-9a-f]{64}$/.test(key);
 
 // A cell that a spreadsheet would take for a formula gets an apostrophe; numbers stay numbers.
 function cell(value) {

@@ -51,9 +51,11 @@ function add(files) {
     items.push({ file, name, state: "waiting", record: null, reason: "", pictures: {} });
   }
   if (!fresh.length) return;
-  if (!shown) show(items[items.length - fresh.length]);
-  renderList();
+  const first = !shown;
+  shown ??= items[items.length - fresh.length];
   pump();
+  if (first) render();
+  renderList();
 }
 
 // --- reading ---
@@ -66,12 +68,11 @@ function pump() {
     next.state = "reading";
     read(next).finally(() => {
       active -= 1;
+      pump();
       renderList();
       if (shown === next) render();
-      pump();
     });
   }
-  progress();
 }
 
 async function read(item) {
@@ -79,8 +80,9 @@ async function read(item) {
     const query = item === shown && model?.parameters.draws_evidence ? "?evidence=1" : "";
     const answer = await ask(`/v1/predictions${query}`, item.file);
     item.record = await answer.json();
-    item.state = "done";
+    if (item.record.model.sha256 !== model?.parameters.sha256) await learnAbout(); // it was replaced
     item.key = await keyOf(item.file);
+    item.state = "done";
     item.opinion = opinions.of(item.key, item.record.model.sha256);
     online();
   } catch (fault) {
@@ -91,14 +93,16 @@ async function read(item) {
 function failed(item, fault) {
   item.state = "failed";
   item.reason = fault.message;
-  item.again = fault instanceof AskError ? fault.status >= 500 || fault.status === 429 : true;
+  item.again = !(fault instanceof AskError) || fault.status >= 500 || [401, 429].includes(fault.status);
   if (!(fault instanceof AskError)) {
     item.reason = "The service did not answer.";
     offline("The service does not answer. Images that were not read are kept; choose “Read again” once it is back.");
   } else if (fault.status === 401) {
-    $("login").showModal();
+    login();
   }
 }
+
+function login() { if (!$("login").open) $("login").showModal(); }
 
 function offline(text) { $("offline").textContent = text; $("offline").hidden = false; }
 function online() { $("offline").hidden = true; }
@@ -209,10 +213,23 @@ function render() {
   renderScale(record);
   renderOpinion();
   $("retry").hidden = !(shown.state === "failed" && shown.again);
-  $("print-facts").textContent = record
-    ? `Printed ${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC. Model ${record.model.name} ${record.model.version}, ${record.model.sha256}. Research software, not a medical device.`
-    : "";
   renderPictures(shown);
+}
+
+function renderPrinted() {
+  if (!shown) return;
+  const { record, opinion } = shown;
+  const lines = [
+    opinion?.label ? `Opinion of the person who printed this: ${opinion.label}.` : "",
+    opinion?.note ? `Note: ${opinion.note}` : "",
+    record ? `Model ${record.model.name} ${record.model.version}, SHA-256 ${record.model.sha256}.` : "",
+    `Printed ${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC. Research software, not a medical device.`,
+  ].filter(Boolean);
+  $("print-facts").replaceChildren(...lines.map((text) => {
+    const line = document.createElement("p");
+    line.textContent = text;
+    return line;
+  }));
 }
 
 function renderScale(record) {
@@ -325,7 +342,9 @@ async function learnAbout() {
   [model] = (await answer.json()).models;
   const facts = model.parameters;
   const made = Object.entries(facts.intended).map(([name, value]) => madeFor(name, value)).filter(Boolean);
-  $("made-for").textContent = made.length ? `Made for: ${made.join(", ")}.` : "";
+  for (const id of ["made-for", "empty-made-for"]) {
+    $(id).textContent = made.length ? `Made for: ${made.join(", ")}.` : "";
+  }
   const good = facts.achieved;
   $("how-good").textContent = good?.sensitivity && good?.specificity
     ? `On ${good.part === "val" ? "validation" : good.part} images like those: sensitivity ${range(good.sensitivity)}, specificity ${range(good.specificity)}. Expect less on images from elsewhere.`
@@ -354,7 +373,7 @@ function madeFor(name, value) {
 function range(found) {
   const digits = (value) => value.toFixed(3);
   return found.low === undefined || found.low === null ? digits(found.value)
-    : `${digits(found.value)} (${digits(found.low)} to ${digits(found.high)})`;
+    : `${digits(found.value)} (${Math.round(100 * found.level)}% interval ${digits(found.low)} to ${digits(found.high)})`;
 }
 
 // --- events ---
@@ -370,6 +389,8 @@ function theme(dark) {
   document.documentElement.dataset.theme = dark ? "dark" : "light";
   press("theme", dark);
 }
+
+const count = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
 
 function save(text, name) {
   const link = document.createElement("a");
@@ -418,11 +439,17 @@ function listen() {
   $("print").addEventListener("click", () => window.print());
   $("retry").addEventListener("click", () => {
     for (const item of items) if (item.state === "failed" && item.again) item.state = "waiting";
-    render();
     pump();
+    render();
+    renderList();
   });
   $("note").addEventListener("input", () => keep({ note: $("note").value }));
-  $("export").addEventListener("click", () => save(opinions.csv(), "opinions.csv"));
+  window.addEventListener("beforeprint", renderPrinted);
+  $("export").addEventListener("click", () => {
+    const { labelled, notes } = opinions.counts();
+    if (labelled) save(opinions.csv(), "opinions.csv");
+    $("saved").textContent = `${labelled ? `${count(labelled, "opinion")} saved` : "There is no opinion to save"}${notes ? `; ${count(notes, "note")} without an opinion ${notes === 1 ? "stays" : "stay"} in this browser` : ""}.`;
+  });
   $("clear").addEventListener("click", () => {
     for (const item of items) for (const url of Object.values(item.pictures)) Promise.resolve(url).then(URL.revokeObjectURL, () => {});
     items.length = 0;
@@ -436,9 +463,10 @@ function listen() {
   $("theme").addEventListener("click", () => theme(press("theme")));
   $("login").addEventListener("close", () => {
     setToken($("token").value);
-    for (const item of items) if (item.state === "failed") item.state = "waiting";
+    for (const item of items) if (item.state === "failed" && item.again) item.state = "waiting";
     start();
     pump();
+    renderList();
   });
 }
 
@@ -447,7 +475,7 @@ async function start() {
     await learnAbout();
     online();
   } catch (fault) {
-    if (fault instanceof AskError && fault.status === 401) $("login").showModal();
+    if (fault instanceof AskError && fault.status === 401) login();
     else offline("The service does not answer. Reload the page once it is running.");
   }
 }

@@ -26,6 +26,7 @@ export class Viewer {
 
   wait() {
     this.hasEvidence = false;
+    this.$("view").classList.remove("nothing");
     this.$("plain-frame").classList.add("busy");
     this.$("view-status").textContent = "";
     for (const id of ["plain", "marked"]) this.$(id).hidden = true;
@@ -64,6 +65,7 @@ export class Viewer {
 
   nothing(text) {
     this.$("plain-frame").classList.remove("busy");
+    this.$("view").classList.add("nothing");
     this.noEvidence(text);
   }
 
