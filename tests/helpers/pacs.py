@@ -6,7 +6,7 @@ import io
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,21 @@ def destination(archive: Archive, **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def node(folder: Path, archive: Archive | None = None, **settings: Any) -> Iterator[Running]:
+def node(
+    folder: Path,
+    archive: Archive | None = None,
+    *,
+    within: Callable[[list[str]], list[str]] = list,
+    **settings: Any,
+) -> Iterator[Running]:
+    """Start a node on a free port; it is there when it is ready, and gone at the end.
+
+    Args:
+        folder: Of its settings, and of its store.
+        archive: The one destination.
+        within: Makes the command one that runs elsewhere, such as in another network.
+        settings: Of the node.
+    """
     destinations = settings.pop("destinations", None)
     if destinations is None and archive is not None:
         destinations = {"archive": destination(archive)}
@@ -141,7 +155,7 @@ def node(folder: Path, archive: Archive | None = None, **settings: Any) -> Itera
     place = folder / "node.yaml"
     place.write_text(yaml.safe_dump(values), encoding="utf-8")
     process = subprocess.Popen(
-        [sys.executable, "-m", "pneumoscope", "node", "run", "--settings", str(place)],
+        within([sys.executable, "-m", "pneumoscope", "node", "run", "--settings", str(place)]),
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,6 +118,38 @@ def test_every_conclusion_has_a_report_that_says_so(
     assert dict(said).get("Pneumonia") == presence
     assert ("Finding", "Pneumonia") in said or conclusion != "PNEUMONIA"
     assert ("Finding", "Pneumonia") not in said or conclusion == "PNEUMONIA"
+
+
+@pytest.mark.parametrize("conclusion", ["PNEUMONIA", UNCERTAIN, ERROR])  # Java takes seconds each
+def test_every_report_keeps_to_its_template(
+    chest: Chest,
+    reader: Predictor,
+    tmp_path: Path,
+    valid_report: Callable[[Path], None],
+    conclusion: str,
+) -> None:
+    content = chest(1)
+    found = dataclasses.replace(
+        reader.predict(content),
+        conclusion=conclusion,
+        probability=None if conclusion in {ERROR, NOT_ASSESSABLE} else 0.5,
+    )
+    valid_report(saved(objects(content, reader, found)[0], tmp_path))
+
+
+@pytest.mark.skipif(shutil.which("dsrdump") is None, reason="dcmtk is not installed")
+def test_dcmtk_prints_a_report(chest: Chest, reader: Predictor, tmp_path: Path) -> None:
+    report, _ = objects(chest(1), reader)
+    done = subprocess.run(
+        [str(shutil.which("dsrdump")), "+Pl", saved(report, tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Comprehensive 3D SR Document" in done.stdout
+    assert "Verification Flag   : UNVERIFIED" in done.stdout
+    assert reader.sha256 in done.stdout
+    assert "Research software, not a medical device." in done.stdout
 
 
 @pytest.mark.parametrize(

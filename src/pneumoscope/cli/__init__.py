@@ -59,6 +59,7 @@ VERBS = (
 
 _EXTRAS = {
     "pyarrow": "parquet",
+    **dict.fromkeys(("dicomweb_client", "highdicom", "pynetdicom"), "hospital"),
     **dict.fromkeys(
         ("httptools", "prometheus_client", "python_multipart", "starlette", "uvicorn"), "serve"
     ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import sys
 import threading
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from pneumoscope.reader.bundle import ModelInfo
     from pneumoscope.reader.inputs import Unlisted
-    from pneumoscope.reader.prediction import Prediction
     from pneumoscope.reader.predictor import Predictor
     from pneumoscope.reader.records import Record
     from pneumoscope.reader.tally import Tally
@@ -96,6 +94,12 @@ def add_to(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--evidence", type=Path, metavar="DIR", help="draw where each conclusion comes from"
+    )
+    parser.add_argument(
+        "--dicom-out",
+        type=Path,
+        metavar="DIR",
+        help="write a structured report and a picture of each DICOM image, as the node sends them",
     )
     parser.add_argument(
         "--no-gate", action="store_true", help="conclude on images that cannot be judged, too"
@@ -214,7 +218,8 @@ def _closing(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _records(asked: Namespace, predictor: Predictor, sources: Iterator[Source]) -> Iterator[Record]:
-    from pneumoscope.reader.records import record_of  # noqa: PLC0415 - the same
+    from pneumoscope.cli.predict_beside import with_what_is_written  # noqa: PLC0415 - after parsing
+    from pneumoscope.reader.records import record_of  # noqa: PLC0415
 
     hashed = bool(asked.out) or asked.format not in {None, "table"}
     content = b""
@@ -223,22 +228,8 @@ def _records(asked: Namespace, predictor: Predictor, sources: Iterator[Source]) 
         assert isinstance(first, bytes)  # noqa: S101 - what standard input gives
         content, sources = first, iter([first])
     for prediction in predictor.predict_many(sources):
-        yield record_of(_with_evidence(asked, predictor, prediction, content), hashed=hashed)
-
-
-def _with_evidence(
-    asked: Namespace, predictor: Predictor, found: Prediction, content: bytes
-) -> Prediction:
-    if not asked.evidence or found.probability is None:
-        return found
-    from pneumoscope.errors import ImageError  # noqa: PLC0415 - rare
-    from pneumoscope.reader.evidence import draw_evidence  # noqa: PLC0415 - the same
-
-    try:
-        return draw_evidence(predictor, found, asked.evidence, content=content or None)
-    except ImageError as fault:  # it vanished since; what was read of it holds
-        reasons = (*found.reasons, f"its evidence is not drawn: {fault}")
-        return dataclasses.replace(found, reasons=reasons)
+        found = with_what_is_written(asked, predictor, prediction, content)
+        yield record_of(found, hashed=hashed)
 
 
 def _shown(
@@ -296,6 +287,7 @@ def _archived(
         "images": [*asked.images] or asked.paths_from,
         "gate": not asked.no_gate,
         "evidence": asked.evidence and str(asked.evidence),
+        **({"dicom_out": str(asked.dicom_out)} if asked.dicom_out else {}),
     }
     with Archive(
         asked.out,

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from pneumoscope.errors import OutputError
 from pneumoscope.hospital.deliver import Sender
+from pneumoscope.hospital.durable import write_durably
 from pneumoscope.hospital.links import link_to
 from pneumoscope.hospital.queue import Queue
 from pneumoscope.hospital.reading import Answer, answer_apart, answer_to
-from pneumoscope.hospital.receive import Receiver, write_durably
+from pneumoscope.hospital.receive import Receiver
 from pneumoscope.hospital.rows import Output
 from pneumoscope.reader.prediction import ERROR
 from pneumoscope.reader.predictor import Predictor

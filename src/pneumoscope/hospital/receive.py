@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import importlib.util
 import logging
-import os
 import shutil
 import ssl
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydicom.uid import (
 from pynetdicom import AE, evt
 
 from pneumoscope.errors import ImageError
+from pneumoscope.hospital.durable import write_durably
 from pneumoscope.hospital.identity import uid_of
 from pneumoscope.hospital.source import read_header
 
@@ -43,22 +43,33 @@ CLASSES: Final = (
 )
 """What is accepted. Raw images (for processing) are answered with a report that says why not."""
 
-TRANSFER_SYNTAXES: Final = (
+_ALWAYS: Final = (
     "1.2.840.10008.1.2.1",  # explicit VR, little endian
     "1.2.840.10008.1.2",  # implicit VR, little endian
     "1.2.840.10008.1.2.4.50",  # JPEG baseline
+    "1.2.840.10008.1.2.4.90",  # JPEG 2000 lossless
+    "1.2.840.10008.1.2.4.91",  # JPEG 2000
+    "1.2.840.10008.1.2.4.201",  # HTJ2K lossless
+    "1.2.840.10008.1.2.4.202",  # HTJ2K lossless, RPCL
+    "1.2.840.10008.1.2.4.203",  # HTJ2K
+    "1.2.840.10008.1.2.5",  # RLE
+    "1.2.840.10008.1.2.1.99",  # deflated
+    "1.2.840.10008.1.2.2",  # explicit VR, big endian
+)
+_WITH_IMAGECODECS: Final = (
     "1.2.840.10008.1.2.4.51",  # JPEG extended
     "1.2.840.10008.1.2.4.57",  # JPEG lossless
     "1.2.840.10008.1.2.4.70",  # JPEG lossless, first-order prediction
     "1.2.840.10008.1.2.4.80",  # JPEG-LS lossless
     "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
-    "1.2.840.10008.1.2.4.90",  # JPEG 2000 lossless
-    "1.2.840.10008.1.2.4.91",  # JPEG 2000
-    "1.2.840.10008.1.2.5",  # RLE
-    "1.2.840.10008.1.2.1.99",  # deflated
-    "1.2.840.10008.1.2.2",  # explicit VR, big endian
 )
-"""What ``predict`` reads, in the order of preference."""
+
+
+def transfer_syntaxes() -> list[str]:
+    """Return what ``predict`` reads on this machine, in the order of preference."""
+    more = _WITH_IMAGECODECS if importlib.util.find_spec("imagecodecs") else ()
+    return [*_ALWAYS, *more]
+
 
 SUCCESS, OUT_OF_RESOURCES, MISMATCH, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
 VERIFICATION: Final = "1.2.840.10008.1.1"
@@ -200,26 +211,6 @@ class Receiver:
         return path
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a file so that it, and its name, survive a loss of power."""
-    temporary = path.with_suffix(f".{os.getpid()}.{id(content)}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def note_commitment(queue: Queue, said: Dataset, destinations: Sequence[str]) -> None:
     """Note what destinations say about keeping objects (PS3.4, J.3.3)."""
     kept = [str(one.ReferencedSOPInstanceUID) for one in said.get("ReferencedSOPSequence") or []]
@@ -238,7 +229,7 @@ def _entity(settings: NodeSettings) -> AE:
     entity.require_called_aet = settings.check_called
     entity.add_supported_context(VERIFICATION)
     for sop_class in CLASSES:
-        entity.add_supported_context(sop_class, list(TRANSFER_SYNTAXES))
+        entity.add_supported_context(sop_class, transfer_syntaxes())
     if any(one.commitment for one in settings.destinations):
         # The destination calls back, as the provider of the service.
         entity.add_supported_context(STORAGE_COMMITMENT, scu_role=False, scp_role=True)

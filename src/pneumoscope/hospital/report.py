@@ -46,6 +46,9 @@ SCHEME: Final = "99PNEUMO"
 """The designator of this package's own codes."""
 
 PNEUMONIA: Final = CodedConcept("233604007", "SCT", "Pneumonia")
+# The one of the codes that TID 1500 names (CID 100) which holds for a radiograph; what the order
+# called the procedure stands in the header, as in the image.
+_PROCEDURE = CodedConcept("363679005", "SCT", "Imaging procedure")
 _PRESENT = CodedConcept("52101004", "SCT", "Present")
 _ABSENT = CodedConcept("2667000", "SCT", "Absent")
 _INDETERMINATE = CodedConcept("82334004", "SCT", "Indeterminate")
@@ -95,7 +98,7 @@ def report(
     )
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=observer),
-        procedure_reported=_procedure(header),
+        procedure_reported=_PROCEDURE,
         imaging_measurements=[_group(header, found, device, classes)],
         title=codes.DCM.ImagingMeasurementReport,
     )
@@ -189,14 +192,6 @@ def _evaluations(found: Prediction, classes: tuple[str, str]) -> list[Qualitativ
 def _code_value(text: str) -> str:
     kept = "".join(c if c.isascii() and c.isalnum() else "_" for c in text.upper())
     return kept[:16] or "_"
-
-
-def _procedure(header: Dataset) -> CodedConcept:
-    """Return the imaging procedure that the header names, else a chest radiograph."""
-    for item in header.get("ProcedureCodeSequence") or []:
-        if item.get("CodeValue") and item.get("CodingSchemeDesignator") and item.get("CodeMeaning"):
-            return CodedConcept(item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning)
-    return CodedConcept("399208008", "SCT", "Plain chest X-ray")
 
 
 def _scheme() -> Dataset:
