@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -37,7 +39,20 @@ class Namespace:
         return [*enter, "--preserve-credentials", *map(str, words)]
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(self.command(words), capture_output=True, check=False, timeout=120)
+        """Run a command to its end; what it started ends with it."""
+        process = subprocess.Popen(
+            self.command(words),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            out, err = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, err = process.communicate()
+            pytest.fail(f"it did not end: {(out + err).decode('utf-8', 'replace')}")
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def close(self) -> None:
         self._holder.kill()
@@ -72,14 +87,20 @@ class Orthanc:
         return {one["00080018"]["Value"][0]: one["00080016"]["Value"][0] for one in found}
 
 
-@contextmanager
-def orthanc(folder: Path, **settings: Any) -> Iterator[Orthanc]:
-    """Start Orthanc; skip the test where it, or a network of its own, cannot be had."""
+def needed() -> Namespace:
+    """Return a network; skip the test where Orthanc, or a network of its own, cannot be had."""
     for name in ("Orthanc", "unshare", "nsenter", "ip", "curl"):
         if shutil.which(name) is None:
             pytest.skip(f"{name} is not installed")
     if not PLUGIN.exists():
         pytest.skip("Orthanc's DICOMweb is not installed")
+    return Namespace()
+
+
+@contextmanager
+def orthanc(folder: Path, **settings: Any) -> Iterator[Orthanc]:
+    """Start Orthanc, or skip the test."""
+    network = needed()
     place = folder / "orthanc.json"
     values = {
         "StorageDirectory": str(folder / "orthanc"),
@@ -93,7 +114,6 @@ def orthanc(folder: Path, **settings: Any) -> Iterator[Orthanc]:
         **settings,
     }
     place.write_text(json.dumps(values), encoding="utf-8")
-    network = Namespace()
     process = subprocess.Popen(
         network.command([_tool("Orthanc"), place]),
         stdout=subprocess.DEVNULL,

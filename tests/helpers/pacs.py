@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import ssl
 import subprocess
 import sys
 import threading
@@ -53,7 +54,7 @@ class Archive:
         self.start()
 
     def start(self) -> None:
-        server = self._ae.start_server(
+        self._server = self._ae.start_server(
             ("127.0.0.1", self.port),
             block=False,
             evt_handlers=[
@@ -63,12 +64,14 @@ class Archive:
             ],
             **self._tls,
         )
-        assert server is not None
-        self.port = server.server_address[1]
+        assert self._server is not None
+        self.port = self._server.server_address[1]
 
     def stop(self) -> None:
         self.wait.set()
         self._ae.shutdown()
+        if self._server is not None:
+            self._server.socket.close()  # pynetdicom 3.0.4 leaves that of TLS open
 
     def _store(self, event: Any) -> int:
         self.began += 1
@@ -172,18 +175,27 @@ def node(
 
 
 def send(
-    port: int, *contents: bytes, called: str = "PNEUMOSCOPE", calling: str = "CT1"
+    port: int,
+    *contents: bytes,
+    called: str = "PNEUMOSCOPE",
+    calling: str = "CT1",
+    abort_after: int | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> list[int]:
     """Send images over one association; return the status of each, -1 where it broke."""
     ae = AE(ae_title=calling)
     images = [pydicom.dcmread(io.BytesIO(content)) for content in contents]
     for sop_class in {one.SOPClassUID for one in images}:
         ae.add_requested_context(sop_class)
-    association = ae.associate("127.0.0.1", port, ae_title=called)
+    args = (tls, "localhost") if tls else None
+    association = ae.associate("127.0.0.1", port, ae_title=called, tls_args=args)
     if not association.is_established:
         return []
-    found = []
+    found: list[int] = []
     for one in images:
+        if len(found) == abort_after:
+            association.abort()
+            return found
         status = association.send_c_store(one)
         found.append(int(status.Status) if status else -1)
     association.release()

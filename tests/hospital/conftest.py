@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from helpers.dicom_variants import made
 pytest.importorskip("pynetdicom", reason="the extra 'hospital' is not installed")
 pytest.importorskip("highdicom", reason="the extra 'hospital' is not installed")
 
+from helpers.pacs import Archive
 from pneumoscope.data.phantom import render
 from pneumoscope.reader.predictor import Predictor
 
@@ -88,3 +89,10 @@ def valid_report() -> Callable[[Path], None]:
         assert "Error" not in said, said
 
     return check
+
+
+@pytest.fixture
+def archive() -> Iterator[Archive]:
+    found = Archive()
+    yield found
+    found.stop()

@@ -20,6 +20,7 @@ from helpers.pacs import (
     COMMITMENT,
     FIND,
     Archive,
+    command,
     destination,
     figures,
     images_in,
@@ -180,3 +181,23 @@ def test_a_partly_accepted_answer_of_stow_rs_is_no_success(chest: Chest, tmp_pat
     assert reasons == ["failure reason 0x0110", "the answer does not name the object", "HTTP 503"]
     assert len(web.got) == 4
     assert len(set(web.got)) == 1
+
+
+def test_the_figures_say_what_waits_and_what_is_dead(chest: Chest, tmp_path: Path) -> None:
+    with archive_with() as archive:
+        archive.status = 0xA900
+        to = {"archive": destination(archive, attempts=1)}
+        with node(tmp_path, destinations=to, metrics_port=0) as running:
+            assert send(running.port, chest(1)) == [0]
+            wait_until(lambda: figures(tmp_path)["deliveries"] == {"dead": 2}, seconds=60)
+            running.port = running.events("ready")[0]["metrics_port"]
+            line = 'pneumoscope_node_deliveries{destination="archive",state="dead"}'
+            assert running.metric(line) == 2
+            assert running.metric('pneumoscope_node_images{state="read"}') == 1
+            assert running.metric('pneumoscope_node_images_per_minute{what="received"}') == 0.1
+            assert running.metric("pneumoscope_node_oldest_waiting_seconds") == 0
+            assert running.stop() == 0
+    shown = command(tmp_path, "queue")
+    assert "images: 1 read" in shown
+    assert "last ten minutes: 1 received, 1 read" in shown
+    assert "to archive: 2 dead" in shown

@@ -6,11 +6,10 @@ import io
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
-import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     ComputedRadiographyImageStorage,
@@ -34,13 +33,6 @@ from helpers.service import wait_until
 from pneumoscope.reader.predictor import Predictor
 
 Chest = Callable[..., bytes]
-
-
-@pytest.fixture
-def archive() -> Iterator[Archive]:
-    found = Archive()
-    yield found
-    found.stop()
 
 
 def test_images_come_in_and_objects_go_out(chest: Chest, archive: Archive, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ VERBS = (
     "demo",
     "serve",
     "node",
+    "pull",
 )
 """The verbs, each a module beside this one, in the order of the help."""
 

@@ -75,11 +75,23 @@ def run(asked: Namespace) -> int:
 
 
 def _show(queue: Queue) -> None:
-    for name, counts in queue.figures().items():
-        text = ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items()))
-        sys.stdout.write(f"{name}: {text or 'none'}\n")
+    counts = queue.figures()["images"]
+    sys.stdout.write(f"images: {_listed(counts) or 'none'}\n")
+    received, read = queue.recent(600.0)
+    sys.stdout.write(f"last ten minutes: {received:,} received, {read:,} read\n")
+    if waits := queue.oldest_seconds():
+        sys.stdout.write(f"oldest that is not read: {waits:,.0f} seconds\n")
+    by_destination: dict[str, dict[str, int]] = {}
+    for name, state, count in queue.by_destination():
+        by_destination.setdefault(name, {})[state] = count
+    for name, counts in by_destination.items():
+        sys.stdout.write(f"to {name}: {_listed(counts)}\n")
     for one in queue.in_state("dead"):
         sys.stdout.write(
             f"dead: {one.kind} {one.uid} to {one.destination} after {one.attempts} attempts "
             f"({one.error})\n"
         )
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items()))

@@ -83,7 +83,14 @@ class Node:
             raise OutputError(
                 f"{where}: the node cannot listen there ({fault.strerror})."
             ) from fault
-        _log.info("ready", extra={"facts": {"port": self.receiver.port, "resumed": left}})
+        facts = {"port": self.receiver.port, "resumed": left}
+        if self.settings.metrics_port is not None:
+            from pneumoscope.hospital.metrics import serve_metrics  # noqa: PLC0415 - if asked for
+
+            facts["metrics_port"] = serve_metrics(
+                self.queue, self.settings.host, self.settings.metrics_port
+            )
+        _log.info("ready", extra={"facts": facts})
 
     def stop(self) -> None:
         """Stop receiving, finish what is in hand, and end."""

@@ -288,6 +288,29 @@ class Queue:
             for table in ("images", "deliveries")
         }
 
+    def by_destination(self) -> list[tuple[str, str, int]]:
+        """Return how many deliveries are in each state, by destination."""
+        return self._rows(
+            "SELECT destination, state, COUNT(*) FROM deliveries GROUP BY destination, state"
+        )
+
+    def recent(self, seconds: float) -> tuple[int, int]:
+        """Return how many images were received and read in the last seconds."""
+        since = time.time() - seconds
+        (found,) = self._rows(
+            "SELECT (SELECT COUNT(*) FROM images WHERE received > ?),"
+            " (SELECT COUNT(*) FROM images WHERE read > ?)",
+            (since, since),
+        )
+        return found[0], found[1]
+
+    def oldest_seconds(self) -> float:
+        """Return how long the oldest image that is not read has waited; 0 if there is none."""
+        (found,) = self._rows(
+            "SELECT MIN(received) FROM images WHERE state IN ('received', 'reading')"
+        )
+        return 0.0 if found[0] is None else max(0.0, time.time() - found[0])
+
     def next_due(self, destination: str) -> float | None:
         """Return when the next delivery is due, in seconds since the epoch; None if none waits."""
         (found,) = self._rows(

@@ -102,6 +102,8 @@ class NodeSettings:
         keep_images: Whether images are kept after everything was delivered.
         tls: For TLS connections.
         institution: For the reports.
+        metrics_port: Port of the figures for Prometheus, on ``host``; 0 takes a free one, None
+            serves none.
     """
 
     folder: Path
@@ -118,6 +120,7 @@ class NodeSettings:
     keep_images: bool = False
     tls: Tls | None = None
     institution: str = ""
+    metrics_port: int | None = None
 
     def __post_init__(self) -> None:
         check_ae_title(self.ae_title)
