@@ -3,19 +3,23 @@ VENV   := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 60
+# The build of PyTorch, as uv names it: cpu, or auto for the GPU that is there. Empty: the usual one.
+TORCH ?=
 
 .PHONY: setup demo test check bench reader fuzz clean
 
 setup: $(VENV)/.ready
 
-# uv resolves in seconds what takes pip minutes; where it is not there, it comes into the venv.
+# uv resolves in seconds what takes pip minutes; it comes into the venv. It shows its progress.
 # Compiled once here: importing PyTorch and Lightning from source takes seconds in each process.
 $(VENV)/.ready: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): several GB, minutes where they must be downloaded (see README, Installing)"
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
-	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(PYTHON) --constraint constraints.txt --editable '.[train,dicom,serve,hospital,dev]'
+	$(VENV)/bin/uv pip install --compile-bytecode --python $(PYTHON) --constraint constraints.txt $(if $(TORCH),--torch-backend $(TORCH)) --editable '.[train,dicom,serve,hospital,dev]'
 	$(PYTHON) -m compileall -q src
-	touch $@
+	@echo "Ready. To have pneumoscope on the path: . $(VENV)/bin/activate"
+	@touch $@
 
 demo: setup
 	rm -rf demo

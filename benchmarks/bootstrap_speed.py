@@ -42,7 +42,7 @@ def main(rows: int, resamples: int, rounds: int) -> None:
     import numpy as np  # noqa: PLC0415 - it counts the cores when it is loaded
 
     from pneumoscope.data.patients import Patient  # noqa: PLC0415 - the same
-    from pneumoscope.evaluation.assess import assess  # noqa: PLC0415 - the same
+    from pneumoscope.evaluation.numbers import numbers_of  # noqa: PLC0415 - the same
     from pneumoscope.evaluation.scores import Scores  # noqa: PLC0415
 
     rng = np.random.default_rng(0)
@@ -56,12 +56,13 @@ def main(rows: int, resamples: int, rounds: int) -> None:
         logit,
         1 / (1 + np.exp(-logit)),
     )
-    found = assess(scores, threshold=0.5, resamples=100)  # so that everything is loaded
+    found = numbers_of(scores, threshold=0.5, resamples=100)  # so that everything is loaded
     taken = [
-        seconds(lambda: assess(scores, threshold=0.5, resamples=resamples)) for _ in range(rounds)
+        seconds(lambda: numbers_of(scores, threshold=0.5, resamples=resamples))
+        for _ in range(rounds)
     ]
     facts = {"seconds": taken, "rows": rows, "patients": found.patients}
-    print(json.dumps({**facts, "numbers": len(found.numbers)}))
+    print(json.dumps({**facts, "numbers": len(found.values)}))
 
 
 if __name__ == "__main__":

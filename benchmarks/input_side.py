@@ -35,12 +35,14 @@ def measure(plan: Plan) -> Outcome:
         images = plan.work / "images"
         replicate(plan.small, images, count=plan.count(0, generated=1000, quick=200))
     recipe = recipe_of("seed")
-    cache, catalog = build_cache(read_catalog(images), recipe.input)
+    cache, catalog = build_cache(read_catalog(images), recipe.data.input)
     prepared = PreparedData(catalog, cache, split_catalog(catalog, seed=recipe.seed))
     keep_large_blocks()  # as fit does
     torch.manual_seed(recipe.seed)
-    classifier = build_model(recipe.model, recipe.input, **recipe.model_options)
-    bfloat16 = computes_in_bfloat16(recipe.precision, "cpu", classifier.network)
+    classifier = build_model(
+        recipe.learning.model, recipe.data.input, **recipe.learning.model_options
+    )
+    bfloat16 = computes_in_bfloat16(recipe.learning.precision, "cpu", classifier.network)
     task = ClassificationTask(classifier, recipe).train()
     optimizer = build_optimizer(recipe, classifier.network)
     batches = _full_batches(prepared, recipe)
@@ -51,7 +53,7 @@ def measure(plan: Plan) -> Outcome:
         started = time.perf_counter()
         pixels, labels = next(batches)
         with torch.autocast("cpu", torch.bfloat16) if bfloat16 else contextlib.nullcontext():
-            changed = augment(to_unit(pixels), recipe.augmentation)
+            changed = augment(to_unit(pixels), recipe.learning.augmentation)
             ready = time.perf_counter()
             loss = F.cross_entropy(task.classifier(changed).float(), labels)
         optimizer.zero_grad()
@@ -77,9 +79,9 @@ def measure(plan: Plan) -> Outcome:
 
 def _full_batches(prepared: PreparedData, recipe: Recipe) -> Iterator[Batch]:
     """Yield the training batches, epoch after epoch, without the smaller one at the end."""
-    data = SplitData(prepared, batch_size=recipe.batch_size, seed=recipe.seed)
+    data = SplitData(prepared, batch_size=recipe.learning.batch_size, seed=recipe.seed)
     loader = data.train_dataloader()
     while True:
         for batch in loader:
-            if len(batch[1]) == recipe.batch_size:
+            if len(batch[1]) == recipe.learning.batch_size:
                 yield batch

@@ -19,7 +19,7 @@ def measure(plan: Plan) -> Outcome:
     if plan.generated or plan.quick:
         images = plan.work / "images"
         replicate(plan.small, images, count=plan.count(0, generated=1000, quick=240))
-    _, catalog = build_cache(read_catalog(images), recipe_of("probe").input)
+    _, catalog = build_cache(read_catalog(images), recipe_of("probe").data.input)
     count = len(catalog.entries)
     taken: list[float] = []
     rounds = plan.count(2, generated=2, quick=1)

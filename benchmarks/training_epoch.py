@@ -90,7 +90,7 @@ def measure(plan: Plan) -> Outcome:
 
 def _prepared(images: Path) -> PreparedData:
     recipe = recipe_of("seed")
-    cache, catalog = build_cache(read_catalog(images), recipe.input)
+    cache, catalog = build_cache(read_catalog(images), recipe.data.input)
     return PreparedData(catalog, cache, split_catalog(catalog, seed=recipe.seed))
 
 

@@ -71,10 +71,10 @@ def measure(plan: Plan) -> Outcome:
 
 def _prepared(plan: Plan, recipe: Recipe, batches: int) -> PreparedData:
     """Return images for so many batches of training, and a ninth as many for validation."""
-    count = round(batches * recipe.batch_size / (1 - recipe.val_fraction))
+    count = round(batches * recipe.learning.batch_size / (1 - recipe.data.val_fraction))
     images = plan.work / "images"
     replicate(plan.small, images, count=count)
-    cache, catalog = build_cache(read_catalog(images), recipe.input)
+    cache, catalog = build_cache(read_catalog(images), recipe.data.input)
     return PreparedData(catalog, cache, split_catalog(catalog, seed=recipe.seed))
 
 
@@ -92,8 +92,8 @@ def _told(recipe: Recipe, prepared: PreparedData) -> dict[str, object]:
     return {
         **parts,
         "model": _MODEL,
-        "size": recipe.input.shape,
-        "batch_size": recipe.batch_size,
+        "size": recipe.data.input.shape,
+        "batch_size": recipe.learning.batch_size,
         "workers": _WORKERS,
         "mean": 0.5,
         "std": 0.5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +101,52 @@ def test_the_layers_have_no_circle() -> None:
         free = {room for room, needs in MAY.items() if needs - {room} <= done} - done
         assert free, set(MAY) - done
         done |= free
+
+
+def test_nothing_is_decided_by_how_a_message_begins() -> None:
+    """Prose changes; whoever asks it how it begins breaks with it."""
+    words = {"hint", "close", "reason", "reasons", "fault", "note", "notes", "message", "why"}
+    wrong = []
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            asked = node.func.value
+            asked = asked.value if isinstance(asked, ast.Subscript) else asked
+            if isinstance(asked, ast.Call) and asked.args:  # str(fault)
+                asked = asked.args[0]
+            if node.func.attr in {"startswith", "endswith"} and ast.unparse(asked) in words:
+                wrong.append(f"{path.relative_to(ROOT)}, line {node.lineno}")
+    assert wrong == []
+
+
+_OTHERS = ("--figure", "var(--figure", "--always", "--dirty", "--exclude")
+"""What begins like an option and is none of ours: variables of CSS, and options of git."""
+
+
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the texts of a file that are no docstrings, with their lines."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in silent
+        ):
+            yield node.lineno, node.value
+
+
+def test_the_library_names_no_option_of_the_command_line() -> None:
+    """It names parameters; ``cli.flags`` says what the command line calls them."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {text}"
+        for path in ROOT.rglob("*.py")
+        if room_of(path) != "cli"
+        for line, text in texts(path)
+        if re.search(r"(^|[\s(])--[a-z]", text) and not text.startswith(_OTHERS)
+    ]
+    assert found == []
 
 
 def test_no_relative_imports_and_no_executable_data() -> None:

@@ -1,10 +1,12 @@
 """Train the reader that the package carries, and write its card: what ``make reader`` runs.
 
     python tools/make_reader.py chest_xray --native chest_xray_native
+    python tools/make_reader.py chest_xray --native chest_xray_native --decide-only
 
 Trains one network for each seed by ``recipes/reader.yaml``, averages them into
 ``src/pneumoscope/assets/reader.onnx``, and measures what ``docs/reference/reader-card.md`` says.
 A seed whose run has ended is not trained again, and one that was interrupted is resumed.
+``--decide-only`` keeps the networks and makes decision and card anew.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ from pneumoscope.runs import RunFolder
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.workflow.export import export_runs
 from pneumoscope.workflow.train import train_reader
-from reader_card import write_card
+from reader_card import of_run, write_card
+from reader_decision import redecide
 
 REPOSITORY = Path(__file__).parents[1]
 RECIPE = REPOSITORY / "recipes" / "reader.yaml"
+CARD = REPOSITORY / "docs" / "reference" / "reader-card.md"
 SEEDS = (0, 1, 2)
 LARGEST_BYTES = 6_000_000
 
@@ -48,8 +52,27 @@ def main() -> None:
     parser.add_argument("--native", type=Path, help="some of its files at their original size")
     parser.add_argument("--runs", type=Path, default=REPOSITORY / "runs" / "reader")
     parser.add_argument("--out", type=Path, default=SHIPPED_FILE)
+    parser.add_argument(
+        "--decide-only", action="store_true", help="keep the networks of the file that is there"
+    )
     asked = parser.parse_args()
     watcher = TerminalWatcher()
+    numbers = CARD.with_suffix(".json")
+    if asked.decide_only:
+        redecide(asked.out, data=asked.data, rules=Recipe.load(RECIPE))
+        seeds = json.loads(numbers.read_text(encoding="utf-8"))["seeds"]
+    else:
+        seeds = [of_run(run) for run in _trained(asked, watcher)]
+    if asked.out.stat().st_size > LARGEST_BYTES:
+        raise SystemExit(f"{asked.out}: more than {LARGEST_BYTES:,} bytes")
+    card = write_card(asked.out, seeds, data=asked.data, native=asked.native)
+    CARD.write_text(card.text, encoding="utf-8")
+    numbers.write_text(json.dumps(card.numbers, indent=1) + "\n", encoding="utf-8")
+    watcher.say(f"{asked.out}: {asked.out.stat().st_size / 1e6:.2f} MB; its card is {CARD}")
+
+
+def _trained(asked: argparse.Namespace, watcher: TerminalWatcher) -> list[Path]:
+    """Train a network for each seed, write their average, and return their runs."""
     runs = [asked.runs / f"seed-{seed}" for seed in SEEDS]
     for seed, place in zip(SEEDS, runs, strict=True):
         run = RunFolder(place)
@@ -60,7 +83,7 @@ def main() -> None:
         recipe = None if begun else replace(Recipe.load(RECIPE), seed=seed)
         train_reader(asked.data, place, recipe=recipe, resume=begun, watcher=watcher)
     today = datetime.datetime.now(datetime.UTC).date()
-    exported = export_runs(
+    export_runs(
         runs,
         asked.out,
         data=asked.data,
@@ -82,13 +105,7 @@ def main() -> None:
         },
         watcher=watcher,
     )
-    if exported.bytes > LARGEST_BYTES:
-        raise SystemExit(f"{exported.bytes:,} bytes are more than {LARGEST_BYTES:,}")
-    card = write_card(asked.out, runs, data=asked.data, native=asked.native)
-    place = REPOSITORY / "docs" / "reference" / "reader-card.md"
-    place.write_text(card.text, encoding="utf-8")
-    place.with_suffix(".json").write_text(json.dumps(card.numbers, indent=1), encoding="utf-8")
-    watcher.say(f"{asked.out}: {exported.bytes / 1e6:.2f} MB; its card is {place}")
+    return runs
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +13,18 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from pneumoscope.data.catalog import Catalog, read_catalog
+from pneumoscope.data.catalog import Catalog
 from pneumoscope.data.phantom import render
-from pneumoscope.data.split import parts_in_file
-from pneumoscope.evaluation.assess import assess
-from pneumoscope.evaluation.metrics import area_under_roc
-from pneumoscope.evaluation.scores import Scores, score
+from pneumoscope.evaluation.scores import Scores
 from pneumoscope.images.prepare import prepare
 from pneumoscope.parallel import cores
 from pneumoscope.reader.bundle import Bundle, open_bundle
 from pneumoscope.reader.intake import Taken, take
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, rows_of
+from pneumoscope.stats.roc import area_under_roc
+from reader_decision import describe, scores_of, split_of
+from reader_numbers import SHOWN, computed, scores_to_dict
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from gate_numbers import others
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PHANTOMS = 200
-_SHOWN = (
-    "auc", "sensitivity", "specificity", "accuracy", "balanced_accuracy", "ppv", "npv", "ece",
-    "brier", "calibration_slope",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,56 +43,93 @@ class Card:
     numbers: dict[str, Any]
 
 
-def write_card(model: Path, runs: Sequence[Path], *, data: Path, native: Path | None) -> Card:
-    """Measure a reader on its validation images, on what it must refuse, and on shortcuts."""
+def write_card(
+    model: Path, seeds: Sequence[dict[str, Any]], *, data: Path, native: Path | None
+) -> Card:
+    """Measure a reader on its validation images, on what it must refuse, and on shortcuts.
+
+    What is measured of shortcuts and evidence also goes into the card inside the model file.
+
+    Args:
+        model: The model file.
+        seeds: What ``of_run`` tells of each network.
+        data: The images that it was made from.
+        native: Some of them at their original size.
+    """
     bundle = open_bundle(model, threads=cores())
-    catalog = read_catalog(data, classes=bundle.info.classes)
-    split = parts_in_file(RunFolder(runs[0]).split, catalog)
+    catalog, split = split_of(bundle.info, data)
     validation = catalog.select(split.rows("val"))
-    predictor = Predictor(model, gated=False)
-    scores, _ = score(predictor, validation, part="val")
-    threshold, spec = bundle.info.operating_point.threshold, bundle.info.input
-    assessment = assess(scores, threshold=threshold, conformal=bundle.info.conformal)
-    pixels = np.stack([prepare(validation.file(e), spec) for e in validation.entries])
+    scores = scores_of(model, catalog, split)
+    pixels = np.stack([prepare(validation.file(e), bundle.info.input) for e in validation.entries])
+    shortcuts, evidence = _shortcuts(bundle, pixels, validation), _evidence(bundle)
+    bundle = describe(
+        model,
+        {
+            "auc_validation": area_under_roc(scores.label, scores.logit),
+            "auc_lungs_blanked": shortcuts["lung fields blanked out"],
+            "auc_borders_alone": shortcuts["borders alone"],
+            "evidence_peak_in_opacity": evidence["pointing_game"],
+            "evidence_peak_in_opacity_by_chance": evidence["by_chance"],
+        },
+    )
+    taken = [take(validation.file(e), bundle.info.input) for e in validation.entries]
     numbers: dict[str, Any] = {
         "bytes": model.stat().st_size,
         "sha256": bundle.sha256,
-        "validation": assessment.to_dict() | {"curves": None},
-        "seeds": [_of_run(run) for run in runs],
-        "shortcuts": _shortcuts(bundle, pixels, validation),
-        "gate": _gate(
-            model, [take(validation.file(e), bundle.info.input) for e in validation.entries]
-        ),
-        "evidence": _evidence(bundle),
+        "trained": len(split.rows("train")),
+        "prevalence": float(catalog.labels.mean()),
+        **computed(scores, bundle.info),
+        "seeds": list(seeds),
+        "shortcuts": shortcuts,
+        "gate": _gate(model, taken),
+        "evidence": evidence,
+        "own_validation": _own_validation(bundle, catalog, scores),
+        "native": None if native is None else _native(Predictor(model, gated=False), native, data),
+        "scores": scores_to_dict(scores),
     }
-    if native is not None:
-        numbers["native"] = _native(predictor, native, data)
+    return Card(card_text(bundle, numbers), numbers)
+
+
+def _own_validation(bundle: Bundle, catalog: Catalog, scores: Scores) -> dict[str, Any]:
+    """Return what is concluded on the data's own small validation folder, which decided nothing."""
+    own = catalog.select([row for row, e in enumerate(catalog.entries) if e.split == "val"])
+    found: dict[str, Any] = {}
+    gated, ungated = (
+        [*Predictor(bundle.path, gated=on).predict_many(map(own.file, own.entries))]
+        for on in (True, False)
+    )
+    for label, name in enumerate(catalog.classes):
+        rows = np.flatnonzero(own.labels == label)
+        said = Counter(gated[row].conclusion for row in rows)
+        probabilities = np.array([ungated[row].probability for row in rows], np.float64)
+        found[name] = {
+            "n": len(rows),
+            "conclusions": dict(sorted(said.items())),
+            "median_probability": float(np.median(probabilities)),
+            "median_of_validation": float(np.median(scores.probability[scores.label == label])),
+        }
+    return found
+
+
+def card_text(bundle: Bundle, numbers: dict[str, Any]) -> str:
+    """Return the card as Markdown."""
     template = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=False,  # noqa: S701 - Markdown
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     ).get_template("reader_card.md.j2")
-    text = template.render(
-        info=bundle.info,
-        shown=[name for name in _SHOWN if numbers["validation"].get(name, {}).get("value")],
-        trained=len(split.rows("train")),
-        prevalence=float(catalog.labels.mean()),
-        native=numbers.get("native"),
-        **{key: value for key, value in numbers.items() if key != "native"},
-    )
-    return Card(text, numbers)
+    shown = [name for name in SHOWN if numbers["validation"][name]["value"] is not None]
+    return template.render(info=bundle.info, shown=shown, **numbers)
 
 
-def _of_run(run: Path) -> dict[str, Any]:
+def of_run(run: Path) -> dict[str, Any]:
+    """Return the area under the ROC curve of one network alone, and its epochs."""
     scores = Scores.load(RunFolder(run).scores("val"))
-    threshold = open_bundle(run).info.operating_point.threshold
-    found = assess(scores, threshold=threshold, resamples=0, curves=False)
-    log = rows_of(RunFolder(run).log)
     return {
         "run": run.name,
-        **{name: found[name].value for name in ("auc", "sensitivity", "specificity")},
-        "epochs": len(log),
+        "auc": area_under_roc(scores.label, scores.logit),
+        "epochs": len(rows_of(RunFolder(run).log)),
     }
 
 
@@ -199,10 +233,10 @@ def _native(predictor: Predictor, native: Path, data: Path) -> dict[str, Any]:
         for side in zip(*pairs, strict=True)
     ]
     difference = np.abs(read[0] - read[1])
-    called = [side >= predictor.info.operating_point.threshold for side in read]
+    code = [predictor.policy.decide_many(side).code for side in read]
     return {
         "n": len(pairs),
         "mean": float(difference.mean()),
         "largest": float(difference.max()),
-        "other_conclusion": int((called[0] != called[1]).sum()),
+        "other_conclusion": int((code[0] != code[1]).sum()),
     }

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from pneumoscope.data.split import Split as Split
     from pneumoscope.data.split import split_catalog as split_catalog
     from pneumoscope.errors import PneumoscopeError as PneumoscopeError
-    from pneumoscope.evaluation.metrics import Metrics as Metrics
-    from pneumoscope.evaluation.metrics import measure as measure
+    from pneumoscope.evaluation.evaluation import Evaluation as Evaluation
+    from pneumoscope.evaluation.evaluation import evaluate as evaluate
+    from pneumoscope.evaluation.question import Question as Question
     from pneumoscope.evaluation.scores import Scores as Scores
     from pneumoscope.images.prepare import InputSpec as InputSpec
     from pneumoscope.images.prepare import prepare as prepare
@@ -44,7 +45,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 _HOMES = {
     "Catalog": "data.catalog",
     "InputSpec": "images.prepare",
-    "Metrics": "evaluation.metrics",
+    "Evaluation": "evaluation.evaluation",
     "Pixels": "images.sources",
     "PneumoscopeError": "errors",
     "Prediction": "reader.prediction",
@@ -52,9 +53,10 @@ _HOMES = {
     "Recipe": "training.recipe",
     "Scores": "evaluation.scores",
     "Split": "data.split",
+    "Question": "evaluation.question",
+    "evaluate": "evaluation.evaluation",
     "evaluate_reader": "workflow.evaluate",
     "load": "reader.predictor",
-    "measure": "evaluation.metrics",
     "prepare": "images.prepare",
     "read_catalog": "data.catalog",
     "recipe_of": "training.recipe",

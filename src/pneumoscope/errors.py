@@ -1,5 +1,8 @@
 """The tree of exceptions. Each message names the fault and the way out.
 
+A way out that is an argument is named by its parameter, between backticks: `val_fraction`. The
+command line puts its own option in that place; no message of the library names one.
+
 ::
 
     PneumoscopeError            everything this package raises on purpose
@@ -17,6 +20,7 @@
     ├── DataError               a folder, a table or a split cannot be worked with
     │   └── LeakError               data is used for a decision that it must not make
     ├── DownloadError           a data set cannot be fetched, or is not what it should be
+    │   └── FetchError              one address does not give its file
     ├── ModelFileError          a file is no model, or a run folder holds none
     ├── WeightsError            pretrained weights cannot be had, or do not fit the network
     ├── ExportError             the exported graph does not agree with the network
@@ -37,15 +41,16 @@ class OptionError(PneumoscopeError):
     """An argument has a value that it cannot have.
 
     Args:
-        name: The argument, as its user writes it.
+        name: The argument, as Python writes it; the command line names its own option instead.
         must: What it must be.
         was: What it was.
         hint: What to try instead.
     """
 
     def __init__(self, name: str, *, must: str, was: object, hint: str = "") -> None:
-        tail = f" {hint}" if hint else ""
-        super().__init__(f"{name} must be {must}, got {was!r}.{tail}")
+        self.name = name
+        self.rest = f" must be {must}, got {was!r}.{f' {hint}' if hint else ''}"
+        super().__init__(name + self.rest)
 
 
 class MissingArgumentError(PneumoscopeError):
@@ -53,7 +58,13 @@ class MissingArgumentError(PneumoscopeError):
 
 
 class ImageError(PneumoscopeError):
-    """One file could not be read as a radiograph."""
+    """One file could not be read as a radiograph.
+
+    Attributes:
+        header: What its header says (``ImageMeta``), where a DICOM header could be read.
+    """
+
+    header: object = None
 
     @property
     def passing(self) -> bool:
@@ -118,6 +129,19 @@ class LeakError(DataError):
 
 class DownloadError(PneumoscopeError):
     """A data set cannot be fetched, or what came is not what it should be."""
+
+
+class FetchError(DownloadError):
+    """One address does not give its file.
+
+    Args:
+        url: The address.
+        reason: Why, in words.
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url}: {reason}.")
+        self.reason = reason
 
 
 class ModelFileError(PneumoscopeError):

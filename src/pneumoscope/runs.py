@@ -6,6 +6,7 @@ import contextlib
 import csv
 import datetime
 import errno
+import hashlib
 import io
 import json
 import os
@@ -16,7 +17,7 @@ import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pneumoscope.errors import OutputError
 from pneumoscope.parallel import cores
@@ -117,6 +118,16 @@ def part_pattern(path: Path) -> str:
     return f".{name}.????????.part"
 
 
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, as hexadecimal digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) whole or not at all."""
     with written_whole(path) as temporary:
@@ -135,6 +146,42 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
     writer.writerow(header)
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def lock(file: BinaryIO | int, path: Path) -> None:
+    """Keep other processes from writing to a file or folder as long as it is open here.
+
+    Raises:
+        OutputError: One does.
+    """
+    try:
+        import fcntl  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as fault:
+        raise OutputError(f"{path}: another process is writing here; wait for it.") from fault
+    except OSError:  # a file system without locks; then there is none to wait for
+        return
+
+
+@contextlib.contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Keep others who ask for it from a folder while the block runs; it needs no file of its own.
+
+    Raises:
+        OutputError: Another process has it.
+    """
+    if os.name == "nt":  # a folder cannot be opened there
+        yield
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        lock(folder, path)
+        yield
+    finally:
+        os.close(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +257,11 @@ class RunFolder:
             root.mkdir(parents=True)
         except FileExistsError as fault:
             raise OutputError(
-                f"{root} exists already; give another --out, or continue that run with --resume."
+                f"{root} exists already; give another `out`, or continue that run with `resume`."
             ) from fault
         except OSError as fault:
             raise OutputError(
-                f"{root}: cannot be made ({fault.strerror}); choose another --out."
+                f"{root}: cannot be made ({fault.strerror}); choose another `out`."
             ) from fault
         return cls(root)
 
@@ -257,6 +304,11 @@ def update_json(path: Path, values: Mapping[str, object]) -> None:
     """Add or replace top-level keys of a JSON file, whole or not at all."""
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     write_json(path, {**before, **values})
+
+
+def version() -> str:
+    """Return the version of this package, as it stands in provenance."""
+    return metadata.version("pneumoscope")
 
 
 def _versions() -> dict[str, str]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.tiny_model import tiny_info, write_tiny
 from pneumoscope.cli import main
 from pneumoscope.runs import rows_of
 from pneumoscope.training.recipe import Recipe
@@ -50,7 +51,41 @@ def test_model_shows_a_file(trained: Trained, capsys: Captured) -> None:
     assert facts["classes"] == ["NORMAL", "PNEUMONIA"]
     assert facts["training"]["data_fingerprint"]
     assert main(["model", str(trained.run.model)]) == 0
-    assert "not a medical device" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "not a medical device" in said
+    assert "PNEUMONIA from probability 0.5 on, else NORMAL" in said
+    assert len(said.splitlines()) < 25
+
+
+def test_the_summary_of_the_shipped_reader_is_for_people(capsys: Captured) -> None:
+    assert main(["model", "shipped", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert main(["model", "shipped"]) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 100
+    assert len(said.splitlines()) < 40
+    names = {line[:12].strip() for line in said.splitlines()}
+    assert {"Model", "Made for", "Decision", "How good", "Gate", "Licence"} <= names
+    flat = " ".join(said.split())
+    assert f"{facts['name']} {facts['version']}" in flat
+    assert facts["licence"] in flat
+    assert f"{facts['operating_point']['threshold']:.4g}" in flat
+    achieved = facts["operating_point"]["achieved"]["sensitivity"]
+    assert f"sensitivity {achieved['value']:.3f} ({achieved['low']:.3f} to" in flat
+    assert "children of one to five years" in flat.lower()
+
+
+def test_the_summary_tells_of_what_a_file_lacks_and_of_what_was_changed(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    changed = {"what": "calibration by platt", "written": "2026-03-01T10:00:00+00:00"}
+    info = tiny_info(history=({**changed, "images": 60, "patients": 59},), intended={"view": "PA"})
+    assert main(["model", str(write_tiny(tmp_path / "m.onnx", info))]) == 0
+    said = capsys.readouterr().out
+    assert "Made for    view PA" in said
+    assert "Changed     2026-03-01 calibration by platt, on 60 images of 59 patients" in said
+    assert "Gate        none: it concludes on every image" in said
+    assert "How good    not stated in the file" in said
 
 
 def test_evaluate_prints_one_object(trained: Trained, phantoms: Path, capsys: Captured) -> None:
@@ -59,7 +94,7 @@ def test_evaluate_prints_one_object(trained: Trained, phantoms: Path, capsys: Ca
     found = json.loads(capsys.readouterr().out)
     assert {"n", "loss", "accuracy", "balanced_accuracy", "auc", "sensitivity", "specificity",
             "confusion_matrix"} <= set(found)  # fmt: skip
-    assert found["accuracy"]["value"] == trained.metrics["test"].accuracy.value
+    assert found["accuracy"]["value"] == trained.evaluations["test"]["accuracy"].value
     assert found["n"]["value"] == len(list((phantoms / "test").rglob("*.jpeg")))
     assert np.sum(found["confusion_matrix"]["value"]) == found["n"]["value"]
     command[1] = str(trained.run.model)  # a model file knows no run; the folders name the part
@@ -67,6 +102,10 @@ def test_evaluate_prints_one_object(trained: Trained, phantoms: Path, capsys: Ca
     alone = json.loads(capsys.readouterr().out)
     assert "training images" in {item["fitted_on"] for item in found.pop("baselines")}
     assert "training images" not in {item["fitted_on"] for item in alone.pop("baselines")}
+    assert (found.pop("has_test"), alone.pop("has_test")) == (True, None)
+    readers = found.pop("reader"), alone.pop("reader")
+    assert [one.pop("name") for one in readers] == ["tiny", "model"]
+    assert readers[0] == readers[1]
     assert alone == found
 
 
@@ -89,7 +128,7 @@ def test_evaluate_survives_damage_and_a_part_alone(
     victim.write_bytes(victim.read_bytes()[:200])
     assert main(["evaluate", str(trained.run.root), str(data), "--split", "val", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert abs(found["n"]["value"] - trained.metrics["val"].n) <= 1
+    assert abs(found["n"]["value"] - trained.evaluations["val"].n) <= 1
     shutil.rmtree(data / "train")
     assert main(["evaluate", str(trained.run.root), str(data), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["split"] == "test"
@@ -153,7 +192,7 @@ def test_train_writes_a_whole_run(trained: Trained) -> None:
             assert (trained.run.figures / f"{stem}.{suffix}").stat().st_size > 0
     page = trained.run.report.read_text()
     assert "Can a chest X-ray alone tell PNEUMONIA from NORMAL?" in page
-    assert f"{trained.metrics['test'].accuracy.value:.1%}" in page
+    assert f"{trained.evaluations['test']['accuracy'].value:.1%}" in page
     assert "not a medical device" in page
 
 
@@ -165,7 +204,11 @@ def test_a_run_remembers_how_it_was_split(
     regex = r"(?P<series>[A-Z]+)-(?P<patient>\d+)"
     assert main([*command, "--block", "high", "--patient-regex", regex]) == 0
     recipe = Recipe.load(out / "config.yaml")
-    assert (recipe.validation, recipe.block, recipe.patient_regex) == ("block", "high", regex)
+    assert (recipe.data.validation, recipe.data.block, recipe.data.patient_regex) == (
+        "block",
+        "high",
+        regex,
+    )
     numbers: dict[str, dict[str, list[str]]] = {"train": {}, "val": {}}
     for row in rows_of(out / "split.csv"):
         if row["split"] in numbers:
@@ -175,7 +218,7 @@ def test_a_run_remembers_how_it_was_split(
     again = tmp_path / "file"
     command = ["train", str(phantoms), "--out", str(again), *TINY]
     assert main([*command, "--split-file", str(out / "split.csv")]) == 0
-    assert Recipe.load(again / "config.yaml").validation == "file"
+    assert Recipe.load(again / "config.yaml").data.validation == "file"
     parts = [[row["split"] for row in rows_of(run / "split.csv")] for run in (out, again)]
     assert parts[0] == parts[1]
     assert "set aside" not in capsys.readouterr().err

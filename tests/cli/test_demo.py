@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pneumoscope.cli import main
+from pneumoscope.data.generated import GENERATED
 from pneumoscope.data.phantom import write_folder
 from pneumoscope.workflow import demo
 
@@ -24,6 +25,16 @@ def test_the_last_line_is_the_report(
     assert lines[-1] == str(out / "run" / "report.html")
     assert Path(lines[-1]).exists()
     assert any(line.startswith("  AUC 0.") for line in lines)
+    assert GENERATED in lines
+    page = Path(lines[-1]).read_text(encoding="utf-8")
+    assert GENERATED in page[page.index('class="caveats"') :]
+    assert GENERATED in (out / "run" / "card.md").read_text(encoding="utf-8")
+    evaluated = ["evaluate", str(out / "run"), str(out / "images"), "--resamples", "100"]
+    assert main([*evaluated, "--report", str(tmp_path / "page")]) == 0
+    assert GENERATED in (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert main(["inspect", str(out / "images"), "--out", str(tmp_path / "audit")]) in {0, 1}
+    assert GENERATED in (tmp_path / "audit" / "inspect.html").read_text(encoding="utf-8")
+    capsys.readouterr()
     assert main(["demo", "--out", str(out)]) == 1
     assert "exists already" in capsys.readouterr().err
 

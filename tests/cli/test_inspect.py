@@ -107,7 +107,7 @@ def test_scores_and_the_split_of_a_run(
     assert set(found["counts"]["parts"]) == {"train", "val", "test"}
     assert [leak["patients"] for leak in found["leaks"]] == [[], [], []]
     ranked = [f for f in found["findings"] if f["id"] == "suspicious-labels"]
-    metrics = trained.metrics["val"]
+    metrics = trained.evaluations["val"]
     wrong = sum(metrics.confusion[0][1:]) + metrics.confusion[1][0]
     assert sum(len(f["files"]) for f in ranked) == wrong
     capsys.readouterr()
@@ -140,6 +140,35 @@ def test_images_without_labels_are_inspected_without_a_training_framework(
     assert done.stdout.splitlines()[-1] == "0 []"
     assert "(no label)" in done.stdout
     assert (tmp_path / "out" / "inspect.html").is_file()
+
+
+_PLAIN = """
+import sys
+for name in ("matplotlib", "torch", "lightning", "onnx", "sklearn", "jaxtyping", "timm"):
+    sys.modules[name] = None  # as where the extra is not installed
+from pneumoscope.cli import main
+sys.exit(main(["inspect", *sys.argv[1:]]))
+"""
+
+
+def test_without_the_extra_the_page_comes_without_figures_and_says_so(
+    phantoms: Path, tmp_path: Path
+) -> None:
+    words = [str(phantoms), "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-c", _PLAIN, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "warning: no figures, since matplotlib is not installed" in done.stderr
+    assert "[train]" in done.stderr
+    page = (tmp_path / "out" / "inspect.html").read_text(encoding="utf-8")
+    assert "no figures, since matplotlib is not installed" in page
+    assert "Not drawn; its numbers are in figures/classes.csv." in page
+    words_of_page = Page(page[page.index("<main>") :])
+    assert "svg" not in [tag for tag, _ in words_of_page.elements]
+    assert "img" in [tag for tag, _ in words_of_page.elements]  # X-rays need no drawing
+    drawn = {path.suffix for path in (tmp_path / "out" / "figures").iterdir()}
+    assert drawn == {".csv"}
 
 
 def test_ctrl_c_ends_with_130_and_leaves_nothing(

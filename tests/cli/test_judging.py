@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,12 @@ def test_scores_files_are_compared(tmp_path: Path, capsys: Captured) -> None:
     assert "after Holm's correction" in out
     assert "concluded differently" in out
     assert "two or more" in failed(["compare", names[0]], capsys)
+    taught = tmp_path / "taught.csv"
+    rows = [{**row, "split": "train"} for row in rows_of(Path(names[0]))]
+    assert main(["compare", str(_written(taught, rows)), names[1], *QUICK]) == 0
+    captured = capsys.readouterr()
+    assert "these are training images" in " ".join(captured.err.split())
+    assert re.search("is better than|No difference is shown between", captured.out)
 
 
 def test_runs_and_models_are_compared_on_images(
@@ -246,7 +253,7 @@ def test_a_site_recalibrates_a_model(
     ]
     judged = printed(command, capsys)
     _relabelled(own)
-    assert judged["uncertain"]["set_aside"]["value"] >= 0
+    assert judged["policy"]["deployed"]["set_aside"]["value"] >= 0
     again = ["recalibrate", str(new), str(own), "--out", str(tmp_path / "again.onnx")]
     assert main(again) == 0
     assert "Calibration (temperature" in capsys.readouterr().out
@@ -280,6 +287,25 @@ def test_recalibration_refuses_what_it_must(
     assert "another model" in refused(_written(tmp_path / "foreign.csv", foreign))
     assert "Did you mean 'platt'" in refused(run.scores("val"), "--method", "plat")
     assert "Did you mean 'youden'" in refused(run.scores("val"), "--operating-point", "yuden")
+
+
+def test_a_model_file_warns_of_the_images_that_it_learnt_from(
+    trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    model = str(shutil.copy(trained.run.model, tmp_path / "model.onnx"))
+    other = str(shutil.copy(model, tmp_path / "other.onnx"))
+    scores, taught = str(tmp_path / "own.csv"), str(phantoms / "train")
+    count = sum(row["split"] == "train" for row in rows_of(trained.run.split))
+    for command in (
+        ["evaluate", model, taught, "--scores", scores, *QUICK],
+        ["compare", model, other, "--data", taught, *QUICK],
+        ["recalibrate", model, scores, "--out", str(tmp_path / "new.onnx")],
+    ):
+        assert main(command) == 0
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"{count} of {count + 15} images, or other images of their patients, were" in said
+    assert main(["evaluate", model, str(phantoms / "test"), *QUICK]) == 0
+    assert "trained on" not in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_recalibration_that_finds_nothing_out_warns(

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.files import dicom_bytes, dicom_data_set
 from helpers.tiny_model import grey_image, tiny_info, tiny_proto, write_tiny
 from pneumoscope.cli import main
 from pneumoscope.cli.predictions import in_colour, printable, write_table
 from pneumoscope.reader import evidence as evidence_module
 from pneumoscope.reader import graph as graph_module
+from pneumoscope.reader.bundle import OperatingPoint
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.gate import PixelGate
 from pneumoscope.reader.seal import with_info
@@ -280,7 +282,7 @@ def test_selftest_shows_expected_and_found(model: Path, tmp_path: Path, capsys: 
     assert "failed its self-test" in capsys.readouterr().err
 
 
-def test_model_shows_all_of_a_file(model: Path, capsys: Captured) -> None:
+def test_model_shows_a_file(model: Path, capsys: Captured) -> None:
     assert main(["model", str(model), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["gate"]["rules"]["side_px"] == 64
@@ -289,6 +291,65 @@ def test_model_shows_all_of_a_file(model: Path, capsys: Captured) -> None:
     assert facts["graph"]["operators"]["Gemm"] == 1
     assert facts["graph"]["outputs"][:2] == ["logits", "probabilities"]
     assert main(["model", str(model)]) == 0
-    assert "conformal.level" in capsys.readouterr().out
+    assert "UNCERTAIN between the probabilities 0.400 and 0.600" in capsys.readouterr().out
     assert main(["model", "seed-cnn", "--verify"]) == 1
     assert "--verify" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "conclusion"),
+    [((), "NORMAL"), (("note",), "NORMAL"), (("uncertain",), "UNCERTAIN"),
+     (("refuse",), "NOT_ASSESSABLE")],
+)  # fmt: skip
+def test_what_is_outside_the_intended_use_stands_in_its_row(
+    tmp_path: Path, capsys: Captured, option: tuple[str, ...], conclusion: str
+) -> None:
+    info = tiny_info(
+        intended={"age_years": [1, 5]}, operating_point=OperatingPoint("probability=1", 1.0)
+    )
+    model = write_tiny(tmp_path / "m.onnx", info)
+    for name, age in (("adult.dcm", "064Y"), ("child.dcm", "003Y")):
+        data_set = dicom_data_set(grey_image(70))
+        data_set.PatientAge = age
+        (tmp_path / name).write_bytes(dicom_bytes(data_set))
+    command = ["predict", str(tmp_path / "adult.dcm"), str(tmp_path / "child.dcm")]
+    command += ["--model", str(model)]
+    for word in option:
+        command += ["--outside-intended-use", word]
+    assert main(command) == 0
+    table = capsys.readouterr().out.splitlines()
+    adult = next(number for number, line in enumerate(table) if line.endswith("adult.dcm"))
+    assert table[adult].split()[0] == conclusion
+    assert "the patient is 64 years old; the reader is for patients of 1 to 5" in table[adult + 1]
+    assert table[adult + 2].split()[0] == "NORMAL"
+    assert table[adult + 2].endswith("child.dcm")
+    assert main([*command, "--format", "json"]) == 0
+    old, young = json.loads(capsys.readouterr().out)
+    assert (old["conclusion"], young["conclusion"]) == (conclusion, "NORMAL")
+    assert (old["probability"] is None) == (conclusion == "NOT_ASSESSABLE")
+    assert len(old["outside_intended_use"]) == 1
+    assert set(old["outside_intended_use"]) <= set(old["reasons"])
+    assert young["outside_intended_use"] == []
+
+
+def test_a_model_that_states_no_use_has_nothing_outside(
+    model: Path, images: Path, capsys: Captured
+) -> None:
+    command = ["predict", str(images / "normal.png"), "--model", str(model)]
+    assert main([*command, "--outside-intended-use", "note"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--outside-intended-use", "refuse"]) == 1
+    assert "does not state what it is for" in capsys.readouterr().err
+
+
+def test_a_changed_model_file_answers_nothing(
+    model: Path, images: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    content = bytearray(model.read_bytes())
+    content[content.index(np.float32(0.1).tobytes())] ^= 1  # the logit hardly moves
+    changed = tmp_path / "changed.onnx"
+    changed.write_bytes(bytes(content))
+    assert main(["predict", str(images / "normal.png"), "--model", str(changed)]) == 1
+    told = capsys.readouterr()
+    assert "NORMAL" not in told.out
+    assert "its seal is broken" in told.err

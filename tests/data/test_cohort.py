@@ -64,6 +64,17 @@ def test_names_of_patients_count_within_one_source_alone() -> None:
     assert relation("wxyz", patients="rpsq", root="/data") == (False, [])  # filled anew
 
 
+def test_a_model_file_knows_what_it_learnt_from_and_no_more() -> None:
+    digests = ["ab12ff", "cd34ff", "ef56ff"]
+    origin = Origin({"ab12": "train", "cd34": "val"}, digits=4, whole=False)
+    entries = [replace(e, sha256=d) for e, d in zip(catalog("xyz").entries, digests, strict=True)]
+    entries = [replace(e, split=p) for e, p in zip(entries, ("", "val", "test"), strict=True)]
+    cohort = Cohort.of(Catalog(Path("here"), tuple(entries), CLASSES), origin)
+    assert cohort.relation.taught == (True, False, False)
+    assert not cohort.relation.own
+    assert cohort.split.parts == ("", "val", "test")  # those of the data
+
+
 def test_equal_names_of_files_prove_nothing(trained: Trained, phantoms: Path) -> None:
     origin = Origin.of_run(trained.run)
     assert origin is not None
@@ -94,6 +105,15 @@ def test_the_parts_are_those_of_the_run_where_most_images_are() -> None:
         cohort.part("dev")
     with pytest.raises(DataError, match=r"no images in the part 'val'; there are all \(3\)"):
         everything.part("val")
+
+
+def test_too_few_images_decide_nothing() -> None:
+    few = Cohort.of(catalog("abcdx"), ORIGIN)
+    assert few.too_few("val").startswith("1 images of 1 patients (1 NORMAL, 0 PNEUMONIA) are too")
+    many = Cohort.of(catalog("".join(map(chr, range(200, 300)))))
+    assert many.too_few("all") == ""
+    assert many.select(range(99)).too_few("all").startswith("99 images of 99 patients")
+    assert many.select(range(0, 100, 2)).too_few("val") == ""  # there is none
 
 
 def test_a_run_tells_what_it_was_made_from(

@@ -15,7 +15,7 @@ from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.layouts import ClassMap, TableDescription, data_options
 from pneumoscope.data.layouts.labels import classify
 from pneumoscope.data.layouts.options import parse_columns, parse_map
-from pneumoscope.data.layouts.shipped import known_layout, layout_names, layout_option
+from pneumoscope.data.layouts.shipped import ORDER, known_layout, layout_option
 from pneumoscope.data.patients import is_placeholder
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.training.recipe import Recipe, recipe_of
@@ -111,16 +111,16 @@ def test_classes_are_mapped_and_the_rest_is_counted(tmp_path: Path) -> None:
     catalog = read_catalog(tmp_path, options=options)
     assert catalog.labels.sum() == 6
     assert [str(item) for item in catalog.left_out] == [
-        "3 left out: label in no class of --map (TB 3)"
+        "3 left out: label in no class of the map (TB 3)"
     ]
     assert read_catalog(tmp_path, positive="normal", options=options).positive == "NORMAL"
     with pytest.raises(OptionError, match="Did you mean 'BACTERIA'"):
         read_catalog(tmp_path, options=data_options(class_map={"PNEUMONIA": ["BACTRIA"]}))
-    with pytest.raises(DataError, match="--map must name both classes"):
+    with pytest.raises(DataError, match="`class_map` must name both classes"):
         read_catalog(tmp_path, options=data_options(class_map={"PNEUMONIA": ["VIRUS"]}))
-    with pytest.raises(DataError, match="Name it with --positive"):
+    with pytest.raises(DataError, match="Name it with `positive`"):
         read_catalog(tmp_path, options=data_options(class_map={"A": ["VIRUS"], "B": ["TB"]}))
-    with pytest.raises(OptionError, match="a class of --map"):
+    with pytest.raises(OptionError, match="a class of `class_map`"):
         read_catalog(tmp_path, positive="x", options=options)
     rest = data_options(class_map={"PNEUMONIA": ["VIRUS"], "OTHER": ["*"]})
     assert read_catalog(tmp_path, options=rest).labels.tolist().count(0) == 9
@@ -214,7 +214,7 @@ def test_placeholder_patients_are_unknown(tmp_path: Path) -> None:
 
 
 def test_layouts_are_written_and_read(tmp_path: Path) -> None:
-    for name in layout_names():
+    for name in ORDER:
         layout = known_layout(name)
         assert TableDescription.from_dict(layout.to_dict()) == layout
         assert layout.title
@@ -237,20 +237,63 @@ def test_layouts_are_written_and_read(tmp_path: Path) -> None:
         layout_option("nhi")
 
 
+def test_lines_that_no_sign_separates(tmp_path: Path) -> None:
+    lines = (
+        "3 SARS-day0.jpeg pneumonia",
+        "COVID 477 COVID(477).png COVID-19 sirm",
+        "0759abcb 0759abcb.png normal rsna",
+        "0759abcb 0759abcd.png normal",
+    )
+    for i, name in enumerate(("SARS-day0.jpeg", "COVID(477).png", "0759abcb.png", "0759abcd.png")):
+        put(tmp_path / "train" / name, i)
+    table = tmp_path / "train_COVIDx7A.txt"
+    table.write_text("\n".join(lines) + "\n\n")
+    options = data_options(class_map={"PNEUMONIA": ["pneumonia", "COVID-19"], "NORMAL": ["normal"]})
+    catalog = read_catalog(tmp_path, options=options)
+    assert [(Path(e.path).name, e.label, e.patient.name) for e in catalog.entries] == [
+        ("SARS-day0.jpeg", "PNEUMONIA", "3"),
+        ("COVID(477).png", "PNEUMONIA", "COVID 477"),
+        ("0759abcb.png", "NORMAL", "0759abcb"),
+        ("0759abcd.png", "NORMAL", "0759abcb"),
+    ]
+    table.write_text("\n".join((*lines, "SITE2 MIDRC-0.png level2 ricord")) + "\n")
+    with pytest.raises(DataError, match=r"line 5: not patient_id filename label source: 'SITE2"):
+        read_catalog(table, options=data_options(layout="covidx"))
+    with pytest.raises(OptionError, match="line of a layout must be with named groups"):
+        TableDescription(name="x", columns={"path": "a", "label": "b"}, line="(.*)")
+
+
+def test_the_view_comes_from_the_name_where_no_column_says_it(tmp_path: Path) -> None:
+    classes(tmp_path)
+    columns = {"path": "path", "label": "label", "view": "view"}
+    layout = TableDescription(name="x", columns=columns, view_pattern="_(pa|lat)")
+    names = {"a_pa.png": "", "b_lat.png": "", "c.png": "", "d_lat.png": "PA"}
+    rows = []
+    for k, (name, view) in enumerate(names.items()):
+        put(tmp_path / name, 50 + k)
+        rows.append((name, PAIR[k % 2], view))
+    table = write_table(tmp_path / "t.csv", ("path", "label", "view"), rows)
+    catalog = read_catalog(table, options=data_options(layout=layout.to_dict()))
+    assert [entry.path for entry in catalog.entries] == ["a_pa.png", "d_lat.png"]
+    assert [str(item) for item in catalog.left_out] == [
+        "2 left out: no frontal view (lat 1, not stated 1)"
+    ]
+
+
 @pytest.mark.parametrize(
     "text", ["PNEUMONIA", "=a", "PNEUMONIA=", "PNEUMONIA=,", "A=x"], ids=lambda text: text
 )
 def test_maps_that_cannot_be(text: str) -> None:
-    with pytest.raises(OptionError, match="--map"):
+    with pytest.raises(OptionError, match="class_map"):
         ClassMap.of(parse_map([text, "B=x"]))
 
 
 def test_options_that_cannot_be(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="--uncertain-labels must be given with --map"):
+    with pytest.raises(OptionError, match="uncertain_labels must be given with `class_map`"):
         data_options(uncertain_labels="positive")
     with pytest.raises(OptionError, match="Did you mean 'ignore'"):
         data_options(uncertain_labels="ignor", class_map={"A": ["x"]})
-    with pytest.raises(OptionError, match="left out where --layout"):
+    with pytest.raises(OptionError, match="left out where `layout`"):
         data_options(columns={"path": "a", "label": "b"}, layout="nih")
     with pytest.raises(OptionError, match="Did you mean 'patient'"):
         parse_columns(["path=a,label=b,patiant=c"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pneumoscope.data.catalog import Catalog, Entry
+from pneumoscope.data.copies import Copies, Pair, equal_rows, group_numbers, tied
 from pneumoscope.data.patients import Patient, PatientKey, patient_of
 from pneumoscope.data.split import (
     UNUSED,
@@ -63,10 +65,20 @@ def leaky_catalog(chance: random.Random, *, folders: bool) -> Catalog:
     return catalog_of(rows, parts=chance.choices(parts, k=n) if folders else None)
 
 
-def ties_for(catalog: Catalog, chance: random.Random) -> list[int | None] | None:
+def copies_for(catalog: Catalog, chance: random.Random) -> Copies | None:
     if chance.random() < 0.5:
         return None
-    return [None if chance.random() < 0.5 else chance.randint(0, 200) for _ in range(len(catalog))]
+    keys = [
+        -row if chance.random() < 0.5 else chance.randint(1, 200) for row in range(len(catalog))
+    ]
+    exact = tied(len(catalog), equal_rows(keys))
+    near = [sorted(chance.sample(range(len(catalog)), 2)) for _ in range(chance.randint(0, 5))]
+    return Copies(tuple(map(tuple, exact)), tuple(Pair(a, b, 0.9) for a, b in near))
+
+
+def torn(parts: Sequence[str], copies: Copies | None) -> bool:
+    numbers = group_numbers(len(parts), copies.ties() if copies else ())
+    return bool(shared_between_parts(parts, numbers))
 
 
 chances = st.integers(0, 2**32).map(random.Random)
@@ -90,15 +102,15 @@ def test_nothing_crosses(
     kind: dict[str, Any], chance: random.Random, folders: bool, seed: int
 ) -> None:
     catalog = leaky_catalog(chance, folders=folders or kind["validation"] == "folder")
-    ties = ties_for(catalog, chance)
+    copies = copies_for(catalog, chance)
     try:
-        split = split_catalog(catalog, seed=seed, fraction=0.3, groups=ties, **kind)
+        split = split_catalog(catalog, seed=seed, fraction=0.3, copies=copies, **kind)
     except LeakError:
         raise
     except DataError:
         assume(False)
     assert not crossing(catalog, split.parts)
-    assert not shared_between_parts(split.parts, ties or [None] * len(catalog))
+    assert not torn(split.parts, copies)
     for entry, part in zip(catalog.entries, split.parts, strict=True):
         assert entry.split != "test" or part in {"test", UNUSED}
 
@@ -109,25 +121,25 @@ def test_a_file_is_taken_only_if_nothing_crosses(chance: random.Random, sound: b
     catalog = leaky_catalog(chance, folders=False)
     n = len(catalog)
     parts = chance.choices(["train", "val", "test", UNUSED], k=n)
-    ties = ties_for(catalog, chance)
+    copies = copies_for(catalog, chance)
     if sound:  # random ones nearly always leak
         firsts: dict[int, str] = {}
-        for row, group in enumerate(groups_of(catalog, ties)):
+        for row, group in enumerate(groups_of(catalog, copies)):
             parts[row] = firsts.setdefault(group, parts[row])
     with TemporaryDirectory() as folder:
         file = Path(folder) / "split.csv"
         Split(tuple(parts)).save(file, catalog)
         try:
-            found = read_split(file, catalog, groups=ties)
+            found = read_split(file, catalog, copies=copies)
         except LeakError:
             assert not sound
-            assert shared_between_parts(parts, groups_of(catalog, ties))
+            assert shared_between_parts(parts, groups_of(catalog, copies))
         except DataError:
             assume(False)
         else:
             assert list(found.parts) == parts
             assert not crossing(catalog, found.parts)
-            assert not shared_between_parts(parts, ties or [None] * n)
+            assert not torn(parts, copies)
 
 
 def test_every_kind_is_under_the_property() -> None:
@@ -205,15 +217,15 @@ def test_a_file_that_is_no_split(tmp_path: Path) -> None:
     ("options", "says"),
     [
         ({"validation": "groupd"}, "Did you mean 'grouped'"),
-        ({"fraction": 0.0}, "--val-fraction"),
-        ({"fraction": 0.9}, "--val-fraction"),
-        ({"test_fraction": -0.1}, "--test"),
-        ({"validation": "file"}, "--split-file"),
+        ({"fraction": 0.0}, "val_fraction"),
+        ({"fraction": 0.9}, "val_fraction"),
+        ({"test_fraction": -0.1}, "test_fraction"),
+        ({"validation": "file"}, "split_file"),
         ({"validation": "block", "block": "hihg"}, "Did you mean 'high'"),
         ({"validation": "block", "block": "0/3"}, "K from 1 to N"),
         ({"validation": "block", "block": "4/3"}, "K from 1 to N"),
-        ({"validation": "kfold", "folds": 1}, "--folds must be from 2"),
-        ({"validation": "kfold", "folds": 4, "fold": 4}, "--fold must be from 0 to 3"),
+        ({"validation": "kfold", "folds": 1}, "folds must be from 2"),
+        ({"validation": "kfold", "folds": 4, "fold": 4}, "fold must be from 0 to 3"),
     ],
 )
 def test_wrong_options(options: dict[str, object], says: str) -> None:
@@ -303,9 +315,8 @@ def test_a_block_is_contiguous_and_as_near_as_its_patients_allow(
 def test_rows_tied_to_a_block_are_set_aside_and_the_block_stays_whole() -> None:
     catalog = numbered()
     far = next(row for row, e in enumerate(catalog.entries) if e.patient.name == "virus-0060")
-    ties: list[int | None] = [None] * len(catalog)
-    ties[0] = ties[far] = 7  # near duplicates: a row of the block and one far from it
-    split = split_catalog(catalog, validation="block", groups=ties)
+    copies = Copies(near=(Pair(0, far, 0.9),))  # a row of the block and one far from it
+    split = split_catalog(catalog, validation="block", copies=copies)
     assert split.parts[0] == "val"
     assert split.parts[far] == split.parts[far + 1] == UNUSED  # with the patient's other image
     assert split.parts.count(UNUSED) == 2
@@ -318,7 +329,7 @@ def test_a_block_needs_numbers() -> None:
         replace(entries[7], patient=Patient("7.png", known=False)),
         *entries[8:],
     ]
-    with pytest.raises(DataError, match=r"1 training images have none.*7\.png.*--patient-regex"):
+    with pytest.raises(DataError, match=r"1 training images have none.*7\.png.*`patient_regex`"):
         split_catalog(Catalog(Path("data"), tuple(nameless), CLASSES), validation="block")
     hashes = [
         replace(e, patient=Patient(f"{'abcdef'[i % 6]}{i}x{i}")) for i, e in enumerate(entries)

@@ -27,12 +27,12 @@ from pneumoscope.evaluation.weighted import (
     FALSE_POSITIVE_RATES,
     ODDS_THRESHOLDS,
     RECALLS,
-    Question,
     Table,
+    TableOptions,
     statistics,
 )
 
-ASK = Question(threshold=0.4, prevalence=0.1)
+ASK = TableOptions(threshold=0.4, prevalence=0.1)
 
 
 def repeated(scores: Scores, rows: np.ndarray) -> Scores:
@@ -105,11 +105,11 @@ def test_curves_against_scikit_learn() -> None:
 
 def test_the_partial_area_is_the_part_of_the_whole_one() -> None:
     scores = make_scores(150, digits=1)
-    whole = point(Table.of(scores, Question(partial_from=0.0)))
+    whole = point(Table.of(scores, TableOptions(partial_from=0.0)))
     assert whole["partial_auc"] == pytest.approx(whole["auc"])
     # By hand: the roles of the classes swapped, scikit-learn's partial area at low specificity
     # loss is the standardised area at high sensitivity.
-    found = point(Table.of(scores, Question(partial_from=0.8)))
+    found = point(Table.of(scores, TableOptions(partial_from=0.8)))
     expected = sk.roc_auc_score(1 - scores.label, -scores.logit, max_fpr=0.2)
     assert found["partial_auc_standardised"] == pytest.approx(expected)
 
@@ -209,10 +209,10 @@ def test_patients_are_drawn_with_replacement_and_alike() -> None:
 
 def test_the_interval_of_a_mean_is_the_one_that_theory_gives() -> None:
     scores = make_scores(800)
-    draws = resampled(Table.of(scores, Question(curves=False)), resamples=2000)
+    draws = resampled(Table.of(scores, TableOptions(curves=False)), resamples=2000)
     interval = percentiles(draws["accuracy"])
     assert interval is not None
-    share = point(Table.of(scores, Question()))["accuracy"]
+    share = point(Table.of(scores, TableOptions()))["accuracy"]
     error = math.sqrt(share * (1 - share) / 800)
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * error, rel=0.06)
 
@@ -222,7 +222,7 @@ def test_patients_with_several_images_widen_intervals() -> None:
     alone = Scores(scores.path, people(scores.path), scores.label, scores.logit, scores.probability)
     widths = []
     for each in (scores, alone):
-        interval = percentiles(resampled(Table.of(each, Question()), resamples=400)["auc"])
+        interval = percentiles(resampled(Table.of(each, TableOptions()), resamples=400)["auc"])
         assert interval is not None
         widths.append(interval.high - interval.low)
     assert widths[0] > 1.3 * widths[1]

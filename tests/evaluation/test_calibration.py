@@ -16,8 +16,8 @@ from pneumoscope.evaluation.calibration import (
     fit_platt,
     fit_temperature,
 )
-from pneumoscope.evaluation.metrics import area_under_roc
 from pneumoscope.evaluation.scores import Scores
+from pneumoscope.stats.roc import area_under_roc
 
 
 def loss(scores: Scores, scale: float, bias: float = 0.0) -> float:
@@ -86,7 +86,10 @@ def test_parted_classes_give_a_finite_line() -> None:
     logit = np.where(label == 1, 2.0, -2.0)
     names = tuple(map(str, range(60)))
     scores = Scores(names, people(names), label, logit, 1 / (1 + np.exp(-logit)), "val")
-    assert fit_temperature(scores).scale == pytest.approx(SCALES[1], rel=0.01)
+    found = fit_temperature(scores)
+    assert found.scale == pytest.approx(SCALES[1], rel=0.01)
+    assert "part the classes" in found.note
+    assert fit_temperature(make_scores(100)).note == ""
     platt = fit_platt(scores)
     assert platt.apply(np.array([2.0]))[0] == pytest.approx(31 / 32)
     assert platt.apply(np.array([-2.0]))[0] == pytest.approx(1 / 32)

@@ -16,6 +16,7 @@ from helpers.made_scores import make_scores
 from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.compare import Contender, align, compare
+from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.paired import holm, mcnemar
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.seeds import seed_groups
@@ -99,6 +100,52 @@ def test_pairing_sees_what_two_intervals_would_hide() -> None:
         (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * (width.high - width.low) / 2 / 1.959964,
         rel=1e-5,
     )
+
+
+@pytest.mark.parametrize("per_patient", [1.0, 3.0])
+def test_the_numbers_have_the_intervals_of_an_evaluation(per_patient: float) -> None:
+    scores = make_scores(150, per_patient=per_patient)
+    found = compare(
+        [Contender("a", scores, 0.4), Contender("b", noisy(scores, 1.0))], level=0.9, resamples=150
+    )
+    alone = numbers_of(scores, threshold=0.4, level=0.9, resamples=150)
+    assert found.level == 0.9
+    for name, number in found.numbers["a"].items():
+        assert number == alone[name], name
+    assert {number.level for number in found.numbers["b"].values()} == {0.9}
+    assert alone.curves is not None
+    np.testing.assert_array_equal(found.roc["a"].sensitivity, alone.curves.roc.sensitivity)
+
+
+def test_which_reader_is_better_is_said() -> None:
+    scores = make_scores(400, separation=3)
+    good, bad = Contender("good", scores), Contender("bad", noisy(scores, 3.0))
+    for order in ([good, bad], [bad, good]):
+        found = compare(order, resamples=200)
+        (pair,) = found.pairs
+        assert pair.apart
+        text = pair.verdict()
+        assert text.startswith("good is better than bad: its AUC is higher by 0.")
+        assert "(95% interval 0." in text
+        assert text.endswith("; p < 0.0001).")
+        assert pair.to_dict()["verdict"] == text
+    assert found.verdicts({"good": "A", "bad": "B"})[0].startswith("A is better than B")
+    near = Contender("near", noisy(scores, 0.2))
+    (pair,) = compare([good, near], level=0.9, resamples=200).pairs
+    assert not pair.apart
+    assert pair.verdict().startswith("No difference is shown between good and near: good less near")
+    assert "(90% interval -0." in pair.verdict()
+    assert "would have been found with a power of 80%" in pair.verdict()
+    for pair in compare([good, near, bad], resamples=200).pairs:
+        assert "after Holm's correction" in pair.verdict()
+
+
+def test_one_class_alone_tells_nothing() -> None:
+    scores = make_scores(100)
+    ill = scores.select(np.flatnonzero(scores.label == 1))
+    (pair,) = compare([Contender("a", ill), Contender("b", noisy(ill, 1.0))], resamples=100).pairs
+    assert not pair.apart
+    assert "only one class" in pair.verdict()
 
 
 def test_rows_are_matched_by_path() -> None:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from helpers.made_scores import people
-from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.bootstrap import point
 from pneumoscope.evaluation.compare import Contender, compare
+from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.operating_point import choose, parse_rule
 from pneumoscope.evaluation.scores import Scores
-from pneumoscope.evaluation.weighted import Question, Table
+from pneumoscope.evaluation.weighted import Table, TableOptions
 from pneumoscope.runs import rows_of
 from pneumoscope.stats.areas import areas
 
@@ -51,7 +51,7 @@ def test_the_patients_are_all_there(markers: dict[str, Scores]) -> None:
 def test_area_and_delongs_interval(
     markers: dict[str, Scores], marker: str, area: float, variance: float
 ) -> None:
-    found = assess(markers[marker], threshold=0.5, resamples=0)["auc"]
+    found = numbers_of(markers[marker], threshold=0.5, resamples=0)["auc"]
     assert found.method == "delong"
     assert found.value == pytest.approx(area, rel=1e-12)
     assert found.low is not None
@@ -63,7 +63,7 @@ def test_area_and_delongs_interval(
 def test_the_interval_in_the_manual(markers: dict[str, Scores]) -> None:
     # pROC's test-ci.auc.R (ndka), and the example of its manual as it is printed (s100b).
     ndka, s100b = (
-        assess(markers[name], threshold=0.5, resamples=0)["auc"] for name in ("ndka", "s100b")
+        numbers_of(markers[name], threshold=0.5, resamples=0)["auc"] for name in ("ndka", "s100b")
     )
     assert (ndka.low, ndka.high) == pytest.approx((0.501244999271703, 0.722670989888189))
     assert (s100b.text(4), s100b.range_text(4)) == ("0.7314", "0.6301 to 0.8326")
@@ -110,7 +110,7 @@ def test_the_paired_test(
 def test_the_partial_area_at_high_sensitivity(
     markers: dict[str, Scores], marker: str, start: float, area: float
 ) -> None:
-    found = point(Table.of(markers[marker], Question(partial_from=start)))
+    found = point(Table.of(markers[marker], TableOptions(partial_from=start)))
     assert found["partial_auc"] == pytest.approx(area, rel=1e-12)
 
 
@@ -118,7 +118,7 @@ def test_inner_stretches_of_the_partial_area(markers: dict[str, Scores]) -> None
     # pROC's test-auc.R: from 0.8 to 0.9, as the difference of two of ours.
     for marker, area in (("wfns", 0.0609953703703703), ("ndka", 0.0242547425474255)):
         from_8, from_9 = (
-            float(point(Table.of(markers[marker], Question(partial_from=start)))["partial_auc"])
+            float(point(Table.of(markers[marker], TableOptions(partial_from=start)))["partial_auc"])
             for start in (0.8, 0.9)
         )
         assert from_8 - from_9 == pytest.approx(area, rel=1e-9)
@@ -126,7 +126,7 @@ def test_inner_stretches_of_the_partial_area(markers: dict[str, Scores]) -> None
 
 def test_the_standardised_partial_area(markers: dict[str, Scores]) -> None:
     # pROC's test-auc.R, partial.auc.correct = TRUE
-    found = point(Table.of(markers["wfns"], Question(partial_from=0.9)))
+    found = point(Table.of(markers["wfns"], TableOptions(partial_from=0.9)))
     assert found["partial_auc_standardised"] == pytest.approx(0.68473648552275, rel=1e-12)
 
 
@@ -151,7 +151,7 @@ def test_the_table_at_a_threshold(
     ppv: float,
 ) -> None:
     cut = 1 / (1 + np.exp(-threshold / 100))
-    found = assess(markers["s100b"], threshold=cut, resamples=0)
+    found = numbers_of(markers["s100b"], threshold=cut, resamples=0)
     assert found.confusion == ((tn, fp), (fn, tp))
     assert found["specificity"].value == pytest.approx(tn / 72)
     assert found["sensitivity"].value == pytest.approx(tp / 41)
@@ -174,14 +174,14 @@ def test_youdens_point(markers: dict[str, Scores]) -> None:
 def test_resampling_agrees_with_delong(markers: dict[str, Scores]) -> None:
     """Two independent ways to one interval; pROC's own default draws 2,000 resamples as well."""
     for marker in MARKERS:
-        found = assess(markers[marker], threshold=0.5, resamples=2000, curves=False)["auc"]
+        found = numbers_of(markers[marker], threshold=0.5, resamples=2000, curves=False)["auc"]
         (bootstrap,) = found.also
         assert bootstrap.method == "bootstrap by patient"
         assert (bootstrap.low, bootstrap.high) == pytest.approx((found.low, found.high), abs=0.012)
 
 
 def test_bands_contain_their_curve(markers: dict[str, Scores]) -> None:
-    found = assess(markers["s100b"], threshold=0.5, resamples=500).curves
+    found = numbers_of(markers["s100b"], threshold=0.5, resamples=500).curves
     assert found is not None
     band = found.roc
     inside = (band.low <= band.sensitivity) & (band.sensitivity <= band.high)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from helpers.files import dicom_file, encoded
 from helpers.made_scores import people
+from helpers.tiny_model import grey_image, tiny_info, write_tiny
 from pneumoscope.data.catalog import read_catalog
+from pneumoscope.data.columns import manifest_columns
 from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.scores import MIXED, Scores, score
+from pneumoscope.images.record import DICOM_COLUMNS
 from pneumoscope.reader.predictor import Predictor
+from pneumoscope.reader.records import record_of, row_of
 from pneumoscope.runs import rows_of
 from pneumoscope.workflow.train import Trained
 
@@ -58,7 +64,7 @@ def test_unreadable_files_have_no_scores(trained: Trained, phantoms: Path, tmp_p
     victim = catalog.entries[3]
     content = catalog.file(victim).read_bytes()
     catalog.file(victim).write_bytes(content[: len(content) // 2])
-    scores, bad = score(Predictor(trained.run.root), catalog)
+    scores, bad = score(Predictor(trained.run.root, gated=False), catalog)
     assert [item.path for item in bad] == [victim.path]
     expected = [entry.path for entry in catalog.entries if entry is not victim]
     assert list(scores.path) == expected
@@ -89,7 +95,7 @@ def test_the_part_is_known_by_column_or_name(tmp_path: Path) -> None:
     assert Scores.load(path).part == MIXED
     val = Scores.load(path, part="val")
     assert (val.part, len(val)) == ("val", 2)
-    with pytest.raises(OptionError, match="--split"):
+    with pytest.raises(OptionError, match="part must be"):
         Scores.load(path, part="train")
     named = tmp_path / "scores-test.csv"
     named.write_text("label,probability\n1,0.5\n")
@@ -141,3 +147,31 @@ def test_log_odds_keep_the_digits_that_probabilities_lose() -> None:
     np.testing.assert_allclose(odds(1 / (1 + np.exp(-line))), line, rtol=1e-4)
     other = np.array([0.5, 0.1, 0.9, 0.2, 0.3, 0.4])  # of another model: probabilities count
     np.testing.assert_allclose(odds(other), np.log(other / (1 - other)), rtol=1e-5)
+
+
+def test_scores_of_dicom_images_say_which_they_are(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for number, label in enumerate(("NORMAL", "PNEUMONIA")):
+        (data / label).mkdir(parents=True)
+        pixels = (4095 - grey_image(60 + 90 * number, side=64).astype(np.uint16) * 16).astype("<u2")
+        uids: dict[str, Any] = {"SOPInstanceUID": f"1.2.{number}", "BitsStored": 12}
+        (data / label / "a.dcm").write_bytes(
+            dicom_file(pixels, PhotometricInterpretation="MONOCHROME1", **uids)
+        )
+    (data / "NORMAL" / "b.png").write_bytes(encoded(grey_image(100, side=64)))
+    reader = Predictor(write_tiny(tmp_path / "m.onnx", tiny_info()), gated=False)
+    scores, bad = score(reader, read_catalog(data))
+    assert not bad
+    scores.select([0, 1]).save(tmp_path / "scores.csv")
+    film, picture = rows_of(tmp_path / "scores.csv")
+    (said,) = reader.predict_many([data / "NORMAL" / "a.dcm"])
+    wanted = row_of(record_of(said))
+    assert {name: film[name] or None for name in DICOM_COLUMNS} == {
+        name: wanted[name] or None for name in DICOM_COLUMNS
+    }
+    assert film["sop_instance_uid"] == "1.2.0"
+    assert not any(picture[name] for name in DICOM_COLUMNS)
+    assert Scores.load(tmp_path / "scores.csv").path == scores.path[:2]
+    assert manifest_columns(tmp_path / "scores.csv") == {}  # none of them is a grouping
+    scores.select([1]).save(tmp_path / "plain.csv")
+    assert "sop_instance_uid" not in rows_of(tmp_path / "plain.csv")[0]

@@ -9,12 +9,12 @@ from scipy import stats
 from helpers.made_scores import make_scores
 from pneumoscope.evaluation.bootstrap import draw_counts, resampled
 from pneumoscope.evaluation.shares import share, share_draws
-from pneumoscope.evaluation.weighted import Question, Table
+from pneumoscope.evaluation.weighted import Table, TableOptions
 
 
 def test_draws_are_those_of_the_metrics() -> None:
     scores = make_scores(150, per_patient=2.0)
-    draws = resampled(Table.of(scores, Question(curves=False)), resamples=120, seed=7)
+    draws = resampled(Table.of(scores, TableOptions(curves=False)), resamples=120, seed=7)
     called, positive = scores.probability >= 0.5, scores.label == 1
     patient = scores.patient_numbers
     own = share_draws(called, positive, patient, resamples=120, seed=7)

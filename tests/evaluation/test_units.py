@@ -8,7 +8,7 @@ import pytest
 from helpers.made_scores import people
 from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.evaluation.assess import assess
+from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.units import aggregated, shared_columns, unit_of_images
 
@@ -52,7 +52,7 @@ def test_intervals_count_patients() -> None:
         np.zeros(80),
         np.random.default_rng(0).random(80),
     )
-    found = assess(
+    found = numbers_of(
         aggregated(many, [f"s{row // 2}" for row in range(80)]), threshold=0.5, resamples=100
     )
     assert (found.n, found.patients) == (40, 20)

@@ -52,12 +52,12 @@ def picture(seed: int, *, bright: bool = False) -> NDArray[np.uint8]:
     return pixels
 
 
-def put(path: Path, seed: int, *, bright: bool = False) -> None:
-    """Write a picture: DICOM or whatever the suffix says."""
+def put(path: Path, seed: int, *, bright: bool = False, patient: str | None = None) -> None:
+    """Write a picture: DICOM, with a patient if there is one, or whatever the suffix says."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = picture(seed, bright=bright)
     if path.suffix in {".dcm", ".dicom"}:
-        path.write_bytes(dicom_file(pixels, PatientID=None, PatientName=None))
+        path.write_bytes(dicom_file(pixels, PatientID=patient, PatientName=None))
     else:
         Image.fromarray(pixels).save(path)
 
@@ -78,20 +78,13 @@ def kaggle(root: Path) -> Made:
     """Write the Kaggle archive as unpacked."""
     base = root / "archive" / "chest_xray"
     for copy in (base, base / "chest_xray"):
-        for part in ("train", "val", "test"):
-            number = N if part == "train" else 4
-            for k, label in enumerate(("NORMAL", "PNEUMONIA")):
-                for i in range(number):
-                    name = f"person{i}_bacteria_{i}.jpeg" if k else f"IM-{i:04d}-0001.jpeg"
-                    seed = 1000 * ("train", "val", "test").index(part) + 100 * k + i
-                    stem = (
-                        name
-                        if part == "train"
-                        else name.replace("IM-", "IM-9").replace(
-                            "person", f"person{9 if part == 'val' else 8}0"
-                        )
-                    )
-                    put(copy / part / label / stem, seed, bright=bool(k))
+        for k, part in enumerate(("train", "val", "test")):
+            for positive, label in enumerate(("NORMAL", "PNEUMONIA")):
+                for i in range(N if part == "train" else 4):
+                    patient = 300 * k + i
+                    name = f"person{patient}_bacteria_{i}" if positive else f"IM-{patient:04d}-0001"
+                    seed = 1000 * k + 100 * positive + i
+                    put(copy / part / label / f"{name}.jpeg", seed, bright=bool(positive))
                 (copy / part / label / "._IM-0001.jpeg").write_bytes(b"\0\5\x16\7")
         (copy / ".DS_Store").write_bytes(b"x")
     junk = base / "__MACOSX" / "chest_xray" / "train" / "NORMAL" / "._IM-0001.jpeg"
@@ -100,12 +93,13 @@ def kaggle(root: Path) -> Made:
     total = N + 8
     return Made(
         root / "archive", None, (), (total, total),
-        {"hidden": 8, "files beside": 2 * total}, splits=("test", "train", "val"),
+        {"hidden": 8, "files beside": 2 * total}, patients=2 * total,
+        splits=("test", "train", "val"),
     )  # fmt: skip
 
 
 def nih(root: Path) -> Made:
-    """Write NIH ChestX-ray14."""
+    """Write NIH ChestX-ray14; its first release ends each line in a comma."""
     rows: list[tuple[object, ...]] = []
     train: list[str] = []
     test: list[str] = []
@@ -113,15 +107,19 @@ def nih(root: Path) -> Made:
         label = ("No Finding", "Effusion|Pneumonia", "Hernia")[i % 3]
         name = f"{i // 2:08d}_{i % 2:03d}.png"
         put(root / f"images_{1 + i % 3:03d}" / "images" / name, i, bright=i % 3 == 1)
-        rows.append((name, label, i % 2, i // 2, 50, "M", ("PA", "AP")[i % 2], 48, 40, 0.1, 0.1))
+        rows.append(
+            (name, label, i % 2, i // 2, 50, "M", ("PA", "AP")[i % 2], 48, 40, 0.1, 0.1, "")
+        )
         (test if i >= 60 else train).append(name)
-    rows.append(("99999999_000.png", "No Finding", 0, 99999999, 50, "F", "PA", 48, 40, 0.1, 0.1))
+    rows.append(
+        ("99999999_000.png", "No Finding", 0, 99999999, 50, "F", "PA", 48, 40, 0.1, 0.1, "")
+    )
     header = (
         "Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age",
         "Patient Gender", "View Position", "OriginalImage[Width", "Height]",
-        "OriginalImagePixelSpacing[x", "y]",
+        "OriginalImagePixelSpacing[x", "y]", "",
     )  # fmt: skip
-    table = write_table(root / "Data_Entry_2017_v2020.csv", header, rows)
+    table = write_table(root / "Data_Entry_2017.csv", header, rows)
     (root / "train_val_list.txt").write_text("\n".join(train) + "\n")
     (root / "test_list.txt").write_text("\n".join(test) + "\n")
     return Made(
@@ -170,11 +168,18 @@ def chexpert(root: Path) -> Made:
                 put(root / folder / f"{view}.jpg", seed, bright=i % 4 == 1)
                 rows.append((f"{folder}/{view}.jpg", "Male", 60, kind, ap, *_case(i)))
         write_table(base / f"{table}.csv", header, rows)
+    rows = []
+    for i in range(8):  # the table of the test images tells the view by their names alone
+        folder = f"test/patient{64741 + i}/study1"
+        for k, view in enumerate(("view1_frontal", "view2_lateral")):
+            put(base / folder / f"{view}.jpg", 5000 + 100 * k + i, bright=i % 2 == 1)
+            rows.append((f"{folder}/{view}.jpg", *(value or "0.0" for value in _case(i % 2))))
+    write_table(base / "test_labels.csv", ("Path", *FINDINGS), rows)
     total = N + 4
     return Made(
-        base, None, TWO, (total, total),
-        {"no frontal view": N // 2 + 2, "uncertain": total, "label in no class": total},
-        patients=2 * total, studies=True, splits=("train", "val"),
+        base, None, TWO, (total + 4, total + 4),
+        {"no frontal view": N // 2 + 2 + 8, "uncertain": total, "label in no class": total},
+        patients=2 * total + 8, studies=True, splits=("test", "train", "val"),
     )  # fmt: skip
 
 
@@ -212,12 +217,13 @@ def mimic(root: Path) -> Made:
 
 
 def rsna(root: Path) -> Made:
-    """Write the RSNA challenge: a row a box."""
+    """Write the RSNA challenge: a row a box; what it calls a patient is an image."""
     rows: list[tuple[object, ...]] = []
     classes = []
     for i in range(3 * N):
         name = f"{i:08x}-patient"
-        put(root / "stage_2_train_images" / f"{name}.dcm", i, bright=i % 3 == 1)
+        place = root / "stage_2_train_images" / f"{name}.dcm"
+        put(place, i, bright=i % 3 == 1, patient=name)
         if i % 3 == 1:
             rows += [(name, 10.0 * box, 10, 20, 20, 1) for box in (1, 2)]
             classes += [(name, "Lung Opacity")] * 2
@@ -231,14 +237,14 @@ def rsna(root: Path) -> Made:
     write_table(root / "stage_2_detailed_class_info.csv", ("patientId", "class"), classes)
     return Made(
         root, table, ("--map", "PNEUMONIA=Lung Opacity", "--map", "NORMAL=Normal"),
-        (N, N), {"label in no class": N, "rows that repeat": N}, patients=2 * N,
+        (N, N), {"label in no class": N, "rows that repeat": N},
     )  # fmt: skip
 
 
 def vindr(root: Path) -> Made:
     """Write VinDr-CXR: labels of whole images by three readers."""
-    header = ("image_id", "rad_id", "Consolidation", "Pneumonia", "Other diseases", "No finding")
-    for part, number in (("train", 3 * N), ("test", 12)):
+    for part, number, other in (("train", 3 * N, "Other diseases"), ("test", 12, "Other disease")):
+        header = ("image_id", "rad_id", "Consolidation", "Pneumonia", other, "No finding")
         rows = []
         for i in range(number):
             name = f"{part}{i:028x}"
@@ -297,13 +303,15 @@ def padchest(root: Path) -> Made:
 
 
 def covidx(root: Path) -> Made:
-    """Write COVIDx: lines without a header."""
+    """Write COVIDx: lines without a header, patients with blanks, and lines without a source."""
     for part, number in (("train", 2 * N), ("test", 8)):
         lines = []
         for i in range(number):
             name = f"{part}-{i}.png"
             put(root / part / name, 7000 * len(part) + i, bright=bool(i % 2))
-            lines.append(f"{part}{i // 2} {name} {('negative', 'positive')[i % 2]} rsna")
+            patient = f"COVID {i // 2}" if part == "train" and i < N else f"{part}{i // 2}"
+            source = "" if part == "test" and i < 4 else " rsna"
+            lines.append(f"{patient} {name} {('negative', 'positive')[i % 2]}{source}")
         (root / f"{part}_COVIDx9B.txt").write_text("\n".join(lines) + "\n")
     return Made(
         root, None, ("--positive", "positive"), (N + 4, N + 4), {}, patients=N + 4,

@@ -57,6 +57,13 @@ def test_a_variant_shows_the_picture(what: str) -> None:
     check_same(SHOWN[what], PICTURE)
 
 
+@pytest.mark.parametrize("what", sorted(what for what in SHOWN if "90" in what or "2000" in what))
+def test_a_smaller_jpeg_2000_shows_the_picture(what: str) -> None:
+    small = InputSpec(32, 32)  # an eighth of the size, so that wavelet levels may be skipped
+    found, wanted = (prepare(source, small).astype(int) for source in (SHOWN[what], PICTURE))
+    assert np.abs(found - wanted).max() <= 12
+
+
 @pytest.mark.parametrize("what", sorted(PADDED))
 def test_what_is_no_anatomy_is_black_and_does_not_set_the_greys(what: str) -> None:
     check_same(PADDED[what], framed(PICTURE))

@@ -95,7 +95,7 @@ def test_zeros_between_two_restart_markers_are_refused() -> None:
         data = RESTARTS[: place + 50] + bytes(600) + RESTARTS[place + 650 :]
         assert data.count(b"\xff\xd3") == len(places)
         assert refused(data)
-        with pytest.raises(DamagedImageError, match="data are missing"):
+        with pytest.raises(DamagedImageError, match=r"data are missing|Corrupt JPEG data"):
             prepare(data, SPEC)
 
 

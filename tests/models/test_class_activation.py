@@ -145,6 +145,34 @@ def test_members_side_by_side_say_what_they_say_on_average(name: str) -> None:
     assert features.shape[1] == 3 * members[0].pooled(pixels()).shape[1]
 
 
+def test_maps_of_several_sizes_are_averaged_at_the_finest(tmp_path: Path) -> None:
+    """Networks differ in how coarse their maps are; the mean is still the logit less the bias."""
+    one, two = model("timm:mobilenetv2_035"), model("timm:mobilenetv2_035", seed=1)
+    fine = two.network.get_submodule("net.blocks.5.0.conv_dw")
+    assert isinstance(fine, nn.Conv2d)
+    fine.stride = (1, 1)
+    assert side_by_side([one, two]) is None  # equal weights are not equal layers
+    both = Averaged([one, two]).eval()
+    with torch.inference_mode():
+        logits, _, where = both.explained(pixels())
+        sizes = [each.explained(pixels())[2] for each in (one, two)]
+    assert [each.shape[1:] for each in sizes if each is not None] == [(2, 2), (4, 4)]
+    assert where is not None
+    assert where.shape == (3, 4, 4)
+    biases = [each.network.last_layer.bias for each in (one, two)]
+    bias = (
+        sum(float((each[1] - each[0]).detach()) for each in biases if isinstance(each, Tensor)) / 2
+    )
+    torch.testing.assert_close(
+        where.mean((1, 2)) + bias, logits[:, 1] - logits[:, 0], atol=1e-4, rtol=1e-4
+    )
+    info = ModelInfo("two", SPEC, ("NORMAL", "PNEUMONIA"), OperatingPoint(), {})
+    some = (pixels()[:, 0] * 255).to(torch.uint8).numpy()
+    assert export(both, tmp_path / "both.onnx", info=info, check=some) < 1e-4
+    bundle = open_bundle(tmp_path / "both.onnx")
+    assert bundle.run(some, ["evidence"])[0].shape == (3, 4, 4)
+
+
 def test_networks_that_cannot_stand_side_by_side_are_left() -> None:
     assert side_by_side([model("timm:convnextv2_atto"), model("timm:convnextv2_atto")]) is None
     assert side_by_side([model("timm:mobilenetv2_035"), model("timm:resnet10t")]) is None
@@ -153,5 +181,5 @@ def test_networks_that_cannot_stand_side_by_side_are_left() -> None:
 
 @pytest.mark.parametrize("views", [(), ("flip",), ("plain", "flop")])
 def test_wrong_views_are_named(views: tuple[str, ...]) -> None:
-    with pytest.raises(OptionError, match="--views"):
+    with pytest.raises(OptionError, match="views must be"):
         Averaged([model("seed-cnn")], views)

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.tiny_model import SPEC, grey_image, tiny_info, write_tiny
+from helpers.tiny_model import SPEC, grey_image, tiny_info, tiny_proto, write_tiny
 from pneumoscope.errors import ModelFileError
 from pneumoscope.reader import graph as graph_module
-from pneumoscope.reader.bundle import ModelInfo, OperatingPoint
+from pneumoscope.reader import selfcheck
+from pneumoscope.reader.bundle import KEY, ModelInfo, OperatingPoint, open_bundle
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.drift import (
     bin_of,
@@ -24,48 +25,16 @@ from pneumoscope.reader.drift import (
     reference_counts,
 )
 from pneumoscope.reader.graph import find_model
-from pneumoscope.reader.prediction import UNCERTAIN, conclude
+from pneumoscope.reader.policy import UNCERTAIN
 from pneumoscope.reader.predictor import Predictor, load
 from pneumoscope.reader.records import COLUMNS, record_of, row_of
-from pneumoscope.reader.scope import scope_notes
+from pneumoscope.reader.scope import scope_of
 from pneumoscope.reader.seal import seal_of, with_info
 from pneumoscope.reader.selfcheck import SelfTest, generated_image
 from pneumoscope.reader.tally import Tally
 from pneumoscope.reader.verify import verify
 
 UNIT = st.floats(0, 1)
-
-
-@pytest.mark.parametrize(
-    ("quantiles", "probability", "conclusion", "possible", "says"),
-    [
-        ((0.7, 0.7), 0.9, "PNEUMONIA", ("PNEUMONIA",), None),
-        ((0.7, 0.7), 0.1, "NORMAL", ("NORMAL",), None),
-        ((0.7, 0.7), 0.6, UNCERTAIN, ("NORMAL", "PNEUMONIA"), "both possible at 90% confidence"),
-        ((0.2, 0.2), 0.6, UNCERTAIN, (), "neither NORMAL nor PNEUMONIA fits"),
-        ((0.6, 0.2), 0.55, UNCERTAIN, ("NORMAL",), "the threshold says PNEUMONIA, but only NORMAL"),
-    ],
-)
-def test_uncertain_unless_exactly_one_class_is_possible(
-    quantiles: tuple[float, float],
-    probability: float,
-    conclusion: str,
-    possible: tuple[str, ...],
-    says: str | None,
-) -> None:
-    info = tiny_info(conformal=Conformal(0.1, quantiles))
-    said, found, reasons = conclude(info, probability)
-    assert (said, found) == (conclusion, possible)
-    assert (says is None) == (reasons == ())
-    assert says is None or says in reasons[0]
-    assert conclude(tiny_info(), probability)[1:] == (None, ())
-
-
-@given(probability=UNIT, first=UNIT, second=UNIT)
-def test_the_set_is_the_definition(probability: float, first: float, second: float) -> None:
-    negative, positive = Conformal(0.1, (first, second)).holds(probability)
-    assert negative == (1 - (1 - probability) <= first) or np.isclose(probability, first)
-    assert positive == (1 - probability <= second)
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.2, 0.1, 0.05]))
@@ -75,7 +44,7 @@ def test_the_set_holds_the_true_class_as_often_as_it_promises(seed: int, level: 
     rank = int(np.ceil((200 + 1) * (1 - level)))
     quantile = float(np.sort(distance[:200])[rank - 1])
     rule = Conformal(level, (quantile, quantile))
-    held = np.mean([rule.holds(1 - each)[1] for each in distance[200:]])
+    held = np.mean([rule.holds((1 - each, each))[1] for each in distance[200:]])
     deviation = np.sqrt(2 * level * (1 - level) / 200)  # of both halves together
     assert held > 1 - level - 5 * deviation
 
@@ -91,30 +60,33 @@ def test_conformal_rules_that_cannot_be_are_refused(conformal: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "notes"),
+    ("facts", "outside", "unknown"),
     [
-        ({}, []),
-        ({"age_years": "3", "view": "AP"}, []),
-        ({"age_years": "5.9"}, []),
+        ({}, [], []),
+        ({"age_years": "3", "view": "AP"}, [], []),
+        ({"age_years": "5.9"}, [], []),
         (
             {"age_years": "43"},
             ["the patient is 43 years old; the reader is for patients of 1 to 5"],
+            [],
         ),
-        ({"age_years": "0.25"}, ["the patient is 3 months old"]),
-        ({"age_years": ""}, ["the age of the patient is not known"]),
-        ({"view": "LL"}, ["the view is LL; the reader is for AP or PA"]),
-        ({"view": ""}, ["the file does not name its view"]),
-        ({"view": "ap supine"}, []),
-        ({"view": "SUPINE"}, ["the view is SUPINE"]),
-        ({"modality": "MR", "age_years": "70"}, ["the patient is 70", "the modality is MR"]),
+        ({"age_years": "0.25"}, ["the patient is 3 months old"], []),
+        ({"age_years": ""}, [], ["the age of the patient is not known"]),
+        ({"view": "LL"}, ["the view is LL; the reader is for AP or PA"], []),
+        ({"view": ""}, [], ["the file does not name its view"]),
+        ({"view": "ap supine"}, [], []),
+        ({"view": "SUPINE"}, ["the view is SUPINE"], []),
+        ({"modality": "MR", "age_years": "70"}, ["the patient is 70", "the modality is MR"], []),
     ],
 )
-def test_what_is_outside_of_the_scope_is_said(facts: dict[str, str], notes: list[str]) -> None:
+def test_what_is_outside_of_the_scope_is_told_from_what_is_unknown(
+    facts: dict[str, str], outside: list[str], unknown: list[str]
+) -> None:
     intended = {"age_years": [1, 5], "view": ["AP", "PA"], "modality": ["CR", "DX"]}
-    found = scope_notes(facts, intended)
-    assert len(found) == len(notes)
-    assert all(wanted in note for wanted, note in zip(notes, found, strict=True))
-    assert scope_notes(facts, {}) == ()
+    for found, wanted in zip(scope_of(facts, intended), (outside, unknown), strict=True):
+        assert len(found) == len(wanted)
+        assert all(text in note for text, note in zip(wanted, found, strict=True))
+    assert scope_of(facts, {}) == ((), ())
 
 
 def test_a_record_says_everything(tmp_path: Path) -> None:
@@ -175,6 +147,52 @@ def test_a_changed_weight_breaks_the_seal(tmp_path: Path) -> None:
     assert not found.passed
     borne, due = seal_of(bytes(content))
     assert borne != due
+    for use in (load, open_bundle):
+        with pytest.raises(ModelFileError, match="its seal is broken"):
+            use(path)
+    with pytest.raises(ModelFileError, match="its seal is broken"):
+        Predictor(path).predict(grey_image(100))
+    assert open_bundle(path, unsealed=True).info.name == "tiny"
+
+
+def test_no_changed_byte_of_a_model_file_gives_a_conclusion(tmp_path: Path) -> None:
+    content = write_tiny(tmp_path / "m.onnx").read_bytes()
+    changed = tmp_path / "changed.onnx"
+    metadata = content.index(b'{"seal"')
+    places = [*range(0, len(content), 23), *range(metadata, metadata + 80)]
+    places.append(content.index(b'"self_test"') + 1)
+    for place in places:
+        flipped = bytearray(content)
+        flipped[place] ^= 1
+        changed.write_bytes(bytes(flipped))
+        with pytest.raises(ModelFileError):
+            Predictor(changed).predict(grey_image(100))
+
+
+def test_files_without_a_seal_and_files_being_written_are_used(tmp_path: Path) -> None:
+    import onnx  # noqa: PLC0415 - here alone
+
+    onnx.save(tiny_proto(), tmp_path / "writing.onnx")  # its seal is not set yet
+    assert load(tmp_path / "writing.onnx").predict(grey_image(150)).conclusion == "PNEUMONIA"
+    facts = tiny_info().to_dict()  # has no seal, as in files from before there were seals
+    model = tiny_proto()
+    onnx.helper.set_model_props(model, {KEY: json.dumps(facts)})
+    onnx.save(model, tmp_path / "old.onnx")
+    assert load(tmp_path / "old.onnx").predict(grey_image(150)).conclusion == "PNEUMONIA"
+
+
+@pytest.mark.parametrize("fault", [MemoryError("no room"), SystemExit(3), ValueError("odd")])
+def test_a_self_test_that_fails_to_run_has_not_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    def broken(_: object) -> SelfTest:
+        raise fault
+
+    path = write_tiny(tmp_path / "m.onnx")
+    monkeypatch.setattr(selfcheck, "say", broken)
+    with pytest.raises(ModelFileError, match="self-test could not be run") as told:
+        Predictor(path).predict(grey_image(100))
+    assert told.value.__cause__ is fault
 
 
 def test_a_self_test_of_another_version_is_not_guessed() -> None:

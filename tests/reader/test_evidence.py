@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from helpers.tiny_model import grey_image, write_tiny
-from pneumoscope.reader.evidence import AGAINST, FOR, Scale, draw_evidence, overlay
+from helpers.tiny_model import grey_image, tiny_info, write_tiny
+from pneumoscope.reader.evidence import (
+    AGAINST,
+    FOR,
+    Scale,
+    draw_evidence,
+    evidence_caveat,
+    overlay,
+)
 from pneumoscope.reader.predictor import Predictor
 
 GREY = np.full((300, 400), 90, np.uint8)
@@ -144,3 +151,16 @@ def test_a_picture_is_written_for_a_prediction(tmp_path: Path) -> None:
             assert picture.size == (200, 200)
             assert colours(picture.convert("RGB")).max() > 0
     assert len(places) == 2
+
+
+def test_a_card_says_what_the_evidence_is_worth() -> None:
+    card = {
+        "auc_lungs_blanked": 0.943,
+        "auc_borders_alone": 0.901,
+        "evidence_peak_in_opacity": 0.02,
+        "evidence_peak_in_opacity_by_chance": 0.07,
+    }
+    said = evidence_caveat(tiny_info(card=card))
+    for number in ("0.94", "0.90", "in 2%", "by chance: 7%"):
+        assert number in said
+    assert evidence_caveat(tiny_info()) == ""

@@ -102,6 +102,46 @@ def test_a_refused_image_is_named_but_was_not_decoded(predictor: Predictor) -> N
     assert row_of(record_of(found))["inverted"] is None
 
 
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"PresentationIntentType": "FOR PROCESSING"},
+        {"BitsAllocated": 64},
+        {"PixelData": b"\0" * 100},
+    ],
+)
+def test_an_image_that_cannot_be_read_is_named_by_its_header(
+    predictor: Predictor, elements: dict[str, Any]
+) -> None:
+    (found,) = predictor.predict_many([film(**elements)])
+    assert found.conclusion == "ERROR"
+    row = row_of(record_of(found))
+    assert row["error"]
+    assert row["study_uid"] == "1.2.3"
+    assert row["sop_instance_uid"] == "1.2.3.4.5"
+    assert not row["decoder"]
+
+
+@pytest.mark.parametrize(
+    ("photometric", "shape", "noted"),
+    [
+        ("MONOCHROME1", "INVERSE", False),
+        ("MONOCHROME2", "IDENTITY", False),
+        ("MONOCHROME2", "INVERSE", True),
+        ("MONOCHROME1", "IDENTITY", True),
+    ],
+)
+def test_a_presentation_shape_that_contradicts_is_noted_and_not_followed(
+    predictor: Predictor, photometric: str, shape: str, noted: bool
+) -> None:
+    stated = {"PhotometricInterpretation": photometric}
+    plain = predictor.predict(film(**stated))
+    found = predictor.predict(film(**stated, PresentationLUTShape=shape))
+    assert found.probability == plain.probability
+    assert found.dicom is not None
+    assert any("PresentationLUTShape" in note for note in found.dicom.notes) == noted
+
+
 def test_contradictions_are_reasons_and_notes(predictor: Predictor) -> None:
     found = predictor.predict(film(PatientOrientation=["A", "F"], Modality="DR"))
     assert found.conclusion == "PNEUMONIA"

@@ -17,10 +17,11 @@ from PIL import Image
 
 from helpers.made_scores import people
 from pneumoscope.errors import OptionError
-from pneumoscope.evaluation.assess import Assessment, assess
 from pneumoscope.evaluation.compare import Comparison, Contender, compare
 from pneumoscope.evaluation.curves import Curves
 from pneumoscope.evaluation.estimate import Estimate
+from pneumoscope.evaluation.evaluation import Evaluation, evaluate
+from pneumoscope.evaluation.question import Question
 from pneumoscope.evaluation.robustness import Corrupted
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.subgroups import subgroups
@@ -33,6 +34,7 @@ from pneumoscope.report import (
     ReliabilityDiagram,
     RobustnessCurves,
     RocCurve,
+    RocCurves,
     ScoreDistributions,
     SeedDots,
     SeedLosses,
@@ -68,12 +70,12 @@ def scores() -> Scores:
 
 
 @pytest.fixture(scope="module")
-def assessment(scores: Scores) -> Assessment:
-    return assess(scores, threshold=0.5, resamples=100)
+def assessment(scores: Scores) -> Evaluation:
+    return evaluate(scores, Question(resamples=100))
 
 
 @pytest.fixture(scope="module")
-def curves(assessment: Assessment) -> Curves:
+def curves(assessment: Evaluation) -> Curves:
     assert assessment.curves is not None
     return assessment.curves
 
@@ -103,7 +105,7 @@ def texts(figure: Figure) -> str:
 
 
 def test_the_roc_curve_lies_in_its_band_and_names_its_interval(
-    scores: Scores, assessment: Assessment, curves: Curves
+    scores: Scores, assessment: Evaluation, curves: Curves
 ) -> None:
     roc = RocCurve.from_scores(
         scores.label,
@@ -125,7 +127,7 @@ def test_the_roc_curve_lies_in_its_band_and_names_its_interval(
 
 
 def test_precision_falls_to_the_prevalence_where_all_are_called(
-    assessment: Assessment, curves: Curves
+    assessment: Evaluation, curves: Curves
 ) -> None:
     prevalence = assessment["prevalence"].value
     assert prevalence is not None
@@ -179,7 +181,7 @@ def test_scores_fall_into_bins_of_their_class() -> None:
 # --- groups and corruptions ----------------------------------------------------------------------
 
 
-def test_small_groups_are_marked_in_the_forest(scores: Scores, assessment: Assessment) -> None:
+def test_small_groups_are_marked_in_the_forest(scores: Scores, assessment: Evaluation) -> None:
     few = {path: "rare" if k < 9 else "common" for k, path in enumerate(scores.path)}
     groups = subgroups(scores, threshold=0.5, columns={"device": few}, resamples=100)
     forest = SubgroupForest.from_groups(groups, everything=assessment.numbers, n=assessment.n)
@@ -227,6 +229,27 @@ def test_differences_have_the_sign_of_first_less_second(two: Comparison) -> None
     assert float(figure.rows()[1][0][3]) == pytest.approx(first - second, abs=1e-5)
     assert figure.rows()[1][0][:3] == ("a", "b", "auc")
     assert "a less b" in texts(figure.draw())
+
+
+def test_the_curves_of_all_readers_are_in_one_figure(two: Comparison) -> None:
+    figure = RocCurves.from_comparison(two)
+
+    assert figure.names == ("a", "b")
+    for name, area in zip(two.names, figure.areas, strict=True):
+        assert area == two.numbers[name]["auc"].value
+        sensitivity, specificity = (
+            two.numbers[name][key].value for key in ("sensitivity", "specificity")
+        )
+        assert sensitivity is not None
+        assert specificity is not None
+        assert (1 - specificity, sensitivity) in figure.points
+    header, rows = figure.rows()
+    assert header == ("reader", "false_positive_rate", "sensitivity", "low", "high")
+    assert len(rows) == 2 * len(figure.rates)
+    drawn = texts(figure.draw())
+    for name, area in zip("ab", figure.areas, strict=True):
+        assert f"{name}: AUC {area:.3f}" in drawn
+        assert f"{name}: AUC {area:.3f}" in figure.summary()
 
 
 def test_runs_of_one_recipe_have_a_mean(two: Comparison) -> None:
@@ -325,6 +348,10 @@ EDGES: dict[str, Callable[[], Figure]] = {
         ("blur",), ("units",), ((1.0, 2, 3, 4, 5),), ((UNDEFINED,) * 6,), ((0.0,) * 5,), 9
     ).draw(),
     "difference-undefined": lambda: DifferenceForest((("a", "b"),), ((UNDEFINED,) * 4,)).draw(),
+    "roc-many": lambda: RocCurves(
+        tuple("abcdef"), np.linspace(0, 1, 3), np.ones((6, 3)), np.full((6, 3), NAN),
+        np.full((6, 3), NAN), (0.9,) * 5 + (NAN,), ((0.1, 0.9),) * 6,
+    ).draw(),
     "seeds-one": lambda: SeedDots(("a",), ((0.9, NAN, 0.8, 1.0),), (-1,)).draw(),
     "losses-one-epoch": lambda: SeedLosses(("a", "b"), ([0.5], [0.5]), (1, 1), 0).draw(),
     "sheet-one": lambda: sheet(1).draw(),
@@ -350,6 +377,8 @@ def test_edge_cases_are_drawn(name: str, tmp_path: Path) -> None:
         lambda: ScoreDistributions(ONES, np.zeros((2, 3), int), ("A", "B"), 0.5),
         lambda: SubgroupForest((), (), (), (), ()),
         lambda: DifferenceForest((), ()),
+        lambda: RocCurves(("a",), ONES, np.ones((2, 1)), ONES, ONES, (0.5,), ((0.0, 0.0),)),
+        lambda: RocCurves((), ONES, np.ones((0, 1)), np.ones((0, 1)), np.ones((0, 1)), (), ()),
         lambda: SeedDots(("a",), (), ()),
         lambda: SeedLosses(("a",), ([0.5],), (1,), 1),
         lambda: CaseSheet(np.zeros((1, 4, 4), np.uint8), ("a",), ("b",), ("c",)),

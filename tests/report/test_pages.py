@@ -8,33 +8,37 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from helpers.made_scores import people
 from pneumoscope.cli import main
-from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import read_catalog
-from pneumoscope.data.prepared import PreparedData
-from pneumoscope.data.split import read_split
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.baseline import Baseline
 from pneumoscope.evaluation.conformal import fit_conformal
 from pneumoscope.evaluation.estimate import Estimate
+from pneumoscope.evaluation.evaluation import Evaluation, evaluate
+from pneumoscope.evaluation.notes import notes_of
+from pneumoscope.evaluation.question import RELATIONS, Images, Question, Reader, TrainingRelation
+from pneumoscope.evaluation.robustness import Corrupted
 from pneumoscope.evaluation.scores import Scores
-from pneumoscope.reader.bundle import open_bundle
+from pneumoscope.labels import LabelSpace
+from pneumoscope.reader.bundle import OperatingPoint, open_bundle
+from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.gate import PixelGate, Rules
+from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.reader.seal import with_info
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import PERSON, SECTIONS, card_text
 from pneumoscope.report.checklist import FILLED, OPEN, PARTLY, fill
 from pneumoscope.report.facts import RunFacts
-from pneumoscope.report.judged import Judged, answer, caveats, with_range
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.standards import STANDARDS
-from pneumoscope.workflow.judge import judge_run
+from pneumoscope.report.words import answer, caveats, headline
+from pneumoscope.workflow.known_images import images_of_run
 from pneumoscope.workflow.train import Trained
 
 Captured = pytest.CaptureFixture[str]
@@ -52,13 +56,26 @@ def written_scores(path: Path, *, seed: int = 0, n: int = 90) -> Path:
     return path
 
 
-def judged(n: int = 60, *, part: str = "test", noise: float = 1.0) -> Judged:
+LABELS = LabelSpace.of(("NORMAL", "PNEUMONIA"))
+
+
+def drawn(n: int = 60, *, part: str = "test", noise: float = 1.0) -> Scores:
     rng = np.random.default_rng(4)
     label = (np.arange(n) % 3 > 0).astype(np.int64)
     logit = 2.0 * label - 1 + noise * rng.standard_normal(n)
     names = tuple(f"{k}.png" for k in range(n))
-    scores = Scores(names, people(names), label, logit, 1 / (1 + np.exp(-logit)), part)
-    return Judged(part, ("NORMAL", "PNEUMONIA"), scores, assess(scores, threshold=0.5, resamples=0))
+    return Scores(names, people(names), label, logit, 1 / (1 + np.exp(-logit)), part)
+
+
+def evaluated_of(scores: Scores, *, conformal: Conformal | None = None, **known: Any) -> Evaluation:
+    """Return an evaluation of drawn scores, as if they were of the part of a run."""
+    relation = RELATIONS.get(scores.part, TrainingRelation.UNKNOWN)
+    return evaluate(
+        scores,
+        Question(resamples=0),
+        reader=Reader("tiny", LABELS, policy=DecisionPolicy(LABELS, OperatingPoint(), conformal)),
+        images=Images(**{"part": scores.part, "relation": relation, **known}),
+    )
 
 
 def is_alone(page: str) -> None:
@@ -198,10 +215,21 @@ def test_a_comparison_has_a_page(trained: Trained, tmp_path: Path) -> None:
     is_alone(page)
     assert "Is tiny better than other.csv?" in page
     names = {path.name for path in (out / "figures").iterdir()}
-    assert {"differences.svg", "pairs.csv", "disagreements.csv"} <= names
+    assert {"differences.svg", "pairs.csv", "disagreements.csv", "roc.svg", "roc.csv"} <= names
+    assert re.search("is better than|No difference is shown between", page)
     assert "seeds.svg" not in names  # the two are no runs of one recipe
     assert "disagreements-images.png" in names  # the run knows where its images are
     assert "tiny 0." in (out / "figures" / "disagreements-images.svg").read_text()
+
+
+def test_a_comparison_names_the_level_that_was_asked(tmp_path: Path) -> None:
+    readers = [str(written_scores(tmp_path / f"{seed}.csv", seed=seed)) for seed in (0, 1)]
+    command = ["compare", *readers, "--level", "0.9", "--report", str(tmp_path / "page")]
+    assert main([*command, *QUICK]) == 0
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert "95%" not in page
+    assert "{level}" not in page
+    assert page.count("90% intervals") >= 2
 
 
 def test_images_that_the_gate_would_refuse_are_compared_too(
@@ -217,7 +245,7 @@ def test_images_that_the_gate_would_refuse_are_compared_too(
     assert main([*command, *QUICK]) == 0
 
     found = json.loads(capsys.readouterr().out)["numbers"][str(strict)]
-    assert found["auc"]["value"] == pytest.approx(trained.metrics["test"].auc.value)
+    assert found["auc"]["value"] == pytest.approx(trained.evaluations["test"]["auc"].value)
     assert found["loss"]["value"] is not None
 
 
@@ -231,18 +259,32 @@ def test_the_run_report_opens_with_the_test_images_and_keeps_validation(trained:
     assert "always naming one class would get" in page
 
 
-def test_validation_tells_of_the_uncertain_zone_too(tmp_path: Path) -> None:
-    item = judged(part="val")
-    zone = fit_conformal(item.scores, level=0.2)
-    found = assess(item.scores, threshold=0.5, conformal=zone, resamples=0)
-    item = replace(item, assessment=found, conformal=zone)
+def test_the_deployed_decision_comes_first(tmp_path: Path) -> None:
+    scores = drawn(part="val")
+    found = evaluated_of(scores, conformal=fit_conformal(scores, level=0.2))
 
-    (section,) = outcome_sections(item, Canvas(tmp_path), brief=True)
-    said = {line.name: line for line in section.statements}
-    assert found.uncertain is not None
-    assert said["Set aside as uncertain"].value == with_range(found.uncertain.set_aside)
-    assert said["True class credible, NORMAL"].n == 20
-    assert "80%" in said["True class credible, NORMAL"].note
+    decision, main = outcome_sections(found, scores, Canvas(tmp_path), brief=True)
+    assert decision.title == "What it decides on the validation images"
+    assert found.policy is not None
+    assert "UNCERTAIN between the probabilities" in decision.text
+    assert "at most 20.0% of images" in decision.text
+    assert decision.table is not None
+    header, rows = decision.table
+    assert header == ("", "as deployed", "threshold alone")
+    said = {row[0]: row[1:] for row in rows}
+    assert said["Set aside"] == (found.policy.deployed.set_aside.with_range(), "none")
+    assert said["Sensitivity, of those concluded"] == (
+        found.policy.deployed.sensitivity.with_range(),
+        found["sensitivity"].with_range(),
+    )
+    assert "threshold alone" in main.text
+    assert "set aside" in answer(found)
+    assert [line.name for line in headline(found)] == [
+        "AUC",
+        "Sensitivity, as deployed",
+        "Specificity, as deployed",
+        "Set aside",
+    ]
 
 
 def test_training_writes_every_number_of_each_part(trained: Trained) -> None:
@@ -250,7 +292,7 @@ def test_training_writes_every_number_of_each_part(trained: Trained) -> None:
 
     for part in ("val", "test"):  # evaluating adds others
         values = found[part]
-        assert values["auc"]["value"] == trained.metrics[part].auc.value
+        assert values["auc"]["value"] == trained.evaluations[part]["auc"].value
         assert {"brier", "ece", "calibration_slope", "f1", "partial_auc", "curves"} <= set(values)
         assert {"etiology", "images of the patient"} <= {g["column"] for g in values["groups"]}
         assert [b["name"] for b in values["baselines"]] == ["majority class", "file size"]
@@ -260,26 +302,24 @@ def test_columns_of_a_manifest_are_groups_of_the_run(
     trained: Trained, phantoms: Path, tmp_path: Path
 ) -> None:
     catalog = read_catalog(phantoms)
-    cache, catalog = build_cache(catalog, open_bundle(trained.run.model).info.input)
-    data = PreparedData(catalog, cache, read_split(trained.run.split, catalog))
     manifest = tmp_path / "images.csv"
     lines = [f"{e.path},{e.label},{'AB'[k % 2]}" for k, e in enumerate(catalog.entries)]
     manifest.write_text("\n".join(["path,label,device", *lines]) + "\n")
 
-    (_, test) = judge_run(trained.run, data=data, source=manifest)
-    groups = {group.value: group.n for group in test.groups if group.column == "device"}
+    images = images_of_run(
+        trained.run, "test", catalog=catalog, training=catalog.entries[:9], data=manifest
+    )
+    found = evaluate(Scores.load(trained.run.scores("test")), Question(resamples=0), images=images)
+    groups = {group.value: group.n for group in found.groups if group.column == "device"}
     assert set(groups) == {"A", "B"}
-    assert sum(groups.values()) == test.assessment.n
+    assert sum(groups.values()) == found.n
 
 
 # --- the opening ---------------------------------------------------------------------------------
 
 
 def test_the_answer_gives_intervals_and_what_guessing_gets() -> None:
-    item = judged()
-    naive = Baseline("majority class", Estimate(0.667, 60), Estimate(0.5, 60), "these images")
-
-    text = answer(replace(item, baselines=(naive,)))
+    text = answer(evaluated_of(drawn()))
     assert "of 60 test images were concluded rightly; always naming one class would get 66.7%" in (
         text
     )
@@ -288,18 +328,18 @@ def test_the_answer_gives_intervals_and_what_guessing_gets() -> None:
 
 def test_the_gravest_caveats_come_first_and_three_are_enough() -> None:
     size = Baseline("file size", Estimate(0.9, 60), Estimate(0.91, 60, 0.85, 0.97), "training")
-    item = replace(judged(part="val"), seen=7, baselines=(size,))
+    found = replace(evaluated_of(drawn(part="val"), seen=7), baselines=(size,))
 
-    notes = caveats(item, more=("Something else.",))
+    notes = caveats(replace(found, notes=notes_of(found)), more=("Something else.",))
     assert len(notes) == 3
     assert "was trained on 7 of these 60 images" in notes[0]
     assert "validation images" in notes[1]
     assert "The size of the file alone tells the classes apart with AUC 0.910" in notes[2]
-    plain = caveats(judged(), more=("Something else.",))
+    plain = caveats(evaluated_of(drawn()), more=("Something else.",))
     assert plain[-1] == "Something else."
     assert any("The smaller class has 20 images" in note for note in plain)
     for part in ("val", "test", "all", ""):
-        assert len(caveats(judged(part=part))) == 3, part
+        assert len(caveats(evaluated_of(drawn(part=part)))) == 3, part
 
 
 # --- the card ------------------------------------------------------------------------------------
@@ -314,7 +354,7 @@ def test_the_card_of_a_run_says_what_is_known_and_marks_the_rest(trained: Traine
     assert facts.sha256 in card
     for label, count in facts.counts["train"].items():
         assert f"{count} {label}" in card
-    area = trained.metrics["test"].auc
+    area = trained.evaluations["test"]["auc"]
     assert f"| AUC | {area.text()} ({area.range_text()}) |" in card
     assert "majority class: accuracy" in card
     assert "**Licence:** " + PERSON in card  # a new network has the licence that its maker gives
@@ -323,12 +363,28 @@ def test_the_card_of_a_run_says_what_is_known_and_marks_the_rest(trained: Traine
 
 def test_a_card_can_be_made_of_the_files_alone(trained: Trained) -> None:
     facts = RunFacts.read(trained.run.root)
+    found = json.loads(trained.run.metrics.read_text(encoding="utf-8"))["test"]
+    assert f"| AUC | {Estimate.from_dict(found['auc']).with_range()} |" in card_text(facts)
+
     card = card_text(replace(facts, info=replace(facts.info, card={"View": "frontal"})))
-
     assert "- **View:** frontal\n" in card
-
-    assert f"AUC {trained.metrics['test'].auc.value:.3f} (95% interval" in card
     assert "{" not in card
+
+
+def test_a_calibration_that_fell_back_is_told_as_it_is(trained: Trained) -> None:
+    facts = RunFacts.read(trained.run.root)
+    assert facts.info.training["calibration"]["method"] == "none"
+    facts.provenance["recipe"]["calibration"] = "temperature"  # what the recipe asked for
+    assert "Calibration: none." in facts.decisions()
+    assert "Calibration: none." in card_text(facts)
+
+
+def test_metrics_of_another_version_are_named(trained: Trained, tmp_path: Path) -> None:
+    run = tmp_path / "old"
+    shutil.copytree(trained.run.root, run)
+    (run / "metrics.json").write_text('{"test": {"n": {"value": 3}}}')
+    with pytest.raises(DataError, match="another version may have written it"):
+        RunFacts.read(run)
 
 
 def test_a_folder_that_is_no_finished_run_is_named(tmp_path: Path) -> None:
@@ -361,7 +417,7 @@ def test_a_checklist_has_every_item_and_fills_what_it_can(
 def test_a_checklist_names_the_numbers_of_the_run(trained: Trained) -> None:
     items = {item.number: item for item in fill(RunFacts.read(trained.run.root), "claim").items}
 
-    assert f"AUC {trained.metrics['test'].auc.value:.3f}" in items["38"].text
+    assert f"AUC {trained.evaluations['test']['auc'].value:.3f}" in items["38"].text
     assert "On the validation images" in items["37"].text
     assert "seed-cnn" in items["22"].text
     assert items["44"].state == OPEN
@@ -371,13 +427,15 @@ def test_a_checklist_tells_of_worse_images_where_somebody_looked(trained: Traine
     facts = RunFacts.read(trained.run.root)
     (before,) = [item for item in fill(facts, "claim").items if item.number == "30"]
     assert before.state == OPEN
-    rows = [
-        {"corruption": name, "amount": amount, "unit": "units", "auc": {"value": area},
-         "accuracy": {"n": 40}}
+    rows = tuple(
+        Corrupted(
+            name, int(amount > 0), amount, "units",
+            {"auc": Estimate(area, 40), "accuracy": Estimate(0.9, 40)}, Estimate(0.0, 40),
+        )
         for name, amount, area in (("none", 0, 0.95), ("blur", 1.5, 0.9), ("noise", 30, 0.71))
-    ]  # fmt: skip
-    part = {**facts.metrics["test"], "robustness": rows}
-    facts = replace(facts, metrics={**facts.metrics, "test": part})
+    )  # fmt: skip
+    found = replace(facts.evaluations["test"], robustness=rows)
+    facts = replace(facts, evaluations={**facts.evaluations, "test": found})
     (after,) = [item for item in fill(facts, "claim").items if item.number == "30"]
     assert after.text.startswith("2 corruptions at five strengths each, on 40 images: AUC 0.950")
     assert "lowest 0.710 (noise, 30 units)" in after.text

@@ -104,5 +104,5 @@ def test_a_key_that_does_not_fit_ends_the_service(certificates: Path) -> None:
         *("--tls-certificate", str(certificates / "server.pem")),
         *("--tls-key", str(certificates / "client.pem"), "--workers", "1"),
     )
-    with pytest.raises(AssertionError, match="tls_certificate must be"), running(*options):
+    with pytest.raises(AssertionError, match="--tls-certificate must be"), running(*options):
         pass

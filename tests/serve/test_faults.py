@@ -7,6 +7,8 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -18,6 +20,7 @@ import pytest
 
 import pneumoscope
 from helpers.service import Running, resident_mb, running, wait_until
+from pneumoscope.cli.serve import PACKAGES
 
 HEAD = b"POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -194,6 +197,20 @@ def _accepts(port: int) -> bool:
         return False
 
 
+def test_signals_to_the_whole_group_lose_nothing(xray: bytes) -> None:
+    with running("--workers", "1", "--grace-seconds", "0") as service:
+        with service.connected() as slow:
+            slow.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(xray) + xray[:500])
+            wait_until(lambda: service.metric("pneumoscope_queue_depth") == 1)
+            for process in (*service.workers(), service.process.pid):
+                os.kill(process, signal.SIGTERM)  # as systemd does by default
+            service.wait_for("draining")
+            slow.sendall(xray[500:])
+            assert _everything(slow).startswith(b"HTTP/1.1 200 ")
+        assert service.process.wait(30) == 0
+        assert not service.events("worker_died")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_service_ends_at_once_and_leaves_nothing(number: signal.Signals) -> None:
     with running("--workers", "2", "--grace-seconds", "0") as service:
@@ -266,6 +283,41 @@ def test_a_model_that_cannot_be_used_ends_the_service(tmp_path: Path) -> None:
         running("--workers", "1", "--model", str(bad)),
     ):
         pass
+
+
+def test_a_port_that_is_taken_is_told_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = _started("--workers", "2", "--port", port)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: 127.0.0.1: the service cannot listen on port")
+    assert done.stderr.count("\n") == 1
+
+
+def _started(*options: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, and to that of all that it started."""
+    code = f"import sys\n{before}\nfrom pneumoscope.cli import main\nsys.exit(main(sys.argv[1:]))"
+    return subprocess.run(
+        [sys.executable, "-c", code, "serve", *options],
+        capture_output=True,  # the pipes close when the last process does
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_that_is_missing_is_told_in_one_line(package: str) -> None:
+    hidden = (
+        "from importlib import util\n"
+        f"found = util.find_spec\nutil.find_spec = lambda n: None if n == {package!r} else found(n)"
+    )
+    done = _started("--port", "0", before=hidden)
+    assert done.returncode == 1
+    assert f"this needs the package '{package}'" in done.stderr
+    assert "[serve]" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_token_is_asked_for(xray: bytes) -> None:

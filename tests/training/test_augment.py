@@ -92,7 +92,7 @@ def test_amounts_stay_within_their_ranges_and_differ_by_image() -> None:
 
 
 def test_values_stay_in_range_and_the_seed_repeats_them(images: Tensor) -> None:
-    augmentation = recipe_of("seed").augmentation
+    augmentation = recipe_of("seed").learning.augmentation
     torch.manual_seed(5)
     first = augment(images, augmentation)
     torch.manual_seed(5)
@@ -102,7 +102,7 @@ def test_values_stay_in_range_and_the_seed_repeats_them(images: Tensor) -> None:
 
 
 def test_lower_precision_of_the_network_does_not_blur_the_images(images: Tensor) -> None:
-    augmentation = recipe_of("seed").augmentation
+    augmentation = recipe_of("seed").learning.augmentation
     torch.manual_seed(5)
     expected = augment(images, augmentation)
     torch.manual_seed(5)

@@ -21,14 +21,15 @@ from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import split_catalog
-from pneumoscope.errors import OptionError
+from pneumoscope.errors import OptionError, OutputError
 from pneumoscope.images.prepare import InputSpec
-from pneumoscope.runs import RunFolder
+from pneumoscope.runs import RunFolder, rows_of
+from pneumoscope.training.callbacks import Interrupted
 from pneumoscope.training.datamodule import EpochBatches
 from pneumoscope.training.devices import Placement
 from pneumoscope.training.fit import fit
-from pneumoscope.training.log import COLUMNS, read_log
-from pneumoscope.training.recipe import Recipe, recipe_of
+from pneumoscope.training.log import COLUMNS, Epoch, read_log, write_log
+from pneumoscope.training.recipe import Recipe, change_recipe, recipe_of
 from pneumoscope.workflow.train import train_reader
 
 
@@ -76,10 +77,11 @@ def test_the_log_has_the_promised_columns(data: PreparedData, tmp_path: Path) ->
     assert tuple(header) == COLUMNS
     assert header == [
         "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_auc", "seconds",
-        "images_per_second",
+        "images_per_second", "learning_rate",
     ]  # fmt: skip
     assert [row.epoch for row in result.epochs] == [1, 2, 3]
     images = len(data.split.rows("train"))
+    assert [row.learning_rate for row in result.epochs] == [1e-3] * 3
     for row in result.epochs:
         assert row.seconds > 0
         assert row.images_per_second == pytest.approx(images / row.seconds, rel=0.02, abs=0.1)
@@ -108,6 +110,52 @@ def test_patience_ends_training(data: PreparedData, tmp_path: Path) -> None:
     assert len(frozen.epochs) <= 3
     losses = [row.val_loss for row in frozen.epochs]
     assert max(losses) - min(losses) < 1e-4
+
+
+def expected_rates(rows: list[Epoch], *, rate: float, patience: int) -> list[float]:
+    """Return the rate of each epoch by the losses of those before it, halved on a plateau."""
+    rates, best, waited = [], float("inf"), 0
+    for row in rows:
+        rates.append(rate)
+        best, waited = (row.val_loss, 0) if row.val_loss < best else (best, waited + 1)
+        if waited == patience:
+            rate, waited = rate / 2, 0
+    return rates
+
+
+@pytest.mark.parametrize("ended_in", [3, 5])
+def test_a_plateau_resumes_to_the_same_rates_and_numbers(
+    data: PreparedData, tmp_path: Path, ended_in: int
+) -> None:
+    recipe = change_recipe(
+        tiny(), schedule="plateau", plateau_patience=1, learning_rate=0.05, max_epochs=8,
+        patience=100, precision="float32",
+    )  # fmt: skip
+    whole = fit(recipe, data, folder=RunFolder(tmp_path / "whole"))
+    rates = [row.learning_rate for row in whole.epochs]
+    assert len(set(rates)) > 2
+    assert rates == pytest.approx(expected_rates(list(whole.epochs), rate=0.05, patience=1))
+
+    def end(row: Epoch) -> None:  # before the checkpoint of this epoch is written
+        if row.epoch == ended_in:
+            raise Interrupted
+
+    folder = RunFolder(tmp_path / "ended")
+    assert fit(recipe, data, folder=folder, on_epoch=end).interrupted
+    resumed = fit(recipe, data, folder=folder, resume=True)
+    assert learning(tmp_path / "ended") == learning(tmp_path / "whole")
+    assert [row.learning_rate for row in resumed.epochs] == rates
+
+
+def test_a_log_from_before_the_rate_was_noted_is_read(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(
+        "epoch,loss,accuracy,val_loss,val_accuracy,val_auc,seconds,images_per_second\n"
+        "1,.5,.5,.4,.6,.7,2,100\n"
+    )
+    (row,) = read_log(tmp_path / "log.csv")
+    assert (row.images_per_second, row.learning_rate) == (100, None)
+    write_log(tmp_path / "log.csv", [row])
+    assert read_log(tmp_path / "log.csv") == [row]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "adamax", "adagrad", "sgd"])
@@ -177,7 +225,9 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Path, phantoms: Path
     out, err = resumed.communicate(timeout=120)
     assert out.endswith("finished\n"), err
     assert learning(tmp_path / "killed") == learning(tmp_path / "whole")
-    scores = [(tmp_path / name / "scores-val.csv").read_text() for name in ("killed", "whole")]
+    scores = [rows_of(tmp_path / name / "scores-val.csv") for name in ("killed", "whole")]
+    for row in (*scores[0], *scores[1]):
+        del row["model_sha256"]  # the file tells when and where it was made
     assert scores[0] == scores[1]
     again = start(tmp_path, phantoms, tmp_path / "killed", "--resume")
     assert again.communicate(timeout=120)[0].endswith("finished\n")
@@ -200,6 +250,105 @@ def test_ctrl_c_keeps_what_was_learnt(tmp_path: Path, phantoms: Path) -> None:
     assert len(learning(tmp_path / "run")) == 3
 
 
+_FULL = """
+import resource, sys
+from pathlib import Path
+from pneumoscope.cli import main
+from pneumoscope.cli.terminal import TerminalWatcher
+
+before = TerminalWatcher.say
+
+def say(self, text):
+    before(self, text)
+    if text.startswith("    1 "):  # the first epoch is over; then nothing larger can be written
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+
+TerminalWatcher.say = say
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits differ there")
+def test_a_full_disk_is_one_message_and_nothing_is_lost(tmp_path: Path, phantoms: Path) -> None:
+    run = tmp_path / "run"
+    command = ["train", str(phantoms), "--out", str(run)]
+    options = ["--image-size", "32", "--filters", "4,8", "--epochs", "2", "--val-fraction", "0.2"]
+    full = subprocess.run(
+        [sys.executable, "-c", _FULL, *command, *options],
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert full.returncode == 1, full.stderr
+    assert "Traceback" not in full.stderr
+    last = full.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "cannot be written (File too large)" in last
+    assert "--resume goes on with it" in last
+    assert [row[0] for row in learning(run)] == [1]
+    assert not list(run.rglob("*.part"))
+    again = subprocess.run(
+        [sys.executable, "-m", "pneumoscope", *command, "--resume"],
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert [row[0] for row in learning(run)] == [1, 2]
+
+
+def test_an_epoch_without_its_checkpoint_is_learnt_again(
+    data: PreparedData, tmp_path: Path
+) -> None:
+    """The log has the last epoch, but its checkpoint could not be written."""
+    whole = fit(tiny(keep="last"), data, folder=RunFolder(tmp_path / "whole"))
+    folder = RunFolder(tmp_path / "run")
+
+    def end(row: Epoch) -> None:
+        if row.epoch == 3:
+            raise Interrupted
+
+    fit(tiny(keep="last"), data, folder=folder, on_epoch=end)
+    assert [row[0] for row in learning(folder.root)] == [1, 2, 3]
+    resumed = fit(tiny(keep="last"), data, folder=folder, resume=True)
+    assert learning(folder.root) == learning(tmp_path / "whole")
+    for one, two in zip(
+        resumed.classifier.parameters(), whole.classifier.parameters(), strict=True
+    ):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such locks there")
+def test_a_run_that_still_trains_is_not_resumed(tmp_path: Path, phantoms: Path) -> None:
+    process = start(tmp_path, phantoms, tmp_path / "run", pause_at=1)
+    wait_for_epoch(process, 1)
+    with pytest.raises(OutputError, match="another process is writing here"):
+        train_reader(phantoms, tmp_path / "run", recipe=None, resume=True)
+    out, err = process.communicate(timeout=120)
+    assert out.endswith("finished\n"), err
+    assert learning(tmp_path / "run")[-1][0] == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ there")
+def test_sigterm_says_how_to_go_on(tmp_path: Path, phantoms: Path) -> None:
+    run = tmp_path / "run"
+    command = [
+        sys.executable, "-m", "pneumoscope", "train", str(phantoms), "--out", str(run)
+    ]  # fmt: skip
+    options = ["--image-size", "32", "--filters", "4,8", "--epochs", "400", "--val-fraction", "0.2"]
+    process = subprocess.Popen(
+        [*command, *options, "--patience", "400"], stderr=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 240
+    while not (run / "checkpoints" / "last.ckpt").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 143, said
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("ended by SIGTERM: what ")
+    assert "the same command with --resume goes on there" in said.splitlines()[-1]
+    assert (run / "config.yaml").is_file()
+    assert not (run / "model.onnx").exists()
+
+
 def test_two_processes_share_the_work(tmp_path: Path, phantoms: Path) -> None:
     command = [
         sys.executable, "-m", "pneumoscope", "train", str(phantoms), "--out", str(tmp_path / "run"),
@@ -213,19 +362,19 @@ def test_two_processes_share_the_work(tmp_path: Path, phantoms: Path) -> None:
 
 
 def test_a_placement_that_cannot_be_is_one_message(data: PreparedData, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="--devices"):
+    with pytest.raises(OptionError, match="devices"):
         fit(tiny(), data, folder=RunFolder(tmp_path), placement=Placement(strategy="no-such"))
-    with pytest.raises(OptionError, match="--devices"):
+    with pytest.raises(OptionError, match="devices"):
         fit(tiny(), data, folder=RunFolder(tmp_path), placement=Placement(devices="many"))
 
 
 @pytest.mark.parametrize(
     ("placement", "says"),
     [
-        (Placement(strategy="no-such"), "--strategy"),
-        (Placement("cpu", strategy="fsdp"), "--strategy"),
-        (Placement("cpu", "0,1"), "--devices"),
-        (Placement("cpu", "100000"), "--devices must be at most"),
+        (Placement(strategy="no-such"), "strategy"),
+        (Placement("cpu", strategy="fsdp"), "strategy"),
+        (Placement("cpu", "0,1"), "devices"),
+        (Placement("cpu", "100000"), "devices must be at most"),
     ],
 )
 def test_a_placement_is_refused_before_anything_is_written(
@@ -244,7 +393,7 @@ def test_an_accelerator_that_is_not_there_is_one_message(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     for name in ("gpu", "cuda", "mps"):
-        with pytest.raises(OptionError, match="--accelerator must be auto, cpu on this machine"):
+        with pytest.raises(OptionError, match="accelerator must be auto, cpu on this machine"):
             train_reader(
                 phantoms,
                 tmp_path / "run",

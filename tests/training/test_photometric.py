@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +9,7 @@ from torch import Tensor
 from pneumoscope.errors import OptionError
 from pneumoscope.training.augment import augment, erase, photometric
 from pneumoscope.training.augmentation import AUGMENTATIONS, Augmentation, augmentation_of
-from pneumoscope.training.recipe import Recipe, recipe_of
+from pneumoscope.training.recipe import Recipe, change_recipe, recipe_of
 
 
 @pytest.fixture
@@ -168,7 +166,7 @@ def test_wrong_augmentations_are_named(given: object, says: str) -> None:
 
 def test_a_recipe_takes_a_presets_name() -> None:
     recipe = recipe_of("seed", augmentation="radiograph")
-    assert recipe.augmentation == AUGMENTATIONS["radiograph"]
+    assert recipe.learning.augmentation == AUGMENTATIONS["radiograph"]
     again = Recipe.from_dict({**recipe.to_dict(), "augmentation": "radiograph"})
     assert again == recipe
-    assert replace(recipe, augmentation=AUGMENTATIONS["none"]) != recipe
+    assert change_recipe(recipe, augmentation="none") != recipe

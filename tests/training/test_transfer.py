@@ -209,7 +209,7 @@ def test_every_option_changes_what_is_learnt(
 
 def test_the_probe_learns_and_leaves_the_body(data: PreparedData, tmp_path: Path) -> None:
     recipe = recipe_of("probe", model=SMALL, image_size=32)
-    before = build_model(SMALL, recipe.input, weights="auto").network.state_dict()
+    before = build_model(SMALL, recipe.data.input, weights="auto").network.state_dict()
     fitted = fit_probe(recipe, data, folder=RunFolder(tmp_path))
     after = fitted.classifier.network.state_dict()
     body = [name for name in before if "classifier" not in name]
@@ -269,9 +269,9 @@ def test_the_estimate_leaves_the_generator_alone() -> None:
         ({"schedule": "cosin"}, "Did you mean 'cosine'"),
         ({"balance": "weight"}, "Did you mean 'weights'"),
         ({"keep": "first"}, "best, last"),
-        ({"ema": 1.0}, "--ema"),
-        ({"layer_decay": 0.0}, "--layer-decay"),
-        ({"label_smoothing": 1.0}, "--label-smoothing"),
+        ({"ema": 1.0}, "ema"),
+        ({"layer_decay": 0.0}, "layer_decay"),
+        ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"accumulate": 0}, "accumulate"),
     ],
 )

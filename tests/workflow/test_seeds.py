@@ -77,12 +77,12 @@ def test_side_by_side(phantoms: Path, tmp_path: Path) -> None:
         ),
         out,
     )
-    assert not list(out.glob("*.yaml"))
+    assert not list(out.glob("seed-?.json"))
     assert not list(out.glob("*.log"))
 
 
 def test_wrong_calls_are_named(phantoms: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="--seeds"):
+    with pytest.raises(OptionError, match="seeds must be from 2"):
         train_seeds(phantoms, tmp_path / "runs", recipe=tiny(), seeds=1)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()

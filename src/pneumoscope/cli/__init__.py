@@ -29,6 +29,7 @@ from pneumoscope.cli.ending import (
     how_to_go_on,
     told,
 )
+from pneumoscope.cli.flags import in_flags, speak_of
 from pneumoscope.errors import MissingArgumentError, PneumoscopeError
 
 if TYPE_CHECKING:
@@ -111,13 +112,14 @@ def main(  # noqa: PLR0911 - one for each way to end
         words = sys.argv[1:] if arguments is None else list(arguments)
         try:
             asked = parser(words[0] if words else "").parse_args(words)
+            speak_of(asked.parser)
             code: int = asked.run(asked)
         finally:
             _flush()  # also of --help, which argparse ends with SystemExit
     except MissingArgumentError as fault:
-        return _failed(f"error: {fault}", USAGE)
+        return _failed(f"error: {in_flags(fault)}", USAGE)
     except PneumoscopeError as fault:
-        return _failed(f"error: {fault}", FAULT)
+        return _failed(f"error: {in_flags(fault)}", FAULT)
     except ModuleNotFoundError as fault:
         if (fault.name or "pneumoscope").startswith("pneumoscope"):
             raise

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pneumoscope.errors import nearest
+from pneumoscope.errors import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ def add_verb(
     parser: Parser = verbs.add_parser(
         name, help=about, description=about, epilog=f"example: {example}"
     )
-    parser.set_defaults(run=run, verb=name)
+    parser.set_defaults(run=run, verb=name, parser=parser)
     return parser
 
 
@@ -182,6 +182,6 @@ def _hint(message: str, options: list[str]) -> str:
     choice = re.search(r"invalid choice: '([^']+)' \(choose from ([^)]*)\)", message)
     if choice:
         known = [word.strip(" '") for word in choice[2].split(",")]
-        close = nearest(choice[1], known)
-        return f". {close}" if close.startswith("Did") else ""
+        close = did_you_mean(choice[1], known)
+        return f". {close}" if close else ""
     return ""

@@ -152,6 +152,8 @@ def how_to_go_on(asked: Namespace | None) -> str:
             f"what {out} learnt until its last whole epoch is kept; the same command with --resume "
             "goes on there"
         )
+    if any(out.glob("**/config.yaml")):
+        return "no epoch was over; the same command with --resume begins with the first one"
     return "no epoch was over, so nothing is kept; the same command begins anew"
 
 

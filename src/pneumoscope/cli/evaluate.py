@@ -97,53 +97,39 @@ def run(asked: Namespace) -> int:
     from pneumoscope.cli.numbers import evaluation_text  # noqa: PLC0415 - after parsing
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
     from pneumoscope.data.layouts import data_options  # noqa: PLC0415
-    from pneumoscope.workflow.evaluate import (  # noqa: PLC0415 - numpy, onnxruntime
-        evaluate_reader,
-        evaluate_scores,
-    )
-    from pneumoscope.workflow.judge import Asked  # noqa: PLC0415
+    from pneumoscope.evaluation.question import Question  # noqa: PLC0415 - numpy
+    from pneumoscope.workflow.evaluate import evaluate_reader  # noqa: PLC0415 - onnxruntime
 
-    watcher = TerminalWatcher()
-    question = Asked(
-        threshold=asked.threshold,
-        prevalence=asked.prevalence,
-        level=asked.level,
-        resamples=asked.resamples,
-        seed=asked.seed,
-        robustness=asked.robustness,
-        limit=asked.limit or None,
-        per=asked.per,
-        aggregate=asked.aggregate,
-    )
     given = data_options_of(asked)
-    if asked.data is not None:
-        result = evaluate_reader(
-            asked.model,
-            asked.data,
-            part=asked.split,
-            scores_file=asked.scores,
-            report=asked.report,
-            options=data_options(**given) if given else None,
-            patient_regex=asked.patient_regex,
-            asked=question,
-            watcher=watcher,
+    if asked.data is None and given:
+        raise OptionError(
+            "--map, --columns and --layout", must="given with DATA", was=sorted(given)
         )
-    else:
-        if given:
-            raise OptionError(
-                "--map, --columns and --layout", must="given with DATA", was=sorted(given)
-            )
-        if asked.patient_regex is not None:
-            raise OptionError("--patient-regex", must="given with DATA", was=asked.patient_regex)
-        if asked.scores is not None:
-            raise OptionError("--scores", must="given with DATA", was=asked.scores)
-        result = evaluate_scores(
-            asked.model, part=asked.split, report=asked.report, asked=question, watcher=watcher
-        )
-    for item in result.unreadable:
-        watcher.warn(f"skipped: {item.reason}")
+    if asked.data is None and asked.patient_regex is not None:
+        raise OptionError("--patient-regex", must="given with DATA", was=asked.patient_regex)
+    found = evaluate_reader(
+        asked.model,
+        asked.data,
+        part=asked.split,
+        question=Question(
+            threshold=asked.threshold,
+            prevalence=asked.prevalence,
+            level=asked.level,
+            resamples=asked.resamples,
+            seed=asked.seed,
+            per=asked.per,
+            aggregate=asked.aggregate,
+        ),
+        worse=asked.robustness,
+        limit=asked.limit or None,
+        scores_file=asked.scores,
+        report=asked.report,
+        options=data_options(**given) if given else None,
+        patient_regex=asked.patient_regex,
+        watcher=TerminalWatcher(),
+    )
     if asked.json:
-        print(json.dumps({"split": result.part, **result.to_dict()}))
+        print(json.dumps({"split": found.part, **found.to_dict()}))
     else:
-        print(evaluation_text(result))
+        print(evaluation_text(found))
     return 0

@@ -63,21 +63,19 @@ def run(asked: Namespace) -> int:
                     "bytes": found.bytes,
                     "members": [str(member) for member in found.members],
                     "precision": found.precision,
-                    "auc_loss": found.auc_loss,
-                    "largest_difference": found.difference,
-                    "validation": found.metrics.to_dict(),
+                    "shift": found.shift.to_dict(),
+                    "validation": found.evaluation.to_dict(),
                 }
             )
         )
         return 0
-    numbers = found.metrics
+    numbers = found.evaluation
     print(
         f"Model: {found.model} ({found.bytes / 1e6:.2f} MB, {found.precision}, "
         f"{len(found.members)} networks)\n"
-        f"Validation ({numbers.n:,} images): AUC {numbers.auc.text()}, sensitivity "
-        f"{numbers.sensitivity.text()}, specificity {numbers.specificity.text()} at probability "
-        f"{numbers.threshold:.4g}\n"
-        f"Against the networks in float32: {found.auc_loss:+.5f} lost in AUC, at most "
-        f"{found.difference:.2g} in probability"
+        f"Validation ({numbers.n:,} images): AUC {numbers['auc'].text()}, sensitivity "
+        f"{numbers['sensitivity'].text()}, specificity {numbers['specificity'].text()} at "
+        f"probability {numbers.threshold.value:.4g}\n"
+        f"Against the networks in float32: {found.shift.text()}"
     )
     return 0

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 FAILED = 1
 
 _SHIPPED = "shipped"
-_LONGEST = 400
 
 
 def add_to(verbs: Verbs) -> None:
@@ -26,7 +25,8 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "model",
         run,
-        about="Print the layers of a network, or what a model file says of itself.",
+        about="Print the layers of a network; or of a model file what it is for, how it decides "
+        "and how good it is, with --json all that it says of itself.",
         example="pneumoscope model seed-cnn",
     )
     parser.add_argument(
@@ -121,6 +121,13 @@ def _print_file(place: str, *, as_json: bool, check: bool) -> int:
 
     bundle = open_bundle(place)
     verified = verify(place) if check else None
+    if not as_json:
+        from pneumoscope.cli.model_summary import summary_text  # noqa: PLC0415 - the same
+
+        print(summary_text(bundle))
+        if verified:
+            print("\n" + "\n".join(verified.lines()))
+        return 0 if verified is None or verified.passed else FAILED
     contents = bundle.contents
     facts = {
         "path": str(bundle.path),
@@ -135,28 +142,8 @@ def _print_file(place: str, *, as_json: bool, check: bool) -> int:
         },
         **({"verified": verified.to_dict()} if verified else {}),
     }
-    if as_json:
-        print(json.dumps(facts))
-    else:
-        print(_aligned(list(_flat({**facts, "verified": {}}))))
-        if verified:
-            print("\n" + "\n".join(verified.lines()))
+    print(json.dumps(facts))
     return 0 if verified is None or verified.passed else FAILED
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows = []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{key}.")
-        else:
-            rows.append((f"{prefix}{key}", _shortened(str(value))))
-    return rows
-
-
-def _shortened(text: str) -> str:
-    """Return a text as a line: arrays of the gate are long, and say nothing to people."""
-    return text if len(text) <= _LONGEST else f"{text[:60]}… ({len(text):,} characters)"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pneumoscope.evaluation.decision import decision_rows
+from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.evaluation.notes import units
 from pneumoscope.reader.prediction import probability_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pneumoscope.evaluation.compare import Comparison, Pair
+    from pneumoscope.evaluation.compare import Comparison
     from pneumoscope.evaluation.estimate import Estimate
-    from pneumoscope.workflow.judge import Evaluated
+    from pneumoscope.evaluation.evaluation import Evaluation
+    from pneumoscope.evaluation.pairs import Pair
 
 _MAIN = (
     ("AUC", "auc"),
@@ -59,40 +63,43 @@ _COMPARED = (
 _ALIKE = 1e-12
 
 
-def evaluation_text(result: Evaluated) -> str:
-    """Return the numbers of an evaluation for people."""
-    found = result.assessment
+def evaluation_text(found: Evaluation) -> str:
+    """Return the numbers of an evaluation for people, and what to know before relying on them."""
     (tn, fp), (fn, tp) = found.confusion
-    level = f"{found['accuracy'].level:.4g}"
-    title = f"split {result.part}" if result.part else "scores"
-    rows = [(title, "value", f"{float(level):.0%} interval", "n")]
+    question = found.question
+    title = f"split {found.part}" if found.part else "scores"
+    rows = [(title, "value", f"{level_text(found.level)} interval", "n")]
     rows += [_row(name, found[key]) for name, key in _MAIN]
-    if found.prevalence is not None:
+    if question.prevalence is not None:
         rows += [
-            _row(f"{name} at prevalence {found.prevalence:g}", found[f"{key}_at_prevalence"])
+            _row(f"{name} at prevalence {question.prevalence:g}", found[f"{key}_at_prevalence"])
             for name, key in (("PPV", "ppv"), ("NPV", "npv"))
         ]
     rows += [_row(name, found[key]) for name, key in (*_FIXED, *_CALIBRATION)]
+    said = {"given": ", as given", "default": ", the default"}.get(found.threshold.source, "")
     lines = [
+        *_decision(found),
         table(rows),
         "",
         (
-            f"{found.n:,} {plural(result.unit)} of {found.patients:,} patients. At probability "
-            f"{found.threshold:.4g} and above {article(result.unit)} is called positive:"
+            f"{found.n:,} {units(found)} of {found.patients:,} patients. At probability "
+            f"{found.threshold.value:.4g}{said} and above {article(found.unit)} is called positive:"
         ),
         f"  {tp:,} true positives, {fn:,} false negatives",
         f"  {tn:,} true negatives, {fp:,} false positives",
-        *_unit(result),
-        *_utility(result),
-        *_uncertain(result),
-        *_groups(result),
-        *_baselines(result),
-        *_robustness(result),
+        *_unit(found),
+        *_utility(found),
+        *_groups(found),
+        *_baselines(found),
+        *_robustness(found),
     ]
-    if found.resamples:
-        lines += ["", f"Intervals: {_methods(result)}."]
-    if result.unreadable:
-        lines.append(f"{len(result.unreadable)} unreadable files were skipped.")
+    if question.resamples:
+        lines += ["", f"Intervals: {_methods(found)}."]
+    if found.unreadable:
+        lines.append(f"{found.unreadable} unreadable files were skipped.")
+    grave = [note.text for note in found.notes if note.grave]
+    if grave:
+        lines += ["", "Before you rely on this:", *(f"- {text}" for text in grave)]
     return "\n".join(lines)
 
 
@@ -101,7 +108,7 @@ def comparison_text(found: Comparison, *, shown: int = 10) -> str:
     rows = [("reader", *(name for name, _ in _COMPARED))]
     for name in found.names:
         numbers = found.numbers[name]
-        rows.append((name, *(_with_range(numbers[key]) for _, key in _COMPARED)))
+        rows.append((name, *(numbers[key].with_range() for _, key in _COMPARED)))
     lines = [f"{found.n:,} images of {found.patients:,} patients", "", table(rows)]
     for pair in found.pairs:
         lines += ["", *_pair_lines(pair, several=len(found.pairs) > 1)]
@@ -139,6 +146,8 @@ def comparison_text(found: Comparison, *, shown: int = 10) -> str:
         lines += ["", "All images are concluded alike."]
     if found.left_out:
         lines.append(f"{found.left_out:,} images that not all readers scored are left out.")
+    if found.unreadable:
+        lines.append(f"{len(found.unreadable)} unreadable files were skipped.")
     return "\n".join(lines)
 
 
@@ -155,16 +164,6 @@ def _row(name: str, estimate: Estimate) -> tuple[str, str, str, str]:
     return name, estimate.text(), estimate.range_text(), f"{estimate.n:,}"
 
 
-def _with_range(estimate: Estimate) -> str:
-    between = estimate.range_text()
-    return f"{estimate.text()} ({between})" if between else estimate.text()
-
-
-def plural(unit: str) -> str:
-    """Return the plural of what is judged: images, studies or patients."""
-    return "studies" if unit == "study" else f"{unit}s"
-
-
 def article(unit: str) -> str:
     """Return what is judged with its article.
 
@@ -174,19 +173,19 @@ def article(unit: str) -> str:
     return f"an {unit}" if unit == "image" else f"a {unit}"
 
 
-def _unit(result: Evaluated) -> list[str]:
-    if result.unit == "image":
+def _unit(found: Evaluation) -> list[str]:
+    if found.unit == "image":
         return []
-    what = {"mean": "mean", "max": "maximum"}[result.aggregate]
+    what = {"mean": "mean", "max": "maximum"}[found.question.aggregate]
     return [
-        f"  Each {result.unit} counts once, with the {what} of the probabilities of its images.",
-        f"  There are {result.images:,} images.",
+        f"  Each {found.unit} counts once, with the {what} of the probabilities of its images.",
+        f"  There are {found.images:,} images.",
     ]
 
 
-def _utility(result: Evaluated) -> list[str]:
-    curves = result.assessment.curves
-    if curves is None or result.assessment["auc"].value is None:
+def _utility(found: Evaluation) -> list[str]:
+    curves = found.curves
+    if curves is None or found["auc"].value is None:
         return []
     useful = curves.decision.useful()
     if useful is None:
@@ -200,51 +199,45 @@ def _utility(result: Evaluated) -> list[str]:
     ]
 
 
-def _uncertain(result: Evaluated) -> list[str]:
-    found = result.assessment.uncertain
-    if found is None:
+def _decision(found: Evaluation) -> list[str]:
+    """Return what the decision achieves as deployed; nothing if it concludes on every image."""
+    rows = decision_rows(found)
+    if not rows:
         return []
-    return [
-        "",
-        (
-            f"Set aside as uncertain: {_with_range(found.set_aside)} of the images; of the others "
-            f"{_with_range(found.accuracy_of_the_rest)} are concluded rightly. The true class is "
-            f"credible in {_with_range(found.coverage)}."
-        ),
-    ]
+    return [table([("decision", "as deployed", "threshold alone"), *rows]), ""]
 
 
-def _groups(result: Evaluated) -> list[str]:
-    if not result.groups:
+def _groups(found: Evaluation) -> list[str]:
+    if not found.groups:
         return []
     rows: list[tuple[str, ...]] = [("group", "n", "AUC", "sensitivity", "specificity", "")]
     rows += [
         (
             f"{group.column}: {group.value}",
             f"{group.n:,}",
-            *(_with_range(group.numbers[name]) for name in ("auc", "sensitivity", "specificity")),
+            *(group.numbers[name].with_range() for name in ("auc", "sensitivity", "specificity")),
             "few images" if group.small else "",
         )
-        for group in result.groups
+        for group in found.groups
     ]
     return ["", table(rows)]
 
 
-def _baselines(result: Evaluated) -> list[str]:
+def _baselines(found: Evaluation) -> list[str]:
     rows = [("without looking at the lungs", "accuracy", "AUC", "fitted on")]
     rows += [
-        (item.name, _with_range(item.accuracy), _with_range(item.auc), item.fitted_on)
-        for item in result.baselines
+        (item.name, item.accuracy.with_range(), item.auc.with_range(), item.fitted_on)
+        for item in found.baselines
     ]
-    reader = result.assessment
-    rows.append(("this reader", _with_range(reader["accuracy"]), _with_range(reader["auc"]), ""))
+    reader = found
+    rows.append(("this reader", reader["accuracy"].with_range(), reader["auc"].with_range(), ""))
     return ["", table(rows)]
 
 
-def _robustness(result: Evaluated) -> list[str]:
-    if not result.corrupted:
+def _robustness(found: Evaluation) -> list[str]:
+    if not found.robustness:
         return []
-    plain, *worse = result.corrupted
+    plain, *worse = found.robustness
     names = list(dict.fromkeys(row.corruption for row in worse))
     rows: list[tuple[str, ...]] = [("AUC on worse images", "1", "2", "3", "4", "5", "amounts")]
     for name in names:
@@ -255,19 +248,18 @@ def _robustness(result: Evaluated) -> list[str]:
     return ["", table(rows), f"As they are: {plain.numbers['auc'].text()}; {n:,} images."]
 
 
-def _methods(result: Evaluated) -> str:
-    found = result.assessment
+def _methods(found: Evaluation) -> str:
     methods = dict.fromkeys(
         f"{name} {found[key].method}"
         for name, key in (("AUC", "auc"), ("sensitivity", "sensitivity"))
         if found[key].method
     )
-    rest = f"others {found.resamples:,} resamples of the patients"
+    rest = f"others {found.question.resamples:,} resamples of the patients"
     return "; ".join((*methods, rest))
 
 
 def _pair_lines(pair: Pair, *, several: bool) -> list[str]:
-    lines = [f"{pair.first} less {pair.second}:"]
+    lines = [pair.verdict(), f"{pair.first} less {pair.second}:"]
     lines += [
         f"  {name}: {_with_sign(pair.differences[key])}"
         for name, key in _COMPARED

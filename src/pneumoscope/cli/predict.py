@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SOME_UNREADABLE, FAIL_ON = 3, 4
 _GO_ON = "the same command with --resume goes on there"
 FORMATS = ("table", "json", "jsonl", "csv", "parquet")
+OUTSIDE = ("note", "uncertain", "refuse")  # those of reader.policy, which is not loaded to parse
 
 
 def add_to(verbs: Verbs) -> None:
@@ -104,6 +105,14 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--no-gate", action="store_true", help="conclude on images that cannot be judged, too"
     )
+    parser.add_argument(
+        "--outside-intended-use",
+        choices=OUTSIDE,
+        default=OUTSIDE[0],
+        help="images outside the model's intended use, such as of patients of another age: "
+        "conclude and say so in their row (note, the default), call them UNCERTAIN, or refuse "
+        "them as NOT_ASSESSABLE",
+    )
 
 
 def run(asked: Namespace) -> int:
@@ -121,7 +130,13 @@ def run(asked: Namespace) -> int:
     from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415
     from pneumoscope.reader.tally import Tally  # noqa: PLC0415
 
-    predictor = Predictor(graph, gated=not asked.no_gate)
+    predictor = Predictor(graph, gated=not asked.no_gate, outside=asked.outside_intended_use)
+    if asked.outside_intended_use != OUTSIDE[0] and not predictor.info.intended:
+        raise OptionError(
+            "--outside-intended-use",
+            must="left out with a model that does not state what it is for",
+            was=asked.outside_intended_use,
+        )
     import_module("PIL.JpegImagePlugin")
     others: Counter[str] = Counter()
     looks = _looks(asked, others)
@@ -136,9 +151,20 @@ def run(asked: Namespace) -> int:
         _archived(asked, predictor, looks, tally)
     else:
         _shown(asked, predictor, looks, tally)
+    if asked.evidence:
+        _tell_caveat(predictor.info)
     if any(tally.conclusions[name] for name in wanted):
         return FAIL_ON
     return SOME_UNREADABLE if tally.conclusions["ERROR"] else 0
+
+
+def _tell_caveat(info: ModelInfo) -> None:
+    """Say what the model's card says against taking the evidence for the place of a finding."""
+    from pneumoscope.reader.evidence import evidence_caveat  # noqa: PLC0415 - loaded already
+
+    caveat = evidence_caveat(info)
+    if caveat:
+        sys.stderr.write(f"Note on the evidence: {caveat}\n")
 
 
 def fail_on(given: Sequence[str], info: ModelInfo) -> set[str]:
@@ -289,6 +315,8 @@ def _archived(
         "evidence": asked.evidence and str(asked.evidence),
         **({"dicom_out": str(asked.dicom_out)} if asked.dicom_out else {}),
     }
+    if asked.outside_intended_use != OUTSIDE[0]:  # so that runs from before the option go on
+        what["outside_intended_use"] = asked.outside_intended_use
     with Archive(
         asked.out,
         what,

@@ -39,6 +39,7 @@ def write_table(
     width = shutil.get_terminal_size().columns if out.isatty() else None
     counts = tally or Tally({})
     out.write(f"{'conclusion':<14}  {'probability':>11}  file\n")
+    out.flush()  # with --watch, the first row may come much later
     for record in records:
         if tally is None:
             counts.add(record)

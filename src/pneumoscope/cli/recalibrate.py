@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pneumoscope.cli.arguments import Verbs, add_json_option, add_verb
 
@@ -44,10 +45,11 @@ def add_to(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--error-level",
-        type=float,
-        default=0.1,
+        type=_error_level,
+        default="auto",
         metavar="P",
-        help="share of each class that may be missed before an image is UNCERTAIN (default: 0.1)",
+        help="share of each class that may be concluded to be the other class at most; images "
+        "between are UNCERTAIN (default: auto, a level that these scores can hold)",
     )
     parser.add_argument(
         "--split", metavar="PART", help="rows of this part, where SCORES has a column split"
@@ -74,7 +76,19 @@ def run(asked: Namespace) -> int:
     return 0
 
 
+def _error_level(text: str) -> float | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError as fault:
+        raise argparse.ArgumentTypeError(f"must be auto or a number, got {text!r}") from fault
+
+
 def _text(found: Recalibrated) -> str:
+    from pneumoscope.evaluation.conformal import TWO_GROUPS  # noqa: PLC0415 - loaded already
+    from pneumoscope.reader.policy import DecisionPolicy  # noqa: PLC0415 - the same
+
     fitted, point, zone = found.after, found.operating_point, found.conformal
     reached = "; ".join(
         f"{name} {values['value']:.3f} ({values['low']:.3f} to {values['high']:.3f})"
@@ -89,13 +103,11 @@ def _text(found: Recalibrated) -> str:
     ]
     if reached:
         lines.append(f"  on these images: {reached}")
-    lines.append(f"Uncertain at error level {zone.level:g}: probabilities {_zone(zone.quantiles)}")
+    limits = DecisionPolicy(TWO_GROUPS, point, zone).zone
+    if zone is not None and limits is not None:
+        low, high = limits
+        lines.append(
+            f"Uncertain at error level {zone.level:g}: probabilities from {low:.3g} to {high:.3g}"
+        )
     lines.append(f"Model:  {found.model}")
     return "\n".join(lines)
-
-
-def _zone(quantiles: tuple[float, float]) -> str:
-    """Return where both classes, or neither, are credible."""
-    negative_to, positive_from = quantiles[0], 1 - quantiles[1]
-    low, high = sorted((negative_to, positive_from))
-    return f"from {low:.3f} to {high:.3f}"

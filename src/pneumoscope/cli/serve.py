@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from pneumoscope.serve.settings import Settings
+
+PACKAGES = ("httptools", "prometheus_client", "python_multipart", "starlette", "uvicorn")
+"""What the extra ``serve`` brings."""
 
 TOKEN_VARIABLE = "PNEUMOSCOPE_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -77,6 +81,7 @@ def add_to(verbs: Verbs) -> None:
 
 def run(asked: Namespace) -> int:
     """Serve until a signal ends it."""
+    _check_packages()
     # The processes that read are started first: they load their models while the HTTP server
     # is imported.
     from pneumoscope.serve.pool import Pool  # noqa: PLC0415 - after parsing
@@ -89,6 +94,17 @@ def run(asked: Namespace) -> int:
     with listen(settings) as listener:
         serve(settings, pool, listener)
     return 0
+
+
+def _check_packages() -> None:
+    """Find the packages of the extra before anything is started.
+
+    Raises:
+        ModuleNotFoundError: One is not installed.
+    """
+    for name in PACKAGES:
+        if find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def settings_of(asked: Namespace) -> Settings:

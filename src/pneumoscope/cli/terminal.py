@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pneumoscope.cli.flags import with_flags
 from pneumoscope.watch import Watcher
 
 if TYPE_CHECKING:
@@ -25,11 +26,11 @@ class TerminalWatcher(Watcher):
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._console.print(text, markup=False)
+        self._console.print(with_flags(text), markup=False)
 
     def warn(self, text: str) -> None:
         """Print a line that begins with ``warning:``."""
-        self._console.print(f"warning: {text}", markup=False, style="yellow")
+        self._console.print(f"warning: {with_flags(text)}", markup=False, style="yellow")
 
     @contextmanager
     def progress(self, title: str, *, unit: str = "images") -> Iterator[Progress]:

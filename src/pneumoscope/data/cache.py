@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PIXEL_PATH = 5
+PIXEL_PATH = 7
 """Raised whenever ``prepare`` gives other pixels for the same file, or a cache has other files."""
 
 _PIXELS = "pixels.npy"
@@ -177,7 +177,7 @@ def _writing(shelf: Path) -> Iterator[None]:
 def _decoders() -> list[str]:
     """Return the versions of what decodes; another one may give other pixels, or more of them."""
     found = []
-    for name in ("pillow", "imagecodecs"):
+    for name in ("pillow", "simplejpeg", "imagecodecs"):
         try:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:

@@ -198,7 +198,10 @@ def read_catalog(
         pattern = None
     entries: list[Entry] = []
     bad: list[Unreadable] = []
-    for done, item in enumerate(ordered_map(partial(_measured, listing.root, pattern), found), 1):
+    measured = partial(
+        _measured, listing.root, pattern=pattern, header_patients=listing.header_patients
+    )
+    for done, item in enumerate(ordered_map(measured, found), 1):
         if isinstance(item, Entry):
             entries.append(item)
         else:
@@ -232,13 +235,13 @@ def _useless(pattern: PatientPattern, found: Sequence[Entry]) -> bool:
         return patients == {None} or (len(patients) == 1 and len(found) > 1)
     if patients == {None}:
         raise OptionError(
-            "--patient-regex",
+            "patient_regex",
             must=f"a pattern that finds the patient in paths such as {found[0].path}",
             was=pattern.text,
         )
     if len(patients) == 1 and len(found) > 1:
         raise OptionError(
-            "--patient-regex",
+            "patient_regex",
             must=f"a pattern that tells patients apart (it finds {patients.pop()!r} in all "
             f"{len(found):,} paths, such as {found[0].path})",
             was=pattern.text,
@@ -246,17 +249,24 @@ def _useless(pattern: PatientPattern, found: Sequence[Entry]) -> bool:
     return False
 
 
-def _measured(root: Path, pattern: PatientPattern | None, entry: Entry) -> Entry | Unreadable:
+def _measured(
+    root: Path, entry: Entry, *, pattern: PatientPattern | None, header_patients: bool
+) -> Entry | Unreadable:
     try:
         data = read_bytes(root / entry.path)
         meta = probe(data, name=str(root / entry.path))
     except ImageError as fault:
         return Unreadable(entry.path, str(fault))
-    return with_facts(entry, data, meta, pattern=pattern)
+    return with_facts(entry, data, meta, pattern=pattern, header_patients=header_patients)
 
 
 def with_facts(
-    entry: Entry, data: bytes, meta: ImageMeta, *, pattern: PatientPattern | None = None
+    entry: Entry,
+    data: bytes,
+    meta: ImageMeta,
+    *,
+    pattern: PatientPattern | None = None,
+    header_patients: bool = True,
 ) -> Entry:
     """Return an entry with what its file tells: patient, study, size, mode, bytes and checksum.
 
@@ -265,8 +275,9 @@ def with_facts(
         data: Its content.
         meta: What its header says.
         pattern: The user's, for the patient.
+        header_patients: Whether PatientID in a DICOM header tells the patient.
     """
-    in_file = meta.dicom.patient_id if meta.dicom else ""
+    in_file = meta.dicom.patient_id if meta.dicom and header_patients else ""
     stated = entry.patient.name if entry.patient.known else ""
     patient = patient_of_image(entry.path, stated=stated, pattern=pattern, in_file=in_file)
     study = entry.study or (meta.dicom.study_uid if meta.dicom else "")

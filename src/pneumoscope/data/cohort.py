@@ -8,13 +8,17 @@ answers stand in one value, a ``Cohort``.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.data.catalog import PARTS, Catalog
+from pneumoscope.data.copies import Copies, equal_rows, tied
 from pneumoscope.data.patients import Patient
 from pneumoscope.data.split.groups import Shared, groups_of, shared_between_parts
+from pneumoscope.data.split.make import ENOUGH_TO_DECIDE, enough_to_decide
 from pneumoscope.data.split.parts import UNUSED, Split
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.runs import rows_of
@@ -37,7 +41,8 @@ class Relation:
     Attributes:
         known: Whether anything tells what the reader learnt from; else nothing follows from the
             other fields.
-        own: Whether most of the images are of the data that the reader was made from.
+        own: Whether most of the images are of the data of the reader's run, so that its parts are
+            theirs.
         taught: For each image, whether the reader learnt from it, or from another image of its
             patient.
     """
@@ -54,18 +59,27 @@ class Relation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:
-    """The images that a run was made from, by content.
+    """The images that a reader was made from, by content.
 
     Attributes:
-        part_of: SHA-256 of a file → its part. Where a content stands in several parts, which a
-            sound split does not have, it is the one that judges.
+        part_of: SHA-256 of a file, or its first digits, → its part. Where a content stands in
+            several parts, which a sound split does not have, it is the one that judges.
         taught: The known patients of the training part.
         root: The folder that the paths of the images begin at; None where that is not known.
+        digits: How many digits of a SHA-256 the keys have.
+        whole: Whether every image of the data is there, those that judge too; a model file knows
+            what it learnt from alone.
     """
 
     part_of: Mapping[str, str]
-    taught: frozenset[Patient]
+    taught: frozenset[Patient] = frozenset()
     root: Path | None = None
+    digits: int = 64
+    whole: bool = True
+
+    def part(self, sha256: str) -> str:
+        """Return the part of a file, empty where it is none of these."""
+        return self.part_of.get(sha256[: self.digits], "")
 
     @classmethod
     def of_run(cls, run: RunFolder) -> Origin | None:
@@ -95,7 +109,7 @@ class Origin:
     def relation(
         self, sha256: Sequence[str], patients: Sequence[Patient], *, root: Path | None = None
     ) -> Relation:
-        """Return what images have to do with the run.
+        """Return what images have to do with the reader.
 
         Contents are the same wherever they lie. Names of patients are not: other data may number
         their patients alike. They count only where the images are of the same source: most of them
@@ -106,15 +120,16 @@ class Origin:
             patients: Whose they are, [n].
             root: The folder that they lie in.
         """
-        shared = sum(digest in self.part_of for digest in sha256)
-        own = 2 * shared > len(sha256)
+        parts = [self.part(digest) for digest in sha256]
+        shared = sum(map(bool, parts))
+        own = self.whole and 2 * shared > len(sha256)
         same = own or (shared > 0 and root is not None and root.resolve() == self.root)
         return Relation(
             known=True,
             own=own,
             taught=tuple(
-                self.part_of.get(digest) == "train" or (same and patient in self.taught)
-                for digest, patient in zip(sha256, patients, strict=True)
+                part == "train" or (same and patient in self.taught)
+                for part, patient in zip(parts, patients, strict=True)
             ),
         )
 
@@ -135,11 +150,13 @@ class Cohort:
         split: The part of each: ``train``, ``val``, ``test``, ``unused``, or empty where nothing
             tells parts.
         relation: To the reader that is asked; nothing is known where none is.
+        copies: Which images show the same picture, as far as that was looked for.
     """
 
     catalog: Catalog
     split: Split
     relation: Relation = field(default_factory=Relation)
+    copies: Copies = field(default_factory=Copies)
 
     def __len__(self) -> int:
         return len(self.catalog)
@@ -162,7 +179,7 @@ class Cohort:
             root=catalog.root,
         )
         if relation.own:
-            own = Split(tuple(origin.part_of.get(entry.sha256, UNUSED) for entry in entries))
+            own = Split(tuple(origin.part(entry.sha256) or UNUSED for entry in entries))
         return cls(catalog, own, relation)
 
     @property
@@ -172,8 +189,14 @@ class Cohort:
 
     @property
     def groups(self) -> list[int]:
-        """A group number a row: rows of one number belong into one part."""
-        return groups_of(self.catalog)
+        """A group number a row: rows of one patient or picture, which belong into one part."""
+        return groups_of(self.catalog, self.copies)
+
+    @property
+    def pictures(self) -> list[list[int]]:
+        """The rows of each picture that is stored more than once, identical files included."""
+        same = equal_rows(entry.sha256 for entry in self.catalog.entries)
+        return tied(len(self), chain(same, self.copies.ties()))
 
     @property
     def crossing(self) -> tuple[Shared, ...]:
@@ -183,6 +206,19 @@ class Cohort:
     def rows(self, part: str) -> list[int]:
         """Return the rows of ``train``, ``val``, ``test``, ``unused`` or ``all``."""
         return list(range(len(self))) if part == ALL else self.split.rows(part)
+
+    def too_few(self, part: str) -> str:
+        """Return why the images of a part can decide nothing, empty where they can or are none."""
+        entries = self.catalog.select(self.rows(part)).entries
+        labels = Counter(entry.label for entry in entries)
+        if not entries or enough_to_decide(list(labels.elements()), self.catalog.classes):
+            return ""
+        counts = ", ".join(f"{labels[name]:,} {name}" for name in self.catalog.classes)
+        return (
+            f"{len(entries):,} images of {len({entry.patient for entry in entries}):,} patients "
+            f"({counts}) are too few to decide anything; {ENOUGH_TO_DECIDE} images, "
+            f"{ENOUGH_TO_DECIDE // 5} of each class, are the least"
+        )
 
     def select(self, rows: Iterable[int]) -> Cohort:
         """Return the cohort of some rows, in their order."""
@@ -195,6 +231,7 @@ class Cohort:
             relation=replace(
                 self.relation, taught=tuple(taught[row] for row in wanted) if taught else ()
             ),
+            copies=self.copies.select(wanted),
         )
 
     def part(self, name: str | None) -> tuple[str, Cohort]:
@@ -206,7 +243,7 @@ class Cohort:
         """
         name = name or ("test" if self.rows("test") else ALL)
         if name not in {*PARTS, ALL}:
-            raise OptionError("--split", must="one of train, val, test, all", was=name)
+            raise OptionError("part", must="one of train, val, test, all", was=name)
         rows = self.rows(name)
         if not rows:
             counts = ((part, len(self.rows(part))) for part in (*PARTS, ALL))

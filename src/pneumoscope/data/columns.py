@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from pneumoscope.errors import DataError, in_words
+from pneumoscope.images.record import DICOM_COLUMNS
 from pneumoscope.runs import rows_of
 
 KNOWN: Final = frozenset(
     {
         "path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256",
-        "logit", "probability", "study", "model_sha256",
+        "logit", "probability", "study", "model_sha256", "refused",
+        *DICOM_COLUMNS,
     }
 )  # fmt: skip
 """Columns that mean something already, and are no grouping of their own."""

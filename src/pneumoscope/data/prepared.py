@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pneumoscope.data.cache import ImageCache
 from pneumoscope.data.catalog import Catalog
+from pneumoscope.data.cohort import Cohort
+from pneumoscope.data.copies import Copies
 from pneumoscope.data.split import Split
 
 if TYPE_CHECKING:
@@ -17,11 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedData:
-    """A catalog of readable images, the cache of their pixels, and the part of each."""
+    """A catalog of readable images, the cache of their pixels, and the part of each.
+
+    Attributes:
+        catalog: The images.
+        cache: Their pixels.
+        split: The part of each.
+        copies: Which of them show the same picture.
+    """
 
     catalog: Catalog
     cache: ImageCache
     split: Split
+    copies: Copies = field(default_factory=Copies)
+
+    @property
+    def cohort(self) -> Cohort:
+        """The images with their patients, parts and copies."""
+        return Cohort(self.catalog, self.split, copies=self.copies)
 
     def pixels(self, rows: Sequence[int]) -> NDArray[np.uint8]:
         """Return a copy of the prepared images of catalog rows, uint8 [n, height, width]."""

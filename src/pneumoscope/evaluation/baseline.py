@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pneumoscope.evaluation.estimate import Estimate
-from pneumoscope.evaluation.metrics import area_under_roc
 from pneumoscope.evaluation.shares import share, share_draws
 from pneumoscope.stats.areas import areas
 from pneumoscope.stats.intervals import LEVEL
+from pneumoscope.stats.roc import area_under_roc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +38,16 @@ class Baseline:
     accuracy: Estimate
     auc: Estimate
     fitted_on: str
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Baseline:
+        """Return what ``to_dict`` wrote."""
+        return cls(
+            values["name"],
+            Estimate.from_dict(values["accuracy"]),
+            Estimate.from_dict(values["auc"]),
+            values["fitted_on"],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as JSON values."""

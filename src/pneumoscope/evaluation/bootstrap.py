@@ -61,7 +61,7 @@ def resampled(
         OptionError: Fewer than 100 resamples, which say nothing of a 95 % interval.
     """
     if resamples < 100:
-        raise OptionError("--resamples", must="a whole number from 100", was=resamples)
+        raise OptionError("resamples", must="a whole number from 100", was=resamples)
     full = point(table)
     start = float(full["calibration_slope"]), float(full["calibration_intercept"])
     if all(map(math.isfinite, start)):
@@ -81,14 +81,22 @@ def resampled(
 def percentiles(
     draws: NDArray[np.float64] | None, *, level: float = LEVEL, method: str = BOOTSTRAP
 ) -> Interval | None:
-    """Return the percentile interval of draws [R]; None if too few of them are defined."""
+    """Return the percentile interval of draws [R]; None if too few of them are defined.
+
+    A ratio whose denominator is zero in a resample is infinite there, which is a value like any
+    other; the upper end of its interval may be infinite. NaN is not defined.
+    """
     if draws is None:
         return None
-    there = draws[np.isfinite(draws)]
-    if len(there) < DEFINED * len(draws):
+    there = draws[~np.isnan(draws)]
+    if not len(there) or len(there) < DEFINED * len(draws):
         return None
-    low, high = np.quantile(there, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), method, level)
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    if np.isfinite(there).all():
+        low, high = np.quantile(there, ends)
+    else:  # nothing lies between a number and infinity
+        low, high = np.quantile(there, ends, method="higher")
+    return Interval(float(low), float(high), method, level) if np.isfinite(low) else None
 
 
 def band(

@@ -9,7 +9,7 @@ the area under the ROC curve, never changes.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Calibration:
         n: Images that it was fitted on.
         loss_before: Mean cross-entropy on them in nats, without calibration.
         loss_after: The same, with it.
+        note: What is doubtful about the fit; empty if nothing is.
     """
 
     scale: float = 1.0
@@ -49,6 +50,7 @@ class Calibration:
     n: int = 0
     loss_before: float | None = None
     loss_after: float | None = None
+    note: str = ""
 
     @property
     def temperature(self) -> float:
@@ -81,7 +83,7 @@ def fit_calibration(scores: Scores, *, method: str = "temperature") -> Calibrati
             return fit_platt(scores)
         case _:
             raise OptionError(
-                "--method",
+                "method",
                 must=f"one of {', '.join(METHODS)}",
                 was=method,
                 hint=nearest(method, METHODS),
@@ -105,12 +107,19 @@ def fit_temperature(scores: Scores) -> Calibration:
     low, high = SCALES
     if slope(low) >= 0:
         raise DataError(_WRONG_WAY)
+    note = ""
     if slope(high) <= 0:
         low = high
+        note = (
+            f"the logits of these {len(label)} images part the classes, so that no temperature is "
+            f"too low; it was left at {1 / high:g}, and the probabilities are all but 0 and 1. "
+            "More images, or platt, would tell more."
+        )
     for _ in range(100):
         middle = math.sqrt(low * high)
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return _described(math.sqrt(low * high), 0.0, "temperature", logit, label)
+    found = _described(math.sqrt(low * high), 0.0, "temperature", logit, label)
+    return replace(found, note=note)
 
 
 def fit_platt(scores: Scores) -> Calibration:

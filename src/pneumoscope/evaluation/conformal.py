@@ -2,16 +2,19 @@
 
 For each class the probabilities that validation images of that class got tell how low the
 probability of the true class may be. An image's prediction set holds each class that is not below
-that. Of new images like the validation ones, at most the error level have a set without their true
-class, in each class separately (Vovk, ACML 2012, "conditional validity"). An image whose set is not
-exactly one class is UNCERTAIN: both classes are credible, or none is.
+that (Vovk, ACML 2012, "conditional validity"), and the class that the threshold concludes. Of new
+images like the validation ones, at most the error level of each class are concluded to be another
+class: ``reader.policy`` calls an image with several possible classes UNCERTAIN.
+
+A level at or above the error rates that the reader has anyway promises nothing new: no image would
+be set aside. ``fit_zone`` refuses such a level, and one that so few images cannot hold.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,7 +22,10 @@ from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.scores import check_may_decide
 from pneumoscope.evaluation.shares import share, share_draws
+from pneumoscope.labels import LabelSpace
+from pneumoscope.reader.bundle import OperatingPoint
 from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.policy import UNCERTAIN_CODE, DecisionPolicy
 from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
@@ -27,8 +33,23 @@ if TYPE_CHECKING:
 
     from pneumoscope.evaluation.scores import Scores
 
-UNCERTAIN = "UNCERTAIN"
-ERROR_LEVEL = 0.1
+AUTO: Literal["auto"] = "auto"
+"""The error level that ``fit_zone`` chooses itself."""
+
+LEVELS = (0.1, 0.05, 0.02, 0.01, 0.005)
+"""What ``auto`` chooses from, the largest first."""
+
+CAUGHT = 1 / 3
+"""The share of the threshold's wrong conclusions on validation images that a zone chosen by
+``auto`` sets aside at least; the share that a zone catches is about one less its level divided by
+the error rate, and a level just below the error rate would catch next to none."""
+
+ROUNDING = 1e-6
+"""By so much quantiles are larger than the strangeness of the image that they come from: a model
+file computes in float32, and that very image must not fall out of its set by rounding."""
+
+TWO_GROUPS = LabelSpace(("negative", "positive"), ("positive",))
+"""The label space of scores whose class names are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +75,72 @@ class Coverage:
         return {name: getattr(self, name).to_dict() for name in self.__slots__}
 
 
-def fit_conformal(scores: Scores, *, level: float = ERROR_LEVEL) -> Conformal:
-    """Return the quantiles that validation scores give.
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """What ``fit_zone`` found.
+
+    Attributes:
+        conformal: The rule of the uncertain zone; None if no level makes one that means something.
+        note: Why there is none; empty where there is one.
+    """
+
+    conformal: Conformal | None
+    note: str = ""
+
+
+def fit_zone(scores: Scores, *, threshold: float, level: float | Literal["auto"] = AUTO) -> Zone:
+    """Return the uncertain zone around a threshold.
+
+    ``auto`` takes the largest of ``LEVELS`` that the validation images can hold (1 / (n + 1) at
+    least, for n images of each class) and whose zone sets aside at least a third of the images that
+    the threshold alone gets wrong. If there is none, there is no zone, and the note says why.
+
+    Args:
+        scores: Of validation images.
+        threshold: The probability from which the positive class is concluded.
+        level: The share of each class that may be concluded to be the other class at most.
+
+    Raises:
+        OptionError: The level is not between 0 and 1.
+        LeakError: The scores are of training or test images.
+        DataError: A class is missing, or the level means nothing for this reader; the message gives
+            its error rates and the levels that would.
+    """
+    if level != AUTO:
+        conformal = fit_conformal(scores, level=level)
+        fault = _fault(conformal, scores, threshold)
+        if fault:
+            raise DataError(f"an error level of {level:g} makes no uncertain zone: {fault}.")
+        return Zone(conformal)
+    check_may_decide(scores, what="an uncertain zone")
+    _check_classes(scores)
+    code = _policy(None, threshold).decide_many(scores.probability).code
+    wrong = code != scores.label
+    if not wrong.any():
+        return Zone(None, "the threshold gets no validation image wrong, so there is none to catch")
+    for one in LEVELS:
+        conformal = fit_conformal(scores, level=one)
+        if max(conformal.quantiles) >= 1:
+            break  # smaller levels need still more images
+        aside = _set_aside(conformal, scores, threshold)
+        if (aside & wrong).sum() >= CAUGHT * wrong.sum():
+            return Zone(conformal)
+    fewest = min(_counts(scores))
+    return Zone(
+        None,
+        f"{_rates(scores, threshold)}, and {fewest} validation images of a class hold levels from "
+        f"{_smallest(fewest):.2g} on: no level of {', '.join(f'{one:g}' for one in LEVELS)} sets "
+        "aside a third of the wrong conclusions",
+    )
+
+
+def fit_conformal(scores: Scores, *, level: float) -> Conformal:
+    """Return the quantiles that validation scores give at a level.
 
     The quantile of a class with n images is the ⌈(n + 1)(1 - level)⌉-th smallest of one minus the
     probability of the true class. Where n is too small for that (fewer than 1 / level - 1), the
-    class is always credible: its quantile is 1.
+    class is always possible: its quantile is 1. ``ROUNDING`` is added. ``fit_zone`` refuses levels
+    that mean nothing.
 
     Raises:
         OptionError: The level is not between 0 and 1.
@@ -67,22 +148,78 @@ def fit_conformal(scores: Scores, *, level: float = ERROR_LEVEL) -> Conformal:
         DataError: A class is missing.
     """
     if not 0 < level < 1:
-        raise OptionError("the error level", must="between 0 and 1, such as 0.1", was=level)
+        raise OptionError("the error level", must="between 0 and 1, such as 0.02", was=level)
     check_may_decide(scores, what="an uncertain zone")
-    quantiles, counts = [], []
+    _check_classes(scores)
+    quantiles = []
     for label in (0, 1):
         chosen = scores.probability[scores.label == label]
-        if not len(chosen):
-            raise DataError("an uncertain zone needs images of both classes; one is missing.")
         strangeness = np.sort(chosen if label == 0 else 1 - chosen)
         rank = math.ceil((len(chosen) + 1) * (1 - level) - 1e-9)
-        quantiles.append(float(strangeness[rank - 1]) if rank <= len(chosen) else 1.0)
-        counts.append(len(chosen))
-    return Conformal(level, (quantiles[0], quantiles[1]), (counts[0], counts[1]))
+        quantile = float(strangeness[rank - 1]) if rank <= len(chosen) else 1.0
+        quantiles.append(min(1.0, quantile + ROUNDING))
+    return Conformal(level, tuple(quantiles), _counts(scores))
+
+
+def _fault(conformal: Conformal, scores: Scores, threshold: float) -> str:
+    """Return why a zone means nothing; empty if it means something."""
+    counts = _counts(scores)
+    smallest, rates = _smallest(min(counts)), _error_rates(scores, threshold)
+    sense = f"levels from {smallest:.2g} to below {max(rates):.2g} would make one"
+    if smallest >= max(rates):
+        sense = "no level would make one on these images"
+    if conformal.level < smallest - 1e-12:
+        return (
+            f"{min(counts)} validation images of a class cannot hold a level below 1 / "
+            f"({min(counts)} + 1), so that class would always be possible; "
+            f"{_rates(scores, threshold)}, so {sense}"
+        )
+    if not _set_aside(conformal, scores, threshold).any():
+        return f"{_rates(scores, threshold)}, so no image would be set aside; {sense}"
+    return ""
+
+
+def _rates(scores: Scores, threshold: float) -> str:
+    negative, positive = _error_rates(scores, threshold)
+    return (
+        f"at its threshold the reader gets {negative:.2%} of the negative and {positive:.2%} of "
+        "the positive validation images wrong"
+    )
+
+
+def _error_rates(scores: Scores, threshold: float) -> tuple[float, float]:
+    wrong = _policy(None, threshold).decide_many(scores.probability).code != scores.label
+    return float(wrong[scores.label == 0].mean()), float(wrong[scores.label == 1].mean())
+
+
+def _set_aside(conformal: Conformal, scores: Scores, threshold: float) -> NDArray[np.bool_]:
+    code = _policy(conformal, threshold).decide_many(scores.probability).code
+    found: NDArray[np.bool_] = code == UNCERTAIN_CODE
+    return found
+
+
+def _policy(conformal: Conformal | None, threshold: float) -> DecisionPolicy:
+    point = OperatingPoint(f"probability={threshold:g}", threshold)
+    return DecisionPolicy(TWO_GROUPS, point, conformal)
+
+
+def _counts(scores: Scores) -> tuple[int, int]:
+    negative, positive = np.bincount(scores.label, minlength=2).tolist()
+    return negative, positive
+
+
+def _smallest(count: int) -> float:
+    """Return the smallest level that so many images of a class can hold."""
+    return 1 / (count + 1)
+
+
+def _check_classes(scores: Scores) -> None:
+    if not all(_counts(scores)):
+        raise DataError("an uncertain zone needs images of both classes; one is missing.")
 
 
 def coverage(
-    conformal: Conformal,
+    policy: DecisionPolicy,
     scores: Scores,
     *,
     level: float = LEVEL,
@@ -92,7 +229,7 @@ def coverage(
     """Return how the prediction sets fare on labelled images, with intervals by patient.
 
     Args:
-        conformal: The sets.
+        policy: Whose sets they are.
         scores: Of the images.
         level: Confidence level.
         resamples: Of the patients; 0 leaves the intervals to closed forms.
@@ -103,9 +240,9 @@ def coverage(
     """
     if not len(scores):
         raise DataError("there are no images to measure coverage on.")
-    sets = conformal.sets(scores.probability)
-    covered = sets[np.arange(len(scores)), scores.label]
-    aside = sets.sum(axis=1) != 1
+    code, possible, _ = policy.decide_many(scores.probability)
+    covered = possible[np.arange(len(scores)), scores.label]
+    aside = code == UNCERTAIN_CODE
     right = covered & ~aside
     positive = scores.label == 1
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -12,8 +14,6 @@ from pneumoscope.evaluation.weighted import FALSE_POSITIVE_RATES, ODDS_THRESHOLD
 from pneumoscope.stats.intervals import LEVEL, wilson
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     Arrays = Mapping[str, NDArray[np.float64]]
@@ -21,10 +21,19 @@ if TYPE_CHECKING:
 _DIGITS = 6
 
 
+def _column(values: Sequence[float | None]) -> NDArray[np.float64]:
+    return np.array([math.nan if value is None else value for value in values], np.float64)
+
+
 class _Columns:
     """Columns of equal length, written as lists; what is not a number is written as null."""
 
     __slots__ = ()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the columns that ``to_dict`` wrote, to six digits."""
+        return cls(*(_column(values[field.name]) for field in fields(cls)))  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the columns as JSON values, rounded to six digits."""
@@ -168,6 +177,16 @@ class Curves:
             DecisionCurve(
                 ODDS_THRESHOLDS, point["net_benefit"], *edges("net_benefit"), treat_all=treat_all
             ),
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Curves:
+        """Return the curves that ``to_dict`` wrote."""
+        return cls(
+            RocBand.from_dict(values["roc"]),
+            PrecisionRecallBand.from_dict(values["precision_recall"]),
+            Reliability.from_dict(values["reliability"]),
+            DecisionCurve.from_dict(values["decision"]),
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ class Estimate:
         value: The number; None where it is not defined (no image of a class).
         n: How many images it is a mean or a count over.
         low: Lower end of its interval; None where there is none.
-        high: Upper end.
+        high: Upper end; ``math.inf`` where a ratio has none.
         method: How the interval was made: ``wilson``, ``delong``, ``bootstrap by patient``, …
         level: Confidence level of the interval.
         also: Intervals by other methods.
@@ -44,15 +45,36 @@ class Estimate:
             float(value), n, first.low, first.high, first.method, first.level, also=tuple(rest)
         )
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Estimate:
+        """Return the estimate that ``to_dict`` wrote.
+
+        Raises:
+            KeyError, TypeError: Something is missing or of the wrong kind.
+        """
+        low, high = values["low"], values["high"]
+        return cls(
+            values["value"],
+            values["n"],
+            low,
+            math.inf if low is not None and high is None else high,
+            values["method"],
+            LEVEL if low is None else values["level"],
+            tuple(Interval.from_dict(one) for one in values.get("also", ())),
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values; ``also`` only where there is something."""
+        """Return it as JSON values; ``also`` only where there is something.
+
+        JSON has no infinity: an interval without an upper end has ``low`` and ``high`` null.
+        """
         found: dict[str, Any] = {
             "value": self.value,
             "n": self.n,
             "low": self.low,
-            "high": self.high,
+            "high": None if self.high == math.inf else self.high,
             "method": self.method,
-            "level": self.level,
+            "level": None if self.low is None else self.level,
         }
         if self.also:
             found["also"] = [interval.to_dict() for interval in self.also]
@@ -66,4 +88,32 @@ class Estimate:
         """Return the interval for people, empty where there is none."""
         if self.low is None or self.high is None:
             return ""
-        return f"{self.low:.{digits}f} to {self.high:.{digits}f}"
+        upper = "infinity" if self.high == math.inf else f"{self.high:.{digits}f}"
+        return f"{self.low:.{digits}f} to {upper}"
+
+    def with_range(self, digits: int = 3) -> str:
+        """Return the number with its interval: ``0.962 (0.938 to 0.978)``.
+
+        A ratio of 10 or more has two digits less, since nobody reads 21.526.
+        """
+        if self.value is not None and abs(self.value) >= 10:
+            digits = max(1, digits - 2)
+        between = self.range_text(digits)
+        return f"{self.text(digits)} ({between})" if between else self.text(digits)
+
+    def percent(self) -> str:
+        """Return a share with its interval in percent: ``86.4% (83.5% to 88.9%)``."""
+        if self.value is None:
+            return "not defined"
+        if self.low is None or self.high is None:
+            return f"{self.value:.1%}"
+        return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%})"
+
+
+def level_text(level: float) -> str:
+    """Return a confidence level for people.
+
+    >>> level_text(0.95), level_text(0.999)
+    ('95%', '99.9%')
+    """
+    return f"{100 * level:.6g}%"

@@ -17,11 +17,13 @@ import numpy as np
 
 from pneumoscope.errors import ImageError, OptionError
 from pneumoscope.evaluation.estimate import Estimate
-from pneumoscope.evaluation.metrics import measure
+from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.scores import Scores
-from pneumoscope.images.prepare import open_radiograph
+from pneumoscope.evaluation.shares import share
+from pneumoscope.images.depth import sample_of, shown_range
+from pneumoscope.images.read import decode, read_bytes
 from pneumoscope.parallel import Progress, ordered_map
-from pneumoscope.stats.intervals import LEVEL, wilson
+from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,6 +74,18 @@ class Corrupted:
     numbers: dict[str, Estimate]
     changed: Estimate
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Corrupted:
+        """Return the row that ``to_dict`` wrote."""
+        return cls(
+            values["corruption"],
+            values["strength"],
+            values["amount"],
+            values["unit"],
+            {name: Estimate.from_dict(values[name]) for name in NUMBERS},
+            Estimate.from_dict(values["changed"]),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON values."""
         return {
@@ -88,6 +102,7 @@ def robustness(
     predictor: Predictor,
     catalog: Catalog,
     *,
+    threshold: float | None = None,
     limit: int | None = LIMIT,
     names: tuple[str, ...] | None = None,
     seed: int = 0,
@@ -99,8 +114,9 @@ def robustness(
     Images that cannot be read are left out.
 
     Args:
-        predictor: The reader.
+        predictor: The reader, without its gate.
         catalog: Labelled images.
+        threshold: The probability from which an image is called positive; the model's own if None.
         limit: At most so many, drawn so that the classes keep their shares; None for all.
         names: Corruptions to apply; all of them if None.
         seed: Of the drawing and of the noise.
@@ -111,23 +127,23 @@ def robustness(
         OptionError: The limit is below 10, or a name is no corruption.
     """
     chosen = [CORRUPTIONS[name] for name in names or CORRUPTIONS] if _known(names) else []
-    cases: list[tuple[Corruption | None, int]] = [(None, 0)]
-    cases += [(corruption, strength) for corruption in chosen for strength in range(1, 6)]
+    cases = [(corruption, strength) for corruption in chosen for strength in range(1, 6)]
+    if threshold is None:
+        threshold = predictor.info.operating_point.threshold
     entries = [catalog.entries[row] for row in drawn_rows(catalog.labels, limit=limit, seed=seed)]
 
     def read(entry: Entry) -> NDArray[np.float64] | None:
         try:
-            pixels = _decoded(catalog.file(entry), predictor)
+            plain = predictor.predict(catalog.file(entry))
+            pixels = grey_levels(catalog.file(entry), at_least=predictor.info.input.shape)
         except ImageError:
             return None  # the evaluation has named it
-        said = []
+        said = [(plain.logit, plain.probability)]
         for corruption, strength in cases:
-            worse = pixels
-            if corruption is not None:
-                # The same noise for an image whenever and wherever it is read.
-                generator = np.random.default_rng([seed, strength, zlib.crc32(entry.path.encode())])
-                amount = corruption.amounts[strength - 1]
-                worse = corruption.apply(pixels, amount, predictor.info.input.shape, generator)
+            # The same noise for an image whenever and wherever it is read.
+            generator = np.random.default_rng([seed, strength, zlib.crc32(entry.path.encode())])
+            amount = corruption.amounts[strength - 1]
+            worse = corruption.apply(pixels, amount, predictor.info.input.shape, generator)
             prediction = predictor.predict(worse)
             said.append((prediction.logit, prediction.probability))
         return np.array(said, np.float64)
@@ -141,7 +157,8 @@ def robustness(
             progress(done, len(entries))
     if not answers:
         return ()
-    return _rows(cases, read_entries, np.stack(answers, axis=1), catalog, predictor, level=level)
+    said = np.stack(answers, axis=1)
+    return _rows(cases, read_entries, said, catalog, threshold=threshold, level=level)
 
 
 def drawn_rows(label: NDArray[np.int64], *, limit: int | None, seed: int) -> list[int]:
@@ -153,7 +170,7 @@ def drawn_rows(label: NDArray[np.int64], *, limit: int | None, seed: int) -> lis
     if limit is None or limit >= len(label):
         return list(range(len(label)))
     if limit < 10:
-        raise OptionError("--limit", must="a whole number from 10", was=limit)
+        raise OptionError("limit", must="a whole number from 10", was=limit)
     generator = np.random.default_rng(seed)
     rows: list[int] = []
     for value in (0, 1):
@@ -171,47 +188,57 @@ def _known(names: tuple[str, ...] | None) -> bool:
     return True
 
 
-def _decoded(path: Path, predictor: Predictor) -> NDArray[np.uint8]:
-    """Return the grey pixels of a file as uint8; deeper ones are scaled by their largest value."""
-    pixels = open_radiograph(path, at_least=predictor.info.input.shape).pixels
+def grey_levels(path: Path, *, at_least: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the grey pixels of a file as uint8, scaled as the model's input is.
+
+    Args:
+        path: The file.
+        at_least: (height, width) of the model's input; see ``images.read.decode``.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    radiograph = decode(read_bytes(path), name=str(path), at_least=at_least, any_kind=True)
+    pixels, bits = radiograph.pixels, radiograph.bits
     if pixels.dtype == np.uint8:
         return np.asarray(pixels, np.uint8)
-    largest = int(pixels.max())
-    depth = next(bits for bits in (8, 10, 12, 14, 16) if largest < 2**bits)
-    return _clipped(pixels.astype(np.float32) * (255 / (2**depth - 1)))
+    low, high = shown_range(sample_of(pixels)) if bits is None else (0.0, 2.0**bits - 1)
+    return _clipped((pixels.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low)))
 
 
 def _rows(
-    cases: list[tuple[Corruption | None, int]],
+    cases: list[tuple[Corruption, int]],
     entries: list[Entry],
     answers: NDArray[np.float64],
     catalog: Catalog,
-    predictor: Predictor,
     *,
+    threshold: float,
     level: float,
 ) -> tuple[Corrupted, ...]:
     label = np.array([entry.label == catalog.positive for entry in entries], np.int64)
     paths = tuple(entry.path for entry in entries)
     patients = tuple(entry.patient for entry in entries)
-    threshold = predictor.info.operating_point.threshold
     before = answers[0, :, 1] >= threshold
-    rows = []
-    for (corruption, strength), said in zip(cases, answers, strict=True):
+
+    def row(said: NDArray[np.float64], corruption: Corruption | None, strength: int) -> Corrupted:
         scores = Scores(paths, patients, label, said[:, 0], said[:, 1])
-        found = measure(scores, threshold=threshold, level=level)
-        changed = int(((said[:, 1] >= threshold) != before).sum())
-        rows.append(
-            Corrupted(
-                corruption.name if corruption else "none",
-                strength,
-                corruption.amounts[strength - 1] if corruption else 0.0,
-                corruption.unit if corruption else "",
-                {name: getattr(found, name) for name in NUMBERS},
-                Estimate.of(
-                    changed / len(label), len(label), wilson(changed, len(label), level=level)
-                ),
-            )
+        found = numbers_of(scores, threshold=threshold, level=level, resamples=0, curves=False)
+        return Corrupted(
+            corruption.name if corruption else "none",
+            strength,
+            corruption.amounts[strength - 1] if corruption else 0.0,
+            corruption.unit if corruption else "",
+            {name: found[name] for name in NUMBERS},
+            share(
+                (said[:, 1] >= threshold) != before,
+                np.ones(len(label), bool),
+                scores.patient_numbers,
+                level=level,
+            ),
         )
+
+    rows = [row(answers[0], None, 0)]
+    rows += [row(said, *case) for case, said in zip(cases, answers[1:], strict=True)]
     return tuple(rows)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from pneumoscope.data.catalog import PARTS, Catalog, Unreadable
 from pneumoscope.data.patients import Patient, patient_of
 from pneumoscope.errors import DataError, LeakError, OptionError, in_words
+from pneumoscope.images.record import DICOM_COLUMNS, DicomRecord, dicom_cells
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of, write_csv
 from pneumoscope.stats.logistic import logistic
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pneumoscope.parallel import Progress
 
 COLUMNS = ("path", "patient", "label", "logit", "probability")
+REFUSED = "refused"
+"""The column that tells which images the gate refuses; it may be missing."""
 MIXED = "mixed"
 """The part of scores whose rows are of several parts."""
 
@@ -47,6 +50,10 @@ class Scores:
             empty where the data know no parts.
         sha256: Of each file; empty where that is not known.
         model: SHA-256 of the model file that said it; empty where that is not known.
+        refused: Which images the reader's gate refuses (they have a probability all the same);
+            bool, None where that is not known.
+        dicom: Which DICOM image each is and how its pixels were shown, None for other formats;
+            empty where there is no DICOM image, or where the scores come from a table.
     """
 
     path: tuple[str, ...]
@@ -57,6 +64,8 @@ class Scores:
     part: str = ""
     sha256: tuple[str, ...] = ()
     model: str = ""
+    refused: NDArray[np.bool_] | None = None
+    dicom: tuple[DicomRecord | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.path)
@@ -104,14 +113,18 @@ class Scores:
             logit=self.logit[chosen],
             probability=self.probability[chosen],
             sha256=tuple(self.sha256[row] for row in chosen) if self.sha256 else (),
+            refused=None if self.refused is None else self.refused[chosen],
+            dicom=tuple(self.dicom[row] for row in chosen) if self.dicom else (),
         )
 
     def save(self, path: Path) -> None:
         """Write the table as CSV; numbers are written so that they read back unchanged.
 
         What is known of their origin stands in further columns: ``split`` (the part), ``sha256``
-        (of each file) and ``model_sha256`` (of the model file). So the table, wherever it is
-        copied, still tells whether it may decide anything, and of which reader it is.
+        (of each file), ``model_sha256`` (of the model file) and ``refused`` (1 for images that the
+        gate refuses, else 0); of DICOM images also what ``predict`` says of them
+        (``DICOM_COLUMNS``). So the table, wherever it is copied, still tells whether it may decide
+        anything, and of which reader it is.
         """
         n = len(self)
         columns: dict[str, Iterable[object]] = {
@@ -127,6 +140,11 @@ class Scores:
             columns["sha256"] = self.sha256
         if self.model:
             columns["model_sha256"] = [self.model] * n
+        if self.refused is not None:
+            columns[REFUSED] = self.refused.astype(int).tolist()
+        if any(self.dicom):
+            cells = zip(*map(dicom_cells, self.dicom), strict=True)
+            columns |= dict(zip(DICOM_COLUMNS, cells, strict=True))
         write_csv(path, tuple(columns), zip(*columns.values(), strict=True))
 
     @classmethod
@@ -205,7 +223,8 @@ def score(
     """Return what a reader says of the images of a catalog, from their files on.
 
     Args:
-        predictor: The reader.
+        predictor: The reader, which concludes on every image (``gated=False``); the scores say
+            what its gate refuses.
         catalog: The images.
         part: Which part of the data they are.
         progress: Called as images are read.
@@ -215,7 +234,10 @@ def score(
 
     Raises:
         DataError: More than 5 % of the files could not be read.
+        ValueError: The predictor is gated, so that images would be missing.
     """
+    if predictor.gated:
+        raise ValueError("scores need a reader with gated=False; they say what its gate refuses")
     said = []
     paths = [catalog.file(entry) for entry in catalog.entries]
     for done, prediction in enumerate(predictor.predict_many(paths), 1):
@@ -229,6 +251,7 @@ def score(
     ]
     readable = catalog.without(bad)
     read = [prediction for prediction in said if not prediction.error]
+    dicom = tuple(prediction.dicom for prediction in read)
     return (
         Scores(
             tuple(entry.path for entry in readable.entries),
@@ -239,6 +262,10 @@ def score(
             part,
             tuple(entry.sha256 for entry in readable.entries),
             predictor.sha256,
+            np.array([bool(prediction.refused) for prediction in read], np.bool_)
+            if predictor.info.gate
+            else None,
+            dicom if any(dicom) else (),
         ),
         tuple(bad),
     )
@@ -257,13 +284,13 @@ def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scor
     named = _FILE_NAME.fullmatch(path.name)
     if part is not None and not any(parts) and (named is None or named[1] != part):
         raise OptionError(
-            "--split", must=f"left out, since {path.name} has no column 'split'", was=part
+            "part", must=f"left out, since {path.name} has no column 'split'", was=part
         )
     if part is not None and any(parts):
         rows = [row for row, name in zip(rows, parts, strict=True) if name == part]
         parts = [part] * len(rows)
         if not rows:
-            raise OptionError("--split", must=f"a part that {path} has rows of", was=part)
+            raise OptionError("part", must=f"a part that {path} has rows of", was=part)
     distinct = set(parts) - {""}
     own = next(iter(distinct)) if len(distinct) == 1 else MIXED if distinct else ""
     if own not in {*PARTS, "all", MIXED, ""}:
@@ -293,7 +320,15 @@ def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scor
         own or (named[1] if named else ""),
         digests if all(digests) else (),
         models.pop() if len(models) == 1 else "",
+        _refused(rows) if REFUSED in columns else None,
     )
+
+
+def _refused(rows: list[dict[str, str]]) -> NDArray[np.bool_]:
+    words = [(row.get(REFUSED) or "").strip() for row in rows]
+    if not set(words) <= {"0", "1"}:
+        raise ValueError(f"the column {REFUSED!r} must be 0 or 1")
+    return np.array([word == "1" for word in words], np.bool_)
 
 
 def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.evaluation.assess import SMALL, assess
 from pneumoscope.evaluation.bootstrap import RESAMPLES
 from pneumoscope.evaluation.estimate import Estimate
+from pneumoscope.evaluation.numbers import SMALL, numbers_of
 from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -50,6 +51,19 @@ class Group:
     positives: int
     small: bool
     numbers: dict[str, Estimate]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Group:
+        """Return the row that ``to_dict`` wrote."""
+        return cls(
+            values["column"],
+            values["value"],
+            values["n"],
+            values["patients"],
+            values["positives"],
+            values["small"],
+            {name: Estimate.from_dict(values[name]) for name in NUMBERS},
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON values."""
@@ -153,7 +167,7 @@ def _group(
     resamples: int,
     seed: int,
 ) -> Group:
-    found = assess(
+    found = numbers_of(
         part, threshold=threshold, level=level, resamples=resamples, seed=seed, curves=False
     )
     positives = int((part.label == 1).sum())

@@ -32,7 +32,7 @@ _NEWTON_STEPS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class TableOptions:
     """What is asked of scores.
 
     Attributes:
@@ -69,7 +69,7 @@ class Table:
         start: Slope and intercept from which recalibration is sought.
     """
 
-    ask: Question
+    ask: TableOptions
     patient: NDArray[np.int64]
     patients: int
     positive: NDArray[np.float64]
@@ -80,7 +80,7 @@ class Table:
     start: tuple[float, float] = (1.0, 0.0)
 
     @classmethod
-    def of(cls, scores: Scores, ask: Question) -> Table:
+    def of(cls, scores: Scores, ask: TableOptions) -> Table:
         """Return the table of scores."""
         order = np.argsort(-scores.logit, kind="stable")
         logit, probability = scores.logit[order], scores.probability[order]
@@ -151,7 +151,7 @@ def statistics(table: Table, weights: NDArray[np.float64]) -> dict[str, NDArray[
 
 
 def _at_threshold(
-    sums: dict[str, NDArray[np.float64]], ask: Question
+    sums: dict[str, NDArray[np.float64]], ask: TableOptions
 ) -> dict[str, NDArray[np.float64]]:
     positives, negatives, tp, fp = (sums[name] for name in _LINEAR[:4])
     fn, tn, n = positives - tp, negatives - fp, positives + negatives
@@ -173,8 +173,6 @@ def _at_threshold(
         "brier": sums["brier"] / n,
         "calibration_in_the_large": (sums["probability"] - positives) / n,
     }
-    # Without false alarms the ratio is infinite, which is no number to average over.
-    found["lr_positive"] = np.where(fp > 0, found["lr_positive"], np.nan)
     if ask.prevalence is not None:
         ill, well = ask.prevalence, 1 - ask.prevalence
         found["ppv_at_prevalence"] = (
@@ -234,7 +232,7 @@ def _ranking(
 
 
 def _read_off(
-    ask: Question,
+    ask: TableOptions,
     tp: NDArray[np.float64],
     fp: NDArray[np.float64],
     positives: NDArray[np.float64],

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from pneumoscope.images.turbo import Heard
+
 _ORIENTATION, _SHORT = 0x0112, 3  # the EXIF tag, and the kind of its value
 _JPEG_FILL = 128  # the grey that libjpeg fills in where data are missing
 _WARNS = frozenset({"TIFF", "GIF", "WebP", "BMP"})
@@ -106,6 +108,17 @@ def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: st
     """
     from pneumoscope.images import jpeg  # noqa: PLC0415 - for JPEG alone
 
+    if image.mode in {"L", "RGB"}:
+        heard = _strict(image, data, at_least)
+        if heard.damaged:
+            raise DamagedImageError(
+                f"{name}: truncated or damaged JPEG ({heard.warning}); copy it again."
+            )
+        luma = image.mode == "L" or at_least is not None  # colours at full size are Pillow's
+        if heard.pixels is not None and luma and jpeg.has_one_scan(data):
+            from PIL import Image  # noqa: PLC0415 - loaded with the decoder
+
+            return Image.fromarray(heard.pixels)
     header = jpeg.read_header(data)
     found, ready = _interrupted(
         image, data, at_least, len(data) if header is None else jpeg.pause(data, header), name=name
@@ -138,6 +151,21 @@ def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: st
             "wrong); copy it again."
         )
     return found
+
+
+def _strict(image: Any, data: bytes, at_least: tuple[int, int] | None) -> Heard:
+    """Return the luma of a JPEG at the size that Pillow's draft mode would choose.
+
+    Of colours that are wanted at full size it is an eighth of the size: only warnings are heard.
+    """
+    from pneumoscope.images.turbo import grey  # noqa: PLC0415 - for JPEG alone
+
+    width, height = image.size
+    scale = 1 if image.mode == "L" else 8
+    if at_least is not None:
+        ratio = min(width // max(1, at_least[1]), height // max(1, at_least[0]))
+        scale = next(step for step in (8, 4, 2, 1) if ratio >= step or step == 1)
+    return grey(data, (-(-height // scale), -(-width // scale)))
 
 
 def _interrupted(

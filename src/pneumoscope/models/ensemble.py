@@ -38,10 +38,10 @@ class Averaged(nn.Module):
         for view in views:
             if view not in VIEWS:
                 raise OptionError(
-                    "--views", must=f"of {', '.join(VIEWS)}", was=view, hint=nearest(view, VIEWS)
+                    "views", must=f"of {', '.join(VIEWS)}", was=view, hint=nearest(view, VIEWS)
                 )
         if not views or views[0] != "plain":
-            raise OptionError("--views", must="plain first", was=list(views))
+            raise OptionError("views", must="plain first", was=list(views))
         self.members = _Members(members)
         self.views = tuple(views)
 
@@ -56,13 +56,13 @@ class Averaged(nn.Module):
         """Return mean logits, the first member's features, and the mean evidence, in one pass.
 
         Features and evidence are of the first view; evidence is None unless all members have it.
+        Maps of several sizes are brought to that of the finest.
         """
         first = [member.explained(_seen(pixels, self.views[0])) for member in self.members]
         more = [member(_seen(pixels, view)) for view in self.views[1:] for member in self.members]
         logits = torch.stack([*(said for said, _, _ in first), *more]).mean(0)
         maps = [evidence for _, _, evidence in first if evidence is not None]
-        whole = torch.stack(maps).mean(0) if len(maps) == len(first) else None
-        return logits, first[0][1], whole
+        return logits, first[0][1], _mean_map(maps) if len(maps) == len(first) else None
 
 
 def side_by_side(members: Sequence[Classifier]) -> Classifier | None:
@@ -78,6 +78,8 @@ def side_by_side(members: Sequence[Classifier]) -> Classifier | None:
     network = first.network
     names = dict(network.named_modules())
     for other in members[1:]:
+        if not _same_layers(first, other):
+            return None
         shapes = [tuple(value.shape) for value in other.state_dict().values()]
         if shapes != [tuple(value.shape) for value in first.state_dict().values()]:
             return None
@@ -92,6 +94,15 @@ def side_by_side(members: Sequence[Classifier]) -> Classifier | None:
                 return None
         first.logit_offset.copy_(torch.stack([m.logit_offset for m in members]).mean(0))
     return first
+
+
+def _same_layers(one: nn.Module, other: nn.Module) -> bool:
+    """Tell whether two networks have the same layers; equal shapes of weights do not say so."""
+    told = [
+        [(name, type(layer), layer.extra_repr()) for name, layer in network.named_modules()]
+        for network in (one, other)
+    ]
+    return told[0] == told[1]
 
 
 def _widen(layer: nn.Module, layers: Sequence[nn.Module], *, shared: bool, last: bool) -> bool:
@@ -120,6 +131,23 @@ def _widen(layer: nn.Module, layers: Sequence[nn.Module], *, shared: bool, last:
     for name, _ in list(layer.named_parameters(recurse=False)):
         setattr(layer, name, nn.Parameter(torch.cat([getattr(each, name) for each in layers])))
     return True
+
+
+def _mean_map(maps: Sequence[Tensor]) -> Tensor:
+    """Return the mean of maps [n, rows, columns] of any sizes, at the size of the finest.
+
+    Each keeps its own mean, which is its logit but for the bias.
+    """
+    shape = max((tuple(each.shape[1:]) for each in maps), key=lambda size: size[0] * size[1])
+    fine = []
+    for each in maps:
+        if tuple(each.shape[1:]) == shape:
+            fine.append(each)
+            continue
+        larger = F.interpolate(each[:, None], shape, mode="bilinear", align_corners=False)[:, 0]
+        lost = each.mean((1, 2), keepdim=True) - larger.mean((1, 2), keepdim=True)
+        fine.append(larger + lost)
+    return torch.stack(fine).mean(0)
 
 
 class _Members(nn.ModuleList):

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from pneumoscope.errors import WeightsError
-from pneumoscope.models.download import sha256_of
 from pneumoscope.models.known import KNOWN_FILES, known_by_name
-from pneumoscope.runs import write_json, written_whole
+from pneumoscope.runs import sha256_of, write_json, written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,15 +9,18 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from pneumoscope.errors import WeightsError
-from pneumoscope.models.download import sha256_of
 from pneumoscope.models.names import Published
+from pneumoscope.runs import sha256_of
 
 _PATIENCE_SECONDS = 10
 
 
 def cached(published: Published) -> Path | None:
     """Return the file if the hub's cache on this machine has it."""
-    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - not for every model
+    try:
+        from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - not for every model
+    except ModuleNotFoundError:  # reading alone is installed, so nothing was fetched by it
+        return None
 
     for file in published.files:
         found = try_to_load_from_cache(

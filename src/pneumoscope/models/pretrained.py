@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from pneumoscope.errors import OptionError, WeightsError
+from pneumoscope.errors import FetchError, OptionError, WeightsError
 from pneumoscope.models import hub
-from pneumoscope.models.download import download, sha256_of
+from pneumoscope.models.download import download, fetched
 from pneumoscope.models.folder import (
     BUNDLED,
     Entry,
@@ -23,6 +23,7 @@ from pneumoscope.models.folder import (
 from pneumoscope.models.known import WeightsFacts, known_by_content, known_by_name
 from pneumoscope.models.names import Pretrained, is_pretrained_name, resolve
 from pneumoscope.models.tensors import OWN_CHECKPOINT, Tensors, load_tensors, read_tensors
+from pneumoscope.runs import sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -118,7 +119,7 @@ def read_weights(file: WeightsFile) -> Tensors:
     if any(name.startswith(OWN_CHECKPOINT) for name in tensors):
         raise WeightsError(
             f"{file.source}: a checkpoint of a pneumoscope run does not say how its network was "
-            "built; continue that run with --resume."
+            "built; continue that run with `resume`."
         )
     return tensors
 
@@ -208,7 +209,7 @@ def _automatic(model: Pretrained, progress: Progress | None) -> WeightsFile:
     if published is None:
         raise WeightsError(
             f"{model.asked}: nobody has published weights for it that timm knows of; give "
-            "--weights FILE, or --weights none to begin without."
+            "`weights=FILE`, or `weights=none` to begin without."
         )
     if published.url:
         return _from_publisher(model, published.url, progress)
@@ -246,9 +247,8 @@ def _from_publisher(model: Pretrained, url: str, progress: Progress | None) -> W
     target = folder / f"{model.name.partition(':')[2]}{suffix}"
     try:
         sha256 = download(url, target, progress=progress)
-    except WeightsError as fault:
-        reason = str(fault).removeprefix(f"{url}: ").removesuffix(".")
-        raise WeightsError(_way_out(model, reason)) from fault
+    except FetchError as fault:
+        raise WeightsError(_way_out(model, fault.reason)) from fault
     start = re.search(r"-([0-9a-f]{8,64})\.\w+$", url)  # the manner of torch's own hub
     if start and not sha256.startswith(start[1]):
         target.unlink()
@@ -276,7 +276,7 @@ def _from_address(
             )
         sha256 = expected
     else:
-        sha256 = download(url, target, sha256=expected, progress=progress)
+        sha256 = fetched(url, target, sha256=expected, progress=progress)
     _note(folder, target, model, sha256, licence="", source=url)
     return target, sha256
 
@@ -302,7 +302,7 @@ def _checked(path: Path, expected: str | None) -> str:
         found = sha256_of(path)
     except OSError as fault:
         raise WeightsError(
-            f"{path}: cannot be read ({fault.strerror or fault}); --weights takes auto, none, a "
+            f"{path}: cannot be read ({fault.strerror or fault}); `weights` takes auto, none, a "
             "file or an https address."
         ) from fault
     if expected is not None and found != expected:
@@ -337,8 +337,8 @@ def _way_out(model: Pretrained, reason: str) -> str:
     name = f"{model.name.partition(':')[2]}{Path(file).suffix}"
     return (
         f"{model.asked}: its weights are not on this machine and could not be fetched ({reason}). "
-        f"Fetch {published.address} elsewhere and give it as --weights FILE, or put it into "
-        f"{weights_folder()} as {name}; --weights none begins without."
+        f"Fetch {published.address} elsewhere and give it as `weights=FILE`, or put it into "
+        f"{weights_folder()} as {name}; `weights=none` begins without."
     )
 
 

@@ -128,7 +128,7 @@ def build_model(name: str, spec: InputSpec, *, weights: str = "none", **options:
         return _backbone(name, spec, weights, options)
     if name not in MODELS:
         known = [*MODELS, *(f"{family}:NAME" for family in FAMILIES)]
-        raise OptionError("--model", must="a known model", was=name, hint=nearest(name, known))
+        raise OptionError("model", must="a known model", was=name, hint=nearest(name, known))
     entry = MODELS[name]
     _check_options(name, options, entry.options)
     network = entry.build(input_px=spec.shape, **options)

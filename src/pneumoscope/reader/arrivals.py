@@ -18,8 +18,6 @@ from pathlib import Path
 from pneumoscope.reader.inputs import Unlisted, images_below
 from pneumoscope.reader.journal import state_of
 
-LEAST_SECONDS = 0.1
-
 _JPEG_START_OF_SCAN = 0xDA
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers of JPEG that no length follows."""
@@ -38,7 +36,7 @@ def arrivals(
 
     Args:
         folders: Where images arrive; files that lie there already come with the first looks.
-        interval: Seconds from the end of a look to the next, at least ``LEAST_SECONDS``.
+        interval: Seconds from the end of a look to the next.
         others: Counts the files that are no images, as they were at the last look.
         ended: Waits for so many seconds, and tells whether to end instead; asked between two looks,
             and with 0 before each image.

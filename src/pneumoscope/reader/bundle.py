@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     import onnxruntime
     from numpy.typing import NDArray
 
+    from pneumoscope.labels import LabelSpace
     from pneumoscope.reader.conformal import Conformal
     from pneumoscope.reader.gate import FeatureGate, PixelGate
+    from pneumoscope.reader.policy import DecisionPolicy
     from pneumoscope.reader.selfcheck import SelfTest
 
 FORMAT = 1
@@ -72,16 +74,18 @@ class ModelInfo:
         training: How and from what it was made, for people.
         version: Of this model, for people.
         licence: Under which it may be used.
-        intended: Whom and what it is for, as ``scope_notes`` takes it.
+        intended: Whom and what it is for, as ``scope_of`` takes it.
         gate: What it refuses to judge, as ``PixelGate.to_dict`` gives it; under ``features`` that
             of a ``FeatureGate``. Empty: it refuses nothing.
-        conformal: Which classes it holds possible; None: it is never uncertain.
+        conformal: The rule of its uncertain zone; None: it is never uncertain.
         reference: What it said of validation images: ``probability_histogram``, counts in equal
             bins from 0 to 1; ``distance_histogram``, ``edges`` and ``counts`` of the gate's
             distances.
         self_test: What it must say of a generated image.
         card: What else to know before using it, for people.
         history: What was changed after training, oldest first: recalibrations, for people.
+        learnt: Shortened hashes of the images that it learnt from and that its decisions rest on,
+            as ``reader.learnt`` writes them; empty: not known.
     """
 
     name: str
@@ -98,6 +102,32 @@ class ModelInfo:
     self_test: SelfTest | None = None
     card: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[Mapping[str, Any], ...] = ()
+    learnt: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> LabelSpace:
+        """The classes, of which the second one is positive."""
+        from pneumoscope.labels import LabelSpace  # noqa: PLC0415 - see below
+
+        return LabelSpace(self.classes, self.classes[1:])
+
+    def policy(self, *, outside: str = "note", threshold: float | None = None) -> DecisionPolicy:
+        """Return how the model decides.
+
+        Args:
+            outside: What is done with images outside the intended use; one of
+                ``reader.policy.OUTSIDE``.
+            threshold: Another threshold than the model's own.
+
+        Raises:
+            ValueError: ``outside`` is something else, or the threshold is not from 0 to 1.
+        """
+        from pneumoscope.reader.policy import DecisionPolicy  # noqa: PLC0415 - see below
+
+        point = self.operating_point
+        if threshold is not None and threshold != point.threshold:
+            point = OperatingPoint(f"probability={threshold:g}", threshold)
+        return DecisionPolicy(self.labels, point, self.conformal, outside)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the metadata as JSON values, without the seal; what is empty is left out."""
@@ -111,6 +141,7 @@ class ModelInfo:
             "self_test": self.self_test and self.self_test.to_dict(),
             "card": dict(self.card),
             "history": [dict(change) for change in self.history],
+            "learnt": dict(self.learnt),
         }
         return {
             "format": FORMAT,
@@ -160,6 +191,7 @@ class ModelInfo:
                 _self_test(values["self_test"]) if "self_test" in values else None,
                 dict(values.get("card", {})),
                 tuple(dict(change) for change in values.get("history", ())),
+                dict(values.get("learnt", {})),
             )
         except (KeyError, TypeError, AttributeError, OptionError) as fault:
             raise ValueError(f"its metadata are incomplete ({fault!r})") from fault
@@ -216,13 +248,23 @@ class Bundle:
             ) from fault
 
     def opened(self) -> Bundle:
-        """Return it when its graph is opened.
+        """Return it when its graph is opened and its seal checked.
 
         Raises:
-            ModelFileError: The graph cannot be opened, or lacks an output.
+            ModelFileError: The file was changed since it was written, or the graph cannot be
+                opened or lacks an output.
         """
+        self.check_seal()
         _ = self.outputs
         return self
+
+    def check_seal(self) -> None:
+        """Wait until the seal of the file is checked.
+
+        Raises:
+            ModelFileError: The file was changed since it was written.
+        """
+        self._graph.check_seal()
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:
@@ -295,20 +337,24 @@ def read_info(content: bytes, path: Path) -> tuple[ModelInfo, Contents]:
     return _info(seal.own_text(content, contents, path), path), contents
 
 
-def open_bundle(model: Graph | Path | str | None, *, threads: int = 1) -> Bundle:
+def open_bundle(
+    model: Graph | Path | str | None, *, threads: int = 1, unsealed: bool = False
+) -> Bundle:
     """Return the model of a file or run folder, ready to run on the CPU.
 
     Args:
         model: A model file or a run folder; ``shipped`` or None for the package's own. Or its
             graph, which somebody began to open; its faults then come when it is first used.
         threads: Processor threads for one call of the graph, if it is opened here.
+        unsealed: Whether a file is opened, too, that was changed since it was written.
 
     Raises:
-        ModelFileError: There is no model, the file is none of this package, or it is not opened.
+        ModelFileError: There is no model, the file is none of this package, it was changed since
+            it was written, or it is not opened.
     """
     if isinstance(model, Graph):
         return Bundle(model, _info(model.text, model.path))
-    graph = Graph(model, threads=threads)
+    graph = Graph(model, threads=threads, unsealed=unsealed)
     return Bundle(graph, _info(graph.text, graph.path)).opened()
 
 

@@ -6,17 +6,19 @@ predictors", ACML 2012). How far an image is from a class is one minus the proba
 class. A class stays in the set of an image if it is no farther than the quantile of that class,
 which comes from validation images. Of new images like those, in each class at most the share
 ``level`` have a set without their true class.
+
+A set may be empty; ``reader.policy`` adds the class that the threshold concludes, which keeps the
+promise, since sets only grow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -26,41 +28,45 @@ class Conformal:
 
     Attributes:
         level: The error level: of each class at most this share misses its true class.
-        quantiles: For (negative, positive): the class stands in the set if one minus its
-            probability is at most this.
-        n: Validation images of (negative, positive) that the quantiles come from.
+        quantiles: One a class, in the order of the model's outputs: the class stands in the set if
+            one minus its probability is at most this.
+        n: Validation images of each class that the quantiles come from; 0 where unknown.
     """
 
     level: float
-    quantiles: tuple[float, float]
-    n: tuple[int, int] = (0, 0)
+    quantiles: tuple[float, ...]
+    n: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
             raise ValueError(f"its conformal level is {self.level!r}")
-        if len(self.quantiles) != 2 or not all(0 <= value <= 1 for value in self.quantiles):
+        if len(self.quantiles) < 2 or not all(0 <= value <= 1 for value in self.quantiles):
             raise ValueError(f"its conformal quantiles are {self.quantiles!r}")
+        if not self.n:
+            object.__setattr__(self, "n", (0,) * len(self.quantiles))
+        if len(self.n) != len(self.quantiles):
+            raise ValueError(f"its conformal quantiles come from {self.n!r} images")
 
-    def holds(self, probability: float) -> tuple[bool, bool]:
-        """Return whether the negative and the positive class are in the set of one image.
+    def holds(self, strangeness: Sequence[float]) -> tuple[bool, ...]:
+        """Return whether each class is in the set of one image.
 
         Args:
-            probability: Of the positive class.
+            strangeness: One minus the probability of each class, [K]; (p, 1 - p) for two classes
+                of which the second one has the probability p.
         """
-        negative, positive = self.quantiles
-        return probability <= negative, 1 - probability <= positive
+        return tuple(far <= limit for far, limit in zip(strangeness, self.quantiles, strict=True))
 
     def sets(self, probability: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return for probabilities [n] of the positive class which classes are credible, [n, 2]."""
-        positive = np.asarray(probability, np.float64)
-        found: NDArray[np.bool_] = np.stack(
-            [positive <= self.quantiles[0], 1 - positive <= self.quantiles[1]], axis=-1
-        )
-        return found
+        """Return which classes are in the sets of n images, [n, K].
 
-    def uncertain(self, probability: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which images are to be set aside, [n]: their set is not exactly one class."""
-        found: NDArray[np.bool_] = self.sets(probability).sum(axis=-1) != 1
+        Args:
+            probability: Of the second class, [n], where there are two; else of each class, [n, K].
+        """
+        import numpy as np  # noqa: PLC0415 - a single decision needs no numpy
+
+        given = np.asarray(probability, np.float64)
+        far = np.stack([given, 1 - given], axis=-1) if given.ndim == 1 else 1 - given
+        found: NDArray[np.bool_] = far <= np.array(self.quantiles)
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,5 +80,8 @@ class Conformal:
         Raises:
             KeyError, TypeError, ValueError: Something is missing or cannot be.
         """
-        (q0, q1), (n0, n1) = values["quantiles"], values.get("n", (0, 0))
-        return cls(float(values["level"]), (float(q0), float(q1)), (int(n0), int(n1)))
+        return cls(
+            float(values["level"]),
+            tuple(float(value) for value in values["quantiles"]),
+            tuple(int(count) for count in values.get("n", ())),
+        )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
+    from pneumoscope.reader.bundle import ModelInfo
     from pneumoscope.reader.prediction import Prediction
     from pneumoscope.reader.predictor import Predictor
 
@@ -38,6 +39,27 @@ FOR, AGAINST = (230, 97, 1), (33, 113, 181)
 
 _MOST_OPAQUE = 0.65
 _INK, _GROUND = (245, 245, 245), (16, 16, 16)
+
+
+def evidence_caveat(info: ModelInfo) -> str:
+    """Return what a model's card says against taking its evidence for the place of a finding.
+
+    Empty if the card says nothing of it.
+    """
+    card, said = info.card, []
+    if "auc_lungs_blanked" in card and "auc_borders_alone" in card:
+        said.append(
+            f"with the lungs blanked out this reader still reaches an AUC of "
+            f"{card['auc_lungs_blanked']:.2f}, and from the borders of the images alone "
+            f"{card['auc_borders_alone']:.2f}"
+        )
+    if "evidence_peak_in_opacity" in card and "evidence_peak_in_opacity_by_chance" in card:
+        said.append(
+            "on generated radiographs its strongest evidence lies in the opacity in "
+            f"{card['evidence_peak_in_opacity']:.0%} (by chance: "
+            f"{card['evidence_peak_in_opacity_by_chance']:.0%})"
+        )
+    return f"This is no finding of its place: {'; '.join(said)}." if said else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.errors import ModelFileError
-from pneumoscope.reader.seal import own_text
+from pneumoscope.reader.seal import own_text, state_of
 from pneumoscope.reader.trust import MAX_BYTES, Contents, inspect
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Graph:
         place: A model file or a run folder; ``shipped`` or None for the package's own.
         threads: Processor threads for one call of the graph.
         few: Whether few images will be read: large graphs then start sooner and run slower.
+        unsealed: Whether a file is taken, too, that was changed since it was written.
 
     Attributes:
         path: The file.
@@ -45,7 +46,14 @@ class Graph:
         ModelFileError: There is no model, the file is none of this package, or it is not opened.
     """
 
-    def __init__(self, place: Path | str | None, *, threads: int = 1, few: bool = False) -> None:
+    def __init__(
+        self,
+        place: Path | str | None,
+        *,
+        threads: int = 1,
+        few: bool = False,
+        unsealed: bool = False,
+    ) -> None:
         self.path = find_model(place)
         content = read_model(self.path)
         self.contents: Contents = inspect(content, self.path)
@@ -72,6 +80,10 @@ class Graph:
             options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED
         self._session: onnxruntime.InferenceSession | None = None
         self._fault: Exception | None = None
+        self._unsealed = unsealed
+        self._seal = ""
+        self._seal_fault: Exception | None = None
+        self._opened = threading.Event()
         # No daemon: a process that ends meanwhile is aborted by ONNX Runtime's threads.
         self._opening = threading.Thread(target=self._open, args=(content, options))
         self._opening.start()
@@ -83,13 +95,28 @@ class Graph:
         Raises:
             ModelFileError: ONNX Runtime does not open it.
         """
-        self._opening.join()
+        self._opened.wait()
         if self._session is None:
             raise ModelFileError(
                 f"{self.path}: no model can be read from it ({first_line(self._fault)}); "
                 "expected is the model.onnx that pneumoscope train writes."
             ) from self._fault
         return self._session
+
+    def check_seal(self) -> None:
+        """Wait until the seal of the file is checked.
+
+        Raises:
+            ModelFileError: The file was changed since it was written.
+        """
+        if self._unsealed:
+            return
+        self._opening.join()
+        if self._seal not in {"intact", "none"}:
+            raise ModelFileError(
+                f"{self.path}: this file was changed or damaged since it was written (its seal is "
+                "broken), so it is not used; get it again."
+            ) from self._seal_fault
 
     @property
     def sha256(self) -> str:
@@ -111,6 +138,13 @@ class Graph:
             )
         except Exception as fault:  # onnxruntime's exceptions share no public base
             self._fault = fault
+        finally:
+            self._opened.set()
+        # Last, so that who waits for the graph does not wait for the hash.
+        try:
+            self._seal = state_of(content, self.contents, self.path)
+        except Exception as fault:  # told by check_seal
+            self._seal_fault = fault
 
 
 def find_model(place: Path | str | None) -> Path:
@@ -127,7 +161,7 @@ def find_model(place: Path | str | None) -> Path:
         if not SHIPPED_FILE.is_file():
             raise ModelFileError(
                 f"{SHIPPED}: this installation holds no shipped reader ({SHIPPED_FILE} is not "
-                "there); name a run folder or a model file with --model."
+                "there); name a run folder or a model file with `model`."
             )
         return SHIPPED_FILE
     place = Path(place)
@@ -136,7 +170,7 @@ def find_model(place: Path | str | None) -> Path:
         if not inside.is_file():
             raise ModelFileError(
                 f"{place}: no {_RUN_MODEL} in this folder; is it a run that has ended? "
-                "Train one with: pneumoscope train DATA --out RUN"
+                "Train one with: `train(DATA, out=RUN)`"
             )
         return inside
     if not place.exists():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pneumoscope.images.prepare import InputSpec, prepare_bytes, to_input
-from pneumoscope.images.radiograph import ImageMeta
+from pneumoscope.images.radiograph import GREY_MODES, ImageMeta
 from pneumoscope.images.read import chroma, decode
 from pneumoscope.images.sources import Decoded, Source, resolve
 from pneumoscope.reader.scope import AGE, BODY_PART, MODALITY, VIEW
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pneumoscope.images.record import DicomRecord
 
-_GREY = frozenset({"1", "L", "LA", "I", "I;16", "MONOCHROME1", "MONOCHROME2"})
+_GREY = GREY_MODES | {"MONOCHROME1", "MONOCHROME2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Taken:
     Attributes:
         pixels: uint8 [height, width] of the model's input.
         shape: Its size as stored, and how coloured it is.
-        facts: What its file says of patient and view, as ``scope_notes`` takes it.
+        facts: What its file says of patient and view, as ``scope_of`` takes it.
         other_kind: Why its header is not that of a frontal chest radiograph; empty if it is.
         dicom: Which DICOM image it is and how its pixels were shown; None for other formats.
         notes: Contradictions in its header and what was assumed, in words.
@@ -92,6 +92,11 @@ def dicom_of(meta: ImageMeta) -> DicomRecord | None:
     from pneumoscope.images.record import dicom_record  # noqa: PLC0415 - for DICOM alone
 
     return dicom_record(meta)
+
+
+def dicom_of_header(header: object) -> DicomRecord | None:
+    """Return the same of the ``header`` of an ``ImageError``, which may be None."""
+    return dicom_of(header) if isinstance(header, ImageMeta) else None
 
 
 def native(source: Source) -> NDArray[np.uint8] | NDArray[np.uint16]:

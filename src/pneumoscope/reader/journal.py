@@ -9,7 +9,6 @@ not be listed (``FOLDER``) hold until a line says that the run was continued (``
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import os
 import zlib
@@ -77,12 +76,6 @@ def marked(state: object) -> int:
     return hash(tuple(state)) if isinstance(state, list) else 0
 
 
-def sha256_of(path: Path) -> str:
-    """Return the hash of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def last_line_end(file: BinaryIO) -> int:
     """Return where the last whole line ends, in bytes; 0 if there is none."""
     at = file.seek(0, os.SEEK_END)
@@ -94,21 +87,3 @@ def last_line_end(file: BinaryIO) -> int:
             return begin + found + 1
         at = begin
     return 0
-
-
-def lock(file: BinaryIO, path: Path) -> None:
-    """Keep other processes from writing to a journal as long as the file is open.
-
-    Raises:
-        OutputError: One does.
-    """
-    try:
-        import fcntl  # noqa: PLC0415 - not on Windows
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as fault:
-        raise OutputError(f"{path}: another process is writing here; wait for it.") from fault
-    except OSError:  # a file system without locks; then there is none to wait for
-        return

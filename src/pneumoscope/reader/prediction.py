@@ -1,22 +1,20 @@
-"""What a reader says of one image, and how a probability becomes a conclusion."""
+"""What a reader says of one image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pneumoscope.reader.policy import NOT_ASSESSABLE, UNCERTAIN
+
 if TYPE_CHECKING:
     from pneumoscope.images.record import DicomRecord
-    from pneumoscope.reader.bundle import Bundle, ModelInfo
+    from pneumoscope.reader.bundle import Bundle
+
+__all__ = ["ERROR", "NOT_ASSESSABLE", "UNCERTAIN", "ModelName", "Prediction", "probability_text"]
 
 ERROR = "ERROR"
 """The conclusion about an image that could not be read."""
-
-NOT_ASSESSABLE = "NOT_ASSESSABLE"
-"""The conclusion about an image that the reader cannot judge."""
-
-UNCERTAIN = "UNCERTAIN"
-"""The conclusion where not exactly one class is possible."""
 
 
 class ModelName:
@@ -69,10 +67,10 @@ class Prediction:
         threshold: The probability from which the positive class is concluded.
         error: Why the image could not be read; empty if it was.
         rule: By which rule the threshold was chosen.
-        conformal_set: The classes that are possible at the model's level of confidence; None if the
-            model has no such rule, or the image was not judged.
-        reasons: Why it is uncertain or cannot be judged, and what about it is outside of what the
-            model was made for, in words.
+        conformal_set: The possible classes: one, or several where the conclusion is ``UNCERTAIN``;
+            None if the model has no uncertain zone, or the image was not judged.
+        reasons: Why it is uncertain or cannot be judged, what lies outside the intended use, and
+            other notes about the file, in words.
         model: Which model said it.
         seconds: Spent on this image; its share, where several went through the graph at once.
         evidence: The picture that shows where the conclusion comes from; empty if none was asked.
@@ -80,6 +78,10 @@ class Prediction:
             them. None if the gate knows no distance, or refused the image before.
         dicom: Which DICOM image it was and how its pixels were shown; None for other formats, and
             where the file could not be read.
+        outside: What the file states that lies outside the model's intended use; also in
+            ``reasons``.
+        refused: Why the gate refuses the image, also where the gate is off and the image got a
+            conclusion; empty if it does not.
         decode_seconds: Of ``seconds``, what decoding and preparing the image took.
     """
 
@@ -97,34 +99,9 @@ class Prediction:
     evidence: str = ""
     distance: float | None = None
     dicom: DicomRecord | None = None
+    outside: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
     decode_seconds: float = 0.0
-
-
-def conclude(
-    info: ModelInfo, probability: float
-) -> tuple[str, tuple[str, ...] | None, tuple[str, ...]]:
-    """Return the conclusion, the possible classes (None without such a rule), and the reasons.
-
-    Args:
-        info: What the model says of itself.
-        probability: Of the positive class.
-    """
-    negative, positive = info.classes
-    said = positive if probability >= info.operating_point.threshold else negative
-    if info.conformal is None:
-        return said, None, ()
-    held = zip(info.classes, info.conformal.holds(probability), strict=True)
-    possible = tuple(name for name, holds in held if holds)
-    if possible == (said,):
-        return said, possible, ()
-    confidence = f"at {1 - info.conformal.level:.0%} confidence"
-    if len(possible) == 2:
-        why = f"{negative} and {positive} are both possible {confidence}"
-    elif not possible:
-        why = f"neither {negative} nor {positive} fits {confidence}"
-    else:
-        why = f"the threshold says {said}, but only {possible[0]} is possible {confidence}"
-    return UNCERTAIN, possible, (why,)
 
 
 def probability_text(probability: float) -> str:

@@ -17,15 +17,10 @@ from pneumoscope.images.sources import name_of
 from pneumoscope.parallel import cores, ordered_map
 from pneumoscope.reader.bundle import PAIRS, Bundle, ModelInfo, open_bundle
 from pneumoscope.reader.inputs import Unlisted
-from pneumoscope.reader.intake import Taken, dicom_of, take
+from pneumoscope.reader.intake import Taken, dicom_of, dicom_of_header, take
 from pneumoscope.reader.kinds import kind
-from pneumoscope.reader.prediction import (
-    ERROR,
-    NOT_ASSESSABLE,
-    ModelName,
-    Prediction,
-    conclude,
-)
+from pneumoscope.reader.policy import NOT_ASSESSABLE, OUTSIDE
+from pneumoscope.reader.prediction import ERROR, ModelName, Prediction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +28,8 @@ if TYPE_CHECKING:
     from pneumoscope.images.record import DicomRecord
     from pneumoscope.images.sources import Source
     from pneumoscope.reader.graph import Graph
+    from pneumoscope.reader.policy import DecisionPolicy
+    from pneumoscope.reader.scope import Scope
     from pneumoscope.reader.selfcheck import RunningTest
 
 _BATCH = 2  # more are no faster on a processor, and take more memory
@@ -41,8 +38,8 @@ _BATCH = 2  # more are no faster on a processor, and take more memory
 class Predictor:
     """Reads images with one model.
 
-    If the model file holds a self-test, it runs beside the first work, and the first answer waits
-    for it.
+    The seal of the model file is checked, and its self-test run, beside the first work; the first
+    answer waits for both.
 
     Args:
         model: A model file or a run folder; ``shipped`` or None for the reader of the package. Or
@@ -50,10 +47,13 @@ class Predictor:
         threads: Processor threads for one image; more of them help a single image, one is best
             where many images are read side by side.
         gated: Whether images that cannot be judged are refused; if not, every image that can be
-            decoded gets a conclusion, and its reasons say what its header would be refused for.
+            decoded gets a conclusion, and ``Prediction.refused`` says why the gate refuses it.
+        outside: What is done with images outside the intended use: ``note``, ``uncertain`` or
+            ``refuse``.
 
     Raises:
         ModelFileError: There is no model, or the file is none or not to be trusted.
+        OptionError: ``outside`` is something else.
     """
 
     def __init__(
@@ -62,16 +62,24 @@ class Predictor:
         *,
         threads: int = 1,
         gated: bool = True,
+        outside: str = "note",
     ) -> None:
         self._bundle: Bundle = open_bundle(model, threads=threads)
         self._gated = gated
+        try:
+            self._policy = self.info.policy(outside=outside)
+        except ValueError as fault:
+            raise OptionError(
+                "outside", must=f"one of {', '.join(OUTSIDE)}", was=outside
+            ) from fault
         self._threads = threads
         self._name = ModelName(self.info.name, self.info.version, self._bundle)
         self._test = _started_test(self._bundle) if self.info.self_test else None
 
-    def __reduce__(self) -> tuple[Callable[[Path, int, bool, str], Predictor], tuple[object, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[object, ...]]:
         """A pickled reader names its model file and opens it again where it is unpickled."""
-        return _reopened, (self.path.absolute(), self._threads, self._gated, self.sha256)
+        facts = (self._threads, self._gated, self._policy.outside, self.sha256)
+        return _reopened, (self.path.absolute(), *facts)
 
     @property
     def info(self) -> ModelInfo:
@@ -92,6 +100,11 @@ class Predictor:
     def gated(self) -> bool:
         """Whether images that cannot be judged are refused."""
         return self._gated
+
+    @property
+    def policy(self) -> DecisionPolicy:
+        """How it decides."""
+        return self._policy
 
     @property
     def draws_evidence(self) -> bool:
@@ -125,11 +138,13 @@ class Predictor:
         return found.reshape(len(pixels), *found.shape[-2:])
 
     def check(self) -> None:
-        """Wait for the self-test.
+        """Wait until the seal is checked and the self-test has passed.
 
         Raises:
-            ModelFileError: The model did not say what it said when it was written.
+            ModelFileError: The file was changed since it was written, or the model did not say what
+                it said then.
         """
+        self._bundle.check_seal()
         test = self._test  # several workers may come here at once
         if test is not None:
             test.wait()
@@ -202,21 +217,24 @@ class Predictor:
                     work.take(source, self)
                 except ImageError as fault:
                     work.error = str(fault)
+                    work.dicom = dicom_of_header(fault.header)
             work.seconds = time.perf_counter() - work.started
             group.append(work)
         return self._concluded(group)
 
     def refusals(self, taken: Taken) -> tuple[tuple[str, ...], float | None]:
-        """Return in words why the pixels of an image cannot be judged, and their distance.
+        """Return in words why the gate refuses the pixels of an image, and their distance.
 
-        The words are empty if they can be judged; the distance is None if there is none.
+        The words are empty if it does not; the distance is None if there is none.
         """
         gate = self._bundle.pixel_gate
-        return gate.judge(taken.pixels, taken.shape) if gate and self._gated else ((), None)
+        return gate.judge(taken.pixels, taken.shape) if gate else ((), None)
 
     def _concluded(self, group: Sequence[_Work]) -> list[Prediction]:
         """Return the predictions of images that were taken, in order."""
-        judged = [work for work in group if work.taken is not None and not work.refused]
+        judged = [
+            work for work in group if work.taken is not None and not (work.refused and self._gated)
+        ]
         started = time.perf_counter()
         if judged:
             self._judge(judged)
@@ -229,7 +247,7 @@ class Predictor:
 
     def _judge(self, judged: Sequence[_Work]) -> None:
         pixels = np.stack([work.taken.pixels for work in judged if work.taken is not None])
-        gate = self._bundle.feature_gate if self._gated else None
+        gate = self._bundle.feature_gate
         outputs = [*PAIRS, "features"] if gate else [*PAIRS]
         logits, probabilities, *features = self._run(pixels, outputs)
         distances = gate.likeness.distance(features[0]) if gate and features else None
@@ -238,7 +256,7 @@ class Predictor:
             work.probability = float(probabilities[row, 1])
             if not (np.isfinite(work.logit) and 0 <= work.probability <= 1):
                 work.error = "the model gives no number for this image"
-            elif gate and distances is not None:
+            elif gate and distances is not None and not work.refused:
                 work.distance = float(distances[row])
                 work.refused = gate.reasons(work.distance)
                 if work.refused:
@@ -252,14 +270,15 @@ class Predictor:
 
     def _prediction(self, work: _Work) -> Prediction:
         point = self.info.operating_point
-        conclusion, possible, reasons = ERROR, None, work.notes
+        conclusion, possible, reasons = ERROR, None, (*work.outside, *work.notes)
         if not work.error:
-            if work.refused:
-                conclusion, reasons = NOT_ASSESSABLE, (*work.refused, *work.notes)
-            else:
-                conclusion, possible, why = conclude(self.info, work.probability)
-                reasons = (*why, *work.notes)
-        judged = not (work.error or work.refused)
+            conclusion, possible, why = self._policy.decide(
+                work.probability,
+                refused=work.refused if self._gated else (),
+                outside=work.outside,
+            )
+            reasons = (*why, *work.notes)
+        judged = conclusion not in {ERROR, NOT_ASSESSABLE}
         return Prediction(
             work.name,
             conclusion,
@@ -274,6 +293,8 @@ class Predictor:
             seconds=work.seconds,
             distance=work.distance,
             dicom=work.dicom,
+            outside=work.outside,
+            refused=work.refused,
             decode_seconds=work.decode_seconds,
         )
 
@@ -283,7 +304,7 @@ class _Work:
 
     __slots__ = (
         *("dicom", "distance", "error", "logit", "name", "notes", "probability"),
-        *("decode_seconds", "refused", "seconds", "started", "taken"),
+        *("decode_seconds", "outside", "refused", "seconds", "started", "taken"),
     )
 
     def __init__(self, name: str, started: float) -> None:
@@ -295,6 +316,7 @@ class _Work:
         self.error = ""
         self.refused: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
+        self.outside: tuple[str, ...] = ()
         self.logit = 0.0
         self.probability = 0.0
         self.distance: float | None = None
@@ -312,19 +334,22 @@ class _Work:
             return
         self.dicom = self.taken.dicom
         self.refused, self.distance = predictor.refusals(self.taken)
-        self.notes = (*self.taken.notes, *_notes(self.taken, predictor.info))
+        scope = _scope(self.taken, predictor.info)
+        self.outside = scope.outside if scope else ()
+        self.notes = (*self.taken.notes, *(scope.unknown if scope else ()))
         if self.taken.other_kind:
             self.notes = (self.taken.other_kind, *self.notes)
+            self.refused = (self.taken.other_kind, *self.refused)
         self.seconds = self.decode_seconds = time.perf_counter() - self.started
 
 
-def _reopened(path: Path, threads: int, gated: bool, sha256: str) -> Predictor:
+def _reopened(path: Path, threads: int, gated: bool, outside: str, sha256: str) -> Predictor:
     """Return the reader that was pickled.
 
     Raises:
         ModelFileError: Its file is gone, or is another one by now.
     """
-    reader = Predictor(path, threads=threads, gated=gated)
+    reader = Predictor(path, threads=threads, gated=gated, outside=outside)
     if reader.sha256 != sha256:
         raise ModelFileError(f"{path}: this file was changed since the reader was pickled.")
     return reader
@@ -336,12 +361,12 @@ def _started_test(bundle: Bundle) -> RunningTest:
     return RunningTest(bundle)
 
 
-def _notes(taken: Taken, info: ModelInfo) -> tuple[str, ...]:
+def _scope(taken: Taken, info: ModelInfo) -> Scope | None:
     if not (taken.facts and info.intended):
-        return ()
-    from pneumoscope.reader.scope import scope_notes  # noqa: PLC0415 - for files that state facts
+        return None
+    from pneumoscope.reader.scope import scope_of  # noqa: PLC0415 - for files that state facts
 
-    return scope_notes(taken.facts, info.intended)
+    return scope_of(taken.facts, info.intended)
 
 
 def _grouped(
@@ -356,16 +381,20 @@ def _grouped(
         yield group
 
 
-def load(model: Path | str | None = None, *, threads: int | None = None) -> Predictor:
+def load(
+    model: Path | str | None = None, *, threads: int | None = None, outside: str = "note"
+) -> Predictor:
     """Return a reader for single images, which uses all cores for each and passed its self-test.
 
     Args:
         model: A model file or a run folder; ``shipped`` or None for the reader of the package.
         threads: Processor threads for one image; one a core if None.
+        outside: What is done with images outside the intended use; see ``Predictor``.
 
     Raises:
         ModelFileError: There is no model, the file is none, or it failed its self-test.
+        OptionError: ``outside`` is none of ``note``, ``uncertain`` and ``refuse``.
     """
-    predictor = Predictor(model, threads=threads or cores())
+    predictor = Predictor(model, threads=threads or cores(), outside=outside)
     predictor.check()
     return predictor

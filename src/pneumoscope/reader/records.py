@@ -16,7 +16,7 @@ Writer = Callable[[TextIO, Iterable[Record]], None]
 
 COLUMNS = (
     *("path", "conclusion", "probability", "logit", "threshold", "error"),
-    *("rule", "conformal_set", "reasons"),
+    *("rule", "conformal_set", "reasons", "outside_intended_use"),
     *("model", "model_version", "model_sha256", "seconds", "evidence", "distance"),
     *("study_uid", "series_uid", "sop_instance_uid", "transfer_syntax", "photometric", "decoder"),
     *("modality_transform", "voi", "inverted", "padding", "shutter", "notes"),
@@ -46,6 +46,7 @@ def record_of(prediction: Prediction, *, hashed: bool = True) -> Record:
         "rule": prediction.rule,
         "conformal_set": None if possible is None else list(possible),
         "reasons": list(prediction.reasons),
+        "outside_intended_use": list(prediction.outside),
         "model": model
         and {
             "name": model.name,
@@ -68,6 +69,7 @@ def row_of(record: Record) -> Record:
         **_dicom(record.get("dicom")),
         "conformal_set": None if possible is None else "; ".join(possible),
         "reasons": "; ".join(record["reasons"]),
+        "outside_intended_use": "; ".join(record.get("outside_intended_use", ())),
         "model": model.get("name"),
         "model_version": model.get("version"),
         "model_sha256": model.get("sha256"),

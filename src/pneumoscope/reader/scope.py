@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 AGE, VIEW, MODALITY, BODY_PART = "age_years", "view", "modality", "body_part"
 """Facts that a file may state; DICOM does. A file that has room for a fact and leaves it open
 states it as the empty text."""
 
 
-def scope_notes(facts: Mapping[str, str], intended: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return in words what about an image is outside of what a reader was made for.
+class Scope(NamedTuple):
+    """How what a file states relates to the intended use of a model.
+
+    Attributes:
+        outside: What the file states and the model is not for, in words.
+        unknown: What the file could state and does not, in words.
+    """
+
+    outside: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def scope_of(facts: Mapping[str, str], intended: Mapping[str, Any]) -> Scope:
+    """Return what about an image is outside, and what may be outside, a model's intended use.
 
     A fact that the file does not know at all gives no note: a JPEG has no place for an age, and a
     note that stands on every line is read by nobody.
@@ -21,19 +33,21 @@ def scope_notes(facts: Mapping[str, str], intended: Mapping[str, Any]) -> tuple[
             the empty text is one that the file could state and does not.
         intended: What the model is for, such as ``{"age_years": [1, 5], "view": ["AP", "PA"]}``.
     """
-    notes = []
+    outside: list[str] = []
+    unknown: list[str] = []
     if AGE in intended and AGE in facts:
-        notes += _age_note(facts[AGE], intended[AGE])
+        note, known = _age_note(facts[AGE], intended[AGE])
+        (outside if known else unknown).extend(note)
     for name, shown in ((VIEW, "view"), (MODALITY, "modality"), (BODY_PART, "body part")):
         if name not in intended or name not in facts:
             continue
         wanted = [str(value) for value in intended[name]]
         found = facts[name]
         if not found:
-            notes.append(f"the file does not name its {shown}; the reader is for {_or(wanted)}")
+            unknown.append(f"the file does not name its {shown}; the reader is for {_or(wanted)}")
         elif not _names_one(found, wanted, words=name == VIEW):
-            notes.append(f"the {shown} is {found}; the reader is for {_or(wanted)}")
-    return tuple(notes)
+            outside.append(f"the {shown} is {found}; the reader is for {_or(wanted)}")
+    return Scope(tuple(outside), tuple(unknown))
 
 
 def _names_one(found: str, wanted: Sequence[str], *, words: bool) -> bool:
@@ -45,16 +59,17 @@ def _names_one(found: str, wanted: Sequence[str], *, words: bool) -> bool:
     return bool(said & names) and not said & ({"AP", "PA"} - names)
 
 
-def _age_note(age: str, bounds: Sequence[float]) -> list[str]:
+def _age_note(age: str, bounds: Sequence[float]) -> tuple[list[str], bool]:
+    """Return the note on an age, if there is any, and whether the age is known."""
     youngest, oldest = bounds
     made_for = f"the reader is for patients of {youngest:g} to {oldest:g} years"
     try:
         years = float(age)
     except ValueError:
-        return [f"the age of the patient is not known; {made_for}"]
+        return [f"the age of the patient is not known; {made_for}"], False
     if youngest <= years < oldest + 1:  # five years old until the sixth birthday
-        return []
-    return [f"the patient is {_years(years)} old; {made_for}"]
+        return [], True
+    return [f"the patient is {_years(years)} old; {made_for}"], True
 
 
 def _years(years: float) -> str:

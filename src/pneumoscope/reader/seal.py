@@ -6,6 +6,7 @@ that neither graph nor metadata changed since the file was written; it cannot sh
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,8 +85,34 @@ def seal_of(content: bytes, *, path: Path = Path("model.onnx")) -> tuple[str | N
     return borne, _digest(content, place)
 
 
+def state_of(content: bytes, contents: Contents, path: Path) -> str:
+    """Return whether a model file is as it was written: ``intact``, ``broken`` or ``none``.
+
+    ``none`` is a file without a seal: one written before there were seals, or one that is being
+    written and whose seal is not set yet. Files with a self-test were always sealed, so one
+    without a seal is broken.
+
+    Raises:
+        ModelFileError: The bytes are no model file of this package.
+    """
+    place = _place_in(content, contents, path)
+    if place is None:
+        try:
+            values = json.loads(own_text(content, contents, path))
+        except ValueError:
+            return "broken"
+        return "broken" if isinstance(values, dict) and "self_test" in values else "none"
+    borne = content[place : place + len(UNSEALED)]
+    if borne == UNSEALED.encode():
+        return "none"
+    return "intact" if borne == _digest(content, place).encode() else "broken"
+
+
 def _seal_place(content: bytes, path: Path) -> int | None:
-    contents = inspect(content, path)
+    return _place_in(content, inspect(content, path), path)
+
+
+def _place_in(content: bytes, contents: Contents, path: Path) -> int | None:
     own_text(content, contents, path)
     entry = contents.metadata[KEY]
     place = entry.value_start + len(_BEGINNING)

@@ -108,7 +108,8 @@ class RunningTest:
         import threading  # noqa: PLC0415 - needed here alone
 
         self._bundle = bundle
-        self._fault: ModelFileError | None = None
+        self._passed = False
+        self._fault: BaseException | None = None
         # No daemon: a process that ends while the graph runs is aborted by ONNX Runtime's threads.
         self._thread = threading.Thread(target=self._work)
         self._thread.start()
@@ -120,19 +121,29 @@ class RunningTest:
             ModelFileError: It did not.
         """
         self._thread.join()
-        if self._fault is not None:
+        if self._passed:
+            return
+        if isinstance(self._fault, ModelFileError):
             raise self._fault
+        raise ModelFileError(
+            f"{self._bundle.path}: its self-test could not be run ({self._fault!r})."
+        ) from self._fault
 
     def _work(self) -> None:
-        test = self._bundle.info.self_test
-        assert test is not None  # noqa: S101 - else there is no such thread
         try:
-            found = say(self._bundle)
-        except ModelFileError as fault:
+            self._compare()
+        except BaseException as fault:  # raised again by wait: nothing may pass for a passed test
             self._fault = fault
-            return
+        else:
+            self._passed = True
+
+    def _compare(self) -> None:
+        test = self._bundle.info.self_test
+        if test is None:
+            raise ModelFileError(f"{self._bundle.path}: holds no self-test.")
+        found = say(self._bundle)
         if not test.passed(found.logit):
-            self._fault = ModelFileError(
+            raise ModelFileError(
                 f"{self._bundle.path}: failed its self-test: the logit of the generated image is "
                 f"{found.logit:.4f} instead of {test.logit:.4f}. The file is damaged, or this "
                 "machine computes otherwise than the one that wrote it; get the file again."

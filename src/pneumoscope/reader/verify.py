@@ -9,8 +9,9 @@ from typing import Any
 
 from pneumoscope.reader.bundle import open_bundle
 from pneumoscope.reader.graph import find_model, read_model
-from pneumoscope.reader.seal import seal_of, with_info
+from pneumoscope.reader.seal import state_of, with_info
 from pneumoscope.reader.selfcheck import IMAGE, SelfTest, say
+from pneumoscope.reader.trust import inspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,13 @@ def verify(place: Path | str | None) -> Verified:
         ModelFileError: There is no model, or it cannot be opened.
     """
     path = find_model(place)
-    borne, due = seal_of(read_model(path), path=path)
-    bundle = open_bundle(path)
+    content = read_model(path)
+    seal = state_of(content, inspect(content, path), path)
+    bundle = open_bundle(path, unsealed=True)
     return Verified(
         str(path),
         bundle.info.name,
-        "none" if borne is None else "intact" if borne == due else "broken",
+        seal,
         bundle.info.self_test,
         say(bundle),
     )
@@ -92,7 +94,7 @@ def finish(path: Path) -> None:
     Raises:
         ModelFileError: It cannot be opened.
     """
-    bundle = open_bundle(path)
+    bundle = open_bundle(path, unsealed=True)
     info = dataclasses.replace(bundle.info, self_test=say(bundle))
     path.write_bytes(with_info(read_model(path), info, path=path))
 

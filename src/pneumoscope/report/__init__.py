@@ -15,6 +15,7 @@ from pneumoscope.report.figures import PrecisionRecall as PrecisionRecall
 from pneumoscope.report.figures import ReliabilityDiagram as ReliabilityDiagram
 from pneumoscope.report.figures import RobustnessCurves as RobustnessCurves
 from pneumoscope.report.figures import RocCurve as RocCurve
+from pneumoscope.report.figures import RocCurves as RocCurves
 from pneumoscope.report.figures import ScoreDistributions as ScoreDistributions
 from pneumoscope.report.figures import SeedDots as SeedDots
 from pneumoscope.report.figures import SeedLosses as SeedLosses
@@ -43,6 +44,7 @@ __all__ = [
     "Report",
     "RobustnessCurves",
     "RocCurve",
+    "RocCurves",
     "ScoreDistributions",
     "Section",
     "SeedDots",

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
+from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.report.page import Panel, Picture
 from pneumoscope.report.style import save
 from pneumoscope.runs import write_csv
+from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,9 +57,14 @@ class Canvas:
 
     Without matplotlib there are no PNG and SVG files, and a page says in words what a drawing would
     show; pictures of X-rays are in the page as always.
+
+    Attributes:
+        folder: Where they go.
+        level: The confidence level of all intervals on the page; captions name it.
     """
 
     folder: Path
+    level: float = LEVEL
 
     def panel(self, figure: Drawn, name: str, *, title: str, caption: str = "") -> Panel:
         """Write a figure and its numbers; return it for the page.
@@ -66,14 +73,15 @@ class Canvas:
             figure: What to draw.
             name: Names the files.
             title: Stands above it in the page.
-            caption: How to read it; the figure's own if empty.
+            caption: How to read it; the figure's own if empty. ``{level}`` becomes the level.
 
         Raises:
             OutputError: The folder cannot be written to.
         """
         self.table(name, figure.rows())
         svg = save(figure.draw(), self.folder, name=name) if can_draw() else None
-        caption, alt = caption or figure.CAPTION, figure.summary()
+        caption = (caption or figure.CAPTION).replace("{level}", level_text(self.level))
+        alt = figure.summary()
         if isinstance(figure, Sheet):
             pictures = figure.pictures_of_page()
             return Panel(title, caption, alt=alt, pictures=pictures, columns=figure.columns)

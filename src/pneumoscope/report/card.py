@@ -10,13 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pneumoscope.data.generated import GENERATED, is_generated
+from pneumoscope.evaluation.decision import decision_rows, decision_text
+from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.evaluation.question import TrainingRelation
+from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.report.facts import PARTS, RunFacts
-from pneumoscope.report.judged import NAMES, Judged, caveats, percent, with_range
 from pneumoscope.report.page import NOTICE
+from pneumoscope.report.words import NAMES, caveats
 from pneumoscope.runs import RunFolder, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pneumoscope.evaluation.evaluation import Evaluation
 
 PERSON: Final = "[to be filled by a person]"
 """Marks what the software cannot know."""
@@ -46,35 +53,33 @@ class _Line:
     text: str = PERSON
 
 
-def write_card(run: RunFolder, *, judged: Judged | None = None) -> Path:
+def write_card(run: RunFolder) -> Path:
     """Write ``card.md`` into a finished run, and return its place.
 
     Args:
-        run: The run.
-        judged: What is known of the reader on its test images, or validation ones; if None, the
-            numbers of ``metrics.json``.
+        run: The run; its numbers are those of ``metrics.json``.
 
     Raises:
         DataError: The run was not finished.
         OutputError: The card cannot be written.
     """
     place = run.root / "card.md"
-    write_text(place, card_text(RunFacts.read(run.root), judged=judged))
+    write_text(place, card_text(RunFacts.read(run.root)))
     return place
 
 
-def card_text(facts: RunFacts, *, judged: Judged | None = None) -> str:
+def card_text(facts: RunFacts) -> str:
     """Return the card as Markdown."""
     contents = (
         _details(facts),
         _use(facts),
-        _factors(facts, judged),
+        _factors(facts),
         _metrics(facts),
         _evaluation_data(facts),
         _training_data(facts),
-        _analyses(facts, judged),
+        _analyses(facts),
         _ethics(),
-        _caveats(facts, judged),
+        _caveats(facts),
     )
     head = [f"# Model card: {facts.root.name}", "", f"**{NOTICE}**"]
     text = [*head]
@@ -126,6 +131,9 @@ def _details(facts: RunFacts) -> list[str]:
             )
         )
     lines += [_Line(str(key), str(value)) for key, value in facts.info.card.items()]
+    caveat = evidence_caveat(facts.info)
+    if caveat:
+        lines.append(_Line("Where its evidence lies", caveat))
     return _lines([*lines, _Line("Questions go to")])
 
 
@@ -145,8 +153,9 @@ def _use(facts: RunFacts) -> list[str]:
     )
 
 
-def _factors(facts: RunFacts, judged: Judged | None) -> list[str]:
-    known = list(dict.fromkeys(group.column for group in judged.groups)) if judged else []
+def _factors(facts: RunFacts) -> list[str]:
+    groups = facts.best.groups if facts.best is not None else ()
+    known = list(dict.fromkeys(group.column for group in groups))
     modes = ", ".join(f"{mode} ({n:,})" for mode, n in facts.modes.items())
     return _lines(
         [
@@ -180,16 +189,22 @@ def _metrics(facts: RunFacts) -> list[str]:
     )
 
 
+_STANDING = {
+    TrainingRelation.TEST: "From the same source as the training images.",
+    TrainingRelation.VALIDATION: "These images also decided about the reader.",
+}
+
+
 def _evaluation_data(facts: RunFacts) -> list[str]:
-    part = facts.best_part
-    note = (
-        "From the same source as the training images."
-        if part == "test"
-        else "There is no test part: these images also decided about the reader."
-    )
+    found = facts.best
+    images = "none."
+    if found is not None:
+        images = f"{facts.part(found.part)}. {_STANDING.get(found.relation, '')}".strip()
+        if found.has_test is False:
+            images += " There is no test part."
     return _lines(
         [
-            _Line("Images", f"{facts.part(part)}. {note}" if part else "none."),
+            _Line("Images", images),
             _Line("How they were set apart", facts.split()),
             _Line("Preparation", facts.input()),
             _Line("Hospital, period, and how patients were chosen"),
@@ -210,41 +225,32 @@ def _training_data(facts: RunFacts) -> list[str]:
     )
 
 
-def _analyses(facts: RunFacts, judged: Judged | None) -> list[str]:
-    if judged is None:
-        lines = [f"On its own files: {facts.performance()}"]
-        return [*lines, "", f"Groups: {PERSON}"]
-    found = judged.assessment
-    lines = [
-        f"On {facts.part(judged.part)}, threshold {found.threshold:.4g}:",
+def _analyses(facts: RunFacts) -> list[str]:
+    found = facts.best
+    if found is None:
+        return ["No images were evaluated."]
+    lines = _decision(found, facts.part(found.part))
+    lines += [
+        (
+            f"On {facts.part(found.part)}, at the threshold {found.threshold.value:.4g} alone; "
+            f"intervals at {level_text(found.level)}:"
+        ),
         "",
         "| number | value | method of the interval | images |",
         "|---|---|---|---|",
     ]
     lines += [
-        f"| {NAMES[key]} | {with_range(found[key])} | {found[key].method or 'none'} | "
+        f"| {NAMES[key]} | {found[key].with_range()} | {found[key].method or 'none'} | "
         f"{found[key].n:,} |"
         for key in _SHOWN
     ]
-    if found.uncertain is not None:
-        lines += [
-            (
-                f"| Set aside as uncertain | {with_range(found.uncertain.set_aside)} | "
-                f"{found.uncertain.set_aside.method} | {found.uncertain.set_aside.n:,} |"
-            ),
-            (
-                f"| Right among the others | {with_range(found.uncertain.accuracy_of_the_rest)} | "
-                f"{found.uncertain.accuracy_of_the_rest.method} | "
-                f"{found.uncertain.accuracy_of_the_rest.n:,} |"
-            ),
-        ]
-    if judged.baselines:
+    if found.baselines:
         lines += ["", "Rules that know nothing of lungs, on the same images:", ""]
         lines += [
-            f"- {rule.name}: accuracy {percent(rule.accuracy)}, AUC {with_range(rule.auc)}"
-            for rule in judged.baselines
+            f"- {rule.name}: accuracy {rule.accuracy.percent()}, AUC {rule.auc.with_range()}"
+            for rule in found.baselines
         ]
-    if judged.groups:
+    if found.groups:
         lines += [
             "",
             "| group | images | AUC | sensitivity | specificity | |",
@@ -253,13 +259,28 @@ def _analyses(facts: RunFacts, judged: Judged | None) -> list[str]:
         lines += [
             f"| {_cell(f'{group.column}: {group.value}')} | {group.n:,} | "
             + " | ".join(
-                with_range(group.numbers[key]) for key in ("auc", "sensitivity", "specificity")
+                group.numbers[key].with_range() for key in ("auc", "sensitivity", "specificity")
             )
             + f" | {'few images' if group.small else ''} |"
-            for group in judged.groups
+            for group in found.groups
         ]
-    others = [part for part in facts.metrics if part != judged.part and part in PARTS]
+    others = [part for part in facts.evaluations if part != found.part and part in PARTS]
     return [*lines, *(f"\nFor comparison, {facts.performance(part)}" for part in others)]
+
+
+def _decision(found: Evaluation, images: str) -> list[str]:
+    """Return what the decision achieves as deployed; nothing if it concludes on every image."""
+    rows = decision_rows(found)
+    if not rows:
+        return []
+    return [
+        f"On {images}. {decision_text(found)}",
+        "",
+        "| | as deployed | threshold alone |",
+        "|---|---|---|",
+        *(f"| {_cell(name)} | {now} | {alone} |" for name, now, alone in rows),
+        "",
+    ]
 
 
 def _cell(text: str) -> str:
@@ -277,8 +298,10 @@ def _ethics() -> list[str]:
     )
 
 
-def _caveats(facts: RunFacts, judged: Judged | None) -> list[str]:
-    notes = list(caveats(judged)) if judged else []
+def _caveats(facts: RunFacts) -> list[str]:
+    root = facts.provenance.get("data_root")
+    notes = [GENERATED] if root and is_generated(root) else []
+    notes += caveats(facts.best) if facts.best is not None else ()
     notes += [
         f"One run with one seed ({facts.recipe.get('seed')}); another seed gives another reader.",
         (

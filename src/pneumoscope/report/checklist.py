@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import OptionError
+from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.report.card import PERSON
 from pneumoscope.report.facts import RunFacts
 from pneumoscope.report.standards import STANDARDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pneumoscope.evaluation.robustness import Corrupted
+    from pneumoscope.evaluation.subgroups import Group
 
 FILLED, PARTLY, OPEN = "filled", "partly", "open"
 
@@ -125,7 +130,7 @@ def fill(facts: RunFacts, standard: str) -> Checklist:
         OptionError: There is no such standard.
     """
     if standard not in STANDARDS:
-        raise OptionError("--standard", must=f"one of {', '.join(STANDARDS)}", was=standard)
+        raise OptionError("standard", must=f"one of {', '.join(STANDARDS)}", was=standard)
     title, source, sections = STANDARDS[standard]
     known = _known(facts)
     return Checklist(
@@ -152,15 +157,16 @@ def _filled(text: str, known: Mapping[str, str]) -> str:
 def _known(facts: RunFacts) -> dict[str, str]:
     recipe, own = facts.recipe, facts.provenance
     negative, positive = facts.info.classes
-    part = facts.best_part
+    found = facts.best
+    part = found.part if found is not None else ""
     aside = facts.part("unused")
-    groups = facts.metrics.get(part, {}).get("groups", [])
-    corrupted = facts.metrics.get(part, {}).get("robustness", [])
     members = facts.info.training.get("members")
     return {
         "aims": f"Development, and evaluation on {_part_words(part)} of the same data set.",
         "all_performance": " ".join(
-            _sentence(facts.performance(name)) for name in facts.metrics if name in ("val", "test")
+            _sentence(facts.performance(name))
+            for name in ("val", "test")
+            if name in facts.evaluations
         ),
         "balance": _sentence(
             f"{facts.part('train')}; handling: {recipe.get('balance', 'none')}; the recipe's "
@@ -181,7 +187,7 @@ def _known(facts: RunFacts) -> dict[str, str]:
         ),
         "evidence": _evidence(facts),
         "gate": facts.gate(),
-        "groups": "; ".join(_group(group) for group in groups),
+        "groups": "; ".join(map(_group, found.groups)) if found is not None else "",
         "history": (
             f"{len(facts.info.history)} changes after training stand in the model file."
             if facts.info.history
@@ -190,6 +196,7 @@ def _known(facts: RunFacts) -> dict[str, str]:
         "input": _sentence(facts.input()),
         "internal": _internal(facts),
         "intended": ", ".join(f"{key} {value}" for key, value in facts.info.intended.items()),
+        "level": level_text(found.level) if found is not None else "no",
         "licence": facts.info.licence or "none given",
         "limits": (
             f"One training with one seed ({own.get('seed')}); {_part_words(part)} come from the "
@@ -208,7 +215,7 @@ def _known(facts: RunFacts) -> dict[str, str]:
         "parts": _sentence(facts.parts()),
         "performance": _sentence(facts.performance()) if part else "",
         "positive": positive,
-        "robustness": _robustness(corrupted),
+        "robustness": _robustness(found.robustness if found is not None else ()),
         "selection": _sentence(
             f"epoch {own.get('best_epoch')} of {own.get('epochs')} was kept (rule "
             f"{recipe.get('keep', 'lowest validation loss')})"
@@ -225,7 +232,7 @@ def _part_words(part: str) -> str:
 
 
 def _internal(facts: RunFacts) -> str:
-    names = [_part_words(part) for part in ("val", "test") if part in facts.metrics]
+    names = [_part_words(part) for part in ("val", "test") if part in facts.evaluations]
     if not names:
         return ""
     return f"On {' and '.join(names)} of the same data set; numbers: item 37."
@@ -235,35 +242,27 @@ def _evidence(facts: RunFacts) -> str:
     if facts.draws_evidence:
         return (
             "The model draws a signed map of evidence over the image, in units of the logit; "
-            "report.html shows it on the surest mistakes."
-        )
+            f"report.html shows it on the surest mistakes. {evidence_caveat(facts.info)}"
+        ).strip()
     return "The model shows no evidence."
 
 
-def _robustness(rows: Sequence[Mapping[str, Any]]) -> str:
+def _robustness(rows: Sequence[Corrupted]) -> str:
     """Return what worse images did, in a sentence; empty if nobody looked."""
-    areas = [row["auc"].get("value") for row in rows]
-    known = [(area, row) for area, row in zip(areas, rows, strict=True) if area is not None]
-    if len(known) < 2 or areas[0] is None:
+    known = [(area, row) for row in rows if (area := row.numbers["auc"].value) is not None]
+    if len(known) < 2 or rows[0].numbers["auc"].value is None:
         return ""
     lowest, row = min(known, key=lambda pair: pair[0])
-    kinds = len({row["corruption"] for row in rows}) - 1
+    kinds = len({row.corruption for row in rows}) - 1
     return (
-        f"{kinds} corruptions at five strengths each, on {rows[0]['accuracy']['n']} images: AUC "
-        f"{areas[0]:.3f} on the images as they are, lowest {lowest:.3f} ({row['corruption']}, "
-        f"{row['amount']:g} {row['unit']}). All of them are in metrics.json."
+        f"{kinds} corruptions at five strengths each, on {rows[0].numbers['accuracy'].n} images: "
+        f"AUC {rows[0].numbers['auc'].text()} on the images as they are, lowest {lowest:.3f} "
+        f"({row.corruption}, {row.amount:g} {row.unit}). All of them are in metrics.json."
     )
 
 
-def _group(group: Mapping[str, Any]) -> str:
-    area = group.get("auc", {})
-    text = f"{group['column']} {group['value']} (n = {group['n']})"
-    if area.get("value") is None:
-        return f"{text}: AUC not defined"
-    text += f": AUC {area['value']:.3f}"
-    if area.get("low") is not None:
-        text += f" ({area['low']:.3f} to {area['high']:.3f})"
-    return text
+def _group(group: Group) -> str:
+    return f"{group.column} {group.value} (n = {group.n}): AUC {group.numbers['auc'].with_range()}"
 
 
 def _sentence(text: str) -> str:

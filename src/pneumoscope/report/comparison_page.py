@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures_compare import NUMBERS, DifferenceForest, SeedDots, short_names
-from pneumoscope.report.judged import NAMES, PARTS, with_range
-from pneumoscope.report.page import Report, Section, Statement, write_report
+from pneumoscope.report.figures_compare_roc import RocCurves
+from pneumoscope.report.page import Panel, Report, Section, Statement, write_report
 from pneumoscope.report.pictures import Case
+from pneumoscope.report.words import NAMES, PARTS
 
 if TYPE_CHECKING:
-    from pneumoscope.evaluation.compare import Comparison, Pair
+    from pneumoscope.evaluation.compare import Comparison
     from pneumoscope.evaluation.estimate import Estimate
+    from pneumoscope.evaluation.pairs import Pair
     from pneumoscope.evaluation.seeds import SeedGroup
     from pneumoscope.report.pictures import Pictures
 
@@ -55,7 +58,7 @@ def write_comparison_page(
     Raises:
         OutputError: The folder cannot be written to.
     """
-    canvas = Canvas(folder / "figures")
+    canvas = Canvas(folder / "figures", level=found.level)
     sections = [
         _numbers(found, canvas),
         _differences(found, canvas),
@@ -111,32 +114,16 @@ def _data_line(found: Comparison, part: str) -> str:
     text = f"{found.n:,} {images} of {found.patients:,} patients, the same for all readers"
     if found.left_out:
         text += f"; {found.left_out:,} images that not all of them scored are left out"
+    if found.unreadable:
+        text += f"; {len(found.unreadable):,} files could not be read"
     return text
-
-
-def _apart(pair: Pair) -> bool:
-    return pair.auc_p_holm is not None and pair.auc_p_holm < 0.05
 
 
 def _answer(found: Comparison) -> str:
     short = _short(found)
-    apart = [pair for pair in found.pairs if _apart(pair)]
     if len(found.pairs) == 1:
-        (pair,) = found.pairs
-        difference = pair.differences["auc"]
-        if difference.value is None:
-            return "Only one class is among the images, so areas cannot be compared."
-        verdict = "These images tell them apart" if apart else "These images do not tell them apart"
-        text = (
-            f"{verdict}: {short[pair.first]} less {short[pair.second]} is {signed(difference)} in "
-            "AUC."
-        )
-        if not apart and pair.detectable_auc is not None:
-            text += (
-                f" A true difference would have been found from {pair.detectable_auc:.3f} on "
-                "(power 80%)."
-            )
-        return text
+        return found.verdicts(short)[0]
+    apart = [pair for pair in found.pairs if pair.apart]
     areas = {
         name: numbers["auc"].value
         for name, numbers in found.numbers.items()
@@ -147,9 +134,9 @@ def _answer(found: Comparison) -> str:
     best = max(areas, key=lambda name: areas[name])
     several = f"{len(apart) or 'None'} of the {len(found.pairs)} pairs"
     return (
-        f"{short[best]} has the highest AUC, {with_range(found.numbers[best]['auc'])}. {several} "
-        f"{'differ' if len(apart) > 1 else 'differs'} in AUC beyond chance (5%, after Holm's "
-        "correction)."
+        f"{short[best]} has the highest AUC, {found.numbers[best]['auc'].with_range()}. {several} "
+        f"{'differ' if len(apart) > 1 else 'differs'} in AUC beyond chance "
+        f"({1 - found.level:.3g}, after Holm's correction)."
     )
 
 
@@ -205,12 +192,18 @@ def _numbers(found: Comparison, canvas: Canvas) -> Section:
     short = _short(found)
     header = ("number", *(short[name] for name in found.names))
     body = tuple(
-        (NAMES[key], *(with_range(found.numbers[name][key]) for name in found.names))
+        (NAMES[key], *(found.numbers[name][key].with_range() for name in found.names))
         for key in _COMPARED
     )
+    panels: tuple[Panel, ...] = ()
+    if all(found.numbers[name]["auc"].value is not None for name in found.names):
+        figure = RocCurves.from_comparison(found)
+        panels = (canvas.panel(figure, "roc", title="All readers at every threshold"),)
     return Section(
         "Each reader",
-        text="On the same images, each at its own threshold, with 95% intervals.",
+        text="On the same images, each at its own threshold, with "
+        f"{level_text(found.level)} intervals.",
+        panels=panels,
         table=canvas.table("readers", (header, body)),
     )
 

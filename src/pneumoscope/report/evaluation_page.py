@@ -5,64 +5,68 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumoscope.data.generated import GENERATED, is_generated
+from pneumoscope.evaluation.notes import units
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures_training import ClassCounts
-from pneumoscope.report.judged import (
-    Judged,
-    answer,
-    caveats,
-    headline,
-)
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, write_report
+from pneumoscope.report.words import answer, calibration_words, caveats, headline, images_of
+from pneumoscope.runs import provenance
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pneumoscope.evaluation.evaluation import Evaluation
+    from pneumoscope.evaluation.scores import Scores
     from pneumoscope.reader.bundle import ModelInfo
     from pneumoscope.report.pictures import Pictures
 
 
 def write_evaluation_page(
     folder: Path,
-    item: Judged,
+    found: Evaluation,
+    scores: Scores,
     *,
-    name: str,
-    facts: dict[str, Any],
     info: ModelInfo | None = None,
     pictures: Pictures | None = None,
-    unreadable: int = 0,
+    origin: Mapping[str, str] | None = None,
 ) -> Path:
     """Write ``report.html`` and ``figures/`` into a folder; return the page's place.
 
     Args:
         folder: Where they go; made if it is missing.
-        item: The reader and the images.
-        name: What is evaluated: a run, a model file, a scores file.
-        facts: What ``provenance`` gave.
+        found: The evaluation.
+        scores: What the reader said of each image, or of each study or patient.
         info: What the model says of itself; None for scores of others.
         pictures: Where the images are, for the sheet of mistakes.
-        unreadable: Files that could not be read.
+        origin: What the numbers were made from, such as ``data``, for the provenance.
 
     Raises:
         OutputError: The folder cannot be written to.
     """
-    canvas = Canvas(folder / "figures")
-    negative, positive = item.classes
+    canvas = Canvas(folder / "figures", level=found.level)
+    facts = provenance(**(origin or {}), **_asked(found))
+    negative, positive = found.classes
     sections = [
-        *outcome_sections(item, canvas, pictures=pictures),
-        _data(item, canvas, unreadable=unreadable),
-        *([_reader(info, canvas, facts)] if info else []),
+        *outcome_sections(found, scores, canvas, pictures=pictures),
+        _data(found, canvas),
+        *([_reader(info, found, canvas)] if info else []),
         _environment(canvas, facts),
     ]
     place = folder / "report.html"
     write_report(
         place,
         Report(
-            title=f"{name}, evaluated",
+            title=f"{found.reader.get('name') or 'Scores'}, evaluated",
             question=f"Can a chest X-ray alone tell {positive} from {negative}?",
-            data=_data_line(item),
-            answer=answer(item),
-            caveats=caveats(item, more=_of_the_training(info)),
-            headline=headline(item),
+            data=_data_line(found),
+            answer=answer(found),
+            caveats=(
+                *([GENERATED] if pictures and is_generated(pictures.root) else []),
+                *caveats(found, more=_of_the_training(info)),
+            ),
+            headline=headline(found),
             sections=tuple(sections),
             footer=f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']}",
         ),
@@ -70,13 +74,31 @@ def write_evaluation_page(
     return place
 
 
-def _data_line(item: Judged) -> str:
-    found = item.assessment
+def _asked(found: Evaluation) -> dict[str, object]:
+    """Return what was asked, and of what, for the provenance."""
+    question = found.question
+    return {
+        "model_sha256": found.reader.get("sha256") or None,
+        "data_fingerprint": found.fingerprint or None,
+        "part": found.part or None,
+        "relation": f"{found.relation} images" if found.relation != "unknown" else "unknown",
+        "left_out": "; ".join(map(str, found.left_out)) or "nothing",
+        "threshold": f"{found.threshold.value:.6g} ({found.threshold.source})",
+        "prevalence": question.prevalence,
+        "level": question.level,
+        "resamples": question.resamples,
+        "seed": question.seed,
+        "unit": question.per,
+        "aggregate": question.aggregate if question.per != "image" else None,
+    }
+
+
+def _data_line(found: Evaluation) -> str:
     (tn, fp), (fn, tp) = found.confusion
-    text = f"{found.n:,} {item.images}"
-    if item.scores.patients_known:
+    text = f"{found.n:,} {images_of(found)}"
+    if found.patients_known:
         text += f" of {found.patients:,} patients"
-    return f"{text}: {tn + fp:,} {item.classes[0]}, {fn + tp:,} {item.classes[1]}"
+    return f"{text}: {tn + fp:,} {found.classes[0]}, {fn + tp:,} {found.classes[1]}"
 
 
 def _of_the_training(info: ModelInfo | None) -> tuple[str, ...]:
@@ -86,24 +108,25 @@ def _of_the_training(info: ModelInfo | None) -> tuple[str, ...]:
     return ("This is one training with one seed; another seed gives another reader.",)
 
 
-def _data(item: Judged, canvas: Canvas, *, unreadable: int) -> Section:
-    labels = [item.classes[int(label)] for label in item.scores.label]
-    figure = ClassCounts.from_labels([item.images] * len(labels), labels)
-    patients = (
-        f"{item.assessment.patients:,} patients; intervals count patients, not {item.units}."
-        if item.scores.patients_known
+def _data(found: Evaluation, canvas: Canvas) -> Section:
+    what = units(found)
+    (tn, fp), (fn, tp) = found.confusion
+    labels = [found.classes[0]] * (tn + fp) + [found.classes[1]] * (fn + tp)
+    figure = ClassCounts.from_labels([images_of(found)] * len(labels), labels)
+    text = (
+        f"{found.patients:,} patients; intervals count patients, not {what}."
+        if found.patients_known
         else "Nothing tells the patient of every image, so each such image counts as a patient."
     )
-    text = patients
-    if item.unit != "image":
+    if found.unit != "image":
         text += (
-            f" Each {item.unit} counts once, with the aggregated probability of its images "
+            f" Each {found.unit} counts once, with the aggregated probability of its images "
             "(see Environment); the uncertain zone, which holds for single images, is left out."
         )
-    if unreadable:
-        text += f" {unreadable:,} files could not be read and were left out."
-    if item.seen:
-        text += f" {item.seen:,} of the images, or others of their patients, were trained on."
+    if found.unreadable:
+        text += f" {found.unreadable:,} files could not be read and were left out."
+    if found.seen:
+        text += f" {found.seen:,} of the images, or others of their patients, were trained on."
     return Section(
         "The data",
         text=text,
@@ -111,21 +134,21 @@ def _data(item: Judged, canvas: Canvas, *, unreadable: int) -> Section:
             canvas.panel(
                 figure,
                 "classes",
-                title=f"{item.units.capitalize()} of each class",
-                caption=f"How many {item.units} there are of each class, and their share; the "
-                f"share of positive {item.units} is what PPV, NPV and accuracy depend on.",
+                title=f"{what.capitalize()} of each class",
+                caption=f"How many {what} there are of each class, and their share; the "
+                f"share of positive {what} is what PPV, NPV and accuracy depend on.",
             ),
         ),
     )
 
 
-def _reader(info: ModelInfo, canvas: Canvas, facts: dict[str, Any]) -> Section:
+def _reader(info: ModelInfo, found: Evaluation, canvas: Canvas) -> Section:
     point = info.operating_point
     rows = [
         ("network", info.name),
         ("version", info.version or "none given"),
         ("licence", info.licence or "none given"),
-        ("SHA-256 of the file", str(facts.get("model_sha256", ""))),
+        ("SHA-256 of the file", found.reader["sha256"]),
         ("input", f"{info.input.width_px} x {info.input.height_px}, {info.input.resize}"),
         ("positive from probability", f"{point.threshold:.6g} (rule {point.rule})"),
         (
@@ -135,8 +158,10 @@ def _reader(info: ModelInfo, canvas: Canvas, facts: dict[str, Any]) -> Section:
             if info.conformal
             else "none",
         ),
+        ("calibration", calibration_words(found.calibration)),
         ("gate", ", ".join(info.gate) or "none"),
     ]
+    rows += [(f"card: {key}", as_text(value)) for key, value in info.card.items()]
     rows += [(key, as_text(value)) for key, value in info.training.items() if key != "recipe"]
     recipe = info.training.get("recipe")
     if isinstance(recipe, dict):

@@ -10,7 +10,11 @@ from typing import Any, Final
 
 from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError
+from pneumoscope.evaluation.decision import decision_text
+from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.reader.bundle import ModelInfo, open_bundle
+from pneumoscope.report.words import NAMES, calibration_words, images_of
 from pneumoscope.runs import RunFolder, rows_of
 
 PARTS: Final = {
@@ -30,7 +34,7 @@ class RunFacts:
         info: What its model file says of itself.
         sha256: The hash of the model file.
         provenance: What ``provenance.json`` holds.
-        metrics: What ``metrics.json`` holds, a part each.
+        evaluations: What ``metrics.json`` holds, a part each.
         counts: Images of each label in each part.
         patients: Patients of each part; empty where the patients are not known.
         modes: The kinds of pixels, with their number.
@@ -41,7 +45,7 @@ class RunFacts:
     info: ModelInfo
     sha256: str
     provenance: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    evaluations: dict[str, Evaluation] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     patients: dict[str, int] = field(default_factory=dict)
     modes: dict[str, int] = field(default_factory=dict)
@@ -64,7 +68,7 @@ class RunFacts:
         if missing:
             raise DataError(
                 f"{root}: no finished run (no {', '.join(missing)} in it); "
-                "pneumoscope train DATA --out DIR writes one."
+                "`train(DATA, out=DIR)` writes one."
             )
         bundle = open_bundle(run.model)
         try:
@@ -82,7 +86,7 @@ class RunFacts:
                 bundle.info,
                 bundle.sha256,
                 json.loads(run.provenance.read_text(encoding="utf-8")),
-                json.loads(run.metrics.read_text(encoding="utf-8")),
+                _evaluations(run),
                 {part: dict(sorted(count.items())) for part, count in counts.items() if count},
                 {part: len(names) for part, names in people.items() if names} if known else {},
                 dict(Counter(row["mode"] for row in entries).most_common()),
@@ -97,9 +101,10 @@ class RunFacts:
         return dict(self.provenance.get("recipe", {}))
 
     @property
-    def best_part(self) -> str:
-        """The part to judge it by: ``test`` where there is one."""
-        return next((part for part in ("test", "val") if part in self.metrics), "")
+    def best(self) -> Evaluation | None:
+        """The evaluation to judge it by: that of ``test`` where there is one."""
+        found = (self.evaluations.get(part) for part in ("test", "val"))
+        return next((one for one in found if one is not None), None)
 
     def data(self) -> str:
         """Return what the images are, in one sentence."""
@@ -193,13 +198,14 @@ class RunFacts:
     def decisions(self) -> str:
         """Return what was decided on validation images: calibration, threshold, uncertain zone."""
         point, zone = self.info.operating_point, self.info.conformal
+        line = self.best.calibration if self.best is not None else None
         text = (
-            f"Calibration: {self.recipe.get('calibration', 'none')}. Positive from probability "
+            f"Calibration: {calibration_words(line)}. Positive from probability "
             f"{point.threshold:.4g} on (rule {point.rule})."
         )
         if zone is not None:
             text += (
-                f" Uncertain where not exactly one class is credible at error level {zone.level:g} "
+                f" Uncertain where more than one class is possible at error level {zone.level:g} "
                 f"(conformal, class by class; from {zone.n[0]} {self.info.classes[0]} and "
                 f"{zone.n[1]} {self.info.classes[1]} validation images)."
             )
@@ -232,30 +238,42 @@ class RunFacts:
             + f"; {where.get('system', '')}, {where.get('cores', '')} cores."
         )
 
-    def number(self, name: str, part: str = "") -> str:
-        """Return a number of a part with its interval and method, empty if it is not there."""
-        found = self.metrics.get(part or self.best_part, {}).get(name)
-        if not found or found.get("value") is None:
-            return ""
-        text = f"{found['value']:.3f}"
-        if found.get("low") is not None and found.get("high") is not None:
-            text += (
-                f" ({found['level']:.0%} interval {found['low']:.3f} to {found['high']:.3f}, "
-                f"{found['method']}, n = {found['n']})"
-            )
-        return text
-
     def performance(self, part: str = "") -> str:
-        """Return the main numbers of a part with intervals."""
-        part = part or self.best_part
-        numbers = [
-            f"{title} {text}"
-            for key, title in (
-                ("auc", "AUC"),
-                ("sensitivity", "sensitivity"),
-                ("specificity", "specificity"),
-                ("balanced_accuracy", "balanced accuracy"),
-            )
-            if (text := self.number(key, part))
-        ]
-        return f"on the {PARTS.get(part, part)} images: {'; '.join(numbers)}."
+        """Return the main numbers of a part with their intervals; of the best one if empty."""
+        found = self.evaluations.get(part) if part else self.best
+        if found is None:
+            return ""
+        text = f"on the {images_of(found)}: {'; '.join(_in_words(found, key) for key in _MAIN)}."
+        deployed = decision_text(found)
+        return f"{deployed} At the threshold alone, {text}" if deployed else text
+
+
+_MAIN = ("auc", "sensitivity", "specificity", "balanced_accuracy")
+
+
+def _in_words(found: Evaluation, key: str) -> str:
+    """Return a number with its interval and method."""
+    number = found[key]
+    name = NAMES[key] if key == "auc" else NAMES[key].lower()
+    if not number.range_text():
+        return f"{name} {number.text()}"
+    return (
+        f"{name} {number.text()} ({level_text(number.level)} interval {number.range_text()}, "
+        f"{number.method}, n = {number.n})"
+    )
+
+
+def _evaluations(run: RunFolder) -> dict[str, Evaluation]:
+    """Return what ``metrics.json`` holds.
+
+    Raises:
+        DataError: Another version wrote it.
+    """
+    try:
+        parts = json.loads(run.metrics.read_text(encoding="utf-8"))
+        return {part: Evaluation.from_dict(values) for part, values in parts.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as fault:
+        raise DataError(
+            f"{run.metrics}: cannot be read ({fault!r}); another version may have written it. "
+            f"`evaluate({run.root}, DATA, split=test)`, and the same of val, writes it anew."
+        ) from fault

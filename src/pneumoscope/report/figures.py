@@ -12,6 +12,7 @@ numbers can be tested, written beside the figure and drawn again. Every figure h
 
 from pneumoscope.report.figures_cases import CaseSheet
 from pneumoscope.report.figures_compare import DifferenceForest, SeedDots
+from pneumoscope.report.figures_compare_roc import RocCurves
 from pneumoscope.report.figures_curves import NetBenefit, PrecisionRecall
 from pneumoscope.report.figures_groups import RobustnessCurves, SubgroupForest
 from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
@@ -31,6 +32,7 @@ __all__ = [
     "ReliabilityDiagram",
     "RobustnessCurves",
     "RocCurve",
+    "RocCurves",
     "ScoreDistributions",
     "SeedDots",
     "SeedLosses",

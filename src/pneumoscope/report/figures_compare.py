@@ -58,9 +58,9 @@ class DifferenceForest:
     points: tuple[tuple[Point, ...], ...]
 
     CAPTION: ClassVar[str] = (
-        "First reader less the second, on the same images, with 95% intervals. Where an interval "
-        "crosses the line in the middle, the images do not tell which of the two is better; that "
-        "is not proof that they are equal."
+        "First reader less the second, on the same images, with {level} intervals. Where an "
+        "interval crosses the line in the middle, the images do not tell which of the two is "
+        "better; that is not proof that they are equal."
     )
 
     def __post_init__(self) -> None:

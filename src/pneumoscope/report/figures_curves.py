@@ -52,7 +52,7 @@ class PrecisionRecall:
         "Of the images called positive, how many are: at every share of the ill that is found. "
         "A reader that guesses lies on the dotted line, whose height is the share of positive "
         "images in this set; where fewer patients are ill, the whole curve lies lower. The band "
-        "holds 95% of resamples of the patients, at each recall by itself."
+        "holds {level} of resamples of the patients, at each recall by itself."
     )
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class PrecisionRecall:
         average_precision: float | None = None,
         operating_point: tuple[float, float] | None = None,
     ) -> Self:
-        """Take what ``assess`` computed."""
+        """Take what ``evaluate`` computed."""
         return cls(
             band.recall, band.precision, band.low, band.high, prevalence, average_precision,
             operating_point,
@@ -154,7 +154,7 @@ class NetBenefit:
 
     @classmethod
     def from_curve(cls, found: DecisionCurve, *, threshold_in_use: float | None = None) -> Self:
-        """Take what ``assess`` computed."""
+        """Take what ``evaluate`` computed."""
         return cls(
             found.threshold, found.net_benefit, found.low, found.high, found.treat_all,
             found.useful(), threshold_in_use,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -56,7 +56,7 @@ class SubgroupForest:
     points: tuple[tuple[Point, Point, Point], ...]
 
     CAPTION: ClassVar[str] = (
-        "Each group by itself, with 95% intervals; the dotted line is the value of all images. "
+        "Each group by itself, with {level} intervals; the dotted line is the value of all images. "
         "Hollow marks are groups in which a class has fewer than 20 images: hardly anything can "
         "be said of them. Many groups are many chances to find something; a group that stands out "
         "is a question, not an answer."
@@ -69,7 +69,7 @@ class SubgroupForest:
 
     @classmethod
     def from_groups(
-        cls, groups: Sequence[Group], *, everything: dict[str, Estimate], n: int
+        cls, groups: Sequence[Group], *, everything: Mapping[str, Estimate], n: int
     ) -> Self:
         """Take what ``subgroups`` gave, and the numbers of all images for the first row."""
         rows = [("", "all images", n, False, everything)]
@@ -191,7 +191,7 @@ class RobustnessCurves:
 
     CAPTION: ClassVar[str] = (
         "AUC on the same images made worse, from slight (left) to strong; the dotted line is that "
-        "of the images as they are. Bars are 95% intervals. A reader that falls at a strength "
+        "of the images as they are. Bars are {level} intervals. A reader that falls at a strength "
         "which happens in practice needs images that are not like that."
     )
 

@@ -12,6 +12,7 @@ from pneumoscope.errors import DataError, OptionError
 from pneumoscope.report._shared import Floats, Integers, Table, new_figure, number, require_shape
 from pneumoscope.report.axes import unit_square
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, VERMILLION, style
+from pneumoscope.stats.roc import roc
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,8 +152,8 @@ class RocCurve:
         "Each point is a threshold on the probability. A reader that guesses lies on the dotted "
         "diagonal (AUC 0.5), a perfect one passes through the upper left corner (AUC 1). The AUC "
         "is the chance that a random positive image gets a higher probability than a random "
-        "negative one. The band, where there is one, holds 95% of resamples of the patients, at "
-        "each false alarm rate by itself."
+        "negative one. The band, where there is one, holds {level} of resamples of the patients, "
+        "at each false alarm rate by itself."
     )
 
     def __post_init__(self) -> None:
@@ -174,15 +175,11 @@ class RocCurve:
     ) -> Self:
         """Compute the curve; images of equal probability are one step, so order decides nothing.
 
-        The area by trapezoids is then the Mann-Whitney U statistic over all pairs of a positive
-        and a negative image, a tie counted half (Hanley and McNeil 1982, Radiology 143:29-36).
-        It is summed in whole numbers, so that it is exact.
-
         Args:
             labels: ``int [N]``, 1 positive and 0 negative.
             probabilities: ``float [N]`` of the positive class, 0..1.
             threshold: The operating point is at probability >= this.
-            band: What ``assess`` computed of resamples.
+            band: What ``evaluate`` computed of resamples.
             auc_range: The interval of the area, in words.
 
         Raises:
@@ -206,19 +203,14 @@ class RocCurve:
                 f"{int((~np.isfinite(scores)).sum())} of {scores.size} probabilities are not "
                 "numbers. Look at the probability column of the scores file."
             )
+        curve = roc(truth, scores)
         positive = truth == 1
         positives, negatives = int(positive.sum()), int((~positive).sum())
-        if not positives or not negatives:
+        if curve is None:
             raise DataError(
                 f"A ROC curve needs both classes, but of {truth.size} images {positives} are "
                 f"positive and {negatives} negative. Evaluate on a split that holds both."
             )
-        order = np.argsort(-scores, kind="stable")
-        falling = scores[order]
-        last_of_ties = np.append(np.flatnonzero(np.diff(falling)), falling.size - 1)
-        hits = np.insert(np.cumsum(positive[order], dtype=np.int64)[last_of_ties], 0, 0)
-        alarms = np.insert(last_of_ties + 1, 0, 0) - hits
-        twice_u = int(np.sum(np.diff(alarms) * (hits[1:] + hits[:-1])))
         point = None
         if threshold is not None:
             called = scores >= threshold
@@ -227,10 +219,10 @@ class RocCurve:
                 int((called & positive).sum()) / positives,
             )
         return cls(
-            fpr=alarms / negatives,
-            tpr=hits / positives,
-            thresholds=np.insert(falling[last_of_ties], 0, np.inf),
-            auc=twice_u / (2 * positives * negatives),
+            fpr=curve.false_positive_rate,
+            tpr=curve.sensitivity,
+            thresholds=curve.thresholds,
+            auc=curve.area,
             operating_point=point,
             threshold=threshold,
             band=_known_band(band),

@@ -53,8 +53,8 @@ class ReliabilityDiagram:
     CAPTION: ClassVar[str] = (
         "Images in order of their probability, in bins of equally many; the bars below say how "
         "many. A point on the dotted diagonal means that the reader says what happens. Above it, "
-        "more images are positive than it says; below, fewer. Vertical lines are 95% intervals: "
-        "one that crosses the diagonal shows no fault."
+        "more images are positive than it says; below, fewer. Vertical lines are {level} "
+        "intervals: one that crosses the diagonal shows no fault."
     )
 
     def __post_init__(self) -> None:
@@ -65,7 +65,7 @@ class ReliabilityDiagram:
 
     @classmethod
     def from_bins(cls, found: Reliability, *, ece: str = "") -> Self:
-        """Take what ``assess`` computed."""
+        """Take what ``evaluate`` computed."""
         return cls(found.n, found.probability, found.observed, found.low, found.high, ece)
 
     def rows(self) -> Table:

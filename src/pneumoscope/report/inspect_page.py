@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pneumoscope.data.audit.audit import counts
 from pneumoscope.data.audit.findings import SEVERITIES
+from pneumoscope.data.generated import GENERATED
 from pneumoscope.installation import install_command
 from pneumoscope.report.canvas import Canvas, can_draw
 from pneumoscope.report.inspect_sections import audit_sections
@@ -32,7 +33,14 @@ class _Group:
     findings: tuple[Finding, ...]
 
 
-def write_inspect_page(path: Path, audit: Audit, *, name: str, facts: dict[str, Any]) -> None:
+def write_inspect_page(
+    path: Path,
+    audit: Audit,
+    *,
+    name: str,
+    facts: dict[str, Any],
+    generated: bool = False,
+) -> None:
     """Write the page of an audit, and its figures beside it into ``figures/``.
 
     Args:
@@ -40,6 +48,7 @@ def write_inspect_page(path: Path, audit: Audit, *, name: str, facts: dict[str, 
         audit: What was found.
         name: Of the data, for the heading.
         facts: What `pneumoscope.runs.provenance` returned.
+        generated: Whether a program drew the images.
 
     Raises:
         OutputError: They cannot be written.
@@ -47,7 +56,7 @@ def write_inspect_page(path: Path, audit: Audit, *, name: str, facts: dict[str, 
     report = Report(
         title=f"Audit of {name}",
         question="Can these images be trusted to teach and to judge?",
-        data=_data_line(audit),
+        data=f"{_data_line(audit)}{f'. {GENERATED}' if generated else ''}",
         answer=_verdict(audit),
         caveats=(),
         headline=(),

@@ -7,31 +7,36 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.reader.evidence import Scale
+from pneumoscope.evaluation.decision import sets_aside
+from pneumoscope.reader.evidence import Scale, evidence_caveat
 from pneumoscope.reader.prediction import probability_text
-from pneumoscope.report.judged import Judged
 from pneumoscope.report.page import Section
 from pneumoscope.report.pictures import Case
+from pneumoscope.report.words import suffix_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pneumoscope.evaluation.evaluation import Evaluation
+    from pneumoscope.evaluation.scores import Scores
     from pneumoscope.report.canvas import Canvas
     from pneumoscope.report.pictures import Pictures
 
 SHOWN_MISTAKES = 8
 
 
-def mistakes(item: Judged, canvas: Canvas, pictures: Pictures | None) -> list[Section]:
+def mistakes(
+    found: Evaluation, scores: Scores, canvas: Canvas, pictures: Pictures | None
+) -> list[Section]:
     """Return what was concluded wrongly: a sheet of the surest mistakes, and a table of all.
 
     Args:
-        item: The reader and the images.
+        found: The evaluation.
+        scores: What the reader said of each image.
         canvas: Takes the files of the sheet and the table.
         pictures: Where the images are; None leaves the sheet out.
     """
-    scores, threshold = item.scores, item.assessment.threshold
-    called = scores.probability >= threshold
+    called = scores.probability >= found.threshold.value
     wrong = np.flatnonzero(called != (scores.label == 1))
     if not wrong.size:
         return [
@@ -42,13 +47,13 @@ def mistakes(item: Judged, canvas: Canvas, pictures: Pictures | None) -> list[Se
     body = tuple(
         (
             scores.path[row],
-            item.classes[int(scores.label[row])],
-            item.classes[int(called[row])],
+            found.classes[int(scores.label[row])],
+            found.classes[int(called[row])],
             probability_text(float(scores.probability[row])),
         )
         for row in ranked
     )
-    suffix = item.suffix
+    suffix = suffix_of(found)
     table = canvas.table(
         f"mistakes{suffix}",
         (("image", "label", "concluded", "probability"), body),
@@ -58,8 +63,8 @@ def mistakes(item: Judged, canvas: Canvas, pictures: Pictures | None) -> list[Se
         [
             Case(
                 scores.path[row],
-                item.classes[int(scores.label[row])],
-                f"{item.classes[1]} {probability_text(float(scores.probability[row]))}",
+                found.classes[int(scores.label[row])],
+                f"{found.classes[1]} {probability_text(float(scores.probability[row]))}",
             )
             for row in worst_rows(ranked, called)
         ]
@@ -69,28 +74,40 @@ def mistakes(item: Judged, canvas: Canvas, pictures: Pictures | None) -> list[Se
         if sheet.evidence is not None:
             caption += (
                 " Below each image stands the same with the reader's evidence: orange speaks for "
-                f"{item.classes[1]}, blue against it. Each has its own scale, in full colour from "
+                f"{found.classes[1]}, blue against it. Each has its own scale, in full colour from "
                 f"where its evidence is strongest, at least ±{Scale().full:g} units of the logit."
             )
+        if sheet.evidence is not None and pictures and pictures.predictor:
+            caption += f" {evidence_caveat(pictures.predictor.info)}".rstrip()
         panels.append(
             canvas.panel(sheet, f"mistakes{suffix}-images", title="Surest and wrong",
                          caption=caption)
         )  # fmt: skip
     false_alarms = int(called[wrong].sum())
+    aside = _set_aside(found, int(wrong.size))
     return [
         Section(
             "The worst mistakes",
             text=(
                 f"{wrong.size:,} of {len(scores):,} images were concluded wrongly: "
-                f"{wrong.size - false_alarms:,} {item.classes[1]} missed, {false_alarms:,} false "
-                f"{'alarm' if false_alarms == 1 else 'alarms'}. The list begins with those of "
-                "which the reader was surest."
+                f"{wrong.size - false_alarms:,} {found.classes[1]} missed, {false_alarms:,} false "
+                f"{'alarm' if false_alarms == 1 else 'alarms'}, at the threshold alone.{aside} The "
+                "list begins with those of which the reader was surest."
             ),
             panels=tuple(panels),
             table=table,
             table_title="All images that were concluded wrongly",
         )
     ]
+
+
+def _set_aside(found: Evaluation, wrong: int) -> str:
+    """Return how many of the wrong conclusions are not given, since the image is set aside."""
+    if found.policy is None or not sets_aside(found):
+        return ""
+    error = found.policy.deployed.error
+    left = round((error.value or 0) * error.n)
+    return f" {wrong - left:,} of these images are set aside as deployed, {left:,} are not."
 
 
 def worst_rows(

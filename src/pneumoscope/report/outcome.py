@@ -7,51 +7,83 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pneumoscope.evaluation.decision import decision_rows, decision_text, sets_aside
+from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.evaluation.notes import units
+from pneumoscope.evaluation.question import TrainingRelation
 from pneumoscope.report.figures_curves import NetBenefit, PrecisionRecall
 from pneumoscope.report.figures_groups import RobustnessCurves, SubgroupForest
 from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
 from pneumoscope.report.figures_probabilities import ReliabilityDiagram, ScoreDistributions
-from pneumoscope.report.judged import NAMES, Judged, headline, percent, with_range
 from pneumoscope.report.mistakes import mistakes
 from pneumoscope.report.page import Section, Statement
+from pneumoscope.report.words import NAMES, images_of, suffix_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pneumoscope.evaluation.estimate import Estimate
+    from pneumoscope.evaluation.evaluation import Evaluation
+    from pneumoscope.evaluation.scores import Scores
     from pneumoscope.report._shared import Table
     from pneumoscope.report.canvas import Canvas
     from pneumoscope.report.pictures import Pictures
 
 
 def outcome_sections(
-    item: Judged, canvas: Canvas, *, pictures: Pictures | None = None, brief: bool = False
+    found: Evaluation,
+    scores: Scores,
+    canvas: Canvas,
+    *,
+    pictures: Pictures | None = None,
+    brief: bool = False,
 ) -> list[Section]:
     """Return everything that is known of a reader on these images, in sections.
 
     Args:
-        item: The reader and the images.
+        found: The evaluation.
+        scores: What the reader said of each image, or of each study or patient.
         canvas: Takes the files of figures and tables.
         pictures: Where the images are; None leaves the sheet of mistakes out.
-        brief: One section, with the main numbers and figures and the uncertain zone.
+        brief: The decision, the main numbers and the main figures alone.
     """
     if brief:
-        return [_main(item, canvas, more=_zone(item))]
-    sections = [_main(item, canvas), *_without_lungs(item, canvas)]
-    both = item.assessment["auc"].value is not None
-    sections += _calibration(item, canvas)
-    sections += _use(item, canvas) if both else []
-    sections += _groups(item, canvas)
-    sections += _robustness(item, canvas)
-    sections += mistakes(item, canvas, pictures)
+        return [*_decision(found, canvas), _main(found, scores, canvas)]
+    sections = [
+        *_decision(found, canvas),
+        _main(found, scores, canvas),
+        *_without_lungs(found, canvas),
+    ]
+    both = found["auc"].value is not None
+    sections += _calibration(found, canvas)
+    sections += _use(found, canvas) if both else []
+    sections += _groups(found, canvas)
+    sections += _robustness(found, canvas)
+    sections += mistakes(found, scores, canvas, pictures)
     return sections
 
 
-def _main(item: Judged, canvas: Canvas, *, more: Sequence[Statement] = ()) -> Section:
-    found, suffix = item.assessment, item.suffix
+def _decision(found: Evaluation, canvas: Canvas) -> list[Section]:
+    """Return what the decision achieves as deployed; nothing if it concludes on every image."""
+    rows = decision_rows(found)
+    if not rows:
+        return []
+    header = ("", "as deployed", "threshold alone")
+    return [
+        Section(
+            f"What it decides on the {images_of(found)}",
+            text=(
+                f"{decision_text(found)} The right column is of the threshold alone, which "
+                "concludes on every image."
+            ),
+            table=canvas.table(f"decision{suffix_of(found)}", (header, rows)),
+        )
+    ]
+
+
+def _main(found: Evaluation, scores: Scores, canvas: Canvas) -> Section:
+    suffix = suffix_of(found)
     panels = [
         canvas.panel(
-            ConfusionMatrix(np.array(found.confusion), item.classes),
+            ConfusionMatrix(np.array(found.confusion), found.classes),
             f"confusion{suffix}",
             title="Conclusions and truth",
         )
@@ -59,10 +91,10 @@ def _main(item: Judged, canvas: Canvas, *, more: Sequence[Statement] = ()) -> Se
     if found["auc"].value is not None:
         # From log odds, since float32 probabilities tie where the reader is very sure; the
         # operating point is that of the probabilities.
-        fine = np.exp(-np.logaddexp(0, -item.scores.log_odds))
+        fine = np.exp(-np.logaddexp(0, -scores.log_odds))
         curve = replace(
             RocCurve.from_scores(
-                item.scores.label,
+                scores.label,
                 fine,
                 band=found.curves.roc if found.curves else None,
                 auc_range=found["auc"].range_text(),
@@ -71,7 +103,7 @@ def _main(item: Judged, canvas: Canvas, *, more: Sequence[Statement] = ()) -> Se
                 1 - (found["specificity"].value or 0),
                 found["sensitivity"].value or 0,
             ),
-            threshold=found.threshold,
+            threshold=found.threshold.value,
         )
         panels.append(canvas.panel(curve, f"roc{suffix}", title="Sensitivity against false alarms"))
         if found.curves is not None:
@@ -87,36 +119,51 @@ def _main(item: Judged, canvas: Canvas, *, more: Sequence[Statement] = ()) -> Se
                 canvas.panel(pr, f"precision-recall{suffix}", title="Precision against recall")
             )
     distributions = ScoreDistributions.from_scores(
-        item.scores.label, item.scores.probability, classes=item.classes,
-        threshold=found.threshold, zone=item.zone,
-    )  # fmt: skip
+        scores.label,
+        scores.probability,
+        classes=found.classes,
+        threshold=found.threshold.value,
+        zone=found.policy.zone if found.policy is not None else None,
+    )
     panels.append(
         canvas.panel(distributions, f"scores{suffix}", title="Probabilities of each class")
     )
-    keys = ("accuracy", "ppv", "npv", "lr_positive", "lr_negative", "f1", "mcc")
-    table = canvas.table(f"numbers{suffix}", _numbers(item))
-    patients = f"{found.n:,} {item.units} of {found.patients:,} patients"
-    whom = patients if item.scores.patients_known else f"{found.n:,} {item.units}"
+    keys = (
+        "auc",
+        "sensitivity",
+        "specificity",
+        "balanced_accuracy",
+        "accuracy",
+        "ppv",
+        "npv",
+        "lr_positive",
+        "lr_negative",
+        "f1",
+        "mcc",
+    )
+    table = canvas.table(f"numbers{suffix}", _numbers(found))
+    patients = f"{found.n:,} {units(found)} of {found.patients:,} patients"
+    whom = patients if found.patients_known else f"{found.n:,} {units(found)}"
+    alone = " These are the numbers of the threshold alone." if sets_aside(found) else ""
     flattered = (
         " They also decided about the reader (epoch, calibration, threshold, uncertain zone), so "
         "these numbers flatter it."
-        if item.part == "val"
+        if found.relation is TrainingRelation.VALIDATION
         else ""
     )
     return Section(
-        f"On the {item.images}",
+        f"On the {images_of(found)}",
         text=(
-            f"{whom}. From probability {found.threshold:.3g} on an image is called "
-            f"{item.classes[1]}. Intervals are at {found['accuracy'].level:.0%}; the table below "
-            f"the figures says how each was made.{flattered}"
+            f"{whom}.{alone} From probability {found.threshold.value:.3g} on an image is called "
+            f"{found.classes[1]}{_SAID[found.threshold.source]}. Intervals are at "
+            f"{level_text(found.level)}; the table below the figures says how each was made."
+            f"{flattered}"
         ),
         statements=(
-            *(replace(statement, note="") for statement in headline(item)),
             *(
-                Statement(NAMES[key], with_range(found[key]), found[key].n, _undefined(found[key]))
+                Statement(NAMES[key], found[key].with_range(), found[key].n, _undefined(found[key]))
                 for key in keys
             ),
-            *more,
         ),
         panels=tuple(panels),
         table=table,
@@ -124,42 +171,53 @@ def _main(item: Judged, canvas: Canvas, *, more: Sequence[Statement] = ()) -> Se
     )
 
 
+_SAID = {
+    "model": "",
+    "given": " (given for this evaluation; the model has another)",
+    "default": " (nothing says otherwise)",
+}
+
+
 def _undefined(estimate: Estimate) -> str:
     """Return why a ratio has no interval; empty if it has one, or is not defined itself."""
     if estimate.value is None or estimate.low is not None:
         return ""
-    return "no interval, since it is infinite in some resamples"
+    return "no interval, since it is not defined in some resamples"
 
 
-def _numbers(item: Judged) -> Table:
+def _numbers(found: Evaluation) -> Table:
     """Return every number with its interval, how that was made, and what it rests on."""
-    found = item.assessment.numbers
-    order = [*(key for key in NAMES if key in found), *(key for key in found if key not in NAMES)]
+    numbers = found.numbers
+    order = [key for key in NAMES if key in numbers]
+    order += [key for key in numbers if key not in NAMES]
     body = tuple(
         (
             NAMES.get(key, key.replace("_", " ").capitalize()),
-            found[key].text(4),
-            found[key].range_text(4) or "none",
-            found[key].method or "none",
-            "; ".join(f"{one.low:.4f} to {one.high:.4f} ({one.method})" for one in found[key].also),
-            f"{found[key].n:,}",
+            numbers[key].text(4),
+            numbers[key].range_text(4) or "none",
+            numbers[key].method or "none",
+            "; ".join(
+                f"{one.low:.4f} to {one.high:.4f} ({one.method})" for one in numbers[key].also
+            ),
+            f"{numbers[key].n:,}",
         )
         for key in order
     )
     header = (
-        "number", "value", "interval", "method of the interval", "by another method", item.units,
+        "number", "value", "interval", "method of the interval", "by another method", units(found),
     )  # fmt: skip
     return header, body
 
 
-def _without_lungs(item: Judged, canvas: Canvas) -> list[Section]:
-    if not item.baselines:
+def _without_lungs(found: Evaluation, canvas: Canvas) -> list[Section]:
+    if not found.baselines:
         return []
-    found = item.assessment
-    rows = [("this reader", percent(found["accuracy"]), with_range(found["auc"]), "")]
-    rows += [(b.name, percent(b.accuracy), with_range(b.auc), b.fitted_on) for b in item.baselines]
+    rows = [("this reader", found["accuracy"].percent(), found["auc"].with_range(), "")]
+    rows += [
+        (b.name, b.accuracy.percent(), b.auc.with_range(), b.fitted_on) for b in found.baselines
+    ]
     table = canvas.table(
-        f"baselines{item.suffix}", (("rule", "accuracy", "AUC", "fitted on"), tuple(rows))
+        f"baselines{suffix_of(found)}", (("rule", "accuracy", "AUC", "fitted on"), tuple(rows))
     )
     return [
         Section(
@@ -173,13 +231,12 @@ def _without_lungs(item: Judged, canvas: Canvas) -> list[Section]:
     ]
 
 
-def _calibration(item: Judged, canvas: Canvas) -> list[Section]:
-    found = item.assessment
+def _calibration(found: Evaluation, canvas: Canvas) -> list[Section]:
     if found.curves is None:
         return []
-    diagram = ReliabilityDiagram.from_bins(found.curves.reliability, ece=with_range(found["ece"]))
+    diagram = ReliabilityDiagram.from_bins(found.curves.reliability, ece=found["ece"].with_range())
     statements = [
-        Statement(NAMES[key], with_range(found[key]), found[key].n, note)
+        Statement(NAMES[key], found[key].with_range(), found[key].n, note)
         for key, note in (
             ("ece", "0 at best; what chance adds is subtracted"),
             ("brier", "0 at best"),
@@ -190,13 +247,6 @@ def _calibration(item: Judged, canvas: Canvas) -> list[Section]:
         )
     ]
     text = "Whether a probability of 0.8 means that eight of ten such images are positive."
-    zone = _zone(item)
-    if zone:
-        statements += zone
-        text += (
-            " The reader holds back where both classes are credible, or none: these images are set "
-            "aside as uncertain."
-        )
     return [
         Section(
             "Can its probabilities be believed?",
@@ -204,51 +254,29 @@ def _calibration(item: Judged, canvas: Canvas) -> list[Section]:
             statements=tuple(statements),
             panels=(
                 canvas.panel(
-                    diagram, f"reliability{item.suffix}", title="What was said, and what was so"
+                    diagram,
+                    f"reliability{suffix_of(found)}",
+                    title="What was said, and what was so",
                 ),
             ),
         )
     ]
 
 
-def _zone(item: Judged) -> list[Statement]:
-    """Return how the uncertain zone fares on these images; nothing if there is none."""
-    aside, zone = item.assessment.uncertain, item.conformal
-    if aside is None or zone is None:
-        return []
-    rest = aside.accuracy_of_the_rest
-    return [
-        Statement("Set aside as uncertain", with_range(aside.set_aside), aside.set_aside.n),
-        Statement("Right among the others", with_range(rest), rest.n),
-        *(
-            Statement(
-                f"True class credible, {name}",
-                with_range(share),
-                share.n,
-                f"promised: {1 - zone.level:.0%} of images like the validation ones",
-            )
-            for name, share in zip(
-                item.classes, (aside.coverage_negative, aside.coverage_positive), strict=True
-            )
-        ),
-    ]
-
-
-def _use(item: Judged, canvas: Canvas) -> list[Section]:
-    found = item.assessment
+def _use(found: Evaluation, canvas: Canvas) -> list[Section]:
     if found.curves is None:
         return []
-    curve = NetBenefit.from_curve(found.curves.decision, threshold_in_use=found.threshold)
+    curve = NetBenefit.from_curve(found.curves.decision, threshold_in_use=found.threshold.value)
     fixed = [key for key in found.numbers if "_at_specificity_" in key or "_at_sensitivity_" in key]
     statements = [
-        Statement(key.replace("_", " ").capitalize(), with_range(found[key]), found[key].n)
+        Statement(key.replace("_", " ").capitalize(), found[key].with_range(), found[key].n)
         for key in fixed
     ]
-    if found.prevalence is not None:
+    if found.question.prevalence is not None:
         statements += [
             Statement(
-                key.upper(), with_range(found[f"{key}_at_prevalence"]), found.n,
-                f"where {100 * found.prevalence:.3g}% of the patients are positive",
+                key.upper(), found[f"{key}_at_prevalence"].with_range(), found.n,
+                f"where {100 * found.question.prevalence:.3g}% of the patients are positive",
             )
             for key in ("ppv", "npv")
         ]  # fmt: skip
@@ -257,37 +285,35 @@ def _use(item: Judged, canvas: Canvas) -> list[Section]:
             "Would acting on it be of use?",
             text=f"{curve.summary()}.",
             statements=tuple(statements),
-            panels=(canvas.panel(curve, f"net-benefit{item.suffix}", title="Net benefit"),),
+            panels=(canvas.panel(curve, f"net-benefit{suffix_of(found)}", title="Net benefit"),),
         )
     ]
 
 
-def _groups(item: Judged, canvas: Canvas) -> list[Section]:
-    if not item.groups:
+def _groups(found: Evaluation, canvas: Canvas) -> list[Section]:
+    if not found.groups:
         return []
-    suffix = item.suffix
-    forest = SubgroupForest.from_groups(
-        item.groups, everything=item.assessment.numbers, n=item.assessment.n
-    )
-    small = sum(group.small for group in item.groups)
+    suffix = suffix_of(found)
+    forest = SubgroupForest.from_groups(found.groups, everything=found.numbers, n=found.n)
+    small = sum(group.small for group in found.groups)
     text = "The same numbers in groups of the images."
     if small:
         one = small == 1
         text += (
-            f" {small} of {len(item.groups)} groups {'has' if one else 'have'} fewer than 20 "
+            f" {small} of {len(found.groups)} groups {'has' if one else 'have'} fewer than 20 "
             f"images of a class and {'is' if one else 'are'} marked (*): "
             f"{'its' if one else 'their'} numbers may be chance."
         )
     table = (
-        ("group", item.units, "positive", "AUC", "sensitivity", "specificity"),
+        ("group", units(found), "positive", "AUC", "sensitivity", "specificity"),
         tuple(
             (
                 f"{group.column}: {group.value}{' *' if group.small else ''}",
                 f"{group.n:,}",
                 f"{group.positives:,}",
-                *(with_range(group.numbers[key]) for key in ("auc", "sensitivity", "specificity")),
+                *(group.numbers[key].with_range() for key in ("auc", "sensitivity", "specificity")),
             )
-            for group in item.groups
+            for group in found.groups
         ),
     )
     return [
@@ -301,10 +327,10 @@ def _groups(item: Judged, canvas: Canvas) -> list[Section]:
     ]
 
 
-def _robustness(item: Judged, canvas: Canvas) -> list[Section]:
-    if len(item.corrupted) < 2:
+def _robustness(found: Evaluation, canvas: Canvas) -> list[Section]:
+    if len(found.robustness) < 2:
         return []
-    curves = RobustnessCurves.from_rows(item.corrupted)
+    curves = RobustnessCurves.from_rows(found.robustness)
     return [
         Section(
             "On worse images",
@@ -313,7 +339,9 @@ def _robustness(item: Judged, canvas: Canvas) -> list[Section]:
                 "below the value of the images as they are."
             ),
             panels=(
-                canvas.panel(curves, f"robustness{item.suffix}", title="AUC as images get worse"),
+                canvas.panel(
+                    curves, f"robustness{suffix_of(found)}", title="AUC as images get worse"
+                ),
             ),
         )
     ]

@@ -7,22 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.data.split import UNUSED
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import write_card
 from pneumoscope.report.evaluation_page import as_text
 from pneumoscope.report.figures import AugmentationSheet, ClassCounts, LearningCurves
-from pneumoscope.report.judged import (
-    PARTS,
-    Judged,
-    answer,
-    caveats,
-    headline,
-)
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, write_report
 from pneumoscope.report.pictures import Pictures
+from pneumoscope.report.words import PARTS, answer, caveats, headline
 from pneumoscope.training.log import Epoch, read_log
 
 if TYPE_CHECKING:
@@ -31,12 +26,18 @@ if TYPE_CHECKING:
     from pneumoscope.data.catalog import Catalog
     from pneumoscope.data.prepared import PreparedData
     from pneumoscope.data.split import Split
+    from pneumoscope.evaluation.evaluation import Evaluation
+    from pneumoscope.evaluation.scores import Scores
     from pneumoscope.runs import RunFolder
     from pneumoscope.training.recipe import Recipe
 
 
 def write_run_report(
-    run: RunFolder, *, recipe: Recipe, data: PreparedData, judged: Sequence[Judged]
+    run: RunFolder,
+    *,
+    recipe: Recipe,
+    data: PreparedData,
+    judged: Sequence[tuple[Evaluation, Scores]],
 ) -> None:
     """Write ``report.html``, ``card.md`` and ``figures/`` of a run with a model, scores and a log.
 
@@ -44,7 +45,8 @@ def write_run_report(
         run: The run.
         recipe: Its recipe.
         data: Its images.
-        judged: Its reader on validation images and, last, on test images if there are any.
+        judged: The evaluation on validation images and, last, on test images if there are any,
+            each with the scores behind it.
 
     Raises:
         OutputError: They cannot be written.
@@ -52,16 +54,16 @@ def write_run_report(
     catalog, split = data.catalog, data.split
     facts = json.loads(run.provenance.read_text(encoding="utf-8"))
     predictor = Predictor(run.model, gated=False)
-    best = judged[-1]
+    best, scores = judged[-1]
     log = read_log(run.log)
-    canvas = Canvas(run.figures)
+    canvas = Canvas(run.figures, level=best.level)
     pictures = Pictures(catalog.root, predictor)
     sections = [
-        *outcome_sections(best, canvas, pictures=pictures),
+        *outcome_sections(best, scores, canvas, pictures=pictures),
         *(
             section
-            for item in judged[:-1]
-            for section in outcome_sections(item, canvas, brief=True)
+            for found, said in judged[:-1]
+            for section in outcome_sections(found, said, canvas, brief=True)
         ),
         _learning(canvas, log, recipe, facts),
         _data(canvas, catalog, split),
@@ -75,7 +77,10 @@ def write_run_report(
             question=f"Can a chest X-ray alone tell {catalog.positive} from {catalog.classes[0]}?",
             data=_data_line(catalog, split),
             answer=answer(best),
-            caveats=caveats(best, more=_of_the_run(recipe, facts)),
+            caveats=(
+                *([GENERATED] if is_generated(catalog.root) else []),
+                *caveats(best, more=_of_the_run(recipe, facts)),
+            ),
             headline=headline(best),
             sections=tuple(sections),
             footer=(
@@ -84,7 +89,7 @@ def write_run_report(
             ),
         ),
     )
-    write_card(run, judged=best)
+    write_card(run)
 
 
 def _data_line(catalog: Catalog, split: Split) -> str:
@@ -118,9 +123,10 @@ def _learning(canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str,
     return Section(
         "How it learnt",
         text=(
-            f"Training {ended} after {len(log)} of at most {recipe.max_epochs} epochs (patience "
-            f"{recipe.patience}); the weights of epoch {facts['best_epoch']} were kept. "
-            f"A typical epoch took {seconds:.1f} s on {facts['device']} in {facts['precision']}. "
+            f"Training {ended} after {len(log)} of at most {recipe.learning.max_epochs} epochs "
+            f"(patience {recipe.learning.patience}); the weights of epoch {facts['best_epoch']} "
+            f"were kept. A typical epoch took {seconds:.1f} s on {facts['device']} in "
+            f"{facts['precision']}. "
             "Training numbers are means over an epoch with augmentation and dropout on, so they "
             "may lie below the validation numbers."
         ),
@@ -176,7 +182,7 @@ def augmentation_sheet(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         repeated = torch.from_numpy(originals / np.float32(255)).repeat_interleave(columns, 0)
-        changed = augment(repeated.unsqueeze(1), recipe.augmentation)
+        changed = augment(repeated.unsqueeze(1), recipe.learning.augmentation)
     pixels = changed.mul(255).round().clamp(0, 255).to(torch.uint8).numpy()
     labels = tuple(catalog.entries[row].label for row in chosen)
     return AugmentationSheet(

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.comparison_page import ALIKE, REPORT_NETWORK, REPORT_SPREAD, detectable
 from pneumoscope.report.evaluation_page import as_text
 from pneumoscope.report.figures_compare import NUMBERS, SeedDots
 from pneumoscope.report.figures_seeds import SeedLosses
-from pneumoscope.report.judged import NAMES, PARTS
 from pneumoscope.report.page import Report, Section, Statement, write_report
+from pneumoscope.report.words import NAMES, PARTS
 from pneumoscope.training.log import read_log
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ _SHARES = {"accuracy", "balanced_accuracy", "sensitivity", "specificity"}
 _NAMES = {
     **NAMES,
     "threshold": "Threshold",
-    "set_aside": "Set aside as uncertain",
-    "accuracy_of_the_rest": "Right among the others",
-    "coverage": "True class credible",
+    "set_aside": "Set aside, as deployed",
+    "error": "Wrong among the others",
+    "missed": "Missed, of all positive images, as deployed",
+    "false_alarms": "False alarms, of all negative images, as deployed",
 }
 
 
@@ -159,7 +161,7 @@ def _answer(runs: Runs) -> str:
     area = _json(kept.metrics)[runs.part].get("auc", {})
     if area.get("low") is not None:
         text += (
-            f" Its AUC is {area['value']:.3f} ({area['level']:.0%} interval over patients "
+            f" Its AUC is {area['value']:.3f} ({level_text(area['level'])} interval over patients "
             f"{area['low']:.3f} to {area['high']:.3f})."
         )
     return text

@@ -89,7 +89,7 @@ _TRIPOD: Final[dict[str, tuple[Row, ...]]] = {
             "Discrimination (AUC, average precision, ROC and precision-recall curves), "
             "conclusions at the threshold (sensitivity, specificity, predictive values, "
             "likelihood ratios), calibration (reliability diagram, slope, intercept, calibration "
-            "error, Brier score), utility (decision curve), each with 95% intervals (DeLong by "
+            "error, Brier score), utility (decision curve), each with {level} intervals (DeLong by "
             "patient, Wilson, resampling of patients).", "why these suit the purpose"),
         Row("12f", "Changes to the model after evaluation, such as recalibration", "{history}"),
         Row("12g", "How predictions were made when evaluating",
@@ -202,7 +202,7 @@ _CLAIM: Final[dict[str, tuple[Row, ...]]] = {
     "Methods: evaluation": (
         Row("28", "Metrics", "AUC, average precision, sensitivity, specificity, predictive "
             "values, likelihood ratios, calibration and net benefit."),
-        Row("29", "Significance and uncertainty", "95% intervals: DeLong by patient, Wilson, "
+        Row("29", "Significance and uncertainty", "{level} intervals: DeLong by patient, Wilson, "
             "resampling of patients; comparisons are paired with Holm's correction."),
         Row("30", "Robustness or sensitivity analysis", "{robustness}"),
         Row("31", "Explainability", "{evidence}", "whether it was validated"),

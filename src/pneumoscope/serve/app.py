@@ -54,7 +54,8 @@ _PAGE = {
     "index.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     **dict.fromkeys(
-        ("page.js", "service.js", "opinions.js", "viewer.js"), "text/javascript; charset=utf-8"
+        ("page.js", "about.js", "files.js", "opinions.js", "service.js", "viewer.js"),
+        "text/javascript; charset=utf-8",
     ),
     "icon.svg": "image/svg+xml",
 }

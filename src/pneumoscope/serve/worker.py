@@ -18,15 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import ImageError, OtherKindError, PneumoscopeError
-from pneumoscope.reader.prediction import NOT_ASSESSABLE, UNCERTAIN, conclude
+from pneumoscope.reader.policy import NOT_ASSESSABLE
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.records import record_of
 from pneumoscope.serve.channel import receive, send
 
 if TYPE_CHECKING:
     from pneumoscope.reader.prediction import Prediction
-
-_ZONE_STEPS = 1001
 
 PICTURE_SIDE = 8192
 """A picture for the page is made smaller if a side is longer."""
@@ -38,10 +36,20 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: The number of the socket, and the models as a JSON object of name → path.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C and the service's SIGTERM are its own
+    # Whoever ends the service may signal its whole group; this process ends with its socket.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     connection = socket.socket(fileno=int(arguments[0]))
     try:
-        readers = _opened(json.loads(arguments[1]))
+        return _serve(connection, json.loads(arguments[1]))
+    except (BrokenPipeError, ConnectionResetError):
+        return 0  # the service ended, as it may at any time
+
+
+def _serve(connection: socket.socket, models: dict[str, str | None]) -> int:
+    """Open the models, and answer until the other side closes the socket."""
+    try:
+        readers = _opened(models)
     except PneumoscopeError as fault:
         send(connection, {"failed": str(fault)})
         return 1
@@ -67,7 +75,7 @@ def _opened(models: dict[str, str | None]) -> dict[str, Predictor]:
 
 
 def _about(reader: Predictor) -> dict[str, Any]:
-    info = reader.info
+    info, zone = reader.info, reader.policy.zone
     return {
         "sha256": reader.sha256,
         "name": info.name,
@@ -80,16 +88,9 @@ def _about(reader: Predictor) -> dict[str, Any]:
         "card": dict(info.card),
         "reference": dict(info.reference),
         "achieved": info.operating_point.achieved,
-        "uncertain_zone": _uncertain_zone(reader),
+        "uncertain_zone": zone and list(zone),
         "draws_evidence": reader.draws_evidence,
     }
-
-
-def _uncertain_zone(reader: Predictor) -> list[float] | None:
-    """Return between which probabilities the reader does not decide, None if it always does."""
-    steps = np.linspace(0, 1, _ZONE_STEPS)
-    unsure = [float(p) for p in steps if conclude(reader.info, float(p))[0] == UNCERTAIN]
-    return [unsure[0], unsure[-1]] if unsure else None
 
 
 def _answered(

@@ -6,6 +6,7 @@ Nothing here draws a random number; ``evaluation.bootstrap`` does.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
@@ -31,8 +32,15 @@ class Interval:
     level: float = LEVEL
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return {"low": self.low, "high": self.high, "method": self.method, "level": self.level}
+        """Return it as JSON values; an infinite upper end is null."""
+        high = None if self.high == math.inf else self.high
+        return {"low": self.low, "high": high, "method": self.method, "level": self.level}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Interval:
+        """Return the interval that ``to_dict`` wrote."""
+        high = math.inf if values["high"] is None else values["high"]
+        return cls(values["low"], high, values["method"], values["level"])
 
 
 def normal_quantile(level: float) -> float:

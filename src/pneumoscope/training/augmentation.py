@@ -106,7 +106,7 @@ def augmentation_of(given: str | Mapping[str, object] | Augmentation) -> Augment
         case str():
             if given not in AUGMENTATIONS:
                 raise OptionError(
-                    "--augmentation",
+                    "augmentation",
                     must=f"one of {', '.join(AUGMENTATIONS)}",
                     was=given,
                     hint=nearest(given, AUGMENTATIONS),

@@ -27,6 +27,7 @@ class EpochLog(L.Callback):
         self._on_epoch = on_epoch
         self._started = 0.0
         self._images = 0
+        self._rate = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the rows of a resumed run that came before the epoch that it resumes at."""
@@ -36,6 +37,12 @@ class EpochLog(L.Callback):
         """Start the clock."""
         self._started = time.perf_counter()
         self._images = 0
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the learning rate; the last layer has the largest."""
+        self._rate = max(group["lr"] for group in trainer.optimizers[0].param_groups)
 
     def on_train_batch_end(
         self,
@@ -62,6 +69,7 @@ class EpochLog(L.Callback):
             val_auc=numbers["val_auc"],
             seconds=round(seconds, 3),
             images_per_second=round(images / seconds, 1),
+            learning_rate=self._rate,
         )
         self.rows.append(row)
         if trainer.is_global_zero:

@@ -7,10 +7,10 @@ import time
 import torch
 from torch.nn import functional as F
 
-from pneumoscope.models.registry import build_model
 from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.augment import augment
 from pneumoscope.training.devices import computes_in_bfloat16
+from pneumoscope.training.network import network_of
 from pneumoscope.training.recipe import Recipe
 
 _STEPS = 3
@@ -23,17 +23,17 @@ def seconds_per_image(recipe: Recipe, *, device: str) -> float:
     """
     keep_large_blocks()
     with torch.random.fork_rng(devices=[]):
-        model = build_model(recipe.model, recipe.input, **recipe.model_options)
+        model = network_of(recipe, pretrained=False)
         network = model.to(device).to(memory_format=torch.channels_last)
         network.train()
-        count = min(recipe.batch_size, 32)
+        count = min(recipe.learning.batch_size, 32)
         labels = torch.zeros(count, dtype=torch.int64, device=device)
-        bfloat16 = computes_in_bfloat16(recipe.precision, device, network.network)
+        bfloat16 = computes_in_bfloat16(recipe.learning.precision, device, network.network)
         seconds = []
         for _ in range(1 + _STEPS):
             started = time.perf_counter()
-            pixels = torch.rand(count, 1, *recipe.input.shape, device=device)
-            images = augment(pixels, recipe.augmentation)
+            pixels = torch.rand(count, 1, *recipe.data.input.shape, device=device)
+            images = augment(pixels, recipe.learning.augmentation)
             with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
                 logits = network.uncorrected(images)
             F.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ from torch import nn
 
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.errors import OptionError, PneumoscopeError
-from pneumoscope.models.registry import Classifier, build_model
+from pneumoscope.models.registry import Classifier
 from pneumoscope.runs import RunFolder
 from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.callbacks import (
@@ -27,6 +27,7 @@ from pneumoscope.training.callbacks import (
     StepProgress,
     weight_average,
 )
+from pneumoscope.training.checkpoints import WholeCheckpoints, epochs_in
 from pneumoscope.training.datamodule import SplitData
 from pneumoscope.training.devices import (
     Placement,
@@ -36,6 +37,7 @@ from pneumoscope.training.devices import (
 )
 from pneumoscope.training.fitted import Fitted, kept_epoch, with_weights
 from pneumoscope.training.log import Epoch, read_log
+from pneumoscope.training.network import network_of
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.training.task import ClassificationTask
 
@@ -79,43 +81,44 @@ def fit(
 
     Raises:
         OptionError: The recipe names an unknown model, or Lightning knows no such placement.
+        OutputError: The log or a checkpoint cannot be written; those before are still there.
         NothingLearntError: Interrupted before the first epoch was over.
     """
     keep_large_blocks()
     placement = placement or Placement()
     torch.manual_seed(recipe.seed)
-    classifier = build_model(
-        recipe.model, recipe.input, weights=recipe.weights, **recipe.model_options
-    )
+    classifier = network_of(recipe)
     last = folder.checkpoints / "last.ckpt"
     resume = resume and last.exists()
     batches = SplitData(
         data,
-        batch_size=recipe.batch_size,
+        batch_size=recipe.learning.batch_size,
         seed=recipe.seed,
-        balanced=recipe.balance == "sampling",
+        balanced=recipe.data.balance == "sampling",
     )
     shares = batches.training.shares
-    if recipe.balance != "none":
+    if recipe.data.balance != "none":
         classifier.logit_offset.copy_(torch.tensor(shares).mul(2).log())
     even = (0.5 / shares[0], 0.5 / shares[1])
     task = ClassificationTask(
-        classifier, recipe, class_weights=even if recipe.balance == "weights" else (1, 1)
+        classifier, recipe, class_weights=even if recipe.data.balance == "weights" else (1, 1)
     )
     log = EpochLog(folder.log, on_epoch)
     best = ModelCheckpoint(
         folder.checkpoints,
         filename="best",
-        monitor="val_loss" if recipe.keep == "best" else None,
+        monitor="val_loss" if recipe.learning.keep == "best" else None,
         save_last=True,
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
-    patience = EarlyStopping("val_loss", patience=recipe.patience, check_on_train_epoch_end=False)
+    patience = EarlyStopping(
+        "val_loss", patience=recipe.learning.patience, check_on_train_epoch_end=False
+    )
     callbacks: list[L.Callback] = [log, patience, EndOnInterrupt(), best]
-    if recipe.ema:
+    if recipe.learning.ema:
         # Validation and checkpoints then are of the average; it must come before both.
-        callbacks.insert(0, weight_average(recipe.ema))
+        callbacks.insert(0, weight_average(recipe.learning.ema))
     if on_step:
         callbacks.append(StepProgress(on_step))
     started = time.perf_counter()
@@ -128,8 +131,11 @@ def fit(
         # A pytree helper of Lightning uses a name that newer torch deprecates.
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         trainer = _trainer(recipe, placement, callbacks, classifier.network)
-        if resume and _is_over(read_log(folder.log), recipe):
-            log.rows = read_log(folder.log)
+        # Of an epoch whose checkpoint could not be written, the log may have a row.
+        learnt = epochs_in(last) if resume else 0
+        before = [row for row in read_log(folder.log) if row.epoch <= learnt]
+        if resume and _is_over(before, recipe):
+            log.rows = before
         else:
             try:
                 with _named(placement, MisconfigurationException):
@@ -147,7 +153,7 @@ def fit(
     return Fitted(
         classifier=classifier,
         epochs=tuple(log.rows),
-        best=kept_epoch(log.rows, recipe.keep),
+        best=kept_epoch(log.rows, recipe.learning.keep),
         seconds=time.perf_counter() - started,
         precision="bfloat16" if trainer.precision == "bf16-mixed" else "float32",
         device=trainer.strategy.root_device.type,
@@ -186,7 +192,10 @@ def _is_over(rows: list[Epoch], recipe: Recipe) -> bool:
     if not rows:
         return False
     best = min(rows, key=lambda row: row.val_loss)
-    return len(rows) >= recipe.max_epochs or rows[-1].epoch - best.epoch >= recipe.patience
+    return (
+        len(rows) >= recipe.learning.max_epochs
+        or rows[-1].epoch - best.epoch >= recipe.learning.patience
+    )
 
 
 def _trainer(
@@ -194,7 +203,7 @@ def _trainer(
 ) -> L.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     device = best_device(placement.accelerator)
-    bfloat16 = computes_in_bfloat16(recipe.precision, device, network)
+    bfloat16 = computes_in_bfloat16(recipe.learning.precision, device, network)
     with _named(placement, *_REFUSALS):
         return L.Trainer(
             accelerator=placement.accelerator,
@@ -202,10 +211,11 @@ def _trainer(
             num_nodes=placement.nodes,
             strategy=placement.strategy,
             precision="bf16-mixed" if bfloat16 else "32-true",
-            max_epochs=recipe.max_epochs,
-            accumulate_grad_batches=recipe.accumulate,
-            gradient_clip_val=recipe.clip or None,
+            max_epochs=recipe.learning.max_epochs,
+            accumulate_grad_batches=recipe.learning.accumulate,
+            gradient_clip_val=recipe.learning.clip or None,
             callbacks=callbacks,
+            plugins=[WholeCheckpoints()],
             deterministic="warn" if device == "cuda" else None,
             logger=False,
             enable_progress_bar=False,
@@ -222,7 +232,7 @@ def _named(placement: Placement, *kinds: type[Exception]) -> Iterator[None]:
         yield
     except kinds as fault:
         raise OptionError(
-            "--devices, --nodes, --strategy or --accelerator",
+            "devices, nodes, strategy or accelerator",
             must="something that Lightning can run here",
             was=placement,
             hint=" ".join(str(fault).split()),
@@ -233,6 +243,6 @@ def _kept_weights(classifier: Classifier, kept: Path, rows: list[Epoch]) -> Clas
     if not rows or not kept.exists():
         raise NothingLearntError(
             "training ended before its first epoch was over, so nothing was learnt; "
-            "run the same command with --resume to go on."
+            "train again with `resume` to go on."
         )
     return with_weights(classifier, kept)

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from pneumoscope.errors import DataError
-from pneumoscope.models.registry import Classifier, build_model
+from pneumoscope.models.registry import Classifier
 from pneumoscope.runs import RunFolder
 from pneumoscope.training.log import Epoch
-from pneumoscope.training.recipe import Keep, Recipe
+from pneumoscope.training.network import network_of
+from pneumoscope.training.parts import Keep
+from pneumoscope.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,9 +80,7 @@ def load_trained(folder: RunFolder, recipe: Recipe) -> Classifier:
     kept = folder.checkpoints / "best.ckpt"
     if not kept.is_file():
         raise DataError(f"{kept}: no such file; is this a run that learnt something?")
-    classifier = build_model(
-        recipe.model, recipe.input, weights=recipe.weights, **recipe.model_options
-    )
+    classifier = network_of(recipe)
     return with_weights(classifier, kept)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -12,10 +12,19 @@ from pneumoscope.runs import rows_of, write_csv
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """A row of ``log.csv``; the first epoch is 1.
+    """A row of ``log.csv``.
 
-    ``seconds`` is the whole epoch, validation included; ``images_per_second`` is training images
-    over these seconds.
+    Attributes:
+        epoch: Its number, from 1.
+        loss: Mean cross-entropy over the steps, in nats, with augmentation and dropout on.
+        accuracy: Mean over the steps, with both on.
+        val_loss: On the validation rows, after the epoch.
+        val_accuracy: The same.
+        val_auc: The same.
+        seconds: The whole epoch, validation included.
+        images_per_second: Training images over these seconds.
+        learning_rate: Of the last layer at the last step; None where there are no steps, and in
+            logs that were written before it was noted.
     """
 
     epoch: int
@@ -26,6 +35,7 @@ class Epoch:
     val_auc: float
     seconds: float
     images_per_second: float
+    learning_rate: float | None = None
 
 
 COLUMNS = tuple(field.name for field in fields(Epoch))
@@ -40,12 +50,15 @@ def read_log(path: Path) -> list[Epoch]:
     if not path.exists():
         return []
     try:
-        return [
-            Epoch(int(row["epoch"]), *(float(row[name]) for name in COLUMNS[1:]))
-            for row in rows_of(path)
-        ]
+        return [_epoch(row) for row in rows_of(path)]
     except (KeyError, ValueError, TypeError) as fault:
         raise DataError(f"{path}: no training log ({fault!r}).") from fault
+
+
+def _epoch(row: Mapping[str, str]) -> Epoch:
+    rate = row.get("learning_rate")
+    numbers = {name: float(row[name]) for name in COLUMNS[1:] if name != "learning_rate"}
+    return Epoch(epoch=int(row["epoch"]), learning_rate=float(rate) if rate else None, **numbers)
 
 
 def write_log(path: Path, rows: Iterable[Epoch]) -> None:

@@ -6,7 +6,7 @@ import math
 from typing import Any, assert_never
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from pneumoscope.models.network import Network
 from pneumoscope.training.recipe import Recipe
@@ -20,10 +20,10 @@ def build_optimizer(recipe: Recipe, network: Network) -> torch.optim.Optimizer:
     does not make a function simpler.
     """
     groups = _groups(recipe, network)
-    rate = recipe.learning_rate
+    rate = recipe.learning.learning_rate
     # In mixed precision a fused step would undo the scaling of gradients after they were clipped.
-    fused = not recipe.clip
-    match recipe.optimizer:
+    fused = not recipe.learning.clip
+    match recipe.learning.optimizer:
         case "adam":
             return torch.optim.Adam(groups, rate, fused=fused)
         case "adamw":
@@ -43,19 +43,24 @@ def build_schedule(
 ) -> LambdaLR | None:
     """Return how the learning rates go, step by step; None where they stay.
 
+    What is done after an epoch is ``build_plateau``'s.
+
     Args:
         recipe: What to learn and how.
         optimizer: Whose rates they are.
         steps: Of the optimizer, in the whole training.
     """
-    if recipe.schedule == "constant" and not recipe.warmup_epochs:
+    learning = recipe.learning
+    if learning.schedule != "cosine" and not learning.warmup_epochs:
         return None
-    rising = round(steps * min(1.0, recipe.warmup_epochs / recipe.max_epochs))
+    rising = round(steps * min(1.0, learning.warmup_epochs / learning.max_epochs))
+    if learning.schedule == "plateau":
+        return _Warmup(optimizer, rising) if rising else None
 
     def factor(step: int) -> float:
         if step < rising:
             return (step + 1) / rising
-        if recipe.schedule == "constant":
+        if learning.schedule == "constant":
             return 1.0
         along = min(1.0, (step - rising) / max(1, steps - rising))
         return (1 + math.cos(math.pi * along)) / 2
@@ -63,17 +68,55 @@ def build_schedule(
     return LambdaLR(optimizer, factor)
 
 
+class _Warmup(LambdaLR):
+    """A rise from zero in so many steps, which then leaves the rates to others."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, rising: int) -> None:
+        self._rising = rising
+        super().__init__(optimizer, lambda step: min(1.0, (step + 1) / rising))
+
+    def step(self, epoch: int | None = None) -> None:
+        """Go a step on, as long as it rises."""
+        if self.last_epoch < self._rising:
+            super().step(epoch)
+
+
+def build_plateau(recipe: Recipe, optimizer: torch.optim.Optimizer) -> ReduceLROnPlateau | None:
+    """Return what lowers the rates where the validation loss stands still; None where nothing does.
+
+    ``step(val_loss)`` is called after each epoch. After ``plateau_patience`` epochs without a lower
+    loss than ever before, all rates are multiplied with ``plateau_factor``; the smallest rates of
+    earlier layers are as much lower than ``plateau_minimum`` as their rates are.
+    """
+    learning = recipe.learning
+    if learning.schedule != "plateau":
+        return None
+    return ReduceLROnPlateau(
+        optimizer,
+        factor=learning.plateau_factor,
+        patience=learning.plateau_patience - 1,  # torch waits for one more
+        threshold=0.0,
+        min_lr=[
+            learning.plateau_minimum * group["lr"] / learning.learning_rate
+            for group in optimizer.param_groups
+        ],
+        eps=0.0,
+    )
+
+
 def _groups(recipe: Recipe, network: Network) -> list[dict[str, Any]]:
     depths = network.parameter_groups()
     groups: list[dict[str, Any]] = []
     for number, weights in enumerate(depths):
-        rate = recipe.learning_rate * recipe.layer_decay ** (len(depths) - 1 - number)
+        rate = recipe.learning.learning_rate * recipe.learning.layer_decay ** (
+            len(depths) - 1 - number
+        )
         decayed = [weight for weight in weights if weight.ndim > 1]
         others = [weight for weight in weights if weight.ndim <= 1]
-        for members, decay in ((decayed, recipe.weight_decay), (others, 0.0)):
+        for members, decay in ((decayed, recipe.learning.weight_decay), (others, 0.0)):
             if members:
                 groups.append({"params": members, "lr": rate, "weight_decay": decay})
-    if recipe.layer_decay == 1:
+    if recipe.learning.layer_decay == 1:
         return _merged(groups)
     return groups
 

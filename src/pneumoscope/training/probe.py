@@ -20,10 +20,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import nn
 
 from pneumoscope.data.prepared import PreparedData
-from pneumoscope.data.split import groups_of
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.export import trace
-from pneumoscope.models.registry import Classifier, build_model, to_unit
+from pneumoscope.models.registry import Classifier, to_unit
 from pneumoscope.parallel import cores
 from pneumoscope.runs import RunFolder
 from pneumoscope.stats.logistic import log_loss
@@ -31,6 +30,7 @@ from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.devices import best_device
 from pneumoscope.training.fitted import Fitted, Traced
 from pneumoscope.training.log import Epoch, write_log
+from pneumoscope.training.network import network_of
 from pneumoscope.training.recipe import Recipe
 
 PENALTIES = np.logspace(-5, 0, 6)
@@ -69,14 +69,12 @@ def fit_probe(
     keep_large_blocks()
     started = time.perf_counter()
     torch.manual_seed(recipe.seed)
-    classifier = build_model(
-        recipe.model, recipe.input, weights=recipe.weights, **recipe.model_options
-    ).eval()
+    classifier = network_of(recipe).eval()
     device = best_device(accelerator)
     rows = {part: data.split.rows(part) for part in ("train", "val")}
     graph = None
     if device == "cpu":  # where the graph that is exported in the end is twice as fast as torch
-        graph = trace(classifier, recipe.input)
+        graph = trace(classifier, recipe.data.input)
         features_of = _by_graph(graph)
     else:
         features_of = _by_network(classifier, device)
@@ -84,9 +82,9 @@ def fit_probe(
     classifier.cpu()
     labels = data.catalog.select([*rows["train"], *rows["val"]]).labels
     learnt = len(rows["train"])
-    groups = np.array(groups_of(data.catalog))[rows["train"]]
+    groups = np.array(data.cohort.groups)[rows["train"]]
     weights, bias = _logistic(
-        features[:learnt], labels[:learnt], groups, seed=recipe.seed, balanced=recipe.balance
+        features[:learnt], labels[:learnt], groups, seed=recipe.seed, balanced=recipe.data.balance
     )
     _put(classifier, weights, bias)
     logits = features @ weights + bias
@@ -192,7 +190,7 @@ def _put(classifier: Classifier, weights: NDArray[np.float64], bias: float) -> N
     layer = classifier.network.last_layer
     if not isinstance(layer, nn.Linear):
         raise OptionError(
-            "--probe", must="used with a network that ends in a linear layer", was=type(layer)
+            "probe", must="used with a network that ends in a linear layer", was=type(layer)
         )
     half = torch.from_numpy(weights / 2).float()
     with torch.no_grad():

@@ -1,27 +1,33 @@
-"""The typed configuration of a training run, its presets, and its file."""
+"""The typed configuration of a training run, its presets, and its file.
+
+A recipe has three parts: ``data``, ``learning`` and ``decision``. Files, provenance and options
+name their fields without the part: no name stands in two of them.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import yaml
 
-from pneumoscope.data.layouts import DataOptions, data_options
-from pneumoscope.errors import DataError, OptionError, in_range, nearest, one_of
+from pneumoscope.errors import DataError, OptionError, nearest
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.runs import write_text
-from pneumoscope.training.augmentation import AUGMENTATIONS, Augmentation, augmentation_of
+from pneumoscope.training.augmentation import AUGMENTATIONS, augmentation_of
+from pneumoscope.training.parts import DataRecipe, DecisionRecipe, LearningRecipe
+from pneumoscope.training.settings import Setting, check_settings, setting, settings_of
 
-Optimizer = Literal["adam", "adamw", "adamax", "adagrad", "sgd"]
-Precision = Literal["auto", "float32", "bfloat16"]
-Schedule = Literal["constant", "cosine"]
-Balance = Literal["none", "weights", "sampling"]
-Keep = Literal["best", "last"]
-CalibrationMethod = Literal["none", "temperature", "platt"]
+_PARTS: Mapping[str, type[Any]] = {
+    "data": DataRecipe,
+    "learning": LearningRecipe,
+    "decision": DecisionRecipe,
+}
+_OF_INPUT = ("image_size", "resize")
+_OF_MODEL = ("filters", "dropout", "batch_norm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,164 +36,49 @@ class Recipe:
 
     Attributes:
         preset: The preset that it began as.
-        model: A name of the registry; ``auto`` is the best that is known for the machine.
-        model_options: That model's own options.
-        weights: What the network begins with: ``none``, ``auto`` (the pretrained weights of its
-            name, from this machine or the network), a file or a URL.
-        input: What the model takes.
-        augmentation: What happens to training images; in files and options also a preset's name.
-        probe: Learn a linear head on the frozen network, without gradient steps.
-        batch_size: Images a step.
-        accumulate: Batches whose gradients are added up for one step of the optimizer.
-        optimizer: The rule of the steps.
-        learning_rate: Their size.
-        layer_decay: What the learning rate is multiplied with from one depth of the network to
-            the next towards the input; 1 gives all layers the same.
-        schedule: How the learning rate goes: ``constant``, or down to zero along a cosine.
-        warmup_epochs: Over so many epochs it first rises from zero.
-        head_epochs: In so many first epochs only the head learns, the rest is frozen.
-        weight_decay: L2 penalty (decoupled for AdamW), on weights, not on biases and norms.
-        clip: Largest norm of the gradient; 0 leaves it.
-        label_smoothing: Share of a label that is spread over the classes.
-        mixup: Parameter of the beta distribution by which pairs of images are blended; 0 is off.
-        cutmix: The same for pasting a rectangle of one image into another.
-        balance: ``weights`` in the loss or ``sampling`` give both classes the same say; the
-            logits are corrected for it afterwards, so that probabilities keep the data's prior.
-        ema: Decay, step by step, of an exponential moving average of the weights, which then is
-            validated and kept; 0 is off.
-        keep: The epoch whose weights are kept: of the ``best`` validation loss, or the ``last``.
-        max_epochs: At most so many passes over the training images.
-        patience: Training ends after so many epochs without a lower validation loss.
-        precision: ``auto`` is bfloat16 where the processor gains by it, else float32.
-        validation: Where validation rows come from; see ``split_catalog``.
-        val_fraction: The share of the training part that is taken for validation.
-        block: Which block of patient numbers, where ``validation`` is ``block``.
-        folds: How many folds, where it is ``kfold``.
-        fold: Which of them is for validation, from 0.
-        test_fraction: The share that is drawn for test where the data have no test part.
-        positive: The class whose probability is wanted; None is PNEUMONIA where it exists.
-        patient_regex: What finds the patient in a path; see ``PatientPattern``.
-        class_map: Class → its names in the data; empty takes the names as they are.
-        uncertain_labels: What uncertain labels of a mapped table count as: ``ignore``,
-            ``positive`` or ``negative``; None is ``ignore``.
-        columns: Role → column of a CSV table, where its columns have other names.
-        layout: The name of a known layout, or the keys of a description; None finds it.
-        calibration: From logits to probabilities, fitted on validation rows.
-        operating_point: The rule by which the threshold is chosen on validation rows.
-        error_level: Of the uncertain zone, fitted on validation rows; 0 is a reader without one.
-        gate: Whether the reader refuses images unlike those that it learnt from.
+        data: Which images, and as what the network sees them.
+        learning: Which network, and how it learns.
+        decision: What validation images decide in the end.
         seed: Of the split, the initial weights, the order, the augmentation and the dropout.
     """
 
-    preset: str = "seed"
-    model: str = "seed-cnn"
-    model_options: Mapping[str, Any] = field(default_factory=dict)
-    weights: str = "none"
-    input: InputSpec = field(default_factory=InputSpec)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    probe: bool = False
-    batch_size: int = 32
-    accumulate: int = 1
-    optimizer: Optimizer = "adam"
-    learning_rate: float = 1e-3
-    layer_decay: float = 1.0
-    schedule: Schedule = "constant"
-    warmup_epochs: float = 0.0
-    head_epochs: int = 0
-    weight_decay: float = 0.0
-    clip: float = 0.0
-    label_smoothing: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    balance: Balance = "none"
-    ema: float = 0.0
-    keep: Keep = "best"
-    max_epochs: int = 50
-    patience: int = 3
-    precision: Precision = "auto"
-    validation: str = "auto"
-    val_fraction: float = 0.1
-    block: str = "low"
-    folds: int = 5
-    fold: int = 0
-    test_fraction: float = 0.0
-    positive: str | None = None
-    patient_regex: str | None = None
-    class_map: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    uncertain_labels: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    layout: str | Mapping[str, Any] | None = None
-    calibration: CalibrationMethod = "none"
-    operating_point: str = "probability=0.5"
-    error_level: float = 0.0
-    gate: bool = False
-    seed: int = 0
+    preset: str = setting("seed", "the preset that it began as", flag="")
+    data: DataRecipe = field(default_factory=DataRecipe)
+    learning: LearningRecipe = field(default_factory=LearningRecipe)
+    decision: DecisionRecipe = field(default_factory=DecisionRecipe)
+    seed: int = setting(0, "of split, weights, order and augmentation", between=(0, 2**31 - 1))
 
     def __post_init__(self) -> None:
-        one_of("--optimizer", self.optimizer, get_args(Optimizer))
-        one_of("--precision", self.precision, get_args(Precision))
-        one_of("--schedule", self.schedule, get_args(Schedule))
-        one_of("--balance", self.balance, get_args(Balance))
-        one_of("--keep", self.keep, get_args(Keep))
-        one_of("--calibration", self.calibration, get_args(CalibrationMethod))
-        in_range("error_level", self.error_level, low=0, high=0.5)
-        for name in (
-            "batch_size",
-            "accumulate",
-            "head_epochs",
-            "max_epochs",
-            "patience",
-            "folds",
-            "fold",
-            "seed",
-        ):
-            if not isinstance(getattr(self, name), int):
-                raise OptionError(name, must="a whole number", was=getattr(self, name))
-        in_range("--batch-size", self.batch_size, low=1, high=65_536)
-        in_range("--learning-rate", self.learning_rate, low=1e-9, high=10)
-        in_range("--weight-decay", self.weight_decay, low=0, high=10)
-        in_range("accumulate", self.accumulate, low=1, high=65_536)
-        in_range("--layer-decay", self.layer_decay, low=0.01, high=1)
-        in_range("--warmup-epochs", self.warmup_epochs, low=0, high=100_000)
-        in_range("--head-epochs", self.head_epochs, low=0, high=100_000)
-        in_range("clip", self.clip, low=0, high=1e6)
-        in_range("--label-smoothing", self.label_smoothing, low=0, high=0.9)
-        in_range("mixup", self.mixup, low=0, high=100)
-        in_range("cutmix", self.cutmix, low=0, high=100)
-        in_range("--ema", self.ema, low=0, high=0.99999)
-        in_range("--epochs", self.max_epochs, low=1, high=100_000)
-        in_range("--patience", self.patience, low=1, high=100_000)
-        in_range("--seed", self.seed, low=0, high=2**31 - 1)
-        if not isinstance(self.block, str):
-            raise OptionError("--block", must="low, high or K/N", was=self.block)
-        if not isinstance(self.patient_regex, str | None):
-            raise OptionError("--patient-regex", must="a text", was=self.patient_regex)
-        self.data_options()
+        check_settings(self)
 
-    def data_options(self, *, inherited: bool = False) -> DataOptions:
-        """Return how the data are read.
-
-        Args:
-            inherited: Whether the data may be others than those of the recipe.
+    def value(self, name: str) -> Any:
+        """Return the value of a field of any part, or of a part of one, such as ``image_size``.
 
         Raises:
-            OptionError: A value that cannot be.
+            OptionError: There is none of that name.
         """
-        return data_options(
-            class_map=self.class_map,
-            uncertain_labels=self.uncertain_labels,
-            columns=self.columns,
-            layout=self.layout,
-            inherited=inherited,
-        )
+        if name == "image_size":
+            height, width = self.data.input.shape
+            return height if height == width else (height, width)
+        if name == "resize":
+            return self.data.input.resize
+        if name in _OF_MODEL:
+            return self.learning.model_options.get(name)
+        part = _part_of(name)
+        return getattr(getattr(self, part) if part else self, name)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the recipe as plain values."""
+        """Return the recipe as plain values, without its parts."""
+        values = dataclasses.asdict(self)
+        flat = {"preset": values["preset"]}
+        for part in _PARTS:
+            flat |= values[part]
         return {
-            **dataclasses.asdict(self),
-            "model_options": dict(self.model_options),
-            "class_map": {new: list(names) for new, names in self.class_map.items()},
-            "columns": dict(self.columns),
+            **flat,
+            "model_options": dict(self.learning.model_options),
+            "class_map": {new: list(names) for new, names in self.data.class_map.items()},
+            "columns": dict(self.data.columns),
+            "seed": self.seed,
         }
 
     @classmethod
@@ -197,10 +88,6 @@ class Recipe:
         Raises:
             OptionError: An unknown key, or a value that cannot be.
         """
-        known = [item.name for item in dataclasses.fields(cls)]
-        for key in values:
-            if key not in known:
-                raise OptionError("recipe", must="known keys", was=key, hint=nearest(key, known))
         plain = dict(values)
         for key in ("input", "model_options", "class_map", "columns"):
             if key in plain and not isinstance(plain[key], Mapping):
@@ -209,7 +96,7 @@ class Recipe:
             plain["input"] = InputSpec.from_dict(plain["input"])
         if "augmentation" in plain:
             plain["augmentation"] = augmentation_of(plain["augmentation"])
-        return cls(**plain)
+        return _with(cls(), plain)
 
     def save(self, path: Path) -> None:
         """Write the recipe as YAML."""
@@ -235,43 +122,44 @@ class Recipe:
 PRESETS: Mapping[str, Recipe] = {
     "seed": Recipe(
         preset="seed",
-        augmentation=AUGMENTATIONS["seed"],
-        model_options={"dropout": 0.4},
+        learning=LearningRecipe(augmentation=AUGMENTATIONS["seed"], model_options={"dropout": 0.4}),
     ),
     "transfer": Recipe(
         preset="transfer",
-        model="auto",
-        weights="auto",
-        augmentation=AUGMENTATIONS["radiograph"],
-        optimizer="adamw",
-        learning_rate=1e-3,
-        weight_decay=0.02,
-        schedule="cosine",
-        warmup_epochs=0.5,
-        head_epochs=1,
-        clip=5.0,
-        ema=0.995,
-        keep="last",
-        max_epochs=10,
-        patience=10,
-        calibration="temperature",
-        operating_point="youden",
-        error_level=0.1,
-        gate=True,
+        learning=LearningRecipe(
+            model="auto",
+            weights="auto",
+            augmentation=AUGMENTATIONS["radiograph"],
+            optimizer="adamw",
+            learning_rate=1e-3,
+            weight_decay=0.02,
+            schedule="cosine",
+            warmup_epochs=0.5,
+            head_epochs=1,
+            clip=5.0,
+            ema=0.995,
+            keep="last",
+            max_epochs=10,
+            patience=10,
+        ),
+        decision=DecisionRecipe(
+            calibration="temperature", operating_point="youden", error_level="auto", gate=True
+        ),
     ),
     "probe": Recipe(
         preset="probe",
-        model="auto",
-        weights="auto",
-        probe=True,
-        max_epochs=1,
-        patience=1,
-        calibration="temperature",
-        operating_point="youden",
-        error_level=0.1,
-        gate=True,
+        learning=LearningRecipe(model="auto", weights="auto", probe=True, max_epochs=1, patience=1),
+        decision=DecisionRecipe(
+            calibration="temperature", operating_point="youden", error_level="auto", gate=True
+        ),
     ),
 }
+ABOUT: Mapping[str, str] = {
+    "seed": "the three-layer network of the student report, from scratch, as the report trained it",
+    "transfer": "a pretrained network: its last layer first, then all of it",
+    "probe": "a linear layer on the features of a frozen pretrained network",
+}
+"""What each preset is."""
 
 
 def recipe_of(preset: str, **changes: Any) -> Recipe:
@@ -282,7 +170,7 @@ def recipe_of(preset: str, **changes: Any) -> Recipe:
     """
     if preset not in PRESETS:
         raise OptionError(
-            "--preset", must="a known preset", was=preset, hint=nearest(preset, PRESETS)
+            "preset", must="a known preset", was=preset, hint=nearest(preset, PRESETS)
         )
     return change_recipe(PRESETS[preset], **changes)
 
@@ -292,28 +180,75 @@ def change_recipe(recipe: Recipe, **changes: Any) -> Recipe:
 
     Args:
         recipe: What to begin with.
-        changes: Fields of the recipe; besides ``image_size`` (the side of a square input) and
-            ``resize``, which go into ``input``, and ``filters``, ``dropout``, ``batch_norm``,
-            which go into ``model_options``.
+        changes: Fields of the recipe, without their part; besides ``image_size`` (the side of a
+            square input) and ``resize``, which go into ``input``, and ``filters``, ``dropout``,
+            ``batch_norm``, which go into ``model_options``.
 
     Raises:
-        OptionError: A value that cannot be.
+        OptionError: An unknown field, or a value that cannot be.
     """
-    fields = dict(changes)
-    options = {
-        name: fields.pop(name) for name in ("filters", "dropout", "batch_norm") if name in fields
-    }
+    plain = dict(changes)
+    for item in (item for group in settings().values() for item in group):
+        if item.name in _OF_INPUT and item.name in plain:
+            item.check(plain[item.name])
+    options = {name: plain.pop(name) for name in _OF_MODEL if name in plain}
     if options:
-        fields["model_options"] = {
-            **recipe.model_options,
+        plain["model_options"] = {
+            **plain.get("model_options", recipe.learning.model_options),
             **{k: list(v) if isinstance(v, tuple) else v for k, v in options.items()},
         }
-    if "augmentation" in fields:
-        fields["augmentation"] = augmentation_of(fields["augmentation"])
-    if "resize" in fields:
-        fields["input"] = dataclasses.replace(recipe.input, resize=fields.pop("resize"))
-        recipe = dataclasses.replace(recipe, input=fields.pop("input"))
-    if "image_size" in fields:
-        side = fields.pop("image_size")
-        fields["input"] = dataclasses.replace(recipe.input, height_px=side, width_px=side)
-    return dataclasses.replace(recipe, **fields)
+    taken = plain.get("input", recipe.data.input)
+    if "resize" in plain:
+        taken = dataclasses.replace(taken, resize=plain.pop("resize"))
+    if "image_size" in plain:
+        side = plain.pop("image_size")
+        taken = dataclasses.replace(taken, height_px=side, width_px=side)
+    if taken is not recipe.data.input:
+        plain["input"] = taken
+    if "augmentation" in plain:
+        plain["augmentation"] = augmentation_of(plain["augmentation"])
+    return _with(recipe, plain)
+
+
+def settings() -> dict[str, tuple[Setting, ...]]:
+    """Return what a person may choose, part by part."""
+    found = {name: tuple(settings_of(kind)) for name, kind in _PARTS.items()}
+    own = [item for item in settings_of(Recipe) if item.name == "seed"]
+    return {**found, "learning": (*found["learning"], *own)}
+
+
+def known_fields() -> list[str]:
+    """Return the names of all fields, as files have them."""
+    return [
+        *(item.name for item in dataclasses.fields(Recipe) if item.name not in _PARTS),
+        *(item.name for kind in _PARTS.values() for item in dataclasses.fields(kind)),
+    ]
+
+
+def _part_of(name: str) -> str | None:
+    """Return the part that a field is of; None for one of the recipe itself.
+
+    Raises:
+        OptionError: There is no such field.
+    """
+    for part, kind in _PARTS.items():
+        if name in kind.__dataclass_fields__:
+            return part
+    if name not in {"preset", "seed"}:
+        known = [*known_fields(), *_OF_INPUT, *_OF_MODEL]
+        raise OptionError("recipe", must="known keys", was=name, hint=nearest(name, known))
+    return None
+
+
+def _with(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with other values of some fields, each in its part."""
+    by_part: dict[str | None, dict[str, Any]] = {}
+    for name, value in values.items():
+        by_part.setdefault(_part_of(name), {})[name] = value
+    own = by_part.pop(None, {})
+    parts = {
+        part: dataclasses.replace(getattr(recipe, part), **changed)
+        for part, changed in by_part.items()
+        if part is not None
+    }
+    return dataclasses.replace(recipe, **own, **parts)

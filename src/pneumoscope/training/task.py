@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAUROC
 
@@ -16,7 +17,7 @@ from pneumoscope.models.registry import Classifier, to_unit
 from pneumoscope.training.augment import augment
 from pneumoscope.training.datamodule import Batch
 from pneumoscope.training.mixing import mix
-from pneumoscope.training.optimizer import build_optimizer, build_schedule
+from pneumoscope.training.optimizer import build_optimizer, build_plateau, build_schedule
 from pneumoscope.training.recipe import Recipe
 
 
@@ -42,12 +43,14 @@ class ClassificationTask(L.LightningModule):
         self.learnt = _Means()
         self.judged = _Means()
         self.auc = BinaryAUROC()
+        self.plateau: ReduceLROnPlateau | None = None
+        self._plateau_before: dict[str, Any] = {}
 
     def on_train_epoch_start(self) -> None:
         """Freeze everything before the head while only the head is to learn."""
-        if self.recipe.head_epochs:
+        if self.recipe.learning.head_epochs:
             network = self.classifier.network
-            only_head = self.current_epoch < self.recipe.head_epochs
+            only_head = self.current_epoch < self.recipe.learning.head_epochs
             network.freeze(len(network.parameter_groups()) - 1 if only_head else 0)
 
     def on_train_batch_start(self, _: Batch, batch_idx: int) -> None:
@@ -64,15 +67,17 @@ class ClassificationTask(L.LightningModule):
         """Return the loss of a batch."""
         recipe = self.recipe
         pixels, labels = batch
-        images = augment(to_unit(pixels), recipe.augmentation)
-        images, targets = mix(images, labels, mixup=recipe.mixup, cutmix=recipe.cutmix)
+        images = augment(to_unit(pixels), recipe.learning.augmentation)
+        images, targets = mix(
+            images, labels, mixup=recipe.learning.mixup, cutmix=recipe.learning.cutmix
+        )
         # The loss is of what the network says itself; the correction for the prior comes after.
         logits = self.classifier.uncorrected(images).float()
         loss = F.cross_entropy(
             logits,
             targets,
             weight=logits.new_tensor(self.class_weights),
-            label_smoothing=recipe.label_smoothing,
+            label_smoothing=recipe.learning.label_smoothing,
         )
         self.learnt.add(loss.detach(), logits, labels)
         return loss
@@ -81,8 +86,7 @@ class ClassificationTask(L.LightningModule):
         """Note loss, accuracy and scores of a batch."""
         pixels, labels = batch
         logits = self.classifier(to_unit(pixels)).float()
-        # Probabilities, since torchmetrics guesses, batch by batch, whether it is given logits.
-        self.auc.update((logits[:, 1] - logits[:, 0]).sigmoid(), labels)
+        self.auc.update(*_ranked(logits, labels))
         self.judged.add(F.cross_entropy(logits, labels), logits, labels)
 
     def on_validation_epoch_end(self) -> None:
@@ -92,9 +96,30 @@ class ClassificationTask(L.LightningModule):
         self.log("val_auc", self.auc.compute())
         self.auc.reset()
 
+    def on_train_epoch_end(self) -> None:
+        """Lower the rates where the validation loss stands still.
+
+        Here and not by Lightning, which would do so after it wrote the checkpoint: a resumed run
+        would not know of the epoch before.
+        """
+        if self.plateau is not None:
+            self.plateau.step(float(self.trainer.callback_metrics["val_loss"]))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the plateau's schedule has seen."""
+        if self.plateau is not None:
+            checkpoint["plateau"] = self.plateau.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take what the plateau's schedule had seen; the optimizer is made after this."""
+        self._plateau_before = checkpoint.get("plateau", {})
+
     def configure_optimizers(self) -> Any:
         """Return the recipe's optimizer over all parameters, and how its rates go."""
         optimizer = build_optimizer(self.recipe, self.classifier.network)
+        self.plateau = build_plateau(self.recipe, optimizer)
+        if self.plateau is not None and self._plateau_before:
+            self.plateau.load_state_dict(self._plateau_before)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = build_schedule(self.recipe, optimizer, steps=steps)
         if schedule is None:
@@ -129,6 +154,20 @@ class _Means(nn.Module):
             means[name] = metric.compute()
             metric.reset()
         return means
+
+
+def _ranked(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the images in the order of their logits, as numbers from 0 to 1, and their labels.
+
+    torchmetrics takes what lies outside as logits, and sends it through a sigmoid in the precision
+    that it has: confident images would tie. A sigmoid in double precision still gives 1 from a
+    difference of 37 on; z / (1 + |z|) keeps those apart, too.
+    """
+    margin = (logits[:, 1] - logits[:, 0]).detach()
+    if margin.device.type == "mps":  # which has no double precision
+        margin, labels = margin.cpu(), labels.cpu()
+    margin = margin.double()
+    return (1 + margin / (1 + margin.abs())) / 2, labels
 
 
 def epoch_seed(seed: int, epoch: int, rank: int) -> int:

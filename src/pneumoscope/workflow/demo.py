@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pneumoscope.data.generated import GENERATED, mark_generated
 from pneumoscope.data.phantom import write_folder
+from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder
@@ -46,11 +48,13 @@ def run_demo(
 
 
 def _run_in(out: Path, *, patients: int, seed: int, watcher: Watcher) -> Demonstrated:
+    import pneumoscope.training.fit  # noqa: F401, PLC0415 - missing, it must show before the drawing
     from pneumoscope.training.augmentation import Augmentation  # noqa: PLC0415
     from pneumoscope.training.recipe import recipe_of  # noqa: PLC0415 - torch
 
     started = time.perf_counter()
     images, place = out / "images", out / "run"
+    mark_generated(out)
     with watcher.progress("Generating radiographs") as progress:
         write_folder(images, patients=patients, seed=seed, progress=progress)
     watcher.say(f"Generated radiographs of {patients} patients in {images}")
@@ -75,18 +79,20 @@ def _run_in(out: Path, *, patients: int, seed: int, watcher: Watcher) -> Demonst
     assert trained is not None  # noqa: S101 - one process
     if trained.fitted.interrupted:  # a reader that is half trained demonstrates nothing
         raise KeyboardInterrupt
-    judged = evaluate_reader(place, images, part="test", watcher=watcher)
+    found = evaluate_reader(place, images, part="test", watcher=watcher)
     predictor = Predictor(place, gated=False)
-    examples = [predictor.predict(images / name) for name in _two_of_each(judged.scores.path)]
-    found = judged.metrics
+    examples = [
+        predictor.predict(images / name)
+        for name in _two_of_each(Scores.load(trained.run.scores("test")).path)
+    ]
     lines = [
         "",
         f"On {found.n} test images of patients that it never saw, the reader reached",
-        f"  AUC {found.auc.text()}, accuracy {found.accuracy.text()}",
-        f"  sensitivity {found.sensitivity.text()}, specificity {found.specificity.text()}",
+        f"  AUC {found['auc'].text()}, accuracy {found['accuracy'].text()}",
+        f"  sensitivity {found['sensitivity'].text()}, specificity {found['specificity'].text()}",
         "For example:",
         *(_line(prediction) for prediction in examples),
-        "The images are generated, so these numbers say nothing about medicine.",
+        GENERATED,
         f"It took {time.perf_counter() - started:.0f} s. Report:",
     ]
     return Demonstrated("\n".join(lines), trained.run.report.resolve())

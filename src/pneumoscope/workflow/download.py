@@ -21,6 +21,7 @@ from pneumoscope.data.download.manifest import (
 from pneumoscope.data.download.unpack import MOST_BYTES, gather, unpack
 from pneumoscope.errors import DownloadError, OutputError
 from pneumoscope.installation import install_command
+from pneumoscope.runs import is_of_writing
 from pneumoscope.watch import Watcher
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def download_data_set(
     with _usable(to):
         if to.exists() and (not to.is_dir() or any(to.iterdir())):
             raise OutputError(
-                f"{to} exists already; check it with --verify {to}, or choose another --to."
+                f"{to} exists already; check it with `verify={to}`, or choose another `to`."
             )
         work.mkdir(parents=True, exist_ok=True)
     files = work / "files"
@@ -75,7 +76,7 @@ def download_data_set(
             f"{fault}{kept} If the address cannot be reached from here, fetch "
             f'"{manifest.title}" by hand from kaggle.com/datasets/{DATA_SETS[data_set]} '
             f"({manifest.source}), unpack it, and check it with: "
-            "pneumoscope download --verify FOLDER"
+            "`download(verify=FOLDER)`"
         ) from fault
     with watcher.progress("Verifying") as progress:
         found = verify_folder(files, manifest, progress=progress)
@@ -113,7 +114,7 @@ def _collect(
         _forget(files)
         watcher.say("Asking Kaggle; its own program keeps a copy of the data in its cache.")
         kept = _from_kaggle(DATA_SETS[data_set])
-        with watcher.progress("Copying") as progress, _usable(files):
+        with watcher.progress("Copying") as progress:
             gather(kept, files, manifest, progress=progress)
         return
     name = hashlib.sha256(source.encode()).hexdigest()[:12]
@@ -132,8 +133,9 @@ def _collect(
     try:
         with watcher.progress("Unpacking") as progress:
             unpack(archive, files, manifest, progress=progress)
-    except DownloadError:
-        archive.unlink(missing_ok=True)  # the next try must not find it
+    except DownloadError as fault:
+        if not isinstance(fault.__cause__, OSError):  # it is unsound, not out of reach for now
+            archive.unlink(missing_ok=True)  # the next try must not find it
         raise
     except OutputError:
         _forget(files)
@@ -147,7 +149,7 @@ def _from_kaggle(name: str) -> Path:
     except ModuleNotFoundError as fault:
         raise DownloadError(
             "asking Kaggle needs the package 'kagglehub', which is not installed; install the "
-            f"extra: {install_command('download')}, or name another place with --from."
+            f"extra: {install_command('download')}, or name another place with `source`."
         ) from fault
     try:
         return Path(kagglehub.dataset_download(name))
@@ -185,6 +187,8 @@ def _usable(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
+        if not is_of_writing(fault, place):
+            raise
         raise OutputError(
-            f"{place}: cannot be written ({fault.strerror or fault}); choose another --to."
+            f"{place}: cannot be written ({fault.strerror or fault}); choose another `to`."
         ) from fault

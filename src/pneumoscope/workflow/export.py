@@ -14,8 +14,11 @@ from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import UNUSED, Split, parts_in_file
-from pneumoscope.errors import DataError, ExportError, OptionError, nearest
-from pneumoscope.evaluation.metrics import Metrics, area_under_roc, measure
+from pneumoscope.errors import DataError, OptionError, nearest
+from pneumoscope.evaluation.evaluation import Evaluation, evaluate
+from pneumoscope.evaluation.question import Images, Question, Reader, TrainingRelation
+from pneumoscope.labels import LabelSpace
+from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.runs import RunFolder
 from pneumoscope.watch import Watcher
 
@@ -25,10 +28,9 @@ if TYPE_CHECKING:
     from pneumoscope.models.registry import Classifier
     from pneumoscope.training.recipe import Recipe
     from pneumoscope.workflow.finish import Precision, Written
+    from pneumoscope.workflow.shift import Shift
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
-LARGEST_LOSS = 0.002
-"""The largest loss in validation AUC that a smaller precision may cost."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,9 +42,8 @@ class Exported:
         bytes: Its size.
         members: The runs that are averaged in it.
         precision: Of its stored weights.
-        metrics: On the validation images, by members that did not learn from them.
-        auc_loss: Validation AUC of the float32 network less that of the file.
-        difference: The largest difference in probability to the float32 network on them.
+        evaluation: On the validation images, by members that did not learn from them.
+        shift: How far the file lies from the float32 networks on them.
         notes: What could not be decided.
     """
 
@@ -50,9 +51,8 @@ class Exported:
     bytes: int
     members: tuple[Path, ...]
     precision: str
-    metrics: Metrics
-    auc_loss: float
-    difference: float
+    evaluation: Evaluation
+    shift: Shift
     notes: tuple[str, ...]
 
 
@@ -89,7 +89,8 @@ def export_runs(
     Raises:
         OptionError: An unknown precision or view.
         DataError: A run lacks something, or they do not belong together.
-        ExportError: The file disagrees with the network, or loses more than ``LARGEST_LOSS``.
+        ExportError: The file disagrees with the network, or its precision changes more than
+            ``workflow.shift`` allows; a file that was there before stays.
 
     Example:
         >>> export_runs([Path("runs/a"), Path("runs/b")], Path("both.onnx"))  # doctest: +SKIP
@@ -97,13 +98,13 @@ def export_runs(
     from pneumoscope.export import network_logits  # noqa: PLC0415 - torch
     from pneumoscope.models.ensemble import Averaged, side_by_side  # noqa: PLC0415
     from pneumoscope.training.fitted import load_trained  # noqa: PLC0415
-    from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
+    from pneumoscope.training.recipe import Recipe, change_recipe  # noqa: PLC0415
     from pneumoscope.workflow.finish import write_model  # noqa: PLC0415
 
     watcher = watcher or Watcher()
     if precision not in PRECISIONS:
         raise OptionError(
-            "--precision",
+            "precision",
             must=f"one of {', '.join(PRECISIONS)}",
             was=precision,
             hint=nearest(precision, PRECISIONS),
@@ -115,18 +116,12 @@ def export_runs(
     recipes = [Recipe.load(folder.config) for folder in folders]
     recipe = _common(recipes, folders)
     if rules is not None:
-        recipe = replace(
-            recipe,
-            calibration=rules.calibration,
-            operating_point=rules.operating_point,
-            error_level=rules.error_level,
-            gate=rules.gate,
-        )
+        recipe = replace(recipe, decision=rules.decision)
     if operating_point is not None:
-        recipe = replace(recipe, operating_point=operating_point)
+        recipe = change_recipe(recipe, operating_point=operating_point)
     catalog = _catalog(folders[0], recipe, data, watcher)
     with watcher.progress("Preparing the images") as progress:
-        cache, catalog = build_cache(catalog, recipe.input, progress=progress)
+        cache, catalog = build_cache(catalog, recipe.data.input, progress=progress)
     splits = [parts_in_file(folder.split, catalog) for folder in folders]
     prepared = PreparedData(catalog, cache, _judged_split(splits))
     members: list[Classifier] = [
@@ -154,19 +149,18 @@ def export_runs(
         facts=facts,
         precision=precision,
         logit=None if shared else logit,
+        network_logit=np.stack(said).mean(0),
         more=more,
+        taught=[row for row in range(len(catalog)) if any(s.parts[row] == "train" for s in splits)],
     )
-    loss = _auc_loss(out, written, said, precision=precision)
-    calibration = written.decided.calibration
-    before = calibration.apply(np.stack(said).mean(0))
+    assert written.shift is not None  # noqa: S101 - the logits were given
     return Exported(
         out,
         out.stat().st_size,
         tuple(runs),
         precision,
-        measure(written.decided.scores, threshold=written.decided.point.threshold),
-        loss,
-        float(np.abs(calibration.apply(written.logit) - before).max()),
+        _evaluated(out, written, prepared),
+        written.shift,
         written.decided.notes,
     )
 
@@ -174,7 +168,7 @@ def export_runs(
 def _common(recipes: Sequence[Recipe], folders: Sequence[RunFolder]) -> Recipe:
     first = recipes[0]
     for recipe, folder in zip(recipes, folders, strict=True):
-        if recipe.input != first.input:
+        if recipe.data.input != first.data.input:
             raise DataError(
                 f"{folder.root}: takes another input than {folders[0].root}, so the two cannot be "
                 "averaged."
@@ -187,13 +181,13 @@ def _catalog(folder: RunFolder, recipe: Recipe, data: Path | None, watcher: Watc
         facts = json.loads(folder.provenance.read_text(encoding="utf-8"))
         data = Path(facts["data"])
     if not data.exists():
-        raise DataError(f"{data}: the images of {folder.root} are not there; name their --data.")
+        raise DataError(f"{data}: the images of {folder.root} are not there; name their `data`.")
     with watcher.progress("Reading the folder") as progress:
         return read_catalog(
             data,
-            positive=recipe.positive,
-            patient_regex=recipe.patient_regex,
-            options=recipe.data_options(),
+            positive=recipe.data.positive,
+            patient_regex=recipe.data.patient_regex,
+            options=recipe.data.options(),
             progress=progress,
         )
 
@@ -225,19 +219,17 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
     return {name: facts[name] for name in kept if name in facts} | weights
 
 
-def _auc_loss(
-    out: Path, written: Written, said: Sequence[NDArray[np.float64]], *, precision: Precision
-) -> float:
-    """Return the validation AUC of the networks less that of their file, or remove the file."""
-    label = written.decided.scores.label
-    before = area_under_roc(label, np.stack(said).mean(0))
-    after = area_under_roc(label, written.logit)
-    assert before is not None  # noqa: S101 - a validation part has both classes
-    assert after is not None  # noqa: S101 - the same
-    if before - after > LARGEST_LOSS:
-        out.unlink()
-        raise ExportError(
-            f"{out}: removed, since weights in {precision} lose {before - after:.4f} of the "
-            f"validation AUC ({LARGEST_LOSS:g} is allowed); take another --precision."
-        )
-    return before - after
+def _evaluated(out: Path, written: Written, data: PreparedData) -> Evaluation:
+    """Return what the new file achieves on the validation images that decided about it."""
+    point, labels = written.decided.point, LabelSpace.of(data.catalog.classes)
+    return evaluate(
+        written.decided.scores,
+        Question(resamples=0, curves=False),
+        reader=Reader(
+            out.stem,
+            labels,
+            policy=DecisionPolicy(labels, point, written.decided.conformal),
+            calibration=written.decided.calibration,
+        ),
+        images=Images("val", TrainingRelation.VALIDATION, fingerprint=data.catalog.fingerprint),
+    )

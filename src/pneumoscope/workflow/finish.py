@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pneumoscope.errors import ExportError
+from pneumoscope.evaluation.policy import summary
 from pneumoscope.export import TOLERANCE, export
 from pneumoscope.export_int8 import quantize
 from pneumoscope.parallel import cores
 from pneumoscope.reader.bundle import Bundle, ModelInfo, OperatingPoint, open_bundle
 from pneumoscope.reader.drift import distance_histogram, histogram
 from pneumoscope.reader.gate import FeatureGate, Look, PixelGate
+from pneumoscope.reader.graph import read_model
+from pneumoscope.reader.learnt import hashes_of
 from pneumoscope.reader.likeness import Likeness
 from pneumoscope.reader.predictor import Predictor
+from pneumoscope.reader.seal import with_info
 from pneumoscope.runs import written_whole
 from pneumoscope.workflow.decide import Decided, decide
 from pneumoscope.workflow.recalibrate import write_calibrated
+from pneumoscope.workflow.shift import Shift
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,11 +57,13 @@ class Written:
         logit: What the file itself says of the validation rows, before calibration; float64 [n].
         difference: The largest difference in probability between reading the original files and
             reading the cached images.
+        shift: How far the file lies from the networks in float32, where their logits were given.
     """
 
     decided: Decided
     logit: NDArray[np.float64]
     difference: float
+    shift: Shift | None = None
 
 
 def write_model(
@@ -68,8 +75,10 @@ def write_model(
     facts: dict[str, Any],
     precision: Precision = "float32",
     logit: NDArray[np.float64] | None = None,
+    network_logit: NDArray[np.float64] | None = None,
     more: dict[str, Any] | None = None,
     traced: Traced | None = None,
+    taught: Sequence[int] | None = None,
 ) -> Written:
     """Write the model file of a network; it agrees with it from the image files on, or it is gone.
 
@@ -85,17 +94,30 @@ def write_model(
         precision: How the weights are stored; ``int8`` computes in whole numbers too.
         logit: What decides, of the validation rows, where the network itself may not because it
             learnt from some of them; None lets the file itself say it.
+        network_logit: What the network says of the validation rows in float32; the file may say
+            little else then, and its metadata tell how much (``shift`` of ``training``).
         more: Further fields of ``ModelInfo``: version, licence, intended, card.
         traced: What a probe made already.
+        taught: The rows that the network learnt from; the training rows if None.
 
     Raises:
-        ExportError: They differ by more than ``TOLERANCE``.
+        ExportError: They differ by more than ``TOLERANCE``, or the file says too much otherwise
+            than ``network_logit`` (``workflow.shift``).
         OutputError: The file cannot be written.
     """
     validation = data.split.rows("val")
-    checked = data.catalog.select(validation[:_CHECKED_IMAGES]).entries
+    entries = data.catalog.entries
+    checked_rows = _of_both_classes(data, validation, _CHECKED_IMAGES)
+    checked = [entries[row] for row in checked_rows]
+    taught = data.split.rows("train") if taught is None else taught
     bare = replace(
-        ModelInfo(recipe.model, recipe.input, data.catalog.classes, OperatingPoint(), facts),
+        ModelInfo(
+            recipe.learning.model, recipe.data.input, data.catalog.classes, OperatingPoint(), facts
+        ),
+        learnt=hashes_of(
+            (entries[row].sha256 for row in taught),
+            (entries[row].sha256 for row in validation),
+        ),
         **(more or {}),
     )
     with written_whole(path) as temporary:
@@ -103,12 +125,13 @@ def write_model(
             classifier,
             temporary,
             info=bare,
-            check=data.pixels(validation[:_CHECKED_IMAGES]),
+            check=data.pixels(checked_rows),
             half=precision == "float16",
             graph=traced.graph if traced else None,
         )
         if precision == "int8":
             quantize(temporary, data.pixels(_evenly(data.split.rows("train"), _QUANTIZED_BY)))
+            temporary.write_bytes(with_info(read_model(temporary), bare, path=path))
         bundle = open_bundle(temporary, threads=cores())
         # What the file itself says decides: weights in half precision were rounded.
         own = np.diff(_outputs(bundle, data, validation, "logits").astype(np.float64)).ravel()
@@ -116,28 +139,43 @@ def write_model(
         said = decided.calibration.apply(own)
         reference: dict[str, Any] = {"probability_histogram": histogram(decided.scores.probability)}
         gate: dict[str, Any] = {}
-        if recipe.gate:
+        if recipe.decision.gate:
             gate, distances = _gate(bundle, data, traced)
             reference["distance_histogram"] = distance_histogram(distances)
+        deciding = replace(bare, operating_point=decided.point, conformal=decided.conformal)
+        reference["policy"] = summary(deciding.policy(), decided.scores)
         info = replace(
-            bare,
-            operating_point=decided.point,
-            conformal=decided.conformal,
+            deciding,
             gate=gate,
             reference=reference,
+            training={
+                **facts,
+                "calibration": decided.calibration.to_dict(),
+                "undecided": list(decided.notes),
+            },
         )
+        shift = None
+        if network_logit is not None:
+            before = decided.calibration.apply(network_logit)
+            codes = [info.policy().decide_many(each).code for each in (before, said)]
+            changed = int((codes[0] != codes[1]).sum())
+            shift = Shift.between(before, said, decided.scores.label, changed=changed)
+            shift.check(path, precision)
+            info = replace(info, training={**info.training, "shift": shift.to_dict()})
         line = decided.calibration
         write_calibrated(bundle, temporary, info=info, scale=line.scale, bias=line.bias)
         read = Predictor(temporary, gated=False).predict_many(map(data.catalog.file, checked))
         from_files = np.array([prediction.probability for prediction in read], np.float64)
-        difference = float(np.abs(from_files - said[: len(checked)]).max())
+        own_rows = dict(zip(validation, said.tolist(), strict=True))
+        expected = np.array([own_rows[row] for row in checked_rows])
+        difference = float(np.abs(from_files - expected).max())
         if not difference <= TOLERANCE:
             raise ExportError(
                 f"{path}: not written, since reading the original files gives other probabilities "
                 f"than the cached images (by {difference:.2g}). If files changed during training, "
                 "train again; else please report it."
             )
-    return Written(decided, own, difference)
+    return Written(decided, own, difference, shift)
 
 
 def _gate(
@@ -158,6 +196,15 @@ def _gate(
     features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))
     gate = {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
     return gate, distances.tolist()
+
+
+def _of_both_classes(data: PreparedData, rows: Sequence[int], count: int) -> list[int]:
+    """Return so many rows at most: half of them of each class where there are as many, in order."""
+    labels = data.catalog.labels
+    by_class = [[row for row in rows if labels[row] == label] for label in (0, 1)]
+    fewer, more = sorted(by_class, key=len)
+    taken = _evenly(fewer, count // 2)
+    return sorted([*taken, *_evenly(more, count - len(taken))])
 
 
 def _evenly(rows: Sequence[int], count: int) -> list[int]:

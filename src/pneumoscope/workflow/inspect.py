@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pneumoscope.data.audit.audit import Audit, audit_data, classes_of
 from pneumoscope.data.audit.suspicious import Suspect, suspects
 from pneumoscope.data.classes import POSITIVE
+from pneumoscope.data.generated import is_generated
 from pneumoscope.data.layouts import DataOptions, list_data
 from pneumoscope.errors import DataError, OutputError
 from pneumoscope.runs import files_written_whole, provenance, write_json
@@ -71,7 +72,7 @@ def inspect_data(
 
     watcher = watcher or Watcher()
     if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file; give a folder with --out.")
+        raise OutputError(f"{out} is a file; give a folder with `out`.")
     if split_file is not None and split_file.is_dir():
         split_file = split_file / "split.csv"
     contradicted = _contradicted(data, scores, positive, options) if scores else []
@@ -90,7 +91,8 @@ def inspect_data(
         watcher.warn(without_figures())
     with files_written_whole(out) as folder:
         write_json(folder / _JSON, {**audit.to_dict(), "provenance": facts})
-        write_inspect_page(folder / _PAGE, audit, name=data.resolve().name, facts=facts)
+        name, generated = data.resolve().name, is_generated(data)
+        write_inspect_page(folder / _PAGE, audit, name=name, facts=facts, generated=generated)
     return Inspected(audit, out / _PAGE, out / _JSON)
 
 
@@ -102,7 +104,7 @@ def _contradicted(
     entries = list_data(data, options, positive=positive or POSITIVE).entries
     classes = classes_of([entry.label for entry in entries], positive)
     if classes is None:
-        raise DataError(f"{data}: --scores needs two classes.")
+        raise DataError(f"{data}: `scores` needs two classes.")
     label_of = {entry.path: entry.label for entry in entries}
     paths: list[str] = []
     labels: list[int] = []

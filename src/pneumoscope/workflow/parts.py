@@ -10,12 +10,15 @@ from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.cohort import ALL, Cohort, Origin
 from pneumoscope.data.layouts import ClassMap, DataOptions
 from pneumoscope.data.patients import PatientPattern
+from pneumoscope.errors import ModelFileError
+from pneumoscope.reader.learnt import known_hashes
 from pneumoscope.runs import RunFolder, rows_of
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.workflow.places import data_of
 
 if TYPE_CHECKING:
     from pneumoscope.data.cohort import Relation
+    from pneumoscope.reader.bundle import ModelInfo
     from pneumoscope.watch import Watcher
 
 
@@ -46,16 +49,17 @@ class DataSource:
     patient_regex: str | None = None
     _read: list[tuple[_How, Catalog]] = field(default_factory=list)
 
-    def cohort(self, reader: Path, *, classes: tuple[str, str]) -> Cohort:
+    def cohort(self, reader: Path, info: ModelInfo) -> Cohort:
         """Return the images with their parts and their relation to a reader.
 
         Args:
             reader: A run folder or a model file. On data of which most images are a run's, the
                 parts are the run's; else they are those of the data.
-            classes: (negative, positive) of the reader.
+            info: What its model file says of itself.
 
         Raises:
             DataError: The data or the run cannot be read.
+            ModelFileError: What the model file says that it learnt from is damaged.
             OptionError: An option does not fit the data.
         """
         run = RunFolder(reader) if reader.is_dir() else None
@@ -63,13 +67,13 @@ class DataSource:
         pattern = None
         if self.patient_regex is not None:
             pattern = PatientPattern(self.patient_regex)
-        elif recipe is not None and recipe.patient_regex is not None:
-            pattern = PatientPattern(recipe.patient_regex, inherited=True)
-        how = _How(classes, pattern, _options(run, recipe, self.data, self.options))
+        elif recipe is not None and recipe.data.patient_regex is not None:
+            pattern = PatientPattern(recipe.data.patient_regex, inherited=True)
+        how = _How(info.classes, pattern, _options(run, recipe, self.data, self.options))
         catalog = next((found for before, found in self._read if before == how), None)
         if catalog is None:
             catalog = self._catalog(how)
-        return Cohort.of(catalog, Origin.of_run(run) if run is not None else None)
+        return Cohort.of(catalog, origin_of(reader, info))
 
     def _catalog(self, how: _How) -> Catalog:
         with self.watcher.progress("Reading the folder") as progress:
@@ -107,17 +111,49 @@ def _options(
     before = data_of(run)
     same = before is not None and before.resolve() == data.resolve()
     if same and asked is None:
-        return recipe.data_options()
-    classes = ClassMap.of(recipe.class_map, inherited=True)
+        return recipe.data.options()
+    classes = ClassMap.of(recipe.data.class_map, inherited=True)
     if asked is None:
-        return DataOptions(classes=classes, uncertain=recipe.uncertain_labels or "ignore")
+        return DataOptions(classes=classes, uncertain=recipe.data.uncertain_labels or "ignore")
     return asked if asked.classes is not None else replace(asked, classes=classes)
 
 
+def origin_of(reader: Path, info: ModelInfo) -> Origin | None:
+    """Return what a reader was made from: as its run tells it, else as its model file does.
+
+    Args:
+        reader: A run folder or a model file.
+        info: What its model file says of itself.
+
+    Returns:
+        None where neither tells.
+
+    Raises:
+        DataError: The tables of the run cannot be read.
+        ModelFileError: The hashes of the model file are damaged.
+    """
+    origin = Origin.of_run(RunFolder(reader)) if reader.is_dir() else None
+    if origin is not None:
+        return origin
+    try:
+        known = {part: known_hashes(info.learnt, part) for part in ("val", "train")}
+    except ValueError as fault:
+        raise ModelFileError(f"{reader}: {fault}.") from fault
+    part_of = {digest.hex(): part for part, hashes in known.items() for digest in hashes}
+    if not part_of:
+        return None
+    return Origin(part_of, digits=len(next(iter(part_of))), whole=False)
+
+
 def is_whole(run: RunFolder, catalog: Catalog, part: str) -> bool:
-    """Tell whether a catalog holds every image of a part of a run, under the run's names."""
-    wanted = {row["path"] for row in rows_of(run.split) if part in {row["split"], ALL}}
-    return wanted <= {entry.path for entry in catalog.entries}
+    """Tell whether a catalog holds the images of a part of a run, all of them and no others."""
+    parts = {row["path"]: row["split"] for row in rows_of(run.split)}
+    wanted = {
+        (row["path"], row["sha256"])
+        for row in rows_of(run.catalog)
+        if part in {parts.get(row["path"]), ALL}
+    }
+    return wanted == {(entry.path, entry.sha256) for entry in catalog.entries}
 
 
 def warn_of_training(relation: Relation, watcher: Watcher, *, reader: str = "") -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from pathlib import Path
 
-from pneumoscope.caches import keep_matplotlib_here
 from pneumoscope.data.catalog import PARTS
 from pneumoscope.errors import DataError, OutputError
 from pneumoscope.runs import RunFolder
@@ -59,12 +57,8 @@ def check_report(folder: Path | None) -> None:
 
     Raises:
         OutputError: Its place is a file.
-        ModuleNotFoundError: What draws it is not installed.
     """
     if folder is None:
         return
-    keep_matplotlib_here()
-    for name in ("matplotlib", "jinja2"):
-        import_module(name)
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; give a folder with --report.")
+        raise OutputError(f"{folder} is a file; give a folder with `report`.")

@@ -11,15 +11,15 @@ import datetime
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from pneumoscope.data.cohort import Origin
 from pneumoscope.errors import DataError, LeakError, ModelFileError
 from pneumoscope.evaluation.calibration import Calibration, fit_calibration
-from pneumoscope.evaluation.conformal import ERROR_LEVEL, fit_conformal
+from pneumoscope.evaluation.conformal import AUTO, fit_zone
 from pneumoscope.evaluation.operating_point import choose, parse_rule
+from pneumoscope.evaluation.policy import summary
 from pneumoscope.evaluation.scores import Scores, check_may_decide
 from pneumoscope.reader.bundle import (
     CALIBRATION_BIAS,
@@ -33,8 +33,9 @@ from pneumoscope.reader.bundle import (
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.graph import read_model
 from pneumoscope.reader.verify import finish
-from pneumoscope.runs import RunFolder, written_whole
+from pneumoscope.runs import written_whole
 from pneumoscope.watch import Watcher
+from pneumoscope.workflow.parts import origin_of
 
 _TOLERANCE = 1e-4
 
@@ -48,14 +49,14 @@ class Recalibrated:
         before: The calibration that the model had.
         after: The one that it has now, from the network's logit.
         operating_point: The new one.
-        conformal: The new uncertain zone.
+        conformal: The new uncertain zone; None if no level makes one.
     """
 
     model: Path
     before: Calibration
     after: Calibration
     operating_point: OperatingPoint
-    conformal: Conformal
+    conformal: Conformal | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -69,7 +70,7 @@ class Recalibrated:
                 "achieved": self.operating_point.achieved,
                 "model": self.operating_point.model,
             },
-            "conformal": self.conformal.to_dict(),
+            "conformal": self.conformal and self.conformal.to_dict(),
         }
 
 
@@ -80,7 +81,7 @@ def recalibrate(
     *,
     method: str = "temperature",
     rule: str | None = None,
-    level: float = ERROR_LEVEL,
+    level: float | Literal["auto"] = AUTO,
     part: str | None = None,
     watcher: Watcher | None = None,
 ) -> Recalibrated:
@@ -95,13 +96,13 @@ def recalibrate(
         out: The new model file.
         method: ``temperature`` or ``platt``.
         rule: Of the operating point; the model's own rule if None.
-        level: The error level of the uncertain zone.
+        level: The error level of the uncertain zone; ``auto`` as ``fit_zone`` chooses it.
         part: Take the rows of this part alone, where the file has a column ``split``.
         watcher: Hears how it goes.
 
     Raises:
         LeakError: The scores are of training or test images, whatever their file is called.
-        DataError: They cannot be of this model, or are too few.
+        DataError: They cannot be of this model, or are too few, or the level means nothing.
         ModelFileError: The model's graph carries no calibration.
         OptionError: The method, the rule or the level cannot be.
         OutputError: The file cannot be written.
@@ -118,9 +119,13 @@ def recalibrate(
     before = calibration_of(bundle)
     raw = _raw_logits(scores, before, scores_file)
     after = fit_calibration(raw, method=method)
+    if after.note:
+        watcher.warn(f"the calibration is doubtful: {after.note}")
     now = replace(raw, probability=after.apply(raw.logit))
     point = choose(wanted, now, model=bundle.sha256)
-    conformal = fit_conformal(now, level=level)
+    zone = fit_zone(now, threshold=point.threshold, level=level)
+    if zone.note:
+        watcher.warn(f"no uncertain zone: {zone.note}.")
     warning = one_class_for_all(now, point.threshold, classes=bundle.info.classes)
     if warning:
         watcher.warn(warning)
@@ -147,11 +152,12 @@ def recalibrate(
     info = replace(
         bundle.info,
         operating_point=point,
-        conformal=conformal,
+        conformal=zone.conformal,
         history=(*bundle.info.history, change),
     )
+    info = replace(info, reference={**info.reference, "policy": summary(info.policy(), now)})
     write_calibrated(bundle, out, info=info, scale=after.scale, bias=after.bias)
-    return Recalibrated(out, before, after, point, conformal)
+    return Recalibrated(out, before, after, point, zone.conformal)
 
 
 def one_class_for_all(scores: Scores, threshold: float, *, classes: tuple[str, str]) -> str:
@@ -169,7 +175,7 @@ def one_class_for_all(scores: Scores, threshold: float, *, classes: tuple[str, s
             return (
                 f"the {share} is 0: at a threshold of {threshold:.4g} every image of "
                 f"{classes[value]} is called {classes[other]}, so the model finds nothing out. "
-                "Choose another --operating-point, such as youden."
+                "Choose another `operating_point`, such as youden."
             )
     return ""
 
@@ -186,13 +192,13 @@ def _check_origin(
     if scores.model and scores.model != bundle.sha256:
         raise DataError(
             f"{path}: the scores are of another model (SHA-256 {scores.model[:12]}…, this one is "
-            f"{bundle.sha256[:12]}…); write its own with: pneumoscope evaluate MODEL DATA "
-            "--scores FILE"
+            f"{bundle.sha256[:12]}…); write its own with: "
+            "`evaluate(MODEL, DATA, scores=FILE)`"
         )
-    origin = Origin.of_run(RunFolder(model)) if model.is_dir() else None
+    origin = origin_of(model, bundle.info)
     if origin is None or not scores.sha256:
         return
-    judging = sum(origin.part_of.get(digest) == "test" for digest in scores.sha256)
+    judging = sum(origin.part(digest) == "test" for digest in scores.sha256)
     if judging:
         raise LeakError(
             f"{path}: {judging} of {len(scores)} images are test images of {model}, which may "
@@ -278,8 +284,8 @@ def _raw_logits(scores: Scores, before: Calibration, path: Path) -> Scores:
         return replace(scores, logit=back)
     raise DataError(
         f"{path}: its probabilities are not those that this model makes of its logits, so the "
-        "scores are of another model; write its own with: pneumoscope evaluate MODEL DATA "
-        "--scores FILE"
+        "scores are of another model; write its own with: "
+        "`evaluate(MODEL, DATA, scores=FILE)`"
     )
 
 

@@ -6,24 +6,31 @@ Every step reads and writes files; nothing here computes, each step has its room
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.data.cache import build_cache
-from pneumoscope.data.catalog import PARTS, Catalog, read_catalog
+from pneumoscope.data.catalog import PARTS, Catalog
 from pneumoscope.data.prepared import PreparedData
-from pneumoscope.data.split import UNUSED, read_split, split_catalog
-from pneumoscope.errors import DataError, OptionError, OutputError, in_range
-from pneumoscope.evaluation.metrics import Metrics, measure
+from pneumoscope.data.split import UNUSED
+from pneumoscope.errors import DataError, OptionError, OutputError
+from pneumoscope.evaluation.evaluation import Evaluation, evaluate
 from pneumoscope.evaluation.operating_point import parse_rule
-from pneumoscope.evaluation.scores import score
+from pneumoscope.evaluation.question import Question, Reader
+from pneumoscope.evaluation.scores import Scores, score
 from pneumoscope.reader.predictor import Predictor
-from pneumoscope.runs import RunFolder, provenance, rows_of, write_json
+from pneumoscope.runs import (
+    RunFolder,
+    is_of_writing,
+    locked_folder,
+    provenance,
+    rows_of,
+    write_json,
+)
 from pneumoscope.watch import Watcher
-from pneumoscope.workflow.judge import judge_run
-from pneumoscope.workflow.parts import tell_notes
+from pneumoscope.workflow.known_images import images_of_run
+from pneumoscope.workflow.prepare import prepare_data, tell_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +46,7 @@ class Trained:
 
     run: RunFolder
     fitted: Fitted
-    metrics: dict[str, Metrics]
+    evaluations: dict[str, Evaluation]
 
 
 def train_reader(
@@ -73,55 +80,85 @@ def train_reader(
         ...              recipe=recipe_of("seed"))  # doctest: +SKIP
     """
     # Here, since evaluating and reading share this module and need no training framework.
-    from pneumoscope.models.choice import choose_backbone  # noqa: PLC0415
-    from pneumoscope.models.registry import build_model  # noqa: PLC0415
-    from pneumoscope.training.devices import best_device, is_leader  # noqa: PLC0415
+    from pneumoscope.training.devices import is_leader  # noqa: PLC0415
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
-    from pneumoscope.workflow.finish import write_model  # noqa: PLC0415
 
     watcher = watcher or Watcher()
     started = time.perf_counter()
     leader = is_leader()
-    placement = _checked_placement(placement, probe=recipe is not None and recipe.probe)
-    with _run_folder(out, resume=resume, leader=leader) as run:
-        if resume:
-            if recipe is not None:
-                raise OptionError("--resume", must="given without a recipe", was=recipe)
-            recipe = Recipe.load(run.config)
-            split_file = run.split if run.split.exists() else split_file
-        assert recipe is not None  # noqa: S101 - a caller without resume gives one
-        parse_rule(recipe.operating_point)  # or fail now, and not after hours of training
-        if recipe.model == "auto":
-            choice = choose_backbone(best_device(placement.accelerator))
-            recipe = replace(recipe, model=choice.model)
-            watcher.say(f"Backbone: {choice.model}, since {choice.why}")
-        model = build_model(  # or fail at once
-            recipe.model, recipe.input, weights=recipe.weights, **recipe.model_options
-        )
-        if model.weights:
-            watcher.say(f"Weights: {model.weights.source} (SHA-256 {model.weights.sha256})")
-        prepared = _prepared(data, recipe, split_file=split_file, workers=workers, watcher=watcher)
-        if resume and run.catalog.exists():
-            _check_unchanged(run, prepared.catalog)
-        if leader:
-            recipe.save(run.config)
-            prepared.catalog.save(run.catalog, dicom=prepared.cache.dicom)
-            prepared.split.save(run.split, prepared.catalog)
-    try:
-        fitted = _learn(
-            recipe,
-            prepared,
-            run,
-            placement=placement,
-            resume=resume,
-            watcher=watcher,
-        )
-    except OptionError:
-        if leader and not resume:
-            run.discard()
-        raise
-    if not fitted.leader:
-        return None
+    placement = _checked_placement(placement, probe=recipe is not None and recipe.learning.probe)
+    run = _opened(out, resume=resume, leader=leader)
+    with locked_folder(run.root) if leader else nullcontext():
+        with _removed_if_it_fails(run, new=leader and not resume):
+            if resume:
+                if recipe is not None:
+                    raise OptionError("resume", must="given without a recipe", was=recipe)
+                recipe = Recipe.load(run.config)
+                split_file = run.split if run.split.exists() else split_file
+            assert recipe is not None  # noqa: S101 - a caller without resume gives one
+            recipe = _checked(recipe, placement, watcher)
+            prepared = prepare_data(
+                data,
+                recipe,
+                split_file=split_file,
+                drawn=resume and split_file == run.split,
+                workers=workers,
+                watcher=watcher,
+            )
+            if resume and run.catalog.exists():
+                _check_unchanged(run, prepared.catalog)
+            if leader:
+                recipe.save(run.config)
+                prepared.catalog.save(run.catalog, dicom=prepared.cache.dicom)
+                prepared.split.save(run.split, prepared.catalog)
+        with _way_on(run):
+            try:
+                fitted = _learn(
+                    recipe, prepared, run, placement=placement, resume=resume, watcher=watcher
+                )
+            except OptionError:
+                if leader and not resume:
+                    run.discard()
+                raise
+            if not fitted.leader:
+                return None
+            return _finished(
+                run, recipe, prepared, fitted, source=data, started=started, watcher=watcher
+            )
+
+
+def _checked(recipe: Recipe, placement: Placement, watcher: Watcher) -> Recipe:
+    """Return the recipe with its network chosen; fail now and not after hours of training."""
+    from pneumoscope.models.choice import choose_backbone  # noqa: PLC0415
+    from pneumoscope.training.devices import best_device  # noqa: PLC0415
+    from pneumoscope.training.network import network_of  # noqa: PLC0415
+    from pneumoscope.training.recipe import change_recipe  # noqa: PLC0415
+
+    parse_rule(recipe.decision.operating_point)
+    if recipe.learning.model == "auto":
+        choice = choose_backbone(best_device(placement.accelerator))
+        recipe = change_recipe(recipe, model=choice.model)
+        watcher.say(f"Backbone: {choice.model}, since {choice.why}")
+    model = network_of(recipe)
+    if model.weights:
+        watcher.say(f"Weights: {model.weights.source} (SHA-256 {model.weights.sha256})")
+    return recipe
+
+
+def _finished(
+    run: RunFolder,
+    recipe: Recipe,
+    prepared: PreparedData,
+    fitted: Fitted,
+    *,
+    source: Path,
+    started: float,
+    watcher: Watcher,
+) -> Trained:
+    """Write the model file of what was learnt, its numbers and its report."""
+    from pneumoscope.report.run_report import write_run_report  # noqa: PLC0415 - matplotlib
+    from pneumoscope.workflow.finish import write_model  # noqa: PLC0415 - torch
+
     facts = _facts(recipe, prepared, fitted)
     written = write_model(
         fitted.classifier,
@@ -137,19 +174,17 @@ def train_reader(
         "Model written; from image files on it agrees with the network within "
         f"{written.difference:.1e} in probability"
     )
-    metrics = {
-        part: _score_part(run, prepared, part, watcher=watcher)
+    judged = [
+        _evaluated(run, prepared, part, data=source, watcher=watcher)
         for part in ("val", "test")
         if prepared.split.rows(part)
-    }
-    from pneumoscope.report.run_report import write_run_report  # noqa: PLC0415 - matplotlib
-
-    judged = judge_run(run, data=prepared, source=data)
-    write_json(run.metrics, {item.part: item.to_dict() for item in judged})
+    ]
+    evaluations = {found.part: found for found, _ in judged}
+    write_json(run.metrics, {part: found.to_dict() for part, found in evaluations.items()})
     facts["seconds_total"] = round(time.perf_counter() - started, 1)
-    write_json(run.provenance, provenance(data=str(data.resolve()), **facts))
+    write_json(run.provenance, provenance(data=str(source.resolve()), **facts))
     write_run_report(run, recipe=recipe, data=prepared, judged=judged)
-    return Trained(run, fitted, metrics)
+    return Trained(run, fitted, evaluations)
 
 
 def _checked_placement(placement: Placement | None, *, probe: bool) -> Placement:
@@ -181,12 +216,12 @@ def _learn(
     from pneumoscope.training.fit import fit  # noqa: PLC0415
     from pneumoscope.training.probe import fit_probe  # noqa: PLC0415
 
-    _tell_plan(recipe, data, watcher)
+    tell_plan(recipe, data, watcher)
 
     def heard(row: Any) -> None:
         watcher.say(_epoch_line(row))
 
-    if recipe.probe:
+    if recipe.learning.probe:
         watcher.say(_EPOCH_HEADER)
         with watcher.progress("Computing features", unit="batches") as on_step:
             return fit_probe(
@@ -202,7 +237,7 @@ def _learn(
         epoch = seconds_per_image(recipe, device=device) * len(data.split.rows("train"))
         watcher.say(
             f"An epoch takes {in_words(epoch)} on this machine ({device}), all "
-            f"{recipe.max_epochs} of them {in_words(epoch * recipe.max_epochs)}"
+            f"{recipe.learning.max_epochs} of them {in_words(epoch * recipe.learning.max_epochs)}"
         )
     watcher.say(_EPOCH_HEADER)
     with watcher.progress("Training", unit="steps") as on_step:
@@ -217,59 +252,41 @@ def _learn(
         )
 
 
+def _opened(out: Path, *, resume: bool, leader: bool) -> RunFolder:
+    """Return the run folder: a new one, or one that was begun."""
+    if not resume:
+        return RunFolder.create(out) if leader else RunFolder(out)
+    run = RunFolder(out)
+    if not run.config.is_file():
+        raise OutputError(f"{out}: no run to resume (no {run.config.name} in it).")
+    return run
+
+
 @contextmanager
-def _run_folder(out: Path, *, resume: bool, leader: bool) -> Iterator[RunFolder]:
-    """Give the run folder; a new one is removed again if the block fails."""
-    if resume:
-        run = RunFolder(out)
-        if not run.config.is_file():
-            raise OutputError(f"{out}: no run to resume (no {run.config.name} in it).")
-        yield run
-        return
-    if not leader:
-        yield RunFolder(out)
-        return
-    run = RunFolder.create(out)
+def _removed_if_it_fails(run: RunFolder, *, new: bool) -> Iterator[None]:
+    """Remove a new run folder if the block fails: nothing was learnt in it yet."""
     try:
-        yield run
+        yield
     except BaseException:
-        run.discard()
+        if new:
+            run.discard()
         raise
 
 
-def _prepared(
-    data: Path,
-    recipe: Recipe,
-    *,
-    split_file: Path | None,
-    workers: int | None,
-    watcher: Watcher,
-) -> PreparedData:
-    if workers is not None:
-        in_range("--workers", workers, low=1, high=1000)
-    with watcher.progress("Reading the folder") as progress:
-        catalog = read_catalog(
-            data,
-            positive=recipe.positive,
-            patient_regex=recipe.patient_regex,
-            options=recipe.data_options(),
-            progress=progress,
-        )
-    with watcher.progress("Preparing the images") as progress:
-        cache, catalog = build_cache(catalog, recipe.input, workers=workers, progress=progress)
-    if split_file is not None:
-        return PreparedData(catalog, cache, read_split(split_file, catalog))
-    split = split_catalog(
-        catalog,
-        validation=recipe.validation,
-        fraction=recipe.val_fraction,
-        test_fraction=recipe.test_fraction,
-        block=recipe.block,
-        folds=recipe.folds,
-        fold=recipe.fold,
-        seed=recipe.seed,
-    )
-    return PreparedData(catalog, cache, split)
+@contextmanager
+def _way_on(run: RunFolder) -> Iterator[None]:
+    """Say of a disk that is full that nothing is lost, and how the run goes on."""
+    kept = "What was learnt before is kept; `resume` goes on with it."
+    try:
+        yield
+    except OutputError as fault:
+        raise OutputError(f"{fault} {kept}") from fault
+    except OSError as fault:
+        if not is_of_writing(fault, run.root):
+            raise
+        raise OutputError(
+            f"{run.root}: cannot be written to ({fault.strerror or fault}); free it. {kept}"
+        ) from fault
 
 
 def _check_unchanged(run: RunFolder, catalog: Catalog) -> None:
@@ -278,53 +295,8 @@ def _check_unchanged(run: RunFolder, catalog: Catalog) -> None:
     if before != now:
         raise DataError(
             f"{catalog.root}: {len(before ^ now)} images changed, came or went since {run.root} "
-            "was begun, so it cannot be continued; train into a new --out."
+            "was begun, so it cannot be continued; train into a new `out`."
         )
-
-
-def _tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
-    catalog, split = data.catalog, data.split
-    for item in catalog.unreadable:
-        watcher.warn(f"skipped: {item.reason}")
-    tell_notes(catalog, watcher)
-    if catalog.unreadable:
-        watcher.warn(f"{len(catalog.unreadable)} unreadable files were skipped.")
-    counts = {part: len(split.rows(part)) for part in ("train", "val", "test", UNUSED)}
-    patients = {
-        part: len({catalog.entries[row].patient for row in split.rows(part)}) for part in counts
-    }
-    watcher.say(
-        "Images: "
-        + ", ".join(
-            f"{counts[part]:,} {name} ({patients[part]:,} patients)"
-            for part, name in (("train", "training"), ("val", "validation"), ("test", "test"))
-            if counts[part]
-        )
-    )
-    if counts[UNUSED]:
-        own = sum(catalog.entries[row].split == "val" for row in split.rows(UNUSED))
-        if own:
-            why = "too small to decide anything and " if recipe.validation == "auto" else ""
-            watcher.say(
-                f"The data's own validation folder ({own} images) is {why}set aside; "
-                "--validation folder would use it."
-            )
-        if counts[UNUSED] > own:
-            watcher.say(
-                f"{counts[UNUSED] - own} images are set aside, since they, or others of their "
-                "patients, stand in another part, or since the split file leaves them out."
-            )
-    if not catalog.patients_known:
-        watcher.warn(
-            "file names do not tell the patient of every image, so such images count as patients "
-            "of their own; if patients have several images, name them with --patient-regex or in "
-            "a CSV with a patient column."
-        )
-    watcher.say(
-        f"Training {recipe.model} (preset {recipe.preset}): {recipe.optimizer}, learning rate "
-        f"{recipe.learning_rate:g}, batches of {recipe.batch_size}, at most {recipe.max_epochs} "
-        f"epochs, patience {recipe.patience}, seed {recipe.seed}"
-    )
 
 
 _EPOCH_HEADER = "epoch    loss  accuracy  val_loss  val_accuracy  val_auc  seconds  images/s"
@@ -358,11 +330,26 @@ def _facts(recipe: Recipe, data: PreparedData, fitted: Fitted) -> dict[str, Any]
     }
 
 
-def _score_part(run: RunFolder, data: PreparedData, part: str, *, watcher: Watcher) -> Metrics:
+RUN_QUESTION = Question(resamples=500, group_resamples=200)
+"""Fewer resamples than ``evaluate`` draws, so that training does not wait for its report."""
+
+
+def _evaluated(
+    run: RunFolder, prepared: PreparedData, part: str, *, data: Path, watcher: Watcher
+) -> tuple[Evaluation, Scores]:
+    """Let the new reader read a part, write its scores, and return what they say."""
     predictor = Predictor(run.model, gated=False)
-    chosen = data.catalog.select(data.split.rows(part))
+    chosen = prepared.catalog.select(prepared.split.rows(part))
     name = {"val": "validation", "test": "test"}[part]
     with watcher.progress(f"Reading the {name} images") as progress:
         scores, _ = score(predictor, chosen, part=part, progress=progress)
     scores.save(run.scores(part))
-    return measure(scores, threshold=predictor.info.operating_point.threshold)
+    images = images_of_run(
+        run,
+        part,
+        catalog=prepared.catalog,
+        training=prepared.catalog.select(prepared.split.rows("train")).entries,
+        data=data,
+    )
+    reader = Reader.of(predictor.info, name=run.root.resolve().name, sha256=predictor.sha256)
+    return evaluate(scores, RUN_QUESTION, reader=reader, images=images), scores

@@ -11,9 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pneumoscope.data.audit.duplicates import alike, near_pairs, spectra, tied
+from pneumoscope.data.audit.duplicates import alike, near_pairs, spectra
 from pneumoscope.data.audit.registration import SAME_PICTURE, flatten, likeness
 from pneumoscope.data.audit.store import SIDE_PX, PixelStore
+from pneumoscope.data.copies import tied
 from pneumoscope.data.phantom import render
 
 Picture = NDArray[np.uint8]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.data.audit.duplicates import Pair, exact_groups, near_pairs, tied
+from pneumoscope.data.audit.duplicates import exact_groups, near_pairs
 from pneumoscope.data.audit.findings import SEVERITIES, Finding
 from pneumoscope.data.audit.findings_classes import shortcut_findings, size_findings
 from pneumoscope.data.audit.findings_images import (
@@ -31,9 +31,11 @@ from pneumoscope.data.audit.statistics import wilson
 from pneumoscope.data.audit.store import PixelStore
 from pneumoscope.data.catalog import PARTS, Catalog, LeftOut
 from pneumoscope.data.classes import POSITIVE, find_class
+from pneumoscope.data.cohort import Cohort
+from pneumoscope.data.copies import Copies, Pair, tied
 from pneumoscope.data.layouts import DataOptions, list_data
 from pneumoscope.data.patients import settle_patients
-from pneumoscope.data.split import UNUSED, parts_in_file
+from pneumoscope.data.split import UNUSED, Split, parts_in_file
 from pneumoscope.errors import OptionError, nearest
 
 if TYPE_CHECKING:
@@ -59,11 +61,9 @@ class Audit:
     Attributes:
         root: What paths are relative to.
         measured: What was measured of each readable image.
-        parts: The part of each: ``train``, ``val``, ``test``, ``unused``, or empty where there
-            are none.
+        cohort: The same images with their patients, the part of each, and which of them show the
+            same picture.
         classes: (negative, positive) where there are just two labels, else None.
-        exact: Groups of rows of equal images.
-        near: Pairs of rows that show the same picture.
         crossings: What each two parts share.
         odd: Images that look wrong.
         shortcuts: How well the class can be guessed; None where that cannot be judged.
@@ -77,10 +77,8 @@ class Audit:
 
     root: Path
     measured: Measured
-    parts: tuple[str, ...]
+    cohort: Cohort
     classes: tuple[str, str] | None
-    exact: tuple[tuple[int, ...], ...]
-    near: tuple[Pair, ...]
     crossings: tuple[Crossing, ...]
     odd: tuple[Odd, ...]
     shortcuts: Shortcuts | None
@@ -90,6 +88,21 @@ class Audit:
     seed: int
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The part of each image: ``train``, ``val``, ``test``, ``unused``, or empty."""
+        return self.cohort.split.parts
+
+    @property
+    def exact(self) -> tuple[tuple[int, ...], ...]:
+        """Groups of rows of equal images."""
+        return self.cohort.copies.exact
+
+    @property
+    def near(self) -> tuple[Pair, ...]:
+        """Pairs of rows that show the same picture."""
+        return self.cohort.copies.near
 
     def count(self, severity: str) -> int:
         """Return how many findings have a severity."""
@@ -155,31 +168,31 @@ def audit_data(
     with PixelStore() as store:
         with bar("Reading the images") as progress:
             measured = measure_files(
-                root, found, store=store, seed=seed, workers=workers, progress=progress
-            )
+                root, found, store=store, seed=seed, workers=workers,
+                header_patients=listing.header_patients, progress=progress,
+            )  # fmt: skip
         settled, warnings = settle_patients(measured.entries)
         measured = replace(measured, entries=type(measured.entries)(settled))
         entries = measured.entries
         classes = classes_of([entry.label for entry in entries], positive)
-        parts = tuple(entry.split for entry in entries)
-        if any(parts):  # an empty part counts as training, as it does there
-            parts = tuple(part or "train" for part in parts)
+        catalog = Catalog(root, entries, classes or ("", ""), measured.unreadable)
+        split = Split(tuple(entry.split for entry in entries))
+        if any(split.parts):  # an empty part counts as training, as it does there
+            split = Split(tuple(part or "train" for part in split.parts))
         if split_file is not None:
-            parts = parts_in_file(split_file, Catalog(root, entries, classes or ("", ""))).parts
+            split = parts_in_file(split_file, catalog)
         odd = odd_images(measured)
         blank = {item.row for item in odd if item.kind == "blank"}
         exact = [group for group in exact_groups(measured) if not blank.issuperset(group)]
         with bar("Comparing lookalikes") as progress:
             near = near_pairs(store, skip=exact, leave_out=blank, seed=seed, progress=progress)
-        exact, near = _equal_after_all(root, measured, exact, near)
+        copies = _equal_after_all(root, measured, exact, near)
         audit = Audit(
             root,
             measured,
-            parts,
+            Cohort(catalog, split, copies=copies),
             classes,
-            tuple(map(tuple, exact)),
-            tuple(near),
-            tuple(crossings(entries, parts, exact=exact, near=near)),
+            tuple(crossings(entries, split.parts, exact=copies.exact, near=copies.near)),
             tuple(odd),
             probe(measured, classes, seed=seed) if classes else None,
             tuple(suspects),
@@ -211,7 +224,7 @@ def _findings(audit: Audit) -> tuple[Finding, ...]:
 
 def _equal_after_all(
     root: Path, measured: Measured, exact: list[list[int]], near: list[Pair]
-) -> tuple[list[list[int]], list[Pair]]:
+) -> Copies:
     """Move pairs whose files decode to the same pixels from the near copies to the equal ones.
 
     Preparing decodes a JPEG at a fraction of its size, so the same picture as JPEG and as PNG is
@@ -230,9 +243,9 @@ def _equal_after_all(
 
     same = {(pair.first, pair.second) for pair in near if equal(pair)}
     tie = [(group[0], row) for group in exact for row in group[1:]]
-    return (
-        tied(len(measured), [*tie, *sorted(same)]),
-        [pair for pair in near if (pair.first, pair.second) not in same],
+    return Copies(
+        tuple(map(tuple, tied(len(measured), [*tie, *sorted(same)]))),
+        tuple(pair for pair in near if (pair.first, pair.second) not in same),
     )
 
 
@@ -326,7 +339,7 @@ def classes_of(labels: Sequence[str], positive: str | None) -> tuple[str, str] |
         positive = find_class(positive, names) or positive
     if positive is not None and positive not in names:
         raise OptionError(
-            "--positive", must="a class of the data", was=positive, hint=nearest(positive, names)
+            "positive", must="a class of the data", was=positive, hint=nearest(positive, names)
         )
     if len(names) != 2:
         return None

@@ -9,17 +9,16 @@ correlation of the structure that chests do not share.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from pneumoscope.data.audit.registration import SAME_PICTURE, flatten, likeness
+from pneumoscope.data.copies import Pair, equal_rows, tied
 from pneumoscope.parallel import ordered_map
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,30 +40,13 @@ _SAMPLE = 4096
 _AT_ONCE = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two rows that show the same picture.
-
-    Attributes:
-        first: A row.
-        second: A later row.
-        correlation: Of what is left when the common anatomy is taken away, -1 to 1.
-        mirrored: Whether one is the other's mirror image.
-    """
-
-    first: int
-    second: int
-    correlation: float
-    mirrored: bool = False
-
-
 def exact_groups(measured: Measured) -> list[list[int]]:
     """Return groups of rows of the same bytes, or of the same pixels in another file.
 
     Pixels are compared as they are prepared for a model, together with the size as stored.
     """
     keys = ([entry.sha256 for entry in measured.entries], measured.pixel_hash)
-    return tied(len(measured), (pair for column in keys for pair in _equal(column)))
+    return tied(len(measured), (pair for column in keys for pair in equal_rows(column)))
 
 
 def near_pairs(
@@ -118,31 +100,6 @@ def _confirmed(
             yield Pair(int(rows[first]), int(rows[second]), correlation, mirrored)
 
 
-def tied(n: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Return what pairs tie together: groups of two rows or more, in order.
-
-    >>> tied(5, [(0, 3), (3, 4)])
-    [[0, 3, 4]]
-    """
-    parent = list(range(n))
-
-    def find(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    touched = set()
-    for a, b in pairs:
-        touched |= {a, b}
-        low, high = sorted((find(a), find(b)))
-        parent[high] = low
-    members: dict[int, list[int]] = defaultdict(list)
-    for row in sorted(touched):
-        members[find(row)].append(row)
-    return [rows for rows in members.values() if len(rows) > 1]
-
-
 def spectra(store: PixelStore, rows: NDArray[np.int64], *, seed: int) -> NDArray[np.float32]:
     """Return what is hashed: unit vectors of each image and of its mirror image, [2, n, d].
 
@@ -153,10 +110,11 @@ def spectra(store: PixelStore, rows: NDArray[np.int64], *, seed: int) -> NDArray
     seen = np.concatenate(list(_spectra_of(store, rows[np.sort(sample)])), axis=1)
     seen = seen.reshape(-1, seen.shape[2])
     mean = seen.mean(axis=0)
-    _, spread, axes = np.linalg.svd(seen - mean, full_matrices=False)
-    kept = min(_COMPONENTS, max(1, len(rows) // 2), len(axes))
-    scale = np.sqrt(np.maximum(spread[:kept] / np.sqrt(len(seen)), 1e-6))
-    project = (axes[:kept] / scale[:, None]).T.astype(np.float32)
+    centred = (seen - mean).astype(np.float64)
+    variance, axes = np.linalg.eigh(centred.T @ centred / len(seen))  # the smallest first
+    kept = min(_COMPONENTS, max(1, len(rows) // 2), len(variance))
+    spread = np.sqrt(np.maximum(variance[::-1][:kept], 0))
+    project = (axes[:, ::-1][:, :kept] / np.sqrt(np.maximum(spread, 1e-6))).astype(np.float32)
     features = np.empty((2, len(rows), kept), np.float32)
     start = 0
     for part in _spectra_of(store, rows):
@@ -252,10 +210,3 @@ def _most_alike(
         best = np.sort(np.argpartition(-cosine, most)[:most])
         unique, cosine = unique[best], cosine[best]
     return unique, cosine
-
-
-def _equal(keys: Sequence[str]) -> Iterable[tuple[int, int]]:
-    first: dict[str, int] = {}
-    for row, key in enumerate(keys):
-        if first.setdefault(key, row) != row:
-            yield first[key], row

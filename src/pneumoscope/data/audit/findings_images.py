@@ -71,7 +71,8 @@ def left_out_findings(audit: Audit) -> Iterator[Finding]:
             "note",
             str(item),
             "Images that are left out are neither learnt from nor judged.",
-            "If they should count, change --map, --uncertain-labels or the layout.",
+            "If they should count, change the map of classes, how uncertain labels count, or "
+            "the layout.",
             details=item.to_dict(),
         )
 
@@ -151,7 +152,7 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
                 if patients
                 else "."
             ),
-            "Remove the copies. `pneumoscope train` keeps equal images in one part, whoever they "
+            "Remove the copies. `pneumoscope train` keeps equal pixels in one part, whoever they "
             "are said to belong to.",
             paths_of(audit, groups),
             {
@@ -168,7 +169,8 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
             f"{count(len(audit.near), 'pair')} of files show the same picture",
             "Moved, rescaled, mirrored or saved anew, a picture stays the same picture. A split by "
             "file would put it on both sides.",
-            "Look at the pairs; keep one of each, or see that both stay in one part.",
+            "Look at the pairs; keep one of each. `pneumoscope train` keeps both in one part, "
+            "unless it is told otherwise.",
             paths_of(audit, [[pair.first, pair.second] for pair in audit.near]),
             {
                 "pairs": [

@@ -11,8 +11,8 @@ from pneumoscope.data.catalog import PARTS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pneumoscope.data.audit.duplicates import Pair
     from pneumoscope.data.catalog import Entry
+    from pneumoscope.data.copies import Pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -143,6 +144,7 @@ def measure_files(
     samples_per_class: int = 8,
     seed: int = 0,
     workers: int | None = None,
+    header_patients: bool = True,
     progress: Progress | None = None,
 ) -> Measured:
     """Return what can be said of every file, from one reading of each.
@@ -154,6 +156,7 @@ def measure_files(
         samples_per_class: How many images of each class are kept to be shown.
         seed: Which ones.
         workers: Decoding threads; one a core if None.
+        header_patients: Whether PatientID in a DICOM header tells the patient.
         progress: Called as files are read.
 
     Raises:
@@ -168,7 +171,8 @@ def measure_files(
     adding: dict[str, _Adding] = defaultdict(_Adding)
     samples: dict[int, NDArray[np.uint8]] = {}
     shown: dict[str, int] = defaultdict(int)
-    results = ordered_map(lambda entry: _measured(root, entry), entries, workers=workers)
+    measured = partial(_measured, root, header_patients=header_patients)
+    results = ordered_map(measured, entries, workers=workers)
     for number, one in enumerate(results):
         if isinstance(one, Unreadable):
             bad.append(one)
@@ -206,6 +210,11 @@ def measure_files(
     )
 
 
+def pixel_hash(pixels: NDArray[np.uint8], width: int, height: int) -> str:
+    """Return the SHA-256 of prepared pixels and of the size as stored."""
+    return hashlib.sha256(f"{width}x{height}:".encode() + pixels.tobytes()).hexdigest()
+
+
 def same_pixels(first: Path, second: Path) -> bool:
     """Return whether two files decode to the same pixels, however they are encoded."""
     try:
@@ -228,7 +237,7 @@ def _drawn(entries: Sequence[Entry], per_class: int, *, seed: int) -> set[int]:
     }
 
 
-def _measured(root: Path, entry: Entry) -> _One | Unreadable:
+def _measured(root: Path, entry: Entry, *, header_patients: bool) -> _One | Unreadable:
     path = root / entry.path
     try:
         data = read_bytes(path)
@@ -252,13 +261,12 @@ def _measured(root: Path, entry: Entry) -> _One | Unreadable:
     )
     sides = (pixels[:_EDGE_PX], pixels[-_EDGE_PX:], pixels[:, :_EDGE_PX], pixels[:, -_EDGE_PX:])
     edges = (*(float(s.mean()) for s in sides), *(float((s < 8).mean()) for s in sides))
-    size = f"{meta.width}x{meta.height}:".encode()
     return _One(
-        with_facts(entry, data, meta),
+        with_facts(entry, data, meta, header_patients=header_patients),
         pixels,
         np.asarray(half),
         np.asarray(half.reduce(SIDE_PX // TINY_PX)),
-        hashlib.sha256(size + pixels.tobytes()).hexdigest(),
+        pixel_hash(pixels, meta.width, meta.height),
         (*facts, *edges),
         histogram,
     )

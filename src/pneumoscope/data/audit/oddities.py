@@ -45,6 +45,15 @@ class Odd:
     why: str
 
 
+def is_blank(pixels: NDArray[np.uint8]) -> bool:
+    """Tell whether an image shows nothing: almost no contrast, or one grey level nearly alone."""
+    return _is_blank(float(pixels.std()), float(np.bincount(pixels.ravel()).max()) / pixels.size)
+
+
+def _is_blank(contrast: float, common: float) -> bool:
+    return contrast < _BLANK_CONTRAST or common > _BLANK_SHARE
+
+
 def odd_images(measured: Measured) -> list[Odd]:
     """Return the images that look wrong, each with its most telling fault, in order.
 
@@ -66,7 +75,7 @@ def odd_images(measured: Measured) -> list[Odd]:
 def _alone(measured: Measured, row: int) -> Odd | None:
     contrast, common = float(measured.contrast[row]), float(measured.common[row])
     colour, white = float(measured.colour[row]), float(measured.white[row])
-    if contrast < _BLANK_CONTRAST or common > _BLANK_SHARE:
+    if _is_blank(contrast, common):
         return Odd(row, "blank", f"{common:.0%} of its pixels are one grey level")
     if colour > _COLOUR_LEVELS:
         return Odd(row, "colour", f"its colour channels differ by {colour:.0f} levels on average")

@@ -25,7 +25,7 @@ def written(file: Path) -> Iterator[None]:
     except OSError as fault:
         raise OutputError(
             f"{file}: cannot be written ({fault.strerror or fault}); make room, or choose another "
-            "place with --to. What arrived is kept, and the same command goes on from it."
+            "place. What arrived is kept, and the same command goes on from it."
         ) from fault
 
 

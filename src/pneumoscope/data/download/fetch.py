@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import json
 import re
+import socket
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -16,7 +17,8 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pneumoscope.data.download.disk import write_all, written
-from pneumoscope.errors import DownloadError, OptionError
+from pneumoscope.errors import FetchError, OptionError, OutputError
+from pneumoscope.runs import sha256_of
 
 if TYPE_CHECKING:
     from pneumoscope.parallel import Progress
@@ -26,7 +28,7 @@ TRIES = 5
 """So often a connection may fail without a byte gained."""
 
 _CHUNK = 1 << 18
-_FINAL = {400, 401, 403, 404, 405, 410, 451}
+_ASK_AGAIN = {408, 416, 429}  # and what is the server's own fault, from 500 on
 _BROKEN = (OSError, http.client.HTTPException)
 
 
@@ -53,7 +55,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         """Return the request that follows, or refuse it."""
         before, after = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
         if after not in {"http", "https"} or (before, after) == ("https", "http"):
-            raise DownloadError(f"{req.full_url}: leads to {newurl}, which is not followed.")
+            raise FetchError(req.full_url, f"leads to {newurl}, which is not followed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -69,7 +71,7 @@ def check_url(url: str) -> None:
     except ValueError:
         usable = False
     if not usable:
-        raise OptionError("--from", must="an address that begins with https:// or http://", was=url)
+        raise OptionError("source", must="an address that begins with https:// or http://", was=url)
 
 
 def fetch(
@@ -84,7 +86,8 @@ def fetch(
 
     What arrived is kept beside it as ``.NAME.part`` if the line breaks for good, and a later call
     goes on from there: with a Range request that holds only while the server's file is the same
-    one. Servers without ranges send it all again.
+    one. Servers without ranges send it all again. Two processes may fetch the same file at once:
+    they write the same bytes to the same places.
 
     Args:
         url: Where from, http or https.
@@ -94,7 +97,7 @@ def fetch(
         progress: Called with (bytes, bytes in all) where the server tells the size.
 
     Raises:
-        DownloadError: It cannot be had, or is not what is expected.
+        FetchError: It cannot be had, or is not what is expected.
         OutputError: The file cannot be written.
     """
     check_url(url)
@@ -102,6 +105,8 @@ def fetch(
     part = file.with_name(f".{file.name}.part")
     note = file.with_name(f".{file.name}.part.json")
     opener = urllib.request.build_opener(_Redirects)
+    with written(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
     failed = 0
     while True:
         before = _size(part)
@@ -117,21 +122,26 @@ def fetch(
                 if refusal.headers.get("Content-Range") == f"bytes */{before}":
                     break
                 _forget(part, note)
-            if refusal.code in _FINAL or refusal.code < 400:  # a redirection not followed
-                raise DownloadError(
-                    f"{url}: the server answers {refusal.code} {refusal.reason}."
-                ) from refusal
+            if refusal.code not in _ASK_AGAIN and refusal.code < 500:
+                raise FetchError(url, f"{_reason(refusal)}; check the address") from refusal
             fault = refusal
         except _BROKEN as broken:
+            if isinstance(getattr(broken, "reason", None), socket.gaierror | ssl.SSLError):
+                raise FetchError(url, _reason(broken)) from broken  # no wait will help
             fault = broken
         failed = 0 if _size(part) > before else failed + 1
         if failed >= TRIES:
-            raise DownloadError(f"{url}: {_reason(fault)}.") from fault
+            raise FetchError(url, f"{_reason(fault)} ({TRIES} tries)") from fault
         time.sleep(min(2.0**failed, 20.0) / 2)
-    _check_content(url, part, note, expected)
-    with written(file):
-        part.replace(file)
-        note.unlink(missing_ok=True)
+    try:
+        _check_content(url, part, note, expected)
+        with written(file):
+            part.replace(file)
+            note.unlink(missing_ok=True)
+    except (FileNotFoundError, OutputError):
+        if part.exists() or not file.exists():
+            raise
+        # Another process was faster, and has checked the same file.
 
 
 def _asked(opener: urllib.request.OpenerDirector, url: str, part: Path, note: Path) -> Any:
@@ -152,11 +162,13 @@ def _received(
     if begin == 0:
         _forget(part, note)
     if total is not None and total > most_bytes:
-        raise DownloadError(f"{url}: {total:,} bytes, more than the {most_bytes:,} that are taken.")
+        raise FetchError(url, f"{total:,} bytes, more than the {most_bytes:,} that are taken")
     with written(part):
         validator = _validator(answer)
         note.write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
-        out = part.open("ab", buffering=0)
+        part.touch()
+        out = part.open("r+b", buffering=0)
+        out.seek(begin)
     have = begin
     with out:
         for chunk in iter(lambda: answer.read1(_CHUNK), b""):
@@ -164,7 +176,7 @@ def _received(
                 write_all(out, chunk)
             have += len(chunk)
             if have > most_bytes or (total is not None and have > total):
-                raise DownloadError(f"{url}: sends more than it announced or than is taken.")
+                raise FetchError(url, "sends more than it announced or than is taken")
             if progress and total is not None:
                 progress(have, total)
     return total is None or have == total
@@ -195,13 +207,12 @@ def _check_content(url: str, part: Path, note: Path, expected: Expected) -> None
     if expected.bytes is not None and size != expected.bytes:
         wrong = f"{size:,} bytes came instead of {expected.bytes:,}"
     elif expected.sha256 is not None:
-        with part.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256_of(part)
         if found != expected.sha256.lower():
             wrong = f"its SHA-256 is {found} instead of {expected.sha256}"
     if wrong:
         _forget(part, note)  # the next try must not go on from it
-        raise DownloadError(f"{url}: {wrong}; removed.")
+        raise FetchError(url, f"{wrong}; removed")
 
 
 def _size(part: Path) -> int:

@@ -82,15 +82,21 @@ def gather(
     """Copy the images of a data set out of a folder that somebody else laid out.
 
     Raises:
-        OutputError: They cannot be read or written.
+        DownloadError: It is not this data set, or cannot be read.
+        OutputError: The images cannot be written.
     """
-    names = (path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
-    chosen = _chosen(names, manifest)
-    for done, (name, place) in enumerate(sorted(chosen.items()), 1):
-        with (source / name).open("rb") as file:
-            _write(file, folder / place)
-        if progress:
-            progress(done, len(chosen))
+    try:
+        names = [
+            path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()
+        ]
+        chosen = _chosen(names, manifest)
+        for done, (name, place) in enumerate(sorted(chosen.items()), 1):
+            with (source / name).open("rb") as file:
+                _write(file, folder / place)
+            if progress:
+                progress(done, len(chosen))
+    except OSError as fault:
+        raise DownloadError(f"{source}: cannot be read ({fault.strerror or fault}).") from fault
 
 
 def is_safe(name: str) -> bool:
@@ -135,11 +141,12 @@ def _chosen(names: Iterable[str], manifest: Manifest) -> dict[str, str]:
 
 
 def _check_room(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder.parent).free
+    with written(folder):
+        free = shutil.disk_usage(folder.parent).free
     if needed > free:
         raise OutputError(
             f"{folder}: {needed:,} bytes are needed and {free:,} are free; make room, or choose "
-            "another place with --to."
+            "another place with `to`."
         )
 
 

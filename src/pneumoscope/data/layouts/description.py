@@ -40,6 +40,8 @@ class TableDescription:
         first_only: Read the first pattern that is there, not all of them.
         header: Names of the columns where the table has no header line.
         delimiter: Between columns; empty for comma, semicolon or tab, whichever fits.
+        line: Regular expression that fits a whole line where there is no header line and no sign
+            separates the columns; its named groups are the columns.
         columns: Role (``path``, ``label``, ``patient``, ``study``, ``view``, ``split``) → column.
         encoding: ``one`` name; names ``separated``; a ``list`` as Python writes it; ``columns``,
             one a finding.
@@ -58,7 +60,10 @@ class TableDescription:
         find: Search the folder for the file name, wherever it lies below.
         suffixes: Tried at the end of the path.
         patient_pattern: Finds the patient in the value of ``path``; the first group.
+        header_patients: Whether PatientID in a DICOM header tells the patient where the table does
+            not.
         study_pattern: Finds the study there.
+        view_pattern: Finds the view there, where no column says it.
         frontal: Values of ``view`` that are frontal.
         lists: File name → part, files with a value of ``path`` a line.
         joins: File name pattern → the column by which its rows are added.
@@ -74,6 +79,7 @@ class TableDescription:
     first_only: bool = False
     header: tuple[str, ...] = ()
     delimiter: str = ""
+    line: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     encoding: Encoding = "separated"
     separator: str = "|"
@@ -88,7 +94,9 @@ class TableDescription:
     find: bool = False
     suffixes: tuple[str, ...] = ("",)
     patient_pattern: str = ""
+    header_patients: bool = True
     study_pattern: str = ""
+    view_pattern: str = ""
     frontal: tuple[str, ...] = FRONTAL
     lists: Mapping[str, str] = field(default_factory=dict)
     joins: Mapping[str, str] = field(default_factory=dict)
@@ -115,8 +123,10 @@ class TableDescription:
             raise OptionError("columns", must="with a column for path", was=dict(self.columns))
         if "label" not in self.columns and self.encoding != "columns":
             raise OptionError("columns", must="with a column for label", was=dict(self.columns))
-        for pattern in (self.patient_pattern, self.study_pattern):
+        for pattern in (self.patient_pattern, self.study_pattern, self.view_pattern):
             _compiled(pattern)
+        if self.line and not _compiled(self.line).groupindex:
+            raise OptionError("line of a layout", must="with named groups", was=self.line)
 
     @property
     def needed(self) -> set[str]:
@@ -218,12 +228,13 @@ def _plain_value(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _compiled(pattern: str) -> None:
+def _compiled(pattern: str) -> re.Pattern[str]:
     try:
-        groups = re.compile(pattern).groups
+        found = re.compile(pattern)
     except re.error as fault:
         raise OptionError(
             "pattern of a layout", must="a regular expression", was=pattern, hint=f"{fault}."
         ) from fault
-    if pattern and not groups:
+    if pattern and not found.groups:
         raise OptionError("pattern of a layout", must="with a group in round brackets", was=pattern)
+    return found

@@ -59,6 +59,11 @@ class Listing:
     names: Counter[str]
     mapped: bool
 
+    @property
+    def header_patients(self) -> bool:
+        """Whether PatientID in a DICOM header tells the patient."""
+        return self.layout is None or self.layout.header_patients
+
 
 def list_data(
     data: Path,

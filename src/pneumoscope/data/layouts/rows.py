@@ -67,8 +67,8 @@ def read_rows(
     absent: list[str] = []
     for path, part in tables:
         for where, row in _joined(path, layout):
-            view = (row.get(layout.columns.get("view", "")) or "").strip()
-            if "view" in layout.columns and plain(view) not in frontal:
+            view = _view(row, layout)
+            if view is not None and plain(view) not in frontal:
                 views[view or "not stated"] += 1
                 continue
             named = _named(row, layout, where=where, part=part, lists=lists)
@@ -122,14 +122,26 @@ def _check_columns(table: Table, layout: TableDescription, columns: set[str]) ->
     hint = did_you_mean(missing[0], table.columns)
     hint = f" {hint}" if hint else ""
     needs = (
-        "a manifest needs path,label and may have patient, study and split; --columns "
-        "path=…,label=… names other columns"
+        "a manifest needs path,label and may have patient, study and split; "
+        "`columns=path=…,label=…` names other columns"
         if layout.name == "manifest"
         else f"which the layout {layout.name!r} needs"
     )
     raise DataError(
         f"{table.path}: no column {' and '.join(missing)}; {needs}. Found: {found}.{hint}"
     )
+
+
+def _view(row: Mapping[str, str], layout: TableDescription) -> str | None:
+    """Return the view of an image; empty where it is not stated, None where none ever is."""
+    if "view" not in layout.columns and not layout.view_pattern:
+        return None
+    stated = (row.get(layout.columns.get("view", "")) or "").strip()
+    if not stated and layout.view_pattern:
+        path = row.get(layout.columns.get("path", "")) or ""
+        match = re.search(layout.view_pattern, path)
+        return match[1] if match else ""
+    return stated
 
 
 def _named(

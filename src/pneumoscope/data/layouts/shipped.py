@@ -14,15 +14,11 @@ from pneumoscope.data.layouts.table import Table
 from pneumoscope.errors import DataError, OptionError, nearest
 
 _SAMPLE = 50
-_ORDER = (
+ORDER = (
     "nih", "chexpert", "mimic", "rsna-classes", "rsna", "vindr", "vindr-boxes", "padchest",
     "covidx",
 )  # fmt: skip
-
-
-def layout_names() -> tuple[str, ...]:
-    """Return the names of the layouts that come with the package, in the order of recognition."""
-    return _ORDER
+"""The names of the layouts that come with the package, in the order of recognition."""
 
 
 def known_layout(name: str) -> TableDescription:
@@ -31,9 +27,9 @@ def known_layout(name: str) -> TableDescription:
     Raises:
         OptionError: There is none of this name.
     """
-    if name not in _ORDER:
+    if name not in ORDER:
         raise OptionError(
-            "--layout", must="a known layout or a YAML file", was=name, hint=nearest(name, _ORDER)
+            "layout", must="a known layout or a YAML file", was=name, hint=nearest(name, ORDER)
         )
     place = files("pneumoscope.data.layouts") / "known" / f"{name}.yaml"
     return TableDescription.from_dict({"name": name, **yaml.safe_load(place.read_text("utf-8"))})
@@ -86,7 +82,13 @@ def opened(path: Path, layout: TableDescription) -> Table:
     Raises:
         DataError: It cannot be read.
     """
-    return Table.open(path, needed=layout.needed, header=layout.header, delimiter=layout.delimiter)
+    return Table.open(
+        path,
+        needed=layout.needed,
+        header=layout.header,
+        delimiter=layout.delimiter,
+        line=layout.line,
+    )
 
 
 def recognised(place: Path) -> tuple[TableDescription, list[tuple[Path, str]]] | None:
@@ -95,7 +97,7 @@ def recognised(place: Path) -> tuple[TableDescription, list[tuple[Path, str]]] |
     A table that rows are only added from, such as the labels of MIMIC-CXR-JPG, stands for the
     table that it belongs to.
     """
-    for name in _ORDER:
+    for name in ORDER:
         layout = known_layout(name)
         if place.is_dir():
             tables = tables_in(place, layout)
@@ -103,7 +105,7 @@ def recognised(place: Path) -> tuple[TableDescription, list[tuple[Path, str]]] |
                 return layout, tables
             continue
         own = [part for pattern, part in layout.tables.items() if place.match(pattern)]
-        if layout.header and not own:
+        if (layout.header or layout.line) and not own:
             continue  # nothing but the name tells such a table
         if fits(place, layout):
             return layout, [(place, own[0] if own else "")]

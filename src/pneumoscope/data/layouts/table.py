@@ -1,10 +1,14 @@
-"""The rows of a text table: separated by commas, semicolons, tabs or blanks, also gzipped."""
+"""The rows of a text table: separated by commas, semicolons, tabs or blanks, also gzipped.
+
+Lines that no sign separates reliably are taken apart by a regular expression.
+"""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import io
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +35,7 @@ class Table:
     columns: tuple[str, ...]
     delimiter: str
     has_header: bool
+    line: str = ""
 
     @classmethod
     def open(
@@ -40,6 +45,7 @@ class Table:
         needed: Collection[str] = (),
         header: Sequence[str] = (),
         delimiter: str = "",
+        line: str = "",
     ) -> Table:
         """Return a table; its rows are not read yet.
 
@@ -48,19 +54,23 @@ class Table:
             needed: Columns that decide which delimiter it has.
             header: The columns where the file has no header line.
             delimiter: Between columns; empty for comma, semicolon or tab.
+            line: Regular expression that fits a whole line of a file without a header line; its
+                named groups are the columns.
 
         Raises:
             DataError: It cannot be read.
         """
         try:
             with _opened(path) as file:
-                line = file.readline().rstrip("\r\n")
+                first = file.readline().rstrip("\r\n")
         except (OSError, EOFError, UnicodeDecodeError) as fault:
             raise _unreadable(path, fault) from fault
+        if line:
+            return cls(path, tuple(re.compile(line).groupindex), "", has_header=False, line=line)
         choices = [delimiter] if delimiter else list(DELIMITERS)
         if header:
             return cls(path, tuple(header), choices[0], has_header=False)
-        found = {sign: _split(line, sign) for sign in choices}
+        found = {sign: _split(first, sign) for sign in choices}
         fitting = [sign for sign in choices if set(needed) <= set(found[sign])]
         sign = fitting[0] if needed and fitting else max(choices, key=lambda s: len(found[s]))
         return cls(path, tuple(found[sign]), sign, has_header=True)
@@ -71,6 +81,9 @@ class Table:
         Raises:
             DataError: The file cannot be read, or a row without a header has other columns.
         """
+        if self.line:
+            yield from self._matched()
+            return
         with _opened(self.path) as file:
             blank = self.delimiter == " "
             reader = csv.reader(
@@ -92,6 +105,24 @@ class Table:
                     yield Row(dict(zip(self.columns, padded, strict=False)), reader.line_num)
             except (OSError, EOFError, UnicodeDecodeError, csv.Error) as fault:
                 raise _unreadable(self.path, fault) from fault
+
+    def _matched(self) -> Iterator[Row]:
+        """Yield the rows of a file whose lines a regular expression takes apart."""
+        pattern = re.compile(self.line)
+        try:
+            with _opened(self.path) as file:
+                for number, line in enumerate(file, 1):
+                    text = line.strip()
+                    if not text:
+                        continue
+                    match = pattern.fullmatch(text)
+                    if match is None:
+                        raise DataError(
+                            f"{self.path}, line {number}: not {' '.join(self.columns)}: {text!r}."
+                        )
+                    yield Row({k: v or "" for k, v in match.groupdict().items()}, number)
+        except (OSError, EOFError, UnicodeDecodeError) as fault:
+            raise _unreadable(self.path, fault) from fault
 
 
 def _unreadable(path: Path, fault: Exception) -> DataError:

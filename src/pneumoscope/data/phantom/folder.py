@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -177,8 +178,17 @@ def _written(jobs: list[_Job], workers: int) -> Iterator[None]:
         return
     # Not forked: the caller may run threads (a training framework's, say), which forking breaks.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_signals) as pool:
         yield from pool.map(_write, jobs, chunksize=_CHUNK)
+
+
+def _leave_signals() -> None:
+    """Let the process that waits for this one end it: terminals and batch systems signal both.
+
+    A worker that ends first breaks the pool, which then tells of itself in a traceback.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _write(job: _Job) -> None:

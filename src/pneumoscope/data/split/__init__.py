@@ -12,6 +12,7 @@ from pneumoscope.data.split.groups import groups_of as groups_of
 from pneumoscope.data.split.groups import shared_between_parts as shared_between_parts
 from pneumoscope.data.split.make import ENOUGH_TO_DECIDE as ENOUGH_TO_DECIDE
 from pneumoscope.data.split.make import VALIDATIONS as VALIDATIONS
+from pneumoscope.data.split.make import enough_to_decide as enough_to_decide
 from pneumoscope.data.split.make import read_split as read_split
 from pneumoscope.data.split.make import split_catalog as split_catalog
 from pneumoscope.data.split.parts import UNUSED as UNUSED
@@ -25,6 +26,7 @@ __all__ = [
     "Block",
     "Shared",
     "Split",
+    "enough_to_decide",
     "groups_of",
     "parts_in_file",
     "read_split",

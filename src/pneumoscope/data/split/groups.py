@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pneumoscope.data.catalog import PARTS
+from pneumoscope.data.copies import Copies, equal_rows, group_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -14,32 +16,20 @@ if TYPE_CHECKING:
     from pneumoscope.data.catalog import Catalog
 
 
-def groups_of(catalog: Catalog, tied: Sequence[int | None] | None = None) -> list[int]:
-    """Return a group number a row: rows of one patient or of identical content share it.
+def groups_of(catalog: Catalog, copies: Copies | None = None) -> list[int]:
+    """Return a group number a row: rows of one patient, or that show the same picture, share it.
 
     Args:
-        catalog: The images.
-        tied: A number a row; rows of equal numbers are tied as well (near duplicates, say), those
-            with None to nothing.
+        catalog: The images. Identical files are copies, whatever else is known.
+        copies: Which rows show the same picture; None where that was not looked for.
     """
-    parent: dict[str, str] = {}
-
-    def find(key: str) -> str:
-        while parent.setdefault(key, key) != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
-    for entry, number in zip(
-        catalog.entries, [None] * len(catalog) if tied is None else tied, strict=True
-    ):
-        parent[find(f"p:{entry.patient}")] = find(f"c:{entry.sha256}")
-        if number is not None:
-            parent[find(f"p:{entry.patient}")] = find(f"t:{number}")
-    numbers: dict[str, int] = {}
-    return [
-        numbers.setdefault(find(f"p:{entry.patient}"), len(numbers)) for entry in catalog.entries
+    entries = catalog.entries
+    ties = [
+        equal_rows([entry.patient for entry in entries]),
+        equal_rows([entry.sha256 for entry in entries]),
+        copies.ties() if copies is not None else (),
     ]
+    return group_numbers(len(entries), chain.from_iterable(ties))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pneumoscope.data.catalog import Catalog
+    from pneumoscope.data.copies import Copies
 
 ENOUGH_TO_DECIDE = 100
 """A validation folder with fewer images, or of either class than a fifth of this, is not used
@@ -37,9 +38,9 @@ def split_catalog(
     folds: int = 5,
     fold: int = 0,
     seed: int = 0,
-    groups: Sequence[int | None] | None = None,
+    copies: Copies | None = None,
 ) -> Split:
-    """Return a split in which no patient and no identical image crosses from part to part.
+    """Return a split in which no patient and no copy of an image crosses from part to part.
 
     Args:
         catalog: The images.
@@ -65,18 +66,17 @@ def split_catalog(
         folds: How many folds.
         fold: Which of them is for validation, from 0.
         seed: The same seed draws the same rows; ``block`` draws nothing.
-        groups: A number a row: rows of equal numbers stay together as well (near duplicates, say),
-            those with None are tied to nothing more.
+        copies: Which images show the same picture; None ties identical files alone.
 
     Raises:
         OptionError: A value that cannot be.
         DataError: A part would be empty or hold one class alone, or patients have no numbers.
 
-    A row of the training part whose patient or identical image stands in the data's own test part
+    A row of the training part whose patient or copy stands in the data's own test part
     is set aside as ``unused``; so is one that is tied to a block and stands outside of it.
     """
     _check_options(validation, fraction=fraction, folds=folds, fold=fold)
-    together = groups_of(catalog, groups)
+    together = groups_of(catalog, copies)
     parts = _with_test(catalog, together, fraction=test_fraction, seed=seed)
     if validation == "auto":
         validation = "folder" if _decides(catalog, parts) else "grouped"
@@ -93,41 +93,40 @@ def split_catalog(
     return _finished(catalog, parts, together)
 
 
-def read_split(
-    path: Path, catalog: Catalog, *, groups: Sequence[int | None] | None = None
-) -> Split:
+def read_split(path: Path, catalog: Catalog, *, copies: Copies | None = None) -> Split:
     """Return the split that a file names for the rows of a catalog; others are ``unused``.
 
     Args:
         path: A CSV with ``path`` and ``split``.
         catalog: The images.
-        groups: As for ``split_catalog``.
+        copies: As for ``split_catalog``.
 
     Raises:
         DataError: The file is no split, names none of the images, or leaves a class without
             training or validation images.
-        LeakError: It puts a patient, or the same image, into two parts.
+        LeakError: It puts a patient, or copies of an image, into two parts.
     """
     split = parts_in_file(path, catalog)
-    _check(catalog, split, groups_of(catalog, groups))
+    near = copies is not None and bool(copies.near)
+    _check(catalog, split, groups_of(catalog, copies), near=near)
     return split
 
 
 def _check_options(validation: str, *, fraction: float, folds: int, fold: int) -> None:
     if validation not in VALIDATIONS:
         raise OptionError(
-            "--validation",
+            "validation",
             must=f"one of {', '.join(VALIDATIONS)}",
             was=validation,
             hint=nearest(validation, VALIDATIONS),
         )
     if validation == "file":
-        raise OptionError("--validation", must="given with --split-file FILE", was=validation)
-    _check_share("--val-fraction", fraction, low=0.01)
+        raise OptionError("validation", must="given with `split_file`", was=validation)
+    _check_share("val_fraction", fraction, low=0.01)
     if not 2 <= folds <= 100:
-        raise OptionError("--folds", must="from 2 to 100", was=folds)
+        raise OptionError("folds", must="from 2 to 100", was=folds)
     if not 0 <= fold < folds:
-        raise OptionError("--fold", must=f"from 0 to {folds - 1}, one less than --folds", was=fold)
+        raise OptionError("fold", must=f"from 0 to {folds - 1}, one less than `folds`", was=fold)
 
 
 def _check_share(name: str, value: float, *, low: float) -> None:
@@ -137,10 +136,12 @@ def _check_share(name: str, value: float, *, low: float) -> None:
 
 def _with_test(catalog: Catalog, groups: Sequence[int], *, fraction: float, seed: int) -> list[str]:
     """Return the parts that the data name, with a test part drawn if one is asked for."""
-    _check_share("--test", fraction, low=0.0)
+    _check_share("test_fraction", fraction, low=0.0)
     parts = [entry.split or "train" for entry in catalog.entries]
     if fraction and "test" in parts:
-        raise OptionError("--test", must="left out where the data have a test part", was=fraction)
+        raise OptionError(
+            "test_fraction", must="left out where the data have a test part", was=fraction
+        )
     if fraction:
         draw_share(catalog, parts, groups, into="test", fraction=fraction, seed=seed)
     return parts
@@ -167,23 +168,31 @@ def _set_leaks_aside(parts: list[str], groups: Sequence[int]) -> None:
             parts[row] = UNUSED
 
 
+def enough_to_decide(labels: Sequence[str], classes: Sequence[str]) -> bool:
+    """Tell whether so many images can decide anything: 100, and 20 of each class.
+
+    Args:
+        labels: Of the images.
+        classes: All that there should be.
+    """
+    counts = Counter(labels)
+    smallest = min((counts[name] for name in classes), default=0)
+    return len(labels) >= ENOUGH_TO_DECIDE and smallest >= ENOUGH_TO_DECIDE // 5
+
+
 def _decides(catalog: Catalog, parts: Sequence[str]) -> bool:
-    rows = [
-        entry.label for entry, part in zip(catalog.entries, parts, strict=True) if part == "val"
-    ]
-    counts = Counter(rows)
-    smallest = min((counts[name] for name in catalog.classes), default=0)
-    return len(rows) >= ENOUGH_TO_DECIDE and smallest >= ENOUGH_TO_DECIDE // 5
+    pairs = zip(catalog.entries, parts, strict=True)
+    return enough_to_decide([e.label for e, part in pairs if part == "val"], catalog.classes)
 
 
-def _check(catalog: Catalog, split: Split, groups: Sequence[int]) -> None:
+def _check(catalog: Catalog, split: Split, groups: Sequence[int], *, near: bool = False) -> None:
     for part in ("train", "val"):
         labels = Counter(catalog.entries[row].label for row in split.rows(part))
         if any(labels[name] == 0 for name in catalog.classes):
             held = ", ".join(f"{name}: {labels[name]}" for name in catalog.classes)
             raise DataError(
                 f"{catalog.root}: the part {part!r} lacks a class ({held}); more images, a larger "
-                "--val-fraction, fewer --folds, or another --seed, --block or --validation is "
+                "`val_fraction`, fewer `folds`, or another `seed`, `block` or `validation` is "
                 "needed."
             )
     leaks = shared_between_parts(split.parts, groups)
@@ -192,6 +201,7 @@ def _check(catalog: Catalog, split: Split, groups: Sequence[int]) -> None:
             f"{catalog.entries[row].path} ({split.parts[row]})" for row in leaks[0].rows[:4]
         )
         raise LeakError(
-            f"{catalog.root}: {len(leaks)} patients or identical images stand in more than one "
+            f"{catalog.root}: {len(leaks)} patients or copies of an image stand in more than one "
             f"part, for example {shown}; put each into one part."
+            + (" Near copies count too, unless they are ignored." if near else "")
         )

@@ -137,8 +137,7 @@ def _jpeg(stream: Codestream, photometric: str, *, name: str) -> Decoded:
     raw = stream.components == 3 and _colours_are_open(header) and photometric == "RGB"
     pixels: NDArray[Any]
     if dct and header.precision == 8:
-        library = "pillow"
-        pixels = _by_pillow(stream, header, "YCbCr" if raw else "", name=name)
+        library, pixels = _of_8_bits(stream, header, raw=raw, name=name)
     else:
         library, raw = "imagecodecs", False
         pixels = _by_imagecodecs(stream, header, name=name)
@@ -180,6 +179,26 @@ def _open_colours(components: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ..
         return components, ()
     rgb = np.asarray(Image.fromarray(components, "YCbCr").convert("RGB"))
     return rgb, ("the header says RGB, the JPEG data look like YCbCr and were converted",)
+
+
+def _of_8_bits(
+    stream: Codestream, header: jpeg.JpegHeader, *, raw: bool, name: str
+) -> tuple[str, NDArray[np.uint8]]:
+    """Return the decoder's name and the samples of 8 bits; ``raw`` leaves colours as stored."""
+    from pneumoscope.images.turbo import grey  # noqa: PLC0415 - for JPEG frames alone
+
+    full = stream.rows, stream.columns
+    # Of colours it only hears the warnings, at an eighth of the size.
+    heard = grey(
+        stream.data, full if stream.components == 1 else (-(-full[0] // 8), -(-full[1] // 8))
+    )
+    if heard.damaged:
+        raise DamagedImageError(
+            f"{name}: its {stream.name} data are damaged ({heard.warning}); copy it again."
+        )
+    if heard.pixels is not None and stream.components == 1 and jpeg.has_one_scan(stream.data):
+        return "simplejpeg", heard.pixels
+    return "pillow", _by_pillow(stream, header, "YCbCr" if raw else "", name=name)
 
 
 def _by_pillow(

@@ -27,6 +27,7 @@ FACT_TAGS = (
     "PatientSex",
     "ImagerPixelSpacing",
     "PixelSpacing",
+    "PresentationLUTShape",
     *VIEW_TAGS,
     *AGE_TAGS,
 )
@@ -42,7 +43,8 @@ def facts_of(
         dataset: Its elements, of which ``FACT_TAGS`` are read.
         syntax: The transfer syntax that the file states.
         view: The view, as ``view_of`` names it.
-        notes: What was found odd before, in words; what is odd about the age comes after it.
+        notes: What was found odd before, in words; what is odd about the age and the
+            presentation comes after it.
     """
     patient = text_of(dataset, "PatientID")
     from_dates, odd = age_of(dataset)
@@ -62,8 +64,23 @@ def facts_of(
         series_uid=text_of(dataset, "SeriesInstanceUID"),
         sop_instance_uid=text_of(dataset, "SOPInstanceUID"),
         sop_class_uid=text_of(dataset, "SOPClassUID"),
-        notes=(*notes, *odd),
+        notes=(*notes, *odd, *_shape_notes(dataset)),
     )
+
+
+def _shape_notes(dataset: Dataset) -> tuple[str, ...]:
+    """Return the contradiction between PresentationLUTShape and the photometric interpretation.
+
+    The standard has IDENTITY with MONOCHROME2 and INVERSE with MONOCHROME1 (PS3.3 C.8.11.3). Some
+    writers state INVERSE beside MONOCHROME2 without meaning it, so the photometric interpretation
+    decides, as in other readers.
+    """
+    shape = text_of(dataset, "PresentationLUTShape").upper()
+    photometric = text_of(dataset, "PhotometricInterpretation").upper()
+    usual = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}.get(photometric)
+    if usual is None or shape not in {"IDENTITY", "INVERSE"} or shape == usual:
+        return ()
+    return (f"PresentationLUTShape {shape} contradicts {photometric}; {photometric} was followed",)
 
 
 def _spacing(dataset: Dataset, keyword: str) -> tuple[float, float] | None:

@@ -70,12 +70,17 @@ def decode(
     Raises:
         ImageError: Damaged, not a frontal chest radiograph, or encoded in a way that is not read.
     """
-    with _guarded(name):
-        with quietly():
-            dataset, syntax = _read(data, name=name, pixels=True)
-            meta = checked_meta(dataset, syntax, name=name, any_kind=any_kind)
-            layout = layout_of(dataset, name=name)
-        return radiograph_of(dataset, meta, layout, name=name, at_least=at_least)
+    with _guarded(name), quietly():
+        dataset, syntax = _read(data, name=name, pixels=True)
+        meta = checked_meta(dataset, syntax, name=name, any_kind=any_kind)
+    try:
+        with _guarded(name):
+            with quietly():
+                layout = layout_of(dataset, name=name)
+            return radiograph_of(dataset, meta, layout, name=name, at_least=at_least)
+    except ImageError as fault:
+        fault.header = meta  # which image it was is known
+        raise
 
 
 def colours(data: bytes, *, name: str) -> NDArray[Any] | None:

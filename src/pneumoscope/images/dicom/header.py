@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pneumoscope.errors import OtherKindError, UnsupportedImageError
+from pneumoscope.errors import ImageError, OtherKindError, UnsupportedImageError
 from pneumoscope.images.dicom.elements import text_of, whole_of
 from pneumoscope.images.dicom.eligibility import eligibility_of, is_raw, storage_class
 from pneumoscope.images.dicom.facts import facts_of
@@ -39,10 +39,14 @@ def checked_meta(dataset: Dataset, syntax: str, *, name: str, any_kind: bool = F
     meta = ImageMeta(columns, rows, facts.photometric, "DICOM", facts, other_kind=found.refusal)
     if found.refusal and not any_kind:
         raise OtherKindError(name, found.refusal, header=meta)
-    if is_raw(dataset):
-        raise UnsupportedImageError(
-            f"{name}: the detector's raw image (FOR PROCESSING); "
-            "export the one that is FOR PRESENTATION."
-        )
-    layout_of(dataset, name=name)
+    try:
+        if is_raw(dataset):
+            raise UnsupportedImageError(
+                f"{name}: the detector's raw image (FOR PROCESSING); "
+                "export the one that is FOR PRESENTATION."
+            )
+        layout_of(dataset, name=name)
+    except ImageError as fault:
+        fault.header = meta
+        raise
     return meta

@@ -258,6 +258,8 @@ def _compressed(
         )
     if layout.stored is not None and stream.precision > layout.stored:
         at_least = None  # bits above BitsStored may be no part of the values
+    if layout.signed is not None and layout.signed != stream.signed:
+        at_least = None  # values may wrap around, and such must not be averaged
     decoded = codecs.decode(stream, photometric=layout.photometric, name=name, at_least=at_least)
     if decoded.pixels.ndim == 3 and stream.kind == "JPEG-LS":
         decoded = replace(decoded, pixels=_rgb(decoded.pixels, layout))

@@ -3,6 +3,8 @@
 import { Viewer } from "./viewer.js";
 import { ask, AskError, setToken } from "./service.js";
 import { Opinions } from "./opinions.js";
+import { filesOf, keyOf } from "./files.js";
+import { learnAbout } from "./about.js";
 
 const AT_ONCE = 2;
 const NOT_ASSESSABLE = "NOT_ASSESSABLE";
@@ -22,27 +24,6 @@ const opinions = new Opinions();
 const viewer = new Viewer($);
 
 // --- files in ---
-
-async function filesOf(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
-  const found = [];
-  for (const entry of entries) await walk(entry, found);
-  return found;
-}
-
-async function walk(entry, found) {
-  if (entry.isFile) {
-    found.push(await new Promise((good, bad) => entry.file(good, bad)));
-    return;
-  }
-  const reader = entry.createReader();
-  for (;;) {
-    const some = await new Promise((good, bad) => reader.readEntries(good, bad));
-    if (!some.length) return;
-    for (const one of some) await walk(one, found);
-  }
-}
 
 function add(files) {
   const fresh = files.filter((file) => !file.name.startsWith("."));
@@ -80,7 +61,7 @@ async function read(item) {
     const query = item === shown && model?.parameters.draws_evidence ? "?evidence=1" : "";
     const answer = await ask(`/v1/predictions${query}`, item.file);
     item.record = await answer.json();
-    if (item.record.model.sha256 !== model?.parameters.sha256) await learnAbout(); // it was replaced
+    if (item.record.model.sha256 !== model?.parameters.sha256) model = await learnAbout($); // it was replaced
     item.key = await keyOf(item.file);
     item.state = "done";
     item.opinion = opinions.of(item.key, item.record.model.sha256);
@@ -106,12 +87,6 @@ function login() { if (!$("login").open) $("login").showModal(); }
 
 function offline(text) { $("offline").textContent = text; $("offline").hidden = false; }
 function online() { $("offline").hidden = true; }
-
-async function keyOf(file) {
-  if (!crypto.subtle) return `${file.name}:${file.size}`;
-  const sum = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
-  return [...new Uint8Array(sum)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 function progress() {
   const done = items.filter((item) => item.state === "done" || item.state === "failed").length;
@@ -335,47 +310,6 @@ function choose(number) {
   if (button) button.click();
 }
 
-// --- the reader ---
-
-async function learnAbout() {
-  const answer = await ask("/v1/models");
-  [model] = (await answer.json()).models;
-  const facts = model.parameters;
-  const made = Object.entries(facts.intended).map(([name, value]) => madeFor(name, value)).filter(Boolean);
-  for (const id of ["made-for", "empty-made-for"]) {
-    $(id).textContent = made.length ? `Made for: ${made.join(", ")}.` : "";
-  }
-  const good = facts.achieved;
-  $("how-good").textContent = good?.sensitivity && good?.specificity
-    ? `On ${good.part === "val" ? "validation" : good.part} images like those: sensitivity ${range(good.sensitivity)}, specificity ${range(good.specificity)}. Expect less on images from elsewhere.`
-    : "";
-  const rows = [
-    ["Model", `${facts.name} ${model.versions.join(" ")}`], ["SHA-256", facts.sha256],
-    ["Classes", facts.classes.join(", ")], ["Decision threshold", `${facts.threshold.toFixed(4)} (${facts.rule})`],
-    ["Made for", made.join(", ")], ["Limits", facts.card.limits], ["Data", facts.card.data],
-    ["How good", $("how-good").textContent],
-  ].filter(([, value]) => value);
-  $("facts").replaceChildren(...rows.flatMap(([name, value]) => {
-    const term = document.createElement("dt");
-    const text = document.createElement("dd");
-    term.textContent = name;
-    text.textContent = value;
-    return [term, text];
-  }));
-}
-
-function madeFor(name, value) {
-  if (name === "age_years") return `patients of ${value[0]} to ${value[1]} years`;
-  const called = { view: "view", modality: "modality", body_part: "body part" }[name];
-  return called ? `${called} ${value.join(" or ")}` : "";
-}
-
-function range(found) {
-  const digits = (value) => value.toFixed(3);
-  return found.low === undefined || found.low === null ? digits(found.value)
-    : `${digits(found.value)} (${Math.round(100 * found.level)}% interval ${digits(found.low)} to ${digits(found.high)})`;
-}
-
 // --- events ---
 
 function press(id, wanted) {
@@ -472,7 +406,7 @@ function listen() {
 
 async function start() {
   try {
-    await learnAbout();
+    model = await learnAbout($);
     online();
   } catch (fault) {
     if (fault instanceof AskError && fault.status === 401) login();

@@ -1,22 +1,22 @@
-"""Scores → everything that a reviewer asks for, with intervals."""
+"""The numbers of scores at a threshold, with intervals: what every evaluation is made of."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.errors import DataError, OptionError
+from pneumoscope.errors import DataError
 from pneumoscope.evaluation.bootstrap import RESAMPLES, percentiles, point, resampled
-from pneumoscope.evaluation.conformal import Coverage, coverage
 from pneumoscope.evaluation.curves import Curves
 from pneumoscope.evaluation.estimate import Estimate
-from pneumoscope.evaluation.metrics import area_estimate
 from pneumoscope.evaluation.shares import share
-from pneumoscope.evaluation.weighted import Question, Table
-from pneumoscope.stats.intervals import LEVEL, Interval
+from pneumoscope.evaluation.weighted import Table, TableOptions
+from pneumoscope.stats.areas import areas
+from pneumoscope.stats.intervals import LEVEL, Interval, newcombe_area
+from pneumoscope.stats.roc import area_under_roc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.evaluation.scores import Scores
-    from pneumoscope.reader.conformal import Conformal
 
     Arrays = Mapping[str, NDArray[np.float64]]
 
@@ -40,65 +39,38 @@ _WHOLE_GROUP = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Assessment:
-    """Everything that is known of a reader from labelled scores.
+class Numbers:
+    """The numbers of scores at one threshold.
 
     Attributes:
         n: Images.
         patients: Patients.
-        threshold: The probability from which an image is called positive.
-        resamples: How often the patients were resampled; 0 if intervals are in closed form alone.
-        prevalence: The share of positive patients that predictive values were asked for.
         confusion: [[true negatives, false positives], [false negatives, true positives]].
-        numbers: Each number under its name; ``docs/reference/files.md`` explains them.
+        values: Each number under its name; ``docs/reference/files.md`` explains them.
         curves: The arrays for figures; None if they were not asked for.
-        uncertain: How the reader's prediction sets fare; None if it has none.
     """
 
     n: int
     patients: int
-    threshold: float
-    resamples: int
-    prevalence: float | None
     confusion: tuple[tuple[int, int], tuple[int, int]]
-    numbers: dict[str, Estimate]
+    values: dict[str, Estimate]
     curves: Curves | None
-    uncertain: Coverage | None
 
     def __getitem__(self, name: str) -> Estimate:
-        return self.numbers[name]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values, each number under ``value``."""
-        found: dict[str, Any] = {
-            "n": {"value": self.n},
-            "patients": {"value": self.patients},
-            **{name: number.to_dict() for name, number in self.numbers.items()},
-            "confusion_matrix": {"value": [list(row) for row in self.confusion], "n": self.n},
-            "threshold": {"value": self.threshold},
-            "resamples": {"value": self.resamples},
-        }
-        if self.prevalence is not None:
-            found["assumed_prevalence"] = {"value": self.prevalence}
-        if self.uncertain is not None:
-            found["uncertain"] = self.uncertain.to_dict()
-        if self.curves is not None:
-            found["curves"] = self.curves.to_dict()
-        return found
+        return self.values[name]
 
 
-def assess(
+def numbers_of(
     scores: Scores,
     *,
     threshold: float,
     prevalence: float | None = None,
-    conformal: Conformal | None = None,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
     curves: bool = True,
-) -> Assessment:
-    """Return what scores say of a reader.
+) -> Numbers:
+    """Return the numbers of scores at a threshold of probability.
 
     Intervals: of the area under the ROC curve DeLong's, by patient (Newcombe's where every pair is
     in order). Of proportions Wilson's where each patient has one image; where patients have
@@ -110,7 +82,6 @@ def assess(
         scores: What the reader said.
         threshold: The probability from which an image is called positive.
         prevalence: Give predictive values for this share of positive patients as well.
-        conformal: The reader's uncertain zone.
         level: Confidence level of all intervals.
         resamples: Resamples of the patients; 0 leaves these intervals out.
         seed: Of the resampling.
@@ -118,31 +89,36 @@ def assess(
 
     Raises:
         DataError: There are no scores.
-        OptionError: The prevalence is not between 0 and 1, or there are too few resamples.
+        OptionError: There are too few resamples.
     """
     if not len(scores):
         raise DataError("there are no images to measure on.")
-    if prevalence is not None and not 0 < prevalence < 1:
-        raise OptionError("--prevalence", must="between 0 and 1, such as 0.1", was=prevalence)
-    ask = Question(threshold=threshold, prevalence=prevalence, curves=curves)
+    ask = TableOptions(threshold=threshold, prevalence=prevalence, curves=curves)
     table = Table.of(scores, ask)
     found = point(table)
     draws = resampled(table, resamples=resamples, seed=seed) if resamples else None
-    return Assessment(
+    return Numbers(
         len(scores),
         table.patients,
-        threshold,
-        resamples,
-        prevalence,
         _confusion(found),
         _numbers(scores, found, draws, threshold=threshold, level=level),
         Curves.of(found, draws, level=level, clustered=table.patients < len(scores))
         if curves
         else None,
-        None
-        if conformal is None
-        else coverage(conformal, scores, level=level, resamples=resamples, seed=seed),
     )
+
+
+def area_estimate(scores: Scores, *, level: float = LEVEL) -> Estimate:
+    """Return the area under the ROC curve with DeLong's interval, Newcombe's where it has none."""
+    value = area_under_roc(scores.label, scores.logit)
+    patient = scores.patient_numbers
+    found = areas(scores.label, [scores.logit], patient=patient)
+    if found is not None and found.covariance[0, 0] > 0:
+        return Estimate.of(value, len(scores), found.interval(level=level))
+    if value is None:
+        return Estimate(None, len(scores))
+    counts = [len(np.unique(patient[scores.label == label])) for label in (1, 0)]
+    return Estimate.of(value, len(scores), newcombe_area(value, counts[0], counts[1], level=level))
 
 
 def _confusion(found: Arrays) -> tuple[tuple[int, int], tuple[int, int]]:

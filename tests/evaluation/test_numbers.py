@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +11,18 @@ import pytest
 
 from helpers.made_scores import make_scores, people
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.evaluation.assess import assess
 from pneumoscope.evaluation.baseline import majority_baseline, size_baseline
 from pneumoscope.evaluation.conformal import fit_conformal
 from pneumoscope.evaluation.ece import bins_of, calibration_errors, folded_mean
 from pneumoscope.evaluation.estimate import Estimate
-from pneumoscope.evaluation.metrics import measure
+from pneumoscope.evaluation.evaluation import evaluate
+from pneumoscope.evaluation.numbers import numbers_of
+from pneumoscope.evaluation.question import Question, Reader
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.subgroups import own_columns, size_tertiles, subgroups
+from pneumoscope.labels import LabelSpace
+from pneumoscope.reader.bundle import OperatingPoint
+from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.stats.intervals import Interval
 
 
@@ -33,32 +38,60 @@ def perfect(n: int = 40, images: int = 1) -> Scores:
     )
 
 
-def test_it_agrees_with_the_short_form() -> None:
-    scores = make_scores(200, per_patient=1.5)
-    full, short = assess(scores, threshold=0.4, resamples=100), measure(scores, threshold=0.4)
-    assert full.confusion == short.confusion
-    names = ("loss", "accuracy", "balanced_accuracy", "auc", "sensitivity", "specificity")
-    for name in names:
-        assert full[name].value == pytest.approx(getattr(short, name).value, rel=1e-12), name
-        assert full[name].n == getattr(short, name).n
-    assert set(short.to_dict()) <= set(full.to_dict())
+def scores_of(labels: list[int], logits: list[float]) -> Scores:
+    logit = np.array(logits, np.float64)
+    names = tuple(str(i) for i in range(len(labels)))
+    return Scores(names, people(names), np.array(labels), logit, 1 / (1 + np.exp(-logit)))
+
+
+def test_a_case_by_hand() -> None:
+    scores = scores_of([0, 0, 0, 1, 1], [-2, -1, 1, 0, 3])
+    found = numbers_of(scores, threshold=0.5, resamples=0)
+    assert found.confusion == ((2, 1), (0, 2))
+    assert found["accuracy"].value == pytest.approx(4 / 5)
+    assert (found["sensitivity"].value, found["sensitivity"].n) == (1, 2)
+    assert found["specificity"].value == pytest.approx(2 / 3)
+    assert found["specificity"].n == 3
+    assert found["balanced_accuracy"].value == pytest.approx(5 / 6)
+    assert found["auc"].value == pytest.approx(5 / 6)  # one of six pairs is the wrong way round
+
+
+def test_extreme_logits_do_not_overflow() -> None:
+    scores = scores_of([0, 1], [-700.0, -700.0])
+    assert numbers_of(scores, threshold=0.5, resamples=0)["loss"].value == pytest.approx(350)
+
+
+def test_the_upper_end_of_a_ratio_that_is_infinite_in_some_resamples_is_infinity() -> None:
+    label = np.repeat([0, 1], [120, 40])
+    logit = np.where(label == 1, 2.0, -2.0)
+    logit[:3] = 2.0  # three false alarms: one resample in twenty has none
+    found = numbers_of(scores_of(label.tolist(), logit.tolist()), threshold=0.5, resamples=2000)
+    ratio = found["lr_positive"]
+    assert ratio.value == pytest.approx(40)
+    assert ratio.low is not None
+    assert 15 < ratio.low < 40
+    assert ratio.high == math.inf
+    assert ratio.with_range() == f"40.0 ({ratio.low:.1f} to infinity)"
+    values = json.loads(json.dumps(ratio.to_dict(), allow_nan=False))
+    assert values["high"] is None
+    assert Estimate.from_dict(values) == ratio
 
 
 def test_which_interval_stands_first() -> None:
-    alone = assess(make_scores(150), threshold=0.5, resamples=100)
+    alone = numbers_of(make_scores(150), threshold=0.5, resamples=100)
     assert (alone["auc"].method, alone["sensitivity"].method) == ("delong", "wilson")
     assert alone["sensitivity"].also[0].method == "bootstrap by patient"
-    several = assess(make_scores(150, per_patient=3), threshold=0.5, resamples=100)
+    several = numbers_of(make_scores(150, per_patient=3), threshold=0.5, resamples=100)
     assert several["auc"].method == "delong by patient (obuchowski)"
     assert several["sensitivity"].method == "bootstrap by patient"
     assert several["sensitivity"].also[0].method == "wilson"
-    closed = assess(make_scores(150, per_patient=3), threshold=0.5, resamples=0)
+    closed = numbers_of(make_scores(150, per_patient=3), threshold=0.5, resamples=0)
     assert closed["sensitivity"].method == "wilson, n = patients"
     assert closed["f1"].low is None
 
 
 def test_perfect_scores_still_have_honest_intervals() -> None:
-    found = assess(perfect(60, images=3), threshold=0.5, resamples=200)
+    found = numbers_of(perfect(60, images=3), threshold=0.5, resamples=200)
     assert found["sensitivity"].value == 1
     assert found["sensitivity"].method == "wilson, n = patients"
     assert found["sensitivity"].low == pytest.approx(0.7225, abs=1e-4)  # 10 of 10 patients
@@ -72,40 +105,26 @@ def test_perfect_scores_still_have_honest_intervals() -> None:
 def test_a_class_alone_leaves_numbers_undefined_and_nothing_breaks() -> None:
     scores = make_scores(60)
     ill = scores.select(scores.label == 1)
-    found = assess(ill, threshold=0.5, resamples=100)
+    found = numbers_of(ill, threshold=0.5, resamples=100)
     for name in ("auc", "specificity", "npv", "average_precision", "calibration_slope", "mcc"):
         if name != "npv":
             assert found[name].value is None, name
     assert found["sensitivity"].value is not None
-    json.dumps(found.to_dict(), allow_nan=False)
-
-
-def test_the_json_form_holds_everything() -> None:
-    scores = make_scores(120)
-    zone = fit_conformal(scores, level=0.2)
-    found = assess(scores, threshold=0.5, prevalence=0.1, conformal=zone, resamples=100)
-    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert {"value", "n", "low", "high", "method", "level"} <= set(values["auc"])
-    assert values["assumed_prevalence"]["value"] == 0.1
-    assert values["uncertain"]["coverage"]["value"] >= 0.8
-    for curve, columns in values["curves"].items():
-        assert len({len(column) for column in columns.values()}) == 1, curve
-    assert sum(values["curves"]["reliability"]["n"]) == 120
-    assert (
-        assess(scores, threshold=0.5, resamples=100).to_dict()
-        == assess(scores, threshold=0.5, resamples=100).to_dict()
-    )
+    json.dumps(evaluate(ill, Question(resamples=100)).to_dict(), allow_nan=False)
 
 
 @pytest.mark.parametrize("per_patient", [1.0, 2.5])
 def test_every_number_has_an_interval_a_method_and_n(per_patient: float) -> None:
     scores = make_scores(300, per_patient=per_patient)
     zone = fit_conformal(scores, level=0.2)
-    found = assess(scores, threshold=0.5, prevalence=0.1, conformal=zone, resamples=300)
-    assert found.uncertain is not None
-    every = found.numbers | {
-        name: getattr(found.uncertain, name) for name in found.uncertain.__slots__
-    }
+    question = Question(prevalence=0.1, resamples=300)
+    labels = LabelSpace.of(("negative", "positive"))
+    reader = Reader(policy=DecisionPolicy(labels, OperatingPoint(), zone))
+    found = evaluate(scores, question, reader=reader)
+    assert found.policy is not None
+    deployed = found.policy.deployed
+    told = ("set_aside", "uncertain_negative", "uncertain_positive", "error", "missed")
+    every = {**found.numbers, **{name: getattr(deployed, name) for name in told}}
     assert len(every) >= 36
     for name, number in every.items():
         assert number.value is not None, name
@@ -121,10 +140,10 @@ def test_every_number_has_an_interval_a_method_and_n(per_patient: float) -> None
 
 
 def test_what_it_refuses() -> None:
-    with pytest.raises(OptionError, match="--prevalence"):
-        assess(make_scores(30), threshold=0.5, prevalence=10)
+    with pytest.raises(OptionError, match="prevalence must be"):
+        Question(prevalence=10)
     with pytest.raises(DataError, match="no images"):
-        assess(make_scores(30).select([]), threshold=0.5)
+        numbers_of(make_scores(30).select([]), threshold=0.5)
 
 
 def test_an_estimate_without_a_number_has_no_interval() -> None:
@@ -154,7 +173,9 @@ def test_the_noise_of_calibration_is_taken_out() -> None:
 def test_intervals_of_the_parts_of_the_brier_score_lie_around_what_is_seen() -> None:
     names = ("brier_reliability", "brier_resolution")
     found = [
-        assess(make_scores(300, seed=seed, slope=1.6), threshold=0.5, resamples=200, curves=False)
+        numbers_of(
+            make_scores(300, seed=seed, slope=1.6), threshold=0.5, resamples=200, curves=False
+        )
         for seed in range(80)
     ]
     for name in names:
@@ -185,9 +206,9 @@ def test_etiologies_are_judged_against_all_negatives() -> None:
     bacteria = groups["etiology", "bacteria"]
     assert bacteria.n - bacteria.positives == int((scores.label == 0).sum())
     chosen = np.array([p.startswith(("bacteria", "IM")) for p in patients])
-    expected = measure(named.select(chosen), threshold=0.5)
-    assert bacteria.numbers["auc"].value == expected.auc.value
-    assert bacteria.numbers["sensitivity"].n == expected.sensitivity.n
+    expected = numbers_of(named.select(chosen), threshold=0.5, resamples=0)
+    assert bacteria.numbers["auc"].value == expected["auc"].value
+    assert bacteria.numbers["sensitivity"].n == expected["sensitivity"].n
     assert groups["etiology", "virus"].small
 
 
@@ -239,7 +260,7 @@ def test_bins_of_the_reliability_diagram_count_patients() -> None:
     widths = []
     scores = make_scores(600, per_patient=6)
     for each in (scores, replace(scores, patient=people(scores.path))):
-        found = assess(each, threshold=0.5, resamples=200).curves
+        found = numbers_of(each, threshold=0.5, resamples=200).curves
         assert found is not None
         bins = found.reliability
         assert ((bins.low <= bins.observed) & (bins.observed <= bins.high)).all()

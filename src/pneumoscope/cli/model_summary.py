@@ -1,0 +1,144 @@
+"""What a model file says of itself, for people: what for, how it decides, how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.reader.bundle import NOTICE
+
+if TYPE_CHECKING:
+    from pneumoscope.reader.bundle import Bundle, ModelInfo
+
+_WIDTH, _NAMES = 100, 12
+_MORE = "With --json all that the file says, with --verify whether it is whole."
+_KINDS = {"rules": "no radiograph", "look": "turned", "features": "unlike those it was made for"}
+
+
+def summary_text(bundle: Bundle) -> str:
+    """Return a screen of lines about a model file, each with a word in front."""
+    info = bundle.info
+    megabytes = bundle.path.stat().st_size / 1e6
+    rows = [
+        ("Model", " ".join(filter(None, (info.name, info.version)))),
+        ("File", f"{bundle.path} ({megabytes:.2f} MB)"),
+        ("SHA-256", bundle.sha256),
+        ("Made for", _intended(info.intended)),
+        ("Limits", str(info.card.get("limits", ""))),
+        ("Input", f"{info.input.width_px} x {info.input.height_px} grey pixels"),
+        *(("Decision", line) for line in _decision(info)),
+        ("How good", _deployed(info)),
+        ("How good", _how_good(info)),
+        ("Gate", _gate(info.gate)),
+        ("Learnt from", "; ".join(_training(info))),
+        *(("Changed", _change(change)) for change in info.history),
+        ("Licence", info.licence or "not stated in the file"),
+        ("More", str(info.card.get("more", ""))),
+    ]
+    lines: list[str] = []
+    before = ""
+    for name, text in rows:
+        if text:
+            lines += _wrapped("" if name == before else name, text)
+            before = name
+    return "\n".join([*lines, "", NOTICE, _MORE])
+
+
+def _wrapped(name: str, text: str) -> list[str]:
+    return wrap(
+        text,
+        _WIDTH,
+        initial_indent=name.ljust(_NAMES),
+        subsequent_indent=" " * _NAMES,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _intended(intended: Mapping[str, Any]) -> str:
+    """Return whom and what a reader is for; what the file does not name is said to be open."""
+    if not intended:
+        return "not stated in the file: whatever its training images were"
+    parts = []
+    for key, value in intended.items():
+        if key == "age_years":
+            parts.append(f"patients of {value[0]:g} to {value[1]:g} years")
+        else:
+            parts.append(f"{key.replace('_', ' ')} {_or(value)}")
+    return ", ".join(parts)
+
+
+def _or(values: object) -> str:
+    if isinstance(values, Sequence) and not isinstance(values, str):
+        return " or ".join(str(value) for value in values)
+    return str(values)
+
+
+def _decision(info: ModelInfo) -> list[str]:
+    policy, (negative, positive) = info.policy(), info.classes
+    rule = f"from probability {policy.threshold:.4g} on, else {negative}"
+    lines = [f"{positive} {rule} (rule: {policy.operating_point.rule})"]
+    if policy.zone is not None:
+        low, high = policy.zone
+        lines.append(f"UNCERTAIN between the probabilities {low:.3f} and {high:.3f}")
+    return lines
+
+
+def _deployed(info: ModelInfo) -> str:
+    """Return what the whole decision achieved on the images that it was decided on."""
+    kept = info.reference.get("policy")
+    if not isinstance(kept, Mapping) or "set_aside" not in kept or "error" not in kept:
+        return ""
+    words = [
+        f"{100 * kept[name]['value']:.1f} % ({100 * kept[name]['low']:.1f} to "
+        f"{100 * kept[name]['high']:.1f})"
+        for name in ("set_aside", "error")
+    ]
+    by = "UNCERTAIN or NOT_ASSESSABLE" if "refused" in kept else "UNCERTAIN"
+    return f"as it decides: {words[0]} set aside as {by}, {words[1]} of the other conclusions wrong"
+
+
+def _how_good(info: ModelInfo) -> str:
+    achieved = info.operating_point.achieved
+    numbers = [
+        f"{name} {found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f}, "
+        f"{found['n']:,} images)"
+        for name in ("sensitivity", "specificity")
+        if isinstance(found := achieved.get(name), Mapping) and found.get("value") is not None
+    ]
+    if not numbers:
+        return "not stated in the file; pneumoscope evaluate measures it on your images"
+    part = {"val": "the validation images, which also chose the threshold"}
+    where = part.get(str(achieved.get("part")), "the images that it was decided on")
+    return f"{', '.join(numbers)}: of the threshold, on {where}"
+
+
+def _gate(gate: Mapping[str, Any]) -> str:
+    kinds = [text for key, text in _KINDS.items() if key in gate]
+    if not kinds:
+        return "none: it concludes on every image"
+    return f"NOT_ASSESSABLE where an image is {', or '.join(kinds)}"
+
+
+def _training(info: ModelInfo) -> list[str]:
+    """Return data, initial weights and size of the training, as far as the file names them."""
+    facts = info.training
+    members = facts.get("members") or []
+    counts = facts.get("images") or (members[0].get("images") if members else None) or {}
+    said = [str(info.card[name]) for name in ("data", "weights") if name in info.card]
+    if counts.get("train"):
+        said.append(f"{counts['train']:,} training images")
+    if len(members) > 1:
+        said.append(f"{len(members)} networks averaged")
+    recipe = facts.get("recipe")
+    if isinstance(recipe, Mapping) and recipe.get("preset"):
+        said.append(f"preset {recipe['preset']}")
+    return said
+
+
+def _change(change: Mapping[str, Any]) -> str:
+    """Return a recalibration in a line; all that is noted of it stands in the JSON."""
+    who = f" of {change['patients']:,} patients" if "patients" in change else ""
+    images = f", on {change['images']:,} images{who}" if "images" in change else ""
+    return f"{str(change.get('written', ''))[:10]} {change.get('what', 'changed')}{images}".strip()

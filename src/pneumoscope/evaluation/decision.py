@@ -1,0 +1,75 @@
+"""What a reader's decision achieves, in words and rows: as deployed, beside the threshold alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pneumoscope.reader.prediction import probability_text
+
+if TYPE_CHECKING:
+    from pneumoscope.evaluation.evaluation import Evaluation
+
+
+def sets_aside(found: Evaluation) -> bool:
+    """Tell whether the reader's decision leaves images without a conclusion."""
+    policy = found.policy
+    return policy is not None and (policy.zone is not None or policy.gate_known)
+
+
+def decision_rows(found: Evaluation) -> tuple[tuple[str, str, str], ...]:
+    """Return what the decision achieves: a name, as deployed, and at the threshold alone.
+
+    Empty where the reader concludes on every image, so that both are the same.
+    """
+    if found.policy is None or not sets_aside(found):
+        return ()
+    now, alone = found.policy.deployed, found.policy.at_threshold
+    negative, positive = found.classes
+    rows = (
+        ("Sensitivity, of those concluded", now.sensitivity, alone.sensitivity),
+        ("Specificity, of those concluded", now.specificity, alone.specificity),
+        ("Accuracy, of those concluded", now.accuracy, alone.accuracy),
+    )
+    told = [(name, value.with_range(), other.with_range()) for name, value, other in rows]
+    told += [
+        (name, value.with_range(), "none")
+        for name, value in (
+            ("Set aside", now.set_aside),
+            (f"Uncertain, {negative}", now.uncertain_negative),
+            (f"Uncertain, {positive}", now.uncertain_positive),
+            ("Refused by the gate", now.refused),
+        )
+        if value.value is not None
+    ]
+    error = (alone.sensitivity, alone.specificity)
+    missed, alarms = (1 - one.value if one.value is not None else None for one in error)
+    told += [
+        (name, value.with_range(), "not defined" if other is None else f"{other:.3f}")
+        for name, value, other in (
+            (f"{positive} concluded {negative}, of all {positive}", now.missed, missed),
+            (f"{negative} concluded {positive}, of all {negative}", now.false_alarms, alarms),
+        )
+    ]
+    return tuple(told)
+
+
+def decision_text(found: Evaluation) -> str:
+    """Return how the reader decides as deployed, in a sentence or two; empty if on all images."""
+    policy = found.policy
+    if policy is None or not sets_aside(found):
+        return ""
+    text = f"As predict decides, {policy.deployed.set_aside.percent()} of them are set aside"
+    if policy.zone is not None:
+        low, high = policy.zone
+        text += (
+            f" (UNCERTAIN between the probabilities {probability_text(low)} and "
+            f"{probability_text(high)}"
+        )
+        text += "; refused by the gate)" if policy.gate_known else ")"
+    text += f"; of the others {policy.deployed.accuracy.percent()} are concluded rightly."
+    if policy.error_level is not None:
+        text += (
+            f" The zone promises that of each class at most {policy.error_level:.1%} of images "
+            "like the validation ones are concluded to be the other class."
+        )
+    return text

@@ -1,0 +1,259 @@
+"""What to know before relying on the numbers of an evaluation, the gravest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.evaluation.calibration import SCALES
+from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.evaluation.question import TrainingRelation
+from pneumoscope.stats.intervals import wilson
+
+if TYPE_CHECKING:
+    from pneumoscope.evaluation.evaluation import Evaluation
+
+SUSPICIOUS_SIZE = 0.7
+"""From this area under the curve on, the size of the file is named before the reader's numbers."""
+
+_NEARLY_ALL = 0.98
+"""From this share of the images on, one class is named for everything."""
+
+_LIMIT_SLACK = 1 - 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something to know before relying on an evaluation.
+
+    Attributes:
+        code: A word for programs; ``docs/reference/files.md`` lists them.
+        text: The same for people.
+        grave: Whether the numbers mislead whoever does not know it.
+    """
+
+    code: str
+    text: str
+    grave: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+
+def notes_of(found: Evaluation) -> tuple[Note, ...]:
+    """Return what to know of an evaluation, the gravest first."""
+    return tuple(
+        note
+        for notes in (
+            _conclusions(found),
+            _learnt_from(found),
+            _decided_by(found),
+            _calibration(found),
+            _file_size(found),
+            _how_many(found),
+            _probabilities(found),
+            _elsewhere(found),
+        )
+        for note in notes
+    )
+
+
+def _conclusions(found: Evaluation) -> Iterator[Note]:
+    """Yield whether it tells the classes apart at all, and whether its threshold fits."""
+    area = found["auc"]
+    negative, positive = found.classes
+    if area.value is None:
+        return
+    if area.high is not None and area.high < 0.5:
+        yield Note(
+            "classes-swapped",
+            f"The AUC is {area.with_range()}, below 0.5: images of {negative} rank above those of "
+            f"{positive}. Are the classes swapped?",
+            grave=True,
+        )
+    elif area.low is not None and area.low <= 0.5:
+        yield _no_better_than_chance(found)
+    else:
+        yield from _threshold(found)
+
+
+def _no_better_than_chance(found: Evaluation) -> Note:
+    area = found["auc"].with_range()
+    named = _named_for_everything(found)
+    if named is None:
+        text = f"It may not tell the classes apart at all: 0.5 lies within its AUC, {area}."
+        return Note("no-better-than-chance", text, grave=True)
+    name, most = named
+    return Note(
+        "one-class",
+        f"It names one class for everything: {_share(most, found.n)} of the {units(found)} are "
+        f"called {name}, and its AUC is {area}. It has not learnt to tell the classes apart; more "
+        "epochs, another learning rate or pretrained weights may help.",
+        grave=True,
+    )
+
+
+def _threshold(found: Evaluation) -> Iterator[Note]:
+    """Yield that a class is mostly called the other one, though their order is right."""
+    (tn, fp), (fn, tp) = found.confusion
+    negative, positive = found.classes
+    named = _named_for_everything(found)
+    for key, name, called, wrong, other in (
+        ("specificity", positive, fp + tp, fp, negative),
+        ("sensitivity", negative, fn + tn, fn, positive),
+    ):
+        right = found[key]
+        mostly_wrong = right.high is not None and right.high < 0.5
+        if mostly_wrong or (named is not None and named[0] == name):
+            yield Note(
+                "threshold-does-not-fit",
+                f"It calls {_share(called, found.n)} of the {units(found)} {name}, "
+                f"{_share(wrong, right.n)} of the {other} ones among them: the threshold "
+                f"{found.threshold.value:.3g} does not fit these images, though it ranks them "
+                f"better than chance. {_WAY_OUT[found.threshold.source]}",
+                grave=True,
+            )
+
+
+_WAY_OUT = {
+    "model": "pneumoscope recalibrate fits calibration and threshold to scores of your own images.",
+    "default": "Nothing chose it: give another threshold, or recalibrate the model.",
+    "given": "It was given for this evaluation.",
+}
+
+
+def _named_for_everything(found: Evaluation) -> tuple[str, int] | None:
+    """Return the class that is named for nearly all, and how often; None if both are named."""
+    (tn, fp), (fn, tp) = found.confusion
+    called = fp + tp
+    name, most = max(
+        zip(found.classes, (found.n - called, called), strict=True), key=lambda x: x[1]
+    )
+    rarer = min(tn + fp, fn + tp)
+    return (name, most) if most >= _NEARLY_ALL * found.n and rarer > found.n - most else None
+
+
+def _learnt_from(found: Evaluation) -> Iterator[Note]:
+    if found.relation is TrainingRelation.TRAINING:
+        yield Note(
+            "training-images",
+            "These are the images that it was trained on: the numbers say nothing about new "
+            "patients.",
+            grave=True,
+        )
+    elif found.seen:
+        yield Note(
+            "seen-in-training",
+            f"The reader was trained on {found.seen:,} of these {found.images:,} images, or on "
+            "others of their patients: the numbers say nothing about new patients.",
+            grave=True,
+        )
+    elif found.relation is TrainingRelation.OVERLAP:
+        yield Note(
+            "seen-in-training",
+            "The reader was trained on some of these images: the numbers say nothing about new "
+            "patients.",
+            grave=True,
+        )
+
+
+def _decided_by(found: Evaluation) -> Iterator[Note]:
+    """Yield how the images stand to those that it learnt from."""
+    if found.relation is TrainingRelation.VALIDATION:
+        text = (
+            "These are validation images, which also decided about the reader, so the numbers "
+            "flatter it."
+        )
+        if found.has_test is False:
+            text += " There was no test part."
+        elif found.has_test:
+            text += " Its test part tells more."
+        yield Note("validation-images", text, grave=True)
+    elif found.relation is TrainingRelation.TEST:
+        yield Note(
+            "same-source",
+            "The test part comes from the same source as the training images; expect lower numbers "
+            "in another hospital, and measure them there.",
+        )
+    elif found.relation is TrainingRelation.UNKNOWN and found.reader.get("sha256"):
+        yield Note(
+            "relation-unknown",
+            "Nothing tells whether the reader was trained on some of these images.",
+        )
+
+
+def _calibration(found: Evaluation) -> Iterator[Note]:
+    line = found.calibration
+    low, high = SCALES[0] / _LIMIT_SLACK, SCALES[1] * _LIMIT_SLACK
+    if line is not None and line.method != "none" and not low < line.scale < high:
+        yield Note(
+            "calibration-without-end",
+            f"The calibration has no end: its scale is at the limit of {line.scale:g}, since the "
+            "images that it was fitted on are parted without a mistake, or by nothing. "
+            "Probabilities are nearly 0 or 1 and mean no more than the conclusion.",
+            grave=True,
+        )
+
+
+def _file_size(found: Evaluation) -> Iterator[Note]:
+    size = found.baseline("file size")
+    if size is not None and (size.auc.value or 0) >= SUSPICIOUS_SIZE:
+        yield Note(
+            "file-size",
+            f"The size of the file alone tells the classes apart with AUC "
+            f"{size.auc.with_range()}: how the images were made goes with the disease, and a "
+            "reader may have learnt that.",
+            grave=True,
+        )
+
+
+def _how_many(found: Evaluation) -> Iterator[Note]:
+    fewer = min((found["sensitivity"], found["specificity"]), key=lambda one: one.n)
+    interval = wilson(0.9 * fewer.n, fewer.n, level=found.level)
+    if interval is not None:
+        yield Note(
+            "smaller-class",
+            f"The smaller class has {fewer.n:,} {units(found)} here: a share of 90% of them has "
+            f"the {level_text(found.level)} interval from {interval.low:.0%} to "
+            f"{interval.high:.0%}.",
+        )
+    if not found.patients_known:
+        yield Note(
+            "patients-unknown",
+            "Nothing tells the patient of every image; if patients have several images, the "
+            "intervals are too narrow.",
+        )
+
+
+def _probabilities(found: Evaluation) -> Iterator[Note]:
+    slope = found["calibration_slope"]
+    if slope.low is not None and slope.high is not None and not slope.low <= 1 <= slope.high:
+        how = "too sure" if slope.high < 1 else "not sure enough"
+        yield Note(
+            "calibration-slope",
+            f"Its probabilities are {how} on these images (calibration slope "
+            f"{slope.with_range()}, 1 would be right).",
+        )
+
+
+def _elsewhere(found: Evaluation) -> Iterator[Note]:
+    if found.relation in {TrainingRelation.OTHER, TrainingRelation.UNKNOWN}:
+        yield Note(
+            "other-hospitals",
+            "The numbers hold for images and patients like these; of other hospitals they say "
+            "nothing.",
+        )
+    yield Note(
+        "labels", "Labels are taken as they are: where they are wrong, so are these numbers."
+    )
+
+
+def units(found: Evaluation) -> str:
+    """Return what was judged as a plural: ``images``, ``studies`` or ``patients``."""
+    return "studies" if found.unit == "study" else f"{found.unit}s"
+
+
+def _share(part: int, of: int) -> str:
+    return f"{part:,} of {of:,} ({part / of:.0%})" if of else "none"

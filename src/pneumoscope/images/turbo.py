@@ -1,0 +1,51 @@
+"""Grey JPEG of 8 bits, decoded by libjpeg-turbo with its warnings heard.
+
+libjpeg goes on at damaged data and only counts a warning, which Pillow does not hand on. simplejpeg
+raises instead, and decodes the same pixels as Pillow a little faster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from simplejpeg import decode_jpeg
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_HARMLESS = "extraneous bytes before marker"  # also where writers pad
+_CORRUPT = "Corrupt JPEG data"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """What libjpeg says of an image.
+
+    Attributes:
+        pixels: uint8 [rows, columns]; None if there was a warning.
+        damaged: Whether the warning is one that only damaged data give. Others, such as of bytes
+            behind the data or of a missing end, are for a second look.
+        warning: In libjpeg's words.
+    """
+
+    pixels: NDArray[np.uint8] | None
+    damaged: bool = False
+    warning: str = ""
+
+
+def grey(data: bytes, size: tuple[int, int]) -> Heard:
+    """Return the luma of a JPEG of one or three components, each of 8 bits.
+
+    Args:
+        data: The file.
+        size: (rows, columns) of the result: those of the image, or a half, a quarter or an eighth
+            of them, rounded up.
+    """
+    try:
+        pixels: NDArray[Any] = decode_jpeg(data, "GRAY", min_height=size[0], min_width=size[1])
+    except ValueError as fault:
+        said = str(fault)
+        return Heard(None, _CORRUPT in said and _HARMLESS not in said, said)
+    return Heard(pixels[..., 0]) if pixels.shape[:2] == size else Heard(None)

@@ -1,0 +1,214 @@
+"""The decision policy of a reader: gate, threshold and uncertain zone → one outcome for an image.
+
+Everything that turns a probability into a conclusion goes through ``DecisionPolicy``: prediction,
+evaluation, model cards and reports.
+
+The possible classes of an image are its conformal prediction set (see ``reader.conformal``)
+together with the class that the threshold alone concludes, so the set is never empty. An image is
+UNCERTAIN if two or more classes are possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pneumoscope.labels import LabelSpace
+    from pneumoscope.reader.bundle import OperatingPoint
+    from pneumoscope.reader.conformal import Conformal
+
+NOT_ASSESSABLE = "NOT_ASSESSABLE"
+"""The conclusion about an image that the reader cannot judge."""
+
+UNCERTAIN = "UNCERTAIN"
+"""The conclusion about an image for which several classes are possible."""
+
+OUTSIDE = ("note", "uncertain", "refuse")
+"""What may be done with an image outside the intended use: conclude and add a note, set it aside as
+UNCERTAIN, or refuse it as NOT_ASSESSABLE."""
+
+REFUSED_CODE, UNCERTAIN_CODE = -2, -1
+"""Codes of ``Outcomes.code`` for NOT_ASSESSABLE and UNCERTAIN; others are numbers of classes."""
+
+
+class Outcome(NamedTuple):
+    """What a policy concludes about one image.
+
+    Attributes:
+        conclusion: A class, ``UNCERTAIN`` or ``NOT_ASSESSABLE``.
+        possible: The possible classes, in the order of the label space; None if the image was
+            refused, or if the policy has no uncertain zone and concluded a class.
+        reasons: Why the image was set aside, and what lies outside the intended use.
+    """
+
+    conclusion: str
+    possible: tuple[str, ...] | None
+    reasons: tuple[str, ...]
+
+
+class Outcomes(NamedTuple):
+    """What a policy concludes about n images.
+
+    Attributes:
+        code: The number of the concluded class, ``UNCERTAIN_CODE`` or ``REFUSED_CODE``; int64 [n].
+        possible: Which classes are possible, before any refusal; bool [n, K].
+        at_threshold: The number of the class that the threshold alone concludes; int64 [n].
+    """
+
+    code: NDArray[np.int64]
+    possible: NDArray[np.bool_]
+    at_threshold: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DecisionPolicy:
+    """How a reader decides.
+
+    Attributes:
+        labels: The K classes, and which of them count as positive.
+        operating_point: The probability of the positive group from which it is concluded.
+        conformal: The rule of the uncertain zone; None for a policy that always concludes.
+        outside: What is done with an image outside the intended use, one of ``OUTSIDE``.
+
+    Raises:
+        ValueError: ``outside`` is something else, or the zone is of another number of classes.
+    """
+
+    labels: LabelSpace
+    operating_point: OperatingPoint
+    conformal: Conformal | None = None
+    outside: str = "note"
+
+    def __post_init__(self) -> None:
+        if self.outside not in OUTSIDE:
+            raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, got {self.outside!r}")
+        if self.conformal is not None and len(self.conformal.quantiles) != len(self.labels):
+            raise ValueError(
+                f"the uncertain zone is of {len(self.conformal.quantiles)} classes, the labels are "
+                f"{len(self.labels)}"
+            )
+
+    @property
+    def threshold(self) -> float:
+        """The probability of the positive group from which it is concluded."""
+        return self.operating_point.threshold
+
+    @property
+    def zone(self) -> tuple[float, float] | None:
+        """The probabilities (low, high) between which a two-class policy is uncertain.
+
+        None if no probability is: without a conformal rule, with one whose set is always one class,
+        and for more than two classes, whose zone is no interval of one probability.
+        Below ``low`` the negative class is concluded. Above ``high`` the positive class is.
+        """
+        if self.conformal is None or self.labels.positive != self.labels.names[1:2]:
+            return None
+        negative, positive = self.conformal.quantiles
+        low, high = min(1 - positive, self.threshold), max(negative, self.threshold)
+        return None if low == self.threshold > negative else (low, high)
+
+    def decide(
+        self,
+        probability: float | Sequence[float],
+        *,
+        refused: Sequence[str] = (),
+        outside: Sequence[str] = (),
+    ) -> Outcome:
+        """Return what is concluded about one image.
+
+        Args:
+            probability: Of the second class where there are two; else of each class, [K].
+            refused: Why the gate refuses the image; empty if it does not.
+            outside: What about the image lies outside the intended use.
+        """
+        outside = tuple(outside)
+        if refused or (outside and self.outside == "refuse"):
+            return Outcome(NOT_ASSESSABLE, None, (*refused, *outside))
+        each = self._each(probability)
+        said = self._at_threshold(each)
+        if outside and self.outside == "uncertain":
+            return Outcome(UNCERTAIN, self.labels.names, outside)
+        if self.conformal is None:
+            return Outcome(self.labels.names[said], None, outside)
+        held = self.conformal.holds(tuple(1 - one for one in each) if len(each) > 2 else each[::-1])
+        possible = tuple(
+            name
+            for number, (name, holds) in enumerate(zip(self.labels.names, held, strict=True))
+            if holds or number == said
+        )
+        if len(possible) == 1:
+            return Outcome(possible[0], possible, outside)
+        return Outcome(UNCERTAIN, possible, (self._why(possible), *outside))
+
+    def decide_many(
+        self,
+        probability: NDArray[np.float64],
+        refused: NDArray[np.bool_] | None = None,
+    ) -> Outcomes:
+        """Return what is concluded about n images, as ``decide`` does for each.
+
+        Args:
+            probability: Of the second class, [n], where there are two; else of each class,
+                [n, K].
+            refused: Which images the gate refuses, [n]; none of them if None.
+        """
+        import numpy as np  # noqa: PLC0415 - a single decision needs no numpy
+
+        given = np.asarray(probability, np.float64)
+        if given.shape[1:] == (2,):
+            given = given[:, 1]
+        each = np.stack([1 - given, given], axis=-1) if given.ndim == 1 else given
+        inside = np.array(self.labels.is_positive)
+        side = (each[:, inside].sum(axis=1) >= self.threshold)[:, np.newaxis] == inside
+        said = np.where(side, each, -np.inf).argmax(axis=1)
+        possible = np.zeros(each.shape, np.bool_)
+        possible[np.arange(len(each)), said] = True
+        if self.conformal is not None:
+            possible |= self.conformal.sets(given)
+        code = np.where(possible.sum(axis=1) > 1, UNCERTAIN_CODE, said)
+        if refused is not None:
+            code = np.where(refused, REFUSED_CODE, code)
+        return Outcomes(code.astype(np.int64), possible, said.astype(np.int64))
+
+    def _each(self, probability: float | Sequence[float]) -> tuple[float, ...]:
+        if not isinstance(probability, Sequence):
+            return 1 - probability, probability
+        if len(probability) == 2:
+            return 1 - probability[1], probability[1]
+        return tuple(probability)
+
+    def _at_threshold(self, each: tuple[float, ...]) -> int:
+        """Return the likeliest class of the group that the threshold concludes."""
+        positive = 0.0  # not sum(), which rounds otherwise than numpy from Python 3.12 on
+        for one, inside in zip(each, self.labels.is_positive, strict=True):
+            positive += one if inside else 0.0
+        wanted = positive >= self.threshold
+        return max(
+            (number for number, inside in enumerate(self.labels.is_positive) if inside == wanted),
+            key=each.__getitem__,
+        )
+
+    def _why(self, possible: tuple[str, ...]) -> str:
+        names = f"{', '.join(possible[:-1])} and {possible[-1]}"
+        zone = self.zone
+        if zone is None:
+            return f"{names} are possible; the reader cannot tell them apart in this image"
+        low, high = zone
+        return (
+            f"{names} are both possible: between the probabilities {_digits(low)} and "
+            f"{_digits(high)} this reader does not decide"
+        )
+
+
+def _digits(probability: float) -> str:
+    """Return a probability with three decimals, or as many as tell it from 0 and 1."""
+    for digits in range(3, 8):
+        text = f"{probability:.{digits}f}"
+        if 0 < float(text) < 1:
+            return text
+    return f"{probability:g}"

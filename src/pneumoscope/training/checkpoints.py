@@ -1,0 +1,51 @@
+"""Checkpoints that appear whole or not at all, and how far they are."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from pneumoscope.errors import DataError
+from pneumoscope.runs import written_whole
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes each checkpoint beside its place, and renames it into it.
+
+    Lightning itself collects it in the system's temporary folder and copies it, so that a full
+    disk leaves half a checkpoint in the place of the one before.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            OutputError: The place cannot be written; what stood there is still there.
+        """
+        del storage_options
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with written_whole(Path(path)) as temporary:
+            temporary.write_bytes(content.getbuffer())
+
+
+def epochs_in(path: Path) -> int:
+    """Return after how many epochs a checkpoint was written; 0 if there is none.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    if not path.is_file():
+        return 0
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return int(found["epoch"]) + 1
+    except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as fault:
+        raise DataError(f"{path}: no checkpoint can be read from it ({fault}).") from fault

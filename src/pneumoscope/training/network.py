@@ -1,0 +1,30 @@
+"""The network of a recipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pneumoscope.models.registry import Classifier, build_model
+
+if TYPE_CHECKING:
+    from pneumoscope.training.recipe import Recipe
+
+
+def network_of(recipe: Recipe, *, pretrained: bool = True) -> Classifier:
+    """Return the network of a recipe, as it is before it learns.
+
+    Args:
+        recipe: Its name, its options, its input and its weights.
+        pretrained: Begin with the recipe's weights; else all are drawn.
+
+    Raises:
+        OptionError: An unknown model or option.
+        WeightsError: The weights cannot be had, or do not fit.
+    """
+    learning = recipe.learning
+    return build_model(
+        learning.model,
+        recipe.data.input,
+        weights=learning.weights if pretrained else "none",
+        **learning.model_options,
+    )

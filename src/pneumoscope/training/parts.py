@@ -1,0 +1,266 @@
+"""The three parts of a recipe: which data, how to learn, and what validation decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from pneumoscope.data.layouts import DataOptions, data_options
+from pneumoscope.errors import OptionError
+from pneumoscope.images.prepare import RESIZE, InputSpec
+from pneumoscope.training.augmentation import AUGMENTATIONS, Augmentation
+from pneumoscope.training.settings import Setting, check_settings, composite, setting
+
+Optimizer = Literal["adam", "adamw", "adamax", "adagrad", "sgd"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Schedule = Literal["constant", "cosine", "plateau"]
+Balance = Literal["none", "weights", "sampling"]
+Keep = Literal["best", "last"]
+NearCopies = Literal["tie", "ignore"]
+CalibrationMethod = Literal["none", "temperature", "platt"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataRecipe:
+    """Which images are learnt from, and as what the network sees them.
+
+    Attributes:
+        input: What the model takes.
+        balance: ``weights`` in the loss or ``sampling`` give both classes the same say; the
+            logits are corrected for it afterwards, so that probabilities keep the data's prior.
+        validation: Where validation rows come from; see ``split_catalog``.
+        val_fraction: The share of the training part that is taken for validation.
+        block: Which block of patient numbers, where ``validation`` is ``block``.
+        folds: How many folds, where it is ``kfold``.
+        fold: Which of them is for validation, from 0.
+        test_fraction: The share that is drawn for test where the data have no test part.
+        near_copies: Whether near copies of a picture, moved, rescaled, mirrored or saved anew, stay
+            in one part (``tie``), or equal pixels alone (``ignore``).
+        positive: The class whose probability is wanted; None is PNEUMONIA where it exists.
+        patient_regex: What finds the patient in a path; see ``PatientPattern``.
+        class_map: Class → its names in the data; empty takes the names as they are.
+        uncertain_labels: What uncertain labels of a mapped table count as: ``ignore``,
+            ``positive`` or ``negative``; None is ``ignore``.
+        columns: Role → column of a CSV table, where its columns have other names.
+        layout: The name of a known layout, or the keys of a description; None finds it.
+    """
+
+    input: InputSpec = composite(
+        InputSpec,
+        "what the model takes",
+        Setting(
+            name="image_size",
+            about="side of the square input, in pixels",
+            kind=int,
+            low=8,
+            high=4096,
+            metavar="PX",
+        ),
+        Setting(
+            name="resize", about="how other aspect ratios are brought to it", choices=tuple(RESIZE)
+        ),
+    )
+    balance: Balance = setting("none", "give both classes the same say", choices=get_args(Balance))
+    validation: str = setting(
+        "auto",
+        "where validation images come from. grouped: drawn by patient; block: a block of patient "
+        "numbers; kfold: one of several folds; folder: the data's own; file: the split file; "
+        "auto: folder if large enough, else grouped",
+        metavar="HOW",
+    )
+    val_fraction: float = setting(0.1, "share taken for validation")
+    block: str = setting("low", "which block: low, high, or K/N", metavar="WHICH")
+    folds: int = setting(5, "how many folds")
+    fold: int = setting(0, "the fold for validation, from 0", metavar="K")
+    test_fraction: float = setting(
+        0.0, "share drawn for test where the data have no test part", flag="test"
+    )
+    near_copies: NearCopies = setting(
+        "tie",
+        "near copies of a picture (moved, rescaled, mirrored, saved anew): keep them in one part, "
+        "or look for equal pixels alone",
+        choices=get_args(NearCopies),
+    )
+    positive: str | None = setting(
+        None, "the finding; PNEUMONIA where there is one", metavar="CLASS"
+    )
+    patient_regex: str | None = setting(
+        None,
+        "finds the patient in a path: its first group, or the group named patient",
+        metavar="REGEX",
+    )
+    class_map: Mapping[str, Sequence[str]] = composite(dict, "class and its names in the data")
+    uncertain_labels: str | None = setting(None, "what uncertain labels count as", flag="")
+    columns: Mapping[str, str] = composite(dict, "role and column of a table")
+    layout: str | Mapping[str, Any] | None = composite(lambda: None, "how a table is read")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        self.options()
+
+    def options(self, *, inherited: bool = False) -> DataOptions:
+        """Return how the data are read.
+
+        Args:
+            inherited: Whether the data may be others than those of the recipe.
+
+        Raises:
+            OptionError: A value that cannot be.
+        """
+        return data_options(
+            class_map=self.class_map,
+            uncertain_labels=self.uncertain_labels,
+            columns=self.columns,
+            layout=self.layout,
+            inherited=inherited,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningRecipe:
+    """Which network learns, and how.
+
+    Attributes:
+        model: A name of the registry; ``auto`` is the best that is known for the machine.
+        model_options: That model's own options.
+        weights: What the network begins with: ``none``, ``auto`` (the pretrained weights of its
+            name, from this machine or the network), a file or a URL.
+        probe: Learn a linear head on the frozen network, without gradient steps.
+        augmentation: What happens to training images; in files and options also a preset's name.
+        max_epochs: At most so many passes over the training images.
+        patience: Training ends after so many epochs without a lower validation loss.
+        keep: The epoch whose weights are kept: of the ``best`` validation loss, or the ``last``.
+        batch_size: Images a step.
+        accumulate: Batches whose gradients are added up for one step of the optimizer.
+        optimizer: The rule of the steps.
+        learning_rate: Their size.
+        layer_decay: What the learning rate is multiplied with from one depth of the network to
+            the next towards the input; 1 gives all layers the same.
+        schedule: How the learning rate goes: ``constant``, down to zero along a ``cosine``, or
+            lower whenever the validation loss stands on a ``plateau``.
+        plateau_patience: After so many epochs without a lower validation loss it is lowered.
+        plateau_factor: What it is then multiplied with.
+        plateau_minimum: It is not lowered below this.
+        warmup_epochs: Over so many epochs it first rises from zero.
+        head_epochs: In so many first epochs only the head learns, the rest is frozen.
+        weight_decay: L2 penalty (decoupled for AdamW), on weights, not on biases and norms.
+        clip: Largest norm of the gradient; 0 leaves it.
+        label_smoothing: Share of a label that is spread over the classes.
+        mixup: Parameter of the beta distribution by which pairs of images are blended; 0 is off.
+        cutmix: The same for pasting a rectangle of one image into another.
+        ema: Decay, step by step, of an exponential moving average of the weights, which then is
+            validated and kept; 0 is off.
+        precision: ``auto`` is bfloat16 where the processor gains by it, else float32.
+    """
+
+    model: str = setting("seed-cnn", "the network: seed-cnn, timm:NAME, or auto")
+    model_options: Mapping[str, Any] = composite(
+        dict,
+        "of the network",
+        Setting(
+            name="filters",
+            about="seed-cnn: channels of each block, such as 32,64,64",
+            kind=tuple,
+            metavar="N,…",
+        ),
+        Setting(name="dropout", about="seed-cnn: share of activations dropped", kind=float),
+        Setting(name="batch_norm", about="seed-cnn: normalise in each block", kind=bool),
+    )
+    weights: str = setting("none", "what it begins with: auto, none, a file or a URL")
+    probe: bool = setting(False, "fit the last layer alone")
+    augmentation: Augmentation = composite(
+        Augmentation,
+        "of the training images",
+        Setting(
+            name="augmentation",
+            about="what happens to training images",
+            choices=tuple(AUGMENTATIONS),
+        ),
+    )
+    max_epochs: int = setting(
+        50, "passes over the training images at most", between=(1, 100_000), flag="epochs"
+    )
+    patience: int = setting(
+        3, "epochs without a lower validation loss before the end", between=(1, 100_000)
+    )
+    keep: Keep = setting("best", "which epoch's weights", choices=get_args(Keep))
+    batch_size: int = setting(32, "images a step", between=(1, 65_536))
+    accumulate: int = setting(1, "batches a step of the optimizer", between=(1, 65_536))
+    optimizer: Optimizer = setting("adam", "the rule of the steps", choices=get_args(Optimizer))
+    learning_rate: float = setting(1e-3, "step size", between=(1e-9, 10))
+    layer_decay: float = setting(
+        1.0, "factor of the step size from a layer to the one before", between=(0.01, 1)
+    )
+    schedule: Schedule = setting("constant", "of the step size", choices=get_args(Schedule))
+    plateau_patience: int = setting(
+        2,
+        "with schedule plateau: epochs without a lower validation loss before it is lowered",
+        between=(1, 100_000),
+    )
+    plateau_factor: float = setting(
+        0.5, "with schedule plateau: what it is then multiplied with", between=(1e-6, 0.999)
+    )
+    plateau_minimum: float = setting(
+        1e-6, "with schedule plateau: not lower than this", between=(0, 10)
+    )
+    warmup_epochs: float = setting(
+        0.0, "epochs over which it rises from zero", between=(0, 100_000)
+    )
+    head_epochs: int = setting(
+        0, "first epochs in which only the last layer learns", between=(0, 100_000)
+    )
+    weight_decay: float = setting(0.0, "L2 penalty", between=(0, 10))
+    clip: float = setting(0.0, "largest norm of the gradient; 0 is none", between=(0, 1e6))
+    label_smoothing: float = setting(0.0, "share of a label that is spread", between=(0, 0.9))
+    mixup: float = setting(0.0, "blend pairs of images; 0 is off", between=(0, 100), metavar="A")
+    cutmix: float = setting(
+        0.0, "paste parts of one image into another; 0 is off", between=(0, 100), metavar="A"
+    )
+    ema: float = setting(
+        0.0, "decay of a moving average of the weights; 0 is off", between=(0, 0.99999)
+    )
+    precision: Precision = setting("auto", "of the computation", choices=get_args(Precision))
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.plateau_minimum > self.learning_rate and self.schedule == "plateau":
+            raise OptionError(
+                "plateau_minimum",
+                must=f"at most the learning rate, {self.learning_rate:g}",
+                was=self.plateau_minimum,
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecipe:
+    """What validation images decide once the network has learnt.
+
+    Attributes:
+        calibration: From logits to probabilities.
+        operating_point: The rule by which the threshold is chosen.
+        error_level: Of the uncertain zone: the share of each class that may be concluded to be the
+            other class at most; ``auto`` chooses it, 0 is a reader without a zone.
+        gate: Whether the reader refuses images unlike those that it learnt from.
+    """
+
+    calibration: CalibrationMethod = setting(
+        "none", "of the probabilities", choices=get_args(CalibrationMethod)
+    )
+    operating_point: str = setting(
+        "probability=0.5",
+        "what chooses the threshold, such as youden or sensitivity>=0.95",
+        metavar="RULE",
+    )
+    error_level: float | Literal["auto"] = setting(
+        0.0,
+        "of the uncertain zone: the share of each class that may be concluded to be the other; "
+        "auto chooses it, 0 is no zone",
+        between=(0, 0.5),
+        words=("auto",),
+        metavar="P",
+    )
+    gate: bool = setting(False, "refuse images unlike those learnt from")
+
+    def __post_init__(self) -> None:
+        check_settings(self)

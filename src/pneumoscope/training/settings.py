@@ -1,0 +1,136 @@
+"""What a field of the recipe says of itself: its bounds, its help, its option's spelling.
+
+The command line and the checks are made of these; nothing lists the fields a second time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pneumoscope.errors import OptionError, in_range, one_of
+
+_KEY = "setting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A value that a person may choose.
+
+    Attributes:
+        name: The field, or the part of a field, that it sets.
+        about: What it is, for the help.
+        kind: ``bool``, ``int``, ``float`` or ``str``; ``tuple`` is whole numbers with commas
+            between them.
+        optional: Whether it may be None.
+        choices: The words that it may be; any if empty.
+        words: Words that may stand in place of a number.
+        low: Its smallest value, with ``high``; None leaves the check to whoever uses the value.
+        high: Its largest value.
+        flag: The name of its option on the command line, if that is not its own with hyphens; an
+            empty text is none.
+        metavar: What the help calls its value.
+        parts: What is set in its place, where its value is no single one.
+    """
+
+    name: str = ""
+    about: str
+    kind: type = str
+    optional: bool = False
+    choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    flag: str | None = None
+    metavar: str | None = None
+    parts: tuple[Setting, ...] = ()
+
+    def check(self, value: object) -> None:
+        """Refuse a value that cannot be.
+
+        Raises:
+            OptionError: Of the wrong kind, out of bounds, or no word that is known.
+        """
+        if (value is None and self.optional) or (isinstance(value, str) and value in self.words):
+            return
+        if self.kind is bool and not isinstance(value, bool):
+            raise OptionError(self.name, must="true or false", was=value)
+        if self.kind is int and (isinstance(value, bool) or not isinstance(value, int)):
+            raise OptionError(self.name, must="a whole number", was=value)
+        if self.kind is str and not isinstance(value, str):
+            raise OptionError(self.name, must="a text", was=value)
+        if self.choices:
+            one_of(self.name, str(value), self.choices)
+        if self.low is not None and self.high is not None:
+            in_range(self.name, value, low=self.low, high=self.high)  # type: ignore[arg-type]
+        elif self.kind is float and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise OptionError(self.name, must="a number", was=value)
+
+
+def setting(
+    default: object,
+    about: str,
+    *,
+    between: tuple[float, float] | None = None,
+    choices: Sequence[str] = (),
+    words: Sequence[str] = (),
+    flag: str | None = None,
+    metavar: str | None = None,
+    kind: type | None = None,
+) -> Any:
+    """Return a dataclass field with one value; see ``Setting``.
+
+    Args:
+        default: Its value; its kind is that of the setting.
+        about: For the help.
+        between: The smallest and the largest value.
+        choices: The words that it may be.
+        words: Words that may stand in place of a number.
+        flag: The name of its option, if that is not its own with hyphens; an empty text is none.
+        metavar: What the help calls its value.
+        kind: Where the default is None.
+    """
+    low, high = between or (None, None)
+    found = Setting(
+        about=about,
+        kind=kind or (str if default is None else type(default)),
+        optional=default is None,
+        choices=tuple(choices),
+        words=tuple(words),
+        low=low,
+        high=high,
+        flag=flag,
+        metavar=metavar,
+    )
+    return dataclasses.field(default=default, metadata={_KEY: found})
+
+
+def composite(factory: Callable[[], object], about: str, *parts: Setting) -> Any:
+    """Return a dataclass field that holds several values; the options set its ``parts``."""
+    found = Setting(about=about, kind=dict, flag="", parts=parts)
+    return dataclasses.field(default_factory=factory, metadata={_KEY: found})
+
+
+def settings_of(kind: type[Any]) -> Iterator[Setting]:
+    """Yield what a class of settings lets a person choose, in the order of its fields."""
+    for own in _own_settings(kind):
+        yield from own.parts or (own,)
+
+
+def _own_settings(kind: Any) -> Iterator[Setting]:
+    for field in dataclasses.fields(kind):
+        if _KEY in field.metadata:
+            yield dataclasses.replace(field.metadata[_KEY], name=field.name)
+
+
+def check_settings(value: Any) -> None:
+    """Refuse values of a dataclass of settings that cannot be.
+
+    Raises:
+        OptionError: The first of them.
+    """
+    for own in _own_settings(value):
+        if own.kind is not dict:
+            own.check(getattr(value, own.name))

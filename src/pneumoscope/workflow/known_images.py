@@ -1,0 +1,162 @@
+"""What is known of the images behind scores: groups, sizes, studies, relation to a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pneumoscope.data.columns import further_columns, manifest_columns
+from pneumoscope.evaluation.question import RELATIONS, Images, TrainingRelation
+from pneumoscope.evaluation.subgroups import size_tertiles
+from pneumoscope.runs import RunFolder, rows_of
+from pneumoscope.workflow.places import data_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pneumoscope.data.catalog import Catalog, Entry
+    from pneumoscope.evaluation.scores import Scores
+    from pneumoscope.labels import LabelSpace
+
+
+def columns_of(entries: Sequence[Entry], data: Path) -> dict[str, dict[str, str]]:
+    """Return the columns that images can be grouped by: their size, and a manifest's own.
+
+    Args:
+        entries: The images.
+        data: The folder or manifest that they come from.
+
+    Raises:
+        DataError: The manifest cannot be read.
+    """
+    pixels = np.array([entry.width * entry.height for entry in entries], np.int64)
+    thirds = size_tertiles([entry.path for entry in entries], pixels)
+    return {"image size": thirds, **manifest_columns(data)}
+
+
+def images_of_scores(
+    path: Path,
+    scores: Scores,
+    *,
+    part: str | None,
+    run: RunFolder | None,
+    labels: LabelSpace,
+) -> Images:
+    """Return what a scores file, and the run that it is one of, tell of its images.
+
+    Args:
+        path: The file.
+        scores: What it holds.
+        part: The rows that were taken; None for all.
+        run: The run that the file is one of; None for other files.
+        labels: The classes of the run.
+
+    Raises:
+        DataError: The manifest of the run cannot be read.
+    """
+    rows = _rows_of_part(path, part)
+    columns, sizes = _told_by(rows, scores)
+    studies = {
+        name: study
+        for name, row in zip(scores.path, rows, strict=True)
+        if (study := (row.get("study") or "").strip())
+    }
+    if run is None or not (run.catalog.is_file() and run.split.is_file()):
+        return Images(scores.part, columns=columns, sizes=sizes, studies=studies)
+    facts = {row["path"]: row for row in rows_of(run.catalog)}
+    parts = {row["path"]: row["split"] for row in rows_of(run.split)}
+    known = [name for name in scores.path if name in facts]
+    if known:
+        pixels = [int(facts[name]["width"]) * int(facts[name]["height"]) for name in known]
+        columns["image size"] = size_tertiles(known, np.array(pixels, np.int64))
+    data = data_of(run)
+    if data is not None:
+        columns |= manifest_columns(data)
+    teaching = [row for name, row in facts.items() if parts.get(name) == "train"]
+    training = None
+    if teaching and scores.part != "train":
+        training = (
+            np.array([int(row["bytes"]) for row in teaching]),
+            np.array([row["label"] in labels.positive for row in teaching], np.int64),
+        )
+    return Images(
+        part=scores.part,
+        relation=RELATIONS.get(scores.part, TrainingRelation.OVERLAP),
+        seen=sum(parts.get(name) == "train" for name in scores.path),
+        has_test="test" in parts.values(),
+        fingerprint=_fingerprint(run),
+        columns=columns,
+        sizes={name: int(row["bytes"]) for name, row in facts.items()},
+        studies={name: row.get("study") or "" for name, row in facts.items()} | studies,
+        training=training,
+    )
+
+
+def images_of_run(
+    run: RunFolder, part: str, *, catalog: Catalog, training: Sequence[Entry], data: Path
+) -> Images:
+    """Return what a training knows of the images of one of its parts.
+
+    Args:
+        run: With a split.
+        part: ``val`` or ``test``.
+        catalog: All images of the run.
+        training: Those of the training part.
+        data: The folder or manifest that they come from.
+
+    Raises:
+        DataError: The manifest cannot be read.
+    """
+    parts = {row["path"]: row["split"] for row in rows_of(run.split)}
+    entries = [entry for entry in catalog.entries if parts.get(entry.path) == part]
+    return Images(
+        part=part,
+        relation=RELATIONS[part],
+        has_test="test" in parts.values(),
+        fingerprint=catalog.fingerprint,
+        columns=columns_of(entries, data),
+        sizes={entry.path: entry.bytes for entry in catalog.entries},
+        studies={entry.path: entry.study for entry in entries},
+        training=(
+            np.array([entry.bytes for entry in training], np.int64),
+            np.array([entry.label == catalog.positive for entry in training], np.int64),
+        ),
+        left_out=catalog.left_out,
+    )
+
+
+def _fingerprint(run: RunFolder) -> str:
+    if not run.provenance.is_file():
+        return ""
+    told = json.loads(run.provenance.read_text(encoding="utf-8"))
+    return str(told.get("data_fingerprint", ""))
+
+
+def _rows_of_part(path: Path, part: str | None) -> list[dict[str, str]]:
+    """Return the rows of a scores file, of one part where its rows tell theirs."""
+    rows = rows_of(path)
+    parts = [(row.get("split") or "").strip().lower() for row in rows]
+    if part is not None and any(parts):
+        return [row for row, own in zip(rows, parts, strict=True) if own == part]
+    return rows
+
+
+def _told_by(
+    rows: list[dict[str, str]], scores: Scores
+) -> tuple[dict[str, dict[str, str]], dict[str, int]]:
+    """Return what a scores file says beyond its scores: columns to group by, and sizes of files.
+
+    ``width`` and ``height`` give thirds of the image size, ``bytes`` the size of the file.
+    """
+    names = list(scores.path)
+    columns = further_columns(rows, names)
+    wide, high, size = (
+        [int(text) if (text := (row.get(name) or "").strip()).isdecimal() else 0 for row in rows]
+        for name in ("width", "height", "bytes")
+    )
+    if all(wide) and all(high):
+        columns["image size"] = size_tertiles(names, np.array(wide) * np.array(high))
+    return columns, dict(zip(names, size, strict=True))

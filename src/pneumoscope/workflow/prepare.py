@@ -1,0 +1,133 @@
+"""What a recipe learns from: its images, prepared and divided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.data.cache import build_cache
+from pneumoscope.data.catalog import read_catalog
+from pneumoscope.data.lookalikes import find_copies
+from pneumoscope.data.prepared import PreparedData
+from pneumoscope.data.split import UNUSED, parts_in_file, read_split, split_catalog
+from pneumoscope.errors import in_range
+from pneumoscope.watch import Watcher
+from pneumoscope.workflow.parts import tell_notes
+
+if TYPE_CHECKING:
+    from pneumoscope.training.recipe import Recipe
+
+
+def prepare_data(
+    data: Path,
+    recipe: Recipe,
+    *,
+    split_file: Path | None,
+    drawn: bool = False,
+    workers: int | None,
+    watcher: Watcher,
+) -> PreparedData:
+    """Return the images of a recipe, prepared, and in which part each is.
+
+    Args:
+        data: What ``read_catalog`` takes.
+        recipe: How they are read, what the network takes, and how the parts are drawn.
+        split_file: A split to read instead of drawing one.
+        drawn: Whether it is one that was drawn before, and so is not proved again.
+        workers: Decoding threads; one a core if None.
+        watcher: Hears how it goes.
+
+    Raises:
+        PneumoscopeError: The data or an option cannot be worked with.
+    """
+    if workers is not None:
+        in_range("workers", workers, low=1, high=1000)
+    with watcher.progress("Reading the folder") as progress:
+        catalog = read_catalog(
+            data,
+            positive=recipe.data.positive,
+            patient_regex=recipe.data.patient_regex,
+            options=recipe.data.options(),
+            progress=progress,
+        )
+    with watcher.progress("Preparing the images") as progress:
+        cache, catalog = build_cache(catalog, recipe.data.input, workers=workers, progress=progress)
+    with watcher.progress("Looking for copies") as progress:
+        near = recipe.data.near_copies == "tie"
+        copies = find_copies(catalog, cache, near=near, progress=progress)
+    if split_file is not None:
+        split = (
+            parts_in_file(split_file, catalog)
+            if drawn
+            else read_split(split_file, catalog, copies=copies)
+        )
+        return PreparedData(catalog, cache, split, copies)
+    split = split_catalog(
+        catalog,
+        copies=copies,
+        validation=recipe.data.validation,
+        fraction=recipe.data.val_fraction,
+        test_fraction=recipe.data.test_fraction,
+        block=recipe.data.block,
+        folds=recipe.data.folds,
+        fold=recipe.data.fold,
+        seed=recipe.seed,
+    )
+    return PreparedData(catalog, cache, split, copies)
+
+
+def tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
+    """Say which images there are, what was left out and why, and what will be learnt."""
+    catalog, split = data.catalog, data.split
+    for item in catalog.unreadable:
+        watcher.warn(f"skipped: {item.reason}")
+    tell_notes(catalog, watcher)
+    if catalog.unreadable:
+        watcher.warn(f"{len(catalog.unreadable)} unreadable files were skipped.")
+    counts = {part: len(split.rows(part)) for part in ("train", "val", "test", UNUSED)}
+    patients = {
+        part: len({catalog.entries[row].patient for row in split.rows(part)}) for part in counts
+    }
+    watcher.say(
+        "Images: "
+        + ", ".join(
+            f"{counts[part]:,} {name} ({patients[part]:,} patients)"
+            for part, name in (("train", "training"), ("val", "validation"), ("test", "test"))
+            if counts[part]
+        )
+    )
+    if counts[UNUSED]:
+        own = sum(catalog.entries[row].split == "val" for row in split.rows(UNUSED))
+        if own:
+            why = "too small to decide anything and " if recipe.data.validation == "auto" else ""
+            watcher.say(
+                f"The data's own validation folder ({own} images) is {why}set aside; "
+                "`validation=folder` would use it."
+            )
+        if others := counts[UNUSED] - own:
+            watcher.say(
+                f"{'1 image is' if others == 1 else f'{others:,} images are'} set aside: the same "
+                "picture or patient stands in another part, or the split file leaves it out."
+            )
+    if copies := data.cohort.pictures:
+        watcher.say(
+            f"Pictures that are stored more than once: {len(copies):,}, in "
+            f"{sum(map(len, copies)):,} files; the files of each stay in one part"
+        )
+    if few := data.cohort.too_few("val"):
+        watcher.warn(
+            f"validation: {few}. The choice of the epoch, threshold and calibration rest on "
+            "chance; set more images aside for it."
+        )
+    if not catalog.patients_known:
+        watcher.warn(
+            "nothing tells the patient of every image, so such images count as patients "
+            "of their own; if patients have several images, name them with `patient_regex` or in "
+            "a CSV with a patient column."
+        )
+    learning = recipe.learning
+    watcher.say(
+        f"Training {learning.model} (preset {recipe.preset}): {learning.optimizer}, learning rate "
+        f"{learning.learning_rate:g}, batches of {learning.batch_size}, at most "
+        f"{learning.max_epochs} epochs, patience {learning.patience}, seed {recipe.seed}"
+    )

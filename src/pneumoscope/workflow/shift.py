@@ -1,0 +1,117 @@
+"""How far a model file in smaller precision lies from its networks in float32, and may lie."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import ExportError
+from pneumoscope.stats.roc import area_under_roc
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LARGEST_LOSS = 0.002
+"""The largest loss in validation AUC that a smaller precision may cost."""
+
+LARGEST_SHIFT = 0.1
+"""Nineteen of twenty validation images may move by at most this in probability."""
+
+LARGEST_CHANGED = 0.02
+"""The largest share of validation images whose conclusion may change; one image always may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What storing a reader in smaller precision changes on validation images.
+
+    Attributes:
+        n: How many images.
+        auc_loss: AUC of the float32 networks less that of the file.
+        largest: The largest difference in probability.
+        usual: The 95th percentile of the differences in probability.
+        changed: How many images get another conclusion.
+    """
+
+    n: int
+    auc_loss: float
+    largest: float
+    usual: float
+    changed: int
+
+    @classmethod
+    def between(
+        cls,
+        before: NDArray[np.float64],
+        after: NDArray[np.float64],
+        label: NDArray[np.int64],
+        *,
+        changed: int,
+    ) -> Shift:
+        """Return the shift from the float32 networks to the file.
+
+        Args:
+            before: Probabilities of the positive class by the networks, [n].
+            after: The same by the file.
+            label: 1 for images of the positive class, else 0; [n]. Both occur.
+            changed: How many images get another conclusion.
+        """
+        areas = [area_under_roc(label, probability) for probability in (before, after)]
+        if areas[0] is None or areas[1] is None:
+            raise ValueError("a shift needs images of both classes")
+        moved = np.abs(after - before)
+        return cls(
+            len(label),
+            areas[0] - areas[1],
+            float(moved.max()),
+            float(np.quantile(moved, 0.95)),
+            changed,
+        )
+
+    def check(self, path: Path, precision: str) -> None:
+        """Refuse a file that says too much otherwise than its networks.
+
+        Raises:
+            ExportError: One of the three bounds is exceeded, or a number is none.
+        """
+        allowed = max(1, int(LARGEST_CHANGED * self.n))
+        faults = []
+        if not self.auc_loss <= LARGEST_LOSS:
+            faults.append(
+                f"the validation AUC falls by {self.auc_loss:.4f} ({LARGEST_LOSS:g} is allowed)"
+            )
+        if not self.usual <= LARGEST_SHIFT:
+            faults.append(
+                f"the probabilities of 5% of the validation images move by {self.usual:.2g} or "
+                f"more ({LARGEST_SHIFT:g} is allowed)"
+            )
+        if self.changed > allowed:
+            faults.append(
+                f"{self.changed} of {self.n:,} conclusions change ({allowed} may, "
+                f"{LARGEST_CHANGED:.0%} or one image)"
+            )
+        if faults:
+            raise ExportError(
+                f"{path}: not written: in {precision}, {' and '.join(faults)}; "
+                "take a larger precision."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values, as they stand in a model file."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """Return the shift in a line.
+
+        >>> Shift(500, 0.0002, 0.21, 0.013, 4).text()
+        'AUC -0.00020; probabilities by at most 0.21, 95% of them by at most 0.013; 4 of 500 \
+conclusions change (0.8%)'
+        """
+        return (
+            f"AUC {-self.auc_loss:+.5f}; probabilities by at most {self.largest:.2g}, 95% of them "
+            f"by at most {self.usual:.2g}; {self.changed:,} of {self.n:,} conclusions change "
+            f"({self.changed / self.n:.1%})"
+        )

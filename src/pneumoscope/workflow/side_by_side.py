@@ -1,0 +1,195 @@
+"""Runs that train side by side, a process each, every place of the machine taking one at a time.
+
+The process is this module, started with a file of what it is to do; those that Lightning starts for
+a run on several devices read the same file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pneumoscope.errors import PneumoscopeError
+from pneumoscope.runs import write_json
+from pneumoscope.watch import Watcher
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from pneumoscope.training.devices import Placement
+    from pneumoscope.training.recipe import Recipe
+
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run to be trained; see ``train_reader``."""
+
+    title: str
+    data: Path
+    out: Path
+    recipe: Recipe
+    split_file: Path | None
+    placement: Placement
+    workers: int | None
+    resume: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {
+            "title": self.title,
+            "data": str(self.data),
+            "out": str(self.out),
+            "recipe": self.recipe.to_dict(),
+            "split_file": self.split_file and str(self.split_file),
+            "placement": dataclasses.asdict(self.placement),
+            "workers": self.workers,
+            "resume": self.resume,
+        }
+
+
+def train_side_by_side(
+    jobs: Sequence[Job], *, places: Sequence[Mapping[str, str]], watcher: Watcher
+) -> None:
+    """Train every run, as many at a time as there are places; one that fails stops no other.
+
+    Args:
+        jobs: The runs.
+        places: Environment variables of each place.
+        watcher: Hears how it goes.
+
+    Raises:
+        PneumoscopeError: A run failed; its log is kept beside it.
+        KeyboardInterrupt: A run was interrupted.
+    """
+    free: SimpleQueue[Mapping[str, str]] = SimpleQueue()
+    for place in places:
+        free.put(place)
+    children = _Children()
+
+    def train(job: Job) -> None:
+        place = free.get()
+        try:
+            children.train(job, place)
+        finally:
+            free.put(place)
+        watcher.say(f"{job.title} has ended")
+
+    with ThreadPoolExecutor(len(places)) as pool:
+        ahead = [pool.submit(train, job) for job in jobs]
+        try:
+            wait(ahead)
+        except BaseException:  # the end was asked for, and not of a run alone
+            for future in ahead:
+                future.cancel()
+            children.end()
+            raise
+    for future in ahead:
+        future.result()
+
+
+def devices() -> list[dict[str, str]]:
+    """Return a place for each CUDA device of this machine; none where there are fewer than two."""
+    import torch  # noqa: PLC0415 - training alone needs it
+
+    count = torch.cuda.device_count()
+    return [{"CUDA_VISIBLE_DEVICES": str(number)} for number in range(count)] if count > 1 else []
+
+
+class _Children:
+    """The processes that train now."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def train(self, job: Job, place: Mapping[str, str]) -> None:
+        log = job.out.with_name(f"{job.out.name}.log")
+        asked = job.out.with_name(f"{job.out.name}.json")
+        write_json(asked, job.to_dict())
+        command = [sys.executable, "-m", __name__, str(asked)]
+        with log.open("wb") as told:
+            with self._lock:
+                if self._ended:
+                    return
+                child = subprocess.Popen(  # noqa: S603 - our own command
+                    command,
+                    env={**os.environ, **place},
+                    stdin=subprocess.DEVNULL,
+                    stdout=told,
+                    stderr=told,
+                )
+                self._running.add(child)
+            child.wait()
+        with self._lock:
+            self._running.discard(child)
+        if child.returncode == _INTERRUPTED:
+            raise KeyboardInterrupt
+        if child.returncode:
+            last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+            raise PneumoscopeError(f"{job.out}: training failed ({' '.join(last)}); see {log}.")
+        log.unlink()
+        asked.unlink()
+
+    def end(self) -> None:
+        """Ask all of them to end."""
+        with self._lock:
+            self._ended = True
+            for child in self._running:
+                child.terminate()
+
+
+class _Plain(Watcher):
+    """Prints lines."""
+
+    def say(self, text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+
+    def warn(self, text: str) -> None:
+        sys.stderr.write(f"warning: {text}\n")
+
+
+def _main() -> int:
+    from pneumoscope.training.devices import Placement  # noqa: PLC0415 - in the new process
+    from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
+    from pneumoscope.workflow.train import train_reader  # noqa: PLC0415
+
+    def end(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    asked = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    try:
+        trained = train_reader(
+            Path(asked["data"]),
+            Path(asked["out"]),
+            recipe=None if asked["resume"] else Recipe.from_dict(asked["recipe"]),
+            split_file=Path(asked["split_file"]) if asked["split_file"] else None,
+            placement=Placement(**asked["placement"]),
+            resume=asked["resume"],
+            workers=asked["workers"],
+            watcher=_Plain(),
+        )
+    except PneumoscopeError as fault:
+        sys.stderr.write(f"error: {fault}\n")
+        return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return _INTERRUPTED if trained is not None and trained.fitted.interrupted else 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

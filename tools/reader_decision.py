@@ -1,0 +1,108 @@
+"""The decision of the shipped reader, made anew on the validation images that its run set aside."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pneumoscope.data.catalog import Catalog, read_catalog
+from pneumoscope.data.split import Split, split_catalog
+from pneumoscope.evaluation.policy import summary
+from pneumoscope.evaluation.scores import Scores, score
+from pneumoscope.parallel import cores
+from pneumoscope.reader.bundle import Bundle, ModelInfo, open_bundle
+from pneumoscope.reader.learnt import hashes_of
+from pneumoscope.reader.predictor import Predictor
+from pneumoscope.training.recipe import Recipe
+from pneumoscope.workflow.decide import decide_on
+from pneumoscope.workflow.recalibrate import write_calibrated
+
+WHAT = "threshold and uncertain zone decided anew on the validation images"
+
+
+def split_of(info: ModelInfo, data: Path) -> tuple[Catalog, Split]:
+    """Return the images that a model was made from, and their parts, by the recipe in its file."""
+    recipe = Recipe.from_dict(info.training["recipe"])
+    catalog = read_catalog(data, classes=info.classes, patient_regex=recipe.data.patient_regex)
+    if catalog.fingerprint != info.training["data_fingerprint"]:
+        raise SystemExit(f"{data}: not the images that this model was made from")
+    split = split_catalog(
+        catalog,
+        validation=recipe.data.validation,
+        fraction=recipe.data.val_fraction,
+        test_fraction=recipe.data.test_fraction,
+        block=recipe.data.block,
+        folds=recipe.data.folds,
+        fold=recipe.data.fold,
+        seed=recipe.seed,
+    )
+    return catalog, split
+
+
+def scores_of(model: Path, catalog: Catalog, split: Split) -> Scores:
+    """Return what a model says of the validation images, read from their files."""
+    validation = catalog.select(split.rows("val"))
+    scores, unreadable = score(Predictor(model, gated=False), validation, part="val")
+    assert not unreadable
+    return scores
+
+
+def redecide(model: Path, *, data: Path, rules: Recipe) -> None:
+    """Decide calibration, threshold and uncertain zone anew; the network stays as it is.
+
+    The file also gets the hashes of what it learnt from, and a new seal.
+    """
+    bundle = open_bundle(model, threads=cores())
+    catalog, split = split_of(bundle.info, data)
+    decided = decide_on(scores_of(model, catalog, split), rules)
+    assert not decided.notes, decided.notes
+    entries = catalog.entries
+    info = replace(
+        bundle.info,
+        operating_point=decided.point,
+        conformal=decided.conformal,
+        learnt=hashes_of(
+            *([entries[row].sha256 for row in split.rows(part)] for part in ("train", "val"))
+        ),
+        training={
+            **_with_rules(bundle.info.training, rules),
+            "calibration": decided.calibration.to_dict(),
+            "undecided": list(decided.notes),
+        },
+        history=(
+            *(change for change in bundle.info.history if change.get("what") != WHAT),
+            {"what": WHAT, "written": f"{datetime.datetime.now(datetime.UTC).date()}"},
+        ),
+    )
+    info = replace(
+        info,
+        reference={**info.reference, "policy": summary(info.policy(), decided.scores)},
+    )
+    write_calibrated(
+        bundle,
+        model,
+        info=info,
+        scale=decided.calibration.scale,
+        bias=decided.calibration.bias,
+    )
+
+
+def describe(model: Path, card: dict[str, Any]) -> Bundle:
+    """Write measured numbers into the card inside a model file, and return the new model."""
+    from pneumoscope.reader.graph import read_model  # noqa: PLC0415 - here alone
+    from pneumoscope.reader.seal import with_info  # noqa: PLC0415
+
+    info = open_bundle(model).info
+    changed = replace(info, card={**info.card, **card})
+    model.write_bytes(with_info(read_model(model), changed, path=model))
+    return open_bundle(model)
+
+
+def _with_rules(training: dict[str, Any], rules: Recipe) -> dict[str, Any]:
+    names = ("calibration", "operating_point", "error_level")
+    return {
+        **training,
+        "recipe": {**training["recipe"], **{name: rules.value(name) for name in names}},
+    }

@@ -1,0 +1,83 @@
+"""The numbers of the shipped reader's card that are computed from its validation scores alone.
+
+The scores stand in ``docs/reference/reader-card.json``, without names of files or patients, so that
+everybody can compute the numbers again; ``tests/reader/test_shipped.py`` does, and fails if the
+card or the model file's decision is older than the code.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pneumoscope.data.patients import Patient
+from pneumoscope.evaluation.calibration import Calibration
+from pneumoscope.evaluation.numbers import numbers_of
+from pneumoscope.evaluation.policy import evaluate_policy
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.reader.bundle import ModelInfo
+
+SHOWN = ("auc", "balanced_accuracy", "ppv", "npv", "ece", "brier", "calibration_slope")
+
+
+def scores_to_dict(scores: Scores) -> dict[str, list[float] | list[int]]:
+    """Return scores as JSON values without names: patients are numbered."""
+    assert scores.refused is not None
+    return {
+        "label": scores.label.tolist(),
+        "patient": scores.patient_numbers.tolist(),
+        "logit": scores.logit.tolist(),
+        "refused": scores.refused.astype(int).tolist(),
+    }
+
+
+def scores_from_dict(values: Mapping[str, Any], calibration: Calibration) -> Scores:
+    """Return the scores that ``scores_to_dict`` wrote, with the probabilities of a calibration."""
+    logit = np.array(values["logit"], np.float64)
+    return Scores(
+        tuple(f"image {row}" for row in range(len(logit))),
+        tuple(Patient(f"patient {number}") for number in values["patient"]),
+        np.array(values["label"], np.int64),
+        logit,
+        calibration.apply(logit),
+        "val",
+        refused=np.array(values["refused"], np.bool_),
+    )
+
+
+def computed(scores: Scores, info: ModelInfo) -> dict[str, Any]:
+    """Return what the card says of the decision and of the probabilities, as JSON values."""
+    found = numbers_of(scores, threshold=info.operating_point.threshold, curves=False)
+    return {
+        "policy": evaluate_policy(info.policy(), scores).to_dict(),
+        "validation": {name: found[name].to_dict() for name in SHOWN},
+    }
+
+
+def readme_text(numbers: Mapping[str, Any]) -> str:
+    """Return the paragraph of README.md on what the shipped reader achieves, from its card."""
+    policy, evidence, shortcuts = numbers["policy"], numbers["evidence"], numbers["shortcuts"]
+    now, alone = policy["deployed"], policy["at_threshold"]
+
+    def share(found: Mapping[str, float]) -> str:
+        low, high = 100 * found["low"], 100 * found["high"]
+        return f"{100 * found['value']:.1f} % ({low:.1f} to {high:.1f})"
+
+    text = (
+        f"On its {policy['n']} validation images ({policy['patients']} patients, 95 % intervals) "
+        f"it sets {share(now['set_aside'])} aside as UNCERTAIN or NOT_ASSESSABLE, and "
+        f"{share(now['error'])} of its other conclusions are wrong. Without zone and gate its "
+        f"sensitivity is {alone['sensitivity']['value']:.3f} and its specificity "
+        f"{alone['specificity']['value']:.3f}. These images also chose its threshold and zone; "
+        "on other patients expect worse. Its evidence is no finding of a place: with the lungs "
+        "blanked out it still reaches an AUC of "
+        f"{shortcuts['lung fields blanked out']:.2f}, from the borders of the images alone "
+        f"{shortcuts['borders alone']:.2f}, and on generated radiographs its strongest evidence "
+        f"lies in the opacity in {100 * evidence['pointing_game']:.0f} % "
+        f"({100 * evidence['by_chance']:.0f} % by chance). These numbers are made by "
+        "`python tools/make_reader.py chest_xray --native chest_xray_native --decide-only`."
+    )
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
