@@ -70,7 +70,7 @@ class Archive:
     def stop(self) -> None:
         self.wait.set()
         self._ae.shutdown()
-        if self._server is not None:
+        if self._server is not None and self._server.socket is not None:
             self._server.socket.close()  # pynetdicom 3.0.4 leaves that of TLS open
 
     def _store(self, event: Any) -> int:

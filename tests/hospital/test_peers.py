@@ -160,7 +160,7 @@ def test_many_associations_that_break_off_cost_nothing(
         acknowledged: set[str] = set()
         send(running.port, chest(1, SOPInstanceUID="1.2.840.99.9.0"))
         wait_until(lambda: images_in(tmp_path)["read"] == 1, seconds=60)
-        time.sleep(6)  # the association to the archive is released
+        time.sleep(7)  # the association to the archive is released
         threads, sockets, memory = threads_of(pid), _sockets(pid), resident_mb(pid)
         base = chest(1)
         for association in range(30):

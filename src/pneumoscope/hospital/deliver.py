@@ -64,10 +64,12 @@ class Sender(threading.Thread):
                     break
                 self._send(link, delivery)
             if not batch:
-                link.close()
                 if self._destination.commitment and not self._ended.is_set():
                     self._ask(link)
-                self._wake.wait(self._pause())
+                # The association stays open for what may follow soon: making one takes longer
+                # than sending a report.
+                if not self._wake.wait(self._pause()):
+                    link.close()
         link.close()
 
     def _pause(self) -> float:
