@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _SLEEP_SECONDS = 0.5
 _CLEANING_SECONDS = 2.0
+_NICE = 10
 
 _log = logging.getLogger("pneumoscope.hospital")
 
@@ -106,6 +109,9 @@ class Node:
         _log.info("ended", extra={"facts": {}})
 
     def _read_all(self) -> None:
+        if sys.platform == "linux":  # there, it is the priority of this thread alone
+            # A modality waits for its acknowledgement; nobody waits for a report that way.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while not self._ended.is_set():
             image = self.queue.take_image()
             if image is None:

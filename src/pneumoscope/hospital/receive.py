@@ -76,6 +76,7 @@ VERIFICATION: Final = "1.2.840.10008.1.1"
 STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
 IMPLEMENTATION_UID: Final = uid_of("implementation")
 _MEGABYTE = 2**20
+_PDU_BYTES = 131072  # dcmtk's largest; a PDU costs the same whatever its size
 
 _log = logging.getLogger("pneumoscope.hospital")
 
@@ -225,6 +226,7 @@ def _entity(settings: NodeSettings) -> AE:
     entity = AE(ae_title=settings.ae_title)
     entity.implementation_class_uid = IMPLEMENTATION_UID
     entity.implementation_version_name = "PNEUMOSCOPE"
+    entity.maximum_pdu_size = _PDU_BYTES
     entity.maximum_associations = settings.associations
     entity.require_called_aet = settings.check_called
     entity.add_supported_context(VERIFICATION)
