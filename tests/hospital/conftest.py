@@ -18,7 +18,7 @@ from helpers.dicom_variants import made
 pytest.importorskip("pynetdicom", reason="the extra 'hospital' is not installed")
 pytest.importorskip("highdicom", reason="the extra 'hospital' is not installed")
 
-from helpers.pacs import Archive
+from helpers.pacs import FIND, Archive
 from pneumoscope.data.phantom import render
 from pneumoscope.reader.predictor import Predictor
 
@@ -93,6 +93,6 @@ def valid_report() -> Callable[[Path], None]:
 
 @pytest.fixture
 def archive() -> Iterator[Archive]:
-    found = Archive()
+    found = Archive(FIND)
     yield found
     found.stop()

@@ -41,6 +41,22 @@ def archive_with(*services: str) -> Iterator[Archive]:
         found.stop()
 
 
+def test_after_a_crash_what_cannot_be_asked_for_is_sent_again(chest: Chest, tmp_path: Path) -> None:
+    """The destination has no C-FIND; what it gets again has the same identifier and content."""
+    with archive_with() as archive:
+        with node(tmp_path, archive) as running:
+            archive.wait.clear()
+            assert send(running.port, chest(1)) == [0]
+            wait_until(lambda: archive.began == 1, seconds=60)
+            os.kill(running.process.pid, signal.SIGKILL)
+        archive.wait.set()
+        wait_until(lambda: len(archive.got) == 1)
+        with node(tmp_path, archive) as running:
+            wait_until(lambda: figures(tmp_path)["deliveries"] == {"sent": 2}, seconds=60)
+    assert len(archive.uids) == 3
+    assert len(set(archive.uids)) == 2
+
+
 @pytest.mark.parametrize("calls_back", [True, False])
 def test_a_destination_commits_to_keep_what_it_got(
     chest: Chest, tmp_path: Path, *, calls_back: bool
@@ -120,6 +136,19 @@ def test_a_destination_that_hangs_does_not_keep_another_waiting(
             assert "no answer" in running.events("not_accepted")[0]["reason"]
             slow.wait.set()
             wait_until(lambda: figures(tmp_path)["deliveries"] == {"sent": 4}, seconds=60)
+
+
+def test_what_arrived_without_an_answer_is_not_sent_again(chest: Chest, tmp_path: Path) -> None:
+    with archive_with(FIND) as archive:
+        archive.wait.clear()
+        to = {"archive": destination(archive, seconds=1.0, first_pause=1.0, kinds=["report"])}
+        with node(tmp_path, destinations=to) as running:
+            assert send(running.port, chest(1)) == [0]
+            running.wait_for("not_accepted")
+            archive.wait.set()
+            wait_until(lambda: figures(tmp_path)["deliveries"] == {"sent": 1}, seconds=60)
+    assert len(archive.uids) == archive.began == 1
+    assert archive.asked[-1:] == archive.uids
 
 
 class Web:

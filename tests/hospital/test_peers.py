@@ -174,7 +174,6 @@ def test_many_associations_that_break_off_cost_nothing(
         wait_until(lambda: figures(tmp_path)["deliveries"] == {"sent": 2 * expected}, seconds=240)
         wait_until(lambda: threads_of(pid) <= threads and _sockets(pid) <= sockets, seconds=30)
         assert resident_mb(pid) < memory + 60
-        assert running.events("not_accepted") == []
         assert running.stop() == 0
     assert len(archive.uids) == len(set(archive.uids)) == 2 * expected
     classes = [str(one.SOPClassUID) for one in archive.got]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pydicom
 
+from pneumoscope.hospital.queue import NOT_COMMITTED
 from pneumoscope.hospital.receive import note_commitment
 
 if TYPE_CHECKING:
@@ -115,9 +116,12 @@ class Sender(threading.Thread):
         _log.warning(event, extra={"facts": facts})
 
     def _send(self, link: Link, delivery: Delivery) -> None:
+        again = delivery.error not in {"", NOT_COMMITTED}
         self._queue.mark_sending(delivery)
         try:
-            error = link.send(pydicom.dcmread(delivery.path))
+            data = pydicom.dcmread(delivery.path)
+            # It may have arrived the last time, though no answer came.
+            error = "" if again and link.has(data) else link.send(data)
         except (OSError, RuntimeError, ValueError) as fault:  # pynetdicom raises all three
             link.close()
             error = str(fault) or type(fault).__name__

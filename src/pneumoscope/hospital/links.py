@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # study root
 _COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # of the push model, well known
 _ANSWER_SECONDS = 2.0  # most destinations answer by calling back instead
+_CLASSES = ("1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7")
 _SYNTAXES = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
 _DUPLICATE = 0x0111  # "duplicate SOP instance": the destination has it already
 _WARNINGS = (0xB000, 0xB006, 0xB007)  # stored, with remarks
@@ -83,9 +84,9 @@ class StoreLink(Link):
 
     def has(self, data: Dataset) -> bool | None:
         """Return whether C-FIND finds the object; None where the destination has no C-FIND."""
-        association = self._called([build_context(_FIND)])
+        association = self._called([*_storage_contexts(), build_context(_FIND)])
         try:
-            if not association.accepted_contexts:
+            if not _accepts(association, _FIND):
                 return None
             asked = Dataset()
             asked.QueryRetrieveLevel = "IMAGE"
@@ -110,9 +111,10 @@ class StoreLink(Link):
             return 0x0000, None
 
         handlers = [(evt.EVT_N_EVENT_REPORT, reported)]
-        association = self._called([build_context(STORAGE_COMMITMENT)], handlers)
+        contexts = [*_storage_contexts(), build_context(STORAGE_COMMITMENT)]
+        association = self._called(contexts, handlers)
         try:
-            if not association.accepted_contexts:
+            if not _accepts(association, STORAGE_COMMITMENT):
                 raise ConnectionError("the destination offers no storage commitment")
             asked = Dataset()
             asked.TransactionUID = generate_uid()
@@ -142,9 +144,7 @@ class StoreLink(Link):
             if _accepts(self._association, sop_class):
                 return self._association
             self.close()
-        association = self._called(
-            [build_context(sop_class, _SYNTAXES) for sop_class in _classes(sop_class)]
-        )
+        association = self._called(_storage_contexts())
         self._association = association
         return association if _accepts(association, sop_class) else None
 
@@ -230,7 +230,10 @@ def _accepts(association: Any, sop_class: str) -> bool:
     return any(str(one.abstract_syntax) == sop_class for one in association.accepted_contexts)
 
 
-def _classes(sop_class: str) -> Sequence[str]:
-    """Return the classes to propose: those of all kinds of objects, so that one will do."""
-    ours = ["1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7"]
-    return ours if sop_class in ours else [*ours, sop_class]
+def _storage_contexts() -> list[Any]:
+    """Return contexts for all kinds of objects, so that one association will do.
+
+    They are also proposed where something else is wanted, which the destination may not offer: an
+    association without any accepted context ends at once, and looks like one that was refused.
+    """
+    return [build_context(sop_class, _SYNTAXES) for sop_class in _CLASSES]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LONGEST_PAUSE_SECONDS = 3600.0
 ASK_AGAIN_SECONDS = 3600.0
+NOT_COMMITTED = "not committed"
 
 _DELIVERY = "id, kind, uid, class, path, destination, state, attempts, error"
 
@@ -235,7 +236,7 @@ class Queue:
 
     def mark_lost(self, uids: Sequence[str], destinations: Sequence[str]) -> int:
         """Note that a destination does not keep objects, which are sent again; return how many."""
-        change = f"state = 'waiting', due = {time.time()}, error = 'not committed'"
+        change = f"state = 'waiting', due = {time.time()}, error = '{NOT_COMMITTED}'"
         return self._answered(change, uids, destinations)
 
     def _answered(self, change: str, uids: Sequence[str], destinations: Sequence[str]) -> int:
