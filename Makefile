@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 # The build of PyTorch, as uv names it: cpu, or auto for the GPU that is there. Empty: the usual one.
 TORCH ?=
 
-.PHONY: setup demo test check bench reader fuzz clean
+.PHONY: setup demo test check docs bench reader fuzz clean
 
 setup: $(VENV)/.ready
 
@@ -34,6 +34,11 @@ check: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+# Strict: a link that leads nowhere, or a name without its documentation, ends it.
+docs: setup
+	$(PYTHON) -m sphinx -b html -W --keep-going -q docs docs/_build/html
+	@echo "The pages: docs/_build/html/index.html"
+
 bench: setup
 	$(PYTHON) benchmarks/run.py
 
@@ -45,4 +50,4 @@ fuzz: setup
 	$(PYTHON) tests/fuzz/fuzz_readers.py --seconds $(FUZZ_SECONDS)
 
 clean:
-	rm -rf $(VENV) .bench demo dist fuzz-findings
+	rm -rf $(VENV) .bench demo dist docs/_build fuzz-findings

@@ -39,7 +39,7 @@ NOT_RUN = {
     "weights pack": "packs weights that are fetched",
     "weights verify usb": "verifies what was packed",
     "runs/seeds": "five trainings; tests/workflow/test_seeds.py runs two",
-    "pneumoscope demo": "minutes; tests/cli/test_demo.py runs a small one",
+    "pneumoscope demo": "minutes; tests/cli/test_demo.py runs small ones",
     "models convnextv2": "measures dozens of networks",
     "--tls-certificate": "needs certificates; tests/serve/test_contract.py makes some",
 }
@@ -113,6 +113,8 @@ def world(
         shutil.copy(image, name)
     for name in ("folder", "archive", "new_images"):
         shutil.copytree(phantoms / "test" / "NORMAL", name)
+    shutil.copytree(phantoms, "tutorial/images")
+    shutil.copytree(trained.run.root, "tutorial/run")
     Path("more").mkdir()
     for name in ("more/c.png", "archive/d.png"):
         shutil.copy(images[2], name)

@@ -65,6 +65,8 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda fault: faults.append(str(fault)))
     page.on("console", said)
+    # From the start: a chooser that opens while the first listener is being added is not seen.
+    page.on("filechooser", lambda _: None)
     page.goto(url)
     try:
         yield page

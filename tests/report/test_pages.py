@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ import pytest
 from helpers.made_scores import people
 from pneumoscope.cli import main
 from pneumoscope.data.catalog import read_catalog
+from pneumoscope.data.generated import GENERATED
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.baseline import Baseline
 from pneumoscope.evaluation.conformal import fit_conformal
@@ -257,6 +259,17 @@ def test_the_run_report_opens_with_the_test_images_and_keeps_validation(trained:
     assert "On the validation images" in titles
     assert titles.index("Is it worse for some?") < titles.index("How it learnt")
     assert "always naming one class would get" in page
+
+
+def test_a_network_that_has_learnt_nothing_is_the_first_caveat_of_its_report(
+    trained: Trained,
+) -> None:
+    """Two epochs teach the small network of the tests nothing: its AUC is about 0.5."""
+    first = trained.evaluations["test"].notes[0]
+    assert first.code in {"one-class", "no-better-than-chance"}
+    page = html.unescape(trained.run.report.read_text(encoding="utf-8"))
+    caveats = re.findall(r"<li>(.*?)</li>", page[page.index("Before you rely on this") :])
+    assert first.text in next(note for note in caveats if note != GENERATED)
 
 
 def test_the_deployed_decision_comes_first(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.evaluation.notes import units
+from pneumoscope.evaluation.question import TrainingRelation
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures_training import ClassCounts
 from pneumoscope.report.outcome import outcome_sections
@@ -74,6 +75,16 @@ def write_evaluation_page(
     return place
 
 
+_RELATIONS = {
+    TrainingRelation.TRAINING: "its own training part",
+    TrainingRelation.VALIDATION: "its own validation part",
+    TrainingRelation.TEST: "a part of the same data that neither taught nor decided",
+    TrainingRelation.OTHER: "other data; none of the images is known to have taught",
+    TrainingRelation.OVERLAP: "some of the images, or of their patients, taught",
+    TrainingRelation.UNKNOWN: "not known",
+}
+
+
 def _asked(found: Evaluation) -> dict[str, object]:
     """Return what was asked, and of what, for the provenance."""
     question = found.question
@@ -81,7 +92,7 @@ def _asked(found: Evaluation) -> dict[str, object]:
         "model_sha256": found.reader.get("sha256") or None,
         "data_fingerprint": found.fingerprint or None,
         "part": found.part or None,
-        "relation": f"{found.relation} images" if found.relation != "unknown" else "unknown",
+        "relation to the training": _RELATIONS[found.relation],
         "left_out": "; ".join(map(str, found.left_out)) or "nothing",
         "threshold": f"{found.threshold.value:.6g} ({found.threshold.source})",
         "prevalence": question.prevalence,
