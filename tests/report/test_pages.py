@@ -272,6 +272,16 @@ def test_a_network_that_has_learnt_nothing_is_the_first_caveat_of_its_report(
     assert first.text in next(note for note in caveats if note != GENERATED)
 
 
+def test_a_validation_part_that_can_decide_nothing_is_a_caveat_of_the_report(
+    trained: Trained,
+) -> None:
+    page = html.unescape(trained.run.report.read_text(encoding="utf-8"))
+    caveats = re.findall(r"<li>(.*?)</li>", page[page.index("Before you rely on this") :])
+    (few,) = [note for note in caveats if "too few to decide anything" in note]
+    assert f"{trained.evaluations['val'].n} images" in few
+    assert "threshold and calibration rest on chance" in few
+
+
 def test_the_deployed_decision_comes_first(tmp_path: Path) -> None:
     scores = drawn(part="val")
     found = evaluated_of(scores, conformal=fit_conformal(scores, level=0.2))

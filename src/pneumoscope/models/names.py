@@ -10,6 +10,9 @@ from pneumoscope.models.known import WeightsFacts
 
 FAMILIES = ("timm", "xrv")
 
+OWN = ("seed-cnn",)
+"""The networks of this package."""
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -58,6 +61,18 @@ class Pretrained:
 def is_pretrained_name(name: str) -> bool:
     """Return whether the name is of a family that this file knows."""
     return name.partition(":")[0] in FAMILIES
+
+
+def check_known(name: str) -> None:
+    """Refuse a name that is none of ours and of no family.
+
+    Raises:
+        OptionError: It is one; the message names the nearest.
+    """
+    if name in OWN or is_pretrained_name(name):
+        return
+    known = [*OWN, *(f"{family}:NAME" for family in FAMILIES)]
+    raise OptionError("model", must="a known model", was=name, hint=nearest(name, known))
 
 
 def resolve(name: str) -> Pretrained:

@@ -37,6 +37,7 @@ def inspect_data(
     *,
     positive: str | None = None,
     options: DataOptions | None = None,
+    patient_regex: str | None = None,
     split_file: Path | None = None,
     scores: Sequence[Path] = (),
     seed: int = 0,
@@ -50,6 +51,7 @@ def inspect_data(
         out: A folder; what an earlier inspection wrote there is replaced.
         positive: The class that is the finding.
         options: Which names make up which class, and how a table is read.
+        patient_regex: What finds the patient in a path.
         split_file: A split to prove: a CSV with ``path`` and ``split``, or a run folder.
         scores: Scores files of a reader that was not trained on these images; from these, labels
             that it contradicts are listed.
@@ -80,6 +82,7 @@ def inspect_data(
         data,
         positive=positive,
         options=options,
+        patient_regex=patient_regex,
         split_file=split_file,
         suspects=contradicted,
         seed=seed,
