@@ -20,8 +20,9 @@ from PIL import Image
 from helpers.tiny_model import grey_image, write_tiny
 from pneumoscope.cli import main
 from pneumoscope.errors import OptionError, OutputError
+from pneumoscope.reader.archive import inputs
 from pneumoscope.reader.archive.inputs import Unlisted, iterate_images
-from pneumoscope.reader.archive.output import Archive, inputs
+from pneumoscope.reader.archive.output import Archive
 from pneumoscope.reader.archive.summary import RunSummary
 from pneumoscope.reader.predictor import Predictor
 

@@ -54,11 +54,14 @@ VERBS = (
     "weights",
     "demo",
     "serve",
+    "node",
+    "pull",
 )
 """The verbs, each a module beside this one, in the order of the help."""
 
 _EXTRAS = {
     "pyarrow": "parquet",
+    **dict.fromkeys(("dicomweb_client", "highdicom", "pynetdicom"), "hospital"),
     **dict.fromkeys(
         ("httptools", "prometheus_client", "python_multipart", "starlette", "uvicorn"), "serve"
     ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import sys
 import threading
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from pneumoscope.reader.archive.inputs import Unlisted
     from pneumoscope.reader.archive.summary import RunSummary
     from pneumoscope.reader.model_file.metadata import ModelInfo
-    from pneumoscope.reader.prediction import Prediction
     from pneumoscope.reader.predictor import Predictor
     from pneumoscope.reader.records import Record
 
@@ -97,6 +95,12 @@ def add_to(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--evidence", type=Path, metavar="DIR", help="draw where each conclusion comes from"
+    )
+    parser.add_argument(
+        "--dicom-out",
+        type=Path,
+        metavar="DIR",
+        help="write a structured report and a picture of each DICOM image, as the node sends them",
     )
     parser.add_argument(
         "--no-gate", action="store_true", help="conclude on images that cannot be judged, too"
@@ -240,7 +244,8 @@ def _closing(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _records(args: Namespace, predictor: Predictor, sources: Iterator[Source]) -> Iterator[Record]:
-    from pneumoscope.reader.records import record_of  # noqa: PLC0415 - the same
+    from pneumoscope.cli.predict_beside import with_what_is_written  # noqa: PLC0415 - after parsing
+    from pneumoscope.reader.records import record_of  # noqa: PLC0415
 
     hashed = bool(args.out) or args.format not in {None, "table"}
     content = b""
@@ -249,22 +254,8 @@ def _records(args: Namespace, predictor: Predictor, sources: Iterator[Source]) -
         assert isinstance(first, bytes)  # noqa: S101 - what standard input gives
         content, sources = first, iter([first])
     for prediction in predictor.predict_many(sources):
-        yield record_of(_with_evidence(args, predictor, prediction, content), hashed=hashed)
-
-
-def _with_evidence(
-    args: Namespace, predictor: Predictor, found: Prediction, content: bytes
-) -> Prediction:
-    if not args.evidence or found.probability is None:
-        return found
-    from pneumoscope.errors import ImageError  # noqa: PLC0415 - rare
-    from pneumoscope.reader.evidence import draw_evidence  # noqa: PLC0415 - the same
-
-    try:
-        return draw_evidence(predictor, found, args.evidence, content=content or None)
-    except ImageError as fault:  # it vanished since; what was read of it holds
-        reasons = (*found.reasons, f"its evidence is not drawn: {fault}")
-        return dataclasses.replace(found, reasons=reasons)
+        found = with_what_is_written(args, predictor, prediction, content)
+        yield record_of(found, hashed=hashed)
 
 
 def _shown(
@@ -322,6 +313,7 @@ def _archived(
         "images": [*args.images] or args.paths_from,
         "gate": not args.no_gate,
         "evidence": args.evidence and str(args.evidence),
+        **({"dicom_out": str(args.dicom_out)} if args.dicom_out else {}),
     }
     if args.outside_intended_use != OUTSIDE[0]:  # so that runs from before the option go on
         what["outside_intended_use"] = args.outside_intended_use

@@ -62,10 +62,9 @@ def _refuse_senseless_watch(args: Namespace) -> None:
     for item in args.images:
         if not os.path.isdir(item):  # noqa: PTH112 - as below
             raise OptionError("--watch", must="given with folders that exist", was=item)
-        # Its pictures would arrive there as new images, whose pictures would arrive there.
-        if args.evidence and args.evidence.resolve().is_relative_to(Path(item).resolve()):
-            raise OptionError(
-                "--evidence",
-                must="outside of the folders that are watched",
-                was=str(args.evidence),
-            )
+        # What is written would arrive there as new images, of which more would be written.
+        for name, folder in (("--evidence", args.evidence), ("--dicom-out", args.dicom_out)):
+            if folder and folder.resolve().is_relative_to(Path(item).resolve()):
+                raise OptionError(
+                    name, must="outside of the folders that are watched", was=str(folder)
+                )

@@ -156,13 +156,16 @@ def draw_evidence(
     return dataclasses.replace(found, evidence=str(place))
 
 
-def evidence_image(predictor: Predictor, found: Prediction, source: Path | bytes) -> Image.Image:
+def evidence_image(
+    predictor: Predictor, found: Prediction, source: Path | bytes, *, notice: str = ""
+) -> Image.Image:
     """Return the evidence of a prediction over its image, RGB, at the size of the image.
 
     Args:
         predictor: The reader that made it, one that shows its evidence.
         found: What it said of the image; it has a probability.
         source: The image.
+        notice: What the caption says besides.
 
     Raises:
         ImageError: The image cannot be read any more.
@@ -174,6 +177,8 @@ def evidence_image(predictor: Predictor, found: Prediction, source: Path | bytes
     caption += probability_text(found.probability)
     if found.dicom and (shown := found.dicom.caption()):
         caption = f"{shown}\n{caption}"  # the first words are left out where there is no room
+    if notice:
+        caption = f"{caption}\n{notice}"
     pixels = native(source)
     evidence = over_whole_image(evidence, predictor.info.input, pixels.shape)
     return overlay(evidence, pixels, caption=caption)

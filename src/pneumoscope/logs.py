@@ -31,11 +31,16 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
-def start_logging(stream: TextIO | None = None) -> None:
-    """Send what the service and its HTTP server log to standard error."""
+def start_logging(*others: str, stream: TextIO | None = None) -> None:
+    """Send what long-running parts of this package log to standard error.
+
+    Args:
+        others: Loggers of libraries; only their warnings are shown.
+        stream: Where the lines go instead.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines())
-    for name, level in (("pneumoscope.serve", logging.INFO), ("uvicorn", logging.WARNING)):
+    for name, level in (("pneumoscope", logging.INFO), *((one, logging.WARNING) for one in others)):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level)
