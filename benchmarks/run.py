@@ -33,6 +33,7 @@ BENCHMARKS = {
     "predict-memory": "predict_memory",
     "dicom-folder": "dicom_folder",
     "serve": "serve",
+    "hospital": "hospital",
     "graph": "graph",
     "inspect": "inspect_speed",
     "bootstrap": "bootstrap_speed",

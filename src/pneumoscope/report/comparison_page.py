@@ -9,8 +9,8 @@ from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.figures_compare import NUMBERS, DifferenceForest, SeedDots, short_names
-from pneumoscope.report.figures_compare_roc import RocCurves
+from pneumoscope.report.figures.compare import NUMBERS, DifferenceForest, SeedDots, short_names
+from pneumoscope.report.figures.compare_roc import RocCurves
 from pneumoscope.report.page import Panel, Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.pictures import Case
 from pneumoscope.report.words import NAMES, PARTS

@@ -9,7 +9,7 @@ from pneumoscope.data.generated import GENERATED
 from pneumoscope.evaluation.notes import units
 from pneumoscope.evaluation.question import TrainingRelation
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.figures_training import ClassCounts
+from pneumoscope.report.figures.training import ClassCounts
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, footer_of, write_report
 from pneumoscope.report.words import answer, calibration_words, caveats, headline, images_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pneumoscope.evaluation.evaluation import Evaluation
     from pneumoscope.evaluation.scores import Scores
-    from pneumoscope.reader.bundle import ModelInfo
+    from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.report.pictures import Pictures
 
 _PAGE = "report.html"

@@ -13,8 +13,8 @@ from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.comparison_page import ALIKE, REPORT_NETWORK, REPORT_SPREAD, detectable
 from pneumoscope.report.evaluation_page import as_text
-from pneumoscope.report.figures_compare import NUMBERS, SeedDots
-from pneumoscope.report.figures_seeds import SeedLosses
+from pneumoscope.report.figures.compare import NUMBERS, SeedDots
+from pneumoscope.report.figures.seeds import SeedLosses
 from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.words import NAMES, PARTS
 from pneumoscope.runs import files_written_whole

@@ -15,8 +15,8 @@ from pneumoscope.evaluation import robustness as made_worse
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
 from pneumoscope.evaluation.question import RELATIONS, Images, Question, Reader, TrainingRelation
 from pneumoscope.evaluation.scores import Scores, score
-from pneumoscope.reader.bundle import open_bundle
-from pneumoscope.reader.learnt import learnt_from
+from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.training_hashes import learnt_from
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, update_json
 from pneumoscope.watch import Watcher
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pneumoscope.data.catalog import Catalog
     from pneumoscope.data.cohort import Cohort
-    from pneumoscope.reader.bundle import ModelInfo
+    from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.report.pictures import Pictures
 
 _MODEL = ".onnx"
