@@ -64,7 +64,10 @@ def redecide(model: Path, *, data: Path, rules: Recipe) -> None:
         operating_point=decided.point,
         conformal=decided.conformal,
         learnt=hashes_of(
-            *([entries[row].sha256 for row in split.rows(part)] for part in ("train", "val"))
+            *(
+                [(entries[row].path, entries[row].sha256) for row in split.rows(part)]
+                for part in ("train", "val")
+            )
         ),
         training={
             **_with_rules(bundle.info.training, rules),

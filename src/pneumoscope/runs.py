@@ -16,7 +16,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pneumoscope.errors import OutputError
@@ -116,6 +116,17 @@ def part_pattern(path: Path) -> str:
     """Return the pattern of the temporary names that ``written_whole`` gives beside ``path``."""
     name = "".join(f"[{sign}]" if sign in "[*?" else sign for sign in path.name[:100])
     return f".{name}.????????.part"
+
+
+def name_digest(path: str) -> str:
+    """Return the SHA-256 of a file's name, in hexadecimal digits, without folder, suffix and case.
+
+    >>> name_digest("train/NORMAL/IM-0115-0001.jpeg") == name_digest("IM-0115-0001.PNG")
+    True
+    """
+    return hashlib.sha256(
+        PurePath(path).stem.lower().encode("utf-8", "surrogateescape")
+    ).hexdigest()
 
 
 def sha256_of(path: Path) -> str:

@@ -21,7 +21,7 @@ from pneumoscope.data.split.groups import Shared, groups_of, shared_between_part
 from pneumoscope.data.split.make import ENOUGH_TO_DECIDE, enough_to_decide
 from pneumoscope.data.split.parts import UNUSED, Split
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.runs import rows_of
+from pneumoscope.runs import name_digest, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -45,16 +45,25 @@ class Relation:
             theirs.
         taught: For each image, whether the reader learnt from it, or from another image of its
             patient.
+        named: For each image, whether its file is called as one that the reader learnt from. Given
+            only where most of the images are, and few contents are known: they may be copies in
+            another size or format, or other files that are called alike.
     """
 
     known: bool = False
     own: bool = False
     taught: tuple[bool, ...] = ()
+    named: tuple[bool, ...] = ()
 
     @property
     def seen(self) -> int:
         """How many images were learnt from, or are of patients that were."""
         return sum(self.taught)
+
+    @property
+    def same_names(self) -> int:
+        """How many images have names of images that were learnt from, where most have."""
+        return sum(self.named)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +78,8 @@ class Origin:
         digits: How many digits of a SHA-256 the keys have.
         whole: Whether every image of the data is there, those that judge too; a model file knows
             what it learnt from alone.
+        names: The first digits of the digests of the names of the files that it learnt from, as
+            ``reader.model_file.training_hashes`` makes them; empty where they are not known.
     """
 
     part_of: Mapping[str, str]
@@ -76,6 +87,7 @@ class Origin:
     root: Path | None = None
     digits: int = 64
     whole: bool = True
+    names: frozenset[str] = frozenset()
 
     def part(self, sha256: str) -> str:
         """Return the part of a file, empty where it is none of these."""
@@ -107,7 +119,12 @@ class Origin:
             ) from fault
 
     def relation(
-        self, sha256: Sequence[str], patients: Sequence[Patient], *, root: Path | None = None
+        self,
+        sha256: Sequence[str],
+        patients: Sequence[Patient],
+        *,
+        root: Path | None = None,
+        paths: Sequence[str] = (),
     ) -> Relation:
         """Return what images have to do with the reader.
 
@@ -119,9 +136,14 @@ class Origin:
             sha256: Of the file of each image, [n].
             patients: Whose they are, [n].
             root: The folder that they lie in.
+            paths: Their paths, [n], for copies in another size or format: where few contents are
+                known and most names are, the names count.
         """
         parts = [self.part(digest) for digest in sha256]
         shared = sum(map(bool, parts))
+        named = tuple(name_digest(path)[: self.digits] in self.names for path in paths)
+        if 2 * sum(named) > len(sha256) and 2 * shared < len(sha256):
+            return Relation(known=True, taught=(False,) * len(sha256), named=named)
         own = self.whole and 2 * shared > len(sha256)
         same = own or (shared > 0 and root is not None and root.resolve() == self.root)
         return Relation(
@@ -177,6 +199,7 @@ class Cohort:
             [entry.sha256 for entry in entries],
             [entry.patient for entry in entries],
             root=catalog.root,
+            paths=[entry.path for entry in entries],
         )
         if relation.own:
             own = Split(tuple(origin.part(entry.sha256) or UNUSED for entry in entries))
@@ -223,13 +246,15 @@ class Cohort:
     def select(self, rows: Iterable[int]) -> Cohort:
         """Return the cohort of some rows, in their order."""
         wanted = list(rows)
-        taught = self.relation.taught
+        taught, named = self.relation.taught, self.relation.named
         return replace(
             self,
             catalog=self.catalog.select(wanted),
             split=Split(tuple(self.split.parts[row] for row in wanted)),
             relation=replace(
-                self.relation, taught=tuple(taught[row] for row in wanted) if taught else ()
+                self.relation,
+                taught=tuple(taught[row] for row in wanted) if taught else (),
+                named=tuple(named[row] for row in wanted) if named else (),
             ),
             copies=self.copies.select(wanted),
         )

@@ -157,6 +157,13 @@ def _learnt_from(found: Evaluation) -> Iterator[Note]:
             "patients.",
             grave=True,
         )
+    elif found.relation is TrainingRelation.SAME_NAMES:
+        yield Note(
+            "names-of-training-images",
+            "Most of these images have names of images that the reader learnt from: if they are "
+            "the same in another size or format, the numbers say nothing about new patients.",
+            grave=True,
+        )
 
 
 def _decided_by(found: Evaluation) -> Iterator[Note]:

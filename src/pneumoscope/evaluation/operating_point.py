@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import DataError, OptionError, did_you_mean
+from pneumoscope.evaluation.bootstrap import RESAMPLES
 from pneumoscope.evaluation.scores import check_may_decide
-from pneumoscope.evaluation.shares import share
+from pneumoscope.evaluation.shares import share, share_draws
 from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.stats.roc import roc
 
@@ -119,8 +120,7 @@ def choose(rule: Rule, scores: Scores, *, model: str = "") -> OperatingPoint:
 
     Returns:
         The point, with what it achieved on these very scores under ``achieved``: each of
-        ``sensitivity`` and ``specificity`` with its Wilson interval (with the number of patients
-        where they have several images) and n. The rule promises on these images; on others the
+        ``sensitivity`` and ``specificity`` with its interval, as an evaluation gives it, and n. The rule promises on these images; on others the
         interval tells what to expect.
 
     Raises:
@@ -144,8 +144,10 @@ def achieved(scores: Scores, threshold: float) -> dict[str, Any]:
     positive = scores.label == 1
     right = (scores.probability >= threshold) == positive
     found: dict[str, Any] = {"part": scores.part or "unknown"}
+    patient = scores.patient_numbers
     for name, rows in (("sensitivity", positive), ("specificity", ~positive)):
-        told = replace(share(right, rows, scores.patient_numbers), also=())
+        draws = share_draws(right, rows, patient, resamples=RESAMPLES)
+        told = replace(share(right, rows, patient, draws=draws), also=())
         found[name] = told.to_dict()
     return found
 

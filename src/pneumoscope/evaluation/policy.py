@@ -173,7 +173,8 @@ SUMMARY = ("set_aside", "uncertain", "refused", "sensitivity", "specificity", "e
 def summary(policy: DecisionPolicy, scores: Scores) -> dict[str, Any]:
     """Return what a policy achieves as deployed, as a model file keeps it: ``reference.policy``.
 
-    Each number is a share with its interval in closed form; what is not defined is left out.
+    Each number is a share with its interval, as an evaluation gives it; what is not defined is
+    left out.
 
     Args:
         policy: How the reader decides.
@@ -182,7 +183,7 @@ def summary(policy: DecisionPolicy, scores: Scores) -> dict[str, Any]:
     Raises:
         DataError: There are no scores.
     """
-    found = evaluate_policy(policy, scores, resamples=0)
+    found = evaluate_policy(policy, scores)
     numbers = {name: getattr(found.deployed, name) for name in SUMMARY}
     return {
         "part": scores.part or "unknown",

@@ -39,6 +39,9 @@ class TrainingRelation(StrEnum):
     """Other data: none of the images is known to be among those that it learnt from."""
     OVERLAP = "overlap"
     """Some of the images, or others of their patients, are among those that it learnt from."""
+    SAME_NAMES = "same-names"
+    """Most of the files are called as those that it learnt from, but their contents are others: the
+    same images in another size or format, or other images that are called alike."""
     UNKNOWN = "unknown"
     """Nothing tells."""
 

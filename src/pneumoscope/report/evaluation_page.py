@@ -87,6 +87,7 @@ _RELATIONS = {
     TrainingRelation.TEST: "a part of the same data that neither taught nor decided",
     TrainingRelation.OTHER: "other data; none of the images is known to have taught",
     TrainingRelation.OVERLAP: "some of the images, or of their patients, taught",
+    TrainingRelation.SAME_NAMES: "most are called as images that taught; contents differ",
     TrainingRelation.UNKNOWN: "not known",
 }
 

@@ -249,6 +249,8 @@ def _relation(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str) -> 
         return RELATIONS.get(part, TrainingRelation.OVERLAP)
     if judged.relation.seen:
         return TrainingRelation.OVERLAP
+    if judged.relation.same_names:
+        return TrainingRelation.SAME_NAMES
     hashes = [entry.sha256 for entry in judged.catalog.entries]
     if 2 * learnt_from(info, hashes, part="val") > len(hashes):
         return TrainingRelation.VALIDATION

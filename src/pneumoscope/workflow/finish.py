@@ -115,8 +115,8 @@ def write_model(
             recipe.learning.model, recipe.data.input, data.catalog.classes, OperatingPoint(), facts
         ),
         learnt=hashes_of(
-            (entries[row].sha256 for row in taught),
-            (entries[row].sha256 for row in validation),
+            ((entries[row].path, entries[row].sha256) for row in taught),
+            ((entries[row].path, entries[row].sha256) for row in validation),
         ),
         **(more or {}),
     )

@@ -137,12 +137,18 @@ def origin_of(reader: Path, info: ModelInfo) -> Origin | None:
         return origin
     try:
         known = {part: known_hashes(info.learnt, part) for part in ("val", "train")}
+        names = known_hashes(info.learnt, "train", of="names")
     except ValueError as fault:
         raise ModelFileError(f"{reader}: {fault}.") from fault
     part_of = {digest.hex(): part for part, hashes in known.items() for digest in hashes}
     if not part_of:
         return None
-    return Origin(part_of, digits=len(next(iter(part_of))), whole=False)
+    return Origin(
+        part_of,
+        digits=len(next(iter(part_of))),
+        whole=False,
+        names=frozenset(name.hex() for name in names),
+    )
 
 
 def is_whole(run: RunFolder, catalog: Catalog, part: str) -> bool:
@@ -164,9 +170,20 @@ def warn_of_training(relation: Relation, watcher: Watcher, *, reader: str = "") 
         watcher: Is warned.
         reader: What the reader is called, where there are several.
     """
-    if relation.seen:
+    called = f"{reader}: " if reader else ""
+    if relation.same_names:
+        watcher.warn(f"{called}{same_names_text(relation.same_names, len(relation.named))}")
+    elif relation.seen:
         watcher.warn(
-            f"{reader + ': ' if reader else ''}{relation.seen} of {len(relation.taught)} images, "
+            f"{called}{relation.seen} of {len(relation.taught)} images, "
             "or other images of their patients, were trained on: these numbers say nothing about "
             "new patients."
         )
+
+
+def same_names_text(count: int, images: int) -> str:
+    """Return what to know of images with the names of images that a reader learnt from."""
+    return (
+        f"{count:,} of {images:,} images have the names of images that were trained on: if they "
+        "are the same in another size or format, these numbers say nothing about new patients."
+    )

@@ -35,7 +35,7 @@ from pneumoscope.reader.model_file.session import read_model
 from pneumoscope.reader.model_file.verify import finish
 from pneumoscope.runs import written_whole
 from pneumoscope.watch import Watcher
-from pneumoscope.workflow.parts import origin_of
+from pneumoscope.workflow.parts import origin_of, same_names_text
 
 _TOLERANCE = 1e-4
 
@@ -204,7 +204,9 @@ def _check_origin(
             f"{path}: {judging} of {len(scores)} images are test images of {model}, which may "
             "decide nothing; hand over the scores of the validation part, or of images of your own."
         )
-    relation = origin.relation(scores.sha256, scores.patient)
+    relation = origin.relation(scores.sha256, scores.patient, paths=scores.path)
+    if relation.same_names:
+        watcher.warn(same_names_text(relation.same_names, len(scores)))
     if relation.seen:
         watcher.warn(
             f"{relation.seen} of {len(scores)} images, or other images of their patients, were "

@@ -1,8 +1,11 @@
 """Which images a model learnt from: shortened hashes of their files, kept in the model file.
 
 A hash is the first 6 bytes of the SHA-256 of a file, so that 5,000 images take 40 kB. That none of
-a million other images is taken for one of 100,000 known ones is 99.96 % certain. No name is kept,
-and no image can be made of a hash.
+a million other images is taken for one of 100,000 known ones is 99.96 % certain. No image can be
+made of a hash.
+
+Copies in another size or format have other hashes. So the names of the files are kept, too, as
+hashes of the same length: a folder of which most names are known is most likely the same data.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from pneumoscope.runs import name_digest
 
 if TYPE_CHECKING:
     from pneumoscope.reader.model_file.metadata import ModelInfo
@@ -22,19 +27,28 @@ stay below the size that metadata may have."""
 PARTS = ("train", "val")
 
 
-def hashes_of(train: Iterable[str], val: Iterable[str] = ()) -> dict[str, Any]:
+def hashes_of(
+    train: Iterable[tuple[str, str]], val: Iterable[tuple[str, str]] = ()
+) -> dict[str, Any]:
     """Return what ``ModelInfo.learnt`` holds.
 
     Args:
-        train: SHA-256, in hexadecimal digits, of the files that the network learnt from.
+        train: Path and SHA-256, in hexadecimal digits, of the files that the network learnt from.
         val: The same of the files that its decisions rest on: threshold, uncertain zone, gate.
     """
     found: dict[str, Any] = {"bytes": BYTES}
-    for part, hashes in zip(PARTS, (train, val), strict=True):
-        short = sorted({bytes.fromhex(one)[:BYTES] for one in hashes})
-        kept = b"".join(short[:MOST])
-        found[part] = {"images": len(short), "hashes": base64.b64encode(kept).decode("ascii")}
+    for part, files in zip(PARTS, (train, val), strict=True):
+        listed = list(files)
+        count, hashes = _packed(digest for _, digest in listed)
+        _, names = _packed(name_digest(path) for path, _ in listed)
+        found[part] = {"images": count, "hashes": hashes, "names": names}
     return found
+
+
+def _packed(digests: Iterable[str]) -> tuple[int, str]:
+    """Return how many different digests there are, and the shortened ones as text."""
+    short = sorted({bytes.fromhex(one)[:BYTES] for one in digests})
+    return len(short), base64.b64encode(b"".join(short[:MOST])).decode("ascii")
 
 
 def learnt_from(info: ModelInfo, sha256s: Iterable[str], *, part: str = "train") -> int:
@@ -64,17 +78,24 @@ def learnt_each(
     return tuple(bytes.fromhex(one)[:size] in known for one in sha256s)
 
 
-def known_hashes(learnt: Mapping[str, Any], part: str = "train") -> frozenset[bytes]:
+def known_hashes(
+    learnt: Mapping[str, Any], part: str = "train", *, of: str = "hashes"
+) -> frozenset[bytes]:
     """Return the shortened hashes of a part; empty where there are none.
+
+    Args:
+        learnt: Of a model file.
+        part: ``train`` or ``val``.
+        of: ``hashes`` of the files, or of their ``names``.
 
     Raises:
         ValueError: They are damaged.
     """
     own = learnt.get(part)
-    if not own:
+    if not own or (of == "names" and of not in own):
         return frozenset()
     try:
-        size, packed = int(learnt["bytes"]), base64.b64decode(own["hashes"], validate=True)
+        size, packed = int(learnt["bytes"]), base64.b64decode(own[of], validate=True)
     except (KeyError, TypeError, ValueError) as fault:
         raise ValueError("its hashes of training images are damaged") from fault
     if size < 4 or len(packed) % size:
