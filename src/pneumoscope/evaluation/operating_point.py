@@ -120,8 +120,8 @@ def choose(rule: Rule, scores: Scores, *, model: str = "") -> OperatingPoint:
 
     Returns:
         The point, with what it achieved on these very scores under ``achieved``: each of
-        ``sensitivity`` and ``specificity`` with its interval, as an evaluation gives it, and n. The rule promises on these images; on others the
-        interval tells what to expect.
+        ``sensitivity`` and ``specificity`` with its interval, as an evaluation gives it, and n. The
+        rule promises on these images; on others the interval tells what to expect.
 
     Raises:
         LeakError: The scores are of training or test images.
