@@ -56,7 +56,7 @@ VERBS = (
 )
 """The verbs, each a module beside this one, in the order of the help."""
 
-_EXTRAS = {"pyarrow": "parquet"}
+_EXTRAS = {"pyarrow": "parquet", "ray": "ray", "fsspec": "ray"}
 """The extra that a missing package comes with, where it is not ``train``."""
 
 

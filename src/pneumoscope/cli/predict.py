@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.cli.arguments import Parser, Verbs, add_verb
 from pneumoscope.cli.predict_usage import STDIN, refuse_senseless
 from pneumoscope.errors import DataError, OptionError, OutputError
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SOME_UNREADABLE, FAIL_ON = 3, 4
 _GO_ON = "the same command with --resume goes on there"
+ENGINES = ("ray", "processes")
 FORMATS = ("table", "json", "jsonl", "csv", "parquet")
 OUTSIDE = ("note", "uncertain", "refuse")  # those of reader.policy, which is not loaded to parse
 
@@ -64,7 +65,10 @@ def add_to(verbs: Verbs) -> None:
         help="a table for people (default), others for programs; parquet needs --out",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write to this .json, .jsonl, .csv or .parquet"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write to this .json, .jsonl, .csv or .parquet; with --engine, to this folder",
     )
     parser.add_argument(
         "--resume",
@@ -98,6 +102,7 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--evidence", type=Path, metavar="DIR", help="draw where each conclusion comes from"
     )
+    _add_cluster_options(parser)
     parser.add_argument(
         "--no-gate", action="store_true", help="conclude on images that cannot be judged, too"
     )
@@ -111,9 +116,32 @@ def add_to(verbs: Verbs) -> None:
     )
 
 
+def _add_cluster_options(parser: Parser) -> None:
+    group = parser.add_argument_group("an archive that outgrows one machine")
+    group.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="read with the workers of a Ray cluster, or with processes of this machine, into a "
+        "folder of Parquet parts",
+    )
+    group.add_argument(
+        "--address", help="of a Ray cluster, such as auto (default: one that is started here)"
+    )
+    group.add_argument(
+        "--workers", type=int, metavar="N", help="with --engine (default: one a processor)"
+    )
+    group.add_argument(
+        "--shard-size", type=int, metavar="N", help="images a part, an even number (default: 500)"
+    )
+
+
 def run(asked: Namespace) -> int:
     """Read the images, and print each conclusion as it comes."""
     refuse_senseless(asked)
+    if asked.engine:
+        from pneumoscope.cli.predict_cluster import run_on_workers  # noqa: PLC0415 - rare
+
+        return run_on_workers(asked)
     one = _is_one_file(asked)
 
     # All else that reading takes is loaded while ONNX Runtime opens the graph.

@@ -28,6 +28,7 @@ def refuse_senseless(asked: Namespace) -> None:
     if asked.retry_errors and not asked.resume:
         raise OptionError("--retry-errors", must="given with --resume", was=True)
     _refuse_senseless_watch(asked)
+    _refuse_senseless_engine(asked)
     if asked.format == "parquet" and not asked.out:
         raise OptionError("--format", must="given with --out FILE", was="parquet")
     if asked.format == "table" and asked.out:
@@ -46,6 +47,30 @@ def refuse_senseless(asked: Namespace) -> None:
         raise OptionError(
             "-", must="the only image, without --out, where it stands for standard input", was="-"
         )
+
+
+def _refuse_senseless_engine(asked: Namespace) -> None:
+    for name in ("address", "workers", "shard_size"):
+        value = getattr(asked, name)
+        if value is not None and not asked.engine:
+            raise OptionError(f"--{name.replace('_', '-')}", must="given with --engine", was=value)
+    if not asked.engine:
+        return
+    if asked.address is not None and asked.engine != "ray":
+        raise OptionError("--address", must="given with --engine ray", was=asked.address)
+    if asked.workers is not None:
+        in_range("--workers", asked.workers, low=1, high=100_000)
+    if not asked.out:
+        raise OptionError("--engine", must="given with --out FOLDER", was=asked.engine)
+    if asked.out.suffix.lower() in {".json", ".jsonl", ".csv", ".parquet"}:
+        raise OptionError("--out", must="a folder with --engine", was=str(asked.out))
+    for name in ("watch", "evidence"):
+        if getattr(asked, name):
+            raise OptionError("--engine", must=f"given without --{name}", was=asked.engine)
+    if asked.format not in {None, "parquet"}:
+        raise OptionError("--format", must="parquet with --engine", was=asked.format)
+    if asked.paths_from == STDIN:
+        raise OptionError("--paths-from", must="a file with --engine", was=STDIN)
 
 
 def _refuse_senseless_watch(asked: Namespace) -> None:
