@@ -69,7 +69,7 @@ class Shard:
 
 
 def cut(items: Iterable[Item], size: int) -> Iterator[Shard]:
-    """Yield shards of ``size`` items; the first is one shorter, the last has the rest.
+    """Return shards of ``size`` items; the first is one shorter, the last has the rest.
 
     ``predict_many`` reads the first image alone and then two at a time. With an even size, the
     shards are cut between these pairs, so that each image passes the graph beside the same
@@ -80,7 +80,10 @@ def cut(items: Iterable[Item], size: int) -> Iterator[Shard]:
     """
     if size < 2 or size % 2:
         raise OptionError("shard_size", must="an even number from 2", was=size)
-    rest = iter(items)
+    return _cut(iter(items), size)
+
+
+def _cut(rest: Iterator[Item], size: int) -> Iterator[Shard]:
     for number in itertools.count():
         taken = tuple(itertools.islice(rest, size - (number == 0)))
         if not taken:
@@ -167,8 +170,7 @@ class Plan:
             Exception: Whatever ended the listing.
         """
         with self._known:
-            if self._fault is None and self.end is None and number >= self._planned:
-                self._known.wait(timeout)
+            self._known.wait_for(lambda: self._fault or self.end or number < self._planned, timeout)
             if self.end is not None:
                 return number < self.end.shards
             if number < self._planned:
