@@ -15,6 +15,7 @@ import pytest
 
 from helpers.cluster import rows
 from pneumoscope.cli import main
+from pneumoscope.cluster.listing import list_archive
 
 if find_spec("moto") is None or find_spec("s3fs") is None:
     pytest.skip("moto and s3fs are not installed (extra 'dev')", allow_module_level=True)
@@ -30,8 +31,8 @@ def store() -> Iterator[Any]:
     """Return the file system of an empty store, which other processes find by the environment."""
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
-        import s3fs
-        from moto.server import ThreadedMotoServer
+        import s3fs  # noqa: PLC0415 - it may be missing
+        from moto.server import ThreadedMotoServer  # noqa: PLC0415 - the same
 
         server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         server.start()
@@ -68,8 +69,6 @@ def filled(store: Any, phantoms: Path) -> list[str]:
 
 
 def test_the_images_of_a_folder_are_listed_in_the_order_of_their_names(filled: list[str]) -> None:
-    from pneumoscope.cluster.listing import list_archive
-
     others: Counter[str] = Counter()
     assert list(list_archive([f"s3://{BUCKET}/a"], others=others)) == filled
     assert others == {"hidden": 1, ".md": 1}
@@ -78,8 +77,6 @@ def test_the_images_of_a_folder_are_listed_in_the_order_of_their_names(filled: l
 
 
 def test_more_objects_than_a_page_are_listed(store: Any) -> None:
-    from pneumoscope.cluster.listing import list_archive
-
     for number in range(1005):
         store.call_s3("put_object", Bucket=BUCKET, Key=f"many/{number:04d}.png", Body=b"x")
     found = list(list_archive([f"s3://{BUCKET}/many"]))

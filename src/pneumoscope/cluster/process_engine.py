@@ -68,12 +68,13 @@ class ProcessEngine:
 
     def events(self, timeout: float) -> list[Event]:
         """Return what happened."""
-        pipes = {pipe: number for number, (_, pipe) in self._workers.items()}
+        ready = connection.wait([pipe for _, pipe in self._workers.values()], timeout)
         found: list[Event] = []
-        for pipe in connection.wait(list(pipes), timeout):
-            worker = pipes[pipe]  # type: ignore[index]
+        for worker, (_, pipe) in list(self._workers.items()):
+            if pipe not in ready:
+                continue
             try:
-                told = pipe.recv()  # type: ignore[union-attr]
+                told = pipe.recv()
             except (EOFError, OSError):
                 found.append(Died(worker, self._buried(worker)))
                 continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pneumoscope.cluster.parts import Part
 
 LOOPBACK = "127.0.0.1"
+_ANSWER_SECONDS = 10.0
 _OBJECTS_BYTES = 128 * 2**20  # paths and parts are small
 
 
@@ -149,6 +151,8 @@ def _initialised(address: str | None, workers: int | None) -> Any:
         "include_dashboard": False,
         "_node_ip_address": LOOPBACK,
     }
+    if address:
+        _check_answers(address)
     ending = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
@@ -164,6 +168,19 @@ def _initialised(address: str | None, workers: int | None) -> Any:
     if ending is not None:
         signal.signal(signal.SIGTERM, ending)  # Ray puts one of its own in its place
     return ray
+
+
+def _check_answers(address: str) -> None:
+    """Refuse an address where nobody listens: Ray would end this process without a word of ours."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdigit()) or "://" in address:  # "auto", and the addresses of clients
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except OSError as fault:
+        raise EngineError(
+            f"{address}: no Ray cluster is there, or it does not answer ({_in_words(fault)})."
+        ) from fault
 
 
 def _in_words(fault: Exception) -> str:
