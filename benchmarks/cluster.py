@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
+
 from harness import PNEUMOSCOPE, Outcome, Plan, Row, call, interleaved, medians, peak, say, skip
 from pictures import replicate
 from readers import reader_of

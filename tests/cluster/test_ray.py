@@ -25,7 +25,6 @@ pytestmark = [
 
 START_SECONDS = 240.0  # a cluster starts in 11 s on an idle machine
 LOOPBACK_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-_RAY = Path(sys.executable).with_name("ray")
 
 
 @pytest.fixture(scope="module")
@@ -110,33 +109,50 @@ def test_a_killed_worker_and_a_killed_driver_lose_and_repeat_nothing(
     assert "read in this run" in told
 
 
+_NODES = """
+import sys
+from ray.cluster_utils import Cluster
+cluster = Cluster()
+small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+cluster.add_node(**small)
+second = cluster.add_node(**small)
+print(cluster.address, flush=True)
+for line in sys.stdin:
+    cluster.remove_node(second, allow_graceful=False)
+    print("killed", flush=True)
+cluster.shutdown()
+"""
+
+
 class _Nodes:
     """A cluster of two nodes on this machine, of one processor each."""
 
     def __init__(self) -> None:
-        self._environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **LOOPBACK_ALONE}
-        self.port = _free_port()
-        self.address = f"127.0.0.1:{self.port}"
-        small = ("--num-cpus", "1", "--object-store-memory", str(80 * 2**20))
-        self.head = self._start("--head", "--port", str(self.port), *small, "--include-dashboard=0")
-        wait_for(
-            lambda: any(port == self.port for _, port in listening()),
-            seconds=START_SECONDS,
-            what="a cluster",
-        )
-        self.second = self._start("--address", self.address, *small)
-
-    def _start(self, *words: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [str(_RAY), "start", *words, "--block", "--disable-usage-stats"],
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _NODES],
+            env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **LOOPBACK_ALONE},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            text=True,
         )
+        self.address = self._line()
+        self.pid = self._process.pid
 
-    def end(self, node: subprocess.Popen[bytes]) -> None:
-        kill(*below(node.pid), node.pid)
-        node.wait()
+    def kill_the_second(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("kill\n")
+        self._process.stdin.flush()
+        assert self._line() == "killed"
+
+    def end(self) -> None:
+        cluster = below(self.pid)
+        self._process.communicate(timeout=60)
+        kill(*cluster)
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
 
 
 def _free_port() -> int:
@@ -149,8 +165,7 @@ def _free_port() -> int:
 def nodes() -> Iterator[_Nodes]:
     cluster = _Nodes()
     yield cluster
-    cluster.end(cluster.second)
-    cluster.end(cluster.head)
+    cluster.end()
 
 
 def test_a_node_that_is_killed_loses_and_repeats_nothing(
@@ -161,9 +176,9 @@ def test_a_node_that_is_killed_loses_and_repeats_nothing(
     with ExitStack() as stack:
         driver = _started(_command(listed, out, *more), LOOPBACK_ALONE)
         stack.callback(_buried, driver)
-        wait_for(lambda: _readers(nodes.second.pid), seconds=START_SECONDS, what="two workers")
+        wait_for(lambda: len(_readers(nodes.pid)) == 2, seconds=START_SECONDS, what="two workers")
         wait_for(lambda: _parts(out), seconds=START_SECONDS, what="a part")
-        nodes.end(nodes.second)
+        nodes.kill_the_second()
         assert len(_parts(out)) < 51
         _ended(driver, out, expected)
 
