@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 # The build of PyTorch, as uv names it: cpu, or auto for the GPU that is there. Empty: the usual one.
 TORCH ?=
 
-.PHONY: setup demo test check bench reader fuzz clean
+.PHONY: setup demo test check docs bench reader fuzz clean
 
 setup: $(VENV)/.ready
 
@@ -16,7 +16,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): several GB, minutes where they must be downloaded (see README, Installing)"
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
-	$(VENV)/bin/uv pip install --compile-bytecode --python $(PYTHON) --constraint constraints.txt $(if $(TORCH),--torch-backend $(TORCH)) --editable '.[train,dicom,dev]'
+	$(VENV)/bin/uv pip install --compile-bytecode --python $(PYTHON) --constraint constraints.txt $(if $(TORCH),--torch-backend $(TORCH)) --editable '.[train,dicom,serve,dev]'
 	$(PYTHON) -m compileall -q src
 	@echo "Ready. To have pneumoscope on the path: . $(VENV)/bin/activate"
 	@touch $@
@@ -26,12 +26,18 @@ demo: setup
 	$(VENV)/bin/pneumoscope demo --out demo
 
 test: setup
+	sh tools/install_test_services.sh
 	$(PYTHON) -m pytest $(PYTEST_ARGS)
 
 check: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# Strict: a link that leads nowhere, or a name without its documentation, ends it.
+docs: setup
+	$(PYTHON) -m sphinx -b html -W --keep-going -q docs docs/_build/html
+	@echo "The pages: docs/_build/html/index.html"
 
 bench: setup
 	$(PYTHON) benchmarks/run.py
@@ -44,4 +50,4 @@ fuzz: setup
 	$(PYTHON) tests/fuzz/fuzz_readers.py --seconds $(FUZZ_SECONDS)
 
 clean:
-	rm -rf $(VENV) .bench demo dist fuzz-findings
+	rm -rf $(VENV) .bench demo dist docs/_build fuzz-findings

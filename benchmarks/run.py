@@ -33,6 +33,7 @@ BENCHMARKS = {
     "predict-memory": "predict_memory",
     "cluster": "cluster",
     "dicom-folder": "dicom_folder",
+    "serve": "serve",
     "graph": "graph",
     "inspect": "inspect_speed",
     "bootstrap": "bootstrap_speed",

@@ -6,10 +6,12 @@ data, split and cache; a trained run then takes the place of what they would hav
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from helpers.public_sets import MAKERS, classes_with_names, put
+from helpers.service import running
 from pneumoscope.cli import VERBS, main, parser
 from pneumoscope.cli.arguments import Parser
 from pneumoscope.cli.predict import FAIL_ON
@@ -36,8 +39,9 @@ NOT_RUN = {
     "weights pack": "packs weights that are fetched",
     "weights verify usb": "verifies what was packed",
     "runs/seeds": "five trainings; tests/workflow/test_seeds.py runs two",
-    "pneumoscope demo": "minutes; tests/cli/test_demo.py runs a small one",
+    "pneumoscope demo": "minutes; tests/cli/test_demo.py runs small ones",
     "models convnextv2": "measures dozens of networks",
+    "--tls-certificate": "needs certificates; tests/serve/test_contract.py makes some",
 }
 """What stands in a command that only parses here, and why."""
 
@@ -109,6 +113,8 @@ def world(
         shutil.copy(image, name)
     for name in ("folder", "archive", "new_images"):
         shutil.copytree(phantoms / "test" / "NORMAL", name)
+    shutil.copytree(phantoms, "tutorial/images")
+    shutil.copytree(trained.run.root, "tutorial/run")
     Path("more").mkdir()
     for name in ("more/c.png", "archive/d.png"):
         shutil.copy(images[2], name)
@@ -116,6 +122,12 @@ def world(
         shutil.copytree(trained.run.root, f"runs/{name}")
     shutil.copy(trained.run.scores("val"), "scores.csv")
     shutil.copy(others.with_name("scores.csv"), "own-scores.csv")
+    with others.with_name("scores.csv").open(encoding="utf-8") as own:
+        rows_of_own = [{**row, "model_sha256": ""} for row in csv.DictReader(own)]
+    with Path("opinions.csv").open("w", encoding="utf-8", newline="") as opinions:
+        table = csv.DictWriter(opinions, rows_of_own[0])
+        table.writeheader()
+        table.writerows(rows_of_own)
     rows = ["file,finding,mrn"]
     for image in images:
         where = image.relative_to(phantoms)
@@ -179,6 +191,10 @@ def run(command: str, trained: Trained) -> None:
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pneumoscope "$@"\n')
         program.chmod(0o755)
         subprocess.run(["/bin/sh", "-c", command], check=True, env={**os.environ, **shell})
+    elif words[0] == "serve":
+        with running(*words[1:], "--port", "0", "--workers", "1") as service:
+            assert service.ask("GET", "/v2/health/ready").status == 200
+            assert service.stop(signal.SIGINT) == 0
     elif words[0] == "train":
         out = Path(words[words.index("--out") + 1])
         shutil.rmtree(out, ignore_errors=True)  # several commands of a page may be alternatives

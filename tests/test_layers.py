@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ MAY: dict[str, set[str]] = {
     "installation": set(),
     "caches": set(),
     "labels": set(),
+    "client": {"errors"},
     "parallel": set(),
     "watch": {"parallel"},
     "images": {"errors", "installation"},
@@ -53,6 +55,7 @@ MAY: dict[str, set[str]] = {
         "training",
         "reader",
     },
+    "serve": {"errors", "parallel", "reader"},
     "export": {"errors", "labels", "images", "runs", "models", "reader"},
 }
 MAY["workflow"] = set(MAY) | {"watch"}
@@ -114,6 +117,35 @@ def test_nothing_is_decided_by_how_a_message_begins() -> None:
             if node.func.attr in {"startswith", "endswith"} and ast.unparse(asked) in words:
                 wrong.append(f"{path.relative_to(ROOT)}, line {node.lineno}")
     assert wrong == []
+
+
+_OTHERS = ("--figure", "var(--figure", "--always", "--dirty", "--exclude")
+"""What begins like an option and is none of ours: variables of CSS, and options of git."""
+
+
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the texts of a file that are no docstrings, with their lines."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in silent
+        ):
+            yield node.lineno, node.value
+
+
+def test_the_library_names_no_option_of_the_command_line() -> None:
+    """It names parameters; ``cli.flags`` says what the command line calls them."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {text}"
+        for path in ROOT.rglob("*.py")
+        if room_of(path) != "cli"
+        for line, text in texts(path)
+        if re.search(r"(^|[\s(])--[a-z]", text) and not text.startswith(_OTHERS)
+    ]
+    assert found == []
 
 
 def test_no_relative_imports_and_no_executable_data() -> None:

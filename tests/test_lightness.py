@@ -100,6 +100,12 @@ def test_importing_the_package_does_not_even_load_numpy() -> None:
     assert done.stdout == "False\n"
 
 
+def test_a_client_of_the_service_needs_the_standard_library_alone() -> None:
+    code = "import sys, pneumoscope.client; print({'numpy', 'PIL', 'onnxruntime'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 def test_predict_starts_no_threads_of_openblas_and_takes_nothing_apart(
     trained: Trained, phantoms: Path
 ) -> None:

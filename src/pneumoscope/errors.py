@@ -25,6 +25,7 @@ command line puts its own option in that place; no message of the library names 
     ├── WeightsError            pretrained weights cannot be had, or do not fit the network
     ├── ExportError             the exported graph does not agree with the network
     ├── EngineError             workers of a long run cannot be had, or fail
+    ├── ServiceError            a service refused a request, or does not answer
     └── OutputError             a result cannot be written where it was asked for
 """
 
@@ -158,6 +159,18 @@ class ExportError(PneumoscopeError):
 
 class EngineError(PneumoscopeError):
     """The workers of a long run cannot be reached or do not start, or one fails by no image."""
+
+
+class ServiceError(PneumoscopeError):
+    """A service refused a request, or does not answer.
+
+    Attributes:
+        status: Of the answer; None if there was none.
+    """
+
+    def __init__(self, reason: str, *, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class OutputError(PneumoscopeError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -17,11 +19,40 @@ Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)``; the command line draws a bar from it."""
 
 
+_CGROUP = Path("/sys/fs/cgroup")
+
+
 def cores() -> int:
-    """Return how many processors this process may use (its affinity, not the machine's count)."""
+    """Return how many processors this process may use.
+
+    That is its affinity, not the machine's count, and no more than the quota of its control group,
+    which is how containers are limited.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    quota = cgroup_quota()
+    return count if quota is None else max(1, min(count, math.ceil(quota)))
+
+
+def cgroup_quota(root: Path = _CGROUP) -> float | None:
+    """Return the processors that the control group grants, None where it sets no limit.
+
+    Args:
+        root: Where the control groups are mounted, version 2 or 1. In a container, this is the
+            container's own group.
+    """
+    for name in ("cpu.max", "cpu/cpu.cfs_quota_us"):
+        try:
+            words = (root / name).read_text(encoding="ascii").split()
+            if len(words) == 1:
+                words += (root / "cpu/cpu.cfs_period_us").read_text(encoding="ascii").split()
+            quota, period = (-1 if word == "max" else int(word) for word in words[:2])
+        except (OSError, ValueError):
+            continue
+        return quota / period if quota > 0 and period > 0 else None
+    return None
 
 
 def ordered_map(

@@ -257,11 +257,11 @@ class RunFolder:
             root.mkdir(parents=True)
         except FileExistsError as fault:
             raise OutputError(
-                f"{root} exists already; give another --out, or continue that run with --resume."
+                f"{root} exists already; give another `out`, or continue that run with `resume`."
             ) from fault
         except OSError as fault:
             raise OutputError(
-                f"{root}: cannot be made ({fault.strerror}); choose another --out."
+                f"{root}: cannot be made ({fault.strerror}); choose another `out`."
             ) from fault
         return cls(root)
 

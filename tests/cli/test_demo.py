@@ -9,7 +9,7 @@ import pytest
 from pneumoscope.cli import main
 from pneumoscope.data.generated import GENERATED
 from pneumoscope.data.phantom import write_folder
-from pneumoscope.workflow import demo
+from pneumoscope.workflow import demo, generate
 
 
 def test_the_last_line_is_the_report(
@@ -18,7 +18,7 @@ def test_the_last_line_is_the_report(
     def small(folder: Path, **options: object) -> Path:
         return write_folder(folder, size_px=(96, 110), workers=1, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(demo, "write_folder", small)
+    monkeypatch.setattr(generate, "write_folder", small)
     out = tmp_path / "demo"
     assert main(["demo", "--out", str(out), "--patients", "60"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -54,3 +54,11 @@ def test_a_demonstration_that_does_not_end_leaves_nothing(
     monkeypatch.setattr(demo, "train_reader", stopped)
     assert main(["demo", "--out", str(out), "--patients", "4"]) == 130
     assert not out.exists()
+
+
+def test_images_alone_can_be_generated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "tutorial"
+    assert main(["demo", "--images-only", "--patients", "4", "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out / 'images'}\n"
+    assert len(list((out / "images").rglob("*.jpeg"))) >= 4
+    assert sorted(path.name for path in out.iterdir()) == ["GENERATED.txt", "images"]

@@ -212,6 +212,44 @@ def test_an_inspection_that_fails_keeps_the_one_before(
     assert files_in(out) == before
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "{test}", "--resamples", "100"],
+        ["compare", "{run}", "{test}", "--resamples", "100"],
+    ],
+)
+def test_a_report_that_cannot_be_replaced_stays(
+    words: list[str],
+    trained: Trained,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Captured,
+) -> None:
+    out, test = tmp_path / "out", trained.run.scores("test")
+    command = [
+        *(word.format(run=trained.run.root, test=test) for word in words),
+        "--report",
+        str(out),
+    ]
+    assert main(command) == 0
+    before = files_in(out)
+    real, written = Path.write_text, 0
+
+    def filling(self: Path, *args: object, **options: object) -> int:
+        nonlocal written
+        written += 1
+        if written > 3:
+            raise FULL
+        return real(self, *args, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", filling)  # tables of figures, and the page
+        assert main([*command, "--level", "0.8"]) == 1
+    assert "out: cannot be written (No space left on device)" in the_message(capsys)
+    assert files_in(out) == before
+
+
 def test_a_fault_of_reading_is_not_told_as_one_of_writing(tmp_path: Path) -> None:
     gone = tmp_path / "gone.csv"
     with pytest.raises(FileNotFoundError), written_whole(tmp_path / "out.csv"):

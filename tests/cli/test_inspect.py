@@ -171,6 +171,25 @@ def test_without_the_extra_the_page_comes_without_figures_and_says_so(
     assert drawn == {".csv"}
 
 
+def test_patients_by_a_pattern(phantoms: Path, tmp_path: Path, capsys: Captured) -> None:
+    """Names that tell no patient by themselves, and a patient in two parts whom a pattern finds."""
+    data = tmp_path / "data"
+    for part, label, first in (
+        ("train", "NORMAL", 0), ("train", "PNEUMONIA", 20), ("test", "NORMAL", 3),
+        ("test", "PNEUMONIA", 9),
+    ):  # fmt: skip
+        folder = data / part / label
+        folder.mkdir(parents=True)
+        for number, file in enumerate(sorted((phantoms / part / label).iterdir())[:4]):
+            shutil.copy(file, folder / f"child-{first + number}-{part}.jpeg")
+    command = ["inspect", str(data), "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    assert main([*command, "--patient-regex", r"child-(\d+)"]) == 1
+    assert "1 patient in both train and test" in capsys.readouterr().out
+    assert main([*command, "--patient-regex", r"nobody-(\d+)"]) == 1
+    assert "--patient-regex must be a pattern that finds the patient" in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_with_130_and_leaves_nothing(
     phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,12 @@ def test_scores_files_are_compared(tmp_path: Path, capsys: Captured) -> None:
     assert "after Holm's correction" in out
     assert "concluded differently" in out
     assert "two or more" in failed(["compare", names[0]], capsys)
+    taught = tmp_path / "taught.csv"
+    rows = [{**row, "split": "train"} for row in rows_of(Path(names[0]))]
+    assert main(["compare", str(_written(taught, rows)), names[1], *QUICK]) == 0
+    captured = capsys.readouterr()
+    assert "these are training images" in " ".join(captured.err.split())
+    assert re.search("is better than|No difference is shown between", captured.out)
 
 
 def test_runs_and_models_are_compared_on_images(

@@ -41,6 +41,16 @@ def test_a_report_comes_without_figures(trained: Trained, tmp_path: Path) -> Non
     assert {path.suffix for path in (tmp_path / "page" / "figures").iterdir()} == {".csv"}
 
 
+def test_a_network_that_is_none_is_not_blamed_on_an_extra() -> None:
+    done = plain("model", "seedcnn")
+    assert done.returncode == 1
+    (message,) = done.stderr.splitlines()
+    assert message == (
+        "error: model must be a known model, got 'seedcnn'. Did you mean 'seed-cnn'?"
+    )
+    assert "install the extra 'train'" in plain("model", "seed-cnn").stderr
+
+
 @pytest.mark.parametrize("words", [("demo", "--out", "{}"), ("train", "x", "--out", "{}")])
 def test_what_needs_an_extra_says_so_before_any_work(
     words: tuple[str, ...], tmp_path: Path

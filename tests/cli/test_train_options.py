@@ -61,7 +61,11 @@ def test_the_command_line_names_its_options_for_parameters() -> None:
     assert in_flags(OptionError("devices or strategy", must="x", was=1)).startswith(
         "--devices or --strategy must"
     )
-    assert with_flags("`no_such` and `class_map`") == "`no_such` and `class_map`"
+    assert with_flags("`no_such` and `class_map`") == "`no_such` and --map"
+    assert with_flags("`validation=folder`, `train(DATA, out=RUN)`") == (
+        "--validation folder, pneumoscope train DATA --out RUN"
+    )
+    assert with_flags("`class_map=PNEUMONIA=BACTERIA,VIRUS`") == "--map PNEUMONIA=BACTERIA,VIRUS"
     speak_of(parser("models").parse_args(["models"]).parser)
     assert with_flags("`val_fraction`") == "`val_fraction`"  # it has none, so none is blamed
 

@@ -92,7 +92,7 @@ def test_a_finished_run_is_left_as_it_is(
     outcome = _read(archive, out, resume=True)
     assert (outcome.read, outcome.tally.images) == (0, 22)
     assert {path.name: path.stat().st_mtime_ns for path in out.glob("part-*")} == before
-    with pytest.raises(OutputError, match="--resume"):
+    with pytest.raises(OutputError, match="`resume`"):
         _read(archive, out)
 
 

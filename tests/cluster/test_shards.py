@@ -114,7 +114,7 @@ def test_a_damaged_plan_says_what_to_do(tmp_path: Path) -> None:
     plan = _planned(tmp_path, iter("abc"))
     _all_of(plan)
     (tmp_path / "0000001.json.gz").write_bytes(gzip.compress(b'["b"')[:-3])
-    with pytest.raises(OutputError, match=r"delete the folder .*--resume"):
+    with pytest.raises(OutputError, match=r"delete the folder .*`resume`"):
         plan.shard(1)
     (tmp_path / "complete.json").write_text("[]")
     with pytest.raises(OutputError, match="damaged"):

@@ -262,7 +262,7 @@ def test_nobody_listens(tmp_path: Path, pauses: list[float]) -> None:
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/a", "chest.zip", "https://", ""])
 def test_what_is_no_web_address(tmp_path: Path, url: str) -> None:
-    with pytest.raises(OptionError, match="--from"):
+    with pytest.raises(OptionError, match="source must be"):
         fetch(url, tmp_path / "a", most_bytes=MOST)
 
 
@@ -543,7 +543,7 @@ def test_an_archive_that_is_out_of_reach_for_now_is_kept(
 def test_the_folder_appears_when_it_is_whole(server: Server, tmp_path: Path) -> None:
     server.files = {"/a.zip": zipped(FILES), **listing_of(FILES)}
     server.cuts = [2000, *[0] * fetching.TRIES]
-    with pytest.raises(DownloadError, match=r"(?s)What arrived is kept.*--verify") as told:
+    with pytest.raises(DownloadError, match=r"(?s)What arrived is kept.*verify=FOLDER") as told:
         download_data_set("kermany", tmp_path / "data", source=f"{server.url}/a.zip")
     assert "kaggle.com/datasets/paultimothymooney/chest-xray-pneumonia" in str(told.value)
     assert left(tmp_path) == {".data.downloading"}
@@ -617,7 +617,7 @@ def test_kaggles_own_program(
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr(Hub, "dataset_download", offline)
-    with pytest.raises(DownloadError, match=r"(?s)no route to host.*by hand.*--verify"):
+    with pytest.raises(DownloadError, match=r"(?s)no route to host.*by hand.*verify=FOLDER"):
         download_data_set("kermany", tmp_path / "other")
     monkeypatch.setitem(__import__("sys").modules, "kagglehub", None)
     with pytest.raises(DownloadError, match=r"\[download\]"):

@@ -111,16 +111,16 @@ def test_classes_are_mapped_and_the_rest_is_counted(tmp_path: Path) -> None:
     catalog = read_catalog(tmp_path, options=options)
     assert catalog.labels.sum() == 6
     assert [str(item) for item in catalog.left_out] == [
-        "3 left out: label in no class of --map (TB 3)"
+        "3 left out: label in no class of the map (TB 3)"
     ]
     assert read_catalog(tmp_path, positive="normal", options=options).positive == "NORMAL"
     with pytest.raises(OptionError, match="Did you mean 'BACTERIA'"):
         read_catalog(tmp_path, options=data_options(class_map={"PNEUMONIA": ["BACTRIA"]}))
-    with pytest.raises(DataError, match="--map must name both classes"):
+    with pytest.raises(DataError, match="`class_map` must name both classes"):
         read_catalog(tmp_path, options=data_options(class_map={"PNEUMONIA": ["VIRUS"]}))
-    with pytest.raises(DataError, match="Name it with --positive"):
+    with pytest.raises(DataError, match="Name it with `positive`"):
         read_catalog(tmp_path, options=data_options(class_map={"A": ["VIRUS"], "B": ["TB"]}))
-    with pytest.raises(OptionError, match="a class of --map"):
+    with pytest.raises(OptionError, match="a class of `class_map`"):
         read_catalog(tmp_path, positive="x", options=options)
     rest = data_options(class_map={"PNEUMONIA": ["VIRUS"], "OTHER": ["*"]})
     assert read_catalog(tmp_path, options=rest).labels.tolist().count(0) == 9
@@ -284,16 +284,16 @@ def test_the_view_comes_from_the_name_where_no_column_says_it(tmp_path: Path) ->
     "text", ["PNEUMONIA", "=a", "PNEUMONIA=", "PNEUMONIA=,", "A=x"], ids=lambda text: text
 )
 def test_maps_that_cannot_be(text: str) -> None:
-    with pytest.raises(OptionError, match="--map"):
+    with pytest.raises(OptionError, match="class_map"):
         ClassMap.of(parse_map([text, "B=x"]))
 
 
 def test_options_that_cannot_be(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="--uncertain-labels must be given with --map"):
+    with pytest.raises(OptionError, match="uncertain_labels must be given with `class_map`"):
         data_options(uncertain_labels="positive")
     with pytest.raises(OptionError, match="Did you mean 'ignore'"):
         data_options(uncertain_labels="ignor", class_map={"A": ["x"]})
-    with pytest.raises(OptionError, match="left out where --layout"):
+    with pytest.raises(OptionError, match="left out where `layout`"):
         data_options(columns={"path": "a", "label": "b"}, layout="nih")
     with pytest.raises(OptionError, match="Did you mean 'patient'"):
         parse_columns(["path=a,label=b,patiant=c"])

@@ -11,6 +11,7 @@ import pytest
 from helpers.public_sets import MAKERS, Made
 from pneumoscope.cli import parser
 from pneumoscope.cli.arguments import data_options_of
+from pneumoscope.cli.flags import in_flags, speak_of
 from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.layouts import data_options, list_data
 from pneumoscope.errors import DataError
@@ -70,7 +71,8 @@ def test_without_a_map_the_error_shows_one_that_works(made: Made) -> None:
         pytest.skip("two classes as it is")
     with pytest.raises(DataError, match="two classes are needed") as caught:
         read(made.place)
-    text = str(caught.value)
+    speak_of(parser("inspect").parse_args(["inspect", "data"]).parser)
+    text = in_flags(caught.value)
     assert "--map PNEUMONIA=" in text
     assert "--map NORMAL=" in text
     assert ": 24" in text or ": 28" in text  # counts

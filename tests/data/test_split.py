@@ -217,15 +217,15 @@ def test_a_file_that_is_no_split(tmp_path: Path) -> None:
     ("options", "says"),
     [
         ({"validation": "groupd"}, "Did you mean 'grouped'"),
-        ({"fraction": 0.0}, "--val-fraction"),
-        ({"fraction": 0.9}, "--val-fraction"),
-        ({"test_fraction": -0.1}, "--test"),
-        ({"validation": "file"}, "--split-file"),
+        ({"fraction": 0.0}, "val_fraction"),
+        ({"fraction": 0.9}, "val_fraction"),
+        ({"test_fraction": -0.1}, "test_fraction"),
+        ({"validation": "file"}, "split_file"),
         ({"validation": "block", "block": "hihg"}, "Did you mean 'high'"),
         ({"validation": "block", "block": "0/3"}, "K from 1 to N"),
         ({"validation": "block", "block": "4/3"}, "K from 1 to N"),
-        ({"validation": "kfold", "folds": 1}, "--folds must be from 2"),
-        ({"validation": "kfold", "folds": 4, "fold": 4}, "--fold must be from 0 to 3"),
+        ({"validation": "kfold", "folds": 1}, "folds must be from 2"),
+        ({"validation": "kfold", "folds": 4, "fold": 4}, "fold must be from 0 to 3"),
     ],
 )
 def test_wrong_options(options: dict[str, object], says: str) -> None:
@@ -329,7 +329,7 @@ def test_a_block_needs_numbers() -> None:
         replace(entries[7], patient=Patient("7.png", known=False)),
         *entries[8:],
     ]
-    with pytest.raises(DataError, match=r"1 training images have none.*7\.png.*--patient-regex"):
+    with pytest.raises(DataError, match=r"1 training images have none.*7\.png.*`patient_regex`"):
         split_catalog(Catalog(Path("data"), tuple(nameless), CLASSES), validation="block")
     hashes = [
         replace(e, patient=Patient(f"{'abcdef'[i % 6]}{i}x{i}")) for i, e in enumerate(entries)

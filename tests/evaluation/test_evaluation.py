@@ -14,7 +14,8 @@ from pneumoscope.data.entries import LeftOut
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.calibration import Calibration, fit_temperature
 from pneumoscope.evaluation.conformal import fit_conformal
-from pneumoscope.evaluation.evaluation import Evaluation, evaluate, fitted_calibration
+from pneumoscope.evaluation.evaluation import Evaluation, evaluate
+from pneumoscope.evaluation.fitted import fitted_calibration
 from pneumoscope.evaluation.question import Images, Question, Reader, TrainingRelation
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.labels import LabelSpace
@@ -116,7 +117,7 @@ def test_every_interval_is_at_the_level_that_was_asked() -> None:
     found = evaluate(scores, Question(level=0.9, resamples=200), reader=reader, images=images)
     levels = set(_levels(found.to_dict()))
     assert levels == {0.9, None}  # None: no interval
-    assert "(at 90%)" in text_of(found, "smaller-class")
+    assert "has the 90% interval from" in text_of(found, "smaller-class")
 
 
 def _levels(values: object) -> Iterator[object]:

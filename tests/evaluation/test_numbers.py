@@ -140,7 +140,7 @@ def test_every_number_has_an_interval_a_method_and_n(per_patient: float) -> None
 
 
 def test_what_it_refuses() -> None:
-    with pytest.raises(OptionError, match="--prevalence"):
+    with pytest.raises(OptionError, match="prevalence must be"):
         Question(prevalence=10)
     with pytest.raises(DataError, match="no images"):
         numbers_of(make_scores(30).select([]), threshold=0.5)

@@ -70,7 +70,7 @@ def test_images_are_drawn_so_that_classes_keep_their_shares() -> None:
     assert label[rows].sum() == 70
     assert rows == drawn_rows(label, limit=100, seed=1) != drawn_rows(label, limit=100, seed=2)
     assert drawn_rows(label, limit=None, seed=0) == list(range(1000))
-    with pytest.raises(OptionError, match="--limit"):
+    with pytest.raises(OptionError, match="limit must be"):
         drawn_rows(label, limit=3, seed=0)
 
 

@@ -95,7 +95,7 @@ def test_the_part_is_known_by_column_or_name(tmp_path: Path) -> None:
     assert Scores.load(path).part == MIXED
     val = Scores.load(path, part="val")
     assert (val.part, len(val)) == ("val", 2)
-    with pytest.raises(OptionError, match="--split"):
+    with pytest.raises(OptionError, match="part must be"):
         Scores.load(path, part="train")
     named = tmp_path / "scores-test.csv"
     named.write_text("label,probability\n1,0.5\n")

@@ -181,5 +181,5 @@ def test_networks_that_cannot_stand_side_by_side_are_left() -> None:
 
 @pytest.mark.parametrize("views", [(), ("flip",), ("plain", "flop")])
 def test_wrong_views_are_named(views: tuple[str, ...]) -> None:
-    with pytest.raises(OptionError, match="--views"):
+    with pytest.raises(OptionError, match="views must be"):
         Averaged([model("seed-cnn")], views)

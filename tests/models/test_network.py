@@ -161,7 +161,7 @@ def test_the_exported_graph_agrees(name: str, tmp_path: Path) -> None:
         ("timm:resnet18.a9_in1k", {}, "Did you mean 'a"),
         ("timm:qqqq", {}, "pneumoscope models"),
         ("xrv:densenet121", {}, "Did you mean 'densenet121-res224"),
-        ("tim:resnet18", {}, "--model must be a known model"),
+        ("tim:resnet18", {}, "model must be a known model"),
         ("timm:resnet10t", {"drop_rat": 0.1}, "Did you mean 'drop_rate'"),
         ("timm:resnet10t", {"drop_rate": 1.5}, "drop_rate must be at least 0"),
         ("timm:mobilenetv2_035", {"drop_path_rate": -0.1}, "drop_path_rate must be at least 0"),
@@ -180,9 +180,7 @@ def test_wrong_names_and_options(name: str, options: dict[str, Any], says: str) 
     ],
 )
 def test_an_input_that_the_network_cannot_take(name: str, spec: InputSpec) -> None:
-    with pytest.raises(
-        OptionError, match=r"--image-size must be a size that .* takes, such as 224"
-    ):
+    with pytest.raises(OptionError, match=r"image_size must be a size that .* takes, such as 224"):
         build_model(name, spec)
 
 

@@ -221,7 +221,7 @@ def test_checkpoints_of_a_run_do_not_say_how_their_network_was_built(tmp_path: P
     model = build_model(NAME, SPEC)
     tensors = {f"classifier.{name}": values for name, values in model.state_dict().items()}
     torch.save({"state_dict": tensors}, tmp_path / "best.ckpt")
-    with pytest.raises(WeightsError, match="--resume"):
+    with pytest.raises(WeightsError, match="`resume`"):
         build_model(NAME, SPEC, weights=str(tmp_path / "best.ckpt"))
 
 
@@ -266,9 +266,9 @@ def test_without_a_network_one_message_says_what_to_fetch(folder: Path) -> None:
         build_model(NAME, SPEC, weights="auto")
     text = str(caught.value)
     assert "https://huggingface.co/timm/resnet10t.c3_in1k/resolve/main/model.safetensors" in text
-    assert "--weights FILE" in text
+    assert "`weights=FILE`" in text
     assert f"{folder} as resnet10t.c3_in1k.safetensors" in text
-    assert "--weights none" in text
+    assert "`weights=none`" in text
     assert "\n" not in text
 
 
@@ -277,12 +277,12 @@ def test_a_hub_that_cannot_be_reached_is_not_asked(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://127.0.0.1:1")
     monkeypatch.setattr(hub, "getproxies", dict)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: pytest.fail("asked"))
-    with pytest.raises(WeightsError, match=r"no connection to 127\.0\.0\.1: .*--weights FILE"):
+    with pytest.raises(WeightsError, match=r"no connection to 127\.0\.0\.1: .*`weights=FILE`"):
         build_model(NAME, SPEC, weights="auto")
 
 
 def test_nobody_has_published_any() -> None:
-    with pytest.raises(WeightsError, match=r"nobody has published weights.*--weights FILE"):
+    with pytest.raises(WeightsError, match=r"nobody has published weights.*`weights=FILE`"):
         build_model("timm:mobilenetv2_075", SPEC, weights="auto")
 
 

@@ -227,7 +227,7 @@ def test_what_is_in_the_way_is_named(folder: Path, model: Path, tmp_path: Path) 
         with pytest.raises(OutputError, match="another process"):
             Archive(out, {"model": "a", "gate": True}, resume=True)
         archive.add({"path": "x", "conclusion": "NORMAL"})
-    with pytest.raises(OutputError, match="continue it with --resume"):
+    with pytest.raises(OutputError, match="continue it with `resume`"):
         Archive(out, {"model": "a", "gate": True})
     with pytest.raises(OutputError, match=r"another one \(model"):
         Archive(out, {"model": "b", "gate": True}, resume=True)

@@ -242,7 +242,7 @@ def test_a_jpeg_is_named_as_such() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(OptionError, match="given svg, png or pictures, one of them, got 'none'"):
+    with pytest.raises(OptionError, match="given svg, png, pictures or instead, one of them"):
         Panel("P", "C")
     with pytest.raises(OptionError, match=r"one of them, got \['svg', 'png'\]"):
         Panel("P", "C", svg="<svg></svg>", png=png())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ import pytest
 from helpers.made_scores import people
 from pneumoscope.cli import main
 from pneumoscope.data.catalog import read_catalog
+from pneumoscope.data.generated import GENERATED
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.baseline import Baseline
 from pneumoscope.evaluation.conformal import fit_conformal
@@ -222,6 +224,16 @@ def test_a_comparison_has_a_page(trained: Trained, tmp_path: Path) -> None:
     assert "tiny 0." in (out / "figures" / "disagreements-images.svg").read_text()
 
 
+def test_a_comparison_names_the_level_that_was_asked(tmp_path: Path) -> None:
+    readers = [str(written_scores(tmp_path / f"{seed}.csv", seed=seed)) for seed in (0, 1)]
+    command = ["compare", *readers, "--level", "0.9", "--report", str(tmp_path / "page")]
+    assert main([*command, *QUICK]) == 0
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert "95%" not in page
+    assert "{level}" not in page
+    assert page.count("90% intervals") >= 2
+
+
 def test_images_that_the_gate_would_refuse_are_compared_too(
     trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
 ) -> None:
@@ -247,6 +259,27 @@ def test_the_run_report_opens_with_the_test_images_and_keeps_validation(trained:
     assert "On the validation images" in titles
     assert titles.index("Is it worse for some?") < titles.index("How it learnt")
     assert "always naming one class would get" in page
+
+
+def test_a_network_that_has_learnt_nothing_is_the_first_caveat_of_its_report(
+    trained: Trained,
+) -> None:
+    """Two epochs teach the small network of the tests nothing: its AUC is about 0.5."""
+    first = trained.evaluations["test"].notes[0]
+    assert first.code in {"one-class", "no-better-than-chance"}
+    page = html.unescape(trained.run.report.read_text(encoding="utf-8"))
+    caveats = re.findall(r"<li>(.*?)</li>", page[page.index("Before you rely on this") :])
+    assert first.text in next(note for note in caveats if note != GENERATED)
+
+
+def test_a_validation_part_that_can_decide_nothing_is_a_caveat_of_the_report(
+    trained: Trained,
+) -> None:
+    page = html.unescape(trained.run.report.read_text(encoding="utf-8"))
+    caveats = re.findall(r"<li>(.*?)</li>", page[page.index("Before you rely on this") :])
+    (few,) = [note for note in caveats if "too few to decide anything" in note]
+    assert f"{trained.evaluations['val'].n} images" in few
+    assert "threshold and calibration rest on chance" in few
 
 
 def test_the_deployed_decision_comes_first(tmp_path: Path) -> None:

@@ -362,19 +362,19 @@ def test_two_processes_share_the_work(tmp_path: Path, phantoms: Path) -> None:
 
 
 def test_a_placement_that_cannot_be_is_one_message(data: PreparedData, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="--devices"):
+    with pytest.raises(OptionError, match="devices"):
         fit(tiny(), data, folder=RunFolder(tmp_path), placement=Placement(strategy="no-such"))
-    with pytest.raises(OptionError, match="--devices"):
+    with pytest.raises(OptionError, match="devices"):
         fit(tiny(), data, folder=RunFolder(tmp_path), placement=Placement(devices="many"))
 
 
 @pytest.mark.parametrize(
     ("placement", "says"),
     [
-        (Placement(strategy="no-such"), "--strategy"),
-        (Placement("cpu", strategy="fsdp"), "--strategy"),
-        (Placement("cpu", "0,1"), "--devices"),
-        (Placement("cpu", "100000"), "--devices must be at most"),
+        (Placement(strategy="no-such"), "strategy"),
+        (Placement("cpu", strategy="fsdp"), "strategy"),
+        (Placement("cpu", "0,1"), "devices"),
+        (Placement("cpu", "100000"), "devices must be at most"),
     ],
 )
 def test_a_placement_is_refused_before_anything_is_written(
@@ -393,7 +393,7 @@ def test_an_accelerator_that_is_not_there_is_one_message(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     for name in ("gpu", "cuda", "mps"):
-        with pytest.raises(OptionError, match="--accelerator must be auto, cpu on this machine"):
+        with pytest.raises(OptionError, match="accelerator must be auto, cpu on this machine"):
             train_reader(
                 phantoms,
                 tmp_path / "run",

@@ -269,9 +269,9 @@ def test_the_estimate_leaves_the_generator_alone() -> None:
         ({"schedule": "cosin"}, "Did you mean 'cosine'"),
         ({"balance": "weight"}, "Did you mean 'weights'"),
         ({"keep": "first"}, "best, last"),
-        ({"ema": 1.0}, "--ema"),
-        ({"layer_decay": 0.0}, "--layer-decay"),
-        ({"label_smoothing": 1.0}, "--label-smoothing"),
+        ({"ema": 1.0}, "ema"),
+        ({"layer_decay": 0.0}, "layer_decay"),
+        ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"accumulate": 0}, "accumulate"),
     ],
 )

@@ -53,10 +53,18 @@ VERBS = (
     "models",
     "weights",
     "demo",
+    "serve",
 )
 """The verbs, each a module beside this one, in the order of the help."""
 
-_EXTRAS = {"pyarrow": "parquet", "ray": "ray", "fsspec": "ray"}
+_EXTRAS = {
+    "pyarrow": "parquet",
+    "ray": "ray",
+    "fsspec": "ray",
+    **dict.fromkeys(
+        ("httptools", "prometheus_client", "python_multipart", "starlette", "uvicorn"), "serve"
+    ),
+}
 """The extra that a missing package comes with, where it is not ``train``."""
 
 

@@ -119,12 +119,12 @@ def add_data_options(parser: Parser) -> None:
     data("--layout", metavar="NAME", help="of a public data set, or a YAML file (default: found)")
 
 
-def add_patient_option(parser: Parser) -> None:
-    """Add ``--patient-regex``, for verbs that read data of a run or of others."""
+def add_patient_option(parser: Parser, *, default: str = "that of the run") -> None:
+    """Add ``--patient-regex``, for verbs that read data; ``default`` is what finds it without."""
     parser.add_argument(
         "--patient-regex",
         metavar="REGEX",
-        help="finds the patient in a path, in its first group (default: that of the run)",
+        help=f"finds the patient in a path, in its first group (default: {default})",
     )
 
 

@@ -29,12 +29,25 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--patients", type=int, default=600, metavar="N", help="generated ones (default: 600)"
     )
+    parser.add_argument(
+        "--images-only", action="store_true", help="generate the images, and train nothing"
+    )
     add_seed_option(parser, of="images and training")
 
 
 def run(asked: Namespace) -> int:
     """Run the demonstration; the last line is the path of its report."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
+
+    if asked.images_only:
+        from pneumoscope.workflow.generate import generate_images  # noqa: PLC0415
+
+        print(
+            generate_images(
+                asked.out, patients=asked.patients, seed=asked.seed, watcher=TerminalWatcher()
+            )
+        )
+        return 0
     from pneumoscope.workflow.demo import run_demo  # noqa: PLC0415 - torch
 
     result = run_demo(

@@ -120,7 +120,7 @@ def run(asked: Namespace) -> int:
             per=asked.per,
             aggregate=asked.aggregate,
         ),
-        worse=asked.robustness,
+        robustness=asked.robustness,
         limit=asked.limit or None,
         scores_file=asked.scores,
         report=asked.report,

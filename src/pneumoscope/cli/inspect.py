@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pneumoscope.cli.arguments import (
     Verbs,
     add_data_options,
+    add_patient_option,
     add_seed_option,
     add_verb,
     data_options_of,
@@ -56,6 +57,7 @@ def add_to(verbs: Verbs) -> None:
         help="scores of a reader, to rank labels that it contradicts; may be given again",
     )
     add_seed_option(parser, of="what is drawn")
+    add_patient_option(parser, default="names of known data sets, DICOM headers")
     add_data_options(parser)
 
 
@@ -70,6 +72,7 @@ def run(asked: Namespace) -> int:
         asked.out,
         positive=asked.positive,
         options=data_options(**data_options_of(asked)),
+        patient_regex=asked.patient_regex,
         split_file=asked.split_file,
         scores=asked.scores,
         seed=asked.seed,

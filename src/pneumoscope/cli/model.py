@@ -73,6 +73,9 @@ def run(asked: Namespace) -> int:
 
 def _print_layers(asked: Namespace) -> None:
     from pneumoscope.images.prepare import InputSpec  # noqa: PLC0415
+    from pneumoscope.models.names import check_known  # noqa: PLC0415
+
+    check_known(asked.name)  # a slip of the keyboard needs no torch to be named
     from pneumoscope.models.registry import build_model, layer_table  # noqa: PLC0415 - torch
 
     options: dict[str, Any] = {"batch_norm": True} if asked.batch_norm else {}

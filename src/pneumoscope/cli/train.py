@@ -92,7 +92,7 @@ def _add_recipe(parser: Parser) -> None:
 
 
 def _flag(item: Setting) -> str:
-    return item.flag or f"--{item.name.replace('_', '-')}"
+    return f"--{item.flag or item.name.replace('_', '-')}"
 
 
 def _spelt(item: Setting) -> dict[str, Any]:

@@ -130,21 +130,21 @@ def _is_continued(out: Path, what: dict[str, Any], *, resume: bool) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputError(
-                f"{out} exists already, and is no result of such a run; give another --out."
+                f"{out} exists already, and is no result of such a run; give another `out`."
             ) from None
         return False
     except (OSError, ValueError) as fault:
-        raise OutputError(f"{out / RUN}: cannot be read ({fault}); give another --out.") from fault
+        raise OutputError(f"{out / RUN}: cannot be read ({fault}); give another `out`.") from fault
     if not resume:
         raise OutputError(
-            f"{out} exists already; continue it with --resume, or give another --out."
+            f"{out} exists already; continue it with `resume`, or give another `out`."
         )
     if before != what:
         held = before if isinstance(before, dict) else {}
         changed = [name for name, value in what.items() if held.get(name) != value]
         raise OutputError(
             f"{out}: that run was another one ({', '.join(changed) or 'its options'} differ); "
-            "repeat its command with --resume, or give another --out."
+            "repeat it with `resume`, or give another `out`."
         )
     return True
 

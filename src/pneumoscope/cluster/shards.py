@@ -235,7 +235,7 @@ class Plan:
 
     def _damaged(self, place: Path) -> OutputError:
         return OutputError(
-            f"{place}: damaged; delete the folder {self._folder} and continue with --resume: "
+            f"{place}: damaged; delete the folder {self._folder} and continue with `resume`: "
             "the archive is listed again, and what was read stays."
         )
 
@@ -244,7 +244,7 @@ def archive_changed(shard: Shard) -> OutputError:
     """Return the fault that says why a run cannot be continued."""
     return OutputError(
         f"the archive was changed before it was listed to its end: shard {shard.number}, from "
-        f"{_first(shard)} on, held other images; read it anew into another --out."
+        f"{_first(shard)} on, held other images; read it anew into another `out`."
     )
 
 

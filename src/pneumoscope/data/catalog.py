@@ -193,7 +193,7 @@ def read_catalog(
     finding = positive_of_map(data, options, classes=classes, positive=positive)
     listing = list_data(data, options, positive=finding)
     found, pair = classes_of_data(data, listing, classes=classes, positive=positive)
-    useless = pattern is not None and _useless(pattern, found)
+    useless = pattern is not None and is_useless(pattern, found)
     if useless:
         pattern = None
     entries: list[Entry] = []
@@ -224,7 +224,7 @@ def read_catalog(
 _NOT_USED = "The run's pattern for patients does not fit these paths, so it is not used."
 
 
-def _useless(pattern: PatientPattern, found: Sequence[Entry]) -> bool:
+def is_useless(pattern: PatientPattern, found: Sequence[Entry]) -> bool:
     """Tell whether an inherited pattern finds no patient, or the same one in all paths.
 
     Raises:
@@ -235,13 +235,13 @@ def _useless(pattern: PatientPattern, found: Sequence[Entry]) -> bool:
         return patients == {None} or (len(patients) == 1 and len(found) > 1)
     if patients == {None}:
         raise OptionError(
-            "--patient-regex",
+            "patient_regex",
             must=f"a pattern that finds the patient in paths such as {found[0].path}",
             was=pattern.text,
         )
     if len(patients) == 1 and len(found) > 1:
         raise OptionError(
-            "--patient-regex",
+            "patient_regex",
             must=f"a pattern that tells patients apart (it finds {patients.pop()!r} in all "
             f"{len(found):,} paths, such as {found[0].path})",
             was=pattern.text,

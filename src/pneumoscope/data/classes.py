@@ -48,11 +48,11 @@ def positive_of_map(
     found = find_class(wanted, known)
     if found is None and classes is None and positive is not None:
         raise OptionError(
-            "--positive", must="a class of --map", was=positive, hint=nearest(positive, known)
+            "positive", must="a class of `class_map`", was=positive, hint=nearest(positive, known)
         )
     if found is None and classes is None:
         raise DataError(
-            f"{data}: which of {' and '.join(known)} is the finding? Name it with --positive."
+            f"{data}: which of {' and '.join(known)} is the finding? Name it with `positive`."
         )
     return found
 
@@ -112,7 +112,7 @@ def _pair(
     chosen = find_class(positive, training) if positive is not None else None
     if positive is not None and chosen is None:
         raise OptionError(
-            "--positive",
+            "positive",
             must="a class of the data",
             was=positive,
             hint=nearest(positive, sorted(training)),
@@ -121,7 +121,7 @@ def _pair(
     if chosen is None:
         raise DataError(
             f"{data}: which of {' and '.join(sorted(training))} is the finding? "
-            "Name it with --positive."
+            "Name it with `positive`."
         )
     (negative,) = (name for name in training if name != chosen)
     return negative, chosen
@@ -155,11 +155,11 @@ def map_command(listing: Listing, classes: tuple[str, str] | None = None) -> str
     if classes:
         second, first = classes
     texts = [
-        f"--map {_quoted(first)}={_quoted(','.join(positive) or 'NAME')}",
-        f"--map {_quoted(second)}={_quoted(','.join(negative) or 'NAME')}",
+        f"`class_map={_quoted(first)}={_quoted(','.join(positive) or 'NAME')}`",
+        f"`class_map={_quoted(second)}={_quoted(','.join(negative) or 'NAME')}`",
     ]
     if not classes and plain(first) != plain(POSITIVE):
-        texts.append(f"--positive {_quoted(first)}")
+        texts.append(f"`positive={_quoted(first)}`")
     return f"\nSay which names make up which class, for example: {' '.join(texts)}"
 
 
@@ -185,7 +185,7 @@ def _not_two(data: Path, listing: Listing, training: Counter[str]) -> str:
     text = f"{data}: two classes are needed, found {len(names)} ({shown}{more})."
     if listing.mapped:
         held = "".join(f" {item}." for item in listing.left_out)
-        return f"{text} --map must name both classes, each with names of the data.{held}"
+        return f"{text} `class_map` must name both classes, each with names of the data.{held}"
     if len(names) > 1:
         return text + map_command(listing)
     return text + _LAYOUT

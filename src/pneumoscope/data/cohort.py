@@ -243,7 +243,7 @@ class Cohort:
         """
         name = name or ("test" if self.rows("test") else ALL)
         if name not in {*PARTS, ALL}:
-            raise OptionError("--split", must="one of train, val, test, all", was=name)
+            raise OptionError("part", must="one of train, val, test, all", was=name)
         rows = self.rows(name)
         if not rows:
             counts = ((part, len(self.rows(part))) for part in (*PARTS, ALL))

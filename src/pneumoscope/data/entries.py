@@ -53,7 +53,7 @@ class LeftOut:
     """Rows or files that were not taken into the catalog.
 
     Attributes:
-        reason: Why, such as ``label in no class of --map``.
+        reason: Why, such as ``label in no class of the map``.
         n: How many.
         detail: Which ones, such as ``Effusion 12, Mass 3``.
     """

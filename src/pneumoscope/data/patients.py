@@ -206,7 +206,7 @@ class PatientPattern:
     inherited: bool = False
 
     def __post_init__(self) -> None:
-        option = "--patient-regex"
+        option = "patient_regex"
         if len(self.text) > LONGEST_PATTERN:
             raise OptionError(
                 option,

@@ -61,7 +61,7 @@ def resampled(
         OptionError: Fewer than 100 resamples, which say nothing of a 95 % interval.
     """
     if resamples < 100:
-        raise OptionError("--resamples", must="a whole number from 100", was=resamples)
+        raise OptionError("resamples", must="a whole number from 100", was=resamples)
     full = point(table)
     start = float(full["calibration_slope"]), float(full["calibration_intercept"])
     if all(map(math.isfinite, start)):

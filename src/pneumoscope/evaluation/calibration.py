@@ -83,7 +83,7 @@ def fit_calibration(scores: Scores, *, method: str = "temperature") -> Calibrati
             return fit_platt(scores)
         case _:
             raise OptionError(
-                "--method",
+                "method",
                 must=f"one of {', '.join(METHODS)}",
                 was=method,
                 hint=nearest(method, METHODS),

@@ -209,7 +209,7 @@ def align(all_scores: Sequence[Scores]) -> tuple[list[Scores], int]:
     if not shared:
         raise DataError(
             "the readers scored no image in common, by the column path; score them on the same "
-            "data: pneumoscope compare A B --data DATA"
+            "data: `compare(A, B, data=DATA)`"
         )
     aligned = [
         scores.select([known[path] for path in shared])

@@ -17,6 +17,7 @@ from pneumoscope.evaluation.baseline import Baseline, majority_baseline, size_ba
 from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.curves import Curves
 from pneumoscope.evaluation.estimate import Estimate
+from pneumoscope.evaluation.fitted import fitted_calibration
 from pneumoscope.evaluation.notes import Note, notes_of
 from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.policy import PolicyResult, evaluate_policy
@@ -329,28 +330,3 @@ def _baselines(scores: Scores, question: Question, images: Images) -> tuple[Base
         seed=seed,
     )
     return naive, size
-
-
-_ALIKE = 2e-3  # of the logit: probabilities are written in single precision
-_TOLD = (0.01, 0.99)  # beyond, probabilities have lost digits of the logit
-_ENOUGH = 3
-
-
-def fitted_calibration(scores: Scores) -> Calibration | None:
-    """Return the line between the logits and the probabilities of scores, None if there is none.
-
-    What a reader does to its logits shows in what it says, whatever its recipe had asked for.
-    """
-    told = (scores.probability > _TOLD[0]) & (scores.probability < _TOLD[1])
-    x, probability = scores.logit[told], scores.probability[told]
-    if len(np.unique(x)) < _ENOUGH or not np.isfinite(x).all():
-        return None
-    y = np.log(probability) - np.log1p(-probability)
-    scale, bias = (float(number) for number in np.polyfit(x, y, 1))
-    if np.abs(scale * x + bias - y).max() > _ALIKE or scale <= 0:
-        return None
-    if abs(bias) > _ALIKE:
-        return Calibration(scale, bias, "platt")
-    return (
-        Calibration() if np.abs(x - y).max() <= _ALIKE else Calibration(scale, 0.0, "temperature")
-    )

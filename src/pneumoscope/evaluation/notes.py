@@ -215,9 +215,9 @@ def _how_many(found: Evaluation) -> Iterator[Note]:
     if interval is not None:
         yield Note(
             "smaller-class",
-            f"The smaller class has {fewer.n:,} {units(found)} here: a share of 90% of them would "
-            f"be known no better than from {interval.low:.0%} to {interval.high:.0%} (at "
-            f"{level_text(found.level)}).",
+            f"The smaller class has {fewer.n:,} {units(found)} here: a share of 90% of them has "
+            f"the {level_text(found.level)} interval from {interval.low:.0%} to "
+            f"{interval.high:.0%}.",
         )
     if not found.patients_known:
         yield Note(

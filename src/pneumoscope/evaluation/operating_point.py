@@ -16,6 +16,7 @@ from pneumoscope.errors import DataError, OptionError, did_you_mean
 from pneumoscope.evaluation.scores import check_may_decide
 from pneumoscope.evaluation.shares import share
 from pneumoscope.reader.bundle import OperatingPoint
+from pneumoscope.stats.roc import roc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -157,10 +158,9 @@ def _candidates(
     Rates are the true and the false positive one. The outermost thresholds stand halfway between
     the outermost probabilities and 1 and 0.
     """
-    values, inverse = np.unique(-probability, return_inverse=True)
-    falling = -values
-    tp = np.concatenate([[0], np.cumsum(np.bincount(inverse, positive))]) / positive.sum()
-    fp = np.concatenate([[0], np.cumsum(np.bincount(inverse, ~positive))]) / (~positive).sum()
+    curve = roc(positive.astype(np.int64), probability)
+    assert curve is not None  # noqa: S101 - choose has looked for both classes
+    falling, tp, fp = curve.thresholds[1:], curve.sensitivity, curve.false_positive_rate
     edges = np.concatenate([[1.0], falling, [0.0]])
     cuts = (edges[:-1] + edges[1:]) / 2
     # Where no number lies between two neighbours, their middle may round down to the lower one.

@@ -102,16 +102,16 @@ class Question:
     curves: bool = True
 
     def __post_init__(self) -> None:
-        one_of("--per", self.per, UNITS)
-        one_of("--aggregate", self.aggregate, AGGREGATES)
+        one_of("per", self.per, UNITS)
+        one_of("aggregate", self.aggregate, AGGREGATES)
         if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise OptionError("--threshold", must="from 0 to 1", was=self.threshold)
+            raise OptionError("threshold", must="from 0 to 1", was=self.threshold)
         if self.prevalence is not None and not 0 < self.prevalence < 1:
             raise OptionError(
-                "--prevalence", must="between 0 and 1, such as 0.1", was=self.prevalence
+                "prevalence", must="between 0 and 1, such as 0.1", was=self.prevalence
             )
         if not 0 < self.level < 1:
-            raise OptionError("--level", must="between 0 and 1, such as 0.95", was=self.level)
+            raise OptionError("level", must="between 0 and 1, such as 0.95", was=self.level)
 
     @property
     def what_if(self) -> bool:

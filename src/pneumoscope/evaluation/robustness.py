@@ -170,7 +170,7 @@ def drawn_rows(label: NDArray[np.int64], *, limit: int | None, seed: int) -> lis
     if limit is None or limit >= len(label):
         return list(range(len(label)))
     if limit < 10:
-        raise OptionError("--limit", must="a whole number from 10", was=limit)
+        raise OptionError("limit", must="a whole number from 10", was=limit)
     generator = np.random.default_rng(seed)
     rows: list[int] = []
     for value in (0, 1):

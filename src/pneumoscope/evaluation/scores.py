@@ -284,13 +284,13 @@ def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scor
     named = _FILE_NAME.fullmatch(path.name)
     if part is not None and not any(parts) and (named is None or named[1] != part):
         raise OptionError(
-            "--split", must=f"left out, since {path.name} has no column 'split'", was=part
+            "part", must=f"left out, since {path.name} has no column 'split'", was=part
         )
     if part is not None and any(parts):
         rows = [row for row, name in zip(rows, parts, strict=True) if name == part]
         parts = [part] * len(rows)
         if not rows:
-            raise OptionError("--split", must=f"a part that {path} has rows of", was=part)
+            raise OptionError("part", must=f"a part that {path} has rows of", was=part)
     distinct = set(parts) - {""}
     own = next(iter(distinct)) if len(distinct) == 1 else MIXED if distinct else ""
     if own not in {*PARTS, "all", MIXED, ""}:

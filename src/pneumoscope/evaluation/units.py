@@ -40,22 +40,22 @@ def unit_of_images(
         OptionError: ``per`` is something else.
         DataError: The study or the patient of an image is not known.
     """
-    one_of("--per", per, UNITS)
+    one_of("per", per, UNITS)
     if per == "image":
         return scores.path
     if per == "patient":
         if not scores.patients_known:
             raise DataError(
-                "--per patient: nothing tells the patient of every image; a column patient, or "
-                "--columns path=…,label=…,patient=…, would."
+                "nothing tells the patient of every image; a column patient, or "
+                "`columns=path=…,label=…,patient=…`, would."
             )
         return tuple(patient.name for patient in scores.patient)
     studies = [(study or {}).get(path, "") for path in scores.path]
     missing = [path for path, name in zip(scores.path, studies, strict=True) if not name]
     if missing:
         raise DataError(
-            f"--per study: nothing tells the study of {len(missing):,} of {len(scores):,} images, "
-            f"such as {missing[0]}; a column study, or --columns path=…,label=…,study=…, would."
+            f"nothing tells the study of {len(missing):,} of {len(scores):,} images, "
+            f"such as {missing[0]}; a column study, or `columns=path=…,label=…,study=…`, would."
         )
     return tuple(
         f"{patient.name}/{name}" if patient.known else name
@@ -83,7 +83,7 @@ def aggregated(scores: Scores, unit: Sequence[str], *, how: str = "mean") -> Sco
         OptionError: ``how`` is something else.
         DataError: A unit has images of both classes, or of several patients.
     """
-    one_of("--aggregate", how, AGGREGATES)
+    one_of("aggregate", how, AGGREGATES)
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(unit):
         rows.setdefault(name, []).append(row)
@@ -136,13 +136,13 @@ def _check_labels(scores: Scores, rows: Mapping[str, Sequence[int]]) -> None:
     )
     more = f"\n  and {len(mixed) - _SHOWN} more" if len(mixed) > _SHOWN else ""
     raise DataError(
-        f"--per: {len(mixed)} of {len(rows)} have images of both classes, so they have no label of "
-        f"their own; judge --per study or --per image, or correct the labels:\n{shown}{more}"
+        f"{len(mixed)} of {len(rows)} have images of both classes, so they have no label of "
+        f"their own; judge with `per=study` or `per=image`, or correct the labels:\n{shown}{more}"
     )
 
 
 def _patient(scores: Scores, name: str, rows: Sequence[int]) -> Patient:
     known = {scores.patient[row] for row in rows if scores.patient[row].known}
     if len(known) > 1:
-        raise DataError(f"--per study: the study {name} has images of {len(known)} patients.")
+        raise DataError(f"the study {name} has images of {len(known)} patients.")
     return known.pop() if known else Patient(name, known=False)

@@ -185,7 +185,7 @@ def _create(
         ) from fault
     except (AssertionError, ValueError, RuntimeError) as fault:
         raise OptionError(
-            "--image-size",
+            "image_size",
             must=f"a size that {model.asked} takes, such as {model.facts.input_px}",
             was=f"{input_px[0]}x{input_px[1]}",
             hint=f"({fault})" if str(fault) else "",
@@ -206,7 +206,7 @@ def check_input(network: Network, input_px: tuple[int, int], *, name: str, train
             network.eval()(torch.zeros(1, 1, *input_px))
     except (RuntimeError, AssertionError, ValueError) as fault:
         raise OptionError(
-            "--image-size",
+            "image_size",
             must=f"a size that {name} takes, such as {trained_px}",
             was=f"{input_px[0]}x{input_px[1]}",
             hint=f"({str(fault).splitlines()[0]})" if str(fault) else "",

@@ -107,7 +107,7 @@ def measured_models(names: list[str]) -> tuple[list[Listed], dict[str, str]]:
             "FILTER",
             must=f"narrow enough for {MOST} models",
             was=f"one that {len(names):,} match",
-            hint="Narrow it, or list names alone with --names.",
+            hint="Narrow it, or list names alone with `names`.",
         )
     rows, faults = [], {}
     for name in names:

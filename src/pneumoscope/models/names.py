@@ -10,6 +10,9 @@ from pneumoscope.models.known import WeightsFacts
 
 FAMILIES = ("timm", "xrv")
 
+OWN = ("seed-cnn",)
+"""The networks of this package."""
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -60,6 +63,18 @@ def is_pretrained_name(name: str) -> bool:
     return name.partition(":")[0] in FAMILIES
 
 
+def check_known(name: str) -> None:
+    """Refuse a name that is none of ours and of no family.
+
+    Raises:
+        OptionError: It is one; the message names the nearest.
+    """
+    if name in OWN or is_pretrained_name(name):
+        return
+    known = [*OWN, *(f"{family}:NAME" for family in FAMILIES)]
+    raise OptionError("model", must="a known model", was=name, hint=nearest(name, known))
+
+
 def resolve(name: str) -> Pretrained:
     """Return what ``timm:NAME`` or ``xrv:NAME`` stands for.
 
@@ -73,7 +88,7 @@ def resolve(name: str) -> Pretrained:
         case "xrv":
             return _xrv(name, rest)
         case _:
-            raise OptionError("--model", must=f"of {' or '.join(FAMILIES)}", was=name)
+            raise OptionError("model", must=f"of {' or '.join(FAMILIES)}", was=name)
 
 
 def _timm(name: str, rest: str) -> Pretrained:
@@ -82,7 +97,7 @@ def _timm(name: str, rest: str) -> Pretrained:
     architecture, _, tag = rest.partition(".")
     if not timm.is_model(rest):
         raise OptionError(
-            "--model",
+            "model",
             must="timm:NAME with a name that timm knows",
             was=name,
             hint=_close(architecture, timm.list_models()),
@@ -92,13 +107,13 @@ def _timm(name: str, rest: str) -> Pretrained:
     except RuntimeError as fault:
         tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
         raise OptionError(
-            "--model",
+            "model",
             must=f"timm:{architecture} with a tag that timm knows",
             was=name,
             hint=nearest(tag, tags) if tags else "It has no tags.",
         ) from fault
     if cfg is None:
-        raise OptionError("--model", must="a network with a known input", was=name)
+        raise OptionError("model", must="a network with a known input", was=name)
     published = None
     where = f"{cfg.hf_hub_id}" if cfg.hf_hub_id else str(cfg.url or "")
     if cfg.hf_hub_id:
@@ -158,7 +173,7 @@ def xrv_names() -> tuple[str, ...]:
 def _xrv(name: str, rest: str) -> Pretrained:
     if rest not in _XRV_FILES:
         raise OptionError(
-            "--model",
+            "model",
             must="xrv:NAME with a name of torchxrayvision's",
             was=name,
             hint=nearest(rest, _XRV_FILES),

@@ -119,7 +119,7 @@ def read_weights(file: WeightsFile) -> Tensors:
     if any(name.startswith(OWN_CHECKPOINT) for name in tensors):
         raise WeightsError(
             f"{file.source}: a checkpoint of a pneumoscope run does not say how its network was "
-            "built; continue that run with --resume."
+            "built; continue that run with `resume`."
         )
     return tensors
 
@@ -209,7 +209,7 @@ def _automatic(model: Pretrained, progress: Progress | None) -> WeightsFile:
     if published is None:
         raise WeightsError(
             f"{model.asked}: nobody has published weights for it that timm knows of; give "
-            "--weights FILE, or --weights none to begin without."
+            "`weights=FILE`, or `weights=none` to begin without."
         )
     if published.url:
         return _from_publisher(model, published.url, progress)
@@ -302,7 +302,7 @@ def _checked(path: Path, expected: str | None) -> str:
         found = sha256_of(path)
     except OSError as fault:
         raise WeightsError(
-            f"{path}: cannot be read ({fault.strerror or fault}); --weights takes auto, none, a "
+            f"{path}: cannot be read ({fault.strerror or fault}); `weights` takes auto, none, a "
             "file or an https address."
         ) from fault
     if expected is not None and found != expected:
@@ -337,8 +337,8 @@ def _way_out(model: Pretrained, reason: str) -> str:
     name = f"{model.name.partition(':')[2]}{Path(file).suffix}"
     return (
         f"{model.asked}: its weights are not on this machine and could not be fetched ({reason}). "
-        f"Fetch {published.address} elsewhere and give it as --weights FILE, or put it into "
-        f"{weights_folder()} as {name}; --weights none begins without."
+        f"Fetch {published.address} elsewhere and give it as `weights=FILE`, or put it into "
+        f"{weights_folder()} as {name}; `weights=none` begins without."
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pneumoscope.errors import OptionError, nearest
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.dropout import ReluDropout
-from pneumoscope.models.names import FAMILIES, is_pretrained_name, resolve
+from pneumoscope.models.names import check_known, is_pretrained_name, resolve
 from pneumoscope.models.network import Network
 from pneumoscope.models.pretrained import WeightsRecord, find_weights, load_weights, read_weights
 from pneumoscope.models.seed_cnn import FlattenMaps, SeedCNN
@@ -126,9 +126,7 @@ def build_model(name: str, spec: InputSpec, *, weights: str = "none", **options:
     if is_pretrained_name(name):
         _check_options(name, options, BACKBONE_OPTIONS)
         return _backbone(name, spec, weights, options)
-    if name not in MODELS:
-        known = [*MODELS, *(f"{family}:NAME" for family in FAMILIES)]
-        raise OptionError("--model", must="a known model", was=name, hint=nearest(name, known))
+    check_known(name)
     entry = MODELS[name]
     _check_options(name, options, entry.options)
     network = entry.build(input_px=spec.shape, **options)

@@ -105,8 +105,8 @@ class Archive:
             if out.exists() and not self.journal.exists():
                 if not resume:
                     raise OutputError(
-                        f"{out} exists already; give another --out, or read what was added since "
-                        "with --resume."
+                        f"{out} exists already; give another `out`, or read what was added since "
+                        "with `resume`."
                     )
                 self._check_kept()
                 self.complete = True
@@ -114,7 +114,7 @@ class Archive:
             elif self.journal.exists() and not resume:
                 raise OutputError(
                     f"{self.journal}: a run that wrote here was cut off; continue it with "
-                    "--resume, or delete that file to begin anew."
+                    "`resume`, or delete that file to begin anew."
                 )
             else:
                 self._open()
@@ -224,18 +224,18 @@ class Archive:
         except FileNotFoundError as fault:
             raise OutputError(
                 f"{self.out} is not the result of a run that can be continued ({self._kept.name} "
-                "is not beside it); give another --out."
+                "is not beside it); give another `out`."
             ) from fault
         except (EOFError, LookupError, TypeError, ValueError, OSError, zlib.error) as fault:
             raise OutputError(
                 f"{self._kept}: damaged, so {self.out.name} cannot be continued; give another "
-                "--out."
+                "`out`."
             ) from fault
         self._check_header(before, self.out)
         if wrote != sha256_of(self.out):
             raise OutputError(
                 f"{self.out} was changed since it was written, so it cannot be continued; give "
-                "another --out."
+                "another `out`."
             )
 
     def _reopen(self) -> None:
@@ -281,7 +281,7 @@ class Archive:
         changed = [name for name, value in self._header.items() if known.get(name) != value]
         raise OutputError(
             f"{place}: that run was another one ({', '.join(changed) or 'its options'} "
-            "differ); repeat its command with --resume, or give another --out."
+            "differ); repeat it with `resume`, or give another `out`."
         )
 
     def _remember(self) -> None:
@@ -338,9 +338,9 @@ def _format_of(out: Path) -> str:
     suffix = out.suffix.lower()
     if suffix not in suffixes:
         raise OptionError(
-            "--out",
+            "out",
             must=f"a file that ends in {', '.join(suffixes)}",
             was=str(out),
-            hint=nearest(suffix, suffixes) if suffix else "Or name the format with --format.",
+            hint=nearest(suffix, suffixes) if suffix else "Or name the format with `format`.",
         )
     return suffixes[suffix]

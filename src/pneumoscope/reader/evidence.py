@@ -111,7 +111,7 @@ def overlay(
         raise ValueError("the evidence map holds values that are no numbers")
     scale = scale or Scale.of(evidence)
     height, width = pixels.shape
-    grey = _grey(pixels)
+    grey = grey_levels(pixels)
     fine = Image.fromarray(np.ascontiguousarray(evidence, np.float32)).resize(
         (width, height), Image.Resampling.BILINEAR
     )
@@ -147,8 +147,27 @@ def draw_evidence(
         ImageError: The file cannot be read any more.
         OutputError: The picture cannot be written.
     """
+    image = evidence_image(predictor, found, Path(found.path) if content is None else content)
+    named = content or found.path.encode("utf-8", "surrogateescape")
+    stem = Path(found.path).stem[:100] or "stdin"
+    place = folder / f"{stem}-{hashlib.sha256(named).hexdigest()[:8]}.png"
+    with written_whole(place) as temporary:
+        image.save(temporary, format="PNG")
+    return dataclasses.replace(found, evidence=str(place))
+
+
+def evidence_image(predictor: Predictor, found: Prediction, source: Path | bytes) -> Image.Image:
+    """Return the evidence of a prediction over its image, RGB, at the size of the image.
+
+    Args:
+        predictor: The reader that made it, one that shows its evidence.
+        found: What it said of the image; it has a probability.
+        source: The image.
+
+    Raises:
+        ImageError: The image cannot be read any more.
+    """
     assert found.probability is not None  # noqa: S101 - only judged images have evidence
-    source = Path(found.path) if content is None else content
     taken = take(source, predictor.info.input, any_kind=True)
     evidence = predictor.evidence(taken.pixels[np.newaxis])[0]
     caption = f"{found.conclusion} · p({predictor.info.classes[1]}) "
@@ -157,13 +176,7 @@ def draw_evidence(
         caption = f"{shown}\n{caption}"  # the first words are left out where there is no room
     pixels = native(source)
     evidence = over_whole_image(evidence, predictor.info.input, pixels.shape)
-    image = overlay(evidence, pixels, caption=caption)
-    named = content or found.path.encode("utf-8", "surrogateescape")
-    stem = Path(found.path).stem[:100] or "stdin"
-    place = folder / f"{stem}-{hashlib.sha256(named).hexdigest()[:8]}.png"
-    with written_whole(place) as temporary:
-        image.save(temporary, format="PNG")
-    return dataclasses.replace(found, evidence=str(place))
+    return overlay(evidence, pixels, caption=caption)
 
 
 def over_whole_image(
@@ -198,7 +211,7 @@ def over_whole_image(
     return whole
 
 
-def _grey(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.float32]:
+def grey_levels(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.float32]:
     """Return grey levels 0 to 255; more bits are scaled to what the image uses of them."""
     if pixels.dtype == np.uint8:
         return pixels.astype(np.float32)

@@ -161,7 +161,7 @@ def find_model(place: Path | str | None) -> Path:
         if not SHIPPED_FILE.is_file():
             raise ModelFileError(
                 f"{SHIPPED}: this installation holds no shipped reader ({SHIPPED_FILE} is not "
-                "there); name a run folder or a model file with --model."
+                "there); name a run folder or a model file with `model`."
             )
         return SHIPPED_FILE
     place = Path(place)
@@ -170,7 +170,7 @@ def find_model(place: Path | str | None) -> Path:
         if not inside.is_file():
             raise ModelFileError(
                 f"{place}: no {_RUN_MODEL} in this folder; is it a run that has ended? "
-                "Train one with: pneumoscope train DATA --out RUN"
+                "Train one with: `train(DATA, out=RUN)`"
             )
         return inside
     if not place.exists():

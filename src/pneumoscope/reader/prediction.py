@@ -82,6 +82,7 @@ class Prediction:
             ``reasons``.
         refused: Why the gate refuses the image, also where the gate is off and the image got a
             conclusion; empty if it does not.
+        decode_seconds: Of ``seconds``, what decoding and preparing the image took.
     """
 
     path: str
@@ -100,6 +101,7 @@ class Prediction:
     dicom: DicomRecord | None = None
     outside: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    decode_seconds: float = 0.0
 
 
 def probability_text(probability: float) -> str:

@@ -298,6 +298,7 @@ class Predictor:
             dicom=work.dicom,
             outside=work.outside,
             refused=work.refused,
+            decode_seconds=work.decode_seconds,
         )
 
 
@@ -306,13 +307,14 @@ class _Work:
 
     __slots__ = (
         *("dicom", "distance", "error", "logit", "name", "notes", "probability"),
-        *("outside", "refused", "seconds", "started", "taken"),
+        *("decode_seconds", "outside", "refused", "seconds", "started", "taken"),
     )
 
     def __init__(self, name: str, started: float) -> None:
         self.name = name
         self.started = started
         self.seconds = 0.0
+        self.decode_seconds = 0.0
         self.taken: Taken | None = None
         self.error = ""
         self.refused: tuple[str, ...] = ()
@@ -341,7 +343,7 @@ class _Work:
         if self.taken.other_kind:
             self.notes = (self.taken.other_kind, *self.notes)
             self.refused = (self.taken.other_kind, *self.refused)
-        self.seconds = time.perf_counter() - self.started
+        self.seconds = self.decode_seconds = time.perf_counter() - self.started
 
 
 def _reopened(path: Path, threads: int, gated: bool, outside: str, sha256: str) -> Predictor:

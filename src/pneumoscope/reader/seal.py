@@ -64,25 +64,10 @@ def sealed(content: bytes, *, path: Path = Path("model.onnx")) -> bytes:
     Raises:
         ModelFileError: The bytes are no model file of this package, or have no room for a seal.
     """
-    place = _seal_place(content, path)
+    place = _place_in(content, inspect(content, path), path)
     if place is None:
         raise ModelFileError(f"{path}: its metadata have no room for a seal.")
     return content[:place] + _digest(content, place).encode() + content[place + len(UNSEALED) :]
-
-
-def seal_of(content: bytes, *, path: Path = Path("model.onnx")) -> tuple[str | None, str | None]:
-    """Return the seal that a model file bears and the one that it should bear.
-
-    Both are None if it has no seal, as files written before there were seals.
-
-    Raises:
-        ModelFileError: The bytes are no model file of this package.
-    """
-    place = _seal_place(content, path)
-    if place is None:
-        return None, None
-    borne = content[place : place + len(UNSEALED)].decode("ascii", "replace")
-    return borne, _digest(content, place)
 
 
 def state_of(content: bytes, contents: Contents, path: Path) -> str:
@@ -106,10 +91,6 @@ def state_of(content: bytes, contents: Contents, path: Path) -> str:
     if borne == UNSEALED.encode():
         return "none"
     return "intact" if borne == _digest(content, place).encode() else "broken"
-
-
-def _seal_place(content: bytes, path: Path) -> int | None:
-    return _place_in(content, inspect(content, path), path)
 
 
 def _place_in(content: bytes, contents: Contents, path: Path) -> int | None:

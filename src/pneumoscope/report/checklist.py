@@ -130,7 +130,7 @@ def fill(facts: RunFacts, standard: str) -> Checklist:
         OptionError: There is no such standard.
     """
     if standard not in STANDARDS:
-        raise OptionError("--standard", must=f"one of {', '.join(STANDARDS)}", was=standard)
+        raise OptionError("standard", must=f"one of {', '.join(STANDARDS)}", was=standard)
     title, source, sections = STANDARDS[standard]
     known = _known(facts)
     return Checklist(

@@ -10,9 +10,10 @@ from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures_compare import NUMBERS, DifferenceForest, SeedDots, short_names
 from pneumoscope.report.figures_compare_roc import RocCurves
-from pneumoscope.report.page import Panel, Report, Section, Statement, write_report
+from pneumoscope.report.page import Panel, Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.pictures import Case
 from pneumoscope.report.words import NAMES, PARTS
+from pneumoscope.runs import files_written_whole
 
 if TYPE_CHECKING:
     from pneumoscope.evaluation.compare import Comparison
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.pairs import Pair
     from pneumoscope.evaluation.seeds import SeedGroup
     from pneumoscope.report.pictures import Pictures
+
+_PAGE = "report.html"
 
 SHOWN = 8
 ALIKE = 1e-12
@@ -46,6 +49,8 @@ def write_comparison_page(
 ) -> Path:
     """Write ``report.html`` and ``figures/`` of a comparison into a folder; return the page.
 
+    All of it appears, or nothing: a report that stood there stays if this one cannot be written.
+
     Args:
         folder: Where they go; made if it is missing.
         found: What ``compare`` gave.
@@ -58,30 +63,30 @@ def write_comparison_page(
     Raises:
         OutputError: The folder cannot be written to.
     """
-    canvas = Canvas(folder / "figures", level=found.level)
-    sections = [
-        _numbers(found, canvas),
-        _differences(found, canvas),
-        *_seeds(found, canvas, known=known),
-        _disagreements(found, canvas, classes=classes, pictures=pictures),
-        _environment(canvas, facts),
-    ]
-    place = folder / "report.html"
     best = _closest(found.pairs)
-    write_report(
-        place,
-        Report(
-            title="Readers compared",
-            question=_question(found),
-            data=_data_line(found, part),
-            answer=_answer(found),
-            caveats=_caveats(found, part),
-            headline=_headline(best, found) if best else (),
-            sections=tuple(sections),
-            footer=f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']}",
-        ),
-    )
-    return place
+    with files_written_whole(folder) as new:
+        canvas = Canvas(new / "figures", level=found.level)
+        sections = [
+            _numbers(found, canvas),
+            _differences(found, canvas),
+            *_seeds(found, canvas, known=known),
+            _disagreements(found, canvas, classes=classes, pictures=pictures),
+            _environment(canvas, facts),
+        ]
+        write_report(
+            new / _PAGE,
+            Report(
+                title="Readers compared",
+                question=_question(found),
+                data=_data_line(found, part),
+                answer=_answer(found),
+                caveats=_caveats(found, part),
+                headline=_headline(best, found) if best else (),
+                sections=tuple(sections),
+                footer=footer_of(facts),
+            ),
+        )
+    return folder / _PAGE
 
 
 def signed(estimate: Estimate) -> str:

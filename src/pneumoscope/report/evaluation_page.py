@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.evaluation.notes import units
+from pneumoscope.evaluation.question import TrainingRelation
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures_training import ClassCounts
 from pneumoscope.report.outcome import outcome_sections
-from pneumoscope.report.page import Report, Section, write_report
+from pneumoscope.report.page import Report, Section, footer_of, write_report
 from pneumoscope.report.words import answer, calibration_words, caveats, headline, images_of
-from pneumoscope.runs import provenance
+from pneumoscope.runs import files_written_whole, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.scores import Scores
     from pneumoscope.reader.bundle import ModelInfo
     from pneumoscope.report.pictures import Pictures
+
+_PAGE = "report.html"
 
 
 def write_evaluation_page(
@@ -34,6 +37,8 @@ def write_evaluation_page(
 ) -> Path:
     """Write ``report.html`` and ``figures/`` into a folder; return the page's place.
 
+    All of it appears, or nothing: a report that stood there stays if this one cannot be written.
+
     Args:
         folder: Where they go; made if it is missing.
         found: The evaluation.
@@ -45,33 +50,43 @@ def write_evaluation_page(
     Raises:
         OutputError: The folder cannot be written to.
     """
-    canvas = Canvas(folder / "figures", level=found.level)
     facts = provenance(**(origin or {}), **_asked(found))
     negative, positive = found.classes
-    sections = [
-        *outcome_sections(found, scores, canvas, pictures=pictures),
-        _data(found, canvas),
-        *([_reader(info, found, canvas)] if info else []),
-        _environment(canvas, facts),
-    ]
-    place = folder / "report.html"
-    write_report(
-        place,
-        Report(
-            title=f"{found.reader.get('name') or 'Scores'}, evaluated",
-            question=f"Can a chest X-ray alone tell {positive} from {negative}?",
-            data=_data_line(found),
-            answer=answer(found),
-            caveats=(
-                *([GENERATED] if pictures and is_generated(pictures.root) else []),
-                *caveats(found, more=_of_the_training(info)),
+    with files_written_whole(folder) as new:
+        canvas = Canvas(new / "figures", level=found.level)
+        sections = [
+            *outcome_sections(found, scores, canvas, pictures=pictures),
+            _data(found, canvas),
+            *([_reader(info, found, canvas)] if info else []),
+            _environment(canvas, facts),
+        ]
+        write_report(
+            new / _PAGE,
+            Report(
+                title=f"{found.reader.get('name') or 'Scores'}, evaluated",
+                question=f"Can a chest X-ray alone tell {positive} from {negative}?",
+                data=_data_line(found),
+                answer=answer(found),
+                caveats=(
+                    *([GENERATED] if pictures and is_generated(pictures.root) else []),
+                    *caveats(found, more=_of_the_training(info)),
+                ),
+                headline=headline(found),
+                sections=tuple(sections),
+                footer=footer_of(facts),
             ),
-            headline=headline(found),
-            sections=tuple(sections),
-            footer=f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']}",
-        ),
-    )
-    return place
+        )
+    return folder / _PAGE
+
+
+_RELATIONS = {
+    TrainingRelation.TRAINING: "its own training part",
+    TrainingRelation.VALIDATION: "its own validation part",
+    TrainingRelation.TEST: "a part of the same data that neither taught nor decided",
+    TrainingRelation.OTHER: "other data; none of the images is known to have taught",
+    TrainingRelation.OVERLAP: "some of the images, or of their patients, taught",
+    TrainingRelation.UNKNOWN: "not known",
+}
 
 
 def _asked(found: Evaluation) -> dict[str, object]:
@@ -81,7 +96,7 @@ def _asked(found: Evaluation) -> dict[str, object]:
         "model_sha256": found.reader.get("sha256") or None,
         "data_fingerprint": found.fingerprint or None,
         "part": found.part or None,
-        "relation": f"{found.relation} images" if found.relation != "unknown" else "unknown",
+        "relation to the training": _RELATIONS[found.relation],
         "left_out": "; ".join(map(str, found.left_out)) or "nothing",
         "threshold": f"{found.threshold.value:.6g} ({found.threshold.source})",
         "prevalence": question.prevalence,

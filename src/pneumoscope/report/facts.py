@@ -68,7 +68,7 @@ class RunFacts:
         if missing:
             raise DataError(
                 f"{root}: no finished run (no {', '.join(missing)} in it); "
-                "pneumoscope train DATA --out DIR writes one."
+                "`train(DATA, out=DIR)` writes one."
             )
         bundle = open_bundle(run.model)
         try:
@@ -275,5 +275,5 @@ def _evaluations(run: RunFolder) -> dict[str, Evaluation]:
     except (KeyError, TypeError, ValueError, AttributeError) as fault:
         raise DataError(
             f"{run.metrics}: cannot be read ({fault!r}); another version may have written it. "
-            f"pneumoscope evaluate {run.root} DATA --split test (and val) writes it anew."
+            f"`evaluate({run.root}, DATA, split=test)`, and the same of val, writes it anew."
         ) from fault

@@ -14,7 +14,7 @@ from pneumoscope.data.generated import GENERATED
 from pneumoscope.installation import install_command
 from pneumoscope.report.canvas import Canvas, can_draw
 from pneumoscope.report.inspect_sections import audit_sections
-from pneumoscope.report.page import NOTICE, Report, environment
+from pneumoscope.report.page import NOTICE, Report, environment, footer_of
 from pneumoscope.runs import write_text
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def write_inspect_page(
         headline=(),
         sections=audit_sections(Canvas(path.parent / "figures"), audit),
         footer=(
-            f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']} · "
-            f"seed {audit.seed}{'' if can_draw() else f' · {without_figures()}'}"
+            f"{footer_of(facts)} · seed {audit.seed}"
+            f"{'' if can_draw() else f' · {without_figures()}'}"
         ),
     )
     titles = {"error": "Errors", "warning": "Warnings", "note": "Notes"}

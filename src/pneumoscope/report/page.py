@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pneumoscope.errors import OptionError
 from pneumoscope.runs import write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jinja2 import BaseLoader, Environment, Template
 
 NOTICE: Final = (
@@ -180,6 +182,11 @@ def render(report: Report) -> str:
         True
     """
     return _template().render(report=report, notice=NOTICE, long_table=_LONG_TABLE)
+
+
+def footer_of(facts: Mapping[str, Any]) -> str:
+    """Return version and time of what ``provenance`` gave, for the foot of a page."""
+    return f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']}"
 
 
 def write_report(path: Path, report: Report) -> None:

@@ -15,7 +15,7 @@ from pneumoscope.report.card import write_card
 from pneumoscope.report.evaluation_page import as_text
 from pneumoscope.report.figures import AugmentationSheet, ClassCounts, LearningCurves
 from pneumoscope.report.outcome import outcome_sections
-from pneumoscope.report.page import Report, Section, write_report
+from pneumoscope.report.page import Report, Section, footer_of, write_report
 from pneumoscope.report.pictures import Pictures
 from pneumoscope.report.words import PARTS, answer, caveats, headline
 from pneumoscope.training.log import Epoch, read_log
@@ -80,13 +80,11 @@ def write_run_report(
             caveats=(
                 *([GENERATED] if is_generated(catalog.root) else []),
                 *caveats(best, more=_of_the_run(recipe, facts)),
+                *_of_few(data.cohort.too_few("val")),
             ),
             headline=headline(best),
             sections=tuple(sections),
-            footer=(
-                f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']} · "
-                f"data {catalog.fingerprint[:12]} · seed {recipe.seed}"
-            ),
+            footer=(f"{footer_of(facts)} · data {catalog.fingerprint[:12]} · seed {recipe.seed}"),
         ),
     )
     write_card(run)
@@ -107,6 +105,13 @@ def _of_the_run(recipe: Recipe, facts: dict[str, Any]) -> tuple[str, ...]:
     if facts["interrupted"]:
         return "Training was ended by hand before it would have stopped by itself.", seed
     return (seed,)
+
+
+def _of_few(why: str) -> tuple[str, ...]:
+    """Return that validation could decide nothing, where there is a reason to say so."""
+    if not why:
+        return ()
+    return (f"Of its validation part, {why}: epoch, threshold and calibration rest on chance.",)
 
 
 def _learning(canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str, Any]) -> Section:

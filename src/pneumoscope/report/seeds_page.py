@@ -14,8 +14,9 @@ from pneumoscope.report.comparison_page import ALIKE, REPORT_NETWORK, REPORT_SPR
 from pneumoscope.report.evaluation_page import as_text
 from pneumoscope.report.figures_compare import NUMBERS, SeedDots
 from pneumoscope.report.figures_seeds import SeedLosses
-from pneumoscope.report.page import Report, Section, Statement, write_report
+from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.words import NAMES, PARTS
+from pneumoscope.runs import files_written_whole
 from pneumoscope.training.log import read_log
 
 if TYPE_CHECKING:
@@ -70,36 +71,36 @@ def write_seeds_page(folder: Path, runs: Runs) -> Path:
     Raises:
         OutputError: The folder cannot be written to.
     """
-    canvas = Canvas(folder / "figures")
     facts = _json(runs.folders[0].provenance)
     parts = [runs.part, *(part for part in runs.groups if part != runs.part)]
-    sections = [
-        *(_part(runs, part, canvas, facts) for part in parts),
-        _chosen(runs, canvas),
-        _recipe(canvas, facts),
-    ]
-    place = folder / "report.html"
-    write_report(
-        place,
-        Report(
-            title=f"{folder.resolve().name}: {len(runs.folders)} seeds of one recipe",
-            question="How much of what a training achieves is chance?",
-            data=_data_line(facts),
-            answer=_answer(runs),
-            caveats=_caveats(runs),
-            headline=tuple(
-                Statement(
-                    NAMES[key], _spread(runs, runs.part, key, digits=3), None,
-                    _range(runs, runs.part, key, digits=3),
-                )
-                for key, _ in NUMBERS
-                if key in runs.groups[runs.part].mean
+    with files_written_whole(folder) as new:
+        canvas = Canvas(new / "figures")
+        sections = [
+            *(_part(runs, part, canvas, facts) for part in parts),
+            _chosen(runs, canvas),
+            _recipe(canvas, facts),
+        ]
+        write_report(
+            new / "report.html",
+            Report(
+                title=f"{folder.resolve().name}: {len(runs.folders)} seeds of one recipe",
+                question="How much of what a training achieves is chance?",
+                data=_data_line(facts),
+                answer=_answer(runs),
+                caveats=_caveats(runs),
+                headline=tuple(
+                    Statement(
+                        NAMES[key], _spread(runs, runs.part, key, digits=3), None,
+                        _range(runs, runs.part, key, digits=3),
+                    )
+                    for key, _ in NUMBERS
+                    if key in runs.groups[runs.part].mean
+                ),
+                sections=tuple(sections),
+                footer=footer_of(facts),
             ),
-            sections=tuple(sections),
-            footer=f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']}",
-        ),
-    )  # fmt: skip
-    return place
+        )  # fmt: skip
+    return folder / "report.html"
 
 
 def _json(path: Path) -> dict[str, Any]:

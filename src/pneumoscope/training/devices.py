@@ -31,10 +31,10 @@ class Placement:
     strategy: str = "auto"
 
     def __post_init__(self) -> None:
-        one_of("--accelerator", self.accelerator, ("auto", "cpu", "gpu", "cuda", "mps"))
-        in_range("--nodes", self.nodes, low=1, high=100_000)
+        one_of("accelerator", self.accelerator, ("auto", "cpu", "gpu", "cuda", "mps"))
+        in_range("nodes", self.nodes, low=1, high=100_000)
         if not re.fullmatch(r"auto|-1|0*[1-9]\d*|\d+(,\d+)+", self.devices):
-            raise OptionError("--devices", must="auto, how many, or which (0,1)", was=self.devices)
+            raise OptionError("devices", must="auto, how many, or which (0,1)", was=self.devices)
 
 
 def check_here(placement: Placement) -> None:
@@ -48,7 +48,7 @@ def check_here(placement: Placement) -> None:
     if not (any(has.values()) if wanted == "gpu" else has.get(wanted, True)):
         here = ", ".join(("auto", "cpu", *(name for name, there in has.items() if there)))
         raise OptionError(
-            "--accelerator",
+            "accelerator",
             must=f"{here} on this machine: PyTorch finds no other",
             was=wanted,
         )
@@ -56,7 +56,7 @@ def check_here(placement: Placement) -> None:
         most = max(2, os.cpu_count() or 1)  # two, so that several processes can be tried anywhere
         if int(placement.devices) > most:
             raise OptionError(
-                "--devices",
+                "devices",
                 must=f"at most {most} on this processor, where each is a process",
                 was=placement.devices,
             )

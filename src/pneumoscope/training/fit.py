@@ -232,7 +232,7 @@ def _named(placement: Placement, *kinds: type[Exception]) -> Iterator[None]:
         yield
     except kinds as fault:
         raise OptionError(
-            "--devices, --nodes, --strategy or --accelerator",
+            "devices, nodes, strategy or accelerator",
             must="something that Lightning can run here",
             was=placement,
             hint=" ".join(str(fault).split()),
@@ -243,6 +243,6 @@ def _kept_weights(classifier: Classifier, kept: Path, rows: list[Epoch]) -> Clas
     if not rows or not kept.exists():
         raise NothingLearntError(
             "training ended before its first epoch was over, so nothing was learnt; "
-            "run the same command with --resume to go on."
+            "train again with `resume` to go on."
         )
     return with_weights(classifier, kept)

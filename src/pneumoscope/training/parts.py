@@ -74,7 +74,7 @@ class DataRecipe:
     folds: int = setting(5, "how many folds")
     fold: int = setting(0, "the fold for validation, from 0", metavar="K")
     test_fraction: float = setting(
-        0.0, "share drawn for test where the data have no test part", flag="--test"
+        0.0, "share drawn for test where the data have no test part", flag="test"
     )
     near_copies: NearCopies = setting(
         "tie",
@@ -179,7 +179,7 @@ class LearningRecipe:
         ),
     )
     max_epochs: int = setting(
-        50, "passes over the training images at most", between=(1, 100_000), flag="--epochs"
+        50, "passes over the training images at most", between=(1, 100_000), flag="epochs"
     )
     patience: int = setting(
         3, "epochs without a lower validation loss before the end", between=(1, 100_000)

@@ -190,7 +190,7 @@ def _put(classifier: Classifier, weights: NDArray[np.float64], bias: float) -> N
     layer = classifier.network.last_layer
     if not isinstance(layer, nn.Linear):
         raise OptionError(
-            "--probe", must="used with a network that ends in a linear layer", was=type(layer)
+            "probe", must="used with a network that ends in a linear layer", was=type(layer)
         )
     half = torch.from_numpy(weights / 2).float()
     with torch.no_grad():

@@ -29,8 +29,8 @@ class Setting:
         words: Words that may stand in place of a number.
         low: Its smallest value, with ``high``; None leaves the check to whoever uses the value.
         high: Its largest value.
-        flag: Its option on the command line, if that is not its name with hyphens; an empty text
-            is none.
+        flag: The name of its option on the command line, if that is not its own with hyphens; an
+            empty text is none.
         metavar: What the help calls its value.
         parts: What is set in its place, where its value is no single one.
     """
@@ -88,7 +88,7 @@ def setting(
         between: The smallest and the largest value.
         choices: The words that it may be.
         words: Words that may stand in place of a number.
-        flag: Its option, if that is not its name with hyphens; an empty text is none.
+        flag: The name of its option, if that is not its own with hyphens; an empty text is none.
         metavar: What the help calls its value.
         kind: Where the default is None.
     """

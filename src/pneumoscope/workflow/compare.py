@@ -74,15 +74,15 @@ def compare_readers(
     root = _root(places)
     for name, place in zip(names, places, strict=True):
         if place.suffix.lower() == _SCORES:
-            contenders.append(_from_scores(name, place, part))
+            contenders.append(_from_scores(name, place, part, watcher))
         elif source is None:
             if not place.is_dir():
                 raise DataError(
-                    f"{place}: a model file has no scores; let it read images with --data DATA."
+                    f"{place}: a model file has no scores; let it read images with `data`."
                     if place.exists()
                     else f"{place}: no such run folder or file of scores."
                 )
-            contenders.append(_from_scores(name, scores_of_run(place, part), part))
+            contenders.append(_from_scores(name, scores_of_run(place, part), part, watcher))
         else:
             contender, root, bad = _from_images(name, place, source=source, part=part)
             contenders.append(contender)
@@ -169,12 +169,17 @@ def _root(places: Sequence[Path]) -> Path | None:
     return None
 
 
-def _from_scores(name: str, path: Path, part: str | None) -> Contender:
+def _from_scores(name: str, path: Path, part: str | None, watcher: Watcher) -> Contender:
     run = run_of(path)
     info = open_bundle(run.model).info if run is not None else None
+    scores = Scores.load(path, part=part)
+    if scores.part == "train":
+        watcher.warn(
+            f"{name}: these are training images: its numbers say nothing about new patients."
+        )
     return Contender(
         name,
-        Scores.load(path, part=part),
+        scores,
         info.operating_point.threshold if info else _THRESHOLD,
         _recipe(info) if info else "",
     )

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumoscope.data.generated import GENERATED, mark_generated
-from pneumoscope.data.phantom import write_folder
+from pneumoscope.data.generated import GENERATED
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.evaluate import evaluate_reader
+from pneumoscope.workflow.generate import fill
 from pneumoscope.workflow.train import train_reader
 
 if TYPE_CHECKING:
@@ -53,11 +53,7 @@ def _run_in(out: Path, *, patients: int, seed: int, watcher: Watcher) -> Demonst
     from pneumoscope.training.recipe import recipe_of  # noqa: PLC0415 - torch
 
     started = time.perf_counter()
-    images, place = out / "images", out / "run"
-    mark_generated(out)
-    with watcher.progress("Generating radiographs") as progress:
-        write_folder(images, patients=patients, seed=seed, progress=progress)
-    watcher.say(f"Generated radiographs of {patients} patients in {images}")
+    images, place = fill(out, patients=patients, seed=seed, watcher=watcher), out / "run"
     # Smaller than the preset: some hundred images and two minutes are not 5,000 and ten.
     recipe = recipe_of(
         "seed",

@@ -62,7 +62,7 @@ def download_data_set(
     with _usable(to):
         if to.exists() and (not to.is_dir() or any(to.iterdir())):
             raise OutputError(
-                f"{to} exists already; check it with --verify {to}, or choose another --to."
+                f"{to} exists already; check it with `verify={to}`, or choose another `to`."
             )
         work.mkdir(parents=True, exist_ok=True)
     files = work / "files"
@@ -76,7 +76,7 @@ def download_data_set(
             f"{fault}{kept} If the address cannot be reached from here, fetch "
             f'"{manifest.title}" by hand from kaggle.com/datasets/{DATA_SETS[data_set]} '
             f"({manifest.source}), unpack it, and check it with: "
-            "pneumoscope download --verify FOLDER"
+            "`download(verify=FOLDER)`"
         ) from fault
     with watcher.progress("Verifying") as progress:
         found = verify_folder(files, manifest, progress=progress)
@@ -149,7 +149,7 @@ def _from_kaggle(name: str) -> Path:
     except ModuleNotFoundError as fault:
         raise DownloadError(
             "asking Kaggle needs the package 'kagglehub', which is not installed; install the "
-            f"extra: {install_command('download')}, or name another place with --from."
+            f"extra: {install_command('download')}, or name another place with `source`."
         ) from fault
     try:
         return Path(kagglehub.dataset_download(name))
@@ -190,5 +190,5 @@ def _usable(place: Path) -> Iterator[None]:
         if not is_of_writing(fault, place):
             raise
         raise OutputError(
-            f"{place}: cannot be written ({fault.strerror or fault}); choose another --to."
+            f"{place}: cannot be written ({fault.strerror or fault}); choose another `to`."
         ) from fault

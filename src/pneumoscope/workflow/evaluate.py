@@ -10,9 +10,9 @@ import numpy as np
 
 from pneumoscope.data.layouts import DataOptions
 from pneumoscope.errors import DataError, OptionError
+from pneumoscope.evaluation import robustness as made_worse
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
 from pneumoscope.evaluation.question import RELATIONS, Images, Question, Reader, TrainingRelation
-from pneumoscope.evaluation.robustness import LIMIT, Corrupted, robustness
 from pneumoscope.evaluation.scores import Scores, score
 from pneumoscope.reader.bundle import open_bundle
 from pneumoscope.reader.learnt import learnt_from
@@ -40,8 +40,8 @@ def evaluate_reader(
     *,
     part: str | None = None,
     question: Question | None = None,
-    worse: bool = False,
-    limit: int | None = LIMIT,
+    robustness: bool = False,
+    limit: int | None = made_worse.LIMIT,
     scores_file: Path | None = None,
     report: Path | None = None,
     threads: int = 1,
@@ -66,7 +66,7 @@ def evaluate_reader(
         part: ``train``, ``val``, ``test`` or ``all``; if None, ``test`` where there is one, else
             ``all`` (of the scores of a run ``val``).
         question: What is asked; the defaults if None.
-        worse: Whether to read the images again, made worse.
+        robustness: Whether to read the images again, made worse.
         limit: At most so many images for that; None for all.
         scores_file: Where to write the scores as well.
         report: A folder for ``report.html`` and ``figures/``; None writes none.
@@ -86,17 +86,17 @@ def evaluate_reader(
     watcher, question = watcher or Watcher(), question or Question()
     check_report(report)
     if data is None:
-        if worse:
+        if robustness:
             raise OptionError(
-                "--robustness",
+                "robustness",
                 must="given with a model and data, since it reads images",
                 was=str(place),
             )
         if scores_file is not None:
-            raise OptionError("--scores", must="given with DATA", was=str(scores_file))
+            raise OptionError("scores", must="given with DATA", was=str(scores_file))
         return _by_scores(place, part, question, report=report, watcher=watcher)
-    if worse and question.per != "image":
-        raise OptionError("--robustness", must="given with --per image", was=question.per)
+    if robustness and question.per != "image":
+        raise OptionError("robustness", must="given with `per=image`", was=question.per)
     predictor = Predictor(place, threads=threads, gated=False)
     run = RunFolder(place) if place.is_dir() else None
     source = DataSource(data, watcher, options, patient_regex)
@@ -128,7 +128,7 @@ def evaluate_reader(
             limit=limit,
             watcher=watcher,
         )
-        if worse
+        if robustness
         else (),
     )
     if run is not None and own and is_whole(run, chosen.without(bad), part):
@@ -199,9 +199,9 @@ def _made_worse(
     threshold: float,
     limit: int | None,
     watcher: Watcher,
-) -> tuple[Corrupted, ...]:
+) -> tuple[made_worse.Corrupted, ...]:
     with watcher.progress("Reading them made worse") as progress:
-        return robustness(
+        return made_worse.robustness(
             predictor,
             catalog,
             threshold=threshold,

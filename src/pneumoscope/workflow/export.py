@@ -104,7 +104,7 @@ def export_runs(
     watcher = watcher or Watcher()
     if precision not in PRECISIONS:
         raise OptionError(
-            "--precision",
+            "precision",
             must=f"one of {', '.join(PRECISIONS)}",
             was=precision,
             hint=nearest(precision, PRECISIONS),
@@ -181,7 +181,7 @@ def _catalog(folder: RunFolder, recipe: Recipe, data: Path | None, watcher: Watc
         facts = json.loads(folder.provenance.read_text(encoding="utf-8"))
         data = Path(facts["data"])
     if not data.exists():
-        raise DataError(f"{data}: the images of {folder.root} are not there; name their --data.")
+        raise DataError(f"{data}: the images of {folder.root} are not there; name their `data`.")
     with watcher.progress("Reading the folder") as progress:
         return read_catalog(
             data,

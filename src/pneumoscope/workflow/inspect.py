@@ -37,6 +37,7 @@ def inspect_data(
     *,
     positive: str | None = None,
     options: DataOptions | None = None,
+    patient_regex: str | None = None,
     split_file: Path | None = None,
     scores: Sequence[Path] = (),
     seed: int = 0,
@@ -50,6 +51,7 @@ def inspect_data(
         out: A folder; what an earlier inspection wrote there is replaced.
         positive: The class that is the finding.
         options: Which names make up which class, and how a table is read.
+        patient_regex: What finds the patient in a path.
         split_file: A split to prove: a CSV with ``path`` and ``split``, or a run folder.
         scores: Scores files of a reader that was not trained on these images; from these, labels
             that it contradicts are listed.
@@ -72,7 +74,7 @@ def inspect_data(
 
     watcher = watcher or Watcher()
     if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file; give a folder with --out.")
+        raise OutputError(f"{out} is a file; give a folder with `out`.")
     if split_file is not None and split_file.is_dir():
         split_file = split_file / "split.csv"
     contradicted = _contradicted(data, scores, positive, options) if scores else []
@@ -80,6 +82,7 @@ def inspect_data(
         data,
         positive=positive,
         options=options,
+        patient_regex=patient_regex,
         split_file=split_file,
         suspects=contradicted,
         seed=seed,
@@ -104,7 +107,7 @@ def _contradicted(
     entries = list_data(data, options, positive=positive or POSITIVE).entries
     classes = classes_of([entry.label for entry in entries], positive)
     if classes is None:
-        raise DataError(f"{data}: --scores needs two classes.")
+        raise DataError(f"{data}: `scores` needs two classes.")
     label_of = {entry.path: entry.label for entry in entries}
     paths: list[str] = []
     labels: list[int] = []

@@ -61,4 +61,4 @@ def check_report(folder: Path | None) -> None:
     if folder is None:
         return
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; give a folder with --report.")
+        raise OutputError(f"{folder} is a file; give a folder with `report`.")

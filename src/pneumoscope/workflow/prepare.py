@@ -41,7 +41,7 @@ def prepare_data(
         PneumoscopeError: The data or an option cannot be worked with.
     """
     if workers is not None:
-        in_range("--workers", workers, low=1, high=1000)
+        in_range("workers", workers, low=1, high=1000)
     with watcher.progress("Reading the folder") as progress:
         catalog = read_catalog(
             data,
@@ -102,7 +102,7 @@ def tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
             why = "too small to decide anything and " if recipe.data.validation == "auto" else ""
             watcher.say(
                 f"The data's own validation folder ({own} images) is {why}set aside; "
-                "--validation folder would use it."
+                "`validation=folder` would use it."
             )
         if others := counts[UNUSED] - own:
             watcher.say(
@@ -122,7 +122,7 @@ def tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
     if not catalog.patients_known:
         watcher.warn(
             "nothing tells the patient of every image, so such images count as patients "
-            "of their own; if patients have several images, name them with --patient-regex or in "
+            "of their own; if patients have several images, name them with `patient_regex` or in "
             "a CSV with a patient column."
         )
     learning = recipe.learning

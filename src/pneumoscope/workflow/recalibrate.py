@@ -175,7 +175,7 @@ def one_class_for_all(scores: Scores, threshold: float, *, classes: tuple[str, s
             return (
                 f"the {share} is 0: at a threshold of {threshold:.4g} every image of "
                 f"{classes[value]} is called {classes[other]}, so the model finds nothing out. "
-                "Choose another --operating-point, such as youden."
+                "Choose another `operating_point`, such as youden."
             )
     return ""
 
@@ -192,8 +192,8 @@ def _check_origin(
     if scores.model and scores.model != bundle.sha256:
         raise DataError(
             f"{path}: the scores are of another model (SHA-256 {scores.model[:12]}…, this one is "
-            f"{bundle.sha256[:12]}…); write its own with: pneumoscope evaluate MODEL DATA "
-            "--scores FILE"
+            f"{bundle.sha256[:12]}…); write its own with: "
+            "`evaluate(MODEL, DATA, scores=FILE)`"
         )
     origin = origin_of(model, bundle.info)
     if origin is None or not scores.sha256:
@@ -284,8 +284,8 @@ def _raw_logits(scores: Scores, before: Calibration, path: Path) -> Scores:
         return replace(scores, logit=back)
     raise DataError(
         f"{path}: its probabilities are not those that this model makes of its logits, so the "
-        "scores are of another model; write its own with: pneumoscope evaluate MODEL DATA "
-        "--scores FILE"
+        "scores are of another model; write its own with: "
+        "`evaluate(MODEL, DATA, scores=FILE)`"
     )
 
 

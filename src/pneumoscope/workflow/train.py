@@ -295,7 +295,7 @@ def _check_unchanged(run: RunFolder, catalog: Catalog) -> None:
     if before != now:
         raise DataError(
             f"{catalog.root}: {len(before ^ now)} images changed, came or went since {run.root} "
-            "was begun, so it cannot be continued; train into a new --out."
+            "was begun, so it cannot be continued; train into a new `out`."
         )
 
 

@@ -29,12 +29,12 @@ from pneumoscope.data.audit.oddities import Odd, odd_images
 from pneumoscope.data.audit.shortcuts import Shortcuts, probe
 from pneumoscope.data.audit.statistics import wilson
 from pneumoscope.data.audit.store import PixelStore
-from pneumoscope.data.catalog import PARTS, Catalog, LeftOut
+from pneumoscope.data.catalog import PARTS, Catalog, LeftOut, is_useless
 from pneumoscope.data.classes import POSITIVE, find_class
 from pneumoscope.data.cohort import Cohort
 from pneumoscope.data.copies import Copies, Pair, tied
 from pneumoscope.data.layouts import DataOptions, list_data
-from pneumoscope.data.patients import settle_patients
+from pneumoscope.data.patients import PatientPattern, settle_patients
 from pneumoscope.data.split import UNUSED, Split, parts_in_file
 from pneumoscope.errors import OptionError, nearest
 
@@ -135,6 +135,7 @@ def audit_data(
     *,
     positive: str | None = None,
     options: DataOptions | None = None,
+    patient_regex: str | None = None,
     split_file: Path | None = None,
     suspects: Sequence[Suspect] = (),
     seed: int = 0,
@@ -150,6 +151,7 @@ def audit_data(
         data: A folder of part folders or class folders, a CSV manifest, or a folder of images.
         positive: The class that is the finding; PNEUMONIA where it exists.
         options: Which names make up which class, and how a table is read.
+        patient_regex: What finds the patient in a path; see ``PatientPattern``.
         split_file: Parts to prove instead of those of the folders: CSV with ``path`` and
             ``split``.
         suspects: Images whose label a reader contradicts.
@@ -159,17 +161,20 @@ def audit_data(
 
     Raises:
         DataError: There is no such folder, or a table cannot be read.
-        OptionError: ``positive`` is no class of the data.
+        OptionError: ``positive`` is no class of the data, or ``patient_regex`` cannot be used.
         OutputError: The disk of temporary files is full.
     """
     bar = bar or _no_bar
     listing = list_data(data, options, positive=positive or POSITIVE, keep_unlabelled=True)
     root, found = listing.root, listing.entries
+    pattern = PatientPattern(patient_regex) if patient_regex is not None else None
+    if pattern is not None:
+        is_useless(pattern, found)  # raises
     with PixelStore() as store:
         with bar("Reading the images") as progress:
             measured = measure_files(
                 root, found, store=store, seed=seed, workers=workers,
-                header_patients=listing.header_patients, progress=progress,
+                pattern=pattern, header_patients=listing.header_patients, progress=progress,
             )  # fmt: skip
         settled, warnings = settle_patients(measured.entries)
         measured = replace(measured, entries=type(measured.entries)(settled))
@@ -339,7 +344,7 @@ def classes_of(labels: Sequence[str], positive: str | None) -> tuple[str, str] |
         positive = find_class(positive, names) or positive
     if positive is not None and positive not in names:
         raise OptionError(
-            "--positive", must="a class of the data", was=positive, hint=nearest(positive, names)
+            "positive", must="a class of the data", was=positive, hint=nearest(positive, names)
         )
     if len(names) != 2:
         return None

@@ -71,7 +71,8 @@ def left_out_findings(audit: Audit) -> Iterator[Finding]:
             "note",
             str(item),
             "Images that are left out are neither learnt from nor judged.",
-            "If they should count, change --map, --uncertain-labels or the layout.",
+            "If they should count, change the map of classes, how uncertain labels count, or "
+            "the layout.",
             details=item.to_dict(),
         )
 

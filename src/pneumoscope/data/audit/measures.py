@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pneumoscope.data.patients import PatientPattern
     from pneumoscope.parallel import Progress
 
 INPUT: Final = InputSpec(2 * SIDE_PX, 2 * SIDE_PX)
@@ -144,6 +145,7 @@ def measure_files(
     samples_per_class: int = 8,
     seed: int = 0,
     workers: int | None = None,
+    pattern: PatientPattern | None = None,
     header_patients: bool = True,
     progress: Progress | None = None,
 ) -> Measured:
@@ -156,6 +158,7 @@ def measure_files(
         samples_per_class: How many images of each class are kept to be shown.
         seed: Which ones.
         workers: Decoding threads; one a core if None.
+        pattern: What finds the patient in a path.
         header_patients: Whether PatientID in a DICOM header tells the patient.
         progress: Called as files are read.
 
@@ -171,7 +174,7 @@ def measure_files(
     adding: dict[str, _Adding] = defaultdict(_Adding)
     samples: dict[int, NDArray[np.uint8]] = {}
     shown: dict[str, int] = defaultdict(int)
-    measured = partial(_measured, root, header_patients=header_patients)
+    measured = partial(_measured, root, pattern=pattern, header_patients=header_patients)
     results = ordered_map(measured, entries, workers=workers)
     for number, one in enumerate(results):
         if isinstance(one, Unreadable):
@@ -237,7 +240,9 @@ def _drawn(entries: Sequence[Entry], per_class: int, *, seed: int) -> set[int]:
     }
 
 
-def _measured(root: Path, entry: Entry, *, header_patients: bool) -> _One | Unreadable:
+def _measured(
+    root: Path, entry: Entry, *, pattern: PatientPattern | None, header_patients: bool
+) -> _One | Unreadable:
     path = root / entry.path
     try:
         data = read_bytes(path)
@@ -262,7 +267,7 @@ def _measured(root: Path, entry: Entry, *, header_patients: bool) -> _One | Unre
     sides = (pixels[:_EDGE_PX], pixels[-_EDGE_PX:], pixels[:, :_EDGE_PX], pixels[:, -_EDGE_PX:])
     edges = (*(float(s.mean()) for s in sides), *(float((s < 8).mean()) for s in sides))
     return _One(
-        with_facts(entry, data, meta, header_patients=header_patients),
+        with_facts(entry, data, meta, pattern=pattern, header_patients=header_patients),
         pixels,
         np.asarray(half),
         np.asarray(half.reduce(SIDE_PX // TINY_PX)),

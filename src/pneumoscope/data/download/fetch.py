@@ -71,7 +71,7 @@ def check_url(url: str) -> None:
     except ValueError:
         usable = False
     if not usable:
-        raise OptionError("--from", must="an address that begins with https:// or http://", was=url)
+        raise OptionError("source", must="an address that begins with https:// or http://", was=url)
 
 
 def fetch(

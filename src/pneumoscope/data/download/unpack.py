@@ -146,7 +146,7 @@ def _check_room(folder: Path, needed: int) -> None:
     if needed > free:
         raise OutputError(
             f"{folder}: {needed:,} bytes are needed and {free:,} are free; make room, or choose "
-            "another place with --to."
+            "another place with `to`."
         )
 
 

@@ -16,9 +16,9 @@ POLICIES: Final = ("ignore", "positive", "negative")
 REST: Final = "*"
 """In a map: every image that no other name decides."""
 
-NO_CLASS: Final = "label in no class of --map"
+NO_CLASS: Final = "label in no class of the map"
 NO_LABEL: Final = "no label"
-UNCERTAIN: Final = "uncertain label of the positive class (--uncertain-labels)"
+UNCERTAIN: Final = "uncertain label of the positive class"
 SEVERAL: Final = "labels of several classes, none of them the positive one"
 
 _BLANKS = re.compile(r"[\s_\-]+")
@@ -54,12 +54,12 @@ class ClassMap:
         for new, names in self.classes:
             if not new or not names:
                 raise OptionError(
-                    "--map", must="CLASS=NAME[,NAME…]", was=f"{new}={','.join(names)}"
+                    "class_map", must="CLASS=NAME[,NAME…]", was=f"{new}={','.join(names)}"
                 )
             for name in names:
                 if taken.setdefault(plain(name) or name, new) != new:
                     raise OptionError(
-                        "--map", must="maps that give each name to one class", was=name
+                        "class_map", must="maps that give each name to one class", was=name
                     )
 
     @classmethod
@@ -96,7 +96,7 @@ class ClassMap:
             for name in names:
                 if name != REST and plain(name) not in there:
                     raise OptionError(
-                        f"--map {new}", must="names of the data", was=name,
+                        f"class_map {new}", must="names of the data", was=name,
                         hint=_hint(name, there),
                     )  # fmt: skip
 
@@ -125,7 +125,7 @@ def classify(  # noqa: PLR0911 - one return a rule
     >>> classify(["Effusion", "pneumonia"], [], classes=pair, positive="PNEUMONIA", policy="ignore")
     ('PNEUMONIA', '')
     >>> classify(["No Finding", "Hernia"], [], classes=pair, positive="PNEUMONIA", policy="ignore")
-    ('', 'label in no class of --map')
+    ('', 'label in no class of the map')
     """
     known, rest = classes.names, classes.rest
     maybe = [plain(name) for name in uncertain]
@@ -159,7 +159,7 @@ def check_policy(policy: str) -> None:
     Raises:
         OptionError: It is none of ``POLICIES``.
     """
-    one_of("--uncertain-labels", policy, POLICIES)
+    one_of("uncertain_labels", policy, POLICIES)
 
 
 def in_short(counts: Counter[str], *, most: int = 8) -> str:

@@ -46,7 +46,7 @@ def parse_map(texts: Sequence[str]) -> dict[str, list[str]]:
         new, sign, rest = text.partition("=")
         names = [name.strip() for name in rest.split(",") if name.strip()]
         if not sign or not new.strip() or not names:
-            raise OptionError("--map", must="CLASS=NAME[,NAME…]", was=text)
+            raise OptionError("class_map", must="CLASS=NAME[,NAME…]", was=text)
         found.setdefault(new.strip(), []).extend(names)
     return found
 
@@ -65,13 +65,13 @@ def parse_columns(texts: Sequence[str]) -> dict[str, str]:
         role, sign, column = text.partition("=")
         if not sign or not column.strip() or role.strip() not in ROLES:
             raise OptionError(
-                "--columns", must="path=COLUMN,label=COLUMN,…", was=text,
+                "columns", must="path=COLUMN,label=COLUMN,…", was=text,
                 hint=nearest(role.strip(), ROLES),
             )  # fmt: skip
         found[role.strip()] = column.strip()
     for role in ("path", "label"):
         if role not in found:
-            raise OptionError("--columns", must=f"given with {role}=COLUMN", was=",".join(texts))
+            raise OptionError("columns", must=f"given with {role}=COLUMN", was=",".join(texts))
     return found
 
 
@@ -98,9 +98,9 @@ def data_options(
     from pneumoscope.data.layouts.shipped import known_layout  # noqa: PLC0415 - needs YAML
 
     if columns and layout:
-        raise OptionError("--columns", must="left out where --layout is given", was=dict(columns))
+        raise OptionError("columns", must="left out where `layout` is given", was=dict(columns))
     if uncertain_labels is not None and not class_map:
-        raise OptionError("--uncertain-labels", must="given with --map", was=uncertain_labels)
+        raise OptionError("uncertain_labels", must="given with `class_map`", was=uncertain_labels)
     table: TableDescription | None = None
     if columns:
         table = TableDescription(name="columns", columns=dict(columns))

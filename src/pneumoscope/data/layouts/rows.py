@@ -122,8 +122,8 @@ def _check_columns(table: Table, layout: TableDescription, columns: set[str]) ->
     hint = did_you_mean(missing[0], table.columns)
     hint = f" {hint}" if hint else ""
     needs = (
-        "a manifest needs path,label and may have patient, study and split; --columns "
-        "path=…,label=… names other columns"
+        "a manifest needs path,label and may have patient, study and split; "
+        "`columns=path=…,label=…` names other columns"
         if layout.name == "manifest"
         else f"which the layout {layout.name!r} needs"
     )

@@ -29,7 +29,7 @@ def known_layout(name: str) -> TableDescription:
     """
     if name not in ORDER:
         raise OptionError(
-            "--layout", must="a known layout or a YAML file", was=name, hint=nearest(name, ORDER)
+            "layout", must="a known layout or a YAML file", was=name, hint=nearest(name, ORDER)
         )
     place = files("pneumoscope.data.layouts") / "known" / f"{name}.yaml"
     return TableDescription.from_dict({"name": name, **yaml.safe_load(place.read_text("utf-8"))})

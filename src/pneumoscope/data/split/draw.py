@@ -49,11 +49,11 @@ class Block:
         found = re.fullmatch(r"(\d{1,3})/(\d{1,3})", str(text))
         if not found:
             hint = nearest(str(text), ("low", "high"))
-            raise OptionError("--block", must="low, high or K/N, such as 2/5", was=text, hint=hint)
+            raise OptionError("block", must="low, high or K/N, such as 2/5", was=text, hint=hint)
         index, count = int(found[1]), int(found[2])
         if not (2 <= count <= 100 and 1 <= index <= count):
             must = "K/N with N from 2 to 100 and K from 1 to N"
-            raise OptionError("--block", must=must, was=text)
+            raise OptionError("block", must=must, was=text)
         return cls(index, count)
 
     def span(self, fraction: float) -> tuple[float, float]:
@@ -181,8 +181,8 @@ def _numbers(catalog: Catalog, patients: dict[Patient, list[int]]) -> dict[Patie
         DataError: A patient has none, or the numbers are no numbering.
     """
     way_out = (
-        "Name them with --patient-regex or in the patient column of a manifest, such as P17, "
-        "or use --validation grouped."
+        "Name them with `patient_regex` or in the patient column of a manifest, such as P17, "
+        "or use `validation=grouped`."
     )
     keys = {patient: PatientKey.of(patient) for patient in patients}
     unknown = [patient for patient, key in keys.items() if key is None]

@@ -115,18 +115,18 @@ def read_split(path: Path, catalog: Catalog, *, copies: Copies | None = None) ->
 def _check_options(validation: str, *, fraction: float, folds: int, fold: int) -> None:
     if validation not in VALIDATIONS:
         raise OptionError(
-            "--validation",
+            "validation",
             must=f"one of {', '.join(VALIDATIONS)}",
             was=validation,
             hint=nearest(validation, VALIDATIONS),
         )
     if validation == "file":
-        raise OptionError("--validation", must="given with --split-file FILE", was=validation)
-    _check_share("--val-fraction", fraction, low=0.01)
+        raise OptionError("validation", must="given with `split_file`", was=validation)
+    _check_share("val_fraction", fraction, low=0.01)
     if not 2 <= folds <= 100:
-        raise OptionError("--folds", must="from 2 to 100", was=folds)
+        raise OptionError("folds", must="from 2 to 100", was=folds)
     if not 0 <= fold < folds:
-        raise OptionError("--fold", must=f"from 0 to {folds - 1}, one less than --folds", was=fold)
+        raise OptionError("fold", must=f"from 0 to {folds - 1}, one less than `folds`", was=fold)
 
 
 def _check_share(name: str, value: float, *, low: float) -> None:
@@ -136,10 +136,12 @@ def _check_share(name: str, value: float, *, low: float) -> None:
 
 def _with_test(catalog: Catalog, groups: Sequence[int], *, fraction: float, seed: int) -> list[str]:
     """Return the parts that the data name, with a test part drawn if one is asked for."""
-    _check_share("--test", fraction, low=0.0)
+    _check_share("test_fraction", fraction, low=0.0)
     parts = [entry.split or "train" for entry in catalog.entries]
     if fraction and "test" in parts:
-        raise OptionError("--test", must="left out where the data have a test part", was=fraction)
+        raise OptionError(
+            "test_fraction", must="left out where the data have a test part", was=fraction
+        )
     if fraction:
         draw_share(catalog, parts, groups, into="test", fraction=fraction, seed=seed)
     return parts
@@ -190,7 +192,7 @@ def _check(catalog: Catalog, split: Split, groups: Sequence[int], *, near: bool 
             held = ", ".join(f"{name}: {labels[name]}" for name in catalog.classes)
             raise DataError(
                 f"{catalog.root}: the part {part!r} lacks a class ({held}); more images, a larger "
-                "--val-fraction, fewer --folds, or another --seed, --block or --validation is "
+                "`val_fraction`, fewer `folds`, or another `seed`, `block` or `validation` is "
                 "needed."
             )
     leaks = shared_between_parts(split.parts, groups)

@@ -15,7 +15,7 @@ from pneumoscope.images.dicom.layout import Layout
 from pneumoscope.images.dicom.stored import Stored, stored_values
 from pneumoscope.images.dicom.voi import Choice, choose, lut_of
 from pneumoscope.images.quiet import quietly
-from pneumoscope.images.radiograph import ImageMeta, Radiograph, Rendering
+from pneumoscope.images.radiograph import LUMA, ImageMeta, Radiograph, Rendering
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -203,5 +203,5 @@ def _luma(rgb: NDArray[Any]) -> Any:
         from PIL import Image  # noqa: PLC0415 - the same rounding as for other formats
 
         return np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).convert("L"))
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    weights = np.array(LUMA, np.float32)
     return np.rint(rgb.astype(np.float32) @ weights).astype(np.uint16)

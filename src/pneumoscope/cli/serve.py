@@ -1,0 +1,159 @@
+"""``pneumoscope serve``."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.errors import OptionError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from pneumoscope.serve.settings import Settings
+
+PACKAGES = ("httptools", "prometheus_client", "python_multipart", "starlette", "uvicorn")
+"""What the extra ``serve`` brings."""
+
+TOKEN_VARIABLE = "PNEUMOSCOPE_TOKEN"  # noqa: S105 - the name of a variable
+
+
+def add_to(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "serve",
+        run,
+        about="Run a REST service and a page for reading images.",
+        example="pneumoscope serve --model runs/first --port 8080",
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="a run folder or a model file (default: the shipped reader); may be repeated with "
+        "different names, the first one answers requests that name none",
+    )
+    network = parser.add_argument_group("network").add_argument
+    network("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    network(
+        "--port", type=int, default=8080, help="port to listen on, 0 for a free one (default: 8080)"
+    )
+    network("--fd", type=int, metavar="N", help="a descriptor that already listens, as of systemd")
+    network("--tls-certificate", type=Path, metavar="FILE", help="PEM file; needs --tls-key")
+    network("--tls-key", type=Path, metavar="FILE", help="PEM file of the certificate's key")
+    network(
+        "--client-ca",
+        type=Path,
+        metavar="FILE",
+        help="PEM file; clients need a certificate of these authorities",
+    )
+    network(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"the bearer token that clients send (default: the variable {TOKEN_VARIABLE})",
+    )
+    limits = parser.add_argument_group("limits").add_argument
+    limits("--workers", type=int, metavar="N", help="processes that read (default: one a core)")
+    limits("--queue", type=int, metavar="N", help="requests under way at once (default: 32)")
+    limits("--per-client", type=int, metavar="N", help="the same of one address (default: none)")
+    limits("--max-mb", type=float, metavar="MB", help="largest body of a request (default: 64)")
+    limits("--body-seconds", type=float, metavar="S", help="for a body to arrive (default: 30)")
+    limits("--image-seconds", type=float, metavar="S", help="for reading an image (default: 60)")
+    limits(
+        "--grace-seconds",
+        type=float,
+        metavar="S",
+        help="answering goes on so long after SIGTERM (default: 5)",
+    )
+    limits(
+        "--evidence-seconds",
+        type=float,
+        metavar="S",
+        help="the link to an evidence picture lives so long (default: 600)",
+    )
+
+
+def run(asked: Namespace) -> int:
+    """Serve until a signal ends it."""
+    _check_packages()
+    # The processes that read are started first: they load their models while the HTTP server
+    # is imported.
+    from pneumoscope.serve.pool import Pool  # noqa: PLC0415 - after parsing
+
+    settings = settings_of(asked)
+    pool = Pool(settings.models, workers=settings.workers, image_seconds=settings.image_seconds)
+
+    from pneumoscope.serve.server import listen, serve  # noqa: PLC0415
+
+    with listen(settings) as listener:
+        serve(settings, pool, listener)
+    return 0
+
+
+def _check_packages() -> None:
+    """Find the packages of the extra before anything is started.
+
+    Raises:
+        ModuleNotFoundError: One is not installed.
+    """
+    for name in PACKAGES:
+        if find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def settings_of(asked: Namespace) -> Settings:
+    """Return the settings that the options say.
+
+    Raises:
+        OptionError: One cannot be.
+    """
+    from pneumoscope.serve.settings import MEGABYTE, Settings  # noqa: PLC0415 - after parsing
+
+    limits = {
+        name: value
+        for name in (
+            *("workers", "queue", "per_client", "body_seconds", "image_seconds"),
+            *("grace_seconds", "evidence_seconds"),
+        )
+        if (value := getattr(asked, name)) is not None
+    }
+    if asked.max_mb is not None:
+        limits["max_bytes"] = int(asked.max_mb * MEGABYTE)
+    return Settings(
+        models=_models(asked.model),
+        host=asked.host,
+        port=asked.port,
+        fd=asked.fd,
+        token=_token(asked.token_file),
+        tls_certificate=asked.tls_certificate,
+        tls_key=asked.tls_key,
+        client_ca=asked.client_ca,
+        **limits,
+    )
+
+
+def _models(given: list[str]) -> dict[str, Path | None]:
+    found: dict[str, Path | None] = {}
+    for word in given:
+        name, separator, place = word.partition("=")
+        if not separator or "/" in name:
+            name, place = "default", word
+        if name in found:
+            raise OptionError("--model", must="given with another name each time", was=word)
+        found[name] = None if place == "shipped" else Path(place)
+    return found or {"default": None}
+
+
+def _token(file: Path | None) -> str:
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE, "").strip()
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise OptionError("--token-file", must="a readable text file", was=str(file)) from fault

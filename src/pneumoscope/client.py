@@ -1,0 +1,145 @@
+"""A client of the service that ``pneumoscope serve`` runs; the standard library is all it needs.
+
+>>> client = Client("http://127.0.0.1:8080")  # doctest: +SKIP
+>>> client.predict("a.jpeg")["conclusion"]  # doctest: +SKIP
+'NORMAL'
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode, urlsplit
+from urllib.request import Request, urlopen
+
+from pneumoscope.errors import OptionError, ServiceError
+
+if TYPE_CHECKING:
+    import ssl
+
+ATTEMPTS = 5
+"""How often a request is sent to a service that is busy."""
+
+LONGEST_WAIT_SECONDS = 60.0
+"""A client waits no longer than this before it sends a request again, whatever the service says."""
+
+_BUSY = 429
+_UNAVAILABLE = 503
+
+
+class Client:
+    """Asks a service.
+
+    Args:
+        url: Of the service, such as ``http://127.0.0.1:8080``.
+        token: The bearer token, if the service asks for one.
+        timeout: Seconds to wait for an answer.
+        context: For ``https`` with a certificate authority or a client certificate of your own.
+
+    Raises:
+        OptionError: ``url`` is no address of a service.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        timeout: float = 120.0,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        if urlsplit(url).scheme not in {"http", "https"}:
+            raise OptionError("url", must="an address like http://127.0.0.1:8080", was=url)
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._timeout = timeout
+        self._context = context
+
+    def predict(
+        self,
+        image: str | PathLike[str] | bytes,
+        evidence: bool = False,
+        model: str | None = None,
+    ) -> dict[str, Any]:
+        """Return the record of an image, as ``pneumoscope predict --format json`` prints it.
+
+        A service that is busy is asked again, at most ``ATTEMPTS`` times, when it says so.
+
+        Args:
+            image: The path of a file, or the bytes of one.
+            evidence: Whether the service shall draw where the evidence lies; see ``evidence``.
+            model: Which of the service's models; None is its first one.
+
+        Returns:
+            The record; ``path`` is the path that was given, empty for bytes.
+
+        Raises:
+            ServiceError: There is no answer, or one that holds no record: an image that cannot be
+                read, for example.
+            OSError: The file cannot be read.
+        """
+        content = image if isinstance(image, bytes) else Path(image).read_bytes()
+        asked = {"evidence": "1"} if evidence else {}
+        query = urlencode(asked | ({"model": model} if model else {}))
+        body = self._ask(f"/v1/predictions{'?' * bool(query)}{query}", content)
+        record: dict[str, Any] = json.loads(body)
+        if not isinstance(image, bytes):
+            record["path"] = str(image)
+        return record
+
+    def evidence(self, record: Mapping[str, Any]) -> bytes:
+        """Return the picture that a record links to, a PNG; the link lives for some minutes.
+
+        Args:
+            record: From ``predict`` with ``evidence=True``.
+
+        Raises:
+            ServiceError: The record links to none, or the picture is not there any more.
+        """
+        if not record.get("evidence"):
+            raise ServiceError("the record links to no picture; images not judged have none")
+        return self._ask(str(record["evidence"]))
+
+    def ready(self) -> bool:
+        """Return whether the service would answer a request now; False if there is none."""
+        try:
+            self._ask("/v2/health/ready", attempts=1)
+        except ServiceError as fault:
+            if fault.status in {None, _BUSY, _UNAVAILABLE}:
+                return False
+            raise
+        return True
+
+    def _ask(self, path: str, body: bytes | None = None, *, attempts: int = ATTEMPTS) -> bytes:
+        headers = dict(self._headers)
+        if body is not None:
+            headers["Content-Type"] = "application/octet-stream"
+        request = Request(self._url + path, body, headers)  # noqa: S310 - the scheme was checked
+        for attempt in range(1, attempts + 1):
+            try:
+                with urlopen(request, timeout=self._timeout, context=self._context) as answer:  # noqa: S310
+                    found: bytes = answer.read()
+                    return found
+            except HTTPError as fault:
+                with fault:
+                    refusal = ServiceError(_reason(fault), status=fault.code)
+                    wait = fault.headers.get("Retry-After", "")
+                if fault.code != _BUSY or not wait.isdecimal() or attempt == attempts:
+                    raise refusal from None
+                time.sleep(min(LONGEST_WAIT_SECONDS, float(wait)))
+            except OSError as fault:  # URLError, TimeoutError and a reset connection are some
+                reason = fault.reason if isinstance(fault, URLError) else fault
+                raise ServiceError(f"{self._url} does not answer ({reason})") from fault
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _reason(fault: HTTPError) -> str:
+    """Return what the service says is wrong."""
+    try:
+        return f"{json.loads(fault.read())['detail']} (status {fault.code})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"the service answered with status {fault.code}"

@@ -1,0 +1,167 @@
+"""The body of a request: read with a limit and a deadline, taken out of a form."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class BodyError(Exception):
+    """A body that is not taken.
+
+    Attributes:
+        status: Of the answer.
+        reason: Why, in words.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class ClientGoneError(Exception):
+    """The client went away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An image that was sent.
+
+    Attributes:
+        content: Its bytes.
+        name: What the client calls the file; empty if it does not.
+    """
+
+    content: bytes | bytearray
+    name: str = ""
+
+
+async def read_body(
+    receive: Receive, *, declared: str | None, most_bytes: int, seconds: float
+) -> bytearray:
+    """Return the body of a request.
+
+    Args:
+        receive: Of the ASGI application.
+        declared: The header Content-Length, which is not trusted; None if there is none.
+        most_bytes: A longer body is refused, as soon as it is known to be longer.
+        seconds: It must arrive within this time.
+
+    Raises:
+        BodyError: It is too long (413), or too slow (408).
+        ClientGoneError: It ended before it was whole.
+    """
+    too_long = BodyError(413, f"the body is longer than {most_bytes:,} bytes")
+    if declared is not None and declared.isdecimal() and int(declared) > most_bytes:
+        raise too_long
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGoneError
+                body += message.get("body", b"")
+                if len(body) > most_bytes:
+                    raise too_long
+                if not message.get("more_body", False):
+                    return body
+    except TimeoutError as fault:
+        raise BodyError(408, f"the body did not arrive within {seconds:g} seconds") from fault
+
+
+def upload_of(body: bytearray, content_type: str) -> Upload:
+    """Return the image of a body: the body itself, or the one file of a form.
+
+    Args:
+        body: The whole body.
+        content_type: The header; other types than forms are not looked at, since the content
+            decides what an image is.
+
+    Raises:
+        BodyError: There is no image in it, or more than one.
+    """
+    if content_type.partition(";")[0].strip().lower() == "multipart/form-data":
+        return _file_of_form(body, content_type)
+    if not body:
+        raise BodyError(400, "the body is empty; send the bytes of an image")
+    return Upload(body)
+
+
+def _file_of_form(body: bytearray, content_type: str) -> Upload:
+    from python_multipart.exceptions import FormParserError  # noqa: PLC0415 - for forms alone
+    from python_multipart.multipart import MultipartParser, parse_options_header  # noqa: PLC0415
+
+    boundary = parse_options_header(content_type)[1].get(b"boundary")
+    if not boundary:
+        raise BodyError(400, "the form has no boundary")
+    parts = _Parts()
+    try:
+        parser = MultipartParser(boundary, parts.callbacks())  # type: ignore[arg-type]
+        parser.write(bytes(body))
+        parser.finalize()
+    except FormParserError as fault:
+        raise BodyError(400, f"the form cannot be read ({fault})") from fault
+    files = [part for part in parts.found if part.is_file]
+    if not parts.whole or len(files) != 1:
+        count = len(files) if parts.whole else "no end after"
+        raise BodyError(400, f"the form must hold one file, it has {count}")
+    name = parse_options_header(files[0].disposition)[1].get(b"filename", b"")
+    if not files[0].content:
+        raise BodyError(400, "the file of the form is empty")
+    return Upload(files[0].content, name.decode("utf-8", "replace"))
+
+
+class _Part:
+    def __init__(self) -> None:
+        self.content = bytearray()
+        self.disposition = b""
+
+    @property
+    def is_file(self) -> bool:
+        return b"filename" in self.disposition.lower()
+
+
+class _Parts:
+    """Collects the parts of a form as the parser meets them."""
+
+    def __init__(self) -> None:
+        self.found: list[_Part] = []
+        self.whole = False
+        self._name = b""
+        self._value = b""
+
+    def callbacks(self) -> dict[str, Callable[..., None]]:
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._field,
+            "on_header_value": self._content_of_header,
+            "on_header_end": self._header,
+            "on_part_data": self._data,
+            "on_end": self._end,
+        }
+
+    def _begin(self) -> None:
+        self.found.append(_Part())
+
+    def _field(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _content_of_header(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header(self) -> None:
+        if self._name.lower() == b"content-disposition":
+            self.found[-1].disposition = self._value
+        self._name = self._value = b""
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        self.found[-1].content += data[start:end]
+
+    def _end(self) -> None:
+        self.whole = True

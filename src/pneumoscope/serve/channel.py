@@ -1,0 +1,75 @@
+"""Messages between the service and the processes that read images.
+
+A message is a header of two lengths, a JSON object, and bytes. Both ends are this package in the
+same version, so there is no version to agree on.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+
+LENGTHS = struct.Struct("!IQ")
+"""Bytes of the JSON object, bytes of what follows."""
+
+Message = tuple[dict[str, Any], bytes | bytearray]
+
+
+def head_of(fields: dict[str, Any], size: int) -> bytes:
+    """Return a message up to its bytes.
+
+    Args:
+        fields: The JSON object.
+        size: How many bytes follow.
+    """
+    text = json.dumps(fields).encode()
+    return LENGTHS.pack(len(text), size) + text
+
+
+def receive(connection: socket.socket) -> Message | None:
+    """Return the next message of a blocking socket, None at its end."""
+    lengths = _exactly(connection, LENGTHS.size)
+    if lengths is None:
+        return None
+    text_size, size = LENGTHS.unpack(lengths)
+    text, content = _exactly(connection, text_size), _exactly(connection, size)
+    if text is None or content is None:
+        return None
+    return json.loads(text), content
+
+
+def send(connection: socket.socket, fields: dict[str, Any], content: bytes = b"") -> None:
+    """Send a message over a blocking socket.
+
+    Raises:
+        OSError: The other side is gone.
+    """
+    connection.sendall(head_of(fields, len(content)))
+    if content:
+        connection.sendall(content)
+
+
+async def receive_from(reader: asyncio.StreamReader) -> Message:
+    """Return the next message of a stream.
+
+    Raises:
+        asyncio.IncompleteReadError: The stream ended.
+    """
+    text_size, size = LENGTHS.unpack(await reader.readexactly(LENGTHS.size))
+    return json.loads(await reader.readexactly(text_size)), await reader.readexactly(size)
+
+
+def _exactly(connection: socket.socket, size: int) -> bytearray | None:
+    found = bytearray(size)
+    left = memoryview(found)
+    while left:
+        count = connection.recv_into(left)
+        if not count:
+            return None
+        left = left[count:]
+    return found

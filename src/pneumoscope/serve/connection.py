@@ -1,0 +1,76 @@
+"""Connections: uvicorn's, with the time limits that it lacks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEADER_SECONDS = 15.0
+"""A request's headers must arrive within this time."""
+
+LEFT_SECONDS = 5.0
+"""A client that was answered before its body was whole may go on sending it for this long."""
+
+
+class Connection(HttpToolsProtocol):
+    """A connection that a slow or endless sender cannot hold.
+
+    uvicorn closes idle connections after a request, but waits without end for the first one, for
+    the rest of its headers, and for the rest of a body that was refused.
+    """
+
+    most: int = 1024
+    """Connections that are held at once; more are closed as they come."""
+
+    header_seconds: float = HEADER_SECONDS
+    left_seconds: float = LEFT_SECONDS
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, if there is room."""
+        super().connection_made(transport)
+        if len(self.connections) > self.most:
+            transport.abort()
+            return
+        self._await_within(self.header_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._calm()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """Wait for the headers of a request."""
+        super().on_message_begin()
+        self._await_within(self.header_seconds)
+
+    def on_headers_complete(self) -> None:
+        """Start the request; from here on the service watches over the time."""
+        self._calm()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Take note of the end of a body that nobody waited for."""
+        self._calm()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or for the end of a body that was refused."""
+        unfinished = self.cycle is not None and self.cycle.more_body
+        super().on_response_complete()
+        if unfinished and not self.transport.is_closing():
+            self._await_within(self.left_seconds)
+
+    def _await_within(self, seconds: float) -> None:
+        self._calm()
+        self._deadline = self.loop.call_later(seconds, self.transport.abort)
+
+    def _calm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

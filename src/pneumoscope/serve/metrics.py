@@ -1,0 +1,129 @@
+"""What the service counts, for Prometheus.
+
+One process counts for all that read images, so a scrape is always complete. Labels hold fixed words
+and the names of models, never anything of an image or a client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
+
+from pneumoscope.reader.drift import bin_of, drift, reference_counts
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+    from pneumoscope.serve.admission import Admission
+    from pneumoscope.serve.pool import Answer, Pool
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_NAMESPACE = "pneumoscope"
+_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """Counts requests and conclusions.
+
+    Args:
+        admission: Knows the queue.
+        pool: Knows the processes and the models.
+    """
+
+    def __init__(self, admission: Admission, pool: Pool) -> None:
+        self._pool = pool
+        self.registry = CollectorRegistry()
+        self._drift = _DriftCollector()
+        self.registry.register(self._drift)
+        self._requests = self._counter("requests", "Answered requests.", "route", "status")
+        self._conclusions = self._counter("conclusions", "Conclusions.", "model", "conclusion")
+        self._refusals = self._counter("refusals", "Images without a conclusion.", "reason")
+        self._wait = self._histogram("wait_seconds", "From a whole body to a process.")
+        self._decode = self._histogram("decode_seconds", "Decoding an image.")
+        self._inference = self._histogram("inference_seconds", "Running the model.")
+        self._gauge("queue_depth", "Requests under way.", lambda: admission.taken)
+        self._gauge("queue_places", "Requests at most under way.", lambda: admission.places)
+        self._gauge("workers_ready", "Processes that read.", lambda: len(pool.processes))
+        self._gauge("workers_died", "Processes that died and were replaced.", lambda: pool.died)
+
+    def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(name, about, labels, namespace=_NAMESPACE, registry=self.registry)
+
+    def _histogram(self, name: str, about: str) -> Histogram:
+        return Histogram(
+            name, about, namespace=_NAMESPACE, registry=self.registry, buckets=_SECONDS
+        )
+
+    def _gauge(self, name: str, about: str, value: Callable[[], float]) -> None:
+        gauge = Gauge(name, about, namespace=_NAMESPACE, registry=self.registry)
+        gauge.set_function(value)
+
+    def answered(self, route: str, status: int) -> None:
+        """Count an answered request."""
+        self._requests.labels(route, str(status)).inc()
+
+    def refused(self, reason: str) -> None:
+        """Count an image that got no conclusion.
+
+        Args:
+            reason: One of a few words, such as ``too_large``.
+        """
+        self._refusals.labels(reason).inc()
+
+    def read(self, model: str, answer: Answer) -> None:
+        """Count an image that was read."""
+        fields = answer.fields
+        self._wait.observe(max(0.0, answer.waited))
+        self._decode.observe(fields["decode_seconds"])
+        self._inference.observe(max(0.0, fields["seconds"] - fields["decode_seconds"]))
+        self._conclusions.labels(model, fields["conclusion"]).inc()
+        if fields["refused"]:
+            self.refused("header" if fields["by_header"] else "gate")
+        if fields["probability"] is not None:
+            reference = self._pool.models.get(model, {}).get("reference", {})
+            self._drift.add(model, fields["probability"], reference)
+
+    def text(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _DriftCollector:
+    """The drift of each model's probabilities against those of its validation images."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, list[int]] = {}
+        self._references: dict[str, Sequence[int]] = {}
+
+    def add(self, model: str, probability: float, reference: Mapping[str, Any]) -> None:
+        expected = reference_counts(reference)
+        if expected is None:
+            return
+        if self._references.get(model) != expected:  # the model was replaced
+            self._references[model] = expected
+            self._counts[model] = [0] * len(expected)
+        self._counts[model][bin_of(probability, bins=len(expected))] += 1
+
+    def collect(self) -> Iterator[Metric]:
+        index = GaugeMetricFamily(
+            "pneumoscope_drift_psi",
+            "Population stability index of the probabilities against validation.",
+            labels=["model"],
+        )
+        distance = GaugeMetricFamily(
+            "pneumoscope_drift_ks",
+            "Kolmogorov-Smirnov distance of the probabilities against validation.",
+            labels=["model"],
+        )
+        for model, counts in self._counts.items():
+            found = drift(counts, self._references[model])
+            if found is not None:
+                index.add_metric([model], found.psi)
+                distance.add_metric([model], found.ks)
+        yield index
+        yield distance

@@ -1,0 +1,44 @@
+// The reader: what it was made for and how good it is.
+
+import { ask } from "./service.js";
+
+// Ask for the model that answers, show what it was made for and how good it is, and return it.
+export async function learnAbout($) {
+  const answer = await ask("/v1/models");
+  const [model] = (await answer.json()).models;
+  const facts = model.parameters;
+  const made = Object.entries(facts.intended).map(([name, value]) => madeFor(name, value)).filter(Boolean);
+  for (const id of ["made-for", "empty-made-for"]) {
+    $(id).textContent = made.length ? `Made for: ${made.join(", ")}.` : "";
+  }
+  const good = facts.achieved;
+  $("how-good").textContent = good?.sensitivity && good?.specificity
+    ? `On ${good.part === "val" ? "validation" : good.part} images like those: sensitivity ${range(good.sensitivity)}, specificity ${range(good.specificity)}. Expect less on images from elsewhere.`
+    : "";
+  const rows = [
+    ["Model", `${facts.name} ${model.versions.join(" ")}`], ["SHA-256", facts.sha256],
+    ["Classes", facts.classes.join(", ")], ["Decision threshold", `${facts.threshold.toFixed(4)} (${facts.rule})`],
+    ["Made for", made.join(", ")], ["Limits", facts.card.limits], ["Data", facts.card.data],
+    ["How good", $("how-good").textContent],
+  ].filter(([, value]) => value);
+  $("facts").replaceChildren(...rows.flatMap(([name, value]) => {
+    const term = document.createElement("dt");
+    const text = document.createElement("dd");
+    term.textContent = name;
+    text.textContent = value;
+    return [term, text];
+  }));
+  return model;
+}
+
+function madeFor(name, value) {
+  if (name === "age_years") return `patients of ${value[0]} to ${value[1]} years`;
+  const called = { view: "view", modality: "modality", body_part: "body part" }[name];
+  return called ? `${called} ${value.join(" or ")}` : "";
+}
+
+function range(found) {
+  const digits = (value) => value.toFixed(3);
+  return found.low === undefined || found.low === null ? digits(found.value)
+    : `${digits(found.value)} (${Math.round(100 * found.level)}% interval ${digits(found.low)} to ${digits(found.high)})`;
+}

@@ -1,0 +1,75 @@
+// What a person thinks of images: kept in this browser, by the image's and the model's hash.
+
+const PLACE = "pneumoscope-opinions";
+const COLUMNS = ["path", "patient", "label", "logit", "probability", "conclusion", "opinion", "note", "sha256", "model_sha256", "time"];
+
+export class Opinions {
+  constructor() {
+    try {
+      this.all = JSON.parse(localStorage.getItem(PLACE)) ?? {};
+    } catch {
+      this.all = {}; // no storage here, or something else's
+    }
+  }
+
+  of(key, model) {
+    return this.all[`${key} ${model}`] ?? null;
+  }
+
+  keep(key, record, { name, classes, label = "", note = "" }) {
+    const place = `${key} ${record.model.sha256}`;
+    if (!label && !note) {
+      delete this.all[place];
+      this.save();
+      return null;
+    }
+    this.all[place] = {
+      label, note, name, classes, key,
+      logit: record.logit, probability: record.probability, conclusion: record.conclusion,
+      model: record.model.sha256, time: new Date().toISOString(),
+    };
+    this.save();
+    return this.all[place];
+  }
+
+  forget() {
+    this.all = {};
+    this.save();
+  }
+
+  save() {
+    try {
+      localStorage.setItem(PLACE, JSON.stringify(this.all));
+    } catch {
+      // Private windows and full storage keep them until the page is closed.
+    }
+  }
+
+  // The opinions that have a label, and how many notes have none: `evaluate` and `recalibrate`
+  // take labelled images alone.
+  counts() {
+    const all = Object.values(this.all);
+    const labelled = all.filter(hasLabel).length;
+    return { labelled, notes: all.length - labelled };
+  }
+
+  csv() {
+    const rows = Object.values(this.all)
+      .filter(hasLabel)
+      .map((one) => [
+        one.name, "", one.classes.indexOf(one.label), one.logit, one.probability, one.conclusion,
+        one.label === one.conclusion ? "agree" : one.classes.includes(one.conclusion) ? "disagree" : "decided",
+        one.note, isDigest(one.key) ? one.key : "", one.model, one.time,
+      ]);
+    return [COLUMNS, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+  }
+}
+
+const hasLabel = (one) => one.label && one.probability !== null;
+const isDigest = (key) => /^[0-9a-f]{64}$/.test(key);
+
+// A cell that a spreadsheet would take for a formula gets an apostrophe; numbers stay numbers.
+function cell(value) {
+  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

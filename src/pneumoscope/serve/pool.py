@@ -1,0 +1,315 @@
+"""The processes that read images: started, fed, replaced when they die, and renewed.
+
+Images are read in processes of their own, so that an image that ends its process costs the others
+nothing. The service itself only moves bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pneumoscope.serve.channel import head_of, receive_from
+
+ATTEMPTS = 2
+"""An image whose process died is read once more by another one."""
+
+START_SECONDS = 120.0
+_LONGEST_PAUSE_SECONDS = 10.0
+_FIRST_PAUSE_SECONDS = 0.1
+
+_log = logging.getLogger("pneumoscope.serve")
+
+
+class PoolError(Exception):
+    """A model cannot be used."""
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """What a process answered.
+
+    Attributes:
+        fields: ``status`` (``ok``, ``unreadable``, ``failed`` or ``died``), and what goes with it.
+        content: A picture, where one was asked for.
+        waited: Seconds before a process took the request.
+        took: Seconds that the process was occupied.
+    """
+
+    fields: dict[str, Any]
+    content: bytes
+    waited: float
+    took: float
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    fields: dict[str, Any]
+    content: bytes | bytearray
+    done: asyncio.Future[Answer]
+    arrived: float = field(default_factory=time.perf_counter)
+    started: float = 0.0
+    attempts: int = 0
+
+    def finish(self, fields: dict[str, Any], content: bytes = b"") -> None:
+        if not self.done.done():
+            now = time.perf_counter()
+            self.done.set_result(
+                Answer(fields, content, self.started - self.arrived, now - self.started)
+            )
+
+
+class _Process:
+    """One process, and the socket to it. It starts at once, before there is an event loop."""
+
+    def __init__(self, models: Mapping[str, Path | None]) -> None:
+        self._ours, theirs = socket.socketpair()
+        named = {name: path and os.fspath(path.absolute()) for name, path in models.items()}
+        with theirs:
+            self._child = subprocess.Popen(  # noqa: S603 - this interpreter, a module of ours
+                [
+                    *(sys.executable, "-P", "-m", "pneumoscope.serve.worker"),
+                    *(str(theirs.fileno()), json.dumps(named)),
+                ],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C in a terminal is for the service alone
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                    "OPENBLAS_NUM_THREADS": "1",
+                },
+            )
+        self.pid = self._child.pid
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def open(self) -> dict[str, dict[str, Any]]:
+        """Wait until it is ready; return what its models say of themselves.
+
+        Raises:
+            PoolError: It cannot use a model, died, or was too slow.
+        """
+        self._reader, self._writer = await asyncio.open_unix_connection(
+            sock=self._ours, limit=2**20
+        )
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                fields, _ = await receive_from(self._reader)
+        except (TimeoutError, asyncio.IncompleteReadError, OSError) as fault:
+            raise PoolError(f"a process that reads images did not start ({fault})") from fault
+        if "failed" in fields:
+            raise PoolError(str(fields["failed"]))
+        models: dict[str, dict[str, Any]] = fields["models"]
+        return models
+
+    async def ask(self, job: _Job) -> tuple[dict[str, Any], bytes]:
+        """Return its answer.
+
+        Raises:
+            OSError, asyncio.IncompleteReadError: It died.
+        """
+        assert self._writer is not None  # noqa: S101 - it was opened
+        self._writer.write(head_of(job.fields, len(job.content)))
+        self._writer.write(job.content)
+        await self._writer.drain()
+        fields, content = await receive_from(self._reader)
+        return fields, bytes(content)
+
+    async def end(self) -> None:
+        """End the process, and leave nothing of it behind."""
+        self.kill()
+        if self._writer is not None:
+            self._writer.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._child.wait)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self._child.kill()
+
+
+class _Place:
+    """A place in the crew: one process after the other."""
+
+    def __init__(self, models: Mapping[str, Path | None]) -> None:
+        self.models = models
+        self.process: _Process | None = _Process(models)
+        self.ready = False
+        self.busy = False
+        self.retired = False
+        self.task: asyncio.Task[None] | None = None
+
+
+class Pool:
+    """Reads images in processes.
+
+    Args:
+        models: Name → model file or run folder, None for the reader of the package.
+        workers: Processes.
+        image_seconds: An image must be read within this time.
+
+    Attributes:
+        models: What the models say of themselves, by name; empty before ``open``.
+    """
+
+    def __init__(
+        self, models: Mapping[str, Path | None], *, workers: int, image_seconds: float
+    ) -> None:
+        self._models = models
+        self._workers = workers
+        self._image_seconds = image_seconds
+        self._count = itertools.count()
+        self._places = self._crew()  # they load their models while the service starts
+        self._jobs: asyncio.PriorityQueue[tuple[int, int, _Job]]
+        self.models: dict[str, dict[str, Any]] = {}
+        self.died = 0
+
+    def _crew(self) -> list[_Place]:
+        return [_Place(self._models) for _ in range(self._workers)]
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a process that can read."""
+        return any(place.ready for place in self._places)
+
+    @property
+    def processes(self) -> list[int]:
+        """The process IDs of those that can read."""
+        return [place.process.pid for place in self._places if place.ready and place.process]
+
+    async def open(self) -> None:
+        """Wait until the processes are ready.
+
+        Raises:
+            PoolError: One cannot use a model.
+        """
+        self._jobs = asyncio.PriorityQueue()
+        await self._start(self._places)
+
+    async def _start(self, places: list[_Place]) -> None:
+        try:
+            opened = [place.process.open() for place in places if place.process]
+            self.models = (await asyncio.gather(*opened))[0]
+        except BaseException:
+            await self._end(places)
+            raise
+        for place in places:
+            place.ready = True
+            place.task = asyncio.create_task(self._run(place))
+
+    async def renew(self) -> None:
+        """Open the model files anew, and read with them once they are ready; nothing is lost.
+
+        Raises:
+            PoolError: One cannot be used; the old ones go on.
+        """
+        old, new = self._places, self._crew()
+        await self._start(new)
+        self._places = new
+        for place in old:
+            place.retired = True
+            if not place.busy and place.task:
+                place.task.cancel()
+        await asyncio.gather(*(place.task for place in old if place.task), return_exceptions=True)
+
+    async def close(self) -> None:
+        """End the processes."""
+        for place in self._places:
+            place.retired = True
+        await self._end(self._places)
+
+    async def _end(self, places: list[_Place]) -> None:
+        for place in places:
+            if place.task:
+                place.task.cancel()
+        tasks = [place.task for place in places if place.task]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(place.process.end() for place in places if place.process))
+
+    async def ask(self, fields: dict[str, Any], content: bytes | bytearray) -> Answer:
+        """Return the answer to a request; a cancelled one costs nothing more if it still waits.
+
+        Args:
+            fields: ``kind`` (``predict`` or ``picture``), ``model``, and options.
+            content: The bytes of the image.
+        """
+        job = _Job(fields, content, asyncio.get_running_loop().create_future())
+        self._jobs.put_nowait((1, next(self._count), job))
+        return await job.done
+
+    async def _run(self, place: _Place) -> None:
+        """Keep one place of the crew occupied."""
+        pause = _FIRST_PAUSE_SECONDS
+        while not place.retired:
+            try:
+                if place.process is None:
+                    place.process = _Process(place.models)
+                    await place.process.open()
+                    place.ready = True
+                pause = _FIRST_PAUSE_SECONDS
+                await self._feed(place, place.process)
+            except PoolError as fault:
+                _log.error("worker_failed", extra={"facts": {"reason": str(fault)}})
+                await self._replace(place)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            except (OSError, asyncio.IncompleteReadError):
+                self.died += 1
+                pid = place.process and place.process.pid
+                _log.warning("worker_died", extra={"facts": {"pid": pid}})
+                await self._replace(place)
+            except asyncio.CancelledError:
+                if place.process:
+                    place.process.kill()
+                raise
+        await self._replace(place)
+
+    async def _replace(self, place: _Place) -> None:
+        place.ready = False
+        process, place.process = place.process, None
+        if process:
+            await process.end()
+
+    async def _feed(self, place: _Place, process: _Process) -> None:
+        """Hand over one image after the other until the process dies or is retired."""
+        while not place.retired:
+            _, _, job = await self._jobs.get()
+            if job.done.done():  # the client went away
+                continue
+            place.busy = True
+            try:
+                await self._read(process, job)
+            finally:
+                place.busy = False
+
+    async def _read(self, process: _Process, job: _Job) -> None:
+        job.attempts += 1
+        job.started = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._image_seconds):
+                job.finish(*await process.ask(job))
+        except TimeoutError as fault:
+            job.finish(
+                {
+                    "status": "unreadable",
+                    "kind": "Timeout",
+                    "reason": f"reading it took longer than {self._image_seconds:g} seconds",
+                }
+            )
+            raise ConnectionError("too slow") from fault
+        except (OSError, asyncio.IncompleteReadError):
+            if job.attempts < ATTEMPTS and not job.done.done():
+                self._jobs.put_nowait((0, next(self._count), job))
+            else:
+                job.finish({"status": "died"})
+            raise

@@ -1,0 +1,205 @@
+"""The process of the service: socket, signals, start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import resource
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from pneumoscope.errors import ModelFileError, OptionError, OutputError
+from pneumoscope.parallel import cgroup_quota
+from pneumoscope.serve.app import Service, application
+from pneumoscope.serve.connection import Connection
+from pneumoscope.serve.logs import start_logging
+from pneumoscope.serve.pool import Pool, PoolError
+from pneumoscope.serve.settings import Settings
+
+IDLE_SECONDS = 75
+"""A connection without a request is closed after this time."""
+
+END_SECONDS = 90
+"""Requests that are not answered so long after the grace period are cut off."""
+
+_SPARE_FILES = 64  # descriptors for other things than connections
+_MOST_CONNECTIONS = 4096
+
+_log = logging.getLogger("pneumoscope.serve")
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Return the socket that a service listens on.
+
+    Raises:
+        OutputError: It cannot listen there.
+    """
+    try:
+        if settings.fd is not None:
+            return socket.socket(fileno=settings.fd)
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        found = socket.socket(family)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((settings.host, settings.port))
+        found.listen(2048)
+    except OSError as fault:
+        where = f"descriptor {settings.fd}" if settings.fd is not None else settings.host
+        raise OutputError(
+            f"{where}: the service cannot listen on port {settings.port} ({fault.strerror})."
+        ) from fault
+    return found
+
+
+def serve(settings: Settings, pool: Pool, listener: socket.socket) -> None:
+    """Run a service until SIGTERM or Ctrl-C.
+
+    SIGTERM: the service calls itself not ready, answers for the grace period, stops accepting,
+    finishes what is under way, and ends. Ctrl-C leaves the grace period out; a second signal cuts
+    off what is under way. SIGHUP: the model files are opened anew.
+
+    Args:
+        settings: What it is started with.
+        pool: Reads the images; it is closed in the end.
+        listener: Where it listens.
+
+    Raises:
+        ModelFileError: A model cannot be used.
+        OptionError: A certificate cannot be used.
+    """
+    start_logging()
+    config = _config(settings, Service(settings, pool))
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_Run(settings, pool, config).run(listener))
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # signals are handled here
+
+
+def _config(settings: Settings, service: Service) -> uvicorn.Config:
+    options: dict[str, Any] = {}
+    if settings.tls_certificate is not None:
+        options = {
+            "ssl_certfile": settings.tls_certificate,
+            "ssl_keyfile": settings.tls_key,
+            "ssl_ca_certs": settings.client_ca,
+            "ssl_cert_reqs": ssl.CERT_REQUIRED if settings.client_ca else ssl.CERT_NONE,
+        }
+    connection = type("Connection", (Connection,), {"most": _most_connections()})
+    config = uvicorn.Config(
+        application(service),
+        http=connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=END_SECONDS,
+        **options,
+    )
+    config.service = service  # type: ignore[attr-defined]
+    try:
+        config.load()
+    except OSError as fault:  # ssl.SSLError is one
+        raise OptionError(
+            "tls_certificate",
+            must="a PEM file with a key that fits",
+            was=str(settings.tls_certificate),
+            hint=f"{fault}.",
+        ) from fault
+    return config
+
+
+class _Run:
+    """One run of the service within its event loop."""
+
+    def __init__(self, settings: Settings, pool: Pool, config: uvicorn.Config) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._service: Service = config.service  # type: ignore[attr-defined]
+        self._server = _Server(config)
+        self._ending: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def run(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        for number, grace in (
+            (signal.SIGTERM, self._settings.grace_seconds),
+            (signal.SIGINT, 0.0),
+        ):
+            loop.add_signal_handler(number, functools.partial(self._end, grace))
+        loop.add_signal_handler(signal.SIGHUP, self._renew)
+        serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+        try:
+            await self._pool.open()
+        except PoolError as fault:
+            self._server.should_exit = True
+            await serving
+            raise ModelFileError(str(fault)) from fault
+        self._tell_started(listener)
+        await serving
+        await self._pool.close()
+        _log.info("ended", extra={"facts": {}})
+
+    def _tell_started(self, listener: socket.socket) -> None:
+        address = listener.getsockname()
+        models = {name: about["sha256"] for name, about in self._pool.models.items()}
+        quota = cgroup_quota()
+        _log.info(
+            "ready",
+            extra={
+                "facts": {
+                    "address": f"{address[0]}:{address[1]}" if len(address) > 1 else str(address),
+                    "workers": self._settings.workers,
+                    "cgroup_quota": quota,
+                    "queue": self._settings.queue,
+                    "models": models,
+                }
+            },
+        )
+
+    def _end(self, grace: float) -> None:
+        if self._ending is not None:
+            self._server.force_exit = True
+            return
+        self._service.draining = True
+        _log.info("draining", extra={"facts": {"grace_seconds": grace}})
+        self._ending = asyncio.create_task(self._ended_after(grace))
+
+    async def _ended_after(self, grace: float) -> None:
+        await asyncio.sleep(grace)
+        self._server.should_exit = True
+
+    def _renew(self) -> None:
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._renewed())
+
+    async def _renewed(self) -> None:
+        try:
+            await self._pool.renew()
+        except PoolError as fault:
+            _log.error("reload_failed", extra={"facts": {"reason": str(fault)}})
+            return
+        models = {name: about["sha256"] for name, about in self._pool.models.items()}
+        _log.info("reloaded", extra={"facts": {"models": models}})
+
+
+def _most_connections() -> int:
+    """Raise the limit of open files; return how many connections may be held at once."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_CONNECTIONS + _SPARE_FILES
+    limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    if soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    limit = max(soft, limit)
+    return max(8, min(_MOST_CONNECTIONS, limit - _SPARE_FILES))

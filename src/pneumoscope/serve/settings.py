@@ -1,0 +1,122 @@
+"""What a service is started with."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pneumoscope.errors import OptionError
+from pneumoscope.parallel import cores
+
+MEGABYTE = 2**20
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of a service.
+
+    Attributes:
+        models: Name → model file or run folder; None is the reader of the package. The first one
+            answers requests that name none.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        fd: A socket that is already listening, such as systemd's; None opens one.
+        workers: Processes that read images.
+        queue: Requests that may be under way at once; more are answered with 429.
+        per_client: Requests of one address that may be under way at once; None sets no limit.
+        max_bytes: Largest body of a request.
+        body_seconds: A request's body must arrive within this time.
+        image_seconds: An image must be read within this time.
+        grace_seconds: After SIGTERM, new requests are still answered for this long.
+        evidence_seconds: How long the link to an evidence picture lives.
+        token: What clients must send as bearer token; empty asks for none.
+        tls_certificate: PEM file of the server's certificate.
+        tls_key: PEM file of its key.
+        client_ca: PEM file of the authorities whose client certificates are accepted; asking for
+            one makes TLS mutual.
+
+    Raises:
+        OptionError: A value that cannot be, or an address others can reach without a token or
+            client certificates.
+    """
+
+    models: dict[str, Path | None] = field(default_factory=lambda: {"default": None})
+    host: str = "127.0.0.1"
+    port: int = 8080
+    fd: int | None = None
+    workers: int = field(default_factory=cores)
+    queue: int = 32
+    per_client: int | None = None
+    max_bytes: int = 64 * MEGABYTE
+    body_seconds: float = 30.0
+    image_seconds: float = 60.0
+    grace_seconds: float = 5.0
+    evidence_seconds: float = 600.0
+    token: str = ""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    client_ca: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise OptionError("models", must="one model or more", was=self.models)
+        for name in self.models:
+            if not _NAME.fullmatch(name):
+                raise OptionError(
+                    "models",
+                    must="called by letters, digits, points, hyphens and underscores",
+                    was=name,
+                )
+        for name, least in (("workers", 1), ("queue", 1), ("max_bytes", 1), ("port", 0)):
+            if getattr(self, name) < least:
+                raise OptionError(name, must=f"at least {least}", was=getattr(self, name))
+        if self.per_client is not None and self.per_client < 1:
+            raise OptionError("per_client", must="at least 1", was=self.per_client)
+        for name in ("body_seconds", "image_seconds", "evidence_seconds"):
+            if getattr(self, name) <= 0:
+                raise OptionError(name, must="more than 0", was=getattr(self, name))
+        if self.grace_seconds < 0:
+            raise OptionError("grace_seconds", must="0 or more", was=self.grace_seconds)
+        if self.queue < self.workers:
+            raise OptionError("queue", must=f"at least workers ({self.workers})", was=self.queue)
+        self._check_access()
+
+    def _check_access(self) -> None:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise OptionError(
+                "tls_certificate", must="given together with tls_key", was=self.tls_certificate
+            )
+        if self.client_ca is not None and self.tls_certificate is None:
+            raise OptionError("client_ca", must="given with tls_certificate", was=self.client_ca)
+        if self.token and not self.token.isascii():
+            raise OptionError("token", must="ASCII text", was="a text with other characters")
+        if self.fd is None and not is_loopback(self.host) and not (self.token or self.client_ca):
+            raise OptionError(
+                "host",
+                must="a loopback address, unless a token or client certificates are asked for",
+                was=self.host,
+                hint="Set a token, or ask for client certificates.",
+            )
+
+    @property
+    def default_model(self) -> str:
+        """The name of the model that answers requests that name none."""
+        return next(iter(self.models))
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address can be reached from this machine alone.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,169 @@
+"""A process that reads images for the service.
+
+It holds the models, takes one request after the other from a socket, and answers each. It knows
+nothing of HTTP; when it dies, the service starts another one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import ImageError, OtherKindError, PneumoscopeError
+from pneumoscope.reader.policy import NOT_ASSESSABLE
+from pneumoscope.reader.predictor import Predictor
+from pneumoscope.reader.records import record_of
+from pneumoscope.serve.channel import receive, send
+
+if TYPE_CHECKING:
+    from pneumoscope.reader.prediction import Prediction
+
+PICTURE_SIDE = 8192
+"""A picture for the page is made smaller if a side is longer."""
+
+
+def main(arguments: list[str]) -> int:
+    """Serve one socket until its other side closes it.
+
+    Args:
+        arguments: The number of the socket, and the models as a JSON object of name → path.
+    """
+    # Whoever ends the service may signal its whole group; this process ends with its socket.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    connection = socket.socket(fileno=int(arguments[0]))
+    try:
+        return _serve(connection, json.loads(arguments[1]))
+    except (BrokenPipeError, ConnectionResetError):
+        return 0  # the service ended, as it may at any time
+
+
+def _serve(connection: socket.socket, models: dict[str, str | None]) -> int:
+    """Open the models, and answer until the other side closes the socket."""
+    try:
+        readers = _opened(models)
+    except PneumoscopeError as fault:
+        send(connection, {"failed": str(fault)})
+        return 1
+    send(connection, {"models": {name: _about(reader) for name, reader in readers.items()}})
+    while message := receive(connection):
+        fields, content = message
+        answer, body = _answered(readers[fields["model"]], fields, bytes(content))
+        del message, content
+        send(connection, answer, body)
+    return 0
+
+
+def _opened(models: dict[str, str | None]) -> dict[str, Predictor]:
+    """Return a reader for each model that passed its self-test; one thread each.
+
+    Raises:
+        ModelFileError: One cannot be used.
+    """
+    readers = {name: Predictor(path and Path(path)) for name, path in models.items()}
+    for reader in readers.values():
+        reader.check()
+    return readers
+
+
+def _about(reader: Predictor) -> dict[str, Any]:
+    info, zone = reader.info, reader.policy.zone
+    return {
+        "sha256": reader.sha256,
+        "name": info.name,
+        "version": info.version,
+        "classes": list(info.classes),
+        "threshold": info.operating_point.threshold,
+        "rule": info.operating_point.rule,
+        "input": info.input.to_dict(),
+        "intended": dict(info.intended),
+        "card": dict(info.card),
+        "reference": dict(info.reference),
+        "achieved": info.operating_point.achieved,
+        "uncertain_zone": zone and list(zone),
+        "draws_evidence": reader.draws_evidence,
+    }
+
+
+def _answered(
+    reader: Predictor, fields: dict[str, Any], content: bytes
+) -> tuple[dict[str, Any], bytes]:
+    """Return the answer to a request and the bytes that go with it."""
+    try:
+        if fields["kind"] == "picture":
+            return {"status": "ok"}, _picture(content)
+        return _predicted(reader, fields, content)
+    except ImageError as fault:
+        reason = fault.reason if isinstance(fault, OtherKindError) else _plain(str(fault))
+        return {"status": "unreadable", "reason": reason, "kind": type(fault).__name__}, b""
+    except PneumoscopeError as fault:
+        return {"status": "failed", "reason": str(fault)}, b""
+    except MemoryError:
+        return {
+            "status": "unreadable",
+            "reason": "there is not enough memory to read this image",
+            "kind": "MemoryError",
+        }, b""
+
+
+def _predicted(
+    reader: Predictor, fields: dict[str, Any], content: bytes
+) -> tuple[dict[str, Any], bytes]:
+    found = reader.predict(content)
+    record = record_of(found)
+    record["path"] = fields.get("name", "")
+    picture = b""
+    if fields.get("evidence") and found.probability is not None and reader.draws_evidence:
+        picture = _evidence(reader, found, content)
+        record["evidence"] = fields["evidence"]
+    answer = {
+        "status": "ok",
+        "conclusion": found.conclusion,
+        "probability": found.probability,
+        "refused": found.conclusion == NOT_ASSESSABLE,
+        "by_header": found.conclusion == NOT_ASSESSABLE and found.distance is None,
+        "seconds": found.seconds,
+        "decode_seconds": found.decode_seconds,
+        "record": json.dumps(record),
+    }
+    return answer, picture
+
+
+def _evidence(reader: Predictor, found: Prediction, content: bytes) -> bytes:
+    from pneumoscope.reader.evidence import evidence_image  # noqa: PLC0415 - where it is asked for
+
+    out = io.BytesIO()
+    evidence_image(reader, found, content).save(out, format="PNG", compress_level=1)
+    return out.getvalue()
+
+
+def _picture(content: bytes) -> bytes:
+    """Return an image as a grey PNG of 8 bits, as a reader is shown it."""
+    from PIL import Image  # noqa: PLC0415 - where it is asked for
+
+    from pneumoscope.reader.evidence import grey_levels  # noqa: PLC0415
+    from pneumoscope.reader.intake import native  # noqa: PLC0415
+
+    image = Image.fromarray(np.rint(grey_levels(native(content))).astype(np.uint8))
+    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    out = io.BytesIO()
+    image.save(out, format="PNG", compress_level=1)
+    return out.getvalue()
+
+
+def _plain(message: str) -> str:
+    """Return a message without the name that bytes have in it."""
+    return message.removeprefix("<bytes>: ")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    sys.exit(main(sys.argv[1:]))
