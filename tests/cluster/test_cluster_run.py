@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -19,7 +20,7 @@ from helpers.cluster import (
     HarmedReader,
     rows,
 )
-from helpers.processes import below, kill, wait_for
+from helpers.processes import below, command_of, kill, wait_for
 from pneumoscope.cli import main
 from pneumoscope.cluster.process_engine import ProcessEngine
 from pneumoscope.cluster.run import Outcome, read_archive
@@ -199,6 +200,29 @@ def test_two_runs_do_not_write_into_one_folder(archive: Path, tmp_path: Path) ->
     one = tmp_path / "one.parquet"
     main(["predict", str(archive), "--out", str(one)])
     assert rows(out) == rows(one)
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_that_is_asked_to_end_says_how_to_go_on_and_leaves_no_worker(
+    sent: signal.Signals, code: int, archive: Path, tmp_path: Path
+) -> None:
+    images = sorted(str(path) for path in archive.glob("*.jpeg"))
+    listed, out = tmp_path / "list.txt", tmp_path / "out"
+    listed.write_text("\n".join(images * 100))
+    words = ["predict", str(listed), "--out", str(out), "--engine", "processes", "--workers", "1"]
+    command = [sys.executable, "-m", "pneumoscope", *words, "--shard-size", "10"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: list(out.glob("part-*")), seconds=60, what="a part")
+        workers = below(process.pid)
+        process.send_signal(sent)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "the same command with --resume goes on" in told
+    assert workers
+    wait_for(  # multiprocessing's own helper ends a moment later
+        lambda: not any(command_of(pid) for pid in workers), seconds=20, what="the end of all"
+    )
+    assert len(list(out.glob("part-*"))) < 210
 
 
 def _read_size_2(archive: Path, out: Path) -> Outcome:

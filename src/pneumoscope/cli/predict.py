@@ -11,8 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pneumoscope.cli.arguments import Parser, Verbs, add_verb
-from pneumoscope.cli.predict_usage import STDIN, refuse_senseless
+from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.cli.predict_usage import STDIN, add_engine_options, refuse_senseless
 from pneumoscope.errors import DataError, OptionError, OutputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 SOME_UNREADABLE, FAIL_ON = 3, 4
 _GO_ON = "the same command with --resume goes on there"
-ENGINES = ("ray", "processes")
 FORMATS = ("table", "json", "jsonl", "csv", "parquet")
 OUTSIDE = ("note", "uncertain", "refuse")  # those of reader.policy, which is not loaded to parse
 
@@ -102,7 +101,7 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--evidence", type=Path, metavar="DIR", help="draw where each conclusion comes from"
     )
-    _add_cluster_options(parser)
+    add_engine_options(parser)
     parser.add_argument(
         "--no-gate", action="store_true", help="conclude on images that cannot be judged, too"
     )
@@ -113,25 +112,6 @@ def add_to(verbs: Verbs) -> None:
         help="images outside the model's intended use, such as of patients of another age: "
         "conclude and say so in their row (note, the default), call them UNCERTAIN, or refuse "
         "them as NOT_ASSESSABLE",
-    )
-
-
-def _add_cluster_options(parser: Parser) -> None:
-    group = parser.add_argument_group("an archive that outgrows one machine")
-    group.add_argument(
-        "--engine",
-        choices=ENGINES,
-        help="read with the workers of a Ray cluster, or with processes of this machine, into a "
-        "folder of Parquet parts",
-    )
-    group.add_argument(
-        "--address", help="of a Ray cluster, such as auto (default: one that is started here)"
-    )
-    group.add_argument(
-        "--workers", type=int, metavar="N", help="with --engine (default: one a processor)"
-    )
-    group.add_argument(
-        "--shard-size", type=int, metavar="N", help="images a part, an even number (default: 500)"
     )
 
 

@@ -11,8 +11,33 @@ from pneumoscope.errors import DataError, MissingArgumentError, OptionError, in_
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from pneumoscope.cli.arguments import Parser
+
+ENGINES = ("ray", "processes")
+"""What reads with many workers."""
+
 STDIN = "-"
 """The name of standard input."""
+
+
+def add_engine_options(parser: Parser) -> None:
+    """Add what reads an archive that outgrows one machine."""
+    group = parser.add_argument_group("an archive that outgrows one machine")
+    group.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="read with the workers of a Ray cluster, or with processes of this machine, into a "
+        "folder of Parquet parts",
+    )
+    group.add_argument(
+        "--address", help="of a Ray cluster, such as auto (default: one that is started here)"
+    )
+    group.add_argument(
+        "--workers", type=int, metavar="N", help="with --engine (default: one a processor)"
+    )
+    group.add_argument(
+        "--shard-size", type=int, metavar="N", help="images a part, an even number (default: 500)"
+    )
 
 
 def refuse_senseless(asked: Namespace) -> None:
