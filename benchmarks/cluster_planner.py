@@ -18,8 +18,8 @@ from pneumoscope.cluster.parts import Part
 from pneumoscope.cluster.run import Listeners, read_archive
 from pneumoscope.cluster.shards import Shard
 from pneumoscope.cluster.supervise import Done, Event, Progress, Ready
+from pneumoscope.reader.archive.summary import RunSummary
 from pneumoscope.reader.predictor import Predictor
-from pneumoscope.reader.tally import Tally
 
 
 class Stub:
@@ -76,7 +76,7 @@ def main() -> None:
         [manifest],
         Path(out),
         predictor=predictor,
-        engine=lambda _: Stub(Tally(predictor.info.reference).counts()),
+        engine=lambda _: Stub(RunSummary(predictor.info.reference).counts()),
         resume="--resume" in more,
         listeners=Listeners(progress=hear),
     )

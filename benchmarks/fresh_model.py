@@ -10,7 +10,7 @@ import torch
 from pneumoscope.export import export
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.registry import build_model
-from pneumoscope.reader.bundle import ModelInfo, OperatingPoint
+from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
 
 
 def write_fresh_model(path: Path, name: str = "seed-cnn", *, weights: str = "none") -> Path:

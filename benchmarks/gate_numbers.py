@@ -26,8 +26,8 @@ from PIL import Image, ImageDraw, ImageFont
 from pneumoscope.errors import ImageError
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.parallel import ordered_map
-from pneumoscope.reader.gate import Look, PixelGate
-from pneumoscope.reader.intake import Taken, take
+from pneumoscope.reader.checks.gate import Look, PixelGate
+from pneumoscope.reader.preprocess import LoadedImage, load_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +57,7 @@ def measure(shared: Path) -> dict[str, Any]:
     """Fit a gate on four fifths of the patients; count on the last fifth, and on all else."""
     files = sorted((shared / "data" / "chest_xray").rglob("*.jpeg"))
     files += sorted((shared / "data" / "chest_xray_native").rglob("*.jpeg"))
-    taken = list(ordered_map(lambda path: take(path, SPEC), files))
+    taken = list(ordered_map(lambda path: load_image(path, SPEC), files))
     patients = [_patient(path) for path in files]
     held = np.array([zlib.crc32(name.encode()) % 5 == 0 for name in patients])
     order = sorted(np.flatnonzero(~held), key=lambda row: zlib.crc32(patients[row].encode(), 1))
@@ -115,7 +115,7 @@ def table(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def others(known: Sequence[Taken]) -> Iterator[tuple[str, list[Taken]]]:
+def others(known: Sequence[LoadedImage]) -> Iterator[tuple[str, list[LoadedImage]]]:
     for name, turns in (
         ("chest turned by 90° to the left", 1),
         ("chest turned by 180°", 2),
@@ -134,7 +134,7 @@ def others(known: Sequence[Taken]) -> Iterator[tuple[str, list[Taken]]]:
     yield "blank, or a plain gradient", [_plain(rng) for _ in range(100)]
 
 
-def _photographs() -> tuple[list[Taken], list[Taken]]:
+def _photographs() -> tuple[list[LoadedImage], list[LoadedImage]]:
     coloured, grey = [], []
     for array in _installed_pictures():
         if array.ndim == 2:
@@ -170,7 +170,7 @@ def _installed_pictures() -> Iterator[NDArray[np.uint8]]:
         yield from load_sample_images().images
 
 
-def _dicom_samples() -> list[Taken]:
+def _dicom_samples() -> list[LoadedImage]:
     try:
         import pydicom  # noqa: PLC0415 - may be missing
         from pydicom import data  # noqa: PLC0415
@@ -191,7 +191,7 @@ def _dicom_samples() -> list[Taken]:
     return found
 
 
-def _page(rng: np.random.Generator) -> Taken:
+def _page(rng: np.random.Generator) -> LoadedImage:
     image = Image.new("L", (800, int(rng.integers(900, 1200))), 255)
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(int(rng.integers(10, 30)))
@@ -202,7 +202,7 @@ def _page(rng: np.random.Generator) -> Taken:
     return _encoded(image)
 
 
-def _screen(rng: np.random.Generator) -> Taken:
+def _screen(rng: np.random.Generator) -> LoadedImage:
     image = Image.new("L", (1280, 800), int(rng.integers(0, 256)))
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(16)
@@ -214,7 +214,7 @@ def _screen(rng: np.random.Generator) -> Taken:
     return _encoded(image)
 
 
-def _noise(rng: np.random.Generator) -> Taken:
+def _noise(rng: np.random.Generator) -> LoadedImage:
     side = int(rng.choice([8, 32, 224, 500]))
     return _of_array(
         np.asarray(
@@ -223,23 +223,23 @@ def _noise(rng: np.random.Generator) -> Taken:
     )
 
 
-def _plain(rng: np.random.Generator) -> Taken:
+def _plain(rng: np.random.Generator) -> LoadedImage:
     ramp = np.linspace(0, int(rng.integers(0, 256)), 300)
     image = np.broadcast_to(ramp, (300, 300)).astype(np.uint8)
     return _of_array(np.rot90(image, int(rng.integers(0, 4))))
 
 
-def _of_array(pixels: NDArray[Any]) -> Taken:
-    return take(np.ascontiguousarray(pixels), SPEC)
+def _of_array(pixels: NDArray[Any]) -> LoadedImage:
+    return load_image(np.ascontiguousarray(pixels), SPEC)
 
 
-def _encoded(image: Image.Image) -> Taken:
+def _encoded(image: Image.Image) -> LoadedImage:
     content = io.BytesIO()
     image.save(content, "JPEG", quality=90)
-    return take(content.getvalue(), SPEC)
+    return load_image(content.getvalue(), SPEC)
 
 
-def _distances(gate: PixelGate, images: Sequence[Taken]) -> NDArray[np.float64]:
+def _distances(gate: PixelGate, images: Sequence[LoadedImage]) -> NDArray[np.float64]:
     if gate.look is None:
         raise ValueError("a gate without a look knows no distance")
     return np.array([gate.look.distances(one.pixels)[0] for one in images], np.float64)

@@ -34,6 +34,7 @@ BENCHMARKS = {
     "cluster": "cluster",
     "dicom-folder": "dicom_folder",
     "serve": "serve",
+    "hospital": "hospital",
     "graph": "graph",
     "inspect": "inspect_speed",
     "bootstrap": "bootstrap_speed",

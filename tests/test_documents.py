@@ -41,6 +41,8 @@ NOT_RUN = {
     "runs/seeds": "five trainings; tests/workflow/test_seeds.py runs two",
     "pneumoscope demo": "minutes; tests/cli/test_demo.py runs small ones",
     "models convnextv2": "measures dozens of networks",
+    "pneumoscope node": "needs an archive; tests/hospital/test_orthanc.py runs the guide",
+    "pneumoscope pull": "the same",
     "--tls-certificate": "needs certificates; tests/serve/test_contract.py makes some",
 }
 """What stands in a command that only parses here, and why."""

@@ -15,7 +15,7 @@ from pneumoscope.errors import ExportError
 from pneumoscope.export import ReaderGraph, export, trace
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.models.registry import Classifier, build_model
-from pneumoscope.reader.bundle import (
+from pneumoscope.reader.model_file.metadata import (
     CALIBRATION_BIAS,
     CALIBRATION_SCALE,
     ModelInfo,

@@ -55,7 +55,9 @@ MAY: dict[str, set[str]] = {
         "training",
         "reader",
     },
-    "serve": {"errors", "parallel", "reader"},
+    "logs": set(),
+    "serve": {"errors", "logs", "parallel", "reader"},
+    "hospital": {"errors", "logs", "images", "parallel", "reader"},
     "export": {"errors", "labels", "images", "runs", "models", "reader"},
 }
 MAY["workflow"] = set(MAY) | {"watch"}

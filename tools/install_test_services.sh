@@ -1,17 +1,27 @@
 #!/bin/sh
-# Install what the tests of the page need beside Python packages: a browser.
-# Without it, and where it cannot be installed, these tests are skipped and say so.
+# Install what the tests need beside Python packages: a browser for the page of the service; for the
+# DICOM node a toolkit, an archive, and a validator of structured reports.
+# Where something is missing and cannot be installed, the tests that need it are skipped and say so.
 set -eu
 
-for name in chromium chromium-browser google-chrome; do
-    if command -v "$name" >/dev/null; then
-        exit 0
-    fi
-done
-if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-    if apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends chromium >/dev/null; then
-        exit 0
-    fi
+has() { command -v "$1" >/dev/null; }
+
+missing=""
+has chromium || has chromium-browser || has google-chrome || missing="$missing chromium"
+has storescu || missing="$missing dcmtk"
+has Orthanc || missing="$missing orthanc"
+[ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"
+has DicomSRValidator || missing="$missing pixelmed-apps"
+[ -n "$missing" ] || exit 0
+
+if has apt-get && [ "$(id -u)" = 0 ]; then
+    apt-get update -qq || true
+    for package in $missing; do
+        # RUNLEVEL=1: Debian's Orthanc would start as a service, on all interfaces.
+        RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "$package" >/dev/null ||
+            echo "$package cannot be installed here: the tests that need it will be skipped." >&2
+    done
+else
+    echo "Not installed, and not installable here:$missing. The tests that need it will be skipped." >&2
 fi
-echo "No Chromium, and it cannot be installed here: the tests of the page will be skipped." >&2

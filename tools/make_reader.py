@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pneumoscope.cli.terminal import TerminalWatcher
-from pneumoscope.reader.graph import SHIPPED_FILE
+from pneumoscope.reader.model_file.session import SHIPPED_FILE
 from pneumoscope.runs import RunFolder
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.workflow.export import export_runs

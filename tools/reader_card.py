@@ -18,9 +18,9 @@ from pneumoscope.data.phantom import render
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.images.prepare import prepare
 from pneumoscope.parallel import cores
-from pneumoscope.reader.bundle import Bundle, open_bundle
-from pneumoscope.reader.intake import Taken, take
+from pneumoscope.reader.model_file.metadata import Bundle, open_bundle
 from pneumoscope.reader.predictor import Predictor
+from pneumoscope.reader.preprocess import LoadedImage, load_image
 from pneumoscope.runs import RunFolder, rows_of
 from pneumoscope.stats.roc import area_under_roc
 from reader_decision import describe, scores_of, split_of
@@ -72,7 +72,7 @@ def write_card(
             "evidence_peak_in_opacity_by_chance": evidence["by_chance"],
         },
     )
-    taken = [take(validation.file(e), bundle.info.input) for e in validation.entries]
+    taken = [load_image(validation.file(e), bundle.info.input) for e in validation.entries]
     numbers: dict[str, Any] = {
         "bytes": model.stat().st_size,
         "sha256": bundle.sha256,
@@ -157,7 +157,7 @@ def _shortcuts(bundle: Bundle, pixels: NDArray[np.uint8], catalog: Catalog) -> d
     return found
 
 
-def _gate(model: Path, known: Sequence[Taken]) -> dict[str, Any]:
+def _gate(model: Path, known: Sequence[LoadedImage]) -> dict[str, Any]:
     """Return what is refused of validation images, and of each other kind."""
     predictor = Predictor(model, threads=cores())
     distance, refused = _judged(predictor, known)
@@ -175,7 +175,7 @@ def _gate(model: Path, known: Sequence[Taken]) -> dict[str, Any]:
     return {"validation": {"n": len(known), "refused": refused}, "kinds": kinds}
 
 
-def _judged(predictor: Predictor, images: Sequence[Taken]) -> tuple[NDArray[np.float64], int]:
+def _judged(predictor: Predictor, images: Sequence[LoadedImage]) -> tuple[NDArray[np.float64], int]:
     """Return the distance of the features of each image, and how many are refused in all."""
     bundle = predictor._bundle
     assert bundle.feature_gate is not None

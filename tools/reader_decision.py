@@ -12,8 +12,8 @@ from pneumoscope.data.split import Split, split_catalog
 from pneumoscope.evaluation.policy import summary
 from pneumoscope.evaluation.scores import Scores, score
 from pneumoscope.parallel import cores
-from pneumoscope.reader.bundle import Bundle, ModelInfo, open_bundle
-from pneumoscope.reader.learnt import hashes_of
+from pneumoscope.reader.model_file.metadata import Bundle, ModelInfo, open_bundle
+from pneumoscope.reader.model_file.training_hashes import hashes_of
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.workflow.decide import decide_on
@@ -91,8 +91,8 @@ def redecide(model: Path, *, data: Path, rules: Recipe) -> None:
 
 def describe(model: Path, card: dict[str, Any]) -> Bundle:
     """Write measured numbers into the card inside a model file, and return the new model."""
-    from pneumoscope.reader.graph import read_model  # noqa: PLC0415 - here alone
-    from pneumoscope.reader.seal import with_info  # noqa: PLC0415
+    from pneumoscope.reader.model_file.checksum import with_info  # noqa: PLC0415
+    from pneumoscope.reader.model_file.session import read_model  # noqa: PLC0415 - here alone
 
     info = open_bundle(model).info
     changed = replace(info, card={**info.card, **card})

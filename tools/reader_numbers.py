@@ -18,7 +18,7 @@ from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.policy import evaluate_policy
 from pneumoscope.evaluation.scores import Scores
-from pneumoscope.reader.bundle import ModelInfo
+from pneumoscope.reader.model_file.metadata import ModelInfo
 
 SHOWN = ("auc", "balanced_accuracy", "ppv", "npv", "ece", "brier", "calibration_slope")
 

@@ -21,9 +21,14 @@ from pneumoscope.errors import ExportError
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.ensemble import Averaged
 from pneumoscope.models.registry import Classifier, to_unit
-from pneumoscope.reader.bundle import CALIBRATION_BIAS, CALIBRATION_SCALE, KEY, ModelInfo
+from pneumoscope.reader.model_file.metadata import (
+    CALIBRATION_BIAS,
+    CALIBRATION_SCALE,
+    KEY,
+    ModelInfo,
+)
+from pneumoscope.reader.model_file.verify import finish
 from pneumoscope.reader.predictor import Predictor
-from pneumoscope.reader.verify import finish
 from pneumoscope.runs import written_whole
 
 if TYPE_CHECKING:

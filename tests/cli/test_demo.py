@@ -32,6 +32,11 @@ def test_the_last_line_is_the_report(
     evaluated = ["evaluate", str(out / "run"), str(out / "images"), "--resamples", "100"]
     assert main([*evaluated, "--report", str(tmp_path / "page")]) == 0
     assert GENERATED in (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert main([*evaluated, "--per", "patient", "--report", str(tmp_path / "patients")]) == 0
+    assert GENERATED in (tmp_path / "patients" / "report.html").read_text(encoding="utf-8")
+    compared = ["compare", str(out / "run"), str(out / "run" / "scores-test.csv")]
+    assert main([*compared, "--report", str(tmp_path / "two"), "--resamples", "100"]) == 0
+    assert GENERATED in (tmp_path / "two" / "report.html").read_text(encoding="utf-8")
     assert main(["inspect", str(out / "images"), "--out", str(tmp_path / "audit")]) in {0, 1}
     assert GENERATED in (tmp_path / "audit" / "inspect.html").read_text(encoding="utf-8")
     capsys.readouterr()

@@ -16,7 +16,7 @@ import pytest
 from helpers.tiny_model import write_tiny
 from pneumoscope.cli import main
 from pneumoscope.errors import OutputError
-from pneumoscope.reader import archive
+from pneumoscope.reader.archive import output as archive
 from pneumoscope.runs import files_written_whole, written_whole
 from pneumoscope.workflow.train import Trained
 

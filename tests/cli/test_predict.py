@@ -19,12 +19,12 @@ from helpers.tiny_model import grey_image, tiny_info, tiny_proto, write_tiny
 from pneumoscope.cli import main
 from pneumoscope.cli.predictions import in_colour, printable, write_table
 from pneumoscope.reader import evidence as evidence_module
-from pneumoscope.reader import graph as graph_module
-from pneumoscope.reader.bundle import OperatingPoint
+from pneumoscope.reader.checks.gate import PixelGate
 from pneumoscope.reader.conformal import Conformal
-from pneumoscope.reader.gate import PixelGate
-from pneumoscope.reader.seal import with_info
-from pneumoscope.reader.selfcheck import SelfTest
+from pneumoscope.reader.model_file import session as graph_module
+from pneumoscope.reader.model_file.checksum import with_info
+from pneumoscope.reader.model_file.metadata import OperatingPoint
+from pneumoscope.reader.model_file.self_test import SelfTest
 
 Captured = pytest.CaptureFixture[str]
 

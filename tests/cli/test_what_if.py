@@ -14,7 +14,7 @@ from PIL import Image
 
 from helpers.tiny_model import tiny_info, write_tiny
 from pneumoscope.cli import main
-from pneumoscope.reader.bundle import OperatingPoint
+from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.workflow.train import Trained
 
 Captured = pytest.CaptureFixture[str]

@@ -21,7 +21,7 @@ from helpers.cluster import read_with_stub
 from pneumoscope.cluster.listing import COLUMN, list_archive
 from pneumoscope.cluster.shards import Plan, Shard, cut
 from pneumoscope.errors import DataError, OptionError, OutputError
-from pneumoscope.reader.inputs import Unlisted
+from pneumoscope.reader.archive.inputs import Unlisted
 
 
 @given(st.integers(0, 60), st.integers(1, 8))

@@ -19,8 +19,8 @@ from pneumoscope.evaluation.conformal import (
     fit_zone,
 )
 from pneumoscope.evaluation.scores import Scores
-from pneumoscope.reader.bundle import OperatingPoint
 from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.reader.policy import UNCERTAIN_CODE, DecisionPolicy
 
 

@@ -19,8 +19,8 @@ from pneumoscope.evaluation.fitted import fitted_calibration
 from pneumoscope.evaluation.question import Images, Question, Reader, TrainingRelation
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.labels import LabelSpace
-from pneumoscope.reader.bundle import OperatingPoint
 from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.reader.policy import DecisionPolicy
 
 LABELS = LabelSpace.of(("NORMAL", "PNEUMONIA"))

@@ -21,7 +21,7 @@ from pneumoscope.evaluation.question import Question, Reader
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.subgroups import own_columns, size_tertiles, subgroups
 from pneumoscope.labels import LabelSpace
-from pneumoscope.reader.bundle import OperatingPoint
+from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.stats.intervals import Interval
 

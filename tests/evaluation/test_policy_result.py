@@ -13,8 +13,8 @@ from pneumoscope.errors import DataError
 from pneumoscope.evaluation.conformal import TWO_GROUPS, fit_conformal
 from pneumoscope.evaluation.policy import evaluate_policy, summary
 from pneumoscope.evaluation.scores import Scores
-from pneumoscope.reader.bundle import OperatingPoint
 from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.reader.policy import DecisionPolicy
 
 

@@ -253,7 +253,7 @@ def _named() -> Iterator[tuple[str, bytes]]:
 
 
 def _special(folder: Path) -> Iterator[Path]:
-    """Yield what is no ordinary file, as far as the system has it and obeys it."""
+    """Yield what is no ordinary file, as the system has it and obeys it."""
     circle = folder / "circle.jpeg"
     with contextlib.suppress(OSError, NotImplementedError):
         circle.symlink_to(folder / "other.jpeg")

@@ -10,8 +10,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pneumoscope.images.prepare import InputSpec
-from pneumoscope.reader.bundle import KEY, ModelInfo, OperatingPoint
-from pneumoscope.reader.verify import finish
+from pneumoscope.reader.model_file.metadata import KEY, ModelInfo, OperatingPoint
+from pneumoscope.reader.model_file.verify import finish
 
 SPEC = InputSpec(32, 32)
 MIDDLE = 100.0

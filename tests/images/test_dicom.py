@@ -37,7 +37,7 @@ from pneumoscope.images.dicom.stored import stored_values
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.images.radiograph import DicomFacts
 from pneumoscope.images.read import decode, probe
-from pneumoscope.reader.inputs import iterate_images
+from pneumoscope.reader.archive.inputs import iterate_images
 
 RAMP = np.linspace(0, 4095, 60 * 50).astype(np.uint16).reshape(60, 50)
 NOISE = np.random.default_rng(1).integers(0, 4096, (60, 50), dtype=np.uint16)

@@ -313,7 +313,7 @@ def test_lossy_anatomy_at_the_edge_is_no_padding(value: int) -> None:
 
 def test_a_padding_value_inside_the_image_is_anatomy() -> None:
     wide = deep(PICTURE)
-    wide[100:140, 100:140] = 4095  # metal, as bright as the padding
+    wide[100:140, 100:140] = 4095  # metal, as the padding
     shown = decode(made(wide, 12, PixelPaddingValue=4095), name="x").pixels
     assert (shown[100:140, 100:140] == 65535).all()
 

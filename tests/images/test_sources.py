@@ -16,7 +16,7 @@ from pneumoscope.data.phantom import render
 from pneumoscope.errors import DamagedImageError, ImageError, ImageTooLargeError, OptionError
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.images.sources import Decoded, Pixels, resolve
-from pneumoscope.reader.intake import native, take
+from pneumoscope.reader.preprocess import load_image, native
 
 PICTURE = render("NORMAL", patient_seed=3, size_px=(230, 250)).pixels
 WIDE = np.rint(PICTURE / 255 * 4095).astype(np.uint16)
@@ -58,7 +58,7 @@ def test_files_in_every_wrapping(tmp_path: Path) -> None:
     for source in sources:
         np.testing.assert_array_equal(prepare(source, SPEC), expected)
     with path.open("rb") as file:
-        np.testing.assert_array_equal(take(file, SPEC).pixels, expected)
+        np.testing.assert_array_equal(load_image(file, SPEC).pixels, expected)
     with pytest.raises(ImageError, match="empty"):
         prepare(behind, SPEC)  # it was read to its end
 
@@ -84,7 +84,7 @@ def test_files_in_every_wrapping(tmp_path: Path) -> None:
 )
 def test_pixels_in_every_form(source: Any) -> None:
     np.testing.assert_allclose(prepare(source, SPEC), prepare(PICTURE, SPEC), atol=1)
-    taken = take(source, SPEC)
+    taken = load_image(source, SPEC)
     assert (taken.shape.width, taken.shape.height) == (250, 230)
     assert taken.shape.chroma == 0
     assert native(source).shape == (230, 250)
@@ -104,13 +104,13 @@ def test_bilevel_pixels_are_read_as_a_bilevel_file_is() -> None:
 
 @pytest.mark.parametrize("scale", [1, 16, 257])
 def test_colour_counts_for_the_gate_as_in_a_file(scale: int) -> None:
-    file = take(encoded(COLOUR), SPEC)
+    file = load_image(encoded(COLOUR), SPEC)
     wide = COLOUR if scale == 1 else COLOUR.astype(np.uint16) * scale
     for source in (wide, Image.fromarray(COLOUR)):
-        found = take(source, SPEC)
+        found = load_image(source, SPEC)
         assert found.shape.chroma == pytest.approx(file.shape.chroma, rel=0.1)
     if scale == 1:
-        np.testing.assert_allclose(take(wide, SPEC).pixels, file.pixels, atol=1)
+        np.testing.assert_allclose(load_image(wide, SPEC).pixels, file.pixels, atol=1)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -172,7 +172,7 @@ def test_a_stated_range_holds_whatever_the_values_are() -> None:
     ],
 )
 def test_what_is_not_read_names_the_way_out(source: Any, says: str) -> None:
-    for read in (lambda: prepare(source, SPEC), lambda: take(source, SPEC)):
+    for read in (lambda: prepare(source, SPEC), lambda: load_image(source, SPEC)):
         if hasattr(source, "seek"):
             source.seek(0)
         with pytest.raises(ImageError, match=says):

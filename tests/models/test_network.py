@@ -16,7 +16,7 @@ from pneumoscope.export import export
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.network import Network
 from pneumoscope.models.registry import Classifier, build_model
-from pneumoscope.reader.bundle import ModelInfo, OperatingPoint
+from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
 
 SPEC = InputSpec(64, 64)
 NAMES = [

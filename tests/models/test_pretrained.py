@@ -31,7 +31,7 @@ from pneumoscope.models.names import Published, resolve
 from pneumoscope.models.pretrained import find_weights, gather
 from pneumoscope.models.registry import Classifier, build_model
 from pneumoscope.models.tensors import read_tensors
-from pneumoscope.reader.bundle import ModelInfo, OperatingPoint
+from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
 from pneumoscope.reader.predictor import Predictor
 
 SPEC = InputSpec(64, 64)

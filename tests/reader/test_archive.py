@@ -20,11 +20,11 @@ from PIL import Image
 from helpers.tiny_model import grey_image, write_tiny
 from pneumoscope.cli import main
 from pneumoscope.errors import OptionError, OutputError
-from pneumoscope.reader import inputs
-from pneumoscope.reader.archive import Archive
-from pneumoscope.reader.inputs import Unlisted, iterate_images
+from pneumoscope.reader.archive import inputs
+from pneumoscope.reader.archive.inputs import Unlisted, iterate_images
+from pneumoscope.reader.archive.output import Archive
+from pneumoscope.reader.archive.summary import RunSummary
 from pneumoscope.reader.predictor import Predictor
-from pneumoscope.reader.tally import Tally
 
 Captured = pytest.CaptureFixture[str]
 
@@ -151,7 +151,7 @@ def test_a_torn_line_and_a_torn_beginning_are_mended(
             assert archive.done == 5 - len(left) == max(0, whole[:cut].count(b"\n") - 1)
             for path in left:
                 archive.add(records[int(path)])
-            archive.finish(Tally({}))
+            archive.finish(RunSummary({}))
         assert [json.loads(line) for line in out.read_text().splitlines()] == records
         out.unlink()
 

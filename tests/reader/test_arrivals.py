@@ -21,8 +21,8 @@ from PIL import Image
 from helpers.files import dicom_file, encoded
 from helpers.tiny_model import grey_image, write_tiny
 from pneumoscope.cli import main
-from pneumoscope.reader.arrivals import arrivals, is_whole
-from pneumoscope.reader.inputs import Unlisted
+from pneumoscope.reader.archive.inputs import Unlisted
+from pneumoscope.reader.archive.watch import arrivals, is_whole
 
 Captured = pytest.CaptureFixture[str]
 LONG_AGO = (1_000_000_000, 1_000_000_000)

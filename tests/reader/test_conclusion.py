@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from helpers.tiny_model import SPEC, grey_image, tiny_info, tiny_proto, write_tiny
 from pneumoscope.errors import ModelFileError
-from pneumoscope.reader import graph as graph_module
-from pneumoscope.reader import selfcheck
-from pneumoscope.reader.bundle import KEY, ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.archive.summary import RunSummary
+from pneumoscope.reader.checks.intended_use import scope_of
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.drift import (
     bin_of,
@@ -24,15 +23,16 @@ from pneumoscope.reader.drift import (
     histogram,
     reference_counts,
 )
-from pneumoscope.reader.graph import find_model
+from pneumoscope.reader.model_file import self_test as selfcheck
+from pneumoscope.reader.model_file import session as graph_module
+from pneumoscope.reader.model_file.checksum import with_info
+from pneumoscope.reader.model_file.metadata import KEY, ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.model_file.self_test import SelfTest, generated_image
+from pneumoscope.reader.model_file.session import find_model
+from pneumoscope.reader.model_file.verify import verify
 from pneumoscope.reader.policy import UNCERTAIN
 from pneumoscope.reader.predictor import Predictor, load
 from pneumoscope.reader.records import COLUMNS, record_of, row_of
-from pneumoscope.reader.scope import scope_of
-from pneumoscope.reader.seal import with_info
-from pneumoscope.reader.selfcheck import SelfTest, generated_image
-from pneumoscope.reader.tally import Tally
-from pneumoscope.reader.verify import verify
 
 UNIT = st.floats(0, 1)
 
@@ -268,7 +268,7 @@ def test_each_probability_is_in_its_bin(probabilities: list[float]) -> None:
 
 
 def test_a_tally_counts_and_tells_of_drift() -> None:
-    tally = Tally({"probability_histogram": [500, 0]})
+    tally = RunSummary({"probability_histogram": [500, 0]})
     for _ in range(200):
         tally.add({"conclusion": "PNEUMONIA", "probability": 0.9, "reasons": ["too old"]})
     tally.add({"conclusion": "ERROR", "probability": None, "reasons": []})
@@ -279,7 +279,7 @@ def test_a_tally_counts_and_tells_of_drift() -> None:
     assert tally.to_dict()["drift"]["verdict"] == "large"
     assert reference_counts({"probability_histogram": [1, -1]}) is None
     assert reference_counts({"probability_histogram": "no"}) is None
-    assert Tally({}).drift() is None
+    assert RunSummary({}).drift() is None
 
 
 def test_distances_drift_too() -> None:
@@ -288,14 +288,14 @@ def test_distances_drift_too() -> None:
     reference = {"distance_histogram": distance_histogram([float(each) for each in known])}
     assert sum(reference["distance_histogram"]["counts"]) == 2000
     for mean, verdict in ((1.0, "none"), (1.5, "large")):
-        tally = Tally(reference)
+        tally = RunSummary(reference)
         for each in rng.normal(mean, 0.2, 1000):
             record = {"conclusion": "NORMAL", "probability": 0.1, "reasons": []}
             tally.add({**record, "distance": float(each)})
         assert tally.to_dict()["distance_drift"]["verdict"] == verdict
         assert any("look otherwise" in line for line in tally.lines()) == (verdict == "large")
     for broken in ({"edges": [1], "counts": [1]}, {"edges": [2, 1], "counts": [1, 1, 1]}, 3):
-        assert Tally({"distance_histogram": broken}).distance_drift() is None
+        assert RunSummary({"distance_histogram": broken}).distance_drift() is None
 
 
 def test_an_operating_point_names_its_rule(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ import pytest
 from helpers.files import encoded
 from helpers.tiny_model import grey_image, tiny_info, write_tiny
 from pneumoscope.cli import main
-from pneumoscope.reader.archive import FORMATS, Archive
-from pneumoscope.reader.inputs import Unlisted
-from pneumoscope.reader.tally import Tally
+from pneumoscope.reader.archive.inputs import Unlisted
+from pneumoscope.reader.archive.output import FORMATS, Archive
+from pneumoscope.reader.archive.summary import RunSummary
 
 Captured = pytest.CaptureFixture[str]
 
@@ -155,13 +155,13 @@ def test_a_folder_that_can_be_listed_again_loses_its_row(tmp_path: Path) -> None
     with Archive(out, {}) as archive:
         assert list(archive.left([gone])) == [gone]
         archive.add(record("x", "ERROR"))
-        archive.finish(Tally({}))
+        archive.finish(RunSummary({}))
     assert [row["path"] for row in table(out)] == ["x"]
     with Archive(out, {}, resume=True) as archive:
         assert archive.done == 0
         assert list(archive.left(["x/a.png"])) == ["x/a.png"]
         archive.add(record("x/a.png", "NORMAL"))
-        archive.finish(Tally({}))
+        archive.finish(RunSummary({}))
     assert [row["path"] for row in table(out)] == ["x/a.png"]
 
 
@@ -174,7 +174,7 @@ def test_a_file_that_is_completed_while_it_is_read_is_read_again(tmp_path: Path)
         for _ in archive.left([str(path)]):
             path.write_bytes(b"whole file")
             archive.add(row)
-        archive.finish(Tally({}))
+        archive.finish(RunSummary({}))
     with Archive(out, {}, resume=True) as archive:
         assert list(archive.left([str(path)])) == [str(path)]
 

@@ -22,8 +22,8 @@ from helpers.tiny_model import grey_image, write_tiny
 from pneumoscope.cli import main
 from pneumoscope.errors import DataError, ImageError
 from pneumoscope.images.read import read_bytes
-from pneumoscope.reader.dicomdir import images_of
-from pneumoscope.reader.inputs import Unlisted, iterate_images, others_text
+from pneumoscope.reader.archive.dicomdir import images_of
+from pneumoscope.reader.archive.inputs import Unlisted, iterate_images, others_text
 
 Captured = pytest.CaptureFixture[str]
 

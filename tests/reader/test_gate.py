@@ -16,13 +16,13 @@ from helpers.tiny_model import SPEC, grey_image, tiny_info, write_tiny
 from pneumoscope.errors import ModelFileError
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.images.read import chroma
-from pneumoscope.reader.bundle import open_bundle
-from pneumoscope.reader.gate import FeatureGate, Look, PixelGate, Rules
-from pneumoscope.reader.intake import Shape, take
-from pneumoscope.reader.kinds import kind
-from pneumoscope.reader.likeness import Likeness
+from pneumoscope.reader.checks.appearance import kind
+from pneumoscope.reader.checks.feature_distance import FeatureDistribution
+from pneumoscope.reader.checks.gate import FeatureGate, Look, PixelGate, Rules
+from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.self_test import generated_image
 from pneumoscope.reader.predictor import Predictor
-from pneumoscope.reader.selfcheck import generated_image
+from pneumoscope.reader.preprocess import Shape, load_image
 
 GATE = PixelGate()
 EVEN = Shape(300, 300)
@@ -72,7 +72,7 @@ def test_colour_is_seen_in_every_format_and_grey_stored_as_colour_is_not() -> No
         assert chroma(encoded(grey, form), name="x") == 0
         assert chroma(encoded(three, form), name="x") < 2
         assert chroma(encoded(tinted, form), name="x") > 40
-        assert take(encoded(tinted, form), SPEC).shape.chroma > 40
+        assert load_image(encoded(tinted, form), SPEC).shape.chroma > 40
     palette = Image.fromarray(tinted).convert("P", palette=Image.Palette.ADAPTIVE)
     out = io.BytesIO()
     palette.save(out, "PNG")
@@ -84,7 +84,7 @@ def test_what_is_taken_is_what_prepare_gives(phantoms: Path) -> None:
     for source in (path, str(path), path.read_bytes(), grey_image(90)):
         for spec in (SPEC, InputSpec(40, 56)):
             expected = prepare(source if not isinstance(source, str) else Path(source), spec)
-            np.testing.assert_array_equal(take(source, spec).pixels, expected)
+            np.testing.assert_array_equal(load_image(source, spec).pixels, expected)
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +198,7 @@ def test_distances_are_those_of_the_full_covariance() -> None:
     """With all directions kept but one, it is Mahalanobis' distance itself."""
     rng = np.random.default_rng(1)
     vectors = rng.normal(size=(400, 5)) @ rng.normal(size=(5, 5))
-    fitted = Likeness.fit(vectors, rank=4)
+    fitted = FeatureDistribution.fit(vectors, rank=4)
     centred = vectors - vectors.mean(0)
     inverse = np.linalg.inv(np.cov(centred.T))
     expected = np.sqrt(np.einsum("ni,ij,nj->n", centred, inverse, centred) / 5)
@@ -212,7 +212,7 @@ def test_rounding_the_directions_moves_no_distance() -> None:
     spread = np.r_[300.0, 30.0, np.full(298, 0.1)]
     turned, _ = np.linalg.qr(rng.normal(size=(300, 300)))
     vectors = (rng.normal(size=(600, 300)) * spread) @ turned
-    fitted = Likeness.fit(vectors, rank=2)
+    fitted = FeatureDistribution.fit(vectors, rank=2)
     exact, _ = np.linalg.qr(fitted.directions.T.astype(np.float64))
     centred = vectors - fitted.mean
     along = centred @ exact
@@ -224,7 +224,7 @@ def test_rounding_the_directions_moves_no_distance() -> None:
 def test_the_gate_of_features_judges_what_the_network_saw(tmp_path: Path) -> None:
     """The tiny model's only feature is the mean grey level."""
     known = np.random.default_rng(0).normal(100, 10, (500, 2)).astype(np.float32)[:, :1]
-    likeness = Likeness(
+    likeness = FeatureDistribution(
         known.mean(0), np.eye(1, dtype=np.float32), known.var(0).astype(np.float32), 1.0
     )
     gate = FeatureGate(likeness, farthest=4.0)
@@ -260,5 +260,5 @@ def test_real_radiographs_pass_the_plain_rules(shared: Path) -> None:
     files = sorted((shared / "data" / "chest_xray_native").rglob("*.jpeg"))
     files += sorted((shared / "data" / "chest_xray").rglob("*.jpeg"))[::20]
     for path in files:
-        taken = take(path, InputSpec())
+        taken = load_image(path, InputSpec())
         assert GATE.reasons(taken.pixels, taken.shape) == (), path

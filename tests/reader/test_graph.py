@@ -12,9 +12,9 @@ import pytest
 
 from helpers.tiny_model import grey_image, tiny_info, tiny_proto, write_tiny
 from pneumoscope.errors import ModelFileError
-from pneumoscope.reader.graph import Graph
+from pneumoscope.reader.model_file.checksum import with_info
+from pneumoscope.reader.model_file.session import Graph
 from pneumoscope.reader.predictor import Predictor
-from pneumoscope.reader.seal import with_info
 
 
 def unopenable(place: Path) -> Path:

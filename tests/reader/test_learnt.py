@@ -8,9 +8,14 @@ import json
 import pytest
 
 from helpers.tiny_model import tiny_info
-from pneumoscope.reader import learnt
-from pneumoscope.reader.bundle import ModelInfo
-from pneumoscope.reader.learnt import hashes_of, known_hashes, learnt_each, learnt_from
+from pneumoscope.reader.model_file import training_hashes as learnt
+from pneumoscope.reader.model_file.metadata import ModelInfo
+from pneumoscope.reader.model_file.training_hashes import (
+    hashes_of,
+    known_hashes,
+    learnt_each,
+    learnt_from,
+)
 
 
 def names(start: int, stop: int) -> list[str]:

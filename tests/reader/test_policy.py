@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from helpers.tiny_model import tiny_info
 from pneumoscope.labels import LabelSpace
-from pneumoscope.reader.bundle import OperatingPoint
 from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.reader.policy import (
     NOT_ASSESSABLE,
     REFUSED_CODE,

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pneumoscope.errors import ModelFileError, OptionError
-from pneumoscope.reader.inputs import iterate_images
+from pneumoscope.reader.archive.inputs import iterate_images
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.workflow.train import Trained
 

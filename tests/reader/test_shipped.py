@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pneumoscope.reader.bundle import open_bundle
-from pneumoscope.reader.graph import SHIPPED_FILE
-from pneumoscope.reader.learnt import learnt_from
+from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.session import SHIPPED_FILE
+from pneumoscope.reader.model_file.training_hashes import learnt_from
+from pneumoscope.reader.model_file.verify import verify
 from pneumoscope.reader.predictor import Predictor, load
-from pneumoscope.reader.verify import verify
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.workflow.decide import decide_on
 from pneumoscope.workflow.recalibrate import calibration_of

@@ -10,8 +10,8 @@ from matplotlib.patches import Rectangle
 
 from pneumoscope.errors import OptionError
 from pneumoscope.report import save
-from pneumoscope.report.figures_audit import ClueAreas, Distributions, ImagesPerPatient
-from pneumoscope.report.figures_images import MeanImages, PictureSheet
+from pneumoscope.report.figures.audit import ClueAreas, Distributions, ImagesPerPatient
+from pneumoscope.report.figures.images import MeanImages, PictureSheet
 
 
 def test_images_per_patient() -> None:

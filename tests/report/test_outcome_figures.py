@@ -41,7 +41,7 @@ from pneumoscope.report import (
     SubgroupForest,
     save,
 )
-from pneumoscope.report.figures_compare import short_names
+from pneumoscope.report.figures.compare import short_names
 from pneumoscope.report.mistakes import worst_rows
 
 NAN = math.nan

@@ -28,11 +28,11 @@ from pneumoscope.evaluation.question import RELATIONS, Images, Question, Reader,
 from pneumoscope.evaluation.robustness import Corrupted
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.labels import LabelSpace
-from pneumoscope.reader.bundle import OperatingPoint, open_bundle
+from pneumoscope.reader.checks.gate import PixelGate, Rules
 from pneumoscope.reader.conformal import Conformal
-from pneumoscope.reader.gate import PixelGate, Rules
+from pneumoscope.reader.model_file.checksum import with_info
+from pneumoscope.reader.model_file.metadata import OperatingPoint, open_bundle
 from pneumoscope.reader.policy import DecisionPolicy
-from pneumoscope.reader.seal import with_info
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import PERSON, SECTIONS, card_text
 from pneumoscope.report.checklist import FILLED, OPEN, PARTLY, fill

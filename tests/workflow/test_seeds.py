@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pneumoscope.data.generated import GENERATED, mark_generated
 from pneumoscope.errors import OptionError, OutputError
 from pneumoscope.runs import rows_of
 from pneumoscope.training.devices import Placement
@@ -53,7 +55,9 @@ def check_page(found: Seeds, out: Path) -> None:
     assert f"{kept} is kept, since its validation loss is the lowest" in page
     assert "test images had no say" in page
     assert f"{group.mean['auc']:.3f} ± {group.deviation['auc']:.3f}" in page
-    assert page.count("<li>", page.index("Before you rely"), page.index("<nav")) == 3
+    assert page.count("<li>", page.index("Before you rely"), page.index("<nav")) == 3 + (
+        GENERATED in page
+    )
     assert "The grey band is what the student report saw" in page  # of this very network
     names = {path.name for path in (out / "figures").iterdir()}
     for name in ("seeds-test", "seeds-val", "seeds-losses"):
@@ -65,7 +69,11 @@ def check_page(found: Seeds, out: Path) -> None:
 
 
 def test_in_turn(phantoms: Path, tmp_path: Path) -> None:
-    check(train_seeds(phantoms, tmp_path / "runs", recipe=tiny(), seeds=2), tmp_path / "runs")
+    data = Path(shutil.copytree(phantoms, tmp_path / "data"))
+    mark_generated(data)
+    found = train_seeds(data, tmp_path / "runs", recipe=tiny(), seeds=2)
+    check(found, tmp_path / "runs")
+    assert GENERATED in found.report.read_text(encoding="utf-8")
 
 
 def test_side_by_side(phantoms: Path, tmp_path: Path) -> None:

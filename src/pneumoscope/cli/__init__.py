@@ -54,6 +54,8 @@ VERBS = (
     "weights",
     "demo",
     "serve",
+    "node",
+    "pull",
 )
 """The verbs, each a module beside this one, in the order of the help."""
 
@@ -61,6 +63,7 @@ _EXTRAS = {
     "pyarrow": "parquet",
     "ray": "ray",
     "fsspec": "ray",
+    **dict.fromkeys(("dicomweb_client", "highdicom", "pynetdicom"), "hospital"),
     **dict.fromkeys(
         ("httptools", "prometheus_client", "python_multipart", "starlette", "uvicorn"), "serve"
     ),
@@ -106,13 +109,13 @@ def main(  # noqa: PLR0911 - one for each way to end
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What this terminal cannot show, such as the name of a file, must not end the run.
         sys.stdout.reconfigure(errors="backslashreplace")
-    asked: Namespace | None = None
+    args: Namespace | None = None
     try:
         words = sys.argv[1:] if arguments is None else list(arguments)
         try:
-            asked = parser(words[0] if words else "").parse_args(words)
-            speak_of(asked.parser)
-            code: int = asked.run(asked)
+            args = parser(words[0] if words else "").parse_args(words)
+            speak_of(args.parser)
+            code: int = args.run(args)
         finally:
             _flush()  # also of --help, which argparse ends with SystemExit
     except MissingArgumentError as fault:
@@ -131,7 +134,7 @@ def main(  # noqa: PLR0911 - one for each way to end
             FAULT,
         )
     except KeyboardInterrupt:
-        return _ended(signals or Signals(), asked)
+        return _ended(signals or Signals(), args)
     except BrokenPipeError:
         # The reader of our output went away, as ``head`` does; Python must not flush into it again.
         forget_output()
@@ -164,10 +167,10 @@ def _flush() -> None:
             stream.flush()
 
 
-def _ended(signals: Signals, asked: Namespace | None) -> int:
+def _ended(signals: Signals, args: Namespace | None) -> int:
     if not signals.terminated:
         return _failed("interrupted", INTERRUPTED)
-    way = how_to_go_on(asked)
+    way = how_to_go_on(args)
     return _failed(f"ended by SIGTERM{f': {way}.' if way else ''}", TERMINATED)
 
 

@@ -128,7 +128,7 @@ def add_patient_option(parser: Parser, *, default: str = "that of the run") -> N
     )
 
 
-def data_options_of(asked: argparse.Namespace) -> dict[str, Any]:
+def data_options_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return what ``add_data_options`` options say, as a recipe holds it; what is not given lacks.
 
     Raises:
@@ -138,14 +138,14 @@ def data_options_of(asked: argparse.Namespace) -> dict[str, Any]:
     from pneumoscope.data.layouts.shipped import layout_option  # noqa: PLC0415 - needs YAML
 
     found: dict[str, Any] = {}
-    if asked.map:
-        found["class_map"] = parse_map(asked.map)
-    if asked.uncertain_labels:
-        found["uncertain_labels"] = asked.uncertain_labels
-    if asked.columns:
-        found["columns"] = parse_columns(asked.columns)
-    if asked.layout:
-        found["layout"] = layout_option(asked.layout)
+    if args.map:
+        found["class_map"] = parse_map(args.map)
+    if args.uncertain_labels:
+        found["uncertain_labels"] = args.uncertain_labels
+    if args.columns:
+        found["columns"] = parse_columns(args.columns)
+    if args.layout:
+        found["layout"] = layout_option(args.layout)
     return found
 
 

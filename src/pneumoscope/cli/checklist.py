@@ -34,20 +34,20 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument("--json", action="store_true", help="as one JSON object, not as Markdown")
 
 
-def run(asked: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Fill the checklist, and print or write it."""
     from pneumoscope.report.checklist import fill  # noqa: PLC0415 - numpy, onnxruntime
     from pneumoscope.report.facts import RunFacts  # noqa: PLC0415
     from pneumoscope.runs import write_text  # noqa: PLC0415
 
-    found = fill(RunFacts.read(asked.run_folder), asked.standard)
-    text = json.dumps(found.to_dict(), indent=2) + "\n" if asked.json else found.to_markdown()
-    if asked.out is None:
+    found = fill(RunFacts.read(args.run_folder), args.standard)
+    text = json.dumps(found.to_dict(), indent=2) + "\n" if args.json else found.to_markdown()
+    if args.out is None:
         print(text, end="")
         return 0
-    write_text(asked.out, text)
+    write_text(args.out, text)
     print(
         f"{found.title}: {found.count('filled')} items filled, {found.count('partly')} in part, "
-        f"{found.count('open')} for a person. Written to {asked.out}"
+        f"{found.count('open')} for a person. Written to {args.out}"
     )
     return 0

@@ -56,31 +56,31 @@ def add_to(verbs: Verbs) -> None:
     add_json_option(parser)
 
 
-def run(asked: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Compare, and print what was found."""
     from pneumoscope.cli.numbers import comparison_text  # noqa: PLC0415 - after parsing
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
     from pneumoscope.data.layouts import data_options  # noqa: PLC0415
     from pneumoscope.workflow.compare import compare_readers  # noqa: PLC0415 - numpy, onnxruntime
 
-    given = data_options_of(asked)
-    if asked.data is None and (given or asked.patient_regex is not None):
+    given = data_options_of(args)
+    if args.data is None and (given or args.patient_regex is not None):
         raise OptionError(
             "--patient-regex, --map, --columns and --layout",
             must="given with --data",
-            was=sorted(given) or asked.patient_regex,
+            was=sorted(given) or args.patient_regex,
         )
     found = compare_readers(
-        asked.readers,
-        data=asked.data,
+        args.readers,
+        data=args.data,
         options=data_options(**given) if given else None,
-        patient_regex=asked.patient_regex,
-        part=asked.split,
-        level=asked.level,
-        resamples=asked.resamples,
-        seed=asked.seed,
-        report=asked.report,
+        patient_regex=args.patient_regex,
+        part=args.split,
+        level=args.level,
+        resamples=args.resamples,
+        seed=args.seed,
+        report=args.report,
         watcher=TerminalWatcher(),
     )
-    print(json.dumps(found.to_dict()) if asked.json else comparison_text(found))
+    print(json.dumps(found.to_dict()) if args.json else comparison_text(found))
     return 0

@@ -35,23 +35,21 @@ def add_to(verbs: Verbs) -> None:
     add_seed_option(parser, of="images and training")
 
 
-def run(asked: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Run the demonstration; the last line is the path of its report."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
 
-    if asked.images_only:
+    if args.images_only:
         from pneumoscope.workflow.generate import generate_images  # noqa: PLC0415
 
         print(
             generate_images(
-                asked.out, patients=asked.patients, seed=asked.seed, watcher=TerminalWatcher()
+                args.out, patients=args.patients, seed=args.seed, watcher=TerminalWatcher()
             )
         )
         return 0
     from pneumoscope.workflow.demo import run_demo  # noqa: PLC0415 - torch
 
-    result = run_demo(
-        asked.out, patients=asked.patients, seed=asked.seed, watcher=TerminalWatcher()
-    )
+    result = run_demo(args.out, patients=args.patients, seed=args.seed, watcher=TerminalWatcher())
     print(f"{result.text}\n{result.report}")
     return 0

@@ -38,7 +38,7 @@ def add_to(verbs: Verbs) -> None:
     )
 
 
-def run(asked: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Fetch or check, and print what was found."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
     from pneumoscope.workflow.download import (  # noqa: PLC0415 - numpy
@@ -47,19 +47,19 @@ def run(asked: Namespace) -> int:
     )
 
     watcher = TerminalWatcher()
-    if asked.verify is not None:
-        if asked.to is not None or asked.source is not None:
-            raise OptionError("--verify", must="given without --to and --from", was=asked.verify)
-        found = verify_data_set(asked.verify, data_set=asked.data_set or "kermany", watcher=watcher)
+    if args.verify is not None:
+        if args.to is not None or args.source is not None:
+            raise OptionError("--verify", must="given without --to and --from", was=args.verify)
+        found = verify_data_set(args.verify, data_set=args.data_set or "kermany", watcher=watcher)
         print(found.text())
         if not found.sound:
-            raise DataError(f"{asked.verify}: is not the whole data set.")
+            raise DataError(f"{args.verify}: is not the whole data set.")
         return 0
-    if asked.data_set is None:
+    if args.data_set is None:
         raise MissingArgumentError(
             "no data set is named; try: pneumoscope download kermany, or --verify DIR."
         )
-    to = asked.to or Path("chest_xray")
-    found = download_data_set(asked.data_set, to, source=asked.source, watcher=watcher)
+    to = args.to or Path("chest_xray")
+    found = download_data_set(args.data_set, to, source=args.source, watcher=watcher)
     print(f"{to}: {found.text()}")
     return 0

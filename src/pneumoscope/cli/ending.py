@@ -135,15 +135,15 @@ _WAYS = {
 }
 
 
-def how_to_go_on(asked: Namespace | None) -> str:
+def how_to_go_on(args: Namespace | None) -> str:
     """Return what became of the work of a command that was ended, and what to do to go on.
 
     Args:
-        asked: Its arguments; None where they were not parsed yet.
+        args: Its arguments; None where they were not parsed yet.
     """
-    verb = getattr(asked, "verb", "")
-    out = getattr(asked, "out", None)
-    if verb == "predict" and getattr(asked, "engine", None) and out is not None:
+    verb = getattr(args, "verb", "")
+    out = getattr(args, "out", None)
+    if verb == "predict" and getattr(args, "engine", None) and out is not None:
         return "" if (out / "_run.json").exists() else _NOT_BEGUN  # as below, of its parts
     if verb == "predict" and out is not None:  # with a journal, it has told how many are kept
         return "" if out.with_name(f"{out.name}.journal").exists() else _NOT_BEGUN

@@ -92,7 +92,7 @@ def add_to(verbs: Verbs) -> None:
     add_json_option(parser)
 
 
-def run(asked: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Evaluate, and print the numbers."""
     from pneumoscope.cli.numbers import evaluation_text  # noqa: PLC0415 - after parsing
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
@@ -100,35 +100,35 @@ def run(asked: Namespace) -> int:
     from pneumoscope.evaluation.question import Question  # noqa: PLC0415 - numpy
     from pneumoscope.workflow.evaluate import evaluate_reader  # noqa: PLC0415 - onnxruntime
 
-    given = data_options_of(asked)
-    if asked.data is None and given:
+    given = data_options_of(args)
+    if args.data is None and given:
         raise OptionError(
             "--map, --columns and --layout", must="given with DATA", was=sorted(given)
         )
-    if asked.data is None and asked.patient_regex is not None:
-        raise OptionError("--patient-regex", must="given with DATA", was=asked.patient_regex)
+    if args.data is None and args.patient_regex is not None:
+        raise OptionError("--patient-regex", must="given with DATA", was=args.patient_regex)
     found = evaluate_reader(
-        asked.model,
-        asked.data,
-        part=asked.split,
+        args.model,
+        args.data,
+        part=args.split,
         question=Question(
-            threshold=asked.threshold,
-            prevalence=asked.prevalence,
-            level=asked.level,
-            resamples=asked.resamples,
-            seed=asked.seed,
-            per=asked.per,
-            aggregate=asked.aggregate,
+            threshold=args.threshold,
+            prevalence=args.prevalence,
+            level=args.level,
+            resamples=args.resamples,
+            seed=args.seed,
+            per=args.per,
+            aggregate=args.aggregate,
         ),
-        robustness=asked.robustness,
-        limit=asked.limit or None,
-        scores_file=asked.scores,
-        report=asked.report,
+        robustness=args.robustness,
+        limit=args.limit or None,
+        scores_file=args.scores,
+        report=args.report,
         options=data_options(**given) if given else None,
-        patient_regex=asked.patient_regex,
+        patient_regex=args.patient_regex,
         watcher=TerminalWatcher(),
     )
-    if asked.json:
+    if args.json:
         print(json.dumps({"split": found.part, **found.to_dict()}))
     else:
         print(evaluation_text(found))

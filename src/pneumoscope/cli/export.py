@@ -38,24 +38,24 @@ def add_to(verbs: Verbs) -> None:
     add_json_option(parser)
 
 
-def run(asked: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Export, and print what it cost."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
     from pneumoscope.workflow.export import export_runs  # noqa: PLC0415
 
     watcher = TerminalWatcher()
     found = export_runs(
-        asked.runs,
-        asked.out,
-        data=asked.data,
-        views=asked.views,
-        precision=asked.precision,
-        operating_point=asked.operating_point,
+        args.runs,
+        args.out,
+        data=args.data,
+        views=args.views,
+        precision=args.precision,
+        operating_point=args.operating_point,
         watcher=watcher,
     )
     for note in found.notes:
         watcher.warn(note)
-    if asked.json:
+    if args.json:
         print(
             json.dumps(
                 {

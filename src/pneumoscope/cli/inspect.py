@@ -61,21 +61,21 @@ def add_to(verbs: Verbs) -> None:
     add_data_options(parser)
 
 
-def run(asked: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Inspect, and print the findings."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
     from pneumoscope.data.layouts import data_options  # noqa: PLC0415
     from pneumoscope.workflow.inspect import inspect_data  # noqa: PLC0415 - numpy
 
     result = inspect_data(
-        asked.data,
-        asked.out,
-        positive=asked.positive,
-        options=data_options(**data_options_of(asked)),
-        patient_regex=asked.patient_regex,
-        split_file=asked.split_file,
-        scores=asked.scores,
-        seed=asked.seed,
+        args.data,
+        args.out,
+        positive=args.positive,
+        options=data_options(**data_options_of(args)),
+        patient_regex=args.patient_regex,
+        split_file=args.split_file,
+        scores=args.scores,
+        seed=args.seed,
         watcher=TerminalWatcher(),
     )
     print(_text(result))

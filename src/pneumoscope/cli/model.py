@@ -52,46 +52,46 @@ def add_to(verbs: Verbs) -> None:
     add_json_option(parser)
 
 
-def run(asked: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Print the table."""
-    if asked.name == _SHIPPED or Path(asked.name).exists():
+    if args.name == _SHIPPED or Path(args.name).exists():
         given = {
-            "--filters": asked.filters is not None,
-            "--batch-norm": asked.batch_norm,
-            "--image-size": asked.image_size is not None,
+            "--filters": args.filters is not None,
+            "--batch-norm": args.batch_norm,
+            "--image-size": args.image_size is not None,
         }
         for option in (name for name, there in given.items() if there):
-            raise OptionError(option, must="given with a network, not a file", was=asked.name)
-        return _print_file(asked.name, as_json=asked.json, check=asked.verify)
-    if asked.verify:
-        raise OptionError("--verify", must="given with a model file", was=asked.name)
-    if ":" not in asked.name and ("/" in asked.name or asked.name.endswith(".onnx")):
-        raise ModelFileError(f"{asked.name}: no such model file or run folder.")
-    _print_layers(asked)
+            raise OptionError(option, must="given with a network, not a file", was=args.name)
+        return _print_file(args.name, as_json=args.json, check=args.verify)
+    if args.verify:
+        raise OptionError("--verify", must="given with a model file", was=args.name)
+    if ":" not in args.name and ("/" in args.name or args.name.endswith(".onnx")):
+        raise ModelFileError(f"{args.name}: no such model file or run folder.")
+    _print_layers(args)
     return 0
 
 
-def _print_layers(asked: Namespace) -> None:
+def _print_layers(args: Namespace) -> None:
     from pneumoscope.images.prepare import InputSpec  # noqa: PLC0415
     from pneumoscope.models.names import check_known  # noqa: PLC0415
 
-    check_known(asked.name)  # a slip of the keyboard needs no torch to be named
+    check_known(args.name)  # a slip of the keyboard needs no torch to be named
     from pneumoscope.models.registry import build_model, layer_table  # noqa: PLC0415 - torch
 
-    options: dict[str, Any] = {"batch_norm": True} if asked.batch_norm else {}
-    if asked.filters:
-        options["filters"] = asked.filters
-    side = 224 if asked.image_size is None else asked.image_size
+    options: dict[str, Any] = {"batch_norm": True} if args.batch_norm else {}
+    if args.filters:
+        options["filters"] = args.filters
+    side = 224 if args.image_size is None else args.image_size
     spec = InputSpec(side, side)
-    network = build_model(asked.name, spec, **options)
+    network = build_model(args.name, spec, **options)
     layers = layer_table(network, spec)
     total = sum(weights.numel() for weights in network.parameters())
     trainable = sum(w.numel() for w in network.parameters() if w.requires_grad)
-    if asked.json:
+    if args.json:
         print(
             json.dumps(
                 {
-                    "name": asked.name,
+                    "name": args.name,
                     "input_shape": [*spec.shape, 1],
                     "layers": [
                         {
@@ -119,8 +119,8 @@ def _print_layers(asked: Namespace) -> None:
 
 
 def _print_file(place: str, *, as_json: bool, check: bool) -> int:
-    from pneumoscope.reader.bundle import open_bundle  # noqa: PLC0415 - onnxruntime
-    from pneumoscope.reader.verify import verify  # noqa: PLC0415 - the same
+    from pneumoscope.reader.model_file.metadata import open_bundle  # noqa: PLC0415 - onnxruntime
+    from pneumoscope.reader.model_file.verify import verify  # noqa: PLC0415 - the same
 
     bundle = open_bundle(place)
     verified = verify(place) if check else None

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.reader.bundle import NOTICE
+from pneumoscope.reader.model_file.metadata import NOTICE
 
 if TYPE_CHECKING:
-    from pneumoscope.reader.bundle import Bundle, ModelInfo
+    from pneumoscope.reader.model_file.metadata import Bundle, ModelInfo
 
 _WIDTH, _NAMES = 100, 12
 _MORE = "With --json all that the file says, with --verify whether it is whole."

@@ -40,7 +40,7 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON list")
 
 
-def run(asked: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Print the table."""
     from pneumoscope.models.listing import (  # noqa: PLC0415 - after parsing
         chosen_models,
@@ -48,21 +48,21 @@ def run(asked: Namespace) -> int:
         names_like,
     )
 
-    if asked.filter is None and not asked.names:
-        _print(chosen_models(), as_json=asked.json)
-        if not asked.json:
+    if args.filter is None and not args.names:
+        _print(chosen_models(), as_json=args.json)
+        if not args.json:
             print(_TELL)
         return 0
-    names = names_like(asked.filter or "*")
+    names = names_like(args.filter or "*")
     if not names:
         raise OptionError(
-            "FILTER", must="a part of a model's name", was=asked.filter, hint="Try resnet or vit."
+            "FILTER", must="a part of a model's name", was=args.filter, hint="Try resnet or vit."
         )
-    if asked.names:
-        print(json.dumps(names) if asked.json else "\n".join(names))
+    if args.names:
+        print(json.dumps(names) if args.json else "\n".join(names))
         return 0
     rows, faults = measured_models(names)
-    _print(rows, as_json=asked.json)
+    _print(rows, as_json=args.json)
     for name, reason in faults.items():
         sys.stderr.write(f"warning: {name} could not be measured: {reason}\n")
     return 0 if rows else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import sys
 import threading
@@ -20,12 +19,11 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator, Sequence
 
-    from pneumoscope.reader.bundle import ModelInfo
-    from pneumoscope.reader.inputs import Unlisted
-    from pneumoscope.reader.prediction import Prediction
+    from pneumoscope.reader.archive.inputs import Unlisted
+    from pneumoscope.reader.archive.summary import RunSummary
+    from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.reader.predictor import Predictor
     from pneumoscope.reader.records import Record
-    from pneumoscope.reader.tally import Tally
 
     Source = str | bytes | Unlisted
 
@@ -103,6 +101,12 @@ def add_to(verbs: Verbs) -> None:
     )
     add_engine_options(parser)
     parser.add_argument(
+        "--dicom-out",
+        type=Path,
+        metavar="DIR",
+        help="write a structured report and a picture of each DICOM image, as the node sends them",
+    )
+    parser.add_argument(
         "--no-gate", action="store_true", help="conclude on images that cannot be judged, too"
     )
     parser.add_argument(
@@ -115,47 +119,47 @@ def add_to(verbs: Verbs) -> None:
     )
 
 
-def run(asked: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Read the images, and print each conclusion as it comes."""
-    refuse_senseless(asked)
-    if asked.engine:
+    refuse_senseless(args)
+    if args.engine:
         from pneumoscope.cli.predict_cluster import run_on_workers  # noqa: PLC0415 - rare
 
-        return run_on_workers(asked)
-    one = _is_one_file(asked)
+        return run_on_workers(args)
+    one = _is_one_file(args)
 
     # All else that reading takes is loaded while ONNX Runtime opens the graph.
-    from pneumoscope.reader.graph import Graph  # noqa: PLC0415 - after parsing
+    from pneumoscope.reader.model_file.session import Graph  # noqa: PLC0415 - after parsing
 
-    graph = Graph(asked.model, few=one)
+    graph = Graph(args.model, few=one)
 
     from collections import Counter  # noqa: PLC0415 - after parsing
 
+    from pneumoscope.reader.archive.summary import RunSummary  # noqa: PLC0415
     from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415
-    from pneumoscope.reader.tally import Tally  # noqa: PLC0415
 
-    predictor = Predictor(graph, gated=not asked.no_gate, outside=asked.outside_intended_use)
-    if asked.outside_intended_use != OUTSIDE[0] and not predictor.info.intended:
+    predictor = Predictor(graph, gated=not args.no_gate, outside=args.outside_intended_use)
+    if args.outside_intended_use != OUTSIDE[0] and not predictor.info.intended:
         raise OptionError(
             "--outside-intended-use",
             must="left out with a model that does not state what it is for",
-            was=asked.outside_intended_use,
+            was=args.outside_intended_use,
         )
     import_module("PIL.JpegImagePlugin")
     others: Counter[str] = Counter()
-    looks = _looks(asked, others)
-    wanted = fail_on(asked.fail_on, predictor.info)
-    if not predictor.draws_evidence and asked.evidence:  # in this order, it waits for the graph
+    looks = _looks(args, others)
+    wanted = fail_on(args.fail_on, predictor.info)
+    if not predictor.draws_evidence and args.evidence:  # in this order, it waits for the graph
         raise OptionError(
-            "--evidence", must="left out with a model that shows none", was=str(asked.evidence)
+            "--evidence", must="left out with a model that shows none", was=str(args.evidence)
         )
-    tally = Tally(predictor.info.reference)
+    tally = RunSummary(predictor.info.reference)
     tally.others = others
-    if asked.out:
-        _archived(asked, predictor, looks, tally)
+    if args.out:
+        _archived(args, predictor, looks, tally)
     else:
-        _shown(asked, predictor, looks, tally)
-    if asked.evidence:
+        _shown(args, predictor, looks, tally)
+    if args.evidence:
         _tell_caveat(predictor.info)
     if any(tally.conclusions[name] for name in wanted):
         return FAIL_ON
@@ -195,32 +199,32 @@ def fail_on(given: Sequence[str], info: ModelInfo) -> set[str]:
     return found
 
 
-def _is_one_file(asked: Namespace) -> bool:
+def _is_one_file(args: Namespace) -> bool:
     # os.path, since pathlib raises for a name that is longer than the system allows
-    return len(asked.images) == 1 and (
-        asked.images == [STDIN] or os.path.isfile(asked.images[0])  # noqa: PTH113
+    return len(args.images) == 1 and (
+        args.images == [STDIN] or os.path.isfile(args.images[0])  # noqa: PTH113
     )
 
 
-def _looks(asked: Namespace, others: Counter[str]) -> Iterator[Iterator[Source]]:
+def _looks(args: Namespace, others: Counter[str]) -> Iterator[Iterator[Source]]:
     """Return what is to be read: all of it at once, or with ``--watch`` what each look finds."""
-    if not asked.watch:
-        return iter([_sources(asked, others)])
+    if not args.watch:
+        return iter([_sources(args, others)])
     from pneumoscope.cli.ending import EndOnSignal  # noqa: PLC0415 - rare
-    from pneumoscope.reader.arrivals import arrivals  # noqa: PLC0415
+    from pneumoscope.reader.archive.watch import arrivals  # noqa: PLC0415
 
-    interval = 2.0 if asked.watch_interval is None else asked.watch_interval
-    return arrivals(asked.images, interval=interval, others=others, ended=EndOnSignal())
+    interval = 2.0 if args.watch_interval is None else args.watch_interval
+    return arrivals(args.images, interval=interval, others=others, ended=EndOnSignal())
 
 
-def _sources(asked: Namespace, others: Counter[str] | None = None) -> Iterator[Source]:
-    from pneumoscope.reader.inputs import iterate_images, paths_from  # noqa: PLC0415 - the same
+def _sources(args: Namespace, others: Counter[str] | None = None) -> Iterator[Source]:
+    from pneumoscope.reader.archive.inputs import iterate_images, paths_from  # noqa: PLC0415 - the same
 
-    if asked.images == [STDIN]:
+    if args.images == [STDIN]:
         return iter([_from_stdin()])
-    if not asked.paths_from:
-        return iterate_images(asked.images, others=others)
-    return paths_from(_opened(asked.paths_from))
+    if not args.paths_from:
+        return iterate_images(args.images, others=others)
+    return paths_from(_opened(args.paths_from))
 
 
 def _from_stdin() -> bytes:
@@ -247,63 +251,50 @@ def _closing(file: BinaryIO) -> Iterator[bytes]:
         yield from file
 
 
-def _records(asked: Namespace, predictor: Predictor, sources: Iterator[Source]) -> Iterator[Record]:
-    from pneumoscope.reader.records import record_of  # noqa: PLC0415 - the same
+def _records(args: Namespace, predictor: Predictor, sources: Iterator[Source]) -> Iterator[Record]:
+    from pneumoscope.cli.predict_beside import with_what_is_written  # noqa: PLC0415 - after parsing
+    from pneumoscope.reader.records import record_of  # noqa: PLC0415
 
-    hashed = bool(asked.out) or asked.format not in {None, "table"}
+    hashed = bool(args.out) or args.format not in {None, "table"}
     content = b""
-    if asked.images == [STDIN]:
+    if args.images == [STDIN]:
         first = next(sources)
         assert isinstance(first, bytes)  # noqa: S101 - what standard input gives
         content, sources = first, iter([first])
     for prediction in predictor.predict_many(sources):
-        yield record_of(_with_evidence(asked, predictor, prediction, content), hashed=hashed)
-
-
-def _with_evidence(
-    asked: Namespace, predictor: Predictor, found: Prediction, content: bytes
-) -> Prediction:
-    if not asked.evidence or found.probability is None:
-        return found
-    from pneumoscope.errors import ImageError  # noqa: PLC0415 - rare
-    from pneumoscope.reader.evidence import draw_evidence  # noqa: PLC0415 - the same
-
-    try:
-        return draw_evidence(predictor, found, asked.evidence, content=content or None)
-    except ImageError as fault:  # it vanished since; what was read of it holds
-        reasons = (*found.reasons, f"its evidence is not drawn: {fault}")
-        return dataclasses.replace(found, reasons=reasons)
+        found = with_what_is_written(args, predictor, prediction, content)
+        yield record_of(found, hashed=hashed)
 
 
 def _shown(
-    asked: Namespace, predictor: Predictor, looks: Iterator[Iterator[Source]], tally: Tally
+    args: Namespace, predictor: Predictor, looks: Iterator[Iterator[Source]], tally: RunSummary
 ) -> None:
     def counted() -> Iterator[Record]:
-        with _bar(asked) as show:
+        with _bar(args) as show:
             for sources in looks:
-                for record in _records(asked, predictor, sources):
+                for record in _records(args, predictor, sources):
                     tally.add(record)
                     show(tally.images)
                     yield record
 
-    if asked.format in {None, "table"}:
+    if args.format in {None, "table"}:
         from pneumoscope.cli.predictions import write_table  # noqa: PLC0415 - the same
 
         positive = predictor.info.classes[1]
         write_table(sys.stdout, counted(), positive=positive, tally=tally)
         return
-    from pneumoscope.reader.inputs import others_text  # noqa: PLC0415 - the same
+    from pneumoscope.reader.archive.inputs import others_text  # noqa: PLC0415 - the same
     from pneumoscope.reader.records import TEXT_WRITERS  # noqa: PLC0415
 
-    TEXT_WRITERS[asked.format](sys.stdout, counted())
+    TEXT_WRITERS[args.format](sys.stdout, counted())
     if tally.others:
         sys.stderr.write(f"Note: {others_text(tally.others)}.\n")
 
 
 @contextlib.contextmanager
-def _bar(asked: Namespace) -> Iterator[Callable[[int], None]]:
+def _bar(args: Namespace) -> Iterator[Callable[[int], None]]:
     """Give what to call with the number of records: it draws a bar where rows do not show it."""
-    if asked.watch or (len(asked.images) == 1 and not os.path.isdir(asked.images[0])):  # noqa: PTH112 - as above
+    if args.watch or (len(args.images) == 1 and not os.path.isdir(args.images[0])):  # noqa: PTH112 - as above
         quiet = True
     else:
         quiet = sys.stdout.isatty() or not sys.stderr.isatty()
@@ -313,41 +304,42 @@ def _bar(asked: Namespace) -> Iterator[Callable[[int], None]]:
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - the same
 
     with TerminalWatcher().progress("Reading") as progress:
-        total = _Total(asked)
+        total = _Total(args)
         yield lambda done: progress(done, total.at_least(done))
 
 
 def _archived(
-    asked: Namespace, predictor: Predictor, looks: Iterator[Iterator[Source]], tally: Tally
+    args: Namespace, predictor: Predictor, looks: Iterator[Iterator[Source]], tally: RunSummary
 ) -> None:
     from pneumoscope.cli.predictions import summary  # noqa: PLC0415 - the same
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
-    from pneumoscope.reader.archive import Archive  # noqa: PLC0415
+    from pneumoscope.reader.archive.output import Archive  # noqa: PLC0415
 
     watcher = TerminalWatcher()
     what = {
         "model": predictor.sha256,
-        "images": [*asked.images] or asked.paths_from,
-        "gate": not asked.no_gate,
-        "evidence": asked.evidence and str(asked.evidence),
+        "images": [*args.images] or args.paths_from,
+        "gate": not args.no_gate,
+        "evidence": args.evidence and str(args.evidence),
+        **({"dicom_out": str(args.dicom_out)} if args.dicom_out else {}),
     }
-    if asked.outside_intended_use != OUTSIDE[0]:  # so that runs from before the option go on
-        what["outside_intended_use"] = asked.outside_intended_use
+    if args.outside_intended_use != OUTSIDE[0]:  # so that runs from before the option go on
+        what["outside_intended_use"] = args.outside_intended_use
     with Archive(
-        asked.out,
+        args.out,
         what,
-        resume=asked.resume,
-        retry_errors=asked.retry_errors,
-        file_format=asked.format,
+        resume=args.resume,
+        retry_errors=args.retry_errors,
+        file_format=args.format,
     ) as archive:
         if archive.done and not archive.complete:
             watcher.say(f"Continuing after {archive.done:,} images.")
         read = 0
         try:
             with watcher.progress("Reading") as progress:
-                total = _Total(asked)
+                total = _Total(args)
                 for sources in looks:
-                    for record in _records(asked, predictor, archive.left(sources)):
+                    for record in _records(args, predictor, archive.left(sources)):
                         archive.add(record)
                         read += 1
                         progress(archive.done, total.at_least(archive.done))
@@ -361,12 +353,12 @@ def _archived(
                 raise
             raise OutputError(f"{fault} {archive.done:,} images are kept; {_GO_ON}.") from fault
         if archive.complete:
-            watcher.say(f"{asked.out} is complete; nothing is left to do.")
+            watcher.say(f"{args.out} is complete; nothing is left to do.")
             tally.conclusions.update(archive.conclusions())
             return
-    if asked.resume:
+    if args.resume:
         watcher.say(f"{read:,} read in this run.")
-    watcher.say(f"{summary(tally)} Written to {asked.out}")
+    watcher.say(f"{summary(tally)} Written to {args.out}")
     for line in tally.lines():
         watcher.warn(line)
 
@@ -374,15 +366,15 @@ def _archived(
 class _Total:
     """How many images there are: counted beside the reading, for the bar of a terminal alone."""
 
-    def __init__(self, asked: Namespace) -> None:
+    def __init__(self, args: Namespace) -> None:
         self._counted = 0
-        if sys.stderr.isatty() and asked.paths_from != STDIN and not asked.watch:
-            threading.Thread(target=self._count, args=(asked,), daemon=True).start()
+        if sys.stderr.isatty() and args.paths_from != STDIN and not args.watch:
+            threading.Thread(target=self._count, args=(args,), daemon=True).start()
 
     def at_least(self, done: int) -> int:
         return max(done, self._counted)
 
-    def _count(self, asked: Namespace) -> None:
+    def _count(self, args: Namespace) -> None:
         with contextlib.suppress(DataError, OSError):  # reading them will say it
-            for number, _ in enumerate(_sources(asked), 1):
+            for number, _ in enumerate(_sources(args), 1):
                 self._counted = number

@@ -23,39 +23,39 @@ if TYPE_CHECKING:
 _EVERY_SECONDS = 60.0
 
 
-def run_on_workers(asked: Namespace) -> int:
+def run_on_workers(args: Namespace) -> int:
     """Read the archive, and say what came of it."""
     import pyarrow  # noqa: F401, PLC0415 - missing, it must show before anything is begun
 
-    predictor = Predictor(asked.model, gated=not asked.no_gate, outside=asked.outside_intended_use)
-    if asked.outside_intended_use != OUTSIDE[0] and not predictor.info.intended:
+    predictor = Predictor(args.model, gated=not args.no_gate, outside=args.outside_intended_use)
+    if args.outside_intended_use != OUTSIDE[0] and not predictor.info.intended:
         raise OptionError(
             "--outside-intended-use",
             must="left out with a model that does not state what it is for",
-            was=asked.outside_intended_use,
+            was=args.outside_intended_use,
         )
-    wanted = fail_on(asked.fail_on, predictor.info)
+    wanted = fail_on(args.fail_on, predictor.info)
     watcher = TerminalWatcher()
     try:
         with watcher.progress("Reading") as bar:
             outcome = read_archive(
-                asked.images,
-                asked.out,
+                args.images,
+                args.out,
                 predictor=predictor,
-                engine=lambda job: _engine(asked, job),
-                listed_in=asked.paths_from,
-                shard_size=SIZE if asked.shard_size is None else asked.shard_size,
-                resume=asked.resume,
-                retry_errors=asked.retry_errors,
+                engine=lambda job: _engine(args, job),
+                listed_in=args.paths_from,
+                shard_size=SIZE if args.shard_size is None else args.shard_size,
+                resume=args.resume,
+                retry_errors=args.retry_errors,
                 listeners=Listeners(_Shown(watcher, bar).hear, watcher.say),
             )
     except KeyboardInterrupt:
         watcher.say("The parts that are there are kept; the same command with --resume goes on.")
         raise
     tally = outcome.tally
-    if asked.resume:
+    if args.resume:
         watcher.say(f"{outcome.read:,} read in this run.")
-    watcher.say(f"{summary(tally)} Written to {asked.out}")
+    watcher.say(f"{summary(tally)} Written to {args.out}")
     if outcome.deaths:
         watcher.warn(
             f"{outcome.deaths:,} workers ended while they read; {outcome.given_up:,} shards were "
@@ -68,14 +68,14 @@ def run_on_workers(asked: Namespace) -> int:
     return SOME_UNREADABLE if tally.conclusions["ERROR"] else 0
 
 
-def _engine(asked: Namespace, job: Job) -> Engine:
-    if asked.engine == "ray":
+def _engine(args: Namespace, job: Job) -> Engine:
+    if args.engine == "ray":
         from pneumoscope.cluster.ray_engine import RayEngine  # noqa: PLC0415 - one of two
 
-        return RayEngine(job, address=asked.address, workers=asked.workers)
+        return RayEngine(job, address=args.address, workers=args.workers)
     from pneumoscope.cluster.process_engine import ProcessEngine  # noqa: PLC0415 - the same
 
-    return ProcessEngine(job, workers=asked.workers)
+    return ProcessEngine(job, workers=args.workers)
 
 
 class _Shown:

@@ -40,7 +40,7 @@ def add_engine_options(parser: Parser) -> None:
     )
 
 
-def refuse_senseless(asked: Namespace) -> None:
+def refuse_senseless(args: Namespace) -> None:
     """Refuse options of ``predict`` that contradict each other, before anything is loaded.
 
     Raises:
@@ -48,76 +48,75 @@ def refuse_senseless(asked: Namespace) -> None:
         MissingArgumentError: No images are named.
         DataError: An image is named by an empty text.
     """
-    if asked.resume and not asked.out:
+    if args.resume and not args.out:
         raise OptionError("--resume", must="given with --out, the file that was cut off", was=True)
-    if asked.retry_errors and not asked.resume:
+    if args.retry_errors and not args.resume:
         raise OptionError("--retry-errors", must="given with --resume", was=True)
-    _refuse_senseless_watch(asked)
-    _refuse_senseless_engine(asked)
-    if asked.format == "parquet" and not asked.out:
+    _refuse_senseless_watch(args)
+    _refuse_senseless_engine(args)
+    if args.format == "parquet" and not args.out:
         raise OptionError("--format", must="given with --out FILE", was="parquet")
-    if asked.format == "table" and asked.out:
+    if args.format == "table" and args.out:
         raise OptionError("--format", must="json, jsonl, csv or parquet with --out", was="table")
-    if asked.paths_from and asked.images:
-        raise OptionError(
-            "--paths-from", must="given without images beside it", was=asked.images[0]
-        )
-    if not asked.images and not asked.paths_from:
+    if args.paths_from and args.images:
+        raise OptionError("--paths-from", must="given without images beside it", was=args.images[0])
+    if not args.images and not args.paths_from:
         raise MissingArgumentError(
             "no images are named; give files, folders or patterns, or --paths-from FILE."
         )
-    if "" in asked.images:
+    if "" in args.images:
         raise DataError("an image is named by an empty text; is a variable of the shell empty?")
-    if STDIN in asked.images and (len(asked.images) > 1 or asked.out):
+    if STDIN in args.images and (len(args.images) > 1 or args.out):
         raise OptionError(
             "-", must="the only image, without --out, where it stands for standard input", was="-"
         )
 
 
-def _refuse_senseless_engine(asked: Namespace) -> None:
+def _refuse_senseless_engine(args: Namespace) -> None:
     for name in ("address", "workers", "shard_size"):
-        value = getattr(asked, name)
-        if value is not None and not asked.engine:
+        value = getattr(args, name)
+        if value is not None and not args.engine:
             raise OptionError(f"--{name.replace('_', '-')}", must="given with --engine", was=value)
-    if not asked.engine:
+    if not args.engine:
         return
-    if asked.address is not None and asked.engine != "ray":
-        raise OptionError("--address", must="given with --engine ray", was=asked.address)
-    if asked.workers is not None:
-        in_range("--workers", asked.workers, low=1, high=100_000)
-    if not asked.out:
-        raise OptionError("--engine", must="given with --out FOLDER", was=asked.engine)
-    if asked.out.suffix.lower() in {".json", ".jsonl", ".csv", ".parquet"}:
-        raise OptionError("--out", must="a folder with --engine", was=str(asked.out))
-    for name in ("watch", "evidence"):
-        if getattr(asked, name):
-            raise OptionError("--engine", must=f"given without --{name}", was=asked.engine)
-    if asked.format not in {None, "parquet"}:
-        raise OptionError("--format", must="parquet with --engine", was=asked.format)
-    if asked.paths_from == STDIN:
+    if args.address is not None and args.engine != "ray":
+        raise OptionError("--address", must="given with --engine ray", was=args.address)
+    if args.workers is not None:
+        in_range("--workers", args.workers, low=1, high=100_000)
+    if not args.out:
+        raise OptionError("--engine", must="given with --out FOLDER", was=args.engine)
+    if args.out.suffix.lower() in {".json", ".jsonl", ".csv", ".parquet"}:
+        raise OptionError("--out", must="a folder with --engine", was=str(args.out))
+    for name in ("watch", "evidence", "dicom_out"):
+        if getattr(args, name):
+            raise OptionError(
+                "--engine", must=f"given without --{name.replace('_', '-')}", was=args.engine
+            )
+    if args.format not in {None, "parquet"}:
+        raise OptionError("--format", must="parquet with --engine", was=args.format)
+    if args.paths_from == STDIN:
         raise OptionError("--paths-from", must="a file with --engine", was=STDIN)
 
 
-def _refuse_senseless_watch(asked: Namespace) -> None:
-    if asked.watch_interval is not None:
-        if not asked.watch:
+def _refuse_senseless_watch(args: Namespace) -> None:
+    if args.watch_interval is not None:
+        if not args.watch:
             raise OptionError(
-                "--watch-interval", must="given with --watch", was=asked.watch_interval
+                "--watch-interval", must="given with --watch", was=args.watch_interval
             )
-        in_range("--watch-interval", asked.watch_interval, low=0.1, high=86_400)
-    if not asked.watch:
+        in_range("--watch-interval", args.watch_interval, low=0.1, high=86_400)
+    if not args.watch:
         return
-    if asked.paths_from:
-        raise OptionError("--watch", must="given with folders", was=asked.paths_from)
-    if asked.format == "json" and not asked.out:
+    if args.paths_from:
+        raise OptionError("--watch", must="given with folders", was=args.paths_from)
+    if args.format == "json" and not args.out:
         raise OptionError("--format", must="table, jsonl or csv with --watch", was="json")
-    for item in asked.images:
+    for item in args.images:
         if not os.path.isdir(item):  # noqa: PTH112 - as below
             raise OptionError("--watch", must="given with folders that exist", was=item)
-        # Its pictures would arrive there as new images, whose pictures would arrive there.
-        if asked.evidence and asked.evidence.resolve().is_relative_to(Path(item).resolve()):
-            raise OptionError(
-                "--evidence",
-                must="outside of the folders that are watched",
-                was=str(asked.evidence),
-            )
+        # What is written would arrive there as new images, of which more would be written.
+        for name, folder in (("--evidence", args.evidence), ("--dicom-out", args.dicom_out)):
+            if folder and folder.resolve().is_relative_to(Path(item).resolve()):
+                raise OptionError(
+                    name, must="outside of the folders that are watched", was=str(folder)
+                )

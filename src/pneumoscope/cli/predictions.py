@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from typing import TextIO
 
-from pneumoscope.reader.bundle import NOTICE
+from pneumoscope.reader.archive.summary import RunSummary
+from pneumoscope.reader.model_file.metadata import NOTICE
 from pneumoscope.reader.prediction import (
     ERROR,
     NOT_ASSESSABLE,
@@ -15,7 +16,6 @@ from pneumoscope.reader.prediction import (
     probability_text,
 )
 from pneumoscope.reader.records import Record
-from pneumoscope.reader.tally import Tally
 
 _STYLES: Mapping[str, str] = {ERROR: "31", UNCERTAIN: "33", NOT_ASSESSABLE: "2"}
 _POSITIVE = "1"
@@ -24,7 +24,7 @@ _NARROW = 40  # with less room beside it, what is said of a file begins further 
 
 
 def write_table(
-    out: TextIO, records: Iterable[Record], *, positive: str, tally: Tally | None = None
+    out: TextIO, records: Iterable[Record], *, positive: str, tally: RunSummary | None = None
 ) -> None:
     """Write aligned columns, then what sums them up; file names come last, so none is cut.
 
@@ -37,7 +37,7 @@ def write_table(
     """
     colour = in_colour(out)
     width = shutil.get_terminal_size().columns if out.isatty() else None
-    counts = tally or Tally({})
+    counts = tally or RunSummary({})
     out.write(f"{'conclusion':<14}  {'probability':>11}  file\n")
     out.flush()  # with --watch, the first row may come much later
     for record in records:
@@ -50,7 +50,7 @@ def write_table(
         out.write(f"Note: {line}.\n")
 
 
-def summary(tally: Tally) -> str:
+def summary(tally: RunSummary) -> str:
     """Return the counts as a sentence."""
     parts = ", ".join(f"{count:,} {name}" for name, count in sorted(tally.conclusions.items()))
     return f"{tally.images:,} {'image' if tally.images == 1 else 'images'}: {parts}."

@@ -57,22 +57,22 @@ def add_to(verbs: Verbs) -> None:
     add_json_option(parser)
 
 
-def run(asked: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Fit, write the new model, and say what changed."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
     from pneumoscope.workflow.recalibrate import recalibrate  # noqa: PLC0415 - onnxruntime
 
     found = recalibrate(
-        asked.model,
-        asked.scores,
-        asked.out,
-        method=asked.method,
-        rule=asked.operating_point,
-        level=asked.error_level,
-        part=asked.split,
+        args.model,
+        args.scores,
+        args.out,
+        method=args.method,
+        rule=args.operating_point,
+        level=args.error_level,
+        part=args.split,
         watcher=TerminalWatcher(),
     )
-    print(json.dumps(found.to_dict()) if asked.json else _text(found))
+    print(json.dumps(found.to_dict()) if args.json else _text(found))
     return 0
 
 

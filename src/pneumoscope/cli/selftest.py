@@ -30,12 +30,12 @@ def add_to(verbs: Verbs) -> None:
     add_json_option(parser)
 
 
-def run(asked: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Run the test, and print what was expected and what was found."""
-    from pneumoscope.reader.verify import verify  # noqa: PLC0415 - onnxruntime
+    from pneumoscope.reader.model_file.verify import verify  # noqa: PLC0415 - onnxruntime
 
-    found = verify(asked.model)
-    if asked.json:
+    found = verify(args.model)
+    if args.json:
         print(json.dumps(found.to_dict()))
     else:
         print("\n".join(found.lines()))

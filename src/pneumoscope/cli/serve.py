@@ -79,14 +79,14 @@ def add_to(verbs: Verbs) -> None:
     )
 
 
-def run(asked: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Serve until a signal ends it."""
     _check_packages()
     # The processes that read are started first: they load their models while the HTTP server
     # is imported.
     from pneumoscope.serve.pool import Pool  # noqa: PLC0415 - after parsing
 
-    settings = settings_of(asked)
+    settings = settings_of(args)
     pool = Pool(settings.models, workers=settings.workers, image_seconds=settings.image_seconds)
 
     from pneumoscope.serve.server import listen, serve  # noqa: PLC0415
@@ -107,7 +107,7 @@ def _check_packages() -> None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-def settings_of(asked: Namespace) -> Settings:
+def settings_of(args: Namespace) -> Settings:
     """Return the settings that the options say.
 
     Raises:
@@ -121,19 +121,19 @@ def settings_of(asked: Namespace) -> Settings:
             *("workers", "queue", "per_client", "body_seconds", "image_seconds"),
             *("grace_seconds", "evidence_seconds"),
         )
-        if (value := getattr(asked, name)) is not None
+        if (value := getattr(args, name)) is not None
     }
-    if asked.max_mb is not None:
-        limits["max_bytes"] = int(asked.max_mb * MEGABYTE)
+    if args.max_mb is not None:
+        limits["max_bytes"] = int(args.max_mb * MEGABYTE)
     return Settings(
-        models=_models(asked.model),
-        host=asked.host,
-        port=asked.port,
-        fd=asked.fd,
-        token=_token(asked.token_file),
-        tls_certificate=asked.tls_certificate,
-        tls_key=asked.tls_key,
-        client_ca=asked.client_ca,
+        models=_models(args.model),
+        host=args.host,
+        port=args.port,
+        fd=args.fd,
+        token=_token(args.token_file),
+        tls_certificate=args.tls_certificate,
+        tls_key=args.tls_key,
+        client_ca=args.client_ca,
         **limits,
     )
 

@@ -144,23 +144,23 @@ def _word(value: object) -> str:
     return named[0] if named else str(value)
 
 
-def run(asked: Namespace) -> int:
+def run(args: Namespace) -> int:
     """Train, and print what was reached."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
     from pneumoscope.workflow.train import train_reader  # noqa: PLC0415
 
     watcher = TerminalWatcher()
-    recipe = _recipe(asked)
-    if asked.seeds is not None:
-        return _run_seeds(asked, recipe, watcher)
+    recipe = _recipe(args)
+    if args.seeds is not None:
+        return _run_seeds(args, recipe, watcher)
     trained = train_reader(
-        asked.data,
-        asked.out,
+        args.data,
+        args.out,
         recipe=recipe,
-        split_file=asked.split_file,
-        placement=_placement(asked),
-        resume=asked.resume,
-        workers=asked.workers,
+        split_file=args.split_file,
+        placement=_placement(args),
+        resume=args.resume,
+        workers=args.workers,
         watcher=watcher,
     )
     if trained is None:
@@ -172,7 +172,7 @@ def run(asked: Namespace) -> int:
     return 0
 
 
-def _recipe(asked: Namespace) -> Recipe | None:
+def _recipe(args: Namespace) -> Recipe | None:
     """Return the recipe that the options say; None where a run has its own."""
     from pneumoscope.training.recipe import (  # noqa: PLC0415
         Recipe,
@@ -182,33 +182,33 @@ def _recipe(asked: Namespace) -> Recipe | None:
     )
 
     changes = {
-        item.name: getattr(asked, item.name)
+        item.name: getattr(args, item.name)
         for items in settings().values()
         for item in items
-        if item.flag != "" and getattr(asked, item.name) is not None
+        if item.flag != "" and getattr(args, item.name) is not None
     }
-    changes |= data_options_of(asked)
-    if asked.preset and asked.config:
-        raise OptionError("config", must="left out where `preset` is given", was=asked.config)
-    if not asked.resume:
-        base = Recipe.load(asked.config) if asked.config else recipe_of(asked.preset or "seed")
-        _take_split_file(changes, asked)
+    changes |= data_options_of(args)
+    if args.preset and args.config:
+        raise OptionError("config", must="left out where `preset` is given", was=args.config)
+    if not args.resume:
+        base = Recipe.load(args.config) if args.config else recipe_of(args.preset or "seed")
+        _take_split_file(changes, args)
         return change_recipe(base, **changes)
-    if changes or asked.preset or asked.config:
-        given = sorted({*changes, *(name for name in ("preset", "config") if vars(asked)[name])})
+    if changes or args.preset or args.config:
+        given = sorted({*changes, *(name for name in ("preset", "config") if vars(args)[name])})
         raise OptionError(
             "resume", must="given without recipe options, since the run has its own", was=given
         )
     return None
 
 
-def _placement(asked: Namespace) -> Placement:
+def _placement(args: Namespace) -> Placement:
     from pneumoscope.training.devices import Placement  # noqa: PLC0415 - torch
 
-    return Placement(asked.accelerator, asked.devices, asked.nodes, asked.strategy)
+    return Placement(args.accelerator, args.devices, args.nodes, args.strategy)
 
 
-def _run_seeds(asked: Namespace, recipe: Recipe | None, watcher: Watcher) -> int:
+def _run_seeds(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> int:
     """Train with several seeds, and print how far they lie apart."""
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
     from pneumoscope.workflow.seeds import MAIN, SUMMARY, train_seeds  # noqa: PLC0415
@@ -216,20 +216,20 @@ def _run_seeds(asked: Namespace, recipe: Recipe | None, watcher: Watcher) -> int
     from pneumoscope.workflow.vary import BASE  # noqa: PLC0415
 
     found = train_seeds(
-        asked.data,
-        asked.out,
-        recipe=recipe or Recipe.load(asked.out / BASE),
-        seeds=asked.seeds,
-        split_file=asked.split_file,
-        placement=_placement(asked),
-        places=devices() if asked.devices == "auto" else (),
-        workers=asked.workers,
-        resume=asked.resume,
+        args.data,
+        args.out,
+        recipe=recipe or Recipe.load(args.out / BASE),
+        seeds=args.seeds,
+        split_file=args.split_file,
+        placement=_placement(args),
+        places=devices() if args.devices == "auto" else (),
+        workers=args.workers,
+        resume=args.resume,
         watcher=watcher,
     )
     for part, group in found.groups.items():
         title = {"val": "Validation", "test": "Test"}[part]
-        print(f"{title}, {asked.seeds} seeds, mean ± standard deviation (lowest to highest):")
+        print(f"{title}, {args.seeds} seeds, mean ± standard deviation (lowest to highest):")
         for name in (name for name in MAIN if name in group.mean):
             lowest, highest = (
                 pick(run[name] for run in found.numbers[part]) for pick in (min, max)
@@ -240,17 +240,17 @@ def _run_seeds(asked: Namespace, recipe: Recipe | None, watcher: Watcher) -> int
                 f"({lowest:.4f} to {highest:.4f})"
             )
     print(f"Kept: {found.kept.root}, chosen by its validation loss")
-    print(f"Every number: {asked.out / SUMMARY}")
+    print(f"Every number: {args.out / SUMMARY}")
     return 0
 
 
-def _take_split_file(changes: dict[str, Any], asked: Namespace) -> None:
+def _take_split_file(changes: dict[str, Any], args: Namespace) -> None:
     """Let the recipe say that a file decides, where one is given."""
-    if asked.split_file is None:
+    if args.split_file is None:
         return
     if changes.setdefault("validation", "file") != "file":
         raise OptionError(
-            "split_file", must="left out where `validation` draws the rows", was=asked.split_file
+            "split_file", must="left out where `validation` draws the rows", was=args.split_file
         )
 
 

@@ -54,31 +54,31 @@ def add_to(verbs: Verbs) -> None:
     pack.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder")
 
 
-def pull_weights(asked: Namespace) -> int:
+def pull_weights(args: Namespace) -> int:
     """Fetch weights, and print where they are."""
     from pneumoscope.models.folder import weights_folder  # noqa: PLC0415 - after parsing
 
     folder = weights_folder()
-    _gather(asked.names, folder)
+    _gather(args.names, folder)
     print(f"Folder: {folder}")
     return _DONE
 
 
-def pack_weights(asked: Namespace) -> int:
+def pack_weights(args: Namespace) -> int:
     """Pack weights, and print how to use them elsewhere."""
-    _gather(asked.names, asked.to)
+    _gather(args.names, args.to)
     print(
-        f"Folder: {asked.to}\nOn the other machine: pneumoscope weights verify {asked.to.name}, "
+        f"Folder: {args.to}\nOn the other machine: pneumoscope weights verify {args.to.name}, "
         "and PNEUMOSCOPE_WEIGHTS is to name the folder."
     )
     return _DONE
 
 
-def verify_weights(asked: Namespace) -> int:
+def verify_weights(args: Namespace) -> int:
     """Print a line a file; the exit code is 1 if one is wrong."""
     from pneumoscope.models.folder import verify_folder, weights_folder  # noqa: PLC0415 - the same
 
-    folder = asked.folder or weights_folder()
+    folder = args.folder or weights_folder()
     findings = verify_folder(folder)
     for found in findings:
         print(f"{found.state:9}  {found.file}  {found.name}  {found.says}".rstrip())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pneumoscope.errors import DataError
-from pneumoscope.reader.inputs import (
+from pneumoscope.reader.archive.inputs import (
     CALLED_IMAGES,
     HIDDEN,
     Unlisted,

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import OutputError
+from pneumoscope.reader.archive.summary import RunSummary
 from pneumoscope.reader.prediction import ERROR
 from pneumoscope.reader.records import Record, write_parquet
-from pneumoscope.reader.tally import Tally
 from pneumoscope.runs import written_whole
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def part_of(shard: Shard, records: Iterable[Record], reference: Mapping[str, Any
     Raises:
         ModuleNotFoundError: pyarrow is not installed; it comes with the extra ``ray``.
     """
-    tally = Tally(reference, most_notes=None)
+    tally = RunSummary(reference, most_notes=None)
     file = io.BytesIO()
 
     def counted() -> Iterable[Record]:
@@ -120,13 +120,13 @@ def facts_of(folder: Path, number: int) -> dict[str, Any]:
 
 def tally_of(
     folder: Path, numbers: Iterable[int], reference: Mapping[str, Any], *, others: Counter[str]
-) -> Tally:
+) -> RunSummary:
     """Return what parts say together, as a run on one machine would count it.
 
     Raises:
         OutputError: A part cannot be read.
     """
-    tally = Tally(reference)
+    tally = RunSummary(reference)
     tally.others = others
     for number in numbers:
         tally.merge(facts_of(folder, number)["tally"])

@@ -19,8 +19,8 @@ from pneumoscope.errors import OutputError
 from pneumoscope.runs import locked_folder, write_json
 
 if TYPE_CHECKING:
+    from pneumoscope.reader.archive.summary import RunSummary
     from pneumoscope.reader.predictor import Predictor
-    from pneumoscope.reader.tally import Tally
 
 RUN, PLAN, SUMMARY = "_run.json", "_plan", "_summary.json"
 """Beside the parts; readers of Parquet folders pass over names that begin so."""
@@ -39,7 +39,7 @@ class Outcome:
         given_up: Shards that ended three workers.
     """
 
-    tally: Tally
+    tally: RunSummary
     read: int = 0
     deaths: int = 0
     given_up: int = 0
@@ -215,7 +215,7 @@ class _Run:
         finally:
             workers.close()
 
-    def finish(self) -> Tally:
+    def finish(self) -> RunSummary:
         """Write the summary of all parts, and return it."""
         end = self._plan.end
         assert end is not None  # noqa: S101 - there are no more shards

@@ -20,7 +20,7 @@ from typing import Any
 
 from pneumoscope.cluster.listing import Item
 from pneumoscope.errors import OptionError, OutputError
-from pneumoscope.reader.inputs import Unlisted
+from pneumoscope.reader.archive.inputs import Unlisted
 from pneumoscope.runs import write_json, written_whole
 
 SIZE = 500

@@ -22,8 +22,8 @@ from pneumoscope.cluster.parts import Part, part_of
 from pneumoscope.errors import EngineError, ModelFileError
 from pneumoscope.images.read import MAX_BYTES
 from pneumoscope.parallel import ordered_map
-from pneumoscope.reader.graph import SHIPPED_FILE
-from pneumoscope.reader.inputs import Unlisted
+from pneumoscope.reader.archive.inputs import Unlisted
+from pneumoscope.reader.model_file.session import SHIPPED_FILE
 from pneumoscope.reader.prediction import ERROR, ModelName, Prediction
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.records import Record, record_of

@@ -23,8 +23,8 @@ from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.scores import check_may_decide
 from pneumoscope.evaluation.shares import share, share_draws
 from pneumoscope.labels import LabelSpace
-from pneumoscope.reader.bundle import OperatingPoint
 from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.reader.policy import UNCERTAIN_CODE, DecisionPolicy
 from pneumoscope.stats.intervals import LEVEL
 

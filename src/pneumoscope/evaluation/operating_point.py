@@ -15,7 +15,7 @@ import numpy as np
 from pneumoscope.errors import DataError, OptionError, did_you_mean
 from pneumoscope.evaluation.scores import check_may_decide
 from pneumoscope.evaluation.shares import share
-from pneumoscope.reader.bundle import OperatingPoint
+from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.stats.roc import roc
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pneumoscope.evaluation.bootstrap import RESAMPLES
 from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.units import AGGREGATES, UNITS
 from pneumoscope.labels import LabelSpace
-from pneumoscope.reader.bundle import OperatingPoint
+from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.data.entries import LeftOut
-    from pneumoscope.reader.bundle import ModelInfo
+    from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.reader.policy import DecisionPolicy
 
 _THRESHOLD = 0.5

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.images.prepare import InputSpec, placing
-from pneumoscope.reader.intake import native, take
 from pneumoscope.reader.prediction import probability_text
+from pneumoscope.reader.preprocess import load_image, native
 from pneumoscope.runs import written_whole
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
-    from pneumoscope.reader.bundle import ModelInfo
+    from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.reader.prediction import Prediction
     from pneumoscope.reader.predictor import Predictor
 
@@ -156,24 +156,29 @@ def draw_evidence(
     return dataclasses.replace(found, evidence=str(place))
 
 
-def evidence_image(predictor: Predictor, found: Prediction, source: Path | bytes) -> Image.Image:
+def evidence_image(
+    predictor: Predictor, found: Prediction, source: Path | bytes, *, notice: str = ""
+) -> Image.Image:
     """Return the evidence of a prediction over its image, RGB, at the size of the image.
 
     Args:
         predictor: The reader that made it, one that shows its evidence.
         found: What it said of the image; it has a probability.
         source: The image.
+        notice: What the caption says besides.
 
     Raises:
         ImageError: The image cannot be read any more.
     """
     assert found.probability is not None  # noqa: S101 - only judged images have evidence
-    taken = take(source, predictor.info.input, any_kind=True)
+    taken = load_image(source, predictor.info.input, any_kind=True)
     evidence = predictor.evidence(taken.pixels[np.newaxis])[0]
     caption = f"{found.conclusion} · p({predictor.info.classes[1]}) "
     caption += probability_text(found.probability)
     if found.dicom and (shown := found.dicom.caption()):
         caption = f"{shown}\n{caption}"  # the first words are left out where there is no room
+    if notice:
+        caption = f"{caption}\n{notice}"
     pixels = native(source)
     evidence = over_whole_image(evidence, predictor.info.input, pixels.shape)
     return overlay(evidence, pixels, caption=caption)

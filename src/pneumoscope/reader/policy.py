@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.labels import LabelSpace
-    from pneumoscope.reader.bundle import OperatingPoint
     from pneumoscope.reader.conformal import Conformal
+    from pneumoscope.reader.model_file.metadata import OperatingPoint
 
 NOT_ASSESSABLE = "NOT_ASSESSABLE"
 """The conclusion about an image that the reader cannot judge."""

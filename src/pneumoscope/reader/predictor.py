@@ -15,22 +15,22 @@ from pneumoscope.errors import ImageError, ModelFileError, OptionError, OtherKin
 from pneumoscope.images.radiograph import ImageMeta
 from pneumoscope.images.sources import name_of
 from pneumoscope.parallel import cores, ordered_map
-from pneumoscope.reader.bundle import PAIRS, Bundle, ModelInfo, open_bundle
-from pneumoscope.reader.inputs import Unlisted
-from pneumoscope.reader.intake import Taken, dicom_of, dicom_of_header, take
-from pneumoscope.reader.kinds import kind
+from pneumoscope.reader.archive.inputs import Unlisted
+from pneumoscope.reader.checks.appearance import kind
+from pneumoscope.reader.model_file.metadata import PAIRS, Bundle, ModelInfo, open_bundle
 from pneumoscope.reader.policy import NOT_ASSESSABLE, OUTSIDE
 from pneumoscope.reader.prediction import ERROR, ModelName, Prediction
+from pneumoscope.reader.preprocess import LoadedImage, dicom_of, dicom_of_header, load_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.images.record import DicomRecord
     from pneumoscope.images.sources import Source
-    from pneumoscope.reader.graph import Graph
+    from pneumoscope.reader.checks.intended_use import Scope
+    from pneumoscope.reader.model_file.self_test import RunningTest
+    from pneumoscope.reader.model_file.session import Graph
     from pneumoscope.reader.policy import DecisionPolicy
-    from pneumoscope.reader.scope import Scope
-    from pneumoscope.reader.selfcheck import RunningTest
 
 _BATCH = 2  # more are no faster on a processor, and take more memory
 
@@ -163,7 +163,7 @@ class Predictor:
         """
         started = time.perf_counter()
         work = _Work(name_of(source), started)
-        work.take(source, self)
+        work.load_image(source, self)
         (found,) = self._concluded([work])
         if found.conclusion == ERROR:
             raise ModelFileError(f"{self.path}: {found.error}")
@@ -217,7 +217,7 @@ class Predictor:
                 work.name, work.error = source.path, source.reason
             else:
                 try:
-                    work.take(source, self)
+                    work.load_image(source, self)
                 except ImageError as fault:
                     work.error = str(fault)
                     work.dicom = dicom_of_header(fault.header)
@@ -225,7 +225,7 @@ class Predictor:
             group.append(work)
         return self._concluded(group)
 
-    def refusals(self, taken: Taken) -> tuple[tuple[str, ...], float | None]:
+    def refusals(self, taken: LoadedImage) -> tuple[tuple[str, ...], float | None]:
         """Return in words why the gate refuses the pixels of an image, and their distance.
 
         The words are empty if it does not; the distance is None if there is none.
@@ -315,7 +315,7 @@ class _Work:
         self.started = started
         self.seconds = 0.0
         self.decode_seconds = 0.0
-        self.taken: Taken | None = None
+        self.taken: LoadedImage | None = None
         self.error = ""
         self.refused: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
@@ -325,9 +325,9 @@ class _Work:
         self.distance: float | None = None
         self.dicom: DicomRecord | None = None
 
-    def take(self, source: Source, predictor: Predictor) -> None:
+    def load_image(self, source: Source, predictor: Predictor) -> None:
         try:
-            self.taken = take(source, predictor.info.input, any_kind=not predictor.gated)
+            self.taken = load_image(source, predictor.info.input, any_kind=not predictor.gated)
         except OtherKindError as fault:
             if not predictor.gated:  # then a conclusion was asked for, and there is none
                 raise
@@ -359,15 +359,15 @@ def _reopened(path: Path, threads: int, gated: bool, outside: str, sha256: str) 
 
 
 def _started_test(bundle: Bundle) -> RunningTest:
-    from pneumoscope.reader.selfcheck import RunningTest  # noqa: PLC0415 - for models with one
+    from pneumoscope.reader.model_file.self_test import RunningTest  # noqa: PLC0415 - for models with one
 
     return RunningTest(bundle)
 
 
-def _scope(taken: Taken, info: ModelInfo) -> Scope | None:
+def _scope(taken: LoadedImage, info: ModelInfo) -> Scope | None:
     if not (taken.facts and info.intended):
         return None
-    from pneumoscope.reader.scope import scope_of  # noqa: PLC0415 - for files that state facts
+    from pneumoscope.reader.checks.intended_use import scope_of  # noqa: PLC0415 - for files that state facts
 
     return scope_of(taken.facts, info.intended)
 

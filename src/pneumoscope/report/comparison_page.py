@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.figures_compare import NUMBERS, DifferenceForest, SeedDots, short_names
-from pneumoscope.report.figures_compare_roc import RocCurves
+from pneumoscope.report.figures.compare import NUMBERS, DifferenceForest, SeedDots, short_names
+from pneumoscope.report.figures.compare_roc import RocCurves
 from pneumoscope.report.page import Panel, Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.pictures import Case
 from pneumoscope.report.words import NAMES, PARTS
@@ -80,7 +81,10 @@ def write_comparison_page(
                 question=_question(found),
                 data=_data_line(found, part),
                 answer=_answer(found),
-                caveats=_caveats(found, part),
+                caveats=(
+                    *([GENERATED] if pictures and is_generated(pictures.root) else []),
+                    *_caveats(found, part),
+                ),
                 headline=_headline(best, found) if best else (),
                 sections=tuple(sections),
                 footer=footer_of(facts),

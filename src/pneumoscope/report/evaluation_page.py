@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.data.generated import GENERATED, is_generated
+from pneumoscope.data.generated import GENERATED
 from pneumoscope.evaluation.notes import units
 from pneumoscope.evaluation.question import TrainingRelation
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.figures_training import ClassCounts
+from pneumoscope.report.figures.training import ClassCounts
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, footer_of, write_report
 from pneumoscope.report.words import answer, calibration_words, caveats, headline, images_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pneumoscope.evaluation.evaluation import Evaluation
     from pneumoscope.evaluation.scores import Scores
-    from pneumoscope.reader.bundle import ModelInfo
+    from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.report.pictures import Pictures
 
 _PAGE = "report.html"
@@ -34,6 +34,7 @@ def write_evaluation_page(
     info: ModelInfo | None = None,
     pictures: Pictures | None = None,
     origin: Mapping[str, str] | None = None,
+    generated: bool = False,
 ) -> Path:
     """Write ``report.html`` and ``figures/`` into a folder; return the page's place.
 
@@ -46,6 +47,7 @@ def write_evaluation_page(
         info: What the model says of itself; None for scores of others.
         pictures: Where the images are, for the sheet of mistakes.
         origin: What the numbers were made from, such as ``data``, for the provenance.
+        generated: Whether the images were drawn by this package.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -68,7 +70,7 @@ def write_evaluation_page(
                 data=_data_line(found),
                 answer=answer(found),
                 caveats=(
-                    *([GENERATED] if pictures and is_generated(pictures.root) else []),
+                    *([GENERATED] if generated else []),
                     *caveats(found, more=_of_the_training(info)),
                 ),
                 headline=headline(found),

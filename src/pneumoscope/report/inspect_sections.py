@@ -8,9 +8,9 @@ import numpy as np
 
 from pneumoscope.data.audit.audit import counts, numeric_columns
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.figures_audit import ClueAreas, Distributions, ImagesPerPatient
-from pneumoscope.report.figures_images import MeanImages, PictureSheet
-from pneumoscope.report.figures_training import ClassCounts
+from pneumoscope.report.figures.audit import ClueAreas, Distributions, ImagesPerPatient
+from pneumoscope.report.figures.images import MeanImages, PictureSheet
+from pneumoscope.report.figures.training import ClassCounts
 from pneumoscope.report.page import Panel, Section
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from pneumoscope.evaluation.decision import decision_rows, decision_text, sets_a
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.notes import units
 from pneumoscope.evaluation.question import TrainingRelation
-from pneumoscope.report.figures_curves import NetBenefit, PrecisionRecall
-from pneumoscope.report.figures_groups import RobustnessCurves, SubgroupForest
-from pneumoscope.report.figures_outcome import ConfusionMatrix, RocCurve
-from pneumoscope.report.figures_probabilities import ReliabilityDiagram, ScoreDistributions
+from pneumoscope.report.figures.curves import NetBenefit, PrecisionRecall
+from pneumoscope.report.figures.groups import RobustnessCurves, SubgroupForest
+from pneumoscope.report.figures.outcome import ConfusionMatrix, RocCurve
+from pneumoscope.report.figures.probabilities import ReliabilityDiagram, ScoreDistributions
 from pneumoscope.report.mistakes import mistakes
 from pneumoscope.report.page import Section, Statement
 from pneumoscope.report.words import NAMES, images_of, suffix_of

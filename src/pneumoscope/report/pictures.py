@@ -11,8 +11,8 @@ import numpy as np
 from pneumoscope.errors import ImageError
 from pneumoscope.images.prepare import prepare
 from pneumoscope.reader.evidence import overlay
-from pneumoscope.reader.intake import native
-from pneumoscope.report.figures_cases import CaseSheet, squared
+from pneumoscope.reader.preprocess import native
+from pneumoscope.report.figures.cases import CaseSheet, squared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

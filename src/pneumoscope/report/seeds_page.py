@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.comparison_page import ALIKE, REPORT_NETWORK, REPORT_SPREAD, detectable
 from pneumoscope.report.evaluation_page import as_text
-from pneumoscope.report.figures_compare import NUMBERS, SeedDots
-from pneumoscope.report.figures_seeds import SeedLosses
+from pneumoscope.report.figures.compare import NUMBERS, SeedDots
+from pneumoscope.report.figures.seeds import SeedLosses
 from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.words import NAMES, PARTS
 from pneumoscope.runs import files_written_whole
@@ -87,7 +88,10 @@ def write_seeds_page(folder: Path, runs: Runs) -> Path:
                 question="How much of what a training achieves is chance?",
                 data=_data_line(facts),
                 answer=_answer(runs),
-                caveats=_caveats(runs),
+                caveats=(
+                    *([GENERATED] if is_generated(facts.get("data_root") or facts["data"]) else []),
+                    *_caveats(runs),
+                ),
                 headline=tuple(
                     Statement(
                         NAMES[key], _spread(runs, runs.part, key, digits=3), None,

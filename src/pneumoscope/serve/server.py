@@ -16,10 +16,10 @@ from typing import Any
 import uvicorn
 
 from pneumoscope.errors import ModelFileError, OptionError, OutputError
+from pneumoscope.logs import start_logging
 from pneumoscope.parallel import cgroup_quota
 from pneumoscope.serve.app import Service, application
 from pneumoscope.serve.connection import Connection
-from pneumoscope.serve.logs import start_logging
 from pneumoscope.serve.pool import Pool, PoolError
 from pneumoscope.serve.settings import Settings
 
@@ -73,7 +73,7 @@ def serve(settings: Settings, pool: Pool, listener: socket.socket) -> None:
         ModelFileError: A model cannot be used.
         OptionError: A certificate cannot be used.
     """
-    start_logging()
+    start_logging("uvicorn")
     config = _config(settings, Service(settings, pool))
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_Run(settings, pool, config).run(listener))

@@ -150,7 +150,7 @@ def _picture(content: bytes) -> bytes:
     from PIL import Image  # noqa: PLC0415 - where it is asked for
 
     from pneumoscope.reader.evidence import grey_levels  # noqa: PLC0415
-    from pneumoscope.reader.intake import native  # noqa: PLC0415
+    from pneumoscope.reader.preprocess import native  # noqa: PLC0415
 
     image = Image.fromarray(np.rint(grey_levels(native(content))).astype(np.uint8))
     image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))

@@ -10,7 +10,7 @@ from pneumoscope.errors import DataError
 from pneumoscope.evaluation.bootstrap import RESAMPLES
 from pneumoscope.evaluation.compare import Comparison, Contender, compare
 from pneumoscope.evaluation.scores import Scores, score
-from pneumoscope.reader.bundle import ModelInfo, open_bundle
+from pneumoscope.reader.model_file.metadata import ModelInfo, open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance
 from pneumoscope.stats.intervals import LEVEL

@@ -10,7 +10,7 @@ from pneumoscope.evaluation.calibration import Calibration, fit_calibration
 from pneumoscope.evaluation.conformal import fit_zone
 from pneumoscope.evaluation.operating_point import choose, parse_rule
 from pneumoscope.evaluation.scores import Scores
-from pneumoscope.reader.bundle import OperatingPoint
+from pneumoscope.reader.model_file.metadata import OperatingPoint
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pneumoscope.data.generated import is_generated
 from pneumoscope.data.layouts import DataOptions
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation import robustness as made_worse
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
 from pneumoscope.evaluation.question import RELATIONS, Images, Question, Reader, TrainingRelation
 from pneumoscope.evaluation.scores import Scores, score
-from pneumoscope.reader.bundle import open_bundle
-from pneumoscope.reader.learnt import learnt_from
+from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.training_hashes import learnt_from
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, update_json
 from pneumoscope.watch import Watcher
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from pneumoscope.data.catalog import Catalog
     from pneumoscope.data.cohort import Cohort
-    from pneumoscope.reader.bundle import ModelInfo
+    from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.report.pictures import Pictures
 
 _MODEL = ".onnx"
@@ -144,6 +145,7 @@ def evaluate_reader(
             judged_scores(scores, question, images),
             info=predictor.info,
             pictures=_pictures(found, catalog.root, predictor),
+            root=catalog.root,
             origin={"data": str(data)},
             watcher=watcher,
         )
@@ -185,6 +187,7 @@ def _by_scores(
             pictures=_pictures(
                 found, root, Predictor(run.model, gated=False) if run and root else None
             ),
+            root=root,
             origin={"scores": str(path)},
             watcher=watcher,
         )
@@ -281,11 +284,20 @@ def _write_page(
     *,
     info: ModelInfo | None,
     pictures: Pictures | None,
+    root: Path | None,
     origin: Mapping[str, str],
     watcher: Watcher,
 ) -> None:
     """Write the report of an evaluation, and say where it is."""
     from pneumoscope.report.evaluation_page import write_evaluation_page  # noqa: PLC0415 - heavy
 
-    page = write_evaluation_page(folder, found, scores, info=info, pictures=pictures, origin=origin)
+    page = write_evaluation_page(
+        folder,
+        found,
+        scores,
+        info=info,
+        pictures=pictures,
+        origin=origin,
+        generated=root is not None and is_generated(root),
+    )
     watcher.say(f"Report: {page}")

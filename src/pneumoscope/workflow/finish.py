@@ -14,14 +14,14 @@ from pneumoscope.evaluation.policy import summary
 from pneumoscope.export import TOLERANCE, export
 from pneumoscope.export_int8 import quantize
 from pneumoscope.parallel import cores
-from pneumoscope.reader.bundle import Bundle, ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.checks.feature_distance import FeatureDistribution
+from pneumoscope.reader.checks.gate import FeatureGate, Look, PixelGate
 from pneumoscope.reader.drift import distance_histogram, histogram
-from pneumoscope.reader.gate import FeatureGate, Look, PixelGate
-from pneumoscope.reader.graph import read_model
-from pneumoscope.reader.learnt import hashes_of
-from pneumoscope.reader.likeness import Likeness
+from pneumoscope.reader.model_file.checksum import with_info
+from pneumoscope.reader.model_file.metadata import Bundle, ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.model_file.session import read_model
+from pneumoscope.reader.model_file.training_hashes import hashes_of
 from pneumoscope.reader.predictor import Predictor
-from pneumoscope.reader.seal import with_info
 from pneumoscope.runs import written_whole
 from pneumoscope.workflow.decide import Decided, decide
 from pneumoscope.workflow.recalibrate import write_calibrated
@@ -190,7 +190,7 @@ def _gate(
         known = traced.features[_evenly(range(len(taught)), _KNOWN_IMAGES)]
     else:
         known = _outputs(bundle, data, _evenly(taught, _KNOWN_IMAGES), "features")
-    likeness = Likeness.fit(known, rank=_RANK)
+    likeness = FeatureDistribution.fit(known, rank=_RANK)
     seen = _outputs(bundle, data, data.split.rows("val"), "features")
     distances = likeness.distance(seen)
     features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))

@@ -11,14 +11,14 @@ from pneumoscope.data.cohort import ALL, Cohort, Origin
 from pneumoscope.data.layouts import ClassMap, DataOptions
 from pneumoscope.data.patients import PatientPattern
 from pneumoscope.errors import ModelFileError
-from pneumoscope.reader.learnt import known_hashes
+from pneumoscope.reader.model_file.training_hashes import known_hashes
 from pneumoscope.runs import RunFolder, rows_of
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.workflow.places import data_of
 
 if TYPE_CHECKING:
     from pneumoscope.data.cohort import Relation
-    from pneumoscope.reader.bundle import ModelInfo
+    from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.watch import Watcher
 
 

@@ -21,7 +21,8 @@ from pneumoscope.evaluation.conformal import AUTO, fit_zone
 from pneumoscope.evaluation.operating_point import choose, parse_rule
 from pneumoscope.evaluation.policy import summary
 from pneumoscope.evaluation.scores import Scores, check_may_decide
-from pneumoscope.reader.bundle import (
+from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.model_file.metadata import (
     CALIBRATION_BIAS,
     CALIBRATION_SCALE,
     KEY,
@@ -30,9 +31,8 @@ from pneumoscope.reader.bundle import (
     OperatingPoint,
     open_bundle,
 )
-from pneumoscope.reader.conformal import Conformal
-from pneumoscope.reader.graph import read_model
-from pneumoscope.reader.verify import finish
+from pneumoscope.reader.model_file.session import read_model
+from pneumoscope.reader.model_file.verify import finish
 from pneumoscope.runs import written_whole
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.parts import origin_of

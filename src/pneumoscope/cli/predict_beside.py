@@ -1,0 +1,52 @@
+"""What ``predict`` writes beside its records: pictures of evidence, and DICOM objects."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from pneumoscope.reader.prediction import Prediction
+    from pneumoscope.reader.predictor import Predictor
+
+
+def with_what_is_written(
+    args: Namespace, predictor: Predictor, found: Prediction, content: bytes
+) -> Prediction:
+    """Write what was asked for beside a record; return the prediction that tells of it.
+
+    Args:
+        args: The arguments of ``predict``.
+        predictor: The reader.
+        found: What it says of the image.
+        content: The image, where it came from standard input; else empty.
+    """
+    return _with_objects(args, predictor, _with_evidence(args, predictor, found, content), content)
+
+
+def _with_evidence(
+    args: Namespace, predictor: Predictor, found: Prediction, content: bytes
+) -> Prediction:
+    if not args.evidence or found.probability is None:
+        return found
+    from pneumoscope.errors import ImageError  # noqa: PLC0415 - rare
+    from pneumoscope.reader.evidence import draw_evidence  # noqa: PLC0415 - the same
+
+    try:
+        return draw_evidence(predictor, found, args.evidence, content=content or None)
+    except ImageError as fault:  # it vanished since; what was read of it holds
+        reasons = (*found.reasons, f"its evidence is not drawn: {fault}")
+        return dataclasses.replace(found, reasons=reasons)
+
+
+def _with_objects(
+    args: Namespace, predictor: Predictor, found: Prediction, content: bytes
+) -> Prediction:
+    if not args.dicom_out:
+        return found
+    from pneumoscope.hospital.files import write_objects  # noqa: PLC0415 - an extra
+
+    missing = write_objects(found, predictor, args.dicom_out, content=content or None)
+    return dataclasses.replace(found, reasons=(*found.reasons, missing)) if missing else found

@@ -1,0 +1,6 @@
+"""A DICOM node: images in, reports and pictures out.
+
+``objects`` makes what is given back (``report``, ``picture``; ``identity`` names it), ``queue``
+keeps what has to be done, ``receive`` and ``deliver`` speak with other nodes, ``node`` runs all of
+it.
+"""

@@ -1,0 +1,239 @@
+"""Ways to a destination: C-STORE, C-FIND and storage commitment, or DICOMweb."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+from pynetdicom import AE, evt
+from pynetdicom.presentation import build_context
+
+from pneumoscope.hospital.receive import STORAGE_COMMITMENT, client_context
+
+if TYPE_CHECKING:
+    from pneumoscope.hospital.rows import Delivery
+    from pneumoscope.hospital.settings import Destination
+
+_FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # study root
+_COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # of the push model, well known
+_ANSWER_SECONDS = 2.0  # most destinations answer by calling back instead
+_CLASSES = ("1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7")
+_SYNTAXES = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
+_DUPLICATE = 0x0111  # "duplicate SOP instance": the destination has it already
+_WARNINGS = (0xB000, 0xB006, 0xB007)  # stored, with remarks
+
+
+class Link(ABC):
+    """A way to a destination."""
+
+    @abstractmethod
+    def send(self, data: Dataset) -> str:
+        """Send an object; return why it was not accepted, empty if it was.
+
+        Raises:
+            OSError: The destination cannot be reached.
+        """
+
+    @abstractmethod
+    def has(self, data: Dataset) -> bool | None:
+        """Return whether the destination has an object; None if it does not tell."""
+
+    def ask_commitment(self, deliveries: Sequence[Delivery]) -> Dataset | None:  # noqa: ARG002
+        """Ask the destination to promise that it keeps objects.
+
+        It answers later, by calling this node, or over this link: then that is returned.
+
+        Raises:
+            OSError: The destination cannot be reached, or offers no storage commitment.
+        """
+        raise ConnectionError("the destination offers no storage commitment")
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to close
+        """Let go of the destination."""
+
+
+class StoreLink(Link):
+    """C-STORE over one association, which stays open while there is something to send."""
+
+    def __init__(self, destination: Destination, *, ae_title: str) -> None:
+        self._destination = destination
+        self._ae = AE(ae_title=ae_title)
+        self._ae.network_timeout = destination.seconds
+        self._ae.acse_timeout = destination.seconds
+        self._ae.dimse_timeout = destination.seconds
+        self._ae.connection_timeout = destination.seconds
+        self._association: Any = None
+
+    def send(self, data: Dataset) -> str:
+        """Send an object over the association."""
+        association = self._associated(str(data.SOPClassUID))
+        if association is None:
+            return "the destination does not take objects of this class"
+        status = association.send_c_store(data)
+        if not status:
+            association.abort()  # a release would wait for it once more
+            raise ConnectionError("the destination gave no answer")
+        code = int(status.Status)
+        if code in {0, _DUPLICATE} or code in _WARNINGS:
+            return ""
+        return f"status 0x{code:04X} {status.get('ErrorComment', '')}".strip()
+
+    def has(self, data: Dataset) -> bool | None:
+        """Return whether C-FIND finds the object; None where the destination has no C-FIND."""
+        association = self._called([*_storage_contexts(), build_context(_FIND)])
+        try:
+            if not _accepts(association, _FIND):
+                return None
+            asked = Dataset()
+            asked.QueryRetrieveLevel = "IMAGE"
+            for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+                setattr(asked, name, str(data[name].value))
+            found = False
+            for status, one in association.send_c_find(asked, _FIND):
+                if not status or status.Status not in {0x0000, 0xFF00, 0xFF01}:
+                    return None
+                if one is not None:
+                    found = found or one.get("SOPInstanceUID") == data.SOPInstanceUID
+            return found
+        finally:
+            association.release()
+
+    def ask_commitment(self, deliveries: Sequence[Delivery]) -> Dataset | None:
+        """Send an N-ACTION; return the N-EVENT-REPORT if it comes over the same association."""
+        said: list[Dataset] = []
+
+        def reported(event: Any) -> tuple[int, None]:
+            said.append(event.event_information)
+            return 0x0000, None
+
+        handlers = [(evt.EVT_N_EVENT_REPORT, reported)]
+        contexts = [*_storage_contexts(), build_context(STORAGE_COMMITMENT)]
+        association = self._called(contexts, handlers)
+        try:
+            if not _accepts(association, STORAGE_COMMITMENT):
+                raise ConnectionError("the destination offers no storage commitment")
+            asked = Dataset()
+            asked.TransactionUID = generate_uid()
+            asked.ReferencedSOPSequence = [_reference(one) for one in deliveries]
+            status, _ = association.send_n_action(
+                asked, 1, STORAGE_COMMITMENT, _COMMITMENT_INSTANCE
+            )
+            if not status or status.Status != 0:
+                code = f"0x{int(status.Status):04X}" if status else "none"
+                raise ConnectionError(f"storage commitment was refused (status {code})")
+            end = time.monotonic() + _ANSWER_SECONDS
+            while not said and association.is_established and time.monotonic() < end:
+                time.sleep(0.05)
+        finally:
+            if association.is_established:
+                association.release()
+        return said[0] if said else None
+
+    def close(self) -> None:
+        """Release the association."""
+        association, self._association = self._association, None
+        if association is not None and association.is_established:
+            association.release()
+
+    def _associated(self, sop_class: str) -> Any:
+        if self._association is not None and self._association.is_established:
+            if _accepts(self._association, sop_class):
+                return self._association
+            self.close()
+        association = self._called(_storage_contexts())
+        self._association = association
+        return association if _accepts(association, sop_class) else None
+
+    def _called(self, contexts: list[Any], handlers: list[Any] | None = None) -> Any:
+        one = self._destination
+        association = self._ae.associate(
+            one.host,
+            one.port,
+            contexts=contexts,
+            ae_title=one.ae_title,
+            tls_args=(client_context(one.tls), one.host) if one.tls else None,
+            evt_handlers=handlers or [],
+        )
+        if not association.is_established:
+            association.abort()
+            raise ConnectionError("the destination accepts no association")
+        return association
+
+
+class WebLink(Link):
+    """STOW-RS."""
+
+    def __init__(self, destination: Destination) -> None:
+        from dicomweb_client.api import DICOMwebClient  # noqa: PLC0415 - for DICOMweb alone
+        from requests import Session  # noqa: PLC0415
+
+        session = Session()
+        if destination.tls:
+            session.cert = (str(destination.tls.certificate), str(destination.tls.key))
+            session.verify = str(destination.tls.authorities)
+        self._client = DICOMwebClient(destination.url, session=session)
+        self._client.set_http_retry_params(retry=False)
+
+    def send(self, data: Dataset) -> str:
+        """Send an object; an answer that lists it as failed is a refusal."""
+        from requests import HTTPError, RequestException  # noqa: PLC0415
+
+        try:
+            answer = self._client.store_instances([data])
+        except HTTPError as fault:
+            return f"HTTP {fault.response.status_code if fault.response is not None else '?'}"
+        except RequestException as fault:
+            raise ConnectionError(type(fault).__name__) from fault
+        failed = answer.get("FailedSOPSequence") or []
+        if failed:
+            return f"failure reason 0x{int(failed[0].get('FailureReason', 0)):04X}"
+        stored = {
+            str(one.ReferencedSOPInstanceUID) for one in answer.get("ReferencedSOPSequence", [])
+        }
+        return "" if str(data.SOPInstanceUID) in stored else "the answer does not name the object"
+
+    def has(self, data: Dataset) -> bool | None:
+        """Return whether QIDO-RS finds the object."""
+        from requests import HTTPError, RequestException  # noqa: PLC0415
+
+        try:
+            found = self._client.search_for_instances(
+                study_instance_uid=str(data.StudyInstanceUID),
+                search_filters={"SOPInstanceUID": str(data.SOPInstanceUID)},
+            )
+        except HTTPError:
+            return None
+        except RequestException as fault:
+            raise ConnectionError(type(fault).__name__) from fault
+        return bool(found)
+
+
+def link_to(destination: Destination, *, ae_title: str) -> Link:
+    """Return the way to a destination."""
+    if destination.url:
+        return WebLink(destination)
+    return StoreLink(destination, ae_title=ae_title)
+
+
+def _reference(delivery: Delivery) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = delivery.sop_class
+    item.ReferencedSOPInstanceUID = delivery.uid
+    return item
+
+
+def _accepts(association: Any, sop_class: str) -> bool:
+    return any(str(one.abstract_syntax) == sop_class for one in association.accepted_contexts)
+
+
+def _storage_contexts() -> list[Any]:
+    """Return contexts for all kinds of objects, so that one association will do.
+
+    They are also proposed where something else is wanted, which the destination may not offer: an
+    association without any accepted context ends at once, and looks like one that was refused.
+    """
+    return [build_context(sop_class, _SYNTAXES) for sop_class in _CLASSES]

@@ -1,0 +1,175 @@
+"""The node: receives, reads, makes objects, delivers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pneumoscope.errors import OutputError
+from pneumoscope.hospital.deliver import Sender
+from pneumoscope.hospital.durable import write_durably
+from pneumoscope.hospital.links import link_to
+from pneumoscope.hospital.queue import Queue
+from pneumoscope.hospital.reading import Answer, answer_apart, answer_to
+from pneumoscope.hospital.receive import Receiver
+from pneumoscope.hospital.rows import Output
+from pneumoscope.reader.prediction import ERROR
+from pneumoscope.reader.predictor import Predictor
+
+if TYPE_CHECKING:
+    from pneumoscope.hospital.reading import Encoded
+    from pneumoscope.hospital.rows import Image
+    from pneumoscope.hospital.settings import NodeSettings
+
+_SLEEP_SECONDS = 0.5
+_CLEANING_SECONDS = 2.0
+_NICE = 10
+
+_log = logging.getLogger("pneumoscope.hospital")
+
+
+class Node:
+    """A running node.
+
+    Args:
+        settings: Of the node.
+
+    Raises:
+        ModelFileError: The model cannot be used.
+        OutputError: The folder cannot be used.
+    """
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self.settings = settings
+        self.predictor = Predictor(settings.model)
+        self.predictor.check()
+        try:
+            settings.folder.mkdir(parents=True, exist_ok=True)
+            self._objects = settings.folder / "objects"
+            self._objects.mkdir(exist_ok=True)
+        except OSError as fault:
+            raise OutputError(f"{settings.folder}: cannot be used ({fault.strerror}).") from fault
+        self.queue = Queue(settings.folder / "queue.sqlite")
+        self._arrived = threading.Event()
+        self.receiver = Receiver(settings, self.queue, arrived=self._arrived.set)
+        self._senders = [
+            Sender(one, self.queue, lambda one=one: link_to(one, ae_title=settings.ae_title))  # type: ignore[misc]
+            for one in settings.destinations
+        ]
+        self._readers = [
+            threading.Thread(target=self._read_all, name=f"reader {number}", daemon=True)
+            for number in range(settings.workers)
+        ]
+        self._cleaner = threading.Thread(target=self._clean, name="cleaner", daemon=True)
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Take up what was left, and listen.
+
+        Raises:
+            OutputError: It cannot listen there.
+        """
+        self.receiver.clean()
+        left = self.queue.resume()
+        for thread in (*self._readers, *self._senders):
+            thread.start()
+        if self.settings.destinations and not self.settings.keep_images:
+            self._cleaner.start()
+        try:
+            self.receiver.start()
+        except OSError as fault:
+            where = f"{self.settings.host}:{self.settings.port}"
+            raise OutputError(
+                f"{where}: the node cannot listen there ({fault.strerror})."
+            ) from fault
+        facts = {"port": self.receiver.port, "resumed": left}
+        if self.settings.metrics_port is not None:
+            from pneumoscope.hospital.metrics import serve_metrics  # noqa: PLC0415 - if asked for
+
+            facts["metrics_port"] = serve_metrics(
+                self.queue, self.settings.host, self.settings.metrics_port
+            )
+        _log.info("ready", extra={"facts": facts})
+
+    def stop(self) -> None:
+        """Stop receiving, finish what is in hand, and end."""
+        self.receiver.stop()
+        self._ended.set()
+        for reader in self._readers:
+            reader.join()
+        for sender in self._senders:
+            sender.end()
+        if self._cleaner.is_alive():
+            self._cleaner.join()
+        self.queue.close()
+        _log.info("ended", extra={"facts": {}})
+
+    def _read_all(self) -> None:
+        if sys.platform == "linux":  # there, it is the priority of this thread alone
+            # A modality waits for its acknowledgement; nobody waits for a report that way.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        while not self._ended.is_set():
+            image = self.queue.take_image()
+            if image is None:
+                self._arrived.wait(_SLEEP_SECONDS)
+                self._arrived.clear()
+                continue
+            try:
+                self._read(image)
+            except OSError as fault:  # such as a full disk: it is read again later
+                _log.error("not_read", extra={"facts": {"reason": fault.strerror}})
+                self.queue.put_back(image)
+                self._ended.wait(_SLEEP_SECONDS)
+
+    def _read(self, image: Image) -> None:
+        """Read an image, make its objects, and note them."""
+        answer = self._answer(image)
+        outputs = [self._kept(one) for one in answer.objects]
+        deliveries = [
+            (one, destination)
+            for destination in self.settings.destinations
+            for one in outputs
+            if one.kind in destination.kinds
+        ]
+        self.queue.finish(image, answer.record, deliveries)
+        facts = {"uid": image.uid, "conclusion": answer.record["conclusion"]}
+        _log.info("read", extra={"facts": facts})
+        for sender in self._senders:
+            sender.wake()
+
+    def _answer(self, image: Image) -> Answer:
+        """Return the answer to an image; whatever goes wrong becomes one that says so."""
+        content = image.path.read_bytes()
+        made, institution = datetime.now().astimezone(), self.settings.institution
+        try:
+            if image.attempts > 1:  # the node ended while it was read, perhaps because of it
+                return answer_apart(content, self.predictor, made=made, institution=institution)
+            return answer_to(content, self.predictor, made=made, institution=institution)
+        except Exception as fault:
+            _log.exception("fault", extra={"facts": {"uid": image.uid}})
+            reason = f"a fault of the software ({type(fault).__name__})"
+        try:
+            return answer_to(
+                content, self.predictor, made=made, institution=institution, fault=reason
+            )
+        except Exception:
+            _log.exception("no_report", extra={"facts": {"uid": image.uid}})
+            return Answer({"conclusion": ERROR, "error": reason})
+
+    def _kept(self, one: Encoded) -> Output:
+        """Write an object to disk; return where it lies."""
+        path = self._objects / f"{one.uid}.dcm"
+        write_durably(path, one.content)
+        return Output(one.kind, one.uid, one.sop_class, path)
+
+    def _clean(self) -> None:
+        """Remove the files of images whose objects have all arrived."""
+        while not self._ended.wait(_CLEANING_SECONDS):
+            for number, paths in self.queue.delivered():
+                for path in paths:
+                    path.unlink(missing_ok=True)
+                self.queue.forget_files(number)

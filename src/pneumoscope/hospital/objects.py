@@ -1,0 +1,103 @@
+"""An image and what a reader says of it → the DICOM objects that are given back."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pneumoscope.errors import ImageError
+from pneumoscope.hospital.identity import DERIVATION, MANUFACTURER, NOTICE, Device
+from pneumoscope.hospital.picture import picture
+from pneumoscope.hospital.report import report
+from pneumoscope.reader.evidence import evidence_image
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from pneumoscope.reader.prediction import Prediction
+    from pneumoscope.reader.predictor import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An object that was made.
+
+    Attributes:
+        kind: ``report`` or ``picture``.
+        data: The object, with file meta information.
+    """
+
+    kind: str
+    data: Dataset
+
+    @property
+    def uid(self) -> str:
+        """Its SOP Instance UID."""
+        return str(self.data.SOPInstanceUID)
+
+
+def device_of(predictor: Predictor) -> Device:
+    """Return the device that a reader is."""
+    from importlib.metadata import version  # noqa: PLC0415 - 30 ms
+
+    info = predictor.info
+    settings = f"gate={'yes' if predictor.gated else 'no'}"
+    return Device(info.name, info.version, predictor.sha256, version("pneumoscope"), settings)
+
+
+def objects_of(
+    header: Dataset,
+    content: bytes | Path,
+    found: Prediction,
+    predictor: Predictor,
+    *,
+    made: datetime,
+    pictures: bool = True,
+    institution: str = "",
+) -> list[Made]:
+    """Return the report of an image and, where there is evidence, the picture.
+
+    Args:
+        header: Of the image.
+        content: The image.
+        found: What the reader says of it.
+        predictor: The reader.
+        made: When it was read.
+        pictures: Whether a picture is wanted.
+        institution: The institution that the report names.
+    """
+    device = device_of(predictor)
+    drawn = None
+    if pictures and found.probability is not None and predictor.draws_evidence:
+        try:
+            drawn = evidence_image(predictor, found, content, notice=NOTICE)
+        except ImageError as fault:  # a file that changed since; what was read of it holds
+            reasons = (*found.reasons, f"its evidence is not drawn: {fault}")
+            found = dataclasses.replace(found, reasons=reasons)
+    classes = predictor.info.classes
+    document = report(header, found, device, classes=classes, made=made, institution=institution)
+    result = [Made("report", document)]
+    if drawn is not None:
+        result.append(Made("picture", picture(header, np.asarray(drawn), device, made=made)))
+    return result
+
+
+def is_own(header: Dataset) -> str:
+    """Return why an object is not to be read: it was made by software, ours above all.
+
+    What is read again and again would go round between nodes that forward to each other. The text
+    is empty for an image to be read.
+    """
+    equipment = header.get("ContributingEquipmentSequence") or []
+    makers = [header.get("Manufacturer"), *(item.get("Manufacturer") for item in equipment)]
+    if any(str(maker) == MANUFACTURER for maker in makers):
+        return "this software made it"
+    kind = header.get("ImageType") or []
+    if [str(value) for value in kind][: len(DERIVATION)] == [*DERIVATION]:
+        return "its Image Type is DERIVED\\SECONDARY"
+    return ""

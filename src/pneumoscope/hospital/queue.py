@@ -1,0 +1,328 @@
+"""What a node has to do, kept in a database: nothing is lost, nothing is done twice.
+
+A row an image (``received`` → ``reading`` → ``read`` → ``done``), and a row for each object and
+destination (``waiting`` → ``sending`` → ``sent`` → ``committed``, or ``dead``). Each step is one
+transaction, and files are on disk before the row that names them, so that the process may be killed
+at any moment.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.hospital.rows import SCHEMA, Delivery, Image, Output
+
+if TYPE_CHECKING:
+    from pneumoscope.hospital.settings import Destination
+
+LONGEST_PAUSE_SECONDS = 3600.0
+ASK_AGAIN_SECONDS = 3600.0
+NOT_COMMITTED = "not committed"
+
+_DELIVERY = "id, kind, uid, class, path, destination, state, attempts, error"
+
+
+class Queue:
+    """The database of a node. Any thread may use it.
+
+    Args:
+        path: Its file; it is made if it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        self._connection.executescript(SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
+    # Images
+
+    def add(self, uid: str, *, study: str, path: Path, sha256: str, sender: str) -> bool:
+        """Add an image; return whether it is new.
+
+        Args:
+            uid: Its SOP Instance UID.
+            study: Its Study Instance UID.
+            path: Its file, which is on disk.
+            sha256: The hash of the file.
+            sender: The calling AE title.
+        """
+        with self._transaction() as connection:
+            found = connection.execute(
+                "INSERT OR IGNORE INTO images (uid, study, path, sha256, sender, received)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (uid, study, str(path), sha256, sender, time.time()),
+            )
+            return found.rowcount == 1
+
+    def hash_of(self, uid: str) -> str | None:
+        """Return the hash of the image of this UID, None if there is none."""
+        rows = self._rows("SELECT sha256 FROM images WHERE uid = ?", (uid,))
+        return rows[0][0] if rows else None
+
+    def take_image(self) -> Image | None:
+        """Return the next image that has to be read, None if there is none.
+
+        It is taken until it is marked as read, or the node starts again.
+        """
+        with self._transaction() as connection:
+            row = connection.execute(
+                "SELECT id, uid, path, attempts FROM images WHERE state = 'received'"
+                " ORDER BY id LIMIT 1"
+            ).fetchone()
+            if row is None:
+                return None
+            connection.execute(
+                "UPDATE images SET state = 'reading', attempts = attempts + 1 WHERE id = ?",
+                (row[0],),
+            )
+        return Image(row[0], row[1], Path(row[2]), row[3] + 1)
+
+    def finish(
+        self,
+        image: Image,
+        record: dict[str, Any],
+        deliveries: Sequence[tuple[Output, Destination]],
+    ) -> None:
+        """Mark an image as read, and its objects as to be sent.
+
+        Args:
+            image: The image.
+            record: What the reader says of it.
+            deliveries: Its objects, which are on disk, each with a destination.
+        """
+        now = time.time()
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE images SET state = 'read', read = ?, record = ? WHERE id = ?",
+                (now, json.dumps(record), image.id),
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO deliveries"
+                " (image, kind, uid, class, path, destination, due, commits)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        *(image.id, one.kind, one.uid, one.sop_class, str(one.path)),
+                        *(to.name, now, to.commitment),
+                    )
+                    for one, to in deliveries
+                ],
+            )
+
+    def put_back(self, image: Image) -> None:
+        """Note that an image could not be read for want of something else, such as disk space."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE images SET state = 'received', attempts = attempts - 1 WHERE id = ?",
+                (image.id,),
+            )
+
+    def delivered(self, *, limit: int = 100) -> list[tuple[int, list[Path]]]:
+        """Return images whose objects have all arrived, each with its files and theirs.
+
+        An object has arrived where the destination accepted it and, if it was to be asked, promised
+        to keep it.
+        """
+        rows = self._rows(
+            "SELECT id, path FROM images WHERE state = 'read' AND NOT EXISTS ("
+            " SELECT 1 FROM deliveries WHERE image = images.id"
+            " AND NOT (state = 'committed' OR (state = 'sent' AND NOT commits))"
+            ") ORDER BY id LIMIT ?",
+            (limit,),
+        )
+        query = "SELECT DISTINCT path FROM deliveries WHERE image = ?"
+        return [
+            (number, [Path(path), *(Path(one) for (one,) in self._rows(query, (number,)))])
+            for number, path in rows
+        ]
+
+    def forget_files(self, number: int) -> None:
+        """Note that the files of an image were removed."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE images SET state = 'done' WHERE id = ?", (number,))
+
+    def resume(self) -> int:
+        """Take up what a node that ended had in hand; return how many images that were."""
+        with self._transaction() as connection:
+            found = connection.execute(
+                "UPDATE images SET state = 'received' WHERE state = 'reading'"
+            )
+            return found.rowcount
+
+    # Deliveries
+
+    def due(self, destination: str, *, limit: int = 50) -> list[Delivery]:
+        """Return what has to be sent now, what is due longest first."""
+        return self._deliveries(
+            "destination = ? AND state = 'waiting' AND due <= ? ORDER BY due, id LIMIT ?",
+            (destination, time.time(), limit),
+        )
+
+    def unsure(self, destination: str) -> list[Delivery]:
+        """Return what was being sent when a node ended: it may have arrived or not."""
+        return self._deliveries("destination = ? AND state = 'sending'", (destination,))
+
+    def in_state(self, state: str, *, limit: int = 1000) -> list[Delivery]:
+        """Return deliveries of a state, the oldest first."""
+        return self._deliveries("state = ? ORDER BY id LIMIT ?", (state, limit))
+
+    def _deliveries(self, where: str, values: Sequence[Any]) -> list[Delivery]:
+        rows = self._rows(f"SELECT {_DELIVERY} FROM deliveries WHERE {where}", values)  # noqa: S608
+        return [
+            Delivery(number, kind, uid, sop_class, Path(path), *rest)
+            for number, kind, uid, sop_class, path, *rest in rows
+        ]
+
+    def mark_sending(self, delivery: Delivery) -> None:
+        """Note that a delivery begins."""
+        self._set("state = 'sending', attempts = attempts + 1", delivery)
+
+    def mark_sent(self, delivery: Delivery) -> None:
+        """Note that the destination accepted it."""
+        now = time.time()
+        self._set("state = 'sent', error = '', sent = ?, due = ?", delivery, now, now)
+
+    def uncommitted(self, destination: str, *, limit: int = 100) -> list[Delivery]:
+        """Return what a destination accepted and is to be asked whether it keeps."""
+        return self._deliveries(
+            "destination = ? AND state = 'sent' AND commits AND due <= ? ORDER BY due, id LIMIT ?",
+            (destination, time.time(), limit),
+        )
+
+    def mark_asked(self, deliveries: Sequence[Delivery]) -> None:
+        """Note that a destination was asked; without an answer it is asked again later."""
+        later = time.time() + ASK_AGAIN_SECONDS
+        with self._transaction() as connection:
+            connection.executemany(
+                "UPDATE deliveries SET due = ? WHERE id = ?",
+                [(later, delivery.id) for delivery in deliveries],
+            )
+
+    def mark_committed(self, uids: Sequence[str], destinations: Sequence[str]) -> int:
+        """Note that a destination keeps objects; return how many that concerned."""
+        return self._answered("state = 'committed', error = ''", uids, destinations)
+
+    def mark_lost(self, uids: Sequence[str], destinations: Sequence[str]) -> int:
+        """Note that a destination does not keep objects, which are sent again; return how many."""
+        change = f"state = 'waiting', due = {time.time()}, error = '{NOT_COMMITTED}'"
+        return self._answered(change, uids, destinations)
+
+    def _answered(self, change: str, uids: Sequence[str], destinations: Sequence[str]) -> int:
+        query = f"UPDATE deliveries SET {change}"  # noqa: S608 - texts of this module
+        query += " WHERE uid = ? AND destination = ? AND state = 'sent' AND commits"
+        with self._transaction() as connection:
+            found = connection.executemany(query, list(itertools.product(uids, destinations)))
+            return found.rowcount
+
+    def mark_waiting(self, delivery: Delivery) -> None:
+        """Note that it never arrived, by no fault of the destination; it is due at once."""
+        self._set("state = 'waiting', due = ?", delivery, time.time())
+
+    def mark_refused(self, delivery: Delivery, error: str, destination: Destination) -> None:
+        """Note why it was not accepted; it is tried later, or is dead after too many times."""
+        attempts = delivery.attempts + 1
+        if attempts >= destination.attempts:
+            self._set("state = 'dead', error = ?", delivery, error)
+            return
+        self._set(
+            "state = 'waiting', error = ?, due = ?",
+            delivery,
+            error,
+            time.time() + pause(attempts, destination.first_pause),
+        )
+
+    def _set(self, change: str, delivery: Delivery, *values: Any) -> None:
+        with self._transaction() as connection:
+            connection.execute(
+                f"UPDATE deliveries SET {change} WHERE id = ?",  # noqa: S608 - texts of this module
+                (*values, delivery.id),
+            )
+
+    def requeue(self, *, destination: str | None = None) -> int:
+        """Try dead deliveries again from the start; return how many."""
+        with self._transaction() as connection:
+            found = connection.execute(
+                "UPDATE deliveries SET state = 'waiting', attempts = 0, due = ?"
+                " WHERE state = 'dead' AND destination = COALESCE(?, destination)",
+                (time.time(), destination),
+            )
+            return found.rowcount
+
+    # Figures
+
+    def figures(self) -> dict[str, dict[str, int]]:
+        """Return how many images and deliveries are in each state."""
+        return {
+            table: dict(self._rows(f"SELECT state, COUNT(*) FROM {table} GROUP BY state"))  # noqa: S608
+            for table in ("images", "deliveries")
+        }
+
+    def by_destination(self) -> list[tuple[str, str, int]]:
+        """Return how many deliveries are in each state, by destination."""
+        return self._rows(
+            "SELECT destination, state, COUNT(*) FROM deliveries GROUP BY destination, state"
+        )
+
+    def recent(self, seconds: float) -> tuple[int, int]:
+        """Return how many images were received and read in the last seconds."""
+        since = time.time() - seconds
+        (found,) = self._rows(
+            "SELECT (SELECT COUNT(*) FROM images WHERE received > ?),"
+            " (SELECT COUNT(*) FROM images WHERE read > ?)",
+            (since, since),
+        )
+        return found[0], found[1]
+
+    def oldest_seconds(self) -> float:
+        """Return how long the oldest image that is not read has waited; 0 if there is none."""
+        (found,) = self._rows(
+            "SELECT MIN(received) FROM images WHERE state IN ('received', 'reading')"
+        )
+        return 0.0 if found[0] is None else max(0.0, time.time() - found[0])
+
+    def next_due(self, destination: str) -> float | None:
+        """Return when the next delivery is due, in seconds since the epoch; None if none waits."""
+        (found,) = self._rows(
+            "SELECT MIN(due) FROM deliveries WHERE destination = ? AND state = 'waiting'",
+            (destination,),
+        )
+        due: float | None = found[0]
+        return due
+
+
+def pause(attempts: int, first: float) -> float:
+    """Return how long to wait after so many attempts: twice as long each time, with jitter."""
+    longest = min(LONGEST_PAUSE_SECONDS, first * 2.0 ** min(attempts - 1, 64))
+    return random.uniform(longest / 2, longest)  # noqa: S311 - it only spreads the load

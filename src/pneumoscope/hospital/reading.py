@@ -1,0 +1,183 @@
+"""An image → what the reader says of it, and the objects that say so."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import multiprocessing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.errors import ImageError, UnsupportedImageError
+from pneumoscope.hospital.objects import is_own, objects_of
+from pneumoscope.hospital.source import read_header
+from pneumoscope.images.record import DicomRecord
+from pneumoscope.reader.prediction import ERROR, NOT_ASSESSABLE, ModelName, Prediction
+from pneumoscope.reader.records import record_of
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from pydicom.dataset import Dataset
+
+    from pneumoscope.hospital.objects import Made
+    from pneumoscope.reader.predictor import Predictor
+
+NOT_READ = "NOT_READ"
+"""The conclusion of a record about an object that is not read at all, such as our own."""
+
+LONGEST_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An object as a file.
+
+    Attributes:
+        kind: ``report`` or ``picture``.
+        uid: Its SOP Instance UID.
+        sop_class: Its SOP Class UID.
+        content: The bytes of the file.
+    """
+
+    kind: str
+    uid: str
+    sop_class: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is given back for an image.
+
+    Attributes:
+        record: What the reader says of it.
+        objects: The objects; none where there is no header to refer to, or nothing to read.
+    """
+
+    record: dict[str, Any]
+    objects: tuple[Encoded, ...] = ()
+
+
+def answer_to(
+    content: bytes, predictor: Predictor, *, made: datetime, institution: str = "", fault: str = ""
+) -> Answer:
+    """Read an image, and return the answer.
+
+    Args:
+        content: The image, a DICOM file.
+        predictor: The reader.
+        made: The time that the objects name.
+        institution: The institution that the reports name.
+        fault: Why it cannot be read, known already; it is not tried then.
+    """
+    try:
+        header = read_header(content)
+    except ImageError as error:
+        return Answer({"conclusion": ERROR, "error": str(error)})
+    if own := is_own(header):
+        return Answer({"conclusion": NOT_READ, "error": own})
+    found = failure(predictor, fault) if fault else _predicted(content, predictor)
+    objects = objects_of(header, content, found, predictor, made=made, institution=institution)
+    if found.dicom is None:  # nothing was decoded; the record names the image all the same
+        found = dataclasses.replace(found, dicom=_origin(header))
+    return Answer(record_of(found), tuple(encoded(one) for one in objects))
+
+
+def answer_apart(
+    content: bytes,
+    predictor: Predictor,
+    *,
+    made: datetime,
+    institution: str = "",
+    seconds: float = LONGEST_SECONDS,
+) -> Answer:
+    """Read an image in a process of its own, which may die; return the answer.
+
+    For images during whose reading the node ended before: a damaged image may crash a decoder.
+
+    Args:
+        content: The image, a DICOM file.
+        predictor: The reader.
+        made: The time that the objects name.
+        institution: The institution that the reports name.
+        seconds: After this time the process is ended.
+    """
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_answer_into, args=(there, content, predictor, made, institution), daemon=True
+    )
+    process.start()
+    there.close()
+    fault = ""
+    try:
+        if here.poll(seconds):
+            answer: Answer = here.recv()
+            return answer
+        fault = f"reading this image took longer than {seconds:.0f} seconds"
+    except EOFError:
+        process.join()
+        fault = f"the process that read this image died (exit code {process.exitcode})"
+    finally:
+        here.close()
+        process.kill()
+        process.join()
+    return answer_to(content, predictor, made=made, institution=institution, fault=fault)
+
+
+def failure(predictor: Predictor, reason: str) -> Prediction:
+    """Return the prediction of an image that cannot be read."""
+    info = predictor.info
+    return Prediction(
+        "",
+        ERROR,
+        None,
+        None,
+        info.operating_point.threshold,
+        reason,
+        rule=info.operating_point.rule,
+        model=ModelName(info.name, info.version, predictor.sha256),
+    )
+
+
+def encoded(one: Made) -> Encoded:
+    """Return an object as a file."""
+    data: Dataset = one.data
+    out = io.BytesIO()
+    data.save_as(out, enforce_file_format=True)
+    return Encoded(one.kind, one.uid, str(data.SOPClassUID), out.getvalue())
+
+
+def _origin(header: Dataset) -> DicomRecord:
+    syntax = header.file_meta.get("TransferSyntaxUID", "") if hasattr(header, "file_meta") else ""
+    return DicomRecord(
+        str(header.StudyInstanceUID),
+        str(header.SeriesInstanceUID),
+        str(header.SOPInstanceUID),
+        str(syntax),
+        str(header.get("PhotometricInterpretation", "")),
+    )
+
+
+def _predicted(content: bytes, predictor: Predictor) -> Prediction:
+    try:
+        return predictor.predict(content)
+    except UnsupportedImageError as fault:  # such as an image for processing: nothing was tried
+        reason = _reason(fault)
+        found = failure(predictor, "")
+        return dataclasses.replace(found, conclusion=NOT_ASSESSABLE, reasons=(reason,))
+    except ImageError as fault:
+        return failure(predictor, _reason(fault))
+
+
+def _reason(fault: ImageError) -> str:
+    return str(fault).removeprefix("<bytes>: ")
+
+
+def _answer_into(
+    there: Connection, content: bytes, predictor: Predictor, made: datetime, institution: str
+) -> None:
+    there.send(answer_to(content, predictor, made=made, institution=institution))
+    there.close()

@@ -1,0 +1,1 @@
+"""Long runs over many files: which files, the output, its journal, its summary."""

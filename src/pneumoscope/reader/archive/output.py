@@ -1,0 +1,346 @@
+"""Reading an archive into one file, in a run that may be killed at any moment and continued.
+
+Records go to a journal beside the file, a JSON object a line, as they come. When the last one is
+there, the journal becomes the file, and is kept beside it, compressed. What a killed run leaves is
+a journal, of which at most the last line is torn; the next run drops that line, and passes over
+the images that have one. A finished run is continued from the kept journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import shutil
+import time
+import zlib
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+import numpy as np
+
+from pneumoscope.errors import OptionError, OutputError, nearest
+from pneumoscope.reader.archive.inputs import Unlisted
+from pneumoscope.reader.archive.journal import (
+    AGAIN,
+    CONTINUED,
+    FILE,
+    FOLDER,
+    last_line_end,
+    lines,
+    marked,
+    state_of,
+)
+from pneumoscope.reader.archive.summary import RunSummary
+from pneumoscope.reader.prediction import ERROR
+from pneumoscope.reader.records import TEXT_SUFFIXES, TEXT_WRITERS, Record, write_parquet
+from pneumoscope.runs import lock, part_pattern, sha256_of, write_json, written_whole
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PARQUET = "parquet"
+FORMATS = (*TEXT_WRITERS, PARQUET)
+
+_JOURNAL = 2
+_UNKNOWN = -1  # no hash is -1
+_SEEN = np.dtype([("path", np.int64), ("file", np.int64), ("error", np.bool_)])
+_SYNC_SECONDS = 5.0
+
+Named = TypeVar("Named", bound="str | bytes | Path | Unlisted")
+
+
+class Archive:
+    """The output of one long run; a context manager.
+
+    Args:
+        out: The file that the records go to.
+        what: What must be the same in a run that is continued: the model, what is read.
+        resume: Whether to continue the run that left its journal here, or that was finished.
+        retry_errors: Whether to read again what could not be read, with ``resume``.
+        file_format: ``json``, ``jsonl``, ``csv`` or ``parquet``; by the suffix of ``out`` if None.
+
+    Attributes:
+        done: How many images have a record.
+        complete: Whether the file is there already, and no record was added to it.
+
+    Raises:
+        OptionError: Neither the format nor the suffix is one that can be written.
+        OutputError: There is a file or journal already, another process writes to it, the journal
+            is of another run, the file was changed since it was written, or the place cannot be
+            written.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        what: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        retry_errors: bool = False,
+        file_format: str | None = None,
+    ) -> None:
+        self.out = out
+        self.journal = out.with_name(out.name + ".journal")
+        self.done = 0
+        self.complete = False
+        self._format = file_format or _format_of(out)
+        self._summary = out.with_name(out.name + ".summary.json")
+        self._kept = out.with_name(out.name + ".resume.gz")
+        self._header = {"journal": _JOURNAL, **what, "format": self._format}
+        self._retry_errors = retry_errors
+        # Sorted by the hash of the path: 17 bytes an image, however long its name is.
+        self._seen: NDArray[Any] = np.zeros(0, _SEEN)
+        self._taken: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self._on_their_way: deque[Record] = deque()
+        self._file: BinaryIO | None = None
+        self._synced = time.monotonic()
+        if self._format == PARQUET:
+            import pyarrow  # noqa: F401, PLC0415 - missing, it must show before hours of reading
+        with contextlib.ExitStack() as undo, self._named_faults():
+            undo.callback(self.__exit__)
+            if out.exists() and not self.journal.exists():
+                if not resume:
+                    raise OutputError(
+                        f"{out} exists already; give another `out`, or read what was added since "
+                        "with `resume`."
+                    )
+                self._check_kept()
+                self.complete = True
+                self._remember()
+            elif self.journal.exists() and not resume:
+                raise OutputError(
+                    f"{self.journal}: a run that wrote here was cut off; continue it with "
+                    "`resume`, or delete that file to begin anew."
+                )
+            else:
+                self._open()
+            undo.pop_all()
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        # Closing writes once more what could not be written, which was told already; the next run
+        # drops the torn line.
+        with contextlib.suppress(OSError):
+            file.close()
+
+    def left(self, items: Iterable[Named]) -> Iterator[Named]:
+        """Yield the items that must be read, in order; records must be added in the same order.
+
+        These are the items without a record, those whose file has another size or modification time
+        than when it was read, and with ``retry_errors`` those that could not be read. An item that
+        is named twice gets two records.
+        """
+        for item in items:
+            path = item.path if isinstance(item, Unlisted) else os.fsdecode(item)
+            marks: Record = {FOLDER: True} if isinstance(item, Unlisted) else {FILE: state_of(path)}
+            row = self._row_of(path)
+            if row is not None:
+                seen = self._seen[row]
+                now, then = marks.get(FILE), int(seen["file"])
+                # What was read of a file that is gone since holds.
+                same = then in {_UNKNOWN, marked(now)} or (now is None and not seen["error"])
+                if same and not (self._retry_errors and seen["error"]):
+                    continue
+                marks[AGAIN] = True
+            self._on_their_way.append(marks)
+            yield item
+
+    def conclusions(self) -> Counter[str]:
+        """Return how often each conclusion came up so far."""
+        return Counter(record["conclusion"] for record in self._records())
+
+    def add(self, record: Record) -> None:
+        """Write a record; it is safe from a killed process when this returns.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if self.complete:
+            self._reopen()
+        assert self._file is not None  # noqa: S101 - it is open until the end
+        marks = self._on_their_way.popleft() if self._on_their_way else {}
+        with self._named_faults():
+            self._file.write(json.dumps({**record, **marks}).encode() + b"\n")
+            self._file.flush()
+            # From a machine that loses its power, what is older than this is safe.
+            if time.monotonic() - self._synced > _SYNC_SECONDS:
+                os.fsync(self._file.fileno())
+                self._synced = time.monotonic()
+        self.done += AGAIN not in marks
+
+    def finish(self, tally: RunSummary) -> None:
+        """Turn the journal into the file, and count every record of it.
+
+        Beside the file, ``….summary.json`` holds the counts, and ``….resume.gz`` what continuing it
+        needs.
+
+        Raises:
+            OutputError: It cannot be written; the journal stays.
+        """
+
+        def counted() -> Iterator[Record]:
+            for record in self._records():
+                tally.add(record)
+                yield record
+
+        with written_whole(self.out) as temporary:
+            if self._format == PARQUET:
+                write_parquet(temporary, counted())
+            else:
+                with temporary.open("w", encoding="utf-8", newline="") as file:
+                    TEXT_WRITERS[self._format](file, counted())
+        write_json(self._summary, tally.to_dict())
+        with self._named_faults():
+            self._keep()
+            self.__exit__()
+            self.journal.unlink()
+
+    def _keep(self) -> None:
+        """Write the journal of the finished run, with a line before it that tells whose it is."""
+        with written_whole(self._kept) as temporary, gzip.open(temporary, "wb", 6) as kept:
+            kept.write(json.dumps({"sha256": sha256_of(self.out)}).encode() + b"\n")
+            with self.journal.open("rb") as journal:
+                shutil.copyfileobj(journal, kept)
+
+    def _check_kept(self) -> None:
+        """Refuse a finished file that is not what a run like this one wrote.
+
+        Raises:
+            OutputError: It is not, or what continuing it needs is missing.
+        """
+        try:
+            with gzip.open(self._kept, "rb") as kept:
+                wrote = json.loads(kept.readline())["sha256"]
+                before = json.loads(kept.readline())
+        except FileNotFoundError as fault:
+            raise OutputError(
+                f"{self.out} is not the result of a run that can be continued ({self._kept.name} "
+                "is not beside it); give another `out`."
+            ) from fault
+        except (EOFError, LookupError, TypeError, ValueError, OSError, zlib.error) as fault:
+            raise OutputError(
+                f"{self._kept}: damaged, so {self.out.name} cannot be continued; give another "
+                "`out`."
+            ) from fault
+        self._check_header(before, self.out)
+        if wrote != sha256_of(self.out):
+            raise OutputError(
+                f"{self.out} was changed since it was written, so it cannot be continued; give "
+                "another `out`."
+            )
+
+    def _reopen(self) -> None:
+        """Make a journal of the kept one; the finished file stays until another takes its place."""
+        with self._named_faults():
+            with written_whole(self.journal) as temporary, temporary.open("wb") as journal:
+                with gzip.open(self._kept, "rb") as kept:
+                    kept.readline()
+                    shutil.copyfileobj(kept, journal)
+                journal.flush()
+                os.fsync(journal.fileno())
+            self._open(remember=False)
+        self.complete = False
+
+    def _open(self, *, remember: bool = True) -> None:
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self.journal, "a+b")  # noqa: PTH123, SIM115 - closed by __exit__
+        lock(self._file, self.journal)
+        end = last_line_end(self._file)
+        self._file.truncate(end)
+        if end == 0:
+            self._file.write(json.dumps(self._header).encode() + b"\n")
+            self._file.flush()
+            return
+        self._file.seek(0)
+        try:
+            before = json.loads(self._file.readline())
+        except ValueError:
+            before = None
+        self._check_header(before, self.journal)
+        if remember:
+            self._remember()
+        for torn in self.out.parent.glob(part_pattern(self.out)):
+            torn.unlink(missing_ok=True)  # of a run that was killed while it wrote the file
+        self._file.seek(0, os.SEEK_END)
+        self._file.write(json.dumps({CONTINUED: True}).encode() + b"\n")
+        self._file.flush()
+
+    def _check_header(self, before: object, place: Path) -> None:
+        if before == self._header:
+            return
+        known = before if isinstance(before, dict) else {}
+        changed = [name for name, value in self._header.items() if known.get(name) != value]
+        raise OutputError(
+            f"{place}: that run was another one ({', '.join(changed) or 'its options'} "
+            "differ); repeat it with `resume`, or give another `out`."
+        )
+
+    def _remember(self) -> None:
+        """Note which images have a record."""
+        # Continuing makes the lines of folders that could not be listed void.
+        held = (line for line in lines(self._place, packed=self.complete) if FOLDER not in line)
+        self._seen = np.fromiter(
+            (
+                (
+                    hash(line["path"]),
+                    marked(line[FILE]) if FILE in line else _UNKNOWN,
+                    line["conclusion"] == ERROR,
+                )
+                for line in held
+            ),
+            _SEEN,
+        )
+        self._seen.sort(order="path", kind="stable")
+        self._taken = np.zeros(len(self._seen), np.bool_)
+        self.done = len(self._seen)
+
+    @property
+    def _place(self) -> Path:
+        return self._kept if self.complete else self.journal
+
+    def _records(self) -> Iterator[Record]:
+        """Yield the records that hold, as they were added."""
+        for line in lines(self._place, packed=self.complete):
+            yield {name: value for name, value in line.items() if not name.startswith("_")}
+
+    def _row_of(self, path: str) -> int | None:
+        """Return the row of a path's next record, and take it off; None if there is none."""
+        wanted = hash(path)
+        row = int(np.searchsorted(self._seen["path"], wanted))
+        while row < len(self._seen) and int(self._seen["path"][row]) == wanted:
+            if not self._taken[row]:
+                self._taken[row] = True
+                return row
+            row += 1
+        return None
+
+    @contextlib.contextmanager
+    def _named_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as fault:
+            raise OutputError(
+                f"{self.journal}: cannot be written ({fault.strerror or fault}); free the place."
+            ) from fault
+
+
+def _format_of(out: Path) -> str:
+    suffixes = {**TEXT_SUFFIXES, ".parquet": PARQUET}
+    suffix = out.suffix.lower()
+    if suffix not in suffixes:
+        raise OptionError(
+            "out",
+            must=f"a file that ends in {', '.join(suffixes)}",
+            was=str(out),
+            hint=nearest(suffix, suffixes) if suffix else "Or name the format with `format`.",
+        )
+    return suffixes[suffix]

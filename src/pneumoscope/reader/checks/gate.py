@@ -1,0 +1,323 @@
+"""May this image be judged at all? What must hold before a conclusion means anything.
+
+The rules speak in words, and their limits are data of the model file. The plain ones hold for any
+radiograph: large enough, grey, neither blank nor washed out. ``Look`` knows how the images of one
+model look as a whole, and so tells an image that is turned, inverted, or no chest X-ray at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.reader.checks.appearance import SCREEN, kind
+from pneumoscope.reader.checks.feature_distance import FeatureDistribution
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.reader.preprocess import Shape
+
+_WHITE, _BLACK = 250, 5
+_LOW, _HIGH = 2, 98  # percentiles between which the grey levels of an image lie
+_SIDE = 16
+_UNLIKE = "the image does not look like a frontal chest X-ray as this reader knows them"
+_TURNS = ("", "turned by 90° to the left", "turned by 180°", "turned by 90° to the right")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Limits that hold for any radiograph.
+
+    The defaults leave room around 5,352 paediatric radiographs of one hospital (of which the most
+    extreme is named behind each): far from what a radiograph is, so that they hold for others too.
+
+    Attributes:
+        side_px: The shorter side has at least so many pixels, or as many as the model's input.
+        aspect: The longer side is at most so many times the shorter one (2.9).
+        chroma: Mean difference between the strongest and the weakest colour, in grey levels (0).
+        contrast: Grey levels between the darkest and the brightest 2 % of the pixels (80).
+        detail: Mean difference of a pixel from the mean of its neighbours to both sides, in grey
+            levels (0.52); a gradient has none.
+        white: Share of pixels that are all but white (0.08).
+        black: Share of pixels that are all but black (0.35).
+    """
+
+    side_px: float = 64
+    aspect: float = 4.0
+    chroma: float = 8.0
+    contrast: float = 25.0
+    detail: float = 0.3
+    white: float = 0.35
+    black: float = 0.75
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """How the images that a model knows look as a whole, at 16 x 16 pixels.
+
+    Attributes:
+        likeness: Of images brought to mean 0 and variance 1.
+        turned: Refused if turning or inverting an image brings it to less than this share of its
+            distance.
+        farthest: Refused if it is farther than this.
+    """
+
+    likeness: FeatureDistribution
+    turned: float
+    farthest: float
+
+    def distances(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the distance of an image in eight ways, float32 [8].
+
+        First as it is and turned by 90°, 180° and 270° to the right, then the same inverted.
+        """
+        found: NDArray[np.float32] = self._distances(_thumbnail(pixels)[np.newaxis])[0]
+        return found
+
+    def _distances(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the distances [n, 8] of thumbnails [n, 16, 16]."""
+        turned = [np.rot90(images, -turns, (1, 2)).reshape(len(images), -1) for turns in range(4)]
+        ways = [*turned, *(-way for way in turned)]
+        return np.stack([self.likeness.distance(way) for way in ways], axis=1)
+
+    def turned_way(self, distances: NDArray[np.float32]) -> int | None:
+        """Return which of the eight ways turns an image back, 1 to 7; None if it is upright.
+
+        Args:
+            distances: What ``distances`` gave for it.
+        """
+        way = int(distances[1:].argmin()) + 1
+        near = distances[way] < self.turned * distances[0] and distances[way] <= self.farthest
+        return way if near else None
+
+    def is_unlike(self, distances: NDArray[np.float32]) -> bool:
+        """Tell whether an image, as it is, is farther than any that the model knows."""
+        return bool(distances[0] > self.farthest)
+
+    def reasons(self, distances: NDArray[np.float32]) -> list[str]:
+        """Return why an image does not look like those that the model knows; empty if it does.
+
+        Args:
+            distances: What ``distances`` gave for it.
+        """
+        way = self.turned_way(distances)
+        if way is not None:
+            # What turns it back says how it was turned.
+            faults = [_TURNS[way % 4]] if way % 4 else []
+            faults += ["inverted (bone dark, air bright)"] if way >= 4 else []
+            return [f"the image looks {' and '.join(faults)}"]
+        if self.is_unlike(distances):
+            return [f"{_UNLIKE}; photographs, side views and other parts of the body do not"]
+        return []
+
+    @classmethod
+    def fit(
+        cls, pixels: NDArray[np.uint8], *, rank: int = 32, allowed: float = 0.001, folds: int = 5
+    ) -> Look:
+        """Return the look of prepared images, with limits that refuse next to none of them.
+
+        The limits come from images that the distribution was not fitted to: each fifth is judged
+        by the other four. Images of one patient should follow each other, so that folds, which are
+        stretches of the rows, do not share patients.
+
+        Args:
+            pixels: uint8 [n, height, width], at least 200.
+            rank: Directions of the distribution.
+            allowed: The share of them that each of the two limits may refuse.
+            folds: How many stretches.
+
+        Raises:
+            ValueError: Fewer than 200 images; they could not carry such limits.
+        """
+        if len(pixels) < 200:
+            raise ValueError(f"a look needs at least 200 images, got {len(pixels)}")
+        images = np.stack([_thumbnail(image) for image in pixels])
+        upright, best = [], []
+        for part in np.array_split(np.arange(len(images)), folds):
+            others = np.delete(images, part, axis=0).reshape(-1, _SIDE * _SIDE)
+            judge = cls(FeatureDistribution.fit(others, rank=rank), 1.0, np.inf)
+            found = judge._distances(images[part])
+            upright.append(found[:, 0])
+            best.append(found[:, 1:].min(1) / found[:, 0])
+        flat = images.reshape(-1, _SIDE * _SIDE)
+        return cls(
+            FeatureDistribution.fit(flat, rank=rank),
+            turned=min(0.95, float(np.quantile(np.concatenate(best), allowed))),
+            farthest=float(np.quantile(np.concatenate(upright), 1 - allowed)),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {
+            "likeness": self.likeness.to_dict(),
+            "turned": self.turned,
+            "farthest": self.farthest,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Look:
+        """Return the look that ``to_dict`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: Something is missing or cannot be.
+        """
+        likeness = FeatureDistribution.from_dict(values["likeness"])
+        if len(likeness.mean) != _SIDE * _SIDE:
+            raise ValueError("its gate looks at another number of pixels")
+        return cls(likeness, float(values["turned"]), float(values["farthest"]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelGate:
+    """What is refused before the network has seen it."""
+
+    rules: Rules = field(default_factory=Rules)
+    look: Look | None = None
+
+    def reasons(self, pixels: NDArray[np.uint8], shape: Shape) -> tuple[str, ...]:
+        """Return in words why an image cannot be judged; empty if it can."""
+        return self.judge(pixels, shape)[0]
+
+    def judge(
+        self, pixels: NDArray[np.uint8], shape: Shape
+    ) -> tuple[tuple[str, ...], float | None]:
+        """Return in words why an image cannot be judged, and its distance from known ones.
+
+        The words are empty if it can. The distance is None if there is no look, or if a plain rule
+        refuses the image already.
+
+        Args:
+            pixels: What ``prepare`` gave, uint8 [height, width].
+            shape: What else is known of it.
+        """
+        found = [*self._of_shape(shape, pixels.shape), *self._of_levels(pixels)]
+        # An image that is blank or coloured looks like nothing else; saying so adds nothing.
+        if found or self.look is None:
+            return tuple(found), None
+        distances = self.look.distances(pixels)
+        return self._unlike(pixels, distances), float(distances[0])
+
+    def _unlike(self, pixels: NDArray[np.uint8], distances: NDArray[np.float32]) -> tuple[str, ...]:
+        """Return why an image does not look like those that the model knows, and what like."""
+        if self.look is None:
+            return ()
+        way = self.look.turned_way(distances)
+        if way is None and not self.look.is_unlike(distances):
+            return ()
+        instead = kind(pixels)
+        # A page is no chest turned by 180°, however alike. A chest that is turned may be even.
+        if not instead or (instead == (SCREEN,) and way is not None):
+            return tuple(self.look.reasons(distances))
+        return (_UNLIKE, *instead)
+
+    def _of_shape(self, shape: Shape, input_shape: tuple[int, ...]) -> list[str]:
+        found = []
+        short, long = sorted((shape.width, shape.height))
+        least = min(self.rules.side_px, *input_shape)
+        if short < least:
+            found.append(
+                f"the image has {shape.width:,} x {shape.height:,} pixels, too few to judge lungs "
+                f"by (at least {least:g} each way)"
+            )
+        if long > self.rules.aspect * short:
+            found.append(
+                f"one side of the image is {long / short:,.1f} times the other, more than any "
+                f"chest X-ray ({self.rules.aspect:g})"
+            )
+        if shape.chroma > self.rules.chroma:
+            found.append(
+                "the image is in colour, which an X-ray is not: a photograph, a screen or a drawing"
+            )
+        return found
+
+    def _of_levels(self, pixels: NDArray[np.uint8]) -> list[str]:
+        step = max(1, min(pixels.shape) // 64)  # some thousand pixels tell as much as all
+        some = pixels[::step, ::step]
+        share = np.cumsum(np.bincount(some.ravel(), minlength=256)) / some.size
+        darkest, brightest = np.searchsorted(share, (_LOW / 100, _HIGH / 100))
+        found = []
+        if brightest - darkest < self.rules.contrast:
+            return ["the image is blank: its grey levels hardly differ"]
+        if _detail(pixels) < self.rules.detail:
+            return ["the image is blank: it has no detail, only a gradient"]
+        white, black = 1 - share[_WHITE - 1], share[_BLACK]
+        if white > self.rules.white:
+            found.append(f"{white:.0%} of the image is white, where nothing can be seen")
+        if black > self.rules.black:
+            found.append(f"{black:.0%} of the image is black, where nothing can be seen")
+        return [*found, *kind(pixels)] if found else []
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the gate as JSON values, as it stands in a model file under ``gate``."""
+        look = {} if self.look is None else {"look": self.look.to_dict()}
+        return {"rules": asdict(self.rules), **look}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PixelGate:
+        """Return the gate that ``to_dict`` wrote; other keys are for other gates.
+
+        Raises:
+            KeyError, TypeError, ValueError: Something is missing or cannot be.
+        """
+        rules = {each.name: float(values["rules"][each.name]) for each in fields(Rules)}
+        look = Look.from_dict(values["look"]) if "look" in values else None
+        return cls(Rules(**rules), look)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureGate:
+    """What is refused by the features that the network itself saw (its output ``features``).
+
+    Attributes:
+        likeness: Of the features of known images.
+        farthest: Refused if the features are farther than this.
+    """
+
+    likeness: FeatureDistribution
+    farthest: float
+
+    def reasons(self, distance: float) -> tuple[str, ...]:
+        """Return in words why an image at this distance cannot be judged; empty if it can."""
+        if distance <= self.farthest:
+            return ()
+        reason = (
+            "the image is unlike the chest X-rays that this reader learnt from "
+            f"(distance {distance:.2f}, at most {self.farthest:.2f})"
+        )
+        return (reason,)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the gate as JSON values, as it stands in a model file under ``gate.features``."""
+        return {"likeness": self.likeness.to_dict(), "farthest": self.farthest}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FeatureGate:
+        """Return the gate that ``to_dict`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: Something is missing or cannot be.
+        """
+        return cls(FeatureDistribution.from_dict(values["likeness"]), float(values["farthest"]))
+
+
+def _detail(pixels: NDArray[np.uint8]) -> float:
+    """Return how far pixels are from the mean of their neighbours, across and down, on average."""
+    step = max(1, min(pixels.shape) // 16)
+    across, down = pixels[::step].astype(np.int16), pixels[:, ::step].astype(np.int16)
+    bent = np.abs(2 * across[:, 1:-1] - across[:, :-2] - across[:, 2:]).mean()
+    return float(bent + np.abs(2 * down[1:-1] - down[:-2] - down[2:]).mean()) / 4
+
+
+def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return an image at 16 x 16 pixels with mean 0 and variance 1, float32."""
+    from PIL import Image  # noqa: PLC0415 - so that importing the package stays light
+
+    box = Image.Resampling.BOX
+    small = np.asarray(Image.fromarray(pixels).resize((_SIDE, _SIDE), box), np.float32)
+    centred: NDArray[np.float32] = small - small.mean()
+    scaled: NDArray[np.float32] = centred / (centred.std() + np.float32(1e-3))
+    return scaled

@@ -1,0 +1,260 @@
+"""May this model file be opened at all? Looked at before ONNX Runtime sees a byte of it.
+
+Opening a file of a stranger must run nothing but a graph of standard operators over tensors that
+the file itself holds. So refused are tensors in other files, operators and functions that are not
+ONNX's own, control flow, and sizes that no reader needs. What a graph of standard operators can
+still do is take long and fill the memory; and whether its conclusions are good, no check can tell.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pneumoscope.errors import ModelFileError
+from pneumoscope.reader.model_file.protobuf import BYTES, VARINT, WireError, fields, varints
+
+MAX_BYTES = 512 * 2**20
+MAX_NODES = 20_000
+MAX_TENSORS = 20_000
+MAX_ATTRIBUTES = 200_000
+MAX_METADATA_BYTES = 8 * 2**20
+
+OWN_DOMAINS = frozenset({b"", b"ai.onnx"})
+"""Where operators may come from: the ONNX standard, and nowhere else."""
+
+NOT_IN_A_READER = frozenset(
+    {
+        # control flow: graphs within graphs, which may run for ever
+        *(b"If", b"Loop", b"Scan", b"SequenceMap"),
+        # chance: the same image would get another answer
+        *(b"Bernoulli", b"Multinomial", b"RandomNormal", b"RandomNormalLike"),
+        *(b"RandomUniform", b"RandomUniformLike"),
+        # pixels come prepared, and text has no place in them
+        *(b"ImageDecoder", b"RegexFullMatch", b"StringConcat", b"StringNormalizer"),
+        *(b"StringSplit", b"TfIdfVectorizer"),
+    }
+)
+
+# Field numbers of onnx.proto.
+_MODEL_GRAPH, _MODEL_OPSET, _MODEL_METADATA = 7, 8, 14
+_MODEL_TRAINING, _MODEL_FUNCTIONS, _MODEL_DEVICES = 20, 25, 26
+_OPSET_DOMAIN, _OPSET_VERSION = 1, 2
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
+_GRAPH_NODE, _GRAPH_TENSOR, _GRAPH_SPARSE = 1, 5, 15
+_NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
+_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS = 5, 10
+_ATTRIBUTE_GRAPHS = frozenset({6, 11})
+_ATTRIBUTE_SPARSE = frozenset({22, 23})
+_TENSOR_DIMS, _TENSOR_EXTERNAL, _TENSOR_PLACE = 1, 13, 14
+_HERE = 0  # a place of tensors: in this file
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where an entry of the metadata stands in the file, as [start, end) in bytes."""
+
+    start: int
+    end: int
+    value_start: int
+    value_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a model file holds, without having been opened.
+
+    Attributes:
+        operators: How often each operator of the graph occurs.
+        tensors: How many tensors it holds.
+        values: How many numbers they hold together.
+        opset: The version of ONNX's operators.
+        metadata: Where each entry of the metadata stands.
+    """
+
+    operators: Mapping[str, int]
+    tensors: int
+    values: int
+    opset: int
+    metadata: Mapping[str, Entry]
+
+
+class _Refused(Exception):  # noqa: N818 - carried out of the depth, and turned into our own error
+    pass
+
+
+class _Found:
+    def __init__(self) -> None:
+        self.operators: Counter[bytes] = Counter()
+        self.nodes = self.attributes = self.tensors = self.values = 0
+        self.opset = self.graphs = self.metadata_bytes = 0
+        self.metadata: dict[str, Entry] = {}
+
+
+def inspect(content: bytes, path: Path) -> Contents:
+    """Return what a model file holds.
+
+    Args:
+        content: Its bytes.
+        path: What it is called in messages.
+
+    Raises:
+        ModelFileError: It is no ONNX file, or one that is not opened; the message says why.
+    """
+    if len(content) > MAX_BYTES:
+        raise ModelFileError(
+            f"{path}: too large to be a reader ({len(content):,} bytes; up to {MAX_BYTES:,} are "
+            "opened)."
+        )
+    found = _Found()
+    try:
+        _model(content, found)
+    except WireError as fault:
+        raise ModelFileError(
+            f"{path}: no model can be read from it ({fault}); "
+            "expected is the model.onnx that pneumoscope train writes."
+        ) from fault
+    except _Refused as reason:
+        raise ModelFileError(f"{path}: not opened, since {reason}.") from None
+    return Contents(
+        {_shown(name): count for name, count in sorted(found.operators.items())},
+        found.tensors,
+        found.values,
+        found.opset,
+        found.metadata,
+    )
+
+
+def _model(data: bytes, found: _Found) -> None:
+    end = len(data)
+    at = 0
+    for number, kind, a, b in fields(data, 0, end):
+        if number == _MODEL_GRAPH:
+            _expect(kind, BYTES)
+            found.graphs += 1
+            if found.graphs > 1:
+                raise _Refused("it holds more than one graph")
+            _graph(data, a, b, found)
+        elif number == _MODEL_METADATA:
+            _expect(kind, BYTES)
+            _entry(data, a, b, found, begin=at)
+        elif number == _MODEL_OPSET:
+            _expect(kind, BYTES)
+            _opset(data, a, b, found)
+        elif number == _MODEL_FUNCTIONS:
+            raise _Refused("it defines operators of its own")
+        elif number == _MODEL_TRAINING:
+            raise _Refused("it holds graphs for training")
+        elif number == _MODEL_DEVICES:
+            raise _Refused("it asks for several devices")
+        at = b
+    if not found.graphs:
+        raise WireError("it holds no graph")
+
+
+def _opset(data: bytes, start: int, end: int, found: _Found) -> None:
+    domain, version = b"", 0
+    for number, _, a, b in fields(data, start, end):
+        if number == _OPSET_DOMAIN:
+            domain = data[a:b]
+        elif number == _OPSET_VERSION:
+            version = a
+    if domain not in OWN_DOMAINS:
+        raise _Refused(f"it asks for operators of {_shown(domain)!r}, which are not ONNX's own")
+    found.opset = version
+
+
+def _entry(data: bytes, start: int, end: int, found: _Found, *, begin: int) -> None:
+    found.metadata_bytes += end - start
+    if found.metadata_bytes > MAX_METADATA_BYTES:
+        raise _Refused("its metadata are too large")
+    key, value = b"", (end, end)
+    for number, kind, a, b in fields(data, start, end):
+        _expect(kind, BYTES)
+        if number == _ENTRY_KEY:
+            key = data[a:b]
+        elif number == _ENTRY_VALUE:
+            value = (a, b)
+    name = _shown(key)
+    if name in found.metadata:
+        raise _Refused(f"its metadata say {name!r} twice")
+    found.metadata[name] = Entry(begin, end, *value)
+
+
+def _graph(data: bytes, start: int, end: int, found: _Found) -> None:
+    for number, kind, a, b in fields(data, start, end):
+        if number == _GRAPH_NODE:
+            _expect(kind, BYTES)
+            _node(data, a, b, found)
+        elif number == _GRAPH_TENSOR:
+            _expect(kind, BYTES)
+            _tensor(data, a, b, found)
+        elif number == _GRAPH_SPARSE:
+            raise _Refused("it holds sparse tensors")
+
+
+def _node(data: bytes, start: int, end: int, found: _Found) -> None:
+    found.nodes += 1
+    if found.nodes > MAX_NODES:
+        raise _Refused(f"its graph has more than {MAX_NODES:,} nodes")
+    operator = b""
+    for number, kind, a, b in fields(data, start, end):
+        if number == _NODE_ATTRIBUTE:
+            _expect(kind, BYTES)
+            _attribute(data, a, b, found)
+        elif number == _NODE_OPERATOR:
+            _expect(kind, BYTES)
+            operator = data[a:b]
+        elif number == _NODE_DOMAIN:
+            _expect(kind, BYTES)
+            if data[a:b] not in OWN_DOMAINS:
+                raise _Refused(
+                    f"it uses an operator of {_shown(data[a:b])!r}, which is not ONNX's own"
+                )
+    if operator in NOT_IN_A_READER:
+        raise _Refused(f"it uses the operator {_shown(operator)}, which no reader needs")
+    found.operators[operator] += 1
+
+
+def _attribute(data: bytes, start: int, end: int, found: _Found) -> None:
+    found.attributes += 1
+    if found.attributes > MAX_ATTRIBUTES:
+        raise _Refused(f"its nodes have more than {MAX_ATTRIBUTES:,} attributes")
+    for number, kind, a, b in fields(data, start, end):
+        if number in _ATTRIBUTE_GRAPHS:
+            raise _Refused("a node holds a graph of its own")
+        if number in _ATTRIBUTE_SPARSE:
+            raise _Refused("it holds sparse tensors")
+        if number in {_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS}:
+            _expect(kind, BYTES)
+            _tensor(data, a, b, found)
+
+
+def _tensor(data: bytes, start: int, end: int, found: _Found) -> None:
+    found.tensors += 1
+    if found.tensors > MAX_TENSORS:
+        raise _Refused(f"it holds more than {MAX_TENSORS:,} tensors")
+    values = 1
+    for number, kind, a, b in fields(data, start, end):
+        if number == _TENSOR_DIMS:
+            for size in (a,) if kind == VARINT else varints(data, a, b):
+                values *= size
+                # The smallest kind of number takes half a byte.
+                if values > 2 * (end - start):
+                    raise _Refused("a tensor claims more numbers than the file holds")
+        elif number == _TENSOR_EXTERNAL or (
+            number == _TENSOR_PLACE and (kind, a) != (VARINT, _HERE)
+        ):
+            raise _Refused("a tensor lies in another file")
+    found.values += values
+
+
+def _expect(kind: int, expected: int) -> None:
+    if kind != expected:
+        raise WireError(f"a field has the type {kind} instead of {expected}")
+
+
+def _shown(name: bytes) -> str:
+    return name[:100].decode("utf-8", "replace")

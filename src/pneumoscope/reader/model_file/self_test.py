@@ -1,0 +1,150 @@
+"""Does a model still say what it said when it was written? One generated image tells.
+
+The image is computed in whole numbers, so it is the same everywhere and needs no room in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.reader.model_file.metadata import Bundle
+
+IMAGE = "lungs-1"
+"""The name of the image; another image would get another name."""
+
+TOLERANCE = 0.05
+"""How far the logit may be off: processors round differently, most of all with 8-bit networks."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """What a model said of the generated image when it was written.
+
+    Attributes:
+        image: The name of the image.
+        logit: Of the positive class.
+        probability: Of the same.
+        tolerance: How far the logit may be off.
+    """
+
+    image: str
+    logit: float
+    probability: float
+    tolerance: float = TOLERANCE
+
+    def passed(self, logit: float) -> bool:
+        """Return whether a found logit is the expected one; NaN is not."""
+        return abs(logit - self.logit) <= self.tolerance
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {
+            "image": self.image,
+            "logit": self.logit,
+            "probability": self.probability,
+            "tolerance": self.tolerance,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SelfTest:
+        """Return what ``to_dict`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: Something is missing or cannot be.
+        """
+        image = str(values["image"])
+        if image != IMAGE:
+            raise ValueError(f"its self-test needs the image {image!r}; update pneumoscope")
+        return cls(
+            image,
+            float(values["logit"]),
+            float(values["probability"]),
+            float(values.get("tolerance", TOLERANCE)),
+        )
+
+
+def generated_image(height_px: int, width_px: int) -> NDArray[np.uint8]:
+    """Return the image ``lungs-1``, uint8 [height_px, width_px]: two dark lungs beside a spine."""
+    rows = np.arange(height_px, dtype=np.int64)[:, np.newaxis] * 1024 // height_px - 512
+    columns = np.arange(width_px, dtype=np.int64) * 1024 // width_px - 512
+    body = 190 - (columns * columns + rows * rows) // 4000
+    lungs = 110 - ((np.abs(columns) - 210) ** 2 * 4 + (rows + 40) ** 2) // 900
+    ribs = np.where((rows + np.abs(columns) // 3) % 128 < 40, 18, 0)
+    patch = 60 - ((columns - 200) ** 2 + (rows - 120) ** 2) // 200
+    grain = (rows * 7 + columns * 13) % 11
+    shown = body - np.maximum(lungs, 0) + ribs + np.maximum(patch, 0) + grain
+    clipped: NDArray[np.uint8] = np.clip(shown, 0, 255).astype(np.uint8)
+    return clipped
+
+
+def say(bundle: Bundle) -> SelfTest:
+    """Return what a model says of the generated image now, as it belongs into its file.
+
+    Raises:
+        ModelFileError: The graph cannot be run.
+    """
+    image = generated_image(*bundle.info.input.shape)
+    logits, probabilities = bundle.run(image[np.newaxis], ["logits", "probabilities"])
+    return SelfTest(IMAGE, float(logits[0, 1] - logits[0, 0]), float(probabilities[0, 1]))
+
+
+class RunningTest:
+    """The self-test of a model, in a thread of its own: it runs while the first image is read.
+
+    Args:
+        bundle: A model whose file holds a self-test.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        import threading  # noqa: PLC0415 - needed here alone
+
+        self._bundle = bundle
+        self._passed = False
+        self._fault: BaseException | None = None
+        # No daemon: a process that ends while the graph runs is aborted by ONNX Runtime's threads.
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Return when it passed.
+
+        Raises:
+            ModelFileError: It did not.
+        """
+        self._thread.join()
+        if self._passed:
+            return
+        if isinstance(self._fault, ModelFileError):
+            raise self._fault
+        raise ModelFileError(
+            f"{self._bundle.path}: its self-test could not be run ({self._fault!r})."
+        ) from self._fault
+
+    def _work(self) -> None:
+        try:
+            self._compare()
+        except BaseException as fault:  # raised again by wait: nothing may pass for a passed test
+            self._fault = fault
+        else:
+            self._passed = True
+
+    def _compare(self) -> None:
+        test = self._bundle.info.self_test
+        if test is None:
+            raise ModelFileError(f"{self._bundle.path}: holds no self-test.")
+        found = say(self._bundle)
+        if not test.passed(found.logit):
+            raise ModelFileError(
+                f"{self._bundle.path}: failed its self-test: the logit of the generated image is "
+                f"{found.logit:.4f} instead of {test.logit:.4f}. The file is damaged, or this "
+                "machine computes otherwise than the one that wrote it; get the file again."
+            )

@@ -1,0 +1,204 @@
+"""A model file, found and looked at, and its graph, opened by ONNX Runtime.
+
+ONNX Runtime builds a graph without holding Python's lock, so it is done in a thread of its own:
+who reads one image loads the rest of the program in that time.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.errors import ModelFileError
+from pneumoscope.reader.model_file.checksum import own_text, state_of
+from pneumoscope.reader.model_file.inspection import MAX_BYTES, Contents, inspect
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+SHIPPED = "shipped"
+"""The name of the reader that comes with the package."""
+
+SHIPPED_FILE = Path(__file__).parents[2] / "assets" / "reader.onnx"
+
+_RUN_MODEL = "model.onnx"
+_LARGE = 2_000_000  # numbers in the tensors of a graph
+
+
+class Graph:
+    """The graph of a model file on the processor, which is being opened.
+
+    The file is looked at before ONNX Runtime sees it; see ``inspection``.
+
+    Args:
+        place: A model file or a run folder; ``shipped`` or None for the package's own.
+        threads: Processor threads for one call of the graph.
+        few: Whether few images will be read: large graphs then start sooner and run slower.
+        unsealed: Whether a file is taken, too, that was changed since it was written.
+
+    Attributes:
+        path: The file.
+        contents: What it holds.
+        text: What it says of itself.
+
+    Raises:
+        ModelFileError: There is no model, the file is none of this package, or it is not opened.
+    """
+
+    def __init__(
+        self,
+        place: Path | str | None,
+        *,
+        threads: int = 1,
+        few: bool = False,
+        unsealed: bool = False,
+    ) -> None:
+        self.path = find_model(place)
+        content = read_model(self.path)
+        self.contents: Contents = inspect(content, self.path)
+        self.text = own_text(content, self.contents, self.path)
+        self._content: bytes | None = content
+        self._sha256 = ""
+
+        # First, since Ctrl-C in what ONNX Runtime loads of it would be shown as a fault of it.
+        import numpy  # noqa: F401, PLC0415
+        import onnxruntime  # noqa: PLC0415 - not before there is something to run
+
+        # For a process that loaded ONNX Runtime before this package, and for Windows; elsewhere
+        # the environment variable that the package sets has kept it silent from the start.
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Planned memory does not depend on who meets whom, but planning doubles the first runs.
+        options.enable_mem_pattern = not few
+        if few and self.contents.values > _LARGE:
+            # Without the rearrangement of weights for this processor: it takes as long as an image.
+            levels = onnxruntime.GraphOptimizationLevel
+            options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED
+        self._session: onnxruntime.InferenceSession | None = None
+        self._fault: Exception | None = None
+        self._unsealed = unsealed
+        self._seal = ""
+        self._seal_fault: Exception | None = None
+        self._opened = threading.Event()
+        # No daemon: a process that ends meanwhile is aborted by ONNX Runtime's threads.
+        self._opening = threading.Thread(target=self._open, args=(content, options))
+        self._opening.start()
+
+    @property
+    def session(self) -> onnxruntime.InferenceSession:
+        """The opened graph; waits until it is.
+
+        Raises:
+            ModelFileError: ONNX Runtime does not open it.
+        """
+        self._opened.wait()
+        if self._session is None:
+            raise ModelFileError(
+                f"{self.path}: no model can be read from it ({first_line(self._fault)}); "
+                "expected is the model.onnx that pneumoscope train writes."
+            ) from self._fault
+        return self._session
+
+    def check_seal(self) -> None:
+        """Wait until the seal of the file is checked.
+
+        Raises:
+            ModelFileError: The file was changed since it was written.
+        """
+        if self._unsealed:
+            return
+        self._opening.join()
+        if self._seal not in {"intact", "none"}:
+            raise ModelFileError(
+                f"{self.path}: this file was changed or damaged since it was written (its seal is "
+                "broken), so it is not used; get it again."
+            ) from self._seal_fault
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the file that was opened, computed when it is first asked for."""
+        content = self._content
+        if content is not None:
+            import hashlib  # noqa: PLC0415 - reading an image does without
+
+            self._sha256 = hashlib.sha256(content).hexdigest()
+            self._content = None
+        return self._sha256
+
+    def _open(self, content: bytes, options: onnxruntime.SessionOptions) -> None:
+        import onnxruntime  # noqa: PLC0415 - loaded already
+
+        try:
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as fault:  # onnxruntime's exceptions share no public base
+            self._fault = fault
+        finally:
+            self._opened.set()
+        # Last, so that who waits for the graph does not wait for the hash.
+        try:
+            self._seal = state_of(content, self.contents, self.path)
+        except Exception as fault:  # told by check_seal
+            self._seal_fault = fault
+
+
+def find_model(place: Path | str | None) -> Path:
+    """Return the model file that is meant: itself, that of a run folder, or the shipped one.
+
+    Args:
+        place: A model file or a run folder; ``shipped`` or None for the reader that comes with the
+            package.
+
+    Raises:
+        ModelFileError: There is none.
+    """
+    if place is None or str(place) == SHIPPED:
+        if not SHIPPED_FILE.is_file():
+            raise ModelFileError(
+                f"{SHIPPED}: this installation holds no shipped reader ({SHIPPED_FILE} is not "
+                "there); name a run folder or a model file with `model`."
+            )
+        return SHIPPED_FILE
+    place = Path(place)
+    if place.is_dir():
+        inside = place / _RUN_MODEL
+        if not inside.is_file():
+            raise ModelFileError(
+                f"{place}: no {_RUN_MODEL} in this folder; is it a run that has ended? "
+                "Train one with: `train(DATA, out=RUN)`"
+            )
+        return inside
+    if not place.exists():
+        raise ModelFileError(f"{place}: no such model file or run folder.")
+    return place
+
+
+def read_model(path: Path) -> bytes:
+    """Return the bytes of a model file.
+
+    Raises:
+        ModelFileError: It cannot be read, is no regular file, or is larger than any reader.
+    """
+    try:
+        if not path.is_file():
+            raise ModelFileError(f"{path}: not a regular file.")
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ModelFileError(
+                f"{path}: too large to be a reader ({size:,} bytes; up to {MAX_BYTES:,} are "
+                "opened)."
+            )
+        return path.read_bytes()
+    except OSError as fault:
+        raise ModelFileError(f"{path}: cannot be read ({fault.strerror}).") from fault
+
+
+def first_line(fault: Exception | None) -> str:
+    """Return what a fault says first, for a message."""
+    lines = str(fault).strip().splitlines()
+    return lines[0][:200] if lines else type(fault).__name__

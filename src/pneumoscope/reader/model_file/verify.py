@@ -1,0 +1,103 @@
+"""Is a model file what its author wrote, and does it compute here what it computed there?"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pneumoscope.reader.model_file.checksum import state_of, with_info
+from pneumoscope.reader.model_file.inspection import inspect
+from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.self_test import IMAGE, SelfTest, say
+from pneumoscope.reader.model_file.session import find_model, read_model
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What checking a model file gave.
+
+    Attributes:
+        path: The file.
+        name: Of the network.
+        seal: ``intact``, ``broken`` or ``none``.
+        expected: What the model must say of the generated image; None if the file has no self-test.
+        found: What it says.
+    """
+
+    path: str
+    name: str
+    seal: str
+    expected: SelfTest | None
+    found: SelfTest
+
+    @property
+    def answers(self) -> bool | None:
+        """Whether it says what it must; None if the file does not tell."""
+        return None if self.expected is None else self.expected.passed(self.found.logit)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong; what the file does not tell cannot be."""
+        return self.seal != "broken" and self.answers is not False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields and the verdict as JSON values."""
+        return {**asdict(self), "passed": self.passed}
+
+    def lines(self) -> list[str]:
+        """Return the same for people."""
+        rows = [("model", f"{self.name} ({self.path})"), ("image", f"{IMAGE} (generated)")]
+        if self.expected is None:
+            rows.append(("expected", "not known: this file holds no self-test"))
+        else:
+            rows.append(("expected", _shown(self.expected)))
+        rows.append(("found", _shown(self.found)))
+        rows.append(("seal", _SEALS[self.seal]))
+        rows.append(("", "passed" if self.passed else "FAILED; get the file again"))
+        return [f"{name:<9} {text}".rstrip() if name else text for name, text in rows]
+
+
+_SEALS = {
+    "intact": "intact: nothing changed since the file was written",
+    "broken": "broken: the file was changed after it was written",
+    "none": "none: written before there were seals",
+}
+
+
+def verify(place: Path | str | None) -> Verified:
+    """Return whether a model file is whole, and what it says of the generated image.
+
+    Args:
+        place: A model file or a run folder; ``shipped`` or None for the reader of the package.
+
+    Raises:
+        ModelFileError: There is no model, or it cannot be opened.
+    """
+    path = find_model(place)
+    content = read_model(path)
+    seal = state_of(content, inspect(content, path), path)
+    bundle = open_bundle(path, unsealed=True)
+    return Verified(
+        str(path),
+        bundle.info.name,
+        seal,
+        bundle.info.self_test,
+        say(bundle),
+    )
+
+
+def finish(path: Path) -> None:
+    """Complete a model file in place: its self-test, from what it says now, and its seal.
+
+    Raises:
+        ModelFileError: It cannot be opened.
+    """
+    bundle = open_bundle(path, unsealed=True)
+    info = dataclasses.replace(bundle.info, self_test=say(bundle))
+    path.write_bytes(with_info(read_model(path), info, path=path))
+
+
+def _shown(said: SelfTest) -> str:
+    return f"probability {said.probability:.6f}, logit {said.logit:+.6f}"

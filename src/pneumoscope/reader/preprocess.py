@@ -1,0 +1,125 @@
+"""An image as a file, as bytes or as pixels → prepared pixels, and what else is known of the image.
+
+The pixels are those of ``prepare``, made by the same functions; a test holds both together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pneumoscope.images.prepare import InputSpec, prepare_bytes, to_input
+from pneumoscope.images.radiograph import GREY_MODES, ImageMeta
+from pneumoscope.images.read import chroma, decode
+from pneumoscope.images.sources import Decoded, Source, resolve
+from pneumoscope.reader.checks.intended_use import AGE, BODY_PART, MODALITY, VIEW
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pneumoscope.images.record import DicomRecord
+
+_GREY = GREY_MODES | {"MONOCHROME1", "MONOCHROME2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is known of an image beside its prepared pixels.
+
+    Attributes:
+        width: In pixels, as stored.
+        height: In pixels, as stored.
+        chroma: Mean difference between the strongest and the weakest colour, in grey levels.
+    """
+
+    width: int
+    height: int
+    chroma: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedImage:
+    """One image, ready for the network.
+
+    Attributes:
+        pixels: uint8 [height, width] of the model's input.
+        shape: Its size as stored, and how coloured it is.
+        facts: What its file says of patient and view, as ``scope_of`` takes it.
+        other_kind: Why its header is not that of a frontal chest radiograph; empty if it is.
+        dicom: Which DICOM image it is and how its pixels were shown; None for other formats.
+        notes: Contradictions in its header and what was assumed, in words.
+    """
+
+    pixels: NDArray[np.uint8]
+    shape: Shape
+    facts: Mapping[str, str] = field(default_factory=dict)
+    other_kind: str = ""
+    dicom: DicomRecord | None = None
+    notes: tuple[str, ...] = ()
+
+
+def load_image(source: Source, spec: InputSpec, *, any_kind: bool = False) -> LoadedImage:
+    """Return an image as the model takes it.
+
+    Args:
+        source: The image.
+        spec: The input of the model.
+        any_kind: Whether an image is taken, too, whose header says that it is no frontal chest
+            radiograph.
+
+    Raises:
+        OtherKindError: Its header says so, and ``any_kind`` is false.
+        ImageError: It cannot be read.
+    """
+    given = resolve(source)
+    if isinstance(given, Decoded):
+        height, width = given.pixels.shape
+        pixels = to_input(given.pixels, spec, bits=given.bits)
+        return LoadedImage(pixels, Shape(width, height, given.chroma))
+    pixels, meta = prepare_bytes(given.data, spec, name=given.name, any_kind=any_kind)
+    colour = 0.0 if meta.mode in _GREY else chroma(given.data, name=given.name)
+    shape = Shape(meta.width, meta.height, colour)
+    notes = meta.dicom.notes if meta.dicom else ()
+    return LoadedImage(pixels, shape, _facts(meta), meta.other_kind, dicom_of(meta), notes)
+
+
+def dicom_of(meta: ImageMeta) -> DicomRecord | None:
+    """Return which DICOM image it is and how its pixels were shown; None for other formats."""
+    if meta.dicom is None:
+        return None
+    from pneumoscope.images.record import dicom_record  # noqa: PLC0415 - for DICOM alone
+
+    return dicom_record(meta)
+
+
+def dicom_of_header(header: object) -> DicomRecord | None:
+    """Return the same of the ``header`` of an ``ImageError``, which may be None."""
+    return dicom_of(header) if isinstance(header, ImageMeta) else None
+
+
+def native(source: Source) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return the grey pixels of an image at its own size, [height, width].
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    given = resolve(source)
+    if isinstance(given, Decoded):
+        return given.pixels
+    return decode(given.data, name=given.name, any_kind=True).pixels
+
+
+def _facts(meta: ImageMeta) -> dict[str, str]:
+    """Return the facts that a file states; only DICOM has a place for them."""
+    said = meta.dicom
+    if said is None:
+        return {}
+    years = said.age_years
+    return {
+        AGE: "" if years is None else f"{years:g}",
+        VIEW: said.view,
+        MODALITY: said.modality,
+        BODY_PART: said.body_part,
+    }

@@ -1,0 +1,137 @@
+"""Orthanc with DICOMweb, in a network of its own: Debian's listens on all interfaces."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HTTP, DICOM = 8042, 4242
+PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+
+
+class Namespace:
+    """A network with a loopback interface alone, and commands in it."""
+
+    def __init__(self) -> None:
+        self._holder = subprocess.Popen(
+            [_tool("unshare"), "-rn", "sh", "-c", "ip link set lo up && echo up && exec sleep 600"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._holder.stdout is not None
+        if self._holder.stdout.readline() != "up\n":
+            self.close()
+            pytest.skip("no network namespace can be made here")
+
+    def command(self, words: Sequence[str | Path]) -> list[str]:
+        """Return a command that runs in the network."""
+        enter = [_tool("nsenter"), "-t", str(self._holder.pid), "-U", "-n"]
+        return [*enter, "--preserve-credentials", *map(str, words)]
+
+    def run(self, *words: str | Path) -> subprocess.CompletedProcess[bytes]:
+        """Run a command to its end; what it started ends with it."""
+        process = subprocess.Popen(
+            self.command(words),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            out, err = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, err = process.communicate()
+            pytest.fail(f"it did not end: {(out + err).decode('utf-8', 'replace')}")
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def close(self) -> None:
+        self._holder.kill()
+        self._holder.wait()
+        assert self._holder.stdout is not None
+        self._holder.stdout.close()
+
+
+class Orthanc:
+    """A running Orthanc.
+
+    Attributes:
+        network: Where it runs.
+        url: Of its DICOMweb.
+    """
+
+    def __init__(self, network: Namespace) -> None:
+        self.network = network
+        self.url = f"http://127.0.0.1:{HTTP}/dicom-web"
+
+    def get(self, path: str, *, accept: str = "application/json") -> bytes:
+        """Return what it answers; empty if it answers nothing or an error."""
+        address = f"http://127.0.0.1:{HTTP}{path}"
+        return self.network.run(_tool("curl"), "-sf", "-H", f"Accept: {accept}", address).stdout
+
+    def json(self, path: str) -> Any:
+        return json.loads(self.get(path) or b"[]")
+
+    def instances(self, study: str) -> dict[str, str]:
+        """Return the instances of a study: SOP Instance UID to SOP Class UID."""
+        found = self.json(f"/dicom-web/studies/{study}/instances")
+        return {one["00080018"]["Value"][0]: one["00080016"]["Value"][0] for one in found}
+
+
+def needed() -> Namespace:
+    """Return a network; skip the test where Orthanc, or a network of its own, cannot be had."""
+    for name in ("Orthanc", "unshare", "nsenter", "ip", "curl"):
+        if shutil.which(name) is None:
+            pytest.skip(f"{name} is not installed")
+    if not PLUGIN.exists():
+        pytest.skip("Orthanc's DICOMweb is not installed")
+    return Namespace()
+
+
+@contextmanager
+def orthanc(folder: Path, **settings: Any) -> Iterator[Orthanc]:
+    """Start Orthanc, or skip the test."""
+    network = needed()
+    place = folder / "orthanc.json"
+    values = {
+        "StorageDirectory": str(folder / "orthanc"),
+        "IndexDirectory": str(folder / "orthanc"),
+        "HttpPort": HTTP,
+        "DicomPort": DICOM,
+        "DicomAet": "ORTHANC",
+        "RemoteAccessAllowed": False,
+        "Plugins": [str(PLUGIN)],
+        "DicomModalities": {"pneumoscope": ["PNEUMOSCOPE", "127.0.0.1", 11112]},
+        **settings,
+    }
+    place.write_text(json.dumps(values), encoding="utf-8")
+    process = subprocess.Popen(
+        network.command([_tool("Orthanc"), place]),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        found = Orthanc(network)
+        end = time.monotonic() + 60
+        while not found.get("/system"):
+            assert process.poll() is None, "Orthanc ended"
+            assert time.monotonic() < end, "Orthanc did not start"
+            time.sleep(0.1)
+        yield found
+    finally:
+        process.kill()
+        process.wait()
+        network.close()
+
+
+def _tool(name: str) -> str:
+    return str(shutil.which(name))

@@ -1,0 +1,98 @@
+"""Images for the node, and what checks its objects."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.dicom_variants import made
+
+pytest.importorskip("pynetdicom", reason="the extra 'hospital' is not installed")
+pytest.importorskip("highdicom", reason="the extra 'hospital' is not installed")
+
+from helpers.pacs import FIND, Archive
+from pneumoscope.data.phantom import render
+from pneumoscope.reader.predictor import Predictor
+
+Chest = Callable[..., bytes]
+
+
+@pytest.fixture(scope="session")
+def chest() -> Chest:
+    """Return what makes a radiograph of a patient as a DICOM file, with elements as given."""
+
+    def make(number: int = 1, **elements: Any) -> bytes:
+        label = ("NORMAL", "PNEUMONIA")[number % 2]
+        pixels = render(label, patient_seed=number, size_px=(300, 340)).pixels
+        named: dict[str, Any] = {
+            "StudyInstanceUID": f"1.2.840.99.{number}",
+            "SeriesInstanceUID": f"1.2.840.99.{number}.1",
+            "SOPInstanceUID": f"1.2.840.99.{number}.1.1",
+            "PatientID": f"patient-{number}",
+            "PatientName": "Doe^Jane",
+            "StudyID": "1",
+            "StudyDate": "20261127",
+            "StudyTime": "101500",
+        }
+        return made(pixels.astype(np.uint16) * 16, 12, **{**named, **elements})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def reader() -> Predictor:
+    found = Predictor()
+    found.check()
+    return found
+
+
+@pytest.fixture(scope="session")
+def valid() -> Callable[[Path], None]:
+    """Return what fails where dciodvfy finds an error in an object."""
+    program = Path(sys.executable).parent / "dciodvfy"
+    if not program.is_file():
+        pytest.skip("dciodvfy (the package dicom3tools) is not installed")
+
+    def check(path: Path) -> None:
+        done = subprocess.run([program, "-new", path], capture_output=True, check=False)
+        said = (done.stdout + done.stderr).decode("utf-8", "replace")  # it quotes bytes of names
+        errors = [line for line in said.splitlines() if line.startswith("Error")]
+        assert errors == [], said
+        assert done.returncode == 0, said
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def valid_report() -> Callable[[Path], None]:
+    """Return what fails where PixelMed's validator of structured reports finds an error."""
+    program = shutil.which("DicomSRValidator")
+    if program is None or shutil.which("java") is None:
+        pytest.skip("DicomSRValidator (Debian's pixelmed-apps) or Java is not installed")
+
+    def check(path: Path) -> None:
+        # The templates hold more XPath expressions than newer versions of Java take by default.
+        limits = ("xpathExprOpLimit", "xpathTotalOpLimit", "xpathExprGrpLimit")
+        options = " ".join(f"-Djdk.xml.{name}=0" for name in limits)
+        env = {**os.environ, "JAVA_TOOL_OPTIONS": options}
+        done = subprocess.run([program, path], capture_output=True, check=False, env=env)
+        said = (done.stdout + done.stderr).decode("utf-8", "replace")
+        assert "Root Template Validation Complete" in said, said
+        assert "Error" not in said, said
+
+    return check
+
+
+@pytest.fixture
+def archive() -> Iterator[Archive]:
+    found = Archive(FIND)
+    yield found
+    found.stop()
