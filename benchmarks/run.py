@@ -31,6 +31,7 @@ BENCHMARKS = {
     "predict-many": "predict_many",
     "predict-keras": "predict_keras",
     "predict-memory": "predict_memory",
+    "cluster": "cluster",
     "dicom-folder": "dicom_folder",
     "serve": "serve",
     "hospital": "hospital",

@@ -23,6 +23,7 @@ MAY: dict[str, set[str]] = {
     "images": {"errors", "installation"},
     "runs": {"errors", "parallel"},
     "reader": {"errors", "labels", "images", "runs", "parallel"},
+    "cluster": {"errors", "labels", "images", "runs", "parallel", "reader"},
     "stats": {"errors"},
     "data": {"errors", "labels", "caches", "images", "runs", "parallel", "stats"},
     "models": {"errors", "labels", "images", "runs", "parallel", "data"},

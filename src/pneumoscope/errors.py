@@ -24,6 +24,7 @@ command line puts its own option in that place; no message of the library names 
     ├── ModelFileError          a file is no model, or a run folder holds none
     ├── WeightsError            pretrained weights cannot be had, or do not fit the network
     ├── ExportError             the exported graph does not agree with the network
+    ├── EngineError             workers of a long run cannot be had, or fail
     ├── ServiceError            a service refused a request, or does not answer
     └── OutputError             a result cannot be written where it was asked for
 """
@@ -154,6 +155,10 @@ class WeightsError(PneumoscopeError):
 
 class ExportError(PneumoscopeError):
     """The exported graph does not agree with the network that it was made from."""
+
+
+class EngineError(PneumoscopeError):
+    """The workers of a long run cannot be reached or do not start, or one fails by no image."""
 
 
 class ServiceError(PneumoscopeError):

@@ -61,6 +61,8 @@ VERBS = (
 
 _EXTRAS = {
     "pyarrow": "parquet",
+    "ray": "ray",
+    "fsspec": "ray",
     **dict.fromkeys(("dicomweb_client", "highdicom", "pynetdicom"), "hospital"),
     **dict.fromkeys(
         ("httptools", "prometheus_client", "python_multipart", "starlette", "uvicorn"), "serve"

@@ -143,6 +143,8 @@ def how_to_go_on(args: Namespace | None) -> str:
     """
     verb = getattr(args, "verb", "")
     out = getattr(args, "out", None)
+    if verb == "predict" and getattr(args, "engine", None) and out is not None:
+        return "" if (out / "_run.json").exists() else _NOT_BEGUN  # as below, of its parts
     if verb == "predict" and out is not None:  # with a journal, it has told how many are kept
         return "" if out.with_name(f"{out.name}.journal").exists() else _NOT_BEGUN
     if verb != "train" or out is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pneumoscope.cli.arguments import Verbs, add_verb
-from pneumoscope.cli.predict_usage import STDIN, refuse_senseless
+from pneumoscope.cli.predict_usage import STDIN, add_engine_options, refuse_senseless
 from pneumoscope.errors import DataError, OptionError, OutputError
 
 if TYPE_CHECKING:
@@ -62,7 +62,10 @@ def add_to(verbs: Verbs) -> None:
         help="a table for people (default), others for programs; parquet needs --out",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write to this .json, .jsonl, .csv or .parquet"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write to this .json, .jsonl, .csv or .parquet; with --engine, to this folder",
     )
     parser.add_argument(
         "--resume",
@@ -96,6 +99,7 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--evidence", type=Path, metavar="DIR", help="draw where each conclusion comes from"
     )
+    add_engine_options(parser)
     parser.add_argument(
         "--dicom-out",
         type=Path,
@@ -118,6 +122,10 @@ def add_to(verbs: Verbs) -> None:
 def run(args: Namespace) -> int:
     """Read the images, and print each conclusion as it comes."""
     refuse_senseless(args)
+    if args.engine:
+        from pneumoscope.cli.predict_cluster import run_on_workers  # noqa: PLC0415 - rare
+
+        return run_on_workers(args)
     one = _is_one_file(args)
 
     # All else that reading takes is loaded while ONNX Runtime opens the graph.

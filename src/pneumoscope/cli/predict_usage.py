@@ -11,8 +11,33 @@ from pneumoscope.errors import DataError, MissingArgumentError, OptionError, in_
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from pneumoscope.cli.arguments import Parser
+
+ENGINES = ("ray", "processes")
+"""What reads with many workers."""
+
 STDIN = "-"
 """The name of standard input."""
+
+
+def add_engine_options(parser: Parser) -> None:
+    """Add what reads an archive that outgrows one machine."""
+    group = parser.add_argument_group("an archive that outgrows one machine")
+    group.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="read with the workers of a Ray cluster, or with processes of this machine, into a "
+        "folder of Parquet parts",
+    )
+    group.add_argument(
+        "--address", help="of a Ray cluster, such as auto (default: one that is started here)"
+    )
+    group.add_argument(
+        "--workers", type=int, metavar="N", help="with --engine (default: one a processor)"
+    )
+    group.add_argument(
+        "--shard-size", type=int, metavar="N", help="images a part, an even number (default: 500)"
+    )
 
 
 def refuse_senseless(args: Namespace) -> None:
@@ -28,6 +53,7 @@ def refuse_senseless(args: Namespace) -> None:
     if args.retry_errors and not args.resume:
         raise OptionError("--retry-errors", must="given with --resume", was=True)
     _refuse_senseless_watch(args)
+    _refuse_senseless_engine(args)
     if args.format == "parquet" and not args.out:
         raise OptionError("--format", must="given with --out FILE", was="parquet")
     if args.format == "table" and args.out:
@@ -44,6 +70,32 @@ def refuse_senseless(args: Namespace) -> None:
         raise OptionError(
             "-", must="the only image, without --out, where it stands for standard input", was="-"
         )
+
+
+def _refuse_senseless_engine(args: Namespace) -> None:
+    for name in ("address", "workers", "shard_size"):
+        value = getattr(args, name)
+        if value is not None and not args.engine:
+            raise OptionError(f"--{name.replace('_', '-')}", must="given with --engine", was=value)
+    if not args.engine:
+        return
+    if args.address is not None and args.engine != "ray":
+        raise OptionError("--address", must="given with --engine ray", was=args.address)
+    if args.workers is not None:
+        in_range("--workers", args.workers, low=1, high=100_000)
+    if not args.out:
+        raise OptionError("--engine", must="given with --out FOLDER", was=args.engine)
+    if args.out.suffix.lower() in {".json", ".jsonl", ".csv", ".parquet"}:
+        raise OptionError("--out", must="a folder with --engine", was=str(args.out))
+    for name in ("watch", "evidence", "dicom_out"):
+        if getattr(args, name):
+            raise OptionError(
+                "--engine", must=f"given without --{name.replace('_', '-')}", was=args.engine
+            )
+    if args.format not in {None, "parquet"}:
+        raise OptionError("--format", must="parquet with --engine", was=args.format)
+    if args.paths_from == STDIN:
+        raise OptionError("--paths-from", must="a file with --engine", was=STDIN)
 
 
 def _refuse_senseless_watch(args: Namespace) -> None:

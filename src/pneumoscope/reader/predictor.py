@@ -174,6 +174,7 @@ class Predictor:
         sources: Iterable[Source | Unlisted],
         *,
         workers: int | None = None,
+        alone_first: bool = True,
     ) -> Iterator[Prediction]:
         """Yield the conclusion about each image, in order; an unreadable one gives ``ERROR``.
 
@@ -184,6 +185,8 @@ class Predictor:
         Args:
             sources: Image files, or what else ``predict`` takes.
             workers: Threads; one a core if None.
+            alone_first: Whether the first image passes the graph alone, so that its answer comes
+                at once.
 
         Raises:
             OptionError: ``sources`` is one image instead of several.
@@ -202,7 +205,7 @@ class Predictor:
         if len(first) < 2:  # threads would cost more than they give
             yield from self._read_group(first)
             return
-        groups = _grouped(itertools.chain(first, rest), _BATCH)
+        groups = _grouped(itertools.chain(first, rest), _BATCH, alone_first=alone_first)
         for group in ordered_map(self._read_group, groups, workers=workers, ahead=4):
             yield from group
 
@@ -370,11 +373,11 @@ def _scope(taken: LoadedImage, info: ModelInfo) -> Scope | None:
 
 
 def _grouped(
-    sources: Iterable[Source | Unlisted], size: int
+    sources: Iterable[Source | Unlisted], size: int, *, alone_first: bool
 ) -> Iterator[tuple[Source | Unlisted, ...]]:
-    """Yield groups of sources; the first is of one, so that a first answer comes at once."""
+    """Yield groups of sources; the first may be of one, so that a first answer comes at once."""
     rest = iter(sources)
-    for count in itertools.chain((1,), itertools.repeat(size)):
+    for count in itertools.chain((1,) if alone_first else (), itertools.repeat(size)):
         group = tuple(itertools.islice(rest, count))
         if not group:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from pneumoscope.reader.prediction import Prediction
 
@@ -126,8 +126,20 @@ TEXT_WRITERS: Mapping[str, Writer] = {
 }
 
 
-def write_parquet(path: Path, records: Iterable[Record], *, group: int = 10_000) -> None:
+def write_parquet(
+    place: Path | BinaryIO,
+    records: Iterable[Record],
+    *,
+    group: int = 10_000,
+    metadata: Callable[[], Mapping[str, str]] | None = None,
+) -> None:
     """Write a Parquet file with the columns of the CSV, in row groups, so that memory is constant.
+
+    Args:
+        place: The file, or one that is open.
+        records: Its rows.
+        group: Rows a group.
+        metadata: Asked after the last record for what stands in the metadata of the file.
 
     Raises:
         ModuleNotFoundError: pyarrow is not installed; it comes with the extra ``parquet``.
@@ -139,7 +151,7 @@ def write_parquet(path: Path, records: Iterable[Record], *, group: int = 10_000)
     schema = pyarrow.schema(
         [(name, pyarrow.float64() if name in numbers else pyarrow.string()) for name in COLUMNS]
     )
-    with parquet.ParquetWriter(path, schema) as writer:
+    with parquet.ParquetWriter(place, schema) as writer:
         rows: list[Record] = []
         for record in records:
             rows.append(row_of(record))
@@ -148,3 +160,5 @@ def write_parquet(path: Path, records: Iterable[Record], *, group: int = 10_000)
                 rows = []
         if rows:
             writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
+        if metadata is not None:
+            writer.add_key_value_metadata(metadata())

@@ -167,7 +167,7 @@ def _below(folder: str, *, visited: set[int], others: Counter[str]) -> Iterator[
             elif name.lower().endswith(CALLED_IMAGES) or _is_meant_as_image(path):
                 yield path
             else:
-                _count(others, _suffix(name) or NO_SUFFIX)
+                _count(others, suffix_of(name) or NO_SUFFIX)
     except OSError as fault:
         yield Unlisted(
             folder,
@@ -179,7 +179,7 @@ def _count(others: Counter[str], kind: str) -> None:
     others[kind if kind in others or len(others) < _MOST_KINDS else "of other kinds"] += 1
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
     """Return a suffix that says what a file is; empty for the parts of a UID and the like."""
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - strings are kept as they are
     known = suffix[1:].isalnum() and not suffix[1:].isdigit() and len(suffix) <= _LONGEST_SUFFIX
@@ -239,7 +239,7 @@ def _is_meant_as_image(path: str) -> bool:
     Archives of DICOM files often have names without a suffix. What has none and is empty, cannot be
     opened, or ends within DICOM's preamble of zeros, is taken for such a file that is damaged.
     """
-    nameless = not _suffix(os.path.basename(path))  # noqa: PTH119 - strings are kept as they are
+    nameless = not suffix_of(os.path.basename(path))  # noqa: PTH119 - strings are kept as they are
     try:
         if not os.path.isfile(path):  # noqa: PTH113 - the same
             return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.reader.archive.inputs import others_text
@@ -22,6 +22,7 @@ class RunSummary:
 
     Args:
         reference: What the model said of validation images, as its file keeps it.
+        most_notes: So many different notes are counted; all if None.
 
     Attributes:
         conclusions: How often each conclusion came up.
@@ -29,8 +30,11 @@ class RunSummary:
         others: How many files of each kind lay beside the images and were skipped.
     """
 
-    def __init__(self, reference: Mapping[str, Any]) -> None:
+    def __init__(
+        self, reference: Mapping[str, Any], *, most_notes: int | None = _MOST_NOTES
+    ) -> None:
         self._reference = reference
+        self._most_notes = most_notes
         self._probabilities: list[float] = []
         self._bins: list[int] | None = None
         self._distances: list[float] = []
@@ -54,7 +58,37 @@ class RunSummary:
             if len(self._distances) == _FEW:
                 self._bin_distances()
         if conclusion not in {UNCERTAIN, NOT_ASSESSABLE}:
-            self._add_notes(record["reasons"])
+            for reason in record["reasons"]:
+                self._note(reason, 1)
+
+    def counts(self) -> dict[str, Any]:
+        """Return what was counted so far as JSON values that ``merge`` takes."""
+        return {
+            "conclusions": dict(self.conclusions),
+            "notes": dict(self.notes),
+            "probability_histogram": self._binned(),
+            "distance_histogram": self._bin_distances(),
+        }
+
+    def merge(self, counts: Mapping[str, Any]) -> None:
+        """Add what a tally of other records counted, which had the same reference.
+
+        Several, merged in the order of their records, count what one would count of all, if they
+        count all notes.
+
+        Raises:
+            ValueError: The reference was another one.
+        """
+        for mine, theirs in (
+            (self._binned(), counts["probability_histogram"]),
+            (self._bin_distances(), counts["distance_histogram"]),
+        ):
+            if len(mine) != len(theirs):
+                raise ValueError(f"{len(theirs)} bins instead of {len(mine)}")
+            mine[:] = [own + other for own, other in zip(mine, theirs, strict=True)]
+        self.conclusions.update(counts["conclusions"])
+        for note, count in counts["notes"].items():
+            self._note(note, count)
 
     def drift(self) -> Drift | None:
         """Return how far the probabilities are from the reference; None if that cannot be said."""
@@ -133,7 +167,7 @@ class RunSummary:
         self._probabilities.clear()
         return self._bins
 
-    def _add_notes(self, reasons: Sequence[str]) -> None:
-        for reason in reasons:
-            if reason in self.notes or len(self.notes) < _MOST_NOTES:
-                self.notes[reason] += 1
+    def _note(self, note: str, count: int) -> None:
+        most = self._most_notes
+        if note in self.notes or most is None or len(self.notes) < most:
+            self.notes[note] += count

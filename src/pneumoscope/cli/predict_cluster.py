@@ -1,0 +1,97 @@
+"""``pneumoscope predict --engine``: an archive, read by many workers into a folder of parts."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pneumoscope.cli.predict import FAIL_ON, OUTSIDE, SOME_UNREADABLE, fail_on
+from pneumoscope.cli.predictions import summary
+from pneumoscope.cli.terminal import TerminalWatcher
+from pneumoscope.cluster.run import Listeners, read_archive
+from pneumoscope.cluster.shards import SIZE
+from pneumoscope.errors import OptionError
+from pneumoscope.reader.predictor import Predictor
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+
+    from pneumoscope.cluster.supervise import Engine, Progress
+    from pneumoscope.cluster.work import Job
+
+_EVERY_SECONDS = 60.0
+
+
+def run_on_workers(args: Namespace) -> int:
+    """Read the archive, and say what came of it."""
+    import pyarrow  # noqa: F401, PLC0415 - missing, it must show before anything is begun
+
+    predictor = Predictor(args.model, gated=not args.no_gate, outside=args.outside_intended_use)
+    if args.outside_intended_use != OUTSIDE[0] and not predictor.info.intended:
+        raise OptionError(
+            "--outside-intended-use",
+            must="left out with a model that does not state what it is for",
+            was=args.outside_intended_use,
+        )
+    wanted = fail_on(args.fail_on, predictor.info)
+    watcher = TerminalWatcher()
+    try:
+        with watcher.progress("Reading") as bar:
+            outcome = read_archive(
+                args.images,
+                args.out,
+                predictor=predictor,
+                engine=lambda job: _engine(args, job),
+                listed_in=args.paths_from,
+                shard_size=SIZE if args.shard_size is None else args.shard_size,
+                resume=args.resume,
+                retry_errors=args.retry_errors,
+                listeners=Listeners(_Shown(watcher, bar).hear, watcher.say),
+            )
+    except KeyboardInterrupt:
+        watcher.say("The parts that are there are kept; the same command with --resume goes on.")
+        raise
+    tally = outcome.tally
+    if args.resume:
+        watcher.say(f"{outcome.read:,} read in this run.")
+    watcher.say(f"{summary(tally)} Written to {args.out}")
+    if outcome.deaths:
+        watcher.warn(
+            f"{outcome.deaths:,} workers ended while they read; {outcome.given_up:,} shards were "
+            "given up, their images are rows that say so"
+        )
+    for line in tally.lines():
+        watcher.warn(line)
+    if any(tally.conclusions[name] for name in wanted):
+        return FAIL_ON
+    return SOME_UNREADABLE if tally.conclusions["ERROR"] else 0
+
+
+def _engine(args: Namespace, job: Job) -> Engine:
+    if args.engine == "ray":
+        from pneumoscope.cluster.ray_engine import RayEngine  # noqa: PLC0415 - one of two
+
+        return RayEngine(job, address=args.address, workers=args.workers)
+    from pneumoscope.cluster.process_engine import ProcessEngine  # noqa: PLC0415 - the same
+
+    return ProcessEngine(job, workers=args.workers)
+
+
+class _Shown:
+    """Shows how far a run is: a bar, and a line a minute with what went wrong."""
+
+    def __init__(self, watcher: TerminalWatcher, bar: Callable[[int, int], None]) -> None:
+        self._watcher = watcher
+        self._bar = bar
+        self._said = time.monotonic()
+
+    def hear(self, progress: Progress, images: int) -> None:
+        """Show it."""
+        self._bar(progress.images, max(progress.images, images))
+        if time.monotonic() - self._said > _EVERY_SECONDS:
+            self._said = time.monotonic()
+            self._watcher.say(
+                f"{progress.images:,} of {images:,} images known of so far; "
+                f"{progress.unreadable:,} unreadable, {progress.deaths:,} workers ended"
+            )

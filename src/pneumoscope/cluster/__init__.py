@@ -1,0 +1,1 @@
+"""An archive that outgrows one machine: shards of paths, read by the workers of a cluster."""

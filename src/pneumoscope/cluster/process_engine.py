@@ -1,0 +1,117 @@
+"""Workers on this machine: processes, each with a pipe."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable
+from multiprocessing import connection
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.cluster.supervise import Died, Done, Event, Ready
+from pneumoscope.cluster.work import Fault, Job, ShardReader, attempt
+from pneumoscope.parallel import cores
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnProcess
+
+    from pneumoscope.cluster.shards import Shard
+
+MakeReader = Callable[[Job], ShardReader]
+"""What makes the reader of a worker; tests have readers of their own."""
+
+
+class ProcessEngine:
+    """Processes of this machine; see ``supervise.Engine``.
+
+    Args:
+        job: What they read with.
+        workers: How many; one a core if None.
+        make: Makes the reader of each, in its process.
+    """
+
+    def __init__(
+        self, job: Job, *, workers: int | None = None, make: MakeReader = ShardReader
+    ) -> None:
+        self._job = job
+        self._size = workers or cores()
+        self._make = make
+        # A forked process would inherit locks that ONNX Runtime's threads hold.
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: dict[int, tuple[SpawnProcess, Connection]] = {}
+        self._last = -1
+
+    @property
+    def size(self) -> int:
+        """How many workers there should be."""
+        return self._size
+
+    def start(self) -> int:
+        """Start a worker."""
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_serve, args=(theirs, self._job, self._make), daemon=True
+        )
+        process.start()
+        theirs.close()
+        self._last += 1
+        self._workers[self._last] = (process, ours)
+        return self._last
+
+    def give(self, worker: int, shard: Shard) -> None:
+        """Let a worker read a shard."""
+        try:
+            self._workers[worker][1].send(shard)
+        except OSError:  # it is dead, which its end of the pipe tells in a moment
+            return
+
+    def events(self, timeout: float) -> list[Event]:
+        """Return what happened."""
+        ready = connection.wait([pipe for _, pipe in self._workers.values()], timeout)
+        found: list[Event] = []
+        for worker, (_, pipe) in list(self._workers.items()):
+            if pipe not in ready:
+                continue
+            try:
+                told = pipe.recv()
+            except (EOFError, OSError):
+                found.append(Died(worker, self._buried(worker)))
+                continue
+            found.append(Ready(worker) if told is None else Done(worker, told))
+        return found
+
+    def close(self) -> None:
+        """End all workers."""
+        for process, pipe in self._workers.values():
+            pipe.close()
+            process.kill()
+        for process, _ in self._workers.values():
+            process.join()
+        self._workers.clear()
+
+    def _buried(self, worker: int) -> str:
+        process, pipe = self._workers.pop(worker)
+        pipe.close()
+        process.join(timeout=5)
+        code = process.exitcode
+        if code is not None and code < 0:
+            return f"ended by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
+
+
+def _serve(pipe: Connection, job: Job, make: MakeReader) -> None:
+    """Read what comes until the other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    try:
+        try:
+            reader = make(job)
+        except Exception as fault:  # the run ends with it
+            pipe.send(Fault(type(fault).__name__, str(fault)))
+            return
+        told: Any = None
+        while True:
+            pipe.send(told)
+            told = attempt(reader, pipe.recv())
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return

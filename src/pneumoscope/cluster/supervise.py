@@ -1,0 +1,209 @@
+"""Who reads which shard: workers come and go, each shard is read once.
+
+What an engine must offer is little (``Engine``), so that Ray and plain processes share everything
+that must be right: what is tried again, what is given up, and what ends the run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pneumoscope.cluster.parts import Part
+from pneumoscope.cluster.shards import Shard
+from pneumoscope.cluster.work import Fault
+from pneumoscope.errors import EngineError
+
+TRIES = 3
+"""A shard that ended so many workers is given up; as many workers in a row may fail to start."""
+
+_ALONE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A worker can read."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The process of a worker ended, while it started or while it read.
+
+    Attributes:
+        worker: Which one.
+        reason: In words.
+    """
+
+    worker: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A worker has read its shard, or found out that nothing can be read.
+
+    Attributes:
+        worker: Which one.
+        result: The part, or what is wrong.
+    """
+
+    worker: int
+    result: Part | Fault
+
+
+Event = Ready | Died | Done
+
+
+class Engine(Protocol):
+    """Workers somewhere, each a process that reads one shard at a time."""
+
+    @property
+    def size(self) -> int:
+        """How many workers there should be."""
+
+    def start(self) -> int:
+        """Ask for one more worker, and return its number; ``Ready`` or ``Died`` follows."""
+
+    def give(self, worker: int, shard: Shard) -> None:
+        """Let a worker read a shard; ``Done`` or ``Died`` follows."""
+
+    def events(self, timeout: float) -> list[Event]:
+        """Return what happened; waits at most so many seconds for something."""
+
+    def close(self) -> None:
+        """End all workers."""
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        images: Rows that were written in this run.
+        unreadable: Those of them that say why an image could not be read.
+        deaths: Workers that ended while they read.
+        given_up: Shards that were given up.
+    """
+
+    images: int = 0
+    unreadable: int = 0
+    deaths: int = 0
+    given_up: int = 0
+
+
+@dataclass
+class Supervisor:
+    """Hands shards to workers until there are no more.
+
+    Attributes:
+        engine: The workers.
+        following: Returns the next shard; None if it is not known yet, which may take a moment to
+            find out. Raises StopIteration if there are no more.
+        put: Keeps a part.
+        lost: Returns the part of a shard that is given up, by how often it was tried and why.
+        told: Is called after each part and each death, and about once a second.
+        say: Is told what the user should know.
+    """
+
+    engine: Engine
+    following: Callable[[], Shard | None]
+    put: Callable[[Part], None]
+    lost: Callable[[Shard, int, str], Part]
+    told: Callable[[Progress], None]
+    say: Callable[[str], None]
+    progress: Progress = field(default_factory=Progress)
+    _idle: list[int] = field(default_factory=list)
+    _busy: dict[int, Shard] = field(default_factory=dict)
+    _again: deque[Shard] = field(default_factory=deque)
+    _deaths: Counter[int] = field(default_factory=Counter)
+    _failed_starts: int = 0
+    _ended: bool = False
+
+    def run(self) -> Progress:
+        """Read all shards.
+
+        Raises:
+            EngineError: Workers do not start, or one failed otherwise than by an image.
+            ModelFileError: The model failed its self-test.
+        """
+        alone_since = time.monotonic()
+        for _ in range(self.engine.size):
+            self.engine.start()
+        while True:
+            waiting = self._hand_out()
+            if self._ended and not (self._busy or self._again):
+                return self.progress
+            for event in self.engine.events(0.1 if waiting else 1.0):
+                self._hear(event)
+            self.told(self.progress)
+            if self._busy or self._idle:
+                alone_since = time.monotonic()
+            elif time.monotonic() - alone_since > _ALONE_SECONDS:
+                alone_since = time.monotonic()
+                self.say("No worker is there; waiting for one.")
+
+    def _hand_out(self) -> bool:
+        """Give shards to workers without one; return whether some wait for the plan."""
+        while self._idle:
+            shard = self._next()
+            if shard is None:
+                return not self._ended
+            worker = self._idle.pop()
+            self._busy[worker] = shard
+            self.engine.give(worker, shard)
+        return False
+
+    def _next(self) -> Shard | None:
+        if self._again:
+            return self._again.popleft()
+        if self._ended:
+            return None
+        try:
+            return self.following()
+        except StopIteration:
+            self._ended = True
+            return None
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case Ready(worker):
+                self._failed_starts = 0
+                self._idle.append(worker)
+            case Done(worker, Part() as part):
+                del self._busy[worker]
+                self._idle.append(worker)
+                self._keep(part)
+            case Done(_, Fault() as fault):
+                raise fault.error()
+            case Died(worker, reason):
+                self._bury(worker, reason)
+
+    def _bury(self, worker: int, reason: str) -> None:
+        shard = self._busy.pop(worker, None)
+        if shard is None:
+            if worker in self._idle:
+                self._idle.remove(worker)
+            else:
+                self._failed_starts += 1
+                if self._failed_starts >= TRIES:
+                    raise EngineError(f"the workers end before they can read ({reason}).")
+        else:
+            self.progress.deaths += 1
+            self._deaths[shard.number] += 1
+            if self._deaths[shard.number] >= TRIES:
+                self.progress.given_up += 1
+                self._keep(self.lost(shard, TRIES, reason))
+            else:
+                self._again.append(shard)
+        self.engine.start()
+
+    def _keep(self, part: Part) -> None:
+        self.put(part)
+        self._deaths.pop(part.number, None)
+        self.progress.images += part.images
+        self.progress.unreadable += part.unreadable
