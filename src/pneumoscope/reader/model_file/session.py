@@ -61,6 +61,13 @@ class Graph:
         self._content: bytes | None = content
         self._sha256 = ""
 
+        self._unsealed = unsealed
+        self._seal = ""
+        self._seal_fault: Exception | None = None
+        # Beside the imports, which keep one processor busy.
+        self._sealing = threading.Thread(target=self._look_at_seal, args=(content,))
+        self._sealing.start()
+
         # First, since Ctrl-C in what ONNX Runtime loads of it would be shown as a fault of it.
         import numpy  # noqa: F401, PLC0415
         import onnxruntime  # noqa: PLC0415 - not before there is something to run
@@ -80,9 +87,6 @@ class Graph:
             options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED
         self._session: onnxruntime.InferenceSession | None = None
         self._fault: Exception | None = None
-        self._unsealed = unsealed
-        self._seal = ""
-        self._seal_fault: Exception | None = None
         self._opened = threading.Event()
         # No daemon: a process that ends meanwhile is aborted by ONNX Runtime's threads.
         self._opening = threading.Thread(target=self._open, args=(content, options))
@@ -111,7 +115,7 @@ class Graph:
         """
         if self._unsealed:
             return
-        self._opening.join()
+        self._sealing.join()
         if self._seal not in {"intact", "none"}:
             raise ModelFileError(
                 f"{self.path}: this file was changed or damaged since it was written (its seal is "
@@ -140,7 +144,8 @@ class Graph:
             self._fault = fault
         finally:
             self._opened.set()
-        # Last, so that who waits for the graph does not wait for the hash.
+
+    def _look_at_seal(self, content: bytes) -> None:
         try:
             self._seal = state_of(content, self.contents, self.path)
         except Exception as fault:  # told by check_seal
