@@ -39,7 +39,7 @@ class InputSpec:
     Args:
         height_px: Rows of the input.
         width_px: Columns of the input.
-        resize: How another aspect ratio is brought to it: ``stretch`` scales each axis by itself,
+        resize: How another aspect ratio is brought to it: ``stretch`` scales the axes separately,
             ``pad`` fits the whole image in and leaves the rest black, ``crop`` fills the input
             with the middle of the image.
     """

@@ -17,7 +17,7 @@ class Augmentation:
 
     Attributes:
         rotation_degrees: Rotation about the centre, by plus or minus so much at most.
-        zoom: Scaling of height and of width, each by itself; 0.1 is from 0.9 to 1.1.
+        zoom: Scaling of height and of width, drawn separately; 0.1 is from 0.9 to 1.1.
         shift: Translation along each axis, as a share of the side.
         shear_degrees: Shear along the rows, by plus or minus so much at most.
         crop: A crop of at least this share of the area fills the frame; 1 keeps the image whole.
