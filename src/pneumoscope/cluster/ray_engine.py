@@ -6,6 +6,7 @@ actors and not Ray Data is told in docs/decisions/0010-cluster.md.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -158,7 +159,7 @@ def _initialised(address: str | None, workers: int | None) -> Any:
         ray.init(
             **({"address": address} if address else own),
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as fault:
         raise EngineError(
