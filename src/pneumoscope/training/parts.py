@@ -166,6 +166,11 @@ class LearningRecipe:
         ),
         Setting(name="dropout", about="seed-cnn: share of activations dropped", kind=float),
         Setting(name="batch_norm", about="seed-cnn: normalise in each block", kind=bool),
+        Setting(
+            name="pooling",
+            about="seed-cnn: what halves the maps",
+            choices=("max", "average", "stride"),
+        ),
     )
     weights: str = setting("none", "what it begins with: auto, none, a file or a URL")
     probe: bool = setting(False, "fit the last layer alone")
