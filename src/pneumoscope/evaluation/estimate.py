@@ -101,6 +101,14 @@ class Estimate:
         between = self.range_text(digits)
         return f"{self.text(digits)} ({between})" if between else self.text(digits)
 
+    def signed(self) -> str:
+        """Return a difference with its sign and interval: ``+0.0120 (-0.0031 to +0.0270)``."""
+        if self.value is None:
+            return "not defined"
+        if self.low is None or self.high is None:
+            return f"{self.value:+.4f}"
+        return f"{self.value:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
+
     def percent(self) -> str:
         """Return a proportion with its interval in percent: ``86.4% (83.5% to 88.9%)``."""
         if self.value is None:
