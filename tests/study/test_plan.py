@@ -39,9 +39,7 @@ def test_the_base_is_the_first_level_and_is_run_once() -> None:
 
 
 def test_a_grid_crosses_its_axes() -> None:
-    plan = plan_of(
-        TINY + "  both: {grid: {dropout: [0.4, 0.0], optimizer: [adam, adamax]}}\n"
-    )
+    plan = plan_of(TINY + "  both: {grid: {dropout: [0.4, 0.0], optimizer: [adam, adamax]}}\n")
     assert labels(plan, "both") == [
         "dropout 0.4, optimizer adam", "dropout 0.4, optimizer adamax",
         "dropout 0, optimizer adam", "dropout 0, optimizer adamax",

@@ -8,12 +8,13 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from helpers.processes import below, wait_for
+from helpers.processes import below, command_of, wait_for
 from pneumoscope.cli import main
 from pneumoscope.data.patients import Patient
 from pneumoscope.data.phantom import write_folder
@@ -170,7 +171,9 @@ def test_the_numbers_are_those_of_the_scores(study: StudyFolder) -> None:
     def area(title: str) -> float:
         (run,) = (each for each in study.runs() if each.title() == title)
         rows = rows_of(run.held_out)
-        return float(roc_auc_score([int(r["label"]) for r in rows], [float(r["logit"]) for r in rows]))
+        return float(
+            roc_auc_score([int(r["label"]) for r in rows], [float(r["logit"]) for r in rows])
+        )
 
     each = [area(f"dropout 0, seed {k}") - area(f"base, seed {k}") for k in (0, 1)]
     write_study_page(study)
@@ -181,7 +184,9 @@ def test_the_numbers_are_those_of_the_scores(study: StudyFolder) -> None:
     assert seeds == pytest.approx(each, abs=1e-5)
 
 
-def test_nothing_is_done_twice(study: StudyFolder, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_done_twice(
+    study: StudyFolder, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def begin(*_: object, **__: object) -> None:
         raise AssertionError("a run was begun again")
 
@@ -193,7 +198,9 @@ def test_nothing_is_done_twice(study: StudyFolder, data: Path, monkeypatch: pyte
     assert told.warnings == ["2 runs failed before; `retry` tries them again."]
     assert {path: path.stat().st_mtime_ns for path in study.root.glob("runs/*/*")} == before
     # Of a plan that asks less, with other words, the runs are there too.
-    less = plan_of(PLAN.split("  depth")[0].replace("How much dropout", "What of dropout"))
+    less = plan_of(
+        PLAN.split("  depth", maxsplit=1)[0].replace("How much dropout", "What of dropout")
+    )
     conduct(data, study.root, plan=less, watcher=told)
     assert told.lines[-1] == "6 of 6 runs are there already"
     conduct(data, study.root, plan=plan_of(PLAN), watcher=told)
@@ -216,7 +223,7 @@ def test_another_study_is_refused(study: StudyFolder, data: Path, tmp_path: Path
 def test_a_killed_study_goes_on_to_the_same_numbers(
     study: StudyFolder, data: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "plan.yaml").write_text(PLAN.split("  validation")[0])
+    (tmp_path / "plan.yaml").write_text(PLAN.split("  validation", maxsplit=1)[0])
     out = StudyFolder(tmp_path / "killed")
     command = [sys.executable, "-m", "pneumoscope", "study", str(data), "--plan",
                str(tmp_path / "plan.yaml"), "--out", str(out.root)]  # fmt: skip
@@ -230,7 +237,8 @@ def test_a_killed_study_goes_on_to_the_same_numbers(
         workers = below(process.pid)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        wait_for(lambda: not any(map(_lives, workers)), seconds=30, what="the end of the workers")
+        end = partial(_ended, workers)
+        wait_for(end, seconds=30, what="the end of the workers")
     with (out.root / "journal.jsonl").open("a") as journal:
         journal.write('{"event": "cut sho')  # as a crash may leave it
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -241,12 +249,8 @@ def test_a_killed_study_goes_on_to_the_same_numbers(
     assert len(finished) == len(set(finished))
 
 
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def _ended(pids: list[int]) -> bool:
+    return not any(map(command_of, pids))
 
 
 STUB = """
@@ -273,7 +277,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_worker_that_is_killed_is_a_row(data: Path, tmp_path: Path, stub: None) -> None:
     """As the system kills it where memory runs out: the others go on, and it can be retried."""
-    plan = plan_of(PLAN.split("  validation")[0].replace("seeds: 2", "seeds: 1"))
+    plan = plan_of(PLAN.split("  validation", maxsplit=1)[0].replace("seeds: 2", "seeds: 1"))
     killed: list[int] = []
 
     def show(board: Board) -> None:
@@ -301,7 +305,7 @@ def test_jobs_run_at_once_as_far_as_memory_allows(
     memory: int,
     at_once: int,
 ) -> None:
-    plan = plan_of(PLAN.split("  validation")[0])
+    plan = plan_of(PLAN.split("  validation", maxsplit=1)[0])
     told = Told()
     monkeypatch.setattr(conducting, "available_bytes", lambda: memory)
     most = 0

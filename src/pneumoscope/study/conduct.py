@@ -449,7 +449,7 @@ class _Worker:
     ) -> None:
         self.item: Entered | None = None
         self._data = data
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own command
             WORKER,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from pneumoscope.data.split import VALIDATIONS, Block
-from pneumoscope.errors import DataError, OptionError, in_range, nearest, one_of
+from pneumoscope.errors import DataError, OptionError, did_you_mean, in_range, nearest, one_of
 from pneumoscope.study.space import Space
 from pneumoscope.training.augmentation import Augmentation
 from pneumoscope.training.recipe import (
@@ -372,9 +372,7 @@ def _check_fields(where: str, changes: Mapping[str, Any], known: Sequence[str]) 
                 hint="Set it for the whole study, under changes.",
             )
         if key not in known:
-            hint = nearest(str(key), known)
-            if not hint.startswith("Did"):
-                hint = "Its names are those of the recipe file."
+            hint = did_you_mean(str(key), known) or "Its names are those of the recipe file."
             raise OptionError(where, must="given known fields", was=key, hint=hint)
 
 

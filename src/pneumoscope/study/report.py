@@ -8,12 +8,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.study import Curves, StudyForest, ValidationSpread
 from pneumoscope.report.page import Panel, Report, Section, Statement, footer_of, write_report
+from pneumoscope.report.settings import environment_rows, settings_section
 from pneumoscope.runs import files_written_whole
 from pneumoscope.study.answers import Answer, Answered, answers
 from pneumoscope.study.folder import StudyFolder
@@ -21,9 +22,6 @@ from pneumoscope.study.images import DIVIDING
 from pneumoscope.study.plan import Plan, plan_of
 from pneumoscope.study.search_page import search_sections, search_sentences
 from pneumoscope.study.table import rows_of_study, write_table
-
-if TYPE_CHECKING:
-    from pneumoscope.report._shared import Table
 
 _HEADER = (
     "level", "AUC", "accuracy", "AUC less base", "by patient alone", "by seed", "p (Holm)",
@@ -321,13 +319,11 @@ def _runs(rows: Sequence[dict[str, object]], canvas: Canvas) -> Section:
 
 def _recipe(plan: Plan, canvas: Canvas, facts: dict[str, Any]) -> Section:
     values = {**plan.base.to_dict(), **{f"split: {k}": v for k, v in facts["division"].items()}}
-    rows = [(key, str(value)) for key, value in values.items() if key != "seed"]
-    machine = facts["machine"]
-    rows += [(name, str(version)) for name, version in facts["packages"].items()]
-    rows.append(("machine", f"{machine['system']}, {machine['cores']} cores"))
-    table: Table = (("what", "value"), tuple(rows))
-    return Section(
-        "The base and the environment",
+    return settings_section(
+        canvas, "base",
+        [*((key, value) for key, value in values.items() if key != "seed"),
+         *environment_rows(facts)],
+        title="The base and the environment",
         text="What all runs share, but for what a question changes.",
-        table=canvas.table("base", table), table_title="Settings, versions and machine",
+        table_title="Settings, versions and machine",
     )  # fmt: skip

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from pneumoscope.errors import OptionError
-from pneumoscope.report._shared import Table, new_figure, number
-from pneumoscope.report.axes import panels
+from pneumoscope.report.axes import Point, label_axes, name_rows, new_figure, whole_numbers
+from pneumoscope.report.axes import interval as draw_interval
 from pneumoscope.report.style import (
     BLUE,
     INK,
@@ -23,9 +23,9 @@ from pneumoscope.report.style import (
     WIDE_IN,
     style,
 )
+from pneumoscope.report.tables import Table, number
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _STYLES = ("-", "--", ":", "-.")
@@ -45,7 +45,7 @@ class StudyForest:
 
     questions: tuple[str, ...]
     names: tuple[str, ...]
-    points: tuple[tuple[float, float, float], ...]
+    points: tuple[Point, ...]
     seeds: tuple[Sequence[float], ...]
     apart: tuple[bool, ...]
 
@@ -81,51 +81,33 @@ class StudyForest:
         ]
         return f"Beyond chance differ: {', '.join(found) or 'none'}, of {len(self.names)} levels"
 
+    @style()
     def draw(self) -> Figure:
         """Draw a row a level around zero."""
         from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - matplotlib is loaded to draw
 
-        ends = [v for point in self.points for v in point if math.isfinite(v)]
-        reach = max([0.01, *map(abs, ends)]) * 1.08
-        ticks: list[tuple[float, str, bool]] = []
-        with style():
-            lines = len(self.names) + len(set(self.questions))
-            figure = new_figure(WIDE_IN, 0.25 * lines + 0.8)
-            axes = figure.subplots()
-            axes.axvline(0, color=INK, linewidth=1)
-            y, before = -1, ""
-            for question, name, point, seeds, apart in zip(
-                self.questions, self.names, self.points, self.seeds, self.apart, strict=True
-            ):
-                if question != before:
-                    y, before = y + 1, question
-                    ticks.append((y, question, True))
-                y += 1
-                ticks.append((y, name, False))
-                _bar(axes, y, point, seeds, apart=apart)
-            axes.set_xlim(-reach, reach)
-            axes.xaxis.set_major_locator(MaxNLocator(7))
-            axes.set_ylim(y + 0.7, -0.7)
-            axes.set_yticks([t for t, _, _ in ticks], [text for _, text, _ in ticks])
-            for label, (_, _, heading) in zip(axes.get_yticklabels(), ticks, strict=True):
-                label.set(color=INK, weight="bold" if heading else "normal", size=9)
-            axes.tick_params(length=0, pad=5)
-            axes.spines["left"].set_visible(False)
-            axes.grid(axis="x")
-            axes.set_xlabel("base is better  ←  difference in AUC  →  level is better")
-            return figure
-
-
-def _bar(
-    axes: Axes, y: float, point: tuple[float, float, float], seeds: Sequence[float], *, apart: bool
-) -> None:
-    value, low, high = point
-    if not math.isfinite(value):
-        return
-    colour = VERMILLION if apart else BLUE
-    axes.plot([low, high], [y, y], color=colour, linewidth=1.8)
-    axes.plot(list(seeds), [y] * len(seeds), "|", ms=8, color=MUTED)
-    axes.plot(value, y, "s" if apart else "o", ms=6, color=colour)
+        ends = [abs(v) for point in self.points for v in point if math.isfinite(v)]
+        lines = len(self.names) + len(set(self.questions))
+        figure = new_figure(WIDE_IN, 0.25 * lines + 0.8)
+        axes = figure.subplots()
+        axes.axvline(0, color=INK, linewidth=1)
+        names: list[str] = []
+        bold: list[int] = []
+        for k, question in enumerate(self.questions):
+            if k == 0 or question != self.questions[k - 1]:
+                bold.append(len(names))
+                names.append(question)
+            apart, y = self.apart[k], len(names)
+            axes.plot(list(self.seeds[k]), [y] * len(self.seeds[k]), "|", ms=8, color=MUTED)
+            colour, mark = (VERMILLION, "s") if apart else (BLUE, "o")
+            draw_interval(axes, y, self.points[k], colour=colour, mark=mark)
+            names.append(self.names[k])
+        name_rows(axes, names, bold=bold)
+        reach = max([0.01, *ends]) * 1.08
+        axes.set_xlim(-reach, reach)
+        axes.xaxis.set_major_locator(MaxNLocator(7))
+        axes.set_xlabel("base is better  ←  difference in AUC  →  level is better")
+        return figure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,31 +150,26 @@ class Curves:
         ]
         return f"Lowest validation loss: {', '.join(lowest)}"
 
+    @style()
     def draw(self) -> Figure:
         """Draw a line a run."""
-        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - matplotlib is loaded to draw
-
-        with style():
-            figure = new_figure(NARROW_IN, 3.3)
-            axes = figure.subplots()
-            for k, (name, runs) in enumerate(zip(self.names, self.losses, strict=True)):
-                for run, losses in enumerate(runs):
-                    axes.plot(
-                        range(1, len(losses) + 1), losses, color=PALETTE[k % len(PALETTE)],
-                        linestyle=_STYLES[k // len(PALETTE) % len(_STYLES)], linewidth=1.4,
-                        label=name if run == 0 else None, marker="o", ms=2.5,
-                    )  # fmt: skip
-            every = [loss for runs in self.losses for losses in runs for loss in losses]
-            if every:
-                top = float(np.quantile(every, 0.97)) * 1.15
-                axes.set_ylim(max(0.0, min(every) * 0.9), top)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-            axes.tick_params(length=0, pad=6)
-            axes.grid(axis="y")
-            axes.set_xlabel("Epoch")
-            axes.set_title("Validation loss", color=MUTED, weight="normal", size=10)
-            axes.legend(frameon=False, fontsize=8.5, loc="upper right")
-            return figure
+        figure = new_figure(NARROW_IN, 3.3)
+        axes = figure.subplots()
+        for k, (name, runs) in enumerate(zip(self.names, self.losses, strict=True)):
+            for run, losses in enumerate(runs):
+                axes.plot(
+                    range(1, len(losses) + 1), losses, color=PALETTE[k % len(PALETTE)],
+                    linestyle=_STYLES[k // len(PALETTE) % len(_STYLES)], linewidth=1.4,
+                    label=name if run == 0 else None, marker="o", ms=2.5,
+                )  # fmt: skip
+        every = [loss for runs in self.losses for losses in runs for loss in losses]
+        if every:
+            top = float(np.quantile(every, 0.97)) * 1.15
+            axes.set_ylim(max(0.0, min(every) * 0.9), top)
+        whole_numbers(axes, nbins=8, min_n_ticks=1)
+        label_axes(axes, x="Epoch", y="Validation loss")
+        axes.legend(frameon=False, fontsize=8.5, loc="upper right")
+        return figure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,29 +222,25 @@ class ValidationSpread:
         ]
         return "; ".join(found)
 
+    @style()
     def draw(self) -> Figure:
         """Draw a column a way of choosing."""
         generator = np.random.default_rng(0)  # of where dots stand, so that they can be told apart
-        with style():
-            figure = new_figure(NARROW_IN, 3.6)
-            axes = figure.subplots()
-            for k, (claimed, kept, held) in enumerate(
-                zip(self.claimed, self.kept, self.held_out, strict=True)
-            ):
-                place = k - 0.15 + generator.uniform(-0.1, 0.1, len(claimed))
-                axes.plot(place, claimed, "o", ms=3, color=MUTED, alpha=0.6, linewidth=0)
-                axes.plot([k + 0.1] * len(kept), kept, "o", ms=9, mfc="none", color=BLUE)
-                axes.plot([k + 0.25] * len(held), held, "s", ms=6, color=VERMILLION)
-            ticks = [
-                f"{name}\n{n:,} images" for name, n in zip(self.names, self.images, strict=True)
-            ]
-            axes.set_xticks(range(len(self.names)), ticks)
-            axes.set_xlim(-0.6, len(self.names) - 0.4)
-            axes.yaxis.set_major_formatter("{x:.0%}")
-            axes.tick_params(length=0, pad=6)
-            axes.grid(axis="y")
-            axes.set_title("Accuracy", color=MUTED, weight="normal", size=10)
-            return figure
+        figure = new_figure(NARROW_IN, 3.6)
+        axes = figure.subplots()
+        for k, (claimed, kept, held) in enumerate(
+            zip(self.claimed, self.kept, self.held_out, strict=True)
+        ):
+            place = k - 0.15 + generator.uniform(-0.1, 0.1, len(claimed))
+            axes.plot(place, claimed, "o", ms=3, color=MUTED, alpha=0.6, linewidth=0)
+            axes.plot([k + 0.1] * len(kept), kept, "o", ms=9, mfc="none", color=BLUE)
+            axes.plot([k + 0.25] * len(held), held, "s", ms=6, color=VERMILLION)
+        ticks = [f"{name}\n{n:,} images" for name, n in zip(self.names, self.images, strict=True)]
+        axes.set_xticks(range(len(self.names)), ticks)
+        axes.set_xlim(-0.6, len(self.names) - 0.4)
+        axes.yaxis.set_major_formatter("{x:.0%}")
+        label_axes(axes, y="Accuracy")
+        return figure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -311,38 +284,38 @@ class ParallelCoordinates:
         said = ", ".join(f"{name} {value}" for name, value in chosen)
         return f"The best of {len(self.values)} trials: {said}"
 
+    @style()
     def draw(self) -> Figure:
         """Draw a line a trial over all axes."""
         known = [value for value in self.reached if math.isfinite(value)]
         low, high = min(known, default=0.0), max(known, default=1.0)
         span = high - low or 1.0
         columns = range(len(self.names) + 1)
-        with style():
-            figure = new_figure(WIDE_IN, 3.4)
-            axes = figure.subplots()
-            for k, (own, value) in enumerate(zip(self.heights, self.reached, strict=True)):
-                whole = math.isfinite(value)
-                path = [*own, (value - low) / span if whole else math.nan]
-                best = k == self.best
-                axes.plot(
-                    columns, path, color=VERMILLION if best else BLUE if whole else RULE,
-                    linewidth=2.6 if best else 1.1, alpha=1 if best or not whole else 0.55,
-                    zorder=3 if best else 2 if whole else 1,
+        figure = new_figure(WIDE_IN, 3.4)
+        axes = figure.subplots()
+        for k, (own, value) in enumerate(zip(self.heights, self.reached, strict=True)):
+            whole = math.isfinite(value)
+            path = [*own, (value - low) / span if whole else math.nan]
+            best = k == self.best
+            axes.plot(
+                columns, path, color=VERMILLION if best else BLUE if whole else RULE,
+                linewidth=2.6 if best else 1.1, alpha=1 if best or not whole else 0.55,
+                zorder=3 if best else 2 if whole else 1,
+            )  # fmt: skip
+        ends = ((0.0, f"{low:.4f}"), (1.0, f"{high:.4f}"))
+        for x, ticks in zip(columns, (*self.ticks, ends), strict=True):
+            axes.axvline(x, color=INK, linewidth=0.8, zorder=0)
+            for height, text in ticks:
+                axes.annotate(
+                    text, (x, height), xytext=(4, 0), textcoords="offset points", size=8,
+                    color=MUTED, va="center", annotation_clip=False,
                 )  # fmt: skip
-            ends = ((0.0, f"{low:.4f}"), (1.0, f"{high:.4f}"))
-            for x, ticks in zip(columns, (*self.ticks, ends), strict=True):
-                axes.axvline(x, color=INK, linewidth=0.8, zorder=0)
-                for height, text in ticks:
-                    axes.annotate(
-                        text, (x, height), xytext=(4, 0), textcoords="offset points", size=8,
-                        color=MUTED, va="center", annotation_clip=False,
-                    )  # fmt: skip
-            axes.set_xticks(list(columns), [*self.names, self.number])
-            axes.set_yticks([])
-            axes.set_xlim(-0.15, len(self.names) + 0.45)
-            axes.spines[:].set_visible(False)
-            axes.tick_params(length=0, pad=8)
-            return figure
+        axes.set_xticks(list(columns), [*self.names, self.number])
+        axes.set_yticks([])
+        axes.set_xlim(-0.15, len(self.names) + 0.45)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, pad=8)
+        return figure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -373,21 +346,21 @@ class Importance:
         pairs = zip(self.names, self.shares, strict=True)
         return ", ".join(f"{name} {share:.0%}" for name, share in pairs)
 
+    @style()
     def draw(self) -> Figure:
         """Draw a bar a field."""
-        with style():
-            figure = new_figure(NARROW_IN, 0.34 * len(self.names) + 0.6)
-            (axes,) = panels(figure, 1, across=1)
-            axes.barh(range(len(self.names)), self.shares, height=0.6, color=BLUE)
-            for y, share in enumerate(self.shares):
-                axes.annotate(
-                    f"{share:.0%}", (share, y), xytext=(4, 0), textcoords="offset points",
-                    va="center", size=9, color=INK,
-                )  # fmt: skip
-            axes.set_yticks(range(len(self.names)), list(self.names))
-            axes.set_ylim(len(self.names) - 0.5, -0.5)
-            axes.set_xlim(0, max([0.01, *self.shares]) * 1.15)
-            axes.xaxis.set_major_formatter("{x:.0%}")
-            axes.tick_params(length=0, pad=5)
-            axes.grid(axis="x")
-            return figure
+        figure = new_figure(NARROW_IN, 0.34 * len(self.names) + 0.6)
+        axes = figure.subplots()
+        axes.barh(range(len(self.names)), self.shares, height=0.6, color=BLUE)
+        for y, share in enumerate(self.shares):
+            axes.annotate(
+                f"{share:.0%}", (share, y), xytext=(4, 0), textcoords="offset points",
+                va="center", size=9, color=INK,
+            )  # fmt: skip
+        axes.set_yticks(range(len(self.names)), list(self.names))
+        axes.set_ylim(len(self.names) - 0.5, -0.5)
+        axes.set_xlim(0, max([0.01, *self.shares]) * 1.15)
+        axes.xaxis.set_major_formatter("{x:.0%}")
+        axes.tick_params(length=0, pad=5)
+        axes.grid(axis="x")
+        return figure
