@@ -7,7 +7,6 @@ The network of a student report on the Kaggle folder (2022): 224x224 grey input,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,7 +16,8 @@ from pneumoscope.models.dropout import KeepMasks, ReluDropout
 from pneumoscope.models.network import Network
 from pneumoscope.models.pooled import convolve_pool_drop
 
-Pooling = Literal["max", "average", "stride"]
+POOLING = ("max", "average", "stride")
+"""What may halve the maps of a block."""
 
 
 class SeedCNN(Network):
@@ -43,7 +43,7 @@ class SeedCNN(Network):
         filters: Sequence[int] = (32, 64, 64),
         dropout: float = 0.4,
         batch_norm: bool = False,
-        pooling: Pooling = "max",
+        pooling: str = "max",
         hidden: int = 64,
     ) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class SeedCNN(Network):
             raise OptionError("filters", must="positive numbers, one a block", was=list(filters))
         if not 0 <= dropout < 1:
             raise OptionError("dropout", must="at least 0 and below 1", was=dropout)
-        one_of("pooling", pooling, get_args(Pooling))
+        one_of("pooling", pooling, POOLING)
         if hidden < 1:
             raise OptionError("hidden", must="at least 1", was=hidden)
         height, width = (side // 2 ** len(filters) for side in input_px)
@@ -146,7 +146,7 @@ class Block(nn.Module):
         *,
         masks: KeepMasks,
         batch_norm: bool,
-        pooling: Pooling = "max",
+        pooling: str = "max",
     ) -> None:
         super().__init__()
         self.pools = pooling
