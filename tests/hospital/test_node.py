@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -209,10 +208,12 @@ def test_a_peer_that_falls_silent_within_a_message_is_let_go(
     receiver = receive.Receiver(NodeSettings(tmp_path, port=0), queue, arrived=lambda: None)
     receiver.start()
     try:
-        with socket.create_connection(("127.0.0.1", receiver.port)) as peer:
-            peer.sendall(b"\x01\x00\x00\x00\x01\x00half")  # an association of 256 bytes
-            peer.settimeout(20)
-            assert peer.recv(100) == b""
+        ae = AE(ae_title="CT1")
+        ae.add_requested_context(Verification)
+        peer = ae.associate("127.0.0.1", receiver.port, ae_title="PNEUMOSCOPE")
+        assert peer.dul.socket is not None
+        assert peer.dul.socket.socket is not None
+        peer.dul.socket.socket.sendall(b"\x04\x00\x00\x00\x01\x00half")  # data of 256 bytes
         wait_until(lambda: threading.active_count() <= before + 1)
     finally:
         receiver.stop()
