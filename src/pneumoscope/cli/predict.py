@@ -252,8 +252,7 @@ def _closing(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _records(args: Namespace, predictor: Predictor, sources: Iterator[Source]) -> Iterator[Record]:
-    from pneumoscope.cli.predict_beside import with_what_is_written  # noqa: PLC0415 - after parsing
-    from pneumoscope.reader.records import record_of  # noqa: PLC0415
+    from pneumoscope.reader.records import record_of  # noqa: PLC0415 - after parsing
 
     hashed = bool(args.out) or args.format not in {None, "table"}
     content = b""
@@ -262,7 +261,11 @@ def _records(args: Namespace, predictor: Predictor, sources: Iterator[Source]) -
         assert isinstance(first, bytes)  # noqa: S101 - what standard input gives
         content, sources = first, iter([first])
     for prediction in predictor.predict_many(sources):
-        found = with_what_is_written(args, predictor, prediction, content)
+        found = prediction
+        if args.evidence or args.dicom_out:
+            from pneumoscope.cli.predict_beside import with_what_is_written  # noqa: PLC0415 - rare
+
+            found = with_what_is_written(args, predictor, prediction, content)
         yield record_of(found, hashed=hashed)
 
 

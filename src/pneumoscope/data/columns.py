@@ -1,4 +1,4 @@
-"""Further columns of a table of images: what its rows can be grouped by."""
+"""Additional columns of a table of images, by which results can be grouped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KNOWN: Final = frozenset(
 
 
 def further_columns(rows: list[dict[str, str]], paths: list[str]) -> dict[str, dict[str, str]]:
-    """Return for each column that is not in ``KNOWN`` the value of each path.
+    """Return the values by path of each column that is not in ``KNOWN``.
 
     Args:
         rows: Of a CSV file.
@@ -38,7 +38,7 @@ def further_columns(rows: list[dict[str, str]], paths: list[str]) -> dict[str, d
 
 
 def manifest_columns(data: Path) -> dict[str, dict[str, str]]:
-    """Return the further columns of a manifest; none for folders and for other tables.
+    """Return the additional columns of a manifest; none for folders and other tables.
 
     Raises:
         DataError: The file cannot be read.
