@@ -35,8 +35,9 @@ def add_to(verbs: Verbs) -> None:
         "model",
         type=Path,
         metavar="MODEL",
-        help="a run folder or a model file; without DATA a run folder or a CSV file of "
-        "scores (label, probability or logit, optionally path and patient)",
+        help="a run folder or a model file; without DATA a run folder, a CSV file of scores "
+        "(label, probability or logit, optionally path and patient), or the output of "
+        "predict --out: a folder of parts, a Parquet file or a CSV file",
     )
     parser.add_argument(
         "data",
@@ -49,6 +50,13 @@ def add_to(verbs: Verbs) -> None:
         "--split",
         metavar="PART",
         help="train, val, test or all (default: test if there is one, otherwise all)",
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="for results of predict: a CSV or Parquet table with path, label (0 and 1, or the "
+        "classes), and if known patient and study (default: the folders in the paths)",
     )
     parser.add_argument("--scores", type=Path, metavar="FILE", help="write the scores to this CSV")
     parser.add_argument(
@@ -112,6 +120,7 @@ def run(args: Namespace) -> int:
     found = evaluate_reader(
         args.model,
         args.data,
+        labels=args.labels,
         part=args.split,
         question=Question(
             threshold=args.threshold,
