@@ -36,7 +36,8 @@ def add_to(verbs: Verbs) -> None:
         type=Path,
         metavar="MODEL",
         help="a run folder or a model file; without DATA a run folder or a CSV of scores "
-        "(label, probability or logit, and if known path and patient)",
+        "(label, probability or logit, and if known path and patient), or what predict --out "
+        "wrote: a folder of parts, a Parquet file, a CSV",
     )
     parser.add_argument(
         "data",
@@ -49,6 +50,13 @@ def add_to(verbs: Verbs) -> None:
         "--split",
         metavar="PART",
         help="train, val, test or all (default: test where there is one, else all)",
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="for results of predict: a CSV or Parquet table with path, label (0 and 1, or the "
+        "classes), and if known patient and study (default: the folders in the paths)",
     )
     parser.add_argument("--scores", type=Path, metavar="FILE", help="write the scores to this CSV")
     parser.add_argument(
@@ -110,6 +118,7 @@ def run(args: Namespace) -> int:
     found = evaluate_reader(
         args.model,
         args.data,
+        labels=args.labels,
         part=args.split,
         question=Question(
             threshold=args.threshold,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,15 +83,23 @@ def add_to(verbs: Verbs) -> None:
 def run(args: Namespace) -> int:
     """Serve until a signal ends it."""
     _check_packages()
-    # The processes that read are started first: they load their models while the HTTP server
-    # is imported.
-    from pneumoscope.serve.pool import Pool  # noqa: PLC0415 - after parsing
-
     settings = settings_of(args)
-    pool = Pool(settings.models, workers=settings.workers, image_seconds=settings.image_seconds)
+    gc.disable()  # there are no cycles to be found among what is imported
+    # A process that reads loads its models while the HTTP server is imported.
+    from pneumoscope.serve.process import Process  # noqa: PLC0415 - after parsing
 
+    first = Process(settings.models)
+    from pneumoscope.serve.pool import Pool  # noqa: PLC0415
     from pneumoscope.serve.server import listen, serve  # noqa: PLC0415
 
+    gc.freeze()
+    gc.enable()
+    pool = Pool(
+        settings.models,
+        workers=settings.workers,
+        image_seconds=settings.image_seconds,
+        first=first,
+    )
     with listen(settings) as listener:
         serve(settings, pool, listener)
     return 0

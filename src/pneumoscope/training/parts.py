@@ -1,4 +1,4 @@
-"""The three parts of a recipe: which data, how to learn, and what validation decides."""
+"""The three parts of a recipe: data, learning and decision."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CalibrationMethod = Literal["none", "temperature", "platt"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataRecipe:
-    """Which images are learnt from, and as what the network sees them.
+    """Which images are used, and how they are prepared.
 
     Attributes:
         input: What the model takes.
@@ -100,7 +100,7 @@ class DataRecipe:
         self.options()
 
     def options(self, *, inherited: bool = False) -> DataOptions:
-        """Return how the data are read.
+        """Return how the data are to be read.
 
         Args:
             inherited: Whether the data may be others than those of the recipe.
@@ -119,7 +119,7 @@ class DataRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningRecipe:
-    """Which network learns, and how.
+    """Which network is trained, and how.
 
     Attributes:
         model: A name of the registry; ``auto`` is the best that is known for the machine.
@@ -234,7 +234,7 @@ class LearningRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRecipe:
-    """What validation images decide once the network has learnt.
+    """What is fitted on validation images after training.
 
     Attributes:
         calibration: From logits to probabilities.
