@@ -16,7 +16,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): several GB, minutes where they must be downloaded (see README, Installing)"
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
-	$(VENV)/bin/uv pip install --compile-bytecode --python $(PYTHON) --constraint constraints.txt $(if $(TORCH),--torch-backend $(TORCH)) --editable '.[train,dicom,serve,hospital,dev]'
+	$(VENV)/bin/uv pip install --compile-bytecode --python $(PYTHON) --constraint constraints.txt $(if $(TORCH),--torch-backend $(TORCH)) --editable '.[train,dicom,serve,hospital,study,dev]'
 	$(PYTHON) -m compileall -q src
 	@echo "Ready. To have pneumoscope on the path: . $(VENV)/bin/activate"
 	@touch $@

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what the tests need beside Python packages: a browser for the page of the service and
 # a reverse proxy for it; for the DICOM node a toolkit, an archive, and a validator of structured
-# reports.
+# reports; for searches on several machines a database server, which tests start themselves.
 # Where something is missing and cannot be installed, the tests that need it are skipped and say so.
 set -eu
 
@@ -14,6 +14,7 @@ has storescu || missing="$missing dcmtk"
 has Orthanc || missing="$missing orthanc"
 [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"
 has DicomSRValidator || missing="$missing pixelmed-apps"
+has postgres || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
 [ -n "$missing" ] || exit 0
 
 if has apt-get && [ "$(id -u)" = 0 ]; then

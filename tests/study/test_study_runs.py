@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from helpers.processes import below, command_of, wait_for
+from helpers.study import stub_worker
 from pneumoscope.cli import main
 from pneumoscope.data.patients import Patient
 from pneumoscope.data.phantom import write_folder
@@ -195,7 +196,7 @@ def test_nothing_is_done_twice(
     told = Told()
     conduct(data, study.root, plan=plan_of(PLAN), watcher=told)
     assert told.lines == ["6 of 8 runs are there already"]
-    assert told.warnings == ["2 runs failed before; `retry` tries them again."]
+    assert told.warnings == ["2 runs failed already; `retry` tries them again."]
     assert {path: path.stat().st_mtime_ns for path in study.root.glob("runs/*/*")} == before
     # Of a plan that asks less, with other words, the runs are there too.
     less = plan_of(
@@ -253,26 +254,9 @@ def _ended(pids: list[int]) -> bool:
     return not any(map(command_of, pids))
 
 
-STUB = """
-import json, sys, time
-from pathlib import Path
-for line in sys.stdin:
-    run = Path(json.loads(line)["run"])
-    print(json.dumps({"event": "begun", "run": run.name}), flush=True)
-    time.sleep(0.3)
-    numbers = {"auc": 0.9, "accuracy": 0.8, "loss": 0.4}
-    result = {"val": numbers, "held_out": numbers, "threshold": 0.5, "epochs": 1,
-              "best_epoch": 1, "seconds": 1.0, "parameters": 1, "device": "cpu",
-              "precision": "float32", "peak_bytes": 1, "validation_images": 9}
-    (run / "result.json").write_text(json.dumps(result))
-    print(json.dumps({"event": "done", "run": run.name}), flush=True)
-"""
-"""A worker that learns nothing, for what is not about learning."""
-
-
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conducting, "WORKER", (sys.executable, "-c", STUB))
+    monkeypatch.setattr(conducting, "WORKER", stub_worker(pause=0.3))
 
 
 def test_a_worker_that_is_killed_is_a_row(data: Path, tmp_path: Path, stub: None) -> None:

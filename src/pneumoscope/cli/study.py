@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.cli.tracking import add_tracker_options, trackers_of
 from pneumoscope.errors import MissingArgumentError, OptionError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from pneumoscope.cli.terminal import TerminalWatcher
     from pneumoscope.study.conduct import Board
-    from pneumoscope.tracking import Tracker
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 
@@ -50,10 +50,20 @@ def add_to(verbs: Verbs) -> None:
     search("--optimise", metavar="NUMBER", help="val_auc, val_accuracy or val_loss")
     search("--trials", type=int, default=40, metavar="N", help="at most (default: 40)")
     search("--time", type=duration, metavar="TIME", help="at most, such as 90m or 2h")
-    search("--sampler", default="tpe", metavar="HOW", help="tpe or random (default: tpe)")
+    search("--sampler", default="tpe", metavar="HOW", help="tpe, random or grid (default: tpe)")
     search(
         "--pruning", default="median", metavar="HOW",
         help="what ends hopeless trials early: median, hyperband or none (default: median)",
+    )  # fmt: skip
+    search(
+        "--confirm", type=int, default=3, metavar="N",
+        help="new seeds that the best and the base are learnt again with (default: 3; 0: none)",
+    )  # fmt: skip
+    search("--name", metavar="NAME", help="of the search in --storage (default: that of --out)")
+    search(
+        "--heartbeat", type=int, default=60, metavar="SECONDS",
+        help="how often a worker says that it is there; others do the trial of one that is silent "
+        "for twice as long (default: 60)",
     )  # fmt: skip
     search("--sampler-seed", type=int, default=0, metavar="N", help="of the sampler (default: 0)")
     search(
@@ -62,16 +72,6 @@ def add_to(verbs: Verbs) -> None:
         "--out)",
     )  # fmt: skip
     add_tracker_options(parser)
-
-
-def add_tracker_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--tracker`` and ``--tracking-uri``."""
-    group = parser.add_argument_group("tracking").add_argument
-    group(
-        "--tracker", action="append", metavar="NAME",
-        help="mlflow or tensorboard; may be given twice",
-    )  # fmt: skip
-    group("--tracking-uri", metavar="URI", help="MLflow's server or database (default: mlflow.db)")
 
 
 def duration(text: str) -> float:
@@ -158,9 +158,18 @@ def _search(args: Namespace) -> int:
     watcher = TerminalWatcher()
     plan = read_plan(args.plan or "report")
     hunt = Hunt(
-        number=args.optimise, trials=args.trials, seconds=args.time, sampler=args.sampler,
-        seed=args.sampler_seed, pruning=args.pruning, storage=args.storage, jobs=args.jobs,
-    )  # fmt: skip
+        number=args.optimise,
+        trials=args.trials,
+        seconds=args.time,
+        sampler=args.sampler,
+        seed=args.sampler_seed,
+        pruning=args.pruning,
+        storage=args.storage,
+        name=args.name,
+        confirm=args.confirm,
+        heartbeat_seconds=args.heartbeat,
+        jobs=args.jobs,
+    )
     trackers = trackers_of(args, args.out, watcher.warn)
     page = None
     try:
@@ -175,22 +184,6 @@ def _search(args: Namespace) -> int:
         print(sentence)
     print(f"Page: {page.place}")
     return 0
-
-
-def trackers_of(args: Namespace, out: Path, warn: Callable[[str], None]) -> list[Tracker]:
-    """Return the trackers that the options name."""
-    from pneumoscope.tracking import make_tracker  # noqa: PLC0415 - if asked for
-
-    names = list(dict.fromkeys(args.tracker or ()))
-    if args.tracking_uri is not None and "mlflow" not in names:
-        raise OptionError("tracking_uri", must="given with tracker mlflow", was=args.tracking_uri)
-    return [
-        make_tracker(
-            name, out=out, title=out.resolve().name, warn=warn,
-            uri=args.tracking_uri if name == "mlflow" else None,
-        )
-        for name in names
-    ]  # fmt: skip
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pneumoscope.cli.arguments import (
     numbers,
 )
 from pneumoscope.cli.ending import INTERRUPTED
+from pneumoscope.cli.tracking import add_tracker_options, trackers_of
 from pneumoscope.errors import OptionError
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def add_to(verbs: Verbs) -> None:
     machine("--nodes", type=int, default=1, metavar="N", help="number of machines")
     machine("--strategy", default="auto", help="Lightning's strategy, such as ddp")
     machine("--workers", type=int, metavar="N", help="number of decoding threads")
+    add_tracker_options(parser)
 
 
 _TITLES = {
@@ -144,22 +146,12 @@ def _word(value: object) -> str:
 def run(args: Namespace) -> int:
     """Train, and print what was reached."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
-    from pneumoscope.workflow.train import train_reader  # noqa: PLC0415
 
     watcher = TerminalWatcher()
     recipe = _recipe(args)
     if args.seeds is not None:
         return _run_seeds(args, recipe, watcher)
-    trained = train_reader(
-        args.data,
-        args.out,
-        recipe=recipe,
-        split_file=args.split_file,
-        placement=_placement(args),
-        resume=args.resume,
-        workers=args.workers,
-        watcher=watcher,
-    )
+    trained = _trained(args, recipe, watcher)
     if trained is None:
         return 0
     _tell(trained)
@@ -205,11 +197,43 @@ def _placement(args: Namespace) -> Placement:
     return Placement(args.accelerator, args.devices, args.nodes, args.strategy)
 
 
+def _trained(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> Trained | None:
+    """Train, and let the trackers hear of it."""
+    from pneumoscope.runs import RunFolder  # noqa: PLC0415 - after parsing
+    from pneumoscope.workflow.track import Tracked, tracked_numbers  # noqa: PLC0415
+    from pneumoscope.workflow.train import train_reader  # noqa: PLC0415
+
+    trackers = trackers_of(args, args.out, watcher.warn, nested=False)
+    tracked = Tracked(RunFolder(args.out), trackers)
+    try:
+        trained = train_reader(
+            args.data,
+            args.out,
+            recipe=recipe,
+            split_file=args.split_file,
+            placement=_placement(args),
+            resume=args.resume,
+            workers=args.workers,
+            on_epoch=tracked.epoch if trackers else None,
+            watcher=watcher,
+        )
+        if trained is not None:
+            tracked.end(tracked_numbers(trained.evaluations))
+    except BaseException:
+        tracked.end({}, failed=True)
+        raise
+    finally:
+        for tracker in trackers:
+            tracker.close()
+    return trained
+
+
 def _run_seeds(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> int:
     """Train with several seeds, and print how far they lie apart."""
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
     from pneumoscope.workflow.seeds import MAIN, SUMMARY, train_seeds  # noqa: PLC0415
     from pneumoscope.workflow.side_by_side import devices  # noqa: PLC0415
+    from pneumoscope.workflow.track import Tracked, numbers_by_run  # noqa: PLC0415
     from pneumoscope.workflow.vary import BASE  # noqa: PLC0415
 
     found = train_seeds(
@@ -224,6 +248,11 @@ def _run_seeds(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> int:
         resume=args.resume,
         watcher=watcher,
     )
+    trackers = trackers_of(args, args.out, watcher.warn)
+    for run, reached in zip(found.runs, numbers_by_run(found.numbers), strict=True):
+        Tracked(run, trackers).end(reached)
+    for tracker in trackers:
+        tracker.close([found.report])
     for part, group in found.groups.items():
         title = {"val": "Validation", "test": "Test"}[part]
         print(f"{title}, {args.seeds} seeds, mean ± standard deviation (lowest to highest):")

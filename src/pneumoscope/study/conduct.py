@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pneumoscope.errors import OutputError, in_range
+from pneumoscope.errors import OutputError, PneumoscopeError, in_range
 from pneumoscope.parallel import cores
 from pneumoscope.runs import locked_folder, provenance, update_json, version, write_json, write_text
 from pneumoscope.study.folder import JOURNAL, StudyFolder, StudyRun, identity
@@ -240,26 +240,34 @@ def enter(folder: StudyFolder, images: StudyImages, plan: Plan) -> list[Entered]
 
 
 def enter_run(folder: StudyFolder, images: StudyImages, plan: Plan, planned: Planned) -> Entered:
-    """Give a run its folder, its recipe and its split."""
+    """Give a run its folder, its recipe and its split.
+
+    One whose split cannot be made, as where the data have no validation folder, has failed.
+    """
     recipe = with_network(divided(planned.recipe, plan))
-    split = images.split(recipe.data)
-    digest = digest_of(images.catalog, split)
+    digest, error = "none", ""
+    try:
+        split = images.split(recipe.data)
+    except PneumoscopeError as fault:
+        error = str(fault)
+    else:
+        digest = digest_of(images.catalog, split)
     place = folder.splits / f"{digest}.csv"
-    if not place.is_file():
+    if not error and not place.is_file():
         split.save(place, images.catalog)
     own = identity(recipe, fingerprint=images.catalog.fingerprint, split=digest)
     run = folder.run(planned.name, own)
     if not run.asked.is_file():
         recipe.save(run.files.config)
-        write_json(
-            run.asked,
-            {
-                "title": planned.name,
-                "identity": own,
-                "split": place.name,
-                "version": version(),
-            },
-        )
+        asked = {
+            "title": planned.name,
+            "identity": own,
+            "split": place.name,
+            "version": version(),
+        }
+        write_json(run.asked, asked)
+    if error:
+        run.fail(error)
     return Entered(planned, run, place)
 
 
@@ -285,7 +293,7 @@ def _left(
         if item.run.finished:
             found = item.run.result()
             board.done[title] = (found.val["auc"], found.seconds)
-        elif item.run.error_file.is_file() and not retry:
+        elif item.run.error_file.is_file() and not (retry and item.split.is_file()):
             board.failed[title] = item.run.error()
         else:
             item.run.error_file.unlink(missing_ok=True)
@@ -294,7 +302,7 @@ def _left(
     if board.before:
         watcher.say(f"{board.before} of {board.total} runs are there already")
     if board.failed:
-        watcher.warn(f"{len(board.failed)} runs failed before; `retry` tries them again.")
+        watcher.warn(f"{len(board.failed)} runs failed already; `retry` tries them again.")
     return left
 
 

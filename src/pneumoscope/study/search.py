@@ -276,6 +276,8 @@ class Hunter:
         recipe = self._plan.recipe(changes, self._plan.seeds[0])
         item = enter_run(self._folder, self._images, self._plan, Planned(title, recipe, ()))
         trial.set_user_attr(_RUN, item.run.name)
+        if item.run.finished:  # by a process that was killed before it could tell, or before
+            return self._value(trial, item)
         for tracker in self._trackers:
             tracker.begin(item.run.name, Recipe.load(item.run.files.config).to_dict())
         try:

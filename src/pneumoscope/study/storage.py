@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pneumoscope.errors import DataError, OptionError, OutputError
 from pneumoscope.runs import lock
+from pneumoscope.tracking.tracker import without_secret
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -56,7 +57,7 @@ def open_storage(
         return
     if jobs > 1:
         raise OptionError("storage", must=_ONE_WRITER, was=url)
-    with _only_writer(Path(url.split("://", 1)[1].lstrip("/") or "/")):
+    with _only_writer(Path(url.split("://", 1)[1][1:])):  # as SQLAlchemy has it: /// and a path
         yield _database(url, None)
 
 
@@ -117,12 +118,3 @@ def _database(url: str, heartbeat_seconds: int | None) -> BaseStorage:
         raise DataError(
             f"{without_secret(url)}: no storage can be opened there ({told})."
         ) from fault
-
-
-def without_secret(url: str) -> str:
-    """Return an address without its password.
-
-    >>> without_secret("postgresql://me:secret@host/db")
-    'postgresql://me@host/db'
-    """
-    return re.sub(r"://([^:/@]*):[^@]*@", r"://\1@", url)

@@ -17,7 +17,13 @@ TRACKERS = ("mlflow", "tensorboard")
 
 
 def make_tracker(
-    name: str, *, out: Path, title: str, uri: str | None, warn: Callable[[str], None]
+    name: str,
+    *,
+    out: Path,
+    title: str,
+    uri: str | None,
+    warn: Callable[[str], None],
+    nested: bool = True,
 ) -> Tracker:
     """Return a tracker.
 
@@ -29,6 +35,7 @@ def make_tracker(
             ``sqlite:///mlflow.db``; None is ``MLFLOW_TRACKING_URI``, else the file ``mlflow.db``
             beside ``out``.
         warn: Is called where something could not be told.
+        nested: Whether runs are children of one run of this title.
 
     Raises:
         OptionError: An unknown name, or an address for a tracker that has none.
@@ -38,7 +45,7 @@ def make_tracker(
     if name == "mlflow":
         from pneumoscope.tracking.mlflow import MLflowTracker  # noqa: PLC0415 - if asked for
 
-        return MLflowTracker.of(title=title, uri=uri, beside=out, warn=warn)
+        return MLflowTracker.of(title=title, uri=uri, beside=out, nested=nested, warn=warn)
     if uri is not None:
         raise OptionError("tracking_uri", must="left out with tensorboard", was=uri)
     from pneumoscope.tracking.tensorboard import TensorBoardTracker  # noqa: PLC0415 - the same

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import OptionError
-from pneumoscope.tracking.tracker import flat, numbers_in
+from pneumoscope.tracking.tracker import flat, numbers_in, without_secret
 
 if TYPE_CHECKING:
     from pneumoscope.training.log import Epoch
@@ -43,6 +43,8 @@ class MLflowTracker:
         title: The name of the parent run.
         where: Its address, for messages.
         warn: Is called, once for each outage, where something could not be told.
+        artifacts: Where files go; None leaves it to the server.
+        nested: Whether runs are children of one run, as those of a study are.
         flush_seconds: How long ``close`` waits for a server that does not answer.
     """
 
@@ -53,11 +55,13 @@ class MLflowTracker:
         title: str,
         where: str,
         warn: Callable[[str], None],
-        flush_seconds: float = _FLUSH_SECONDS,
+        artifacts: str | None = None,
+        nested: bool = True,
+        flush_seconds: float | None = None,
     ) -> None:
         self._client, self._title, self._where, self._warn = client, title, where, warn
-        self._flush_seconds = flush_seconds
-        self._parent = ""
+        self._artifacts, self._flush_seconds = artifacts, flush_seconds or _FLUSH_SECONDS
+        self._parent, self._nested = "", nested
         self._experiment = ""
         self._runs: dict[str, str] = {}
         self._tasks: deque[Callable[[], None]] = deque()
@@ -69,7 +73,13 @@ class MLflowTracker:
 
     @classmethod
     def of(
-        cls, *, title: str, uri: str | None, beside: Path, warn: Callable[[str], None]
+        cls,
+        *,
+        title: str,
+        uri: str | None,
+        beside: Path,
+        nested: bool,
+        warn: Callable[[str], None],
     ) -> MLflowTracker:
         """Return a tracker of an address; see ``make_tracker``."""
         for name, value in _QUIET.items():
@@ -86,7 +96,13 @@ class MLflowTracker:
                 hint="MLflow takes no folder of files any more.",
             )
         client = mlflow.MlflowClient(tracking_uri=where)
-        return cls(client, title=title, where=where, warn=warn)
+        artifacts = None
+        if not where.startswith("http"):  # a database holds no files; MLflow would take ./mlruns
+            artifacts = (beside.parent.absolute() / "mlartifacts").as_uri()
+        return cls(
+            client, title=title, where=without_secret(where), warn=warn, artifacts=artifacts,
+            nested=nested,
+        )  # fmt: skip
 
     def begin(self, run: str, recipe: Mapping[str, Any]) -> None:
         """Begin a run, with its recipe as parameters."""
@@ -133,7 +149,8 @@ class MLflowTracker:
         there = [path for path in files if path.is_file()]
 
         def finish() -> None:
-            self._begun()
+            if not self._parent:  # nothing was begun, or there is none
+                return
             for path in there:
                 self._client.log_artifact(self._parent, str(path))
             self._client.set_terminated(self._parent)
@@ -154,9 +171,11 @@ class MLflowTracker:
         if not self._experiment:
             known = self._client.get_experiment_by_name(EXPERIMENT)
             self._experiment = (
-                known.experiment_id if known else self._client.create_experiment(EXPERIMENT)
+                known.experiment_id
+                if known
+                else self._client.create_experiment(EXPERIMENT, artifact_location=self._artifacts)
             )
-        if not self._parent:
+        if self._nested and not self._parent:
             made = self._client.create_run(self._experiment, run_name=self._title)
             self._parent = made.info.run_id
 
@@ -165,7 +184,9 @@ class MLflowTracker:
         self._begun()
         if run not in self._runs:
             made = self._client.create_run(
-                self._experiment, run_name=run, tags={"mlflow.parentRunId": self._parent}
+                self._experiment,
+                run_name=run,
+                tags={"mlflow.parentRunId": self._parent} if self._parent else {},
             )
             self._runs[run] = made.info.run_id
         return self._runs[run]
@@ -196,6 +217,10 @@ class MLflowTracker:
             try:
                 task()
             except Exception as fault:  # whatever it is, training goes on
+                if _is_refused(fault):
+                    self._warn(f"{self._where}: refuses what is told ({_in_a_line(fault)}).")
+                    self._tasks.popleft()
+                    continue
                 if not self._down:
                     self._down = True
                     self._warn(
@@ -208,6 +233,16 @@ class MLflowTracker:
             else:
                 self._down = False
                 self._tasks.popleft()
+
+
+def _is_refused(fault: Exception) -> bool:
+    """Tell whether it would be refused again: a fault of what is told, not of the server."""
+    from mlflow.exceptions import RestException  # noqa: PLC0415 - see above
+
+    if not isinstance(fault, RestException):
+        return False
+    code: int = fault.get_http_status_code()  # type: ignore[no-untyped-call]
+    return 400 <= code < 500
 
 
 def _in_a_line(fault: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -67,3 +68,12 @@ def flat(recipe: Mapping[str, Any], before: str = "") -> dict[str, str]:
         else:
             found[f"{before}{key}"] = str(value)
     return found
+
+
+def without_secret(url: str) -> str:
+    """Return an address without its password.
+
+    >>> without_secret("postgresql://me:secret@host/db")
+    'postgresql://me@host/db'
+    """
+    return re.sub(r"://([^:/@]*):[^@]*@", r"://\1@", url)

@@ -33,10 +33,11 @@ from pneumoscope.workflow.known_images import images_of_run
 from pneumoscope.workflow.prepare import prepare_data, tell_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pneumoscope.training.devices import Placement
     from pneumoscope.training.fitted import Fitted
+    from pneumoscope.training.log import Epoch
     from pneumoscope.training.recipe import Recipe
 
 
@@ -58,6 +59,7 @@ def train_reader(
     placement: Placement | None = None,
     resume: bool = False,
     workers: int | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
     watcher: Watcher | None = None,
 ) -> Trained | None:
     """Train a reader and return its run; None in the helper processes of a distributed run.
@@ -70,6 +72,7 @@ def train_reader(
         placement: Devices and processes.
         resume: Continue a run that was ended or killed.
         workers: Decoding threads; one a core if None.
+        on_epoch: Called with each row of the log.
         watcher: Hears how it goes.
 
     Raises:
@@ -114,8 +117,9 @@ def train_reader(
         with _way_on(run):
             try:
                 fitted = _learn(
-                    recipe, prepared, run, placement=placement, resume=resume, watcher=watcher
-                )
+                    recipe, prepared, run, placement=placement, resume=resume, watcher=watcher,
+                    on_epoch=on_epoch,
+                )  # fmt: skip
             except OptionError:
                 if leader and not resume:
                     run.discard()
@@ -209,6 +213,7 @@ def _learn(
     placement: Placement,
     resume: bool,
     watcher: Watcher,
+    on_epoch: Callable[[Epoch], None] | None,
 ) -> Fitted:
     """Say what will be learnt and how long it will take, and learn it."""
     from pneumoscope.training.devices import best_device, is_leader  # noqa: PLC0415
@@ -220,6 +225,8 @@ def _learn(
 
     def heard(row: Any) -> None:
         watcher.say(_epoch_line(row))
+        if on_epoch:
+            on_epoch(row)
 
     if recipe.learning.probe:
         watcher.say(_EPOCH_HEADER)

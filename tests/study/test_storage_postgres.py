@@ -1,0 +1,141 @@
+"""Two workers share a search through PostgreSQL; one is killed, and the other does its trial."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers import postgres
+from helpers.processes import wait_for
+from pneumoscope.data.phantom import write_folder
+from pneumoscope.errors import DataError
+from pneumoscope.study.storage import open_storage
+
+pytest.importorskip("optuna", reason="Optuna is not installed")
+psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals differ there")
+
+PLAN = """
+base: seed
+changes: {image_size: 32, filters: [4], max_epochs: 4}
+split: {val_fraction: 0.2, held_out: 0.4}
+search: {dropout: {low: 0.0, high: 0.6}}
+"""
+
+WORKER = '''
+import sys, time, types
+from pathlib import Path
+from pneumoscope.study.folder import Result
+from pneumoscope.study.plan import read_plan
+from pneumoscope.study.search import Hunt, search
+from pneumoscope.training.log import Epoch, write_log
+
+data, out, plan, url, slow = sys.argv[1:]
+
+def learn(run, data, *, on_epoch=None, model=False):
+    """Stands for a training of four epochs."""
+    rows = []
+    for number in range(1, 5):
+        time.sleep(float(slow))
+        rows.append(Epoch(number, 0.5, 0.7, 0.4, 0.8, 0.9, 0.1, 10.0, 0.001))
+        write_log(run.files.log, rows)
+        on_epoch(rows[-1])
+    numbers = {"auc": 0.9, "accuracy": 0.8, "loss": 0.4}
+    found = Result(numbers, numbers, 0.5, 4, 4, 0.1, 1, "cpu", "float32", 1, 9)
+    run.write_result(found)
+    return found
+
+# In place of the module, which would import PyTorch.
+sys.modules["pneumoscope.study.learn"] = types.SimpleNamespace(learn=learn)
+search(Path(data), Path(out), plan=read_plan(plan),
+       hunt=Hunt(number="val_auc", trials=6, pruning="none", storage=url, name="shared",
+                 confirm=0, heartbeat_seconds=1))
+'''
+"""A worker of a search whose trainings take so many seconds an epoch and learn nothing."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="pg-") as name:  # pytest's own folders are private
+        folder = Path(name)
+        folder.chmod(0o755)
+        with postgres.server(folder) as address:
+            wait_for(lambda: _answers(address), seconds=60, what="PostgreSQL")
+            yield address
+
+
+def _answers(address: str) -> bool:
+    try:
+        psycopg.connect(address, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def trials(address: str) -> list[tuple[int, str]]:
+    """Return number and state of each trial, as the database has them."""
+    with psycopg.connect(address) as connection:
+        there = connection.execute("SELECT to_regclass('trials')").fetchone()
+        if there is None or there[0] is None:
+            return []
+        rows = connection.execute("SELECT number, state::text FROM trials ORDER BY number")
+        return [(int(number), str(state)) for number, state in rows]
+
+
+def test_a_trial_of_a_killed_worker_is_taken_over(url: str, tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "data", patients=60, seed=3, size_px=(40, 48), workers=1)
+    (tmp_path / "plan.yaml").write_text(PLAN)
+
+    def start(name: str, slow: float) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", WORKER, str(data), str(tmp_path / name),
+                   str(tmp_path / "plan.yaml"), url, str(slow)]  # fmt: skip
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    slow = start("slow", 60.0)
+    wait_for(lambda: trials(url) == [(0, "RUNNING")], seconds=150, what="the first trial")
+    quick = start("quick", 0.02)
+    wait_for(
+        lambda: (1, "COMPLETE") in trials(url), seconds=150, what="a trial of the second worker"
+    )
+    slow.send_signal(signal.SIGKILL)
+    slow.communicate()
+    _, said = quick.communicate(timeout=200)
+    assert quick.returncode == 0, said
+    again = subprocess.run(
+        quick.args,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )  # takes up what is left, if the other was killed only after the last trial had begun
+    assert again.returncode == 0, again.stderr
+    found = json.loads((tmp_path / "quick" / "search.json").read_text())
+    by_state: dict[str, list[dict[str, object]]] = {}
+    for trial in found["trials"]:
+        by_state.setdefault(trial["state"], []).append(trial)
+    (lost,) = by_state["fail"]
+    assert lost["number"] == 0
+    taken = [trial for trial in by_state["complete"] if trial["changes"] == lost["changes"]]
+    assert len(taken) == 1
+    assert str(taken[0]["here"]).endswith("quick")
+    assert len(by_state["complete"]) >= 6
+    both = {str(trial["here"]).rsplit("/", 1)[1] for trial in found["trials"]}
+    assert both == {"slow", "quick"}
+
+
+def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
+    address = "postgresql://me:secret@127.0.0.1:1/none"
+    with (
+        pytest.raises(DataError, match="no storage can be opened there") as told,
+        open_storage(address, default=tmp_path / "x", heartbeat_seconds=5),
+    ):
+        pass
+    assert "secret" not in str(told.value)
