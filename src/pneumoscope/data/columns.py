@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pneumoscope.errors import DataError, in_words
 from pneumoscope.images.record import DICOM_COLUMNS
@@ -20,7 +21,9 @@ KNOWN: Final = frozenset(
 """Columns that mean something already, and are no grouping of their own."""
 
 
-def further_columns(rows: list[dict[str, str]], paths: list[str]) -> dict[str, dict[str, str]]:
+def further_columns(
+    rows: Sequence[Mapping[str, Any]], paths: Sequence[str]
+) -> dict[str, dict[str, str]]:
     """Return the values by path of each column that is not in ``KNOWN``.
 
     Args:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -165,8 +165,29 @@ class Scores:
         """
         try:
             rows = rows_of(path)
+        except (OSError, ValueError, csv.Error) as fault:
+            raise DataError(
+                f"{path}: no scores can be read from it ({in_words(fault)}); {_EXPECTED}."
+            ) from fault
+        return cls.of_rows(path, rows, part=part)
+
+    @classmethod
+    def of_rows(
+        cls, path: Path, rows: Sequence[Mapping[str, Any]], *, part: str | None = None
+    ) -> Scores:
+        """Return the scores of the rows of a table; see ``load``.
+
+        Args:
+            path: Where they come from, for messages; its name may tell the part.
+            rows: Texts by column; numbers may be numbers.
+            part: Take the rows of this part alone.
+
+        Raises:
+            DataError: A column is missing, or a row holds a value that cannot be.
+        """
+        try:
             scores = _parsed(path, rows, part=part)
-        except (OSError, KeyError, ValueError, TypeError, csv.Error) as fault:
+        except (KeyError, ValueError, TypeError) as fault:
             raise DataError(
                 f"{path}: no scores can be read from it ({in_words(fault)}); {_EXPECTED}."
             ) from fault
@@ -279,7 +300,7 @@ def _in_unit(values: NDArray[np.float64]) -> bool:
     return bool(((values >= 0) & (values <= 1)).all())
 
 
-def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scores:
+def _parsed(path: Path, rows: Sequence[Mapping[str, Any]], *, part: str | None) -> Scores:
     parts = [(row.get("split") or "").strip().lower() for row in rows]
     named = _FILE_NAME.fullmatch(path.name)
     if part is not None and not any(parts) and (named is None or named[1] != part):
@@ -324,7 +345,7 @@ def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scor
     )
 
 
-def _refused(rows: list[dict[str, str]]) -> NDArray[np.bool_]:
+def _refused(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.bool_]:
     words = [(row.get(REFUSED) or "").strip() for row in rows]
     if not set(words) <= {"0", "1"}:
         raise ValueError(f"the column {REFUSED!r} must be 0 or 1")

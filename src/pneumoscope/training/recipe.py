@@ -46,7 +46,7 @@ class Recipe:
     data: DataRecipe = field(default_factory=DataRecipe)
     learning: LearningRecipe = field(default_factory=LearningRecipe)
     decision: DecisionRecipe = field(default_factory=DecisionRecipe)
-    seed: int = setting(0, "of split, weights, order and augmentation", between=(0, 2**31 - 1))
+    seed: int = setting(0, "seed of split, weights, order and augmentation", between=(0, 2**31 - 1))
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -155,7 +155,8 @@ PRESETS: Mapping[str, Recipe] = {
     ),
 }
 ABOUT: Mapping[str, str] = {
-    "seed": "the three-layer network of the student report, from scratch, as the report trained it",
+    "seed": "the three-layer network of the student report, trained from scratch as "
+    "described there",
     "transfer": "a pretrained network: its last layer first, then all of it",
     "probe": "a linear layer on the features of a frozen pretrained network",
 }
