@@ -7,8 +7,9 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,14 +70,27 @@ class Orthanc:
         url: Of its DICOMweb.
     """
 
-    def __init__(self, network: Namespace) -> None:
+    def __init__(self, network: Namespace, tls: Mapping[str, str] | None = None) -> None:
         self.network = network
-        self.url = f"http://127.0.0.1:{HTTP}/dicom-web"
+        self._root = f"http{'s' if tls else ''}://127.0.0.1:{HTTP}"
+        self._curl = [_tool("curl"), "-sf"]
+        if tls:
+            self._curl += ["--cert", tls["certificate"], "--key", tls["key"]]
+            self._curl += ["--cacert", tls["authorities"]]
+        self.url = f"{self._root}/dicom-web"
+
+    def put(self, content: bytes) -> None:
+        """Store an instance."""
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(content)
+            file.flush()
+            body = ("--data-binary", f"@{file.name}", f"{self._root}/instances")
+            assert self.network.run(*self._curl, "-X", "POST", *body).returncode == 0
 
     def get(self, path: str, *, accept: str = "application/json") -> bytes:
         """Return what it answers; empty if it answers nothing or an error."""
-        address = f"http://127.0.0.1:{HTTP}{path}"
-        return self.network.run(_tool("curl"), "-sf", "-H", f"Accept: {accept}", address).stdout
+        address = f"{self._root}{path}"
+        return self.network.run(*self._curl, "-H", f"Accept: {accept}", address).stdout
 
     def json(self, path: str) -> Any:
         return json.loads(self.get(path) or b"[]")
@@ -98,8 +112,16 @@ def needed() -> Namespace:
 
 
 @contextmanager
-def orthanc(folder: Path, **settings: Any) -> Iterator[Orthanc]:
-    """Start Orthanc, or skip the test."""
+def orthanc(
+    folder: Path, *, tls: Mapping[str, str] | None = None, **settings: Any
+) -> Iterator[Orthanc]:
+    """Start Orthanc, or skip the test.
+
+    Args:
+        folder: For its files.
+        tls: Certificate, key and authorities, as the node has them; both sides show certificates.
+        settings: Of Orthanc.
+    """
     network = needed()
     place = folder / "orthanc.json"
     values = {
@@ -113,6 +135,8 @@ def orthanc(folder: Path, **settings: Any) -> Iterator[Orthanc]:
         "DicomModalities": {"pneumoscope": ["PNEUMOSCOPE", "127.0.0.1", 11112]},
         **settings,
     }
+    if tls:
+        values |= _encrypted(folder, tls)
     place.write_text(json.dumps(values), encoding="utf-8")
     process = subprocess.Popen(
         network.command([_tool("Orthanc"), place]),
@@ -120,7 +144,7 @@ def orthanc(folder: Path, **settings: Any) -> Iterator[Orthanc]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        found = Orthanc(network)
+        found = Orthanc(network, tls)
         end = time.monotonic() + 60
         while not found.get("/system"):
             assert process.poll() is None, "Orthanc ended"
@@ -131,6 +155,23 @@ def orthanc(folder: Path, **settings: Any) -> Iterator[Orthanc]:
         process.kill()
         process.wait()
         network.close()
+
+
+def _encrypted(folder: Path, tls: Mapping[str, str]) -> dict[str, Any]:
+    both = folder / "orthanc.pem"
+    both.write_text(Path(tls["certificate"]).read_text() + Path(tls["key"]).read_text())
+    node = {"AET": "PNEUMOSCOPE", "Host": "127.0.0.1", "Port": 11112, "UseDicomTls": True}
+    return {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": tls["certificate"],
+        "DicomTlsPrivateKey": tls["key"],
+        "DicomTlsTrustedCertificates": tls["authorities"],
+        "SslEnabled": True,
+        "SslCertificate": str(both),
+        "SslVerifyPeers": True,
+        "SslTrustedClientCertificates": tls["authorities"],
+        "DicomModalities": {"pneumoscope": node},
+    }
 
 
 def _tool(name: str) -> str:

@@ -14,10 +14,13 @@ from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
 
 from pneumoscope.hospital.receive import STORAGE_COMMITMENT, client_context
+from pneumoscope.hospital.transport import keep_answers
 
 if TYPE_CHECKING:
+    from dicomweb_client.api import DICOMwebClient
+
     from pneumoscope.hospital.rows import Delivery
-    from pneumoscope.hospital.settings import Destination
+    from pneumoscope.hospital.settings import Destination, Tls
 
 _FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # study root
 _COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # of the push model, well known
@@ -194,6 +197,7 @@ class StoreLink(Link):
         if not association.is_established:
             association.abort()
             raise ConnectionError("the destination accepts no association")
+        keep_answers(association)
         return association
 
 
@@ -201,17 +205,7 @@ class WebLink(Link):
     """STOW-RS."""
 
     def __init__(self, destination: Destination) -> None:
-        from dicomweb_client.api import DICOMwebClient  # noqa: PLC0415 - for DICOMweb alone
-        from requests import Session  # noqa: PLC0415
-
-        session = Session()
-        adapter = _patient_adapter(destination.seconds)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-        if destination.tls:
-            session.cert = (str(destination.tls.certificate), str(destination.tls.key))
-            session.verify = str(destination.tls.authorities)
-        self._client = DICOMwebClient(destination.url, session=session)
+        self._client = web_client(destination.url, destination.tls, seconds=destination.seconds)
         self._client.set_http_retry_params(retry=False)
 
     def send(self, data: Dataset) -> str:
@@ -249,6 +243,21 @@ class WebLink(Link):
         except RequestException as fault:
             raise ConnectionError(type(fault).__name__) from fault
         return bool(found)
+
+
+def web_client(url: str, tls: Tls | None, *, seconds: float) -> DICOMwebClient:
+    """Return a client of a DICOMweb address, which waits so long for an answer."""
+    from dicomweb_client.api import DICOMwebClient  # noqa: PLC0415 - for DICOMweb alone
+    from requests import Session  # noqa: PLC0415
+
+    session = Session()
+    adapter = _patient_adapter(seconds)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    if tls:
+        session.cert = (str(tls.certificate), str(tls.key))
+        session.verify = str(tls.authorities)
+    return DICOMwebClient(url, session=session)
 
 
 def _patient_adapter(seconds: float) -> Any:
