@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 HTTP, DICOM = 8042, 4242
+_ROOT = f"http://127.0.0.1:{HTTP}"
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
@@ -70,27 +71,22 @@ class Orthanc:
         url: Of its DICOMweb.
     """
 
-    def __init__(self, network: Namespace, tls: Mapping[str, str] | None = None) -> None:
+    def __init__(self, network: Namespace) -> None:
         self.network = network
-        self._root = f"http{'s' if tls else ''}://127.0.0.1:{HTTP}"
-        self._curl = [_tool("curl"), "-sf"]
-        if tls:
-            self._curl += ["--cert", tls["certificate"], "--key", tls["key"]]
-            self._curl += ["--cacert", tls["authorities"]]
-        self.url = f"{self._root}/dicom-web"
+        self.url = f"{_ROOT}/dicom-web"
 
     def put(self, content: bytes) -> None:
         """Store an instance."""
         with tempfile.NamedTemporaryFile() as file:
             file.write(content)
             file.flush()
-            body = ("--data-binary", f"@{file.name}", f"{self._root}/instances")
-            assert self.network.run(*self._curl, "-X", "POST", *body).returncode == 0
+            body = ("--data-binary", f"@{file.name}", f"{_ROOT}/instances")
+            assert self.network.run(_tool("curl"), "-sf", "-X", "POST", *body).returncode == 0
 
     def get(self, path: str, *, accept: str = "application/json") -> bytes:
         """Return what it answers; empty if it answers nothing or an error."""
-        address = f"{self._root}{path}"
-        return self.network.run(*self._curl, "-H", f"Accept: {accept}", address).stdout
+        address = f"{_ROOT}{path}"
+        return self.network.run(_tool("curl"), "-sf", "-H", f"Accept: {accept}", address).stdout
 
     def json(self, path: str) -> Any:
         return json.loads(self.get(path) or b"[]")
@@ -119,7 +115,7 @@ def orthanc(
 
     Args:
         folder: For its files.
-        tls: Certificate, key and authorities, as the node has them; both sides show certificates.
+        tls: For its DICOM port: certificate, key and authorities, as the node has them.
         settings: Of Orthanc.
     """
     network = needed()
@@ -136,7 +132,7 @@ def orthanc(
         **settings,
     }
     if tls:
-        values |= _encrypted(folder, tls)
+        values |= _encrypted(tls)
     place.write_text(json.dumps(values), encoding="utf-8")
     process = subprocess.Popen(
         network.command([_tool("Orthanc"), place]),
@@ -144,7 +140,7 @@ def orthanc(
         stderr=subprocess.DEVNULL,
     )
     try:
-        found = Orthanc(network, tls)
+        found = Orthanc(network)
         end = time.monotonic() + 60
         while not found.get("/system"):
             assert process.poll() is None, "Orthanc ended"
@@ -157,19 +153,13 @@ def orthanc(
         network.close()
 
 
-def _encrypted(folder: Path, tls: Mapping[str, str]) -> dict[str, Any]:
-    both = folder / "orthanc.pem"
-    both.write_text(Path(tls["certificate"]).read_text() + Path(tls["key"]).read_text())
+def _encrypted(tls: Mapping[str, str]) -> dict[str, Any]:
     node = {"AET": "PNEUMOSCOPE", "Host": "127.0.0.1", "Port": 11112, "UseDicomTls": True}
     return {
         "DicomTlsEnabled": True,
         "DicomTlsCertificate": tls["certificate"],
         "DicomTlsPrivateKey": tls["key"],
         "DicomTlsTrustedCertificates": tls["authorities"],
-        "SslEnabled": True,
-        "SslCertificate": str(both),
-        "SslVerifyPeers": True,
-        "SslTrustedClientCertificates": tls["authorities"],
         "DicomModalities": {"pneumoscope": node},
     }
 
