@@ -250,23 +250,26 @@ def web_client(url: str, tls: Tls | None, *, seconds: float) -> DICOMwebClient:
     from dicomweb_client.api import DICOMwebClient  # noqa: PLC0415 - for DICOMweb alone
     from requests import Session  # noqa: PLC0415
 
-    session = Session()
-    adapter = _patient_adapter(seconds)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
+    always: dict[str, Any] = {"timeout": seconds}
     if tls:
-        session.cert = (str(tls.certificate), str(tls.key))
-        session.verify = str(tls.authorities)
+        always["cert"] = (str(tls.certificate), str(tls.key))
+        always["verify"] = str(tls.authorities)
+    session = Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _adapter(always))
     return DICOMwebClient(url, session=session)
 
 
-def _patient_adapter(seconds: float) -> Any:
-    """Return what makes the requests of a session, none of which waits longer for an answer."""
+def _adapter(always: dict[str, Any]) -> Any:
+    """Return what sends each request of a session with the same settings.
+
+    Of those of the session itself, REQUESTS_CA_BUNDLE of the environment overrides ``verify``.
+    """
     from requests.adapters import HTTPAdapter  # noqa: PLC0415 - for DICOMweb alone
 
     class Adapter(HTTPAdapter):
         def send(self, *args: Any, **more: Any) -> Any:
-            return super().send(*args, **{**more, "timeout": seconds})
+            return super().send(*args, **{**more, **always})
 
     return Adapter()
 
