@@ -1,10 +1,11 @@
-"""Further columns of a table of images: what its rows can be grouped by."""
+"""Additional columns of a table of images, by which results can be grouped."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pneumoscope.errors import DataError, in_words
 from pneumoscope.images.record import DICOM_COLUMNS
@@ -20,8 +21,10 @@ KNOWN: Final = frozenset(
 """Columns that mean something already, and are no grouping of their own."""
 
 
-def further_columns(rows: list[dict[str, str]], paths: list[str]) -> dict[str, dict[str, str]]:
-    """Return for each column that is not in ``KNOWN`` the value of each path.
+def further_columns(
+    rows: Sequence[Mapping[str, Any]], paths: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    """Return the values by path of each column that is not in ``KNOWN``.
 
     Args:
         rows: Of a CSV file.
@@ -38,7 +41,7 @@ def further_columns(rows: list[dict[str, str]], paths: list[str]) -> dict[str, d
 
 
 def manifest_columns(data: Path) -> dict[str, dict[str, str]]:
-    """Return the further columns of a manifest; none for folders and for other tables.
+    """Return the additional columns of a manifest; none for folders and other tables.
 
     Raises:
         DataError: The file cannot be read.

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _THRESHOLD = 0.5
 
+UNNAMED = LabelSpace.of(("negative", "positive"))
+"""Two classes whose names nothing tells."""
+
 
 class TrainingRelation(StrEnum):
     """How the images of an evaluation stand to those that the reader learnt from."""
@@ -145,14 +148,16 @@ class Reader:
         sha256: Of the model file.
         policy: How it decides, at its own operating point; None where there is no model.
         calibration: What was fitted, as the model file tells it; None where it does not.
+        point: Its operating point, where that is known and the rest of the policy is not.
     """
 
     name: str = ""
-    labels: LabelSpace = field(default_factory=lambda: LabelSpace.of(("negative", "positive")))
+    labels: LabelSpace = UNNAMED
     version: str = ""
     sha256: str = ""
     policy: DecisionPolicy | None = None
     calibration: Calibration | None = None
+    point: OperatingPoint | None = None
 
     @classmethod
     def of(cls, info: ModelInfo, *, name: str, sha256: str = "") -> Reader:
@@ -176,8 +181,9 @@ class Reader:
         """Return the threshold that a question is answered at."""
         if question.threshold is not None:
             return Threshold(question.threshold, "given")
-        if self.policy is not None:
-            return Threshold(self.policy.threshold, "model", self.policy.operating_point.rule)
+        point = self.policy.operating_point if self.policy is not None else self.point
+        if point is not None:
+            return Threshold(point.threshold, "model", point.rule)
         return Threshold(_THRESHOLD)
 
     def policy_for(self, question: Question) -> DecisionPolicy | None:

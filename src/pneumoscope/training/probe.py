@@ -1,4 +1,4 @@
-"""A linear probe: what a frozen network already knows of the question, learnt in a minute.
+"""Fit a linear probe on the features of a frozen network.
 
 The features of every image are computed once; on those of the training part a logistic regression
 is fitted, whose regularisation is chosen by cross-validation that keeps patients together.
@@ -155,7 +155,7 @@ def _logistic(
     seed: int,
     balanced: str,
 ) -> tuple[NDArray[np.float64], float]:
-    """Return weights and bias of the logit of the positive class on the raw features."""
+    """Return weights and bias of a logistic regression on the raw features."""
     smallest = min(len(set(groups[labels == label].tolist())) for label in (0, 1))
     folds = min(_FOLDS, smallest)
     if folds < 2:
@@ -186,7 +186,7 @@ def _logistic(
 
 
 def _put(classifier: Classifier, weights: NDArray[np.float64], bias: float) -> None:
-    """Make the last layer give the logits -z / 2 and z / 2."""
+    """Set the last layer to output the logits -z / 2 and z / 2."""
     layer = classifier.network.last_layer
     if not isinstance(layer, nn.Linear):
         raise OptionError(
