@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 
 def read_operators_once() -> None:
@@ -12,6 +13,6 @@ def read_operators_once() -> None:
     """
     from torch.onnx._internal.exporter import _registration  # noqa: PLC0415 - loads torch
 
-    source = getattr(_registration, "onnxscript_apis", None)
+    source: Any = getattr(_registration, "onnxscript_apis", None)
     if hasattr(source, "get_torchlib_ops"):
         source.get_torchlib_ops = functools.cache(source.get_torchlib_ops)

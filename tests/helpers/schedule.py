@@ -43,7 +43,7 @@ LONGEST_FIRST = (
 """Files that take more than ten seconds; the others follow in their order."""
 
 
-class ByFile(LoadScopeScheduling):  # type: ignore[misc] - xdist has no types
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
     """Hands out the tests file by file."""
 
     def __init__(self, config: pytest.Config, log: Any) -> None:

@@ -112,10 +112,10 @@ def _run(
     os.dup2(sender.fileno(), 1)
     sender.close()
     os.dup2(os.open(errors, os.O_WRONLY | os.O_APPEND), 2)
-    sys.stdout = sys.__stdout__ = os.fdopen(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = sys.__stderr__ = os.fdopen(
-        2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False
-    )
+    for number, name in ((1, "stdout"), (2, "stderr")):  # a new process has them twice, too
+        stream = os.fdopen(number, "w", 1, "utf-8", "backslashreplace", closefd=False)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
     assert _LOADED in sys.modules, "what forks need cannot be loaded beforehand"
     os.environ.clear()
     os.environ.update(environment)

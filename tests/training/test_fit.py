@@ -313,9 +313,10 @@ def test_a_run_that_still_trains_is_not_resumed(tmp_path: Path, phantoms: Path) 
 @pytest.mark.skipif(os.name == "nt", reason="signals differ there")
 def test_sigterm_says_how_to_go_on(tmp_path: Path, phantoms: Path) -> None:
     run = tmp_path / "run"
-    command = ["train", phantoms, "--out", run]
     options = ["--image-size", "32", "--filters", "4,8", "--epochs", "400", "--val-fraction", "0.2"]
-    process = Warm("pneumoscope", *command, *options, "--patience", "400")
+    process = Warm(
+        "pneumoscope", "train", phantoms, "--out", run, *options, "--patience", "400"
+    )  # fmt: skip
     until = time.monotonic() + 240
     while not (run / "checkpoints" / "last.ckpt").exists():
         assert time.monotonic() < until
