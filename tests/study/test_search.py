@@ -221,15 +221,13 @@ def test_a_trial_that_was_killed_goes_on(
 def test_sqlite_takes_one_writer(data: Path, tmp_path: Path, stub: None) -> None:
     url = f"sqlite:///{tmp_path / 'trials.db'}"
     opened = partial(open_storage, default=tmp_path / "journal", heartbeat_seconds=60)
-    with opened(url):
-        with pytest.raises(OutputError, match=r"another process searches there.*locks its whole"):
-            search(data, tmp_path / "b", plan=plan_of(PLAN), hunt=hunt(storage=url))
-    with (
-        pytest.raises(OptionError, match="Optuna's authors advise against it"),
-        opened(url, jobs=2),
-    ):
+    said = r"another process searches there.*locks its whole"
+    with opened(url), pytest.raises(OutputError, match=said):
+        search(data, tmp_path / "b", plan=plan_of(PLAN), hunt=hunt(storage=url))
+    said = "Optuna's authors advise against it"
+    with pytest.raises(OptionError, match=said), opened(url, jobs=2):
         pass
-    with pytest.raises(OptionError, match="postgresql://"), opened("mysql://me:word@host/db") as _:
+    with pytest.raises(OptionError, match="postgresql://"), opened("mysql://me:word@host/db"):
         pass
     folder = search(data, tmp_path / "a", plan=plan_of(PLAN), hunt=hunt(trials=2, storage=url))
     assert len(found_in(folder)["trials"]) == 2
