@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from helpers.processes import wait_for
+from helpers.study import learn
 from pneumoscope.cli import main
 from pneumoscope.data.phantom import write_folder
 from pneumoscope.errors import LeakError, OptionError, OutputError
@@ -54,27 +55,6 @@ class Told(Watcher):
 
     def say(self, text: str) -> None:
         self.lines.append(text)
-
-
-def goodness(recipe: Recipe) -> float:
-    """Return what a made-up training reaches: dropout 0.3 is best, whatever the rest."""
-    return float(0.9 - (recipe.value("dropout") - 0.3) ** 2)
-
-
-def learn(run: StudyRun, data: object, *, on_epoch: object = None, model: bool = False) -> Result:
-    """Stands for ``study.learn``: reaches ``goodness`` in as many epochs as the recipe has."""
-    recipe = Recipe.load(run.files.config)
-    rows = run.log()
-    for number in range(len(rows) + 1, recipe.learning.max_epochs + 1):
-        value = goodness(recipe) - 0.1 / number
-        rows.append(Epoch(number, 0.5, 0.7, 1 - value, value, value, 0.1, 10.0, 0.001))
-        write_log(run.files.log, rows)
-        assert callable(on_epoch)
-        on_epoch(rows[-1])
-    numbers = {"auc": rows[-1].val_auc, "accuracy": 0.5, "loss": rows[-1].val_loss}
-    found = Result(numbers, numbers, 0.5, len(rows), len(rows), 0.1, 1, "cpu", "float32", 1, 9)
-    run.write_result(found)
-    return found
 
 
 @pytest.fixture

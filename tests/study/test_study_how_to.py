@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from helpers.study import stub_worker
+from helpers.study import learn, stub_worker
 from pneumoscope.cli import main
 from pneumoscope.study import conduct as conducting
 from pneumoscope.study import learn as learning
 from pneumoscope.study.plan import plan_of
 from pneumoscope.training import estimate
 from pneumoscope.workflow.train import Trained
-from study.test_search import learn
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "study.md").read_text(encoding="utf-8")
 ELSEWHERE = {"postgresql://": "test_storage_postgres.py has a server"}

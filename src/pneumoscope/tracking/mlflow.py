@@ -33,6 +33,7 @@ _QUIET = {
 }
 _FLUSH_SECONDS = 30.0
 _PAUSE_SECONDS = 2.0
+_SLOW = 20
 
 
 class MLflowTracker:
@@ -68,6 +69,7 @@ class MLflowTracker:
         self._something = threading.Condition()
         self._closing = False
         self._down = False
+        self._progress = time.monotonic()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -158,8 +160,14 @@ class MLflowTracker:
         self._ask(finish)
         with self._something:
             self._closing = True
+            self._progress = time.monotonic()
             self._something.notify()
-        self._thread.join(self._flush_seconds)
+        while self._thread.is_alive():
+            self._thread.join(0.2)
+            # What is under way may be slow, as the making of a database; what fails is given up.
+            patience = self._flush_seconds * (1 if self._down else _SLOW)
+            if time.monotonic() - self._progress > patience:
+                break
         if self._tasks:
             self._warn(
                 f"{self._where}: {len(self._tasks)} messages could not be delivered; the numbers "
@@ -204,15 +212,12 @@ class MLflowTracker:
 
     def _work(self) -> None:
         """Do the tasks in order; one that fails is tried again until all is over."""
-        until = None
         while True:
             with self._something:
                 while not self._tasks and not self._closing:
                     self._something.wait()
                 if not self._tasks:
                     return
-                if self._closing and until is None:
-                    until = time.monotonic() + self._flush_seconds
                 task = self._tasks[0]
             try:
                 task()
@@ -227,11 +232,13 @@ class MLflowTracker:
                         f"{self._where}: does not take what is told ({_in_a_line(fault)}); "
                         "training goes on, and it is tried again."
                     )
-                if until is not None and time.monotonic() > until:
+                silent = time.monotonic() - self._progress
+                if self._closing and silent > self._flush_seconds:
                     return
                 time.sleep(min(_PAUSE_SECONDS, self._flush_seconds / 4))
             else:
                 self._down = False
+                self._progress = time.monotonic()
                 self._tasks.popleft()
 
 
