@@ -86,7 +86,7 @@ def test_train_tells_both_what_log_csv_says(phantoms: Path, tmp_path: Path) -> N
         assert history(uri, child, name) == pytest.approx(wanted)
     assert child.data.params["model_options.filters"] == "[4, 8]"
     assert "result/test_auc" in told
-    assert "test_auc" in child.data.metrics
+    assert "result/test_auc" in child.data.metrics
     place = Path(child.info.artifact_uri.removeprefix("file://"))
     assert {"model.onnx", "report.html", "log.csv"} <= {path.name for path in place.iterdir()}
     assert child.info.status == "FINISHED"

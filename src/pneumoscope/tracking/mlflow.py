@@ -135,7 +135,7 @@ class MLflowTracker:
         """Tell what a run reached, hand over its files, and end it."""
         now = int(time.time() * 1000)
         there = [path for path in files if path.is_file()]
-        kept = dict(numbers)
+        kept = {f"result/{name}": value for name, value in numbers.items()}
 
         def finish() -> None:
             own = self._made(run)
