@@ -17,13 +17,13 @@ from torch import nn
 
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.errors import OptionError, PneumoscopeError
-from pneumoscope.models.registry import Classifier
 from pneumoscope.runs import RunFolder
 from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.callbacks import (
     EndOnInterrupt,
     EpochLog,
     Interrupted,
+    SameData,
     StepProgress,
     weight_average,
 )
@@ -55,6 +55,10 @@ class NothingLearntError(PneumoscopeError):
     """Training ended before the first epoch was complete."""
 
 
+class LostProcessError(PneumoscopeError):
+    """Another process of a training ended, so that it cannot go on."""
+
+
 def fit(
     recipe: Recipe,
     data: PreparedData,
@@ -83,6 +87,8 @@ def fit(
         OptionError: The recipe names an unknown model, or Lightning knows no such placement.
         OutputError: The log or a checkpoint cannot be written; those before are still there.
         NothingLearntError: Interrupted before the first epoch was over.
+        LostProcessError: Of several processes another one ended.
+        DataError: Of several processes one has other images or another split.
     """
     keep_large_blocks()
     placement = placement or Placement()
@@ -115,7 +121,10 @@ def fit(
     patience = EarlyStopping(
         "val_loss", patience=recipe.learning.patience, check_on_train_epoch_end=False
     )
-    callbacks: list[L.Callback] = [log, patience, EndOnInterrupt(), best]
+    # Of an epoch whose checkpoint could not be written, the log may have a row.
+    learnt = epochs_in(last) if resume else 0
+    same = SameData(f"{data.digest} after {learnt}")
+    callbacks: list[L.Callback] = [same, log, patience, EndOnInterrupt(), best]
     if recipe.learning.ema:
         # Validation and checkpoints then are of the average; it must come before both.
         callbacks.insert(0, weight_average(recipe.learning.ema))
@@ -130,26 +139,24 @@ def fit(
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         # A pytree helper of Lightning uses a name that newer torch deprecates.
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+        # The means are of all processes when they are logged.
+        warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
         trainer = _trainer(recipe, placement, callbacks, classifier.network)
-        # Of an epoch whose checkpoint could not be written, the log may have a row.
-        learnt = epochs_in(last) if resume else 0
         before = [row for row in read_log(folder.log) if row.epoch <= learnt]
         if resume and _is_over(before, recipe):
             log.rows = before
         else:
-            try:
-                with _named(placement, MisconfigurationException):
-                    trainer.fit(
-                        task,
-                        datamodule=batches,
-                        ckpt_path=str(last) if resume else None,
-                        weights_only=True,
-                    )
-            except Interrupted:
-                interrupted = True
-            except SystemExit as end:  # what Lightning makes of a Ctrl-C that we did not take
-                raise KeyboardInterrupt from end
-    classifier = _kept_weights(task.classifier, folder.checkpoints / "best.ckpt", log.rows)
+            interrupted = _is_interrupted(
+                trainer, task, batches, placement=placement, checkpoint=last if resume else None
+            )
+    kept = folder.checkpoints / "best.ckpt"
+    if not log.rows or (trainer.is_global_zero and not kept.exists()):
+        raise NothingLearntError(
+            "training ended before its first epoch was over, so nothing was learnt; "
+            "train again with `resume` to go on."
+        )
+    if trainer.is_global_zero:  # other machines need not see the folder of the run
+        classifier = with_weights(task.classifier, kept)
     return Fitted(
         classifier=classifier,
         epochs=tuple(log.rows),
@@ -162,6 +169,43 @@ def fit(
     )
 
 
+def _is_interrupted(
+    trainer: L.Trainer,
+    task: ClassificationTask,
+    batches: SplitData,
+    *,
+    placement: Placement,
+    checkpoint: Path | None,
+) -> bool:
+    """Train, and tell whether Ctrl-C ended it."""
+    try:
+        with _named(placement, MisconfigurationException):
+            trainer.fit(
+                task,
+                datamodule=batches,
+                ckpt_path=None if checkpoint is None else str(checkpoint),
+                weights_only=True,
+            )
+    except Interrupted:
+        return True
+    except RuntimeError as fault:
+        if trainer.world_size == 1 or not _is_of_others(fault):
+            raise
+        raise LostProcessError(
+            "another process of this training ended or cannot be reached "
+            f"({' '.join(str(fault).split())[:200]}). What was learnt before is kept; `resume` "
+            "goes on with it."
+        ) from fault
+    except SystemExit as end:  # what Lightning makes of a Ctrl-C that we did not take
+        raise KeyboardInterrupt from end
+    return False
+
+
+def _is_of_others(fault: RuntimeError) -> bool:
+    """Tell whether a fault is of the connection to other processes."""
+    return isinstance(fault, torch.distributed.DistError) or "gloo" in str(fault)
+
+
 def check_placement(placement: Placement) -> None:
     """Raise an error early for a placement that is not possible here.
 
@@ -169,9 +213,13 @@ def check_placement(placement: Placement) -> None:
         OptionError: This machine has no such devices, or Lightning knows no such strategy.
     """
     check_here(placement)
+    _bare_trainer(placement)
+
+
+def _bare_trainer(placement: Placement) -> L.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with _named(placement, *_REFUSALS):
-        L.Trainer(
+        return L.Trainer(
             accelerator=placement.accelerator,
             devices=_devices(placement),
             num_nodes=placement.nodes,
@@ -181,6 +229,14 @@ def check_placement(placement: Placement) -> None:
             enable_progress_bar=False,
             enable_model_summary=False,
         )
+
+
+def _strategy(recipe: Recipe, placement: Placement) -> str:
+    """Return the strategy; while only the head learns, other layers give ``ddp`` no gradients."""
+    if not recipe.learning.head_epochs or placement.strategy not in {"auto", "ddp"}:
+        return placement.strategy
+    several = _bare_trainer(placement).world_size > 1
+    return "ddp_find_unused_parameters_true" if several else placement.strategy
 
 
 def _devices(placement: Placement) -> str | int:
@@ -204,12 +260,13 @@ def _trainer(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     device = best_device(placement.accelerator)
     bfloat16 = computes_in_bfloat16(recipe.learning.precision, device, network)
+    strategy = _strategy(recipe, placement)
     with _named(placement, *_REFUSALS):
         return L.Trainer(
             accelerator=placement.accelerator,
             devices=_devices(placement),
             num_nodes=placement.nodes,
-            strategy=placement.strategy,
+            strategy=strategy,
             precision="bf16-mixed" if bfloat16 else "32-true",
             max_epochs=recipe.learning.max_epochs,
             accumulate_grad_batches=recipe.learning.accumulate,
@@ -237,12 +294,3 @@ def _named(placement: Placement, *kinds: type[Exception]) -> Iterator[None]:
             was=placement,
             hint=" ".join(str(fault).split()),
         ) from fault
-
-
-def _kept_weights(classifier: Classifier, kept: Path, rows: list[Epoch]) -> Classifier:
-    if not rows or not kept.exists():
-        raise NothingLearntError(
-            "training ended before its first epoch was over, so nothing was learnt; "
-            "train again with `resume` to go on."
-        )
-    return with_weights(classifier, kept)
