@@ -42,6 +42,8 @@ VERBS = (
     "download",
     "inspect",
     "train",
+    "study",
+    "runs",
     "export",
     "evaluate",
     "compare",
@@ -63,6 +65,7 @@ _EXTRAS = {
     "pyarrow": "parquet",
     "ray": "ray",
     "fsspec": "ray",
+    **dict.fromkeys(("mlflow", "optuna", "psycopg", "sqlalchemy", "tensorboardX"), "study"),
     **dict.fromkeys(("dicomweb_client", "highdicom", "pynetdicom"), "hospital"),
     **dict.fromkeys(
         ("httptools", "prometheus_client", "python_multipart", "starlette", "uvicorn"), "serve"
@@ -152,9 +155,9 @@ def parser(verb: str = "") -> Parser:
     """
     top = Parser(
         prog="pneumoscope",
-        description="Chest X-rays in, a conclusion out. Research software, not a medical device.",
+        description="Read chest X-rays. Research software, not a medical device.",
     )
-    top.add_argument("--version", action=Version, help="print the version and end")
+    top.add_argument("--version", action=Version, help="print the version and exit")
     verbs = top.add_subparsers(metavar="VERB", required=True, prog=top.prog)
     for name in (verb,) if verb in VERBS else VERBS:
         import_module(f"{__name__}.{name}").add_to(verbs)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pneumoscope.hospital.pull import Source
+    from pneumoscope.hospital.settings import Tls
     from pneumoscope.reader.archive.inputs import Unlisted
 
 _DATE = re.compile(r"\d{8}(-(\d{8})?)?|-\d{8}")
@@ -28,7 +29,7 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "pull",
         run,
-        about="Read the radiographs of a date and modality out of an archive.",
+        about="Fetch radiographs by date and modality from an archive, and read them.",
         example="pneumoscope pull --from PACS@10.0.0.5:104 --study-date 20261101-20261130 "
         "--out results.csv",
     )
@@ -43,29 +44,44 @@ def add_to(verbs: Verbs) -> None:
         "--study-date", required=True, metavar="DATE", help="YYYYMMDD, or a range YYYYMMDD-YYYYMMDD"
     )
     parser.add_argument(
-        "--modality", action="append", metavar="CODE", help="may be repeated (default: CR and DX)"
+        "--modality",
+        action="append",
+        metavar="CODE",
+        help="modality, can be repeated (default: CR and DX)",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="a .json, .jsonl, .csv or .parquet"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="output file (.json, .jsonl, .csv or .parquet)",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="continue, or read what was added to the archive"
+        "--resume", action="store_true", help="continue, or read new images of the archive"
     )
     parser.add_argument(
-        "--retry-errors", action="store_true", help="with --resume, try what failed again"
+        "--retry-errors", action="store_true", help="with --resume, retry failed images"
     )
     parser.add_argument("--model", type=Path, help="a run folder or a model file")
     parser.add_argument(
         "--ae-title",
         default="PNEUMOSCOPE",
-        help="of this machine, which the archive must know (default: %(default)s)",
+        help="AE title of this machine, known to the archive (default: %(default)s)",
     )
     parser.add_argument(
         "--listen",
         default="0.0.0.0:11112",
         metavar="HOST:PORT",
-        help="where the archive delivers (default: %(default)s)",
+        help="address for C-MOVE deliveries (default: %(default)s)",
     )
+    for name, what in (
+        ("cert", "certificate of this machine"),
+        ("key", "key of that certificate"),
+        ("ca", "authorities that sign the archive's certificate"),
+    ):
+        parser.add_argument(
+            f"--tls-{name}", type=Path, metavar="PEM", help=f"for TLS: the {what}, a PEM file"
+        )
 
 
 def run(args: Namespace) -> int:
@@ -131,8 +147,9 @@ def _source(args: Namespace) -> Source:
     from pneumoscope.hospital.pull import DicomSource, WebSource  # noqa: PLC0415 - after parsing
     from pneumoscope.hospital.settings import check_ae_title  # noqa: PLC0415
 
+    tls = _tls(args)
     if args.archive.startswith(("http://", "https://")):
-        return WebSource(args.archive)
+        return WebSource(args.archive, tls)
     archive = _ADDRESS.fullmatch(args.archive)
     if archive is None:
         raise OptionError("--from", must="AE_TITLE@HOST:PORT or a URL", was=args.archive)
@@ -147,4 +164,17 @@ def _source(args: Namespace) -> Source:
         called=archive["title"],
         ae_title=args.ae_title,
         listen=(host, int(port)),
+        tls=tls,
     )
+
+
+def _tls(args: Namespace) -> Tls | None:
+    from pneumoscope.hospital.settings import Tls  # noqa: PLC0415 - after parsing
+
+    files = (args.tls_cert, args.tls_key, args.tls_ca)
+    if not any(files):
+        return None
+    for name, file in zip(("cert", "key", "ca"), files, strict=True):
+        if file is None or not file.is_file():
+            raise OptionError(f"--tls-{name}", must="a PEM file", was=file)
+    return Tls(*files)
