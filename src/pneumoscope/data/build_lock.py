@@ -33,9 +33,11 @@ def alone(place: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX)
             if not _is_at(file, place):  # its holder removed it, and others may hold a new one
                 continue
-            yield
-            with contextlib.suppress(OSError):
-                place.unlink()
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    place.unlink()
             return
         finally:
             os.close(file)
