@@ -17,6 +17,7 @@ from torch import nn
 
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.errors import OptionError, PneumoscopeError
+from pneumoscope.models.registry import Classifier
 from pneumoscope.runs import RunFolder
 from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.callbacks import (
@@ -102,53 +103,23 @@ def fit(
         seed=recipe.seed,
         balanced=recipe.data.balance == "sampling",
     )
-    shares = batches.training.shares
-    if recipe.data.balance != "none":
-        classifier.logit_offset.copy_(torch.tensor(shares).mul(2).log())
-    even = (0.5 / shares[0], 0.5 / shares[1])
-    task = ClassificationTask(
-        classifier, recipe, class_weights=even if recipe.data.balance == "weights" else (1, 1)
-    )
+    task = _task(classifier, recipe, batches)
     log = EpochLog(folder.log, on_epoch)
-    best = ModelCheckpoint(
-        folder.checkpoints,
-        filename="best",
-        monitor="val_loss" if recipe.learning.keep == "best" else None,
-        save_last=True,
-        enable_version_counter=False,
-        save_on_train_epoch_end=True,
-    )
-    patience = EarlyStopping(
-        "val_loss", patience=recipe.learning.patience, check_on_train_epoch_end=False
-    )
     # Of an epoch whose checkpoint could not be written, the log may have a row.
     learnt = epochs_in(last) if resume else 0
-    same = SameData(f"{data.digest} after {learnt}")
-    callbacks: list[L.Callback] = [same, log, patience, EndOnInterrupt(), best]
-    if recipe.learning.ema:
-        # Validation and checkpoints then are of the average; it must come before both.
-        callbacks.insert(0, weight_average(recipe.learning.ema))
-    if on_step:
-        callbacks.append(StepProgress(on_step))
+    callbacks = [
+        SameData(f"{data.digest} after {learnt}"),
+        *_callbacks(recipe, folder, log, on_step),
+    ]
     started = time.perf_counter()
-    interrupted = False
-    with warnings.catch_warnings():
-        # Batches come from a memory map; workers would only copy them once more.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        # A resumed run finds its own checkpoints in its folder, as it should.
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-        # A pytree helper of Lightning uses a name that newer torch deprecates.
-        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-        # The means are of all processes when they are logged.
-        warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+    with _without_known_warnings():
         trainer = _trainer(recipe, placement, callbacks, classifier.network)
         before = [row for row in read_log(folder.log) if row.epoch <= learnt]
         if resume and _is_over(before, recipe):
-            log.rows = before
+            log.rows, interrupted = before, False
         else:
-            interrupted = _is_interrupted(
-                trainer, task, batches, placement=placement, checkpoint=last if resume else None
-            )
+            with _named(placement, MisconfigurationException):
+                interrupted = _learn(trainer, task, batches, last if resume else None)
     kept = folder.checkpoints / "best.ckpt"
     if not log.rows or (trainer.is_global_zero and not kept.exists()):
         raise NothingLearntError(
@@ -169,23 +140,70 @@ def fit(
     )
 
 
-def _is_interrupted(
-    trainer: L.Trainer,
-    task: ClassificationTask,
-    batches: SplitData,
-    *,
-    placement: Placement,
-    checkpoint: Path | None,
+def _task(classifier: Classifier, recipe: Recipe, batches: SplitData) -> ClassificationTask:
+    """Return what is learnt, with the balance of the classes that the recipe asks for."""
+    shares = batches.training.shares
+    if recipe.data.balance != "none":
+        classifier.logit_offset.copy_(torch.tensor(shares).mul(2).log())
+    even = (0.5 / shares[0], 0.5 / shares[1])
+    return ClassificationTask(
+        classifier, recipe, class_weights=even if recipe.data.balance == "weights" else (1, 1)
+    )
+
+
+def _callbacks(
+    recipe: Recipe,
+    folder: RunFolder,
+    log: EpochLog,
+    on_step: Callable[[int, int], None] | None,
+) -> list[L.Callback]:
+    """Return what happens beside the steps: the log, early stopping, checkpoints, progress."""
+    checkpoints = ModelCheckpoint(
+        folder.checkpoints,
+        filename="best",
+        monitor="val_loss" if recipe.learning.keep == "best" else None,
+        save_last=True,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
+    patience = EarlyStopping(
+        "val_loss", patience=recipe.learning.patience, check_on_train_epoch_end=False
+    )
+    callbacks: list[L.Callback] = [log, patience, EndOnInterrupt(), checkpoints]
+    if recipe.learning.ema:
+        # Validation and checkpoints then are of the average; it must come before both.
+        callbacks.insert(0, weight_average(recipe.learning.ema))
+    if on_step:
+        callbacks.append(StepProgress(on_step))
+    return callbacks
+
+
+@contextmanager
+def _without_known_warnings() -> Iterator[None]:
+    """Silence the warnings of Lightning and torch that do not hold here."""
+    with warnings.catch_warnings():
+        # Batches come from a memory map; workers would only copy them once more.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # A resumed run finds its own checkpoints in its folder, as it should.
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        # A pytree helper of Lightning uses a name that newer torch deprecates.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+        # The means are of all processes when they are logged.
+        warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+        yield
+
+
+def _learn(
+    trainer: L.Trainer, task: ClassificationTask, batches: SplitData, checkpoint: Path | None
 ) -> bool:
-    """Train, and tell whether Ctrl-C ended it."""
+    """Train until it is over, from a checkpoint if there is one; return whether it was ended."""
     try:
-        with _named(placement, MisconfigurationException):
-            trainer.fit(
-                task,
-                datamodule=batches,
-                ckpt_path=None if checkpoint is None else str(checkpoint),
-                weights_only=True,
-            )
+        trainer.fit(
+            task,
+            datamodule=batches,
+            ckpt_path=str(checkpoint) if checkpoint else None,
+            weights_only=True,
+        )
     except Interrupted:
         return True
     except RuntimeError as fault:
