@@ -41,7 +41,11 @@ def add_to(verbs: Verbs) -> None:
         metavar="DIR",
         help="where inspect.html, inspect.json and figures/ go (default: inspect)",
     )
-    parser.add_argument("--positive", metavar="CLASS", help="the finding (default: PNEUMONIA)")
+    parser.add_argument(
+        "--positive",
+        metavar="CLASS[,CLASS]",
+        help="the class or classes that are the finding (default: PNEUMONIA)",
+    )
     parser.add_argument(
         "--split-file",
         type=Path,

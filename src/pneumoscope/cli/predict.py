@@ -186,7 +186,7 @@ def fail_on(given: Sequence[str], info: ModelInfo) -> set[str]:
 
     known = {
         name.lower().replace("_", "-"): name
-        for name in (UNCERTAIN, NOT_ASSESSABLE, ERROR, *info.classes)
+        for name in (UNCERTAIN, NOT_ASSESSABLE, ERROR, *info.classes, *info.pair)
     }
     found = set()
     for word in given:
@@ -280,7 +280,8 @@ def _shown(
     if args.format in {None, "table"}:
         from pneumoscope.cli.predictions import write_table  # noqa: PLC0415 - the same
 
-        positive = predictor.info.classes[1]
+        info = predictor.info
+        positive = (*(info.positive or info.classes[1:]), info.pair[1])
         write_table(sys.stdout, counted(), positive=positive, tally=tally)
         return
     from pneumoscope.reader.archive.inputs import others_text  # noqa: PLC0415 - the same

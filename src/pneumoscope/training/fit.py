@@ -87,7 +87,8 @@ def fit(
     keep_large_blocks()
     placement = placement or Placement()
     torch.manual_seed(recipe.seed)
-    classifier = network_of(recipe)
+    space = data.catalog.label_space
+    classifier = network_of(recipe, classes=len(space))
     last = folder.checkpoints / "last.ckpt"
     resume = resume and last.exists()
     batches = SplitData(
@@ -98,10 +99,13 @@ def fit(
     )
     shares = batches.training.shares
     if recipe.data.balance != "none":
-        classifier.logit_offset.copy_(torch.tensor(shares).mul(2).log())
-    even = (0.5 / shares[0], 0.5 / shares[1])
+        classifier.logit_offset.copy_(torch.tensor(shares).mul(len(space)).log())
+    even = tuple(1 / len(space) / share for share in shares)
     task = ClassificationTask(
-        classifier, recipe, class_weights=even if recipe.data.balance == "weights" else (1, 1)
+        classifier,
+        recipe,
+        class_weights=even if recipe.data.balance == "weights" else None,
+        positive=space.is_positive,
     )
     log = EpochLog(folder.log, on_epoch)
     best = ModelCheckpoint(
