@@ -113,8 +113,11 @@ def world(
     images = sorted(phantoms.rglob("*.jpeg"))
     for name, image in (("a.jpeg", images[0]), ("b.png", images[1])):  # content counts
         shutil.copy(image, name)
-    for name in ("folder", "archive", "new_images"):
+    for name in ("folder", "new_images"):
         shutil.copytree(phantoms / "test" / "NORMAL", name)
+    shutil.copytree(phantoms / "test", "archive")
+    labels = [f"{path},{path.parent.name}" for path in sorted(Path("archive").rglob("*.jpeg"))]
+    Path("labels.csv").write_text("\n".join(["path,label", *labels]) + "\n")
     shutil.copytree(phantoms, "tutorial/images")
     shutil.copytree(trained.run.root, "tutorial/run")
     Path("more").mkdir()
@@ -207,6 +210,8 @@ def run(command: str, trained: Trained) -> None:
         ignored = shutil.ignore_patterns(*begun)
         shutil.copytree(trained.run.root, out, dirs_exist_ok=True, ignore=ignored)
         assert RunFolder(out).model.exists()
+    elif "ray" in words:  # a cluster is no matter of this process
+        subprocess.run([sys.executable, "-m", "pneumoscope", *words], check=True)
     else:
         assert main(words) in {0, FAIL_ON if "--fail-on" in words else 0}, command
 

@@ -1,4 +1,4 @@
-"""Work on many items with few threads: results in order, memory that does not grow."""
+"""Map a function over many items in threads, in order and with bounded memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
-    """Return how many processors this process may use.
+    """Return the number of processors that this process may use.
 
     That is its affinity, not the machine's count, and no more than the quota of its control group,
     which is how containers are limited.
@@ -37,7 +37,7 @@ def cores() -> int:
 
 
 def cgroup_quota(root: Path = _CGROUP) -> float | None:
-    """Return the processors that the control group grants, None where it sets no limit.
+    """Return the processors granted by the control group, None if unlimited.
 
     Args:
         root: Where the control groups are mounted, version 2 or 1. In a container, this is the

@@ -1,4 +1,4 @@
-"""Run folders, provenance, and files that appear whole or not at all."""
+"""Run folders, provenance, and atomic file writing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 def is_of_writing(fault: OSError, *places: Path) -> bool:
-    """Tell whether a fault comes of writing at some places, not of something else meanwhile.
+    """Return whether an error comes from writing at the given paths.
 
     A fault that names a file is of writing if that is one of the places, lies in one or holds one.
     One that names none is if it speaks of a disk, or comes from an encoder, which has no number
@@ -48,7 +48,7 @@ def is_of_writing(fault: OSError, *places: Path) -> bool:
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that replaces it when the block ends well.
+    """Yield a temporary path that replaces ``path`` when the block succeeds.
 
     Raises:
         OutputError: The place cannot be written. What else the block raises is left as it is.
@@ -66,7 +66,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def files_written_whole(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder whose files go into ``folder`` when the block ends well.
+    """Yield a temporary folder whose files are moved to ``folder`` when the block succeeds.
 
     What stands there under the same names is replaced then; all else stays. If the block fails, as
     on a full disk, ``folder`` is as it was before: not there, if it was not.
@@ -93,7 +93,7 @@ def files_written_whole(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _named_faults(path: Path, temporary: Path) -> Iterator[None]:
-    """Turn what the system says of writing into one message; what else fails stays as it is."""
+    """Turn system errors about writing into one message; other errors pass through."""
     try:
         yield
     except OutputError as told:  # of a file in a temporary folder, whose name says nothing
@@ -113,13 +113,13 @@ def _cannot_be_written(path: Path, fault: OSError) -> OutputError:
 
 
 def part_pattern(path: Path) -> str:
-    """Return the pattern of the temporary names that ``written_whole`` gives beside ``path``."""
+    """Return the glob pattern of the temporary names that ``written_whole`` uses."""
     name = "".join(f"[{sign}]" if sign in "[*?" else sign for sign in path.name[:100])
     return f".{name}.????????.part"
 
 
 def name_digest(path: str) -> str:
-    """Return the SHA-256 of a file's name, in hexadecimal digits, without folder, suffix and case.
+    """Return the SHA-256 of a lower-case file name without folder and suffix.
 
     >>> name_digest("train/NORMAL/IM-0115-0001.jpeg") == name_digest("IM-0115-0001.PNG")
     True
@@ -140,18 +140,18 @@ def sha256_of(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) whole or not at all."""
+    """Write a text file (UTF-8) atomically."""
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a JSON file whole or not at all."""
+    """Write a JSON file atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file (UTF-8, RFC 4180 quoting) whole or not at all."""
+    """Write a CSV file (UTF-8, RFC 4180 quoting) atomically."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -160,7 +160,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def lock(file: BinaryIO | int, path: Path) -> None:
-    """Keep other processes from writing to a file or folder as long as it is open here.
+    """Lock a file or folder against other processes while the file object is open.
 
     Raises:
         OutputError: One does.
@@ -179,7 +179,7 @@ def lock(file: BinaryIO | int, path: Path) -> None:
 
 @contextlib.contextmanager
 def locked_folder(path: Path) -> Iterator[None]:
-    """Keep others who ask for it from a folder while the block runs; it needs no file of its own.
+    """Lock a folder against other processes while the block runs.
 
     Raises:
         OutputError: Another process has it.
@@ -197,7 +197,7 @@ def locked_folder(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The folder of one training run; its attributes are the places of its files."""
+    """The folder of one training run; its attributes are the paths of its files."""
 
     root: Path
 
@@ -213,12 +213,12 @@ class RunFolder:
 
     @property
     def split(self) -> Path:
-        """Which image is in which part."""
+        """The part of each image."""
         return self.root / "split.csv"
 
     @property
     def log(self) -> Path:
-        """A row an epoch."""
+        """The training log, one row per epoch."""
         return self.root / "log.csv"
 
     @property
@@ -228,12 +228,12 @@ class RunFolder:
 
     @property
     def model(self) -> Path:
-        """The reader, one file."""
+        """The model file."""
         return self.root / "model.onnx"
 
     @property
     def metrics(self) -> Path:
-        """What the reader achieves, a part of the data each."""
+        """The evaluations, one per part."""
         return self.root / "metrics.json"
 
     @property
@@ -243,12 +243,12 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
-        """The page for people."""
+        """The report page."""
         return self.root / "report.html"
 
     @property
     def provenance(self) -> Path:
-        """Versions, seed, data, commit, machine, seconds."""
+        """Return the information needed to reproduce a run."""
         return self.root / "provenance.json"
 
     def scores(self, part: str) -> Path:
@@ -277,12 +277,12 @@ class RunFolder:
         return cls(root)
 
     def discard(self) -> None:
-        """Remove a folder that nothing was learnt in."""
+        """Remove a folder in which nothing was trained."""
         shutil.rmtree(self.root, ignore_errors=True)
 
 
 def provenance(**facts: object) -> dict[str, Any]:
-    """Return what another person needs to know to get these numbers again.
+    """Versions, seed, data, commit, machine and duration.
 
     Versions of the packages that took part, commit of the source if it is a checkout, machine and
     time; ``facts`` are added as they are.
@@ -302,7 +302,7 @@ def provenance(**facts: object) -> dict[str, Any]:
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file that this package wrote.
+    """Return the rows of a CSV file written by this package.
 
     Raises:
         OSError: It cannot be read.
@@ -312,13 +312,13 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def update_json(path: Path, values: Mapping[str, object]) -> None:
-    """Add or replace top-level keys of a JSON file, whole or not at all."""
+    """Add or replace top-level keys of a JSON file atomically."""
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     write_json(path, {**before, **values})
 
 
 def version() -> str:
-    """Return the version of this package, as it stands in provenance."""
+    """Return the version of this package, as recorded in provenance."""
     return metadata.version("pneumoscope")
 
 
@@ -331,7 +331,7 @@ def _versions() -> dict[str, str]:
 
 
 def _commit() -> str | None:
-    """Return the commit of this source checkout, with ``+`` if it was changed; None elsewhere."""
+    """Return the commit of this checkout, with ``+`` if modified; None otherwise."""
     here = Path(__file__).resolve().parent
     if not (here.parents[1] / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""How long work tells of itself, without knowing of terminals."""
+"""Progress reports, independent of terminals."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pneumoscope.parallel import Progress
 
 
 class Watcher:
-    """Hears what happens; this one keeps it to itself. The command line has one that prints."""
+    """Receives progress reports and ignores them; the command line has one that prints."""
 
     def say(self, text: str) -> None:
-        """Hear a line of news."""
+        """Receive a message."""
 
     def warn(self, text: str) -> None:
-        """Hear of something that the user should know before relying on the result."""
+        """Receive a warning that the user should know before relying on the result."""
 
     @contextmanager
     def progress(self, title: str, *, unit: str = "images") -> Iterator[Progress]:
-        """Give a function to be called as ``progress(done, total)`` while the block runs."""
+        """Return a function to be called as ``progress(done, total)`` inside the block."""
         del title, unit
         yield _ignore
 

@@ -40,7 +40,7 @@ def test_the_help_lists_presets_and_what_they_have(
     assert "(default: 50; transfer: 10; probe: 1)" in text
     assert "(default: seed; transfer: radiograph; probe: none)" in text
     assert "(default: no; transfer: yes; probe: yes)" in text
-    assert re.search(r"--learning-rate X step size \(default: 0\.001\)", text)
+    assert re.search(r"--learning-rate X learning rate \(default: 0\.001\)", text)
 
 
 def test_values_reach_the_recipe_as_their_kind() -> None:

@@ -34,6 +34,7 @@ class Archive:
         wait: It answers only while this is set.
         asked: The UIDs that it was asked for.
         loses: The UIDs that it does not commit to keep.
+        find_statuses: What it answers to the next questions, instead of an answer.
         callback: The port that it calls for storage commitment; None answers over the association.
     """
 
@@ -45,6 +46,7 @@ class Archive:
         self.wait.set()
         self.asked: list[str] = []
         self.loses: set[str] = set()
+        self.find_statuses: list[int] = []
         self.callback: int | None = None
         self._tls = tls
         self._ae = AE(ae_title="ARCHIVE")
@@ -83,6 +85,9 @@ class Archive:
     def _find(self, event: Any) -> Iterator[tuple[int, Dataset | None]]:
         uid = str(event.identifier.SOPInstanceUID)
         self.asked.append(uid)
+        if self.find_statuses:
+            yield self.find_statuses.pop(0), None
+            return
         if uid in self.uids:
             found = Dataset()
             found.QueryRetrieveLevel = "IMAGE"

@@ -119,7 +119,7 @@ class Answer:
 def running(
     *options: str, env: dict[str, str] | None = None, pass_fds: Sequence[int] = (), **more: Any
 ) -> Iterator[Running]:
-    """Start a service on a free port; it is there when it is ready, and gone at the end."""
+    """Start a service on a free port; all its processes read, and it is gone at the end."""
     port = () if "--fd" in options else ("--port", "0")
     process = subprocess.Popen(
         [sys.executable, "-m", "pneumoscope", "serve", *port, *options],
@@ -132,7 +132,9 @@ def running(
     service = Running(process)
     try:
         service.wait_for("ready")
-        service.port = int(service.events("ready")[0]["address"].rsplit(":", 1)[1])
+        said = service.events("ready")[0]
+        service.port = int(said["address"].rsplit(":", 1)[1])
+        service.wait_for("worker_started", count=said["workers"] - 1)
         yield service
     finally:
         if process.poll() is None:

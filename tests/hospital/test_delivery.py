@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import pytest
 from helpers.pacs import (
     COMMITMENT,
     FIND,
+    REPORT,
     Archive,
     command,
     destination,
@@ -28,6 +30,11 @@ from helpers.pacs import (
     send,
 )
 from helpers.service import wait_until
+from pneumoscope.hospital.deliver import Sender
+from pneumoscope.hospital.links import Link
+from pneumoscope.hospital.queue import Queue
+from pneumoscope.hospital.rows import Delivery, Output
+from pneumoscope.hospital.settings import Destination
 
 Chest = Callable[..., bytes]
 
@@ -55,6 +62,88 @@ def test_after_a_crash_what_cannot_be_asked_for_is_sent_again(chest: Chest, tmp_
             wait_until(lambda: figures(tmp_path)["deliveries"] == {"sent": 2}, seconds=60)
     assert len(archive.uids) == 3
     assert len(set(archive.uids)) == 2
+
+
+@pytest.mark.parametrize("calls_back", [True, False])
+def test_after_a_crash_storage_commitment_tells_what_arrived(
+    chest: Chest, tmp_path: Path, *, calls_back: bool
+) -> None:
+    """The destination has no C-FIND."""
+    with archive_with(COMMITMENT) as archive:
+        to = {"archive": destination(archive, commitment=True, kinds=["report"])}
+        with node(tmp_path, destinations=to) as running:
+            archive.wait.clear()
+            assert send(running.port, chest(1)) == [0]
+            wait_until(lambda: archive.began == 1, seconds=60)
+            os.kill(running.process.pid, signal.SIGKILL)
+        archive.wait.set()
+        wait_until(lambda: len(archive.got) == 1)
+        port = running.port
+        archive.callback = port if calls_back else None
+        with node(tmp_path, destinations=to, port=port):
+            wait_until(lambda: figures(tmp_path)["deliveries"] == {"committed": 1}, seconds=60)
+    assert archive.began == len(archive.uids) == 1
+
+
+def test_a_destination_that_cannot_tell_at_the_moment_is_asked_again(
+    chest: Chest, tmp_path: Path
+) -> None:
+    """It has the object; its C-FIND fails twice. Sending again would double it."""
+    with archive_with(FIND) as archive:
+        archive.wait.clear()
+        archive.find_statuses = [0xA700, 0xA700]
+        to = {"archive": destination(archive, seconds=1.0, first_pause=0.1, kinds=["report"])}
+        with node(tmp_path, destinations=to) as running:
+            assert send(running.port, chest(1)) == [0]
+            running.wait_for("not_accepted")
+            archive.wait.set()
+            wait_until(lambda: figures(tmp_path)["deliveries"] == {"sent": 1}, seconds=60)
+            assert "C-FIND" in running.events("not_accepted")[-1]["reason"]
+    assert archive.began == len(archive.uids) == 1
+
+
+class Accepting(Link):
+    """A destination that takes everything."""
+
+    def __init__(self) -> None:
+        self.got: list[str] = []
+
+    def send(self, data: pydicom.Dataset) -> str:
+        self.got.append(str(data.SOPInstanceUID))
+        return ""
+
+    def has(self, data: pydicom.Dataset) -> None:
+        """It cannot be asked."""
+
+
+def test_what_was_accepted_is_noted_though_the_disk_is_full_for_a_while(
+    chest: Chest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queue(tmp_path / "queue.sqlite")
+    to = Destination("archive", ae_title="A", host="127.0.0.1")
+    place = tmp_path / "object.dcm"
+    place.write_bytes(chest(1))
+    queue.add("1", study="1", path=place, sender="CT1")
+    image = queue.take_image()
+    assert image is not None
+    queue.finish(image, {}, [(Output("report", "1.2", REPORT, place), to)], sha256="")
+    whole, faults = Queue.mark_sent, iter(range(2))
+
+    def full(self: Queue, delivery: Delivery) -> None:
+        if next(faults, None) is not None:
+            raise sqlite3.OperationalError("database or disk is full")
+        whole(self, delivery)
+
+    monkeypatch.setattr(Queue, "mark_sent", full)
+    link = Accepting()
+    sender = Sender(to, queue, lambda: link)
+    sender.start()
+    try:
+        wait_until(lambda: queue.figures()["deliveries"] == {"sent": 1}, seconds=20)
+    finally:
+        sender.end()
+        queue.close()
+    assert link.got == ["1.2.840.99.1.1.1"]
 
 
 @pytest.mark.parametrize("calls_back", [True, False])
@@ -157,14 +246,23 @@ class Web:
     def __init__(self) -> None:
         self.answers: list[tuple[int, dict[str, Any]]] = []
         self.got: list[bytes] = []
+        self.found: list[tuple[int, list[dict[str, Any]]]] = []
+        self.pause = threading.Event()
+        self.pause.set()
         web = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.answer(*(web.found.pop(0) if web.found else (404, [])))
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 begin, end = body.index(b"\r\n\r\n") + 4, body.rindex(b"\r\n--")
                 web.got.append(body[begin:end])
-                status, answer = web.answer(pydicom.dcmread(io.BytesIO(web.got[-1])))
+                web.pause.wait(30)
+                self.answer(*web.answer(pydicom.dcmread(io.BytesIO(web.got[-1]))))
+
+            def answer(self, status: int, answer: object) -> None:
                 content = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/dicom+json")
@@ -210,6 +308,25 @@ def test_a_partly_accepted_answer_of_stow_rs_is_no_success(chest: Chest, tmp_pat
     assert reasons == ["failure reason 0x0110", "the answer does not name the object", "HTTP 503"]
     assert len(web.got) == 4
     assert len(set(web.got)) == 1
+
+
+def test_a_destination_on_the_web_that_hangs_is_left(chest: Chest, tmp_path: Path) -> None:
+    """Its search fails for a while; then it says that it has the object."""
+    web = Web()
+    web.pause.clear()
+    web.found = [(503, []), (200, [{"00080018": {"vr": "UI", "Value": ["1.2"]}}])]
+    try:
+        more = {"kinds": ["report"], "first_pause": 0.1, "seconds": 1.0}
+        with node(tmp_path, destinations={"web": {"url": web.url, **more}}) as running:
+            assert send(running.port, chest(1)) == [0]
+            running.wait_for("not_accepted", count=2)
+            wait_until(lambda: figures(tmp_path)["deliveries"] == {"sent": 1}, seconds=60)
+            reasons = [line["reason"] for line in running.events("not_accepted")]
+    finally:
+        web.pause.set()
+        web.close()
+    assert reasons == ["ReadTimeout", "it cannot be asked what it has (HTTP 503)"]
+    assert len(web.got) == 1
 
 
 def test_the_figures_say_what_waits_and_what_is_dead(chest: Chest, tmp_path: Path) -> None:

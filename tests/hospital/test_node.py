@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
+import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     ComputedRadiographyImageStorage,
@@ -30,6 +32,9 @@ from helpers.pacs import (
     threads,
 )
 from helpers.service import wait_until
+from pneumoscope.hospital import receive
+from pneumoscope.hospital.queue import Queue
+from pneumoscope.hospital.settings import NodeSettings
 from pneumoscope.reader.predictor import Predictor
 
 Chest = Callable[..., bytes]
@@ -155,6 +160,64 @@ def test_kill_9_loses_nothing_and_sends_nothing_twice(
         assert running.stop() == 0
     assert len(archive.uids) == expected
     assert not list((tmp_path / "store/images").glob("*.part"))
+
+
+def test_an_image_whose_row_was_lost_with_the_power_is_read(
+    chest: Chest, archive: Archive, tmp_path: Path
+) -> None:
+    """It was on disk when it was acknowledged; the queue's file had not reached the disk."""
+    with node(tmp_path, archive, keep_images=True) as running:
+        assert send(running.port, chest(1), chest(2)) == [0, 0]
+        wait_until(lambda: images_in(tmp_path)["read"] == 2, seconds=60)
+        wait_until(lambda: figures(tmp_path)["deliveries"] == {"sent": 4}, seconds=60)
+        os.kill(running.process.pid, signal.SIGKILL)
+    for path in (tmp_path / "store").glob("queue.sqlite*"):
+        path.unlink()
+    (tmp_path / "store/images/torn.part").write_bytes(b"torn")
+    (tmp_path / "store/images/other.dcm").write_bytes(b"no image")
+    archive.got.clear()
+    with node(tmp_path, archive) as running:
+        wait_until(lambda: len(archive.got) == 4, seconds=60)
+        assert running.events("ready")[0]["resumed"] == 2
+        assert running.events("not_an_image")
+    assert not (tmp_path / "store/images/torn.part").exists()
+
+
+def test_an_image_whose_file_is_lost_does_not_hold_up_others(
+    chest: Chest, archive: Archive, tmp_path: Path
+) -> None:
+    with node(tmp_path, None) as running:  # it ends before it has read anything
+        os.kill(running.process.pid, signal.SIGSTOP)
+        os.kill(running.process.pid, signal.SIGKILL)
+    queue = Queue(tmp_path / "store/queue.sqlite")
+    queue.add("1.2", study="1", path=tmp_path / "gone.dcm", sender="CT1")
+    queue.close()
+    with node(tmp_path, archive) as running:
+        running.wait_for("image_lost")
+        assert send(running.port, chest(1)) == [0]
+        wait_until(lambda: len(archive.got) == 2, seconds=60)
+    assert images_in(tmp_path) == {"waiting": 0, "read": 2}
+
+
+def test_a_peer_that_falls_silent_within_a_message_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receive, "SILENCE_SECONDS", 0.3)
+    before = threading.active_count()
+    queue = Queue(tmp_path / "queue.sqlite")
+    receiver = receive.Receiver(NodeSettings(tmp_path, port=0), queue, arrived=lambda: None)
+    receiver.start()
+    try:
+        ae = AE(ae_title="CT1")
+        ae.add_requested_context(Verification)
+        peer = ae.associate("127.0.0.1", receiver.port, ae_title="PNEUMOSCOPE")
+        assert peer.dul.socket is not None
+        assert peer.dul.socket.socket is not None
+        peer.dul.socket.socket.sendall(b"\x04\x00\x00\x00\x01\x00half")  # data of 256 bytes
+        wait_until(lambda: threading.active_count() <= before + 1)
+    finally:
+        receiver.stop()
+        queue.close()
 
 
 def test_an_association_that_is_aborted_costs_nothing(

@@ -34,8 +34,8 @@ from pneumoscope.errors import DamagedImageError, ImageError, UnsupportedImageEr
 from pneumoscope.images.dicom import jpegls
 from pneumoscope.images.dicom.layout import layout_of
 from pneumoscope.images.dicom.stored import stored_values
+from pneumoscope.images.dicom_facts import DicomFacts
 from pneumoscope.images.prepare import InputSpec, prepare
-from pneumoscope.images.radiograph import DicomFacts
 from pneumoscope.images.read import decode, probe
 from pneumoscope.reader.archive.inputs import iterate_images
 

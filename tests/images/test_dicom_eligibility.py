@@ -16,7 +16,8 @@ from helpers.files import dicom_bytes, dicom_data_set
 from pneumoscope.errors import OtherKindError, UnsupportedImageError
 from pneumoscope.images.dicom.codes import FRONTAL_VIEWS, OTHER_VIEWS
 from pneumoscope.images.dicom.words import is_chest, is_elsewhere, other_view
-from pneumoscope.images.radiograph import DicomFacts, ImageMeta, years_of
+from pneumoscope.images.dicom_facts import DicomFacts, years_of
+from pneumoscope.images.radiograph import ImageMeta
 from pneumoscope.images.read import probe
 
 PIXELS = np.arange(50 * 40, dtype=np.uint16).reshape(50, 40)

@@ -27,8 +27,8 @@ from helpers.dicom_variants import (
 from helpers.files import dicom_bytes, dicom_data_set, encoded
 from pneumoscope.data.phantom import render
 from pneumoscope.errors import DamagedImageError, ImageError, UnsupportedImageError
+from pneumoscope.images.dicom_facts import Rendering
 from pneumoscope.images.prepare import InputSpec, prepare
-from pneumoscope.images.radiograph import Rendering
 from pneumoscope.images.read import chroma, decode
 from pneumoscope.reader.predictor import Predictor
 

@@ -16,7 +16,8 @@ from PIL import ImageDraw
 
 from helpers.files import dicom_file, encoded
 from helpers.tiny_model import grey_image, tiny_info, write_tiny
-from pneumoscope.images.radiograph import DicomFacts, ImageMeta, Rendering
+from pneumoscope.images.dicom_facts import DicomFacts, Rendering
+from pneumoscope.images.radiograph import ImageMeta
 from pneumoscope.images.record import DICOM_COLUMNS, DicomRecord, dicom_record
 from pneumoscope.reader.evidence import draw_evidence
 from pneumoscope.reader.predictor import Predictor
@@ -160,7 +161,7 @@ def test_notes_of_header_and_pixels_are_joined_once() -> None:
     assert record.notes == ("a", "b", "c")
     assert record.modality_transform == "slope 2"
     assert DicomRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
-    assert dicom_record(replace(meta, dicom=None)) is None
+    assert dicom_record(meta._replace(dicom=None)) is None
 
 
 def test_the_caption_says_how_pixels_were_shown() -> None:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
+from pneumoscope.data.audit.shortcuts import Clue
+from pneumoscope.data.audit.statistics import Area
 from pneumoscope.errors import OptionError
 from pneumoscope.report import save
 from pneumoscope.report.figures.audit import ClueAreas, Distributions, ImagesPerPatient
-from pneumoscope.report.figures.images import MeanImages, PictureSheet
+from pneumoscope.report.figures.pictures import MeanImages, PictureSheet
 
 
 def test_images_per_patient() -> None:
@@ -63,7 +65,10 @@ def test_the_difference_of_means_is_shown_with_its_sign() -> None:
 
 def test_clues_show_their_interval() -> None:
     figure = ClueAreas(
-        ("file size", "mode"), ("file", "file"), np.array([[0.9, 0.85, 0.94], [0.5, 0.5, 0.5]])
+        (
+            Clue("file size", "file", Area(0.9, 0.85, 0.94, 9), {}),
+            Clue("mode", "file", Area(0.5, 0.5, 0.5, 9), {}),
+        )
     )
     assert figure.rows()[1][0] == ("file size", "file", "0.9", "0.85", "0.94")
     line = figure.draw().axes[0].lines[1]

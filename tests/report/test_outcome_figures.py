@@ -18,13 +18,19 @@ from PIL import Image
 from helpers.made_scores import people
 from pneumoscope.errors import OptionError
 from pneumoscope.evaluation.compare import Comparison, Contender, compare
-from pneumoscope.evaluation.curves import Curves
+from pneumoscope.evaluation.curves import (
+    Curves,
+    DecisionCurve,
+    PrecisionRecallBand,
+    Reliability,
+    RocBand,
+)
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate
 from pneumoscope.evaluation.question import Question
 from pneumoscope.evaluation.robustness import Corrupted
 from pneumoscope.evaluation.scores import Scores
-from pneumoscope.evaluation.subgroups import subgroups
+from pneumoscope.evaluation.subgroups import Group, subgroups
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report import (
     CaseSheet,
@@ -45,7 +51,6 @@ from pneumoscope.report.figures.compare import short_names
 from pneumoscope.report.mistakes import worst_rows
 
 NAN = math.nan
-UNDEFINED = (NAN, NAN, NAN)
 
 
 def drawn_scores(n: int = 120, *, seed: int = 0, noise: float = 1.2) -> Scores:
@@ -132,7 +137,7 @@ def test_precision_falls_to_the_prevalence_where_all_are_called(
     prevalence = assessment["prevalence"].value
     assert prevalence is not None
     assert prevalence == pytest.approx(2 / 3)
-    figure = PrecisionRecall.from_band(
+    figure = PrecisionRecall(
         curves.precision_recall,
         prevalence=prevalence,
         average_precision=assessment["average_precision"].value,
@@ -140,13 +145,13 @@ def test_precision_falls_to_the_prevalence_where_all_are_called(
     )
 
     assert len(figure.rows()[1]) == 100
-    assert figure.precision[-1] >= prevalence - 1e-9
+    assert figure.curve.precision[-1] >= prevalence - 1e-9
     assert "a guesser has 0.667" in figure.summary()
     assert f"AP {assessment['average_precision'].value:.3f}" in texts(figure.draw())
 
 
 def test_the_reliability_diagram_counts_every_image(scores: Scores, curves: Curves) -> None:
-    figure = ReliabilityDiagram.from_bins(curves.reliability, ece="0.041 (0.000 to 0.120)")
+    figure = ReliabilityDiagram(curves.reliability, "0.041 (0.000 to 0.120)")
 
     assert sum(int(row[0]) for row in figure.rows()[1]) == len(scores)
     assert "Calibration error 0.041 (0.000 to 0.120)" in texts(figure.draw())
@@ -154,16 +159,17 @@ def test_the_reliability_diagram_counts_every_image(scores: Scores, curves: Curv
 
 
 def test_net_benefit_says_where_the_reader_is_of_use(curves: Curves) -> None:
-    figure = NetBenefit.from_curve(curves.decision, threshold_in_use=0.5)
+    figure = NetBenefit(curves.decision, threshold_in_use=0.5)
 
-    assert figure.useful is not None
-    low, high = figure.useful
+    useful = curves.decision.useful()
+    assert useful is not None
+    low, high = useful
     assert f"from {low:.2f} to {high:.2f}" in figure.summary()
     assert {"this reader", "treat all", "treat none", "in use 0.50"} <= set(
         texts(figure.draw()).splitlines()
     )
     half = np.array([0.1, 0.5])
-    never = NetBenefit(half, half, half, half, half)
+    never = NetBenefit(DecisionCurve(half, half, half, half, half))
     assert "at no threshold" in never.summary()
 
 
@@ -184,7 +190,7 @@ def test_scores_fall_into_bins_of_their_class() -> None:
 def test_small_groups_are_marked_in_the_forest(scores: Scores, assessment: Evaluation) -> None:
     few = {path: "rare" if k < 9 else "common" for k, path in enumerate(scores.path)}
     groups = subgroups(scores, threshold=0.5, columns={"device": few}, resamples=100)
-    forest = SubgroupForest.from_groups(groups, everything=assessment.numbers, n=assessment.n)
+    forest = SubgroupForest(tuple(groups), assessment.numbers, assessment.n)
 
     shown = texts(forest.draw())
     assert "rare (9) *" in shown
@@ -209,14 +215,14 @@ def test_robustness_shows_the_worst_corruption() -> None:
     rows = [corrupted("none", 0, 0.95)]
     for name, fall in (("blur", 0.01), ("noise", 0.08)):
         rows += [corrupted(name, s, 0.95 - fall * s) for s in range(1, 6)]
-    figure = RobustnessCurves.from_rows(rows)
+    figure = RobustnessCurves(rows)
 
     assert "lowest at the strongest noise, 0.550 against 0.950" in figure.summary()
     assert len(figure.rows()[1]) == 10
     assert figure.rows()[1][5][:5] == ("noise", "1", "1", "units", "0.87")
     assert {"blur", "noise", "units"} <= set(texts(figure.draw()).splitlines())
     with pytest.raises(OptionError, match="one corruption at least"):
-        RobustnessCurves.from_rows(rows[:1])
+        RobustnessCurves(rows[:1])
 
 
 # --- comparison ----------------------------------------------------------------------------------
@@ -245,7 +251,7 @@ def test_the_curves_of_all_readers_are_in_one_figure(two: Comparison) -> None:
         assert (1 - specificity, sensitivity) in figure.points
     header, rows = figure.rows()
     assert header == ("reader", "false_positive_rate", "sensitivity", "low", "high")
-    assert len(rows) == 2 * len(figure.rates)
+    assert len(rows) == 2 * len(figure.curves[0].false_positive_rate)
     drawn = texts(figure.draw())
     for name, area in zip("ab", figure.areas, strict=True):
         assert f"{name}: AUC {area:.3f}" in drawn
@@ -324,15 +330,18 @@ def test_no_probability_looks_certain() -> None:
 ONES = np.array([1.0])
 NANS = np.full(2, NAN)
 NONE = np.array([])
+UNDEFINED = Estimate(None, 9)
+NOTHING = dict.fromkeys(("auc", "accuracy", "sensitivity", "specificity"), UNDEFINED)
+FLAT = RocBand(np.linspace(0, 1, 3), np.ones(3), np.full(3, NAN), np.full(3, NAN))
 EDGES: dict[str, Callable[[], Figure]] = {
     "pr-without-band": lambda: PrecisionRecall(
-        np.array([0.5, 1]), np.array([1, 0.5]), NANS, NANS, prevalence=0.5
+        PrecisionRecallBand(np.array([0.5, 1]), np.array([1, 0.5]), NANS, NANS), prevalence=0.5
     ).draw(),
     "reliability-one-bin": lambda: ReliabilityDiagram(
-        np.array([9.0]), 0.3 * ONES, 0.5 * ONES, 0.2 * ONES, 0.8 * ONES
+        Reliability(np.array([9.0]), 0.3 * ONES, 0.5 * ONES, 0.2 * ONES, 0.8 * ONES)
     ).draw(),
     "benefit-below-zero": lambda: NetBenefit(
-        np.array([0.1, 0.9]), np.array([-1.0, -9]), NANS, NANS, np.array([-2.0, -5])
+        DecisionCurve(np.array([0.1, 0.9]), np.array([-1.0, -9]), NANS, NANS, np.array([-2.0, -5]))
     ).draw(),
     "scores-none": lambda: ScoreDistributions.from_scores(
         [], [], classes=("A", "B"), threshold=0.5
@@ -341,16 +350,17 @@ EDGES: dict[str, Callable[[], Figure]] = {
         [0] * 50_000 + [1], [0.01] * 50_000 + [0.99], classes=("A", "B"), threshold=0.5
     ).draw(),
     "forest-undefined": lambda: SubgroupForest(
-        ("", "a_very_long_column_name_that_goes_on_and_on"), ("all", "x" * 60), (9, 3),
-        (False, True), ((UNDEFINED, UNDEFINED, UNDEFINED),) * 2,
+        (Group("a_very_long_column_name_that_goes_on_and_on", "x" * 60, 3, 3, 1, True, NOTHING),),
+        NOTHING, 9,
     ).draw(),
     "robustness-undefined": lambda: RobustnessCurves(
-        ("blur",), ("units",), ((1.0, 2, 3, 4, 5),), ((UNDEFINED,) * 6,), ((0.0,) * 5,), 9
+        [Corrupted("blur", k, float(k), "units", NOTHING, UNDEFINED) for k in range(6)]
     ).draw(),
-    "difference-undefined": lambda: DifferenceForest((("a", "b"),), ((UNDEFINED,) * 4,)).draw(),
+    "difference-undefined": lambda: DifferenceForest(
+        (("a", "b"),), ((UNDEFINED,) * 4,)
+    ).draw(),
     "roc-many": lambda: RocCurves(
-        tuple("abcdef"), np.linspace(0, 1, 3), np.ones((6, 3)), np.full((6, 3), NAN),
-        np.full((6, 3), NAN), (0.9,) * 5 + (NAN,), ((0.1, 0.9),) * 6,
+        tuple("abcdef"), (FLAT,) * 6, (0.9,) * 5 + (NAN,), ((0.1, 0.9),) * 6
     ).draw(),
     "seeds-one": lambda: SeedDots(("a",), ((0.9, NAN, 0.8, 1.0),), (-1,)).draw(),
     "losses-one-epoch": lambda: SeedLosses(("a", "b"), ([0.5], [0.5]), (1, 1), 0).draw(),
@@ -371,14 +381,11 @@ def test_edge_cases_are_drawn(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: PrecisionRecall(ONES, np.ones(2), ONES, ONES, 0.5),
-        lambda: ReliabilityDiagram(NONE, NONE, NONE, NONE, NONE),
-        lambda: NetBenefit(ONES, ONES, ONES, ONES, np.ones(2)),
+        lambda: ReliabilityDiagram(Reliability(NONE, NONE, NONE, NONE, NONE)),
         lambda: ScoreDistributions(ONES, np.zeros((2, 3), int), ("A", "B"), 0.5),
-        lambda: SubgroupForest((), (), (), (), ()),
         lambda: DifferenceForest((), ()),
-        lambda: RocCurves(("a",), ONES, np.ones((2, 1)), ONES, ONES, (0.5,), ((0.0, 0.0),)),
-        lambda: RocCurves((), ONES, np.ones((0, 1)), np.ones((0, 1)), np.ones((0, 1)), (), ()),
+        lambda: RocCurves(("a",), (FLAT, FLAT), (0.5,), ((0.0, 0.0),)),
+        lambda: RocCurves((), (), (), ()),
         lambda: SeedDots(("a",), (), ()),
         lambda: SeedLosses(("a",), ([0.5],), (1,), 1),
         lambda: CaseSheet(np.zeros((1, 4, 4), np.uint8), ("a",), ("b",), ("c",)),

@@ -31,6 +31,15 @@ def test_the_record_is_that_of_the_command(service: Running, xray: bytes) -> Non
     assert found.headers["x-model-sha256"] == reader.sha256
 
 
+def test_the_process_that_answers_loads_nothing_that_reads(service: Running, xray: bytes) -> None:
+    assert service.predict(xray).status == 200
+    assert service.ask("GET", "/metrics").status == 200
+    maps = Path(f"/proc/{service.process.pid}/maps").read_text(encoding="utf-8")
+    assert "httptools" in maps
+    for library in ("onnxruntime", "numpy", "PIL"):
+        assert f"/{library}/" not in maps
+
+
 def test_an_image_may_come_in_a_form(service: Running, xray: bytes) -> None:
     form = _form(("file", "patient zero.jpeg", xray))
     plain, formed = service.predict(xray).json(), service.ask("POST", "/v1/predictions", *form)

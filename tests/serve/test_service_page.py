@@ -17,6 +17,7 @@ from PIL import Image
 
 from helpers.browser import CHROMIUM, browser, drop_paths, opened, transfer
 from helpers.service import Running, running, wait_until
+from helpers.tiny_model import write_tiny
 from pneumoscope.cli import main
 from pneumoscope.data.phantom import render
 from pneumoscope.evaluation.scores import Scores
@@ -29,7 +30,7 @@ if CHROMIUM is None:
 from playwright.sync_api import FilePayload, expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 expect.set_options(timeout=90_000)
 
@@ -217,6 +218,42 @@ def test_the_image_is_enlarged_moved_and_windowed(page: Page, images: dict[str, 
     assert float(page.locator("#levels-r").get_attribute("slope") or 0) == pytest.approx(-256 / 240)
 
 
+def test_an_image_stays_as_it_is_shown_when_its_conclusion_comes(
+    chromium: Browser, images: dict[str, bytes]
+) -> None:
+    with running("--workers", "2") as service, opened(chromium, service.url) as page:
+        expect(page.locator("#empty-made-for")).not_to_be_empty()
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        page.route("**/v1/predictions*", hold)
+        _upload(page, _one(images))
+        expect(page.locator("#plain")).to_be_visible()
+        page.keyboard.press("+")
+        page.keyboard.press("[")
+        zoom = page.locator("#zoom").input_value()
+        assert float(zoom) > 1
+        while not held:
+            page.wait_for_timeout(20)
+        held[0].continue_()
+        expect(page.locator("#marked")).to_be_visible()
+        expect(page.locator("#zoom")).to_have_value(zoom)
+        expect(page.locator("#window-value")).to_have_text("240")
+
+
+def test_a_picture_that_is_asked_for_twice_is_shown(page: Page, images: dict[str, bytes]) -> None:
+    _upload(page, dict(list(images.items())[:2]))
+    _ready(page, 2)
+    for _ in range(10):  # each before the one ahead was decoded
+        page.keyboard.press("j")
+        page.keyboard.press("k")
+    expect(page.locator("#plain")).to_be_visible()
+    expect(page.locator("#marked")).to_be_visible()
+    expect(page.locator("#view")).not_to_have_class(re.compile("nothing"))
+
+
 # --- no conclusion ---
 
 
@@ -228,6 +265,9 @@ def test_a_photograph_is_refused_as_prominently_as_a_result(page: Page) -> None:
     expect(page.locator("#reasons li")).not_to_have_count(0)
     expect(page.locator("#scale")).to_be_hidden()
     expect(page.locator("#view-status")).to_contain_text("have no evidence")
+    for name in ("Evidence", "Side by side"):
+        button = page.get_by_role("button", name=name, exact=True)
+        expect(button).to_have_attribute("aria-disabled", "true")
     assert said.evaluate("node => parseFloat(getComputedStyle(node).fontSize)") >= 27
 
 
@@ -373,6 +413,63 @@ def test_notes_without_an_opinion_are_not_lost_in_silence(page: Page) -> None:
     page.get_by_role("button", name="Save opinions as CSV").click()
     expect(page.locator("#saved")).to_have_text(
         "There is no opinion to save; 1 note without an opinion stays in this browser."
+    )
+
+
+# --- several models ---
+
+
+def test_one_of_several_models_is_chosen(
+    chromium: Browser, images: dict[str, bytes], tmp_path: Path
+) -> None:
+    tiny = write_tiny(tmp_path / "tiny.onnx")
+    models = ("--model", "first=shipped", "--model", f"second={tiny}")
+    sums = {"first": Predictor().sha256, "second": Predictor(tiny).sha256}
+    some = dict(list(images.items())[:2])
+    expected = Predictor(tiny).predict(next(iter(some.values())))
+    with (
+        running("--workers", "1", *models) as service,
+        opened(chromium, service.url, viewport=SIZES["laptop"]) as page,
+    ):
+        choice = page.get_by_label("Model", exact=True)
+        expect(choice.locator("option")).to_have_count(2)
+        expect(choice).to_have_value("first")
+        _upload(page, some)
+        _ready(page, 2)
+        expect(page.locator("#conclusion")).to_have_text(_conclusion(images))
+        choice.select_option("second")
+        _ready(page, 2)
+        expect(page.locator("#conclusion")).to_have_text(expected.conclusion.replace("_", " "))
+        expect(page.locator("#made-for")).to_be_empty()  # it says nothing of that
+        expect(page.locator("#marked")).to_be_visible()
+        page.keyboard.press("a")
+        kept = page.evaluate(
+            "() => Object.values(JSON.parse(localStorage['pneumoscope-opinions']))"
+        )
+        assert [one["model"] for one in kept] == [sums["second"]]
+        choice.select_option("first")
+        _ready(page, 2)
+        expect(page.locator("#conclusion")).to_have_text(_conclusion(images))
+        expect(page.locator("#opinions [aria-pressed=true]")).to_have_count(0)
+        expect(page.locator("#made-for")).to_contain_text("Made for: patients of 1 to 5 years")
+        counted = {
+            name: service.metric(
+                f'pneumoscope_requests_total{{route="/v1/predictions",status="{name}"}}'
+            )
+            for name in ("200", "404")
+        }
+        assert counted["200"] >= 6
+        assert counted["404"] == 0
+
+
+def test_a_single_model_needs_no_choice(page: Page) -> None:
+    expect(page.locator("#empty-made-for")).not_to_be_empty()
+    expect(page.locator("#model-choice")).to_be_hidden()
+
+
+def test_the_page_says_where_images_go(page: Page) -> None:
+    expect(page.locator("#where")).to_have_text(
+        "Nothing leaves this machine, and images are not stored."
     )
 
 

@@ -81,8 +81,9 @@ def test_the_file_says_what_the_scores_say(run: Trained, kinds: Path) -> None:
     paths = [kinds / path for path in scores.path[:6]]
     for row, found in enumerate(predictor.predict_many(paths)):
         assert found.classes == KINDS
+        assert found.probabilities is not None
         assert found.probabilities == pytest.approx(scores.classes.probabilities[row], abs=1e-5)
-        assert sum(found.probabilities or ()) == pytest.approx(1, abs=1e-6)
+        assert sum(found.probabilities) == pytest.approx(1, abs=1e-6)
         assert found.probability == pytest.approx(sum(found.probabilities[1:]))
         assert found.logit == pytest.approx(scores.logit[row], abs=1e-3)
         assert found.conclusion in {*KINDS, "PNEUMONIA", "UNCERTAIN"}
@@ -157,7 +158,7 @@ def test_evaluate_recalibrate_compare(run: Trained, kinds: Path, tmp_path: Path)
         assert held.scales == pytest.approx(made.after.scales, rel=1e-5)
         assert held.biases == pytest.approx(made.after.biases, abs=1e-5)
         assert json.loads(json.dumps(made.to_dict()))["calibration"]["method"] == held.method
-    other = compare_readers([run.run.root, tmp_path / "platt.onnx"], kinds)
+    other = compare_readers([run.run.root, tmp_path / "platt.onnx"], data=kinds)
     assert len(other.pairs) == 1
     bare = tmp_path / "bare.csv"
     bare.write_text("label,probability\n1,0.9\n0,0.2\n")

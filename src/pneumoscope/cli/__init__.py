@@ -152,10 +152,10 @@ def parser(verb: str = "") -> Parser:
     """
     top = Parser(
         prog="pneumoscope",
-        description="Chest X-rays in, a conclusion out. Research software, not a medical device.",
+        description="Read chest X-rays. Research software, not a medical device.",
     )
-    top.add_argument("--version", action=Version, help="print the version and end")
-    verbs = top.add_subparsers(metavar="VERB", required=True)
+    top.add_argument("--version", action=Version, help="print the version and exit")
+    verbs = top.add_subparsers(metavar="VERB", required=True, prog=top.prog)
     for name in (verb,) if verb in VERBS else VERBS:
         import_module(f"{__name__}.{name}").add_to(verbs)
     return top

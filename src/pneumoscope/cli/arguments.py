@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,6 +13,8 @@ from pneumoscope.errors import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_Formatter = argparse.RawDescriptionHelpFormatter
 
 Verbs = Any
 """What argparse's ``add_subparsers`` returns; its class is private."""
@@ -21,8 +24,14 @@ class Parser(argparse.ArgumentParser):
     """A parser whose faults are short, go to standard error, and name the nearest known word."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        # One is made for each argument; of a fixed width, it does not ask the terminal (2 ms).
+        options.setdefault("formatter_class", partial(_Formatter, width=80))
         super().__init__(allow_abbrev=False, **options)
+
+    def format_help(self) -> str:
+        """Return the help, as wide as the terminal."""
+        self.formatter_class = _Formatter
+        return super().format_help()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Refuse unknown options here, where a verb's own options are known to the hint."""
@@ -79,21 +88,23 @@ def add_interval_options(parser: Parser, *, seed_of: str) -> None:
         seed_of: What the seed decides, for the help.
     """
     parser.add_argument(
-        "--level", type=float, default=0.95, metavar="P", help="of the intervals (default: 0.95)"
+        "--level", type=float, default=0.95, metavar="P", help="confidence level (default: 0.95)"
     )
     parser.add_argument(
         "--resamples",
         type=int,
         default=2000,
         metavar="N",
-        help="of the patients, for intervals (default: 2000)",
+        help="number of bootstrap resamples (default: 2000)",
     )
     add_seed_option(parser, of=seed_of)
 
 
 def add_seed_option(parser: Parser, *, of: str) -> None:
     """Add ``--seed``, 0 by default, whose help says ``of`` what it is."""
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help=f"of {of} (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help=f"random seed of {of} (default: 0)"
+    )
 
 
 def add_data_options(parser: Parser) -> None:
@@ -103,20 +114,21 @@ def add_data_options(parser: Parser) -> None:
         "--map",
         action="append",
         metavar="CLASS=NAME,…",
-        help="which names in the data make up a class, once a class; * is every other image",
+        help="the names in the data that make up a class, once per class; * means all other images",
     )
     data(
         "--uncertain-labels",
         metavar="HOW",
-        help="uncertain labels of the positive class: ignore (the default), positive or negative",
+        help="how to treat uncertain labels of the positive class: ignore (default), "
+        "positive or negative",
     )
     data(
         "--columns",
         action="append",
         metavar="ROLE=COLUMN,…",
-        help="columns of a CSV: path=…,label=…, and if there patient, study, view, split",
+        help="columns of a CSV: path=…,label=…, optionally patient, study, view, split",
     )
-    data("--layout", metavar="NAME", help="of a public data set, or a YAML file (default: found)")
+    data("--layout", metavar="NAME", help="a public data set, or a YAML file (default: detected)")
 
 
 def add_patient_option(parser: Parser, *, default: str = "that of the run") -> None:
@@ -124,7 +136,7 @@ def add_patient_option(parser: Parser, *, default: str = "that of the run") -> N
     parser.add_argument(
         "--patient-regex",
         metavar="REGEX",
-        help=f"finds the patient in a path, in its first group (default: {default})",
+        help=f"finds the patient in a path, as its first group (default: {default})",
     )
 
 
@@ -152,7 +164,7 @@ def data_options_of(args: argparse.Namespace) -> dict[str, Any]:
 def add_report_option(parser: Parser) -> None:
     """Add ``--report``: the folder of a page and its figures."""
     parser.add_argument(
-        "--report", type=Path, metavar="DIR", help="write report.html and figures/ into this folder"
+        "--report", type=Path, metavar="DIR", help="write report.html and figures/ to this folder"
     )
 
 

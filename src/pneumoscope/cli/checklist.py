@@ -18,7 +18,7 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "checklist",
         run,
-        about="Fill a reporting standard with what a run says, and mark what a person must.",
+        about="Fill in a reporting checklist from a run, and mark the items left to a person.",
         example="pneumoscope checklist runs/first --standard tripod-ai --out tripod.md",
     )
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="a finished run folder")
@@ -28,10 +28,10 @@ def add_to(verbs: Verbs) -> None:
         metavar="NAME",
         help="tripod-ai or claim (default: tripod-ai)",
     )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="output file (default: print it)")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write it to this file instead of printing it"
+        "--json", action="store_true", help="print one JSON object instead of Markdown"
     )
-    parser.add_argument("--json", action="store_true", help="as one JSON object, not as Markdown")
 
 
 def run(args: Namespace) -> int:

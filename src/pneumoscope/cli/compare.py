@@ -28,7 +28,7 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "compare",
         run,
-        about="Say how readers differ on the same images: paired tests, intervals, disagreements.",
+        about="Compare readers on the same images: paired tests, intervals, disagreements.",
         example="pneumoscope compare runs/first runs/second --data chest_xray",
     )
     parser.add_argument(
@@ -42,12 +42,13 @@ def add_to(verbs: Verbs) -> None:
         "--data",
         type=Path,
         metavar="DATA",
-        help="labelled images to read (default: the scores that runs have written)",
+        help="labelled images to read (default: use the scores of the runs)",
     )
     parser.add_argument(
         "--split",
         metavar="PART",
-        help="train, val, test or all (default: test where there is one, else all; of scores: val)",
+        help="train, val, test or all (default: test if there is one, otherwise all; val "
+        "for scores)",
     )
     add_interval_options(parser, seed_of="the resampling")
     add_patient_option(parser)

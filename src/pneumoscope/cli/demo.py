@@ -17,20 +17,24 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "demo",
         run,
-        about="Generate radiographs, train on them, evaluate, predict, and write the report.",
+        about="Generate radiographs, train a reader on them, evaluate it, and write the report.",
         example="pneumoscope demo --out demo",
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("demo"),
-        help="where images and run go; it must not exist (default: demo)",
+        help="output folder, which must not exist (default: demo)",
     )
     parser.add_argument(
-        "--patients", type=int, default=600, metavar="N", help="generated ones (default: 600)"
+        "--patients",
+        type=int,
+        default=600,
+        metavar="N",
+        help="number of generated patients (default: 600)",
     )
     parser.add_argument(
-        "--images-only", action="store_true", help="generate the images, and train nothing"
+        "--images-only", action="store_true", help="generate the images without training"
     )
     add_seed_option(parser, of="images and training")
 

@@ -18,23 +18,26 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "download",
         run,
-        about="Fetch the public data set and check that it is whole, or check a folder of it.",
+        about="Download and verify the public data set, or verify a folder of it.",
         example="pneumoscope download kermany --to chest_xray",
     )
     parser.add_argument(
         "data_set", nargs="?", metavar="DATA_SET", help="kermany: Chest X-Ray Images (Pneumonia)"
     )
     parser.add_argument(
-        "--to", type=Path, metavar="DIR", help="where to; it must not exist (default: chest_xray)"
+        "--to",
+        type=Path,
+        metavar="DIR",
+        help="target folder, which must not exist (default: chest_xray)",
     )
     parser.add_argument(
         "--from",
         dest="source",
         metavar="URL",
-        help="a zip archive, or a JSON listing of files, instead of Kaggle",
+        help="a zip archive or a JSON list of files, instead of Kaggle",
     )
     parser.add_argument(
-        "--verify", type=Path, metavar="DIR", help="check this folder, and fetch nothing"
+        "--verify", type=Path, metavar="DIR", help="verify this folder without downloading"
     )
 
 

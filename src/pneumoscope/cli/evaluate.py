@@ -28,15 +28,16 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "evaluate",
         run,
-        about="Say how good a reader is: on labelled images, or from a file of its scores.",
+        about="Evaluate a reader on labelled images, or from a file of its scores.",
         example="pneumoscope evaluate runs/first chest_xray --split test",
     )
     parser.add_argument(
         "model",
         type=Path,
         metavar="MODEL",
-        help="a run folder or a model file; without DATA a run folder or a CSV of scores "
-        "(label, probability or logit, and if known path and patient)",
+        help="a run folder or a model file; without DATA a run folder, a CSV file of scores "
+        "(label, probability or logit, optionally path and patient), or the output of "
+        "predict --out: a folder of parts, a Parquet file or a CSV file",
     )
     parser.add_argument(
         "data",
@@ -48,43 +49,52 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--split",
         metavar="PART",
-        help="train, val, test or all (default: test where there is one, else all)",
+        help="train, val, test or all (default: test if there is one, otherwise all)",
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="for results of predict: a CSV or Parquet table with path, label (0 and 1, or the "
+        "classes), and if known patient and study (default: the folders in the paths)",
     )
     parser.add_argument("--scores", type=Path, metavar="FILE", help="write the scores to this CSV")
     parser.add_argument(
         "--threshold",
         type=float,
         metavar="P",
-        help="call positive from this probability on (default: the model's, else 0.5)",
+        help="decision threshold (default: the model's, otherwise 0.5)",
     )
     parser.add_argument(
         "--prevalence",
         type=float,
         metavar="P",
-        help="also give predictive values where this share of the patients is positive, as 0.1",
+        help="also print predictive values at this prevalence, for example 0.1",
     )
     parser.add_argument(
         "--per",
         default="image",
         metavar="UNIT",
-        help="judge each image (the default), study or patient; these need one label each",
+        help="unit of evaluation: image (default), study or patient, each with one label",
     )
     parser.add_argument(
         "--aggregate",
         default="mean",
         metavar="HOW",
-        help="of the probabilities of a study or patient: mean (the default) or max",
+        help="how to combine the probabilities of a study or patient: mean (default) or max",
     )
-    add_interval_options(parser, seed_of="all that is drawn")
+    add_interval_options(parser, seed_of="all random draws")
     parser.add_argument(
-        "--robustness", action="store_true", help="also read the images brighter, blurred, turned …"
+        "--robustness",
+        action="store_true",
+        help="also evaluate on corrupted images: brighter, blurred, rotated …",
     )
     parser.add_argument(
         "--limit",
         type=int,
         default=200,
         metavar="N",
-        help="at most so many images for --robustness (default: 200; 0 for all)",
+        help="maximum number of images for --robustness (default: 200; 0 for all)",
     )
     add_patient_option(parser)
     add_data_options(parser)
@@ -110,6 +120,7 @@ def run(args: Namespace) -> int:
     found = evaluate_reader(
         args.model,
         args.data,
+        labels=args.labels,
         part=args.split,
         question=Question(
             threshold=args.threshold,

@@ -18,23 +18,27 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "export",
         run,
-        about="Write one model file from one or several runs: averaged, in smaller precision.",
+        about="Export one model file from one or several runs, averaged or in smaller precision.",
         example="pneumoscope export runs/seed-0 runs/seed-1 --out both.onnx --precision float16",
     )
     parser.add_argument("runs", type=Path, nargs="+", help="run folders of the same data")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the model file")
-    parser.add_argument("--data", type=Path, help="the images, where they have moved")
+    parser.add_argument("--data", type=Path, help="the images, if they have moved")
     parser.add_argument(
         "--views",
         nargs="+",
         default=["plain"],
         metavar="VIEW",
-        help="how each image is looked at, and averaged: plain, flip, zoom",
+        help="views of each image to average: plain, flip, zoom",
     )
     parser.add_argument(
-        "--precision", default="float32", help="of the stored weights: float32, float16 or int8"
+        "--precision", default="float32", help="precision of the weights: float32, float16 or int8"
     )
-    parser.add_argument("--operating-point", metavar="RULE", help="such as sensitivity>=0.95")
+    parser.add_argument(
+        "--operating-point",
+        metavar="RULE",
+        help="rule that chooses the threshold, such as sensitivity>=0.95",
+    )
     add_json_option(parser)
 
 

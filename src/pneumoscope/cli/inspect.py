@@ -27,30 +27,32 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "inspect",
         run,
-        about="Say what a folder of X-rays holds, what is wrong with it, and what gives the class "
-        "away. Ends with 1 if there are errors, with 0 if there are warnings at most.",
+        about="Audit a folder of X-rays: contents, problems, duplicates and label "
+        "shortcuts. The exit code is 1 if there are errors.",
         example="pneumoscope inspect chest_xray --out inspect",
     )
     parser.add_argument(
-        "data", type=Path, help="split folders, class folders, a CSV manifest, or any images"
+        "data",
+        type=Path,
+        help="split folders, class folders, a CSV manifest, or any folder of images",
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("inspect"),
         metavar="DIR",
-        help="where inspect.html, inspect.json and figures/ go (default: inspect)",
+        help="output folder for inspect.html, inspect.json and figures/ (default: inspect)",
     )
     parser.add_argument(
         "--positive",
         metavar="CLASS[,CLASS]",
-        help="the class or classes that are the finding (default: PNEUMONIA)",
+        help="the positive class or classes (default: PNEUMONIA)",
     )
     parser.add_argument(
         "--split-file",
         type=Path,
         metavar="CSV",
-        help="prove this split (path,split) instead of the folders; a run folder has one",
+        help="check this split (path,split) instead of the folders; each run folder has one",
     )
     parser.add_argument(
         "--scores",
@@ -58,9 +60,9 @@ def add_to(verbs: Verbs) -> None:
         action="append",
         default=[],
         metavar="CSV",
-        help="scores of a reader, to rank labels that it contradicts; may be given again",
+        help="scores of a reader, to rank labels that it contradicts; can be repeated",
     )
-    add_seed_option(parser, of="what is drawn")
+    add_seed_option(parser, of="random draws")
     add_patient_option(parser, default="names of known data sets, DICOM headers")
     add_data_options(parser)
 

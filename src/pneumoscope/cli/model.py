@@ -25,29 +25,32 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "model",
         run,
-        about="Print the layers of a network; or of a model file what it is for, how it decides "
-        "and how good it is, with --json all that it says of itself.",
+        about="Print the layers of a network, or a summary of a model file: intended use, "
+        "decision policy and performance. --json prints the complete metadata.",
         example="pneumoscope model seed-cnn",
     )
     parser.add_argument(
         "name",
-        help="a network, such as seed-cnn; or a model file, a run folder, or shipped for the "
-        "reader that comes with the package",
+        help="a network, such as seed-cnn; or a model file, a run folder, or shipped for "
+        "the included reader",
     )
     parser.add_argument(
-        "--filters", type=numbers, help="seed-cnn: channels of each block, such as 32,64,64"
+        "--filters", type=numbers, help="seed-cnn: channels of each block, for example 32,64,64"
     )
-    parser.add_argument("--batch-norm", action="store_true", help="seed-cnn: in each block")
+    parser.add_argument(
+        "--batch-norm", action="store_true", help="seed-cnn: use batch normalisation"
+    )
     parser.add_argument(
         "--image-size",
         type=int,
         metavar="PX",
-        help="of a network: side of the square input (default: 224)",
+        help="for a network: side length of the square input (default: 224)",
     )
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="of a model file: check its seal and run its self-test; exit code 1 if one fails",
+        help="for a model file: verify its checksum and run its self-test; exit code 1 if "
+        "one fails",
     )
     add_json_option(parser)
 

@@ -29,14 +29,16 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "models",
         run,
-        about="List networks: their size, the licence of their weights, and whether these are "
-        "on this machine.",
+        about="List networks with their size, the licence of their weights, and whether "
+        "these are available on this machine.",
         example="pneumoscope models convnextv2",
     )
     parser.add_argument(
-        "filter", nargs="?", help="a part of the name, or a pattern with * and ? (default: a few)"
+        "filter",
+        nargs="?",
+        help="part of a name, or a pattern with * and ? (default: recommended networks)",
     )
-    parser.add_argument("--names", action="store_true", help="print names alone, however many")
+    parser.add_argument("--names", action="store_true", help="print only names, without limit")
     parser.add_argument("--json", action="store_true", help="print one JSON list")
 
 

@@ -24,18 +24,18 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "node",
         run,
-        about="Receive chest radiographs over DICOM, read them, and send reports and pictures.",
+        about="Run a DICOM node that receives chest radiographs and returns reports and pictures.",
         example="pneumoscope node run --settings node.yaml",
     )
     parser.add_argument(
         "action",
         choices=ACTIONS,
-        help="run the node; show what waits and what could not be delivered; try that again",
+        help="run the node; show waiting and undeliverable objects; retry the undeliverable",
     )
     parser.add_argument(
-        "--settings", type=Path, required=True, metavar="FILE", help="the settings, a YAML file"
+        "--settings", type=Path, required=True, metavar="FILE", help="settings file (YAML)"
     )
-    parser.add_argument("--destination", metavar="NAME", help="with requeue: of this one alone")
+    parser.add_argument("--destination", metavar="NAME", help="with requeue: only this destination")
 
 
 def run(args: Namespace) -> int:

@@ -39,7 +39,8 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "predict",
         run,
-        about="Say what a reader concludes about each image; exit code 3 if some are unreadable.",
+        about="Read images and print a conclusion for each. The exit code is 3 if some are "
+        "unreadable.",
         example="pneumoscope predict a.jpeg b.png folder/ --model runs/first",
     )
     parser.add_argument(
@@ -51,71 +52,76 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--paths-from",
         metavar="FILE",
-        help="read paths from a file, one a line; - for standard input",
+        help="read paths from a file, one per line; - for standard input",
     )
     parser.add_argument(
-        "--model", type=Path, help="a run folder or a model file (default: the shipped reader)"
+        "--model", type=Path, help="a run folder or a model file (default: the included reader)"
     )
     parser.add_argument(
         "--format",
         choices=FORMATS,
-        help="a table for people (default), others for programs; parquet needs --out",
+        help="output format (default: table); parquet requires --out",
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
-        help="write to this .json, .jsonl, .csv or .parquet; with --engine, to this folder",
+        help="output file (.json, .jsonl, .csv or .parquet); with --engine, an output folder",
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="continue a run into --out that was cut off, or read what was added since",
+        help="continue an interrupted run into --out, or read new files",
     )
     parser.add_argument(
         "--retry-errors",
         action="store_true",
-        help="with --resume, read again what could not be read",
+        help="with --resume, read files with errors again",
     )
     parser.add_argument(
         "--watch",
         action="store_true",
-        help="read what arrives in the folders, each file once and when it is whole, until Ctrl-C",
+        help="watch the folders and read each complete new file once, until Ctrl-C",
     )
     parser.add_argument(
         "--watch-interval",
         type=float,
         metavar="SECONDS",
-        help="between two looks into the folders (default: 2)",
+        help="seconds between two checks of the folders (default: 2)",
     )
     parser.add_argument(
         "--fail-on",
         action="append",
         default=[],
         metavar="WHAT",
-        help="end with exit code 4 if this comes up: a class, uncertain, not-assessable, error; "
-        "may be repeated",
+        help="exit with code 4 if this conclusion occurs: a class, uncertain, "
+        "not-assessable, error; can be repeated",
     )
     parser.add_argument(
-        "--evidence", type=Path, metavar="DIR", help="draw where each conclusion comes from"
+        "--evidence",
+        type=Path,
+        metavar="DIR",
+        help="write the evidence of each image as a picture to this folder",
     )
     add_engine_options(parser)
     parser.add_argument(
         "--dicom-out",
         type=Path,
         metavar="DIR",
-        help="write a structured report and a picture of each DICOM image, as the node sends them",
+        help="write a structured report and a picture of each DICOM image, as the node does",
     )
     parser.add_argument(
-        "--no-gate", action="store_true", help="conclude on images that cannot be judged, too"
+        "--no-gate",
+        action="store_true",
+        help="give a conclusion even for images that cannot be assessed",
     )
     parser.add_argument(
         "--outside-intended-use",
         choices=OUTSIDE,
         default=OUTSIDE[0],
-        help="images outside the model's intended use, such as of patients of another age: "
-        "conclude and say so in their row (note, the default), call them UNCERTAIN, or refuse "
-        "them as NOT_ASSESSABLE",
+        help="images outside the model's intended use, such as patients of another age: "
+        "add a note to the row (note, the default), or make them UNCERTAIN or "
+        "NOT_ASSESSABLE",
     )
 
 
@@ -252,8 +258,7 @@ def _closing(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _records(args: Namespace, predictor: Predictor, sources: Iterator[Source]) -> Iterator[Record]:
-    from pneumoscope.cli.predict_beside import with_what_is_written  # noqa: PLC0415 - after parsing
-    from pneumoscope.reader.records import record_of  # noqa: PLC0415
+    from pneumoscope.reader.records import record_of  # noqa: PLC0415 - after parsing
 
     hashed = bool(args.out) or args.format not in {None, "table"}
     content = b""
@@ -262,7 +267,11 @@ def _records(args: Namespace, predictor: Predictor, sources: Iterator[Source]) -
         assert isinstance(first, bytes)  # noqa: S101 - what standard input gives
         content, sources = first, iter([first])
     for prediction in predictor.predict_many(sources):
-        found = with_what_is_written(args, predictor, prediction, content)
+        found = prediction
+        if args.evidence or args.dicom_out:
+            from pneumoscope.cli.predict_beside import with_what_is_written  # noqa: PLC0415 - rare
+
+            found = with_what_is_written(args, predictor, prediction, content)
         yield record_of(found, hashed=hashed)
 
 

@@ -22,21 +22,25 @@ STDIN = "-"
 
 def add_engine_options(parser: Parser) -> None:
     """Add what reads an archive that outgrows one machine."""
-    group = parser.add_argument_group("an archive that outgrows one machine")
+    group = parser.add_argument_group("archives that are too large for one machine")
     group.add_argument(
         "--engine",
         choices=ENGINES,
-        help="read with the workers of a Ray cluster, or with processes of this machine, into a "
-        "folder of Parquet parts",
+        help="read with a Ray cluster, or with processes on this machine, into a folder of"
+        " Parquet parts",
     )
     group.add_argument(
-        "--address", help="of a Ray cluster, such as auto (default: one that is started here)"
+        "--address",
+        help="address of a Ray cluster, such as auto (default: start one on this machine)",
     )
     group.add_argument(
-        "--workers", type=int, metavar="N", help="with --engine (default: one a processor)"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="number of workers with --engine (default: one per processor)",
     )
     group.add_argument(
-        "--shard-size", type=int, metavar="N", help="images a part, an even number (default: 500)"
+        "--shard-size", type=int, metavar="N", help="images per part, an even number (default: 500)"
     )
 
 

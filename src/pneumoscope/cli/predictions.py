@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from typing import TextIO
 
@@ -40,7 +39,7 @@ def write_table(
             if None.
     """
     colour = in_colour(out)
-    width = shutil.get_terminal_size().columns if out.isatty() else None
+    width = _width() if out.isatty() else None
     counts = tally or RunSummary({})
     out.write(f"{'conclusion':<14}  {'probability':>11}  file\n")
     out.flush()  # with --watch, the first row may come much later
@@ -52,6 +51,12 @@ def write_table(
     out.write(f"{summary(counts)} {NOTICE}\n")
     for line in counts.lines():
         out.write(f"Note: {line}.\n")
+
+
+def _width() -> int:
+    from shutil import get_terminal_size  # noqa: PLC0415 - 2 ms, for terminals alone
+
+    return get_terminal_size().columns
 
 
 def summary(tally: RunSummary) -> str:

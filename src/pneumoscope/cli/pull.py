@@ -28,7 +28,7 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "pull",
         run,
-        about="Read the radiographs of a date and modality out of an archive.",
+        about="Fetch radiographs by date and modality from an archive, and read them.",
         example="pneumoscope pull --from PACS@10.0.0.5:104 --study-date 20261101-20261130 "
         "--out results.csv",
     )
@@ -43,28 +43,35 @@ def add_to(verbs: Verbs) -> None:
         "--study-date", required=True, metavar="DATE", help="YYYYMMDD, or a range YYYYMMDD-YYYYMMDD"
     )
     parser.add_argument(
-        "--modality", action="append", metavar="CODE", help="may be repeated (default: CR and DX)"
+        "--modality",
+        action="append",
+        metavar="CODE",
+        help="modality, can be repeated (default: CR and DX)",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="a .json, .jsonl, .csv or .parquet"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="output file (.json, .jsonl, .csv or .parquet)",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="continue, or read what was added to the archive"
+        "--resume", action="store_true", help="continue, or read new images of the archive"
     )
     parser.add_argument(
-        "--retry-errors", action="store_true", help="with --resume, try what failed again"
+        "--retry-errors", action="store_true", help="with --resume, retry failed images"
     )
     parser.add_argument("--model", type=Path, help="a run folder or a model file")
     parser.add_argument(
         "--ae-title",
         default="PNEUMOSCOPE",
-        help="of this machine, which the archive must know (default: %(default)s)",
+        help="AE title of this machine, known to the archive (default: %(default)s)",
     )
     parser.add_argument(
         "--listen",
         default="0.0.0.0:11112",
         metavar="HOST:PORT",
-        help="where the archive delivers (default: %(default)s)",
+        help="address for C-MOVE deliveries (default: %(default)s)",
     )
 
 

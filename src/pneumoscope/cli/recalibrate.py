@@ -23,7 +23,8 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "recalibrate",
         run,
-        about="Fit probabilities, threshold and uncertain zone of a model to your own images.",
+        about="Fit calibration, threshold and uncertain zone of a model to your own "
+        "labelled images.",
         example="pneumoscope recalibrate runs/first own-scores.csv --out own.onnx",
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a run folder or a model file")
@@ -31,7 +32,7 @@ def add_to(verbs: Verbs) -> None:
         "scores",
         type=Path,
         metavar="SCORES",
-        help="what it says of labelled images that it has not seen: evaluate --scores writes it",
+        help="scores of labelled images that it was not trained on, written by evaluate --scores",
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="the new model file"
@@ -50,11 +51,11 @@ def add_to(verbs: Verbs) -> None:
         type=_error_level,
         default="auto",
         metavar="P",
-        help="share of each class that may be concluded to be the other class at most; images "
-        "between are UNCERTAIN (default: auto, a level that these scores can hold)",
+        help="maximum share of each class that may be misclassified; images in between are"
+        " UNCERTAIN (default: auto, a level that these scores support)",
     )
     parser.add_argument(
-        "--split", metavar="PART", help="rows of this part, where SCORES has a column split"
+        "--split", metavar="PART", help="use the rows of this part, if SCORES has a column split"
     )
     add_json_option(parser)
 

@@ -20,12 +20,12 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "selftest",
         run,
-        about="Does a reader still say what it said when it was written? Shows both, for a "
-        "generated image, and checks the seal of the file.",
+        about="Check that a reader gives the output recorded in its file for a generated "
+        "image, and verify the checksum of the file.",
         example="pneumoscope selftest --model runs/first",
     )
     parser.add_argument(
-        "--model", type=Path, help="a run folder or a model file (default: the shipped reader)"
+        "--model", type=Path, help="a run folder or a model file (default: the included reader)"
     )
     add_json_option(parser)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +28,7 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "serve",
         run,
-        about="Run a REST service and a page for reading images.",
+        about="Run a REST service and a web page for reading images.",
         example="pneumoscope serve --model runs/first --port 8080",
     )
     parser.add_argument(
@@ -35,62 +36,107 @@ def add_to(verbs: Verbs) -> None:
         action="append",
         default=[],
         metavar="[NAME=]FILE",
-        help="a run folder or a model file (default: the shipped reader); may be repeated with "
-        "different names, the first one answers requests that name none",
+        help="a run folder or a model file (default: the included reader); can be repeated"
+        " with different names, the first one is the default",
     )
     network = parser.add_argument_group("network").add_argument
     network("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     network(
         "--port", type=int, default=8080, help="port to listen on, 0 for a free one (default: 8080)"
     )
-    network("--fd", type=int, metavar="N", help="a descriptor that already listens, as of systemd")
-    network("--tls-certificate", type=Path, metavar="FILE", help="PEM file; needs --tls-key")
-    network("--tls-key", type=Path, metavar="FILE", help="PEM file of the certificate's key")
+    network(
+        "--fd",
+        type=int,
+        metavar="N",
+        help="file descriptor of a listening socket, as passed by systemd",
+    )
+    network(
+        "--tls-certificate",
+        type=Path,
+        metavar="FILE",
+        help="PEM file of the certificate; requires --tls-key",
+    )
+    network("--tls-key", type=Path, metavar="FILE", help="PEM file of the private key")
     network(
         "--client-ca",
         type=Path,
         metavar="FILE",
-        help="PEM file; clients need a certificate of these authorities",
+        help="PEM file of the authorities whose client certificates are accepted",
     )
     network(
         "--token-file",
         type=Path,
         metavar="FILE",
-        help=f"the bearer token that clients send (default: the variable {TOKEN_VARIABLE})",
+        help=f"file with the bearer token of clients (default: the variable {TOKEN_VARIABLE})",
     )
     limits = parser.add_argument_group("limits").add_argument
-    limits("--workers", type=int, metavar="N", help="processes that read (default: one a core)")
-    limits("--queue", type=int, metavar="N", help="requests under way at once (default: 32)")
-    limits("--per-client", type=int, metavar="N", help="the same of one address (default: none)")
-    limits("--max-mb", type=float, metavar="MB", help="largest body of a request (default: 64)")
-    limits("--body-seconds", type=float, metavar="S", help="for a body to arrive (default: 30)")
-    limits("--image-seconds", type=float, metavar="S", help="for reading an image (default: 60)")
+    limits(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="number of worker processes (default: one per core)",
+    )
+    limits(
+        "--queue",
+        type=int,
+        metavar="N",
+        help="maximum number of requests in progress (default: 32)",
+    )
+    limits(
+        "--per-client",
+        type=int,
+        metavar="N",
+        help="the same for each client address (default: no limit)",
+    )
+    limits(
+        "--max-mb", type=float, metavar="MB", help="maximum size of a request body (default: 64)"
+    )
+    limits(
+        "--body-seconds",
+        type=float,
+        metavar="S",
+        help="time limit for receiving a body (default: 30)",
+    )
+    limits(
+        "--image-seconds",
+        type=float,
+        metavar="S",
+        help="time limit for reading an image (default: 60)",
+    )
     limits(
         "--grace-seconds",
         type=float,
         metavar="S",
-        help="answering goes on so long after SIGTERM (default: 5)",
+        help="time to go on answering after SIGTERM (default: 5)",
     )
     limits(
         "--evidence-seconds",
         type=float,
         metavar="S",
-        help="the link to an evidence picture lives so long (default: 600)",
+        help="lifetime of links to evidence pictures (default: 600)",
     )
 
 
 def run(args: Namespace) -> int:
     """Serve until a signal ends it."""
     _check_packages()
-    # The processes that read are started first: they load their models while the HTTP server
-    # is imported.
-    from pneumoscope.serve.pool import Pool  # noqa: PLC0415 - after parsing
-
     settings = settings_of(args)
-    pool = Pool(settings.models, workers=settings.workers, image_seconds=settings.image_seconds)
+    gc.disable()  # there are no cycles to be found among what is imported
+    # A process that reads loads its models while the HTTP server is imported.
+    from pneumoscope.serve.process import Process  # noqa: PLC0415 - after parsing
 
+    first = Process(settings.models)
+    from pneumoscope.serve.pool import Pool  # noqa: PLC0415
     from pneumoscope.serve.server import listen, serve  # noqa: PLC0415
 
+    gc.freeze()
+    gc.enable()
+    pool = Pool(
+        settings.models,
+        workers=settings.workers,
+        image_seconds=settings.image_seconds,
+        first=first,
+    )
     with listen(settings) as listener:
         serve(settings, pool, listener)
     return 0

@@ -39,40 +39,37 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "train",
         run,
-        about="Train a reader from a folder of X-rays: a model file, a log, figures and a report.",
+        about="Train a reader on a folder of X-rays; writes a model file, a log, figures "
+        "and a report.",
         example="pneumoscope train chest_xray --out runs/first",
     )
     parser.add_argument(
         "data", type=Path, help="split folders, class folders, a CSV, or a public data set"
     )
-    parser.add_argument("--out", type=Path, required=True, help="the run folder; it must not exist")
+    parser.add_argument("--out", type=Path, required=True, help="run folder, which must not exist")
+    parser.add_argument("--resume", action="store_true", help="resume the run or runs in --out")
     parser.add_argument(
-        "--resume", action="store_true", help="continue the run, or the runs, in --out"
-    )
-    parser.add_argument(
-        "--seeds", type=int, metavar="N", help="so many runs, from --seed on, in --out/seed-…"
+        "--seeds", type=int, metavar="N", help="number of runs, starting at --seed, in --out/seed-…"
     )
     presets = parser.add_argument_group(
         "recipe", "\n".join(f"{name:9} {about}" for name, about in ABOUT.items())
     ).add_argument
-    presets(
-        "--preset", metavar="NAME", help=f"what to begin with: {', '.join(PRESETS)} (default: seed)"
-    )
-    presets("--config", type=Path, metavar="FILE", help="a recipe file instead of a preset")
+    presets("--preset", metavar="NAME", help=f"the preset: {', '.join(PRESETS)} (default: seed)")
+    presets("--config", type=Path, metavar="FILE", help="recipe file to use instead of a preset")
     _add_recipe(parser)
     add_data_options(parser)
     machine = parser.add_argument_group("machine").add_argument
     machine("--accelerator", default="auto", help="auto, cpu, gpu or mps")
-    machine("--devices", default="auto", metavar="N", help="how many")
-    machine("--nodes", type=int, default=1, metavar="N", help="how many machines")
+    machine("--devices", default="auto", metavar="N", help="number of devices")
+    machine("--nodes", type=int, default=1, metavar="N", help="number of machines")
     machine("--strategy", default="auto", help="Lightning's strategy, such as ddp")
-    machine("--workers", type=int, metavar="N", help="decoding threads")
+    machine("--workers", type=int, metavar="N", help="number of decoding threads")
 
 
 _TITLES = {
-    "data": "data: which images, and as what the network sees them",
-    "learning": "learning: which network, and how",
-    "decision": "decision: what validation images decide in the end",
+    "data": "data: images and their preparation",
+    "learning": "learning: network and training",
+    "decision": "decision: fitted on validation images after training",
 }
 
 
@@ -87,7 +84,7 @@ def _add_recipe(parser: Parser) -> None:
                 group.add_argument(_flag(item), dest=item.name, default=None, **_spelt(item))
         if part == "data":
             group.add_argument(
-                "--split-file", type=Path, metavar="FILE", help="read the split from this CSV"
+                "--split-file", type=Path, metavar="FILE", help="read the split from this CSV file"
             )
 
 

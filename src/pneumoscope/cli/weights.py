@@ -18,10 +18,10 @@ def add_to(verbs: Verbs) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "weights",
-        help="Fetch pretrained weights, check them, pack them for a machine without a network.",
-        description="Fetch pretrained weights, check them, and pack them for a machine without a "
-        "network. They lie in the folder that PNEUMOSCOPE_WEIGHTS names, else in the user's data "
-        "folder.",
+        help="Download, verify and pack pretrained weights.",
+        description="Download and verify pretrained weights, and pack them for machines without "
+        "internet access. They are stored in the folder PNEUMOSCOPE_WEIGHTS if set, "
+        "otherwise in the user's data folder.",
         epilog="example: pneumoscope weights pull timm:resnet18.a1_in1k",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
@@ -29,15 +29,15 @@ def add_to(verbs: Verbs) -> None:
         actions,
         "pull",
         pull_weights,
-        about="Fetch weights into this machine's folder.",
+        about="Download weights into the weights folder.",
         example="pneumoscope weights pull timm:resnet18.a1_in1k",
     )
-    pull.add_argument("names", nargs="+", metavar="NAME", help="a model, as --model takes it")
+    pull.add_argument("names", nargs="+", metavar="NAME", help="a model name, as for --model")
     verify = add_verb(
         actions,
         "verify",
         verify_weights,
-        about="Check the files of a folder by their size and SHA-256.",
+        about="Verify the files of a folder by size and SHA-256.",
         example="pneumoscope weights verify usb/weights",
     )
     verify.add_argument(
@@ -47,10 +47,10 @@ def add_to(verbs: Verbs) -> None:
         actions,
         "pack",
         pack_weights,
-        about="Put weights and their weights.json into a folder to carry elsewhere.",
+        about="Copy weights and their weights.json into a folder for another machine.",
         example="pneumoscope weights pack timm:resnet18.a1_in1k --to usb/weights",
     )
-    pack.add_argument("names", nargs="+", metavar="NAME", help="a model, as --model takes it")
+    pack.add_argument("names", nargs="+", metavar="NAME", help="a model name, as for --model")
     pack.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder")
 
 

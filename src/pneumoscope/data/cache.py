@@ -1,4 +1,4 @@
-"""Split → pixels that are ready: every image decoded and resized once, into one memory map.
+"""Cache of decoded images: each file is decoded and resized once, into a memory map.
 
 A cache lies in a folder named by what it was made from: the InputSpec, the versions of the pixel
 path and of the decoders, and the contents of the files. What is kept of a content, its pixels or
@@ -63,7 +63,7 @@ _UNUSED_SECONDS = 30 * 24 * 3600
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageCache:
-    """The prepared images of a catalog: uint8 [n, height, width] on disk, a row a content.
+    """The prepared images of a catalog, uint8 [n, height, width] on disk, one row per content.
 
     Attributes:
         folder: Where it lies; ``pixels.npy`` can be opened with ``numpy.load`` too.
@@ -83,7 +83,7 @@ class ImageCache:
         return len(self.row_of)
 
     def rows(self, entries: Iterable[Entry]) -> NDArray[np.int64]:
-        """Return the row of each entry."""
+        """Return the cache row of each entry."""
         return np.array([self.row_of[entry.sha256] for entry in entries], np.int64)
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -99,7 +99,7 @@ class ImageCache:
 
     @classmethod
     def open(cls, folder: Path, spec: InputSpec) -> ImageCache:
-        """Return the cache that lies in a folder.
+        """Open the cache in a folder.
 
         Raises:
             OSError: It is not there.
@@ -121,7 +121,7 @@ def build_cache(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[ImageCache, Catalog]:
-    """Return the cache of a catalog, built as far as it is not there, and the readable catalog.
+    """Return the cache of a catalog, built where necessary, and the readable catalog.
 
     Args:
         catalog: The images.
@@ -175,7 +175,7 @@ def _writing(shelf: Path) -> Iterator[None]:
 
 
 def _decoders() -> list[str]:
-    """Return the versions of what decodes; another one may give other pixels, or more of them."""
+    """Return the versions of the decoders, since others may give other pixels."""
     found = []
     for name in ("pillow", "simplejpeg", "imagecodecs"):
         try:
@@ -216,7 +216,7 @@ def _build(
     workers: int | None,
     progress: Progress | None,
 ) -> dict[str, str]:
-    """Write what is known of each content; return what is not, SHA-256 → why."""
+    """Decode the contents into the array; return those that failed, SHA-256 → reason."""
     spec = known.spec
 
     def pixels_of(entry: Entry) -> _Prepared | ImageError:
@@ -267,7 +267,7 @@ def _build(
 
 
 def _header(file: IO[bytes], shape: tuple[int, ...]) -> None:
-    """Write the .npy header; numpy pads it, so a shape with fewer rows takes the same bytes."""
+    """Write the .npy header; numpy pads it, so fewer rows do not change its length."""
     np.lib.format.write_array_header_1_0(
         file, {"descr": "|u1", "fortran_order": False, "shape": shape}
     )
@@ -281,14 +281,14 @@ def _dicom_of(path: Path) -> dict[str, DicomRecord]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Prepared:
-    """The input for one image, and its record if it is a DICOM image."""
+    """The model input of one image, and its rendering if it is a DICOM image."""
 
     pixels: NDArray[np.uint8]
     dicom: DicomRecord | None
 
 
 class _Known:
-    """The pixels that neighbouring caches of the same spec hold already."""
+    """The pixels that other caches with the same input already contain."""
 
     def __init__(self, shelf: Path, spec: InputSpec) -> None:
         self.spec = spec
@@ -319,7 +319,7 @@ def _into_place(building: Path, folder: Path) -> None:
 
 
 def _tidy(shelf: Path) -> None:
-    """Remove what killed builds left, and caches that nobody opened for a month."""
+    """Remove temporary folders of killed builds, and caches not used for a month."""
     now = time.time()
     for folder in shelf.iterdir():
         with contextlib.suppress(FileNotFoundError):

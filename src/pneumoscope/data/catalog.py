@@ -1,4 +1,4 @@
-"""A folder of X-rays or a table of them → one catalog."""
+"""Read a folder or a table of X-rays into a catalog."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _COLUMNS = ("path", "label", "patient", "split", "width", "height", "mode", "byt
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The table of the images under one root.
+    """The table of the images under one root folder.
 
     Attributes:
         root: What the paths of the entries are relative to.
@@ -76,7 +76,7 @@ class Catalog:
 
     @property
     def patients_known(self) -> bool:
-        """Whether the data tell the patient of every image."""
+        """Whether the patient of every image is known."""
         return all(entry.patient.known for entry in self.entries)
 
     @property
@@ -103,16 +103,16 @@ class Catalog:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over contents, labels and patients, whatever their order and place."""
+        """SHA-256 of contents, labels and patients, independent of order and paths."""
         lines = sorted(f"{entry.sha256} {entry.label} {entry.patient}" for entry in self.entries)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def file(self, entry: Entry) -> Path:
-        """Return where the image of an entry lies."""
+        """Return the path of an entry's image."""
         return self.root / entry.path
 
     def without(self, bad: Sequence[Unreadable]) -> Catalog:
-        """Return the catalog less the files that turned out to be unreadable.
+        """Return the catalog without unreadable files.
 
         Raises:
             DataError: More than 5 % of all files are unreadable, or a class has none left.
@@ -133,7 +133,7 @@ class Catalog:
         return replace(self, entries=tuple(self.entries[row] for row in rows))
 
     def check(self) -> None:
-        """Refuse data that nothing can be learnt or measured from.
+        """Raise an error if the data cannot be used for training or evaluation.
 
         Raises:
             DataError: More than 5 % of all files are unreadable, or there is no image.
@@ -151,7 +151,7 @@ class Catalog:
             raise DataError(f"{self.root}: holds no image.")
 
     def save(self, path: Path, *, dicom: Mapping[str, DicomRecord] | None = None) -> None:
-        """Write the table as CSV; the column ``study`` is written where studies are known.
+        """Write the table as CSV, with a column ``study`` if studies are known.
 
         Args:
             path: The file.
@@ -184,7 +184,7 @@ def read_catalog(
     options: DataOptions | None = None,
     progress: Progress | None = None,
 ) -> Catalog:
-    """Return the catalog of a data set; every file is read once, for its checksum and header.
+    """Return the catalog of a data set; each file is read once, for checksum and header.
 
     Args:
         data: A folder with ``train/``, ``val/``, ``test/`` (any subset) with class folders
@@ -254,7 +254,7 @@ _NOT_USED = "The run's pattern for patients does not fit these paths, so it is n
 
 
 def is_useless(pattern: PatientPattern, found: Sequence[Entry]) -> bool:
-    """Tell whether an inherited pattern finds no patient, or the same one in all paths.
+    """Return whether a pattern finds no patient, or the same patient in all paths.
 
     Raises:
         OptionError: The pattern is not inherited, and finds no more.
@@ -297,7 +297,7 @@ def with_facts(
     pattern: PatientPattern | None = None,
     header_patients: bool = True,
 ) -> Entry:
-    """Return an entry with what its file tells: patient, study, size, mode, bytes and checksum.
+    """Return an entry completed from its file: patient, study, size, mode, bytes, checksum.
 
     Args:
         entry: The file, as it was listed.

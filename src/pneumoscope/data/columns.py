@@ -1,10 +1,11 @@
-"""Further columns of a table of images: what its rows can be grouped by."""
+"""Additional columns of a table of images, by which results can be grouped."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pneumoscope.errors import DataError, in_words
 from pneumoscope.images.record import DICOM_COLUMNS
@@ -25,8 +26,10 @@ OF_A_CLASS: Final = ("logit ", "probability ")
 """What the columns of scores begin with that are of one class of several; its name follows."""
 
 
-def further_columns(rows: list[dict[str, str]], paths: list[str]) -> dict[str, dict[str, str]]:
-    """Return for each column that means nothing yet the value of each path.
+def further_columns(
+    rows: Sequence[Mapping[str, Any]], paths: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    """Return the values by path of each column that has no meaning of its own.
 
     Args:
         rows: Of a CSV file.
@@ -47,7 +50,7 @@ def further_columns(rows: list[dict[str, str]], paths: list[str]) -> dict[str, d
 
 
 def manifest_columns(data: Path) -> dict[str, dict[str, str]]:
-    """Return the further columns of a manifest; none for folders and for other tables.
+    """Return the additional columns of a manifest; none for folders and other tables.
 
     Raises:
         DataError: The file cannot be read.

@@ -1,4 +1,4 @@
-"""Which rows show the same picture, and what such ties make of rows: groups."""
+"""Rows that show the same picture, and the groups that follow from them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Copies:
             yield pair.first, pair.second
 
     def select(self, rows: Sequence[int]) -> Copies:
-        """Return the copies among some rows, by their new numbers.
+        """Return the copies among a selection of rows, renumbered.
 
         A near copy whose own row is not among them is kept by another row of its group.
         """
@@ -69,7 +69,7 @@ class Copies:
 
 
 def group_numbers(n: int, ties: Iterable[tuple[int, int]]) -> list[int]:
-    """Return a group number a row, from 0 on in the order of the groups' first rows.
+    """Return a group number per row, numbered from 0 in order of first occurrence.
 
     Args:
         n: How many rows there are.
@@ -94,7 +94,7 @@ def group_numbers(n: int, ties: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def tied(n: int, ties: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Return what pairs tie together: groups of two rows or more, in order.
+    """Return the groups of two or more rows that pairs connect, in order.
 
     >>> tied(5, [(0, 3), (3, 4)])
     [[0, 3, 4]]
@@ -106,7 +106,7 @@ def tied(n: int, ties: Iterable[tuple[int, int]]) -> list[list[int]]:
 
 
 def equal_rows(keys: Iterable[object]) -> Iterator[tuple[int, int]]:
-    """Yield ties of the rows of equal keys, each to the first of them."""
+    """Yield pairs that connect rows with equal keys to the first of them."""
     first: dict[object, int] = {}
     for row, key in enumerate(keys):
         if first.setdefault(key, row) != row:

@@ -50,7 +50,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Rows or files that were not taken into the catalog.
+    """Rows or files that are not in the catalog, with the reason.
 
     Attributes:
         reason: Why, such as ``label in no class of the map``.

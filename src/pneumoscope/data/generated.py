@@ -1,4 +1,4 @@
-"""Images that a program drew: a file beside them says so, and every page of them must."""
+"""Mark folders of generated images, so that every page can say so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEVELS = 3  # the mark lies beside a folder with parts and classes, or in a fol
 
 
 def mark_generated(folder: Path) -> None:
-    """Write into a folder that all images in it and below are generated.
+    """Mark a folder and everything below it as generated.
 
     Raises:
         OutputError: It cannot be written.
@@ -23,6 +23,6 @@ def mark_generated(folder: Path) -> None:
 
 
 def is_generated(root: str | Path) -> bool:
-    """Tell whether a folder of images, or one right above it, is marked as generated."""
+    """Return whether a folder, or its parent folder, is marked as generated."""
     root = Path(root).resolve()
     return any((place / _MARK).is_file() for place in (root, *root.parents[:_LEVELS]))

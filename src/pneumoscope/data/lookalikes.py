@@ -1,4 +1,4 @@
-"""Prepared images → which of them show the same picture, as an audit finds it."""
+"""Find copies among prepared images, with the method of the audit."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _found(
     near: bool,
     progress: Progress | None,
 ) -> Copies:
-    """Return the copies among different contents, by their places in ``entries``."""
+    """Return the copies among different contents, by position in ``entries``."""
     enough = min(cache.spec.shape) >= SIDE_PX
 
     def looked_at(entry: Entry) -> tuple[str, bool, NDArray[np.uint8]]:
@@ -122,7 +122,7 @@ def _found(
 
 
 def _kept(cache: ImageCache, contents: Sequence[str]) -> Copies | None:
-    """Return what was found among these contents before; None if that is not known."""
+    """Return a previous result for the same contents; None if there is none."""
     try:
         kept = json.loads((cache.folder / _KEPT).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # not there, or cut off

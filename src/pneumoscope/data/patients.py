@@ -1,4 +1,4 @@
-"""Whose image is it? File name → patient → series and number.
+"""Patients of images: from file names to patient, series and number.
 
 The public paediatric data set has two naming schemes. ``personN_bacteria_M`` and
 ``personN_virus_M`` number patients separately, and so do ``IM-N-…`` and ``NORMAL2-IM-N-…``: the
@@ -50,7 +50,7 @@ _UNBOUNDED = re.compile(r"[*+]|\{\d*,\d*\}")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Patient:
-    """Whose image it is: a patient who has a name in the data, or one whom nothing tells.
+    """The patient of an image: known, with a name in the data, or unknown.
 
     An image of an unknown patient counts as a patient of its own. Such a patient is called by the
     image, and equals no known one, whatever the names.
@@ -65,7 +65,7 @@ class Patient:
 
     @classmethod
     def of(cls, cell: str | None, image: str) -> Patient:
-        """Return the patient that a cell of a table names, an unknown one if it names none.
+        """Return the patient of a table cell, an unknown one if it is empty.
 
         Args:
             cell: A name; empty, None or ``image:…``, as ``str`` spells it, where it is unknown.
@@ -80,20 +80,20 @@ class Patient:
         return cls(name.removeprefix(_UNKNOWN) or image, known=False)
 
     def __str__(self) -> str:
-        """Return the patient as tables spell it."""
+        """Return the patient as written in tables."""
         return self.name if self.known else f"{_UNKNOWN}{self.name}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class PatientKey:
-    """Where a patient stands in the numbering of the data: a series, and a number in it."""
+    """The position of a patient in the numbering of the data: series and number."""
 
     series: str
     number: int
 
     @classmethod
     def of(cls, patient: Patient) -> PatientKey | None:
-        """Return the key of a patient whose name ends in a number, None where there is none.
+        """Return the key of a patient whose name ends in a number, otherwise None.
 
         >>> PatientKey.of(Patient("NORMAL2-IM-0383"))
         PatientKey(series='NORMAL2-IM', number=383)
@@ -105,7 +105,7 @@ class PatientKey:
 
 
 def patient_of(path: str) -> str | None:
-    """Return the patient that a file's name tells, None if it tells none.
+    """Return the patient in a file name, None if there is none.
 
     >>> patient_of("train/PNEUMONIA/person1_bacteria_2.jpeg")
     'bacteria-person1'
@@ -121,7 +121,7 @@ def patient_of(path: str) -> str | None:
 
 
 def is_placeholder(patient: str) -> bool:
-    """Tell whether a patient ID is one that de-identification leaves behind.
+    """Return whether a patient ID is a placeholder left by de-identification.
 
     >>> is_placeholder("ANONYMOUS"), is_placeholder("0000"), is_placeholder("ANON-17")
     (True, True, False)
@@ -132,7 +132,7 @@ def is_placeholder(patient: str) -> bool:
 def patient_of_image(
     path: str, *, stated: str = "", pattern: PatientPattern | None = None, in_file: str = ""
 ) -> str | None:
-    """Return the patient of an image from all that is known, None where nothing is.
+    """Return the patient of an image from all sources, None if unknown.
 
     Args:
         path: Where it lies, relative to the data folder.
@@ -145,7 +145,7 @@ def patient_of_image(
 
 
 def settle_patients(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
-    """Return entries without placeholder patients, and what to tell the user about them.
+    """Replace placeholder patients, and return notes for the user.
 
     IDs such as ANONYMOUS, and one ID that all of many images share, would make one patient of
     many; such images get the patient that their names tell, or none.
@@ -237,7 +237,7 @@ class PatientPattern:
             )
 
     def patient_of(self, path: str) -> str | None:
-        """Return the patient that the pattern finds in a path, None if it finds none."""
+        """Return the patient that the pattern finds in a path, otherwise None."""
         found = re.search(self.text, path[-LONGEST_NAME:])  # re keeps compiled patterns
         if found is None:
             return None
@@ -250,7 +250,7 @@ class PatientPattern:
 
 
 def _may_explode(pattern: str) -> bool:
-    """Tell whether a group that is repeated without bound repeats or branches inside.
+    """Return whether a pattern has nested unbounded repetition.
 
     Python's matcher tries every way to share a text among such repetitions, and their number
     doubles with each character. Some harmless patterns are refused with them.

@@ -1,4 +1,4 @@
-"""What training and its report start from: the images, their pixels, and who teaches whom."""
+"""The input of training: images, their pixels and their parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedData:
-    """A catalog of readable images, the cache of their pixels, and the part of each.
+    """A catalog of readable images with their pixels and parts.
 
     Attributes:
         catalog: The images.
@@ -43,6 +43,6 @@ class PreparedData:
         return self.cache.take(self.cache.rows(self.catalog.entries[row] for row in rows))
 
     def batches(self, rows: Sequence[int], *, size: int = 32) -> Iterator[NDArray[np.uint8]]:
-        """Yield the prepared images of catalog rows, so many at a time."""
+        """Yield the prepared images of catalog rows in batches."""
         for start in range(0, len(rows), size):
             yield self.pixels(rows[start : start + size])

@@ -1,1 +1,1 @@
-"""Scores → numbers. Everything here is computed from a scores file alone."""
+"""Evaluation: everything here is computed from a scores file alone."""

@@ -1,4 +1,4 @@
-"""What knows nothing of lungs achieves: the majority class, and the size of the file."""
+"""Baselines that do not look at the image: the majority class and the file size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FOLDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What a rule without medicine in it achieves on the images that a reader is judged on.
+    """The performance of a rule that does not look at the image.
 
     Attributes:
         name: ``majority class`` or ``file size``.
@@ -41,7 +41,7 @@ class Baseline:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Baseline:
-        """Return what ``to_dict`` wrote."""
+        """Return the baseline written by ``to_dict``."""
         return cls(
             values["name"],
             Estimate.from_dict(values["accuracy"]),
@@ -67,7 +67,7 @@ def majority_baseline(
     resamples: int = 0,
     seed: int = 0,
 ) -> Baseline:
-    """Return what it achieves to always name the class that is more frequent in training.
+    """Return the performance of always predicting the majority class of the training part.
 
     Args:
         scores: Labels and patients of the images that are judged on.
@@ -98,7 +98,7 @@ def size_baseline(
     resamples: int = 0,
     seed: int = 0,
 ) -> Baseline:
-    """Return what the size of the file alone achieves.
+    """Return the performance of a threshold on the file size.
 
     The rule is a threshold of the size, and a direction, with the highest accuracy on the images
     that it is fitted on: those of the training, else in turn four fifths of the patients for the
@@ -153,7 +153,7 @@ def _accuracy(
 
 
 def _stump(size: NDArray[np.float64], label: NDArray[np.int64]) -> tuple[float, int]:
-    """Return the cut and the direction (1: large files are positive) of the highest accuracy."""
+    """Return the threshold and direction (1: large files are positive) of highest accuracy."""
     if not len(size):
         return 0.0, 1
     values, inverse = np.unique(size, return_inverse=True)

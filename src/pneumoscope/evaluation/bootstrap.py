@@ -1,4 +1,4 @@
-"""Intervals by resampling patients, of every metric at once."""
+"""Bootstrap intervals by patient, of all metrics at once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CELLS = 2**18  # weights of one block: a few arrays of it fit into a processor'
 def draw_counts(
     patients: int, *, resamples: int, seed: int, block: int
 ) -> Iterator[NDArray[np.float64]]:
-    """Yield blocks [b, patients] of how often each patient is drawn, with replacement.
+    """Yield blocks [b, patients] of the number of times each patient is drawn.
 
     The same arguments give the same draws, so that two readers of the same images are resampled
     alike.
@@ -42,12 +42,12 @@ def draw_counts(
 
 
 def block_size(n: int) -> int:
-    """Return how many resamples of n rows are computed at once."""
+    """Return the number of resamples of n rows that are computed at once."""
     return max(1, _CELLS // max(n, 1))
 
 
 def point(table: Table) -> dict[str, NDArray[np.float64]]:
-    """Return the metrics of the scores as they are: numbers as arrays without a dimension."""
+    """Return the metrics of the original scores: numbers as 0-dimensional arrays."""
     found = statistics(table, np.ones((1, len(table.patient))))
     return {name: values[0] for name, values in found.items()}
 
@@ -55,7 +55,7 @@ def point(table: Table) -> dict[str, NDArray[np.float64]]:
 def resampled(
     table: Table, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the metrics of resamples of the patients, [resamples, ...] each; NaN if not defined.
+    """Return the metrics of resamples by patient, [resamples, ...] each; NaN if undefined.
 
     Raises:
         OptionError: Fewer than 100 resamples, which say nothing of a 95 % interval.
@@ -81,7 +81,7 @@ def resampled(
 def percentiles(
     draws: NDArray[np.float64] | None, *, level: float = LEVEL, method: str = BOOTSTRAP
 ) -> Interval | None:
-    """Return the percentile interval of draws [R]; None if too few of them are defined.
+    """Return the percentile interval of draws [R]; None if too few are defined.
 
     A ratio whose denominator is zero in a resample is infinite there, which is a value like any
     other; the upper end of its interval may be infinite. NaN is not defined.
@@ -102,7 +102,7 @@ def percentiles(
 def band(
     draws: NDArray[np.float64], *, level: float = LEVEL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the pointwise lower and upper percentile of curves [R, g]; NaN where not defined."""
+    """Return the pointwise lower and upper percentile of curves [R, g]; NaN if undefined."""
     low = np.full(draws.shape[1], np.nan)
     high = low.copy()
     there = np.isfinite(draws).mean(axis=0) >= DEFINED

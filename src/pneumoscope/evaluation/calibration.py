@@ -1,4 +1,4 @@
-"""Logits → probabilities that mean something: temperature and Platt scaling, fitted on validation.
+"""Calibration: temperature and Platt scaling, fitted on validation scores.
 
 Both put one straight line between the network's logit and the logit of the probability:
 ``scale * logit + bias``. Temperature scaling (Guo and others, ICML 2017) has no bias, and its scale
@@ -32,7 +32,7 @@ _ENOUGH = 10
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The line from logit to logit of the probability, and what it was fitted on.
+    """The line from logit to calibrated logit, and the data it was fitted on.
 
     Attributes:
         scale: Its slope, above 0.
@@ -54,7 +54,7 @@ class Calibration:
 
     @property
     def temperature(self) -> float:
-        """1 / scale: above 1 the network was too sure."""
+        """1 / scale: above 1 if the network was overconfident."""
         return 1 / self.scale
 
     def apply(self, logit: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -69,7 +69,7 @@ class Calibration:
 
 
 def fit_calibration(scores: Scores, *, method: str = "temperature") -> Calibration:
-    """Return the calibration that a method fits to validation scores.
+    """Fit a calibration by name to validation scores.
 
     Raises:
         OptionError: There is no such method.
@@ -91,7 +91,7 @@ def fit_calibration(scores: Scores, *, method: str = "temperature") -> Calibrati
 
 
 def fit_temperature(scores: Scores) -> Calibration:
-    """Return the scale of the logits with the lowest cross-entropy on validation scores.
+    """Fit the scale of the logits that minimises the cross-entropy on validation scores.
 
     The loss is convex in the scale, so its derivative is bisected.
 
@@ -123,7 +123,7 @@ def fit_temperature(scores: Scores) -> Calibration:
 
 
 def fit_platt(scores: Scores) -> Calibration:
-    """Return scale and bias of the logits with the lowest cross-entropy on validation scores.
+    """Fit scale and bias of the logits that minimise the cross-entropy on validation scores.
 
     The targets are Platt's, (N+ + 1) / (N+ + 2) and 1 / (N- + 2), so that a finite line is found
     where the logits part the classes; Newton's method with halved steps (Lin, Lin and Weng,

@@ -1,4 +1,4 @@
-"""Readers against each other on the same images: paired, corrected, and with what could be seen."""
+"""Compare readers on the same images, with paired tests and corrections."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """An image on which the readers conclude differently, and each one's probability."""
+    """An image on which the readers' conclusions differ, with their probabilities."""
 
     path: str
     label: int
@@ -56,7 +56,7 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What was found.
+    """The result of a comparison.
 
     Attributes:
         names: The readers.
@@ -86,7 +86,7 @@ class Comparison:
     roc: dict[str, RocBand] = field(default_factory=dict)
 
     def verdicts(self, called: Mapping[str, str] | None = None) -> tuple[str, ...]:
-        """Return which of each two readers is better, in words.
+        """Return a sentence on each pair of readers: which one is better.
 
         Args:
             called: Name → what to call the reader.
@@ -97,7 +97,7 @@ class Comparison:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
+        """Return the fields as JSON values."""
         return {
             "readers": list(self.names),
             "n": self.n,
@@ -131,7 +131,7 @@ def compare(
     seed: int = 0,
     unreadable: tuple[Unreadable, ...] = (),
 ) -> Comparison:
-    """Return how readers differ on the images that all of them scored.
+    """Compare readers on the images that all of them scored.
 
     Args:
         contenders: Two or more, with different names.
@@ -193,7 +193,7 @@ def compare(
 
 
 def align(all_scores: Sequence[Scores]) -> tuple[list[Scores], int]:
-    """Return the rows of the images that all scores have, in one order, and how many are left out.
+    """Return the rows of the common images in one order, and the number left out.
 
     Raises:
         DataError: There are none, a path comes twice, or an image has two labels.

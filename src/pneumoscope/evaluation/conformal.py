@@ -1,4 +1,4 @@
-"""Which images to set aside: class-conditional split conformal prediction.
+"""Fit the uncertain zone by class-conditional split conformal prediction.
 
 For each class the probabilities that validation images of that class got tell how low the
 probability of the true class may be. An image's prediction set holds each class that is not below
@@ -54,7 +54,7 @@ TWO_GROUPS = LabelSpace(("negative", "positive"), ("positive",))
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How prediction sets fare on labelled images.
+    """The coverage and size of prediction sets on labelled images.
 
     Attributes:
         coverage: Share of images whose set holds their true class.
@@ -77,7 +77,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """What ``fit_zone`` found.
+    """The result of ``fit_zone``.
 
     Attributes:
         conformal: The rule of the uncertain zone; None if no level makes one that means something.
@@ -89,7 +89,7 @@ class Zone:
 
 
 def fit_zone(scores: Scores, *, threshold: float, level: float | Literal["auto"] = AUTO) -> Zone:
-    """Return the uncertain zone around a threshold.
+    """Fit the uncertain zone around a threshold.
 
     ``auto`` takes the largest of ``LEVELS`` that the validation images can hold (1 / (n + 1) at
     least, for n images of each class) and whose zone sets aside at least a third of the images that
@@ -134,7 +134,7 @@ def fit_zone(scores: Scores, *, threshold: float, level: float | Literal["auto"]
 
 
 def fit_conformal(scores: Scores, *, level: float) -> Conformal:
-    """Return the quantiles that validation scores give at a level.
+    """Return the conformal quantiles of validation scores at an error level.
 
     The quantile of a class with n images is the ⌈(n + 1)(1 - level)⌉-th smallest of one minus the
     probability of the true class. Where n is too small for that (fewer than 1 / level - 1), the
@@ -161,7 +161,7 @@ def fit_conformal(scores: Scores, *, level: float) -> Conformal:
 
 
 def _fault(conformal: Conformal, scores: Scores, threshold: float) -> str:
-    """Return why a zone means nothing; empty if it means something."""
+    """Return why a level is meaningless; empty if it is valid."""
     counts = _counts(scores)
     smallest, rates = _smallest(min(counts)), _error_rates(scores, threshold)
     sense = f"levels from {smallest:.2g} to below {max(rates):.2g} would make one"
@@ -236,7 +236,7 @@ def _counts(scores: Scores) -> tuple[int, ...]:
 
 
 def _smallest(count: int) -> float:
-    """Return the smallest level that so many images of a class can hold."""
+    """Return the smallest level that a number of images per class supports."""
     return 1 / (count + 1)
 
 
@@ -254,7 +254,7 @@ def coverage(
     resamples: int = 0,
     seed: int = 0,
 ) -> Coverage:
-    """Return how the prediction sets fare on labelled images, with intervals by patient.
+    """Return the coverage of prediction sets on labelled images, with intervals by patient.
 
     Args:
         policy: Whose sets they are.

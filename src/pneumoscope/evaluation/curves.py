@@ -1,4 +1,4 @@
-"""The arrays behind the figures: ROC, precision-recall, reliability, decision curve."""
+"""The data of the figures: ROC, precision-recall, reliability and decision curves."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def _column(values: Sequence[float | None]) -> NDArray[np.float64]:
 
 
 class _Columns:
-    """Columns of equal length, written as lists; what is not a number is written as null."""
+    """Columns of equal length, serialised as lists; non-finite values become null."""
 
     __slots__ = ()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the columns that ``to_dict`` wrote, to six digits."""
+        """Return the columns written by ``to_dict``, with six digits."""
         return cls(*(_column(values[field.name]) for field in fields(cls)))  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class _Columns:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RocBand(_Columns):
-    """Highest sensitivity at each false positive rate, and its pointwise interval; [101] each.
+    """Highest sensitivity at each false positive rate, with pointwise interval; [101] each.
 
     A step function: what some threshold reaches, nothing interpolated.
     """
@@ -61,7 +61,7 @@ class RocBand(_Columns):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrecisionRecallBand(_Columns):
-    """Precision at the highest threshold that reaches each recall, and its interval; [100] each."""
+    """Highest precision for each recall, with pointwise interval; [100] each."""
 
     recall: NDArray[np.float64]
     precision: NDArray[np.float64]
@@ -71,7 +71,7 @@ class PrecisionRecallBand(_Columns):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reliability(_Columns):
-    """What was said and what was observed, in bins of equal mass that are not empty.
+    """Mean probability and observed frequency in the non-empty bins of equal mass.
 
     Attributes:
         n: Images of each bin.
@@ -90,7 +90,7 @@ class Reliability(_Columns):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecisionCurve(_Columns):
-    """Net benefit of acting on the reader at each threshold probability; [99] each.
+    """Net benefit of using the reader at each threshold probability; [99] each.
 
     Net benefit counts true positives, less false positives at the odds of the threshold, a share of
     all images (Vickers and Elkin, Med Decis Making 26, 2006). Treating nobody has 0.
@@ -103,7 +103,7 @@ class DecisionCurve(_Columns):
     treat_all: NDArray[np.float64]
 
     def useful(self) -> tuple[float, float] | None:
-        """Return the widest run of thresholds at which the reader beats both simple policies."""
+        """Return the widest range of thresholds at which the reader beats treating all and none."""
         better = self.net_benefit > np.maximum(self.treat_all, 0) + 1e-12
         best: tuple[int, int] | None = None
         start: int | None = None
@@ -181,7 +181,7 @@ class Curves:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Curves:
-        """Return the curves that ``to_dict`` wrote."""
+        """Return the curves written by ``to_dict``."""
         return cls(
             RocBand.from_dict(values["roc"]),
             PrecisionRecallBand.from_dict(values["precision_recall"]),

@@ -1,4 +1,4 @@
-"""What a reader's decision achieves, in words and rows: as deployed, beside the threshold alone."""
+"""The performance of a decision as text and table rows: as deployed and at the threshold alone."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def sets_aside(found: Evaluation) -> bool:
-    """Tell whether the reader's decision leaves images without a conclusion."""
+    """Return whether the decision leaves images without a conclusion."""
     policy = found.policy
     return policy is not None and (policy.zone is not None or policy.gate_known)
 
 
 def decision_rows(found: Evaluation) -> tuple[tuple[str, str, str], ...]:
-    """Return what the decision achieves: a name, as deployed, and at the threshold alone.
+    """Return rows of name, value as deployed, and value at the threshold alone.
 
     Empty where the reader concludes on every image, so that both are the same.
     """
@@ -54,7 +54,7 @@ def decision_rows(found: Evaluation) -> tuple[tuple[str, str, str], ...]:
 
 
 def decision_text(found: Evaluation) -> str:
-    """Return how the reader decides as deployed, in a sentence or two; empty if on all images."""
+    """Describe the decision as deployed in one or two sentences; empty if nothing is set aside."""
     policy = found.policy
     if policy is None or not sets_aside(found):
         return ""

@@ -1,4 +1,4 @@
-"""Expected calibration error over bins of equal mass, less what chance alone adds to it."""
+"""Expected calibration error over bins of equal mass, corrected for its bias."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def bins_of(probability: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
-    """Return the bin of each probability, from 0; bins hold equally many, equal values share one.
+    """Return the bin of each probability, from 0; bins have equal size, ties share a bin.
 
     Where many probabilities are equal some bins stay empty.
     """

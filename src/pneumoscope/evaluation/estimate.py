@@ -1,4 +1,4 @@
-"""A number, its interval, and what both rest on."""
+"""A number with its interval and sample size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pneumoscope.stats.intervals import LEVEL, Interval
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number and what it rests on.
+    """A number with its interval, method and sample size.
 
     Attributes:
         value: The number; None where it is not defined (no image of a class).
@@ -34,7 +34,7 @@ class Estimate:
 
     @classmethod
     def of(cls, value: float | None, n: int, *intervals: Interval | None) -> Estimate:
-        """Return a number with the first interval that there is; the rest stand under ``also``."""
+        """Return an estimate with the first available interval; others are listed in ``also``."""
         if value is None or not math.isfinite(value):
             return cls(None, n)
         there = [interval for interval in intervals if interval is not None]
@@ -47,7 +47,7 @@ class Estimate:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Estimate:
-        """Return the estimate that ``to_dict`` wrote.
+        """Return the estimate written by ``to_dict``.
 
         Raises:
             KeyError, TypeError: Something is missing or of the wrong kind.
@@ -64,7 +64,7 @@ class Estimate:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values; ``also`` only where there is something.
+        """Return the fields as JSON values; ``also`` only if not empty.
 
         JSON has no infinity: an interval without an upper end has ``low`` and ``high`` null.
         """
@@ -81,11 +81,11 @@ class Estimate:
         return found
 
     def text(self, digits: int = 3) -> str:
-        """Return the number for people."""
+        """Return the number as text."""
         return "not defined" if self.value is None else f"{self.value:.{digits}f}"
 
     def range_text(self, digits: int = 3) -> str:
-        """Return the interval for people, empty where there is none."""
+        """Return the interval as text, empty if there is none."""
         if self.low is None or self.high is None:
             return ""
         upper = "infinity" if self.high == math.inf else f"{self.high:.{digits}f}"
@@ -101,8 +101,16 @@ class Estimate:
         between = self.range_text(digits)
         return f"{self.text(digits)} ({between})" if between else self.text(digits)
 
+    def signed(self) -> str:
+        """Return a difference with its sign and interval: ``+0.0120 (-0.0031 to +0.0270)``."""
+        if self.value is None:
+            return "not defined"
+        if self.low is None or self.high is None:
+            return f"{self.value:+.4f}"
+        return f"{self.value:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
+
     def percent(self) -> str:
-        """Return a share with its interval in percent: ``86.4% (83.5% to 88.9%)``."""
+        """Return a proportion with its interval in percent: ``86.4% (83.5% to 88.9%)``."""
         if self.value is None:
             return "not defined"
         if self.low is None or self.high is None:
@@ -111,7 +119,7 @@ class Estimate:
 
 
 def level_text(level: float) -> str:
-    """Return a confidence level for people.
+    """Return a confidence level as text.
 
     >>> level_text(0.95), level_text(0.999)
     ('95%', '99.9%')

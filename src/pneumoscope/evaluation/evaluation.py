@@ -1,4 +1,4 @@
-"""What is known of a reader on one set of labelled images: one value, and the verb that makes it.
+"""Evaluate a reader on a set of labelled images.
 
 Pages, tables, the model card and the checklists render an ``Evaluation``; none of them computes.
 ``metrics.json`` holds ``to_dict`` of one for each part of the data, and ``from_dict`` reads it.
@@ -36,7 +36,7 @@ Confusion = tuple[tuple[int, int], tuple[int, int]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """What a reader achieves on one set of labelled images.
+    """The performance of a reader on a set of labelled images.
 
     Attributes:
         reader: Name, version and SHA-256 of what was evaluated; empty where not known.
@@ -105,20 +105,20 @@ class Evaluation:
 
     @property
     def unit(self) -> str:
-        """What was judged: ``image``, ``study`` or ``patient``."""
+        """The unit of evaluation: ``image``, ``study`` or ``patient``."""
         return self.question.per
 
     @property
     def classes(self) -> tuple[str, str]:
-        """Names for the (negative, positive) group of classes."""
+        """Names of the (negative, positive) group of classes."""
         return self.labels.pair
 
     def baseline(self, name: str) -> Baseline | None:
-        """Return a baseline by its name, None if it was not computed."""
+        """Return a baseline by name, None if it was not computed."""
         return next((one for one in self.baselines if one.name == name), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values, each number under ``value``."""
+        """Return all fields as JSON values, each number under ``value``."""
         question = self.question
         found: dict[str, Any] = {
             "n": {"value": self.n},
@@ -161,7 +161,7 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Evaluation:
-        """Return the evaluation that ``to_dict`` wrote; curves come back to six digits.
+        """Return the evaluation written by ``to_dict``; curves have six digits.
 
         Raises:
             KeyError, TypeError, ValueError: Something is missing or cannot be.
@@ -210,7 +210,7 @@ def evaluate(
     images: Images | None = None,
     robustness: tuple[Corrupted, ...] = (),
 ) -> Evaluation:
-    """Return what scores say of a reader.
+    """Evaluate scores.
 
     Args:
         scores: What the reader said of labelled images.
@@ -270,7 +270,7 @@ def evaluate(
 
 
 def judged_scores(scores: Scores, question: Question, images: Images) -> Scores:
-    """Return the scores of what is judged: of images as they are, else of studies or patients.
+    """Return the scores that are evaluated: by image, study or patient.
 
     Raises:
         DataError: The studies or patients are not known, or have no one label.
@@ -282,7 +282,7 @@ def judged_scores(scores: Scores, question: Question, images: Images) -> Scores:
 
 
 def _columns(scores: Scores, question: Question, images: Images) -> Mapping[str, Mapping[str, str]]:
-    """Return what is judged is grouped by."""
+    """Return the grouping columns at the unit of evaluation."""
     if question.per == "image":
         return images.columns
     unit = unit_of_images(scores, per=question.per, study=images.studies)
@@ -291,7 +291,7 @@ def _columns(scores: Scores, question: Question, images: Images) -> Mapping[str,
 
 
 def _policy(scores: Scores, question: Question, reader: Reader) -> PolicyResult | None:
-    """Return what the whole decision achieves; zone and gate are of single images."""
+    """Return the performance of the whole decision; only for single images."""
     policy = reader.policy_for(question)
     if policy is None or question.per != "image":
         return None

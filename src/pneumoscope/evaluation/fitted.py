@@ -1,4 +1,4 @@
-"""Scores → the calibration that lies between their logits and their probabilities."""
+"""Recover the calibration between the logits and probabilities of scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ENOUGH = 3
 
 
 def fitted_calibration(scores: Scores) -> Calibration | None:
-    """Return the line between the logits and the probabilities of scores, None if there is none.
+    """Return the line between logits and calibrated logits, None if there is none.
 
     What a reader does to its logits shows in what it says, whatever its recipe had asked for.
     """

@@ -1,4 +1,4 @@
-"""What to know before relying on the numbers of an evaluation, the gravest first."""
+"""Caveats of an evaluation, the most severe first."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LIMIT_SLACK = 1 - 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something to know before relying on an evaluation.
+    """A caveat of an evaluation.
 
     Attributes:
         code: A word for programs; ``docs/reference/files.md`` lists them.
@@ -43,7 +43,7 @@ class Note:
 
 
 def notes_of(found: Evaluation) -> tuple[Note, ...]:
-    """Return what to know of an evaluation, the gravest first."""
+    """Return the caveats of an evaluation, the most severe first."""
     return tuple(
         note
         for notes in (
@@ -61,7 +61,7 @@ def notes_of(found: Evaluation) -> tuple[Note, ...]:
 
 
 def _conclusions(found: Evaluation) -> Iterator[Note]:
-    """Yield whether it tells the classes apart at all, and whether its threshold fits."""
+    """Yield caveats about discrimination and the decision threshold."""
     area = found["auc"]
     negative, positive = found.classes
     if area.value is None:
@@ -96,7 +96,7 @@ def _no_better_than_chance(found: Evaluation) -> Note:
 
 
 def _threshold(found: Evaluation) -> Iterator[Note]:
-    """Yield that a class is mostly called the other one, though their order is right."""
+    """Yield a caveat if one class is mostly misclassified although the ranking is good."""
     (tn, fp), (fn, tp) = found.confusion
     negative, positive = found.classes
     named = _named_for_everything(found)
@@ -125,7 +125,7 @@ _WAY_OUT = {
 
 
 def _named_for_everything(found: Evaluation) -> tuple[str, int] | None:
-    """Return the class that is named for nearly all, and how often; None if both are named."""
+    """Return the class predicted for nearly all images, and how often; None otherwise."""
     (tn, fp), (fn, tp) = found.confusion
     called = fp + tp
     name, most = max(
@@ -167,7 +167,7 @@ def _learnt_from(found: Evaluation) -> Iterator[Note]:
 
 
 def _decided_by(found: Evaluation) -> Iterator[Note]:
-    """Yield how the images stand to those that it learnt from."""
+    """Yield caveats about images used in training or for decisions."""
     if found.relation is TrainingRelation.VALIDATION:
         text = (
             "These are validation images, which also decided about the reader, so the numbers "
@@ -258,7 +258,7 @@ def _elsewhere(found: Evaluation) -> Iterator[Note]:
 
 
 def units(found: Evaluation) -> str:
-    """Return what was judged as a plural: ``images``, ``studies`` or ``patients``."""
+    """Return the unit of evaluation as a plural: ``images``, ``studies`` or ``patients``."""
     return "studies" if found.unit == "study" else f"{found.unit}s"
 
 

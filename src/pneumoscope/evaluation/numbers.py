@@ -1,4 +1,4 @@
-"""The numbers of scores at a threshold, with intervals: what every evaluation is made of."""
+"""Compute the metrics of scores at a threshold, with intervals."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _WHOLE_GROUP = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Numbers:
-    """The numbers of scores at one threshold.
+    """The metrics of scores at one threshold.
 
     Attributes:
         n: Images.
@@ -70,7 +70,7 @@ def numbers_of(
     seed: int = 0,
     curves: bool = True,
 ) -> Numbers:
-    """Return the numbers of scores at a threshold of probability.
+    """Return the metrics of scores at a probability threshold.
 
     Intervals: of the area under the ROC curve DeLong's, by patient (Newcombe's where every pair is
     in order). Of proportions Wilson's where each patient has one image; where patients have
@@ -109,7 +109,7 @@ def numbers_of(
 
 
 def area_estimate(scores: Scores, *, level: float = LEVEL) -> Estimate:
-    """Return the area under the ROC curve with DeLong's interval, Newcombe's where it has none."""
+    """Return the area under the ROC curve with DeLong's interval, or else Newcombe's."""
     return area_of(scores.label, scores.logit, scores.patient_numbers, level=level)
 
 
@@ -120,7 +120,7 @@ def area_of(
     *,
     level: float = LEVEL,
 ) -> Estimate:
-    """Return the area under the ROC curve with DeLong's interval, Newcombe's where it has none.
+    """Return the area under the ROC curve with DeLong's interval, or else Newcombe's.
 
     Args:
         label: 1 for positive images, else 0; [n].
@@ -215,7 +215,7 @@ def _brier_parts(draws: Arrays | None, n: int, *, level: float) -> dict[str, Int
 
 
 def _ece(found: Arrays, draws: Arrays | None, n: int, *, level: float) -> Estimate:
-    """Return the calibration error; its interval begins at 0 where that of its square does."""
+    """Return the calibration error; its interval starts at 0 if that of the squared error does."""
     rms = _rms(found, draws, n, level=level)
     interval = percentiles(None if draws is None else draws["ece_twice"], level=level)
     if interval is not None:

@@ -1,4 +1,4 @@
-"""From which probability on is an image called positive? Rules with names, chosen on validation.
+"""Choose the decision threshold by a named rule on validation scores.
 
 A rule is a short text: ``youden``, ``sensitivity>=0.95``, ``specificity>=0.9``,
 ``cost fn=5 fp=1`` or ``probability=0.5``. ``parse_rule`` reads it, ``choose`` finds its threshold.
@@ -39,7 +39,7 @@ _PATTERNS = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a threshold is chosen.
+    """A rule that chooses a threshold.
 
     Attributes:
         kind: ``youden``, ``sensitivity``, ``specificity``, ``cost`` or ``probability``.
@@ -68,7 +68,7 @@ class Rule:
 
 
 def parse_rule(text: str) -> Rule:
-    """Return the rule that a text names; blanks and letter case do not count.
+    """Parse a rule; spaces and letter case are ignored.
 
     Raises:
         OptionError: It is none, or asks for what cannot be.
@@ -155,7 +155,7 @@ def achieved(scores: Scores, threshold: float) -> dict[str, Any]:
 def _candidates(
     probability: NDArray[np.float64], positive: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return falling thresholds from "none is called" to "all are", with their rates.
+    """Return decreasing thresholds from "none positive" to "all positive", with their rates.
 
     Rates are the true and the false positive one. The outermost thresholds stand halfway between
     the outermost probabilities and 1 and 0.

@@ -1,4 +1,4 @@
-"""Tests on pairs: McNemar's, and Holm's correction of many."""
+"""Paired tests: McNemar's test and Holm's correction."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mcnemar(only_first: int, only_second: int) -> tuple[float, float]:
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Return p values after Holm's correction (Scand J Stat 6, 1979); None stays None.
+    """Return p values with Holm's correction (Scand J Stat 6, 1979); None stays None.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]

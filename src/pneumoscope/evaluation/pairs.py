@@ -1,4 +1,4 @@
-"""Two readers against each other on the same images."""
+"""Compare two readers on the same images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CORRECTED = " after Holm's correction"
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two readers against each other; differences are the first less the second.
+    """The comparison of two readers; differences are the first minus the second.
 
     Attributes:
         first: Name of the first.
@@ -74,11 +74,11 @@ class Pair:
 
     @property
     def apart(self) -> bool:
-        """Whether the areas differ beyond chance, after Holm's correction."""
+        """Whether the areas differ significantly after Holm's correction."""
         return self.auc_p_holm is not None and self.auc_p_holm < 1 - self.level
 
     def verdict(self, first: str | None = None, second: str | None = None) -> str:
-        """Return which of the two is better, in words.
+        """Return a sentence on which of the two is better.
 
         Args:
             first: What to call the first; its name if None.
@@ -133,7 +133,7 @@ def pair_of(
     right: list[NDArray[np.bool_]],
     level: float,
 ) -> Pair:
-    """Return two readers against each other.
+    """Compare two readers.
 
     Args:
         rows: Which two.
@@ -195,7 +195,7 @@ def _difference_interval(found: Areas, i: int, j: int, *, level: float) -> Inter
 
 
 def corrected(pairs: list[Pair]) -> tuple[Pair, ...]:
-    """Return pairs with p after Holm's correction for all of them."""
+    """Return pairs with p values corrected by Holm's method."""
     by_area = holm([pair.auc_p for pair in pairs])
     by_right = holm([pair.mcnemar_mid_p for pair in pairs])
     return tuple(

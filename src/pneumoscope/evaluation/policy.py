@@ -1,4 +1,4 @@
-"""What a decision policy achieves: at its threshold alone, and as deployed.
+"""Evaluate a decision policy: at the threshold alone, and as deployed.
 
 As deployed means with everything that ``predict`` does: images in the uncertain zone and images
 that the gate refuses are set aside, and only the others get a conclusion.
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 
 
 class _Shares:
-    """Shares of images under their names."""
+    """Named proportions of images."""
 
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return each share as ``Estimate.to_dict`` gives it."""
+        """Return each proportion as ``Estimate.to_dict`` does."""
         return {field.name: getattr(self, field.name).to_dict() for field in fields(self)}  # type: ignore[arg-type]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the shares that ``to_dict`` wrote.
+        """Return the proportions written by ``to_dict``.
 
         Raises:
             KeyError, TypeError: Something is missing or of the wrong kind.
@@ -56,7 +56,7 @@ class _Shares:
 
 @dataclass(frozen=True, slots=True)
 class AtThreshold(_Shares):
-    """What the threshold alone achieves, on all images.
+    """The performance of the threshold alone, on all images.
 
     Attributes:
         sensitivity: Share of positive images that are called positive.
@@ -71,7 +71,7 @@ class AtThreshold(_Shares):
 
 @dataclass(frozen=True, slots=True)
 class Deployed(_Shares):
-    """What the policy achieves with its uncertain zone and its gate.
+    """The performance with the uncertain zone and the gate.
 
     Attributes:
         set_aside: Share of images without a conclusion, UNCERTAIN or refused.
@@ -111,7 +111,7 @@ class Deployed(_Shares):
 
 @dataclass(frozen=True, slots=True)
 class PolicyResult:
-    """What a decision policy achieves on labelled images.
+    """The performance of a decision policy on labelled images.
 
     Attributes:
         n: Images.
@@ -137,7 +137,7 @@ class PolicyResult:
     deployed: Deployed
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values; each number as ``Estimate.to_dict`` gives it."""
+        """Return all fields as JSON values; numbers as ``Estimate.to_dict`` does."""
         return {
             "n": self.n,
             "patients": self.patients,
@@ -152,7 +152,7 @@ class PolicyResult:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PolicyResult:
-        """Return the result that ``to_dict`` wrote.
+        """Return the result written by ``to_dict``.
 
         Raises:
             KeyError, TypeError, ValueError: Something is missing or cannot be.
@@ -176,7 +176,7 @@ SUMMARY = ("set_aside", "uncertain", "refused", "sensitivity", "specificity", "e
 
 
 def summary(policy: DecisionPolicy, scores: Scores) -> dict[str, Any]:
-    """Return what a policy achieves as deployed, as a model file keeps it: ``reference.policy``.
+    """Return the performance as deployed, as stored in a model file under ``reference.policy``.
 
     Each number is a share with its interval, as an evaluation gives it; what is not defined is
     left out.
@@ -210,7 +210,7 @@ def evaluate_policy(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> PolicyResult:
-    """Return what a policy achieves on scores, with intervals that count patients.
+    """Evaluate a decision policy on scores, with intervals by patient.
 
     Args:
         policy: How the reader decides.

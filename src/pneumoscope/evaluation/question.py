@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _THRESHOLD = 0.5
 
+UNNAMED = LabelSpace.of(("negative", "positive"))
+"""Two classes whose names nothing tells."""
+
 
 class TrainingRelation(StrEnum):
     """How the images of an evaluation stand to those that the reader learnt from."""
@@ -147,15 +150,17 @@ class Reader:
         policy: How it decides, at its own operating point; None where there is no model.
         calibration: What was fitted, as the model file tells it; None where it does not.
         class_calibration: The same of a model of more than two classes.
+        point: Its operating point, where that is known and the rest of the policy is not.
     """
 
     name: str = ""
-    labels: LabelSpace = field(default_factory=lambda: LabelSpace.of(("negative", "positive")))
+    labels: LabelSpace = UNNAMED
     version: str = ""
     sha256: str = ""
     policy: DecisionPolicy | None = None
     calibration: Calibration | None = None
     class_calibration: VectorCalibration | None = None
+    point: OperatingPoint | None = None
 
     @classmethod
     def of(cls, info: ModelInfo, *, name: str, sha256: str = "") -> Reader:
@@ -180,8 +185,9 @@ class Reader:
         """Return the threshold that a question is answered at."""
         if question.threshold is not None:
             return Threshold(question.threshold, "given")
-        if self.policy is not None:
-            return Threshold(self.policy.threshold, "model", self.policy.operating_point.rule)
+        point = self.policy.operating_point if self.policy is not None else self.point
+        if point is not None:
+            return Threshold(point.threshold, "model", point.rule)
         return Threshold(_THRESHOLD)
 
     def policy_for(self, question: Question) -> DecisionPolicy | None:

@@ -1,4 +1,4 @@
-"""The same images, worse: how the numbers fall under measured corruptions.
+"""Evaluate a reader on corrupted images.
 
 Each corruption is a function on decoded grey pixels; what it returns goes through ``prepare`` as
 any image does. Amounts are in units that people know: grey levels, degrees, shares of the side.
@@ -37,7 +37,7 @@ NUMBERS = ("auc", "accuracy", "sensitivity", "specificity")
 
 @dataclass(frozen=True, slots=True)
 class Corruption:
-    """A way in which images get worse.
+    """A corruption of images.
 
     Attributes:
         name: What it is called.
@@ -56,7 +56,7 @@ class Corruption:
 
 @dataclass(frozen=True, slots=True)
 class Corrupted:
-    """The numbers under one corruption at one strength.
+    """The metrics under one corruption at one strength.
 
     Attributes:
         corruption: Its name; ``none`` for the images as they are.
@@ -76,7 +76,7 @@ class Corrupted:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Corrupted:
-        """Return the row that ``to_dict`` wrote."""
+        """Return the row written by ``to_dict``."""
         return cls(
             values["corruption"],
             values["strength"],
@@ -109,7 +109,7 @@ def robustness(
     level: float = LEVEL,
     progress: Progress | None = None,
 ) -> tuple[Corrupted, ...]:
-    """Return the numbers on images as they are and under each corruption at five strengths.
+    """Return the metrics on the original images and under each corruption at five strengths.
 
     Images that cannot be read are left out.
 
@@ -162,7 +162,7 @@ def robustness(
 
 
 def drawn_rows(label: NDArray[np.int64], *, limit: int | None, seed: int) -> list[int]:
-    """Return at most ``limit`` rows in order, drawn so that the classes keep their shares.
+    """Return at most ``limit`` rows in order, stratified by class.
 
     Raises:
         OptionError: The limit is below 10.
@@ -189,7 +189,7 @@ def _known(names: tuple[str, ...] | None) -> bool:
 
 
 def grey_levels(path: Path, *, at_least: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return the grey pixels of a file as uint8, scaled as the model's input is.
+    """Return the grey pixels of a file as uint8, scaled as for the model's input.
 
     Args:
         path: The file.

@@ -1,13 +1,13 @@
-"""The only input to everything else in this room: path, patient, label, logit, probability."""
+"""The scores of a reader: path, patient, label, logit and probability."""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,7 +40,7 @@ _SMALLEST = 1e-15
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """What a reader said of labelled images; all columns have n rows.
+    """A reader's output for labelled images; all columns have n rows.
 
     Attributes:
         path: The files.
@@ -91,18 +91,18 @@ class Scores:
 
     @property
     def patients_known(self) -> bool:
-        """Whether the patient of every image is known; others count as patients of their own."""
+        """Whether the patient of every image is known; others count as separate patients."""
         return all(patient.known for patient in self.patient)
 
     @property
     def patient_numbers(self) -> NDArray[np.int64]:
-        """A number from 0 on for each row's patient, in the order of first appearance; [n]."""
+        """The number of each row's patient, in order of first occurrence; [n]."""
         numbers: dict[Patient, int] = {}
         return np.array([numbers.setdefault(name, len(numbers)) for name in self.patient], np.int64)
 
     @property
     def log_odds(self) -> NDArray[np.float64]:
-        """The logit of ``probability``, [n], as exact as the columns allow.
+        """The logit of ``probability``, [n], as precise as the columns allow.
 
         A model's probability is a straight line of its logit, taken through the logistic function
         (the line is its calibration); where both columns fit such a line, the line is used, since
@@ -121,7 +121,7 @@ class Scores:
         return line if fits else own
 
     def select(self, rows: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> Scores:
-        """Return some rows, by number or by mask."""
+        """Return some rows, by number or mask."""
         wanted = np.asarray(rows)
         chosen = np.arange(len(self))[wanted if wanted.size else wanted.astype(np.int64)]
         return replace(
@@ -138,7 +138,7 @@ class Scores:
         )
 
     def save(self, path: Path) -> None:
-        """Write the table as CSV; numbers are written so that they read back unchanged.
+        """Write the table as CSV, with numbers that round-trip.
 
         What is known of their origin stands in further columns: ``split`` (the part), ``sha256``
         (of each file), ``model_sha256`` (of the model file) and ``refused`` (1 for images that the
@@ -172,7 +172,7 @@ class Scores:
 
     @classmethod
     def load(cls, path: Path, *, part: str | None = None) -> Scores:
-        """Return the scores of a CSV file, ours or anybody's.
+        """Read scores from a CSV file, also from other software.
 
         ``label`` is needed, and ``probability`` or ``logit``: either is made of the other. Without
         ``path`` rows are called by their number. Without ``patient`` it is read from file names
@@ -188,8 +188,29 @@ class Scores:
         """
         try:
             rows = rows_of(path)
+        except (OSError, ValueError, csv.Error) as fault:
+            raise DataError(
+                f"{path}: no scores can be read from it ({in_words(fault)}); {_EXPECTED}."
+            ) from fault
+        return cls.of_rows(path, rows, part=part)
+
+    @classmethod
+    def of_rows(
+        cls, path: Path, rows: Sequence[Mapping[str, Any]], *, part: str | None = None
+    ) -> Scores:
+        """Return the scores of the rows of a table; see ``load``.
+
+        Args:
+            path: Where they come from, for messages; its name may tell the part.
+            rows: Texts by column; numbers may be numbers.
+            part: Take the rows of this part alone.
+
+        Raises:
+            DataError: A column is missing, or a row holds a value that cannot be.
+        """
+        try:
             scores = _parsed(path, rows, part=part)
-        except (OSError, KeyError, ValueError, TypeError, csv.Error) as fault:
+        except (KeyError, ValueError, TypeError) as fault:
             raise DataError(
                 f"{path}: no scores can be read from it ({in_words(fault)}); {_EXPECTED}."
             ) from fault
@@ -209,7 +230,7 @@ _EXPECTED = (
 
 
 def check_may_decide(scores: Scores, *, what: str) -> None:
-    """Refuse to decide anything on images that taught, or that judge.
+    """Raise an error if scores are of training or test images, before decisions on them.
 
     Args:
         scores: What the decision would rest on.
@@ -230,7 +251,7 @@ def check_may_decide(scores: Scores, *, what: str) -> None:
 
 
 def logit_of(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return log(p / (1 - p)), with p kept 1e-15 away from 0 and 1."""
+    """Return log(p / (1 - p)), with p clipped to [1e-15, 1 - 1e-15]."""
     inside = np.clip(probability, _SMALLEST, 1 - _SMALLEST)
     odds: NDArray[np.float64] = np.log(inside) - np.log1p(-inside)
     return odds
@@ -243,7 +264,7 @@ def score(
     part: str = "",
     progress: Progress | None = None,
 ) -> tuple[Scores, tuple[Unreadable, ...]]:
-    """Return what a reader says of the images of a catalog, from their files on.
+    """Score the images of a catalog, read from their files.
 
     Args:
         predictor: The reader, which concludes on every image (``gated=False``); the scores say
@@ -318,7 +339,7 @@ def _in_unit(values: NDArray[np.float64]) -> bool:
     return bool(((values >= 0) & (values <= 1)).all())
 
 
-def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scores:
+def _parsed(path: Path, rows: Sequence[Mapping[str, Any]], *, part: str | None) -> Scores:
     parts = [(row.get("split") or "").strip().lower() for row in rows]
     named = _FILE_NAME.fullmatch(path.name)
     if part is not None and not any(parts) and (named is None or named[1] != part):
@@ -364,7 +385,7 @@ def _parsed(path: Path, rows: list[dict[str, str]], *, part: str | None) -> Scor
     )
 
 
-def _refused(rows: list[dict[str, str]]) -> NDArray[np.bool_]:
+def _refused(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.bool_]:
     words = [(row.get(REFUSED) or "").strip() for row in rows]
     if not set(words) <= {"0", "1"}:
         raise ValueError(f"the column {REFUSED!r} must be 0 or 1")

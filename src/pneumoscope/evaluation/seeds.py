@@ -1,4 +1,4 @@
-"""Runs of one recipe with several seeds: mean, spread, and what could be told apart."""
+"""Mean and spread of runs of one recipe with several seeds."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class SeedGroup:
 def seed_groups(
     names: Sequence[str], recipes: Sequence[str], points: Sequence[Mapping[str, float]]
 ) -> tuple[SeedGroup, ...]:
-    """Return the mean and spread of runs that share a recipe, where there are two or more.
+    """Return the mean and spread of two or more runs with the same recipe.
 
     Args:
         names: The runs.

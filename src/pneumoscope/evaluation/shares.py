@@ -1,4 +1,4 @@
-"""Shares of images, with intervals that count patients."""
+"""Proportions of images, with intervals by patient."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def share(
     draws: NDArray[np.float64] | None = None,
     level: float = LEVEL,
 ) -> Estimate:
-    """Return which share of some images are hits; not defined where there are none.
+    """Return a proportion of images; undefined if there are none.
 
     Where each patient has one image the interval is Wilson's. Where patients have several, whose
     images are alike, it is that of resampling patients; where that has no width (100 of 100), or
@@ -56,7 +56,7 @@ def share(
 def share_draws(
     hits: Mask, of: Mask, patient: NDArray[np.int64], *, resamples: int, seed: int = 0
 ) -> NDArray[np.float64] | None:
-    """Return the share in resamples of the patients, [resamples]; None if there are none.
+    """Return the proportion in resamples by patient, [resamples]; None if there are none.
 
     The draws are those of ``resampled``, so that shares and metrics vary together.
     """

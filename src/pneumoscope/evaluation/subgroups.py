@@ -1,4 +1,4 @@
-"""The same numbers in groups of images: by etiology, image size, or any column of a manifest."""
+"""Metrics in groups of images: by etiology, image size, or any column of a manifest."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ETIOLOGY = re.compile(r"(?:^|[_\/-])(bacteria|virus)[_-]", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The numbers of one group.
+    """The metrics of one group.
 
     Attributes:
         column: What the images were grouped by.
@@ -54,7 +54,7 @@ class Group:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Group:
-        """Return the row that ``to_dict`` wrote."""
+        """Return the row written by ``to_dict``."""
         return cls(
             values["column"],
             values["value"],
@@ -87,7 +87,7 @@ def subgroups(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> tuple[Group, ...]:
-    """Return the numbers of each group of the columns that are known.
+    """Return the metrics of each group of the given columns.
 
     Those of ``own_columns`` come first. Images without a value in a column are in none of its
     groups; a column with one value, or with more than 12, is left out.
@@ -121,7 +121,7 @@ def subgroups(
 
 
 def own_columns(scores: Scores) -> dict[str, dict[str, str]]:
-    """Return the columns that scores themselves tell: etiology, and images of the patient.
+    """Return the grouping columns in scores themselves: etiology and images per patient.
 
     The etiology is that of the patient's name (``bacteria-person1``) or the path.
     """
@@ -142,7 +142,7 @@ def own_columns(scores: Scores) -> dict[str, dict[str, str]]:
 
 
 def size_tertiles(paths: Sequence[str], pixels: NDArray[np.int64]) -> dict[str, str]:
-    """Return for each path in which third of the image sizes it is, by pixels as stored."""
+    """Return the tertile of the image size for each path."""
     low, high = np.quantile(pixels, [1 / 3, 2 / 3])
     if low == high:
         return {}

@@ -1,4 +1,4 @@
-"""Scores of images → scores of studies or patients."""
+"""Aggregate scores of images to studies or patients."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def unit_of_images(
 
 
 def aggregated(scores: Scores, unit: Sequence[str], *, how: str = "mean") -> Scores:
-    """Return one row a unit: its label, its patient, and one probability (of each class).
+    """Return one row per study or patient: label, patient and probability (of each class).
 
     Probabilities are aggregated, not logits: they are calibrated and bounded, so that one image
     with an extreme logit does not outweigh the others. The order of the maximum is the same for
@@ -123,7 +123,7 @@ def _classes(scores: Scores, rows: Sequence[Sequence[int]]) -> ClassScores | Non
 def shared_columns(
     columns: Mapping[str, Mapping[str, str]], paths: Sequence[str], unit: Sequence[str]
 ) -> dict[str, dict[str, str]]:
-    """Return columns by unit; images of one unit that differ give the value ``several``.
+    """Return columns by study or patient; differing values become ``several``.
 
     Args:
         columns: Name → path → value.

@@ -1,4 +1,4 @@
-"""Every metric as a function of one weight a row, for many weightings at once.
+"""All metrics as functions of row weights, for many weightings at once.
 
 Resampling patients with replacement is the same as giving each row the number of times that its
 patient was drawn. Rows are sorted once; each metric is then a product of weights with fixed
@@ -33,7 +33,7 @@ _NEWTON_STEPS = 30
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """What is asked of scores.
+    """The options of the metrics.
 
     Attributes:
         threshold: The probability from which an image is called positive.
@@ -55,7 +55,7 @@ class TableOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """Scores in falling order of the logit, with all that does not depend on weights.
+    """Scores in decreasing order of the logit, with everything that does not depend on weights.
 
     Attributes:
         ask: What is asked.
@@ -116,12 +116,12 @@ class Table:
         )
 
     def weights_of(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the weight of each row, [b, n], from how often each patient was drawn, [b, P]."""
+        """Return row weights [b, n] from the number of times each patient was drawn, [b, P]."""
         return np.take(counts, self.patient, axis=1)
 
 
 def statistics(table: Table, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Return every metric under each of b weightings; NaN where it is not defined.
+    """Return all metrics under each of b weightings; NaN if undefined.
 
     Args:
         table: What ``Table.of`` gave.
@@ -185,7 +185,7 @@ def _at_threshold(
 
 
 def _calibration(found: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Return calibration errors and the parts of the Brier score.
+    """Return calibration errors and the decomposition of the Brier score.
 
     The parts are Murphy's (J Appl Meteorol 12, 1973). They sum up to the score of probabilities
     that are equal within a bin; what the differences within bins add stands by itself.
@@ -213,7 +213,7 @@ def _ranking(
     positives: NDArray[np.float64],
     negatives: NDArray[np.float64],
 ) -> dict[str, NDArray[np.float64]]:
-    """Return what depends on the order alone, from running sums along it."""
+    """Return the metrics that depend on the order only, from cumulative sums."""
     gained = weights * table.positive
     total, tp = np.cumsum(weights, axis=1), np.cumsum(gained, axis=1)
     if len(table.ends) < weights.shape[1]:  # equal scores move together
@@ -238,7 +238,7 @@ def _read_off(
     positives: NDArray[np.float64],
     negatives: NDArray[np.float64],
 ) -> dict[str, NDArray[np.float64]]:
-    """Return points of the curves: the best that a threshold reaches, nothing interpolated."""
+    """Return points of the curves: the best of any threshold, without interpolation."""
     rows = len(tp)
     rates = np.array([1 - share for share in ask.fixed])
     shares = np.array(ask.fixed)
@@ -294,7 +294,7 @@ def _net_benefit(counts: NDArray[np.float64], n: NDArray[np.float64]) -> NDArray
 def _recalibration(
     table: Table, weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return slope and intercept of the logistic regression of the truth on the log odds (Cox).
+    """Return slope and intercept of the logistic recalibration (Cox).
 
     Newton's method on all weightings side by side.
     """

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import pydicom
 
+from pneumoscope.hospital.links import NoCommitmentError
 from pneumoscope.hospital.queue import NOT_COMMITTED
 from pneumoscope.hospital.receive import note_commitment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pydicom.dataset import Dataset
 
     from pneumoscope.hospital.links import Link
     from pneumoscope.hospital.queue import Queue
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from pneumoscope.hospital.settings import Destination
 
 LONGEST_SLEEP_SECONDS = 5.0
+_POLL_SECONDS = 0.05
 
 _log = logging.getLogger("pneumoscope.hospital")
 
@@ -55,23 +60,33 @@ class Sender(threading.Thread):
     def run(self) -> None:
         """Send what is due until it is ended."""
         link = self._new_link()
-        while not self._settle(link) and not self._ended.wait(LONGEST_SLEEP_SECONDS):
-            pass
         while not self._ended.is_set():
-            self._wake.clear()
-            batch = self._queue.due(self._destination.name)
-            for delivery in batch:
-                if self._ended.is_set():
-                    break
-                self._send(link, delivery)
-            if not batch:
-                if self._destination.commitment and not self._ended.is_set():
-                    self._ask(link)
-                # The association stays open for what may follow soon: making one takes longer
-                # than sending a report.
-                if not self._wake.wait(self._pause()):
-                    link.close()
+            try:
+                # What was in hand when a node ended, or its disk was full, may have arrived.
+                self._queue.interrupted(self._destination.name)
+                while not self._ended.is_set():
+                    self._deliver(link)
+            except sqlite3.Error as fault:
+                self._note("queue_fault", str(fault))
+                self._ended.wait(LONGEST_SLEEP_SECONDS)
         link.close()
+
+    def _deliver(self, link: Link) -> None:
+        """Send what is due, and wait for more."""
+        self._wake.clear()
+        batch = self._queue.due(self._destination.name)
+        for delivery in batch:
+            if self._ended.is_set():
+                return
+            self._send(link, delivery)
+        if batch:
+            return
+        if self._destination.commitment:
+            self._ask(link)
+        # The association stays open for what may follow soon: making one takes longer than
+        # sending a report.
+        if not self._wake.wait(self._pause()):
+            link.close()
 
     def _pause(self) -> float:
         """Return the seconds until something is due."""
@@ -86,48 +101,75 @@ class Sender(threading.Thread):
             return
         self._queue.mark_asked(asked)
         try:
-            said = link.ask_commitment(asked)
+            said = link.ask_commitment(
+                asked, lambda: self._ended.is_set() or self._queue.state_of(asked[0]) != "sent"
+            )
         except (OSError, RuntimeError) as fault:
             self._note("commitment_not_asked", str(fault))
             return
         if said is not None:
             note_commitment(self._queue, said, [self._destination.name])
 
-    def _settle(self, link: Link) -> bool:
-        """Ask for what was being sent when a node ended, so that nothing is sent twice.
-
-        What the destination cannot be asked for is sent again; it has the same identifier and
-        content. Returns whether all is settled: not while the destination is away.
-        """
-        for delivery in self._queue.unsure(self._destination.name):
-            try:
-                there = link.has(pydicom.dcmread(delivery.path, stop_before_pixels=True))
-            except (OSError, RuntimeError) as fault:
-                self._note("not_asked", str(fault))
-                return False
-            if there:
-                self._queue.mark_sent(delivery)
-            else:
-                self._queue.mark_waiting(delivery)
-        return True
-
     def _note(self, event: str, reason: str) -> None:
         facts = {"destination": self._destination.name, "reason": reason}
         _log.warning(event, extra={"facts": facts})
 
     def _send(self, link: Link, delivery: Delivery) -> None:
-        again = delivery.error not in {"", NOT_COMMITTED}
         self._queue.mark_sending(delivery)
         try:
             data = pydicom.dcmread(delivery.path)
             # It may have arrived the last time, though no answer came.
-            error = "" if again and link.has(data) else link.send(data)
-        except (OSError, RuntimeError, ValueError) as fault:  # pynetdicom raises all three
+            again = delivery.error not in {"", NOT_COMMITTED}
+            error = "" if again and self._is_there(link, data, delivery) else link.send(data)
+        except Exception as fault:  # pynetdicom, pydicom and requests raise many kinds
             link.close()
             error = str(fault) or type(fault).__name__
         if not error:
-            self._queue.mark_sent(delivery)
+            self._accepted(delivery)
             return
         facts = {"destination": self._destination.name, "uid": delivery.uid, "reason": error}
         _log.warning("not_accepted", extra={"facts": facts})
         self._queue.mark_refused(delivery, error, self._destination)
+
+    def _accepted(self, delivery: Delivery) -> None:
+        """Note that the destination has it; nothing else is done before that is noted."""
+        while True:
+            try:
+                self._queue.mark_sent(delivery)
+            except sqlite3.Error as fault:
+                self._note("queue_fault", str(fault))
+                if self._ended.wait(1.0):
+                    raise
+            else:
+                return
+
+    def _is_there(self, link: Link, data: Dataset, delivery: Delivery) -> bool:
+        """Return whether the destination has an object that may have been sent before.
+
+        It is asked by C-FIND or QIDO-RS, else by storage commitment, where it offers that.
+
+        Raises:
+            OSError: It cannot be reached now; it has to be asked later.
+        """
+        there = link.has(data)
+        if there is not None or not self._destination.commitment:
+            return bool(there)
+        try:
+            said = link.ask_commitment(
+                [delivery], lambda: self._queue.state_of(delivery) != "sending"
+            )
+        except NoCommitmentError as fault:
+            self._note("commitment_not_asked", str(fault))
+            return False
+        if said is not None:
+            note_commitment(self._queue, said, [self._destination.name])
+        end = time.monotonic() + self._destination.seconds
+        while time.monotonic() < end and not self._ended.is_set():
+            state = self._queue.state_of(delivery)
+            if state == "committed":
+                return True
+            if state != "sending":  # it is not kept: it has to be sent
+                self._queue.mark_sending(delivery)
+                return False
+            time.sleep(_POLL_SECONDS)
+        return False

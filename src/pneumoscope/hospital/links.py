@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydicom.dataset import Dataset
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
 
 _FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # study root
 _COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # of the push model, well known
-_ANSWER_SECONDS = 2.0  # most destinations answer by calling back instead
+_ANSWER_SECONDS = 10.0  # most destinations answer by calling back instead
+_NO_SEARCH = (400, 404, 405, 406, 410, 415, 501)  # the destination has no search, or not this one
 _CLASSES = ("1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7")
 _SYNTAXES = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
 _DUPLICATE = 0x0111  # "duplicate SOP instance": the destination has it already
+_OUT_OF_RESOURCES = 0xA700
 _WARNINGS = (0xB000, 0xB006, 0xB007)  # stored, with remarks
+
+
+class NoCommitmentError(RuntimeError):
+    """The destination does not promise to keep anything."""
 
 
 class Link(ABC):
@@ -40,17 +47,30 @@ class Link(ABC):
 
     @abstractmethod
     def has(self, data: Dataset) -> bool | None:
-        """Return whether the destination has an object; None if it does not tell."""
+        """Return whether the destination has an object; None if it cannot be asked.
 
-    def ask_commitment(self, deliveries: Sequence[Delivery]) -> Dataset | None:  # noqa: ARG002
+        Raises:
+            OSError: It cannot be reached, or not be asked at the moment.
+        """
+
+    def ask_commitment(
+        self,
+        deliveries: Sequence[Delivery],  # noqa: ARG002
+        answered: Callable[[], bool],  # noqa: ARG002
+    ) -> Dataset | None:
         """Ask the destination to promise that it keeps objects.
 
         It answers later, by calling this node, or over this link: then that is returned.
 
+        Args:
+            deliveries: Which objects.
+            answered: Whether it has answered by a call.
+
         Raises:
-            OSError: The destination cannot be reached, or offers no storage commitment.
+            OSError: The destination cannot be reached.
+            NoCommitmentError: It offers no storage commitment, or refuses it.
         """
-        raise ConnectionError("the destination offers no storage commitment")
+        raise NoCommitmentError("the destination offers no storage commitment")
 
     def close(self) -> None:  # noqa: B027 - most have nothing to close
         """Let go of the destination."""
@@ -94,40 +114,53 @@ class StoreLink(Link):
                 setattr(asked, name, str(data[name].value))
             found = False
             for status, one in association.send_c_find(asked, _FIND):
-                if not status or status.Status not in {0x0000, 0xFF00, 0xFF01}:
+                if not status or status.Status == _OUT_OF_RESOURCES:
+                    raise ConnectionError("the destination gave no answer to C-FIND")
+                if status.Status not in {0x0000, 0xFF00, 0xFF01}:
                     return None
                 if one is not None:
                     found = found or one.get("SOPInstanceUID") == data.SOPInstanceUID
             return found
         finally:
-            association.release()
+            if association.is_established:
+                association.release()
 
-    def ask_commitment(self, deliveries: Sequence[Delivery]) -> Dataset | None:
+    def ask_commitment(
+        self, deliveries: Sequence[Delivery], answered: Callable[[], bool]
+    ) -> Dataset | None:
         """Send an N-ACTION; return the N-EVENT-REPORT if it comes over the same association."""
         said: list[Dataset] = []
+        replied = threading.Event()
 
         def reported(event: Any) -> tuple[int, None]:
             said.append(event.event_information)
             return 0x0000, None
 
-        handlers = [(evt.EVT_N_EVENT_REPORT, reported)]
+        def sent(event: Any) -> None:
+            if type(event.message).__name__ == "N_EVENT_REPORT_RSP":
+                replied.set()
+
+        handlers = [(evt.EVT_N_EVENT_REPORT, reported), (evt.EVT_DIMSE_SENT, sent)]
         contexts = [*_storage_contexts(), build_context(STORAGE_COMMITMENT)]
         association = self._called(contexts, handlers)
         try:
             if not _accepts(association, STORAGE_COMMITMENT):
-                raise ConnectionError("the destination offers no storage commitment")
+                raise NoCommitmentError("the destination offers no storage commitment")
             asked = Dataset()
             asked.TransactionUID = generate_uid()
             asked.ReferencedSOPSequence = [_reference(one) for one in deliveries]
             status, _ = association.send_n_action(
                 asked, 1, STORAGE_COMMITMENT, _COMMITMENT_INSTANCE
             )
-            if not status or status.Status != 0:
-                code = f"0x{int(status.Status):04X}" if status else "none"
-                raise ConnectionError(f"storage commitment was refused (status {code})")
+            if not status:
+                raise ConnectionError("the destination gave no answer about storage commitment")
+            if status.Status != 0:
+                code = f"0x{int(status.Status):04X}"
+                raise NoCommitmentError(f"storage commitment was refused (status {code})")
             end = time.monotonic() + _ANSWER_SECONDS
-            while not said and association.is_established and time.monotonic() < end:
-                time.sleep(0.05)
+            while association.is_established and time.monotonic() < end and not answered():
+                if replied.wait(0.05):  # released before that, it would wait for the reply
+                    break
         finally:
             if association.is_established:
                 association.release()
@@ -172,6 +205,9 @@ class WebLink(Link):
         from requests import Session  # noqa: PLC0415
 
         session = Session()
+        adapter = _patient_adapter(destination.seconds)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
         if destination.tls:
             session.cert = (str(destination.tls.certificate), str(destination.tls.key))
             session.verify = str(destination.tls.authorities)
@@ -205,11 +241,25 @@ class WebLink(Link):
                 study_instance_uid=str(data.StudyInstanceUID),
                 search_filters={"SOPInstanceUID": str(data.SOPInstanceUID)},
             )
-        except HTTPError:
-            return None
+        except HTTPError as fault:
+            code = fault.response.status_code if fault.response is not None else 0
+            if code in _NO_SEARCH:
+                return None
+            raise ConnectionError(f"it cannot be asked what it has (HTTP {code})") from fault
         except RequestException as fault:
             raise ConnectionError(type(fault).__name__) from fault
         return bool(found)
+
+
+def _patient_adapter(seconds: float) -> Any:
+    """Return what makes the requests of a session, none of which waits longer for an answer."""
+    from requests.adapters import HTTPAdapter  # noqa: PLC0415 - for DICOMweb alone
+
+    class Adapter(HTTPAdapter):
+        def send(self, *args: Any, **more: Any) -> Any:
+            return super().send(*args, **{**more, "timeout": seconds})
+
+    return Adapter()
 
 
 def link_to(destination: Destination, *, ae_title: str) -> Link:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import logging
 import os
+import sqlite3
 import sys
 import threading
 from datetime import datetime
@@ -27,7 +30,10 @@ if TYPE_CHECKING:
 
 _SLEEP_SECONDS = 0.5
 _CLEANING_SECONDS = 2.0
-_NICE = 10
+_SILENCE_SECONDS = 0.5
+_NICE = 19
+# Between threads; the interpreter's own 5 ms let an association wait for its readers at each turn.
+_SWITCH_SECONDS = 0.0005
 
 _log = logging.getLogger("pneumoscope.hospital")
 
@@ -61,7 +67,9 @@ class Node:
             for one in settings.destinations
         ]
         self._readers = [
-            threading.Thread(target=self._read_all, name=f"reader {number}", daemon=True)
+            threading.Thread(
+                target=self._read_all, args=(number == 0,), name=f"reader {number}", daemon=True
+            )
             for number in range(settings.workers)
         ]
         self._cleaner = threading.Thread(target=self._clean, name="cleaner", daemon=True)
@@ -73,8 +81,8 @@ class Node:
         Raises:
             OutputError: It cannot listen there.
         """
-        self.receiver.clean()
-        left = self.queue.resume()
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        left = self.queue.resume() + self.receiver.recover()
         for thread in (*self._readers, *self._senders):
             thread.start()
         if self.settings.destinations and not self.settings.keep_images:
@@ -108,26 +116,43 @@ class Node:
         self.queue.close()
         _log.info("ended", extra={"facts": {}})
 
-    def _read_all(self) -> None:
+    def _read_all(self, always: bool) -> None:
+        """Read images until the node ends; if not always, only while no image comes in."""
         if sys.platform == "linux":  # there, it is the priority of this thread alone
             # A modality waits for its acknowledgement; nobody waits for a report that way.
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        image = None
         while not self._ended.is_set():
-            image = self.queue.take_image()
-            if image is None:
-                self._arrived.wait(_SLEEP_SECONDS)
-                self._arrived.clear()
+            if not always and self.receiver.silent_seconds < _SILENCE_SECONDS:
+                self._ended.wait(_SLEEP_SECONDS)
                 continue
             try:
+                if image is None:
+                    image = self.queue.take_image()
+                if image is None:
+                    self._arrived.wait(_SLEEP_SECONDS)
+                    self._arrived.clear()
+                    continue
                 self._read(image)
-            except OSError as fault:  # such as a full disk: it is read again later
-                _log.error("not_read", extra={"facts": {"reason": fault.strerror}})
-                self.queue.put_back(image)
+            except (OSError, sqlite3.Error) as fault:  # such as a full disk: it is tried again
+                _log.error("not_read", extra={"facts": {"reason": str(fault)}})
                 self._ended.wait(_SLEEP_SECONDS)
+                continue
+            image = None
+        if image is not None:
+            with contextlib.suppress(sqlite3.Error):  # it is taken up at the next start anyway
+                self.queue.put_back(image)
 
     def _read(self, image: Image) -> None:
         """Read an image, make its objects, and note them."""
-        answer = self._answer(image)
+        try:
+            content = image.path.read_bytes()
+        except OSError as fault:  # no report can be made without its header
+            _log.error("image_lost", extra={"facts": {"uid": image.uid, "reason": str(fault)}})
+            record = {"conclusion": ERROR, "error": f"its file cannot be read ({fault.strerror})"}
+            self.queue.finish(image, record, [], sha256="")
+            return
+        answer = self._answer(image, content)
         outputs = [self._kept(one) for one in answer.objects]
         deliveries = [
             (one, destination)
@@ -135,15 +160,15 @@ class Node:
             for one in outputs
             if one.kind in destination.kinds
         ]
-        self.queue.finish(image, answer.record, deliveries)
+        digest = hashlib.sha256(content).hexdigest()
+        self.queue.finish(image, answer.record, deliveries, sha256=digest)
         facts = {"uid": image.uid, "conclusion": answer.record["conclusion"]}
         _log.info("read", extra={"facts": facts})
         for sender in self._senders:
             sender.wake()
 
-    def _answer(self, image: Image) -> Answer:
+    def _answer(self, image: Image, content: bytes) -> Answer:
         """Return the answer to an image; whatever goes wrong becomes one that says so."""
-        content = image.path.read_bytes()
         made, institution = datetime.now().astimezone(), self.settings.institution
         try:
             if image.attempts > 1:  # the node ended while it was read, perhaps because of it

@@ -3,7 +3,8 @@
 A row an image (``received`` → ``reading`` → ``read`` → ``done``), and a row for each object and
 destination (``waiting`` → ``sending`` → ``sent`` → ``committed``, or ``dead``). Each step is one
 transaction, and files are on disk before the row that names them, so that the process may be killed
-at any moment.
+at any moment. What is sent to a destination also survives a loss of power before anything else
+happens; the other steps are repeated after one, which changes nothing.
 """
 
 from __future__ import annotations
@@ -11,15 +12,13 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.hospital.rows import SCHEMA, Delivery, Image, Output
+from pneumoscope.hospital.database import Database
+from pneumoscope.hospital.rows import Delivery, Image, Output
 
 if TYPE_CHECKING:
     from pneumoscope.hospital.settings import Destination
@@ -27,76 +26,57 @@ if TYPE_CHECKING:
 LONGEST_PAUSE_SECONDS = 3600.0
 ASK_AGAIN_SECONDS = 3600.0
 NOT_COMMITTED = "not committed"
+INTERRUPTED = "interrupted"
 
 _DELIVERY = "id, kind, uid, class, path, destination, state, attempts, error"
 
 
-class Queue:
-    """The database of a node. Any thread may use it.
-
-    Args:
-        path: Its file; it is made if it is not there.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.execute("PRAGMA foreign_keys = ON")
-        self._connection.executescript(SCHEMA)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._connection.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-
-    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._lock:
-            return self._connection.execute(query, values).fetchall()
+class Queue(Database):
+    """The queue of a node. Any thread may use it."""
 
     # Images
 
-    def add(self, uid: str, *, study: str, path: Path, sha256: str, sender: str) -> bool:
+    def add(self, uid: str, *, study: str, path: Path, sender: str) -> bool:
         """Add an image; return whether it is new.
+
+        A loss of power may undo this. The file itself survives it, and is added at the next start.
 
         Args:
             uid: Its SOP Instance UID.
             study: Its Study Instance UID.
             path: Its file, which is on disk.
-            sha256: The hash of the file.
             sender: The calling AE title.
         """
-        with self._transaction() as connection:
+        with self.transaction(durable=False) as connection:
             found = connection.execute(
                 "INSERT OR IGNORE INTO images (uid, study, path, sha256, sender, received)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (uid, study, str(path), sha256, sender, time.time()),
+                " VALUES (?, ?, ?, '', ?, ?)",
+                (uid, study, str(path), sender, time.time()),
             )
             return found.rowcount == 1
 
-    def hash_of(self, uid: str) -> str | None:
-        """Return the hash of the image of this UID, None if there is none."""
-        rows = self._rows("SELECT sha256 FROM images WHERE uid = ?", (uid,))
-        return rows[0][0] if rows else None
+    def known(self, uid: str) -> tuple[Path, str] | None:
+        """Return the file and the hash of the image of this UID, None if there is none.
+
+        The hash is empty until the image was read; the file is gone once everything was delivered.
+        """
+        rows = self.rows("SELECT path, sha256 FROM images WHERE uid = ?", (uid,))
+        return (Path(rows[0][0]), rows[0][1]) if rows else None
+
+    def unknown(self, paths: Sequence[Path]) -> list[Path]:
+        """Return the files that are of no image of the queue."""
+        marks = ", ".join("?" * len(paths))
+        query = f"SELECT path FROM images WHERE path IN ({marks})"  # noqa: S608 - marks alone
+        known = {path for (path,) in self.rows(query, [str(path) for path in paths])}
+        return [path for path in paths if str(path) not in known]
 
     def take_image(self) -> Image | None:
         """Return the next image that has to be read, None if there is none.
 
         It is taken until it is marked as read, or the node starts again.
         """
-        with self._transaction() as connection:
+        # A loss of power that undoes this costs nothing: the image is read another time.
+        with self.transaction(durable=False) as connection:
             row = connection.execute(
                 "SELECT id, uid, path, attempts FROM images WHERE state = 'received'"
                 " ORDER BY id LIMIT 1"
@@ -114,19 +94,22 @@ class Queue:
         image: Image,
         record: dict[str, Any],
         deliveries: Sequence[tuple[Output, Destination]],
+        *,
+        sha256: str,
     ) -> None:
         """Mark an image as read, and its objects as to be sent.
 
         Args:
             image: The image.
             record: What the reader says of it.
+            sha256: The hash of its file.
             deliveries: Its objects, which are on disk, each with a destination.
         """
         now = time.time()
-        with self._transaction() as connection:
+        with self.transaction(durable=False) as connection:
             connection.execute(
-                "UPDATE images SET state = 'read', read = ?, record = ? WHERE id = ?",
-                (now, json.dumps(record), image.id),
+                "UPDATE images SET state = 'read', read = ?, record = ?, sha256 = ? WHERE id = ?",
+                (now, json.dumps(record), sha256, image.id),
             )
             connection.executemany(
                 "INSERT OR IGNORE INTO deliveries"
@@ -143,7 +126,7 @@ class Queue:
 
     def put_back(self, image: Image) -> None:
         """Note that an image could not be read for want of something else, such as disk space."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "UPDATE images SET state = 'received', attempts = attempts - 1 WHERE id = ?",
                 (image.id,),
@@ -155,7 +138,7 @@ class Queue:
         An object has arrived where the destination accepted it and, if it was to be asked, promised
         to keep it.
         """
-        rows = self._rows(
+        rows = self.rows(
             "SELECT id, path FROM images WHERE state = 'read' AND NOT EXISTS ("
             " SELECT 1 FROM deliveries WHERE image = images.id"
             " AND NOT (state = 'committed' OR (state = 'sent' AND NOT commits))"
@@ -164,18 +147,18 @@ class Queue:
         )
         query = "SELECT DISTINCT path FROM deliveries WHERE image = ?"
         return [
-            (number, [Path(path), *(Path(one) for (one,) in self._rows(query, (number,)))])
+            (number, [Path(path), *(Path(one) for (one,) in self.rows(query, (number,)))])
             for number, path in rows
         ]
 
     def forget_files(self, number: int) -> None:
         """Note that the files of an image were removed."""
-        with self._transaction() as connection:
+        with self.transaction(durable=False) as connection:
             connection.execute("UPDATE images SET state = 'done' WHERE id = ?", (number,))
 
     def resume(self) -> int:
         """Take up what a node that ended had in hand; return how many images that were."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             found = connection.execute(
                 "UPDATE images SET state = 'received' WHERE state = 'reading'"
             )
@@ -190,16 +173,27 @@ class Queue:
             (destination, time.time(), limit),
         )
 
-    def unsure(self, destination: str) -> list[Delivery]:
-        """Return what was being sent when a node ended: it may have arrived or not."""
-        return self._deliveries("destination = ? AND state = 'sending'", (destination,))
+    def interrupted(self, destination: str) -> int:
+        """Take up what was being sent when a node ended: it may have arrived; return how many."""
+        with self.transaction() as connection:
+            found = connection.execute(
+                "UPDATE deliveries SET state = 'waiting', error = ?, due = ?"
+                " WHERE destination = ? AND state = 'sending'",
+                (INTERRUPTED, time.time(), destination),
+            )
+            return found.rowcount
+
+    def state_of(self, delivery: Delivery) -> str:
+        """Return the state of a delivery as it is now."""
+        (found,) = self.rows("SELECT state FROM deliveries WHERE id = ?", (delivery.id,))
+        return str(found[0])
 
     def in_state(self, state: str, *, limit: int = 1000) -> list[Delivery]:
         """Return deliveries of a state, the oldest first."""
         return self._deliveries("state = ? ORDER BY id LIMIT ?", (state, limit))
 
     def _deliveries(self, where: str, values: Sequence[Any]) -> list[Delivery]:
-        rows = self._rows(f"SELECT {_DELIVERY} FROM deliveries WHERE {where}", values)  # noqa: S608
+        rows = self.rows(f"SELECT {_DELIVERY} FROM deliveries WHERE {where}", values)  # noqa: S608
         return [
             Delivery(number, kind, uid, sop_class, Path(path), *rest)
             for number, kind, uid, sop_class, path, *rest in rows
@@ -212,7 +206,9 @@ class Queue:
     def mark_sent(self, delivery: Delivery) -> None:
         """Note that the destination accepted it."""
         now = time.time()
-        self._set("state = 'sent', error = '', sent = ?, due = ?", delivery, now, now)
+        # The destination may have promised to keep it before this is noted.
+        state = "CASE state WHEN 'committed' THEN state ELSE 'sent' END"
+        self._set(f"state = {state}, error = '', sent = ?, due = ?", delivery, now, now)
 
     def uncommitted(self, destination: str, *, limit: int = 100) -> list[Delivery]:
         """Return what a destination accepted and is to be asked whether it keeps."""
@@ -224,7 +220,7 @@ class Queue:
     def mark_asked(self, deliveries: Sequence[Delivery]) -> None:
         """Note that a destination was asked; without an answer it is asked again later."""
         later = time.time() + ASK_AGAIN_SECONDS
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.executemany(
                 "UPDATE deliveries SET due = ? WHERE id = ?",
                 [(later, delivery.id) for delivery in deliveries],
@@ -241,14 +237,10 @@ class Queue:
 
     def _answered(self, change: str, uids: Sequence[str], destinations: Sequence[str]) -> int:
         query = f"UPDATE deliveries SET {change}"  # noqa: S608 - texts of this module
-        query += " WHERE uid = ? AND destination = ? AND state = 'sent' AND commits"
-        with self._transaction() as connection:
+        query += " WHERE uid = ? AND destination = ? AND state IN ('sent', 'sending') AND commits"
+        with self.transaction() as connection:
             found = connection.executemany(query, list(itertools.product(uids, destinations)))
             return found.rowcount
-
-    def mark_waiting(self, delivery: Delivery) -> None:
-        """Note that it never arrived, by no fault of the destination; it is due at once."""
-        self._set("state = 'waiting', due = ?", delivery, time.time())
 
     def mark_refused(self, delivery: Delivery, error: str, destination: Destination) -> None:
         """Note why it was not accepted; it is tried later, or is dead after too many times."""
@@ -264,7 +256,7 @@ class Queue:
         )
 
     def _set(self, change: str, delivery: Delivery, *values: Any) -> None:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 f"UPDATE deliveries SET {change} WHERE id = ?",  # noqa: S608 - texts of this module
                 (*values, delivery.id),
@@ -272,7 +264,7 @@ class Queue:
 
     def requeue(self, *, destination: str | None = None) -> int:
         """Try dead deliveries again from the start; return how many."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             found = connection.execute(
                 "UPDATE deliveries SET state = 'waiting', attempts = 0, due = ?"
                 " WHERE state = 'dead' AND destination = COALESCE(?, destination)",
@@ -285,20 +277,20 @@ class Queue:
     def figures(self) -> dict[str, dict[str, int]]:
         """Return how many images and deliveries are in each state."""
         return {
-            table: dict(self._rows(f"SELECT state, COUNT(*) FROM {table} GROUP BY state"))  # noqa: S608
+            table: dict(self.rows(f"SELECT state, COUNT(*) FROM {table} GROUP BY state"))  # noqa: S608
             for table in ("images", "deliveries")
         }
 
     def by_destination(self) -> list[tuple[str, str, int]]:
         """Return how many deliveries are in each state, by destination."""
-        return self._rows(
+        return self.rows(
             "SELECT destination, state, COUNT(*) FROM deliveries GROUP BY destination, state"
         )
 
     def recent(self, seconds: float) -> tuple[int, int]:
         """Return how many images were received and read in the last seconds."""
         since = time.time() - seconds
-        (found,) = self._rows(
+        (found,) = self.rows(
             "SELECT (SELECT COUNT(*) FROM images WHERE received > ?),"
             " (SELECT COUNT(*) FROM images WHERE read > ?)",
             (since, since),
@@ -307,14 +299,14 @@ class Queue:
 
     def oldest_seconds(self) -> float:
         """Return how long the oldest image that is not read has waited; 0 if there is none."""
-        (found,) = self._rows(
+        (found,) = self.rows(
             "SELECT MIN(received) FROM images WHERE state IN ('received', 'reading')"
         )
         return 0.0 if found[0] is None else max(0.0, time.time() - found[0])
 
     def next_due(self, destination: str) -> float | None:
         """Return when the next delivery is due, in seconds since the epoch; None if none waits."""
-        (found,) = self._rows(
+        (found,) = self.rows(
             "SELECT MIN(due) FROM deliveries WHERE destination = ? AND state = 'waiting'",
             (destination,),
         )

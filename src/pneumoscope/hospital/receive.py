@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+import itertools
 import logging
+import math
 import shutil
+import sqlite3
 import ssl
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -22,6 +28,7 @@ from pneumoscope.errors import ImageError
 from pneumoscope.hospital.durable import write_durably
 from pneumoscope.hospital.identity import uid_of
 from pneumoscope.hospital.source import read_header
+from pneumoscope.hospital.transport import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,6 +82,7 @@ SUCCESS, OUT_OF_RESOURCES, MISMATCH, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900,
 VERIFICATION: Final = "1.2.840.10008.1.1"
 STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
 IMPLEMENTATION_UID: Final = uid_of("implementation")
+SILENCE_SECONDS: Final = 60.0
 _MEGABYTE = 2**20
 _PDU_BYTES = 131072  # dcmtk's largest; a PDU costs the same whatever its size
 
@@ -97,6 +105,8 @@ class Receiver:
         self.folder = settings.folder / "images"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._ae = _entity(settings)
+        self._locks = [threading.Lock() for _ in range(64)]
+        self._last = -math.inf
         self._server: ThreadedAssociationServer | None = None
 
     @property
@@ -105,6 +115,11 @@ class Receiver:
         assert self._server is not None  # noqa: S101 - it was started
         port: int = self._server.server_address[1]
         return port
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long no image has come in."""
+        return time.monotonic() - self._last
 
     def start(self) -> None:
         """Listen, in threads.
@@ -116,6 +131,7 @@ class Receiver:
             (self._settings.host, self._settings.port),
             block=False,
             evt_handlers=[
+                (evt.EVT_CONN_OPEN, prepare, [SILENCE_SECONDS]),
                 (evt.EVT_REQUESTED, self._requested),
                 (evt.EVT_C_ECHO, lambda _event: SUCCESS),
                 (evt.EVT_C_STORE, self._stored),
@@ -128,10 +144,28 @@ class Receiver:
         """Stop listening; associations are ended."""
         self._ae.shutdown()
 
-    def clean(self) -> None:
-        """Remove files that were being written when a node ended; nobody was told of them."""
+    def recover(self) -> int:
+        """Put the folder in order after a node ended; return how many images were added.
+
+        Files that were being written are removed: nobody was told of them. Whole files that the
+        queue does not know are added to it; a loss of power undid that.
+        """
         for path in self.folder.glob("*.part"):
             path.unlink()
+        images = self.folder.glob("*.dcm")
+        added = 0
+        while batch := list(itertools.islice(images, 500)):
+            added += sum(self._added(path) for path in self._queue.unknown(batch))
+        return added
+
+    def _added(self, path: Path) -> bool:
+        try:
+            header = read_header(path)
+        except ImageError as fault:
+            _log.error("not_an_image", extra={"facts": {"reason": str(fault)}})
+            return False
+        study = str(header.StudyInstanceUID)
+        return self._queue.add(str(header.SOPInstanceUID), study=study, path=path, sender="")
 
     def _requested(self, event: Event) -> None:
         """Reject callers that are not known."""
@@ -166,6 +200,7 @@ class Receiver:
 
     def _stored(self, event: Event) -> int:
         """Write an image to disk, note it, and acknowledge it."""
+        self._last = time.monotonic()
         free = shutil.disk_usage(self.folder).free
         if free < self._settings.least_free_mb * _MEGABYTE:
             _log.error("disk_full", extra={"facts": {"free_mb": free // _MEGABYTE}})
@@ -181,33 +216,36 @@ class Receiver:
         if (header.SOPInstanceUID, header.SOPClassUID) != (uid, request.AffectedSOPClassUID):
             _log.warning("refused", extra={"facts": {"uid": uid, "reason": "other identifiers"}})
             return MISMATCH
-        digest = hashlib.sha256(content).hexdigest()
-        if self._known(uid, digest):
-            return SUCCESS
-        try:
-            path = self._written(uid, digest, content)
-        except OSError as fault:
-            _log.error("not_written", extra={"facts": {"reason": fault.strerror}})
-            return OUT_OF_RESOURCES
         sender = str(event.assoc.requestor.ae_title).strip()
         study = str(header.StudyInstanceUID)
-        if self._queue.add(uid, study=study, path=path, sha256=digest, sender=sender):
-            self._arrived()
-        elif self._queue.hash_of(uid) != digest:  # two senders at once, with different contents
-            path.unlink()
+        try:
+            with self._locks[hash(uid) % len(self._locks)]:  # of two senders at once, one waits
+                if self._known(uid, content):
+                    return SUCCESS
+                self._queue.add(uid, study=study, path=self._written(uid, content), sender=sender)
+        except (OSError, sqlite3.Error) as fault:
+            _log.error("not_written", extra={"facts": {"reason": str(fault)}})
+            return OUT_OF_RESOURCES
+        self._arrived()
         return SUCCESS
 
-    def _known(self, uid: str, digest: str) -> bool:
+    def _known(self, uid: str, content: bytes) -> bool:
         """Return whether an image was received before; the first of an identifier is kept."""
-        known = self._queue.hash_of(uid)
-        if known is not None and known != digest:
+        known = self._queue.known(uid)
+        if known is None:
+            return False
+        path, digest = known
+        if not digest:  # it is not read yet
+            with contextlib.suppress(FileNotFoundError):
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest != hashlib.sha256(content).hexdigest():
             _log.warning("other_content", extra={"facts": {"uid": uid}})
-        return known is not None
+        return True
 
-    def _written(self, uid: str, digest: str, content: bytes) -> Path:
+    def _written(self, uid: str, content: bytes) -> Path:
         """Return the file of an image, which is on disk when this returns."""
         name = hashlib.sha256(uid.encode()).hexdigest()[:32]  # a UID may be any text
-        path = self.folder / f"{name}-{digest[:16]}.dcm"
+        path = self.folder / f"{name}.dcm"
         write_durably(path, content)
         return path
 

@@ -129,14 +129,6 @@ def _header(
     )
 
 
-def has_one_scan(data: bytes) -> bool:
-    """Return whether an image is coded in one scan.
-
-    Of several, the last ones may be missing without a warning. A thumbnail counts as a scan.
-    """
-    return data.count(bytes((0xFF, _START_OF_SCAN))) == 1
-
-
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield marker, begin and end of the segments up to and with the first scan header."""
     position = 2

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,6 +10,8 @@ from pneumoscope.errors import ImageTooLargeError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from pneumoscope.images.dicom_facts import DicomFacts, Rendering
 
 MAX_PIXELS = 100_000_000
 """Above this a header is not believed: the largest detectors have about 25 million pixels."""
@@ -27,112 +28,8 @@ GREY_MODES = frozenset({"1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N", "I", 
 LUMA = (0.299, 0.587, 0.114)
 """What red, green and blue weigh in luma (ITU-R BT.601)."""
 
-OLDEST_YEARS = 120
-"""A patient's age above this is not believed."""
 
-_DAYS = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25}
-_UNITS = ("", *(name for unit in ("DAY", "WEEK", "MONTH", "YEAR") for name in (unit, f"{unit}S")))
-
-
-@dataclass(frozen=True, slots=True)
-class DicomFacts:
-    """What a DICOM header says of the patient, the view and the detector; empty where it is silent.
-
-    Names of people are never read.
-
-    Attributes:
-        patient_id: PatientID (0010,0020).
-        patient_age: PatientAge as written: ``034Y``, ``006M``, ``010D``.
-        age_from_dates: Years from the dates of birth and study, where PatientAge gives none. The
-            dates themselves are not kept.
-        patient_sex: PatientSex: ``F``, ``M``, ``O``.
-        view: ViewPosition, else the meaning of the view's code: ``PA``, ``AP``.
-        modality: Modality in capitals: ``CR``, ``DX``, ``RG`` or empty.
-        body_part: BodyPartExamined.
-        photometric: PhotometricInterpretation.
-        transfer_syntax: UID of the encoding.
-        pixel_spacing_mm: (row, column) distance of pixels, calibrated to the patient.
-        imager_pixel_spacing_mm: The same at the detector.
-        study_uid: StudyInstanceUID.
-        series_uid: SeriesInstanceUID.
-        sop_instance_uid: SOPInstanceUID, which names this image.
-        sop_class_uid: SOPClassUID, the storage class.
-        notes: Contradictions between elements and what was assumed, in words.
-    """
-
-    patient_id: str = ""
-    patient_age: str = ""
-    patient_sex: str = ""
-    view: str = ""
-    modality: str = ""
-    body_part: str = ""
-    photometric: str = ""
-    transfer_syntax: str = ""
-    pixel_spacing_mm: tuple[float, float] | None = None
-    imager_pixel_spacing_mm: tuple[float, float] | None = None
-    age_from_dates: float | None = None
-    study_uid: str = ""
-    series_uid: str = ""
-    sop_instance_uid: str = ""
-    sop_class_uid: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def age_years(self) -> float | None:
-        """The age in years, None where it is not known.
-
-        >>> DicomFacts(patient_age="006M").age_years
-        0.5
-        """
-        if self.age_from_dates is not None:
-            return self.age_from_dates
-        return years_of(self.patient_age)
-
-
-def years_of(age: str) -> float | None:
-    """Return the years that a PatientAge stands for; None if it is none, or above 120 years.
-
-    Beside the form of the standard (``003Y``), these are read: fewer or more digits, spaces, lower
-    case, the unit in words, and a number without a unit, which is taken as years.
-
-    >>> years_of("36M"), years_of("3 years"), years_of("unknown")
-    (3.0, 3.0, None)
-    """
-    text = age.strip().upper()
-    digits = text[: len(text) - len(text.lstrip("0123456789"))]
-    unit = text[len(digits) :].strip()
-    if not digits or len(digits) > 6 or (unit not in _DAYS and unit not in _UNITS):
-        return None
-    years = int(digits) * _DAYS[unit[:1] or "Y"] / _DAYS["Y"]
-    return years if years <= OLDEST_YEARS else None
-
-
-@dataclass(frozen=True, slots=True)
-class Rendering:
-    """What was done to the stored values of a DICOM image to make grey pixels of them.
-
-    Attributes:
-        decoder: What decoded the pixel data, such as ``pillow (JPEG 2000)``.
-        modality: The modality transformation, such as ``slope 1, intercept -1024``; empty if none.
-        voi: The VOI transformation, such as ``window 2047/4093 LINEAR``, or the range of the
-            pixels that was shown instead.
-        inverted: Whether the smallest value was shown white.
-        padding: The values that were taken out as padding; empty if none.
-        shutter: The shutter that was applied; empty if none.
-        notes: What was assumed or left out, in words.
-    """
-
-    decoder: str = ""
-    modality: str = ""
-    voi: str = ""
-    inverted: bool = False
-    padding: str = ""
-    shutter: str = ""
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ImageMeta:
+class ImageMeta(NamedTuple):
     """The header of an image file: width and height in pixels as stored, mode, format.
 
     ``dicom`` holds more of it for DICOM files, and is None for the others. ``rendering`` is there
@@ -149,8 +46,7 @@ class ImageMeta:
     other_kind: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Radiograph:
+class Radiograph(NamedTuple):
     """One decoded image: grey pixels [height, width], uint8 or uint16, and what its file said.
 
     A scaled decode gives fewer pixels than ``meta`` names. ``bits`` is the depth that the file

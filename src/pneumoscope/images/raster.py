@@ -106,7 +106,7 @@ def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: st
         at_least: (height, width) that is needed, as the pixels are stored; None for full size.
         name: Of the file, for faults.
     """
-    from pneumoscope.images import jpeg  # noqa: PLC0415 - for JPEG alone
+    from pneumoscope.images import turbo  # noqa: PLC0415 - for JPEG alone
 
     if image.mode in {"L", "RGB"}:
         heard = _strict(image, data, at_least)
@@ -115,10 +115,12 @@ def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: st
                 f"{name}: truncated or damaged JPEG ({heard.warning}); copy it again."
             )
         luma = image.mode == "L" or at_least is not None  # colours at full size are Pillow's
-        if heard.pixels is not None and luma and jpeg.has_one_scan(data):
+        if heard.pixels is not None and luma and turbo.has_one_scan(data):
             from PIL import Image  # noqa: PLC0415 - loaded with the decoder
 
             return Image.fromarray(heard.pixels)
+    from pneumoscope.images import jpeg  # noqa: PLC0415 - for these few
+
     header = jpeg.read_header(data)
     found, ready = _interrupted(
         image, data, at_least, len(data) if header is None else jpeg.pause(data, header), name=name

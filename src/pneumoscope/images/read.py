@@ -20,7 +20,6 @@ from pneumoscope.errors import (
 from pneumoscope.images import raster
 from pneumoscope.images.jpeg2000 import CODESTREAM, SIGNATURE
 from pneumoscope.images.radiograph import ImageMeta, Radiograph
-from pneumoscope.images.unread import looks_like
 
 MAX_BYTES = 512 * 2**20
 """Above this a file is not read into memory."""
@@ -101,6 +100,8 @@ def sniff(start: bytes, *, name: str) -> str:
             return format_name
     if not start:
         raise EmptyImageError(f"{name}: the file is empty (0 bytes); copy it again.")
+    from pneumoscope.images.unread import looks_like  # noqa: PLC0415 - for no image alone
+
     raise NotAnImageError(f"{name}: {looks_like(start)}; {_READABLE}.")
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from pneumoscope.images.radiograph import ImageMeta, Rendering
+from pneumoscope.images.dicom_facts import Rendering
+from pneumoscope.images.radiograph import ImageMeta
 
 
 @dataclass(frozen=True, slots=True)

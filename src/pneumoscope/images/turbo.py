@@ -6,8 +6,7 @@ raises instead, and decodes the same pixels as Pillow a little faster.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simplejpeg import decode_jpeg
 
@@ -17,10 +16,10 @@ if TYPE_CHECKING:
 
 _HARMLESS = "extraneous bytes before marker"  # also where writers pad
 _CORRUPT = "Corrupt JPEG data"
+_SCAN = b"\xff\xda"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Heard:
+class Heard(NamedTuple):
     """What libjpeg says of an image.
 
     Attributes:
@@ -49,3 +48,11 @@ def grey(data: bytes, size: tuple[int, int]) -> Heard:
         said = str(fault)
         return Heard(None, _CORRUPT in said and _HARMLESS not in said, said)
     return Heard(pixels[..., 0]) if pixels.shape[:2] == size else Heard(None)
+
+
+def has_one_scan(data: bytes) -> bool:
+    """Return whether an image is coded in one scan.
+
+    Of several, the last ones may be missing without a warning. A thumbnail counts as a scan.
+    """
+    return data.count(_SCAN) == 1

@@ -1,1 +1,1 @@
-"""Networks: pure torch modules that take prepared pixels and give logits."""
+"""Networks: PyTorch modules that map prepared pixels to logits."""

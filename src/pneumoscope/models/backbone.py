@@ -1,4 +1,4 @@
-"""Networks of timm as ours: one grey channel, two classes, weights of others if there are any."""
+"""Networks of timm with one grey channel and a new last layer."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Backbone(Network):
         )
 
     def features(self, pixels: Float[Tensor, "batch 1 height width"]) -> Tensor:
-        """Return timm's ``forward_features``: maps, or whatever form the network has."""
+        """Return the output of timm's ``forward_features``."""
         maps: Tensor = self.net.forward_features(self.lift(pixels))
         return maps
 
@@ -104,7 +104,7 @@ class Backbone(Network):
         return layer
 
     def parameter_groups(self) -> list[list[nn.Parameter]]:
-        """Return timm's groups: a block each, or a stage each where the blocks are many."""
+        """Return timm's groups: one per block, or per stage if there are many blocks."""
         named = dict(self.net.named_parameters())
         last = [name for name in named if name.startswith(self._heads_dotted)]
         depths: dict[int, list[str]] = {}
@@ -122,11 +122,11 @@ class Backbone(Network):
 
     @property
     def _first(self) -> tuple[str, ...]:
-        """The names of the layers that see the image."""
+        """The names of the layers that take the image."""
         return _several(self.net.pretrained_cfg.get("first_conv"))
 
     def _quieten_head(self) -> None:
-        """Draw small weights: timm's rule for few classes gives logits of ten and more."""
+        """Initialise the head with small weights; timm's rule gives logits of ten and more."""
         for name, weights in self.net.named_parameters():
             if name.startswith(self._heads_dotted):
                 if weights.ndim > 1:
@@ -136,7 +136,7 @@ class Backbone(Network):
 
     @property
     def _heads(self) -> tuple[str, ...]:
-        """The names of the layers that give the logits."""
+        """The names of the layers that output the logits."""
         return _several(self.net.pretrained_cfg.get("classifier"))
 
     @property
@@ -152,7 +152,7 @@ class Backbone(Network):
         return bool(shapes) and all(shape[1:2] == (1,) for shape in shapes)
 
     def _for_grey(self, tensors: Tensors) -> Tensors:
-        """Return the tensors with those of the first layers made for what the lift gives."""
+        """Return the tensors with those of the first layers adapted to the grey input."""
         made = dict(tensors)
         for name in self._first:
             weights, bias = (tensors.get(f"{name}.{kind}") for kind in ("weight", "bias"))
@@ -164,7 +164,7 @@ class Backbone(Network):
         return made
 
     def _translate(self, tensors: Tensors) -> Tensors:
-        """Return the tensors under timm's names, as timm's own loader translates them."""
+        """Return the tensors under timm's names, as timm's own loader does."""
         module = sys.modules[type(self.net).__module__]
         translate = getattr(module, "checkpoint_filter_fn", None)
         if translate is None:
@@ -205,7 +205,7 @@ def _create(
 
 
 def check_input(network: Network, input_px: tuple[int, int], *, name: str, trained_px: int) -> None:
-    """Refuse an input that is too small for the network, or does not fit it otherwise.
+    """Raise an error if the input is too small for the network or otherwise unsuitable.
 
     Raises:
         OptionError: It cannot take it.
@@ -227,7 +227,7 @@ def check_input(network: Network, input_px: tuple[int, int], *, name: str, train
 
 
 def _check_patches(network: Network, input_px: tuple[int, int]) -> None:
-    """Refuse an input that is not whole patches: the network would leave out its edge."""
+    """Raise an error if the input is not a whole number of patches."""
     for module in network.modules():
         patch = getattr(module, "patch_size", None)
         if isinstance(patch, tuple) and any(

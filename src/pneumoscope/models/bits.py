@@ -1,4 +1,4 @@
-"""Floating-point numbers seen as integers of the same width.
+"""Reinterpret floating-point tensors as integers of the same width.
 
 Those that are not negative are in the same order as their bits, and a processor compares integers
 faster than bfloat16, which it has to convert first.
@@ -13,5 +13,5 @@ _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def as_bits(values: Tensor) -> Tensor:
-    """Return the same memory as signed integers: negative where the value's sign is set."""
+    """Return the same memory as signed integers: negative if the value's sign bit is set."""
     return values.view(_INTEGERS[values.element_size()])

@@ -1,4 +1,4 @@
-"""``--model auto``: the best backbone that is known for a machine, and why."""
+"""Choose a backbone for ``--model auto``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _WHY_LARGE = "this machine has an accelerator for it, and its weights could be h
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A backbone and why it was chosen, for people."""
+    """A backbone and the reason for choosing it."""
 
     model: str
     why: str
 
 
 def choose_backbone(device: str) -> Choice:
-    """Return the backbone that ``auto`` means on a kind of device: ``cpu``, ``cuda``, ``mps``.
+    """Return the backbone for ``auto`` on a kind of device: ``cpu``, ``cuda``, ``mps``.
 
     Weights that are not on this machine are fetched if there is a network; without one the next
     backbone is taken.

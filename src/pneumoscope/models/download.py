@@ -1,4 +1,4 @@
-"""Weights from the web, from addresses that may be trusted."""
+"""Download weights over https."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OWN_MACHINE = ("localhost", "127.0.0.1", "::1")
 def download(
     url: str, target: Path, *, sha256: str | None = None, progress: Progress | None = None
 ) -> str:
-    """Fetch a file, put it at ``target``, and return its SHA-256.
+    """Download a file to ``target`` and return its SHA-256.
 
     What has arrived is kept if the connection breaks for good; the next call continues it.
 
@@ -51,7 +51,7 @@ def download(
 def fetched(
     url: str, target: Path, *, sha256: str | None = None, progress: Progress | None = None
 ) -> str:
-    """Do the same for an address that the user named.
+    """Download a file from an address given by the user.
 
     Raises:
         WeightsError: It cannot be fetched, or its content is another.

@@ -1,4 +1,4 @@
-"""Dropout that costs little on a processor.
+"""Fast dropout on processors.
 
 ``torch.nn.Dropout`` draws each value of each mask by itself on the CPU, which takes a third of a
 step of a small network. Here a pool of keep-or-drop masks is drawn once in a while, and each mask
@@ -21,7 +21,7 @@ _OWN_STREAM = 0x5EED  # so that the pool does not repeat what torch's own genera
 
 
 class KeepMasks:
-    """A source of masks: all bits of a value set with probability 1 - ``rate``, else none.
+    """A source of masks: all bits set with probability 1 - ``rate``, otherwise none.
 
     The pool is drawn anew whenever torch's generator has been given another seed, which training
     does every epoch; the starts come from that generator. Within a mask the values are
@@ -38,11 +38,11 @@ class KeepMasks:
 
     @property
     def scale(self) -> float:
-        """What the kept values are multiplied with, so that their expectation stays."""
+        """The factor of kept values that preserves their expectation."""
         return 1 / (1 - self.rate)
 
     def like(self, values: Tensor) -> Tensor:
-        """Return a mask for ``as_bits(values)``, of their shape, memory layout and dtype."""
+        """Return a mask for ``as_bits(values)`` with the same shape, memory layout and dtype."""
         span = max(_POOL_VALUES, 2 * values.numel())
         seed = torch.initial_seed()
         dtype = as_bits(values).dtype
@@ -76,7 +76,7 @@ class ReluDropout(nn.Module):
         self.masks = masks
 
     def forward(self, values: Tensor) -> Tensor:
-        """Return the positive values with a share of them zeroed and the rest scaled up."""
+        """Apply ReLU and dropout in place."""
         if not self.training or self.masks.rate == 0:
             return F.relu(values)
         if values.device.type != "cpu":
@@ -90,7 +90,7 @@ class ReluDropout(nn.Module):
 
 
 class _MaskedRelu(torch.autograd.Function):
-    """ReLU, mask and scale in place; what is left positive tells where the gradient goes."""
+    """ReLU, mask and scale in place; the positive outputs mark where gradients flow."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, keep: Tensor, scale: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Several trained classifiers, and several views of an image, as one."""
+"""Average several trained classifiers, and several views of an image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LINEAR = ("weight", "bias")
 
 
 class Averaged(nn.Module):
-    """The mean of the logits that classifiers give to views of an image.
+    """The mean logits of classifiers over views of an image.
 
     Args:
         members: Trained classifiers that take the same input.
@@ -73,7 +73,7 @@ class Averaged(nn.Module):
 
 
 def side_by_side(members: Sequence[Classifier]) -> Classifier | None:
-    """Return one classifier that gives the mean logits of several of one architecture.
+    """Return one classifier that computes the mean logits of several of one architecture.
 
     Their channels stand side by side in every layer, in groups that do not mix; the last layer
     takes the mean. It computes what ``Averaged`` does with one graph instead of several, which
@@ -104,7 +104,7 @@ def side_by_side(members: Sequence[Classifier]) -> Classifier | None:
 
 
 def _same_layers(one: nn.Module, other: nn.Module) -> bool:
-    """Tell whether two networks have the same layers; equal shapes of weights do not say so."""
+    """Return whether two networks have the same layers; equal weight shapes are not enough."""
     told = [
         [(name, type(layer), layer.extra_repr()) for name, layer in network.named_modules()]
         for network in (one, other)
@@ -113,7 +113,7 @@ def _same_layers(one: nn.Module, other: nn.Module) -> bool:
 
 
 def _widen(layer: nn.Module, layers: Sequence[nn.Module], *, shared: bool, last: bool) -> bool:
-    """Put the weights of several layers into one; return whether that can be done."""
+    """Merge the weights of several layers into one; return whether that is possible."""
     count = len(layers)
     match layer:
         case nn.Conv2d():
@@ -141,7 +141,7 @@ def _widen(layer: nn.Module, layers: Sequence[nn.Module], *, shared: bool, last:
 
 
 def _mean_map(maps: Sequence[Tensor]) -> Tensor:
-    """Return the mean of maps [n, (classes,) rows, columns] of any sizes, at that of the finest.
+    """Return the mean of maps [n, (classes,) rows, columns] at the size of the finest.
 
     Each keeps its own mean, which is its logit but for the bias.
     """
@@ -160,7 +160,7 @@ def _mean_map(maps: Sequence[Tensor]) -> Tensor:
 
 
 class _Members(nn.ModuleList):
-    """A list of modules that says of which kind they are."""
+    """A typed list of modules."""
 
     def __iter__(self) -> Iterator[Classifier]:
         return super().__iter__()  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Folders of weights that need no network: the files, and ``weights.json`` that says what they are.
+"""Folders of weight files and their manifest ``weights.json``.
 
 This file imports no torch, so that a folder is checked at once.
 """
@@ -51,7 +51,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What ``verify_folder`` says of a file.
+    """The result of ``verify_folder`` for one file.
 
     Attributes:
         file: Its name.
@@ -67,7 +67,7 @@ class Finding:
 
 
 def weights_folder() -> Path:
-    """Return where weights lie: ``PNEUMOSCOPE_WEIGHTS``, else the user's data folder."""
+    """Return the weights folder: ``PNEUMOSCOPE_WEIGHTS``, or one in the user's data folder."""
     chosen = os.environ.get("PNEUMOSCOPE_WEIGHTS")
     if chosen:
         return Path(chosen)
@@ -75,7 +75,7 @@ def weights_folder() -> Path:
 
 
 def read_manifest(folder: Path) -> tuple[Entry, ...]:
-    """Return the rows of a folder's ``weights.json``; none where there is no such file.
+    """Return the rows of a folder's ``weights.json``; none if the file does not exist.
 
     Raises:
         WeightsError: It is no list of rows, or names files elsewhere.
@@ -102,7 +102,7 @@ def write_manifest(folder: Path, entries: Sequence[Entry]) -> None:
 
 
 def find_in_folder(folder: Path, names: Sequence[str]) -> tuple[Path, Entry | None] | None:
-    """Return the file of a model in a folder, and its row if it has one.
+    """Return the file of a model in a folder, and its manifest row if there is one.
 
     Args:
         folder: The folder; it need not exist.
@@ -132,7 +132,7 @@ def find_in_folder(folder: Path, names: Sequence[str]) -> tuple[Path, Entry | No
 
 
 def add_to_folder(folder: Path, path: Path, entry: Entry) -> Entry:
-    """Copy a weights file into a folder, note it in ``weights.json``, and return the row.
+    """Copy a weights file into a folder, add it to ``weights.json``, and return the row.
 
     Raises:
         WeightsError: The copy is not what was to be copied.
@@ -150,7 +150,7 @@ def add_to_folder(folder: Path, path: Path, entry: Entry) -> Entry:
 
 
 def verify_folder(folder: Path) -> list[Finding]:
-    """Return a finding for each weights file of a folder, listed or lying there.
+    """Return a finding for each weights file that is listed or present.
 
     Raises:
         WeightsError: There is no such folder, or its ``weights.json`` is broken.

@@ -1,4 +1,4 @@
-"""An RGB network for grey images, with the same output as for the grey image in three channels.
+"""Run RGB networks on grey images with the same output as for three equal channels.
 
 Each channel c of the normalised RGB image is ``scale[c] * grey + shift[c]``, where ``grey`` is
 normalised by one mean and one deviation. A convolution is linear, so the scales go into its
@@ -27,7 +27,7 @@ _SAME = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class GreyPlan:
-    """How grey pixels stand for the channels that the weights were trained on.
+    """How grey pixels replace the channels that the weights were trained on.
 
     Attributes:
         mean: What is subtracted from grey pixels in [0, 1].
@@ -43,7 +43,7 @@ class GreyPlan:
 
     @classmethod
     def of(cls, facts: WeightsFacts) -> GreyPlan:
-        """Return the plan whose grey is normalised by the channels' average mean and deviation."""
+        """Return the plan with the average mean and deviation of the channels."""
         mean = sum(facts.mean) / len(facts.mean)
         std = sum(facts.std) / len(facts.std)
         shift = [(mean - m) / s for m, s in zip(facts.mean, facts.std, strict=True)]
@@ -61,7 +61,7 @@ class GreyPlan:
 
     @property
     def shifted(self) -> bool:
-        """Whether the channels differ in their means."""
+        """Whether the means of the channels differ."""
         return any(self.shift)
 
 
@@ -82,7 +82,7 @@ class WithOnes(nn.Module):
 
 
 class AsColours(nn.Module):
-    """Grey pixels as the three channels that they stand for."""
+    """Grey pixels expanded to three channels."""
 
     channels = 3
     scale: Tensor
@@ -102,7 +102,7 @@ Lift = AsItIs | WithOnes | AsColours
 
 
 def lift_for(first: Sequence[nn.Module], plan: GreyPlan) -> Lift:
-    """Return what must be done to grey pixels so that the output stays what it was.
+    """Return the module that turns grey pixels into the input the network needs.
 
     Args:
         first: The layers that see the image.
@@ -118,7 +118,7 @@ def lift_for(first: Sequence[nn.Module], plan: GreyPlan) -> Lift:
 def grey_weights(
     weights: Float[Tensor, "out channels height width"], plan: GreyPlan, lift: Lift
 ) -> Float[Tensor, "out lifted height width"]:
-    """Return weights of a first layer for what the lift gives, from weights for RGB.
+    """Return the weights of a first layer for the lifted input, from weights for RGB.
 
     Several groups of RGB channels (of neighbouring pixels, in networks that begin by folding space
     into channels) are treated alike.
@@ -142,17 +142,17 @@ def grey_weights(
 def shifted_bias(
     bias: Float[Tensor, " out"], weights: Float[Tensor, "out channels h w"], plan: GreyPlan
 ) -> Float[Tensor, " out"]:
-    """Return the bias of a layer without padding that also carries the channels' shifts."""
+    """Return the bias of an unpadded layer that includes the channels' shifts."""
     shift = torch.tensor(plan.shift, dtype=torch.float64).repeat(weights.shape[1] // 3)
     constant = torch.einsum("ochw,c->o", weights.double(), shift)
     return (bias.double() + constant).to(bias.dtype)
 
 
 def _is_linear(layer: nn.Module) -> bool:
-    """Return whether it is a plain convolution, or one that only pads otherwise."""
+    """Return whether a layer is a convolution, except for its padding."""
     return isinstance(layer, nn.Conv2d) and type(layer).__name__ in {"Conv2d", "Conv2dSame"}
 
 
 def _takes_constant(layer: nn.Module) -> bool:
-    """Return whether a bias can carry a constant: it has one, and the image is not padded."""
+    """Return whether a bias can absorb a constant: it exists, and there is no padding."""
     return type(layer) is nn.Conv2d and layer.bias is not None and not any(layer.padding)

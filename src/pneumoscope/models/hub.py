@@ -1,4 +1,4 @@
-"""Weights of the Hugging Face hub: in its cache on this machine, or fetched into it."""
+"""Weights from the Hugging Face hub or its local cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PATIENCE_SECONDS = 10
 
 
 def cached(published: Published) -> Path | None:
-    """Return the file if the hub's cache on this machine has it."""
+    """Return the file if it is in the hub's local cache."""
     try:
         from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - not for every model
     except ModuleNotFoundError:  # reading alone is installed, so nothing was fetched by it
@@ -32,7 +32,7 @@ def cached(published: Published) -> Path | None:
 
 
 def fetch(published: Published) -> Path:
-    """Return the file in the hub's cache, after fetching it.
+    """Return the file in the hub's cache, downloading it if necessary.
 
     Raises:
         ConnectionError: The hub does not answer, or not with this file; the text says why.
@@ -62,7 +62,7 @@ def fetch(published: Published) -> Path:
 
 
 def check(path: Path, sha256: str | None = None) -> str:
-    """Return the SHA-256 of a cached file; large ones are named by it, and must match.
+    """Verify a cached file, and return its SHA-256; large files are named by theirs.
 
     Raises:
         WeightsError: The content is another.
@@ -78,7 +78,7 @@ def check(path: Path, sha256: str | None = None) -> str:
 
 
 def _check_reachable() -> None:
-    """Fail at once where there is no network; the hub's library would try for half a minute.
+    """Fail at once without a network; the hub's library would retry for half a minute.
 
     Raises:
         ConnectionError: The hub cannot be reached, or the user told its library not to.

@@ -1,4 +1,4 @@
-"""What must be known of pretrained weights beyond the tensors, and the files it is known of."""
+"""Known weight files, and the settings that their networks need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class WeightsFacts:
-    """What a network needs to be what its weights were trained as.
+    """The settings that a network needs for given weights.
 
     Attributes:
         mean: Subtracted from each channel of pixels in [0, 1]; three numbers, or one for grey.
@@ -47,7 +47,7 @@ class KnownFile:
 
 
 def _keras_mobilenet(credit: str) -> WeightsFacts:
-    """Return what MobileNetV2 from Keras needs: its padding, its epsilon, input in [-1, 1]."""
+    """Return the settings of Keras' MobileNetV2: padding, epsilon, input in [-1, 1]."""
     return WeightsFacts(
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),

@@ -1,4 +1,4 @@
-"""What models there are, how large they are, and whose weights they can begin with."""
+"""List the available models with size, licence and availability of their weights."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ The numbers are those of ``measure``; they stand here so that listing them loads
 
 
 def chosen_models() -> list[Listed]:
-    """Return ``CHOSEN``, with whether their weights are here."""
+    """Return the recommended models ``CHOSEN``, and whether their weights are available."""
     return [replace(row, here=_is_here(row, _usual_place(row))) for row in CHOSEN]
 
 
 def names_like(pattern: str) -> list[str]:
-    """Return the names of all models that match, with the tags of their weights.
+    """Return the names of all matching models, with the tags of their weights.
 
     Args:
         pattern: With ``*`` and ``?`` as in a shell; without them, a part of the name.
@@ -97,7 +97,7 @@ def names_like(pattern: str) -> list[str]:
 
 
 def measured_models(names: list[str]) -> tuple[list[Listed], dict[str, str]]:
-    """Return a row for each model, lightest first, and why others could not be measured.
+    """Return a row per model, smallest first, and errors of those that failed.
 
     Raises:
         OptionError: There are more than ``MOST``.
@@ -119,7 +119,7 @@ def measured_models(names: list[str]) -> tuple[list[Listed], dict[str, str]]:
 
 
 def measure(name: str) -> Listed:
-    """Return the row of a model, from its network without values (torch's meta device).
+    """Return the row of a model, measured without allocating its weights (meta device).
 
     Raises:
         OptionError: There is no such model.
@@ -143,7 +143,7 @@ def measure(name: str) -> Listed:
 
 
 def _bare_network(name: str) -> tuple[Network, int, Published | None, str]:
-    """Return a network without values, its input, and where its weights are under which licence."""
+    """Return a network on the meta device, its input, and origin and licence of its weights."""
     import torch  # noqa: PLC0415 - the same
 
     with torch.device("meta"):
@@ -165,7 +165,7 @@ def _bare_network(name: str) -> tuple[Network, int, Published | None, str]:
 
 
 def _is_here(row: Listed, published: Published | None) -> bool | None:
-    """Return whether weights are in the folder of weights or in the hub's cache."""
+    """Return whether weights are in the weights folder or in the hub's cache."""
     if not row.licence:
         return None
     if any(find_in_folder(folder, [row.name]) for folder in (weights_folder(), BUNDLED)):
@@ -176,7 +176,7 @@ def _is_here(row: Listed, published: Published | None) -> bool | None:
 
 
 def _usual_place(row: Listed) -> Published | None:
-    """Return where timm's makers keep the weights of a chosen model, without loading timm."""
+    """Return where timm publishes the weights of a recommended model, without importing timm."""
     family, _, rest = row.name.partition(":")
     if family != "timm" or "." not in rest:
         return None

@@ -1,4 +1,4 @@
-"""A pretrained model's name → the architecture in timm, and where its weights are published."""
+"""Resolve the name of a pretrained model to its architecture and weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OWN = ("seed-cnn",)
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Where weights can be fetched: a file of a repository of the Hugging Face hub, or an address.
+    """Where weights are published: a file on the Hugging Face hub, or an address.
 
     Attributes:
         repository: OWNER/NAME on the hub, or empty.
@@ -32,7 +32,7 @@ class Published:
 
     @property
     def address(self) -> str:
-        """A web address of the preferred file."""
+        """The web address of the preferred file."""
         if self.url:
             return self.url
         revision = self.revision or "main"
@@ -41,7 +41,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Pretrained:
-    """What a model's name stands for.
+    """The architecture and weights of a model name.
 
     Attributes:
         name: The name in full, with the tag of the weights.
@@ -59,12 +59,12 @@ class Pretrained:
 
 
 def is_pretrained_name(name: str) -> bool:
-    """Return whether the name is of a family that this file knows."""
+    """Return whether the name belongs to a supported family."""
     return name.partition(":")[0] in FAMILIES
 
 
 def check_known(name: str) -> None:
-    """Refuse a name that is none of ours and of no family.
+    """Raise an error for an unknown name.
 
     Raises:
         OptionError: It is one; the message names the nearest.
@@ -76,7 +76,7 @@ def check_known(name: str) -> None:
 
 
 def resolve(name: str) -> Pretrained:
-    """Return what ``timm:NAME`` or ``xrv:NAME`` stands for.
+    """Return the model for ``timm:NAME`` or ``xrv:NAME``.
 
     Raises:
         OptionError: There is no such model; the message names the nearest.
@@ -133,7 +133,7 @@ def _timm(name: str, rest: str) -> Pretrained:
 
 
 def _hub_files(given: str | None) -> tuple[str, ...]:
-    """Return the names to look for: safetensors first, since nothing in it can be executed."""
+    """Return the file names to try: safetensors first, because it cannot contain code."""
     usual = given or "pytorch_model.bin"
     if not usual.endswith(".bin"):
         return (usual,)

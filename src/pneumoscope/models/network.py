@@ -1,4 +1,4 @@
-"""The contract that every network keeps, so that training can probe, freeze and group it."""
+"""The interface of all networks, used for probing, freezing and parameter groups."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def features(self, pixels: Float[Tensor, "batch 1 height width"]) -> Tensor:
-        """Return what the network knows of each place, before pooling.
+        """Return the feature maps before pooling.
 
         Maps [batch, channels, h, w] of convolutional networks; others keep their own form, such as
         tokens [batch, n, channels].
@@ -31,21 +31,21 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def pooled(self, maps: Tensor) -> Float[Tensor, "batch features"]:
-        """Return what the last layer takes, from what ``features`` returned."""
+        """Return the input of the last layer, from the output of ``features``."""
 
     @abstractmethod
     def head(self, maps: Tensor) -> Float[Tensor, "batch classes"]:
-        """Return the logit of each class, from what ``features`` returned."""
+        """Return the logit of each class, from the output of ``features``."""
 
     @property
     @abstractmethod
     def last_layer(self) -> nn.Module:
-        """The layer that gives the logits from what ``pooled`` returns."""
+        """The layer that maps the output of ``pooled`` to logits."""
 
     @property
     @abstractmethod
     def stems(self) -> tuple[str, ...]:
-        """The names of the layers that take the pixels, among ``named_modules``."""
+        """The names of the layers that take the pixels, from ``named_modules``."""
 
     @abstractmethod
     def parameter_groups(self) -> list[list[nn.Parameter]]:
@@ -55,7 +55,7 @@ class Network(nn.Module, ABC):
         """
 
     def evidence(self, maps: Tensor) -> Tensor | None:
-        """Return where the logits come from, from what ``features`` returned.
+        """Return the evidence maps, from the output of ``features``.
 
         Class activation maps (Zhou et al., CVPR 2016), signed: where the last layer takes the mean
         of the maps, the logit of a class is the mean of its map, and a bias that knows no place.
@@ -71,7 +71,7 @@ class Network(nn.Module, ABC):
         return weighted_maps(maps, against_others(layer.weight))
 
     def _takes_the_mean(self, maps: Tensor) -> bool:
-        """Tell whether what the last layer sees is the mean of the maps over all places.
+        """Return whether the input of the last layer is the mean of the maps.
 
         It is tried once, on made-up maps; an exporter cannot follow a comparison of numbers.
         """
@@ -93,7 +93,7 @@ class Network(nn.Module, ABC):
         return self.head(self.features(pixels))
 
     def freeze(self, groups: int) -> None:
-        """Hold the first groups of ``parameter_groups`` as they are, and free the others.
+        """Freeze the first groups of ``parameter_groups``, and unfreeze the others.
 
         Args:
             groups: How many; 0 frees everything.
@@ -104,7 +104,7 @@ class Network(nn.Module, ABC):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; frozen layers with running statistics use and keep them in either mode.
+        """Set the mode; frozen layers keep their running statistics in both modes.
 
         A layer is frozen if none of its own parameters takes gradients.
         """
@@ -140,6 +140,6 @@ def weighted_maps(maps: Float[Tensor, "b c h w"], weights: Tensor) -> Tensor:
 
 
 def _has_statistics(layer: nn.Module) -> bool:
-    """Return whether it is batch normalisation or a relative of it."""
+    """Return whether a layer is batch normalisation or similar."""
     names = {name for name, _ in layer.named_buffers(recurse=False)}
     return not names.isdisjoint({"running_mean", "running_var"})

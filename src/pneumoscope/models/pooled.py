@@ -1,4 +1,4 @@
-"""Convolution, 2x2 max pooling, ReLU and dropout as one step of training on a processor.
+"""Convolution, 2x2 max pooling, ReLU and dropout in one training step on processors.
 
 The maps that a convolution writes are four times as large as what pooling leaves of them, and
 pooling them by torch's own functions takes longer than a small convolution: it writes an 8-byte
@@ -26,7 +26,7 @@ _THRESHOLD_BACKWARD = torch.ops.aten.threshold_backward
 
 
 def convolve_pool_drop(maps: Tensor, convolution: nn.Conv2d, masks: KeepMasks) -> Tensor:
-    """Return what ``convolution``, 2x2 max pooling, ReLU and inverted dropout make of maps.
+    """Apply ``convolution``, 2x2 max pooling, ReLU and inverted dropout.
 
     Dropout's factor multiplies the weights, since pooling and ReLU let it through. Of equal values
     in a cell one alone gets the gradient. NaN may come out as 0, since its sign decides.
@@ -49,7 +49,7 @@ def convolve_pool_drop(maps: Tensor, convolution: nn.Conv2d, masks: KeepMasks) -
 
 
 class _ConvolveAndPool(torch.autograd.Function):
-    """``relu(max_pool2d(conv2d(maps)))`` under a mask."""
+    """``relu(max_pool2d(conv2d(maps)))`` with a dropout mask."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor, masks: KeepMasks) -> Tensor:
@@ -119,21 +119,21 @@ def _places(maps: Tensor) -> Tensor:
 
 
 def _parts(pooled: Tensor) -> list[slice]:
-    """Return a few images each, as many as a cache may hold the maps of."""
+    """Yield slices of a few images, small enough for their maps to fit into the cache."""
     batch = len(pooled)
     a_part = max(1, _PART_BYTES * batch // (4 * pooled.nbytes))
     return [slice(start, start + a_part) for start in range(0, batch, a_part)]
 
 
 def _pool(pairs: Tensor, larger: Tensor, lead: Tensor) -> None:
-    """Write the larger of each pair [b, n, 2, m], and by how much the first one is."""
+    """Write the larger of each pair [b, n, 2, m], and the difference of the first."""
     first, second = pairs.unbind(2)
     torch.maximum(first, second, out=larger)
     torch.sub(first, second, out=lead)
 
 
 def _unpool(gradient: Tensor, lead: Tensor, pairs: Tensor) -> None:
-    """Write each gradient to the first of its pair where that one was no smaller, else second."""
+    """Write each gradient to the larger element of its pair, the first if equal."""
     first, second = pairs.unbind(2)
     _THRESHOLD_BACKWARD(gradient, lead, -1, grad_input=first)
     torch.sub(gradient, first, out=second)

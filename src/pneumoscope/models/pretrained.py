@@ -1,4 +1,4 @@
-"""Pretrained weights: which file ``--weights`` means, and how it comes into a network."""
+"""Find, download and load pretrained weights."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class WeightsFile:
 
 @dataclass(frozen=True, slots=True)
 class WeightsRecord:
-    """What was loaded, for the provenance of a run.
+    """The weights that were loaded, for the provenance of a run.
 
     Attributes:
         source: Where the file came from: a path or an address.
@@ -72,7 +72,7 @@ class WeightsRecord:
     credit: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values; of a path on this machine its last part alone."""
+        """Return the fields as JSON values; local paths are reduced to the file name."""
         own = "://" not in self.source
         return {**asdict(self), "source": Path(self.source).name if own else self.source}
 
@@ -80,7 +80,7 @@ class WeightsRecord:
 def find_weights(
     model: str, weights: str = AUTO, *, progress: Progress | None = None
 ) -> WeightsFile | None:
-    """Return the file that ``weights`` means for a model, fetched if need be; None for no file.
+    """Return the file that ``weights`` stands for, downloading it if needed; None for ``none``.
 
     Args:
         model: The model's name.
@@ -133,7 +133,7 @@ def load_weights(
     prepare: Callable[[Tensors], Tensors] = dict,
     adapt: Callable[[Tensors], Tensors] | None = None,
 ) -> WeightsRecord:
-    """Load a file into a network; return what was loaded.
+    """Load a weights file into a network; return its record.
 
     Args:
         network: Where the tensors go.
@@ -163,7 +163,7 @@ def load_weights(
 
 
 def gather(names: Sequence[str], folder: Path, *, progress: Progress | None = None) -> list[Entry]:
-    """Bring the weights of models into a folder, with a row each in its ``weights.json``.
+    """Collect the weights of models in a folder, with rows in its ``weights.json``.
 
     They are taken from the folder itself, from this machine's folder of weights, from the hub's
     cache, or from the network.
@@ -241,7 +241,7 @@ def _names(model: Pretrained) -> list[str]:
 
 
 def _from_publisher(model: Pretrained, url: str, progress: Progress | None) -> WeightsFile:
-    """Fetch into this machine's folder what a maker publishes at an address."""
+    """Download weights from their publisher's address into the weights folder."""
     folder = weights_folder()
     suffix = Path(urlsplit(url).path).suffix
     target = folder / f"{model.name.partition(':')[2]}{suffix}"
@@ -260,7 +260,7 @@ def _from_publisher(model: Pretrained, url: str, progress: Progress | None) -> W
 def _from_address(
     url: str, expected: str | None, model: str, progress: Progress | None
 ) -> tuple[Path, str]:
-    """Return the file of an address and its SHA-256, fetched unless it was before."""
+    """Return the file of an address and its SHA-256, downloading it if needed."""
     folder = weights_folder()
     file = Path(unquote(urlsplit(url).path)).name
     if not file or file.startswith("."):
@@ -287,7 +287,7 @@ def _note(folder: Path, path: Path, model: str, sha256: str, *, licence: str, so
 
 
 def _facts(sha256: str, model: Pretrained | None, *, own: bool) -> WeightsFacts | None:
-    """Return what is known of this content, else what the model's published weights need."""
+    """Return the settings for these weights, by content or else by model."""
     known = known_by_content(sha256)
     if known:
         return known.facts
@@ -314,7 +314,7 @@ def _checked(path: Path, expected: str | None) -> str:
 
 
 def _check_known(path: Path, sha256: str, model: Pretrained | None) -> None:
-    """Refuse a known file that was damaged, or is for another network."""
+    """Raise an error if a known file is damaged or belongs to another network."""
     named = known_by_name(path.name)
     if named and named.sha256 != sha256:
         raise WeightsError(

@@ -1,4 +1,4 @@
-"""A model's name → its network, the input it takes, and the table of its layers."""
+"""Build models by name, and list their layers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pneumoscope.models.seed_cnn import FlattenMaps, SeedCNN
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """What the registry knows of a model.
+    """A model in the registry.
 
     Attributes:
         build: Gives the network for an InputSpec and the model's own options.
@@ -47,7 +47,7 @@ BACKBONE_OPTIONS = ("drop_rate", "drop_path_rate")
 
 
 class Classifier(nn.Module):
-    """A network and the normalisation that it was made for: one unit from pixels to logits.
+    """A network with its normalisation, from pixels to logits.
 
     Attributes:
         network: Takes normalised pixels.
@@ -87,18 +87,18 @@ class Classifier(nn.Module):
     def uncorrected(
         self, pixels: Float[Tensor, "batch 1 height width"]
     ) -> Float[Tensor, "batch classes"]:
-        """Return the logits as the network gives them, which is what training is about."""
+        """Return the logits of the network without prior correction, for training."""
         logits: Tensor = self.network(self._normalised(pixels))
         return logits
 
     def pooled(self, pixels: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch c"]:
-        """Return what the network's last layer takes, from grey pixels in [0, 1]."""
+        """Return the input of the network's last layer, from grey pixels in [0, 1]."""
         return self.network.pooled(self.network.features(self._normalised(pixels)))
 
     def explained(
         self, pixels: Float[Tensor, "batch 1 height width"]
     ) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, "batch c"], Tensor | None]:
-        """Return logits, what the last layer took, and where they come from, in one pass."""
+        """Return logits, input of the last layer and evidence maps in one pass."""
         maps = self.network.features(self._normalised(pixels))
         logits = self.network.head(maps) + self.logit_offset
         return logits, self.network.pooled(maps), self.network.evidence(maps)
@@ -108,7 +108,7 @@ class Classifier(nn.Module):
 
 
 def to_unit(pixels: UInt8[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
-    """Return grey pixels as float32 in [0, 1], as a classifier takes them."""
+    """Return grey pixels as float32 in [0, 1], the input of a classifier."""
     return pixels.float().div_(255)
 
 
@@ -173,7 +173,7 @@ def _check_options(name: str, options: Mapping[str, Any], known: tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A row of the layer table; the shape is that of its output, height, width, channels."""
+    """A row of the layer table; the output shape is height, width, channels."""
 
     name: str
     type: str
@@ -185,7 +185,7 @@ _SHOWN_AS = {ReluDropout: "Dropout", FlattenMaps: "Flatten"}
 
 
 def layer_table(model: Classifier, spec: InputSpec) -> list[Layer]:
-    """Return the layers of a model in the order in which a forward pass reaches them."""
+    """Return the layers of a model in the order of the forward pass."""
     layers: list[Layer] = []
 
     def note(name: str) -> Callable[[nn.Module, Any, Tensor], None]:

@@ -1,4 +1,4 @@
-"""``seed-cnn``: three convolutions and two dense layers, with options for the rest.
+"""``seed-cnn``: three convolutions and two dense layers, with optional variations.
 
 The network of a student report on the Kaggle folder (2022): 224x224 grey input, three blocks of
 3x3 convolution, ReLU, 2x2 max pooling and dropout, then two dense layers; 3,267,202 parameters.
@@ -98,7 +98,7 @@ class SeedCNN(Network):
         return ("blocks.0.convolution",)
 
     def evidence(self, maps: Float[Tensor, "batch c h w"]) -> Tensor:
-        """Return where the logits come from, by the gradient at the last maps.
+        """Return the evidence maps from the gradient at the last feature maps.
 
         Grad-CAM (Selvaraju et al., ICCV 2017), signed and not cut at zero, times the number of
         places, so that it is in units of the logit. The gradient through the two dense layers is
@@ -112,12 +112,12 @@ class SeedCNN(Network):
         return weighted_maps(maps, through @ rows)
 
     def parameter_groups(self) -> list[list[nn.Parameter]]:
-        """Return a group for each block, one for the hidden layer, one for the output layer."""
+        """Return one group per block, one for the hidden layer, one for the output layer."""
         return [list(part.parameters()) for part in (*self.blocks, self.hidden, self.output)]
 
 
 def _initialise(module: nn.Module) -> None:
-    """Draw weights as the report's framework does: Glorot's uniform rule, biases zero."""
+    """Initialise as Keras does: Glorot uniform weights, zero biases."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         assert module.bias is not None  # noqa: S101 - every layer here has one
@@ -153,7 +153,7 @@ class Block(nn.Module):
 
 
 class FlattenMaps(nn.Module):
-    """Rows, columns, channels as one vector: [b, c, h, w] to [b, h * w * c].
+    """Flatten rows, columns, channels: [b, c, h, w] to [b, h * w * c].
 
     In channels-last memory this copies nothing.
     """

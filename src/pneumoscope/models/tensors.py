@@ -1,4 +1,4 @@
-"""Weights files → tensors by name, and those into a network. Nothing of a file is executed."""
+"""Read tensors from weight files and load them; nothing in a file is executed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OWN_CHECKPOINT = "classifier.network.net."
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, a checkpoint, or a whole module kept by torch.
+    """Return the tensors of a safetensors file, a checkpoint, or a pickled PyTorch module.
 
     A module is not brought to life: only its parameters and buffers are taken out.
 
@@ -58,7 +58,7 @@ def load_tensors(
     heads: Sequence[str],
     source: str,
 ) -> tuple[int, bool]:
-    """Load tensors into a network; return how many, and whether its head was among them.
+    """Load tensors into a network; return their number, and whether the head was included.
 
     The head is loaded if the file has one of its shape, and else left as it is. All else must fit.
 
@@ -149,7 +149,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 class _Shell:
-    """Stands for a module of a pickled network: its attributes, and none of its code."""
+    """Stands in for a module of a pickled network: its attributes, without its code."""
 
 
 # The modules of networks that torchxrayvision keeps whole.
@@ -192,7 +192,7 @@ def _named(content: Any) -> dict[str, Tensor]:
 
 
 def _bare(name: str) -> str:
-    """Return the name without what wrappers put before it."""
+    """Return a name without prefixes of wrappers."""
     while True:
         for prefix in _PREFIXES:
             if name.startswith(prefix) and not name.startswith(OWN_CHECKPOINT):

@@ -16,7 +16,6 @@ from pneumoscope.images.radiograph import ImageMeta
 from pneumoscope.images.sources import name_of
 from pneumoscope.parallel import cores, ordered_map
 from pneumoscope.reader.archive.inputs import Unlisted
-from pneumoscope.reader.checks.appearance import kind
 from pneumoscope.reader.model_file.metadata import PAIRS, Bundle, ModelInfo, open_bundle
 from pneumoscope.reader.policy import NOT_ASSESSABLE, OUTSIDE
 from pneumoscope.reader.prediction import ERROR, ModelName, Prediction
@@ -278,6 +277,8 @@ class Predictor:
                 work.distance = float(distances[row])
                 work.refused = gate.reasons(work.distance)
                 if work.refused:
+                    from pneumoscope.reader.checks.appearance import kind  # noqa: PLC0415 - rare
+
                     work.refused += kind(pixels[row])
 
     def _run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> list[NDArray[np.float32]]:

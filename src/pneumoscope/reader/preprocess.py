@@ -6,14 +6,12 @@ The pixels are those of ``prepare``, made by the same functions; a test holds bo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pneumoscope.images.prepare import InputSpec, prepare_bytes, to_input
 from pneumoscope.images.radiograph import GREY_MODES, ImageMeta
 from pneumoscope.images.read import chroma, decode
 from pneumoscope.images.sources import Decoded, Source, resolve
-from pneumoscope.reader.checks.intended_use import AGE, BODY_PART, MODALITY, VIEW
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +22,7 @@ if TYPE_CHECKING:
 _GREY = GREY_MODES | {"MONOCHROME1", "MONOCHROME2"}
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """What is known of an image beside its prepared pixels.
 
     Attributes:
@@ -39,8 +36,7 @@ class Shape:
     chroma: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadedImage:
+class LoadedImage(NamedTuple):
     """One image, ready for the network.
 
     Attributes:
@@ -54,7 +50,7 @@ class LoadedImage:
 
     pixels: NDArray[np.uint8]
     shape: Shape
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str]
     other_kind: str = ""
     dicom: DicomRecord | None = None
     notes: tuple[str, ...] = ()
@@ -77,7 +73,7 @@ def load_image(source: Source, spec: InputSpec, *, any_kind: bool = False) -> Lo
     if isinstance(given, Decoded):
         height, width = given.pixels.shape
         pixels = to_input(given.pixels, spec, bits=given.bits)
-        return LoadedImage(pixels, Shape(width, height, given.chroma))
+        return LoadedImage(pixels, Shape(width, height, given.chroma), facts={})
     pixels, meta = prepare_bytes(given.data, spec, name=given.name, any_kind=any_kind)
     colour = 0.0 if meta.mode in _GREY else chroma(given.data, name=given.name)
     shape = Shape(meta.width, meta.height, colour)
@@ -116,6 +112,13 @@ def _facts(meta: ImageMeta) -> dict[str, str]:
     said = meta.dicom
     if said is None:
         return {}
+    from pneumoscope.reader.checks.intended_use import (  # noqa: PLC0415 - for DICOM alone
+        AGE,
+        BODY_PART,
+        MODALITY,
+        VIEW,
+    )
+
     years = said.age_years
     return {
         AGE: "" if years is None else f"{years:g}",

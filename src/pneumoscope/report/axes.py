@@ -1,22 +1,57 @@
-"""What the figures' axes have in common: grids of panels, the unit square, pictures."""
+"""What the figures are built of: empty figures, axes, bands, marks and rows with names."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from pneumoscope.report.style import MUTED, RULE
+import numpy as np
+
+from pneumoscope.report.style import BLUE, INK, MUTED, RULE, VERMILLION
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pneumoscope.report._shared import Floats, Pixels
+    from pneumoscope.evaluation.estimate import Estimate
+    from pneumoscope.report.tables import Floats, Pixels
 
 UNIT_TICKS: Final = (0, 0.2, 0.4, 0.6, 0.8, 1)
 """Of an axis of shares or probabilities."""
+SQUARE_IN: Final = (4.6, 4.5)
+"""Width and height of a figure that is a square with its labels, in inches."""
+
+Point: TypeAlias = tuple[float, float, float]
+"""A value and the ends of its interval; NaN where there is none."""
+
+
+def point_of(estimate: Estimate) -> Point:
+    """Return an estimate as three numbers, NaN where there is none."""
+    value, low, high = (
+        math.nan if one is None else one for one in (estimate.value, estimate.low, estimate.high)
+    )
+    return value, low, high
+
+
+def new_figure(
+    width_in: float, height_in: float, *, gap: float = 0.02, margin_in: float = 0.04
+) -> Figure:
+    """Return an empty figure that no global state knows of.
+
+    Args:
+        width_in: Its width in inches.
+        height_in: Its height in inches.
+        gap: Between panels, as a share of a panel.
+        margin_in: Around each panel, in inches.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 - matplotlib is loaded to draw
+    from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415
+
+    layout = ConstrainedLayoutEngine(w_pad=margin_in, h_pad=margin_in, wspace=gap, hspace=gap)
+    return Figure(figsize=(width_in, height_in), layout=layout)
 
 
 def panels(
@@ -34,6 +69,33 @@ def panels(
     for axes in grid[n:]:
         axes.set_axis_off()
     return grid[:n]
+
+
+def label_axes(axes: Axes, *, x: str = "", y: str = "", grid: bool = True) -> None:
+    """Name the axes, that of y above them, where it is read first; draw lines of equal height."""
+    axes.set_xlabel(x)
+    axes.set_title(y, color=MUTED, weight="normal", size=10)
+    if grid:
+        axes.grid(axis="y")
+
+
+def whole_numbers(axes: Axes, **options: Any) -> None:
+    """Let the horizontal axis have ticks at whole numbers alone."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - matplotlib is loaded to draw
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, **options))
+
+
+def unit_square(axes: Axes, *, x: str, y: str) -> None:
+    """Give axes from 0 to 1 both ways, framed."""
+    label_axes(axes, x=x, y=y, grid=False)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_aspect("equal")
+    axes.set_xticks(UNIT_TICKS)
+    axes.set_yticks(UNIT_TICKS)
+    axes.spines["left"].set_visible(True)
+    axes.spines[:].set_color(RULE)
 
 
 def logarithmic_width(axes: Axes, *, low: float, high: float) -> None:
@@ -54,23 +116,73 @@ def without_height_scale(axes: Axes) -> None:
     """Take the vertical scale away: heights are written beside the marks, or are only compared."""
     axes.set_yticks([])
     axes.set_yticks([], minor=True)
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(length=0)
 
 
-def unit_square(axes: Axes, *, x: str, y: str) -> None:
-    """Give axes from 0 to 1 both ways, the name of y above them, where it is read first."""
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    axes.set_aspect("equal")
-    axes.set_xticks(UNIT_TICKS)
-    axes.set_yticks(UNIT_TICKS)
-    axes.tick_params(length=0, pad=6)
-    axes.spines[:].set_color(RULE)
-    axes.set_xlabel(x)
-    axes.set_title(y, color=MUTED, weight="normal", size=10)
+def note(axes: Axes, text: str, *, up: float, **look: Any) -> None:
+    """Write a line so many points above the upper left corner of the axes."""
+    axes.annotate(
+        text, (0, 1), xytext=(0, up), xycoords="axes fraction", textcoords="offset points",
+        **{"color": MUTED, "size": 9.5, **look},
+    )  # fmt: skip
+
+
+def legend(figure: Figure, handles: Sequence[Artist], *, columns: int, below: bool = False) -> None:
+    """Put the labels of lines outside the axes, above them or below."""
+    figure.legend(
+        handles=handles, loc="outside lower center" if below else "outside upper right",
+        ncols=columns, frameon=False, labelcolor=INK, fontsize=9.5, handlelength=2.6,
+    )  # fmt: skip
+
+
+def band(
+    axes: Axes, x: Floats, low: Floats, high: Floats, *, step: Any = None, **look: Any
+) -> None:
+    """Shade between two edges, where both are known."""
+    there = np.isfinite(low) & np.isfinite(high)
+    if there.sum() > 1:
+        axes.fill_between(
+            x[there], low[there], high[there], step=step, linewidth=0,
+            **{"color": BLUE, "alpha": 0.16, **look},
+        )  # fmt: skip
+
+
+def mark_point(axes: Axes, x: float, y: float) -> None:
+    """Mark where a reader operates on its curve."""
+    axes.plot(x, y, "o", ms=9, mfc=VERMILLION, mec=INK, mew=1, clip_on=False, zorder=4)
+
+
+def interval(
+    axes: Axes, y: float, point: Point, *, colour: str, mark: str = "o", hollow: bool = False
+) -> None:
+    """Draw a value with its interval in a row; say where it is not defined."""
+    value, low, high = point
+    if not math.isfinite(value):
+        axes.text(
+            1, y, "not defined", ha="right", va="center", color=MUTED, size=8.5,
+            transform=axes.get_yaxis_transform(),
+        )  # fmt: skip
+        return
+    axes.plot([low, high], [y, y], color=colour, linewidth=1.7, alpha=0.5 if hollow else 1)
+    axes.plot(
+        value, y, mark, ms=6, mec=colour, mew=1.4, mfc="none" if hollow else colour, clip_on=False
+    )
+
+
+def name_rows(axes: Axes, names: Sequence[str], *, bold: Sequence[int] = ()) -> None:
+    """Write a name left of each row, from the top on; headings are bold."""
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_yticks(range(len(names)), names)
+    for row, label in enumerate(axes.get_yticklabels()):
+        label.set(color=INK, weight="bold" if row in bold else "normal", size=9)
+    axes.grid(axis="x")
+
+
+def floor_of(values: Sequence[float], *, at_most: float = 0.9) -> float:
+    """Return a tenth below all values that are numbers, for the lower end of an axis up to 1."""
+    known = [value for value in values if math.isfinite(value)]
+    return math.floor(10 * (min([at_most, *known]) - 0.02)) / 10
 
 
 def show_grey(axes: Axes, image: Pixels | Floats) -> None:
-    """Show grey levels 0 to 255, each pixel as it is."""
+    """Show grey levels 0 to 255 (or colours), each pixel as it is."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="none")

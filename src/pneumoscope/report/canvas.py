@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pneumoscope.evaluation.estimate import level_text
-from pneumoscope.report.page import Panel, Picture
+from pneumoscope.report.figures.pictures import Sheet
+from pneumoscope.report.page import Panel
 from pneumoscope.report.style import save
 from pneumoscope.runs import write_csv
 from pneumoscope.stats.intervals import LEVEL
@@ -16,7 +17,7 @@ from pneumoscope.stats.intervals import LEVEL
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pneumoscope.report._shared import Table
+    from pneumoscope.report.tables import Table
 
 
 class Drawn(Protocol):
@@ -32,18 +33,6 @@ class Drawn(Protocol):
 
     def summary(self) -> str:
         """Return it as a sentence."""
-
-
-@runtime_checkable
-class Sheet(Protocol):
-    """What figures of pictures can do besides: a page sets their pictures one by one."""
-
-    @property
-    def columns(self) -> int:
-        """How many stand in a row."""
-
-    def pictures_of_page(self) -> tuple[Picture, ...]:
-        """Return the pictures, row by row."""
 
 
 def can_draw() -> bool:

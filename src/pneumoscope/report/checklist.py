@@ -11,7 +11,7 @@ from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.report.card import PERSON
 from pneumoscope.report.facts import RunFacts
-from pneumoscope.report.standards import STANDARDS
+from pneumoscope.report.standards import standards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,14 +49,8 @@ class Item:
 
     def to_dict(self) -> dict[str, str]:
         """Return the fields as JSON values."""
-        return {
-            "number": self.number,
-            "section": self.section,
-            "topic": self.topic,
-            "state": self.state,
-            "text": self.text,
-            "person": self.person,
-        }
+        names = ("number", "section", "topic", "state", "text", "person")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +78,7 @@ class Checklist:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
         return {
-            "standard": self.standard,
-            "title": self.title,
-            "source": self.source,
-            "run": self.run,
+            **{name: getattr(self, name) for name in ("standard", "title", "source", "run")},
             "counts": {state: self.count(state) for state in (FILLED, PARTLY, OPEN)},
             "items": [item.to_dict() for item in self.items],
         }
@@ -129,9 +120,9 @@ def fill(facts: RunFacts, standard: str) -> Checklist:
     Raises:
         OptionError: There is no such standard.
     """
-    if standard not in STANDARDS:
-        raise OptionError("standard", must=f"one of {', '.join(STANDARDS)}", was=standard)
-    title, source, sections = STANDARDS[standard]
+    if standard not in standards():
+        raise OptionError("standard", must=f"one of {', '.join(standards())}", was=standard)
+    title, source, sections = standards()[standard]
     known = _known(facts)
     return Checklist(
         standard,
@@ -164,9 +155,7 @@ def _known(facts: RunFacts) -> dict[str, str]:
     return {
         "aims": f"Development, and evaluation on {_part_words(part)} of the same data set.",
         "all_performance": " ".join(
-            _sentence(facts.performance(name))
-            for name in ("val", "test")
-            if name in facts.evaluations
+            _sentence(facts.performance(name)) for name in facts.evaluated
         ),
         "balance": _sentence(
             f"{facts.part('train')}; handling: {recipe.get('balance', 'none')}; the recipe's "
@@ -195,7 +184,7 @@ def _known(facts: RunFacts) -> dict[str, str]:
         ),
         "input": _sentence(facts.input()),
         "internal": _internal(facts),
-        "intended": ", ".join(f"{key} {value}" for key, value in facts.info.intended.items()),
+        "intended": facts.intended(),
         "level": level_text(found.level) if found is not None else "no",
         "licence": facts.info.licence or "none given",
         "limits": (
@@ -206,11 +195,7 @@ def _known(facts: RunFacts) -> dict[str, str]:
             f"{own.get('unreadable', 0)} files could not be read; {aside}; nothing but the image "
             "is used, so no other fact can be missing"
         ),
-        "modes": (
-            "Kinds of pixels: "
-            + ", ".join(f"{mode} {count:,}" for mode, count in facts.modes.items())
-            + "."
-        ),
+        "modes": f"Kinds of pixels: {facts.kinds_of_pixels()}.",
         "network": facts.network(),
         "parts": _sentence(facts.parts()),
         "performance": _sentence(facts.performance()) if part else "",
@@ -232,7 +217,7 @@ def _part_words(part: str) -> str:
 
 
 def _internal(facts: RunFacts) -> str:
-    names = [_part_words(part) for part in ("val", "test") if part in facts.evaluations]
+    names = [_part_words(part) for part in facts.evaluated]
     if not names:
         return ""
     return f"On {' and '.join(names)} of the same data set; numbers: item 37."

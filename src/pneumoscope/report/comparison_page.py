@@ -10,16 +10,17 @@ from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.compare import NUMBERS, DifferenceForest, SeedDots, short_names
-from pneumoscope.report.figures.compare_roc import RocCurves
-from pneumoscope.report.page import Panel, Report, Section, Statement, footer_of, write_report
+from pneumoscope.report.figures.roc import RocCurves
+from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.pictures import Case
+from pneumoscope.report.settings import environment_section
 from pneumoscope.report.words import NAMES, PARTS
 from pneumoscope.runs import files_written_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pneumoscope.evaluation.compare import Comparison
-    from pneumoscope.evaluation.estimate import Estimate
-    from pneumoscope.evaluation.pairs import Pair
     from pneumoscope.evaluation.seeds import SeedGroup
     from pneumoscope.report.pictures import Pictures
 
@@ -31,7 +32,10 @@ ALIKE = 1e-12
 
 _COMPARED = ("auc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
 
-REPORT_SPREAD = (0.81, 0.87, "student report")
+Spread = tuple[float, float, str]
+"""A range of accuracies from run to run that is known from elsewhere, with its source."""
+
+REPORT_SPREAD: Spread = (0.81, 0.87, "student report")
 """What the student report saw from run to run on the 624 test images of the public data set."""
 
 REPORT_NETWORK = "seed-cnn"
@@ -45,7 +49,7 @@ def write_comparison_page(
     facts: dict[str, Any],
     classes: tuple[str, str] = ("negative", "positive"),
     pictures: Pictures | None = None,
-    known: tuple[float, float, str] | None = None,
+    known: Spread | None = None,
     part: str = "",
 ) -> Path:
     """Write ``report.html`` and ``figures/`` of a comparison into a folder; return the page.
@@ -64,58 +68,35 @@ def write_comparison_page(
     Raises:
         OutputError: The folder cannot be written to.
     """
-    best = _closest(found.pairs)
+    short = dict(zip(found.names, short_names(found.names), strict=True))
+    generated = pictures is not None and is_generated(pictures.root)
     with files_written_whole(folder) as new:
         canvas = Canvas(new / "figures", level=found.level)
-        sections = [
-            _numbers(found, canvas),
-            _differences(found, canvas),
-            *_seeds(found, canvas, known=known),
-            _disagreements(found, canvas, classes=classes, pictures=pictures),
-            _environment(canvas, facts),
-        ]
-        write_report(
-            new / _PAGE,
-            Report(
-                title="Readers compared",
-                question=_question(found),
-                data=_data_line(found, part),
-                answer=_answer(found),
-                caveats=(
-                    *([GENERATED] if pictures and is_generated(pictures.root) else []),
-                    *_caveats(found, part),
-                ),
-                headline=_headline(best, found) if best else (),
-                sections=tuple(sections),
-                footer=footer_of(facts),
-            ),
+        sections = (
+            _numbers(found, short, canvas),
+            _differences(found, short, canvas),
+            *_seeds(found, short, canvas, known),
+            _disagreements(found, short, canvas, classes, pictures),
+            environment_section(canvas, facts, table_title="Versions, readers and settings"),
         )
+        report = Report(
+            title="Readers compared",
+            question=_question(list(short.values())),
+            data=_data_line(found, part),
+            answer=_answer(found, short),
+            caveats=(*([GENERATED] if generated else []), *_caveats(found, part)),
+            headline=_headline(found, short),
+            sections=sections,
+            footer=footer_of(facts),
+        )
+        write_report(new / _PAGE, report)
     return folder / _PAGE
 
 
-def signed(estimate: Estimate) -> str:
-    """Return a difference with its sign and interval."""
-    if estimate.value is None:
-        return "not defined"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:+.4f}"
-    return f"{estimate.value:+.4f} ({estimate.low:+.4f} to {estimate.high:+.4f})"
-
-
-def _short(found: Comparison) -> dict[str, str]:
-    return dict(zip(found.names, short_names(found.names), strict=True))
-
-
-def _question(found: Comparison) -> str:
-    names = list(_short(found).values())
+def _question(names: list[str]) -> str:
     if len(names) == 2:
         return f"Is {names[0]} better than {names[1]}?"
     return f"Which of {len(names)} readers is best?"
-
-
-def detectable(group: SeedGroup, key: str) -> str:
-    """Return the smallest difference that runs would show; runs that are all alike tell none."""
-    return f"{group.detectable[key]:.4f}" if group.deviation[key] > ALIKE else "not known"
 
 
 def _data_line(found: Comparison, part: str) -> str:
@@ -128,106 +109,84 @@ def _data_line(found: Comparison, part: str) -> str:
     return text
 
 
-def _answer(found: Comparison) -> str:
-    short = _short(found)
+def _answer(found: Comparison, short: dict[str, str]) -> str:
     if len(found.pairs) == 1:
         return found.verdicts(short)[0]
-    apart = [pair for pair in found.pairs if pair.apart]
-    areas = {
-        name: numbers["auc"].value
-        for name, numbers in found.numbers.items()
-        if numbers["auc"].value is not None
-    }
-    if not areas:
+    areas = {name: numbers["auc"].value for name, numbers in found.numbers.items()}
+    known = {name: area for name, area in areas.items() if area is not None}
+    if not known:
         return "Only one class is among the images, so areas cannot be compared."
-    best = max(areas, key=lambda name: areas[name])
-    several = f"{len(apart) or 'None'} of the {len(found.pairs)} pairs"
+    best = max(known, key=lambda name: known[name])
+    apart = sum(pair.apart for pair in found.pairs)
     return (
-        f"{short[best]} has the highest AUC, {found.numbers[best]['auc'].with_range()}. {several} "
-        f"{'differ' if len(apart) > 1 else 'differs'} in AUC beyond chance "
-        f"({1 - found.level:.3g}, after Holm's correction)."
+        f"{short[best]} has the highest AUC, {found.numbers[best]['auc'].with_range()}. "
+        f"{apart or 'None'} of the {len(found.pairs)} pairs {'differ' if apart > 1 else 'differs'} "
+        f"in AUC beyond chance ({1 - found.level:.3g}, after Holm's correction)."
     )
 
 
 def _caveats(found: Comparison, part: str) -> tuple[str, ...]:
-    notes = []
-    if part == "val":
-        notes.append(
-            "These are validation images, which also decided about the readers: their numbers are "
-            "flattered, each in its own way."
-        )
-    notes += [
-        (
-            "A difference that is not found is not one that is not there; the intervals say how "
-            "large it may be."
-        )
-    ]
-    if len(found.pairs) > 1:
-        notes.append(
-            "The best of several readers looks better than it is, since it was picked on these "
-            "images; confirm it on others."
-        )
+    """Return the three gravest of what is to be known."""
     grouped = {name for group in found.seeds for name in group.members}
-    if len(grouped) < len(found.names):
-        notes.append(
-            "Where a recipe is there with one seed only, nothing tells its own luck from its merit."
-        )
-    notes.append(
+    notes = {
+        "These are validation images, which also decided about the readers: their numbers are "
+        "flattered, each in its own way.": part == "val",
+        "A difference that is not found is not one that is not there; the intervals say how "
+        "large it may be.": True,
+        "The best of several readers looks better than it is, since it was picked on these "
+        "images; confirm it on others.": len(found.pairs) > 1,
+        "Where a recipe is there with one seed only, nothing tells its own luck from its "
+        "merit.": len(grouped) < len(found.names),
         "Intervals are about other patients from the same source; they do not cover other "
-        "hospitals."
-    )
-    return tuple(notes[:3])
+        "hospitals.": True,
+    }
+    return tuple(note for note, holds in notes.items() if holds)[:3]
 
 
-def _closest(pairs: tuple[Pair, ...]) -> Pair | None:
-    return pairs[0] if len(pairs) == 1 else None
-
-
-def _headline(pair: Pair, found: Comparison) -> tuple[Statement, ...]:
-    short = _short(found)
-    note = f"{short[pair.first]} less {short[pair.second]}"
+def _headline(found: Comparison, short: dict[str, str]) -> tuple[Statement, ...]:
+    """Return the differences of two readers; there is no such line of several pairs."""
+    if len(found.pairs) != 1:
+        return ()
+    (pair,) = found.pairs
     return tuple(
         Statement(
             f"Difference in {title if key == 'auc' else title.lower()}",
-            signed(pair.differences[key]),
+            pair.differences[key].signed(),
             found.n,
-            note,
+            f"{short[pair.first]} less {short[pair.second]}",
         )
         for key, title in NUMBERS
     )
 
 
-def _numbers(found: Comparison, canvas: Canvas) -> Section:
-    short = _short(found)
-    header = ("number", *(short[name] for name in found.names))
-    body = tuple(
-        (NAMES[key], *(found.numbers[name][key].with_range() for name in found.names))
+def _numbers(found: Comparison, short: dict[str, str], canvas: Canvas) -> Section:
+    rows = tuple(
+        (NAMES[key], *(found.numbers[name][key].with_range() for name in short))
         for key in _COMPARED
     )
-    panels: tuple[Panel, ...] = ()
-    if all(found.numbers[name]["auc"].value is not None for name in found.names):
+    panels = []
+    if all(found.numbers[name]["auc"].value is not None for name in short):
         figure = RocCurves.from_comparison(found)
-        panels = (canvas.panel(figure, "roc", title="All readers at every threshold"),)
+        panels.append(canvas.panel(figure, "roc", title="All readers at every threshold"))
     return Section(
         "Each reader",
         text="On the same images, each at its own threshold, with "
         f"{level_text(found.level)} intervals.",
-        panels=panels,
-        table=canvas.table("readers", (header, body)),
+        panels=tuple(panels),
+        table=canvas.table("readers", (("number", *short.values()), rows)),
     )
 
 
-def _differences(found: Comparison, canvas: Canvas) -> Section:
-    short = _short(found)
+def _differences(found: Comparison, short: dict[str, str], canvas: Canvas) -> Section:
     figure = DifferenceForest.from_comparison(found)
     header = (
         "pair", "difference in AUC", "p of AUC", "detectable from", "only first right",
         "only second right", "p of right",
     )  # fmt: skip
-    body = tuple(
+    rows = tuple(
         (
             f"{short[pair.first]} less {short[pair.second]}",
-            signed(pair.differences["auc"]),
+            pair.differences["auc"].signed(),
             "none" if pair.auc_p_holm is None else f"{pair.auc_p_holm:.3g}",
             "none" if pair.detectable_auc is None else f"{pair.detectable_auc:.4f}",
             f"{pair.only_first_right:,}",
@@ -246,20 +205,33 @@ def _differences(found: Comparison, canvas: Canvas) -> Section:
             "test (mid-p). Both p are after Holm's correction for all pairs."
         ),
         panels=(canvas.panel(figure, "differences", title="Differences on the same images"),),
-        table=canvas.table("pairs", (header, body)),
+        table=canvas.table("pairs", (header, rows)),
+    )
+
+
+def detectable(group: SeedGroup, key: str) -> str:
+    """Return the smallest difference that runs would show; runs that are all alike tell none."""
+    return f"{group.detectable[key]:.4f}" if group.deviation[key] > ALIKE else "not known"
+
+
+def spread_text(known: Spread, network: str) -> str:
+    """Return what the grey band of the dots is."""
+    low, high, source = known
+    return (
+        f"The grey band is what the {source} saw from run to run of {network} network: {low:.0%} "
+        f"to {high:.0%} accuracy on the 624 test images of the public data set."
     )
 
 
 def _seeds(
-    found: Comparison, canvas: Canvas, *, known: tuple[float, float, str] | None
-) -> list[Section]:
-    """Return how runs of one recipe lie apart; nothing where no two readers are such runs."""
+    found: Comparison, short: dict[str, str], canvas: Canvas, known: Spread | None
+) -> Iterator[Section]:
+    """Yield how runs of one recipe lie apart, where two readers are such runs."""
     if not found.seeds:
-        return []
+        return
     figure = SeedDots.from_comparison(found, known=known)
-    short = _short(found)
     header = ("recipe", "runs", "number", "mean", "standard deviation", "detectable from")
-    body = tuple(
+    rows = tuple(
         (
             f"recipe {place}: {', '.join(short[name] for name in group.members)}",
             str(len(group.members)),
@@ -276,85 +248,56 @@ def _seeds(
         "difference of means to as many runs of another recipe that a t test at 5% finds with "
         "a power of 80%."
     )
-    if known is not None:
-        text += (
-            f" The grey band is what the {known[2]} saw from run to run of its network: "
-            f"{known[0]:.0%} to {known[1]:.0%} accuracy on the 624 test images of the public data "
-            "set."
-        )
-    section = Section(
+    yield Section(
         "From run to run",
-        text=text,
+        text=f"{text} {spread_text(known, 'its')}" if known is not None else text,
         panels=(canvas.panel(figure, "seeds", title="A dot a reader"),),
-        table=canvas.table("seeds-table", (header, body)),
+        table=canvas.table("seeds-table", (header, rows)),
     )
-    return [section]
 
 
 def _disagreements(
-    found: Comparison, canvas: Canvas, *, classes: tuple[str, str], pictures: Pictures | None
+    found: Comparison,
+    short: dict[str, str],
+    canvas: Canvas,
+    classes: tuple[str, str],
+    pictures: Pictures | None,
 ) -> Section:
     if not found.disagreements:
         return Section("Where they disagree", text="All images are concluded alike.")
-    short = _short(found)
-    header = ("image", "label", *(short[name] for name in found.names))
-    body = tuple(
+    said = [[probability_text(p) for p in item.probabilities] for item in found.disagreements]
+    rows = tuple(
         (
             item.path,
             classes[item.label],
-            *(
-                f"{probability_text(probability)} {'+' if positive else '-'}"
-                for probability, positive in zip(item.probabilities, item.conclusions, strict=True)
-            ),
+            *(f"{p} {'+' if yes else '-'}" for p, yes in zip(own, item.conclusions, strict=True)),
         )
-        for item in found.disagreements
+        for item, own in zip(found.disagreements, said, strict=True)
     )
-    sheet = pictures and pictures.sheet(
-        [
-            Case(
-                item.path,
-                classes[item.label],
-                "\n".join(
-                    f"{short[name][-22:]} {probability_text(probability)}"
-                    for name, probability in zip(found.names, item.probabilities, strict=True)
-                ),
-            )
-            for item in found.disagreements[:SHOWN]
-        ]
+    cases = [
+        Case(
+            item.path,
+            classes[item.label],
+            "\n".join(f"{n[-22:]} {p}" for n, p in zip(short.values(), own, strict=True)),
+        )
+        for item, own in zip(found.disagreements[:SHOWN], said, strict=False)
+    ]
+    sheet = pictures.sheet(cases) if pictures else None
+    caption = (
+        "The label that the data give stands above each image, and below it the probability of "
+        f"{classes[1]} that each reader gives. Look for what these images have in common."
     )
-    panels = []
-    if sheet:
-        panels.append(
-            canvas.panel(
-                sheet, "disagreements-images", title="Widest apart",
-                caption=(
-                    "The label that the data give stands above each image, and below it the "
-                    f"probability of {classes[1]} that each reader gives. Look for what these "
-                    "images have in common."
-                ),
-            )
-        )  # fmt: skip
     return Section(
         "Where they disagree",
         text=(
             f"{len(found.disagreements):,} of {found.n:,} images are concluded differently; + "
             "means called positive. The widest apart come first."
         ),
-        panels=tuple(panels),
-        table=canvas.table("disagreements", (header, body)),
+        panels=(
+            (canvas.panel(sheet, "disagreements-images", title="Widest apart", caption=caption),)
+            if sheet
+            else ()
+        ),
+        table=canvas.table("disagreements", (("image", "label", *short.values()), rows)),
         table_title="All images that are concluded differently",
-    )
-
-
-def _environment(canvas: Canvas, facts: dict[str, Any]) -> Section:
-    rows = [(name, str(version)) for name, version in facts["packages"].items()]
-    rows += [
-        ("python", str(facts["python"])),
-        *((key, str(facts[key])) for key in ("readers", "data", "resamples", "seed")),
-    ]
-    return Section(
-        "Environment",
-        text="What is needed to get the same numbers again.",
-        table=canvas.table("environment", (("what", "value"), tuple(rows))),
-        table_title="Versions, readers and settings",
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pneumoscope.data.generated import GENERATED
 from pneumoscope.evaluation.notes import units
@@ -12,6 +14,7 @@ from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.training import ClassCounts
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, footer_of, write_report
+from pneumoscope.report.settings import environment_section, settings_section
 from pneumoscope.report.words import answer, calibration_words, caveats, headline, images_of
 from pneumoscope.runs import files_written_whole, provenance
 
@@ -60,7 +63,7 @@ def write_evaluation_page(
             *outcome_sections(found, scores, canvas, pictures=pictures),
             _data(found, canvas),
             *([_reader(info, found, canvas)] if info else []),
-            _environment(canvas, facts),
+            environment_section(canvas, facts),
         ]
         write_report(
             new / _PAGE,
@@ -128,9 +131,8 @@ def _of_the_training(info: ModelInfo | None) -> tuple[str, ...]:
 
 def _data(found: Evaluation, canvas: Canvas) -> Section:
     what = units(found)
-    (tn, fp), (fn, tp) = found.confusion
-    labels = [found.classes[0]] * (tn + fp) + [found.classes[1]] * (fn + tp)
-    figure = ClassCounts.from_labels([images_of(found)] * len(labels), labels)
+    counts = np.array([np.sum(found.confusion, axis=1)])
+    figure = ClassCounts((images_of(found),), found.classes, counts)
     text = (
         f"{found.patients:,} patients; intervals count patients, not {what}."
         if found.patients_known
@@ -145,24 +147,18 @@ def _data(found: Evaluation, canvas: Canvas) -> Section:
         text += f" {found.unreadable:,} files could not be read and were left out."
     if found.seen:
         text += f" {found.seen:,} of the images, or others of their patients, were trained on."
-    return Section(
-        "The data",
-        text=text,
-        panels=(
-            canvas.panel(
-                figure,
-                "classes",
-                title=f"{what.capitalize()} of each class",
-                caption=f"How many {what} there are of each class, and their share; the "
-                f"share of positive {what} is what PPV, NPV and accuracy depend on.",
-            ),
-        ),
+    caption = (
+        f"How many {what} there are of each class, and their share; the share of positive {what} "
+        "is what PPV, NPV and accuracy depend on."
     )
+    title = f"{what.capitalize()} of each class"
+    panel = canvas.panel(figure, "classes", title=title, caption=caption)
+    return Section("The data", text=text, panels=(panel,))
 
 
 def _reader(info: ModelInfo, found: Evaluation, canvas: Canvas) -> Section:
-    point = info.operating_point
-    rows = [
+    point, zone = info.operating_point, info.conformal
+    rows: list[tuple[str, object]] = [
         ("network", info.name),
         ("version", info.version or "none given"),
         ("licence", info.licence or "none given"),
@@ -171,61 +167,21 @@ def _reader(info: ModelInfo, found: Evaluation, canvas: Canvas) -> Section:
         ("positive from probability", f"{point.threshold:.6g} (rule {point.rule})"),
         (
             "uncertain zone",
-            f"error level {info.conformal.level:g}, quantiles "
-            f"{info.conformal.quantiles[0]:.4g} and {info.conformal.quantiles[1]:.4g}"
-            if info.conformal
+            f"error level {zone.level:g}, quantiles {zone.quantiles[0]:.4g} and "
+            f"{zone.quantiles[1]:.4g}"
+            if zone
             else "none",
         ),
         ("calibration", calibration_words(found.calibration)),
         ("gate", ", ".join(info.gate) or "none"),
     ]
-    rows += [(f"card: {key}", as_text(value)) for key, value in info.card.items()]
-    rows += [(key, as_text(value)) for key, value in info.training.items() if key != "recipe"]
+    rows += [(f"card: {key}", value) for key, value in info.card.items()]
+    rows += [(key, value) for key, value in info.training.items() if key != "recipe"]
     recipe = info.training.get("recipe")
     if isinstance(recipe, dict):
-        rows += [(f"recipe: {key}", as_text(value)) for key, value in recipe.items()]
-    rows += [(f"change {place}", as_text(change)) for place, change in enumerate(info.history, 1)]
-    return Section(
-        "The reader",
-        text="What the model file says of itself.",
-        table=canvas.table("reader", (("what", "value"), tuple(rows))),
+        rows += [(f"recipe: {key}", value) for key, value in recipe.items()]
+    rows += [(f"change {place}", change) for place, change in enumerate(info.history, 1)]
+    return settings_section(
+        canvas, "reader", rows, title="The reader", text="What the model file says of itself.",
         table_title="Network, decisions and recipe",
-    )
-
-
-def _environment(canvas: Canvas, facts: dict[str, Any]) -> Section:
-    machine = facts["machine"]
-    rows = [(name, str(version)) for name, version in facts["packages"].items()]
-    rows += [
-        ("python", str(facts["python"])),
-        ("commit", str(facts["commit"] or "not a checkout")),
-        ("machine", f"{machine['system']}, {machine['cores']} cores"),
-    ]
-    rows += [
-        (key, as_text(value))
-        for key, value in facts.items()
-        if key not in {"packages", "python", "commit", "machine", "written"}
-    ]
-    return Section(
-        "Environment",
-        text="What is needed to get the same numbers again.",
-        table=canvas.table("environment", (("what", "value"), tuple(rows))),
-        table_title="Versions, machine and settings",
-    )
-
-
-def as_text(value: object) -> str:
-    """Return a value of a recipe or of provenance for people."""
-    match value:
-        case dict():
-            return ", ".join(f"{key} {as_text(item)}" for key, item in value.items()) or "none"
-        case list() | tuple():
-            return "; ".join(as_text(item) for item in value) or "none"
-        case None:
-            return "none"
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:g}"
-        case _:
-            return str(value)
+    )  # fmt: skip

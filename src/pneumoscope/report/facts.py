@@ -106,6 +106,19 @@ class RunFacts:
         found = (self.evaluations.get(part) for part in ("test", "val"))
         return next((one for one in found if one is not None), None)
 
+    @property
+    def evaluated(self) -> list[str]:
+        """The parts it was evaluated on."""
+        return [part for part in ("val", "test") if part in self.evaluations]
+
+    def intended(self) -> str:
+        """Return what it is meant for, as the model file says."""
+        return ", ".join(f"{key} {value}" for key, value in self.info.intended.items())
+
+    def kinds_of_pixels(self) -> str:
+        """Return the kinds of pixels in the data, with their number."""
+        return ", ".join(f"{mode} ({n:,})" for mode, n in self.modes.items())
+
     def data(self) -> str:
         """Return what the images are, in one sentence."""
         images = sum(sum(count.values()) for count in self.counts.values())

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,23 +11,13 @@ from pneumoscope.data.generated import GENERATED
 from pneumoscope.installation import install_command
 from pneumoscope.report.canvas import Canvas, can_draw
 from pneumoscope.report.inspect_sections import audit_sections
-from pneumoscope.report.page import NOTICE, Report, environment, footer_of
-from pneumoscope.runs import write_text
+from pneumoscope.report.page import Report, footer_of, write_report
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
     from pneumoscope.data.audit.audit import Audit
-    from pneumoscope.data.audit.findings import Finding
 
 _FILES_SHOWN: Final = 12
-_LONG_TABLE: Final = 16
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    title: str
-    findings: tuple[Finding, ...]
+_TITLES: Final = {"error": "Errors", "warning": "Warnings", "note": "Notes"}
 
 
 def write_inspect_page(
@@ -66,20 +53,16 @@ def write_inspect_page(
             f"{'' if can_draw() else f' · {without_figures()}'}"
         ),
     )
-    titles = {"error": "Errors", "warning": "Warnings", "note": "Notes"}
-    groups = [
-        _Group(titles[severity], tuple(f for f in audit.findings if f.severity == severity))
+    groups = {
+        _TITLES[severity]: [found for found in audit.findings if found.severity == severity]
         for severity in SEVERITIES
-    ]
-    write_text(
+    }
+    write_report(
         path,
-        _template().render(
-            report=report,
-            notice=NOTICE,
-            long_table=_LONG_TABLE,
-            groups=[group for group in groups if group.findings],
-            files_shown=_FILES_SHOWN,
-        ),
+        report,
+        template="inspect.html",
+        groups={title: findings for title, findings in groups.items() if findings},
+        files_shown=_FILES_SHOWN,
     )
 
 
@@ -89,16 +72,6 @@ def without_figures() -> str:
         "no figures, since matplotlib is not installed; it comes with the extra 'train': "
         f"{install_command('train')}"
     )
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import FunctionLoader  # noqa: PLC0415 - only pages need it
-
-    def source(name: str) -> str:
-        return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-    return environment(FunctionLoader(source)).get_template("inspect_template.html")
 
 
 def _data_line(audit: Audit) -> str:
@@ -121,11 +94,8 @@ def _verdict(audit: Audit) -> str:
         )
     clean = ""
     if audit.crossings and all(crossing.clean for crossing in audit.crossings):
-        who = (
-            "No patient, no image"
-            if any(e.patient.known for e in audit.measured.entries)
-            else "No image"
-        )
+        known = any(entry.patient.known for entry in audit.measured.entries)
+        who = "No patient, no image" if known else "No image"
         clean = f"{who} and no near copy stands in two parts. "
     if warnings:
         return (

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.evaluation import Evaluation
     from pneumoscope.evaluation.scores import Scores
     from pneumoscope.report.canvas import Canvas
+    from pneumoscope.report.figures.pictures import CaseSheet
     from pneumoscope.report.pictures import Pictures
 
 SHOWN_MISTAKES = 8
@@ -39,66 +40,54 @@ def mistakes(
     called = scores.probability >= found.threshold.value
     wrong = np.flatnonzero(called != (scores.label == 1))
     if not wrong.size:
-        return [
-            Section("Mistakes", text=f"None of the {len(scores):,} images was concluded wrongly.")
-        ]
+        text = f"None of the {len(scores):,} images was concluded wrongly."
+        return [Section("Mistakes", text=text)]
     sure = np.where(called, scores.log_odds, -scores.log_odds)
     ranked = wrong[np.argsort(-sure[wrong], kind="stable")]
-    body = tuple(
-        (
-            scores.path[row],
-            found.classes[int(scores.label[row])],
-            found.classes[int(called[row])],
-            probability_text(float(scores.probability[row])),
-        )
-        for row in ranked
+    said = [probability_text(float(value)) for value in scores.probability]
+    label = [found.classes[int(own)] for own in scores.label]
+    rows = tuple(
+        (scores.path[row], label[row], found.classes[int(called[row])], said[row]) for row in ranked
     )
-    suffix = suffix_of(found)
-    table = canvas.table(
-        f"mistakes{suffix}",
-        (("image", "label", "concluded", "probability"), body),
-    )
+    name = f"mistakes{suffix_of(found)}"
+    table = canvas.table(name, (("image", "label", "concluded", "probability"), rows))
+    cases = [
+        Case(scores.path[row], label[row], f"{found.classes[1]} {said[row]}")
+        for row in worst_rows(ranked, called)
+    ]
+    sheet = pictures.sheet(cases) if pictures else None
     panels = []
-    sheet = pictures and pictures.sheet(
-        [
-            Case(
-                scores.path[row],
-                found.classes[int(scores.label[row])],
-                f"{found.classes[1]} {probability_text(float(scores.probability[row]))}",
-            )
-            for row in worst_rows(ranked, called)
-        ]
-    )
-    if sheet:
-        caption = sheet.CAPTION
-        if sheet.evidence is not None:
-            caption += (
-                " Below each image stands the same with the reader's evidence: orange speaks for "
-                f"{found.classes[1]}, blue against it. Each has its own scale, in full colour from "
-                f"where its evidence is strongest, at least ±{Scale().full:g} units of the logit."
-            )
-        if sheet.evidence is not None and pictures and pictures.predictor:
-            caption += f" {evidence_caveat(pictures.predictor.info)}".rstrip()
-        panels.append(
-            canvas.panel(sheet, f"mistakes{suffix}-images", title="Surest and wrong",
-                         caption=caption)
-        )  # fmt: skip
+    if sheet and pictures:
+        caption = _caption(found, sheet, pictures)
+        title = "Surest and wrong"
+        panels.append(canvas.panel(sheet, f"{name}-images", title=title, caption=caption))
     false_alarms = int(called[wrong].sum())
-    aside = _set_aside(found, int(wrong.size))
     return [
         Section(
             "The worst mistakes",
             text=(
                 f"{wrong.size:,} of {len(scores):,} images were concluded wrongly: "
                 f"{wrong.size - false_alarms:,} {found.classes[1]} missed, {false_alarms:,} false "
-                f"{'alarm' if false_alarms == 1 else 'alarms'}, at the threshold alone.{aside} The "
-                "list begins with those of which the reader was surest."
+                f"{'alarm' if false_alarms == 1 else 'alarms'}, at the threshold alone."
+                f"{_set_aside(found, int(wrong.size))} The list begins with those of which the "
+                "reader was surest."
             ),
             panels=tuple(panels),
             table=table,
             table_title="All images that were concluded wrongly",
         )
     ]
+
+
+def _caption(found: Evaluation, sheet: CaseSheet, pictures: Pictures) -> str:
+    if sheet.evidence is None or pictures.predictor is None:
+        return sheet.CAPTION
+    return (
+        f"{sheet.CAPTION} Below each image stands the same with the reader's evidence: orange "
+        f"speaks for {found.classes[1]}, blue against it. Each has its own scale, in full colour "
+        f"from where its evidence is strongest, at least ±{Scale().full:g} units of the logit. "
+        f"{evidence_caveat(pictures.predictor.info)}"
+    ).rstrip()
 
 
 def _set_aside(found: Evaluation, wrong: int) -> str:

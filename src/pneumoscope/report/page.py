@@ -11,7 +11,6 @@ import base64
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +20,9 @@ from pneumoscope.runs import write_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jinja2 import BaseLoader, Environment, Template
+    from jinja2 import Environment
+
+    from pneumoscope.report.tables import Table
 
 NOTICE: Final = (
     "Research software, not a medical device. It is not meant for the diagnosis or treatment of "
@@ -90,29 +91,16 @@ class Panel:
     instead: str = ""
 
     def __post_init__(self) -> None:
-        given = [
-            name
-            for name, there in (
-                ("svg", self.svg is not None),
-                ("png", self.png is not None),
-                ("pictures", bool(self.pictures)),
-                ("instead", bool(self.instead)),
-            )
-            if there
-        ]
+        kinds = {"svg": self.svg, "png": self.png, "pictures": self.pictures or None,
+                 "instead": self.instead or None}  # fmt: skip
+        given = [name for name, value in kinds.items() if value is not None]
         if len(given) != 1:
-            raise OptionError(
-                f"Panel {self.title!r}",
-                must="given svg, png, pictures or instead, one of them",
-                was=given or "none",
-            )
+            must = "given svg, png, pictures or instead, one of them"
+            raise OptionError(f"Panel {self.title!r}", must=must, was=given or "none")
         if self.svg is not None and not self.svg.startswith("<svg"):
-            raise OptionError(
-                f"Panel {self.title!r}",
-                must="given an svg that begins with <svg",
-                was=self.svg[:20],
-                hint="Pass what pneumoscope.report.save() returned.",
-            )
+            must = "given an svg that begins with <svg"
+            hint = "Pass what pneumoscope.report.save() returned."
+            raise OptionError(f"Panel {self.title!r}", must=must, was=self.svg[:20], hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,20 +120,15 @@ class Section:
     text: str = ""
     statements: tuple[Statement, ...] = ()
     panels: tuple[Panel, ...] = ()
-    table: tuple[tuple[str, ...], tuple[tuple[str, ...], ...]] | None = None
+    table: Table | None = None
     table_title: str = "Table"
 
     def __post_init__(self) -> None:
-        if self.table is None:
-            return
-        header, rows = self.table
+        header, rows = self.table or ((), ())
         for row in rows:
             if len(row) != len(header):
-                raise OptionError(
-                    f"The table of section {self.title!r}",
-                    must=f"of {len(header)} columns in every row",
-                    was=row,
-                )
+                name = f"The table of section {self.title!r}"
+                raise OptionError(name, must=f"of {len(header)} columns in every row", was=row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +156,30 @@ class Report:
     footer: str
 
 
-def render(report: Report) -> str:
+def render(report: Report, *, template: str = "page.html", **more: Any) -> str:
     """Return the page as HTML, complete in itself.
+
+    Args:
+        report: What it says.
+        template: One of the files in ``templates/`` that extends ``page.html``.
+        more: What that template needs besides.
 
     Example:
         >>> page = render(Report("Run 7", "Pneumonia?", "624 images", "Yes.", (), (), (), "v0.1"))
         >>> page.startswith("<!doctype html>")
         True
     """
-    return _template().render(report=report, notice=NOTICE, long_table=_LONG_TABLE)
+    page = environment().get_template(template)
+    return page.render(report=report, notice=NOTICE, long_table=_LONG_TABLE, **more)
+
+
+def write_report(path: Path, report: Report, **how: Any) -> None:
+    """Write the page that `render` returns to ``path``, whole or not at all.
+
+    Raises:
+        OutputError: The folder cannot be written to.
+    """
+    write_text(path, render(report, **how))
 
 
 def footer_of(facts: Mapping[str, Any]) -> str:
@@ -189,27 +187,25 @@ def footer_of(facts: Mapping[str, Any]) -> str:
     return f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']}"
 
 
-def write_report(path: Path, report: Report) -> None:
-    """Write the page to ``path``, whole or not at all.
-
-    Raises:
-        OutputError: The folder cannot be written to.
-    """
-    write_text(path, render(report))
-
-
-def environment(loader: BaseLoader | None = None) -> Environment:
-    """Return what pages are rendered in: everything is escaped, a missing name is a fault."""
-    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only pages need it
+@cache
+def environment() -> Environment:
+    """Return what ``templates/`` are rendered in: HTML is escaped, a missing name is a fault."""
+    from jinja2 import (  # noqa: PLC0415 - only pages need it
+        Environment,
+        PackageLoader,
+        StrictUndefined,
+        select_autoescape,
+    )
 
     made = Environment(
-        loader=loader,
-        autoescape=True,
+        loader=PackageLoader("pneumoscope.report"),
+        autoescape=select_autoescape(["html"], default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     made.filters.update(
+        cell=_markdown_cell,
         data_uri=_data_uri,
         is_wide=_is_wide,
         numeric_columns=_numeric_columns,
@@ -219,10 +215,9 @@ def environment(loader: BaseLoader | None = None) -> Environment:
     return made
 
 
-@cache
-def _template() -> Template:
-    source = resources.files(__package__).joinpath("template.html").read_text(encoding="utf-8")
-    return environment().from_string(source)
+def _markdown_cell(text: str) -> str:
+    """Return a text that stays in its cell of a Markdown table."""
+    return " ".join(text.replace("|", "\\|").split())
 
 
 def _paragraphs(text: str) -> list[str]:
@@ -235,7 +230,7 @@ def _value_and_range(cell: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else (cell, "")
 
 
-def _numeric_columns(table: tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]) -> list[bool]:
+def _numeric_columns(table: Table) -> list[bool]:
     """Say of each column whether it holds numbers, which are set flush right."""
     header, rows = table
     return [
@@ -244,7 +239,7 @@ def _numeric_columns(table: tuple[tuple[str, ...], tuple[tuple[str, ...], ...]])
     ]
 
 
-def _is_wide(table: tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]) -> bool:
+def _is_wide(table: Table) -> bool:
     """Say whether a phone has no room for a table, so that it shows each row as a list."""
     header, rows = table
     ranges = any(_RANGE.fullmatch(cell) for row in rows for cell in row)

@@ -12,7 +12,7 @@ from pneumoscope.errors import ImageError
 from pneumoscope.images.prepare import prepare
 from pneumoscope.reader.evidence import overlay
 from pneumoscope.reader.preprocess import native
-from pneumoscope.report.figures.cases import CaseSheet, squared
+from pneumoscope.report.figures.pictures import CaseSheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.reader.predictor import Predictor
-    from pneumoscope.report._shared import Pixels
+    from pneumoscope.report.tables import Pixels
 
 _SIDE_PX = 320
 _STRIP_PX = 64  # more than a strip takes on a picture of that side
@@ -73,11 +73,22 @@ class Pictures:
 
     def _of(self, file: Path) -> tuple[Pixels, Pixels | None]:
         grey = _reduced(native(file))
-        plain = squared(np.repeat(grey[..., np.newaxis], 3, axis=2), _SIDE_PX)
+        plain = _squared(np.repeat(grey[..., np.newaxis], 3, axis=2), _SIDE_PX)
         if self.predictor is None or not self.predictor.draws_evidence:
             return plain, None
         found = self.predictor.evidence(prepare(file, self.predictor.info.input)[np.newaxis])[0]
-        return plain, squared(_with_evidence(found, grey), _SIDE_PX)
+        return plain, _squared(_with_evidence(found, grey), _SIDE_PX)
+
+
+def _squared(picture: Pixels, side_px: int) -> Pixels:
+    """Return a colour picture in the middle of a black square of this side, reduced to fit."""
+    from PIL import Image  # noqa: PLC0415 - only pictures need it
+
+    reduced = Image.fromarray(picture)
+    reduced.thumbnail((side_px, side_px))
+    square = Image.new("RGB", (side_px, side_px))
+    square.paste(reduced, ((side_px - reduced.width) // 2, (side_px - reduced.height) // 2))
+    return np.asarray(square)
 
 
 def _with_evidence(evidence: NDArray[np.float32], grey: Pixels) -> Pixels:

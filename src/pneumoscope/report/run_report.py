@@ -12,11 +12,12 @@ from pneumoscope.data.split import UNUSED
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import write_card
-from pneumoscope.report.evaluation_page import as_text
-from pneumoscope.report.figures import AugmentationSheet, ClassCounts, LearningCurves
+from pneumoscope.report.figures.pictures import AugmentationSheet
+from pneumoscope.report.figures.training import ClassCounts, LearningCurves
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, footer_of, write_report
 from pneumoscope.report.pictures import Pictures
+from pneumoscope.report.settings import environment_rows, settings_section
 from pneumoscope.report.words import PARTS, answer, caveats, headline
 from pneumoscope.training.log import Epoch, read_log
 
@@ -58,6 +59,9 @@ def write_run_report(
     log = read_log(run.log)
     canvas = Canvas(run.figures, level=best.level)
     pictures = Pictures(catalog.root, predictor)
+    few = data.cohort.too_few("val")
+    if few:
+        few = f"Of its validation part, {few}: epoch, threshold and calibration rest on chance."
     sections = [
         *outcome_sections(best, scores, canvas, pictures=pictures),
         *(
@@ -80,7 +84,7 @@ def write_run_report(
             caveats=(
                 *([GENERATED] if is_generated(catalog.root) else []),
                 *caveats(best, more=_of_the_run(recipe, facts)),
-                *_of_few(data.cohort.too_few("val")),
+                *([few] if few else []),
             ),
             headline=headline(best),
             sections=tuple(sections),
@@ -105,13 +109,6 @@ def _of_the_run(recipe: Recipe, facts: dict[str, Any]) -> tuple[str, ...]:
     if facts["interrupted"]:
         return "Training was ended by hand before it would have stopped by itself.", seed
     return (seed,)
-
-
-def _of_few(why: str) -> tuple[str, ...]:
-    """Return that validation could decide nothing, where there is a reason to say so."""
-    if not why:
-        return ()
-    return (f"Of its validation part, {why}: epoch, threshold and calibration rest on chance.",)
 
 
 def _learning(canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str, Any]) -> Section:
@@ -146,7 +143,7 @@ def _data(canvas: Canvas, catalog: Catalog, split: Split) -> Section:
         for part in shown
         for entry in catalog.select(split.rows(part)).entries
     ]
-    figure = ClassCounts.from_labels([part for part, _ in named], [label for _, label in named])
+    figure = ClassCounts.from_labels(*zip(*named, strict=True))
     set_aside = len(split.rows(UNUSED))
     text = "No patient, and no image under two names, stands in two parts."
     if set_aside:
@@ -161,7 +158,7 @@ def _data(canvas: Canvas, catalog: Catalog, split: Split) -> Section:
 
 
 def _augmentation(canvas: Canvas, recipe: Recipe, data: PreparedData) -> Section:
-    sheet = augmentation_sheet(recipe, data)
+    sheet = _augmentation_sheet(recipe, data)
     return Section(
         "What augmentation does",
         text="Training images only; validation and test images are never changed.",
@@ -169,7 +166,7 @@ def _augmentation(canvas: Canvas, recipe: Recipe, data: PreparedData) -> Section
     )
 
 
-def augmentation_sheet(
+def _augmentation_sheet(
     recipe: Recipe, data: PreparedData, *, columns: int = 5
 ) -> AugmentationSheet:
     """Return two training images of each class beside augmented versions of them."""
@@ -196,14 +193,9 @@ def augmentation_sheet(
 
 
 def _recipe(canvas: Canvas, recipe: Recipe, facts: dict[str, Any]) -> Section:
-    rows = [(key, as_text(value)) for key, value in recipe.to_dict().items()]
-    machine = facts["machine"]
-    rows += [(name, version) for name, version in facts["packages"].items()]
-    rows.append(("machine", f"{machine['system']}, {machine['cores']} cores"))
-    table = canvas.table("recipe", (("what", "value"), tuple(rows)))
-    return Section(
-        "Recipe and environment",
+    rows = [*recipe.to_dict().items(), *environment_rows(facts)]
+    return settings_section(
+        canvas, "recipe", rows, title="Recipe and environment",
         text="What is needed to train this reader again.",
-        table=table,
         table_title="Settings, versions and machine",
-    )
+    )  # fmt: skip

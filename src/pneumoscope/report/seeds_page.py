@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.comparison_page import ALIKE, REPORT_NETWORK, REPORT_SPREAD, detectable
-from pneumoscope.report.evaluation_page import as_text
-from pneumoscope.report.figures.compare import NUMBERS, SeedDots
-from pneumoscope.report.figures.seeds import SeedLosses
+from pneumoscope.report.comparison_page import (
+    ALIKE,
+    REPORT_NETWORK,
+    REPORT_SPREAD,
+    detectable,
+    spread_text,
+)
+from pneumoscope.report.figures.compare import NUMBERS, SeedDots, SeedLosses
 from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
+from pneumoscope.report.settings import environment_rows, settings_section
 from pneumoscope.report.words import NAMES, PARTS
 from pneumoscope.runs import files_written_whole
 from pneumoscope.training.log import read_log
@@ -65,6 +70,54 @@ class Runs:
         """The part to judge them by: ``test`` where there is one."""
         return "test" if "test" in self.groups else "val"
 
+    def of(self, key: str, part: str = "") -> Scatter:
+        """Return how a number scatters on a part; on that to judge by if it is not named."""
+        group = self.groups[part or self.part]
+        values = [run[key] for run in self.numbers[part or self.part]]
+        return Scatter(group.mean[key], group.deviation[key], min(values), max(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """A number of several runs."""
+
+    mean: float
+    deviation: float
+    least: float
+    most: float
+
+    @property
+    def alike(self) -> bool:
+        """Whether all runs have the same."""
+        return self.deviation <= ALIKE
+
+    def spread(self, digits: int) -> str:
+        """Return mean and standard deviation, which is not 0 unless it is."""
+        return f"{self.mean:.{digits}f} (± {_deviation(self.deviation, digits)})"
+
+    def range(self, digits: int) -> str:
+        """Return the lowest and the highest."""
+        if self.alike:
+            return "the same in all runs"
+        return f"from {self.least:.{digits}f} to {self.most:.{digits}f}"
+
+    def in_words(self, *, share: bool) -> str:
+        """Return all of it, a share in percent."""
+        if not share:
+            ends = f"{self.least:.3f} to {self.most:.3f}"
+            return f"{self.mean:.3f} ± {_deviation(self.deviation, 3)} ({ends})"
+        if self.alike:
+            return f"{self.mean:.1%} in all of them"
+        spread = f"{_deviation(100 * self.deviation, 1)} points"
+        return f"{self.mean:.1%} ± {spread} ({self.least:.1%} to {self.most:.1%})"
+
+
+def _deviation(value: float, digits: int) -> str:
+    if value <= ALIKE:
+        return "0"
+    least = 10**-digits
+    return f"{value:.{digits}f}" if value >= least / 2 else f"less than {least:.{digits}f}"
+
 
 def write_seeds_page(folder: Path, runs: Runs) -> Path:
     """Write ``report.html`` and ``figures/`` of several runs into a folder; return the page.
@@ -73,37 +126,26 @@ def write_seeds_page(folder: Path, runs: Runs) -> Path:
         OutputError: The folder cannot be written to.
     """
     facts = _json(runs.folders[0].provenance)
+    generated = is_generated(facts.get("data_root") or facts["data"])
     parts = [runs.part, *(part for part in runs.groups if part != runs.part)]
     with files_written_whole(folder) as new:
         canvas = Canvas(new / "figures")
-        sections = [
+        sections = (
             *(_part(runs, part, canvas, facts) for part in parts),
             _chosen(runs, canvas),
             _recipe(canvas, facts),
-        ]
-        write_report(
-            new / "report.html",
-            Report(
-                title=f"{folder.resolve().name}: {len(runs.folders)} seeds of one recipe",
-                question="How much of what a training achieves is chance?",
-                data=_data_line(facts),
-                answer=_answer(runs),
-                caveats=(
-                    *([GENERATED] if is_generated(facts.get("data_root") or facts["data"]) else []),
-                    *_caveats(runs),
-                ),
-                headline=tuple(
-                    Statement(
-                        NAMES[key], _spread(runs, runs.part, key, digits=3), None,
-                        _range(runs, runs.part, key, digits=3),
-                    )
-                    for key, _ in NUMBERS
-                    if key in runs.groups[runs.part].mean
-                ),
-                sections=tuple(sections),
-                footer=footer_of(facts),
-            ),
-        )  # fmt: skip
+        )
+        report = Report(
+            title=f"{folder.resolve().name}: {len(runs.folders)} seeds of one recipe",
+            question="How much of what a training achieves is chance?",
+            data=_data_line(facts),
+            answer=_answer(runs),
+            caveats=(*([GENERATED] if generated else []), *_caveats(runs)),
+            headline=_statements(runs, runs.part, [key for key, _ in NUMBERS], digits=3),
+            sections=sections,
+            footer=footer_of(facts),
+        )
+        write_report(new / "report.html", report)
     return folder / "report.html"
 
 
@@ -114,48 +156,25 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _data_line(facts: dict[str, Any]) -> str:
     images = facts["images"]
-    parts = ", ".join(
-        f"{images[part]:,} for {name}" for part, name in PARTS.items() if images[part]
+    parts = [f"{images[part]:,} for {name}" for part, name in PARTS.items() if images[part]]
+    return f"The same images for all runs: {', '.join(parts)}"
+
+
+def _statements(
+    runs: Runs, part: str, keys: Sequence[str], *, digits: int
+) -> tuple[Statement, ...]:
+    return tuple(
+        Statement(NAMES[key], own.spread(digits), None, own.range(digits))
+        for key in keys
+        if key in runs.groups[part].mean
+        for own in [runs.of(key, part)]
     )
-    return f"The same images for all runs: {parts}"
-
-
-def _spread(runs: Runs, part: str, key: str, *, digits: int = 4) -> str:
-    group = runs.groups[part]
-    return f"{group.mean[key]:.{digits}f} (± {_deviation(group.deviation[key], digits)})"
-
-
-def _deviation(value: float, digits: int) -> str:
-    """Return a standard deviation that is not 0 unless it is."""
-    if value <= ALIKE:
-        return "0"
-    least = 10**-digits
-    return f"{value:.{digits}f}" if value >= least / 2 else f"less than {least:.{digits}f}"
-
-
-def _range(runs: Runs, part: str, key: str, *, digits: int = 4) -> str:
-    values = [run[key] for run in runs.numbers[part]]
-    if runs.groups[part].deviation[key] <= ALIKE:
-        return "the same in all runs"
-    return f"from {min(values):.{digits}f} to {max(values):.{digits}f}"
-
-
-def _in_words(runs: Runs, key: str) -> str:
-    group, values = runs.groups[runs.part], [run[key] for run in runs.numbers[runs.part]]
-    mean, deviation = group.mean[key], group.deviation[key]
-    if key in _SHARES:
-        if deviation <= ALIKE:
-            return f"{mean:.1%} in all of them"
-        spread = f"{_deviation(100 * deviation, 1)} points"
-        return f"{mean:.1%} ± {spread} ({min(values):.1%} to {max(values):.1%})"
-    return f"{mean:.3f} ± {_deviation(deviation, 3)} ({min(values):.3f} to {max(values):.3f})"
 
 
 def _answer(runs: Runs) -> str:
-    group = runs.groups[runs.part]
-    said = [f"accuracy is {_in_words(runs, 'accuracy')}"]
-    if "auc" in group.mean:
-        said.insert(0, f"AUC is {_in_words(runs, 'auc')}")
+    said = [f"accuracy is {runs.of('accuracy').in_words(share=True)}"]
+    if "auc" in runs.groups[runs.part].mean:
+        said.insert(0, f"AUC is {runs.of('auc').in_words(share=False)}")
     kept = runs.folders[runs.kept]
     text = (
         f"On the {PARTS[runs.part]} images {' and '.join(said)}: mean ± standard deviation of "
@@ -173,33 +192,25 @@ def _answer(runs: Runs) -> str:
 
 
 def _caveats(runs: Runs) -> tuple[str, ...]:
-    notes = []
-    if runs.part == "val":
-        notes.append(
-            "There was no test part: these are validation images, which also chose the run, the "
-            "epoch and the threshold, so the numbers of the kept run flatter it."
-        )
-    notes.append(
+    """Return the three gravest of what is to be known."""
+    n = len(runs.folders)
+    notes = {
+        "There was no test part: these are validation images, which also chose the run, the "
+        "epoch and the threshold, so the numbers of the kept run flatter it.": runs.part == "val",
         "Seeds vary how a network learns, not whom it is judged on: other patients would move all "
-        "runs together, which is what the intervals over patients say."
-    )
-    if len(runs.folders) < 10:
-        notes.append(
-            f"A standard deviation of {len(runs.folders)} runs is itself known only roughly; more "
-            "seeds would tell it better."
-        )
-    notes.append(
+        "runs together, which is what the intervals over patients say.": True,
+        f"A standard deviation of {n} runs is itself known only roughly; more seeds would tell it "
+        "better.": n < 10,
         "All runs share one split; another split would give other numbers, often further apart "
-        "than seeds are."
-    )
-    notes.append("Do not report the best run by its test numbers: it was not known to be best.")
-    return tuple(notes[:3])
+        "than seeds are.": True,
+        "Do not report the best run by its test numbers: it was not known to be best.": True,
+    }
+    return tuple(note for note, holds in notes.items() if holds)[:3]
 
 
 def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Section:
     group, numbers = runs.groups[part], runs.numbers[part]
-    recipe = facts["recipe"]
-    of_the_report = str(recipe["model"]).startswith(REPORT_NETWORK) and part == runs.part
+    of_the_report = str(facts["recipe"]["model"]).startswith(REPORT_NETWORK) and part == runs.part
     known = REPORT_SPREAD if of_the_report else None
     nan = float("nan")
     figure = SeedDots(
@@ -209,75 +220,61 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
         known,
         runs.kept,
     )
-    header = (
-        "number", "mean", "standard deviation", "lowest", "highest",
-        f"kept: {runs.names[runs.kept]}", "detectable from",
-    )  # fmt: skip
-    order = [*(key for key in _NAMES if key in group.mean)]
-    order += [key for key in group.mean if key not in _NAMES]
-    body = tuple(
-        (
-            _NAMES.get(key, key.replace("_", " ").capitalize()),
-            f"{group.mean[key]:.4f}",
-            f"{group.deviation[key]:.4f}",
-            f"{min(run[key] for run in numbers):.4f}",
-            f"{max(run[key] for run in numbers):.4f}",
-            f"{numbers[runs.kept][key]:.4f}",
-            detectable(group, key),
-        )
-        for key in order
-    )
     text = (
         f"Mean and, in brackets, standard deviation of {len(numbers)} runs. The table below has "
         "every number; its last column is the smallest difference of means to as many runs of "
         "another recipe that a t test at 5% finds with a power of 80% (not known where all runs "
         "are alike)."
     )
-    if known is not None:
-        text += (
-            f"\n\nThe grey band is what the {known[2]} saw from run to run of this network: "
-            f"{known[0]:.0%} to {known[1]:.0%} accuracy on the 624 test images of the public data "
-            "set."
-        )
     caption = (
         "A dot a run, in the order of their seeds; the ring is the run that is kept. The cross is "
         "the mean, the bar one standard deviation to either side. A difference to another recipe "
         "that is smaller than such a bar may be the seed's."
     )
+    header = (
+        "number", "mean", "standard deviation", "lowest", "highest",
+        f"kept: {runs.names[runs.kept]}", "detectable from",
+    )  # fmt: skip
+    order = [*(key for key in _NAMES if key in group.mean)]
+    order += [key for key in group.mean if key not in _NAMES]
+    rows = tuple(
+        (
+            _NAMES.get(key, key.replace("_", " ").capitalize()),
+            *(
+                f"{value:.4f}"
+                for own in [runs.of(key, part)]
+                for value in (own.mean, own.deviation, own.least, own.most, numbers[runs.kept][key])
+            ),
+            detectable(group, key),
+        )
+        for key in order
+    )
     return Section(
         f"On the {PARTS[part]} images",
-        text=text,
-        statements=tuple(
-            Statement(NAMES[key], _spread(runs, part, key), None, _range(runs, part, key))
-            for key in _SHOWN
-            if key in group.mean
-        ),
+        text=f"{text}\n\n{spread_text(known, 'this')}" if known is not None else text,
+        statements=_statements(runs, part, _SHOWN, digits=4),
         panels=(canvas.panel(figure, f"seeds-{part}", title="A dot a run", caption=caption),),
-        table=canvas.table(f"seeds-numbers-{part}", (header, body)),
+        table=canvas.table(f"seeds-numbers-{part}", (header, rows)),
         table_title="Every number",
     )
 
 
 def _chosen(runs: Runs, canvas: Canvas) -> Section:
     logs = [read_log(run.log) for run in runs.folders]
-    epochs = [int(_json(run.provenance)["best_epoch"]) for run in runs.folders]
-    figure = SeedLosses(
-        runs.names,
-        tuple([row.val_loss for row in log] for log in logs),
-        tuple(epochs),
-        runs.kept,
-    )
+    epochs = tuple(int(_json(run.provenance)["best_epoch"]) for run in runs.folders)
+    losses = tuple([row.val_loss for row in log] for log in logs)
+    figure = SeedLosses(runs.names, losses, epochs, runs.kept)
+    header = ("run", "epochs", "epoch kept", "validation loss", "kept")
     rows = tuple(
         (
             name,
-            str(len(log)),
+            str(len(own)),
             str(epoch),
-            f"{log[epoch - 1].val_loss:.4f}",
-            "yes" if place == runs.kept else "",
+            f"{own[epoch - 1]:.4f}",
+            "yes" if row == runs.kept else "",
         )
-        for place, (name, log, epoch) in enumerate(zip(runs.names, logs, epochs, strict=True))
+        for row, (name, own, epoch) in enumerate(zip(runs.names, losses, epochs, strict=True))
     )
-    header = ("run", "epochs", "epoch kept", "validation loss", "kept")
     return Section(
         "Which run is kept",
         text=(
@@ -291,18 +288,12 @@ def _chosen(runs: Runs, canvas: Canvas) -> Section:
 
 
 def _recipe(canvas: Canvas, facts: dict[str, Any]) -> Section:
-    rows = [(key, as_text(value)) for key, value in facts["recipe"].items() if key != "seed"]
-    machine = facts["machine"]
-    rows += [(name, str(version)) for name, version in facts["packages"].items()]
-    rows += [
-        ("python", str(facts["python"])),
-        ("commit", str(facts["commit"] or "not a checkout")),
-        ("machine", f"{machine['system']}, {machine['cores']} cores"),
+    rows = [
+        *(row for row in facts["recipe"].items() if row[0] != "seed"),
+        *environment_rows(facts),
         ("device", f"{facts['device']} in {facts['precision']}"),
     ]
-    return Section(
-        "Recipe and environment",
-        text="The same for all runs, save the seed.",
-        table=canvas.table("recipe", (("what", "value"), tuple(rows))),
-        table_title="Settings, versions and machine",
-    )
+    return settings_section(
+        canvas, "recipe", rows, title="Recipe and environment",
+        text="The same for all runs, save the seed.", table_title="Settings, versions and machine",
+    )  # fmt: skip

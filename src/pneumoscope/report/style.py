@@ -60,7 +60,10 @@ _PICTURE_PX: Final = 320  # twice what a picture of a sheet occupies on the page
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Apply the look to what is drawn and saved inside the ``with`` block, and to nothing else."""
+    """Apply the look to what is drawn and saved inside the ``with`` block, and to nothing else.
+
+    As a decorator, ``@style()``, it does so for a function.
+    """
     import matplotlib as mpl  # noqa: PLC0415 - drawing is the only thing here that needs it
 
     rc: dict[Any, Any] = {
@@ -78,10 +81,15 @@ def style() -> Iterator[None]:
         "axes.linewidth": 0.8,
         "axes.facecolor": "none",
         "axes.spines.top": False,
+        "axes.spines.left": False,
         "axes.spines.right": False,
         "axes.axisbelow": True,
         "grid.color": RULE,
         "grid.linewidth": 0.6,
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+        "xtick.major.pad": 5,
+        "ytick.major.pad": 5,
         "xtick.color": RULE,
         "ytick.color": RULE,
         "xtick.labelcolor": MUTED,

@@ -92,31 +92,36 @@ def answer(found: Evaluation) -> str:
     )
 
 
+def statement(found: Evaluation, key: str, note: str = "") -> Statement:
+    """Return a number of an evaluation as a line of results."""
+    number = found[key]
+    name = NAMES.get(key, key.replace("_", " ").capitalize())
+    return Statement(name, number.with_range(), number.n, note)
+
+
 def headline(found: Evaluation) -> tuple[Statement, ...]:
     """Return the four numbers of the answer: of the decision as deployed, if images are set aside.
 
     ``decision_rows`` has those of the threshold alone beside them.
     """
     note = f"at probability ≥ {found.threshold.value:.3g}"
-    if found.policy is not None and sets_aside(found):
-        now, alone = found.policy.deployed, found.policy.at_threshold
-        rows = (("sensitivity", now.sensitivity, alone.sensitivity),
-                ("specificity", now.specificity, alone.specificity))  # fmt: skip
-        return (
-            Statement(NAMES["auc"], found["auc"].with_range(), found["auc"].n),
-            *(
-                Statement(
-                    f"{NAMES[key]}, as deployed", value.with_range(), value.n,
-                    f"on all images, {note}: {other.with_range()}",
-                )
-                for key, value, other in rows
-            ),
-            Statement("Set aside", now.set_aside.with_range(), now.set_aside.n),
-        )  # fmt: skip
-    return tuple(
-        Statement(NAMES[key], found[key].with_range(), found[key].n, "" if key == "auc" else note)
-        for key in ("auc", "sensitivity", "specificity", "balanced_accuracy")
-    )
+    if found.policy is None or not sets_aside(found):
+        rates = ("sensitivity", "specificity", "balanced_accuracy")
+        return (statement(found, "auc"), *(statement(found, key, note) for key in rates))
+    now, alone = found.policy.deployed, found.policy.at_threshold
+    rows = (("sensitivity", now.sensitivity, alone.sensitivity),
+            ("specificity", now.specificity, alone.specificity))  # fmt: skip
+    return (
+        statement(found, "auc"),
+        *(
+            Statement(
+                f"{NAMES[key]}, as deployed", value.with_range(), value.n,
+                f"on all images, {note}: {other.with_range()}",
+            )
+            for key, value, other in rows
+        ),
+        Statement("Set aside", now.set_aside.with_range(), now.set_aside.n),
+    )  # fmt: skip
 
 
 def calibration_words(line: Calibration | None) -> str:

@@ -1,5 +1,6 @@
 """A REST service for reading chest X-rays, and a page for looking at them.
 
-``server`` runs it; ``app`` answers requests, ``admission`` bounds the queue, ``pool`` keeps the
-processes that read images (``worker``), ``metrics`` counts.
+``server`` runs it; ``app`` answers requests (``reading`` and ``about`` are its routes, ``guard``
+stands before them), ``admission`` bounds the queue, ``pool`` keeps the processes that read images
+(``process`` on this side, ``worker`` on the other), ``metrics`` counts.
 """

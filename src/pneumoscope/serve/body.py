@@ -43,7 +43,7 @@ class Upload:
 
 async def read_body(
     receive: Receive, *, declared: str | None, most_bytes: int, seconds: float
-) -> bytearray:
+) -> bytes:
     """Return the body of a request.
 
     Args:
@@ -59,23 +59,26 @@ async def read_body(
     too_long = BodyError(413, f"the body is longer than {most_bytes:,} bytes")
     if declared is not None and declared.isdecimal() and int(declared) > most_bytes:
         raise too_long
-    body = bytearray()
+    pieces: list[bytes] = []
+    size = 0
     try:
         async with asyncio.timeout(seconds):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientGoneError
-                body += message.get("body", b"")
-                if len(body) > most_bytes:
+                piece: bytes = message.get("body", b"")
+                pieces.append(piece)
+                size += len(piece)
+                if size > most_bytes:
                     raise too_long
                 if not message.get("more_body", False):
-                    return body
+                    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
     except TimeoutError as fault:
         raise BodyError(408, f"the body did not arrive within {seconds:g} seconds") from fault
 
 
-def upload_of(body: bytearray, content_type: str) -> Upload:
+def upload_of(body: bytes, content_type: str) -> Upload:
     """Return the image of a body: the body itself, or the one file of a form.
 
     Args:
@@ -93,7 +96,7 @@ def upload_of(body: bytearray, content_type: str) -> Upload:
     return Upload(body)
 
 
-def _file_of_form(body: bytearray, content_type: str) -> Upload:
+def _file_of_form(body: bytes, content_type: str) -> Upload:
     from python_multipart.exceptions import FormParserError  # noqa: PLC0415 - for forms alone
     from python_multipart.multipart import MultipartParser, parse_options_header  # noqa: PLC0415
 
@@ -103,7 +106,7 @@ def _file_of_form(body: bytearray, content_type: str) -> Upload:
     parts = _Parts()
     try:
         parser = MultipartParser(boundary, parts.callbacks())  # type: ignore[arg-type]
-        parser.write(bytes(body))
+        parser.write(body)
         parser.finalize()
     except FormParserError as fault:
         raise BodyError(400, f"the form cannot be read ({fault})") from fault

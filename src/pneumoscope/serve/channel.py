@@ -7,17 +7,20 @@ same version, so there is no version to agree on.
 from __future__ import annotations
 
 import json
+import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
-    import socket
 
 LENGTHS = struct.Struct("!IQ")
 """Bytes of the JSON object, bytes of what follows."""
 
-Message = tuple[dict[str, Any], bytes | bytearray]
+BUFFER_BYTES = 2**20
+"""What a socket takes without waiting for the other side: most images, in one system call."""
+
+Message = tuple[dict[str, Any], bytes]
 
 
 def head_of(fields: dict[str, Any], size: int) -> bytes:
@@ -64,12 +67,12 @@ async def receive_from(reader: asyncio.StreamReader) -> Message:
     return json.loads(await reader.readexactly(text_size)), await reader.readexactly(size)
 
 
-def _exactly(connection: socket.socket, size: int) -> bytearray | None:
-    found = bytearray(size)
-    left = memoryview(found)
-    while left:
-        count = connection.recv_into(left)
-        if not count:
+def _exactly(connection: socket.socket, size: int) -> bytes | None:
+    pieces: list[bytes] = []
+    while size:
+        piece = connection.recv(size, socket.MSG_WAITALL)
+        if not piece:
             return None
-        left = left[count:]
-    return found
+        pieces.append(piece)
+        size -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

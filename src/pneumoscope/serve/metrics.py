@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pneumoscope.serve.admission import Admission
     from pneumoscope.serve.pool import Answer, Pool
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _NAMESPACE = "pneumoscope"
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -85,8 +84,7 @@ class Metrics:
         if fields["refused"]:
             self.refused("header" if fields["by_header"] else "gate")
         if fields["probability"] is not None:
-            reference = self._pool.models.get(model, {}).get("reference", {})
-            self._drift.add(model, fields["probability"], reference)
+            self._drift.add(model, fields["probability"], self._pool.models[model]["reference"])
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""
@@ -99,15 +97,17 @@ class _DriftCollector:
     def __init__(self) -> None:
         self._counts: dict[str, list[int]] = {}
         self._references: dict[str, Sequence[int]] = {}
+        self._known: dict[str, Mapping[str, Any]] = {}
 
     def add(self, model: str, probability: float, reference: Mapping[str, Any]) -> None:
-        expected = reference_counts(reference)
-        if expected is None:
-            return
-        if self._references.get(model) != expected:  # the model was replaced
-            self._references[model] = expected
-            self._counts[model] = [0] * len(expected)
-        self._counts[model][bin_of(probability, bins=len(expected))] += 1
+        if self._known.get(model) is not reference:  # the first image, or the model was replaced
+            self._known[model] = reference
+            expected = reference_counts(reference) or []
+            if self._references.get(model) != expected:
+                self._references[model] = expected
+                self._counts[model] = [0] * len(expected)
+        if counts := self._counts[model]:
+            counts[bin_of(probability, bins=len(counts))] += 1
 
     def collect(self) -> Iterator[Metric]:
         index = GaugeMetricFamily(
@@ -121,7 +121,7 @@ class _DriftCollector:
             labels=["model"],
         )
         for model, counts in self._counts.items():
-            found = drift(counts, self._references[model])
+            found = drift(counts, self._references[model])  # none without a reference
             if found is not None:
                 index.add_metric([model], found.psi)
                 distance.add_metric([model], found.ks)

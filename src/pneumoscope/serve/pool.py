@@ -8,32 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import logging
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pneumoscope.serve.channel import head_of, receive_from
+from pneumoscope.serve.process import PoolError, Process
 
 ATTEMPTS = 2
 """An image whose process died is read once more by another one."""
 
-START_SECONDS = 120.0
 _LONGEST_PAUSE_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.1
 
 _log = logging.getLogger("pneumoscope.serve")
-
-
-class PoolError(Exception):
-    """A model cannot be used."""
 
 
 @dataclass(slots=True, eq=False)
@@ -70,80 +60,11 @@ class _Job:
             )
 
 
-class _Process:
-    """One process, and the socket to it. It starts at once, before there is an event loop."""
-
-    def __init__(self, models: Mapping[str, Path | None]) -> None:
-        self._ours, theirs = socket.socketpair()
-        named = {name: path and os.fspath(path.absolute()) for name, path in models.items()}
-        with theirs:
-            self._child = subprocess.Popen(  # noqa: S603 - this interpreter, a module of ours
-                [
-                    *(sys.executable, "-P", "-m", "pneumoscope.serve.worker"),
-                    *(str(theirs.fileno()), json.dumps(named)),
-                ],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C in a terminal is for the service alone
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-                    "OPENBLAS_NUM_THREADS": "1",
-                },
-            )
-        self.pid = self._child.pid
-        self._writer: asyncio.StreamWriter | None = None
-
-    async def open(self) -> dict[str, dict[str, Any]]:
-        """Wait until it is ready; return what its models say of themselves.
-
-        Raises:
-            PoolError: It cannot use a model, died, or was too slow.
-        """
-        self._reader, self._writer = await asyncio.open_unix_connection(
-            sock=self._ours, limit=2**20
-        )
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                fields, _ = await receive_from(self._reader)
-        except (TimeoutError, asyncio.IncompleteReadError, OSError) as fault:
-            raise PoolError(f"a process that reads images did not start ({fault})") from fault
-        if "failed" in fields:
-            raise PoolError(str(fields["failed"]))
-        models: dict[str, dict[str, Any]] = fields["models"]
-        return models
-
-    async def ask(self, job: _Job) -> tuple[dict[str, Any], bytes]:
-        """Return its answer.
-
-        Raises:
-            OSError, asyncio.IncompleteReadError: It died.
-        """
-        assert self._writer is not None  # noqa: S101 - it was opened
-        self._writer.write(head_of(job.fields, len(job.content)))
-        self._writer.write(job.content)
-        await self._writer.drain()
-        fields, content = await receive_from(self._reader)
-        return fields, bytes(content)
-
-    async def end(self) -> None:
-        """End the process, and leave nothing of it behind."""
-        self.kill()
-        if self._writer is not None:
-            self._writer.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._child.wait)
-
-    def kill(self) -> None:
-        """Kill it."""
-        self._child.kill()
-
-
 class _Place:
     """A place in the crew: one process after the other."""
 
-    def __init__(self, models: Mapping[str, Path | None]) -> None:
-        self.models = models
-        self.process: _Process | None = _Process(models)
+    def __init__(self, process: Process | None = None) -> None:
+        self.process = process
         self.ready = False
         self.busy = False
         self.retired = False
@@ -157,25 +78,27 @@ class Pool:
         models: Name → model file or run folder, None for the reader of the package.
         workers: Processes.
         image_seconds: An image must be read within this time.
+        first: A process with these models that was started already.
 
     Attributes:
         models: What the models say of themselves, by name; empty before ``open``.
     """
 
     def __init__(
-        self, models: Mapping[str, Path | None], *, workers: int, image_seconds: float
+        self,
+        models: Mapping[str, Path | None],
+        *,
+        workers: int,
+        image_seconds: float,
+        first: Process | None = None,
     ) -> None:
         self._models = models
-        self._workers = workers
         self._image_seconds = image_seconds
         self._count = itertools.count()
-        self._places = self._crew()  # they load their models while the service starts
+        self._places = [_Place(first or Process(models)), *(_Place() for _ in range(1, workers))]
         self._jobs: asyncio.PriorityQueue[tuple[int, int, _Job]]
         self.models: dict[str, dict[str, Any]] = {}
         self.died = 0
-
-    def _crew(self) -> list[_Place]:
-        return [_Place(self._models) for _ in range(self._workers)]
 
     @property
     def ready(self) -> bool:
@@ -188,23 +111,28 @@ class Pool:
         return [place.process.pid for place in self._places if place.ready and place.process]
 
     async def open(self) -> None:
-        """Wait until the processes are ready.
+        """Wait until the first process can read; the others start behind it.
+
+        They would only slow the first one down, which a service waits for that starts.
 
         Raises:
-            PoolError: One cannot use a model.
+            PoolError: It cannot use a model.
         """
         self._jobs = asyncio.PriorityQueue()
         await self._start(self._places)
 
     async def _start(self, places: list[_Place]) -> None:
+        """Wait for the processes that were started, and keep all places occupied from now on."""
         try:
-            opened = [place.process.open() for place in places if place.process]
+            started = [place for place in places if place.process]
+            opened = [place.process.open() for place in started if place.process]
             self.models = (await asyncio.gather(*opened))[0]
         except BaseException:
             await self._end(places)
             raise
-        for place in places:
+        for place in started:
             place.ready = True
+        for place in places:
             place.task = asyncio.create_task(self._run(place))
 
     async def renew(self) -> None:
@@ -213,7 +141,7 @@ class Pool:
         Raises:
             PoolError: One cannot be used; the old ones go on.
         """
-        old, new = self._places, self._crew()
+        old, new = self._places, [_Place(Process(self._models)) for _ in self._places]
         await self._start(new)
         self._places = new
         for place in old:
@@ -236,8 +164,8 @@ class Pool:
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(place.process.end() for place in places if place.process))
 
-    async def ask(self, fields: dict[str, Any], content: bytes | bytearray) -> Answer:
-        """Return the answer to a request; a cancelled one costs nothing more if it still waits.
+    def ask(self, fields: dict[str, Any], content: bytes | bytearray) -> asyncio.Future[Answer]:
+        """Return the answer to come; if it is cancelled while it waits, it costs nothing more.
 
         Args:
             fields: ``kind`` (``predict`` or ``picture``), ``model``, and options.
@@ -245,7 +173,7 @@ class Pool:
         """
         job = _Job(fields, content, asyncio.get_running_loop().create_future())
         self._jobs.put_nowait((1, next(self._count), job))
-        return await job.done
+        return job.done
 
     async def _run(self, place: _Place) -> None:
         """Keep one place of the crew occupied."""
@@ -253,9 +181,10 @@ class Pool:
         while not place.retired:
             try:
                 if place.process is None:
-                    place.process = _Process(place.models)
+                    place.process = Process(self._models)
                     await place.process.open()
                     place.ready = True
+                    _log.info("worker_started", extra={"facts": {"pid": place.process.pid}})
                 pause = _FIRST_PAUSE_SECONDS
                 await self._feed(place, place.process)
             except PoolError as fault:
@@ -280,7 +209,7 @@ class Pool:
         if process:
             await process.end()
 
-    async def _feed(self, place: _Place, process: _Process) -> None:
+    async def _feed(self, place: _Place, process: Process) -> None:
         """Hand over one image after the other until the process dies or is retired."""
         while not place.retired:
             _, _, job = await self._jobs.get()
@@ -292,12 +221,12 @@ class Pool:
             finally:
                 place.busy = False
 
-    async def _read(self, process: _Process, job: _Job) -> None:
+    async def _read(self, process: Process, job: _Job) -> None:
         job.attempts += 1
         job.started = time.perf_counter()
         try:
             async with asyncio.timeout(self._image_seconds):
-                job.finish(*await process.ask(job))
+                job.finish(*await process.ask(job.fields, job.content))
         except TimeoutError as fault:
             job.finish(
                 {

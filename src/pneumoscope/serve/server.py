@@ -18,9 +18,11 @@ import uvicorn
 from pneumoscope.errors import ModelFileError, OptionError, OutputError
 from pneumoscope.logs import start_logging
 from pneumoscope.parallel import cgroup_quota
-from pneumoscope.serve.app import Service, application
+from pneumoscope.serve.app import application
 from pneumoscope.serve.connection import Connection
-from pneumoscope.serve.pool import Pool, PoolError
+from pneumoscope.serve.pool import Pool
+from pneumoscope.serve.process import PoolError
+from pneumoscope.serve.service import Service
 from pneumoscope.serve.settings import Settings
 
 IDLE_SECONDS = 75

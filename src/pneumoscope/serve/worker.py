@@ -6,25 +6,23 @@ nothing of HTTP; when it dies, the service starts another one.
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pneumoscope.errors import ImageError, OtherKindError, PneumoscopeError
-from pneumoscope.reader.policy import NOT_ASSESSABLE
-from pneumoscope.reader.predictor import Predictor
-from pneumoscope.reader.records import record_of
 from pneumoscope.serve.channel import receive, send
 
 if TYPE_CHECKING:
     from pneumoscope.reader.prediction import Prediction
+    from pneumoscope.reader.predictor import Predictor
 
 PICTURE_SIDE = 8192
 """A picture for the page is made smaller if a side is longer."""
@@ -56,21 +54,30 @@ def _serve(connection: socket.socket, models: dict[str, str | None]) -> int:
     send(connection, {"models": {name: _about(reader) for name, reader in readers.items()}})
     while message := receive(connection):
         fields, content = message
-        answer, body = _answered(readers[fields["model"]], fields, bytes(content))
+        answer, body = _answered(readers[fields["model"]], fields, content)
         del message, content
         send(connection, answer, body)
     return 0
 
 
-def _opened(models: dict[str, str | None]) -> dict[str, Predictor]:
+def _opened(models: Mapping[str, str | None]) -> dict[str, Predictor]:
     """Return a reader for each model that passed its self-test; one thread each.
 
     Raises:
         ModelFileError: One cannot be used.
     """
-    readers = {name: Predictor(path and Path(path)) for name, path in models.items()}
+    gc.disable()  # there are no cycles to be found among what is imported
+    from pneumoscope.reader.model_file.session import Graph  # noqa: PLC0415 - when there is a fault, it is told
+
+    # ONNX Runtime opens the graphs while the rest is imported.
+    graphs = {name: Graph(path and Path(path)) for name, path in models.items()}
+    from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415
+
+    readers = {name: Predictor(graph) for name, graph in graphs.items()}
     for reader in readers.values():
         reader.check()
+    gc.freeze()
+    gc.enable()
     return readers
 
 
@@ -117,6 +124,9 @@ def _answered(
 def _predicted(
     reader: Predictor, fields: dict[str, Any], content: bytes
 ) -> tuple[dict[str, Any], bytes]:
+    from pneumoscope.reader.policy import NOT_ASSESSABLE  # noqa: PLC0415 - loaded already
+    from pneumoscope.reader.records import record_of  # noqa: PLC0415
+
     found = reader.predict(content)
     record = record_of(found)
     record["path"] = fields.get("name", "")
@@ -147,7 +157,8 @@ def _evidence(reader: Predictor, found: Prediction, content: bytes) -> bytes:
 
 def _picture(content: bytes) -> bytes:
     """Return an image as a grey PNG of 8 bits, as a reader is shown it."""
-    from PIL import Image  # noqa: PLC0415 - where it is asked for
+    import numpy as np  # noqa: PLC0415 - where it is asked for
+    from PIL import Image  # noqa: PLC0415
 
     from pneumoscope.reader.evidence import grey_levels  # noqa: PLC0415
     from pneumoscope.reader.preprocess import native  # noqa: PLC0415

@@ -1,1 +1,1 @@
-"""Intervals, areas under ROC curves and logistic regression: numpy and closed forms alone."""
+"""Intervals, areas under ROC curves and logistic regression, with numpy only."""

@@ -1,4 +1,4 @@
-"""Areas under ROC curves of several readers, how they vary together, and their intervals."""
+"""Areas under the ROC curves of several readers with their covariance and intervals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OBUCHOWSKI = "delong by patient (obuchowski)"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Areas:
-    """Areas under the ROC curves of k readers on the same images, and how they vary together.
+    """Areas under the ROC curves of k readers on the same images, with their covariance.
 
     Attributes:
         values: The areas, [k].
@@ -35,12 +35,12 @@ class Areas:
     clustered: bool
 
     def interval(self, reader: int = 0, *, level: float = LEVEL) -> Interval:
-        """Return the normal interval of one area, cut at 0 and 1 (as R's pROC does)."""
+        """Return the normal interval of one area, clipped to 0 and 1 (as in R's pROC)."""
         value, half = float(self.values[reader]), self._half(reader, level)
         return Interval(max(0.0, value - half), min(1.0, value + half), self._method, level)
 
     def logit_interval(self, reader: int = 0, *, level: float = LEVEL) -> Interval | None:
-        """Return the interval of one area that is symmetric on the logit scale, inside 0 to 1.
+        """Return the interval of one area that is symmetric on the logit scale.
 
         None for an area of 0 or 1, which has no logit.
         """

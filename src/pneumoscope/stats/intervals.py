@@ -1,4 +1,4 @@
-"""Intervals in closed form: Wilson's and Newcombe's, and the quantiles that they rest on.
+"""Closed-form intervals by Wilson and Newcombe, and the quantiles they need.
 
 Nothing here draws a random number; ``evaluation.bootstrap`` does.
 """
@@ -24,7 +24,7 @@ NEWCOMBE = "newcombe, n = patients"
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """From where to where, by which method, at which level of confidence."""
+    """An interval with its method and confidence level."""
 
     low: float
     high: float
@@ -32,19 +32,19 @@ class Interval:
     level: float = LEVEL
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values; an infinite upper end is null."""
+        """Return the interval as JSON values; an infinite upper end is null."""
         high = None if self.high == math.inf else self.high
         return {"low": self.low, "high": high, "method": self.method, "level": self.level}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Interval:
-        """Return the interval that ``to_dict`` wrote."""
+        """Return the interval written by ``to_dict``."""
         high = math.inf if values["high"] is None else values["high"]
         return cls(values["low"], high, values["method"], values["level"])
 
 
 def normal_quantile(level: float) -> float:
-    """Return the z of a two-sided interval: 1.96 for 0.95.
+    """Return the z value of a two-sided interval: 1.96 for 0.95.
 
     Raises:
         OptionError: The level is not between 0 and 1.
@@ -103,7 +103,7 @@ def newcombe_area(
 
 
 def _crossing(away, outside: float, inside: float) -> float:  # type: ignore[no-untyped-def]
-    """Return where a function, positive outside and not so inside, changes its sign."""
+    """Return the root of a function that is positive outside an interval."""
     for _ in range(60):
         middle = (outside + inside) / 2
         if away(middle) > 0:
@@ -115,7 +115,7 @@ def _crossing(away, outside: float, inside: float) -> float:  # type: ignore[no-
 
 @cache
 def student_quantile(probability: float, degrees: int) -> float:
-    """Return the quantile of Student's t, from 0.5 on, for whole degrees of freedom.
+    """Return the quantile of Student's t for p >= 0.5 and integer degrees of freedom.
 
     Found by bisection on the finite series of Abramowitz and Stegun, 26.7.3 and 26.7.4.
 

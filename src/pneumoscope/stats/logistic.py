@@ -1,4 +1,4 @@
-"""The logistic function, and logistic regressions by Newton's method."""
+"""The logistic function, and logistic regression by Newton's method."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def fit_line(x: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float
 def fit_ridge(
     features: NDArray[np.float64], label: NDArray[np.int64], *, penalty: float = 1.0
 ) -> NDArray[np.float64]:
-    """Return the weights of a ridge logistic regression, [columns + 1]; the last is the intercept.
+    """Fit a ridge logistic regression; return weights [columns + 1], the intercept last.
 
     Minimises the summed log-loss plus ``penalty / 2`` times the squared weights, the intercept
     free (scikit-learn's ``C`` is ``1 / penalty``).
@@ -90,7 +90,7 @@ def _newton(
     ridge: NDArray[np.float64],
     start: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the weights with the lowest penalised cross-entropy, a convex function.
+    """Return the weights that minimise the penalised cross-entropy.
 
     A step of Newton's is halved until it no longer makes things worse.
     """

@@ -1,4 +1,4 @@
-"""The ROC curve: at every threshold, how many positive and negative images are called positive."""
+"""The ROC curve."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Roc:
-    """Counts at each of t thresholds, from "none is called" to "all are".
+    """Counts at each of t thresholds, from "none positive" to "all positive".
 
     Attributes:
         thresholds: An image is called from this score on, [t], falling from infinity.
@@ -27,19 +27,19 @@ class Roc:
 
     @property
     def sensitivity(self) -> NDArray[np.float64]:
-        """Share of the positive images that is called, [t]."""
+        """Share of the positive images called positive, [t]."""
         found: NDArray[np.float64] = self.true_positives / self.true_positives[-1]
         return found
 
     @property
     def false_positive_rate(self) -> NDArray[np.float64]:
-        """Share of the negative images that is called, [t]."""
+        """Share of the negative images called positive, [t]."""
         found: NDArray[np.float64] = self.false_positives / self.false_positives[-1]
         return found
 
     @property
     def area(self) -> float:
-        """The area under the curve: the Mann-Whitney statistic, ties counted half.
+        """The area under the curve: the Mann-Whitney statistic, ties count half.
 
         Summed in whole numbers, so that it is exact (Hanley and McNeil, Radiology 143, 1982).
         """
@@ -49,7 +49,7 @@ class Roc:
 
 
 def roc(label: NDArray[np.integer], score: NDArray[np.floating]) -> Roc | None:
-    """Return the ROC curve of scores; None unless both classes are there.
+    """Return the ROC curve of scores; None unless both classes are present.
 
     Equal scores are one step, so that the order of images decides nothing.
 
@@ -75,6 +75,6 @@ def roc(label: NDArray[np.integer], score: NDArray[np.floating]) -> Roc | None:
 
 
 def area_under_roc(label: NDArray[np.integer], score: NDArray[np.floating]) -> float | None:
-    """Return the area under the ROC curve; None unless both classes are there."""
+    """Return the area under the ROC curve; None unless both classes are present."""
     curve = roc(label, score)
     return None if curve is None else curve.area

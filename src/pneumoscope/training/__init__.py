@@ -1,4 +1,4 @@
-"""Recipe → trained network, on Lightning."""
+"""Train networks from recipes, with Lightning."""
 
 from pneumoscope.caches import keep_matplotlib_here
 

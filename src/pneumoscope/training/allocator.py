@@ -1,4 +1,4 @@
-"""Keep large blocks of memory in the process instead of giving them back after each step.
+"""Configure glibc's allocator to keep large blocks instead of returning them after each step.
 
 A training step on the CPU allocates and frees blocks of up to 100 MB. glibc maps such blocks from
 the system and unmaps them when they are freed, so that each step pays for clearing every page
@@ -18,7 +18,7 @@ _KEEP_BELOW_BYTES = 2**30
 
 
 def keep_large_blocks() -> bool:
-    """Tell glibc's allocator to keep freed blocks; return whether it did.
+    """Make glibc's allocator keep freed blocks; return whether that was possible.
 
     The setting is one of the whole process and stays until it ends. Other allocators and systems
     are left as they are.

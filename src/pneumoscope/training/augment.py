@@ -1,4 +1,4 @@
-"""Random changes to whole batches of training images, on the device where they are."""
+"""Augmentation of whole batches on their device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pneumoscope.training.augmentation import Augmentation
 def augment(
     pixels: Float[Tensor, "b 1 h w"], augmentation: Augmentation
 ) -> Float[Tensor, "b 1 h w"]:
-    """Return the images, each changed by its own random amounts.
+    """Return the images, each augmented with its own random amounts.
 
     First the intensities, then one bilinear resampling for all that moves, where what comes in
     from outside repeats the nearest edge, then what is painted over. The amounts come from torch's
@@ -35,7 +35,7 @@ def augment(
 def _grid(
     affine: Float[Tensor, "n 2 3"], height: int, width: int
 ) -> Float[Tensor, "n {height} {width} 2"]:
-    """Return where each output pixel looks in the input, as ``F.affine_grid`` does.
+    """Return the sampling grid, as ``F.affine_grid`` does.
 
     A sum of a row and a column instead of a matrix product a pixel: an eighth of the time, and
     float32 also under autocast, where bfloat16 coordinates would be coarser than a pixel is wide.
@@ -53,7 +53,7 @@ def _grid(
 
 
 def _affine(count: int, augmentation: Augmentation, *, aspect: float) -> Float[Tensor, "n 2 3"]:
-    """Return the maps from output to input coordinates, both in [-1, 1] along each axis."""
+    """Return the maps from output to input coordinates, in [-1, 1] along each axis."""
     angle, zoom_x, zoom_y, shift_x, shift_y, side = torch.rand(6, count).mul_(2).sub_(1)
     angle = angle * math.radians(augmentation.rotation_degrees)
     scale_x = 1 + zoom_x * augmentation.zoom
@@ -101,7 +101,7 @@ def _affine(count: int, augmentation: Augmentation, *, aspect: float) -> Float[T
 def photometric(
     pixels: Float[Tensor, "b 1 h w"], augmentation: Augmentation
 ) -> Float[Tensor, "b 1 h w"]:
-    """Return the images with brightness, contrast, gamma, blur and noise of their own.
+    """Apply random brightness, contrast, gamma, blur and noise to each image.
 
     Like other exposures, other processing and other detectors; anatomy stays where it is.
     """
@@ -127,7 +127,7 @@ def photometric(
 
 
 def _blurred(pixels: Float[Tensor, "b 1 h w"], largest_px: float) -> Float[Tensor, "b 1 h w"]:
-    """Return each image under a Gaussian of its own width, rows and columns one after another."""
+    """Apply a Gaussian blur of individual width to each image, rows then columns."""
     count = len(pixels)
     reach = math.ceil(2 * largest_px)
     sigma = (torch.rand(count, 1) * largest_px).clamp_(min=0.05)
@@ -141,7 +141,7 @@ def _blurred(pixels: Float[Tensor, "b 1 h w"], largest_px: float) -> Float[Tenso
 
 
 def _noisy(pixels: Float[Tensor, "b 1 h w"], largest: float) -> Float[Tensor, "b 1 h w"]:
-    """Return each image with Gaussian noise of its own strength.
+    """Add Gaussian noise of individual strength to each image.
 
     One field of four images' size is drawn, and each image takes a stretch of it from a random
     start: drawing every value anew would take longer than all other changes together.
@@ -158,7 +158,7 @@ def _noisy(pixels: Float[Tensor, "b 1 h w"], largest: float) -> Float[Tensor, "b
 
 
 def erase(pixels: Float[Tensor, "b 1 h w"], augmentation: Augmentation) -> Float[Tensor, "b 1 h w"]:
-    """Return the images, some with a rectangle, an edge or a corner painted in one grey."""
+    """Paint a rectangle, an edge or a corner of some images in one grey level."""
     if not (augmentation.erase or augmentation.erase_border):
         return pixels
     count, _, height, width = pixels.shape

@@ -1,4 +1,4 @@
-"""What may happen to training images, as data; ``augment`` does it."""
+"""The settings of augmentation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pneumoscope.errors import OptionError, in_range, nearest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """Random changes to training images; amounts are drawn evenly for each image by itself.
+    """Settings of augmentation; amounts are drawn uniformly for each image.
 
     Geometric changes are one bilinear resampling; photometric ones act on intensities in [0, 1],
     which are kept in that range.
@@ -65,7 +65,7 @@ class Augmentation:
 
     @property
     def moves(self) -> bool:
-        """Whether it changes where things are."""
+        """Whether it includes geometric changes."""
         return any(
             (self.rotation_degrees, self.zoom, self.shift, self.shear_degrees, self.flip)
         ) or (self.crop, self.crop_stretch) != (1, 1)
@@ -95,7 +95,7 @@ AUGMENTATIONS: Mapping[str, Augmentation] = {
 
 
 def augmentation_of(given: str | Mapping[str, object] | Augmentation) -> Augmentation:
-    """Return the augmentation that a preset's name or a mapping of fields means.
+    """Return the augmentation of a preset name or a mapping of fields.
 
     Raises:
         OptionError: An unknown name or field, or a value that cannot be.

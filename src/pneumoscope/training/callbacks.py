@@ -1,4 +1,4 @@
-"""What happens around the steps: the log, the live bar, and a clean end on Ctrl-C."""
+"""Callbacks of the training loop: log, progress, interruption and weight averaging."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pneumoscope.training.log import Epoch, read_log, write_log
 
 
 class EpochLog(L.Callback):
-    """Writes ``log.csv``, a row an epoch, and tells ``on_epoch`` of each."""
+    """Writes ``log.csv``, one row per epoch, and calls ``on_epoch`` with each."""
 
     def __init__(self, path: Path, on_epoch: Callable[[Epoch], None] | None = None) -> None:
         self.rows: list[Epoch] = []
@@ -30,7 +30,7 @@ class EpochLog(L.Callback):
         self._rate = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep the rows of a resumed run that came before the epoch that it resumes at."""
+        """Keep the earlier rows of a resumed run."""
         self.rows = [row for row in read_log(self._path) if row.epoch <= trainer.current_epoch]
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -41,7 +41,7 @@ class EpochLog(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Note the learning rate; the last layer has the largest."""
+        """Record the learning rate; that of the last layer is the largest."""
         self._rate = max(group["lr"] for group in trainer.optimizers[0].param_groups)
 
     def on_train_batch_end(
@@ -82,7 +82,7 @@ class EpochLog(L.Callback):
 
 
 class StepProgress(L.Callback):
-    """Tells ``on_step(done, total)`` of each training batch of an epoch."""
+    """Calls ``on_step(done, total)`` after each training batch."""
 
     def __init__(self, on_step: Callable[[int, int], None]) -> None:
         self._on_step = on_step
@@ -101,11 +101,11 @@ class StepProgress(L.Callback):
 
 
 class Interrupted(Exception):  # noqa: N818 - a request, not an error
-    """Training was asked to end."""
+    """Training was interrupted on request."""
 
 
 class EndOnInterrupt(L.Callback):
-    """Turns Ctrl-C into ``Interrupted`` after the batch in hand; a second one is immediate.
+    """Raises ``Interrupted`` on Ctrl-C after the current batch; a second Ctrl-C is immediate.
 
     Lightning itself would end the whole process.
     """
@@ -115,12 +115,12 @@ class EndOnInterrupt(L.Callback):
         self._before: Any = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Take the signal over; only the main thread may."""
+        """Install the signal handler, in the main thread only."""
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._ask)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Give the signal back."""
+        """Restore the signal handler."""
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
             self._before = None

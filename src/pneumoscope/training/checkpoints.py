@@ -1,4 +1,4 @@
-"""Checkpoints that appear whole or not at all, and how far they are."""
+"""Checkpoints that are written atomically, and their progress."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pneumoscope.runs import written_whole
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes each checkpoint beside its place, and renames it into it.
+    """Writes each checkpoint to a temporary file and renames it.
 
     Lightning itself collects it in the system's temporary folder and copies it, so that a full
     disk leaves half a checkpoint in the place of the one before.
@@ -37,7 +37,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def epochs_in(path: Path) -> int:
-    """Return after how many epochs a checkpoint was written; 0 if there is none.
+    """Return the number of finished epochs of a checkpoint; 0 if there is none.
 
     Raises:
         DataError: It cannot be read.

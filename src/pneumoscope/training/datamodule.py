@@ -1,4 +1,4 @@
-"""Cached pixels and a split → batches."""
+"""Batches of cached pixels for the parts of a split."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class CachedImages(Dataset[Batch]):
-    """The images of one part of a split; indexed by a list of positions, it gives a batch."""
+    """The images of one part of a split; indexing with a list of positions returns a batch."""
 
     def __init__(self, data: PreparedData, part: str) -> None:
         chosen = data.catalog.select(data.split.rows(part))
@@ -46,7 +46,7 @@ class CachedImages(Dataset[Batch]):
 
 
 class EpochBatches(Sampler[list[int]]):
-    """Positions, batch by batch; the order of an epoch depends on the seed and its number alone.
+    """Batches of positions; the order depends only on the seed and the epoch.
 
     So a run that is resumed at an epoch goes on as if it had never stopped. With several processes
     each takes its own share of every epoch, of equal size.
@@ -80,7 +80,7 @@ class EpochBatches(Sampler[list[int]]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Name the epoch that comes next; Lightning calls it between epochs."""
+        """Set the next epoch; called by Lightning between epochs."""
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -128,7 +128,7 @@ class SplitData(L.LightningDataModule):
         self._balanced = balanced
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the training batches, shuffled anew each epoch."""
+        """Return the training batches, shuffled in each epoch."""
         return self._loader(self.training, seed=self._seed)
 
     def val_dataloader(self) -> DataLoader[Batch]:

@@ -1,4 +1,4 @@
-"""Where training runs, in which precision, and which process writes what comes of it."""
+"""Device, precision and process placement of a training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where training runs; handed to Lightning as it is.
+    """Device settings, passed to Lightning unchanged.
 
     Raises:
         OptionError: A value cannot be on any machine.
@@ -38,7 +38,7 @@ class Placement:
 
 
 def check_here(placement: Placement) -> None:
-    """Refuse a placement that this machine cannot have.
+    """Raise an error for a placement that this machine does not support.
 
     Raises:
         OptionError: It has no such accelerator, or far fewer processor cores than processes asked.
@@ -63,12 +63,12 @@ def check_here(placement: Placement) -> None:
 
 
 def is_leader() -> bool:
-    """Tell whether this process writes results: the first of those that a launcher started."""
+    """Return whether this process writes results: the first of those started by a launcher."""
     return int(next((os.environ[name] for name in _RANKS if name in os.environ), 0)) == 0
 
 
 def best_device(accelerator: str) -> str:
-    """Return the kind of device that an accelerator's name means here."""
+    """Return the kind of device that an accelerator name stands for on this machine."""
     if accelerator not in {"auto", "gpu"}:
         return accelerator
     if torch.cuda.is_available():
@@ -77,7 +77,7 @@ def best_device(accelerator: str) -> str:
 
 
 def computes_in_bfloat16(precision: Precision, device: str, network: nn.Module) -> bool:
-    """Tell whether to compute in bfloat16: where asked to, or natively fast.
+    """Return whether to compute in bfloat16: if requested, or natively fast.
 
     Processors gain by it in dense convolutions, and lose in those with groups: a step of
     MobileNetV2 takes up to twice as long.
@@ -91,7 +91,7 @@ def computes_in_bfloat16(precision: Precision, device: str, network: nn.Module) 
 
 
 def _cpu_flags() -> set[str]:
-    """Return what Linux says that the processor can; nothing elsewhere."""
+    """Return the processor flags that Linux reports; none on other systems."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""How long a training will take, from a few steps of it."""
+"""Estimate the duration of a training from a few steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STEPS = 3
 
 
 def seconds_per_image(recipe: Recipe, *, device: str) -> float:
-    """Return what a training image costs, measured over a few steps on made-up images.
+    """Return the time per training image, measured over a few steps on random images.
 
     Weights cost no time of their own, so fresh ones are used; torch's generator is left as it is.
     """
@@ -44,7 +44,7 @@ def seconds_per_image(recipe: Recipe, *, device: str) -> float:
 
 
 def in_words(seconds: float) -> str:
-    """Return a duration for people.
+    """Return a duration as text.
 
     >>> in_words(40), in_words(600), in_words(10_000)
     ('less than a minute', '10 minutes', '2.8 hours')

@@ -1,4 +1,4 @@
-"""A recipe and data → trained weights, with Lightning's loop around ``ClassificationTask``."""
+"""Train the network of a recipe with Lightning."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _REFUSALS = (
 
 
 class NothingLearntError(PneumoscopeError):
-    """Training ended before its first epoch was over."""
+    """Training ended before the first epoch was complete."""
 
 
 def fit(
@@ -65,7 +65,7 @@ def fit(
     on_epoch: Callable[[Epoch], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Fitted:
-    """Return the classifier of the epoch that the recipe keeps.
+    """Train, and return the classifier of the selected epoch.
 
     Writes ``log.csv`` and ``checkpoints/`` (best and last) into the run folder. Ctrl-C ends
     training after the batch in hand, with what was learnt so far.
@@ -167,7 +167,7 @@ def fit(
 
 
 def check_placement(placement: Placement) -> None:
-    """Refuse, before anything is read or written, a placement that training cannot have here.
+    """Raise an error early for a placement that is not possible here.
 
     Raises:
         OptionError: This machine has no such devices, or Lightning knows no such strategy.
@@ -192,7 +192,7 @@ def _devices(placement: Placement) -> str | int:
 
 
 def _is_over(rows: list[Epoch], recipe: Recipe) -> bool:
-    """Tell whether a log shows that training ended by itself."""
+    """Return whether a log shows that training finished."""
     if not rows:
         return False
     best = min(rows, key=lambda row: row.val_loss)
@@ -231,7 +231,7 @@ def _trainer(
 
 @contextmanager
 def _named(placement: Placement, *kinds: type[Exception]) -> Iterator[None]:
-    """Turn what Lightning raises of a placement into one error that names the options."""
+    """Turn Lightning's errors about placements into one error that names the parameters."""
     try:
         yield
     except kinds as fault:

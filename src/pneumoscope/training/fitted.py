@@ -1,4 +1,4 @@
-"""What training gives: a network with the weights that were kept, from memory or from a run."""
+"""Trained networks, from memory or from a run folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Traced:
-    """A network whose last layer alone was learnt, as a graph.
+    """A network of which only the last layer was trained, as a graph.
 
     Attributes:
         graph: As ``export.trace`` gave it, with another last layer.
@@ -40,7 +40,7 @@ class Traced:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """What training gave.
+    """The result of a training.
 
     Attributes:
         classifier: The network with the weights of the best epoch, on the CPU, in evaluation mode.
@@ -66,12 +66,12 @@ class Fitted:
 
 
 def kept_epoch(rows: Sequence[Epoch], keep: Keep) -> Epoch:
-    """Return the epoch of a log whose weights a recipe keeps."""
+    """Return the epoch of a log whose weights are kept."""
     return rows[-1] if keep == "last" else min(rows, key=lambda row: row.val_loss)
 
 
 def load_trained(folder: RunFolder, recipe: Recipe) -> Classifier:
-    """Return the network of a run with the weights that were kept, ready to be exported.
+    """Return the network of a run with its kept weights, ready for export.
 
     Raises:
         DataError: The run has no checkpoint that fits.
@@ -110,7 +110,7 @@ def _filled(classifier: Classifier, weights: dict[str, Tensor], kept: Path) -> C
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
-    """Return the weights that Lightning saved; only tensors and plain values are ever loaded."""
+    """Return the weights saved by Lightning; only tensors and plain values are loaded."""
     try:
         weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)[
             "state_dict"

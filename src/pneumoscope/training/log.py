@@ -1,4 +1,4 @@
-"""The log of a training: a row an epoch, in ``log.csv``."""
+"""The training log ``log.csv``, one row per epoch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ COLUMNS = tuple(field.name for field in fields(Epoch))
 
 
 def read_log(path: Path) -> list[Epoch]:
-    """Return the epochs of a log; none if there is no file.
+    """Return the epochs of a log; none if the file does not exist.
 
     Raises:
         DataError: It is no log.

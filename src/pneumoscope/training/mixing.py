@@ -1,4 +1,4 @@
-"""Blends of two images with blended labels: mixup and cutmix."""
+"""Mixup and CutMix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def mix(
     cutmix: float,
     classes: int = 2,
 ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b classes"]]:
-    """Return a batch mixed with itself in another order, and the share of each class.
+    """Mix a batch with a permutation of itself; return images and class probabilities.
 
     With both, a batch is mixed by one of the two, drawn evenly. Mixup (Zhang et al., ICLR 2018)
     blends all pixels; cutmix (Yun et al., ICCV 2019) pastes a rectangle.
@@ -49,7 +49,7 @@ def mix(
 def _pasted(
     pixels: Float[Tensor, "b 1 h w"], others: Float[Tensor, "b 1 h w"], share: float
 ) -> tuple[Tensor, float]:
-    """Return the images with one rectangle of the others, and the share that is left of them."""
+    """Return the images with a rectangle of others pasted in, and the remaining share."""
     height, width = pixels.shape[-2:]
     tall, wide = (round(side * math.sqrt(1 - share)) for side in (height, width))
     y = int(torch.randint(height - tall + 1, ()))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def network_of(recipe: Recipe, *, pretrained: bool = True, classes: int = 2) -> Classifier:
-    """Return the network of a recipe, as it is before it learns.
+    """Return the untrained network of a recipe.
 
     Args:
         recipe: Its name, its options, its input and its weights.

@@ -1,4 +1,4 @@
-"""The optimizer of a recipe, its learning rates by depth, and how they go over the epochs."""
+"""Optimizers, layer-wise learning rates and schedules."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build_optimizer(recipe: Recipe, network: Network) -> torch.optim.Optimizer:
 def build_schedule(
     recipe: Recipe, optimizer: torch.optim.Optimizer, *, steps: int
 ) -> LambdaLR | None:
-    """Return how the learning rates go, step by step; None where they stay.
+    """Return the schedule of the learning rates by step; None if constant.
 
     What is done after an epoch is ``build_plateau``'s.
 
@@ -69,20 +69,20 @@ def build_schedule(
 
 
 class _Warmup(LambdaLR):
-    """A rise from zero in so many steps, which then leaves the rates to others."""
+    """A linear warm-up, after which other schedules set the rates."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, rising: int) -> None:
         self._rising = rising
         super().__init__(optimizer, lambda step: min(1.0, (step + 1) / rising))
 
     def step(self, epoch: int | None = None) -> None:
-        """Go a step on, as long as it rises."""
+        """Advance by one step during the warm-up."""
         if self.last_epoch < self._rising:
             super().step(epoch)
 
 
 def build_plateau(recipe: Recipe, optimizer: torch.optim.Optimizer) -> ReduceLROnPlateau | None:
-    """Return what lowers the rates where the validation loss stands still; None where nothing does.
+    """Return the schedule that reduces the rates on a plateau; None if not used.
 
     ``step(val_loss)`` is called after each epoch. After ``plateau_patience`` epochs without a lower
     loss than ever before, all rates are multiplied with ``plateau_factor``; the smallest rates of
@@ -122,7 +122,7 @@ def _groups(recipe: Recipe, network: Network) -> list[dict[str, Any]]:
 
 
 def _merged(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return as few groups as there are kinds: each costs a step of its own."""
+    """Merge equal parameter groups, since each costs a separate step."""
     kinds: dict[float, dict[str, Any]] = {}
     for group in groups:
         kind = kinds.setdefault(group["weight_decay"], {**group, "params": []})

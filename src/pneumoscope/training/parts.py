@@ -1,4 +1,4 @@
-"""The three parts of a recipe: which data, how to learn, and what validation decides."""
+"""The three parts of a recipe: data, learning and decision."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CalibrationMethod = Literal["none", "temperature", "platt"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataRecipe:
-    """Which images are learnt from, and as what the network sees them.
+    """Which images are used, and how they are prepared.
 
     Attributes:
         input: What the model takes.
@@ -52,17 +52,19 @@ class DataRecipe:
         "what the model takes",
         Setting(
             name="image_size",
-            about="side of the square input, in pixels",
+            about="side length of the square input in pixels",
             kind=int,
             low=8,
             high=4096,
             metavar="PX",
         ),
         Setting(
-            name="resize", about="how other aspect ratios are brought to it", choices=tuple(RESIZE)
+            name="resize",
+            about="how images of other aspect ratios are fitted to it",
+            choices=tuple(RESIZE),
         ),
     )
-    balance: Balance = setting("none", "give both classes the same say", choices=get_args(Balance))
+    balance: Balance = setting("none", "class balancing", choices=get_args(Balance))
     validation: str = setting(
         "auto",
         "where validation images come from. grouped: drawn by patient; block: a block of patient "
@@ -70,27 +72,25 @@ class DataRecipe:
         "auto: folder if large enough, else grouped",
         metavar="HOW",
     )
-    val_fraction: float = setting(0.1, "share taken for validation")
-    block: str = setting("low", "which block: low, high, or K/N", metavar="WHICH")
-    folds: int = setting(5, "how many folds")
-    fold: int = setting(0, "the fold for validation, from 0", metavar="K")
-    test_fraction: float = setting(
-        0.0, "share drawn for test where the data have no test part", flag="test"
-    )
+    val_fraction: float = setting(0.1, "validation share")
+    block: str = setting("low", "the block: low, high, or K/N", metavar="WHICH")
+    folds: int = setting(5, "number of folds")
+    fold: int = setting(0, "the validation fold, from 0", metavar="K")
+    test_fraction: float = setting(0.0, "test share, if the data have no test part", flag="test")
     near_copies: NearCopies = setting(
         "tie",
-        "near copies of a picture (moved, rescaled, mirrored, saved anew): keep them in one part, "
-        "or look for equal pixels alone",
+        "near copies of an image (shifted, rescaled, mirrored, re-encoded): keep them"
+        " in one part, or compare equal pixels only",
         choices=get_args(NearCopies),
     )
     positive: str | None = setting(
         None,
-        "the class or classes that are the finding; PNEUMONIA where there is one",
+        "the positive class or classes (default: PNEUMONIA if present)",
         metavar="CLASS[,CLASS]",
     )
     patient_regex: str | None = setting(
         None,
-        "finds the patient in a path: its first group, or the group named patient",
+        "finds the patient in a path: the first group, or the group named patient",
         metavar="REGEX",
     )
     class_map: Mapping[str, Sequence[str]] = composite(dict, "class and its names in the data")
@@ -103,7 +103,7 @@ class DataRecipe:
         self.options()
 
     def options(self, *, inherited: bool = False) -> DataOptions:
-        """Return how the data are read.
+        """Return how the data are to be read.
 
         Args:
             inherited: Whether the data may be others than those of the recipe.
@@ -122,7 +122,7 @@ class DataRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningRecipe:
-    """Which network learns, and how.
+    """Which network is trained, and how.
 
     Attributes:
         model: A name of the registry; ``auto`` is the best that is known for the machine.
@@ -163,67 +163,63 @@ class LearningRecipe:
         "of the network",
         Setting(
             name="filters",
-            about="seed-cnn: channels of each block, such as 32,64,64",
+            about="seed-cnn: channels of each block, for example 32,64,64",
             kind=tuple,
             metavar="N,…",
         ),
-        Setting(name="dropout", about="seed-cnn: share of activations dropped", kind=float),
-        Setting(name="batch_norm", about="seed-cnn: normalise in each block", kind=bool),
+        Setting(name="dropout", about="seed-cnn: dropout rate", kind=float),
+        Setting(name="batch_norm", about="seed-cnn: use batch normalisation", kind=bool),
     )
-    weights: str = setting("none", "what it begins with: auto, none, a file or a URL")
-    probe: bool = setting(False, "fit the last layer alone")
+    weights: str = setting("none", "initial weights: auto, none, a file or a URL")
+    probe: bool = setting(False, "train the last layer only")
     augmentation: Augmentation = composite(
         Augmentation,
         "of the training images",
         Setting(
             name="augmentation",
-            about="what happens to training images",
+            about="augmentation of training images",
             choices=tuple(AUGMENTATIONS),
         ),
     )
-    max_epochs: int = setting(
-        50, "passes over the training images at most", between=(1, 100_000), flag="epochs"
-    )
+    max_epochs: int = setting(50, "maximum number of epochs", between=(1, 100_000), flag="epochs")
     patience: int = setting(
-        3, "epochs without a lower validation loss before the end", between=(1, 100_000)
+        3, "early stopping: epochs without a lower validation loss", between=(1, 100_000)
     )
-    keep: Keep = setting("best", "which epoch's weights", choices=get_args(Keep))
-    batch_size: int = setting(32, "images a step", between=(1, 65_536))
-    accumulate: int = setting(1, "batches a step of the optimizer", between=(1, 65_536))
-    optimizer: Optimizer = setting("adam", "the rule of the steps", choices=get_args(Optimizer))
-    learning_rate: float = setting(1e-3, "step size", between=(1e-9, 10))
+    keep: Keep = setting("best", "the epoch whose weights are kept", choices=get_args(Keep))
+    batch_size: int = setting(32, "images per batch", between=(1, 65_536))
+    accumulate: int = setting(1, "batches per optimizer step", between=(1, 65_536))
+    optimizer: Optimizer = setting("adam", "optimizer", choices=get_args(Optimizer))
+    learning_rate: float = setting(1e-3, "learning rate", between=(1e-9, 10))
     layer_decay: float = setting(
-        1.0, "factor of the step size from a layer to the one before", between=(0.01, 1)
+        1.0, "factor of the learning rate from each layer to the previous one", between=(0.01, 1)
     )
-    schedule: Schedule = setting("constant", "of the step size", choices=get_args(Schedule))
+    schedule: Schedule = setting("constant", "learning rate schedule", choices=get_args(Schedule))
     plateau_patience: int = setting(
         2,
-        "with schedule plateau: epochs without a lower validation loss before it is lowered",
+        "plateau schedule: epochs without a lower validation loss before the rate is reduced",
         between=(1, 100_000),
     )
     plateau_factor: float = setting(
-        0.5, "with schedule plateau: what it is then multiplied with", between=(1e-6, 0.999)
+        0.5, "plateau schedule: factor of each reduction", between=(1e-6, 0.999)
     )
     plateau_minimum: float = setting(
-        1e-6, "with schedule plateau: not lower than this", between=(0, 10)
+        1e-6, "plateau schedule: minimum learning rate", between=(0, 10)
     )
-    warmup_epochs: float = setting(
-        0.0, "epochs over which it rises from zero", between=(0, 100_000)
-    )
+    warmup_epochs: float = setting(0.0, "warm-up epochs", between=(0, 100_000))
     head_epochs: int = setting(
-        0, "first epochs in which only the last layer learns", between=(0, 100_000)
+        0, "initial epochs that train the last layer only", between=(0, 100_000)
     )
-    weight_decay: float = setting(0.0, "L2 penalty", between=(0, 10))
-    clip: float = setting(0.0, "largest norm of the gradient; 0 is none", between=(0, 1e6))
-    label_smoothing: float = setting(0.0, "share of a label that is spread", between=(0, 0.9))
-    mixup: float = setting(0.0, "blend pairs of images; 0 is off", between=(0, 100), metavar="A")
-    cutmix: float = setting(
-        0.0, "paste parts of one image into another; 0 is off", between=(0, 100), metavar="A"
-    )
+    weight_decay: float = setting(0.0, "weight decay", between=(0, 10))
+    clip: float = setting(0.0, "maximum gradient norm; 0 disables clipping", between=(0, 1e6))
+    label_smoothing: float = setting(0.0, "label smoothing", between=(0, 0.9))
+    mixup: float = setting(0.0, "mixup parameter; 0 disables it", between=(0, 100), metavar="A")
+    cutmix: float = setting(0.0, "CutMix parameter; 0 disables it", between=(0, 100), metavar="A")
     ema: float = setting(
-        0.0, "decay of a moving average of the weights; 0 is off", between=(0, 0.99999)
+        0.0, "decay of the moving average of the weights; 0 disables it", between=(0, 0.99999)
     )
-    precision: Precision = setting("auto", "of the computation", choices=get_args(Precision))
+    precision: Precision = setting(
+        "auto", "precision of the computation", choices=get_args(Precision)
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -237,7 +233,7 @@ class LearningRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRecipe:
-    """What validation images decide once the network has learnt.
+    """What is fitted on validation images after training.
 
     Attributes:
         calibration: From logits to probabilities.
@@ -248,11 +244,11 @@ class DecisionRecipe:
     """
 
     calibration: CalibrationMethod = setting(
-        "none", "of the probabilities", choices=get_args(CalibrationMethod)
+        "none", "calibration of the probabilities", choices=get_args(CalibrationMethod)
     )
     operating_point: str = setting(
         "probability=0.5",
-        "what chooses the threshold, such as youden or sensitivity>=0.95",
+        "rule that chooses the threshold, such as youden or sensitivity>=0.95",
         metavar="RULE",
     )
     error_level: float | Literal["auto"] = setting(
@@ -263,7 +259,7 @@ class DecisionRecipe:
         words=("auto",),
         metavar="P",
     )
-    gate: bool = setting(False, "refuse images unlike those learnt from")
+    gate: bool = setting(False, "refuse images unlike the training images")
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -1,4 +1,4 @@
-"""A linear probe: what a frozen network already knows of the question, learnt in a minute.
+"""Fit a linear probe on the features of a frozen network.
 
 The features of every image are computed once; on those of the training part a logistic regression
 is fitted, whose regularisation is chosen by cross-validation that keeps patients together.
@@ -157,7 +157,7 @@ def _logistic(
     seed: int,
     balanced: str,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weights [k, features] and biases [k] of the logits on the raw features.
+    """Return weights [k, features] and biases [k] of a logistic regression on the raw features.
 
     Of two classes there is one logit, of the second against the first; of more one a class.
     """
@@ -193,7 +193,7 @@ def _logistic(
 
 
 def _put(classifier: Classifier, weights: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
-    """Make the last layer give the logits; of two classes -z / 2 and z / 2."""
+    """Set the last layer to output the logits, -z / 2 and z / 2 for two classes."""
     layer = classifier.network.last_layer
     if not isinstance(layer, nn.Linear):
         raise OptionError(

@@ -1,4 +1,4 @@
-"""The typed configuration of a training run, its presets, and its file.
+"""The configuration of a training run, its presets, and its file.
 
 A recipe has three parts: ``data``, ``learning`` and ``decision``. Files, provenance and options
 name their fields without the part: no name stands in two of them.
@@ -32,7 +32,7 @@ _OF_MODEL = ("filters", "dropout", "batch_norm")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything that decides what is learnt from given data.
+    """All settings of a training.
 
     Attributes:
         preset: The preset that it began as.
@@ -46,13 +46,13 @@ class Recipe:
     data: DataRecipe = field(default_factory=DataRecipe)
     learning: LearningRecipe = field(default_factory=LearningRecipe)
     decision: DecisionRecipe = field(default_factory=DecisionRecipe)
-    seed: int = setting(0, "of split, weights, order and augmentation", between=(0, 2**31 - 1))
+    seed: int = setting(0, "seed of split, weights, order and augmentation", between=(0, 2**31 - 1))
 
     def __post_init__(self) -> None:
         check_settings(self)
 
     def value(self, name: str) -> Any:
-        """Return the value of a field of any part, or of a part of one, such as ``image_size``.
+        """Return the value of a field by name, such as ``image_size``.
 
         Raises:
             OptionError: There is none of that name.
@@ -68,7 +68,7 @@ class Recipe:
         return getattr(getattr(self, part) if part else self, name)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the recipe as plain values, without its parts."""
+        """Return the recipe as a flat dictionary."""
         values = dataclasses.asdict(self)
         flat = {"preset": values["preset"]}
         for part in _PARTS:
@@ -83,7 +83,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """Return the recipe that ``to_dict`` wrote.
+        """Return the recipe written by ``to_dict``.
 
         Raises:
             OptionError: An unknown key, or a value that cannot be.
@@ -104,7 +104,7 @@ class Recipe:
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
-        """Return the recipe of a YAML file.
+        """Read a recipe from a YAML file.
 
         Raises:
             DataError: It cannot be read.
@@ -155,7 +155,8 @@ PRESETS: Mapping[str, Recipe] = {
     ),
 }
 ABOUT: Mapping[str, str] = {
-    "seed": "the three-layer network of the student report, from scratch, as the report trained it",
+    "seed": "the three-layer network of the student report, trained from scratch as "
+    "described there",
     "transfer": "a pretrained network: its last layer first, then all of it",
     "probe": "a linear layer on the features of a frozen pretrained network",
 }
@@ -163,7 +164,7 @@ ABOUT: Mapping[str, str] = {
 
 
 def recipe_of(preset: str, **changes: Any) -> Recipe:
-    """Return the recipe of a preset with some things changed; see ``change_recipe``.
+    """Return a preset with some fields changed; see ``change_recipe``.
 
     Raises:
         OptionError: An unknown preset, or a value that cannot be.
@@ -176,7 +177,7 @@ def recipe_of(preset: str, **changes: Any) -> Recipe:
 
 
 def change_recipe(recipe: Recipe, **changes: Any) -> Recipe:
-    """Return a recipe with some things changed.
+    """Return a recipe with some fields changed.
 
     Args:
         recipe: What to begin with.
@@ -211,14 +212,14 @@ def change_recipe(recipe: Recipe, **changes: Any) -> Recipe:
 
 
 def settings() -> dict[str, tuple[Setting, ...]]:
-    """Return what a person may choose, part by part."""
+    """Return the settings of each part."""
     found = {name: tuple(settings_of(kind)) for name, kind in _PARTS.items()}
     own = [item for item in settings_of(Recipe) if item.name == "seed"]
     return {**found, "learning": (*found["learning"], *own)}
 
 
 def known_fields() -> list[str]:
-    """Return the names of all fields, as files have them."""
+    """Return the names of all fields, as used in files."""
     return [
         *(item.name for item in dataclasses.fields(Recipe) if item.name not in _PARTS),
         *(item.name for kind in _PARTS.values() for item in dataclasses.fields(kind)),
@@ -226,7 +227,7 @@ def known_fields() -> list[str]:
 
 
 def _part_of(name: str) -> str | None:
-    """Return the part that a field is of; None for one of the recipe itself.
+    """Return the part that contains a field; None for fields of the recipe itself.
 
     Raises:
         OptionError: There is no such field.
@@ -241,7 +242,7 @@ def _part_of(name: str) -> str | None:
 
 
 def _with(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """Return a recipe with other values of some fields, each in its part."""
+    """Return a recipe with new values of some fields, each in its part."""
     by_part: dict[str | None, dict[str, Any]] = {}
     for name, value in values.items():
         by_part.setdefault(_part_of(name), {})[name] = value

@@ -1,4 +1,4 @@
-"""What a field of the recipe says of itself: its bounds, its help, its option's spelling.
+"""Metadata of recipe fields: bounds, help and command-line options.
 
 The command line and the checks are made of these; nothing lists the fields a second time.
 """
@@ -17,7 +17,7 @@ _KEY = "setting"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A value that a person may choose.
+    """The metadata of one value.
 
     Attributes:
         name: The field, or the part of a field, that it sets.
@@ -48,7 +48,7 @@ class Setting:
     parts: tuple[Setting, ...] = ()
 
     def check(self, value: object) -> None:
-        """Refuse a value that cannot be.
+        """Raise an error for an invalid value.
 
         Raises:
             OptionError: Of the wrong kind, out of bounds, or no word that is known.
@@ -114,7 +114,7 @@ def composite(factory: Callable[[], object], about: str, *parts: Setting) -> Any
 
 
 def settings_of(kind: type[Any]) -> Iterator[Setting]:
-    """Yield what a class of settings lets a person choose, in the order of its fields."""
+    """Yield the settings of a dataclass in the order of its fields."""
     for own in _own_settings(kind):
         yield from own.parts or (own,)
 
@@ -126,7 +126,7 @@ def _own_settings(kind: Any) -> Iterator[Setting]:
 
 
 def check_settings(value: Any) -> None:
-    """Refuse values of a dataclass of settings that cannot be.
+    """Raise an error for invalid values of a settings dataclass.
 
     Raises:
         OptionError: The first of them.

@@ -1,4 +1,4 @@
-"""What Lightning needs to know: a step, a validation step, an optimizer. No more."""
+"""The Lightning module: training step, validation step and optimizer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pneumoscope.training.recipe import Recipe
 
 
 class ClassificationTask(L.LightningModule):
-    """Trains a classifier by cross-entropy.
+    """Trains a classifier with cross-entropy.
 
     Logs ``loss``, ``accuracy``, ``val_loss``, ``val_accuracy`` and ``val_auc`` an epoch; the first
     two are means over the steps of the epoch, with augmentation, dropout and mixing on.
@@ -54,14 +54,14 @@ class ClassificationTask(L.LightningModule):
         self._plateau_before: dict[str, Any] = {}
 
     def on_train_epoch_start(self) -> None:
-        """Freeze everything before the head while only the head is to learn."""
+        """Freeze all layers before the head during the head-only epochs."""
         if self.recipe.learning.head_epochs:
             network = self.classifier.network
             only_head = self.current_epoch < self.recipe.learning.head_epochs
             network.freeze(len(network.parameter_groups()) - 1 if only_head else 0)
 
     def on_train_batch_start(self, _: Batch, batch_idx: int) -> None:
-        """Seed the augmentation and the dropout of each epoch, so that resuming repeats them.
+        """Seed augmentation and dropout by epoch, so that a resumed run repeats them.
 
         Not when the epoch starts: making the loader's iterator, which a resumed run does earlier,
         draws from torch's generator too.
@@ -94,7 +94,7 @@ class ClassificationTask(L.LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Note loss, accuracy and scores of a batch."""
+        """Record loss, accuracy and scores of a batch."""
         pixels, labels = batch
         logits = self.classifier(to_unit(pixels)).float()
         self.auc.update(*_ranked(logits, labels, self.positive))
@@ -108,7 +108,7 @@ class ClassificationTask(L.LightningModule):
         self.auc.reset()
 
     def on_train_epoch_end(self) -> None:
-        """Lower the rates where the validation loss stands still.
+        """Reduce the learning rates on a plateau.
 
         Here and not by Lightning, which would do so after it wrote the checkpoint: a resumed run
         would not know of the epoch before.
@@ -117,16 +117,16 @@ class ClassificationTask(L.LightningModule):
             self.plateau.step(float(self.trainer.callback_metrics["val_loss"]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what the plateau's schedule has seen."""
+        """Add the state of the plateau schedule."""
         if self.plateau is not None:
             checkpoint["plateau"] = self.plateau.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take what the plateau's schedule had seen; the optimizer is made after this."""
+        """Keep the state of the plateau schedule until the optimizer exists."""
         self._plateau_before = checkpoint.get("plateau", {})
 
     def configure_optimizers(self) -> Any:
-        """Return the recipe's optimizer over all parameters, and how its rates go."""
+        """Return the recipe's optimizer and its schedule."""
         optimizer = build_optimizer(self.recipe, self.classifier.network)
         self.plateau = build_plateau(self.recipe, optimizer)
         if self.plateau is not None and self._plateau_before:
@@ -142,7 +142,7 @@ class ClassificationTask(L.LightningModule):
 
 
 class _Means(nn.Module):
-    """Loss and accuracy of an epoch: means over its images, of all processes.
+    """Mean loss and accuracy of an epoch over all processes.
 
     What Lightning does to every logged value of every step takes a millisecond.
     """
@@ -154,12 +154,12 @@ class _Means(nn.Module):
         self.accuracy = MeanMetric(nan_strategy="disable")
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Take the images of a step in, of which ``loss`` is the mean."""
+        """Add the images of a step with mean loss ``loss``."""
         self.loss.update(loss.expand(len(labels)))
         self.accuracy.update((logits.argmax(1) == labels).float())
 
     def taken(self) -> dict[str, Tensor]:
-        """Return the means of all images since the last time, by name."""
+        """Return the means since the last call, by name."""
         means = {}
         for name, metric in (("loss", self.loss), ("accuracy", self.accuracy)):
             means[name] = metric.compute()
@@ -168,7 +168,7 @@ class _Means(nn.Module):
 
 
 def _ranked(logits: Tensor, labels: Tensor, positive: tuple[bool, ...]) -> tuple[Tensor, Tensor]:
-    """Return the images in the order of their logits, as numbers from 0 to 1, and their labels.
+    """Return the ranks of the logits scaled to [0, 1], and the labels.
 
     The logit is that of the positive group, the label 1 for its classes.
 
@@ -189,5 +189,5 @@ def _ranked(logits: Tensor, labels: Tensor, positive: tuple[bool, ...]) -> tuple
 
 
 def epoch_seed(seed: int, epoch: int, rank: int) -> int:
-    """Return the seed of one epoch in one process."""
+    """Return the seed of an epoch in a process."""
     return int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1)[0])

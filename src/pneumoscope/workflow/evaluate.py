@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.data.generated import is_generated
 from pneumoscope.data.layouts import DataOptions
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation import robustness as made_worse
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
 from pneumoscope.evaluation.question import RELATIONS, Images, Question, Reader, TrainingRelation
+from pneumoscope.evaluation.results import are_results
 from pneumoscope.evaluation.scores import Scores, score
 from pneumoscope.reader.model_file.metadata import open_bundle
 from pneumoscope.reader.model_file.training_hashes import learnt_from
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, update_json
 from pneumoscope.watch import Watcher
+from pneumoscope.workflow.evaluate_results import evaluate_results
+from pneumoscope.workflow.evaluation_page import warn_of_unknown_patients, write_page
 from pneumoscope.workflow.known_images import columns_of, images_of_scores
 from pneumoscope.workflow.parts import DataSource, is_whole, warn_of_training
 from pneumoscope.workflow.places import check_report, data_root, run_of, scores_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pneumoscope.data.catalog import Catalog
     from pneumoscope.data.cohort import Cohort
     from pneumoscope.reader.model_file.metadata import ModelInfo
@@ -39,6 +39,7 @@ def evaluate_reader(
     place: Path,
     data: Path | None = None,
     *,
+    labels: Path | None = None,
     part: str | None = None,
     question: Question | None = None,
     robustness: bool = False,
@@ -60,10 +61,14 @@ def evaluate_reader(
     Without data, the scores of a file or of a run are taken. Beside ``scores-PART.csv`` of a run
     its ``model.onnx`` tells the threshold, and its ``catalog.csv`` the size of images and files.
 
+    Results of ``predict --out`` (a folder of parts, a Parquet file, a CSV) are taken as scores with
+    the labels of a table, or those that the folders in their paths tell.
+
     Args:
-        place: A run folder or a model file; without data a run folder or a CSV file that
-            ``Scores.load`` reads.
+        place: A run folder or a model file; without data a run folder, a CSV file that
+            ``Scores.load`` reads, or results of ``predict``.
         data: What ``read_catalog`` takes.
+        labels: A table of labels for results, as ``labelled_results`` takes it.
         part: ``train``, ``val``, ``test`` or ``all``; if None, ``test`` where there is one, else
             ``all`` (of the scores of a run ``val``).
         question: What is asked; the defaults if None.
@@ -93,9 +98,23 @@ def evaluate_reader(
                 must="given with a model and data, since it reads images",
                 was=str(place),
             )
+        if are_results(place):
+            return evaluate_results(
+                place,
+                labels,
+                part=part,
+                question=question,
+                scores_file=scores_file,
+                report=report,
+                watcher=watcher,
+            )
+        if labels is not None:
+            raise OptionError("labels", must="given with results of `predict`", was=str(labels))
         if scores_file is not None:
             raise OptionError("scores", must="given with DATA", was=str(scores_file))
         return _by_scores(place, part, question, report=report, watcher=watcher)
+    if labels is not None:
+        raise OptionError("labels", must="left out with DATA, which has its own", was=str(labels))
     if robustness and question.per != "image":
         raise OptionError("robustness", must="given with `per=image`", was=question.per)
     predictor = Predictor(place, threads=threads, gated=False)
@@ -113,7 +132,7 @@ def evaluate_reader(
         scores, bad = score(predictor, chosen, part=known_part, progress=progress)
     for item in (*catalog.unreadable, *bad):
         watcher.warn(f"skipped: {item.reason}")
-    _warn_of_unknown_patients(scores, watcher)
+    warn_of_unknown_patients(scores, watcher)
     name = place.stem if place.is_file() else place.resolve().name
     reader = Reader.of(predictor.info, name=name, sha256=predictor.sha256)
     found = evaluate(
@@ -139,7 +158,7 @@ def evaluate_reader(
     if scores_file is not None:
         scores.save(scores_file)
     if report is not None:
-        _write_page(
+        write_page(
             report,
             found,
             judged_scores(scores, question, images),
@@ -163,7 +182,7 @@ def _by_scores(
         )
     path = scores_of_run(place, part) if place.is_dir() else place
     scores = Scores.load(path, part=part)
-    _warn_of_unknown_patients(scores, watcher)
+    warn_of_unknown_patients(scores, watcher)
     run = run_of(path)
     bundle = open_bundle(run.model) if run is not None else None
     reader = Reader(path.name)
@@ -179,7 +198,7 @@ def _by_scores(
     found = evaluate(scores, question, reader=reader, images=images)
     if report is not None:
         root = data_root(run)
-        _write_page(
+        write_page(
             report,
             found,
             judged_scores(scores, question, images),
@@ -261,15 +280,6 @@ def _relation(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str) -> 
     return TrainingRelation.OTHER if cohort.relation.known else TrainingRelation.UNKNOWN
 
 
-def _warn_of_unknown_patients(scores: Scores, watcher: Watcher) -> None:
-    if not scores.patients_known:
-        watcher.warn(
-            "nothing tells the patient of every image, so such images count as patients of their "
-            "own; if patients have several images, the intervals are too narrow. A column "
-            "'patient' would mend it."
-        )
-
-
 def _pictures(found: Evaluation, root: Path | None, predictor: Predictor | None) -> Pictures | None:
     """Return where the images are; none are shown of studies and patients."""
     from pneumoscope.report.pictures import Pictures  # noqa: PLC0415 - heavy
@@ -277,29 +287,3 @@ def _pictures(found: Evaluation, root: Path | None, predictor: Predictor | None)
     if root is None or found.unit != "image":
         return None
     return Pictures(root, predictor)
-
-
-def _write_page(
-    folder: Path,
-    found: Evaluation,
-    scores: Scores,
-    *,
-    info: ModelInfo | None,
-    pictures: Pictures | None,
-    root: Path | None,
-    origin: Mapping[str, str],
-    watcher: Watcher,
-) -> None:
-    """Write the report of an evaluation, and say where it is."""
-    from pneumoscope.report.evaluation_page import write_evaluation_page  # noqa: PLC0415 - heavy
-
-    page = write_evaluation_page(
-        folder,
-        found,
-        scores,
-        info=info,
-        pictures=pictures,
-        origin=origin,
-        generated=root is not None and is_generated(root),
-    )
-    watcher.say(f"Report: {page}")

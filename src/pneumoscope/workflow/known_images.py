@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from pneumoscope.runs import RunFolder, rows_of
 from pneumoscope.workflow.places import data_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pneumoscope.data.catalog import Catalog, Entry
     from pneumoscope.evaluation.scores import Scores
@@ -57,15 +57,10 @@ def images_of_scores(
     Raises:
         DataError: The manifest of the run cannot be read.
     """
-    rows = _rows_of_part(path, part)
-    columns, sizes = _told_by(rows, scores)
-    studies = {
-        name: study
-        for name, row in zip(scores.path, rows, strict=True)
-        if (study := (row.get("study") or "").strip())
-    }
+    told = images_of_rows(rows_of(path), scores, part=part)
     if run is None or not (run.catalog.is_file() and run.split.is_file()):
-        return Images(scores.part, columns=columns, sizes=sizes, studies=studies)
+        return told
+    columns = {**told.columns}
     facts = {row["path"]: row for row in rows_of(run.catalog)}
     parts = {row["path"]: row["split"] for row in rows_of(run.split)}
     known = [name for name in scores.path if name in facts]
@@ -90,9 +85,32 @@ def images_of_scores(
         fingerprint=_fingerprint(run),
         columns=columns,
         sizes={name: int(row["bytes"]) for name, row in facts.items()},
-        studies={name: row.get("study") or "" for name, row in facts.items()} | studies,
+        studies={
+            **{name: row.get("study") or "" for name, row in facts.items()},
+            **told.studies,
+        },
         training=training,
     )
+
+
+def images_of_rows(
+    rows: Sequence[Mapping[str, Any]], scores: Scores, *, part: str | None
+) -> Images:
+    """Return what the rows of a table of scores tell of the images.
+
+    Args:
+        rows: All of the table.
+        scores: What it holds.
+        part: The rows that were taken; None for all.
+    """
+    chosen = _rows_of_part(rows, part)
+    columns, sizes = _told_by(chosen, scores)
+    studies = {
+        name: study
+        for name, row in zip(scores.path, chosen, strict=True)
+        if (study := (row.get("study") or "").strip())
+    }
+    return Images(scores.part, columns=columns, sizes=sizes, studies=studies)
 
 
 def images_of_run(
@@ -135,9 +153,10 @@ def _fingerprint(run: RunFolder) -> str:
     return str(told.get("data_fingerprint", ""))
 
 
-def _rows_of_part(path: Path, part: str | None) -> list[dict[str, str]]:
-    """Return the rows of a scores file, of one part where its rows tell theirs."""
-    rows = rows_of(path)
+def _rows_of_part(
+    rows: Sequence[Mapping[str, Any]], part: str | None
+) -> Sequence[Mapping[str, Any]]:
+    """Return the rows of one part, where they tell theirs."""
     parts = [(row.get("split") or "").strip().lower() for row in rows]
     if part is not None and any(parts):
         return [row for row, own in zip(rows, parts, strict=True) if own == part]
@@ -145,7 +164,7 @@ def _rows_of_part(path: Path, part: str | None) -> list[dict[str, str]]:
 
 
 def _told_by(
-    rows: list[dict[str, str]], scores: Scores
+    rows: Sequence[Mapping[str, Any]], scores: Scores
 ) -> tuple[dict[str, dict[str, str]], dict[str, int]]:
     """Return what a scores file says beyond its scores: columns to group by, and sizes of files.
 

@@ -1,1 +1,1 @@
-"""What a folder of images holds, what is wrong with it, and what a model could cheat with."""
+"""Audit of a folder of images: contents, problems and label shortcuts."""

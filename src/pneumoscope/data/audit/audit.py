@@ -1,4 +1,4 @@
-"""A folder of images → everything that an audit says of it."""
+"""Run all checks of the audit on a folder of images."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _NEARLY_ONE = 0.99
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audit:
-    """Everything that was found.
+    """The result of an audit.
 
     Attributes:
         root: What paths are relative to.
@@ -104,11 +104,11 @@ class Audit:
         return self.cohort.copies.near
 
     def count(self, severity: str) -> int:
-        """Return how many findings have a severity."""
+        """Return the number of findings with a severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the audit as JSON values; what they mean is in docs/reference/files.md."""
+        """Return the audit as JSON values, as described in docs/reference/files.md."""
         entries = self.measured.entries
         return {
             "format": 1,
@@ -141,7 +141,7 @@ def audit_data(
     workers: int | None = None,
     bar: Bar | None = None,
 ) -> Audit:
-    """Return what can be said of a data set before anything is learnt from it.
+    """Audit a data set.
 
     Every file is read once. Unreadable files are findings and never end an audit, and any number
     of classes is audited, also one or none.
@@ -230,7 +230,7 @@ def _findings(audit: Audit) -> tuple[Finding, ...]:
 def _equal_after_all(
     root: Path, measured: Measured, exact: list[list[int]], near: list[Pair]
 ) -> Copies:
-    """Move pairs whose files decode to the same pixels from the near copies to the equal ones.
+    """Move near copies whose files decode to the same pixels to the exact copies.
 
     Preparing decodes a JPEG at a fraction of its size, so the same picture as JPEG and as PNG is
     prepared a little differently.
@@ -255,7 +255,7 @@ def _equal_after_all(
 
 
 def counts(audit: Audit) -> dict[str, Any]:
-    """Return how many images and patients there are: in all, by part, by class, by etiology."""
+    """Return the numbers of images and patients: in total, by part, by class and by etiology."""
     entries = audit.measured.entries
     per_patient = Counter(entry.patient for entry in entries if entry.patient.known)
     by_part: dict[str, list[int]] = defaultdict(list)
@@ -294,7 +294,7 @@ def counts(audit: Audit) -> dict[str, Any]:
 
 
 def by_class(audit: Audit) -> dict[str, Any]:
-    """Return quartiles of what was measured, label by label."""
+    """Return the quartiles of each measurement by class."""
     columns = numeric_columns(audit.measured)
     labels = np.array([entry.label for entry in audit.measured.entries])
     return {
@@ -307,7 +307,7 @@ def by_class(audit: Audit) -> dict[str, Any]:
 
 
 def numeric_columns(measured: Measured) -> dict[str, NDArray[np.float64]]:
-    """Return what is one number an image, by name."""
+    """Return the measurements that have one number per image, by name."""
     entries = measured.entries
     width = np.array([entry.width for entry in entries], np.float64)
     height = np.array([entry.height for entry in entries], np.float64)
@@ -322,7 +322,7 @@ def numeric_columns(measured: Measured) -> dict[str, NDArray[np.float64]]:
 
 
 def etiology_of(path: str) -> str | None:
-    """Return ``bacteria`` or ``virus`` where a file name of the public data set tells it.
+    """Return ``bacteria`` or ``virus`` if the file name follows the public data set.
 
     >>> etiology_of("train/PNEUMONIA/person1_bacteria_2.jpeg")
     'bacteria'
@@ -334,7 +334,7 @@ def etiology_of(path: str) -> str | None:
 
 
 def classes_of(labels: Sequence[str], positive: str | None) -> tuple[str, str] | None:
-    """Return (negative, positive) where there are just two labels, else None.
+    """Return (negative, positive) if there are exactly two labels, otherwise None.
 
     Raises:
         OptionError: ``positive`` is none of them.
@@ -348,7 +348,7 @@ def classes_of(labels: Sequence[str], positive: str | None) -> tuple[str, str] |
 
 
 def _shown(audit: Audit) -> list[int]:
-    """Return the rows that a page shows: copies, odd images, suspects."""
+    """Return the rows whose images are shown on the page: copies, odd images, suspects."""
     row_of = {entry.path: row for row, entry in enumerate(audit.measured.entries)}
     rows = [row for pair in audit.near[:_SHOWN] for row in (pair.first, pair.second)]
     rows += [row for group in audit.exact[:_SHOWN] for row in group[:2]]

@@ -1,4 +1,4 @@
-"""Which images are the same picture twice: exactly, or moved, rescaled, mirrored and saved anew.
+"""Find images that occur more than once: exactly, or shifted, rescaled, mirrored or re-encoded.
 
 Near duplicates are found in two steps. First, candidates: the logarithm of an image's amplitude
 spectrum does not move when the image does; its principal components, less the mean of the data,
@@ -41,7 +41,7 @@ _AT_ONCE = 256
 
 
 def exact_groups(measured: Measured) -> list[list[int]]:
-    """Return groups of rows of the same bytes, or of the same pixels in another file.
+    """Return groups of rows with the same bytes, or with the same pixels in different files.
 
     Pixels are compared as they are prepared for a model, together with the size as stored.
     """
@@ -57,7 +57,7 @@ def near_pairs(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Pair]:
-    """Return pairs of rows that show the same picture, though not the same pixels.
+    """Return pairs of rows that show the same picture with different pixels.
 
     Args:
         store: The reduced images.
@@ -84,7 +84,7 @@ def near_pairs(
 def _confirmed(
     store: PixelStore, rows: NDArray[np.int64], candidates: Sequence[tuple[int, int, bool]]
 ) -> Iterator[Pair]:
-    """Yield the candidates that show the same picture."""
+    """Yield the candidates that are confirmed by registration."""
     needed = sorted({row for first, second, _ in candidates for row in (first, second)})
     # Here and not in the threads: each product of matrices uses all cores by itself.
     flat = dict(zip(needed, flatten(store.take(rows[needed])), strict=True))
@@ -101,7 +101,7 @@ def _confirmed(
 
 
 def spectra(store: PixelStore, rows: NDArray[np.int64], *, seed: int) -> NDArray[np.float32]:
-    """Return what is hashed: unit vectors of each image and of its mirror image, [2, n, d].
+    """Return the unit vectors to hash, of each image and its mirror image, [2, n, d].
 
     An image and its mirror image have the same spectrum with one axis reversed, so the second
     costs no second transform. The mean and the principal components are those of a sample.
@@ -126,14 +126,14 @@ def spectra(store: PixelStore, rows: NDArray[np.int64], *, seed: int) -> NDArray
 
 
 def _spectra_of(store: PixelStore, rows: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-    """Yield the spectra of some rows and of their mirror images at a time, [2, k, c]."""
+    """Yield the spectra of blocks of rows and of their mirror images, [2, k, c]."""
     for start in range(0, len(rows), 512):
         found = _spectrum(store.take(rows[start : start + 512]))
         yield found.reshape(2, found.shape[1], -1)
 
 
 def alike(features: NDArray[np.float32], *, seed: int) -> list[tuple[int, int, bool]]:
-    """Return pairs of rows (first, second, mirrored) whose vectors have a cosine of 0.55 or more.
+    """Return pairs of rows (first, second, mirrored) whose cosine similarity is at least 0.55.
 
     Random hyperplanes cut the space into buckets of a few images each, 64 times anew; an image is
     compared with at most 12 others of its bucket. So the work grows as n log n, and a bucket of a
@@ -194,7 +194,7 @@ def _spectrum(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _codes(a: NDArray[np.int64], b: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Return one number a pair; -1 where the pair says nothing (an image and its own mirror)."""
+    """Return a code for each pair; -1 for an image and its own mirror image."""
     mirrored = (a >= n) != (b >= n)
     low, high = np.minimum(a % n, b % n), np.maximum(a % n, b % n)
     return np.where(low == high, -1, (low * n + high) * 2 + mirrored)
@@ -203,7 +203,7 @@ def _codes(a: NDArray[np.int64], b: NDArray[np.int64], n: int) -> NDArray[np.int
 def _most_alike(
     codes: NDArray[np.int64], cosines: NDArray[np.float32], *, most: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return each pair once, and no more pairs than ``most``."""
+    """Return each pair once, at most ``most`` pairs."""
     unique, first = np.unique(codes, return_index=True)
     cosine = cosines[first]
     if len(unique) > most:

@@ -1,4 +1,4 @@
-"""One thing that is wrong with the data, with its files, why it matters and what to do."""
+"""A finding of an audit: the problem, its files, why it matters and what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, or worth knowing.
+    """A problem, or something worth knowing.
 
     Attributes:
         id: A word for programs, ``patients-shared`` say.
@@ -37,7 +37,7 @@ class Finding:
     details: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the finding as JSON values."""
         return {
             "id": self.id,
             "severity": self.severity,
@@ -50,7 +50,7 @@ class Finding:
 
 
 def count(n: int, one: str, many: str = "") -> str:
-    """Return a number with its noun.
+    """Return a number followed by its noun.
 
     >>> count(1, "image"), count(1200, "image"), count(2, "copy", "copies")
     ('1 image', '1,200 images', '2 copies')
@@ -64,7 +64,7 @@ def paths_of(audit: Audit, groups: Iterable[Sequence[int]]) -> tuple[tuple[str, 
 
 
 def enumerated(words: Sequence[str]) -> str:
-    """Return words as a sentence lists them.
+    """Join words with commas and "and".
 
     >>> enumerated(["a", "b", "c"])
     'a, b and c'

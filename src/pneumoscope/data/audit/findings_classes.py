@@ -1,4 +1,4 @@
-"""What is wrong with classes and parts: their sizes, their patients, and what gives them away."""
+"""Findings about classes and parts: size, patients and label shortcuts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WIDE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Advice:
-    """Why a kind of clue matters, and what to do."""
+    """Why a kind of shortcut matters, and what to do about it."""
 
     why: str
     action: str
@@ -54,7 +54,7 @@ _CLUES: Final = {
 
 
 def size_findings(audit: Audit) -> Iterator[Finding]:
-    """Yield parts that are small, classes unlike in size, and what is known of patients."""
+    """Yield findings about small parts, class imbalance and unknown patients."""
     entries = audit.measured.entries
     by_part: dict[str, Counter[str]] = defaultdict(Counter)
     for entry, part in zip(entries, audit.parts, strict=True):
@@ -175,7 +175,7 @@ def _patients(audit: Audit) -> Iterator[Finding]:
 
 
 def shortcut_findings(audit: Audit) -> Iterator[Finding]:
-    """Yield what gives the class away without a look at the lungs."""
+    """Yield findings about label shortcuts."""
     yield from _modes(audit)
     if audit.shortcuts is None:
         return

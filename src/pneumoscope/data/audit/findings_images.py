@@ -1,4 +1,4 @@
-"""What is wrong with images and files: unreadable, copied, in two parts, odd, or mislabelled."""
+"""Findings about files and images: unreadable, duplicated, odd or mislabelled."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ODD: Final[dict[str, tuple[str, str]]] = {
 
 
 def unreadable_findings(audit: Audit) -> Iterator[Finding]:
-    """Yield files that cannot be read, and a folder without a single image."""
+    """Yield findings about unreadable files, and about a folder without any image."""
     bad, total = audit.measured.unreadable, len(audit.measured) + len(audit.measured.unreadable)
     if not len(audit.measured):
         yield Finding(
@@ -56,7 +56,7 @@ def unreadable_findings(audit: Audit) -> Iterator[Finding]:
 
 
 def left_out_findings(audit: Audit) -> Iterator[Finding]:
-    """Yield what was not taken from the data, and how the data were understood."""
+    """Yield findings about skipped files and about how the layout was interpreted."""
     for note in audit.notes:
         yield Finding(
             "understood",
@@ -78,7 +78,7 @@ def left_out_findings(audit: Audit) -> Iterator[Finding]:
 
 
 def leak_findings(audit: Audit) -> Iterator[Finding]:
-    """Yield patients and images that stand in two parts."""
+    """Yield findings about patients and images that occur in two parts."""
     entries = audit.measured.entries
     for crossing in audit.crossings:
         a, b = crossing.parts
@@ -115,7 +115,7 @@ def leak_findings(audit: Audit) -> Iterator[Finding]:
 
 
 def copy_findings(audit: Audit) -> Iterator[Finding]:
-    """Yield images that are stored more than once, and under two labels."""
+    """Yield findings about images that occur more than once, or under two labels."""
     entries = audit.measured.entries
     groups = audit.exact
     labels = [group for group in groups if len({entries[row].label for row in group}) > 1]
@@ -186,7 +186,7 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
 
 
 def odd_findings(audit: Audit) -> Iterator[Finding]:
-    """Yield images that are no upright frontal chest, as far as pixels tell."""
+    """Yield findings about images that do not look like upright frontal chest X-rays."""
     for kind, (one, many) in _ODD.items():
         odd = [item for item in audit.odd if item.kind == kind]
         if not odd:
@@ -204,7 +204,7 @@ def odd_findings(audit: Audit) -> Iterator[Finding]:
 
 
 def label_findings(audit: Audit) -> Iterator[Finding]:
-    """Yield labels that a reader contradicts."""
+    """Yield findings about labels that a reader contradicts."""
     if audit.suspects:
         sure = sum(suspect.probability < 0.1 for suspect in audit.suspects)
         yield Finding(

@@ -1,4 +1,4 @@
-"""What two parts of a split share: the proof that one does not leak, or where it does."""
+"""Patients and images that two parts of a split have in common."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """What stands in both of two parts.
+    """What two parts have in common.
 
     Attributes:
         parts: Their names.
@@ -33,11 +33,11 @@ class Crossing:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is shared."""
+        """Whether the parts have nothing in common."""
         return not (self.patients or self.exact or self.near)
 
     def to_dict(self, entries: Sequence[Entry]) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the crossing as JSON values."""
         return {
             "parts": list(self.parts),
             "patients": list(self.patients),
@@ -55,7 +55,7 @@ def crossings(
     exact: Sequence[Sequence[int]],
     near: Sequence[Pair],
 ) -> list[Crossing]:
-    """Return what each two parts share; images of no part take no part.
+    """Return what each pair of parts has in common; images without a part are ignored.
 
     Args:
         entries: The images; an unknown patient is shared with nobody.

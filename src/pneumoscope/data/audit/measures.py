@@ -1,4 +1,4 @@
-"""Every file is read once: what it says of itself, and what its pixels say."""
+"""Read every file once and collect its header facts and pixel measurements."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _MOST_COLOUR_PIXELS = 50_000_000  # no radiograph of this size is stored in colo
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sums:
-    """What is added up over the images of one class.
+    """Running sums over the images of one class.
 
     Attributes:
         total: Sum of the reduced images, int64 [112, 112].
@@ -58,7 +58,7 @@ class Sums:
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """The mean image, grey levels [112, 112]."""
+        """The mean image in grey levels, [112, 112]."""
         return self.total / max(1, self.count)
 
     @property
@@ -70,7 +70,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """What was measured of the readable images; arrays have a row an image.
+    """The measurements of the readable images; arrays have one row per image.
 
     Attributes:
         entries: The images with the facts of their headers and the SHA-256 of their bytes.
@@ -108,7 +108,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _One:
-    """What one file gave."""
+    """The measurements of one file."""
 
     entry: Entry
     pixels: NDArray[np.uint8]
@@ -121,7 +121,7 @@ class _One:
 
 @dataclass(slots=True, eq=False)
 class _Adding:
-    """Sums that grow."""
+    """Mutable running sums."""
 
     total: NDArray[np.int64] = field(default_factory=lambda: np.zeros((SIDE_PX, SIDE_PX), np.int64))
     squares: NDArray[np.int64] = field(
@@ -149,7 +149,7 @@ def measure_files(
     header_patients: bool = True,
     progress: Progress | None = None,
 ) -> Measured:
-    """Return what can be said of every file, from one reading of each.
+    """Read every file once and return its measurements.
 
     Args:
         root: What the paths of the entries are relative to.
@@ -214,7 +214,7 @@ def measure_files(
 
 
 def pixel_hash(pixels: NDArray[np.uint8], width: int, height: int) -> str:
-    """Return the SHA-256 of prepared pixels and of the size as stored."""
+    """Return the SHA-256 of the prepared pixels and the stored size."""
     return hashlib.sha256(f"{width}x{height}:".encode() + pixels.tobytes()).hexdigest()
 
 
@@ -228,7 +228,7 @@ def same_pixels(first: Path, second: Path) -> bool:
 
 
 def _drawn(entries: Sequence[Entry], per_class: int, *, seed: int) -> set[int]:
-    """Return which files to keep for showing: twice as many, as some may be unreadable."""
+    """Choose files to show; twice as many as needed, since some may be unreadable."""
     rows: dict[str, list[int]] = defaultdict(list)
     for row, entry in enumerate(entries):
         rows[entry.label].append(row)
@@ -278,7 +278,7 @@ def _measured(
 
 
 def _colour(data: bytes, meta: ImageMeta) -> float:
-    """Return how far the colour channels differ, mean grey levels; 0 for files without colour.
+    """Return the mean difference between colour channels in grey levels; 0 without colour.
 
     A radiograph saved in colour has three equal channels, a photograph has not. The file was
     decoded to grey before; this looks at a small version of it in colour.

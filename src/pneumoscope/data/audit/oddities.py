@@ -1,4 +1,4 @@
-"""Which images are no upright frontal chest radiographs, as far as their pixels tell."""
+"""Find images that do not look like upright frontal chest X-rays."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Odd:
 
 
 def is_blank(pixels: NDArray[np.uint8]) -> bool:
-    """Tell whether an image shows nothing: almost no contrast, or one grey level nearly alone."""
+    """Return whether an image has almost no contrast, or is almost entirely one grey level."""
     return _is_blank(float(pixels.std()), float(np.bincount(pixels.ravel()).max()) / pixels.size)
 
 
@@ -55,7 +55,7 @@ def _is_blank(contrast: float, common: float) -> bool:
 
 
 def odd_images(measured: Measured) -> list[Odd]:
-    """Return the images that look wrong, each with its most telling fault, in order.
+    """Return the odd images in order, each with its most important problem.
 
     Blank, coloured and paper-white images are told by themselves. Inverted and turned ones, and
     those that look like nothing else here, are told by their correlation with the mean image of
@@ -103,7 +103,7 @@ def _among_others(fits: NDArray[np.float32], row: int) -> Odd | None:
 
 
 def _fits(tiny: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return how each image correlates with the mean one, upright and turned alike, [n, 4]."""
+    """Return the correlations with the mean image, upright and rotated, [n, 4]."""
     n = len(tiny)
     flat = tiny.reshape(n, -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Lay one chest X-ray over another, and say how alike they are once the chest is taken away.
+"""Align two chest X-rays and correlate what remains after removing what all chests share.
 
 All frontal chests have lungs, ribs and a heart in the same places, so two healthy people correlate
 well. What tells films apart is the fine structure, so each image is flattened first: at every
@@ -32,7 +32,7 @@ _LEAST_SPREAD = 2.0  # grey levels: flat areas stay flat instead of showing nois
 
 
 def flatten(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return images without their local mean and contrast, float32 [n, 112, 112]."""
+    """Subtract the local mean and normalise the local contrast, float32 [n, 112, 112]."""
     pixels = images.astype(np.float32)
     detail = pixels - _blurred(pixels)
     spread = np.sqrt(_blurred(detail * detail) + np.float32(_LEAST_SPREAD**2))
@@ -40,7 +40,7 @@ def flatten(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def likeness(still: NDArray[np.float32], moving: NDArray[np.float32]) -> float:
-    """Return the correlation of two flattened images in the alignment that fits best, -1 to 1.
+    """Return the correlation of two flattened images in the best alignment, -1 to 1.
 
     Shifts up to an eighth of the width, scales of 0.92 to 1.08 and turns of up to 3 degrees are
     tried.
@@ -63,7 +63,7 @@ def likeness(still: NDArray[np.float32], moving: NDArray[np.float32]) -> float:
 
 
 def _blurred(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Blur along one axis, then along the other: two products of large matrices, in one thread."""
+    """Blur along both axes with two large matrix products, in one thread."""
     shape, blur = images.shape, _blur()
     for _ in range(2):
         product = images.reshape(-1, SIDE_PX) @ blur
@@ -77,7 +77,7 @@ def _aligned(
     moving: NDArray[np.float32],
     margin: int,
 ) -> float:
-    """Return the correlation over the overlap, at the shift where the cross-correlation peaks."""
+    """Return the correlation over the overlap at the peak of the cross-correlation."""
     crossed = np.fft.irfft2(np.fft.rfft2(moving * _window()) * spectrum, s=still.shape)
     reach = 2 * _SHIFT_PX + 1
     near = np.roll(crossed, (_SHIFT_PX, _SHIFT_PX), (0, 1))[:reach, :reach]
@@ -107,13 +107,13 @@ def _moved(flat: NDArray[np.float32], scale: float, turn_degrees: float) -> NDAr
 
 
 def _margin(scale: float) -> int:
-    """Return how many pixels at the border are left out, where edges or a scale show nothing."""
+    """Return the number of border pixels to ignore for a scale and rotation."""
     return 4 + max(0, round((1 - scale) * SIDE_PX / 2))
 
 
 @cache
 def _blur() -> NDArray[np.float32]:
-    """Return what blurs rows from the right: in each column, weights inside the image sum to 1."""
+    """Return the matrix that blurs rows when multiplied from the right; columns sum to 1."""
     places = np.arange(SIDE_PX)
     weights = np.exp(-0.5 * ((places[:, None] - places[None]) / _BLUR_PX) ** 2)
     return np.asarray(weights / weights.sum(axis=0), np.float32)

@@ -1,4 +1,4 @@
-"""How well the class can be guessed from what a model must not use.
+"""Measure how well the class can be predicted from properties other than anatomy.
 
 A network learns whatever tells the classes apart. Where size, encoding or the border of the film
 do, a high score proves nothing about lungs. Each clue gets a small model of its own, a logistic
@@ -34,7 +34,7 @@ _KNOTS = (0.25, 0.5, 0.75)
 
 @dataclass(frozen=True, slots=True)
 class Clue:
-    """What gives the class away, and how well.
+    """A property that predicts the class, and how well.
 
     Attributes:
         name: What the guess was made from.
@@ -52,7 +52,7 @@ class Clue:
     unit: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the values as JSON values."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -64,7 +64,7 @@ class Clue:
 
 @dataclass(frozen=True, slots=True)
 class Shortcuts:
-    """All clues, the strongest first.
+    """All properties tested, the strongest first.
 
     Attributes:
         classes: (negative, positive).
@@ -81,7 +81,7 @@ class Shortcuts:
     patients: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return them as JSON values."""
+        """Return the values as JSON values."""
         return {
             "classes": list(self.classes),
             "images": self.images,
@@ -93,7 +93,7 @@ class Shortcuts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Source:
-    """A clue before it was tried: columns [n, k], and whether each is bent by a spline."""
+    """A property to test: columns [n, k], and whether each gets a spline basis."""
 
     name: str
     kind: str
@@ -104,7 +104,7 @@ class _Source:
 
 
 def probe(measured: Measured, classes: tuple[str, str], *, seed: int = 0) -> Shortcuts | None:
-    """Return how well each clue gives the class away; None where there are too few images.
+    """Return how well each property predicts the class; None if there are too few images.
 
     Scores are those of the fold in which a patient was left out, so nothing is fitted on the
     patients that it is judged on. Above 20,000 images, patients are drawn until so many are there.
@@ -192,7 +192,7 @@ def _sources(measured: Measured, rows: NDArray[np.int64]) -> list[_Source]:
 def _left_out(
     source: _Source, label: NDArray[np.int64], fold: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the score of each image from the model of the folds that it is not in."""
+    """Return cross-validated scores: each image is scored by a model of the other folds."""
     scores = np.zeros(len(label))
     for number in range(FOLDS):
         train, left = fold != number, fold == number
@@ -205,7 +205,7 @@ def _left_out(
 
 
 class _Shape:
-    """Standardises columns as the training rows ask for, and lets each bend at its quartiles."""
+    """Standardises columns on the training rows, with a spline basis at the quartiles if asked."""
 
     def __init__(self, training: NDArray[np.float64], *, bent: bool) -> None:
         self._mean = training.mean(axis=0)

@@ -1,4 +1,4 @@
-"""The statistics of an audit: shares and areas with their intervals, and folds of patients."""
+"""Statistics of an audit: proportions and AUCs with intervals, and folds of patients."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class Area:
     n: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the area as JSON values."""
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
 
     def text(self) -> str:
-        """Return it for people."""
+        """Return the area as text."""
         return f"{self.value:.2f} ({self.low:.2f}-{self.high:.2f})"
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of n (Wilson, JASA 22, 1927); (0, 1) for none.
+    """Return the 95 % interval of a proportion (Wilson, JASA 22, 1927); (0, 1) if n is 0.
 
     >>> [round(end, 2) for end in wilson(0.9, 16)]
     [0.67, 0.98]
@@ -50,7 +50,7 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def area(label: NDArray[np.int64], score: NDArray[np.float64], groups: NDArray[np.int64]) -> Area:
-    """Return the area under the ROC curve and an interval that counts patients, not images.
+    """Return the area under the ROC curve with an interval by patient.
 
     The interval is symmetric on the logit scale, so that it stays inside 0..1 also where a clue
     gives the class away. Where nothing varies, as at an area of 1, nothing can be said of the
@@ -75,7 +75,7 @@ def area(label: NDArray[np.int64], score: NDArray[np.float64], groups: NDArray[n
 def folds_of(
     label: NDArray[np.int64], groups: NDArray[np.int64], *, folds: int, seed: int
 ) -> NDArray[np.int64]:
-    """Return the fold of each image, [n]: whole groups, both classes spread as evenly as they go.
+    """Return the fold of each image, [n]: whole groups, stratified by class.
 
     Groups are dealt out in a drawn order, those that hold a positive image apart from the others.
     """

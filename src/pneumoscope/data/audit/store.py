@@ -1,4 +1,4 @@
-"""Reduced images on disk: what an audit looks at twice without reading a file twice."""
+"""Reduced images on disk, so that the audit reads each file only once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROW_BYTES = SIDE_PX * SIDE_PX
 
 
 class PixelStore:
-    """Images of uint8 [112, 112] in a temporary file that has no name and goes with the process.
+    """Images of uint8 [112, 112] in an unnamed temporary file, removed with the process.
 
     First all rows are appended, then they are read. The memory of the process does not grow with
     their number.
@@ -50,7 +50,7 @@ class PixelStore:
         self._file.close()
 
     def append(self, image: NDArray[np.uint8]) -> None:
-        """Add a row.
+        """Append a row.
 
         Raises:
             OutputError: The disk of temporary files is full.

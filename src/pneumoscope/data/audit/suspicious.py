@@ -1,4 +1,4 @@
-"""Images whose label a reader contradicts, the most surprising first."""
+"""Images whose label a reader contradicts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """An image that a reader would have labelled otherwise.
+    """An image whose label a reader contradicts.
 
     Attributes:
         path: The image.
@@ -22,7 +22,7 @@ class Suspect:
     probability: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the suspect as JSON values."""
         return {"path": self.path, "label": self.label, "probability_of_label": self.probability}
 
 
@@ -33,7 +33,7 @@ def suspects(
     *,
     classes: tuple[str, str],
 ) -> list[Suspect]:
-    """Return the images whose own label gets less than even odds, the least likely first.
+    """Return the images whose own label has a probability below 0.5, the least likely first.
 
     Args:
         paths: The images.

@@ -1,4 +1,4 @@
-"""What it takes to bring a public data set here, and to know that it is whole.
+"""Download a public data set and verify that it is complete.
 
 The rooms: ``manifest`` knows what the data set holds and checks folders against it, ``fetch``
 brings bytes over unreliable lines, ``listing`` many files, ``unpack`` takes the images out of an

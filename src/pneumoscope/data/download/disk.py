@@ -1,4 +1,4 @@
-"""Writing where the disk may be full, told from faults of the line and of the archive."""
+"""Write files, and tell disk errors from errors of the network or the archive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def written(file: Path) -> Iterator[None]:
-    """Turn a fault of the disk into one message.
+    """Turn a disk error into one message.
 
     Raises:
         OutputError: The block raised ``OSError``.
@@ -30,7 +30,7 @@ def written(file: Path) -> Iterator[None]:
 
 
 def write_all(out: FileIO, chunk: bytes) -> None:
-    """Write a chunk to an unbuffered file, of which a call may take only a piece.
+    """Write a chunk completely to an unbuffered file.
 
     Unbuffered, so that nothing is left for ``close`` to fail at.
 

@@ -1,4 +1,4 @@
-"""URL → file, over lines that break: resumed where the server can, whole or not at all."""
+"""Download a URL to a file, resuming after interruptions."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _BROKEN = (OSError, http.client.HTTPException)
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a file must be: its size in bytes and its SHA-256, where they are known."""
+    """The expected size in bytes and SHA-256 of a file, if known."""
 
     bytes: int | None = None
     sha256: str | None = None
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections to web addresses, never from https to http."""
+    """Follows redirects to web addresses, never from https to http."""
 
     def redirect_request(  # noqa: PLR0917 - urllib fixes the arguments
         self,
@@ -52,7 +52,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         headers: Any,
         newurl: str,
     ) -> urllib.request.Request | None:
-        """Return the request that follows, or refuse it."""
+        """Return the redirected request, or refuse it."""
         before, after = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
         if after not in {"http", "https"} or (before, after) == ("https", "http"):
             raise FetchError(req.full_url, f"leads to {newurl}, which is not followed")
@@ -60,7 +60,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def check_url(url: str) -> None:
-    """Refuse what is no web address.
+    """Raise an error if a text is not a web address.
 
     Raises:
         OptionError: It is none.
@@ -82,7 +82,7 @@ def fetch(
     most_bytes: int,
     progress: Progress | None = None,
 ) -> None:
-    """Write what a URL gives to a file, which appears when it is whole.
+    """Download a URL to a file, which appears only when it is complete.
 
     What arrived is kept beside it as ``.NAME.part`` if the line breaks for good, and a later call
     goes on from there: with a Range request that holds only while the server's file is the same
@@ -157,7 +157,7 @@ def _asked(opener: urllib.request.OpenerDirector, url: str, part: Path, note: Pa
 def _received(
     answer: Any, url: str, part: Path, note: Path, *, most_bytes: int, progress: Progress | None
 ) -> bool:
-    """Append or write what a server sends; tell whether the file is whole."""
+    """Append or write the response; return whether the file is complete."""
     begin, total = _place(answer, _size(part))
     if begin == 0:
         _forget(part, note)
@@ -183,7 +183,7 @@ def _received(
 
 
 def _place(answer: Any, have: int) -> tuple[int, int | None]:
-    """Return where an answer begins in the file, and the size of the whole if it is told."""
+    """Return the offset of a response in the file, and the total size if known."""
     if answer.status == 206:
         told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
         if told is None or int(told[1]) != have:
@@ -194,7 +194,7 @@ def _place(answer: Any, have: int) -> tuple[int, int | None]:
 
 
 def _validator(answer: Any) -> str | None:
-    """Return what proves later that a file is the same; weak tags do not."""
+    """Return the header that identifies a version of the file; weak tags do not."""
     tag = answer.headers.get("ETag")
     if tag and not tag.startswith("W/"):
         return str(tag)
@@ -234,7 +234,7 @@ def _forget(part: Path, note: Path) -> None:
 
 
 def _reason(fault: Exception) -> str:
-    """Return a fault in words: urllib wraps the cause."""
+    """Return the cause of an error as text; urllib wraps it."""
     if isinstance(fault, urllib.error.HTTPError):
         return f"the server answers {fault.code} {fault.reason}"
     cause = getattr(fault, "reason", None) or fault

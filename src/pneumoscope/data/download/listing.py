@@ -1,4 +1,4 @@
-"""A mirror of single files, described by a JSON listing with their sizes and checksums."""
+"""Download a list of files with sizes and checksums."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _CONNECTIONS = 4
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A file of a mirror: its path below the listing, and what it must be."""
+    """A file of the list: its relative path and its expected content."""
 
     path: str
     expected: Expected
 
 
 def read_listing(file: Path, manifest: Manifest) -> tuple[Listed, ...]:
-    """Return the files that a listing names: ``{"files": [{"path", "bytes", "sha256"}, …]}``.
+    """Return the files of a listing: ``{"files": [{"path", "bytes", "sha256"}, …]}``.
 
     Raises:
         DownloadError: It is none, or names a file outside of the data set's folders.
@@ -59,7 +59,7 @@ def read_listing(file: Path, manifest: Manifest) -> tuple[Listed, ...]:
 def fetch_listed(
     listed: tuple[Listed, ...], url: str, folder: Path, *, progress: Progress | None = None
 ) -> None:
-    """Fetch the files of a listing into a folder; those that are there stay.
+    """Download the files of a listing into a folder; existing files are kept.
 
     A file appears only when it is whole and has its checksum, so a later call goes on where
     this one was ended.

@@ -1,4 +1,4 @@
-"""What a data set holds, and whether a folder holds it."""
+"""The expected contents of a data set, and the check of a folder against them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of one file's content: its size in bytes and its SHA-256."""
+    """The known size in bytes and SHA-256 of a file."""
 
     bytes: int
     sha256: str
@@ -32,7 +32,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder of a data set: how many files, and their names where those are known."""
+    """A folder of a data set: the number of files, and their names if known."""
 
     files: int
     names: frozenset[str] | None
@@ -40,7 +40,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Manifest:
-    """What a data set holds.
+    """The expected contents of a data set.
 
     Attributes:
         title: Its published name.
@@ -58,12 +58,12 @@ class Manifest:
 
     @property
     def files(self) -> int:
-        """How many images there are."""
+        """The total number of images."""
         return sum(folder.files for folder in self.folders.values())
 
 
 def load_manifest(data_set: str) -> Manifest:
-    """Return what a data set holds.
+    """Return the expected contents of a data set.
 
     Raises:
         OptionError: No such data set is known.
@@ -89,7 +89,7 @@ def load_manifest(data_set: str) -> Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a folder holds, against what it should.
+    """The differences between a folder and the expected contents.
 
     Attributes:
         files: Images that should be there.
@@ -107,11 +107,11 @@ class Verification:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is amiss."""
+        """Whether there are no differences."""
         return not (self.missing or self.extra or self.wrong)
 
     def text(self, *, shown: int = 20) -> str:
-        """Return a summary, with at most so many lines of each kind."""
+        """Return a summary, with a limited number of lines of each kind."""
         lines = []
         for name, items in (
             ("missing", self.missing),
@@ -134,7 +134,7 @@ class Verification:
 def verify_folder(
     folder: Path, manifest: Manifest, *, progress: Progress | None = None
 ) -> Verification:
-    """Return what is missing, extra or wrong in a folder that should hold a data set.
+    """Return what is missing, additional or wrong in a folder.
 
     Names are compared where they are known, else counted and read as the data set's patients;
     every file must begin as an image; files whose content is known are compared byte by byte,
@@ -188,12 +188,12 @@ def verify_folder(
 
 
 def is_junk(name: str) -> bool:
-    """Tell whether a name is one that systems leave beside images."""
+    """Return whether a name is a system file that may be next to images."""
     return name.startswith(".") or name.lower() in JUNK
 
 
 def _found(folder: Path, manifest: Manifest) -> dict[str, set[str]]:
-    """Return the names below each class folder, known or not, of the parts of a data set."""
+    """Return the names in each class folder of the parts of a data set."""
     found: dict[str, set[str]] = {}
     for part in sorted({name.split("/")[0] for name in manifest.folders}):
         for place in _listed(folder / part):
@@ -222,13 +222,13 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _is_foreign(name: str, manifest: Manifest) -> bool:
-    """Tell whether a file cannot belong to a folder whose names are not known."""
+    """Return whether a file cannot belong to a folder whose names are not known."""
     elsewhere = any(held.names and name in held.names for held in manifest.folders.values())
     return elsewhere or not name.endswith(".jpeg") or patient_of(name) is None
 
 
 def _fault(folder: Path, manifest: Manifest, path: str) -> str:
-    """Return what is wrong with a file, nothing if nothing is."""
+    """Return what is wrong with a file; empty if nothing is."""
     name, known = str(folder / path), manifest.known.get(path)
     try:
         data = read_bytes(folder / path)

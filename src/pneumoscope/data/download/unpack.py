@@ -1,4 +1,4 @@
-"""An archive, or a folder, that somebody laid out → the folders of a data set and nothing else."""
+"""Extract the images of a data set from an archive or a folder of any layout."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _DAMAGED = (
 def unpack(
     archive: Path, folder: Path, manifest: Manifest, *, progress: Progress | None = None
 ) -> None:
-    """Write the images of a zip archive into the folders of a data set.
+    """Extract the images of a zip archive into the folders of a data set.
 
     The data set may lie at any depth, as it does in Kaggle's archive; of several copies the
     uppermost is taken. Other members are passed over.
@@ -79,7 +79,7 @@ def unpack(
 def gather(
     source: Path, folder: Path, manifest: Manifest, *, progress: Progress | None = None
 ) -> None:
-    """Copy the images of a data set out of a folder that somebody else laid out.
+    """Copy the images of a data set from a folder of any layout.
 
     Raises:
         DownloadError: It is not this data set, or cannot be read.
@@ -100,7 +100,7 @@ def gather(
 
 
 def is_safe(name: str) -> bool:
-    """Tell whether a path from elsewhere stays inside the folder that it is joined to."""
+    """Return whether a relative path stays inside the folder that it is joined to."""
     path = PurePosixPath(name)
     return bool(
         name
@@ -126,7 +126,7 @@ def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
 
 
 def _chosen(names: Iterable[str], manifest: Manifest) -> dict[str, str]:
-    """Return path → place in the data set for the uppermost copy of it among some paths."""
+    """Return path → target for the uppermost copy of a data set among paths."""
     by_top: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
     for name in names:
         parts = PurePosixPath(name).parts

@@ -1,4 +1,4 @@
-"""Data sets as they come → one row an image: class folders, manifests, and public data sets.
+"""Layouts of data sets: class folders, manifests and public data sets.
 
 ``description`` says how a table is read; ``known/`` holds the descriptions of public data sets,
 and ``shipped`` recognises them. ``folders`` walks class folders, ``rows`` reads tables, ``labels``

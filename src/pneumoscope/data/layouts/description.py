@@ -1,4 +1,4 @@
-"""The description of a table of images: its columns, its labels, and where its images lie."""
+"""The description of a table of images: columns, labels and image paths."""
 
 from __future__ import annotations
 
@@ -130,14 +130,14 @@ class TableDescription:
 
     @property
     def needed(self) -> set[str]:
-        """The columns that a table must have to be read."""
+        """The columns that a table must have."""
         own = {self.columns[role] for role in ("path", "label") if role in self.columns}
         fields = {name for text in self.image[:1] for name, _ in _FIELD.findall(text)}
         findings = (self.findings or self.known_labels) if self.encoding == "columns" else ()
         return own | (fields - {"split", "path"}) | set(findings[:1])
 
     def image_paths(self, row: Mapping[str, str], *, part: str) -> list[str]:
-        """Return where the image of a row may lie, the likeliest first.
+        """Return the possible paths of a row's image, the likeliest first.
 
         Args:
             row: Column → value.
@@ -154,7 +154,7 @@ class TableDescription:
         return [path + suffix for path in paths for suffix in self.suffixes]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the keys that differ from their defaults, as plain values."""
+        """Return the keys that differ from their defaults as plain values."""
         found: dict[str, Any] = {}
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
@@ -171,7 +171,7 @@ class TableDescription:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TableDescription:
-        """Return the description that ``to_dict`` wrote.
+        """Return the description written by ``to_dict``.
 
         Raises:
             OptionError: An unknown key, or a value that cannot be.
@@ -188,7 +188,7 @@ class TableDescription:
 
     @classmethod
     def load(cls, path: Path) -> TableDescription:
-        """Return the description of a YAML file.
+        """Read a description from a YAML file.
 
         Raises:
             DataError: It cannot be read.

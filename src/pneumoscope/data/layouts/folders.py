@@ -1,4 +1,4 @@
-"""Part folders and class folders → the images in them, and what was passed over."""
+"""Find the images in part folders and class folders."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _CLASS_WORDS = {"normal", "pneumonia", "bacteria", "virus", "covid", "healthy", 
 
 @dataclass(slots=True)
 class Passed:
-    """What a walk through folders did not take."""
+    """Files and folders that were skipped."""
 
     junk: int = 0
     masks: int = 0
@@ -69,12 +69,12 @@ class Passed:
 
 
 def is_junk(name: str) -> bool:
-    """Tell whether a file or folder is one that systems leave behind."""
+    """Return whether a file or folder is left behind by an operating system."""
     return name.startswith(".") or name.lower() in _JUNK
 
 
 def unwrapped(data: Path) -> list[Path]:
-    """Return a folder and those inside that only wrap the data, the innermost last.
+    """Return a folder and the single folders nested in it, the innermost last.
 
     A folder wraps if it holds one folder and no image, and this holds parts or classes.
     """
@@ -130,17 +130,17 @@ def read_folders(data: Path, passed: Passed) -> Iterator[tuple[str, str, str]]:
 
 
 def files_below(folder: Path, *, passed: Passed) -> Iterator[Path]:
-    """Yield the files below a folder, sorted; links are followed, each folder is entered once."""
+    """Yield the files below a folder, sorted; links are followed, each folder is visited once."""
     yield from _below(folder, visited=set(), passed=passed)
 
 
 def folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted, without those that systems leave behind."""
+    """Return the subfolders, sorted, without system folders."""
     return [item for item in _listed(folder) if item.is_dir() and not is_junk(item.name)]
 
 
 def _within(part: Path, *, names: set[str]) -> Path:
-    """Return the folder of the classes of a part: the part, or its one folder named as a set."""
+    """Return the folder with the classes of a part: the part, or its only folder named as a set."""
     inside = folders(part)
     if len(inside) == 1 and plain(inside[0].name) in names and folders(inside[0]):
         return inside[0]
@@ -148,7 +148,7 @@ def _within(part: Path, *, names: set[str]) -> Path:
 
 
 def _holds_classes(folder: Path) -> bool:
-    """Tell whether a folder holds parts, or several folders that may be classes."""
+    """Return whether a folder contains parts, or several folders that may be classes."""
     inside = folders(folder)
     if any(_is_part(item) for item in inside):
         return True
@@ -199,7 +199,7 @@ def _below(folder: Path, *, visited: set[str], passed: Passed) -> Iterator[Path]
 
 
 def _junk_files(folder: Path) -> int:
-    """Return how many files the hidden and system entries of a folder are."""
+    """Return the number of files in hidden and system entries of a folder."""
     number = 0
     for item in _listed(folder):
         if not is_junk(item.name):

@@ -1,4 +1,4 @@
-"""Names of findings in the data → the classes of a reader."""
+"""Map the names of findings in the data to the classes of a reader."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BLANKS = re.compile(r"[\s_\-]+")
 
 
 def plain(name: str) -> str:
-    """Return a name without case, and with one blank for blanks, hyphens and underscores.
+    """Normalise a name: lower case, with one space for spaces, hyphens and underscores.
 
     >>> plain(" Lung_Opacity ")
     'lung opacity'
@@ -36,7 +36,7 @@ def plain(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ClassMap:
-    """Which names in the data make up which class.
+    """The names in the data that make up each class.
 
     Attributes:
         classes: (class, its names in the data); the name ``*`` stands for all other images.
@@ -65,14 +65,14 @@ class ClassMap:
 
     @classmethod
     def of(cls, values: Mapping[str, Sequence[str]], *, inherited: bool = False) -> ClassMap | None:
-        """Return the map of ``{class: names}``; None where there are no classes."""
+        """Return the map of ``{class: names}``; None if there are no classes."""
         if not values:
             return None
         return cls(tuple((new, tuple(names)) for new, names in values.items()), inherited)
 
     @property
     def names(self) -> dict[str, str]:
-        """Plain name in the data → class."""
+        """Normalised name in the data → class."""
         found = {plain(name): new for new, own in self.classes for name in own if name != REST}
         if self.inherited:
             for new, _ in self.classes:
@@ -81,11 +81,11 @@ class ClassMap:
 
     @property
     def rest(self) -> str:
-        """The class of all other images; empty where there is none."""
+        """The class of all other images; empty if there is none."""
         return next((new for new, own in self.classes if REST in own), "")
 
     def check(self, known: Sequence[str]) -> None:
-        """Refuse names that the data do not have.
+        """Raise an error for names that do not occur in the data.
 
         Raises:
             OptionError: There is one; the message names the nearest.
@@ -110,7 +110,7 @@ def classify(  # noqa: PLR0911 - one return a rule
     positive: str | Sequence[str] | None,
     policy: str,
 ) -> tuple[str, str]:
-    """Return the class of an image, or an empty one and the reason why it has none.
+    """Return the class of an image, or an empty one and the reason.
 
     An image is positive if any of its names is one of the positive class. It is of another class
     only if all of its names are of that class. An image with names of several positive classes has
@@ -159,7 +159,7 @@ def classify(  # noqa: PLR0911 - one return a rule
 
 
 def check_policy(policy: str) -> None:
-    """Refuse an unknown way to count uncertain labels.
+    """Raise an error for an unknown policy for uncertain labels.
 
     Raises:
         OptionError: It is none of ``POLICIES``.
@@ -179,7 +179,7 @@ def in_short(counts: Counter[str], *, most: int = 8) -> str:
 
 
 def _hint(name: str, there: Mapping[str, str]) -> str:
-    """Return which of the names in the data was meant, as the data spell it, or all of them."""
+    """Return the nearest name in the data, or all of them."""
     close = closest(plain(name), there)
     if close is None:
         return f"Known: {', '.join(there.values())}."

@@ -1,4 +1,4 @@
-"""A data set, whatever its layout → one row an image, with the class of each."""
+"""List the images of a data set of any layout, with their classes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The images of a data set, unread.
+    """The images of a data set, not read yet.
 
     Attributes:
         root: What paths are relative to.
@@ -61,7 +61,7 @@ class Listing:
 
     @property
     def header_patients(self) -> bool:
-        """Whether PatientID in a DICOM header tells the patient."""
+        """Whether PatientID in the DICOM header identifies the patient."""
         return self.layout is None or self.layout.header_patients
 
 
@@ -72,7 +72,7 @@ def list_data(
     positive: str | Sequence[str] | None = None,
     keep_unlabelled: bool = False,
 ) -> Listing:
-    """Return the images of a data set, unread, with as many classes as there are.
+    """Return the images of a data set, unread, with all their classes.
 
     In a folder without class folders every file counts, with an empty label.
 
@@ -140,7 +140,7 @@ def list_data(
 def _tables(
     data: Path, layout: TableDescription | None
 ) -> tuple[TableDescription, Path, list[tuple[Path, str]]] | None:
-    """Return the layout, the root and the tables of a data set; None for class folders."""
+    """Return layout, root and tables of a data set; None for class folders."""
     if data.is_file():
         if layout is not None:
             own = [part for pattern, part in layout.tables.items() if data.match(pattern)]
@@ -172,7 +172,7 @@ def _labelled(
     positive: str | Sequence[str] | None,
     keep: bool,
 ) -> tuple[list[tuple[Named, str]], list[LeftOut]]:
-    """Return rows with their class (empty: none), and how many have none, by reason."""
+    """Return rows with their class (empty: none), and counts of those without, by reason."""
     if options.classes is None:
         labelled = [(row, _joined(row)) for row in rows]
         bare = sum(not label for _, label in labelled)
@@ -205,13 +205,13 @@ def _joined(row: Named) -> str:
 
 
 def _spelled(name: str, classes: ClassMap) -> str:
-    """Return a class as a map spells it."""
+    """Return a class in the spelling of the map."""
     own = {plain(new): new for new, _ in classes.classes}
     return own.get(plain(name), name)
 
 
 def _merged(data: Path, labelled: Sequence[tuple[Named, str]]) -> tuple[list[Entry], int]:
-    """Return an entry an image that has a class, and how many rows repeated another.
+    """Return one entry per image with a class, and the number of repeated rows.
 
     Raises:
         DataError: Rows of one image differ in class, patient or part.

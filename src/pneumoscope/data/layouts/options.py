@@ -1,4 +1,4 @@
-"""What a user says of a data set: its classes, its columns, its layout."""
+"""How a data set is to be read: classes, columns and layout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pneumoscope.errors import OptionError, nearest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataOptions:
-    """How a data set is read.
+    """How a data set is to be read.
 
     Attributes:
         classes: Which names of the data make up which class; None takes the names as they are.
@@ -33,7 +33,7 @@ class DataOptions:
 
 
 def parse_map(texts: Sequence[str]) -> dict[str, list[str]]:
-    """Return the classes of ``--map`` options; a class that is given again gets more names.
+    """Parse ``--map`` options; a class that is repeated gets more names.
 
     >>> parse_map(["PNEUMONIA=BACTERIA,VIRUS", "NORMAL=No Finding"])
     {'PNEUMONIA': ['BACTERIA', 'VIRUS'], 'NORMAL': ['No Finding']}
@@ -52,7 +52,7 @@ def parse_map(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def parse_columns(texts: Sequence[str]) -> dict[str, str]:
-    """Return the columns of ``--columns`` options: role → column.
+    """Parse ``--columns`` options into role → column.
 
     >>> parse_columns(["path=file,label=finding"])
     {'path': 'file', 'label': 'finding'}
@@ -83,7 +83,7 @@ def data_options(
     layout: str | Mapping[str, Any] | None = None,
     inherited: bool = False,
 ) -> DataOptions:
-    """Return the options of plain values, as recipes hold them.
+    """Return the options from plain values, as stored in recipes.
 
     Args:
         class_map: Class → names in the data.

@@ -1,4 +1,4 @@
-"""Where the images of a table lie."""
+"""Find the image files of a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pneumoscope.errors import DataError
 
 @dataclass(slots=True)
 class Places:
-    """Finds images from a folder on: by path, by path without its first folders, or by name.
+    """Finds images below a folder: by path, by path without leading folders, or by name.
 
     Attributes:
         root: The folder.
@@ -26,7 +26,7 @@ class Places:
     _strip: int = 0
 
     def place(self, paths: list[str]) -> str | None:
-        """Return the first of some paths that is there, relative to the root; None if none is.
+        """Return the first existing path, relative to the root; None if there is none.
 
         Raises:
             DataError: Several files have the name.
@@ -45,7 +45,7 @@ class Places:
         return None
 
     def _by_path(self, path: str) -> str | None:
-        """Data sets repeat the name of their folder in paths, so first folders may be left out."""
+        """Data sets may repeat their folder name in paths, so leading folders may be dropped."""
         parts = Path(path).parts
         if not parts:
             return None

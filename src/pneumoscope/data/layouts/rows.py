@@ -1,4 +1,4 @@
-"""A table and its description → the images that it names."""
+"""Read the images that a table lists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOTHING = {"", "nan", "none", "null"}
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """An image with the findings that the data name for it.
+    """An image with its findings.
 
     Attributes:
         path: Relative to the root of the data.
@@ -47,7 +47,7 @@ class Named:
 def read_rows(
     root: Path, tables: Sequence[tuple[Path, str]], layout: TableDescription, *, strict: bool
 ) -> tuple[list[Named], list[LeftOut]]:
-    """Return the frontal images that tables name, a row each, and what was left out.
+    """Return the frontal images of tables, one row each, and what was left out.
 
     Args:
         root: What the paths of images are relative to.
@@ -92,7 +92,7 @@ def read_rows(
 
 
 def _joined(path: Path, layout: TableDescription) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Yield the rows of a table, with the columns of the tables beside it added."""
+    """Yield the rows of a table, with the columns of joined tables added."""
     table = opened(path, layout)
     columns = set(table.columns)
     added: list[tuple[str, dict[str, Mapping[str, str]]]] = []
@@ -110,7 +110,7 @@ def _joined(path: Path, layout: TableDescription) -> Iterator[tuple[str, Mapping
 
 
 def _check_columns(table: Table, layout: TableDescription, columns: set[str]) -> None:
-    """Refuse a table without the columns that its layout needs, or names."""
+    """Raise an error if a table lacks columns that its layout needs."""
     wanted = [name for role, name in layout.columns.items() if role in {"path", "label"}]
     wanted += sorted(layout.needed - set(wanted))
     if layout.name == "columns":  # the user has named each of them
@@ -133,7 +133,7 @@ def _check_columns(table: Table, layout: TableDescription, columns: set[str]) ->
 
 
 def _view(row: Mapping[str, str], layout: TableDescription) -> str | None:
-    """Return the view of an image; empty where it is not stated, None where none ever is."""
+    """Return the view of an image; empty if not stated, None if there is no view column."""
     if "view" not in layout.columns and not layout.view_pattern:
         return None
     stated = (row.get(layout.columns.get("view", "")) or "").strip()
@@ -225,7 +225,7 @@ def _lists(root: Path, layout: TableDescription) -> dict[str, str]:
 
 
 def united(rows: Sequence[Named]) -> list[Named]:
-    """Return one row an image, with the findings of all its rows, in the order of first rows."""
+    """Combine rows of the same image and their findings, in order of first occurrence."""
     by_path: dict[str, list[Named]] = defaultdict(list)
     for row in rows:
         by_path[row.path].append(row)

@@ -1,4 +1,4 @@
-"""The layouts of public data sets that come with the package, and how a table is recognised."""
+"""The included layouts of public data sets, and how a table is recognised."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ORDER = (
 
 
 def known_layout(name: str) -> TableDescription:
-    """Return a layout that comes with the package.
+    """Return an included layout.
 
     Raises:
         OptionError: There is none of this name.
@@ -36,7 +36,7 @@ def known_layout(name: str) -> TableDescription:
 
 
 def layout_option(text: str) -> str | dict[str, Any]:
-    """Return what ``--layout`` names: a known layout's name, or the keys of a YAML file.
+    """Return the layout of ``--layout``: an included name, or the keys of a YAML file.
 
     Raises:
         DataError: The file cannot be read.
@@ -49,7 +49,7 @@ def layout_option(text: str) -> str | dict[str, Any]:
 
 
 def tables_in(folder: Path, layout: TableDescription) -> list[tuple[Path, str]]:
-    """Return the tables of a layout that lie in a folder, each with the part of its rows."""
+    """Return the tables of a layout in a folder, each with the part of its rows."""
     found = []
     for pattern, part in layout.tables.items():
         places = [path for path in sorted(folder.glob(pattern)) if path.is_file()]
@@ -61,7 +61,7 @@ def tables_in(folder: Path, layout: TableDescription) -> list[tuple[Path, str]]:
 
 
 def fits(path: Path, layout: TableDescription) -> bool:
-    """Tell whether a table has the columns of a layout, and labels that it knows."""
+    """Return whether a table has the columns and labels of a layout."""
     try:
         table = opened(path, layout)
         joined = set(layout.findings) | set(layout.known_labels) if layout.joins else set()
@@ -77,7 +77,7 @@ def fits(path: Path, layout: TableDescription) -> bool:
 
 
 def opened(path: Path, layout: TableDescription) -> Table:
-    """Return a table, read as a layout describes it.
+    """Open a table as a layout describes it.
 
     Raises:
         DataError: It cannot be read.
@@ -92,7 +92,7 @@ def opened(path: Path, layout: TableDescription) -> Table:
 
 
 def recognised(place: Path) -> tuple[TableDescription, list[tuple[Path, str]]] | None:
-    """Return the layout of a folder or a table, with its tables; None where none fits.
+    """Return the layout of a folder or a table, with its tables; None if none fits.
 
     A table that rows are only added from, such as the labels of MIMIC-CXR-JPG, stands for the
     table that it belongs to.

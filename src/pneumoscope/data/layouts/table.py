@@ -1,4 +1,4 @@
-"""The rows of a text table: separated by commas, semicolons, tabs or blanks, also gzipped.
+"""Read text tables separated by commas, semicolons, tabs or spaces, also gzipped.
 
 Lines that no sign separates reliably are taken apart by a regular expression.
 """
@@ -21,7 +21,7 @@ DELIMITERS = (",", ";", "\t")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a table: its values by column, and where it stands."""
+    """One row of a table: values by column, and the line number."""
 
     values: Mapping[str, str]
     line: int
@@ -29,7 +29,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table on the disk: its columns and what is between them."""
+    """A table on disk: its columns and separator."""
 
     path: Path
     columns: tuple[str, ...]
@@ -47,7 +47,7 @@ class Table:
         delimiter: str = "",
         line: str = "",
     ) -> Table:
-        """Return a table; its rows are not read yet.
+        """Open a table; its rows are not read yet.
 
         Args:
             path: The file; gzipped if its name ends in ``.gz``.
@@ -107,7 +107,7 @@ class Table:
                 raise _unreadable(self.path, fault) from fault
 
     def _matched(self) -> Iterator[Row]:
-        """Yield the rows of a file whose lines a regular expression takes apart."""
+        """Yield the rows of a file whose lines a regular expression splits."""
         pattern = re.compile(self.line)
         try:
             with _opened(self.path) as file:

@@ -1,4 +1,4 @@
-"""Catalog → which image teaches, which one decides, which one judges.
+"""Split a catalog into training, validation and test.
 
 The rooms: ``groups`` says which rows must stay together, ``draw`` which of them are taken,
 ``parts`` is the result and its file, ``make`` the whole road with its checks.

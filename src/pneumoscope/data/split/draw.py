@@ -1,4 +1,4 @@
-"""Which of the training rows are taken: a share, a block of patient numbers, or folds."""
+"""Draw validation rows from the training part: a share, a block of patient numbers, or folds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Stratum = tuple[tuple[str, ...], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Which stretch of each series of patient numbers: number ``index`` of ``count``, from 1.
+    """A range of each series of patient numbers: number ``index`` of ``count``, from 1.
 
     ``count`` is 0 for a stretch at an end whose length a fraction gives: the low one if ``index``
     is 1, else the high one.
@@ -39,7 +39,7 @@ class Block:
 
     @classmethod
     def parse(cls, text: str) -> Block:
-        """Return the block that ``low``, ``high`` or ``2/5`` names.
+        """Parse ``low``, ``high`` or a fraction such as ``2/5``.
 
         Raises:
             OptionError: The text is something else.
@@ -57,7 +57,7 @@ class Block:
         return cls(index, count)
 
     def span(self, fraction: float) -> tuple[float, float]:
-        """Return where the block begins and ends, as shares of the images of a series."""
+        """Return the start and end of the block as shares of the images of a series."""
         if self.count:
             return (self.index - 1) / self.count, self.index / self.count
         return (0.0, fraction) if self.index == 1 else (1.0 - fraction, 1.0)
@@ -72,7 +72,7 @@ def draw_share(
     fraction: float,
     seed: int,
 ) -> None:
-    """Move whole groups from the training part, so that each class loses about ``fraction``.
+    """Move whole groups from the training part, about ``fraction`` of each class.
 
     The series of patients that are known (the etiologies, say) lose it alike. Groups are taken in
     a drawn order for as long as they fit. A group that is tied to rows of other parts (a patient
@@ -141,7 +141,7 @@ def draw_folds(
 
 
 def _free(parts: Sequence[str], groups: Sequence[int]) -> list[list[int]]:
-    """Return the training rows of each group that is tied to no row of another part."""
+    """Return the training rows of each group without rows in other parts."""
     members: dict[int, list[int]] = defaultdict(list)
     bound = set()
     for row, (part, group) in enumerate(zip(parts, groups, strict=True)):
@@ -153,7 +153,7 @@ def _free(parts: Sequence[str], groups: Sequence[int]) -> list[list[int]]:
 
 
 def _classes(catalog: Catalog, members: Iterable[list[int]]) -> list[list[list[list[int]]]]:
-    """Return groups by class, and within a class by series, each in a fixed order.
+    """Return groups by class, and within a class by series, in a fixed order.
 
     A group with rows of both classes is of a class of its own.
     """
@@ -175,7 +175,7 @@ def _series(patient: Patient) -> str:
 
 
 def _numbers(catalog: Catalog, patients: dict[Patient, list[int]]) -> dict[Patient, PatientKey]:
-    """Return the key of each patient.
+    """Return the patient key of each group.
 
     Raises:
         DataError: A patient has none, or the numbers are no numbering.

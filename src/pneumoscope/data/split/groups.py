@@ -1,4 +1,4 @@
-"""Which rows must stay in one part, and which did not."""
+"""Groups of rows that must stay in one part, and the check that they did."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def groups_of(catalog: Catalog, copies: Copies | None = None) -> list[int]:
-    """Return a group number a row: rows of one patient, or that show the same picture, share it.
+    """Return a group number per row; rows of one patient or one picture share it.
 
     Args:
         catalog: The images. Identical files are copies, whatever else is known.
@@ -34,7 +34,7 @@ def groups_of(catalog: Catalog, copies: Copies | None = None) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Something that stands in more than one part, and should not.
+    """A patient or picture that occurs in more than one part.
 
     Attributes:
         key: What: a patient, a checksum, a number of a group.
@@ -50,7 +50,7 @@ class Shared:
 def shared_between_parts(
     parts: Sequence[str], keys: Sequence[Hashable | None]
 ) -> tuple[Shared, ...]:
-    """Return what stands in more than one of train, val and test; nothing, in a sound split.
+    """Return what occurs in more than one of train, val and test.
 
     Args:
         parts: The part of each row: of folders, of a ``Split``, of a file. Rows of other parts

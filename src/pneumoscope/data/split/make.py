@@ -1,4 +1,4 @@
-"""Catalog → split: draw or read, then check that nothing leaks."""
+"""Make a split: draw or read it, then check it for leaks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def split_catalog(
     seed: int = 0,
     copies: Copies | None = None,
 ) -> Split:
-    """Return a split in which no patient and no copy of an image crosses from part to part.
+    """Return a split without patients or copies of images in more than one part.
 
     Args:
         catalog: The images.
@@ -94,7 +94,7 @@ def split_catalog(
 
 
 def read_split(path: Path, catalog: Catalog, *, copies: Copies | None = None) -> Split:
-    """Return the split that a file names for the rows of a catalog; others are ``unused``.
+    """Read a split from a file; rows that are not listed are ``unused``.
 
     Args:
         path: A CSV with ``path`` and ``split``.
@@ -135,7 +135,7 @@ def _check_share(name: str, value: float, *, low: float) -> None:
 
 
 def _with_test(catalog: Catalog, groups: Sequence[int], *, fraction: float, seed: int) -> list[str]:
-    """Return the parts that the data name, with a test part drawn if one is asked for."""
+    """Return the parts given by the data, with a test part drawn on request."""
     _check_share("test_fraction", fraction, low=0.0)
     parts = [entry.split or "train" for entry in catalog.entries]
     if fraction and "test" in parts:
@@ -155,7 +155,7 @@ def _finished(catalog: Catalog, parts: list[str], groups: Sequence[int]) -> Spli
 
 
 def _set_leaks_aside(parts: list[str], groups: Sequence[int]) -> None:
-    """Keep each group in the one part where it weighs most: test, else validation, else training.
+    """Keep each group in its most important part: test, then validation, then training.
 
     Drawn groups are whole; blocks cut through groups, and so may folders that came with the data.
     """
@@ -169,7 +169,7 @@ def _set_leaks_aside(parts: list[str], groups: Sequence[int]) -> None:
 
 
 def enough_to_decide(labels: Sequence[str], classes: Sequence[str]) -> bool:
-    """Tell whether so many images can decide anything: 100, and 20 of each class.
+    """Return whether there are at least 100 images and 20 of each class.
 
     Args:
         labels: Of the images.

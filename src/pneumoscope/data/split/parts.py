@@ -39,7 +39,7 @@ class Split:
 
 
 def parts_in_file(path: Path, catalog: Catalog) -> Split:
-    """Return what a split file says of the rows of a catalog, without asking whether it is sound.
+    """Return the parts of a split file for the rows of a catalog, without checking for leaks.
 
     Raises:
         DataError: The file is no split, or names none of the images.

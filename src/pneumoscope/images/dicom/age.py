@@ -10,7 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from pneumoscope.images.dicom.elements import text_of
-from pneumoscope.images.radiograph import OLDEST_YEARS, years_of
+from pneumoscope.images.dicom_facts import OLDEST_YEARS, years_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

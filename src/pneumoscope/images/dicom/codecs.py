@@ -185,7 +185,7 @@ def _of_8_bits(
     stream: Codestream, header: jpeg.JpegHeader, *, raw: bool, name: str
 ) -> tuple[str, NDArray[np.uint8]]:
     """Return the decoder's name and the samples of 8 bits; ``raw`` leaves colours as stored."""
-    from pneumoscope.images.turbo import grey  # noqa: PLC0415 - for JPEG frames alone
+    from pneumoscope.images.turbo import grey, has_one_scan  # noqa: PLC0415 - for JPEG frames alone
 
     full = stream.rows, stream.columns
     # Of colours it only hears the warnings, at an eighth of the size.
@@ -196,7 +196,7 @@ def _of_8_bits(
         raise DamagedImageError(
             f"{name}: its {stream.name} data are damaged ({heard.warning}); copy it again."
         )
-    if heard.pixels is not None and stream.components == 1 and jpeg.has_one_scan(stream.data):
+    if heard.pixels is not None and stream.components == 1 and has_one_scan(stream.data):
         return "simplejpeg", heard.pixels
     return "pillow", _by_pillow(stream, header, "YCbCr" if raw else "", name=name)
 

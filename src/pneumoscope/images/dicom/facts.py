@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pneumoscope.images.dicom.age import AGE_TAGS, age_of
 from pneumoscope.images.dicom.elements import text_of, value_of
 from pneumoscope.images.dicom.views import VIEW_TAGS
-from pneumoscope.images.radiograph import DicomFacts
+from pneumoscope.images.dicom_facts import DicomFacts
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from pneumoscope.images.dicom.elements import value_of
 from pneumoscope.images.dicom.layout import Layout
 from pneumoscope.images.dicom.stored import Stored, stored_values
 from pneumoscope.images.dicom.voi import Choice, choose, lut_of
+from pneumoscope.images.dicom_facts import Rendering
 from pneumoscope.images.quiet import quietly
-from pneumoscope.images.radiograph import LUMA, ImageMeta, Radiograph, Rendering
+from pneumoscope.images.radiograph import LUMA, ImageMeta, Radiograph
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,7 +102,7 @@ def _rendered(meta: ImageMeta, stored: Stored, blank: Blank, voi: str) -> ImageM
         shutter=blank.shutter,
         notes=(*stored.notes, *blank.notes),
     )
-    return replace(meta, rendering=rendering)
+    return meta._replace(rendering=rendering)
 
 
 def _luma_of(stored: Stored, blank: Blank) -> tuple[NDArray[Any], int | None]:
@@ -150,7 +150,7 @@ def _shown(
         shutter=blank.shutter,
         notes=notes,
     )
-    return Radiograph(shown, replace(meta, rendering=rendering), depth)
+    return Radiograph(shown, meta._replace(rendering=rendering), depth)
 
 
 def _table(

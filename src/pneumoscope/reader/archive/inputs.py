@@ -9,9 +9,8 @@ import os
 from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from pneumoscope.errors import DataError, ImageError
 from pneumoscope.images.read import MAGIC_BYTES, SUFFIXES, sniff
@@ -33,8 +32,7 @@ _RUN = 20_000
 """So many names of one folder are sorted in memory; of larger folders, sorted runs lie on disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unlisted:
+class Unlisted(NamedTuple):
     """A folder that could not be listed: it has no images to read, but a row in the output."""
 
     path: str

@@ -8,8 +8,7 @@ it is one small number. The distance is Mahalanobis' of that model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 MAX_NUMBERS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FeatureDistribution:
+class FeatureDistribution(NamedTuple):
     """The distribution of known vectors of d numbers.
 
     Attributes:

@@ -8,12 +8,10 @@ model look as a whole, and so tells an image that is turned, inverted, or no che
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pneumoscope.reader.checks.appearance import SCREEN, kind
 from pneumoscope.reader.checks.feature_distance import FeatureDistribution
 
 if TYPE_CHECKING:
@@ -28,8 +26,7 @@ _UNLIKE = "the image does not look like a frontal chest X-ray as this reader kno
 _TURNS = ("", "turned by 90° to the left", "turned by 180°", "turned by 90° to the right")
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """Limits that hold for any radiograph.
 
     The defaults leave room around 5,352 paediatric radiographs of one hospital (of which the most
@@ -55,8 +52,7 @@ class Rules:
     black: float = 0.75
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class Look(NamedTuple):
     """How the images that a model knows look as a whole, at 16 x 16 pixels.
 
     Attributes:
@@ -171,11 +167,10 @@ class Look:
         return cls(likeness, float(values["turned"]), float(values["farthest"]))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PixelGate:
+class PixelGate(NamedTuple):
     """What is refused before the network has seen it."""
 
-    rules: Rules = field(default_factory=Rules)
+    rules: Rules = Rules()
     look: Look | None = None
 
     def reasons(self, pixels: NDArray[np.uint8], shape: Shape) -> tuple[str, ...]:
@@ -208,6 +203,8 @@ class PixelGate:
         way = self.look.turned_way(distances)
         if way is None and not self.look.is_unlike(distances):
             return ()
+        from pneumoscope.reader.checks.appearance import SCREEN, kind  # noqa: PLC0415 - rare
+
         instead = kind(pixels)
         # A page is no chest turned by 180°, however alike. A chest that is turned may be even.
         if not instead or (instead == (SCREEN,) and way is not None):
@@ -249,12 +246,16 @@ class PixelGate:
             found.append(f"{white:.0%} of the image is white, where nothing can be seen")
         if black > self.rules.black:
             found.append(f"{black:.0%} of the image is black, where nothing can be seen")
-        return [*found, *kind(pixels)] if found else []
+        if not found:
+            return []
+        from pneumoscope.reader.checks.appearance import kind  # noqa: PLC0415 - rare
+
+        return [*found, *kind(pixels)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the gate as JSON values, as it stands in a model file under ``gate``."""
         look = {} if self.look is None else {"look": self.look.to_dict()}
-        return {"rules": asdict(self.rules), **look}
+        return {"rules": self.rules._asdict(), **look}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PixelGate:
@@ -263,13 +264,12 @@ class PixelGate:
         Raises:
             KeyError, TypeError, ValueError: Something is missing or cannot be.
         """
-        rules = {each.name: float(values["rules"][each.name]) for each in fields(Rules)}
+        rules = {name: float(values["rules"][name]) for name in Rules._fields}
         look = Look.from_dict(values["look"]) if "look" in values else None
         return cls(Rules(**rules), look)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FeatureGate:
+class FeatureGate(NamedTuple):
     """What is refused by the features that the network itself saw (its output ``features``).
 
     Attributes:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from pneumoscope.errors import ModelFileError
 from pneumoscope.reader.model_file.protobuf import BYTES, VARINT, WireError, fields, varints
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_BYTES = 512 * 2**20
 MAX_NODES = 20_000
@@ -52,8 +54,7 @@ _TENSOR_DIMS, _TENSOR_EXTERNAL, _TENSOR_PLACE = 1, 13, 14
 _HERE = 0  # a place of tensors: in this file
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """Where an entry of the metadata stands in the file, as [start, end) in bytes."""
 
     start: int
@@ -62,8 +63,7 @@ class Entry:
     value_end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(NamedTuple):
     """What a model file holds, without having been opened.
 
     Attributes:

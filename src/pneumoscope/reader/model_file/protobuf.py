@@ -90,6 +90,8 @@ def _number(value: int) -> bytes:
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    if at < end and data[at] < 128:  # most of them
+        return data[at], at + 1
     value = 0
     for shift in range(0, 7 * _MOST_VARINT, 7):
         if at >= end:

@@ -13,31 +13,41 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 
 from pneumoscope.errors import OptionError
-from pneumoscope.report._shared import (
-    Floats,
-    Integers,
-    Table,
+from pneumoscope.report.axes import (
+    interval,
+    label_axes,
+    legend,
+    logarithmic_width,
+    name_rows,
     new_figure,
-    number,
-    require_shape,
+    panels,
+    whole_numbers,
+    without_height_scale,
 )
-from pneumoscope.report.axes import logarithmic_width, panels, without_height_scale
 from pneumoscope.report.style import (
     BLUE,
     GREEN,
-    INK,
     MUTED,
     NARROW_IN,
     PALETTE,
     PURPLE,
-    RULE,
     VERMILLION,
     style,
+)
+from pneumoscope.report.tables import (
+    Floats,
+    Integers,
+    Table,
+    columns_of,
+    require_shape,
+    table_of,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from pneumoscope.data.audit.shortcuts import Clue
 
 _BINS = 40
 _DASHES = ("-", "--", "-.", ":")
@@ -77,8 +87,7 @@ class ImagesPerPatient:
 
     def rows(self) -> Table:
         """Return one row a number of images."""
-        body = zip(self.images.tolist(), self.patients.tolist(), strict=True)
-        return ("images", "patients"), tuple((str(n), str(m)) for n, m in body)
+        return columns_of(("images", "patients"), self.images, self.patients)
 
     def summary(self) -> str:
         """Return the counts as a sentence."""
@@ -88,28 +97,26 @@ class ImagesPerPatient:
             f"up to {int(self.images.max())}"
         )
 
+    @style()
     def draw(self) -> Figure:
         """Draw a bar a number of images, patients on a logarithmic scale."""
-        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - matplotlib is loaded to draw
-
-        with style():
-            figure = new_figure(NARROW_IN, 2.6)
-            axes = figure.subplots()
-            axes.bar(self.images, self.patients, width=0.75, color=BLUE)
-            axes.set_yscale("log")
-            axes.set_ylim(0.7, max(2, int(self.patients.max())) * 2)
-            without_height_scale(axes)
-            axes.set_xlabel("Images of one patient")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.set_xlim(0.4, max(4.6, float(self.images.max()) + 0.6))
-            axes.set_title("Patients", color=MUTED, weight="normal", size=10)
-            if self.images.size <= 16:
-                for x, y in zip(self.images.tolist(), self.patients.tolist(), strict=True):
-                    axes.annotate(
-                        f"{y:,}", (x, y), xytext=(0, 3), textcoords="offset points", ha="center",
-                        size=8.5 if self.images.max() <= 16 else 6.5,
-                    )  # fmt: skip
-            return figure
+        figure = new_figure(NARROW_IN, 2.6)
+        axes = figure.subplots()
+        axes.bar(self.images, self.patients, width=0.75, color=BLUE)
+        axes.set_yscale("log")
+        axes.set_ylim(0.7, max(2, int(self.patients.max())) * 2)
+        without_height_scale(axes)
+        whole_numbers(axes)
+        most = int(self.images.max())
+        axes.set_xlim(0.4, max(4.6, most + 0.6))
+        label_axes(axes, x="Images of one patient", y="Patients", grid=False)
+        if self.images.size <= 16:
+            for x, y in zip(self.images.tolist(), self.patients.tolist(), strict=True):
+                axes.annotate(
+                    f"{y:,}", (x, y), xytext=(0, 3), textcoords="offset points", ha="center",
+                    size=8.5 if most <= 16 else 6.5,
+                )  # fmt: skip
+        return figure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,40 +188,32 @@ class Distributions:
 
     def rows(self) -> Table:
         """Return one row a measure, class and bin."""
-        body = tuple(
+        return table_of(
+            ("measure", "label", "from", "to", "share"),
             (
-                name,
-                label,
-                number(self.edges[m, b]),
-                number(self.edges[m, b + 1]),
-                number(self.shares[m, c, b]),
-            )
-            for m, name in enumerate(self.names)
-            for c, label in enumerate(self.classes)
-            for b in range(self.shares.shape[2])
+                (name, label, self.edges[m, b], self.edges[m, b + 1], self.shares[m, c, b])
+                for m, name in enumerate(self.names)
+                for c, label in enumerate(self.classes)
+                for b in range(self.shares.shape[2])
+            ),
         )
-        return ("measure", "label", "from", "to", "share"), body
 
     def summary(self) -> str:
         """Return what is shown as a sentence."""
         names = [name or "all images" for name in self.classes]
         return f"{', '.join(self.names)}, each for {' and '.join(names)}"
 
+    @style()
     def draw(self) -> Figure:
         """Draw a panel a measure, a stepped line a class."""
         across = min(2, len(self.names))
-        down = math.ceil(len(self.names) / across)
-        with style():
-            figure = new_figure(NARROW_IN, 1.9 * down + 0.35, gap=0.06)
-            grid = panels(figure, len(self.names), across=across)
-            for m, name in enumerate(self.names):
-                self._draw_panel(grid[m], m, name)
-            if len(self.classes) > 1:
-                figure.legend(
-                    *grid[0].get_legend_handles_labels(), loc="outside upper right", frameon=False,
-                    ncols=len(self.classes), labelcolor=INK,
-                )  # fmt: skip
-            return figure
+        figure = new_figure(NARROW_IN, 1.9 * math.ceil(len(self.names) / across) + 0.35, gap=0.06)
+        grid = panels(figure, len(self.names), across=across)
+        for m, name in enumerate(self.names):
+            self._draw_panel(grid[m], m, name)
+        if len(self.classes) > 1:
+            legend(figure, grid[0].patches, columns=len(self.classes))
+        return figure
 
     def _draw_panel(self, axes: Axes, m: int, name: str) -> None:
         for c, label in enumerate(self.classes):
@@ -229,19 +228,23 @@ class Distributions:
         axes.set_title(name)
 
 
+_CLUES = {
+    "file": (VERMILLION, "s"),
+    "pixels": (BLUE, "o"),
+    "periphery": (GREEN, "D"),
+    "together": (PURPLE, "^"),
+}  # colour and mark of each kind
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ClueAreas:
     """How well each clue gives the class away.
 
     Attributes:
-        names: The clues, from top to bottom.
-        kinds: ``file``, ``pixels``, ``periphery`` or ``together``.
-        areas: AUC, its low and its high end, ``[len(names), 3]``.
+        clues: What ``shortcuts`` found, from top to bottom.
     """
 
-    names: tuple[str, ...]
-    kinds: tuple[str, ...]
-    areas: Floats
+    clues: tuple[Clue, ...]
 
     CAPTION: ClassVar[str] = (
         "Each dot is how well the class can be guessed from that alone, on patients that the guess "
@@ -249,58 +252,36 @@ class ClueAreas:
         "the class is given away. A reader must beat these to show that it looks at lungs."
     )
 
-    _COLOURS: ClassVar[Mapping[str, str]] = {
-        "file": VERMILLION,
-        "pixels": BLUE,
-        "periphery": GREEN,
-        "together": PURPLE,
-    }
-    _MARKS: ClassVar[Mapping[str, str]] = {
-        "file": "s",
-        "pixels": "o",
-        "periphery": "D",
-        "together": "^",
-    }
-
-    def __post_init__(self) -> None:
-        require_shape("areas", self.areas, (len(self.names), 3))
-
     def rows(self) -> Table:
         """Return one row a clue."""
-        body = tuple(
-            (name, kind, *(number(value) for value in area))
-            for name, kind, area in zip(self.names, self.kinds, self.areas, strict=True)
+        return table_of(
+            ("clue", "kind", "auc", "low", "high"),
+            ((clue.name, clue.kind, *_point(clue)) for clue in self.clues),
         )
-        return ("clue", "kind", "auc", "low", "high"), body
 
     def summary(self) -> str:
         """Return the areas as a sentence."""
-        return "AUC of the class from " + ", ".join(
-            f"{name} {area[0]:.2f}" for name, area in zip(self.names, self.areas, strict=True)
-        )
+        areas = ", ".join(f"{clue.name} {clue.area.value:.2f}" for clue in self.clues)
+        return f"AUC of the class from {areas}"
 
+    @style()
     def draw(self) -> Figure:
         """Draw a dot and its interval a clue."""
-        n = len(self.names)
-        with style():
-            figure = new_figure(NARROW_IN, 0.75 + 0.31 * n)
-            axes = figure.subplots()
-            axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=":")
-            for place, (kind, (value, low, high)) in enumerate(
-                zip(self.kinds, self.areas.tolist(), strict=True)
-            ):
-                colour = self._COLOURS[kind]
-                axes.plot([low, high], [place, place], color=colour, linewidth=1.6)
-                axes.plot(value, place, self._MARKS[kind], color=colour, ms=6)
-                axes.annotate(
-                    f"{value:.2f}", (1.02, place), xycoords=("axes fraction", "data"), va="center",
-                )  # fmt: skip
-            axes.set_yticks(range(n), self.names)
-            axes.set_ylim(n - 0.5, -0.5)
-            axes.set_xlim(min(0.4, float(self.areas[:, 1].min()) - 0.02), 1.005)
-            axes.grid(axis="x")
-            axes.tick_params(length=0, labelcolor=INK)
-            axes.spines["left"].set_visible(False)
-            axes.spines["bottom"].set_color(RULE)
-            axes.set_xlabel("AUC")
-            return figure
+        figure = new_figure(NARROW_IN, 0.75 + 0.31 * len(self.clues))
+        axes = figure.subplots()
+        axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=":")
+        for row, clue in enumerate(self.clues):
+            colour, mark = _CLUES[clue.kind]
+            interval(axes, row, _point(clue), colour=colour, mark=mark)
+            axes.annotate(
+                f"{clue.area.value:.2f}", (1.02, row), xycoords=("axes fraction", "data"),
+                va="center",
+            )  # fmt: skip
+        name_rows(axes, [clue.name for clue in self.clues])
+        axes.set_xlim(min(0.4, *(clue.area.low - 0.02 for clue in self.clues)), 1.005)
+        axes.set_xlabel("AUC")
+        return figure
+
+
+def _point(clue: Clue) -> tuple[float, float, float]:
+    return clue.area.value, clue.area.low, clue.area.high

@@ -11,15 +11,23 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 
 from pneumoscope.errors import OptionError
-from pneumoscope.report._shared import Floats, Table, new_figure, number
-from pneumoscope.report.figures.groups import Point, point_of
+from pneumoscope.report.axes import (
+    interval,
+    label_axes,
+    name_rows,
+    new_figure,
+    point_of,
+    whole_numbers,
+)
 from pneumoscope.report.style import BLUE, GREEN, INK, MUTED, NARROW_IN, VERMILLION, style
+from pneumoscope.report.tables import Floats, Table, table_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from pneumoscope.evaluation.compare import Comparison
+    from pneumoscope.evaluation.estimate import Estimate
 
 NUMBERS = (
     ("auc", "AUC"),
@@ -51,11 +59,11 @@ class DifferenceForest:
 
     Attributes:
         pairs: (first, second) of each pair.
-        points: For each pair the difference, first less second, of each of ``NUMBERS``.
+        differences: For each pair the difference, first less second, of each of ``NUMBERS``.
     """
 
     pairs: tuple[tuple[str, str], ...]
-    points: tuple[tuple[Point, ...], ...]
+    differences: tuple[tuple[Estimate, ...], ...]
 
     CAPTION: ClassVar[str] = (
         "First reader less the second, on the same images, with {level} intervals. Where an "
@@ -64,8 +72,9 @@ class DifferenceForest:
     )
 
     def __post_init__(self) -> None:
-        if not self.pairs or len(self.pairs) != len(self.points):
-            raise OptionError("points", must="one row a pair, at least one", was=len(self.points))
+        if not self.pairs or len(self.pairs) != len(self.differences):
+            was = len(self.differences)
+            raise OptionError("differences", must="one row a pair, at least one", was=was)
 
     @classmethod
     def from_comparison(cls, found: Comparison) -> Self:
@@ -73,66 +82,55 @@ class DifferenceForest:
         short = dict(zip(found.names, short_names(found.names), strict=True))
         return cls(
             tuple((short[pair.first], short[pair.second]) for pair in found.pairs),
-            tuple(
-                tuple(point_of(pair.differences[key]) for key, _ in NUMBERS) for pair in found.pairs
-            ),
+            tuple(tuple(pair.differences[key] for key, _ in NUMBERS) for pair in found.pairs),
         )
 
     def rows(self) -> Table:
         """Return one row a pair and number."""
-        body = tuple(
-            (first, second, key, *(number(value) for value in point))
-            for (first, second), points in zip(self.pairs, self.points, strict=True)
-            for (key, _), point in zip(NUMBERS, points, strict=True)
+        return table_of(
+            ("first", "second", "number", "difference", "low", "high"),
+            (
+                (*pair, key, *point_of(one))
+                for pair, differences in zip(self.pairs, self.differences, strict=True)
+                for (key, _), one in zip(NUMBERS, differences, strict=True)
+            ),
         )
-        return ("first", "second", "number", "difference", "low", "high"), body
 
     def summary(self) -> str:
         """Return the differences in area as a sentence."""
         return "; ".join(
-            f"{first} less {second}: AUC {points[0][0]:+.3f}"
-            if math.isfinite(points[0][0])
-            else f"{first} less {second}: AUC not defined"
-            for (first, second), points in zip(self.pairs, self.points, strict=True)
+            f"{first} less {second}: AUC "
+            + ("not defined" if area.value is None else f"{area.value:+.3f}")
+            for (first, second), (area, *_) in zip(self.pairs, self.differences, strict=True)
         )
 
+    @style()
     def draw(self) -> Figure:
         """Draw a row a pair and number around zero."""
         from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - matplotlib is loaded to draw
 
-        lines = 5 * len(self.pairs)
-        ends = [v for points in self.points for point in points for v in point if math.isfinite(v)]
-        reach = max([0.02, *map(abs, ends)]) * 1.12
-        with style():
-            figure = new_figure(NARROW_IN, 0.27 * lines + 0.7)
-            axes = figure.subplots()
-            axes.axvline(0, color=INK, linewidth=1)
-            ticks: list[tuple[float, str, bool]] = []
-            for p, ((first, second), points) in enumerate(
-                zip(self.pairs, self.points, strict=True)
-            ):
-                ticks.append((5 * p, f"{first} less {second}", True))
-                for k, ((_, name), (value, low, high)) in enumerate(
-                    zip(NUMBERS, points, strict=True), 1
-                ):
-                    y = 5 * p + k
-                    ticks.append((y, name, False))
-                    if math.isfinite(value):
-                        apart = low > 0 or high < 0
-                        colour = VERMILLION if apart else BLUE
-                        axes.plot([low, high], [y, y], color=colour, linewidth=1.8)
-                        axes.plot(value, y, "s" if apart else "o", ms=6, color=colour)
-            axes.set_xlim(-reach, reach)
-            axes.xaxis.set_major_locator(MaxNLocator(5))
-            axes.set_ylim(lines - 0.4, -0.6)
-            axes.set_yticks([y for y, _, _ in ticks], [text for _, text, _ in ticks])
-            for label, (_, _, heading) in zip(axes.get_yticklabels(), ticks, strict=True):
-                label.set(color=INK, weight="bold" if heading else "normal", size=9)
-            axes.tick_params(length=0, pad=5)
-            axes.spines["left"].set_visible(False)
-            axes.grid(axis="x")
-            axes.set_xlabel("second is better  ←  difference  →  first is better")
-            return figure
+        step = 1 + len(NUMBERS)
+        points = [[point_of(one) for one in row] for row in self.differences]
+        ends = [abs(v) for row in points for point in row for v in point if math.isfinite(v)]
+        figure = new_figure(NARROW_IN, 0.27 * step * len(points) + 0.7)
+        axes = figure.subplots()
+        axes.axvline(0, color=INK, linewidth=1)
+        names: list[str] = []
+        for (first, second), row in zip(self.pairs, points, strict=True):
+            names.append(f"{first} less {second}")
+            for (_, name), point in zip(NUMBERS, row, strict=True):
+                apart = point[1] > 0 or point[2] < 0
+                interval(
+                    axes, len(names), point, colour=VERMILLION if apart else BLUE,
+                    mark="s" if apart else "o",
+                )  # fmt: skip
+                names.append(name)
+        name_rows(axes, names, bold=range(0, len(names), step))
+        reach = max([0.02, *ends]) * 1.12
+        axes.set_xlim(-reach, reach)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.set_xlabel("second is better  ←  difference  →  first is better")
+        return figure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,11 +180,13 @@ class SeedDots:
 
     def rows(self) -> Table:
         """Return one row a reader."""
-        body = tuple(
-            (name, str(group) if group >= 0 else "", *(number(value) for value in values))
-            for name, group, values in zip(self.names, self.group, self.values, strict=True)
+        return table_of(
+            ("reader", "recipe", *(key for key, _ in NUMBERS)),
+            (
+                (name, group if group >= 0 else "", *values)
+                for name, group, values in zip(self.names, self.group, self.values, strict=True)
+            ),
         )
-        return ("reader", "recipe", *(key for key, _ in NUMBERS)), body
 
     def summary(self) -> str:
         """Return the spread of the accuracies as a sentence."""
@@ -196,41 +196,37 @@ class SeedDots:
             f"{np.nanmax(accuracies):.3f}"
         )
 
+    @style()
     def draw(self) -> Figure:
         """Draw a panel a number, a dot a reader."""
-        table = np.array(self.values)
         groups = list(dict.fromkeys(self.group))
-        shown = table[np.isfinite(table)]
-        least = float(shown.min()) if shown.size else 0.0
-        if self.known is not None:
-            least = min(least, self.known[0])
-        least = max(0.0, math.floor(20 * (least - 0.02)) / 20)
-        with style():
-            figure = new_figure(NARROW_IN, 5.2, gap=0.05)
-            grid = figure.subplots(2, 2, sharey=True).ravel()
-            for axes, (k, (key, title)) in zip(grid, enumerate(NUMBERS), strict=True):
-                if key == "accuracy" and self.known is not None:
-                    low, high, source = self.known
-                    axes.axhspan(low, high, color=MUTED, alpha=0.16, linewidth=0)
-                    axes.text(
-                        -0.55, high, f"{source}: {low:.0%} to {high:.0%}", size=8, color=MUTED,
-                        va="bottom",
-                    )  # fmt: skip
-                for x, group in enumerate(groups):
-                    members = [row for row, own in enumerate(self.group) if own == group]
-                    kept = [row == self.kept for row in members]
-                    self._draw_group(axes, x, table[members, k], alike=group >= 0, kept=kept)
-                axes.set_title(title)
-                axes.set_xlim(-0.6, len(groups) - 0.4)
-                axes.set_ylim(least, 1.005)
-                names = ["–" if g < 0 else str(g + 1) for g in groups]  # noqa: RUF001
-                axes.set_xticks(range(len(groups)), names if len(groups) > 1 else [""])
-                if len(groups) > 1:
-                    axes.set_xlabel("recipe", size=9)
-                axes.tick_params(length=0, pad=5)
-                axes.grid(axis="y")
-                axes.spines["left"].set_visible(False)
-            return figure
+        figure = new_figure(NARROW_IN, 5.2, gap=0.05)
+        grid = figure.subplots(2, 2, sharey=True).ravel()
+        for axes, (key, title), values in zip(grid, NUMBERS, np.array(self.values).T, strict=True):
+            if key == "accuracy" and self.known is not None:
+                low, high, source = self.known
+                axes.axhspan(low, high, color=MUTED, alpha=0.16, linewidth=0)
+                told = f"{source}: {low:.0%} to {high:.0%}"
+                axes.text(-0.55, high, told, size=8, color=MUTED, va="bottom")
+            for x, group in enumerate(groups):
+                members = [row for row, own in enumerate(self.group) if own == group]
+                kept = [row == self.kept for row in members]
+                self._draw_group(axes, x, values[members], alike=group >= 0, kept=kept)
+            axes.set_title(title)
+            axes.set_xlim(-0.6, len(groups) - 0.4)
+            axes.set_ylim(self._floor(), 1.005)
+            several = len(groups) > 1
+            names = ["–" if g < 0 else str(g + 1) for g in groups]  # noqa: RUF001
+            axes.set_xticks(range(len(groups)), names if several else [""])
+            axes.set_xlabel("recipe" if several else "", size=9)
+            axes.grid(axis="y")
+        return figure
+
+    def _floor(self) -> float:
+        """Return a multiple of 0.05 below all that is shown."""
+        shown = [value for values in self.values for value in values if math.isfinite(value)]
+        shown += self.known[:1] if self.known is not None else ()
+        return max(0.0, math.floor(20 * (min(shown, default=0.0) - 0.02)) / 20)
 
     @staticmethod
     def _draw_group(
@@ -247,3 +243,78 @@ class SeedDots:
             ends = [max(0.0, mean - deviation), min(1.0, mean + deviation)]
             axes.plot([x + 0.32] * 2, ends, color=GREEN, clip_on=False)
             axes.plot(x + 0.32, mean, "X", ms=8, color=GREEN, clip_on=False, zorder=3)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeedLosses:
+    """Validation loss by epoch of each run, and the run that was kept.
+
+    Attributes:
+        names: The runs.
+        losses: The validation loss of each epoch, from the first on, of each run.
+        epochs: The epoch whose weights each run kept, from 1 on.
+        kept: The number of the run that was kept.
+    """
+
+    names: tuple[str, ...]
+    losses: tuple[Sequence[float], ...]
+    epochs: tuple[int, ...]
+    kept: int
+
+    CAPTION: ClassVar[str] = (
+        "Validation loss after each epoch, a line a run; a dot marks the epoch whose weights a run "
+        "kept. The run with the lowest dot is the one that is kept of all (thick). Lines that lie "
+        "far apart, or that cross often, say that chance has a large part in the choice."
+    )
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.names), len(self.losses), len(self.epochs)}
+        if lengths != {len(self.names)} or not 0 <= self.kept < len(self.names):
+            raise OptionError("losses and epochs", must="one row a run", was=sorted(lengths))
+
+    def _lowest(self, row: int) -> float:
+        return self.losses[row][self.epochs[row] - 1]
+
+    def rows(self) -> Table:
+        """Return one row a run and epoch."""
+        return table_of(
+            ("run", "epoch", "val_loss", "kept"),
+            (
+                (name, epoch, loss, "yes" if epoch == best else "")
+                for name, losses, best in zip(self.names, self.losses, self.epochs, strict=True)
+                for epoch, loss in enumerate(losses, 1)
+            ),
+        )
+
+    def summary(self) -> str:
+        """Return which run was kept as a sentence."""
+        return (
+            f"Validation loss of {len(self.names)} runs by epoch; {self.names[self.kept]} was kept "
+            f"with {self._lowest(self.kept):.4f}"
+        )
+
+    @style()
+    def draw(self) -> Figure:
+        """Draw a line a run, the kept one above the others."""
+        figure = new_figure(NARROW_IN, 3.2)
+        axes = figure.subplots()
+        for row, losses in enumerate(self.losses):
+            own = row == self.kept
+            colour, order, width = (BLUE, 3, 2.2) if own else (MUTED, 2, 1.1)
+            epochs = range(1, len(losses) + 1)
+            axes.plot(epochs, losses, color=colour, linewidth=width, zorder=order)
+            axes.plot(
+                self.epochs[row], self._lowest(row), "o", ms=8 if own else 5, color=colour,
+                zorder=order, clip_on=False,
+            )  # fmt: skip
+        axes.annotate(
+            self.names[self.kept], (self.epochs[self.kept], self._lowest(self.kept)),
+            xytext=(0, -16), textcoords="offset points", ha="center", weight="bold", color=INK,
+            size=9.5,
+        )  # fmt: skip
+        low, high = min(map(min, self.losses)), max(map(max, self.losses))
+        axes.set_ylim(max(0.0, low - 0.22 * (high - low or 1)), None)
+        axes.margins(x=0.08)
+        whole_numbers(axes, nbins=8, min_n_ticks=1)
+        label_axes(axes, x="Epoch", y="Validation loss")
+        return figure

@@ -1,29 +1,31 @@
-"""How a reader fares at every threshold: its precision, and what acting on it gains."""
+"""A reader at every threshold: precision, net benefit, and calibration."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from pneumoscope.report._shared import Floats, Table, new_figure, number, require_shape
-from pneumoscope.report.axes import UNIT_TICKS, unit_square
-from pneumoscope.report.style import (
-    BLUE,
-    INK,
-    MUTED,
-    NARROW_IN,
-    VERMILLION,
-    style,
+from pneumoscope.errors import OptionError
+from pneumoscope.report.axes import (
+    SQUARE_IN,
+    UNIT_TICKS,
+    band,
+    label_axes,
+    legend,
+    mark_point,
+    new_figure,
+    note,
+    unit_square,
 )
+from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, VERMILLION, style
+from pneumoscope.report.tables import Table, columns_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pneumoscope.evaluation.curves import DecisionCurve, PrecisionRecallBand
-
-_SQUARE_IN = (4.6, 4.5)
+    from pneumoscope.evaluation.curves import DecisionCurve, PrecisionRecallBand, Reliability
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,19 +33,13 @@ class PrecisionRecall:
     """Precision at each recall, with its band.
 
     Attributes:
-        recall: Share of the positive images that are called positive, ``[G]``, rising.
-        precision: Share of the called images that are positive, ``[G]``.
-        low: Lower edge of the band, ``[G]``; NaN where there is none.
-        high: Upper edge, ``[G]``.
+        curve: What ``evaluate`` computed.
         prevalence: Share of positive images, which is what a guesser's precision is.
         average_precision: The area under the steps; None if it is not defined.
         operating_point: ``(recall, precision)`` of the threshold in use; None if nothing is called.
     """
 
-    recall: Floats
-    precision: Floats
-    low: Floats
-    high: Floats
+    curve: PrecisionRecallBand
     prevalence: float
     average_precision: float | None = None
     operating_point: tuple[float, float] | None = None
@@ -55,30 +51,13 @@ class PrecisionRecall:
         "holds {level} of resamples of the patients, at each recall by itself."
     )
 
-    def __post_init__(self) -> None:
-        for name in ("precision", "low", "high"):
-            require_shape(name, getattr(self, name), self.recall.shape)
-
-    @classmethod
-    def from_band(
-        cls,
-        band: PrecisionRecallBand,
-        *,
-        prevalence: float,
-        average_precision: float | None = None,
-        operating_point: tuple[float, float] | None = None,
-    ) -> Self:
-        """Take what ``evaluate`` computed."""
-        return cls(
-            band.recall, band.precision, band.low, band.high, prevalence, average_precision,
-            operating_point,
-        )  # fmt: skip
-
     def rows(self) -> Table:
         """Return one row a recall."""
-        columns = (self.recall, self.precision, self.low, self.high)
-        body = tuple(tuple(number(value) for value in row) for row in zip(*columns, strict=True))
-        return ("recall", "precision", "low", "high"), body
+        curve = self.curve
+        return columns_of(
+            ("recall", "precision", "low", "high"),
+            curve.recall, curve.precision, curve.low, curve.high,
+        )  # fmt: skip
 
     def summary(self) -> str:
         """Return the area and the operating point as a sentence."""
@@ -90,33 +69,24 @@ class PrecisionRecall:
             text += f", at the threshold recall {recall:.3f} and precision {precision:.3f}"
         return f"{text}; a guesser has {self.prevalence:.3f}"
 
+    @style()
     def draw(self) -> Figure:
         """Draw the curve in its square, with its band and the line of guessing."""
-        with style():
-            figure = new_figure(*_SQUARE_IN)
-            axes = figure.subplots()
-            axes.axhline(self.prevalence, linestyle=":", color=MUTED, linewidth=1)
-            there = np.isfinite(self.low) & np.isfinite(self.high)
-            if there.any():
-                axes.fill_between(
-                    self.recall[there], self.low[there], self.high[there], step="pre",
-                    color=BLUE, alpha=0.16, linewidth=0,
-                )  # fmt: skip
-            axes.step(
-                self.recall, self.precision, where="pre", color=BLUE, linewidth=2.2, zorder=3,
-                clip_on=False,
-            )  # fmt: skip
-            if self.average_precision is not None:
-                axes.text(
-                    0.04, 0.05, f"AP {self.average_precision:.3f}", size=15, weight="bold"
-                )  # fmt: skip
-            if self.operating_point is not None:
-                axes.plot(
-                    *self.operating_point, "o", ms=9, mfc=VERMILLION, mec=INK, mew=1,
-                    clip_on=False, zorder=4,
-                )  # fmt: skip
-            unit_square(axes, x="Recall (sensitivity)", y="Precision (PPV)")
-            return figure
+        figure = new_figure(*SQUARE_IN)
+        axes = figure.subplots()
+        curve = self.curve
+        axes.axhline(self.prevalence, linestyle=":", color=MUTED, linewidth=1)
+        band(axes, curve.recall, curve.low, curve.high, step="pre")
+        axes.step(
+            curve.recall, curve.precision, where="pre", color=BLUE, linewidth=2.2, zorder=3,
+            clip_on=False,
+        )  # fmt: skip
+        if self.average_precision is not None:
+            axes.text(0.04, 0.05, f"AP {self.average_precision:.3f}", size=15, weight="bold")
+        if self.operating_point is not None:
+            mark_point(axes, *self.operating_point)
+        unit_square(axes, x="Recall (sensitivity)", y="Precision (PPV)")
+        return figure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,21 +94,11 @@ class NetBenefit:
     """Net benefit of acting on the reader, on everybody and on nobody.
 
     Attributes:
-        threshold: Threshold probabilities, ``[T]``, rising.
-        net_benefit: Of acting on the reader, ``[T]``.
-        low: Lower edge of its band, ``[T]``; NaN where there is none.
-        high: Upper edge, ``[T]``.
-        treat_all: Of treating everybody, ``[T]``.
-        useful: The widest range of thresholds where the reader is above both policies.
+        curve: What ``evaluate`` computed.
         threshold_in_use: Where the reader concludes.
     """
 
-    threshold: Floats
-    net_benefit: Floats
-    low: Floats
-    high: Floats
-    treat_all: Floats
-    useful: tuple[float, float] | None = None
+    curve: DecisionCurve
     threshold_in_use: float | None = None
 
     CAPTION: ClassVar[str] = (
@@ -148,69 +108,115 @@ class NetBenefit:
         "and treating none (zero). The heights hold for the share of positive images in this set."
     )
 
-    def __post_init__(self) -> None:
-        for name in ("net_benefit", "low", "high", "treat_all"):
-            require_shape(name, getattr(self, name), self.threshold.shape)
-
-    @classmethod
-    def from_curve(cls, found: DecisionCurve, *, threshold_in_use: float | None = None) -> Self:
-        """Take what ``evaluate`` computed."""
-        return cls(
-            found.threshold, found.net_benefit, found.low, found.high, found.treat_all,
-            found.useful(), threshold_in_use,
-        )  # fmt: skip
-
     def rows(self) -> Table:
         """Return one row a threshold; treating none has 0 everywhere."""
-        columns = (self.threshold, self.net_benefit, self.low, self.high, self.treat_all)
-        body = tuple((*(number(value) for value in row), "0") for row in zip(*columns, strict=True))
-        return ("threshold", "reader", "low", "high", "treat_all", "treat_none"), body
+        curve = self.curve
+        return columns_of(
+            ("threshold", "reader", "low", "high", "treat_all", "treat_none"),
+            curve.threshold, curve.net_benefit, curve.low, curve.high, curve.treat_all,
+            ["0"] * len(curve.threshold),
+        )  # fmt: skip
 
     def summary(self) -> str:
         """Return where the reader is of use as a sentence."""
-        if self.useful is None:
+        useful = self.curve.useful()
+        if useful is None:
             return "Decision curve: at no threshold is the reader above both simple policies"
-        low, high = self.useful
         return (
             "Decision curve: the reader is above treating all and treating none at thresholds "
-            f"from {low:.2f} to {high:.2f}"
+            f"from {useful[0]:.2f} to {useful[1]:.2f}"
         )
 
+    @style()
     def draw(self) -> Figure:
         """Draw the three lines over the thresholds."""
-        with style():
-            figure = new_figure(NARROW_IN, 3.6)
-            axes = figure.subplots()
-            top = max(float(np.nanmax(self.net_benefit)), float(np.nanmax(self.treat_all)), 0.02)
-            floor = -0.25 * top
-            there = np.isfinite(self.low) & np.isfinite(self.high)
-            if there.any():
-                axes.fill_between(
-                    self.threshold[there], np.maximum(self.low[there], 2 * floor),
-                    np.maximum(self.high[there], 2 * floor), color=BLUE, alpha=0.16, linewidth=0,
-                )  # fmt: skip
-            lines = [
-                *axes.plot(self.threshold, self.net_benefit, color=BLUE, linewidth=2.2, zorder=3),
-                *axes.plot(self.threshold, self.treat_all, "--", color=VERMILLION, linewidth=1.8),
-                axes.axhline(0, color=MUTED, linewidth=1.2),
-            ]
-            figure.legend(
-                lines, ("this reader", "treat all", "treat none"), loc="outside upper right",
-                ncols=3, frameon=False, labelcolor=INK, fontsize=9.5,
+        figure = new_figure(NARROW_IN, 3.6)
+        axes = figure.subplots()
+        curve, x = self.curve, self.curve.threshold
+        top = max(float(np.nanmax(curve.net_benefit)), float(np.nanmax(curve.treat_all)), 0.02)
+        floor = -0.25 * top
+        # Far below the axis there is nothing to see, but much that a page would have to carry.
+        band(axes, x, np.maximum(curve.low, 2 * floor), np.maximum(curve.high, 2 * floor))
+        lines = [
+            *axes.plot(
+                x, curve.net_benefit, color=BLUE, linewidth=2.2, zorder=3, label="this reader"
+            ),
+            *axes.plot(x, curve.treat_all, "--", color=VERMILLION, label="treat all"),
+            axes.axhline(0, color=MUTED, linewidth=1.2, label="treat none"),
+        ]
+        legend(figure, lines, columns=3)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(floor, top * 1.16)
+        axes.set_xticks(UNIT_TICKS)
+        label_axes(axes, x="Threshold probability", y="Net benefit")
+        if self.threshold_in_use is not None:
+            left = self.threshold_in_use < 0.75
+            axes.axvline(self.threshold_in_use, ymax=0.9, color=INK, linewidth=0.9)
+            axes.annotate(
+                f"in use {self.threshold_in_use:.2f}", (self.threshold_in_use, top * 1.16),
+                xytext=(4 if left else -4, -2), textcoords="offset points", size=9, va="top",
+                ha="left" if left else "right",
             )  # fmt: skip
-            axes.set_xlim(0, 1)
-            axes.set_ylim(floor, top * 1.16)
-            axes.set_xticks(UNIT_TICKS)
-            axes.tick_params(length=0, pad=6)
-            axes.grid(axis="y")
-            if self.threshold_in_use is not None:
-                axes.axvline(self.threshold_in_use, ymax=0.9, color=INK, linewidth=0.9)
-                axes.annotate(
-                    f"in use {self.threshold_in_use:.2f}", (self.threshold_in_use, top * 1.16),
-                    xytext=(4 if self.threshold_in_use < 0.75 else -4, -2),
-                    textcoords="offset points", size=9, va="top",
-                    ha="left" if self.threshold_in_use < 0.75 else "right",
-                )  # fmt: skip
-            axes.set_xlabel("Threshold probability")
-            axes.set_title("Net benefit", color=MUTED, weight="normal", size=10)
-            return figure
+        return figure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReliabilityDiagram:
+    """What was said against what was observed, in bins of equal mass.
+
+    Attributes:
+        bins: What ``evaluate`` computed, one bin at least.
+        ece: The calibration error with its interval, in words; empty if it is not known.
+    """
+
+    bins: Reliability
+    ece: str = ""
+
+    CAPTION: ClassVar[str] = (
+        "Images in order of their probability, in bins of equally many; the bars below say how "
+        "many. A point on the dotted diagonal means that the reader says what happens. Above it, "
+        "more images are positive than it says; below, fewer. Vertical lines are {level} "
+        "intervals: one that crosses the diagonal shows no fault."
+    )
+
+    def __post_init__(self) -> None:
+        if not self.bins.n.size:
+            raise OptionError("bins", must="one at least", was=self.bins.n.shape)
+
+    def rows(self) -> Table:
+        """Return one row a bin."""
+        bins = self.bins
+        return columns_of(
+            ("images", "mean_probability", "share_positive", "low", "high"),
+            bins.n, bins.probability, bins.observed, bins.low, bins.high,
+        )  # fmt: skip
+
+    def summary(self) -> str:
+        """Return how many bins agree with what they say as a sentence."""
+        bins = self.bins
+        agree = int(((bins.low <= bins.probability) & (bins.probability <= bins.high)).sum())
+        text = (
+            f"{bins.n.size} bins of {int(bins.n.min())} to {int(bins.n.max())} images; in {agree} "
+            "of them the observed share agrees with the probability"
+        )
+        return f"{text}; calibration error {self.ece}" if self.ece else text
+
+    @style()
+    def draw(self) -> Figure:
+        """Draw the bins in their square, and their counts below it."""
+        figure = new_figure(SQUARE_IN[0], 5.3, gap=0.04)
+        upper, lower = figure.subplots(2, 1, height_ratios=[5, 1], sharex=True)
+        x, observed, most = self.bins.probability, self.bins.observed, int(self.bins.n.max())
+        upper.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1)
+        upper.plot(x, observed, color=BLUE, linewidth=1, alpha=0.5)
+        upper.vlines(x, self.bins.low, self.bins.high, color=BLUE, linewidth=1.4)
+        upper.plot(x, observed, "o", ms=6, color=BLUE, clip_on=False, zorder=3)
+        unit_square(upper, x="", y="Share of images that are positive")
+        upper.set_aspect("auto")
+        if self.ece:
+            note(upper, f"Calibration error {self.ece}", up=24, color=INK, weight="bold", size=11.5)
+        lower.vlines(x, 0, self.bins.n, color=BLUE, linewidth=4)
+        lower.set_ylim(0, most * 1.15)
+        lower.set_yticks([most])
+        label_axes(lower, x="Probability that the reader gives", y="Images", grid=False)
+        return figure

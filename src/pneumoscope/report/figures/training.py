@@ -1,4 +1,4 @@
-"""What a reader learned from, and how it went: class counts, augmentation, learning curves."""
+"""What a reader learned from, and how it went: class counts and learning curves."""
 
 from __future__ import annotations
 
@@ -10,27 +10,21 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 
 from pneumoscope.errors import OptionError
-from pneumoscope.report._shared import (
+from pneumoscope.report.axes import (
+    new_figure,
+    note,
+    panels,
+    whole_numbers,
+    without_height_scale,
+)
+from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, PALETTE, VERMILLION, style
+from pneumoscope.report.tables import (
     Floats,
     Integers,
-    Pixels,
     Table,
-    as_jpeg,
-    new_figure,
-    number,
+    columns_of,
     require_shape,
-)
-from pneumoscope.report.axes import panels, show_grey, without_height_scale
-from pneumoscope.report.page import Picture
-from pneumoscope.report.style import (
-    BLUE,
-    INK,
-    MUTED,
-    NARROW_IN,
-    PALETTE,
-    VERMILLION,
-    WIDE_IN,
-    style,
+    table_of,
 )
 
 if TYPE_CHECKING:
@@ -83,152 +77,60 @@ class ClassCounts:
 
     def rows(self) -> Table:
         """Return one row a split and class."""
-        body = tuple(
-            (split, label, str(int(self.counts[s, c])))
-            for s, split in enumerate(self.splits)
-            for c, label in enumerate(self.classes)
+        return table_of(
+            ("split", "label", "images"),
+            (
+                (split, label, n)
+                for split, row in zip(self.splits, self.counts, strict=True)
+                for label, n in zip(self.classes, row, strict=True)
+            ),
         )
-        return ("split", "label", "images"), body
 
     def summary(self) -> str:
         """Return the counts as a sentence."""
         return "; ".join(
-            f"{split}: "
-            + ", ".join(f"{n:,} {c}" for n, c in zip(self.counts[s], self.classes, strict=True))
-            for s, split in enumerate(self.splits)
+            f"{split}: " + ", ".join(f"{n:,} {c}" for n, c in zip(row, self.classes, strict=True))
+            for split, row in zip(self.splits, self.counts, strict=True)
         )
 
+    @style()
     def draw(self) -> Figure:
         """Draw one panel of bars a split, with the count and the share above each bar."""
-        with style():
-            most = max(1, min(3, int(NARROW_IN / self._panel_width_in())))
-            across = min(most, len(self.splits))
-            down = math.ceil(len(self.splits) / across)
-            width = max(3.0, NARROW_IN * across / most)
-            figure = new_figure(width, 2.7 * down)
-            grid = panels(figure, len(self.splits), across=across)
-            for s, split in enumerate(self.splits):
-                letter = f"({chr(97 + s)}) " if len(self.splits) > 1 else ""
-                self._draw_split(grid[s], s, title=f"{letter}{split}")
-            return figure
+        n = len(self.splits)
+        most = max(1, min(3, int(NARROW_IN / self._panel_width_in())))
+        across = min(most, n)
+        figure = new_figure(max(3.0, NARROW_IN * across / most), 2.7 * math.ceil(n / across))
+        grid = panels(figure, n, across=across)
+        for s, (axes, split, counts) in enumerate(zip(grid, self.splits, self.counts, strict=True)):
+            title = f"({chr(97 + s)}) {split}" if n > 1 else split
+            self._draw_split(axes, counts, title)
+        return figure
 
     def _panel_width_in(self) -> float:
         """Return how wide a panel must be for the names below its bars to stand side by side."""
         longest = max(len(word) for name in self.classes for word in [*name.split(), ""])
         return len(self.classes) * longest * _LETTER_IN
 
-    def _draw_split(self, axes: Axes, s: int, *, title: str) -> None:
-        counts = self.counts[s]
-        total, positions = int(counts.sum()), np.arange(len(self.classes))
-        colours = [PALETTE[c % len(PALETTE)] for c in positions]
-        axes.bar(positions, counts, width=0.62, color=colours)
-        for position, count in zip(positions, counts, strict=True):
-            share = f"{count / total:.0%}" if total else ""
-            top = (float(position), float(count))
-            axes.annotate(
-                f"{count:,}", top, xytext=(0, 15), textcoords="offset points", ha="center",
-                weight="bold",
-            )  # fmt: skip
-            axes.annotate(
-                share, top, xytext=(0, 3.5), textcoords="offset points", ha="center",
-                color=MUTED, size=9,
-            )  # fmt: skip
+    def _draw_split(self, axes: Axes, counts: Integers, title: str) -> None:
+        total, places = int(counts.sum()), range(len(self.classes))
+        axes.bar(places, counts, width=0.62, color=[PALETTE[c % len(PALETTE)] for c in places])
+        for place, count in zip(places, counts, strict=True):
+            for text, up, look in (
+                (f"{count:,}", 15, {"weight": "bold"}),
+                (f"{count / total:.0%}" if total else "", 3.5, {"color": MUTED, "size": 9}),
+            ):
+                axes.annotate(
+                    text, (place, count), xytext=(0, up), textcoords="offset points", ha="center",
+                    **look,
+                )  # fmt: skip
         axes.set_title(title, pad=20)
-        images = "image" if total == 1 else "images"
-        axes.annotate(
-            f"{total:,} {images}", (0, 1), xytext=(0, 7), xycoords="axes fraction",
-            textcoords="offset points", color=MUTED, size=9.5,
-        )  # fmt: skip
+        note(axes, f"{total:,} {'image' if total == 1 else 'images'}", up=7)
         axes.set_ylim(0, max(1, int(counts.max(initial=0))) * 1.28)
         axes.set_xlim(-0.6, len(self.classes) - 0.4)
-        axes.set_xticks(positions, [name.replace(" ", "\n") for name in self.classes])
-        axes.tick_params(length=0, labelsize=9)
+        axes.set_xticks(places, [name.replace(" ", "\n") for name in self.classes], size=9)
         if self._panel_width_in() > NARROW_IN:
             axes.tick_params("x", rotation=90)
         without_height_scale(axes)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AugmentationSheet:
-    """Images as they are, and as training shows them to the network.
-
-    Attributes:
-        originals: ``uint8 [N, H, W]``.
-        augmented: ``uint8 [N, K, H, W]``, K versions of each.
-        labels: The class of each original, ``N`` of them.
-    """
-
-    originals: Pixels
-    augmented: Pixels
-    labels: tuple[str, ...]
-
-    CAPTION: ClassVar[str] = (
-        "Each row shows one training image as it is (left) and as augmentation hands it to the "
-        "network. The finding must stay visible in every version: where a radiologist could no "
-        "longer tell, the augmentation is too strong."
-    )
-
-    def __post_init__(self) -> None:
-        if self.originals.ndim != 3 or self.originals.shape[0] == 0:
-            raise OptionError("originals", must="uint8 [N, H, W], N > 0", was=self.originals.shape)
-        n, height, width = self.originals.shape
-        versions = self.augmented.shape[1] if self.augmented.ndim == 4 else 0
-        require_shape("augmented", self.augmented, (n, max(1, versions), height, width))
-        if len(self.labels) != n:
-            raise OptionError("labels", must=f"{n} labels, one an original", was=self.labels)
-
-    def rows(self) -> Table:
-        """Return how far each version is from its original, in grey levels of 255."""
-        change = np.abs(self.augmented.astype(np.int16) - self.originals[:, None]).mean(axis=(2, 3))
-        body = tuple(
-            (str(i + 1), label, str(k + 1), f"{change[i, k]:.2f}")
-            for i, label in enumerate(self.labels)
-            for k in range(change.shape[1])
-        )
-        return ("image", "label", "version", "mean_absolute_change"), body
-
-    def summary(self) -> str:
-        """Return what the sheet shows, as a sentence."""
-        n, versions = self.augmented.shape[:2]
-        return f"{n} training images, each beside {versions} augmented versions of itself"
-
-    @property
-    def columns(self) -> int:
-        """Pictures in a row: the original and its versions."""
-        return 1 + int(self.augmented.shape[1])
-
-    def pictures_of_page(self) -> tuple[Picture, ...]:
-        """Return each original and its versions for a page."""
-        return tuple(
-            Picture((as_jpeg(picture),), label if place == 0 else "", note)
-            for original, versions, label in zip(
-                self.originals, self.augmented, self.labels, strict=True
-            )
-            for place, (picture, note) in enumerate(
-                [(original, "original"), *((version, "augmented") for version in versions)]
-            )
-        )
-
-    def draw(self) -> Figure:
-        """Draw a row an image: the original, a gap, its versions."""
-        n, versions, height, width = self.augmented.shape
-        with style():
-            across = min(WIDE_IN, 1.5 * (versions + 1) + 0.2)
-            cell = across / (versions + 1.12)
-            tall = n * (cell * height / width + 0.28) + 0.05
-            figure = new_figure(across, tall, gap=0.015, margin_in=0.02)
-            grid = figure.subplots(
-                n, versions + 2, squeeze=False, width_ratios=[1, 0.12, *([1.0] * versions)]
-            )
-            for i, label in enumerate(self.labels):
-                for axes in grid[i]:
-                    axes.set_axis_off()
-                for axes, image in zip(grid[i][2:], self.augmented[i], strict=True):
-                    show_grey(axes, image)
-                show_grey(grid[i][0], self.originals[i])
-                grid[i][0].set_title(label, pad=4)
-            grid[0][2].set_title("augmented", pad=4, color=MUTED, weight="normal")
-            return figure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -287,28 +189,26 @@ class LearningCurves:
         ... ).best_epoch
         2
         """
-        judged = np.asarray(val_loss, dtype=np.float64)
+        judged = np.asarray(val_loss, np.float64)
         require_shape("val_loss", judged, (len(epochs),))
         finite = np.isfinite(judged)
         if best_epoch is None and finite.any():
             best_epoch = int(epochs[int(np.argmin(np.where(finite, judged, np.inf)))])
         return cls(
-            np.asarray(epochs, dtype=np.int64),
-            np.asarray(loss, dtype=np.float64),
+            np.asarray(epochs, np.int64),
+            np.asarray(loss, np.float64),
             judged,
-            np.asarray(accuracy, dtype=np.float64),
-            np.asarray(val_accuracy, dtype=np.float64),
+            np.asarray(accuracy, np.float64),
+            np.asarray(val_accuracy, np.float64),
             best_epoch,
         )
 
     def rows(self) -> Table:
         """Return one row an epoch; a value that was not measured is ``nan``."""
-        columns = (self.loss, self.accuracy, self.val_loss, self.val_accuracy)
-        body = tuple(
-            (str(int(epoch)), *(number(column[e]) for column in columns))
-            for e, epoch in enumerate(self.epochs)
-        )
-        return ("epoch", "loss", "accuracy", "val_loss", "val_accuracy"), body
+        return columns_of(
+            ("epoch", "loss", "accuracy", "val_loss", "val_accuracy"),
+            self.epochs, self.loss, self.accuracy, self.val_loss, self.val_accuracy,
+        )  # fmt: skip
 
     def summary(self) -> str:
         """Return the last and the best epoch as a sentence."""
@@ -319,40 +219,49 @@ class LearningCurves:
             f"{self.val_accuracy[-1]:.3f}"
         )
 
+    @style()
     def draw(self) -> Figure:
         """Draw loss above accuracy over the same epochs, the best one marked in both."""
-        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - matplotlib is loaded to draw
-
-        with style():
-            figure = new_figure(NARROW_IN, 4.7, gap=0.08)
-            upper, lower = figure.subplots(2, 1, sharex=True)
-            self._draw_panel(upper, "Loss", self.loss, self.val_loss)
-            self._draw_panel(lower, "Accuracy", self.accuracy, self.val_accuracy)
-            lower.set_xlabel("Epoch")
-            lower.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-            first, last = int(self.epochs[0]), int(self.epochs[-1])
-            margin = max(0.5, 0.02 * (last - first)) if first == last else 0.02 * (last - first)
-            lower.set_xlim(first - margin, last + margin)
-            return figure
+        figure = new_figure(NARROW_IN, 4.7, gap=0.08)
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        self._draw_panel(upper, "Loss", self.loss, self.val_loss)
+        self._draw_panel(lower, "Accuracy", self.accuracy, self.val_accuracy)
+        lower.set_xlabel("Epoch")
+        whole_numbers(lower, min_n_ticks=1)
+        first, last = int(self.epochs[0]), int(self.epochs[-1])
+        margin = 0.02 * (last - first) or 0.5
+        lower.set_xlim(first - margin, last + margin)
+        return figure
 
     def _draw_panel(self, axes: Axes, title: str, training: Floats, validation: Floats) -> None:
         axes.set_title(title)
         axes.grid(axis="y")
-        axes.tick_params(length=0)
-        axes.spines["left"].set_visible(False)
         axes.margins(y=0.08)
-        lines = (("training", training, BLUE, "--"), ("validation", validation, VERMILLION, "-"))
         marker = "o" if self.epochs.size <= 30 else ""  # a lone point between two gaps still shows
         ends: list[tuple[float, str, str]] = []
-        for name, measured, colour, dashes in lines:
-            finite = np.isfinite(measured)
-            values = np.where(finite, measured, np.nan)
+        for name, measured, colour, dashes in (
+            ("training", training, BLUE, "--"),
+            ("validation", validation, VERMILLION, "-"),
+        ):
+            values = np.where(np.isfinite(measured), measured, np.nan)
             axes.plot(self.epochs, values, dashes, color=colour, marker=marker)
-            if finite.any():
-                ends.append((float(values[finite][-1]), name, colour))
+            ends += [(float(last), name, colour) for last in values[np.isfinite(values)][-1:]]
         if not ends:
             axes.set_yticks([])
             axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=MUTED)
+        self._name_lines(axes, ends)
+        if self.best_epoch is None:
+            return
+        axes.axvline(self.best_epoch, color=MUTED, linewidth=1, linestyle=":", zorder=1)
+        at_best = float(validation[np.flatnonzero(self.epochs == self.best_epoch)[0]])
+        value = f"validation {at_best:.3f}" if math.isfinite(at_best) else "not measured"
+        text = f"epoch {self.best_epoch}: {value}"
+        axes.set_title(text, loc="right", color=MUTED, weight="normal", size=9.5)
+        axes.plot(self.best_epoch, at_best, "o", ms=9, mfc="none", mec=INK, mew=1.2)
+
+    @staticmethod
+    def _name_lines(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
+        """Write the name of each line behind its end; two names do not touch."""
         low, high = axes.get_ylim()
         heights = _apart([(value - low) / (high - low) for value, _, _ in ends], gap=0.13)
         for height, (_, name, colour) in zip(heights, ends, strict=True):
@@ -361,14 +270,6 @@ class LearningCurves:
                 textcoords="offset points", color=colour, weight="bold",
             )  # fmt: skip
         axes.set_ylim(low, high)
-        if self.best_epoch is None:
-            return
-        axes.axvline(self.best_epoch, color=MUTED, linewidth=1, linestyle=":", zorder=1)
-        at_best = float(validation[np.flatnonzero(self.epochs == self.best_epoch)[0]])
-        value = f"validation {at_best:.3f}" if math.isfinite(at_best) else "not measured"
-        note = f"epoch {self.best_epoch}: {value}"
-        axes.set_title(note, loc="right", color=MUTED, weight="normal", size=9.5)
-        axes.plot(self.best_epoch, at_best, "o", ms=9, mfc="none", mec=INK, mew=1.2)
 
 
 def _apart(heights: list[float], *, gap: float) -> list[float]:

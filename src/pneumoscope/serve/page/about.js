@@ -2,10 +2,10 @@
 
 import { ask } from "./service.js";
 
-// Ask for the model that answers, show what it was made for and how good it is, and return it.
-export async function learnAbout($) {
-  const answer = await ask("/v1/models");
-  const [model] = (await answer.json()).models;
+export const fetchModels = async () => (await (await ask("/v1/models")).json()).models;
+
+// Show what a model was made for and how good it is.
+export function showModel($, model) {
   const facts = model.parameters;
   const made = Object.entries(facts.intended).map(([name, value]) => madeFor(name, value)).filter(Boolean);
   for (const id of ["made-for", "empty-made-for"]) {
@@ -28,7 +28,6 @@ export async function learnAbout($) {
     text.textContent = value;
     return [term, text];
   }));
-  return model;
 }
 
 function madeFor(name, value) {

@@ -7,6 +7,7 @@ export class Viewer {
     this.beside = true;
     this.inverted = false;
     this.hasEvidence = false;
+    this.item = null;
     this.scale = 1;
     this.x = 0;
     this.y = 0;
@@ -24,18 +25,27 @@ export class Viewer {
 
   // --- what is shown ---
 
-  wait() {
-    this.hasEvidence = false;
+  // Wait for the pictures of an image; those that are shown already stay, with zoom and levels.
+  wait(item) {
     this.$("view").classList.remove("nothing");
-    this.$("plain-frame").classList.add("busy");
     this.$("view-status").textContent = "";
-    for (const id of ["plain", "marked"]) this.$(id).hidden = true;
-    this.$("size").textContent = "";
+    if (!item.pictures.marked) {
+      this.hasEvidence = false;
+      this.$("marked").hidden = true;
+    }
+    if (item !== this.item) {
+      this.item = item;
+      this.hasEvidence = false;
+      this.$("plain-frame").classList.add("busy");
+      for (const id of ["plain", "marked"]) this.$(id).hidden = true;
+      this.$("size").textContent = "";
+    }
     this.layout();
   }
 
   async plain(url, name) {
     const image = this.$("plain");
+    if (image.src === url && !image.hidden) return;
     image.src = url;
     image.alt = `X-ray ${name}`;
     await image.decode();
@@ -64,6 +74,7 @@ export class Viewer {
   }
 
   nothing(text) {
+    this.item = null;
     this.$("plain-frame").classList.remove("busy");
     this.$("view").classList.add("nothing");
     this.noEvidence(text);
@@ -79,6 +90,7 @@ export class Viewer {
     this.$("evidence-pane").hidden = !marked;
     this.$("plain-pane").hidden = marked && !both;
     this.$("panes").classList.toggle("single", !both);
+    for (const id of ["evidence", "beside"]) this.$(id).setAttribute("aria-disabled", String(!this.hasEvidence));
     this.draw();
   }
 

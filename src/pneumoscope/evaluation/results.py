@@ -1,0 +1,288 @@
+"""What ``predict --out`` wrote, joined with labels → the rows of a scores table.
+
+Results are a folder of Parquet parts, a Parquet file or a CSV. They are read in batches, and only
+rows with a label are kept, so memory grows with the labels and not with the archive.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.data.entries import LeftOut
+from pneumoscope.data.layouts.labels import plain
+from pneumoscope.errors import DataError, in_words, nearest
+from pneumoscope.evaluation.question import UNNAMED, Reader
+from pneumoscope.labels import LabelSpace
+from pneumoscope.reader.model_file.metadata import OperatingPoint
+from pneumoscope.reader.policy import NOT_ASSESSABLE, UNCERTAIN
+from pneumoscope.reader.prediction import ERROR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PARTS = "part-*.parquet"
+"""The parts in a folder of results; sorted by name they are in the order of the archive."""
+
+_PARQUET = ".parquet"
+_NEEDED = (
+    *("path", "conclusion", "probability", "logit", "threshold"),
+    *("rule", "model", "model_version", "model_sha256", "study_uid"),
+)
+_SET_ASIDE = {ERROR, NOT_ASSESSABLE, UNCERTAIN, "", None}
+_KNOWN = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "normal": 0, "pneumonia": 1}
+"""Spellings of labels, 1 for the positive class; what the reader concluded comes before them."""
+
+_BATCH = 10_000
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """Results that have a label.
+
+    Attributes:
+        rows: As ``Scores.of_rows`` takes them: ``path``, ``label`` (0 or 1), ``logit``,
+            ``probability``, ``patient``, ``study``, ``model_sha256`` and the further columns of the
+            labels.
+        reader: What the results tell of the reader.
+        unreadable: Labelled images that could not be read.
+        left_out: What has no probability or no label, and labels without a result.
+    """
+
+    rows: list[Row]
+    reader: Reader
+    unreadable: int
+    left_out: tuple[LeftOut, ...]
+
+
+def are_results(place: Path) -> bool:
+    """Tell whether a place holds what ``predict --out`` wrote: parts, a Parquet file or a CSV."""
+    if place.is_dir():
+        return next(place.glob(PARTS), None) is not None
+    if place.suffix.lower() == _PARQUET:
+        return True
+    try:
+        with place.open(newline="", encoding="utf-8-sig") as file:
+            columns = next(csv.reader(file), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    return "conclusion" in columns and "label" not in columns
+
+
+def labelled_results(place: Path, labels: Path | None = None) -> Labelled:
+    """Return the results that have a label.
+
+    Args:
+        place: A folder of parts, a Parquet file, or a CSV, as ``predict --out`` writes them.
+        labels: A CSV or Parquet table with ``path`` and ``label``, and if known ``patient``,
+            ``study``, ``split`` and columns to group by. Labels are 0 and 1 or the names of the
+            classes; paths are those of the results, or relative to the table. If None, the label
+            is the innermost folder of the path that is called like a class.
+
+    Raises:
+        DataError: A table cannot be read, no image has a label, or a label is no class.
+        ModuleNotFoundError: pyarrow is not installed; it comes with the extra ``parquet``.
+    """
+    said = _Told()
+    table = _Table.read(labels) if labels is not None else None
+    kept: list[tuple[Row, Row]] = []
+    unlabelled = 0
+    for row in _rows(place):
+        said.hear(row)
+        own = table.of(str(row["path"])) if table else {"label": ""}
+        if own is None:
+            unlabelled += 1
+        else:
+            kept.append((row, own))
+    positive = said.positive(own["label"] for _, own in kept)
+    without: Counter[str] = Counter()
+    rows = []
+    for row, own in kept:
+        label = own["label"] if table else _by_folder(str(row["path"]), positive)
+        if not label:
+            unlabelled += 1
+        elif plain(label) not in positive:
+            raise DataError(
+                f"{labels}: the label {label!r} of {row['path']} is neither 0, 1 nor a class of "
+                f"the reader. {nearest(label, [name for name in positive if name[0] not in '01'])}"
+            )
+        elif row["probability"] in {None, ""}:
+            without[str(row["conclusion"])] += 1
+        else:
+            rows.append(_joined(row, own, label=positive[plain(label)]))
+    if not rows:
+        raise DataError(_nothing(place, labels, said.first))
+    left = [
+        *([LeftOut("results without a label", unlabelled)] if unlabelled else []),
+        *(LeftOut(f"{name}: no probability", n) for name, n in without.items() if name != ERROR),
+        *([LeftOut("labels without a result", table.missing)] if table and table.missing else []),
+    ]
+    return Labelled(rows, said.reader(place), without[ERROR], tuple(left))
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the rows tell of the reader."""
+
+    first: str = ""
+    models: set[tuple[str, str, str, str, float]] = field(default_factory=set)
+    classes: dict[bool, set[str]] = field(default_factory=lambda: {False: set(), True: set()})
+
+    def hear(self, row: Row) -> None:
+        self.first = self.first or str(row["path"])
+        if row["probability"] in {None, ""}:
+            return
+        threshold = float(row["threshold"])
+        name, version, sha256, rule = (
+            str(row.get(column) or "")
+            for column in ("model", "model_version", "model_sha256", "rule")
+        )
+        self.models.add((name, version, sha256, rule, threshold))
+        if row["conclusion"] not in _SET_ASIDE:
+            self.classes[float(row["probability"]) >= threshold].add(str(row["conclusion"]))
+
+    def positive(self, labels: Iterable[str]) -> dict[str, int]:
+        """Return the spellings of labels → 1 for the positive class, else 0."""
+        found = dict(_KNOWN)
+        for is_positive, names in self.classes.items():
+            found |= {plain(name): int(is_positive) for name in names}
+        unknown = sorted({plain(label) for label in labels if label} - found.keys())
+        if len(unknown) == 1 and sum(map(bool, self.classes.values())) == 1:
+            found[unknown[0]] = int(not self.classes[True])  # it was concluded of no image
+        return found
+
+    def reader(self, place: Path) -> Reader:
+        """Return what is known of the reader; its threshold only if all rows have the same."""
+        groups = sorted(self.classes[False]), sorted(self.classes[True])
+        labels = LabelSpace.of([*groups[0], *groups[1]], groups[1]) if all(groups) else UNNAMED
+        if len(self.models) != 1:
+            return Reader(place.name, labels)
+        ((name, version, sha256, rule, threshold),) = self.models
+        return Reader(name, labels, version, sha256, point=OperatingPoint(rule, threshold))
+
+
+@dataclass(slots=True)
+class _Table:
+    """Labels by path, as they are written or from the folder of the table on."""
+
+    rows: dict[str, Row]
+    folder: Path
+    found: set[str] = field(default_factory=set)
+    by_place: dict[str, str] | None = None
+
+    @classmethod
+    def read(cls, place: Path) -> _Table:
+        rows: dict[str, Row] = {}
+        for row in _parquet_rows(place) if place.suffix.lower() == _PARQUET else _csv_rows(place):
+            if "path" not in row or "label" not in row:
+                raise DataError(f"{place}: a table of labels needs the columns path and label.")
+            texts = {name: _text(value) for name, value in row.items() if name}
+            before = rows.setdefault(texts["path"], texts)
+            if before["label"] != texts["label"]:
+                raise DataError(
+                    f"{place}: {texts['path']} is labelled {before['label']} and {texts['label']}."
+                )
+        if not rows:
+            raise DataError(f"{place}: holds no labels.")
+        return cls({path: row for path, row in rows.items() if row["label"].strip()}, place.parent)
+
+    @property
+    def missing(self) -> int:
+        """How many labels have no result."""
+        return len(self.rows) - len(self.found)
+
+    def of(self, path: str) -> Row | None:
+        name: str | None = path
+        if path not in self.rows:
+            if self.by_place is None:
+                self.by_place = {
+                    os.path.abspath(self.folder / own): own  # noqa: PTH100 - links stay as they are
+                    for own in self.rows
+                    if "://" not in own
+                }
+            name = self.by_place.get(os.path.abspath(path))  # noqa: PTH100 - the same
+        if name is None:
+            return None
+        self.found.add(name)
+        return self.rows[name]
+
+
+def _rows(place: Path) -> Iterator[Row]:
+    """Yield the rows of results, in the order of the archive."""
+    if place.is_dir():
+        for part in sorted(place.glob(PARTS)):
+            yield from _parquet_rows(part, _NEEDED)
+    elif place.suffix.lower() == _PARQUET:
+        yield from _parquet_rows(place, _NEEDED)
+    else:
+        yield from _csv_rows(place)
+
+
+def _parquet_rows(place: Path, columns: tuple[str, ...] | None = None) -> Iterator[Row]:
+    import pyarrow  # noqa: PLC0415 - an extra
+    from pyarrow import parquet  # noqa: PLC0415
+
+    try:
+        with parquet.ParquetFile(place) as file:
+            missing = set(columns or ()) - set(file.schema_arrow.names)
+            if missing:
+                raise DataError(
+                    f"{place}: has no columns {', '.join(sorted(missing))}; it is no result of "
+                    "`predict`."
+                )
+            chosen = list(columns) if columns else None
+            for batch in file.iter_batches(_BATCH, columns=chosen, use_threads=False):
+                yield from batch.to_pylist()
+    except (OSError, pyarrow.ArrowException) as fault:
+        raise DataError(f"{place}: no Parquet can be read from it ({in_words(fault)}).") from fault
+
+
+def _csv_rows(place: Path) -> Iterator[Row]:
+    try:
+        with place.open(newline="", encoding="utf-8-sig") as file:
+            yield from csv.DictReader(file)
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise DataError(f"{place}: cannot be read as a CSV file ({in_words(fault)}).") from fault
+
+
+def _text(value: object) -> str:
+    """Return a value of a table as a CSV has it."""
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _by_folder(path: str, positive: Mapping[str, int]) -> str:
+    """Return the innermost folder of a path that is called like a class; empty if none is."""
+    names = path.replace("\\", "/").split("/")[:-1]
+    return next((name for name in reversed(names) if name and plain(name) in positive), "")
+
+
+def _joined(row: Row, own: Row, *, label: int) -> Row:
+    study = own.get("study") or row.get("study_uid") or ""
+    return {
+        "patient": "",
+        **own,
+        "path": str(row["path"]),
+        "label": str(label),
+        "logit": float(row["logit"]),
+        "probability": float(row["probability"]),
+        "study": str(study),
+        "model_sha256": str(row.get("model_sha256") or ""),
+    }
+
+
+def _nothing(place: Path, labels: Path | None, first: str) -> str:
+    if labels is None:
+        return (
+            f"{place}: no path of an image that was read has a folder called like a class, "
+            f"such as {first}; give a table with `labels`."
+        )
+    return f"{place}: no image that was read has a label in {labels} (the first one is {first})."

@@ -1,0 +1,70 @@
+// What the reader says of one image: conclusion, scale, reasons; and the same for a printer.
+
+import { kind, NOT_ASSESSABLE, probabilityText, state, UNCERTAIN, verdict } from "./state.js";
+
+const MEANINGS = {
+  [NOT_ASSESSABLE]: "The reader does not judge this image. This is not a normal result.",
+  [UNCERTAIN]: "The reader does not decide. A person must read this image.",
+  FAILED: "There is no result for this file.",
+};
+
+export function renderResult($) {
+  const { shown } = state;
+  $("empty").hidden = Boolean(shown);
+  $("case").hidden = !shown;
+  if (!shown) return;
+  const { record } = shown;
+  $("said").className = `said ${kind(shown)}`;
+  $("file").textContent = shown.name;
+  $("conclusion").textContent = verdict(shown);
+  $("meaning").textContent = shown.state === "failed" ? MEANINGS.FAILED : MEANINGS[record?.conclusion] ?? "";
+  const reasons = shown.state === "failed" ? [shown.reason] : record?.reasons ?? [];
+  $("reasons").replaceChildren(...reasons.map((text) => {
+    const row = document.createElement("li");
+    row.textContent = text;
+    return row;
+  }));
+  renderScale($, record);
+  $("retry").hidden = !(shown.state === "failed" && shown.again);
+}
+
+function renderScale($, record) {
+  const { model } = state;
+  const known = record && record.probability !== null;
+  $("scale").hidden = !known;
+  if (!known) return;
+  const [negative, positive] = model?.parameters.classes ?? ["negative", "positive"];
+  const zone = model?.parameters.uncertain_zone;
+  place($("value"), record.probability);
+  place($("limit"), record.threshold);
+  $("zone").hidden = !zone;
+  $("scale-legend").textContent = `Dashed: decision threshold${zone ? "; hatched: the reader does not decide" : ""}.`;
+  if (zone) {
+    place($("zone"), zone[0]);
+    $("zone").style.width = `${100 * (zone[1] - zone[0])}%`;
+  }
+  $("scale-low").textContent = `0 ${negative}`;
+  $("scale-high").textContent = `${positive} 1`;
+  const text = `probability ${probabilityText(record.probability)}, threshold ${record.threshold.toFixed(3)}`;
+  $("scale-text").textContent = text;
+  $("bar").setAttribute("aria-label", `Probability of ${positive} ${probabilityText(record.probability)}; the threshold is ${record.threshold.toFixed(3)}${zone ? `; undecided from ${zone[0].toFixed(3)} to ${zone[1].toFixed(3)}` : ""}`);
+}
+
+const place = (node, share) => { node.style.left = `${100 * share}%`; };
+
+export function renderPrinted($) {
+  const { shown } = state;
+  if (!shown) return;
+  const { record, opinion } = shown;
+  const lines = [
+    opinion?.label ? `Opinion of the person who printed this: ${opinion.label}.` : "",
+    opinion?.note ? `Note: ${opinion.note}` : "",
+    record ? `Model ${record.model.name} ${record.model.version}, SHA-256 ${record.model.sha256}.` : "",
+    `Printed ${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC. Research software, not a medical device.`,
+  ].filter(Boolean);
+  $("print-facts").replaceChildren(...lines.map((text) => {
+    const line = document.createElement("p");
+    line.textContent = text;
+    return line;
+  }));
+}

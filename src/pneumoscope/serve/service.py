@@ -1,0 +1,42 @@
+"""The state of a service, which its routes share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pneumoscope.serve.admission import Admission
+from pneumoscope.serve.metrics import Metrics
+
+if TYPE_CHECKING:
+    from pneumoscope.serve.pool import Pool
+    from pneumoscope.serve.settings import Settings
+
+
+class Service:
+    """The state of a service.
+
+    Args:
+        settings: What it was started with.
+        pool: Reads the images.
+
+    Attributes:
+        settings: The same.
+        pool: The same.
+        admission: Bounds the queue.
+        metrics: Counts.
+        draining: Whether it is about to end.
+    """
+
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self.settings = settings
+        self.pool = pool
+        self.admission = Admission(
+            settings.queue, per_client=settings.per_client, workers=settings.workers
+        )
+        self.metrics = Metrics(self.admission, pool)
+        self.draining = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request would be answered now."""
+        return self.pool.ready and not self.draining and not self.admission.full

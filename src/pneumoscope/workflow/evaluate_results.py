@@ -1,0 +1,52 @@
+"""Results of ``predict`` and labels → what the reader achieves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
+from pneumoscope.evaluation.question import Question
+from pneumoscope.evaluation.results import labelled_results
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.watch import Watcher
+from pneumoscope.workflow.evaluation_page import warn_of_unknown_patients, write_page
+from pneumoscope.workflow.known_images import images_of_rows
+
+
+def evaluate_results(
+    place: Path,
+    labels: Path | None = None,
+    *,
+    part: str | None = None,
+    question: Question | None = None,
+    scores_file: Path | None = None,
+    report: Path | None = None,
+    watcher: Watcher | None = None,
+) -> Evaluation:
+    """Return what results of ``predict`` say of a reader; see ``evaluate_reader``."""
+    watcher, question = watcher or Watcher(), question or Question()
+    told = labelled_results(place, labels)
+    scores = Scores.of_rows(place, told.rows, part=part)
+    warn_of_unknown_patients(scores, watcher)
+    for item in told.left_out:
+        watcher.warn(str(item))
+    if told.unreadable:
+        watcher.warn(f"{told.unreadable:,} images with a label could not be read.")
+    images = images_of_rows(told.rows, scores, part=part)
+    images = replace(images, unreadable=told.unreadable, left_out=told.left_out)
+    found = evaluate(scores, question, reader=told.reader, images=images)
+    if scores_file is not None:
+        scores.save(scores_file)
+    if report is not None:
+        write_page(
+            report,
+            found,
+            judged_scores(scores, question, images),
+            info=None,
+            pictures=None,
+            root=None,
+            origin={"scores": str(place)},
+            watcher=watcher,
+        )
+    return found
