@@ -44,6 +44,7 @@ def measure(plan: Plan) -> Outcome:
                 f"{rate['progressive']:.0f} images/s",
                 f"{rate['baseline']:.0f} images/s (the same images as baseline JPEG)",
                 rate["progressive"] / rate["baseline"],
+                at_least=0.25,
             )
         ],
         {"images": len(order), "seconds": taken},

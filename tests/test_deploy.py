@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,20 @@ def test_the_units_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
     assert service["Unit"]["Requires"] == "pneumoscope.socket"
     end = float(service["Service"]["TimeoutStopSec"])
     assert end > found.grace_seconds + found.image_seconds + found.body_seconds
+
+
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    verify = shutil.which("systemd-analyze")
+    if verify is None:
+        pytest.skip("systemd is not installed")
+    for name in ("pneumoscope.service", "pneumoscope.socket"):
+        text = (DEPLOY / name).read_text(encoding="utf-8")
+        # It asks whether the program is there.
+        text = text.replace("/opt/pneumoscope/bin/pneumoscope", sys.executable)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    units = [tmp_path / "pneumoscope.service", tmp_path / "pneumoscope.socket"]
+    done = subprocess.run([verify, "verify", *units], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_containerfile_starts_the_service(

@@ -39,7 +39,9 @@ def probabilities(model: Classifier, pixels: np.ndarray) -> np.ndarray:
     return np.asarray(outputs["probabilities"])
 
 
-@pytest.mark.parametrize("options", [{}, {"batch_norm": True}, {"filters": [4], "dropout": 0.0}])
+@pytest.mark.parametrize(
+    "options", [{}, {"batch_norm": True}, {"filters": [4], "dropout": 0.0}, {"pooling": "stride"}]
+)
 def test_graph_and_network_agree(tmp_path: Path, options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     spec = InputSpec(32, 48)

@@ -55,12 +55,14 @@ MAY: dict[str, set[str]] = {
         "training",
         "reader",
     },
+    "tracking": {"errors", "training"},
     "logs": set(),
     "serve": {"errors", "logs", "parallel", "reader"},
     "hospital": {"errors", "logs", "images", "parallel", "reader"},
     "export": {"errors", "labels", "images", "runs", "models", "reader"},
 }
 MAY["workflow"] = set(MAY) | {"watch"}
+MAY["study"] = set(MAY)
 MAY["cli"] = set(MAY)
 
 

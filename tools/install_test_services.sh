@@ -1,6 +1,7 @@
 #!/bin/sh
-# Install what the tests need beside Python packages: a browser for the page of the service; for the
-# DICOM node a toolkit, an archive, and a validator of structured reports.
+# Install what the tests need beside Python packages: a browser for the page of the service and
+# a reverse proxy for it; for the DICOM node a toolkit, an archive, and a validator of structured
+# reports.
 # Where something is missing and cannot be installed, the tests that need it are skipped and say so.
 set -eu
 
@@ -8,6 +9,7 @@ has() { command -v "$1" >/dev/null; }
 
 missing=""
 has chromium || has chromium-browser || has google-chrome || missing="$missing chromium"
+has nginx || [ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
 has storescu || missing="$missing dcmtk"
 has Orthanc || missing="$missing orthanc"
 [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"

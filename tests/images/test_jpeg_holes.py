@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import imagecodecs
 import numpy as np
@@ -13,7 +12,8 @@ from helpers.dicom_variants import BASELINE, EXTENDED, LOSSLESS, deep, lossless,
 from helpers.files import encoded
 from pneumoscope.data.phantom import render
 from pneumoscope.errors import DamagedImageError
-from pneumoscope.images import jpeg
+from pneumoscope.images import jpeg, raster
+from pneumoscope.images.jpeg_wholeness import pause
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.images.read import decode
 
@@ -105,6 +105,38 @@ def test_a_large_hole_in_a_progressive_file_is_refused() -> None:
     assert sum(found) > 0.8 * len(found)
 
 
+@pytest.mark.parametrize("kind", ["grey", "colour"])
+def test_a_progressive_file_that_lacks_a_scan_is_refused(kind: str) -> None:
+    whole = encoded(GRAINY if kind == "grey" else COLOUR, "JPEG", quality=90, progressive=True)
+    scans = [at for at in range(len(whole)) if whole[at : at + 2] == b"\xff\xda"]
+    assert len(scans) > 3
+    for at in scans[1:]:
+        assert refused(whole[:at] + jpeg.END)
+    for size in (None, SPEC.shape):
+        assert decode(whole, name="x", at_least=size).pixels.any()
+
+
+def test_a_whole_progressive_file_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """libjpeg is silent and all scans are there: no second look, which would take twice as long."""
+    asked: list[int] = []
+    monkeypatch.setattr(raster, "_interrupted", lambda *_, **__: asked.append(1))
+    whole = encoded(GRAINY, "JPEG", quality=90, progressive=True)
+    assert decode(whole, name="x").pixels.shape == GRAINY.shape
+    colour = encoded(COLOUR, "JPEG", quality=90, progressive=True)
+    assert prepare(colour, SPEC).shape == SPEC.shape
+    assert asked == []
+
+
+def test_a_thumbnail_counts_as_no_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(raster, "_interrupted")
+    whole = WHOLE["grey"]
+    small = encoded(GRAINY[::8, ::8], "JPEG", quality=50)
+    segment = b"\xff\xed" + (len(small) + 2).to_bytes(2, "big") + small
+    np.testing.assert_array_equal(
+        decode(whole[:2] + segment + whole[2:], name="x").pixels, decode(whole, name="x").pixels
+    )
+
+
 @pytest.mark.parametrize("what", ["extended", "lossless, 12 bits", "lossless, 16 bits"])
 def test_a_hole_in_more_than_8_bits_is_refused(what: str) -> None:
     wide = deep(GRAINY) + np.random.default_rng(3).integers(0, 9, GRAINY.shape).astype(np.uint16)
@@ -151,5 +183,5 @@ def test_what_stands_behind_the_end_of_an_image_is_no_part_of_it() -> None:
 def test_arithmetic_decoding_is_not_interrupted() -> None:
     header = jpeg.read_header(WHOLE["grey"])
     assert header is not None
-    assert jpeg.pause(WHOLE["grey"], header) == len(WHOLE["grey"]) - 3
-    assert jpeg.pause(WHOLE["grey"], replace(header, process=9)) == len(WHOLE["grey"])
+    assert pause(WHOLE["grey"], header) == len(WHOLE["grey"]) - 3
+    assert pause(WHOLE["grey"], header._replace(process=9)) == len(WHOLE["grey"])

@@ -61,6 +61,7 @@ def test_it_starts_as_the_reports_framework_does() -> None:
         ({"filters": [4] * 6}, "few enough blocks"),
         ({"dropout": 1.0}, "dropout"),
         ({"hidden": 0}, "hidden"),
+        ({"pooling": "maximum"}, "pooling must be one of"),
         ({"droput": 0.1}, "Did you mean 'dropout'"),
     ],
 )
@@ -79,6 +80,8 @@ VARIANTS = [
     ("seed-cnn", {"batch_norm": True}),
     ("seed-cnn", {"filters": [4, 6], "dropout": 0.0}),
     ("seed-cnn", {"filters": [8], "hidden": 5}),
+    ("seed-cnn", {"filters": [4, 6], "pooling": "average"}),
+    ("seed-cnn", {"filters": [4, 6, 8], "pooling": "stride"}),
 ]
 
 

@@ -42,6 +42,8 @@ VERBS = (
     "download",
     "inspect",
     "train",
+    "study",
+    "runs",
     "export",
     "evaluate",
     "compare",
@@ -63,6 +65,7 @@ _EXTRAS = {
     "pyarrow": "parquet",
     "ray": "ray",
     "fsspec": "ray",
+    **dict.fromkeys(("mlflow", "optuna", "psycopg", "sqlalchemy", "tensorboardX"), "study"),
     **dict.fromkeys(("dicomweb_client", "highdicom", "pynetdicom"), "hospital"),
     **dict.fromkeys(
         ("httptools", "prometheus_client", "python_multipart", "starlette", "uvicorn"), "serve"

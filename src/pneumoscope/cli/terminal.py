@@ -22,15 +22,15 @@ class TerminalWatcher(Watcher):
     def __init__(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - not for every verb
 
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._console.print(with_flags(text), markup=False)
+        self.console.print(with_flags(text), markup=False)
 
     def warn(self, text: str) -> None:
         """Print a line that begins with ``warning:``."""
-        self._console.print(f"warning: {with_flags(text)}", markup=False, style="yellow")
+        self.console.print(f"warning: {with_flags(text)}", markup=False, style="yellow")
 
     @contextmanager
     def progress(self, title: str, *, unit: str = "images") -> Iterator[Progress]:
@@ -43,9 +43,9 @@ class TerminalWatcher(Watcher):
             progress.MofNCompleteColumn(),
             _speed(unit),
             progress.TimeRemainingColumn(),
-            console=self._console,
+            console=self.console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not self.console.is_terminal,
         )
         with bar:
             task = bar.add_task(title, total=None)

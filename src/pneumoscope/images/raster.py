@@ -106,8 +106,9 @@ def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: st
         at_least: (height, width) that is needed, as the pixels are stored; None for full size.
         name: Of the file, for faults.
     """
-    from pneumoscope.images import turbo  # noqa: PLC0415 - for JPEG alone
+    from pneumoscope.images import jpeg  # noqa: PLC0415 - for JPEG alone
 
+    header = jpeg.read_header(data)
     if image.mode in {"L", "RGB"}:
         heard = _strict(image, data, at_least)
         if heard.damaged:
@@ -115,18 +116,16 @@ def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: st
                 f"{name}: truncated or damaged JPEG ({heard.warning}); copy it again."
             )
         luma = image.mode == "L" or at_least is not None  # colours at full size are Pillow's
-        if heard.pixels is not None and luma and turbo.has_one_scan(data):
+        if heard.pixels is not None and luma and header and jpeg.has_all_scans(data, header):
             from PIL import Image  # noqa: PLC0415 - loaded with the decoder
 
             return Image.fromarray(heard.pixels)
-    from pneumoscope.images import jpeg  # noqa: PLC0415 - for these few
-
-    header = jpeg.read_header(data)
-    found, ready = _interrupted(
-        image, data, at_least, len(data) if header is None else jpeg.pause(data, header), name=name
-    )
     if header is None:
-        return found
+        return _interrupted(image, data, at_least, len(data), name=name)[0]
+    from pneumoscope.images import jpeg_wholeness  # noqa: PLC0415 - for few files
+
+    block = jpeg_wholeness.pause(data, header)
+    found, ready = _interrupted(image, data, at_least, block, name=name)
     four = image.mode == "CMYK"
     last = found.getpixel((found.width - 1, found.height - 1))
     progressive = "progressive" in image.info
@@ -141,13 +140,15 @@ def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: st
         return to_array(opened(content, len(content))[0])
 
     whole = jpeg.closed(data, header)
-    if not jpeg.is_whole(whole, header, to_array(found), again, always=four):
+    if not jpeg_wholeness.is_whole(whole, header, to_array(found), again, always=four):
         raise DamagedImageError(
             f"{name}: truncated or damaged JPEG (data are missing for some of its rows); "
             "copy it again."
         )
     end = len(whole) - len(jpeg.END)
-    if ready and jpeg.has_data_left(whole, header, lambda few: opened(whole, end - few)[1]):
+    if ready and jpeg_wholeness.has_data_left(
+        whole, header, lambda few: opened(whole, end - few)[1]
+    ):
         raise DamagedImageError(
             f"{name}: damaged JPEG (it has more data than its rows take, so some of them are "
             "wrong); copy it again."

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _HARMLESS = "extraneous bytes before marker"  # also where writers pad
 _CORRUPT = "Corrupt JPEG data"
-_SCAN = b"\xff\xda"
 
 
 class Heard(NamedTuple):
@@ -48,11 +47,3 @@ def grey(data: bytes, size: tuple[int, int]) -> Heard:
         said = str(fault)
         return Heard(None, _CORRUPT in said and _HARMLESS not in said, said)
     return Heard(pixels[..., 0]) if pixels.shape[:2] == size else Heard(None)
-
-
-def has_one_scan(data: bytes) -> bool:
-    """Return whether an image is coded in one scan.
-
-    Of several, the last ones may be missing without a warning. A thumbnail counts as a scan.
-    """
-    return data.count(_SCAN) == 1

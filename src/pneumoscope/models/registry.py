@@ -39,7 +39,9 @@ class ModelEntry:
 
 
 MODELS: Mapping[str, ModelEntry] = {
-    "seed-cnn": ModelEntry(SeedCNN, ("filters", "dropout", "batch_norm", "hidden"), ("output",)),
+    "seed-cnn": ModelEntry(
+        SeedCNN, ("filters", "dropout", "batch_norm", "pooling", "hidden"), ("output",)
+    ),
 }
 
 BACKBONE_OPTIONS = ("drop_rate", "drop_path_rate")

@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pneumoscope.errors import OptionError
+from pneumoscope.errors import OptionError, one_of
 from pneumoscope.models.dropout import KeepMasks, ReluDropout
 from pneumoscope.models.network import Network, against_others, weighted_maps
 from pneumoscope.models.pooled import convolve_pool_drop
+
+POOLING = ("max", "average", "stride")
+"""What may halve the maps of a block."""
 
 
 class SeedCNN(Network):
@@ -25,6 +28,8 @@ class SeedCNN(Network):
         filters: Output channels of each block; their number is the depth.
         dropout: Share of the activations dropped after each block and after the hidden layer.
         batch_norm: Normalise each convolution's output over the batch.
+        pooling: What halves the maps: the largest or the mean of each 2x2 pixels, or a convolution
+            that takes every other pixel.
         hidden: Units of the dense layer.
         classes: How many there are.
 
@@ -39,6 +44,7 @@ class SeedCNN(Network):
         filters: Sequence[int] = (32, 64, 64),
         dropout: float = 0.4,
         batch_norm: bool = False,
+        pooling: str = "max",
         hidden: int = 64,
         classes: int = 2,
     ) -> None:
@@ -47,6 +53,7 @@ class SeedCNN(Network):
             raise OptionError("filters", must="positive numbers, one a block", was=list(filters))
         if not 0 <= dropout < 1:
             raise OptionError("dropout", must="at least 0 and below 1", was=dropout)
+        one_of("pooling", pooling, POOLING)
         if hidden < 1:
             raise OptionError("hidden", must="at least 1", was=hidden)
         height, width = (side // 2 ** len(filters) for side in input_px)
@@ -59,7 +66,7 @@ class SeedCNN(Network):
         masks = KeepMasks(dropout)
         channels = (1, *filters)
         self.blocks = nn.ModuleList(
-            Block(before, after, masks=masks, batch_norm=batch_norm)
+            Block(before, after, masks=masks, batch_norm=batch_norm, pooling=pooling)
             for before, after in zip(channels, filters, strict=False)
         )
         self.flatten = FlattenMaps()
@@ -125,30 +132,48 @@ def _initialise(module: nn.Module) -> None:
 
 
 class Block(nn.Module):
-    """3x3 convolution, 2x2 max pooling, ReLU, dropout: [b, in, h, w] to [b, out, h/2, w/2].
+    """3x3 convolution, 2x2 pooling, ReLU, dropout: [b, in, h, w] to [b, out, h/2, w/2].
 
-    Pooling comes before ReLU: both orders give the same numbers, since ReLU is monotone, and this
-    one touches a quarter of the memory.
+    Max pooling comes before ReLU: both orders give the same numbers, since ReLU is monotone, and
+    this one touches a quarter of the memory. Means are taken after it, as usual. With ``stride``
+    nothing is pooled: the convolution moves two pixels at a time.
     """
 
-    def __init__(self, before: int, after: int, *, masks: KeepMasks, batch_norm: bool) -> None:
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        *,
+        masks: KeepMasks,
+        batch_norm: bool,
+        pooling: str = "max",
+    ) -> None:
         super().__init__()
+        self.pools = pooling
         self.convolution = nn.Conv2d(before, after, kernel_size=3, padding=1)
         self.norm = nn.BatchNorm2d(after) if batch_norm else nn.Identity()
         self.pooling = nn.MaxPool2d(2)
+        if pooling == "stride":
+            self.convolution.stride = (2, 2)
         self.dropout = ReluDropout(masks)
 
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
         """Return the block's maps."""
         if self.training and self._in_one_step(maps):
             return convolve_pool_drop(maps, self.convolution, self.dropout.masks)
-        pooled = self.pooling(self.norm(self.convolution(maps)))
-        dropped: Tensor = self.dropout(pooled)
+        if self.pools == "stride":  # of odd sides the last row and column go, as in pooling
+            maps = maps[..., : maps.shape[2] // 2 * 2, : maps.shape[3] // 2 * 2]
+        convolved = self.norm(self.convolution(maps))
+        if self.pools == "max":
+            convolved = self.pooling(convolved)
+        elif self.pools == "average":
+            convolved = nn.functional.avg_pool2d(nn.functional.relu(convolved), 2)
+        dropped: Tensor = self.dropout(convolved)
         return dropped
 
     def _in_one_step(self, maps: Tensor) -> bool:
         height, width = maps.shape[2:]
-        plain = isinstance(self.norm, nn.Identity)
+        plain = isinstance(self.norm, nn.Identity) and self.pools == "max"
         return plain and maps.device.type == "cpu" and height % 2 == 0 and width % 2 == 0
 
 

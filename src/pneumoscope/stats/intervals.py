@@ -125,14 +125,15 @@ def student_quantile(probability: float, degrees: int) -> float:
     low, high = 0.0, 1e8
     for _ in range(200):
         middle = (low + high) / 2
-        if _student_below(middle, degrees) < probability:
+        if student_below(middle, degrees) < probability:
             low = middle
         else:
             high = middle
     return high
 
 
-def _student_below(t: float, degrees: int) -> float:
+def student_below(t: float, degrees: int) -> float:
+    """Return the chance that Student's t, for whole degrees of freedom, lies below t >= 0."""
     theta = math.atan(t / math.sqrt(degrees))
     sine, cosine = math.sin(theta), math.cos(theta)
     odd = degrees % 2

@@ -169,6 +169,11 @@ class LearningRecipe:
         ),
         Setting(name="dropout", about="seed-cnn: dropout rate", kind=float),
         Setting(name="batch_norm", about="seed-cnn: use batch normalisation", kind=bool),
+        Setting(
+            name="pooling",
+            about="seed-cnn: how each block halves its maps",
+            choices=("max", "average", "stride"),
+        ),
     )
     weights: str = setting("none", "initial weights: auto, none, a file or a URL")
     probe: bool = setting(False, "train the last layer only")

@@ -27,7 +27,8 @@ _PARTS: Mapping[str, type[Any]] = {
     "decision": DecisionRecipe,
 }
 _OF_INPUT = ("image_size", "resize")
-_OF_MODEL = ("filters", "dropout", "batch_norm")
+OF_MODEL = ("filters", "dropout", "batch_norm", "pooling")
+"""Options of a model that are named as fields of the recipe are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ class Recipe:
             return height if height == width else (height, width)
         if name == "resize":
             return self.data.input.resize
-        if name in _OF_MODEL:
+        if name in OF_MODEL:
             return self.learning.model_options.get(name)
         part = _part_of(name)
         return getattr(getattr(self, part) if part else self, name)
@@ -183,7 +184,7 @@ def change_recipe(recipe: Recipe, **changes: Any) -> Recipe:
         recipe: What to begin with.
         changes: Fields of the recipe, without their part; besides ``image_size`` (the side of a
             square input) and ``resize``, which go into ``input``, and ``filters``, ``dropout``,
-            ``batch_norm``, which go into ``model_options``.
+            ``batch_norm``, ``pooling``, which go into ``model_options``.
 
     Raises:
         OptionError: An unknown field, or a value that cannot be.
@@ -192,7 +193,7 @@ def change_recipe(recipe: Recipe, **changes: Any) -> Recipe:
     for item in (item for group in settings().values() for item in group):
         if item.name in _OF_INPUT and item.name in plain:
             item.check(plain[item.name])
-    options = {name: plain.pop(name) for name in _OF_MODEL if name in plain}
+    options = {name: plain.pop(name) for name in OF_MODEL if name in plain}
     if options:
         plain["model_options"] = {
             **plain.get("model_options", recipe.learning.model_options),
@@ -236,7 +237,7 @@ def _part_of(name: str) -> str | None:
         if name in kind.__dataclass_fields__:
             return part
     if name not in {"preset", "seed"}:
-        known = [*known_fields(), *_OF_INPUT, *_OF_MODEL]
+        known = [*known_fields(), *_OF_INPUT, *OF_MODEL]
         raise OptionError("recipe", must="known keys", was=name, hint=nearest(name, known))
     return None
 

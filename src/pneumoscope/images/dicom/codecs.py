@@ -21,7 +21,7 @@ from pneumoscope.errors import (
     UnreachableImageError,
     UnsupportedImageError,
 )
-from pneumoscope.images import jpeg
+from pneumoscope.images import jpeg, jpeg_wholeness
 from pneumoscope.images.dicom import jpegls
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _of_8_bits(
     stream: Codestream, header: jpeg.JpegHeader, *, raw: bool, name: str
 ) -> tuple[str, NDArray[np.uint8]]:
     """Return the decoder's name and the samples of 8 bits; ``raw`` leaves colours as stored."""
-    from pneumoscope.images.turbo import grey, has_one_scan  # noqa: PLC0415 - for JPEG frames alone
+    from pneumoscope.images.turbo import grey  # noqa: PLC0415 - for JPEG frames alone
 
     full = stream.rows, stream.columns
     # Of colours it only hears the warnings, at an eighth of the size.
@@ -196,7 +196,11 @@ def _of_8_bits(
         raise DamagedImageError(
             f"{name}: its {stream.name} data are damaged ({heard.warning}); copy it again."
         )
-    if heard.pixels is not None and stream.components == 1 and has_one_scan(stream.data):
+    if (
+        heard.pixels is not None
+        and stream.components == 1
+        and jpeg.has_all_scans(stream.data, header)
+    ):
         return "simplejpeg", heard.pixels
     return "pillow", _by_pillow(stream, header, "YCbCr" if raw else "", name=name)
 
@@ -206,7 +210,7 @@ def _by_pillow(
 ) -> NDArray[np.uint8]:
     """Return the samples of 8 bits; ``mode`` "YCbCr" leaves three components as they are stored."""
     data = stream.data
-    pixels, ready = _interrupted(data, mode, jpeg.pause(data, header))
+    pixels, ready = _interrupted(data, mode, jpeg_wholeness.pause(data, header))
 
     def decoder(content: bytes) -> NDArray[np.uint8]:
         return _interrupted(content, mode, len(content))[0]
@@ -214,9 +218,9 @@ def _by_pillow(
     def ready_without(few: int) -> bool:
         return _interrupted(data, mode, len(data) - len(jpeg.END) - few)[1]
 
-    if not jpeg.is_whole(data, header, pixels, decoder):
+    if not jpeg_wholeness.is_whole(data, header, pixels, decoder):
         raise _cut(name, _MISSING)
-    if ready and jpeg.has_data_left(data, header, ready_without):
+    if ready and jpeg_wholeness.has_data_left(data, header, ready_without):
         raise _holed(name)
     return pixels
 
@@ -235,13 +239,13 @@ def _by_imagecodecs(
     data = stream.data
     pixels: NDArray[Any] = jpeg8_decode(data)
     thorough = header.process != jpeg.LOSSLESS or header.precision == 16
-    if not jpeg.is_whole(data, header, pixels, jpeg8_decode, always=thorough):
+    if not jpeg_wholeness.is_whole(data, header, pixels, jpeg8_decode, always=thorough):
         raise _cut(name, _MISSING)
 
     def ready_without(few: int) -> bool:
-        return jpeg.same_without(data, few, pixels, jpeg8_decode)
+        return jpeg_wholeness.same_without(data, few, pixels, jpeg8_decode)
 
-    if thorough and jpeg.has_data_left(data, header, ready_without):
+    if thorough and jpeg_wholeness.has_data_left(data, header, ready_without):
         raise _holed(name)
     return pixels
 

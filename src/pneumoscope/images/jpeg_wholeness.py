@@ -1,0 +1,214 @@
+"""Whether the data of a JPEG image are whole, found by decoding it with other bytes.
+
+libjpeg fills in what is missing of a truncated image, passes over what is too much, and only counts
+a warning, which no Python binding hands on for all precisions. So both are found by what cannot be
+hidden: the pixels of a whole image do not depend on the bytes that follow its data, and they need
+the last byte of it. A hole in the data shifts all that follows, so that nearly always one of the
+two does not hold.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.images.jpeg import (
+    BASELINE,
+    END,
+    EXTENDED,
+    MARKER,
+    PROGRESSIVE,
+    START_OF_SCAN,
+    JpegHeader,
+    has_all_scans,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+_RESTART_OR_SCAN = re.compile(rb"\xff[\xd0-\xd7\xda]")
+_RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
+# Decodes to something else than the zeros that libjpeg fills in, whatever the Huffman tables are.
+# Restart markers are among it, since a decoder that waits for one passes over all else.
+_NOISE = bytes(1 + (number * number * 81 + number // 7) % 254 for number in range(2048))
+_FILLER = _NOISE + b"".join(bytes((0xFF, 0xD0 + number)) + _NOISE[:256] for number in range(8))
+_MOST_INTERVALS = 2**20  # are looked at; images in more of them are made up
+_BETWEEN = 64  # bytes of noise before a restart marker
+_MOST_FILLER = 2**24  # bytes: made-up files may consist of markers
+_OTHER_FILLER = bytes(255 - byte for byte in _NOISE)
+_NEEDLESS = 2
+"""So many bytes behind the data are harmless, and any number of equal ones: writers pad so."""
+
+
+def pause(data: bytes, header: JpegHeader) -> int:
+    """Return after how many bytes a decoder is to be interrupted: before the last one of the image.
+
+    A decoder that is then ready has not needed all of the data; see ``has_data_left``. Arithmetic
+    decoding cannot be interrupted, and gets all bytes at once.
+    """
+    at = data.rfind(END)
+    sequential = header.process in {BASELINE, EXTENDED}
+    return at - 1 if sequential and at > header.body + 1 else len(data)
+
+
+def has_data_left(data: bytes, header: JpegHeader, ready_without: Callable[[int], bool]) -> bool:
+    """Return whether data are left when the image is complete: then a part of them is damaged.
+
+    Equal bytes at the end, and two others, are no damage but padding.
+
+    Args:
+        data: The codestream, as ``closed`` returns it.
+        header: Its header.
+        ready_without: Says whether the image is complete without so many of the last bytes.
+    """
+    body = data[header.body : -len(END)]
+    padding = len(body) - len(body.rstrip(body[-1:]))
+    withheld = padding + _NEEDLESS
+    return withheld < len(body) and ready_without(withheld)
+
+
+def same_without(
+    data: bytes, withheld: int, pixels: NDArray[Any], decode: Callable[[bytes], NDArray[Any]]
+) -> bool:
+    """Return whether an image stays the same with other bytes instead of the last ones.
+
+    It is what ``has_data_left`` asks, for a decoder that cannot be interrupted.
+
+    Args:
+        data: The codestream, as ``closed`` returns it.
+        withheld: How many of the last bytes are replaced.
+        pixels: What ``decode`` made of ``data``.
+        decode: The decoder.
+    """
+    rest = data[: -len(END) - withheld].rstrip(b"\xff")
+    try:  # two fillers, since one of them may happen to say the same as the data
+        return all(
+            np.array_equal(pixels, decode(rest + filler + END))
+            for filler in (_FILLER, _OTHER_FILLER)
+        )
+    except Exception:  # decoders' faults share no base; data that are not needed cause none
+        return False
+
+
+def is_whole(
+    data: bytes,
+    header: JpegHeader,
+    pixels: NDArray[Any],
+    decode: Callable[[bytes], NDArray[Any]],
+    *,
+    always: bool = False,
+) -> bool:
+    """Return whether a decoded image was filled in nowhere by the decoder.
+
+    Where data end too early, libjpeg fills the rest with the middle of the range, up to the next
+    restart marker. Only if the last pixel, or the last units before a restart marker, have that
+    value, or where more scans could follow, the image is decoded a second time, with other bytes
+    behind its data: a whole image stays the same. Of a lossless image the last row is not covered,
+    of others the last block.
+
+    Args:
+        data: The codestream, as ``closed`` returns it.
+        header: Its header.
+        pixels: What ``decode`` made of ``data``, at any of its sizes, before any change of sign or
+            colour.
+        decode: The decoder.
+        always: Whether to decode a second time whatever the pixels are: colours may have been
+            converted in a way that hides the middle of the range.
+    """
+    if not _restarts_in_order(data, header):
+        return False
+    if header.process == PROGRESSIVE:
+        if not has_all_scans(data, header):
+            return False
+    elif not (
+        always
+        or _middle(pixels[-1:, -1], header.precision).any()
+        or _middle_before_restarts(pixels, header)
+    ):
+        return True
+    try:
+        other = decode(_with_filler(data, header))
+    except Exception:  # decoders' faults share no base; a whole image is decoded as before
+        return False
+    return bool(np.array_equal(pixels, other))
+
+
+def _with_filler(data: bytes, header: JpegHeader) -> bytes:
+    """Return a codestream with needless bytes behind the data of each scan and restart interval."""
+    found = bytearray(data[: header.body])
+    position = header.body
+    while marker := MARKER.search(data, position):
+        at = marker.start()
+        # A cut marker would make another one with the first byte of the filler.
+        scan = data[position:at].rstrip(b"\xff")
+        left = _MOST_FILLER - (len(found) - position)
+        if scan.count(b"\xff") * _BETWEEN < left:
+            scan = _RESTART.sub(lambda restart: _NOISE[:_BETWEEN] + restart[0], scan)
+        found += scan + (_FILLER if left > 0 else b"")
+        position = at
+        while data[position : position + 1] == b"\xff" and data[position + 1 : position + 2]:
+            kind = data[position + 1]
+            if kind == 0xFF:
+                position += 1
+                continue
+            if kind == END[1]:
+                return bytes(found) + END
+            length = max(2, int.from_bytes(data[position + 2 : position + 4], "big"))
+            found += data[position : position + 2 + length]
+            position += 2 + length
+            if kind == START_OF_SCAN:
+                break
+    return bytes(found) + END
+
+
+def _restarts_in_order(data: bytes, header: JpegHeader) -> bool:
+    """Return whether the restart markers of each scan count as they should, modulo eight.
+
+    Where they do not, data are missing between them, and rows are out of their place.
+    """
+    expected = 0
+    for found in _RESTART_OR_SCAN.finditer(data, header.body):
+        number = found[0][1] - 0xD0
+        if number == START_OF_SCAN - 0xD0:
+            expected = 0
+        elif number == expected:
+            expected = (expected + 1) % 8
+        else:
+            return False
+    return True
+
+
+def _middle_before_restarts(pixels: NDArray[Any], header: JpegHeader) -> bool:
+    """Return whether the last two units of any restart interval have the middle of the range.
+
+    One unit alone has it too often in whole images.
+    """
+    height, width = header.unit
+    if header.interval < 2 or not (header.rows and header.columns):
+        return False
+    across, down = -(-header.columns // width), -(-header.rows // height)
+    if across * down // header.interval > _MOST_INTERVALS:
+        return True
+    last = np.arange(header.interval - 1, across * down, header.interval)
+    scale = max(
+        1, round(header.rows / len(pixels))
+    )  # decoded at a half, a quarter or an eighth of it
+    found = np.ones(len(last), np.bool_)
+    for number in (last - 1, last):
+        row = np.minimum(number // across * height + height // 2, header.rows - 1) // scale
+        column = np.minimum(number % across * width + width // 2, header.columns - 1) // scale
+        row, column = np.minimum(row, len(pixels) - 1), np.minimum(column, pixels.shape[1] - 1)
+        found &= _middle(pixels[row, column], header.precision)
+    return bool(found.any())
+
+
+def _middle(pixels: NDArray[Any], precision: int) -> NDArray[np.bool_]:
+    """Return for pixels, [n] or [n, channels], whether one of the values is that of a filling."""
+    values = pixels.reshape(len(pixels), -1).astype(np.int64)
+    # Colours are rounded when they are converted, so one level of 8 bits is left for it.
+    near = np.abs(values - 2 ** (precision - 1)) <= (values.shape[1] > 1)
+    return np.asarray(near.any(axis=1), np.bool_)

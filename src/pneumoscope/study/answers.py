@@ -1,0 +1,208 @@
+"""The answer to each question of a study, from the scores of its runs on the held-out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pneumoscope.evaluation.compare import align
+from pneumoscope.evaluation.paired import holm
+from pneumoscope.evaluation.repeated import Contrast, Runs, accuracy_contrast, area_contrast
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.stats.intervals import LEVEL
+from pneumoscope.study.folder import StudyRun
+
+if TYPE_CHECKING:
+    from pneumoscope.study.folder import Result, StudyFolder
+    from pneumoscope.study.plan import Level, Plan, Question
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRun:
+    """A run of a level: its seed, its folder and what it gave, None where it gave nothing yet."""
+
+    seed: int
+    run: StudyRun
+    result: Result | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A level of a question, against the base of the question.
+
+    Attributes:
+        level: The level.
+        runs: Its runs, a seed each.
+        area: Its held-out AUC less the base's; None where there is no pair of runs.
+        accuracy: The same of the accuracy.
+        p_holm: Of the area, after Holm's correction for all levels of the question.
+    """
+
+    level: Level
+    runs: tuple[LevelRun, ...]
+    area: Contrast | None = None
+    accuracy: Contrast | None = None
+    p_holm: float | None = None
+
+    @property
+    def results(self) -> list[Result]:
+        """What its finished runs gave."""
+        return [own.result for own in self.runs if own.result is not None]
+
+    @property
+    def apart(self) -> bool:
+        """Whether it differs from the base beyond chance."""
+        return (
+            self.p_holm is not None and self.area is not None and self.p_holm < 1 - self.area.level
+        )
+
+    def mean(self, number: str) -> float:
+        """Return the mean of a held-out number over its runs; NaN where there is none."""
+        found = [result.held_out[number] for result in self.results]
+        return float(np.mean(found)) if found else float("nan")
+
+    @property
+    def minutes(self) -> float:
+        """What its runs took, in minutes, all together."""
+        return sum(result.seconds for result in self.results) / 60
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A question and what its runs say.
+
+    Attributes:
+        question: The question.
+        base: Its first level, which the others are compared with.
+        others: The others.
+        patients: Held-out patients.
+        images: Held-out images.
+    """
+
+    question: Question
+    base: Answered
+    others: tuple[Answered, ...]
+    patients: int
+    images: int
+
+    def sentence(self) -> str:
+        """Return the answer in one sentence, with its interval."""
+        known = [other for other in self.others if other.area and other.area.value is not None]
+        if not known:
+            failed = [own.run.error() for one in (self.base, *self.others) for own in one.runs]
+            why = next((f": {error.rstrip('.')}" for error in failed if error), "")
+            return f"{self.question.ask} Not answered: no pair of runs is finished{why}."
+        base = self.base.level.label
+        seeds = _seeds(max(len(other.area.seeds) for other in known if other.area))
+        apart = [other for other in known if other.apart]
+        if not apart:
+            widest = max(known, key=lambda other: abs(_value(other)))
+            said = f"{widest.level.label} against {base}: AUC {_interval(widest.area)}"
+            more = "" if len(known) == 1 else "the widest gap, "
+            return (
+                f"{self.question.ask} {_upper(said)}, {more}no difference that {seeds} and "
+                f"{self.patients:,} patients could show."
+            )
+        parts = [
+            f"{other.level.label} is {'better' if _value(other) > 0 else 'worse'} than {base}: "
+            f"AUC {_interval(other.area)}"
+            for other in sorted(apart, key=_value, reverse=True)
+        ]
+        rest = len(known) - len(apart)
+        if rest:
+            parts.append(
+                f"{'the other one' if rest == 1 else f'the other {rest}'} showed no difference "
+                f"with {seeds}"
+            )
+        return f"{self.question.ask} {_upper('; '.join(parts))}."
+
+
+def _value(other: Answered) -> float:
+    return other.area.value if other.area and other.area.value is not None else 0.0
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _seeds(count: int) -> str:
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    return f"{words[count] if count < len(words) else count} seed{'' if count == 1 else 's'}"
+
+
+def _interval(found: Contrast | None) -> str:
+    assert found is not None  # noqa: S101 - the caller has looked
+    assert found.value is not None and found.low is not None and found.high is not None  # noqa: S101, PT018
+    return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+
+
+def answers(
+    folder: StudyFolder, plan: Plan, runs: Sequence[dict[str, object]], *, level: float = LEVEL
+) -> list[Answer]:
+    """Return the answer to each question of a plan.
+
+    Args:
+        folder: The study.
+        plan: Its plan.
+        runs: Which run answers what: ``runs`` of ``study.json``.
+        level: Confidence level.
+    """
+    by_level: dict[tuple[str, str], list[LevelRun]] = {}
+    for row in runs:
+        run = StudyRun(folder.root / "runs" / str(row["run"]))
+        result = run.result() if run.finished else None
+        own = LevelRun(int(str(row["seed"])), run, result)
+        for question, label in row["answers"]:  # type: ignore[attr-defined]
+            by_level.setdefault((question, label), []).append(own)
+    return [
+        _answer(question, {one.label: by_level.get((question.name, one.label), [])
+                           for one in question.levels}, level)
+        for question in plan.questions
+    ]  # fmt: skip
+
+
+def _answer(question: Question, runs: dict[str, list[LevelRun]], level: float) -> Answer:
+    first, *rest = (Answered(one, tuple(runs[one.label])) for one in question.levels)
+    scored = [_against(first, other, level) for other in rest]
+    corrected = holm([other.area.p if other.area else None for other in scored])
+    others = tuple(
+        Answered(other.level, other.runs, other.area, other.accuracy, p)
+        for other, p in zip(scored, corrected, strict=True)
+    )
+    done = [own.run for one in (first, *others) for own in one.runs if own.result]
+    known = Scores.load(done[0].held_out) if done else None
+    return Answer(
+        question,
+        first,
+        others,
+        int(known.patient_numbers.max()) + 1 if known else 0,
+        len(known) if known else 0,
+    )
+
+
+def _against(base: Answered, other: Answered, level: float) -> Answered:
+    """Compare a level with the base, seed by seed, on the images that all runs scored."""
+    of_base = {own.seed: own for own in base.runs if own.result}
+    pairs = [(own, of_base[own.seed]) for own in other.runs if own.result and own.seed in of_base]
+    if not pairs:
+        return other
+    both = [own for pair in zip(*pairs, strict=True) for own in pair]
+    aligned, _ = align([Scores.load(own.run.held_out) for own in both])
+    count = len(pairs)
+    label, patient = aligned[0].label, aligned[0].patient_numbers
+    right = [
+        (scores.probability >= own.result.threshold) == (label == 1)
+        for scores, own in zip(aligned, both, strict=True)
+        if own.result
+    ]
+    logits = [scores.logit for scores in aligned]
+    first, second = Runs(logits[:count], right[:count]), Runs(logits[count:], right[count:])
+    return Answered(
+        other.level,
+        other.runs,
+        area_contrast(first, second, label=label, patient=patient, level=level),
+        accuracy_contrast(first, second, patient=patient, level=level),
+    )

@@ -1,0 +1,230 @@
+"""The folder of a study: its plan, its splits, its runs and what happened to them."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.errors import DataError, OutputError
+from pneumoscope.runs import RunFolder, version, write_json
+from pneumoscope.training.log import Epoch, read_log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pneumoscope.training.recipe import Recipe
+
+PLAN, FACTS, JOURNAL, PAGE = "plan.yaml", "study.json", "journal.jsonl", "study.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a finished run gave.
+
+    Attributes:
+        val: Numbers of the validation rows: ``auc``, ``accuracy``, ``loss``.
+        held_out: The same of the held-out rows.
+        threshold: The probability from which an image is called positive.
+        epochs: How many were learnt.
+        best_epoch: Whose weights were kept.
+        seconds: Of the run: its epochs and its scores.
+        parameters: Of the network.
+        device: The kind of device.
+        precision: Of the computation.
+        peak_bytes: The most memory that its process has held so far; 0 where that is not known.
+        validation_images: How many rows chose the epoch.
+    """
+
+    val: dict[str, float]
+    held_out: dict[str, float]
+    threshold: float
+    epochs: int
+    best_epoch: int
+    seconds: float
+    parameters: int
+    device: str
+    precision: str
+    peak_bytes: int
+    validation_images: int
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRun:
+    """The folder of a run of a study."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """The name of the folder."""
+        return self.root.name
+
+    @property
+    def files(self) -> RunFolder:
+        """The files that it shares with other runs."""
+        return RunFolder(self.root)
+
+    @property
+    def asked(self) -> Path:
+        """What it is: title, split, identity."""
+        return self.root / "run.json"
+
+    @property
+    def result_file(self) -> Path:
+        """What it gave; it is written last, so a run that has it is finished."""
+        return self.root / "result.json"
+
+    @property
+    def error_file(self) -> Path:
+        """Why it failed."""
+        return self.root / "error.json"
+
+    @property
+    def held_out(self) -> Path:
+        """The scores of the held-out rows."""
+        return self.root / "scores-held-out.csv"
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is."""
+        return self.result_file.is_file()
+
+    @property
+    def state(self) -> str:
+        """``done``, ``failed``, ``ended early``, ``begun`` or ``waiting``."""
+        if self.finished:
+            return "done"
+        if self.error_file.is_file():
+            return str(json.loads(self.error_file.read_text(encoding="utf-8"))["state"])
+        return "begun" if self.files.log.is_file() else "waiting"
+
+    def result(self) -> Result:
+        """Return what it gave.
+
+        Raises:
+            DataError: It is not finished, or its file is none.
+        """
+        try:
+            return Result(**json.loads(self.result_file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as fault:
+            raise DataError(f"{self.result_file}: no result of a run ({fault}).") from fault
+
+    def title(self) -> str:
+        """Return what the run is called."""
+        return str(json.loads(self.asked.read_text(encoding="utf-8"))["title"])
+
+    def error(self) -> str:
+        """Return why it failed, in a line; empty if it did not."""
+        if not self.error_file.is_file():
+            return ""
+        return str(json.loads(self.error_file.read_text(encoding="utf-8"))["error"])
+
+    def log(self) -> list[Epoch]:
+        """Return its epochs."""
+        return read_log(self.files.log)
+
+    def write_result(self, found: Result) -> None:
+        """Write what it gave; from then on it is finished."""
+        write_json(self.result_file, asdict(found))
+
+    def fail(self, error: str, *, more: str = "", state: str = "failed") -> None:
+        """Note why it failed, or why it was ended early."""
+        write_json(self.error_file, {"state": state, "error": error, "more": more})
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFolder:
+    """The folder of a study."""
+
+    root: Path
+
+    @property
+    def plan(self) -> Path:
+        """The plan."""
+        return self.root / PLAN
+
+    @property
+    def facts_file(self) -> Path:
+        """Data, version, machine."""
+        return self.root / FACTS
+
+    @property
+    def page(self) -> Path:
+        """The page for people."""
+        return self.root / PAGE
+
+    @property
+    def splits(self) -> Path:
+        """The split of each way to divide."""
+        return self.root / "splits"
+
+    @property
+    def figures(self) -> Path:
+        """PNG, SVG and CSV of each figure."""
+        return self.root / "figures"
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is known of the study.
+
+        Raises:
+            DataError: It is none.
+        """
+        try:
+            found: dict[str, Any] = json.loads(self.facts_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as fault:
+            raise DataError(f"{self.root}: no study (no {FACTS} in it).") from fault
+        return found
+
+    def run(self, title: str, identity: str) -> StudyRun:
+        """Return the folder of a run; one of this identity that is there keeps its name."""
+        for known in sorted((self.root / "runs").glob(f"*-{identity}")):
+            return StudyRun(known)
+        slug = re.sub(r"[^\w.=-]+", "_", title.replace(", ", "-"))[:60].strip("_")
+        return StudyRun(self.root / "runs" / f"{slug}-{identity}")
+
+    def runs(self) -> list[StudyRun]:
+        """Return all runs that are there."""
+        return [StudyRun(place.parent) for place in sorted(self.root.glob("runs/*/run.json"))]
+
+    def note(self, event: str, run: str = "", **more: object) -> None:
+        """Add a line to the journal; it is on disk when this returns.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        line = json.dumps({"time": now, "event": event, "run": run, **more}) + "\n"
+        place = self.root / JOURNAL
+        try:
+            with place.open("a", encoding="utf-8") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as fault:
+            raise OutputError(f"{place}: cannot be written ({fault.strerror}).") from fault
+
+    def journal(self) -> Iterator[dict[str, Any]]:
+        """Yield what happened; a line that was cut by a crash is passed over."""
+        with contextlib.suppress(FileNotFoundError):
+            for line in (self.root / JOURNAL).read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)
+
+
+def identity(recipe: Recipe, *, fingerprint: str, split: str) -> str:
+    """Return what tells a run from every other: of its recipe, images, split and code version."""
+    what: Mapping[str, object] = {
+        "recipe": recipe.to_dict(),
+        "data": fingerprint,
+        "split": split,
+        "version": version(),
+    }
+    text = json.dumps(what, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -1,0 +1,480 @@
+"""Search for a recipe: trials that Optuna chooses, judged by validation rows alone."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import math
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pneumoscope.errors import LeakError, OptionError, in_range, one_of
+from pneumoscope.runs import locked_folder, write_json
+from pneumoscope.study.conduct import (
+    Entered,
+    enter,
+    enter_run,
+    images_of,
+    numbers_of,
+    opened,
+    train_entered,
+    write_plan,
+    write_runs,
+)
+from pneumoscope.study.images import HELD_OUT, StudyImages
+from pneumoscope.study.plan import Level, Plan, Planned, Question, word
+from pneumoscope.study.space import Range
+from pneumoscope.study.storage import open_storage
+from pneumoscope.training.recipe import Recipe
+from pneumoscope.watch import Watcher
+
+if TYPE_CHECKING:
+    import optuna
+
+    from pneumoscope.data.split import Split
+    from pneumoscope.study.folder import StudyFolder
+    from pneumoscope.tracking import Tracker
+    from pneumoscope.training.log import Epoch
+
+NUMBERS: Mapping[str, Literal["maximize", "minimize"]] = {
+    "val_auc": "maximize",
+    "val_accuracy": "maximize",
+    "val_loss": "minimize",
+}
+"""What a search may be for, and which way is better."""
+SAMPLERS = ("tpe", "random", "grid")
+PRUNINGS = ("median", "hyperband", "none")
+SUMMARY, TRIALS = "search.json", "trials.journal"
+
+_NEW_SEEDS = 1000
+"""The winner is learnt again with seeds from here on, which no trial had."""
+_OUT, _CHANGES, _RUN = "out", "changes", "run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hunt:
+    """How to search.
+
+    Attributes:
+        number: What to optimise: one of ``NUMBERS``.
+        trials: How many, of all workers together.
+        seconds: After so long no trial is begun, and the one that runs is ended; None for ever.
+        sampler: ``tpe``, ``random``, or ``grid`` for a space of values alone.
+        seed: Of the sampler.
+        pruning: What ends trials early that are worse than the others were: ``median``,
+            ``hyperband`` or ``none``.
+        storage: Where trials are kept; see ``open_storage``.
+        name: Of the search in its storage; that of its folder if None.
+        confirm: With how many new seeds the best and the base are learnt again; 0 is not at all.
+        heartbeat_seconds: See ``open_storage``.
+        jobs: How many processes.
+    """
+
+    number: str
+    trials: int = 40
+    seconds: float | None = None
+    sampler: str = "tpe"
+    seed: int = 0
+    pruning: str = "median"
+    storage: str | None = None
+    name: str | None = None
+    confirm: int = 3
+    heartbeat_seconds: int = 60
+    jobs: int = 1
+
+    def __post_init__(self) -> None:
+        if self.number.startswith(("test", "held_out")):
+            raise LeakError(
+                f"{self.number}: a search is decided by validation images alone; test and held-out "
+                f"images must not choose between recipes. Known: {', '.join(NUMBERS)}."
+            )
+        one_of("optimise", self.number, NUMBERS)
+        one_of("sampler", self.sampler, SAMPLERS)
+        one_of("pruning", self.pruning, PRUNINGS)
+        in_range("trials", self.trials, low=1, high=1_000_000)
+        in_range("confirm", self.confirm, low=0, high=100)
+        in_range("heartbeat", self.heartbeat_seconds, low=1, high=86_400)
+        if self.jobs > 1:
+            raise OptionError(
+                "jobs", must="1 in a search", was=self.jobs,
+                hint="Start the command again with another `out` and the same `storage`.",
+            )  # fmt: skip
+
+
+def search(
+    data: Path,
+    out: Path,
+    *,
+    plan: Plan,
+    hunt: Hunt,
+    trackers: Sequence[Tracker] = (),
+    watcher: Watcher | None = None,
+) -> StudyFolder:
+    """Search a plan's space for a recipe, then ask whether the best one is better than the base.
+
+    Trials are judged by validation rows. The best is better than what it truly is worth, since it
+    was chosen for it; so it and the base are learnt again with seeds that no trial had, and
+    compared on held-out patients, which had no say in the search.
+
+    Several workers may search together through one storage, each with a folder of its own.
+
+    Args:
+        data: What ``read_catalog`` takes; its test part is left out.
+        out: The folder of this worker.
+        plan: Its ``base`` and ``search``.
+        hunt: How to search.
+        trackers: Hear of every trial.
+        watcher: Hears how it goes.
+
+    Raises:
+        LeakError: Something else than validation rows would decide.
+        OptionError: The plan has nothing to search, or an option that cannot be.
+        PneumoscopeError: The data or the storage cannot be worked with.
+    """
+    watcher = watcher or Watcher()
+    if not plan.space.axes:
+        raise OptionError("plan", must="one with fields to `search`", was=plan.about)
+    plan = dataclasses.replace(plan, questions=(), source={**plan.source, "questions": {}})
+    folder = opened(out)
+    with locked_folder(out):
+        images = images_of(folder, data, plan, watcher=watcher)
+        started = time.monotonic()
+        with open_storage(
+            hunt.storage, default=folder.root / TRIALS, heartbeat_seconds=hunt.heartbeat_seconds
+        ) as storage:
+            hunter = Hunter(folder, images, plan, hunt, trackers=trackers, watcher=watcher)
+            study = hunter.hunt(storage, name=hunt.name or out.resolve().name)
+            found = summary_of(study, plan, hunt, seconds=time.monotonic() - started)
+        write_json(folder.root / SUMMARY, found)
+        entered: list[Entered] = []
+        if hunt.confirm and found["best"] is not None:
+            plan = _confirming(plan, hunt, found["best"]["changes"])
+            write_plan(folder, plan)
+            entered = enter(folder, images, plan)
+        write_runs(folder, entered, more=_trial_rows(folder, found))
+        if entered:
+            watcher.say("The best and the base are learnt again, with new seeds")
+            train_entered(folder, data, entered, trackers=trackers, watcher=watcher)
+    return folder
+
+
+def _trial_rows(folder: StudyFolder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the runs of this worker's trials as rows of ``study.json``, each once."""
+    rows = {
+        trial["run"]: {"run": trial["run"], "title": f"trial {trial['number']}: {trial['title']}",
+                       "seed": found["seed"], "answers": []}
+        for trial in found["trials"]
+        if trial["run"] and trial["here"] == str(folder.root.resolve())
+    }  # fmt: skip
+    return list(rows.values())
+
+
+def _confirming(plan: Plan, hunt: Hunt, best: Mapping[str, Any]) -> Plan:
+    """Return the plan that asks whether the best is better than the base."""
+    seeds = tuple(range(_NEW_SEEDS, _NEW_SEEDS + hunt.confirm))
+    ask = "Is the best recipe of the search better than the base?"
+    base, label = "the base", "the best of the search"
+    levels: tuple[Level, ...] = (Level(base, {}), Level(label, best))
+    source = {
+        **plan.source,
+        "seeds": list(seeds),
+        "questions": {"search": {"ask": ask, "levels": {base: {}, label: dict(best)}}},
+    }
+    return dataclasses.replace(
+        plan, seeds=seeds, questions=(Question("search", ask, levels),), source=source
+    )
+
+
+class Hunter:
+    """A worker of a search."""
+
+    def __init__(
+        self,
+        folder: StudyFolder,
+        images: StudyImages,
+        plan: Plan,
+        hunt: Hunt,
+        *,
+        trackers: Sequence[Tracker],
+        watcher: Watcher,
+    ) -> None:
+        self._folder, self._images, self._plan, self._hunt = folder, images, plan, hunt
+        self._trackers, self._watcher = trackers, watcher
+        self._until = math.inf if hunt.seconds is None else time.monotonic() + hunt.seconds
+        self._opened: dict[tuple[Path, Any], Any] = {}
+
+    def hunt(self, storage: Any, *, name: str) -> optuna.Study:
+        """Run trials until there are enough, or the time is over; return the study."""
+        import optuna  # noqa: PLC0415 - an extra
+
+        optuna.logging.set_verbosity(logging.WARNING)
+        states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+        study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction=NUMBERS[self._hunt.number],
+            load_if_exists=True,
+            pruner=_pruner(self._hunt, self._plan),
+        )
+        self._take_up(study)
+        study.sampler = _sampler(self._hunt, self._plan, self._seed(study))
+        done = sum(trial.state in states for trial in study.get_trials(deepcopy=False))
+        if done < self._hunt.trials:
+            study.optimize(
+                self.objective,
+                timeout=self._hunt.seconds,
+                callbacks=[optuna.study.MaxTrialsCallback(self._hunt.trials, states=states)],
+                catch=(Exception,),
+            )
+        return study
+
+    def _seed(self, study: optuna.Study) -> int:
+        """Return a seed of this worker: another one than that of others, and after a restart."""
+        import numpy as np  # noqa: PLC0415 - beside its use
+
+        mine = f"worker {self._folder.root.resolve()}"
+        workers = [key for key in study.user_attrs if key.startswith("worker ")]
+        if mine not in workers:
+            study.set_user_attr(mine, len(workers))
+            workers.append(mine)
+        state = (self._hunt.seed, workers.index(mine), len(study.get_trials(deepcopy=False)))
+        return int(np.random.SeedSequence(state).generate_state(1)[0])
+
+    def _take_up(self, study: optuna.Study) -> None:
+        """Begin the trials again that this folder's last process was killed in."""
+        from optuna.trial import TrialState  # noqa: PLC0415 - an extra
+
+        here = str(self._folder.root.resolve())
+        alone = self._hunt.storage is None  # nobody else knows this file
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if not alone and trial.user_attrs.get(_OUT) != here:
+                continue
+            study.tell(trial.number, state=TrialState.FAIL)
+            if trial.params:
+                study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
+            self._watcher.say(f"Trial {trial.number} was killed; it goes on")
+
+    def objective(self, trial: optuna.Trial) -> float:
+        """Return what a trial reached on the validation rows.
+
+        Raises:
+            TrialPruned: It was ended early.
+        """
+        import optuna  # noqa: PLC0415 - an extra
+
+        trial.set_user_attr(_OUT, str(self._folder.root.resolve()))
+        changes = self._plan.space.suggest(trial)
+        trial.set_user_attr(_CHANGES, json.loads(json.dumps(changes)))
+        title = ", ".join(f"{key} {word(value)}" for key, value in changes.items())
+        recipe = self._plan.recipe(changes, self._plan.seeds[0])
+        item = enter_run(self._folder, self._images, self._plan, Planned(title, recipe, ()))
+        trial.set_user_attr(_RUN, item.run.name)
+        for tracker in self._trackers:
+            tracker.begin(item.run.name, Recipe.load(item.run.files.config).to_dict())
+        try:
+            value = self._value(trial, item)
+        except optuna.TrialPruned:
+            item.run.fail(
+                "others were better at this epoch, or the time was over", state="ended early"
+            )
+            self._ended(item, {}, f"trial {trial.number} ({title}): ended early")
+            raise
+        except Exception as fault:
+            item.run.fail(f"{type(fault).__name__}: {fault}", more=traceback.format_exc(limit=-12))
+            self._ended(item, {}, f"trial {trial.number} ({title}): {fault}", failed=True)
+            raise
+        number = self._hunt.number
+        self._ended(
+            item, numbers_of(item.run.result()), f"trial {trial.number} ({title}): {number} "
+            f"{value:.4f}",
+        )  # fmt: skip
+        return value
+
+    def _value(self, trial: optuna.Trial, item: Entered) -> float:
+        from pneumoscope.study.learn import learn  # noqa: PLC0415 - torch
+
+        run = item.run
+        heard = Pruning(trial, self._hunt.number, self._until, self._epoch_of(item))
+        with locked_folder(run.root):
+            for row in run.log():  # of a run that was begun, or that is finished
+                heard.report(row)
+            if not run.finished:
+                run.error_file.unlink(missing_ok=True)
+                learn(run, self._data(item), on_epoch=heard)
+        found = run.result().val
+        return found[self._hunt.number.removeprefix("val_")]
+
+    def _epoch_of(self, item: Entered) -> Callable[[Epoch], None]:
+        def tell(row: Epoch) -> None:
+            for tracker in self._trackers:
+                tracker.epoch(item.run.name, row)
+
+        return tell
+
+    def _data(self, item: Entered) -> Any:
+        """Return the images of a run; those of the last split and input are kept."""
+        from pneumoscope.data.cache import build_cache  # noqa: PLC0415 - beside its use
+        from pneumoscope.data.prepared import PreparedData  # noqa: PLC0415
+
+        recipe = Recipe.load(item.run.files.config)
+        key = (item.split, recipe.data.input)
+        if key not in self._opened:
+            cache, catalog = build_cache(self._images.catalog, recipe.data.input)
+            split = self._images.split(recipe.data)
+            check_decides(self._images, split)
+            self._opened = {key: PreparedData(catalog, cache, split, self._images.copies)}
+        return self._opened[key]
+
+    def _ended(
+        self, item: Entered, numbers: Mapping[str, float], said: str, *, failed: bool = False
+    ) -> None:
+        self._folder.note("failed" if failed else "finished", item.run.name)
+        for tracker in self._trackers:
+            tracker.end(item.run.name, numbers, [item.run.held_out], failed=failed)
+        (self._watcher.warn if failed else self._watcher.say)(said)
+
+
+def check_decides(images: StudyImages, split: Split) -> None:
+    """Refuse a split in which held-out rows, or rows of a test part, would decide something.
+
+    Raises:
+        LeakError: They would be learnt from, or would choose.
+    """
+    for part in ("train", "val"):
+        wrong = [row for row in split.rows(part) if images.catalog.entries[row].split == HELD_OUT]
+        if wrong:
+            raise LeakError(
+                f"{images.catalog.root}: {len(wrong):,} held-out or test images stand in the part "
+                f"{part!r} of a search; they must decide nothing."
+            )
+
+
+class Pruning:
+    """The callback of a trial's epochs: reports each, and ends the trial if it is hopeless.
+
+    Args:
+        trial: The trial.
+        number: The column of ``log.csv`` that is optimised.
+        until: When the time of the search is over, by ``time.monotonic``.
+        heard: Hears of each epoch besides.
+    """
+
+    def __init__(
+        self, trial: optuna.Trial, number: str, until: float, heard: Callable[[Epoch], None]
+    ) -> None:
+        self._trial, self._number, self._until, self._heard = trial, number, until, heard
+
+    def report(self, row: Epoch) -> None:
+        """Tell the trial of an epoch."""
+        self._trial.report(getattr(row, self._number), row.epoch)
+
+    def __call__(self, row: Epoch) -> None:
+        """Tell the trial of an epoch, and end it if it is worse than others were.
+
+        Raises:
+            TrialPruned: It is, or the time is over.
+        """
+        import optuna  # noqa: PLC0415 - an extra
+
+        self.report(row)
+        self._heard(row)
+        if time.monotonic() > self._until or self._trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def _sampler(hunt: Hunt, plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
+    import optuna  # noqa: PLC0415 - an extra
+
+    if hunt.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    if hunt.sampler == "tpe":
+        return optuna.samplers.TPESampler(seed=seed)
+    values: dict[str, list[Any]] = {}
+    for name, axis in plan.space.axes.items():
+        if isinstance(axis, Range):
+            raise OptionError(
+                "sampler", must="tpe or random where a field has a range", was=f"grid, {name}"
+            )
+        values[name] = list(range(len(axis)))
+    return optuna.samplers.GridSampler(values, seed=hunt.seed)
+
+
+def _pruner(hunt: Hunt, plan: Plan) -> optuna.pruners.BasePruner:
+    import optuna  # noqa: PLC0415 - an extra
+
+    if hunt.pruning == "none":
+        return optuna.pruners.NopPruner()
+    if hunt.pruning == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.pruners.HyperbandPruner(
+            min_resource=1, max_resource=plan.base.learning.max_epochs, reduction_factor=3
+        )
+
+
+def summary_of(study: optuna.Study, plan: Plan, hunt: Hunt, *, seconds: float) -> dict[str, Any]:
+    """Return what a search found, as JSON values.
+
+    Args:
+        study: Optuna's.
+        plan: The plan.
+        hunt: How it was searched.
+        seconds: What this call took.
+    """
+    from optuna.trial import TrialState  # noqa: PLC0415 - an extra
+
+    trials = [
+        {
+            "number": trial.number,
+            "state": trial.state.name.lower(),
+            "value": trial.value if trial.state == TrialState.COMPLETE else None,
+            "changes": plan.space.changes(trial.params),
+            "title": ", ".join(
+                f"{key} {word(value)}" for key, value in plan.space.changes(trial.params).items()
+            ),
+            "epochs": len(trial.intermediate_values),
+            "seconds": trial.duration.total_seconds() if trial.duration else None,
+            "run": trial.user_attrs.get(_RUN, ""),
+            "here": trial.user_attrs.get(_OUT),
+        }
+        for trial in study.get_trials(deepcopy=False)
+    ]
+    done = [trial for trial in trials if trial["value"] is not None]
+    sign = -1 if NUMBERS[hunt.number] == "maximize" else 1
+    best = min(done, key=lambda trial: sign * trial["value"], default=None)
+    return {
+        "number": hunt.number,
+        "direction": NUMBERS[hunt.number],
+        "sampler": hunt.sampler,
+        "pruning": hunt.pruning,
+        "seed": plan.seeds[0],
+        "seconds": round(seconds, 1),
+        "best": best,
+        "importance": _importance(study),
+        "axes": {
+            name: {"low": axis.low, "high": axis.high, "log": axis.log}
+            if isinstance(axis, Range)
+            else {"values": [word(value) for value in axis]}
+            for name, axis in plan.space.axes.items()
+        },
+        "trials": trials,
+    }
+
+
+def _importance(study: optuna.Study) -> dict[str, float]:
+    """Return the importance of each field; none where too few trials ended to tell."""
+    import optuna  # noqa: PLC0415 - an extra
+
+    with contextlib.suppress(ValueError, RuntimeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = optuna.importance.get_param_importances(study)
+        return {name: float(share) for name, share in found.items()}
+    return {}

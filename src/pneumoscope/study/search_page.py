@@ -1,0 +1,142 @@
+"""What a search found, for the page of its study."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.report.figures.study import Importance, ParallelCoordinates
+from pneumoscope.report.page import Section
+from pneumoscope.study.folder import StudyRun
+from pneumoscope.study.plan import word
+
+if TYPE_CHECKING:
+    from pneumoscope.report.canvas import Canvas
+    from pneumoscope.study.folder import StudyFolder
+
+_SUMMARY = "search.json"
+_STATES = {"complete": "finished", "pruned": "ended early", "fail": "failed"}
+
+
+def _found(folder: StudyFolder) -> dict[str, Any] | None:
+    place = folder.root / _SUMMARY
+    if not place.is_file():
+        return None
+    found: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+    return found
+
+
+def search_sentences(folder: StudyFolder) -> tuple[str, ...]:
+    """Return what a search found, in a sentence or two; nothing where nothing was searched."""
+    found = _found(folder)
+    if found is None:
+        return ()
+    states = [trial["state"] for trial in found["trials"]]
+    told = ", ".join(
+        f"{states.count(state)} {name}" for state, name in _STATES.items() if state in states
+    )
+    best = found["best"]
+    if best is None:
+        return (f"No trial of the search finished ({told or 'none was begun'}).",)
+    name = found["number"].replace("_", " ").replace("val", "validation").replace("auc", "AUC")
+    said = f"Of {len(states)} trials ({told}) the best is {best['title']}: {name} "
+    return (f"{said}{best['value']:.4f}.", *_optimism(folder, found))
+
+
+def _optimism(folder: StudyFolder, found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say how much of the winner's number was luck: with new seeds it is what it is."""
+    rows = folder.facts().get("runs", [])
+    again = [
+        StudyRun(folder.root / "runs" / row["run"])
+        for row in rows
+        if any(label == "the best of the search" for _, label in row["answers"])
+    ]
+    key = str(found["number"]).removeprefix("val_")
+    values = [run.result().val[key] for run in again if run.finished]
+    if not values:
+        return ()
+    mean = sum(values) / len(values)
+    gap = found["best"]["value"] - mean
+    if found["direction"] == "minimize":
+        gap = -gap
+    said = (
+        f"With {len(values)} new seeds the same recipe reaches {mean:.4f} on average "
+        f"({min(values):.4f} to {max(values):.4f}): {gap:+.4f} of what the search shows is the "
+        "optimism of having chosen it."
+    )
+    return (said,)
+
+
+def search_sections(folder: StudyFolder, canvas: Canvas) -> list[Section]:
+    """Return the chapter of a search; none where nothing was searched."""
+    found = _found(folder)
+    if found is None:
+        return []
+    trials = [trial for trial in found["trials"] if trial["changes"]]
+    header = ("trial", "state", found["number"], "epochs", "minutes", "what it changed")
+    body = tuple(
+        (
+            str(trial["number"]),
+            _STATES.get(trial["state"], trial["state"]),
+            "" if trial["value"] is None else f"{trial['value']:.4f}",
+            str(trial["epochs"]),
+            "" if trial["seconds"] is None else f"{trial['seconds'] / 60:.1f}",
+            trial["title"],
+        )
+        for trial in found["trials"]
+    )
+    panels = []
+    if trials and found["best"]:
+        panels.append(canvas.panel(_coordinates(found, trials), "trials", title="The trials"))
+    if found["importance"]:
+        names, shares = zip(*found["importance"].items(), strict=True)
+        panels.append(canvas.panel(Importance(names, shares), "importance", title="What mattered"))
+    return [
+        Section(
+            "The search",
+            text=" ".join(search_sentences(folder))
+            + "\n\nTrials are judged by validation images alone; held-out patients only say, "
+            "afterwards and with new seeds, whether the best is better than the base.",
+            panels=tuple(panels),
+            table=canvas.table("trials-table", (header, body)),
+            table_title="Every trial",
+        )
+    ]
+
+
+def _coordinates(found: Mapping[str, Any], trials: list[dict[str, Any]]) -> ParallelCoordinates:
+    axes: dict[str, Any] = found["axes"]
+    return ParallelCoordinates(
+        tuple(axes),
+        tuple(_ticks(axis) for axis in axes.values()),
+        tuple(
+            tuple(_height(axes[name], trial["changes"].get(name)) for name in axes)
+            for trial in trials
+        ),
+        tuple(tuple(word(trial["changes"].get(name, "")) for name in axes) for trial in trials),
+        tuple(math.nan if trial["value"] is None else trial["value"] for trial in trials),
+        found["number"],
+        [trial["number"] for trial in trials].index(found["best"]["number"]),
+    )
+
+
+def _height(axis: Mapping[str, Any], value: Any) -> float:
+    """Return where a value stands on its axis, in [0, 1]."""
+    if value is None:
+        return math.nan
+    if "values" in axis:
+        known = axis["values"]
+        return float(known.index(word(value)) / max(1, len(known) - 1))
+    low, high = float(axis["low"]), float(axis["high"])
+    if axis["log"]:
+        return math.log(value / low) / math.log(high / low)
+    return (float(value) - low) / (high - low)
+
+
+def _ticks(axis: Mapping[str, Any]) -> tuple[tuple[float, str], ...]:
+    if "values" in axis:
+        known = axis["values"]
+        return tuple((k / max(1, len(known) - 1), text) for k, text in enumerate(known))
+    return ((0.0, f"{axis['low']:g}"), (1.0, f"{axis['high']:g}"))

@@ -1,0 +1,108 @@
+"""What a search may choose from: fields of the recipe, each with a range or some words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.errors import OptionError, nearest
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+    from pneumoscope.training.recipe import Recipe
+
+_KEYS = ("low", "high", "log", "step")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers from ``low`` to ``high``, both included; whole numbers where both are."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Field → its range, or the values that it may have."""
+
+    axes: Mapping[str, Range | tuple[Any, ...]]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], known: Sequence[str]) -> Space:
+        """Return the space that a plan describes.
+
+        Raises:
+            OptionError: An unknown field or key, or a range that cannot be.
+        """
+        axes: dict[str, Range | tuple[Any, ...]] = {}
+        for name, given in values.items():
+            if name not in known:
+                raise OptionError(
+                    "search", must="given known fields", was=name, hint=nearest(str(name), known)
+                )
+            axes[name] = _axis(name, given)
+        return cls(axes)
+
+    def check(self, base: Recipe) -> None:
+        """Refuse what the recipe cannot take: both ends of every range, and every value.
+
+        Raises:
+            OptionError: A value that cannot be.
+        """
+        from pneumoscope.study.plan import changed  # noqa: PLC0415 - it imports this module
+
+        for name, axis in self.axes.items():
+            ends = (axis.low, axis.high) if isinstance(axis, Range) else axis
+            for value in ends:
+                changed(base, {name: value})
+
+    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
+        """Return what an Optuna trial chooses: field → value."""
+        found: dict[str, Any] = {}
+        for name, axis in self.axes.items():
+            if not isinstance(axis, Range):
+                # Optuna takes plain values alone; lists, such as filters, are named by their place.
+                found[name] = axis[trial.suggest_categorical(name, range(len(axis)))]
+            elif isinstance(axis.low, int) and isinstance(axis.high, int):
+                step = int(axis.step or 1)
+                found[name] = trial.suggest_int(name, axis.low, axis.high, step=step, log=axis.log)
+            else:
+                found[name] = trial.suggest_float(
+                    name, axis.low, axis.high, log=axis.log, step=axis.step
+                )
+        return found
+
+    def changes(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the changes of a finished trial's parameters: places become values again."""
+        return {
+            name: params[name] if isinstance(axis, Range) else axis[params[name]]
+            for name, axis in self.axes.items()
+            if name in params
+        }
+
+
+def _axis(name: str, given: object) -> Range | tuple[Any, ...]:
+    if isinstance(given, list) and len(given) > 1:
+        return tuple(given)
+    if not isinstance(given, Mapping):
+        raise OptionError(
+            f"search: {name}", must="some values, or low and high with log or step", was=given
+        )
+    for key in given:
+        if key not in _KEYS:
+            hint = nearest(str(key), _KEYS)
+            raise OptionError(f"search: {name}", must="given known keys", was=key, hint=hint)
+    low, high = given.get("low"), given.get("high")
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (low, high))
+    if not numbers or not low < high:  # type: ignore[operator]
+        raise OptionError(f"search: {name}", must="given low below high", was=dict(given))
+    log, step = bool(given.get("log", False)), given.get("step")
+    if log and (step is not None or low <= 0):  # type: ignore[operator]
+        must = "without a step and above 0 where it is log"
+        raise OptionError(f"search: {name}", must=must, was=dict(given))
+    return Range(low, high, log, step)  # type: ignore[arg-type]

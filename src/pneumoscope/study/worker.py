@@ -1,0 +1,127 @@
+"""A process that trains runs of a study, one after the other.
+
+It takes a line of JSON on its standard input for each run, and writes a line for each thing that
+happens on its standard output. It ends when its input does: whoever started it is gone then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TextIO
+
+from pneumoscope.errors import OutputError, PneumoscopeError
+from pneumoscope.runs import locked_folder
+from pneumoscope.study.folder import StudyRun
+from pneumoscope.study.images import open_split, read_images
+from pneumoscope.training.recipe import Recipe
+from pneumoscope.watch import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pneumoscope.data.catalog import Catalog
+    from pneumoscope.data.prepared import PreparedData
+    from pneumoscope.images.prepare import InputSpec
+
+_WAIT_SECONDS = 20.0
+
+
+class Images:
+    """The images of runs; what runs have in common is read and prepared once."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._catalog: tuple[str, Catalog] | None = None
+        self._opened: tuple[tuple[Path, InputSpec], PreparedData] | None = None
+
+    def of(self, recipe: Recipe, split_file: Path) -> PreparedData:
+        """Return the images of a run."""
+        how = repr((recipe.data.options(), recipe.data.positive, recipe.data.patient_regex))
+        if self._catalog is None or self._catalog[0] != how:
+            self._catalog = (how, read_images(self._data, recipe, watcher=Watcher()))
+        key = (split_file, recipe.data.input)
+        if self._opened is None or self._opened[0] != key:
+            self._opened = (key, open_split(self._catalog[1], recipe.data.input, split_file))
+        return self._opened[1]
+
+
+def main() -> int:
+    """Train what the input names until it ends."""
+    asked: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    said = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no event
+    threading.Thread(target=_listen, args=(asked,), daemon=True).start()
+    images: Images | None = None
+    while True:
+        job = asked.get()
+        images = images or Images(Path(job["data"]))
+        run = StudyRun(Path(job["run"]))
+        try:
+            with _taken(run):
+                _train(run, Path(job["split"]), images, said, model=job["model"])
+        except KeyboardInterrupt:
+            return 130
+        except Exception as fault:  # a run that fails is a row, not the end
+            told = str(fault) if isinstance(fault, PneumoscopeError) else _told(fault)
+            run.fail(told, more=traceback.format_exc(limit=-12))
+            _say(said, event="failed", run=run.name, error=told)
+
+
+def _listen(asked: SimpleQueue[dict[str, Any]]) -> None:
+    for line in sys.stdin:
+        asked.put(json.loads(line))
+    os._exit(0)  # nobody is there any more who would take what we find
+
+
+def _train(run: StudyRun, split: Path, images: Images, said: TextIO, *, model: bool) -> None:
+    from pneumoscope.study.learn import learn  # noqa: PLC0415 - torch
+
+    if run.finished:  # by another process, while this one waited for it
+        _say(said, event="done", run=run.name)
+        return
+    data = images.of(Recipe.load(run.files.config), split)
+    _say(said, event="begun", run=run.name)
+    learn(
+        run, data, model=model,
+        on_epoch=lambda row: _say(said, event="epoch", run=run.name, epoch=row.epoch),
+    )  # fmt: skip
+    _say(said, event="done", run=run.name)
+
+
+@contextmanager
+def _taken(run: StudyRun) -> Iterator[None]:
+    """Hold the lock of a run; one that a dying worker still has is waited for."""
+    until = time.monotonic() + _WAIT_SECONDS
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(locked_folder(run.root))
+            except OutputError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+            else:
+                break
+        yield
+
+
+def _told(fault: Exception) -> str:
+    text = " ".join(str(fault).split())[:500]
+    return f"{type(fault).__name__}: {text}" if text else type(fault).__name__
+
+
+def _say(said: TextIO, **event: object) -> None:
+    said.write(json.dumps(event) + "\n")
+    said.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""What trainings reach, told to a tracking server or into event files as they run."""
+
+from pneumoscope.tracking.choose import TRACKERS as TRACKERS
+from pneumoscope.tracking.choose import make_tracker as make_tracker
+from pneumoscope.tracking.tracker import Tracker as Tracker
+
+__all__ = ["TRACKERS", "Tracker", "make_tracker"]

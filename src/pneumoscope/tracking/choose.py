@@ -1,0 +1,46 @@
+"""A tracker's name → the tracker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope.errors import OptionError, one_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pneumoscope.tracking.tracker import Tracker
+
+TRACKERS = ("mlflow", "tensorboard")
+"""The names of trackers."""
+
+
+def make_tracker(
+    name: str, *, out: Path, title: str, uri: str | None, warn: Callable[[str], None]
+) -> Tracker:
+    """Return a tracker.
+
+    Args:
+        name: ``mlflow`` or ``tensorboard``.
+        out: The folder of the run or study; ``tensorboard`` writes into a folder in it.
+        title: What the whole is called.
+        uri: Of ``mlflow``: a server, such as ``http://host:5000``, or a database, such as
+            ``sqlite:///mlflow.db``; None is ``MLFLOW_TRACKING_URI``, else the file ``mlflow.db``
+            beside ``out``.
+        warn: Is called where something could not be told.
+
+    Raises:
+        OptionError: An unknown name, or an address for a tracker that has none.
+        ModuleNotFoundError: Its package is not installed.
+    """
+    one_of("tracker", name, TRACKERS)
+    if name == "mlflow":
+        from pneumoscope.tracking.mlflow import MLflowTracker  # noqa: PLC0415 - if asked for
+
+        return MLflowTracker.of(title=title, uri=uri, beside=out, warn=warn)
+    if uri is not None:
+        raise OptionError("tracking_uri", must="left out with tensorboard", was=uri)
+    from pneumoscope.tracking.tensorboard import TensorBoardTracker  # noqa: PLC0415 - the same
+
+    return TensorBoardTracker(out / "tensorboard", warn=warn)
