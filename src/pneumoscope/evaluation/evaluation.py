@@ -18,6 +18,7 @@ from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.curves import Curves
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.fitted import fitted_calibration
+from pneumoscope.evaluation.multiclass.calibration import VectorCalibration
 from pneumoscope.evaluation.multiclass.numbers import ClassNumbers, class_numbers
 from pneumoscope.evaluation.notes import Note, notes_of
 from pneumoscope.evaluation.numbers import numbers_of
@@ -112,6 +113,11 @@ class Evaluation:
     def classes(self) -> tuple[str, str]:
         """Names of the (negative, positive) group of classes."""
         return self.labels.pair
+
+    @property
+    def calibration_of_all(self) -> Calibration | VectorCalibration | None:
+        """What lies between logits and probabilities, of two classes or of more."""
+        return self.calibration if self.by_class is None else self.by_class.calibration
 
     def baseline(self, name: str) -> Baseline | None:
         """Return a baseline by name, None if it was not computed."""
