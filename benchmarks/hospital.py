@@ -257,6 +257,7 @@ def _one_image(plan: Plan, reader: Reader, details: dict[str, Any]) -> Iterator[
     import pydicom  # noqa: PLC0415 - for this alone
     from pynetdicom import AE  # noqa: PLC0415 - an extra
 
+    from pneumoscope.hospital.transport import keep_answers  # noqa: PLC0415
     from pneumoscope.reader.evidence import evidence_image  # noqa: PLC0415
     from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415
 
@@ -271,6 +272,7 @@ def _one_image(plan: Plan, reader: Reader, details: dict[str, Any]) -> Iterator[
         ae = AE(ae_title="CT1")
         ae.add_requested_context(_CR)
         association = ae.associate("127.0.0.1", port, ae_title="PNEUMOSCOPE")
+        keep_answers(association)
         expected = 0
         for path in paths:
             content = path.read_bytes()
@@ -368,6 +370,8 @@ def _aborts(plan: Plan, reader: Reader, details: dict[str, Any]) -> list[Row]:
     """Send many images in associations that break off, and look at what is left of them."""
     from pynetdicom import AE  # noqa: PLC0415 - an extra
 
+    from pneumoscope.hospital.transport import keep_answers  # noqa: PLC0415
+
     associations = plan.count(1000, generated=1000, quick=6)
     pixels = np.zeros((64, 64), np.uint16)
     pixels[16:48] = 3000
@@ -382,6 +386,7 @@ def _aborts(plan: Plan, reader: Reader, details: dict[str, Any]) -> list[Row]:
             ae = AE(ae_title="CT1")
             ae.add_requested_context(_CR)
             association = ae.associate("127.0.0.1", _port, ae_title="PNEUMOSCOPE")
+            keep_answers(association)
             last = 5 if number % 3 == 0 else 10
             for item in range(last):
                 import pydicom  # noqa: PLC0415 - for this alone

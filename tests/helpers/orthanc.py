@@ -7,8 +7,9 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 HTTP, DICOM = 8042, 4242
+_ROOT = f"http://127.0.0.1:{HTTP}"
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
@@ -71,11 +73,19 @@ class Orthanc:
 
     def __init__(self, network: Namespace) -> None:
         self.network = network
-        self.url = f"http://127.0.0.1:{HTTP}/dicom-web"
+        self.url = f"{_ROOT}/dicom-web"
+
+    def put(self, content: bytes) -> None:
+        """Store an instance."""
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(content)
+            file.flush()
+            body = ("--data-binary", f"@{file.name}", f"{_ROOT}/instances")
+            assert self.network.run(_tool("curl"), "-sf", "-X", "POST", *body).returncode == 0
 
     def get(self, path: str, *, accept: str = "application/json") -> bytes:
         """Return what it answers; empty if it answers nothing or an error."""
-        address = f"http://127.0.0.1:{HTTP}{path}"
+        address = f"{_ROOT}{path}"
         return self.network.run(_tool("curl"), "-sf", "-H", f"Accept: {accept}", address).stdout
 
     def json(self, path: str) -> Any:
@@ -98,8 +108,16 @@ def needed() -> Namespace:
 
 
 @contextmanager
-def orthanc(folder: Path, **settings: Any) -> Iterator[Orthanc]:
-    """Start Orthanc, or skip the test."""
+def orthanc(
+    folder: Path, *, tls: Mapping[str, str] | None = None, **settings: Any
+) -> Iterator[Orthanc]:
+    """Start Orthanc, or skip the test.
+
+    Args:
+        folder: For its files.
+        tls: For its DICOM port: certificate, key and authorities, as the node has them.
+        settings: Of Orthanc.
+    """
     network = needed()
     place = folder / "orthanc.json"
     values = {
@@ -113,6 +131,8 @@ def orthanc(folder: Path, **settings: Any) -> Iterator[Orthanc]:
         "DicomModalities": {"pneumoscope": ["PNEUMOSCOPE", "127.0.0.1", 11112]},
         **settings,
     }
+    if tls:
+        values |= _encrypted(tls)
     place.write_text(json.dumps(values), encoding="utf-8")
     process = subprocess.Popen(
         network.command([_tool("Orthanc"), place]),
@@ -131,6 +151,17 @@ def orthanc(folder: Path, **settings: Any) -> Iterator[Orthanc]:
         process.kill()
         process.wait()
         network.close()
+
+
+def _encrypted(tls: Mapping[str, str]) -> dict[str, Any]:
+    node = {"AET": "PNEUMOSCOPE", "Host": "127.0.0.1", "Port": 11112, "UseDicomTls": True}
+    return {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": tls["certificate"],
+        "DicomTlsPrivateKey": tls["key"],
+        "DicomTlsTrustedCertificates": tls["authorities"],
+        "DicomModalities": {"pneumoscope": node},
+    }
 
 
 def _tool(name: str) -> str:

@@ -19,6 +19,7 @@ from pynetdicom import AE, build_role, evt
 
 from helpers.service import Running
 from pneumoscope.hospital.queue import Queue
+from pneumoscope.hospital.transport import keep_answers
 
 REPORT, PICTURE = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7"
 FIND, COMMITMENT = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.1.20.1"
@@ -196,6 +197,7 @@ def send(
     association = ae.associate("127.0.0.1", port, ae_title=called, tls_args=args)
     if not association.is_established:
         return []
+    keep_answers(association)
     found: list[int] = []
     for one in images:
         if len(found) == abort_after:
@@ -239,3 +241,16 @@ def images_in(folder: Path) -> dict[str, int]:
 def threads(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return int(status.split("Threads:")[1].split()[0])
+
+
+def issue(authority: Any, folder: Path, name: str) -> dict[str, str]:
+    """Write a certificate of an authority of trustme, as the settings of a node have it."""
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    certificate.private_key_pem.write_to_path(folder / f"{name}.key")
+    certificate.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
+    authority.cert_pem.write_to_path(folder / f"{name}-ca.pem")
+    return {
+        "certificate": str(folder / f"{name}.pem"),
+        "key": str(folder / f"{name}.key"),
+        "authorities": str(folder / f"{name}-ca.pem"),
+    }

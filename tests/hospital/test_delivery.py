@@ -8,8 +8,10 @@ import os
 import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -31,10 +33,12 @@ from helpers.pacs import (
 )
 from helpers.service import wait_until
 from pneumoscope.hospital.deliver import Sender
-from pneumoscope.hospital.links import Link
+from pneumoscope.hospital.links import Link, StoreLink
 from pneumoscope.hospital.queue import Queue
+from pneumoscope.hospital.reading import answer_to
 from pneumoscope.hospital.rows import Delivery, Output
 from pneumoscope.hospital.settings import Destination
+from pneumoscope.reader.predictor import Predictor
 
 Chest = Callable[..., bytes]
 
@@ -238,6 +242,39 @@ def test_what_arrived_without_an_answer_is_not_sent_again(chest: Chest, tmp_path
             wait_until(lambda: figures(tmp_path)["deliveries"] == {"sent": 1}, seconds=60)
     assert len(archive.uids) == archive.began == 1
     assert archive.asked[-1:] == archive.uids
+
+
+class Late(threading.Event):
+    """The thread of an association is held up where it just saw that it need not pause."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        passed = super().wait(timeout)
+        time.sleep(0.2)
+        return passed
+
+
+def test_an_answer_is_not_lost_to_another_thread(chest: Chest, reader: Predictor) -> None:
+    """pynetdicom's own thread must not take it: the object would be sent again."""
+    made = datetime(2026, 11, 27, tzinfo=UTC)
+    report = pydicom.dcmread(io.BytesIO(answer_to(chest(1), reader, made=made).objects[0].content))
+    with archive_with() as archive:
+        settings = Destination("a", **destination(archive, seconds=2.0))
+        link = StoreLink(settings, ae_title="PNEUMOSCOPE")
+        link.send(report)
+        association = link._association
+        late, whole = Late(), association.dimse.send_msg
+        late.set()
+        association._reactor_checkpoint = late
+        time.sleep(0.3)  # it is in there now
+
+        def send_msg(*args: Any) -> None:
+            whole(*args)
+            time.sleep(0.6)  # the answer comes before this thread looks for it
+
+        association.dimse.send_msg = send_msg
+        assert link.send(report) == ""
+        link.close()
+    assert len(archive.got) == 2
 
 
 class Web:

@@ -6,8 +6,10 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,16 @@ import pydicom
 import pytest
 from PIL import Image
 
+from helpers import tls_proxy
 from helpers.dicom_variants import JPEG_2000, j2k
-from helpers.orthanc import DICOM, needed, orthanc
-from helpers.pacs import PICTURE, REPORT, figures, node
+from helpers.orthanc import DICOM, HTTP, Namespace, needed, orthanc
+from helpers.pacs import PICTURE, REPORT, figures, issue, node
 from helpers.service import wait_until
 
+trustme = pytest.importorskip("trustme", reason="the extra 'dev' is not installed")
+
 Chest = Callable[..., bytes]
+HTTPS = "https://127.0.0.1:8043"
 IMAGE = "1.2.840.10008.5.1.4.1.1.1"
 
 
@@ -67,12 +73,8 @@ def test_an_archive_is_read_by_date_and_goes_on_where_it_was(
     with orthanc(tmp_path) as archive:
 
         def put(*contents: bytes) -> None:
-            for number, content in enumerate(contents):
-                image = tmp_path / f"{number}.dcm"
-                image.write_bytes(content)
-                address = "http://127.0.0.1:8042/instances"
-                post = ("-sf", "-X", "POST", "--data-binary", f"@{image}", address)
-                assert archive.network.run(str(shutil.which("curl")), *post).returncode == 0
+            for content in contents:
+                archive.put(content)
 
         place = "ORTHANC@127.0.0.1:4242" if over == "dicom" else archive.url
         command = (
@@ -105,6 +107,47 @@ def test_an_archive_is_read_by_date_and_goes_on_where_it_was(
         assert len(after) == 4
         kept = {one["path"]: one["seconds"] for one in after}
         assert {one["path"]: one["seconds"] for one in records}.items() <= kept.items()
+
+
+@contextmanager
+def encrypted(network: Namespace, tls: dict[str, str]) -> Iterator[None]:
+    """Serve Orthanc's web port by HTTPS beside."""
+    ports = [HTTPS.rpartition(":")[2], str(HTTP)]
+    program = [sys.executable, str(tls_proxy.__file__), *ports, *tls.values()]
+    process = subprocess.Popen(network.command(program), stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("over", ["dicom", "web"])
+def test_an_archive_is_read_over_tls(chest: Chest, tmp_path: Path, over: str) -> None:
+    """Both sides show a certificate; C-MOVE comes back encrypted, too."""
+    authority = trustme.CA()
+    tls = issue(authority, tmp_path, "ours")
+    strange = issue(trustme.CA(), tmp_path, "strange")
+    theirs = issue(authority, tmp_path, "archive")
+    with orthanc(tmp_path, tls=theirs) as archive, encrypted(archive.network, theirs):
+        archive.put(chest(1))
+        place = "ORTHANC@127.0.0.1:4242" if over == "dicom" else f"{HTTPS}/dicom-web"
+
+        def pull(shown: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+            return archive.network.run(
+                *(sys.executable, "-m", "pneumoscope", "pull", "--from", place),
+                *("--study-date", "20261127"),
+                *("--out", tmp_path / f"{'results' if shown is tls else 'none'}.jsonl"),
+                *("--listen", "127.0.0.1:11112", "--tls-ca", tls["authorities"]),
+                *("--tls-cert", shown["certificate"], "--tls-key", shown["key"]),
+            )
+
+        assert pull(strange).returncode == 1
+        done = pull(tls)
+        assert done.returncode == 0, done.stderr
+    assert [one["dicom"]["study_uid"] for one in _records(tmp_path)] == ["1.2.840.99.1"]
 
 
 def _records(folder: Path) -> list[dict[str, Any]]:

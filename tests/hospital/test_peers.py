@@ -22,7 +22,17 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from helpers.orthanc import Namespace
-from helpers.pacs import PICTURE, REPORT, Archive, destination, figures, images_in, node, send
+from helpers.pacs import (
+    PICTURE,
+    REPORT,
+    Archive,
+    destination,
+    figures,
+    images_in,
+    issue,
+    node,
+    send,
+)
 from helpers.pacs import threads as threads_of
 from helpers.service import resident_mb, wait_until
 from pneumoscope.hospital.receive import CLASSES, transfer_syntaxes
@@ -76,18 +86,6 @@ def test_dcmtk_as_a_destination_that_fails_and_comes_back(
     assert len([name for name in kept if not name.endswith(".lock")]) == 2
 
 
-def _issue(authority: Any, folder: Path, name: str) -> dict[str, str]:
-    certificate = authority.issue_cert("localhost", "127.0.0.1")
-    certificate.private_key_pem.write_to_path(folder / f"{name}.key")
-    certificate.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
-    authority.cert_pem.write_to_path(folder / f"{name}-ca.pem")
-    return {
-        "certificate": str(folder / f"{name}.pem"),
-        "key": str(folder / f"{name}.key"),
-        "authorities": str(folder / f"{name}-ca.pem"),
-    }
-
-
 def _client(tls: dict[str, str], *, certificate: bool = True) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=tls["authorities"])
     if certificate:
@@ -110,9 +108,9 @@ def _is_served(port: int, tls: ssl.SSLContext | None) -> bool:
 
 def test_tls_asks_both_sides_for_a_certificate(chest: Chest, tmp_path: Path) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
-    ours = _issue(authority, tmp_path, "node")
-    theirs = _issue(authority, tmp_path, "archive")
-    strange = {**_issue(stranger, tmp_path, "strange"), "authorities": ours["authorities"]}
+    ours = issue(authority, tmp_path, "node")
+    theirs = issue(authority, tmp_path, "archive")
+    strange = {**issue(stranger, tmp_path, "strange"), "authorities": ours["authorities"]}
     context = ssl.create_default_context(
         ssl.Purpose.CLIENT_AUTH, cafile=str(tmp_path / "archive-ca.pem")
     )
@@ -137,8 +135,8 @@ def test_a_destination_with_a_strange_certificate_gets_nothing(
     chest: Chest, tmp_path: Path
 ) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
-    ours = _issue(authority, tmp_path, "node")
-    theirs = _issue(stranger, tmp_path, "archive")
+    ours = issue(authority, tmp_path, "node")
+    theirs = issue(stranger, tmp_path, "archive")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(theirs["certificate"], theirs["key"])
     archive = Archive(ssl_context=context)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pneumoscope.hospital.pull import Source
+    from pneumoscope.hospital.settings import Tls
     from pneumoscope.reader.archive.inputs import Unlisted
 
 _DATE = re.compile(r"\d{8}(-(\d{8})?)?|-\d{8}")
@@ -73,6 +74,14 @@ def add_to(verbs: Verbs) -> None:
         metavar="HOST:PORT",
         help="address for C-MOVE deliveries (default: %(default)s)",
     )
+    for name, what in (
+        ("cert", "certificate of this machine"),
+        ("key", "key of that certificate"),
+        ("ca", "authorities that sign the archive's certificate"),
+    ):
+        parser.add_argument(
+            f"--tls-{name}", type=Path, metavar="PEM", help=f"for TLS: the {what}, a PEM file"
+        )
 
 
 def run(args: Namespace) -> int:
@@ -138,8 +147,9 @@ def _source(args: Namespace) -> Source:
     from pneumoscope.hospital.pull import DicomSource, WebSource  # noqa: PLC0415 - after parsing
     from pneumoscope.hospital.settings import check_ae_title  # noqa: PLC0415
 
+    tls = _tls(args)
     if args.archive.startswith(("http://", "https://")):
-        return WebSource(args.archive)
+        return WebSource(args.archive, tls)
     archive = _ADDRESS.fullmatch(args.archive)
     if archive is None:
         raise OptionError("--from", must="AE_TITLE@HOST:PORT or a URL", was=args.archive)
@@ -154,4 +164,17 @@ def _source(args: Namespace) -> Source:
         called=archive["title"],
         ae_title=args.ae_title,
         listen=(host, int(port)),
+        tls=tls,
     )
+
+
+def _tls(args: Namespace) -> Tls | None:
+    from pneumoscope.hospital.settings import Tls  # noqa: PLC0415 - after parsing
+
+    files = (args.tls_cert, args.tls_key, args.tls_ca)
+    if not any(files):
+        return None
+    for name, file in zip(("cert", "key", "ca"), files, strict=True):
+        if file is None or not file.is_file():
+            raise OptionError(f"--tls-{name}", must="a PEM file", was=file)
+    return Tls(*files)

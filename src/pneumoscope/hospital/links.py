@@ -14,10 +14,13 @@ from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
 
 from pneumoscope.hospital.receive import STORAGE_COMMITMENT, client_context
+from pneumoscope.hospital.transport import keep_answers
 
 if TYPE_CHECKING:
+    from dicomweb_client.api import DICOMwebClient
+
     from pneumoscope.hospital.rows import Delivery
-    from pneumoscope.hospital.settings import Destination
+    from pneumoscope.hospital.settings import Destination, Tls
 
 _FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # study root
 _COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # of the push model, well known
@@ -194,6 +197,7 @@ class StoreLink(Link):
         if not association.is_established:
             association.abort()
             raise ConnectionError("the destination accepts no association")
+        keep_answers(association)
         return association
 
 
@@ -201,17 +205,7 @@ class WebLink(Link):
     """STOW-RS."""
 
     def __init__(self, destination: Destination) -> None:
-        from dicomweb_client.api import DICOMwebClient  # noqa: PLC0415 - for DICOMweb alone
-        from requests import Session  # noqa: PLC0415
-
-        session = Session()
-        adapter = _patient_adapter(destination.seconds)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-        if destination.tls:
-            session.cert = (str(destination.tls.certificate), str(destination.tls.key))
-            session.verify = str(destination.tls.authorities)
-        self._client = DICOMwebClient(destination.url, session=session)
+        self._client = web_client(destination.url, destination.tls, seconds=destination.seconds)
         self._client.set_http_retry_params(retry=False)
 
     def send(self, data: Dataset) -> str:
@@ -251,13 +245,31 @@ class WebLink(Link):
         return bool(found)
 
 
-def _patient_adapter(seconds: float) -> Any:
-    """Return what makes the requests of a session, none of which waits longer for an answer."""
+def web_client(url: str, tls: Tls | None, *, seconds: float) -> DICOMwebClient:
+    """Return a client of a DICOMweb address, which waits so long for an answer."""
+    from dicomweb_client.api import DICOMwebClient  # noqa: PLC0415 - for DICOMweb alone
+    from requests import Session  # noqa: PLC0415
+
+    always: dict[str, Any] = {"timeout": seconds}
+    if tls:
+        always["cert"] = (str(tls.certificate), str(tls.key))
+        always["verify"] = str(tls.authorities)
+    session = Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _adapter(always))
+    return DICOMwebClient(url, session=session)
+
+
+def _adapter(always: dict[str, Any]) -> Any:
+    """Return what sends each request of a session with the same settings.
+
+    Of those of the session itself, REQUESTS_CA_BUNDLE of the environment overrides ``verify``.
+    """
     from requests.adapters import HTTPAdapter  # noqa: PLC0415 - for DICOMweb alone
 
     class Adapter(HTTPAdapter):
         def send(self, *args: Any, **more: Any) -> Any:
-            return super().send(*args, **{**more, "timeout": seconds})
+            return super().send(*args, **{**more, **always})
 
     return Adapter()
 

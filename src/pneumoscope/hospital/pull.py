@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,17 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
 from pneumoscope.errors import DataError
-from pneumoscope.hospital.receive import CLASSES, transfer_syntaxes
+from pneumoscope.hospital.links import web_client
+from pneumoscope.hospital.receive import CLASSES, client_context, server_context, transfer_syntaxes
+from pneumoscope.hospital.transport import keep_answers, prepare
 
 if TYPE_CHECKING:
     from pydicom.uid import UID
 
+    from pneumoscope.hospital.settings import Tls
+
 _FIND, _MOVE = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.2"  # study root
+_ANSWER_SECONDS = 60.0
 _RADIOGRAPHS = frozenset(str(one) for one in CLASSES[:2])
 """Computed and digital radiographs for presentation. Secondary Captures are left out: the pictures
 that this package makes are among them."""
@@ -95,12 +99,11 @@ class WebSource(Source):
 
     Args:
         url: Of the archive's DICOMweb.
+        tls: Certificates for https; None trusts the usual authorities and shows none.
     """
 
-    def __init__(self, url: str) -> None:
-        from dicomweb_client.api import DICOMwebClient  # noqa: PLC0415 - for DICOMweb alone
-
-        self._client = DICOMwebClient(url)
+    def __init__(self, url: str, tls: Tls | None = None) -> None:
+        self._client = web_client(url, tls, seconds=_ANSWER_SECONDS)
         self._client.set_http_retry_params(retry=True, max_attempts=3)
 
     def search(self, level: str, keys: dict[str, str]) -> Iterator[Dataset]:
@@ -155,7 +158,7 @@ class DicomSource(Source):
         called: Its AE title.
         ae_title: Of this machine; the archive must know its address and port.
         listen: Address and port on which the archive delivers.
-        tls: For a TLS connection to the archive.
+        tls: Certificates, for TLS in both directions.
 
     Raises:
         DataError: The archive accepts no association, or the port cannot be listened on.
@@ -169,7 +172,7 @@ class DicomSource(Source):
         called: str,
         ae_title: str,
         listen: tuple[str, int],
-        tls: ssl.SSLContext | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self._arrived: dict[str, bytes] = {}
         self._ae = AE(ae_title=ae_title)
@@ -179,13 +182,19 @@ class DicomSource(Source):
             self._ae.add_requested_context(service)
         try:
             self._ae.start_server(
-                listen, block=False, evt_handlers=[(evt.EVT_C_STORE, self._stored)]
+                listen,
+                block=False,
+                evt_handlers=[
+                    (evt.EVT_C_STORE, self._stored),
+                    (evt.EVT_CONN_OPEN, prepare, [_ANSWER_SECONDS]),
+                ],
+                ssl_context=server_context(tls) if tls else None,
             )
         except OSError as fault:
             raise DataError(
                 f"{listen[0]}:{listen[1]}: cannot listen ({fault.strerror})."
             ) from fault
-        self._to = (host, port, called, (tls, host) if tls else None)
+        self._to = (host, port, called, (client_context(tls), host) if tls else None)
         self._association = self._associated()
 
     def search(self, level: str, keys: dict[str, str]) -> Iterator[Dataset]:
@@ -241,4 +250,5 @@ class DicomSource(Source):
             association.abort()
             self._ae.shutdown()
             raise DataError(f"{called} at {host}:{port} accepts no association.")
+        keep_answers(association)
         return association

@@ -1,7 +1,12 @@
-"""How an association reads from its connection: in few large pieces, and not for ever.
+"""What pynetdicom 3.0 does with connections and answers, done otherwise.
 
-pynetdicom 3.0 reads 4,096 bytes at a time. Each piece gives up the interpreter's lock and asks for
-it again, which takes up to 5 ms where other threads read images: seconds for a radiograph.
+It reads 4,096 bytes at a time. Each piece gives up the interpreter's lock and asks for it again,
+which takes up to 5 ms where other threads read images: seconds for a radiograph.
+
+It loses answers. The thread of an association that we opened looks for messages, too. It is told to
+pause while we wait for an answer, but may be past the place where it looks for that; then it takes
+the answer, and drops it as unexpected. After the timeout, what the destination had accepted would
+be sent again.
 """
 
 from __future__ import annotations
@@ -11,6 +16,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    from pynetdicom.association import Association
     from pynetdicom.events import Event
 
 
@@ -47,3 +55,17 @@ def prepare(event: Event, seconds: float) -> None:
     outer.socket.settimeout(seconds)
     outer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     outer.recv = partial(read_exactly, outer.socket)  # type: ignore[method-assign]
+
+
+def keep_answers(association: Association) -> None:
+    """Let only who asks take answers, on an association that we opened.
+
+    Its thread has nothing to take: requests of the peer for N-EVENT-REPORT, the only ones there,
+    are handled as they arrive.
+    """
+    take = association.dimse.get_msg
+
+    def get_msg(block: bool = False) -> Any:
+        return take(block=True) if block else (None, None)
+
+    association.dimse.get_msg = get_msg  # type: ignore[method-assign]
