@@ -120,9 +120,9 @@ def test_two_classes_have_no_such_column(trained: Trained, phantoms: Path) -> No
     assert open_bundle(trained.run.model).info.to_dict()["format"] == 1
 
 
-def test_evidence_of_any_class(run: Trained, kinds: Path, tmp_path: Path) -> None:
+def test_evidence_of_any_class(run: Trained, phantoms: Path, tmp_path: Path) -> None:
     predictor = Predictor(run.run.model, gated=False)
-    source = next((kinds / "test").rglob("*.jpeg"))
+    source = next((phantoms / "test").rglob("*.jpeg"))  # large enough for a caption
     pixels = prepare(source, predictor.info.input)[np.newaxis]
     maps = {name: predictor.evidence(pixels, name) for name in KINDS}
     assert {one.shape for one in maps.values()} == {(1, 8, 8)}
