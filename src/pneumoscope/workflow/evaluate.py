@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.data.layouts import DataOptions
+from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation import robustness as made_worse
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
-from pneumoscope.evaluation.question import RELATIONS, Images, Question, Reader, TrainingRelation
+from pneumoscope.evaluation.question import Images, Question, Reader
 from pneumoscope.evaluation.results import are_results
 from pneumoscope.evaluation.scores import Scores, score
 from pneumoscope.reader.model_file.metadata import open_bundle
@@ -264,12 +265,9 @@ def _images(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str, data:
 
 def _relation(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str) -> TrainingRelation:
     """Return how images stand to those that the reader learnt from."""
-    if cohort.relation.own:
-        return RELATIONS.get(part, TrainingRelation.OVERLAP)
-    if judged.relation.seen:
-        return TrainingRelation.OVERLAP
-    if judged.relation.same_names:
-        return TrainingRelation.SAME_NAMES
+    found = judged.relation.to_part(part)
+    if found not in {TrainingRelation.OTHER, TrainingRelation.UNKNOWN}:
+        return found
     hashes = [entry.sha256 for entry in judged.catalog.entries]
     if 2 * learnt_from(info, hashes, part="val") > len(hashes):
         return TrainingRelation.VALIDATION
@@ -277,7 +275,7 @@ def _relation(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str) -> 
         # The very data that it was trained on. Which rows taught stands in the run, or the hashes.
         by_hash = cohort.relation.known and part == "test"
         return TrainingRelation.TEST if by_hash else TrainingRelation.OVERLAP
-    return TrainingRelation.OTHER if cohort.relation.known else TrainingRelation.UNKNOWN
+    return found
 
 
 def _pictures(found: Evaluation, root: Path | None, predictor: Predictor | None) -> Pictures | None:

@@ -13,11 +13,12 @@ import numpy as np
 from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.prepared import PreparedData
+from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.data.split import UNUSED, Split, parts_in_file
 from pneumoscope.errors import DataError, OptionError, nearest
 from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate
-from pneumoscope.evaluation.question import Images, Question, Reader, TrainingRelation
+from pneumoscope.evaluation.question import Images, Question, Reader
 from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.runs import RunFolder
 from pneumoscope.watch import Watcher
