@@ -44,7 +44,9 @@ def add_to(verbs: Verbs) -> None:
         help="output folder for inspect.html, inspect.json and figures/ (default: inspect)",
     )
     parser.add_argument(
-        "--positive", metavar="CLASS", help="the positive class (default: PNEUMONIA)"
+        "--positive",
+        metavar="CLASS[,CLASS]",
+        help="the positive class or classes (default: PNEUMONIA)",
     )
     parser.add_argument(
         "--split-file",
@@ -87,7 +89,7 @@ def run(args: Namespace) -> int:
 
 
 def _text(result: Inspected) -> str:
-    from pneumoscope.data.audit.audit import counts  # noqa: PLC0415 - numpy
+    from pneumoscope.data.audit.result import counts  # noqa: PLC0415 - numpy
 
     audit = result.audit
     found = counts(audit)
