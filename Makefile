@@ -27,7 +27,7 @@ demo: setup
 
 test: setup
 	sh tools/install_test_services.sh
-	$(PYTHON) -m pytest $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -n auto $(PYTEST_ARGS)
 
 check: setup
 	$(VENV)/bin/ruff check .

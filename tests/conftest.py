@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import pickle
 import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
+import hypothesis
 import pytest
+from filelock import FileLock
 from jaxtyping import install_import_hook
 
 # No test may wait for the network; the library reads this when it is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# One process of several has one core: more threads would wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -28,9 +39,35 @@ install_import_hook(
     "beartype.beartype",
 )
 
+from helpers.exporter import read_operators_once  # noqa: E402
+from helpers.schedule import ByFile, longest_first  # noqa: E402
 from pneumoscope.data.phantom import write_folder  # noqa: E402
+from pneumoscope.parallel import cores  # noqa: E402
 from pneumoscope.training.recipe import recipe_of  # noqa: E402
 from pneumoscope.workflow.train import Trained, train_reader  # noqa: E402
+
+Made = TypeVar("Made")
+
+# Processes compete for the cores, so the time that one example takes says nothing.
+hypothesis.settings.register_profile("pneumoscope", deadline=None)
+hypothesis.settings.load_profile("pneumoscope")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes ``-n auto`` starts: one a core that this process may use."""
+    return cores()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Return what hands out the tests."""
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest files begin, where several processes share the work."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        longest_first(items)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,20 +77,60 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["PNEUMOSCOPE_WEIGHTS"] = str(tmp_path_factory.mktemp("weights"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_exports() -> None:
+    """Save each export a second; see there."""
+    read_operators_once()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory_goes_back() -> Iterator[None]:
+    """Give freed memory back to the system: training lets the allocator keep all of it."""
+    yield
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pages come without drawings, which take most of the time of a tiny run."""
+    monkeypatch.setattr("pneumoscope.report.canvas.can_draw", lambda: False)
+
+
+def _made_once(name: str, factory: pytest.TempPathFactory, make: Callable[[Path], Made]) -> Made:
+    """Return what one of the processes makes in a folder; the others wait and read it."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    kept = root / f"{name}.pickle"
+    with FileLock(root / f"{name}.lock"):
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(make(root / name)))
+    made: Made = pickle.loads(kept.read_bytes())  # noqa: S301 - written a moment ago
+    return made
+
+
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder train/ and test/ with class folders of small generated radiographs."""
-    folder = tmp_path_factory.mktemp("phantoms") / "data"
-    return write_folder(folder, patients=60, seed=3, size_px=(96, 110), workers=1)
+
+    def make(folder: Path) -> Path:
+        return write_folder(folder / "data", patients=60, seed=3, size_px=(96, 110), workers=1)
+
+    return _made_once("phantoms", tmp_path_factory, make)
 
 
 @pytest.fixture(scope="session")
 def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Return a run of a tiny network, trained for two epochs."""
-    recipe = recipe_of("seed", image_size=32, filters=(4, 8), max_epochs=2, val_fraction=0.2)
-    result = train_reader(phantoms, tmp_path_factory.mktemp("runs") / "tiny", recipe=recipe)
-    assert result is not None
-    return result
+
+    def make(folder: Path) -> Trained:
+        recipe = recipe_of("seed", image_size=32, filters=(4, 8), max_epochs=2, val_fraction=0.2)
+        result = train_reader(phantoms, folder / "tiny", recipe=recipe)
+        assert result is not None
+        return result
+
+    return _made_once("runs", tmp_path_factory, make)
 
 
 @pytest.fixture(scope="session")

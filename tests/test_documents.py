@@ -22,7 +22,7 @@ from helpers.public_sets import MAKERS, classes_with_names, put
 from helpers.service import running
 from pneumoscope.cli import VERBS, main, parser
 from pneumoscope.cli.arguments import Parser
-from pneumoscope.cli.predict import FAIL_ON
+from pneumoscope.cli.predict_usage import FAIL_ON
 from pneumoscope.data.phantom import write_folder
 from pneumoscope.runs import RunFolder
 from pneumoscope.workflow.train import Trained

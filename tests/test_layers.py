@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pneumoscope
@@ -104,6 +104,90 @@ def test_the_layers_have_no_circle() -> None:
         free = {room for room, needs in MAY.items() if needs - {room} <= done} - done
         assert free, set(MAY) - done
         done |= free
+
+
+# What one module of a room is to another for the type checker alone: a value, and what is made of
+# it elsewhere. Everything else that modules import of each other, also inside functions, has no
+# circle.
+TYPES_ALONE = {
+    ("data.patients", "data.entries"),  # an entry has a patient; patients are settled in entries
+    ("evaluation.notes", "evaluation.evaluation"),  # an evaluation has notes, made of it
+    ("reader.model_file.self_test", "reader.model_file.metadata"),  # a file has a test, run on it
+    ("reader.policy", "reader.model_file.metadata"),  # a file has a policy, made of its threshold
+}
+
+
+def modules() -> dict[str, Path]:
+    """Return the file of each module, under its name within the package."""
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported_modules(path: Path, known: Iterable[str]) -> set[str]:
+    """Return the modules of the package that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pneumoscope"):
+            module = (node.module or "").removeprefix("pneumoscope").lstrip(".")
+            for alias in node.names:
+                name = f"{module}.{alias.name}".lstrip(".")
+                found.add(name if name in known else module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.removeprefix("pneumoscope.") for alias in node.names}
+    return found & set(known)
+
+
+def test_modules_import_each_other_without_circles() -> None:
+    files = modules()
+    needs = {name: imported_modules(path, files) - {name, ""} for name, path in files.items()}
+    for first, second in TYPES_ALONE:
+        assert second in needs[first], f"{first} imports {second} no more: take it from the list"
+        needs[first].remove(second)
+    done: set[str] = set()
+    while len(done) < len(needs):
+        free = {name for name, others in needs.items() if others <= done} - done
+        assert free, {name: sorted(own - done) for name, own in needs.items() if name not in done}
+        done |= free
+
+
+def test_types_alone_are_imported_for_types_alone() -> None:
+    for first, second in TYPES_ALONE:
+        tree = ast.parse(modules()[first].read_text(encoding="utf-8"))
+        imported = [
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module == f"pneumoscope.{second}"
+        ]
+        checking = [
+            inner
+            for node in tree.body
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            for inner in ast.walk(node)
+        ]
+        assert imported
+        assert all(node in checking for node in imported), first
+
+
+def test_the_files_that_the_architecture_names_are_there() -> None:
+    """The table of where things go is a map: each file in it exists."""
+    text = (ROOT.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text[text.index("## Where does") : text.index("## The layers")]
+    named = re.findall(r"`([\w./-]+(?:/|\.py|\.md|\.yaml))`", table)
+    assert len(named) > 40
+    room = ""
+    missing = []
+    for name in named:
+        if name.startswith(("docs/", "tests/")):
+            place = ROOT.parents[1] / name
+        else:
+            room = name.rpartition("/")[0] or room  # "`facts.py`" stands in the room named before
+            place = ROOT / (name if "/" in name else f"{room}/{name}")
+        if not place.exists():
+            missing.append(name)
+    assert missing == []
 
 
 def test_nothing_is_decided_by_how_a_message_begins() -> None:

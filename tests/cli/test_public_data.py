@@ -22,6 +22,7 @@ def printed(command: list[str], capsys: Captured) -> dict[str, object]:
     return dict(json.loads(capsys.readouterr().out))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_map_is_part_of_the_run(tmp_path: Path, capsys: Captured) -> None:
     made = MAKERS["mimic"](tmp_path / "data")
     data, run = str(made.place), tmp_path / "run"

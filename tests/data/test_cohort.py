@@ -10,6 +10,7 @@ import pytest
 from pneumoscope.data.catalog import Catalog, Entry, read_catalog
 from pneumoscope.data.cohort import Cohort, Origin
 from pneumoscope.data.patients import Patient
+from pneumoscope.data.relation import Relation, TrainingRelation
 from pneumoscope.data.split import UNUSED
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.workflow.train import Trained
@@ -130,3 +131,20 @@ def test_a_run_tells_what_it_was_made_from(
     _, test = cohort.part("test")
     assert test.relation.seen == 0
     assert Origin.of_run(type(trained.run)(tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    ("relation", "part", "word"),
+    [
+        (Relation(known=True, own=True, taught=(True,)), "train", TrainingRelation.TRAINING),
+        (Relation(known=True, own=True, taught=(False,)), "val", TrainingRelation.VALIDATION),
+        (Relation(known=True, own=True, taught=(False,)), "test", TrainingRelation.TEST),
+        (Relation(known=True, own=True, taught=(True, False)), "all", TrainingRelation.OVERLAP),
+        (Relation(known=True, taught=(True, False)), "test", TrainingRelation.OVERLAP),
+        (Relation(known=True, taught=(False,), named=(True,)), "", TrainingRelation.SAME_NAMES),
+        (Relation(known=True, taught=(False,)), "test", TrainingRelation.OTHER),
+        (Relation(), "test", TrainingRelation.UNKNOWN),
+    ],
+)
+def test_a_relation_has_a_word(relation: Relation, part: str, word: TrainingRelation) -> None:
+    assert relation.to_part(part) is word

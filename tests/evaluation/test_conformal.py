@@ -14,7 +14,6 @@ from pneumoscope.evaluation.conformal import (
     LEVELS,
     ROUNDING,
     TWO_GROUPS,
-    coverage,
     fit_conformal,
     fit_zone,
 )
@@ -53,34 +52,11 @@ def test_the_promise_is_kept_on_new_images_in_each_class() -> None:
     for seed in range(60):
         zone = fit_conformal(make_scores(80, seed=seed), level=0.2)
         new = make_scores(400, seed=10_000 + seed)
-        found = coverage(policy(zone), new)
-        assert found.coverage_negative.value is not None
-        assert found.coverage_positive.value is not None
-        missed[seed] = 1 - found.coverage_negative.value, 1 - found.coverage_positive.value
+        possible = policy(zone).decide_many(new.probability).possible
+        missed[seed] = [1 - possible[new.label == label, label].mean() for label in (0, 1)]
     # On average over validation sets: at most the level, and less by 1 / (n + 1) at most.
     assert (missed.mean(axis=0) < 0.22).all()
     assert (missed.mean(axis=0) > 0.14).all()
-
-
-def test_coverage_counts_what_it_says() -> None:
-    zone = Conformal(0.1, (0.6, 0.6), (10, 10))  # both from 0.4 to 0.6, else one
-    found = coverage(policy(zone), scores_of([0, 0, 1, 1], [0.1, 0.5, 0.9, 0.2]))
-    assert found.set_aside.value == 0.25
-    assert found.coverage.value == 0.75
-    assert (found.coverage_negative.value, found.coverage_positive.value) == (1.0, 0.5)
-    assert found.accuracy_of_the_rest.value == pytest.approx(2 / 3)
-    assert found.accuracy_of_the_rest.n == 3
-    assert json.loads(json.dumps(found.to_dict()))["set_aside"]["n"] == 4
-
-
-def test_coverage_counts_patients() -> None:
-    scores = make_scores(120, per_patient=3)
-    zone = fit_conformal(scores, level=0.2)
-    found = coverage(policy(zone), scores, resamples=200)
-    assert found.set_aside.method == "bootstrap by patient"
-    assert found.set_aside.also[0].method == "wilson"
-    alone = coverage(policy(zone), make_scores(120), resamples=200)
-    assert alone.set_aside.method == "wilson"
 
 
 def test_a_level_that_the_reader_keeps_anyway_is_refused_with_the_levels_that_mean_something() -> (
@@ -99,10 +75,10 @@ def test_a_level_that_the_reader_keeps_anyway_is_refused_with_the_levels_that_me
         fit_zone(scores, threshold=0.5, level=0.001)
     found = fit_zone(scores, threshold=0.5, level=max(rates) / 2).conformal
     assert found is not None
-    told = coverage(policy(found), scores)
-    assert told.set_aside.value
-    assert told.accuracy_of_the_rest.value
-    assert told.accuracy_of_the_rest.value > 1 - wrong.mean()
+    code = policy(found).decide_many(scores.probability).code
+    decided = code != UNCERTAIN_CODE
+    assert 0 < decided.sum() < len(scores)
+    assert (code == scores.label)[decided].mean() > 1 - wrong.mean()
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -160,8 +136,6 @@ def test_what_it_refuses() -> None:
         fit_zone(make_scores(50, part="test"), threshold=0.5)
     with pytest.raises(DataError, match="both classes"):
         fit_zone(scores_of([1, 1], [0.4, 0.5]), threshold=0.5)
-    with pytest.raises(DataError, match="no images"):
-        coverage(policy(Conformal(0.1, (0.5, 0.5), (9, 9))), scores_of([], []))
 
 
 def test_the_images_that_a_zone_comes_from_stay_in_it_in_single_precision() -> None:

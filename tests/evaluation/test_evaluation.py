@@ -11,12 +11,13 @@ import pytest
 
 from helpers.made_scores import make_scores
 from pneumoscope.data.entries import LeftOut
+from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.calibration import Calibration, fit_temperature
 from pneumoscope.evaluation.conformal import fit_conformal
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate
 from pneumoscope.evaluation.fitted import fitted_calibration
-from pneumoscope.evaluation.question import Images, Question, Reader, TrainingRelation
+from pneumoscope.evaluation.question import Images, Question, Reader
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.labels import LabelSpace
 from pneumoscope.reader.conformal import Conformal

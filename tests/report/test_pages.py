@@ -18,13 +18,14 @@ from helpers.made_scores import people
 from pneumoscope.cli import main
 from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.generated import GENERATED
+from pneumoscope.data.relation import Relation
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.baseline import Baseline
 from pneumoscope.evaluation.conformal import fit_conformal
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate
 from pneumoscope.evaluation.notes import notes_of
-from pneumoscope.evaluation.question import RELATIONS, Images, Question, Reader, TrainingRelation
+from pneumoscope.evaluation.question import Images, Question, Reader
 from pneumoscope.evaluation.robustness import Corrupted
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.labels import LabelSpace
@@ -71,7 +72,8 @@ def drawn(n: int = 60, *, part: str = "test", noise: float = 1.0) -> Scores:
 
 def evaluated_of(scores: Scores, *, conformal: Conformal | None = None, **known: Any) -> Evaluation:
     """Return an evaluation of drawn scores, as if they were of the part of a run."""
-    relation = RELATIONS.get(scores.part, TrainingRelation.UNKNOWN)
+    known_part = bool(scores.part)
+    relation = Relation(known=known_part, own=known_part).to_part(scores.part)
     return evaluate(
         scores,
         Question(resamples=0),

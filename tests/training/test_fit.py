@@ -17,6 +17,7 @@ import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from helpers.warm import Warm, run_warm
 from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.prepared import PreparedData
@@ -187,30 +188,18 @@ if __name__ == "__main__":
 """
 
 
-def start(tmp_path: Path, phantoms: Path, out: Path, *more: str, pause_at: int = 0) -> Any:
+def start(tmp_path: Path, phantoms: Path, out: Path, *more: str, pause_at: int = 0) -> Warm:
     script = tmp_path / f"train{pause_at}.py"
     script.write_text(_SCRIPT % pause_at)
     tiny(val_fraction=0.2).save(tmp_path / "recipe.yaml")
-    return subprocess.Popen(
-        [
-            sys.executable,
-            str(script),
-            str(phantoms),
-            str(out),
-            str(tmp_path / "recipe.yaml"),
-            *more,
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Warm(script, phantoms, out, tmp_path / "recipe.yaml", *more)
 
 
-def wait_for_epoch(process: Any, epoch: int) -> None:
+def wait_for_epoch(process: Warm, epoch: int) -> None:
     for line in process.stdout:
         if line.startswith(f"{epoch:5d}  "):
             return
-    raise AssertionError(process.stderr.read())
+    raise AssertionError(process.communicate())
 
 
 def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Path, phantoms: Path) -> None:
@@ -273,23 +262,19 @@ def test_a_full_disk_is_one_message_and_nothing_is_lost(tmp_path: Path, phantoms
     run = tmp_path / "run"
     command = ["train", str(phantoms), "--out", str(run)]
     options = ["--image-size", "32", "--filters", "4,8", "--epochs", "2", "--val-fraction", "0.2"]
-    full = subprocess.run(
-        [sys.executable, "-c", _FULL, *command, *options],
-        capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
-    assert full.returncode == 1, full.stderr
-    assert "Traceback" not in full.stderr
-    last = full.stderr.splitlines()[-1]
+    script = tmp_path / "full.py"
+    script.write_text(_FULL)
+    status, _, said = run_warm(script, *command, *options)
+    assert status == 1, said
+    assert "Traceback" not in said
+    last = said.splitlines()[-1]
     assert last.startswith("error: ")
     assert "cannot be written (File too large)" in last
     assert "--resume goes on with it" in last
     assert [row[0] for row in learning(run)] == [1]
     assert not list(run.rglob("*.part"))
-    again = subprocess.run(
-        [sys.executable, "-m", "pneumoscope", *command, "--resume"],
-        capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
-    assert again.returncode == 0, again.stderr
+    status, _, said = run_warm("pneumoscope", *command, "--resume")
+    assert status == 0, said
     assert [row[0] for row in learning(run)] == [1, 2]
 
 
@@ -328,13 +313,10 @@ def test_a_run_that_still_trains_is_not_resumed(tmp_path: Path, phantoms: Path) 
 @pytest.mark.skipif(os.name == "nt", reason="signals differ there")
 def test_sigterm_says_how_to_go_on(tmp_path: Path, phantoms: Path) -> None:
     run = tmp_path / "run"
-    command = [
-        sys.executable, "-m", "pneumoscope", "train", str(phantoms), "--out", str(run)
-    ]  # fmt: skip
     options = ["--image-size", "32", "--filters", "4,8", "--epochs", "400", "--val-fraction", "0.2"]
-    process = subprocess.Popen(
-        [*command, *options, "--patience", "400"], stderr=subprocess.PIPE, text=True
-    )
+    process = Warm(
+        "pneumoscope", "train", phantoms, "--out", run, *options, "--patience", "400"
+    )  # fmt: skip
     until = time.monotonic() + 240
     while not (run / "checkpoints" / "last.ckpt").exists():
         assert time.monotonic() < until

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helpers.warm import Warm, run_warm
 from pneumoscope.errors import OptionError, OutputError, PneumoscopeError
 from pneumoscope.runs import RunFolder, rows_of
 from pneumoscope.training.devices import Placement
@@ -44,6 +43,7 @@ def written(run: RunFolder) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in run.root.iterdir()}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_runs_that_are_there_are_not_done_again(phantoms: Path, tmp_path: Path) -> None:
     out = tmp_path / "rates"
     (first,) = rates(phantoms, out, 1e-3)
@@ -158,12 +158,9 @@ def test_a_run_that_fails_side_by_side_keeps_its_log(phantoms: Path, tmp_path: P
 @pytest.mark.skipif(os.name == "nt", reason="signals differ there")
 def test_seeds_that_sigterm_ended_go_on(phantoms: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs"
-    command = [
-        sys.executable, "-m", "pneumoscope", "train", str(phantoms), "--out", str(out),
-        "--seeds", "2",
-    ]  # fmt: skip
+    command = ("pneumoscope", "train", phantoms, "--out", out, "--seeds", "2")
     recipe = ["--image-size", "32", "--filters", "4,8", "--epochs", "2", "--val-fraction", "0.2"]
-    process = subprocess.Popen([*command, *recipe], stderr=subprocess.PIPE, text=True)
+    process = Warm(*command, *recipe)
     until = time.monotonic() + 240
     while not (out / "seed-0" / "checkpoints" / "last.ckpt").exists():
         assert time.monotonic() < until
@@ -175,8 +172,8 @@ def test_seeds_that_sigterm_ended_go_on(phantoms: Path, tmp_path: Path) -> None:
     assert "the same command with --resume goes on there" in said.splitlines()[-1]
     assert "Traceback" not in said
     epochs = (out / "seed-0" / "log.csv").read_text().splitlines()
-    done = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    status, _, said = run_warm(*command, "--resume")
+    assert status == 0, said
     assert (out / "seeds.json").is_file()
     assert (out / "seed-0" / "log.csv").read_text().splitlines()[: len(epochs)] == epochs
     assert (out / "seed-1" / "report.html").is_file()

@@ -87,7 +87,7 @@ def run(args: Namespace) -> int:
 
 
 def _text(result: Inspected) -> str:
-    from pneumoscope.data.audit.audit import counts  # noqa: PLC0415 - numpy
+    from pneumoscope.data.audit.result import counts  # noqa: PLC0415 - numpy
 
     audit = result.audit
     found = counts(audit)

@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pneumoscope.cli.arguments import Verbs, add_verb
-from pneumoscope.cli.predict_usage import STDIN, add_engine_options, refuse_senseless
+from pneumoscope.cli.predict_usage import (
+    FAIL_ON,
+    OUTSIDE,
+    SOME_UNREADABLE,
+    STDIN,
+    add_engine_options,
+    fail_on,
+    refuse_senseless,
+)
 from pneumoscope.errors import DataError, OptionError, OutputError
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections import Counter
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from pneumoscope.reader.archive.inputs import Unlisted
     from pneumoscope.reader.archive.summary import RunSummary
@@ -27,10 +35,8 @@ if TYPE_CHECKING:
 
     Source = str | bytes | Unlisted
 
-SOME_UNREADABLE, FAIL_ON = 3, 4
 _GO_ON = "the same command with --resume goes on there"
 FORMATS = ("table", "json", "jsonl", "csv", "parquet")
-OUTSIDE = ("note", "uncertain", "refuse")  # those of reader.policy, which is not loaded to parse
 
 
 def add_to(verbs: Verbs) -> None:
@@ -179,30 +185,6 @@ def _tell_caveat(info: ModelInfo) -> None:
     caveat = evidence_caveat(info)
     if caveat:
         sys.stderr.write(f"Note on the evidence: {caveat}\n")
-
-
-def fail_on(given: Sequence[str], info: ModelInfo) -> set[str]:
-    """Return the conclusions that ``--fail-on`` means.
-
-    Raises:
-        OptionError: One is none of this model.
-    """
-    from pneumoscope.errors import nearest  # noqa: PLC0415 - rare
-    from pneumoscope.reader.prediction import ERROR, NOT_ASSESSABLE, UNCERTAIN  # noqa: PLC0415
-
-    known = {
-        name.lower().replace("_", "-"): name
-        for name in (UNCERTAIN, NOT_ASSESSABLE, ERROR, *info.classes)
-    }
-    found = set()
-    for word in given:
-        key = word.lower().replace("_", "-")
-        if key not in known:
-            raise OptionError(
-                "--fail-on", must="a conclusion of this model", was=word, hint=nearest(key, known)
-            )
-        found.add(known[key])
-    return found
 
 
 def _is_one_file(args: Namespace) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli.predict import FAIL_ON, OUTSIDE, SOME_UNREADABLE, fail_on
+from pneumoscope.cli.predict_usage import FAIL_ON, OUTSIDE, SOME_UNREADABLE, fail_on
 from pneumoscope.cli.predictions import summary
 from pneumoscope.cli.terminal import TerminalWatcher
 from pneumoscope.cluster.run import Listeners, read_archive

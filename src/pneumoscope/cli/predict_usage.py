@@ -10,14 +10,22 @@ from pneumoscope.errors import DataError, MissingArgumentError, OptionError, in_
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
 
     from pneumoscope.cli.arguments import Parser
+    from pneumoscope.reader.model_file.metadata import ModelInfo
 
 ENGINES = ("ray", "processes")
 """What reads with many workers."""
 
 STDIN = "-"
 """The name of standard input."""
+
+SOME_UNREADABLE, FAIL_ON = 3, 4
+"""Exit codes."""
+
+OUTSIDE = ("note", "uncertain", "refuse")
+"""Those of ``reader.policy``, which is not loaded to parse."""
 
 
 def add_engine_options(parser: Parser) -> None:
@@ -124,3 +132,27 @@ def _refuse_senseless_watch(args: Namespace) -> None:
                 raise OptionError(
                     name, must="outside of the folders that are watched", was=str(folder)
                 )
+
+
+def fail_on(given: Sequence[str], info: ModelInfo) -> set[str]:
+    """Return the conclusions that ``--fail-on`` means.
+
+    Raises:
+        OptionError: One is none of this model.
+    """
+    from pneumoscope.errors import nearest  # noqa: PLC0415 - rare
+    from pneumoscope.reader.prediction import ERROR, NOT_ASSESSABLE, UNCERTAIN  # noqa: PLC0415
+
+    known = {
+        name.lower().replace("_", "-"): name
+        for name in (UNCERTAIN, NOT_ASSESSABLE, ERROR, *info.classes)
+    }
+    found = set()
+    for word in given:
+        key = word.lower().replace("_", "-")
+        if key not in known:
+            raise OptionError(
+                "--fail-on", must="a conclusion of this model", was=word, hint=nearest(key, known)
+            )
+        found.add(known[key])
+    return found

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pneumoscope.data.catalog import PARTS, Catalog
 from pneumoscope.data.copies import Copies, equal_rows, tied
 from pneumoscope.data.patients import Patient
+from pneumoscope.data.relation import Relation
 from pneumoscope.data.split.groups import Shared, groups_of, shared_between_parts
 from pneumoscope.data.split.make import ENOUGH_TO_DECIDE, enough_to_decide
 from pneumoscope.data.split.parts import UNUSED, Split
@@ -32,38 +33,6 @@ ALL = "all"
 """What every row is of, whatever its part."""
 
 _HEAVIEST = {UNUSED: 0, "train": 1, "val": 2, "test": 3}
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """What a reader has to do with some images.
-
-    Attributes:
-        known: Whether anything tells what the reader learnt from; else nothing follows from the
-            other fields.
-        own: Whether most of the images are of the data of the reader's run, so that its parts are
-            theirs.
-        taught: For each image, whether the reader learnt from it, or from another image of its
-            patient.
-        named: For each image, whether its file is called as one that the reader learnt from. Given
-            only where most of the images are, and few contents are known: they may be copies in
-            another size or format, or other files that are called alike.
-    """
-
-    known: bool = False
-    own: bool = False
-    taught: tuple[bool, ...] = ()
-    named: tuple[bool, ...] = ()
-
-    @property
-    def seen(self) -> int:
-        """How many images were learnt from, or are of patients that were."""
-        return sum(self.taught)
-
-    @property
-    def same_names(self) -> int:
-        """How many images have names of images that were learnt from, where most have."""
-        return sum(self.named)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,19 +14,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.scores import check_may_decide
-from pneumoscope.evaluation.shares import share, share_draws
 from pneumoscope.labels import LabelSpace
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.reader.policy import UNCERTAIN_CODE, DecisionPolicy
-from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,29 +47,6 @@ file computes in float32, and that very image must not fall out of its set by ro
 
 TWO_GROUPS = LabelSpace(("negative", "positive"), ("positive",))
 """The label space of scores whose class names are not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """The coverage and size of prediction sets on labelled images.
-
-    Attributes:
-        coverage: Share of images whose set holds their true class.
-        coverage_negative: The same of negative images.
-        coverage_positive: The same of positive images.
-        set_aside: Share of images that are UNCERTAIN.
-        accuracy_of_the_rest: Share of right conclusions among the others.
-    """
-
-    coverage: Estimate
-    coverage_negative: Estimate
-    coverage_positive: Estimate
-    set_aside: Estimate
-    accuracy_of_the_rest: Estimate
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers as JSON values."""
-        return {name: getattr(self, name).to_dict() for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,47 +190,3 @@ def _smallest(count: int) -> float:
 def _check_classes(scores: Scores) -> None:
     if not all(_counts(scores)):
         raise DataError("an uncertain zone needs images of both classes; one is missing.")
-
-
-def coverage(
-    policy: DecisionPolicy,
-    scores: Scores,
-    *,
-    level: float = LEVEL,
-    resamples: int = 0,
-    seed: int = 0,
-) -> Coverage:
-    """Return the coverage of prediction sets on labelled images, with intervals by patient.
-
-    Args:
-        policy: Whose sets they are.
-        scores: Of the images.
-        level: Confidence level.
-        resamples: Of the patients; 0 leaves the intervals to closed forms.
-        seed: Of the resampling.
-
-    Raises:
-        DataError: There are no scores.
-    """
-    if not len(scores):
-        raise DataError("there are no images to measure coverage on.")
-    code, possible, _ = policy.decide_many(scores.probability)
-    covered = possible[np.arange(len(scores)), scores.label]
-    aside = code == UNCERTAIN_CODE
-    right = covered & ~aside
-    positive = scores.label == 1
-
-    patient = scores.patient_numbers
-
-    def part(hits: NDArray[np.bool_], of: NDArray[np.bool_]) -> Estimate:
-        draws = share_draws(hits, of, patient, resamples=resamples, seed=seed)
-        return share(hits, of, patient, draws=draws, level=level)
-
-    everything = np.ones(len(scores), bool)
-    return Coverage(
-        part(covered, everything),
-        part(covered, ~positive),
-        part(covered, positive),
-        part(aside, everything),
-        part(right, ~aside),
-    )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.data.entries import LeftOut
+from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.evaluation.baseline import Baseline, majority_baseline, size_baseline
 from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.curves import Curves
@@ -21,7 +22,7 @@ from pneumoscope.evaluation.fitted import fitted_calibration
 from pneumoscope.evaluation.notes import Note, notes_of
 from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.policy import PolicyResult, evaluate_policy
-from pneumoscope.evaluation.question import Images, Question, Reader, Threshold, TrainingRelation
+from pneumoscope.evaluation.question import Images, Question, Reader, Threshold
 from pneumoscope.evaluation.robustness import Corrupted
 from pneumoscope.evaluation.subgroups import Group, subgroups
 from pneumoscope.evaluation.units import aggregated, shared_columns, unit_of_images

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.evaluation.calibration import SCALES
 from pneumoscope.evaluation.estimate import level_text
-from pneumoscope.evaluation.question import TrainingRelation
 from pneumoscope.stats.intervals import wilson
 
 if TYPE_CHECKING:

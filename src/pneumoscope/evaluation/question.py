@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.errors import OptionError, one_of
 from pneumoscope.evaluation.bootstrap import RESAMPLES
 from pneumoscope.evaluation.calibration import Calibration
@@ -27,34 +27,6 @@ _THRESHOLD = 0.5
 
 UNNAMED = LabelSpace.of(("negative", "positive"))
 """Two classes whose names nothing tells."""
-
-
-class TrainingRelation(StrEnum):
-    """How the images of an evaluation stand to those that the reader learnt from."""
-
-    TRAINING = "training"
-    """Its own training part."""
-    VALIDATION = "validation"
-    """Its own validation part, which decided about it."""
-    TEST = "test"
-    """A part of the data that it was trained on which neither taught nor decided."""
-    OTHER = "other"
-    """Other data: none of the images is known to be among those that it learnt from."""
-    OVERLAP = "overlap"
-    """Some of the images, or others of their patients, are among those that it learnt from."""
-    SAME_NAMES = "same-names"
-    """Most of the files are called as those that it learnt from, but their contents are others: the
-    same images in another size or format, or other images that are called alike."""
-    UNKNOWN = "unknown"
-    """Nothing tells."""
-
-
-RELATIONS = {
-    "train": TrainingRelation.TRAINING,
-    "val": TrainingRelation.VALIDATION,
-    "test": TrainingRelation.TEST,
-}
-"""How the parts of a reader's own data stand to it; a mixture of them is an overlap."""
 
 
 @dataclass(frozen=True, slots=True)

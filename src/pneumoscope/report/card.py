@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pneumoscope.data.generated import GENERATED, is_generated
+from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.evaluation.decision import decision_rows, decision_text
 from pneumoscope.evaluation.estimate import level_text
-from pneumoscope.evaluation.question import TrainingRelation
 from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.report.facts import PARTS, RunFacts
 from pneumoscope.report.page import NOTICE, environment

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.data.generated import GENERATED
+from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.evaluation.notes import units
-from pneumoscope.evaluation.question import TrainingRelation
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.training import ClassCounts
 from pneumoscope.report.outcome import outcome_sections

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pneumoscope.data.audit.audit import counts
 from pneumoscope.data.audit.findings import SEVERITIES
+from pneumoscope.data.audit.result import counts
 from pneumoscope.data.generated import GENERATED
 from pneumoscope.installation import install_command
 from pneumoscope.report.canvas import Canvas, can_draw
@@ -14,7 +14,7 @@ from pneumoscope.report.inspect_sections import audit_sections
 from pneumoscope.report.page import Report, footer_of, write_report
 
 if TYPE_CHECKING:
-    from pneumoscope.data.audit.audit import Audit
+    from pneumoscope.data.audit.result import Audit
 
 _FILES_SHOWN: Final = 12
 _TITLES: Final = {"error": "Errors", "warning": "Warnings", "note": "Notes"}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pneumoscope.data.audit.audit import counts, numeric_columns
+from pneumoscope.data.audit.result import counts, numeric_columns
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.audit import ClueAreas, Distributions, ImagesPerPatient
 from pneumoscope.report.figures.pictures import MeanImages, PictureSheet
@@ -16,7 +16,7 @@ from pneumoscope.report.page import Section
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pneumoscope.data.audit.audit import Audit
+    from pneumoscope.data.audit.result import Audit
     from pneumoscope.data.entries import Entry
 
 _PICTURES: Final = 12

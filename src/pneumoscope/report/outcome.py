@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.evaluation.decision import decision_rows, decision_text, sets_aside
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.notes import units
-from pneumoscope.evaluation.question import TrainingRelation
 from pneumoscope.report.figures.curves import NetBenefit, PrecisionRecall, ReliabilityDiagram
 from pneumoscope.report.figures.groups import RobustnessCurves, SubgroupForest
 from pneumoscope.report.figures.outcome import ConfusionMatrix, ScoreDistributions

@@ -146,6 +146,8 @@ def save(figure: Figure, folder: Path, *, name: str) -> str:
     svg, png = io.BytesIO(), io.BytesIO()
     undated = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with style():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # placed once for both files; each would do it anew
         figure.savefig(svg, format="svg", metadata=undated)
         figure.savefig(png, format="png", dpi=192, metadata={"Software": None})
     # Both are in memory before the first is written: a drawing that fails leaves no half pair.

@@ -14,6 +14,7 @@ import yaml
 
 from pneumoscope.data.split import VALIDATIONS, Block
 from pneumoscope.errors import DataError, OptionError, did_you_mean, in_range, nearest, one_of
+from pneumoscope.study.changes import AUGMENTATION, changed
 from pneumoscope.study.space import Space
 from pneumoscope.training.augmentation import Augmentation
 from pneumoscope.training.recipe import (
@@ -38,7 +39,6 @@ _OTHER_IMAGES = frozenset(
     }
 )  # fmt: skip
 """Fields that say what the images are: runs that differ in them cannot be judged on the same."""
-_AUGMENTATION = "augmentation."
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,34 +191,11 @@ def word(value: object) -> str:
             return str(value)
 
 
-def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """Return a recipe with some things changed; ``augmentation.zoom`` changes that part alone.
-
-    Raises:
-        OptionError: An unknown field, or a value that cannot be.
-    """
-    plain = {key: _plain(value) for key, value in changes.items() if "." not in key}
-    recipe = change_recipe(recipe, **plain)
-    parts = {
-        key.removeprefix(_AUGMENTATION): value
-        for key, value in changes.items()
-        if key.startswith(_AUGMENTATION)
-    }
-    if not parts:
-        return recipe
-    augmentation = dataclasses.replace(recipe.learning.augmentation, **parts)
-    return change_recipe(recipe, augmentation=augmentation)
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 def factors() -> list[str]:
     """Return the names that a question may vary."""
     names = {item.name for group in settings().values() for item in group} | set(known_fields())
     names -= {*_OTHER_IMAGES, "input", "model_options", "seed"}
-    names |= {f"{_AUGMENTATION}{part.name}" for part in dataclasses.fields(Augmentation)}
+    names |= {f"{AUGMENTATION}{part.name}" for part in dataclasses.fields(Augmentation)}
     return sorted(names)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import OptionError, nearest
+from pneumoscope.study.changes import changed
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -54,8 +55,6 @@ class Space:
         Raises:
             OptionError: A value that cannot be.
         """
-        from pneumoscope.study.plan import changed  # noqa: PLC0415 - it imports this module
-
         for name, axis in self.axes.items():
             ends = (axis.low, axis.high) if isinstance(axis, Range) else axis
             for value in ends:

@@ -96,59 +96,21 @@ def fit(
         seed=recipe.seed,
         balanced=recipe.data.balance == "sampling",
     )
-    shares = batches.training.shares
-    if recipe.data.balance != "none":
-        classifier.logit_offset.copy_(torch.tensor(shares).mul(2).log())
-    even = (0.5 / shares[0], 0.5 / shares[1])
-    task = ClassificationTask(
-        classifier, recipe, class_weights=even if recipe.data.balance == "weights" else (1, 1)
-    )
+    task = _task(classifier, recipe, batches)
     log = EpochLog(folder.log, on_epoch)
-    best = ModelCheckpoint(
-        folder.checkpoints,
-        filename="best",
-        monitor="val_loss" if recipe.learning.keep == "best" else None,
-        save_last=True,
-        enable_version_counter=False,
-        save_on_train_epoch_end=True,
-    )
-    patience = EarlyStopping(
-        "val_loss", patience=recipe.learning.patience, check_on_train_epoch_end=False
-    )
-    callbacks: list[L.Callback] = [log, patience, EndOnInterrupt(), best]
-    if recipe.learning.ema:
-        # Validation and checkpoints then are of the average; it must come before both.
-        callbacks.insert(0, weight_average(recipe.learning.ema))
-    if on_step:
-        callbacks.append(StepProgress(on_step))
     started = time.perf_counter()
-    interrupted = False
-    with warnings.catch_warnings():
-        # Batches come from a memory map; workers would only copy them once more.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        # A resumed run finds its own checkpoints in its folder, as it should.
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-        # A pytree helper of Lightning uses a name that newer torch deprecates.
-        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-        trainer = _trainer(recipe, placement, callbacks, classifier.network)
+    with _without_known_warnings():
+        trainer = _trainer(
+            recipe, placement, _callbacks(recipe, folder, log, on_step), classifier.network
+        )
         # Of an epoch whose checkpoint could not be written, the log may have a row.
         learnt = epochs_in(last) if resume else 0
         before = [row for row in read_log(folder.log) if row.epoch <= learnt]
         if resume and _is_over(before, recipe):
-            log.rows = before
+            log.rows, interrupted = before, False
         else:
-            try:
-                with _named(placement, MisconfigurationException):
-                    trainer.fit(
-                        task,
-                        datamodule=batches,
-                        ckpt_path=str(last) if resume else None,
-                        weights_only=True,
-                    )
-            except Interrupted:
-                interrupted = True
-            except SystemExit as end:  # what Lightning makes of a Ctrl-C that we did not take
-                raise KeyboardInterrupt from end
+            with _named(placement, MisconfigurationException):
+                interrupted = _learn(trainer, task, batches, last if resume else None)
     classifier = _kept_weights(task.classifier, folder.checkpoints / "best.ckpt", log.rows)
     return Fitted(
         classifier=classifier,
@@ -160,6 +122,75 @@ def fit(
         interrupted=interrupted,
         leader=trainer.is_global_zero,
     )
+
+
+def _task(classifier: Classifier, recipe: Recipe, batches: SplitData) -> ClassificationTask:
+    """Return what is learnt, with the balance of the classes that the recipe asks for."""
+    shares = batches.training.shares
+    if recipe.data.balance != "none":
+        classifier.logit_offset.copy_(torch.tensor(shares).mul(2).log())
+    even = (0.5 / shares[0], 0.5 / shares[1])
+    return ClassificationTask(
+        classifier, recipe, class_weights=even if recipe.data.balance == "weights" else (1, 1)
+    )
+
+
+def _callbacks(
+    recipe: Recipe,
+    folder: RunFolder,
+    log: EpochLog,
+    on_step: Callable[[int, int], None] | None,
+) -> list[L.Callback]:
+    """Return what happens beside the steps: the log, early stopping, checkpoints, progress."""
+    checkpoints = ModelCheckpoint(
+        folder.checkpoints,
+        filename="best",
+        monitor="val_loss" if recipe.learning.keep == "best" else None,
+        save_last=True,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
+    patience = EarlyStopping(
+        "val_loss", patience=recipe.learning.patience, check_on_train_epoch_end=False
+    )
+    callbacks: list[L.Callback] = [log, patience, EndOnInterrupt(), checkpoints]
+    if recipe.learning.ema:
+        # Validation and checkpoints then are of the average; it must come before both.
+        callbacks.insert(0, weight_average(recipe.learning.ema))
+    if on_step:
+        callbacks.append(StepProgress(on_step))
+    return callbacks
+
+
+@contextmanager
+def _without_known_warnings() -> Iterator[None]:
+    """Silence the warnings of Lightning and torch that do not hold here."""
+    with warnings.catch_warnings():
+        # Batches come from a memory map; workers would only copy them once more.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # A resumed run finds its own checkpoints in its folder, as it should.
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        # A pytree helper of Lightning uses a name that newer torch deprecates.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+        yield
+
+
+def _learn(
+    trainer: L.Trainer, task: ClassificationTask, batches: SplitData, checkpoint: Path | None
+) -> bool:
+    """Train until it is over, from a checkpoint if there is one; return whether it was ended."""
+    try:
+        trainer.fit(
+            task,
+            datamodule=batches,
+            ckpt_path=str(checkpoint) if checkpoint else None,
+            weights_only=True,
+        )
+    except Interrupted:
+        return True
+    except SystemExit as end:  # what Lightning makes of a Ctrl-C that we did not take
+        raise KeyboardInterrupt from end
+    return False
 
 
 def check_placement(placement: Placement) -> None:

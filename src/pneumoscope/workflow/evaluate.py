@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.data.layouts import DataOptions
+from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation import robustness as made_worse
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
-from pneumoscope.evaluation.question import RELATIONS, Images, Question, Reader, TrainingRelation
+from pneumoscope.evaluation.question import Images, Question, Reader
 from pneumoscope.evaluation.results import are_results
 from pneumoscope.evaluation.scores import Scores, score
 from pneumoscope.reader.model_file.metadata import open_bundle
@@ -29,6 +30,7 @@ from pneumoscope.workflow.places import check_report, data_root, run_of, scores_
 if TYPE_CHECKING:
     from pneumoscope.data.catalog import Catalog
     from pneumoscope.data.cohort import Cohort
+    from pneumoscope.data.entries import Unreadable
     from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.report.pictures import Pictures
 
@@ -91,84 +93,88 @@ def evaluate_reader(
     """
     watcher, question = watcher or Watcher(), question or Question()
     check_report(report)
+    _check_robustness(place, data, question, asked=robustness)
+    if data is None and are_results(place):
+        return evaluate_results(
+            place,
+            labels,
+            part=part,
+            question=question,
+            scores_file=scores_file,
+            report=report,
+            watcher=watcher,
+        )
+    if labels is not None:
+        must = "given with results of `predict`, and without DATA, which has its own"
+        raise OptionError("labels", must=must, was=str(labels))
     if data is None:
-        if robustness:
-            raise OptionError(
-                "robustness",
-                must="given with a model and data, since it reads images",
-                was=str(place),
-            )
-        if are_results(place):
-            return evaluate_results(
-                place,
-                labels,
-                part=part,
-                question=question,
-                scores_file=scores_file,
-                report=report,
-                watcher=watcher,
-            )
-        if labels is not None:
-            raise OptionError("labels", must="given with results of `predict`", was=str(labels))
         if scores_file is not None:
             raise OptionError("scores", must="given with DATA", was=str(scores_file))
         return _by_scores(place, part, question, report=report, watcher=watcher)
-    if labels is not None:
-        raise OptionError("labels", must="left out with DATA, which has its own", was=str(labels))
-    if robustness and question.per != "image":
-        raise OptionError("robustness", must="given with `per=image`", was=question.per)
     predictor = Predictor(place, threads=threads, gated=False)
-    run = RunFolder(place) if place.is_dir() else None
-    source = DataSource(data, watcher, options, patient_regex)
-    cohort = source.cohort(place, predictor.info)
-    catalog, own = cohort.catalog, cohort.relation.own
+    cohort = DataSource(data, watcher, options, patient_regex).cohort(place, predictor.info)
     part, judged = cohort.part(part)
-    chosen = judged.catalog
-    images = _images(predictor.info, cohort, judged, part=part, data=data)
     warn_of_training(judged.relation, watcher)
-    with watcher.progress("Reading the images") as progress:
-        # All images of data that the reader has not seen may decide, say, a threshold there.
-        known_part = "" if part == "all" and not own else part
-        scores, bad = score(predictor, chosen, part=known_part, progress=progress)
-    for item in (*catalog.unreadable, *bad):
-        watcher.warn(f"skipped: {item.reason}")
-    warn_of_unknown_patients(scores, watcher)
+    scores, bad = _read(predictor, cohort, judged, part=part, watcher=watcher)
+    images = replace(
+        _images(predictor.info, cohort, judged, part=part, data=data),
+        unreadable=len(cohort.catalog.unreadable) + len(bad),
+    )
     name = place.stem if place.is_file() else place.resolve().name
     reader = Reader.of(predictor.info, name=name, sha256=predictor.sha256)
-    found = evaluate(
-        scores,
-        question,
-        reader=reader,
-        images=replace(images, unreadable=len(catalog.unreadable) + len(bad)),
-        robustness=_made_worse(
-            predictor,
-            chosen,
-            question,
-            threshold=reader.threshold_for(question).value,
-            limit=limit,
-            watcher=watcher,
+    threshold = reader.threshold_for(question).value
+    worse = (
+        _made_worse(
+            predictor, judged.catalog, question, threshold=threshold, limit=limit, watcher=watcher
         )
         if robustness
-        else (),
+        else ()
     )
-    if run is not None and own and is_whole(run, chosen.without(bad), part):
+    found = evaluate(scores, question, reader=reader, images=images, robustness=worse)
+    run = RunFolder(place) if place.is_dir() else None
+    whole = judged.catalog.without(bad)
+    if run is not None and cohort.relation.own and is_whole(run, whole, part):
         scores.save(run.scores(part))
         if not question.what_if:
             update_json(run.metrics, {part: found.to_dict()})
     if scores_file is not None:
         scores.save(scores_file)
     if report is not None:
+        root = cohort.catalog.root
         write_page(
             report,
             found,
             judged_scores(scores, question, images),
             info=predictor.info,
-            pictures=_pictures(found, catalog.root, predictor),
-            root=catalog.root,
+            pictures=_pictures(found, root, predictor),
+            root=root,
             origin={"data": str(data)},
             watcher=watcher,
         )
     return found
+
+
+def _check_robustness(place: Path, data: Path | None, question: Question, *, asked: bool) -> None:
+    """Raise OptionError where images made worse are asked for and cannot be read."""
+    if asked and data is None:
+        must = "given with a model and data, since it reads images"
+        raise OptionError("robustness", must=must, was=str(place))
+    if asked and question.per != "image":
+        raise OptionError("robustness", must="given with `per=image`", was=question.per)
+
+
+def _read(
+    predictor: Predictor, cohort: Cohort, judged: Cohort, *, part: str, watcher: Watcher
+) -> tuple[Scores, tuple[Unreadable, ...]]:
+    """Return what the reader says of the images of a part, and those that cannot be read."""
+    # All images of data that the reader has not seen may decide, say, a threshold there.
+    known_part = "" if part == "all" and not cohort.relation.own else part
+    with watcher.progress("Reading the images") as progress:
+        scores, bad = score(predictor, judged.catalog, part=known_part, progress=progress)
+    for item in (*cohort.catalog.unreadable, *bad):
+        watcher.warn(f"skipped: {item.reason}")
+    warn_of_unknown_patients(scores, watcher)
+    return scores, bad
 
 
 def _by_scores(
@@ -264,12 +270,9 @@ def _images(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str, data:
 
 def _relation(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str) -> TrainingRelation:
     """Return how images stand to those that the reader learnt from."""
-    if cohort.relation.own:
-        return RELATIONS.get(part, TrainingRelation.OVERLAP)
-    if judged.relation.seen:
-        return TrainingRelation.OVERLAP
-    if judged.relation.same_names:
-        return TrainingRelation.SAME_NAMES
+    found = judged.relation.to_part(part)
+    if found not in {TrainingRelation.OTHER, TrainingRelation.UNKNOWN}:
+        return found
     hashes = [entry.sha256 for entry in judged.catalog.entries]
     if 2 * learnt_from(info, hashes, part="val") > len(hashes):
         return TrainingRelation.VALIDATION
@@ -277,7 +280,7 @@ def _relation(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str) -> 
         # The very data that it was trained on. Which rows taught stands in the run, or the hashes.
         by_hash = cohort.relation.known and part == "test"
         return TrainingRelation.TEST if by_hash else TrainingRelation.OVERLAP
-    return TrainingRelation.OTHER if cohort.relation.known else TrainingRelation.UNKNOWN
+    return found
 
 
 def _pictures(found: Evaluation, root: Path | None, predictor: Predictor | None) -> Pictures | None:

@@ -13,10 +13,11 @@ import numpy as np
 from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.prepared import PreparedData
+from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.data.split import UNUSED, Split, parts_in_file
 from pneumoscope.errors import DataError, OptionError, nearest
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate
-from pneumoscope.evaluation.question import Images, Question, Reader, TrainingRelation
+from pneumoscope.evaluation.question import Images, Question, Reader
 from pneumoscope.labels import LabelSpace
 from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.runs import RunFolder
@@ -98,7 +99,6 @@ def export_runs(
     from pneumoscope.export import network_logits  # noqa: PLC0415 - torch
     from pneumoscope.models.ensemble import Averaged, side_by_side  # noqa: PLC0415
     from pneumoscope.training.fitted import load_trained  # noqa: PLC0415
-    from pneumoscope.training.recipe import Recipe, change_recipe  # noqa: PLC0415
     from pneumoscope.workflow.finish import write_model  # noqa: PLC0415
 
     watcher = watcher or Watcher()
@@ -109,21 +109,9 @@ def export_runs(
             was=precision,
             hint=nearest(precision, PRECISIONS),
         )
-    folders = [RunFolder(run) for run in runs]
-    for folder in folders:
-        if not folder.config.is_file() or not folder.split.is_file():
-            raise DataError(f"{folder.root}: no run (no {folder.config.name} in it).")
-    recipes = [Recipe.load(folder.config) for folder in folders]
-    recipe = _common(recipes, folders)
-    if rules is not None:
-        recipe = replace(recipe, decision=rules.decision)
-    if operating_point is not None:
-        recipe = change_recipe(recipe, operating_point=operating_point)
-    catalog = _catalog(folders[0], recipe, data, watcher)
-    with watcher.progress("Preparing the images") as progress:
-        cache, catalog = build_cache(catalog, recipe.data.input, progress=progress)
-    splits = [parts_in_file(folder.split, catalog) for folder in folders]
-    prepared = PreparedData(catalog, cache, _judged_split(splits))
+    folders = _folders(runs)
+    recipes, recipe = _recipes(folders, rules, operating_point)
+    prepared, splits = _prepared(folders, recipe, data, watcher)
     members: list[Classifier] = [
         load_trained(folder, own) for folder, own in zip(folders, recipes, strict=True)
     ]
@@ -138,7 +126,7 @@ def export_runs(
         "members": [_facts(folder) for folder in folders],
         "views": list(views),
         "precision": precision,
-        "data_fingerprint": catalog.fingerprint,
+        "data_fingerprint": prepared.catalog.fingerprint,
         "recipe": recipe.to_dict(),
     }
     written = write_model(
@@ -151,7 +139,7 @@ def export_runs(
         logit=None if shared else logit,
         network_logit=np.stack(said).mean(0),
         more=more,
-        taught=[row for row in range(len(catalog)) if any(s.parts[row] == "train" for s in splits)],
+        taught=_taught(splits),
     )
     assert written.shift is not None  # noqa: S101 - the logits were given
     return Exported(
@@ -163,6 +151,47 @@ def export_runs(
         written.shift,
         written.decided.notes,
     )
+
+
+def _folders(runs: Sequence[Path]) -> list[RunFolder]:
+    """Return the folders of the runs; each must hold a recipe and a split."""
+    folders = [RunFolder(run) for run in runs]
+    for folder in folders:
+        if not folder.config.is_file() or not folder.split.is_file():
+            raise DataError(f"{folder.root}: no run (no {folder.config.name} in it).")
+    return folders
+
+
+def _recipes(
+    folders: Sequence[RunFolder], rules: Recipe | None, operating_point: str | None
+) -> tuple[list[Recipe], Recipe]:
+    """Return the recipe of each run, and the one that the common file is made by."""
+    from pneumoscope.training.recipe import Recipe, change_recipe  # noqa: PLC0415 - torch
+
+    recipes = [Recipe.load(folder.config) for folder in folders]
+    recipe = _common(recipes, folders)
+    if rules is not None:
+        recipe = replace(recipe, decision=rules.decision)
+    if operating_point is not None:
+        recipe = change_recipe(recipe, operating_point=operating_point)
+    return recipes, recipe
+
+
+def _prepared(
+    folders: Sequence[RunFolder], recipe: Recipe, data: Path | None, watcher: Watcher
+) -> tuple[PreparedData, list[Split]]:
+    """Return the images, with what is judged on as validation, and the split of each run."""
+    catalog = _catalog(folders[0], recipe, data, watcher)
+    with watcher.progress("Preparing the images") as progress:
+        cache, catalog = build_cache(catalog, recipe.data.input, progress=progress)
+    splits = [parts_in_file(folder.split, catalog) for folder in folders]
+    return PreparedData(catalog, cache, _judged_split(splits)), splits
+
+
+def _taught(splits: Sequence[Split]) -> list[int]:
+    """Return the rows that some run learnt from."""
+    parts = zip(*(split.parts for split in splits), strict=True)
+    return [row for row, names in enumerate(parts) if "train" in names]
 
 
 def _common(recipes: Sequence[Recipe], folders: Sequence[RunFolder]) -> Recipe:

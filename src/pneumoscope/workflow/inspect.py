@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumoscope.data.audit.audit import Audit, audit_data, classes_of
+from pneumoscope.data.audit.audit import audit_data, classes_of
+from pneumoscope.data.audit.result import Audit
 from pneumoscope.data.audit.suspicious import Suspect, suspects
 from pneumoscope.data.classes import POSITIVE
 from pneumoscope.data.generated import is_generated

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.data.columns import further_columns, manifest_columns
-from pneumoscope.evaluation.question import RELATIONS, Images, TrainingRelation
+from pneumoscope.data.relation import Relation
+from pneumoscope.evaluation.question import Images
 from pneumoscope.evaluation.subgroups import size_tertiles
 from pneumoscope.runs import RunFolder, rows_of
 from pneumoscope.workflow.places import data_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pneumoscope.data.catalog import Catalog, Entry
     from pneumoscope.evaluation.scores import Scores
@@ -77,10 +78,11 @@ def images_of_scores(
             np.array([int(row["bytes"]) for row in teaching]),
             np.array([row["label"] in labels.positive for row in teaching], np.int64),
         )
+    relation = _own(parts.get(name) == "train" for name in scores.path)
     return Images(
         part=scores.part,
-        relation=RELATIONS.get(scores.part, TrainingRelation.OVERLAP),
-        seen=sum(parts.get(name) == "train" for name in scores.path),
+        relation=relation.to_part(scores.part),
+        seen=relation.seen,
         has_test="test" in parts.values(),
         fingerprint=_fingerprint(run),
         columns=columns,
@@ -132,7 +134,7 @@ def images_of_run(
     entries = [entry for entry in catalog.entries if parts.get(entry.path) == part]
     return Images(
         part=part,
-        relation=RELATIONS[part],
+        relation=_own(part == "train" for _ in entries).to_part(part),
         has_test="test" in parts.values(),
         fingerprint=catalog.fingerprint,
         columns=columns_of(entries, data),
@@ -144,6 +146,11 @@ def images_of_run(
         ),
         left_out=catalog.left_out,
     )
+
+
+def _own(taught: Iterable[bool]) -> Relation:
+    """Return the relation of images of a run's own data; each of them taught or did not."""
+    return Relation(known=True, own=True, taught=tuple(taught))
 
 
 def _fingerprint(run: RunFolder) -> str:

@@ -17,7 +17,7 @@ from pneumoscope.training.recipe import Recipe
 from pneumoscope.workflow.places import data_of
 
 if TYPE_CHECKING:
-    from pneumoscope.data.cohort import Relation
+    from pneumoscope.data.relation import Relation
     from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.watch import Watcher
 

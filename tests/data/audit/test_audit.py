@@ -12,8 +12,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from pneumoscope.data.audit import measures
-from pneumoscope.data.audit.audit import Audit, audit_data, counts, etiology_of
+from pneumoscope.data.audit.audit import audit_data
 from pneumoscope.data.audit.findings import Finding, count
+from pneumoscope.data.audit.result import Audit, counts, etiology_of
 from pneumoscope.data.audit.suspicious import suspects
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.images.prepare import prepare

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,25 +21,23 @@ from pneumoscope.data.audit.findings_images import (
     odd_findings,
     unreadable_findings,
 )
-from pneumoscope.data.audit.leaks import Crossing, crossings
+from pneumoscope.data.audit.leaks import crossings
 from pneumoscope.data.audit.measures import Measured, measure_files, same_pixels
-from pneumoscope.data.audit.oddities import Odd, odd_images
-from pneumoscope.data.audit.shortcuts import Shortcuts, probe
-from pneumoscope.data.audit.statistics import wilson
+from pneumoscope.data.audit.oddities import odd_images
+from pneumoscope.data.audit.result import Audit
+from pneumoscope.data.audit.shortcuts import probe
 from pneumoscope.data.audit.store import PixelStore
-from pneumoscope.data.catalog import PARTS, Catalog, LeftOut, is_useless
+from pneumoscope.data.catalog import Catalog, is_useless
 from pneumoscope.data.classes import POSITIVE, find_class
 from pneumoscope.data.cohort import Cohort
 from pneumoscope.data.copies import Copies, Pair, tied
 from pneumoscope.data.layouts import DataOptions, list_data
 from pneumoscope.data.patients import PatientPattern, settle_patients
-from pneumoscope.data.split import UNUSED, Split, parts_in_file
+from pneumoscope.data.split import Split, parts_in_file
 from pneumoscope.errors import OptionError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
     from pneumoscope.data.audit.suspicious import Suspect
     from pneumoscope.parallel import Progress
@@ -49,85 +45,8 @@ if TYPE_CHECKING:
 Bar = Callable[[str], AbstractContextManager["Progress"]]
 """Gives the progress function of a stage that is about to begin."""
 
-_ETIOLOGY = re.compile(r"(?:^|[_-])(bacteria|virus)(?:[_-])", re.IGNORECASE)
 _SHOWN = 12
 _NEARLY_ONE = 0.99
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Audit:
-    """The result of an audit.
-
-    Attributes:
-        root: What paths are relative to.
-        measured: What was measured of each readable image.
-        cohort: The same images with their patients, the part of each, and which of them show the
-            same picture.
-        classes: (negative, positive) where there are just two labels, else None.
-        crossings: What each two parts share.
-        odd: Images that look wrong.
-        shortcuts: How well the class can be guessed; None where that cannot be judged.
-        suspects: Images whose label a reader contradicts.
-        pictures: Row → reduced image, for the rows that a page shows.
-        findings: What is wrong, errors first.
-        seed: Of all that was drawn.
-        left_out: Rows and files that were not taken, by reason.
-        notes: How the data were understood.
-    """
-
-    root: Path
-    measured: Measured
-    cohort: Cohort
-    classes: tuple[str, str] | None
-    crossings: tuple[Crossing, ...]
-    odd: tuple[Odd, ...]
-    shortcuts: Shortcuts | None
-    suspects: tuple[Suspect, ...]
-    pictures: Mapping[int, NDArray[np.uint8]]
-    findings: tuple[Finding, ...]
-    seed: int
-    left_out: tuple[LeftOut, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The part of each image: ``train``, ``val``, ``test``, ``unused``, or empty."""
-        return self.cohort.split.parts
-
-    @property
-    def exact(self) -> tuple[tuple[int, ...], ...]:
-        """Groups of rows of equal images."""
-        return self.cohort.copies.exact
-
-    @property
-    def near(self) -> tuple[Pair, ...]:
-        """Pairs of rows that show the same picture."""
-        return self.cohort.copies.near
-
-    def count(self, severity: str) -> int:
-        """Return the number of findings with a severity."""
-        return sum(finding.severity == severity for finding in self.findings)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the audit as JSON values, as described in docs/reference/files.md."""
-        entries = self.measured.entries
-        return {
-            "format": 1,
-            "data": self.root.resolve().name,
-            "seed": self.seed,
-            "images": len(self.measured),
-            "unreadable": [
-                {"path": item.path, "reason": item.reason} for item in self.measured.unreadable
-            ],
-            "left_out": [item.to_dict() for item in self.left_out],
-            "notes": list(self.notes),
-            "severities": {severity: self.count(severity) for severity in SEVERITIES},
-            "findings": [finding.to_dict() for finding in self.findings],
-            "counts": counts(self),
-            "leaks": [crossing.to_dict(entries) for crossing in self.crossings],
-            "shortcuts": None if self.shortcuts is None else self.shortcuts.to_dict(),
-            "classes": by_class(self),
-        }
 
 
 def audit_data(
@@ -252,85 +171,6 @@ def _equal_after_all(
         tuple(map(tuple, tied(len(measured), [*tie, *sorted(same)]))),
         tuple(pair for pair in near if (pair.first, pair.second) not in same),
     )
-
-
-def counts(audit: Audit) -> dict[str, Any]:
-    """Return the numbers of images and patients: in total, by part, by class and by etiology."""
-    entries = audit.measured.entries
-    per_patient = Counter(entry.patient for entry in entries if entry.patient.known)
-    by_part: dict[str, list[int]] = defaultdict(list)
-    for row, part in enumerate(audit.parts):
-        by_part[part or "all"].append(row)
-    parts = {}
-    for part in (*PARTS, UNUSED, "all"):
-        rows = by_part.get(part)
-        if rows is None:
-            continue
-        own = [entries[row] for row in rows]
-        low, high = wilson(0.9, len(rows))
-        parts[part] = {
-            "images": len(rows),
-            "patients": len({entry.patient for entry in own if entry.patient.known}),
-            "patients_unknown_images": sum(not entry.patient.known for entry in own),
-            "labels": dict(sorted(Counter(entry.label for entry in own).items())),
-            "etiologies": dict(
-                sorted(Counter(e for entry in own if (e := etiology_of(entry.path))).items())
-            ),
-            "interval_of_90_percent": [round(low, 4), round(high, 4)],
-        }
-    return {
-        "images": len(entries),
-        "patients": len(per_patient),
-        "labels": dict(sorted(Counter(entry.label for entry in entries).items())),
-        "parts": parts,
-        "images_per_patient": {
-            str(n): patients for n, patients in sorted(Counter(per_patient.values()).items())
-        },
-        "modes": {
-            mode: dict(sorted(Counter(e.label for e in entries if e.mode == mode).items()))
-            for mode in sorted({entry.mode for entry in entries})
-        },
-    }
-
-
-def by_class(audit: Audit) -> dict[str, Any]:
-    """Return the quartiles of each measurement by class."""
-    columns = numeric_columns(audit.measured)
-    labels = np.array([entry.label for entry in audit.measured.entries])
-    return {
-        label: {
-            name: [round(float(q), 4) for q in np.percentile(column[labels == label], (25, 50, 75))]
-            for name, column in columns.items()
-        }
-        for label in sorted(set(labels.tolist()))
-    }
-
-
-def numeric_columns(measured: Measured) -> dict[str, NDArray[np.float64]]:
-    """Return the measurements that have one number per image, by name."""
-    entries = measured.entries
-    width = np.array([entry.width for entry in entries], np.float64)
-    height = np.array([entry.height for entry in entries], np.float64)
-    return {
-        "width_px": width,
-        "height_px": height,
-        "aspect": width / np.maximum(height, 1),
-        "bytes": np.array([entry.bytes for entry in entries], np.float64),
-        "brightness": measured.brightness.astype(np.float64),
-        "contrast": measured.contrast.astype(np.float64),
-    }
-
-
-def etiology_of(path: str) -> str | None:
-    """Return ``bacteria`` or ``virus`` if the file name follows the public data set.
-
-    >>> etiology_of("train/PNEUMONIA/person1_bacteria_2.jpeg")
-    'bacteria'
-    >>> etiology_of("VIRUS-40699-0001.jpeg")
-    'virus'
-    """
-    found = _ETIOLOGY.search(path.rsplit("/", 1)[-1])
-    return found[1].lower() if found else None
 
 
 def classes_of(labels: Sequence[str], positive: str | None) -> tuple[str, str] | None:

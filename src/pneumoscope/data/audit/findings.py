@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
-
-if TYPE_CHECKING:
-    from pneumoscope.data.audit.audit import Audit
+from typing import Any, Final, Literal
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
@@ -56,11 +53,6 @@ def count(n: int, one: str, many: str = "") -> str:
     ('1 image', '1,200 images', '2 copies')
     """
     return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
-def paths_of(audit: Audit, groups: Iterable[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
-    """Return the files of groups of rows."""
-    return tuple(tuple(audit.measured.entries[row].path for row in group) for group in groups)
 
 
 def enumerated(words: Sequence[str]) -> str:

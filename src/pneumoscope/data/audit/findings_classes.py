@@ -12,7 +12,7 @@ from pneumoscope.data.audit.statistics import wilson
 from pneumoscope.data.split import ENOUGH_TO_DECIDE
 
 if TYPE_CHECKING:
-    from pneumoscope.data.audit.audit import Audit
+    from pneumoscope.data.audit.result import Audit
 
 _TELLING = 0.75  # a clue whose area reaches this is a warning
 _HINT = 0.65  # and from here on a note

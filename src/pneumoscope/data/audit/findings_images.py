@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from pneumoscope.data.audit.findings import Finding, count, paths_of
+from pneumoscope.data.audit.findings import Finding, count
 from pneumoscope.data.catalog import UNREADABLE_SHARE
 
 if TYPE_CHECKING:
-    from pneumoscope.data.audit.audit import Audit
+    from pneumoscope.data.audit.result import Audit
 
 _ODD: Final[dict[str, tuple[str, str]]] = {
     "blank": ("is blank", "are blank"),
@@ -23,6 +23,11 @@ _ODD: Final[dict[str, tuple[str, str]]] = {
     ),
     "unlike": ("looks like none of the others", "look like none of the others"),
 }
+
+
+def _paths_of(audit: Audit, groups: Iterable[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
+    """Return the files of groups of rows."""
+    return tuple(tuple(audit.measured.entries[row].path for row in group) for group in groups)
 
 
 def unreadable_findings(audit: Audit) -> Iterator[Finding]:
@@ -132,7 +137,7 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
             f"{count(len(both), 'image')} under two labels",
             "One of the two labels is wrong, and the reader is taught both.",
             "Look at them, and remove the wrong copy or both.",
-            paths_of(audit, both),
+            _paths_of(audit, both),
         )
     patients = [
         group
@@ -154,12 +159,12 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
             ),
             "Remove the copies. `pneumoscope train` keeps equal pixels in one part, whoever they "
             "are said to belong to.",
-            paths_of(audit, groups),
+            _paths_of(audit, groups),
             {
                 "groups": len(groups),
                 "files": files,
                 "groups_with_two_patients": len(patients),
-                "two_patients": [list(group) for group in paths_of(audit, patients)],
+                "two_patients": [list(group) for group in _paths_of(audit, patients)],
             },
         )
     if audit.near:
@@ -171,7 +176,7 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
             "file would put it on both sides.",
             "Look at the pairs; keep one of each. `pneumoscope train` keeps both in one part, "
             "unless it is told otherwise.",
-            paths_of(audit, [[pair.first, pair.second] for pair in audit.near]),
+            _paths_of(audit, [[pair.first, pair.second] for pair in audit.near]),
             {
                 "pairs": [
                     {

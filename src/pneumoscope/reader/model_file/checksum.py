@@ -15,7 +15,14 @@ from pneumoscope.reader.model_file.inspection import Contents, inspect
 from pneumoscope.reader.model_file.protobuf import encoded
 
 if TYPE_CHECKING:
-    from pneumoscope.reader.model_file.metadata import ModelInfo
+    from typing import Protocol
+
+    class Metadata(Protocol):
+        """What ``ModelInfo`` is to this module."""
+
+        def to_json(self) -> str:
+            """Return the metadata as they stand in the file."""
+
 
 KEY = "pneumoscope"
 """The entry of the metadata that is ours."""
@@ -44,7 +51,7 @@ def own_text(content: bytes, contents: Contents, path: Path) -> str:
         raise ModelFileError(f"{path}: cannot be used: its metadata are no text.") from fault
 
 
-def with_info(content: bytes, info: ModelInfo, *, path: Path = Path("model.onnx")) -> bytes:
+def with_info(content: bytes, info: Metadata, *, path: Path = Path("model.onnx")) -> bytes:
     """Return the model file with other metadata, sealed; the graph stays as it is, byte by byte.
 
     Raises:

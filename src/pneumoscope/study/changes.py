@@ -1,0 +1,35 @@
+"""A recipe with some things changed, as plans and searches name them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from pneumoscope.training.recipe import Recipe, change_recipe
+
+AUGMENTATION = "augmentation."
+"""What the names of its parts begin with."""
+
+
+def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with some things changed; ``augmentation.zoom`` changes that part alone.
+
+    Raises:
+        OptionError: An unknown field, or a value that cannot be.
+    """
+    plain = {key: _plain(value) for key, value in changes.items() if "." not in key}
+    recipe = change_recipe(recipe, **plain)
+    parts = {
+        key.removeprefix(AUGMENTATION): value
+        for key, value in changes.items()
+        if key.startswith(AUGMENTATION)
+    }
+    if not parts:
+        return recipe
+    augmentation = dataclasses.replace(recipe.learning.augmentation, **parts)
+    return change_recipe(recipe, augmentation=augmentation)
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

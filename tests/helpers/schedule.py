@@ -1,0 +1,65 @@
+"""How the tests are shared out to the processes of pytest-xdist.
+
+A file's tests stay in one process, since they share its fixtures; only those of a few files, whose
+tests take long and share little, go one by one. The longest come first, so that none is left over
+for the end, when the other processes have nothing to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling
+
+ONE_BY_ONE = ("tests/training/test_fit.py", "tests/workflow/test_vary.py")
+"""Files whose tests may run in different processes."""
+
+LONGEST_FIRST = (
+    "tests/training/test_fit.py",
+    "tests/hospital/test_peers.py",
+    "tests/workflow/test_vary.py",
+    "tests/test_documents.py",
+    "tests/models/test_network.py",
+    "tests/hospital/test_node.py",
+    "tests/hospital/test_delivery.py",
+    "tests/test_privacy.py",
+    "tests/cluster/test_ray.py",
+    "tests/cli/test_commands.py",
+    "tests/serve/test_service_page.py",
+    "tests/workflow/test_seeds.py",
+    "tests/training/test_transfer.py",
+    "tests/workflow/test_export_runs.py",
+    "tests/test_export.py",
+    "tests/serve/test_service_faults.py",
+    "tests/cli/test_demo.py",
+    "tests/cli/test_what_if.py",
+    "tests/models/test_class_activation.py",
+    "tests/hospital/test_objects.py",
+    "tests/cli/test_inspect.py",
+    "tests/test_lightness.py",
+    "tests/cli/test_public_data.py",
+)
+"""Files that take more than ten seconds; the others follow in their order."""
+
+
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out the tests file by file."""
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        config.option.loadscopereorder = False  # they stand in order already
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = _file(nodeid)
+        return nodeid if file in ONE_BY_ONE else file
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Bring tests into the order in which they are handed out."""
+    rank = {file: place for place, file in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(_file(item.nodeid), len(rank)))
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.split("::", maxsplit=1)[0]
