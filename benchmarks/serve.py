@@ -186,7 +186,15 @@ def _throughput(plan: Plan, reader: Reader, folder: Path, details: dict[str, Any
     rounds = plan.count(3, generated=3, quick=1)
     with ExitStack() as stack:
         port, _ = stack.enter_context(ours(reader))
-        words = [PNEUMOSCOPE, "predict", folder, "--model", reader.path, "--format", "csv"]
+        words: list[str | Path] = [
+            PNEUMOSCOPE,
+            "predict",
+            folder,
+            "--model",
+            reader.path,
+            "--format",
+            "csv",
+        ]
         contenders: dict[str, Callable[[], float]] = {
             "ours": partial(_seconds, folder, port, *eight),
             "predict": partial(seconds, partial(call, words)),
