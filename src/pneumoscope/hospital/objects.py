@@ -79,8 +79,9 @@ def objects_of(
         except ImageError as fault:  # a file that changed since; what was read of it holds
             reasons = (*found.reasons, f"its evidence is not drawn: {fault}")
             found = dataclasses.replace(found, reasons=reasons)
-    classes = predictor.info.classes
-    document = report(header, found, device, classes=classes, made=made, institution=institution)
+    info = predictor.info
+    positive = (*info.labels.positive, info.pair[1])
+    document = report(header, found, device, positive=positive, made=made, institution=institution)
     result = [Made("report", document)]
     if drawn is not None:
         result.append(Made("picture", picture(header, np.asarray(drawn), device, made=made)))

@@ -87,7 +87,7 @@ def fit(
     keep_large_blocks()
     placement = placement or Placement()
     torch.manual_seed(recipe.seed)
-    classifier = network_of(recipe)
+    classifier = network_of(recipe, classes=len(data.catalog.classes))
     last = folder.checkpoints / "last.ckpt"
     resume = resume and last.exists()
     batches = SplitData(
@@ -126,12 +126,15 @@ def fit(
 
 def _task(classifier: Classifier, recipe: Recipe, batches: SplitData) -> ClassificationTask:
     """Return what is learnt, with the balance of the classes that the recipe asks for."""
-    shares = batches.training.shares
+    space, shares = batches.training.label_space, batches.training.shares
     if recipe.data.balance != "none":
-        classifier.logit_offset.copy_(torch.tensor(shares).mul(2).log())
-    even = (0.5 / shares[0], 0.5 / shares[1])
+        classifier.logit_offset.copy_(torch.tensor(shares).mul(len(space)).log())
+    even = tuple(1 / len(space) / share for share in shares)
     return ClassificationTask(
-        classifier, recipe, class_weights=even if recipe.data.balance == "weights" else (1, 1)
+        classifier,
+        recipe,
+        class_weights=even if recipe.data.balance == "weights" else None,
+        positive=space.is_positive,
     )
 
 
