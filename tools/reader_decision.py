@@ -83,13 +83,7 @@ def redecide(model: Path, *, data: Path, rules: Recipe) -> None:
         info,
         reference={**info.reference, "policy": summary(info.policy(), decided.scores)},
     )
-    write_calibrated(
-        bundle,
-        model,
-        info=info,
-        scale=decided.calibration.scale,
-        bias=decided.calibration.bias,
-    )
+    write_calibrated(bundle, model, info=info, calibration=decided.calibration)
 
 
 def describe(model: Path, card: dict[str, Any]) -> Bundle:

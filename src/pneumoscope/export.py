@@ -48,10 +48,11 @@ _STAND_INS = (0.7345129, 0.2381573)
 class ReaderGraph(nn.Module):
     """The whole way from prepared pixels to probabilities, as it is exported.
 
-    Between logits and probabilities stands the calibration: the difference of the two logits is
-    multiplied by ``calibration_scale``, and ``calibration_bias`` is added. Both are initializers of
-    the exported graph under these names, so that a calibration that is fitted later can be written
-    into the file without torch (``workflow.recalibrate``). The logits stay as they are.
+    Between logits and probabilities stands the calibration: the difference of the two logits, or
+    of more classes each logit, is multiplied by ``calibration_scale``, and ``calibration_bias`` is
+    added. Both are initializers of the exported graph under these names, numbers for two classes
+    and one a class for more, so that a calibration that is fitted later can be written into the
+    file without torch (``workflow.recalibrate``). The logits stay as they are.
     """
 
     calibration_scale: Tensor
@@ -60,19 +61,23 @@ class ReaderGraph(nn.Module):
     def __init__(self, classifier: Classifier | Averaged) -> None:
         super().__init__()
         self.classifier = classifier
-        self.register_buffer(CALIBRATION_SCALE, torch.tensor(1.0))
-        self.register_buffer(CALIBRATION_BIAS, torch.tensor(0.0))
+        several = (classifier.classes,) if classifier.classes > 2 else ()
+        self.register_buffer(CALIBRATION_SCALE, torch.ones(several))
+        self.register_buffer(CALIBRATION_BIAS, torch.zeros(several))
 
     def forward(self, pixels: UInt8[Tensor, "n 1 height width"]) -> dict[str, Tensor]:
         """Return the outputs by name.
 
-        ``logits`` and ``probabilities`` [n, 2] in the order of the classes; ``features`` [n, d],
-        what the last layer took; and ``evidence`` [n, rows, columns], where the logit comes from,
-        if the network can tell.
+        ``logits`` and ``probabilities`` [n, K] in the order of the classes; ``features`` [n, d],
+        what the last layer took; and ``evidence``, [n, rows, columns] for two classes, else
+        [n, K, rows, columns], where the logits come from, if the network can tell.
         """
         logits, features, evidence = self.classifier.explained(to_unit(pixels))
-        line = (logits[:, 1:] - logits[:, :1]) * self.calibration_scale + self.calibration_bias
-        probabilities = torch.cat((torch.zeros_like(line), line), 1).softmax(1)
+        if self.classifier.classes > 2:
+            probabilities = (logits * self.calibration_scale + self.calibration_bias).softmax(1)
+        else:
+            line = (logits[:, 1:] - logits[:, :1]) * self.calibration_scale + self.calibration_bias
+            probabilities = torch.cat((torch.zeros_like(line), line), 1).softmax(1)
         named = {"logits": logits, "probabilities": probabilities, "features": features}
         return named if evidence is None else {**named, "evidence": evidence}
 
@@ -92,7 +97,7 @@ def export(
 
     Args:
         classifier: The trained network, in evaluation mode, on the CPU: from grey pixels in [0, 1]
-            to the logits of (negative, positive).
+            to the logit of each class.
         path: Where the file goes.
         info: What it says of itself.
         check: Prepared images to compare on, uint8 [n, height, width].
@@ -125,11 +130,21 @@ def export(
 def network_logits(
     classifier: Classifier | Averaged, batches: Iterable[NDArray[np.uint8]]
 ) -> NDArray[np.float64]:
-    """Return the logit [n] of the positive class that the network gives for prepared images."""
+    """Return what the network gives for prepared images.
+
+    Of two classes the logit of the second against the first, [n]; of more the logit of each,
+    [n, K].
+    """
     graph = ReaderGraph(classifier).eval()
     logits = np.concatenate([_run(graph, pixels)["logits"] for pixels in batches])
-    difference: NDArray[np.float64] = np.diff(logits.astype(np.float64)).ravel()
-    return difference
+    return own_logits(logits)
+
+
+def own_logits(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the logits of a graph, [n, K], as ``network_logits`` gives them: [n] for two."""
+    exact = logits.astype(np.float64)
+    difference: NDArray[np.float64] = np.diff(exact).ravel()
+    return difference if exact.shape[1] == 2 else exact
 
 
 def _run(graph: ReaderGraph, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -237,6 +252,8 @@ def _visible_calibration(graph: ReaderGraph) -> Iterator[None]:
     try:
         for buffer, stand_in in zip(buffers, _STAND_INS, strict=True):
             buffer.fill_(stand_in)
+            if buffer.ndim:
+                buffer.mul_(torch.linspace(1, 2, len(buffer)))
         yield
     finally:
         for buffer, value in zip(buffers, kept, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,8 @@ class LabelSpace:
         positive: The names that count as positive, in the order of ``names``; at least one, and
             not all of them. With NORMAL, BACTERIA and VIRUS the positive group BACTERIA, VIRUS
             makes P(positive) the sum of both probabilities.
+        group: What the positive group is called, such as PNEUMONIA; empty where it has no name of
+            its own.
 
     Raises:
         ValueError: The names or the group cannot be.
@@ -27,6 +29,7 @@ class LabelSpace:
 
     names: tuple[str, ...]
     positive: tuple[str, ...]
+    group: str = ""
 
     def __post_init__(self) -> None:
         if len(self.names) < 2 or len(set(self.names)) != len(self.names) or not all(self.names):
@@ -36,18 +39,18 @@ class LabelSpace:
             raise ValueError(f"its positive classes are {self.positive!r} of {self.names!r}")
 
     @classmethod
-    def of(cls, names: Iterable[str], positive: Iterable[str] = ()) -> LabelSpace:
+    def of(cls, names: Iterable[str], positive: Iterable[str] = (), group: str = "") -> LabelSpace:
         """Return the label space of some classes; without ``positive``, the last one is positive.
 
         >>> LabelSpace.of(["NORMAL", "PNEUMONIA"]).positive
         ('PNEUMONIA',)
         """
         listed = tuple(names)
-        group = set(positive) or set(listed[-1:])
-        missing = group - set(listed)
+        inside = set(positive) or set(listed[-1:])
+        missing = inside - set(listed)
         if missing:
             raise ValueError(f"its positive classes {sorted(missing)!r} are none of {listed!r}")
-        return cls(listed, tuple(name for name in listed if name in group))
+        return cls(listed, tuple(name for name in listed if name in inside), group)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -62,10 +65,15 @@ class LabelSpace:
         """Whether each class counts as positive, in the order of ``names``."""
         return tuple(name in self.positive for name in self.names)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values, as ``of`` takes them."""
+        found: dict[str, Any] = {"names": list(self.names), "positive": list(self.positive)}
+        return {**found, "group": self.group} if self.group else found
+
     @property
     def pair(self) -> tuple[str, str]:
         """Names for the two groups, (negative, positive); several names are joined by `` or ``."""
-        return " or ".join(self.negative), " or ".join(self.positive)
+        return " or ".join(self.negative), self.group or " or ".join(self.positive)
 
     def positive_probability(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return P(positive), [...], the sum over the positive group.

@@ -128,7 +128,7 @@ def test_colour_where_there_is_a_terminal(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     out = Terminal()
-    write_table(out, [record], positive="PNEUMONIA")
+    write_table(out, [record], positive=("PNEUMONIA",))
     assert "\x1b[1mPNEUMONIA" in out.getvalue()
     assert "\x1b[2J" not in out.getvalue()  # a file name is no command to the terminal
     assert "a\\x1b[2J\\n.png" in out.getvalue()

@@ -13,6 +13,7 @@ from PIL import Image
 from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.patients import PatientPattern
 from pneumoscope.errors import DataError, OptionError
+from pneumoscope.labels import LabelSpace
 from pneumoscope.runs import rows_of
 
 
@@ -92,10 +93,56 @@ def test_the_positive_class_can_be_named(tmp_path: Path) -> None:
         read_catalog(tmp_path, positive="covd")
 
 
-@pytest.mark.parametrize("names", [("NORMAL",), ("NORMAL", "PNEUMONIA", "OTHER")])
-def test_two_classes_are_needed(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_two_classes_are_needed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="two classes are needed"):
-        read_catalog(class_folders(tmp_path, names=names))
+        read_catalog(class_folders(tmp_path, names=("NORMAL",)))
+
+
+@pytest.mark.parametrize(
+    ("names", "positive", "group", "title"),
+    [
+        (("NORMAL", "PNEUMONIA", "OTHER"), None, ("PNEUMONIA",), "PNEUMONIA"),
+        (("BACTERIA", "NORMAL", "VIRUS"), None, ("BACTERIA", "VIRUS"), "BACTERIA or VIRUS"),
+        (("BACTERIA", "NORMAL", "VIRUS"), "virus", ("VIRUS",), "VIRUS"),
+        (("A", "B", "C", "D"), "d,B", ("B", "D"), "B or D"),
+        (("A", "B", "C"), "FINDING=B,C", ("B", "C"), "FINDING"),
+    ],
+)
+def test_any_number_of_classes(
+    tmp_path: Path,
+    names: tuple[str, ...],
+    positive: str | None,
+    group: tuple[str, ...],
+    title: str,
+) -> None:
+    catalog = read_catalog(class_folders(tmp_path, names=names), positive=positive)
+    space = catalog.label_space
+    assert set(catalog.classes) == set(names)
+    assert catalog.classes == (*space.negative, *space.positive)
+    assert (space.positive, catalog.positive) == (group, title)
+    assert [catalog.classes[number] for number in catalog.class_numbers] == [
+        entry.label for entry in catalog.entries
+    ]
+    assert catalog.labels.tolist() == [entry.label in group for entry in catalog.entries]
+    assert f"{len(names)} classes" in " ".join(catalog.notes)
+    with pytest.raises(OptionError, match="not all of them"):
+        read_catalog(tmp_path, positive=",".join(names))
+
+
+def test_several_classes_without_a_known_finding(tmp_path: Path) -> None:
+    class_folders(tmp_path, names=("EFFUSION", "NORMAL", "TUBERCULOSIS"))
+    with pytest.raises(DataError, match="are the finding"):
+        read_catalog(tmp_path)
+    with pytest.raises(OptionError, match="Did you mean 'EFFUSION'"):
+        read_catalog(tmp_path, positive="EFFUSIO,TUBERCULOSIS")
+
+
+def test_the_classes_of_a_model_hold_for_other_data(tmp_path: Path) -> None:
+    space = LabelSpace.of(("NORMAL", "BACTERIA", "VIRUS"), ("BACTERIA", "VIRUS"))
+    class_folders(tmp_path, names=("normal", "virus"))
+    catalog = read_catalog(tmp_path, classes=space)
+    assert catalog.label_space == space
+    assert set(catalog.class_numbers.tolist()) == {0, 2}
 
 
 def test_a_class_that_training_does_not_have(tmp_path: Path) -> None:

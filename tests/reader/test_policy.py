@@ -13,6 +13,7 @@ from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.reader.policy import (
     NOT_ASSESSABLE,
+    POSITIVE_CODE,
     REFUSED_CODE,
     UNCERTAIN,
     UNCERTAIN_CODE,
@@ -105,7 +106,12 @@ def test_three_classes_are_decided_by_the_same_rules(
     code, possible, said = one.decide_many(each[np.newaxis])
     assert alone.possible == tuple(np.array(THREE.names)[possible[0]])
     assert possible[0, said[0]]
-    assert (code[0] == UNCERTAIN_CODE) == (alone.conclusion == UNCERTAIN) == (possible.sum() > 1)
+    several, kind = possible.sum() > 1, not possible[0, 0]
+    assert (code[0] == UNCERTAIN_CODE) == (alone.conclusion == UNCERTAIN) == (several and not kind)
+    assert (code[0] == POSITIVE_CODE) == (several and kind)
+    if several and kind:
+        assert alone.conclusion == THREE.pair[1]
+        assert "kind uncertain" in alone.reasons[0]
     positive = each[1] + each[2] >= threshold
     assert said[0] == (1 + each[1:].argmax() if positive else 0)
     assert one.zone is None

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.reader.model_file.metadata import open_bundle
 from pneumoscope.reader.model_file.session import SHIPPED_FILE
 from pneumoscope.reader.model_file.training_hashes import learnt_from
@@ -66,8 +67,10 @@ def test_its_decision_and_card_are_what_the_code_computes_now() -> None:
     numbers = json.loads(CARD.read_text(encoding="utf-8"))
     bundle = open_bundle(None)
     info, calibration = bundle.info, calibration_of(bundle)
+    assert isinstance(calibration, Calibration)
     scores = scores_from_dict(numbers["scores"], calibration)
     decided = decide_on(scores, Recipe.load(RECIPE))
+    assert isinstance(decided.calibration, Calibration)
     assert decided.notes == ()
     assert decided.calibration.scale == pytest.approx(calibration.scale, rel=1e-5), AGAIN
     assert decided.point.threshold == pytest.approx(info.operating_point.threshold, abs=1e-6), AGAIN

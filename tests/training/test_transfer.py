@@ -149,8 +149,8 @@ def test_mixing_keeps_the_sum_of_the_labels() -> None:
     same, targets = mix(pixels, labels, mixup=0.0, cutmix=0.0)
     assert same is pixels
     assert targets.argmax(1).tolist() == labels.tolist()
-    for way in ({"mixup": 0.4, "cutmix": 0.0}, {"mixup": 0.0, "cutmix": 1.0}):
-        mixed, targets = mix(pixels, labels, **way)
+    for mixup, cutmix in ((0.4, 0.0), (0.0, 1.0)):
+        mixed, targets = mix(pixels, labels, mixup=mixup, cutmix=cutmix)
         assert mixed.shape == pixels.shape
         torch.testing.assert_close(targets.sum(1), torch.ones(10))
         torch.testing.assert_close(targets.mean(0), torch.tensor([0.5, 0.5]))

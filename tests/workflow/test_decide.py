@@ -9,6 +9,7 @@ import pytest
 
 from helpers.made_scores import make_scores
 from pneumoscope.errors import LeakError
+from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.training.recipe import change_recipe, recipe_of
 from pneumoscope.workflow.decide import decide_on
 
@@ -19,6 +20,7 @@ def test_a_preset_decides_calibration_threshold_and_a_zone_that_means_something(
     scores = make_scores(400, seed=2, slope=2)
     found = decide_on(scores, RULES)
     assert found.notes == ()
+    assert isinstance(found.calibration, Calibration)
     assert found.calibration.method == "temperature"
     assert found.calibration.scale == pytest.approx(1, abs=0.2)
     assert found.conformal is not None

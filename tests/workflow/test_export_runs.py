@@ -132,18 +132,18 @@ def test_the_bounds_of_a_smaller_precision(tmp_path: Path) -> None:
         shift(np.full(200, np.nan), 0).check(tmp_path, "int8")
 
 
-def test_the_proof_is_on_images_of_both_classes(phantoms: Path) -> None:
+def test_the_proof_is_on_images_of_all_classes(phantoms: Path) -> None:
     """Rows stand class by class, so the first ones are of one class."""
     catalog = read_catalog(phantoms)
     rows = [*np.flatnonzero(catalog.labels == 0), *np.flatnonzero(catalog.labels == 1)]
     data = PreparedData(catalog, cast("ImageCache", None), Split(("val",) * len(catalog)))
-    chosen = finish._of_both_classes(data, [int(row) for row in rows], 10)
+    chosen = finish._of_all_classes(data, [int(row) for row in rows], 10)
     assert len(chosen) == len(set(chosen)) == 10
     assert catalog.labels[chosen].sum() == 5
     few = [int(row) for row in [*rows[:20], rows[-1]]]
-    assert len(finish._of_both_classes(data, few, 10)) == 10
-    assert catalog.labels[finish._of_both_classes(data, few, 10)].sum() == 1
-    assert finish._of_both_classes(data, few, 100) == sorted(few)
+    assert len(finish._of_all_classes(data, few, 10)) == 10
+    assert catalog.labels[finish._of_all_classes(data, few, 10)].sum() == 1
+    assert finish._of_all_classes(data, few, 100) == sorted(few)
 
 
 def test_wrong_calls_are_named(runs: list[Path], tmp_path: Path) -> None:

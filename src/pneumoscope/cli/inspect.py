@@ -44,7 +44,9 @@ def add_to(verbs: Verbs) -> None:
         help="output folder for inspect.html, inspect.json and figures/ (default: inspect)",
     )
     parser.add_argument(
-        "--positive", metavar="CLASS", help="the positive class (default: PNEUMONIA)"
+        "--positive",
+        metavar="CLASS[,CLASS]",
+        help="the positive class or classes (default: PNEUMONIA)",
     )
     parser.add_argument(
         "--split-file",

@@ -76,9 +76,14 @@ def _or(values: object) -> str:
 
 
 def _decision(info: ModelInfo) -> list[str]:
-    policy, (negative, positive) = info.policy(), info.classes
+    policy, (negative, positive) = info.policy(), info.pair
     rule = f"from probability {policy.threshold:.4g} on, else {negative}"
     lines = [f"{positive} {rule} (rule: {policy.operating_point.rule})"]
+    if len(info.classes) > 2:
+        lines.insert(0, f"{len(info.classes)} classes: {', '.join(info.classes)}")
+        if policy.conformal is not None:
+            level = policy.conformal.level
+            lines.append(f"several classes are possible where error level {level:g} needs them")
     if policy.zone is not None:
         low, high = policy.zone
         lines.append(f"UNCERTAIN between the probabilities {low:.3f} and {high:.3f}")

@@ -89,6 +89,7 @@ def evaluation_text(found: Evaluation) -> str:
         f"  {tn:,} true negatives, {fp:,} false positives",
         *_unit(found),
         *_utility(found),
+        *_classes(found),
         *_groups(found),
         *_baselines(found),
         *_robustness(found),
@@ -101,6 +102,14 @@ def evaluation_text(found: Evaluation) -> str:
     if grave:
         lines += ["", "Before you rely on this:", *(f"- {text}" for text in grave)]
     return "\n".join(lines)
+
+
+def _classes(found: Evaluation) -> list[str]:
+    if found.by_class is None:
+        return []
+    from pneumoscope.cli.class_numbers import class_lines  # noqa: PLC0415 - for several classes
+
+    return class_lines(found.by_class, table)
 
 
 def comparison_text(found: Comparison, *, shown: int = 10) -> str:

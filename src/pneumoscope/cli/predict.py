@@ -271,7 +271,8 @@ def _shown(
     if args.format in {None, "table"}:
         from pneumoscope.cli.predictions import write_table  # noqa: PLC0415 - the same
 
-        positive = predictor.info.classes[1]
+        info = predictor.info
+        positive = (*(info.positive or info.classes[1:]), info.pair[1])
         write_table(sys.stdout, counted(), positive=positive, tally=tally)
         return
     from pneumoscope.reader.archive.inputs import others_text  # noqa: PLC0415 - the same

@@ -145,7 +145,7 @@ def fail_on(given: Sequence[str], info: ModelInfo) -> set[str]:
 
     known = {
         name.lower().replace("_", "-"): name
-        for name in (UNCERTAIN, NOT_ASSESSABLE, ERROR, *info.classes)
+        for name in (UNCERTAIN, NOT_ASSESSABLE, ERROR, *info.classes, *info.pair)
     }
     found = set()
     for word in given:

@@ -23,14 +23,18 @@ _NARROW = 40  # with less room beside it, what is said of a file begins further 
 
 
 def write_table(
-    out: TextIO, records: Iterable[Record], *, positive: str, tally: RunSummary | None = None
+    out: TextIO,
+    records: Iterable[Record],
+    *,
+    positive: tuple[str, ...],
+    tally: RunSummary | None = None,
 ) -> None:
     """Write aligned columns, then what sums them up; file names come last, so none is cut.
 
     Args:
         out: Where to.
         records: What to show.
-        positive: The class that stands out.
+        positive: The conclusions that stand out.
         tally: What was counted so far is summed up in the last lines; it counts the records itself
             if None.
     """
@@ -42,7 +46,7 @@ def write_table(
     for record in records:
         if tally is None:
             counts.add(record)
-        out.write(_line(record, positive=positive if colour else None, colour=colour, width=width))
+        out.write(_line(record, positive=positive, colour=colour, width=width))
         out.flush()
     out.write(f"{summary(counts)} {NOTICE}\n")
     for line in counts.lines():
@@ -68,15 +72,17 @@ def in_colour(out: TextIO) -> bool:
     return out.isatty()
 
 
-def _line(record: Record, *, positive: str | None, colour: bool, width: int | None) -> str:
+def _line(record: Record, *, positive: tuple[str, ...], colour: bool, width: int | None) -> str:
     conclusion = record["conclusion"]
     probability = record["probability"]
     shown = "-" if probability is None else probability_text(probability)
     padded = f"{conclusion:<14}"
     if colour:
-        style = _STYLES.get(conclusion, _POSITIVE if conclusion == positive else "")
+        style = _STYLES.get(conclusion, _POSITIVE if conclusion in positive else "")
         padded = f"\x1b[{style}m{padded}\x1b[0m" if style else padded
     told = [printable(record["error"].removeprefix(f"{record['path']}: "))] * bool(record["error"])
+    if each := record.get("probabilities"):
+        told.append(", ".join(f"{name} {probability_text(one)}" for name, one in each.items()))
     told += record["reasons"]  # beside a class, they say how the image is outside the intended use
     if record["evidence"]:
         told.append(f"evidence: {printable(record['evidence'])}")

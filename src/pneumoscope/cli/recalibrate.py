@@ -12,6 +12,8 @@ from pneumoscope.cli.arguments import Verbs, add_json_option, add_verb
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from pneumoscope.evaluation.calibration import Calibration
+    from pneumoscope.evaluation.multiclass.calibration import VectorCalibration
     from pneumoscope.workflow.recalibrate import Recalibrated
 
 
@@ -97,14 +99,17 @@ def _text(found: Recalibrated) -> str:
         if isinstance(values, dict)
     )
     loss = f"loss {fitted.loss_after:.4f}, {fitted.loss_before:.4f} without"
-    line = f"scale {fitted.scale:.4g}, bias {fitted.bias:.4g}"
+    line = _line(fitted)
     lines = [
         f"Calibration ({fitted.method}, {fitted.n:,} images): {line}; {loss}",
         f"Operating point {point.rule}: positive from probability {point.threshold:.4g} on",
     ]
     if reached:
         lines.append(f"  on these images: {reached}")
-    limits = DecisionPolicy(TWO_GROUPS, point, zone).zone
+    two = zone is None or len(zone.quantiles) == 2
+    limits = DecisionPolicy(TWO_GROUPS, point, zone).zone if two else None
+    if zone is not None and not two:
+        lines.append(f"Several classes are possible where error level {zone.level:g} needs them")
     if zone is not None and limits is not None:
         low, high = limits
         lines.append(
@@ -112,3 +117,17 @@ def _text(found: Recalibrated) -> str:
         )
     lines.append(f"Model:  {found.model}")
     return "\n".join(lines)
+
+
+def _line(fitted: Calibration | VectorCalibration) -> str:
+    """Return scale and bias, of each class where there are several."""
+    from pneumoscope.evaluation.calibration import Calibration  # noqa: PLC0415 - loaded already
+
+    if isinstance(fitted, Calibration):
+        return f"scale {fitted.scale:.4g}, bias {fitted.bias:.4g}"
+    if fitted.temperature is not None:
+        return f"temperature {fitted.temperature:.4g}"
+    scales, biases = (
+        ", ".join(f"{one:.4g}" for one in each) for each in (fitted.scales, fitted.biases)
+    )
+    return f"scales {scales}, biases {biases}"

@@ -23,6 +23,7 @@ from pneumoscope.errors import DataError, ImageError, OptionError
 from pneumoscope.images.radiograph import ImageMeta
 from pneumoscope.images.read import probe, read_bytes
 from pneumoscope.images.record import DICOM_COLUMNS, DicomRecord, dicom_cells
+from pneumoscope.labels import LabelSpace
 from pneumoscope.parallel import Progress, ordered_map
 from pneumoscope.runs import write_csv
 
@@ -55,18 +56,20 @@ class Catalog:
     Attributes:
         root: What the paths of the entries are relative to.
         entries: A row an image.
-        classes: (negative, positive).
+        classes: The names of the classes, in the order of a model's outputs.
         unreadable: Files that were skipped.
         left_out: Rows and files that were not taken, by reason.
         notes: How the data were understood, and what to beware of.
+        space: The classes, and which of them count as positive; None if that is the last one.
     """
 
     root: Path
     entries: tuple[Entry, ...]
-    classes: tuple[str, str]
+    classes: tuple[str, ...]
     unreadable: tuple[Unreadable, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    space: LabelSpace | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -77,14 +80,26 @@ class Catalog:
         return all(entry.patient.known for entry in self.entries)
 
     @property
+    def label_space(self) -> LabelSpace:
+        """The classes, and which of them count as positive."""
+        return self.space or LabelSpace.of(self.classes)
+
+    @property
     def positive(self) -> str:
-        """The class whose probability is given."""
-        return self.classes[1]
+        """The class whose probability is given, or a name for the group of them."""
+        return self.label_space.pair[1]
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """1 where the entry is of the positive class, else 0; [n]."""
-        return np.array([entry.label == self.positive for entry in self.entries], np.int64)
+        """1 where the entry is of a positive class, else 0; [n]."""
+        positive = self.label_space.positive
+        return np.array([entry.label in positive for entry in self.entries], np.int64)
+
+    @property
+    def class_numbers(self) -> NDArray[np.int64]:
+        """The number of each entry's class, in the order of ``classes``; [n]."""
+        number = {name: place for place, name in enumerate(self.classes)}
+        return np.array([number[entry.label] for entry in self.entries], np.int64)
 
     @property
     def fingerprint(self) -> str:
@@ -164,7 +179,7 @@ def read_catalog(
     data: Path,
     *,
     positive: str | None = None,
-    classes: tuple[str, str] | None = None,
+    classes: Sequence[str] | LabelSpace | None = None,
     patient_regex: str | PatientPattern | None = None,
     options: DataOptions | None = None,
     progress: Progress | None = None,
@@ -175,24 +190,29 @@ def read_catalog(
         data: A folder with ``train/``, ``val/``, ``test/`` (any subset) with class folders
             inside, a folder with class folders, the folder or the table of a public data set, or
             a CSV with ``path,label[,patient][,study][,split]`` whose paths are relative to it.
-        positive: The class whose probability is wanted; PNEUMONIA where it exists.
-        classes: (negative, positive) where a model has fixed them; the data may then lack one.
+        positive: The class whose probability is wanted, or several of them with commas between,
+            or ``NAME=CLASS,CLASS`` to give the group a name; PNEUMONIA where it exists.
+        classes: Those that a model has fixed, the last of them positive unless they are a label
+            space; the data may then lack one.
         patient_regex: What finds the patient in a path. A ``PatientPattern`` that is inherited is
             passed over, with a note, where it finds no patient or the same one in all paths.
         options: Which names make up which class, and how a table is read.
         progress: Called as files are read.
 
     Raises:
-        DataError: Nothing there, not two classes, an unknown class, contradictory rows, or too
-            many unreadable files.
+        DataError: Nothing there, fewer than two classes, an unknown class, contradictory rows, or
+            too many unreadable files.
         OptionError: ``positive`` is no class of the data, ``patient_regex`` cannot be used, or a
             map has names that the data do not have.
     """
     pattern = PatientPattern(patient_regex) if isinstance(patient_regex, str) else patient_regex
     options = options or DataOptions()
-    finding = positive_of_map(data, options, classes=classes, positive=positive)
+    fixed = (
+        classes if classes is None or isinstance(classes, LabelSpace) else LabelSpace.of(classes)
+    )
+    finding = positive_of_map(data, options, fixed=fixed, positive=positive)
     listing = list_data(data, options, positive=finding)
-    found, pair = classes_of_data(data, listing, classes=classes, positive=positive)
+    found, space = classes_of_data(data, listing, fixed=fixed, positive=positive)
     useless = pattern is not None and is_useless(pattern, found)
     if useless:
         pattern = None
@@ -212,13 +232,22 @@ def read_catalog(
     catalog = Catalog(
         listing.root,
         tuple(entries),
-        pair,
+        space.names,
         tuple(bad),
         listing.left_out,
-        (*listing.notes, *([_NOT_USED] if useless else []), *warnings),
+        (*listing.notes, *_groups_said(space), *([_NOT_USED] if useless else []), *warnings),
+        space,
     )
     catalog.check()
     return catalog
+
+
+def _groups_said(space: LabelSpace) -> list[str]:
+    """Return which classes count as positive, where that is not plain."""
+    if len(space) == 2:
+        return []
+    listed = f"{len(space)} classes: {', '.join(space.names)}."
+    return [f"{listed} Positive: {', '.join(space.positive)}."]
 
 
 _NOT_USED = "The run's pattern for patients does not fit these paths, so it is not used."

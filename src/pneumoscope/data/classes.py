@@ -1,4 +1,4 @@
-"""The names in the data → (negative, positive)."""
+"""The names in the data → the classes of a task, and which of them count as positive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Final
 from pneumoscope.data.entries import Entry
 from pneumoscope.data.layouts import DataOptions, Listing
 from pneumoscope.data.layouts.labels import plain
+from pneumoscope.data.layouts.listing import MANIFEST
 from pneumoscope.errors import DataError, OptionError, nearest
+from pneumoscope.labels import LabelSpace
 
 POSITIVE: Final = "PNEUMONIA"
 """The class whose probability is given where there is one of this name, in any case."""
@@ -22,20 +24,22 @@ _LAYOUT = (
     "folder of a public data set."
 )
 _SHOWN = 30
+MOST_CLASSES: Final = 100
+"""More different labels are taken for something else than the classes of a task."""
 _NEGATIVE_WORDS = ("no finding", "normal", "healthy", "negative")
 _POSITIVE_WORDS = ("pneumonia", "bacteria", "virus", "viral", "covid", "positive")
 
 
 def positive_of_map(
-    data: Path, options: DataOptions, *, classes: tuple[str, str] | None, positive: str | None
-) -> str | None:
-    """Return the positive class of a map, None where there is no map.
+    data: Path, options: DataOptions, *, fixed: LabelSpace | None, positive: str | None
+) -> tuple[str, ...] | None:
+    """Return the positive classes of a map, None where there is no map.
 
     Args:
         data: The folder or table, for messages.
         options: With the map.
-        classes: (negative, positive) where a model has fixed them.
-        positive: The class whose probability is wanted; PNEUMONIA where it exists.
+        fixed: The classes that a model has fixed.
+        positive: The class whose probability is wanted, or several; see ``positive_group``.
 
     Raises:
         DataError: The map does not tell.
@@ -44,32 +48,25 @@ def positive_of_map(
     if options.classes is None:
         return None
     known = [new for new, _ in options.classes.classes]
-    wanted = classes[1] if classes else positive or POSITIVE
-    found = find_class(wanted, known)
-    if found is None and classes is None and positive is not None:
-        raise OptionError(
-            "positive", must="a class of `class_map`", was=positive, hint=nearest(positive, known)
-        )
-    if found is None and classes is None:
-        raise DataError(
-            f"{data}: which of {' and '.join(known)} is the finding? Name it with `positive`."
-        )
-    return found
+    if fixed is not None:
+        there = (find_class(name, known) for name in fixed.positive)
+        return tuple(name for name in there if name is not None)
+    return _group(data, known, positive, of="`class_map`")[0]
 
 
 def classes_of_data(
-    data: Path, listing: Listing, *, classes: tuple[str, str] | None, positive: str | None
-) -> tuple[list[Entry], tuple[str, str]]:
-    """Return the entries, with each class spelled in one way, and (negative, positive).
+    data: Path, listing: Listing, *, fixed: LabelSpace | None, positive: str | None
+) -> tuple[list[Entry], LabelSpace]:
+    """Return the entries, with each class spelled in one way, and the classes.
 
     Args:
         data: The folder or table, for messages.
         listing: Its images.
-        classes: (negative, positive) where a model has fixed them.
-        positive: The class whose probability is wanted; PNEUMONIA where it exists.
+        fixed: The classes that a model has fixed.
+        positive: The class whose probability is wanted, or several; see ``positive_group``.
 
     Raises:
-        DataError: No images, not two classes, or an unknown class.
+        DataError: No images, fewer than two classes, or an unknown class.
         OptionError: ``positive`` is no class of the data.
     """
     found = list(listing.entries)
@@ -78,53 +75,123 @@ def classes_of_data(
             held = ", ".join(str(item) for item in listing.left_out) or "no rows"
             raise DataError(f"{data}: no image is left ({held}).{map_command(listing)}")
         raise DataError(f"{data}: holds no files in class folders.{_LAYOUT}")
-    if classes:
-        found = _respelled(found, classes)
-        for name in sorted({entry.label for entry in found} - set(classes)):
+    if fixed:
+        found = _respelled(found, fixed.names)
+        for name in sorted({entry.label for entry in found} - set(fixed.names)):
+            pair = (fixed.names[0], fixed.names[1]) if len(fixed) == 2 else None
             raise DataError(
-                f"{data}: unknown class {name!r}, the model knows {' and '.join(classes)}. "
-                f"{nearest(name, classes)}{map_command(listing, classes)}"
+                f"{data}: unknown class {name!r}, the model knows {' and '.join(fixed.names)}. "
+                f"{nearest(name, fixed.names)}{map_command(listing, pair)}"
             )
-        return found, classes
+        return found, fixed
     training = [entry for entry in found if entry.split in {"train", ""}] or found
     counts = Counter(entry.label for entry in training)
     found = _respelled(found, [name for name, _ in counts.most_common()])
     training = [entry for entry in found if entry.split in {"train", ""}] or found
-    return found, _pair(data, listing, found, Counter(e.label for e in training), positive)
+    return found, _space(data, listing, found, Counter(e.label for e in training), positive)
 
 
-def _pair(
+def _space(
     data: Path,
     listing: Listing,
     found: Sequence[Entry],
     training: Counter[str],
     positive: str | None,
-) -> tuple[str, str]:
-    """Return (negative, positive)."""
-    if len(training) != 2:
-        raise DataError(_not_two(data, listing, training))
+) -> LabelSpace:
+    """Return the classes of the training part: the negative ones first, each in order."""
+    if not _are_classes(listing, training, named=positive is not None):
+        raise DataError(_not_classes(data, listing, training))
     for name in Counter(entry.label for entry in found):
         if name not in training:
             raise DataError(
                 f"{data}: unknown class {name!r}, which the training part does not have. "
                 + nearest(name, training)
             )
-    chosen = find_class(positive, training) if positive is not None else None
-    if positive is not None and chosen is None:
-        raise OptionError(
-            "positive",
-            must="a class of the data",
-            was=positive,
-            hint=nearest(positive, sorted(training)),
-        )
-    chosen = chosen or find_class(POSITIVE, training)
-    if chosen is None:
-        raise DataError(
-            f"{data}: which of {' and '.join(sorted(training))} is the finding? "
-            "Name it with `positive`."
-        )
-    (negative,) = (name for name in training if name != chosen)
-    return negative, chosen
+    more = map_command(listing) if len(training) > 2 and not listing.mapped else ""
+    group, title = _group(data, sorted(training), positive, of="the data", more=more)
+    negative = [name for name in sorted(training) if name not in group]
+    return LabelSpace.of([*negative, *group], group, title)
+
+
+def _are_classes(listing: Listing, training: Counter[str], *, named: bool) -> bool:
+    """Tell whether the labels of the training part are the classes of a task.
+
+    Two labels are. More of them are in class folders, in a table of one label an image, and in a
+    map; those of a public data set are only where the positive ones are named, since an image may
+    have several findings there.
+    """
+    if len(training) == 2 or listing.mapped:
+        return len(training) >= 2
+    single = listing.layout is None or listing.layout.name in {MANIFEST.name, "columns"}
+    joined = any("|" in name or name.endswith("?") for name in training)
+    return 2 < len(training) <= MOST_CLASSES and (single or named) and not joined
+
+
+def _group(
+    data: Path, known: Sequence[str], positive: str | None, *, of: str, more: str = ""
+) -> tuple[tuple[str, ...], str]:
+    """Return the positive classes as the data spell them, in order, and the name of the group.
+
+    Raises:
+        DataError: Nothing tells which they are.
+        OptionError: One that was named is none of the classes, or no class is left.
+    """
+    if positive is not None:
+        return positive_group(positive, known, of=of)
+    if own := find_class(POSITIVE, known):
+        return (own,), ""
+    guessed, negative = _guessed(Counter(known))
+    if len(known) > 2 and negative and len(guessed) == len(known) - 1:
+        return tuple(sorted(guessed)), ""
+    verb, them = ("is", "it") if len(known) <= 2 else ("are", "them, such as CLASS,CLASS,")
+    raise DataError(
+        f"{data}: which of {' and '.join(sorted(known))} {verb} the finding? "
+        f"Name {them} with `positive`.{more}"
+    )
+
+
+def positive_group(
+    text: str, known: Sequence[str], *, of: str = "the data"
+) -> tuple[tuple[str, ...], str]:
+    """Return the positive classes that a text names, in order, and the name of their group.
+
+    >>> positive_group("virus,bacteria", ["NORMAL", "BACTERIA", "VIRUS"])
+    (('BACTERIA', 'VIRUS'), '')
+    >>> positive_group("PNEUMONIA=BACTERIA,VIRUS", ["NORMAL", "BACTERIA", "VIRUS"])
+    (('BACTERIA', 'VIRUS'), 'PNEUMONIA')
+
+    Args:
+        text: A class, or several with commas between, or ``NAME=CLASS,CLASS``.
+        known: The classes, as the data spell them.
+        of: What they are the classes of, for messages.
+
+    Raises:
+        OptionError: A name is none of the classes, or all of them are named.
+    """
+    if own := find_class(text, known):
+        return (own,), ""
+    group = set()
+    for name in names_in(text) or (text,):
+        own = find_class(name, known)
+        if own is None:
+            raise OptionError(
+                "positive", must=f"a class of {of}", was=name, hint=nearest(name, sorted(known))
+            )
+        group.add(own)
+    if len(group) == len(set(known)):
+        raise OptionError("positive", must="some of the classes, not all of them", was=text)
+    return tuple(sorted(group)), text.rpartition("=")[0].strip()
+
+
+def names_in(positive: str | None) -> tuple[str, ...]:
+    """Return the names in a text that ``positive_group`` takes; PNEUMONIA for None.
+
+    >>> names_in("PNEUMONIA=BACTERIA,VIRUS")
+    ('BACTERIA', 'VIRUS')
+    """
+    if positive is None:
+        return (POSITIVE,)
+    return tuple(name.strip() for name in positive.rpartition("=")[2].split(",") if name.strip())
 
 
 def find_class(name: str, known: Iterable[str]) -> str | None:
@@ -178,7 +245,7 @@ def _guessed(names: Counter[str]) -> tuple[list[str], list[str]]:
     return positive, negative
 
 
-def _not_two(data: Path, listing: Listing, training: Counter[str]) -> str:
+def _not_classes(data: Path, listing: Listing, training: Counter[str]) -> str:
     names = listing.names if listing.names and not listing.mapped else training
     shown = ", ".join(f"{name}: {n:,}" for name, n in names.most_common(_SHOWN))
     more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""

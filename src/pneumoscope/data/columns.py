@@ -15,16 +15,21 @@ KNOWN: Final = frozenset(
     {
         "path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256",
         "logit", "probability", "study", "model_sha256", "refused",
+        "class", "positive_classes", "positive_group",
         *DICOM_COLUMNS,
     }
 )  # fmt: skip
 """Columns that mean something already, and are no grouping of their own."""
 
 
+OF_A_CLASS: Final = ("logit ", "probability ")
+"""What the columns of scores begin with that are of one class of several; its name follows."""
+
+
 def further_columns(
     rows: Sequence[Mapping[str, Any]], paths: Sequence[str]
 ) -> dict[str, dict[str, str]]:
-    """Return the values by path of each column that is not in ``KNOWN``.
+    """Return the values by path of each column that has no meaning of its own.
 
     Args:
         rows: Of a CSV file.
@@ -33,7 +38,11 @@ def further_columns(
     >>> further_columns([{"path": "a.png", "sex": " F "}], ["a.png"])
     {'sex': {'a.png': 'F'}}
     """
-    names = [name for name in (rows[0] if rows else ()) if name and name not in KNOWN]
+    names = [
+        name
+        for name in (rows[0] if rows else ())
+        if name and name not in KNOWN and not name.startswith(OF_A_CLASS)
+    ]
     return {
         name: {path: (row[name] or "").strip() for path, row in zip(paths, rows, strict=True)}
         for name in names

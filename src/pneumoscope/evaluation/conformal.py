@@ -23,7 +23,7 @@ from pneumoscope.evaluation.scores import check_may_decide
 from pneumoscope.labels import LabelSpace
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.model_file.metadata import OperatingPoint
-from pneumoscope.reader.policy import UNCERTAIN_CODE, DecisionPolicy
+from pneumoscope.reader.policy import DecisionPolicy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,8 +88,7 @@ def fit_zone(scores: Scores, *, threshold: float, level: float | Literal["auto"]
         return Zone(conformal)
     check_may_decide(scores, what="an uncertain zone")
     _check_classes(scores)
-    code = _policy(None, threshold).decide_many(scores.probability).code
-    wrong = code != scores.label
+    wrong = _wrong(scores, threshold)
     if not wrong.any():
         return Zone(None, "the threshold gets no validation image wrong, so there is none to catch")
     for one in LEVELS:
@@ -126,11 +125,11 @@ def fit_conformal(scores: Scores, *, level: float) -> Conformal:
     check_may_decide(scores, what="an uncertain zone")
     _check_classes(scores)
     quantiles = []
-    for label in (0, 1):
-        chosen = scores.probability[scores.label == label]
-        strangeness = np.sort(chosen if label == 0 else 1 - chosen)
-        rank = math.ceil((len(chosen) + 1) * (1 - level) - 1e-9)
-        quantile = float(strangeness[rank - 1]) if rank <= len(chosen) else 1.0
+    for label in range(len(_labels(scores))):
+        strangeness = np.sort(_strangeness(scores, label))
+        count = len(strangeness)
+        rank = math.ceil((count + 1) * (1 - level) - 1e-9)
+        quantile = float(strangeness[rank - 1]) if rank <= count else 1.0
         quantiles.append(min(1.0, quantile + ROUNDING))
     return Conformal(level, tuple(quantiles), _counts(scores))
 
@@ -154,6 +153,10 @@ def _fault(conformal: Conformal, scores: Scores, threshold: float) -> str:
 
 
 def _rates(scores: Scores, threshold: float) -> str:
+    if scores.classes is not None:
+        rates = zip(_error_rates(scores, threshold), scores.classes.labels.names, strict=True)
+        told = ", ".join(f"{rate:.2%} of {name}" for rate, name in rates)
+        return f"at its threshold the reader gets wrong, of the validation images, {told}"
     negative, positive = _error_rates(scores, threshold)
     return (
         f"at its threshold the reader gets {negative:.2%} of the negative and {positive:.2%} of "
@@ -161,25 +164,49 @@ def _rates(scores: Scores, threshold: float) -> str:
     )
 
 
-def _error_rates(scores: Scores, threshold: float) -> tuple[float, float]:
-    wrong = _policy(None, threshold).decide_many(scores.probability).code != scores.label
-    return float(wrong[scores.label == 0].mean()), float(wrong[scores.label == 1].mean())
+def _labels(scores: Scores) -> LabelSpace:
+    return TWO_GROUPS if scores.classes is None else scores.classes.labels
 
 
-def _set_aside(conformal: Conformal, scores: Scores, threshold: float) -> NDArray[np.bool_]:
-    code = _policy(conformal, threshold).decide_many(scores.probability).code
-    found: NDArray[np.bool_] = code == UNCERTAIN_CODE
+def _numbers(scores: Scores) -> NDArray[np.int64]:
+    """Return the number of each image's true class, [n]."""
+    return scores.label if scores.classes is None else scores.classes.number
+
+
+def _strangeness(scores: Scores, label: int) -> NDArray[np.float64]:
+    """Return one minus the probability of the true class of the images of a class."""
+    own = _numbers(scores) == label
+    each = scores.probability if scores.classes is None else scores.classes.probabilities[:, label]
+    chosen: NDArray[np.float64] = each[own]
+    return chosen if scores.classes is None and label == 0 else 1 - chosen
+
+
+def _wrong(scores: Scores, threshold: float) -> NDArray[np.bool_]:
+    """Return which images the threshold alone gets wrong, [n]."""
+    code = _policy(None, scores, threshold).decide_many(scores.decided_by).code
+    found: NDArray[np.bool_] = code != _numbers(scores)
     return found
 
 
-def _policy(conformal: Conformal | None, threshold: float) -> DecisionPolicy:
+def _error_rates(scores: Scores, threshold: float) -> tuple[float, ...]:
+    wrong, number = _wrong(scores, threshold), _numbers(scores)
+    return tuple(float(wrong[number == label].mean()) for label in range(len(_labels(scores))))
+
+
+def _set_aside(conformal: Conformal, scores: Scores, threshold: float) -> NDArray[np.bool_]:
+    """Return for which images no single class is concluded, [n]."""
+    code = _policy(conformal, scores, threshold).decide_many(scores.decided_by).code
+    found: NDArray[np.bool_] = code < 0
+    return found
+
+
+def _policy(conformal: Conformal | None, scores: Scores, threshold: float) -> DecisionPolicy:
     point = OperatingPoint(f"probability={threshold:g}", threshold)
-    return DecisionPolicy(TWO_GROUPS, point, conformal)
+    return DecisionPolicy(_labels(scores), point, conformal)
 
 
-def _counts(scores: Scores) -> tuple[int, int]:
-    negative, positive = np.bincount(scores.label, minlength=2).tolist()
-    return negative, positive
+def _counts(scores: Scores) -> tuple[int, ...]:
+    return tuple(np.bincount(_numbers(scores), minlength=len(_labels(scores))).tolist())
 
 
 def _smallest(count: int) -> float:
@@ -189,4 +216,5 @@ def _smallest(count: int) -> float:
 
 def _check_classes(scores: Scores) -> None:
     if not all(_counts(scores)):
-        raise DataError("an uncertain zone needs images of both classes; one is missing.")
+        which = "both classes" if scores.classes is None else "all classes"
+        raise DataError(f"an uncertain zone needs images of {which}; one is missing.")

@@ -19,6 +19,8 @@ from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.curves import Curves
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.fitted import fitted_calibration
+from pneumoscope.evaluation.multiclass.calibration import VectorCalibration
+from pneumoscope.evaluation.multiclass.numbers import ClassNumbers, class_numbers
 from pneumoscope.evaluation.notes import Note, notes_of
 from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.policy import PolicyResult, evaluate_policy
@@ -65,6 +67,8 @@ class Evaluation:
         unreadable: How many files could not be read.
         left_out: Rows and files of the data that were not taken.
         notes: What to know before relying on it, the gravest first.
+        by_class: The numbers of each class and of all together, where a reader knows more than two;
+            everything else then is of the positive group. None for two classes.
     """
 
     reader: Mapping[str, str]
@@ -91,6 +95,7 @@ class Evaluation:
     unreadable: int = 0
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[Note, ...] = ()
+    by_class: ClassNumbers | None = None
 
     def __getitem__(self, name: str) -> Estimate:
         return self.numbers[name]
@@ -110,6 +115,11 @@ class Evaluation:
         """Names of the (negative, positive) group of classes."""
         return self.labels.pair
 
+    @property
+    def calibration_of_all(self) -> Calibration | VectorCalibration | None:
+        """What lies between logits and probabilities, of two classes or of more."""
+        return self.calibration if self.by_class is None else self.by_class.calibration
+
     def baseline(self, name: str) -> Baseline | None:
         """Return a baseline by name, None if it was not computed."""
         return next((one for one in self.baselines if one.name == name), None)
@@ -125,7 +135,7 @@ class Evaluation:
             "threshold": self.threshold.to_dict(),
             "resamples": {"value": question.resamples},
             "reader": dict(self.reader),
-            "labels": {"names": list(self.labels.names), "positive": list(self.labels.positive)},
+            "labels": self.labels.to_dict(),
             "part": self.part,
             "relation": str(self.relation),
             "seen": self.seen,
@@ -145,6 +155,8 @@ class Evaluation:
             found["policy"] = self.policy.to_dict()
         if self.curves is not None:
             found["curves"] = self.curves.to_dict()
+        if self.by_class is not None:
+            found["classes"] = self.by_class.to_dict()
         if self.robustness:
             found["robustness"] = [row.to_dict() for row in self.robustness]
         if self.left_out:
@@ -193,6 +205,7 @@ class Evaluation:
             unreadable=values["unreadable"],
             left_out=tuple(LeftOut(**item) for item in values.get("left_out", ())),
             notes=tuple(Note(**note) for note in values["notes"]),
+            by_class=ClassNumbers.from_dict(values["classes"]) if "classes" in values else None,
         )
 
 
@@ -248,7 +261,7 @@ def evaluate(
         confusion=found.confusion,
         numbers=found.values,
         policy=_policy(judged, question, reader),
-        calibration=reader.calibration or fitted_calibration(scores),
+        calibration=reader.calibration or _fitted(scores),
         curves=found.curves,
         groups=_groups(judged, question, threshold.value, _columns(scores, question, images)),
         baselines=_baselines(judged, question, images),
@@ -258,6 +271,7 @@ def evaluate(
         fingerprint=images.fingerprint,
         unreadable=images.unreadable,
         left_out=images.left_out,
+        by_class=_by_class(judged, question, reader),
     )
     return replace(value, notes=notes_of(value))
 
@@ -291,6 +305,26 @@ def _policy(scores: Scores, question: Question, reader: Reader) -> PolicyResult 
     return evaluate_policy(
         policy,
         scores,
+        level=question.level,
+        resamples=question.resamples,
+        seed=question.seed,
+    )
+
+
+def _fitted(scores: Scores) -> Calibration | None:
+    """Return the line between logits and probabilities of two classes."""
+    return fitted_calibration(scores) if scores.classes is None else None
+
+
+def _by_class(scores: Scores, question: Question, reader: Reader) -> ClassNumbers | None:
+    """Return the numbers of each class, where there are more than two."""
+    if scores.classes is None:
+        return None
+    return class_numbers(
+        scores.classes,
+        scores.patient_numbers,
+        policy=reader.policy_for(question) if question.per == "image" else None,
+        calibration=reader.class_calibration,
         level=question.level,
         resamples=question.resamples,
         seed=question.seed,

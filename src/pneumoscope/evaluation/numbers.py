@@ -110,15 +110,32 @@ def numbers_of(
 
 def area_estimate(scores: Scores, *, level: float = LEVEL) -> Estimate:
     """Return the area under the ROC curve with DeLong's interval, or else Newcombe's."""
-    value = area_under_roc(scores.label, scores.logit)
-    patient = scores.patient_numbers
-    found = areas(scores.label, [scores.logit], patient=patient)
+    return area_of(scores.label, scores.logit, scores.patient_numbers, level=level)
+
+
+def area_of(
+    label: NDArray[np.int64],
+    score: NDArray[np.float64],
+    patient: NDArray[np.int64],
+    *,
+    level: float = LEVEL,
+) -> Estimate:
+    """Return the area under the ROC curve with DeLong's interval, or else Newcombe's.
+
+    Args:
+        label: 1 for positive images, else 0; [n].
+        score: Higher is more positive; [n].
+        patient: Number of each image's patient, [n].
+        level: Confidence level.
+    """
+    value = area_under_roc(label, score)
+    found = areas(label, [score], patient=patient)
     if found is not None and found.covariance[0, 0] > 0:
-        return Estimate.of(value, len(scores), found.interval(level=level))
+        return Estimate.of(value, len(label), found.interval(level=level))
     if value is None:
-        return Estimate(None, len(scores))
-    counts = [len(np.unique(patient[scores.label == label])) for label in (1, 0)]
-    return Estimate.of(value, len(scores), newcombe_area(value, counts[0], counts[1], level=level))
+        return Estimate(None, len(label))
+    counts = [len(np.unique(patient[label == own])) for own in (1, 0)]
+    return Estimate.of(value, len(label), newcombe_area(value, counts[0], counts[1], level=level))
 
 
 def _confusion(found: Arrays) -> tuple[tuple[int, int], tuple[int, int]]:

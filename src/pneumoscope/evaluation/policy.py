@@ -16,7 +16,12 @@ from pneumoscope.errors import DataError
 from pneumoscope.evaluation.bootstrap import RESAMPLES
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.shares import share, share_draws
-from pneumoscope.reader.policy import REFUSED_CODE, UNCERTAIN_CODE
+from pneumoscope.reader.policy import (
+    NEGATIVE_CODE,
+    POSITIVE_CODE,
+    REFUSED_CODE,
+    UNCERTAIN_CODE,
+)
 from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
@@ -220,7 +225,7 @@ def evaluate_policy(
     """
     if not len(scores):
         raise DataError("there are no images to measure a decision on.")
-    outcomes = policy.decide_many(scores.probability, scores.refused)
+    outcomes = policy.decide_many(scores.decided_by, scores.refused)
     patient = scores.patient_numbers
     inside = np.array(policy.labels.is_positive)
     positive = scores.label == 1
@@ -256,8 +261,9 @@ def _deployed(
     gate_known: bool,
 ) -> Deployed:
     everything = np.ones(len(code), bool)
-    concluded = code >= 0
-    called = concluded & inside[np.maximum(code, 0)]
+    named = code >= 0
+    concluded = named | (code == POSITIVE_CODE) | (code == NEGATIVE_CODE)
+    called = (named & inside[np.maximum(code, 0)]) | (code == POSITIVE_CODE)
     cleared = concluded & ~called
     uncertain, refused = code == UNCERTAIN_CODE, code == REFUSED_CODE
 

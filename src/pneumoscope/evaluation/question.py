@@ -10,6 +10,7 @@ from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.errors import OptionError, one_of
 from pneumoscope.evaluation.bootstrap import RESAMPLES
 from pneumoscope.evaluation.calibration import Calibration
+from pneumoscope.evaluation.multiclass.calibration import VectorCalibration
 from pneumoscope.evaluation.units import AGGREGATES, UNITS
 from pneumoscope.labels import LabelSpace
 from pneumoscope.reader.model_file.metadata import OperatingPoint
@@ -120,6 +121,7 @@ class Reader:
         sha256: Of the model file.
         policy: How it decides, at its own operating point; None where there is no model.
         calibration: What was fitted, as the model file tells it; None where it does not.
+        class_calibration: The same of a model of more than two classes.
         point: Its operating point, where that is known and the rest of the policy is not.
     """
 
@@ -129,6 +131,7 @@ class Reader:
     sha256: str = ""
     policy: DecisionPolicy | None = None
     calibration: Calibration | None = None
+    class_calibration: VectorCalibration | None = None
     point: OperatingPoint | None = None
 
     @classmethod
@@ -147,6 +150,7 @@ class Reader:
             sha256,
             info.policy(),
             _calibration(info),
+            _class_calibration(info),
         )
 
     def threshold_for(self, question: Question) -> Threshold:
@@ -203,7 +207,19 @@ class Images:
 
 
 def _calibration(info: ModelInfo) -> Calibration | None:
-    """Return the calibration that a model file records, the last one if it was changed."""
+    """Return the calibration that a model file of two classes records."""
+    told = _recorded(info)
+    return Calibration(**told) if told is not None and "scale" in told else None
+
+
+def _class_calibration(info: ModelInfo) -> VectorCalibration | None:
+    """Return the calibration that a model file of more classes records."""
+    told = _recorded(info)
+    return VectorCalibration.from_dict(told) if told is not None and "scales" in told else None
+
+
+def _recorded(info: ModelInfo) -> dict[str, Any] | None:
+    """Return what was fitted, the last time if it was changed."""
     told = [change["calibration"] for change in info.history if "calibration" in change]
-    told = told[-1:] or [info.training.get("calibration")]
-    return Calibration(**told[0]) if isinstance(told[0], Mapping) else None
+    last = told[-1] if told else info.training.get("calibration")
+    return dict(last) if isinstance(last, Mapping) else None

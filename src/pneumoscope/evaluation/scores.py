@@ -14,6 +14,7 @@ import numpy as np
 from pneumoscope.data.catalog import PARTS, Catalog, Unreadable
 from pneumoscope.data.patients import Patient, patient_of
 from pneumoscope.errors import DataError, LeakError, OptionError, in_words
+from pneumoscope.evaluation.multiclass.scores import ClassScores
 from pneumoscope.images.record import DICOM_COLUMNS, DicomRecord, dicom_cells
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of, write_csv
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.parallel import Progress
+    from pneumoscope.reader.prediction import Prediction
 
 COLUMNS = ("path", "patient", "label", "logit", "probability")
 REFUSED = "refused"
@@ -43,9 +45,9 @@ class Scores:
     Attributes:
         path: The files.
         patient: Whose they are.
-        label: 1 for the positive class, else 0; int64.
-        logit: Of the positive class; float64.
-        probability: Of the positive class, in [0, 1]; float64.
+        label: 1 for the positive class, or one of the positive classes, else 0; int64.
+        logit: Of the positive class; of several classes the log odds of ``probability``; float64.
+        probability: Of the positive class, or of all positive classes together, in [0, 1]; float64.
         part: Which part of the data it is: ``train``, ``val``, ``test``, ``all`` or ``mixed``;
             empty where the data know no parts.
         sha256: Of each file; empty where that is not known.
@@ -54,6 +56,7 @@ class Scores:
             bool, None where that is not known.
         dicom: Which DICOM image each is and how its pixels were shown, None for other formats;
             empty where there is no DICOM image, or where the scores come from a table.
+        classes: What was said of each class, where a reader knows more than two; else None.
     """
 
     path: tuple[str, ...]
@@ -66,9 +69,25 @@ class Scores:
     model: str = ""
     refused: NDArray[np.bool_] | None = None
     dicom: tuple[DicomRecord | None, ...] = ()
+    classes: ClassScores | None = None
 
     def __len__(self) -> int:
         return len(self.path)
+
+    @property
+    def decided_by(self) -> NDArray[np.float64]:
+        """What a policy decides by: ``probability``, or those of each class, [n, K]."""
+        return self.probability if self.classes is None else self.classes.probabilities
+
+    def with_classes(self, classes: ClassScores) -> Scores:
+        """Return the scores with what is said of each class, and of the positive group by that."""
+        return replace(
+            self,
+            label=classes.label,
+            logit=classes.log_odds,
+            probability=classes.probability,
+            classes=classes,
+        )
 
     @property
     def patients_known(self) -> bool:
@@ -115,6 +134,7 @@ class Scores:
             sha256=tuple(self.sha256[row] for row in chosen) if self.sha256 else (),
             refused=None if self.refused is None else self.refused[chosen],
             dicom=tuple(self.dicom[row] for row in chosen) if self.dicom else (),
+            classes=self.classes and self.classes.select(chosen),
         )
 
     def save(self, path: Path) -> None:
@@ -123,8 +143,9 @@ class Scores:
         What is known of their origin stands in further columns: ``split`` (the part), ``sha256``
         (of each file), ``model_sha256`` (of the model file) and ``refused`` (1 for images that the
         gate refuses, else 0); of DICOM images also what ``predict`` says of them
-        (``DICOM_COLUMNS``). So the table, wherever it is copied, still tells whether it may decide
-        anything, and of which reader it is.
+        (``DICOM_COLUMNS``); of readers of more than two classes what they say of each (see
+        ``ClassScores.columns``). So the table, wherever it is copied, still tells whether it may
+        decide anything, and of which reader it is.
         """
         n = len(self)
         columns: dict[str, Iterable[object]] = {
@@ -142,6 +163,8 @@ class Scores:
             columns["model_sha256"] = [self.model] * n
         if self.refused is not None:
             columns[REFUSED] = self.refused.astype(int).tolist()
+        if self.classes is not None:
+            columns |= self.classes.columns()
         if any(self.dicom):
             cells = zip(*map(dicom_cells, self.dicom), strict=True)
             columns |= dict(zip(DICOM_COLUMNS, cells, strict=True))
@@ -274,22 +297,38 @@ def score(
     read = [prediction for prediction in said if not prediction.error]
     dicom = tuple(prediction.dicom for prediction in read)
     return (
-        Scores(
-            tuple(entry.path for entry in readable.entries),
-            tuple(entry.patient for entry in readable.entries),
-            readable.labels,
-            _column([prediction.logit for prediction in read]),
-            _column([prediction.probability for prediction in read]),
-            part,
-            tuple(entry.sha256 for entry in readable.entries),
-            predictor.sha256,
-            np.array([bool(prediction.refused) for prediction in read], np.bool_)
-            if predictor.info.gate
-            else None,
-            dicom if any(dicom) else (),
+        _with_classes(
+            Scores(
+                tuple(entry.path for entry in readable.entries),
+                tuple(entry.patient for entry in readable.entries),
+                readable.labels,
+                _column([prediction.logit for prediction in read]),
+                _column([prediction.probability for prediction in read]),
+                part,
+                tuple(entry.sha256 for entry in readable.entries),
+                predictor.sha256,
+                np.array([bool(prediction.refused) for prediction in read], np.bool_)
+                if predictor.info.gate
+                else None,
+                dicom if any(dicom) else (),
+            ),
+            readable,
+            read,
         ),
         tuple(bad),
     )
+
+
+def _with_classes(scores: Scores, catalog: Catalog, read: Sequence[Prediction]) -> Scores:
+    """Return scores with what was said of each class, where there are more than two."""
+    if len(catalog.classes) == 2 or not read:
+        return scores
+    logits, probabilities = (
+        np.array([getattr(one, name) for one in read], np.float64)
+        for name in ("logits", "probabilities")
+    )
+    number = catalog.class_numbers
+    return replace(scores, classes=ClassScores(catalog.label_space, number, logits, probabilities))
 
 
 def _column(values: Sequence[float | None]) -> NDArray[np.float64]:
@@ -342,6 +381,7 @@ def _parsed(path: Path, rows: Sequence[Mapping[str, Any]], *, part: str | None) 
         digests if all(digests) else (),
         models.pop() if len(models) == 1 else "",
         _refused(rows) if REFUSED in columns else None,
+        classes=ClassScores.of_rows(rows),
     )
 
 

@@ -11,6 +11,8 @@ from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.stats.intervals import LEVEL, WILSON_PATIENTS, wilson
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Mask = NDArray[np.bool_]
@@ -58,16 +60,37 @@ def share_draws(
 
     The draws are those of ``resampled``, so that shares and metrics vary together.
     """
-    if not resamples:
+    found = many_share_draws([(hits, of)], patient, resamples=resamples, seed=seed)
+    return None if found is None else found[:, 0]
+
+
+def many_share_draws(
+    pairs: Sequence[tuple[Mask, Mask]],
+    patient: NDArray[np.int64],
+    *,
+    resamples: int,
+    seed: int = 0,
+) -> NDArray[np.float64] | None:
+    """Return several shares in the same resamples of the patients, [resamples, shares].
+
+    Args:
+        pairs: What counts and among what, [n] each.
+        patient: Number of each image's patient, [n].
+        resamples: How many; 0 gives None.
+        seed: Of the resampling.
+    """
+    if not resamples or not pairs:
         return None
     people = int(patient.max(initial=-1)) + 1
-    sums = np.stack([np.bincount(patient, mask, people) for mask in (hits & of, of)], axis=1)
+    masks = [hits & of for hits, of in pairs] + [of for _, of in pairs]
+    sums = np.stack([np.bincount(patient, mask, people) for mask in masks], axis=1)
     found = [
         counts @ sums
         for counts in draw_counts(
             people, resamples=resamples, seed=seed, block=block_size(len(patient))
         )
     ]
+    hit, total = np.split(np.concatenate(found), 2, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio: NDArray[np.float64] = np.divide(*np.concatenate(found).T)
+        ratio: NDArray[np.float64] = hit / total
     return ratio

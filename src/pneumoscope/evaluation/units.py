@@ -10,6 +10,7 @@ import numpy as np
 
 from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError, one_of
+from pneumoscope.evaluation.multiclass.scores import ClassScores
 from pneumoscope.evaluation.scores import logit_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def unit_of_images(
 
 
 def aggregated(scores: Scores, unit: Sequence[str], *, how: str = "mean") -> Scores:
-    """Return one row per study or patient: label, patient and probability.
+    """Return one row per study or patient: label, patient and probability (of each class).
 
     Probabilities are aggregated, not logits: they are calibrated and bounded, so that one image
     with an extreme logit does not outweigh the others. The order of the maximum is the same for
@@ -102,7 +103,21 @@ def aggregated(scores: Scores, unit: Sequence[str], *, how: str = "mean") -> Sco
         sha256=(),
         refused=None,  # the gate judges images
         dicom=(),
+        classes=_classes(scores, list(rows.values())) if how == "mean" else None,
     )
+
+
+def _classes(scores: Scores, rows: Sequence[Sequence[int]]) -> ClassScores | None:
+    """Return the mean probabilities of units; None where a unit has images of several classes.
+
+    The maximum of each class's probabilities would not be probabilities.
+    """
+    own = scores.classes
+    if own is None or any(len(set(own.number[list(unit)].tolist())) > 1 for unit in rows):
+        return None
+    said = np.stack([own.probabilities[list(unit)].mean(axis=0) for unit in rows])
+    number = np.array([own.number[unit[0]] for unit in rows], np.int64)
+    return ClassScores(own.labels, number, np.log(np.maximum(said, 1e-45)), said)
 
 
 def shared_columns(

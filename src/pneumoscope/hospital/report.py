@@ -70,7 +70,7 @@ def report(
     found: Prediction,
     device: Device,
     *,
-    classes: tuple[str, str],
+    positive: tuple[str, ...],
     made: datetime,
     institution: str = "",
 ) -> Dataset:
@@ -80,7 +80,7 @@ def report(
         header: Of the image.
         found: What the reader says of it.
         device: What read it.
-        classes: (negative, positive) of the model.
+        positive: The conclusions that mean the finding.
         made: When it was read.
         institution: Where the software runs.
     """
@@ -99,7 +99,7 @@ def report(
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=observer),
         procedure_reported=_PROCEDURE,
-        imaging_measurements=[_group(header, found, device, classes)],
+        imaging_measurements=[_group(header, found, device, positive)],
         title=codes.DCM.ImagingMeasurementReport,
     )
     document = Comprehensive3DSR(
@@ -134,7 +134,7 @@ def report(
 
 
 def _group(
-    header: Dataset, found: Prediction, device: Device, classes: tuple[str, str]
+    header: Dataset, found: Prediction, device: Device, positive: tuple[str, ...]
 ) -> MeasurementsAndQualitativeEvaluations:
     source_uid = str(header.SOPInstanceUID)
     group = MeasurementsAndQualitativeEvaluations(
@@ -142,14 +142,14 @@ def _group(
             uid=uid_of("tracking", source_uid, device.uid), identifier="pneumoscope"
         ),
         # A viewer may show the finding alone: it stands there only if it was found.
-        finding_type=PNEUMONIA if found.conclusion == classes[1] else None,
+        finding_type=PNEUMONIA if found.conclusion in positive else None,
         algorithm_id=AlgorithmIdentification(
             name=f"{MANUFACTURER} {device.model_name}",
             version=" ".join(device.versions[:2]),
             manufacturer=MANUFACTURER,
         ),
         measurements=_measurements(found),
-        qualitative_evaluations=_evaluations(found, classes),
+        qualitative_evaluations=_evaluations(found, positive),
         source_images=[SourceImageForMeasurementGroup(str(header.SOPClassUID), source_uid)],
     )
     texts = [(_MODEL, device.model_sha256), (_NOTICE, NOTICE)]
@@ -173,7 +173,7 @@ def _measurements(found: Prediction) -> list[Measurement] | None:
     ]
 
 
-def _evaluations(found: Prediction, classes: tuple[str, str]) -> list[QualitativeEvaluation]:
+def _evaluations(found: Prediction, positive: tuple[str, ...]) -> list[QualitativeEvaluation]:
     status = {ERROR: _FAILED, NOT_ASSESSABLE: _NOT_ATTEMPTED}.get(found.conclusion, _SUCCEEDED)
     value = CodedConcept(_code_value(found.conclusion), SCHEME, found.conclusion[:64])
     items = [QualitativeEvaluation(_STATUS, status), QualitativeEvaluation(_CONCLUSION, value)]
@@ -182,7 +182,7 @@ def _evaluations(found: Prediction, classes: tuple[str, str]) -> list[Qualitativ
             _INDETERMINATE
             if found.conclusion == UNCERTAIN
             else _PRESENT
-            if found.conclusion == classes[1]
+            if found.conclusion in positive
             else _ABSENT
         )
         items.append(QualitativeEvaluation(PNEUMONIA, presence))

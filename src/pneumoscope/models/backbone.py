@@ -31,6 +31,7 @@ class Backbone(Network):
         weights: A file to load; None draws fresh weights.
         drop_rate: Share of the pooled features that are dropped in training.
         drop_path_rate: Share of the residual branches that are skipped in training.
+        classes: How many there are.
 
     Attributes:
         plan: How pixels in [0, 1] are to be normalised, and what the weights make of them.
@@ -49,6 +50,7 @@ class Backbone(Network):
         weights: WeightsFile | None = None,
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
+        classes: int = 2,
     ) -> None:
         super().__init__()
         facts = weights.facts if weights and weights.facts else model.facts
@@ -58,7 +60,7 @@ class Backbone(Network):
         if drop_path_rate:  # not all networks have it
             options["drop_path_rate"] = _share("drop_path_rate", drop_path_rate)
         self.lift: Lift = AsItIs()
-        self.net = _create(model, input_px, in_chans=1, options=options)
+        self.net = _create(model, input_px, in_chans=1, classes=classes, options=options)
         if weights is None:
             self._quieten_head()
             return
@@ -67,7 +69,9 @@ class Backbone(Network):
             first = [self.net.get_submodule(name) for name in self._first]
             self.lift = lift_for(first, self.plan)
             if self.lift.channels > 1:
-                self.net = _create(model, input_px, in_chans=self.lift.channels, options=options)
+                self.net = _create(
+                    model, input_px, in_chans=self.lift.channels, classes=classes, options=options
+                )
         self._quieten_head()
         self.record = load_weights(
             self.net,
@@ -88,8 +92,8 @@ class Backbone(Network):
         values: Tensor = self.net.forward_head(maps, pre_logits=True)
         return values.flatten(1)
 
-    def head(self, maps: Tensor) -> Float[Tensor, "batch 2"]:
-        """Return the logits of (negative, positive)."""
+    def head(self, maps: Tensor) -> Float[Tensor, "batch classes"]:
+        """Return the logit of each class."""
         logits: Tensor = self.net.forward_head(maps)
         return logits
 
@@ -170,13 +174,20 @@ class Backbone(Network):
 
 
 def _create(
-    model: Pretrained, input_px: tuple[int, int], *, in_chans: int, options: dict[str, Any]
+    model: Pretrained,
+    input_px: tuple[int, int],
+    *,
+    in_chans: int,
+    classes: int,
+    options: dict[str, Any],
 ) -> Any:
     cfg = timm.get_pretrained_cfg(model.architecture)
     if cfg is not None and cfg.fixed_input_size:
         options = {**options, "img_size": input_px}
     try:
-        net = timm.create_model(model.architecture, in_chans=in_chans, num_classes=2, **options)
+        net = timm.create_model(
+            model.architecture, in_chans=in_chans, num_classes=classes, **options
+        )
     except TypeError as fault:
         raise OptionError(
             f"option of {model.asked}",

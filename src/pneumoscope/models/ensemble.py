@@ -45,14 +45,21 @@ class Averaged(nn.Module):
         self.members = _Members(members)
         self.views = tuple(views)
 
-    def forward(self, pixels: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 2"]:
-        """Return the mean logits of (negative, positive) from grey pixels in [0, 1]."""
+    @property
+    def classes(self) -> int:
+        """How many there are."""
+        return next(iter(self.members)).classes
+
+    def forward(
+        self, pixels: Float[Tensor, "batch 1 height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        """Return the mean logit of each class from grey pixels in [0, 1]."""
         said = [member(_seen(pixels, view)) for view in self.views for member in self.members]
         return torch.stack(said).mean(0)
 
     def explained(
         self, pixels: Float[Tensor, "batch 1 height width"]
-    ) -> tuple[Float[Tensor, "batch 2"], Float[Tensor, "batch c"], Tensor | None]:
+    ) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, "batch c"], Tensor | None]:
         """Return mean logits, the first member's features, and the mean evidence, in one pass.
 
         Features and evidence are of the first view; evidence is None unless all members have it.
@@ -134,18 +141,20 @@ def _widen(layer: nn.Module, layers: Sequence[nn.Module], *, shared: bool, last:
 
 
 def _mean_map(maps: Sequence[Tensor]) -> Tensor:
-    """Return the mean of maps [n, rows, columns] at the size of the finest.
+    """Return the mean of maps [n, (classes,) rows, columns] at the size of the finest.
 
     Each keeps its own mean, which is its logit but for the bias.
     """
-    shape = max((tuple(each.shape[1:]) for each in maps), key=lambda size: size[0] * size[1])
+    shape = max((tuple(each.shape[-2:]) for each in maps), key=lambda size: size[0] * size[1])
     fine = []
     for each in maps:
-        if tuple(each.shape[1:]) == shape:
+        if tuple(each.shape[-2:]) == shape:
             fine.append(each)
             continue
-        larger = F.interpolate(each[:, None], shape, mode="bilinear", align_corners=False)[:, 0]
-        lost = each.mean((1, 2), keepdim=True) - larger.mean((1, 2), keepdim=True)
+        planes = each if each.ndim == 4 else each[:, None]
+        larger = F.interpolate(planes, shape, mode="bilinear", align_corners=False)
+        larger = larger if each.ndim == 4 else larger[:, 0]
+        lost = each.mean((-2, -1), keepdim=True) - larger.mean((-2, -1), keepdim=True)
         fine.append(larger + lost)
     return torch.stack(fine).mean(0)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Network(nn.Module, ABC):
-    """Logits [batch, 2] from normalised grey pixels [batch, 1, height, width].
+    """Logits [batch, classes] from normalised grey pixels [batch, 1, height, width].
 
     ``head(features(pixels))`` is ``forward(pixels)``, and ``pooled(features(pixels))`` is what the
     last layer takes: a linear probe trains that layer alone.
@@ -34,8 +34,8 @@ class Network(nn.Module, ABC):
         """Return the input of the last layer, from the output of ``features``."""
 
     @abstractmethod
-    def head(self, maps: Tensor) -> Float[Tensor, "batch 2"]:
-        """Return the logits, from the output of ``features``."""
+    def head(self, maps: Tensor) -> Float[Tensor, "batch classes"]:
+        """Return the logit of each class, from the output of ``features``."""
 
     @property
     @abstractmethod
@@ -55,19 +55,20 @@ class Network(nn.Module, ABC):
         """
 
     def evidence(self, maps: Tensor) -> Tensor | None:
-        """Return the evidence map, [batch, h, w], from the output of ``features``.
+        """Return the evidence maps, from the output of ``features``.
 
         Class activation maps (Zhou et al., CVPR 2016), signed: where the last layer takes the mean
-        of the maps, the logit of the positive class is the mean of this one, and a bias that knows
-        no place. None for networks that end in another way.
+        of the maps, the logit of a class is the mean of its map, and a bias that knows no place.
+        Of two classes there is one map, [batch, h, w], for the second class and against the first;
+        of more one a class, [batch, classes, h, w], for it and against the mean of the others.
+        None for networks that end in another way.
         """
         layer = self.last_layer
         if not isinstance(layer, nn.Linear) or maps.ndim != 4:
             return None
         if layer.in_features != maps.shape[1] or not self._takes_the_mean(maps):
             return None
-        weights = layer.weight[1] - layer.weight[0]
-        return (maps * weights[:, None, None]).sum(1)
+        return weighted_maps(maps, against_others(layer.weight))
 
     def _takes_the_mean(self, maps: Tensor) -> bool:
         """Return whether the input of the last layer is the mean of the maps.
@@ -85,8 +86,10 @@ class Network(nn.Module, ABC):
             self._mean_is_seen = bool(same)
         return self._mean_is_seen
 
-    def forward(self, pixels: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 2"]:
-        """Return the logits of (negative, positive)."""
+    def forward(
+        self, pixels: Float[Tensor, "batch 1 height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        """Return the logit of each class."""
         return self.head(self.features(pixels))
 
     def freeze(self, groups: int) -> None:
@@ -111,6 +114,29 @@ class Network(nn.Module, ABC):
             if own and _has_statistics(layer) and not any(w.requires_grad for w in own):
                 layer.eval()
         return self
+
+
+def against_others(weights: Float[Tensor, "classes features"]) -> Float[Tensor, "maps features"]:
+    """Return what speaks for a class and against the others: their mean subtracted.
+
+    Of two classes it is one row, the second less the first; else one a class.
+    """
+    count = len(weights)
+    if count == 2:
+        return weights[1:] - weights[:1]
+    return (weights * count - weights.sum(0)) / (count - 1)
+
+
+def weighted_maps(maps: Float[Tensor, "b c h w"], weights: Tensor) -> Tensor:
+    """Return sums of maps over the channels: [b, h, w] for one row of weights, else [b, k, h, w].
+
+    Args:
+        maps: Of the channels.
+        weights: Of each channel, [k, c], or for each image [b, k, c].
+    """
+    if weights.shape[-2] == 1:
+        return (maps * weights[..., 0, :, None, None]).sum(1)
+    return torch.einsum("bchw,kc->bkhw" if weights.ndim == 2 else "bchw,bkc->bkhw", maps, weights)
 
 
 def _has_statistics(layer: nn.Module) -> bool:

@@ -54,6 +54,7 @@ class Classifier(nn.Module):
     Attributes:
         network: Takes normalised pixels.
         weights: What it was pretrained on; None if it was drawn afresh.
+        classes: How many there are.
         logit_offset: Added to the network's logits; corrects the prior of a training in which
             the classes had another share than in the data.
     """
@@ -69,21 +70,25 @@ class Classifier(nn.Module):
         mean: float,
         std: float,
         weights: WeightsRecord | None = None,
+        classes: int = 2,
     ) -> None:
         super().__init__()
         self.network = network
         self.weights = weights
+        self.classes = classes
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
-        self.register_buffer("logit_offset", torch.zeros(2))
+        self.register_buffer("logit_offset", torch.zeros(classes))
 
-    def forward(self, pixels: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 2"]:
-        """Return the logits of (negative, positive) from grey pixels in [0, 1]."""
+    def forward(
+        self, pixels: Float[Tensor, "batch 1 height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        """Return the logit of each class from grey pixels in [0, 1]."""
         return self.uncorrected(pixels) + self.logit_offset
 
     def uncorrected(
         self, pixels: Float[Tensor, "batch 1 height width"]
-    ) -> Float[Tensor, "batch 2"]:
+    ) -> Float[Tensor, "batch classes"]:
         """Return the logits of the network without prior correction, for training."""
         logits: Tensor = self.network(self._normalised(pixels))
         return logits
@@ -94,8 +99,8 @@ class Classifier(nn.Module):
 
     def explained(
         self, pixels: Float[Tensor, "batch 1 height width"]
-    ) -> tuple[Float[Tensor, "batch 2"], Float[Tensor, "batch c"], Tensor | None]:
-        """Return logits, input of the last layer and evidence map in one pass."""
+    ) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, "batch c"], Tensor | None]:
+        """Return logits, input of the last layer and evidence maps in one pass."""
         maps = self.network.features(self._normalised(pixels))
         logits = self.network.head(maps) + self.logit_offset
         return logits, self.network.pooled(maps), self.network.evidence(maps)
@@ -109,7 +114,9 @@ def to_unit(pixels: UInt8[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
     return pixels.float().div_(255)
 
 
-def build_model(name: str, spec: InputSpec, *, weights: str = "none", **options: Any) -> Classifier:
+def build_model(
+    name: str, spec: InputSpec, *, weights: str = "none", classes: int = 2, **options: Any
+) -> Classifier:
     """Return a model with fresh weights, or with pretrained ones and a fresh last layer.
 
     A model that is to be given the state of another must be built with the same ``weights``, since
@@ -119,6 +126,7 @@ def build_model(name: str, spec: InputSpec, *, weights: str = "none", **options:
         name: A name of the registry, or ``timm:NAME`` or ``xrv:NAME``.
         spec: The input that it will take.
         weights: What ``find_weights`` takes.
+        classes: How many logits it gives.
         options: The model's own options, for ``seed-cnn`` those of ``SeedCNN``.
 
     Raises:
@@ -127,24 +135,34 @@ def build_model(name: str, spec: InputSpec, *, weights: str = "none", **options:
     """
     if is_pretrained_name(name):
         _check_options(name, options, BACKBONE_OPTIONS)
-        return _backbone(name, spec, weights, options)
+        return _backbone(name, spec, weights, classes, options)
     check_known(name)
     entry = MODELS[name]
     _check_options(name, options, entry.options)
-    network = entry.build(input_px=spec.shape, **options)
+    network = entry.build(input_px=spec.shape, classes=classes, **options)
     file = find_weights(name, weights)
     record = load_weights(network, file, read_weights(file), heads=entry.heads) if file else None
-    return Classifier(network, mean=entry.mean, std=entry.std, weights=record)
+    return Classifier(network, mean=entry.mean, std=entry.std, weights=record, classes=classes)
 
 
-def _backbone(name: str, spec: InputSpec, weights: str, options: Mapping[str, Any]) -> Classifier:
+def _backbone(
+    name: str, spec: InputSpec, weights: str, classes: int, options: Mapping[str, Any]
+) -> Classifier:
     model = resolve(name)
     from pneumoscope.models.backbone import Backbone, check_input  # noqa: PLC0415 - timm: a second
 
-    network = Backbone(model, input_px=spec.shape, weights=find_weights(name, weights), **options)
+    network = Backbone(
+        model,
+        input_px=spec.shape,
+        weights=find_weights(name, weights),
+        classes=classes,
+        **options,
+    )
     check_input(network, spec.shape, name=name, trained_px=model.facts.input_px)
     plan = network.plan
-    return Classifier(network, mean=plan.mean, std=plan.std, weights=network.record)
+    return Classifier(
+        network, mean=plan.mean, std=plan.std, weights=network.record, classes=classes
+    )
 
 
 def _check_options(name: str, options: Mapping[str, Any], known: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pneumoscope.errors import OptionError, one_of
 from pneumoscope.models.dropout import KeepMasks, ReluDropout
-from pneumoscope.models.network import Network
+from pneumoscope.models.network import Network, against_others, weighted_maps
 from pneumoscope.models.pooled import convolve_pool_drop
 
 POOLING = ("max", "average", "stride")
@@ -21,7 +21,7 @@ POOLING = ("max", "average", "stride")
 
 
 class SeedCNN(Network):
-    """Logits [batch, 2] from grey pixels in [0, 1], [batch, 1, height, width].
+    """Logits [batch, classes] from grey pixels in [0, 1], [batch, 1, height, width].
 
     Args:
         input_px: (height, width) of the input in pixels; each block halves it.
@@ -31,6 +31,7 @@ class SeedCNN(Network):
         pooling: What halves the maps: the largest or the mean of each 2x2 pixels, or a convolution
             that takes every other pixel.
         hidden: Units of the dense layer.
+        classes: How many there are.
 
     Raises:
         OptionError: A value that cannot be, or an input too small for so many blocks.
@@ -45,6 +46,7 @@ class SeedCNN(Network):
         batch_norm: bool = False,
         pooling: str = "max",
         hidden: int = 64,
+        classes: int = 2,
     ) -> None:
         super().__init__()
         if not filters or min(filters) < 1:
@@ -70,7 +72,7 @@ class SeedCNN(Network):
         self.flatten = FlattenMaps()
         self.hidden = nn.Linear(filters[-1] * height * width, hidden)
         self.dropout = ReluDropout(masks)
-        self.output = nn.Linear(hidden, 2)
+        self.output = nn.Linear(hidden, classes)
         self.apply(_initialise)
 
     def features(
@@ -87,8 +89,8 @@ class SeedCNN(Network):
         values: Tensor = self.dropout(self.hidden(self.flatten(maps)))
         return values
 
-    def head(self, maps: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch 2"]:
-        """Return the logits of (negative, positive)."""
+    def head(self, maps: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch classes"]:
+        """Return the logit of each class."""
         logits: Tensor = self.output(self.pooled(maps))
         return logits
 
@@ -102,21 +104,19 @@ class SeedCNN(Network):
         """The first convolution."""
         return ("blocks.0.convolution",)
 
-    def evidence(self, maps: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch h w"]:
-        """Return the evidence map from the gradient at the last feature maps.
+    def evidence(self, maps: Float[Tensor, "batch c h w"]) -> Tensor:
+        """Return the evidence maps from the gradient at the last feature maps.
 
         Grad-CAM (Selvaraju et al., ICCV 2017), signed and not cut at zero, times the number of
         places, so that it is in units of the logit. The gradient through the two dense layers is
         written out in forward operations, so it can be exported.
         """
         active = (self.hidden(self.flatten(maps)) > 0).to(maps.dtype)
-        through = active * (self.output.weight[1] - self.output.weight[0])
+        through = active[:, None] * against_others(self.output.weight)
         channels, height, width = maps.shape[1:]
         # Each channel's gradient, summed over its places: the mean, times their number.
         rows = self.hidden.weight.reshape(-1, height * width, channels).sum(1)
-        importance = through @ rows
-        where: Tensor = (maps * importance[:, :, None, None]).sum(1)
-        return where
+        return weighted_maps(maps, through @ rows)
 
     def parameter_groups(self) -> list[list[nn.Parameter]]:
         """Return one group per block, one for the hidden layer, one for the output layer."""

@@ -133,7 +133,12 @@ def overlay(
 
 
 def draw_evidence(
-    predictor: Predictor, found: Prediction, folder: Path, *, content: bytes | None = None
+    predictor: Predictor,
+    found: Prediction,
+    folder: Path,
+    *,
+    content: bytes | None = None,
+    of: str | None = None,
 ) -> Prediction:
     """Draw the evidence of a prediction into a folder; return the prediction with its place.
 
@@ -142,12 +147,14 @@ def draw_evidence(
         found: What it said of a file.
         folder: Where the picture goes, named after the file and a hash of its path.
         content: The bytes of the file, if it has no path; the picture is then called ``stdin``.
+        of: As for ``evidence_image``.
 
     Raises:
         ImageError: The file cannot be read any more.
         OutputError: The picture cannot be written.
     """
-    image = evidence_image(predictor, found, Path(found.path) if content is None else content)
+    source = Path(found.path) if content is None else content
+    image = evidence_image(predictor, found, source, of=of)
     named = content or found.path.encode("utf-8", "surrogateescape")
     stem = Path(found.path).stem[:100] or "stdin"
     place = folder / f"{stem}-{hashlib.sha256(named).hexdigest()[:8]}.png"
@@ -157,7 +164,12 @@ def draw_evidence(
 
 
 def evidence_image(
-    predictor: Predictor, found: Prediction, source: Path | bytes, *, notice: str = ""
+    predictor: Predictor,
+    found: Prediction,
+    source: Path | bytes,
+    *,
+    notice: str = "",
+    of: str | None = None,
 ) -> Image.Image:
     """Return the evidence of a prediction over its image, RGB, at the size of the image.
 
@@ -166,15 +178,24 @@ def evidence_image(
         found: What it said of the image; it has a probability.
         source: The image.
         notice: What the caption says besides.
+        of: The class whose evidence is drawn. If None, the concluded one where a model of more
+            than two classes concluded a positive one; else that of all positive classes.
 
     Raises:
+        OptionError: There is no such class.
         ImageError: The image cannot be read any more.
     """
     assert found.probability is not None  # noqa: S101 - only judged images have evidence
     taken = load_image(source, predictor.info.input, any_kind=True)
-    evidence = predictor.evidence(taken.pixels[np.newaxis])[0]
-    caption = f"{found.conclusion} · p({predictor.info.classes[1]}) "
-    caption += probability_text(found.probability)
+    labels = predictor.info.labels
+    if of is None and len(labels) > 2 and found.conclusion in labels.positive:
+        of = found.conclusion
+    evidence = predictor.evidence(taken.pixels[np.newaxis], of)[0]
+    each = dict(zip(found.classes, found.probabilities or (), strict=True))
+    told = probability_text(each.get(of or "", found.probability))
+    if of == labels.names[0] and len(labels) == 2:
+        told = probability_text(1 - found.probability)
+    caption = f"{found.conclusion} · p({of or labels.pair[1]}) {told}"
     if found.dicom and (shown := found.dicom.caption()):
         caption = f"{shown}\n{caption}"  # the first words are left out where there is no room
     if notice:

@@ -5,7 +5,8 @@ evaluation, model cards and reports.
 
 The possible classes of an image are its conformal prediction set (see ``reader.conformal``)
 together with the class that the threshold alone concludes, so the set is never empty. An image is
-UNCERTAIN if two or more classes are possible.
+UNCERTAIN if two or more classes are possible, unless all of them are positive, or all negative:
+then that group is concluded, and its kind is uncertain.
 """
 
 from __future__ import annotations
@@ -33,14 +34,17 @@ OUTSIDE = ("note", "uncertain", "refuse")
 UNCERTAIN, or refuse it as NOT_ASSESSABLE."""
 
 REFUSED_CODE, UNCERTAIN_CODE = -2, -1
-"""Codes of ``Outcomes.code`` for NOT_ASSESSABLE and UNCERTAIN; others are numbers of classes."""
+"""Codes of ``Outcomes.code`` for NOT_ASSESSABLE and UNCERTAIN."""
+
+POSITIVE_CODE, NEGATIVE_CODE = -3, -4
+"""Codes for a group of classes whose kind is uncertain; codes from 0 are numbers of classes."""
 
 
 class Outcome(NamedTuple):
     """What a policy concludes about one image.
 
     Attributes:
-        conclusion: A class, ``UNCERTAIN`` or ``NOT_ASSESSABLE``.
+        conclusion: A class, the name of a group of them, ``UNCERTAIN`` or ``NOT_ASSESSABLE``.
         possible: The possible classes, in the order of the label space; None if the image was
             refused, or if the policy has no uncertain zone and concluded a class.
         reasons: Why the image was set aside, and what lies outside the intended use.
@@ -55,7 +59,8 @@ class Outcomes(NamedTuple):
     """What a policy concludes about n images.
 
     Attributes:
-        code: The number of the concluded class, ``UNCERTAIN_CODE`` or ``REFUSED_CODE``; int64 [n].
+        code: The number of the concluded class, or one of ``POSITIVE_CODE``, ``NEGATIVE_CODE``,
+            ``UNCERTAIN_CODE`` and ``REFUSED_CODE``; int64 [n].
         possible: Which classes are possible, before any refusal; bool [n, K].
         at_threshold: The number of the class that the threshold alone concludes; int64 [n].
     """
@@ -143,7 +148,8 @@ class DecisionPolicy:
         )
         if len(possible) == 1:
             return Outcome(possible[0], possible, outside)
-        return Outcome(UNCERTAIN, possible, (self._why(possible), *outside))
+        group = self._group(possible)
+        return Outcome(group or UNCERTAIN, possible, (self._why(possible), *outside))
 
     def decide_many(
         self,
@@ -171,9 +177,20 @@ class DecisionPolicy:
         if self.conformal is not None:
             possible |= self.conformal.sets(given)
         code = np.where(possible.sum(axis=1) > 1, UNCERTAIN_CODE, said)
+        if each.shape[1] > 2:
+            several = code == UNCERTAIN_CODE
+            code[several & ~possible[:, ~inside].any(axis=1)] = POSITIVE_CODE
+            code[several & ~possible[:, inside].any(axis=1)] = NEGATIVE_CODE
         if refused is not None:
             code = np.where(refused, REFUSED_CODE, code)
         return Outcomes(code.astype(np.int64), possible, said.astype(np.int64))
+
+    def _group(self, possible: tuple[str, ...]) -> str:
+        """Return the name of the group that all of several classes are of; empty if of both."""
+        positive = [name in self.labels.positive for name in possible]
+        if any(positive) and not all(positive):
+            return ""
+        return self.labels.pair[positive[0]]
 
     def _each(self, probability: float | Sequence[float]) -> tuple[float, ...]:
         if not isinstance(probability, Sequence):
@@ -195,6 +212,8 @@ class DecisionPolicy:
 
     def _why(self, possible: tuple[str, ...]) -> str:
         names = f"{', '.join(possible[:-1])} and {possible[-1]}"
+        if group := self._group(possible):
+            return f"{group}, kind uncertain: {names} are possible"
         zone = self.zone
         if zone is None:
             return f"{names} are possible; the reader cannot tell them apart in this image"

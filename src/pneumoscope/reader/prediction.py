@@ -60,11 +60,12 @@ class Prediction:
 
     Attributes:
         path: The file, as it was named; empty for arrays and bytes.
-        conclusion: One of the model's classes, ``UNCERTAIN``, ``NOT_ASSESSABLE`` or ``ERROR``.
-        probability: Of the positive class, in [0, 1]; None if the image was not read or cannot be
-            judged, since a number would be taken for an answer.
-        logit: Of the same, unbounded.
-        threshold: The probability from which the positive class is concluded.
+        conclusion: One of the model's classes, the name of a group of them where the kind is
+            uncertain, ``UNCERTAIN``, ``NOT_ASSESSABLE`` or ``ERROR``.
+        probability: Of the positive class, or of all positive classes together, in [0, 1]; None if
+            the image was not read or cannot be judged, since a number would be taken for an answer.
+        logit: Of the same, unbounded; for more than two classes the log odds of ``probability``.
+        threshold: The probability from which a positive class is concluded.
         error: Why the image could not be read; empty if it was.
         rule: By which rule the threshold was chosen.
         conformal_set: The possible classes: one, or several where the conclusion is ``UNCERTAIN``;
@@ -83,6 +84,9 @@ class Prediction:
         refused: Why the gate refuses the image, also where the gate is off and the image got a
             conclusion; empty if it does not.
         decode_seconds: Of ``seconds``, what decoding and preparing the image took.
+        probabilities: Of each of ``classes``, [K], where a model knows more than two; else None.
+        logits: The same before calibration.
+        classes: The classes of ``probabilities``; empty where there are none.
     """
 
     path: str
@@ -102,6 +106,9 @@ class Prediction:
     outside: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     decode_seconds: float = 0.0
+    probabilities: tuple[float, ...] | None = None
+    logits: tuple[float, ...] | None = None
+    classes: tuple[str, ...] = ()
 
 
 def probability_text(probability: float) -> str:

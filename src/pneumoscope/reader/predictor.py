@@ -111,7 +111,7 @@ class Predictor:
         return "evidence" in self._bundle.outputs
 
     def run(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return logits and probabilities, float32 [n, 2] each, of prepared pixels.
+        """Return logits and probabilities, float32 [n, K] each, of prepared pixels.
 
         Args:
             pixels: What ``prepare`` gave for each image, uint8 [n, height, width].
@@ -122,19 +122,29 @@ class Predictor:
         logits, probabilities = self._run(pixels, [*PAIRS])
         return logits, probabilities
 
-    def evidence(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def evidence(self, pixels: NDArray[np.uint8], of: str | None = None) -> NDArray[np.float32]:
         """Return where the logits come from, signed, in units of the logit, float32 [n, h, w].
 
         Args:
             pixels: What ``prepare`` gave for each image, uint8 [n, height, width].
+            of: The class that positive values speak for, and negative ones against; the positive
+                group if None.
 
         Raises:
             ModelFileError: The model draws no evidence.
+            OptionError: There is no such class.
         """
+        if of is not None and of not in self.info.classes:
+            raise OptionError("of", must=f"one of {', '.join(self.info.classes)}", was=of)
         if not self.draws_evidence:
             raise ModelFileError(f"{self.path}: this model cannot show its evidence.")
         (found,) = self._run(pixels, ["evidence"])
-        return found.reshape(len(pixels), *found.shape[-2:])
+        if len(self.info.classes) > 2:
+            from pneumoscope.reader.groups import map_of  # noqa: PLC0415 - for more than two classes
+
+            return map_of(found, self.info.labels, of)
+        found = found.reshape(len(pixels), *found.shape[-2:])
+        return -found if of == self.info.classes[0] else found
 
     def check(self) -> None:
         """Wait until the seal is checked and the self-test has passed.
@@ -253,9 +263,14 @@ class Predictor:
         outputs = [*PAIRS, "features"] if gate else [*PAIRS]
         logits, probabilities, *features = self._run(pixels, outputs)
         distances = gate.likeness.distance(features[0]) if gate and features else None
+        logit, probability = self._bundle.positive(logits, probabilities)
+        several = len(self.info.classes) > 2
         for row, work in enumerate(judged):
-            work.logit = float(logits[row, 1] - logits[row, 0])
-            work.probability = float(probabilities[row, 1])
+            work.logit = float(logit[row])
+            work.probability = float(probability[row])
+            if several:
+                work.logits = tuple(logits[row].tolist())
+                work.probabilities = tuple(probabilities[row].tolist())
             if not (np.isfinite(work.logit) and 0 <= work.probability <= 1):
                 work.error = "the model gives no number for this image"
             elif gate and distances is not None and not work.refused:
@@ -277,7 +292,7 @@ class Predictor:
         conclusion, possible, reasons = ERROR, None, (*work.outside, *work.notes)
         if not work.error:
             conclusion, possible, why = self._policy.decide(
-                work.probability,
+                work.probabilities or work.probability,
                 refused=work.refused if self._gated else (),
                 outside=work.outside,
             )
@@ -300,6 +315,9 @@ class Predictor:
             outside=work.outside,
             refused=work.refused,
             decode_seconds=work.decode_seconds,
+            probabilities=work.probabilities if judged else None,
+            logits=work.logits if judged else None,
+            classes=self.info.classes if work.probabilities else (),
         )
 
 
@@ -308,7 +326,8 @@ class _Work:
 
     __slots__ = (
         *("dicom", "distance", "error", "logit", "name", "notes", "probability"),
-        *("decode_seconds", "outside", "refused", "seconds", "started", "taken"),
+        *("decode_seconds", "logits", "outside", "probabilities", "refused", "seconds"),
+        *("started", "taken"),
     )
 
     def __init__(self, name: str, started: float) -> None:
@@ -323,6 +342,8 @@ class _Work:
         self.outside: tuple[str, ...] = ()
         self.logit = 0.0
         self.probability = 0.0
+        self.logits: tuple[float, ...] | None = None
+        self.probabilities: tuple[float, ...] | None = None
         self.distance: float | None = None
         self.dicom: DicomRecord | None = None
 

@@ -19,10 +19,10 @@ COLUMNS = (
     *("rule", "conformal_set", "reasons", "outside_intended_use"),
     *("model", "model_version", "model_sha256", "seconds", "evidence", "distance"),
     *("study_uid", "series_uid", "sop_instance_uid", "transfer_syntax", "photometric", "decoder"),
-    *("modality_transform", "voi", "inverted", "padding", "shutter", "notes"),
+    *("modality_transform", "voi", "inverted", "padding", "shutter", "notes", "probabilities"),
 )
 """The columns of a table of records. What is a list in a record is joined by ``; `` there, and
-``dicom`` is spread over the columns from ``study_uid`` on."""
+``dicom`` is spread over the columns from ``study_uid`` to ``notes``."""
 
 TEXT_SUFFIXES: Mapping[str, str] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}
 
@@ -35,7 +35,7 @@ def record_of(prediction: Prediction, *, hashed: bool = True) -> Record:
         hashed: Whether to name the hash of the model file, which takes a moment the first time.
     """
     model = prediction.model
-    possible = prediction.conformal_set
+    possible, each = prediction.conformal_set, prediction.probabilities
     return {
         "path": prediction.path,
         "conclusion": prediction.conclusion,
@@ -57,6 +57,7 @@ def record_of(prediction: Prediction, *, hashed: bool = True) -> Record:
         "evidence": prediction.evidence,
         "distance": prediction.distance,
         "dicom": prediction.dicom and prediction.dicom.to_dict(),
+        "probabilities": each and dict(zip(prediction.classes, each, strict=True)),
     }
 
 
@@ -73,8 +74,16 @@ def row_of(record: Record) -> Record:
         "model": model.get("name"),
         "model_version": model.get("version"),
         "model_sha256": model.get("sha256"),
+        "probabilities": _listed(record.get("probabilities")),
     }
     return {name: _encodable(value) for name, value in row.items()}
+
+
+def _listed(probabilities: Mapping[str, float] | None) -> str | None:
+    """Return probabilities by class as a cell: ``NORMAL 0.1; BACTERIA 0.7; VIRUS 0.2``."""
+    if not probabilities:
+        return None
+    return "; ".join(f"{name} {value:.6g}" for name, value in probabilities.items())
 
 
 def _dicom(fields: Record | None) -> Record:

@@ -65,7 +65,7 @@ def write_card(run: RunFolder) -> Path:
 def card_text(facts: RunFacts) -> str:
     """Return the card as Markdown."""
     found = facts.best
-    negative, positive = facts.info.classes
+    negative, positive = facts.info.pair
     root = facts.provenance.get("data_root")
     others = [part for part in facts.evaluations if part in PARTS and found and part != found.part]
     text = environment().get_template("card.md").render(

@@ -147,7 +147,7 @@ def _filled(text: str, known: Mapping[str, str]) -> str:
 
 def _known(facts: RunFacts) -> dict[str, str]:
     recipe, own = facts.recipe, facts.provenance
-    negative, positive = facts.info.classes
+    negative, positive = facts.info.pair
     found = facts.best
     part = found.part if found is not None else ""
     aside = facts.part("unused")

@@ -172,7 +172,7 @@ def _reader(info: ModelInfo, found: Evaluation, canvas: Canvas) -> Section:
             if zone
             else "none",
         ),
-        ("calibration", calibration_words(found.calibration)),
+        ("calibration", calibration_words(found.calibration_of_all)),
         ("gate", ", ".join(info.gate) or "none"),
     ]
     rows += [(f"card: {key}", value) for key, value in info.card.items()]

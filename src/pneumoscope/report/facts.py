@@ -211,16 +211,18 @@ class RunFacts:
     def decisions(self) -> str:
         """Return what was decided on validation images: calibration, threshold, uncertain zone."""
         point, zone = self.info.operating_point, self.info.conformal
-        line = self.best.calibration if self.best is not None else None
+        line = None if self.best is None else self.best.calibration_of_all
         text = (
             f"Calibration: {calibration_words(line)}. Positive from probability "
             f"{point.threshold:.4g} on (rule {point.rule})."
         )
         if zone is not None:
+            held = " and ".join(
+                f"{n} {name}" for n, name in zip(zone.n, self.info.classes, strict=True)
+            )
             text += (
                 f" Uncertain where more than one class is possible at error level {zone.level:g} "
-                f"(conformal, class by class; from {zone.n[0]} {self.info.classes[0]} and "
-                f"{zone.n[1]} {self.info.classes[1]} validation images)."
+                f"(conformal, class by class; from {held} validation images)."
             )
         return f"{text} All of it was decided on validation images alone."
 

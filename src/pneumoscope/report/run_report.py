@@ -74,11 +74,12 @@ def write_run_report(
         _augmentation(canvas, recipe, data),
         _recipe(canvas, recipe, facts),
     ]
+    negative, positive = catalog.label_space.pair
     write_report(
         run.report,
         Report(
             title=run.root.name,
-            question=f"Can a chest X-ray alone tell {catalog.positive} from {catalog.classes[0]}?",
+            question=f"Can a chest X-ray alone tell {positive} from {negative}?",
             data=_data_line(catalog, split),
             answer=answer(best),
             caveats=(

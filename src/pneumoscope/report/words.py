@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.decision import sets_aside
 from pneumoscope.evaluation.notes import units
 from pneumoscope.report.page import Statement
 
 if TYPE_CHECKING:
-    from pneumoscope.evaluation.calibration import Calibration
     from pneumoscope.evaluation.evaluation import Evaluation
+    from pneumoscope.evaluation.multiclass.calibration import VectorCalibration
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 """What the parts of the data are called in words."""
@@ -124,14 +125,16 @@ def headline(found: Evaluation) -> tuple[Statement, ...]:
     )  # fmt: skip
 
 
-def calibration_words(line: Calibration | None) -> str:
+def calibration_words(line: Calibration | VectorCalibration | None) -> str:
     """Return what lies between logits and probabilities, as it was fitted."""
     if line is None:
         return "not known"
     if line.method == "none":
         return "none"
-    if line.method == "temperature":
+    if line.temperature is not None and line.method == "temperature":
         return f"temperature {line.temperature:.4g}"
+    if not isinstance(line, Calibration):
+        return f"{line.method} scaling, a scale and a bias for each class"
     return f"{line.method}, scale {line.scale:.4g} and bias {line.bias:+.4g}"
 
 

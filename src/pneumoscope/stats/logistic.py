@@ -25,6 +25,18 @@ def logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return value
 
 
+def group_log_odds(logits: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the log odds of a group of classes, [n].
+
+    Args:
+        logits: Of each class, or logarithms of its probability, [n, K].
+        inside: Whether each class is of the group, [K]; neither all nor none are.
+    """
+    found: NDArray[np.float64] = np.logaddexp.reduce(logits[:, inside], axis=1)
+    found -= np.logaddexp.reduce(logits[:, ~inside], axis=1)
+    return found
+
+
 def log_loss(
     logit: NDArray[np.float64], target: NDArray[np.float64] | NDArray[np.int64]
 ) -> NDArray[np.float64]:

@@ -148,6 +148,9 @@ def train_entered(
     """Bring runs that have their folders to an end; see ``conduct``."""
     board = Board(len(entered), jobs)
     left = _left(entered, board, retry=retry, watcher=watcher)
+    for item in entered:
+        if item.run.finished:  # a tracker has all runs of a study, whenever they were learnt
+            _tell_of(item, trackers)
     if left:
         crew = _Crew(folder, data, board, trackers=trackers, show=show, watcher=watcher)
         crew.work(left, jobs=jobs, models=models)
@@ -306,6 +309,21 @@ def _left(
     return left
 
 
+def _tell_of(item: Entered, trackers: Sequence[Tracker]) -> None:
+    """Tell trackers of a run that is finished."""
+    run = item.run
+    for tracker in trackers:
+        tracker.begin(run.name, Recipe.load(run.files.config).to_dict())
+        for row in run.log():
+            tracker.epoch(run.name, row)
+        tracker.end(run.name, numbers_of(run.result()), files_of(run))
+
+
+def files_of(run: StudyRun) -> list[Path]:
+    """Return the files of a run that a tracker takes; they need not be there."""
+    return [run.files.model, run.files.config, run.files.log, run.held_out, run.result_file]
+
+
 def write_runs(
     folder: StudyFolder, entered: Sequence[Entered], *, more: Sequence[dict[str, Any]] = ()
 ) -> None:
@@ -399,7 +417,7 @@ class _Crew:
                 self._board.done[title] = (found.val["auc"], found.seconds)
                 self._folder.note("finished", run.name, seconds=found.seconds)
                 for tracker in self._trackers:
-                    tracker.end(run.name, numbers_of(found), [run.held_out])
+                    tracker.end(run.name, numbers_of(found), files_of(run))
                 self._tell(title, f"validation AUC {found.val['auc']:.4f}", found.seconds)
             case "failed":
                 self._failed(item, str(event["error"]))

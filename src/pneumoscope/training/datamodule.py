@@ -25,16 +25,20 @@ class CachedImages(Dataset[Batch]):
         chosen = data.catalog.select(data.split.rows(part))
         self._cache = data.cache
         self._rows = data.cache.rows(chosen.entries)
-        self.labels = chosen.labels
+        self.labels = chosen.class_numbers
+        self.label_space = chosen.label_space
 
     def __len__(self) -> int:
         return len(self._rows)
 
     @property
-    def shares(self) -> tuple[float, float]:
-        """The share of each class."""
-        positive = float(self.labels.mean())
-        return 1 - positive, positive
+    def shares(self) -> tuple[float, ...]:
+        """The share of each class, in their order."""
+        if len(self.label_space) == 2:
+            positive = float(self.labels.mean())
+            return 1 - positive, positive
+        counts = np.bincount(self.labels, minlength=len(self.label_space))
+        return tuple((counts / len(self.labels)).tolist())
 
     def __getitem__(self, positions: list[int]) -> Batch:
         pixels = self._cache.take(self._rows[positions])
@@ -110,7 +114,7 @@ class SplitData(L.LightningDataModule):
         data: The images.
         batch_size: Images a batch.
         seed: Of the order.
-        balanced: Draw both classes equally often in training.
+        balanced: Draw all classes equally often in training.
     """
 
     def __init__(

@@ -80,8 +80,10 @@ def load_trained(folder: RunFolder, recipe: Recipe) -> Classifier:
     kept = folder.checkpoints / "best.ckpt"
     if not kept.is_file():
         raise DataError(f"{kept}: no such file; is this a run that learnt something?")
-    classifier = network_of(recipe)
-    return with_weights(classifier, kept)
+    own = _weights(kept)
+    offset = own.get("classifier.logit_offset")
+    classifier = network_of(recipe, classes=2 if offset is None else len(offset))
+    return _filled(classifier, own, kept)
 
 
 def with_weights(classifier: Classifier, kept: Path) -> Classifier:
@@ -90,10 +92,14 @@ def with_weights(classifier: Classifier, kept: Path) -> Classifier:
     Raises:
         DataError: There is none that fits.
     """
+    return _filled(classifier, _weights(kept), kept)
+
+
+def _filled(classifier: Classifier, weights: dict[str, Tensor], kept: Path) -> Classifier:
     prefix = "classifier."
     own = {
         name.removeprefix(prefix): value
-        for name, value in _weights(kept).items()
+        for name, value in weights.items()
         if name.startswith(prefix)
     }
     try:

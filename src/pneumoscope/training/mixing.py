@@ -17,7 +17,8 @@ def mix(
     *,
     mixup: float,
     cutmix: float,
-) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 2"]]:
+    classes: int = 2,
+) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b classes"]]:
     """Mix a batch with a permutation of itself; return images and class probabilities.
 
     With both, a batch is mixed by one of the two, drawn evenly. Mixup (Zhang et al., ICLR 2018)
@@ -25,11 +26,12 @@ def mix(
 
     Args:
         pixels: The images.
-        labels: 0 or 1.
+        labels: The number of each image's class, from 0.
         mixup: Parameter of the beta distribution that the share is drawn from; 0 is off.
         cutmix: The same for the area of the rectangle.
+        classes: How many there are.
     """
-    targets = F.one_hot(labels, 2).float()
+    targets = F.one_hot(labels, classes).float()
     ways = [(name, alpha) for name, alpha in (("up", mixup), ("cut", cutmix)) if alpha]
     if not ways:
         return pixels, targets

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from pneumoscope.training.recipe import Recipe
 
 
-def network_of(recipe: Recipe, *, pretrained: bool = True) -> Classifier:
+def network_of(recipe: Recipe, *, pretrained: bool = True, classes: int = 2) -> Classifier:
     """Return the untrained network of a recipe.
 
     Args:
         recipe: Its name, its options, its input and its weights.
         pretrained: Begin with the recipe's weights; else all are drawn.
+        classes: How many logits it gives.
 
     Raises:
         OptionError: An unknown model or option.
@@ -26,5 +27,6 @@ def network_of(recipe: Recipe, *, pretrained: bool = True) -> Classifier:
         learning.model,
         recipe.data.input,
         weights=learning.weights if pretrained else "none",
+        classes=classes,
         **learning.model_options,
     )

@@ -37,7 +37,8 @@ class DataRecipe:
         test_fraction: The share that is drawn for test where the data have no test part.
         near_copies: Whether near copies of a picture, moved, rescaled, mirrored or saved anew, stay
             in one part (``tie``), or equal pixels alone (``ignore``).
-        positive: The class whose probability is wanted; None is PNEUMONIA where it exists.
+        positive: The class whose probability is wanted, or several with commas between, or
+            ``NAME=CLASS,CLASS``; None is PNEUMONIA where it exists.
         patient_regex: What finds the patient in a path; see ``PatientPattern``.
         class_map: Class → its names in the data; empty takes the names as they are.
         uncertain_labels: What uncertain labels of a mapped table count as: ``ignore``,
@@ -83,7 +84,9 @@ class DataRecipe:
         choices=get_args(NearCopies),
     )
     positive: str | None = setting(
-        None, "the positive class (default: PNEUMONIA if present)", metavar="CLASS"
+        None,
+        "the positive class or classes (default: PNEUMONIA if present)",
+        metavar="CLASS[,CLASS]",
     )
     patient_regex: str | None = setting(
         None,

@@ -22,10 +22,11 @@ from torch import nn
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.export import trace
+from pneumoscope.labels import LabelSpace
 from pneumoscope.models.registry import Classifier, to_unit
 from pneumoscope.parallel import cores
 from pneumoscope.runs import RunFolder
-from pneumoscope.stats.logistic import log_loss
+from pneumoscope.stats.logistic import group_log_odds, log_loss
 from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.devices import best_device
 from pneumoscope.training.fitted import Fitted, Traced
@@ -69,7 +70,8 @@ def fit_probe(
     keep_large_blocks()
     started = time.perf_counter()
     torch.manual_seed(recipe.seed)
-    classifier = network_of(recipe).eval()
+    space = data.catalog.label_space
+    classifier = network_of(recipe, classes=len(space)).eval()
     device = best_device(accelerator)
     rows = {part: data.split.rows(part) for part in ("train", "val")}
     graph = None
@@ -80,15 +82,15 @@ def fit_probe(
         features_of = _by_network(classifier, device)
     features = _features(features_of, data, [*rows["train"], *rows["val"]], on_step)
     classifier.cpu()
-    labels = data.catalog.select([*rows["train"], *rows["val"]]).labels
+    labels = data.catalog.select([*rows["train"], *rows["val"]]).class_numbers
     learnt = len(rows["train"])
     groups = np.array(data.cohort.groups)[rows["train"]]
     weights, bias = _logistic(
         features[:learnt], labels[:learnt], groups, seed=recipe.seed, balanced=recipe.data.balance
     )
     _put(classifier, weights, bias)
-    logits = features @ weights + bias
-    row = _row(logits, labels, learnt, seconds=time.perf_counter() - started)
+    logits = features @ weights.T + bias
+    row = _row(logits, labels, learnt, space, seconds=time.perf_counter() - started)
     write_log(folder.log, [row])
     if on_epoch:
         on_epoch(row)
@@ -154,9 +156,13 @@ def _logistic(
     *,
     seed: int,
     balanced: str,
-) -> tuple[NDArray[np.float64], float]:
-    """Return weights and bias of a logistic regression on the raw features."""
-    smallest = min(len(set(groups[labels == label].tolist())) for label in (0, 1))
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weights [k, features] and biases [k] of a logistic regression on the raw features.
+
+    Of two classes there is one logit, of the second against the first; of more one a class.
+    """
+    classes = range(int(labels.max()) + 1)
+    smallest = min(len(set(groups[labels == label].tolist())) for label in classes)
     folds = min(_FOLDS, smallest)
     if folds < 2:
         raise DataError(
@@ -178,38 +184,51 @@ def _logistic(
         use_legacy_attributes=False,
     )
     search.fit(standard, labels)
-    weights = search.coef_[0].astype(np.float64) / scale
-    bias = float(search.intercept_[0] - weights @ mean)
+    weights = search.coef_.astype(np.float64) / scale
+    bias = search.intercept_ - weights @ mean
     if balanced != "none":  # back to the prior of the data
-        bias += float(np.log(labels.mean() / (1 - labels.mean())))
+        shares = np.bincount(labels) / len(labels)
+        bias = bias + (np.log(shares) if len(shares) > 2 else np.log(shares[1:] / shares[:1]))
     return weights, bias
 
 
-def _put(classifier: Classifier, weights: NDArray[np.float64], bias: float) -> None:
-    """Set the last layer to output the logits -z / 2 and z / 2."""
+def _put(classifier: Classifier, weights: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
+    """Set the last layer to output the logits, -z / 2 and z / 2 for two classes."""
     layer = classifier.network.last_layer
     if not isinstance(layer, nn.Linear):
         raise OptionError(
             "probe", must="used with a network that ends in a linear layer", was=type(layer)
         )
-    half = torch.from_numpy(weights / 2).float()
+    if len(bias) == 1:
+        weights, bias = (np.concatenate((-each / 2, each / 2)) for each in (weights, bias))
     with torch.no_grad():
-        layer.weight.copy_(torch.stack((-half, half)))
-        layer.bias.copy_(torch.tensor((-bias / 2, bias / 2)))
+        layer.weight.copy_(torch.from_numpy(weights))
+        layer.bias.copy_(torch.from_numpy(bias))
 
 
 def _row(
-    logits: NDArray[np.float64], labels: NDArray[np.int64], learnt: int, *, seconds: float
+    logits: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    learnt: int,
+    space: LabelSpace,
+    *,
+    seconds: float,
 ) -> Epoch:
-    losses = log_loss(logits, labels)
-    right = (logits >= 0) == (labels == 1)
+    if len(space) == 2:
+        ranked, positive = logits[:, 0], labels == 1
+        losses, right = log_loss(ranked, labels), (ranked >= 0) == positive
+    else:
+        inside = np.array(space.is_positive)
+        ranked, positive = group_log_odds(logits, inside), inside[labels]
+        told = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        losses, right = -told[np.arange(len(told)), labels], told.argmax(axis=1) == labels
     return Epoch(
         epoch=1,
         loss=float(losses[:learnt].mean()),
         accuracy=float(right[:learnt].mean()),
         val_loss=float(losses[learnt:].mean()),
         val_accuracy=float(right[learnt:].mean()),
-        val_auc=float(roc_auc_score(labels[learnt:], logits[learnt:])),
+        val_auc=float(roc_auc_score(positive[learnt:], ranked[learnt:])),
         seconds=round(seconds, 3),
         images_per_second=round(learnt / seconds, 1),
     )

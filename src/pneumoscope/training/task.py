@@ -30,16 +30,23 @@ class ClassificationTask(L.LightningModule):
     Args:
         classifier: What to train.
         recipe: How.
-        class_weights: What the loss counts an image of each class for.
+        class_weights: What the loss counts an image of each class for; 1 if None.
+        positive: Whether each class counts as positive, for ``val_auc``.
     """
 
     def __init__(
-        self, classifier: Classifier, recipe: Recipe, *, class_weights: tuple[float, float] = (1, 1)
+        self,
+        classifier: Classifier,
+        recipe: Recipe,
+        *,
+        class_weights: tuple[float, ...] | None = None,
+        positive: tuple[bool, ...] = (False, True),
     ) -> None:
         super().__init__()
         self.classifier = classifier.to(memory_format=torch.channels_last)
         self.recipe = recipe
-        self.class_weights = class_weights
+        self.class_weights = class_weights or (1.0,) * len(positive)
+        self.positive = positive
         self.learnt = _Means()
         self.judged = _Means()
         self.auc = BinaryAUROC()
@@ -69,7 +76,11 @@ class ClassificationTask(L.LightningModule):
         pixels, labels = batch
         images = augment(to_unit(pixels), recipe.learning.augmentation)
         images, targets = mix(
-            images, labels, mixup=recipe.learning.mixup, cutmix=recipe.learning.cutmix
+            images,
+            labels,
+            mixup=recipe.learning.mixup,
+            cutmix=recipe.learning.cutmix,
+            classes=len(self.positive),
         )
         # The loss is of what the network says itself; the correction for the prior comes after.
         logits = self.classifier.uncorrected(images).float()
@@ -86,7 +97,7 @@ class ClassificationTask(L.LightningModule):
         """Record loss, accuracy and scores of a batch."""
         pixels, labels = batch
         logits = self.classifier(to_unit(pixels)).float()
-        self.auc.update(*_ranked(logits, labels))
+        self.auc.update(*_ranked(logits, labels, self.positive))
         self.judged.add(F.cross_entropy(logits, labels), logits, labels)
 
     def on_validation_epoch_end(self) -> None:
@@ -156,14 +167,21 @@ class _Means(nn.Module):
         return means
 
 
-def _ranked(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _ranked(logits: Tensor, labels: Tensor, positive: tuple[bool, ...]) -> tuple[Tensor, Tensor]:
     """Return the ranks of the logits scaled to [0, 1], and the labels.
+
+    The logit is that of the positive group, the label 1 for its classes.
 
     torchmetrics takes what lies outside as logits, and sends it through a sigmoid in the precision
     that it has: confident images would tie. A sigmoid in double precision still gives 1 from a
     difference of 37 on; z / (1 + |z|) keeps those apart, too.
     """
-    margin = (logits[:, 1] - logits[:, 0]).detach()
+    if positive == (False, True):
+        margin = (logits[:, 1] - logits[:, 0]).detach()
+    else:
+        inside = torch.tensor(positive, device=logits.device)
+        margin = (logits[:, inside].logsumexp(1) - logits[:, ~inside].logsumexp(1)).detach()
+        labels = inside[labels].to(labels.dtype)
     if margin.device.type == "mps":  # which has no double precision
         margin, labels = margin.cpu(), labels.cpu()
     margin = margin.double()

@@ -144,7 +144,7 @@ def _page(
         folder,
         found,
         facts=facts,
-        classes=known[0].classes if known else ("negative", "positive"),
+        classes=known[0].pair if known else ("negative", "positive"),
         pictures=Pictures(root) if root is not None else None,
         known=REPORT_SPREAD if any(of_the_report) else None,
         part=part,

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pneumoscope.errors import DataError, LeakError
-from pneumoscope.evaluation.calibration import Calibration, fit_calibration
+import numpy as np
+
+from pneumoscope.errors import DataError, LeakError, one_of
+from pneumoscope.evaluation.calibration import METHODS, Calibration, fit_calibration
 from pneumoscope.evaluation.conformal import fit_zone
+from pneumoscope.evaluation.multiclass.calibration import VectorCalibration, fit_classes, softmax
+from pneumoscope.evaluation.multiclass.scores import ClassScores
 from pneumoscope.evaluation.operating_point import choose, parse_rule
-from pneumoscope.evaluation.scores import Scores
+from pneumoscope.evaluation.scores import Scores, check_may_decide
 from pneumoscope.reader.model_file.metadata import OperatingPoint
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from pneumoscope.data.prepared import PreparedData
@@ -33,7 +36,7 @@ class Decided:
         notes: What could not be decided, and why.
     """
 
-    calibration: Calibration
+    calibration: Calibration | VectorCalibration
     point: OperatingPoint
     conformal: Conformal | None
     scores: Scores
@@ -48,7 +51,8 @@ def decide(
     Args:
         recipe: ``calibration``, ``operating_point`` and ``error_level`` say how.
         data: The images.
-        logit: What the network said of the validation rows, in their order; float64 [n].
+        logit: What the network said of the validation rows, in their order: float64 [n] for two
+            classes, else [n, K].
         part: Which part they are.
 
     Raises:
@@ -56,15 +60,21 @@ def decide(
         LeakError: The part must not decide anything.
     """
     chosen = data.catalog.select(data.split.rows(part))
+    several = logit.ndim == 2
+    line = np.zeros(len(logit)) if several else logit
     raw = Scores(
         tuple(entry.path for entry in chosen.entries),
         tuple(entry.patient for entry in chosen.entries),
         chosen.labels,
-        logit,
-        Calibration().apply(logit),
+        line,
+        Calibration().apply(line),
         part,
         tuple(entry.sha256 for entry in chosen.entries),
     )
+    if several:
+        said = softmax(logit)
+        number = chosen.class_numbers
+        raw = raw.with_classes(ClassScores(chosen.label_space, number, logit, said))
     return decide_on(raw, recipe)
 
 
@@ -83,19 +93,18 @@ def decide_on(raw: Scores, recipe: Recipe) -> Decided:
         LeakError: The scores must not decide anything.
     """
     rule = parse_rule(recipe.decision.operating_point)
-    raw = replace(raw, probability=Calibration().apply(raw.logit))
     notes = []
-    calibration = Calibration()
+    calibration: Calibration | VectorCalibration = no_calibration(raw)
     if recipe.decision.calibration != "none":
         try:
-            calibration = fit_calibration(raw, method=recipe.decision.calibration)
+            calibration = fit(raw, method=recipe.decision.calibration)
             if calibration.note:
                 notes.append(f"the calibration is doubtful: {calibration.note}")
         except LeakError:
             raise
         except DataError as fault:
             notes.append(f"the probabilities are not calibrated: {fault}")
-    scores = replace(raw, probability=calibration.apply(raw.logit))
+    scores = calibrated(raw, calibration)
     try:
         point = choose(rule, scores)
     except LeakError:
@@ -116,3 +125,37 @@ def decide_on(raw: Scores, recipe: Recipe) -> Decided:
             if zone.note:
                 notes.append(f"there is no uncertain zone: {zone.note}.")
     return Decided(calibration, point, conformal, scores, tuple(notes))
+
+
+def no_calibration(raw: Scores) -> Calibration | VectorCalibration:
+    """Return the calibration that changes nothing."""
+    return Calibration() if raw.classes is None else VectorCalibration.none(len(raw.classes.labels))
+
+
+def fit(raw: Scores, *, method: str) -> Calibration | VectorCalibration:
+    """Return the calibration that a method fits to validation scores.
+
+    Args:
+        raw: With the network's own logits.
+        method: ``temperature`` or ``platt``; for more than two classes the latter is vector
+            scaling.
+
+    Raises:
+        OptionError: There is no such method.
+        LeakError: The scores are of training or test images.
+        DataError: A class has too few images, or the scores point the wrong way.
+    """
+    if raw.classes is None:
+        return fit_calibration(raw, method=method)
+    check_may_decide(raw, what="a calibration")
+    one_of("method", method, METHODS)
+    return fit_classes(raw.classes, method=method)
+
+
+def calibrated(raw: Scores, calibration: Calibration | VectorCalibration) -> Scores:
+    """Return scores with the probabilities that a calibration makes of the network's logits."""
+    if isinstance(calibration, Calibration):
+        return replace(raw, probability=calibration.apply(raw.logit))
+    assert raw.classes is not None  # noqa: S101 - such a calibration is of several classes
+    said = calibration.apply(raw.classes.logits)
+    return raw.with_classes(replace(raw.classes, probabilities=said))

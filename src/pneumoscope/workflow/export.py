@@ -16,9 +16,9 @@ from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.data.split import UNUSED, Split, parts_in_file
 from pneumoscope.errors import DataError, OptionError, nearest
+from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate
 from pneumoscope.evaluation.question import Images, Question, Reader
-from pneumoscope.labels import LabelSpace
 from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.runs import RunFolder
 from pneumoscope.watch import Watcher
@@ -237,6 +237,8 @@ def _unseen_mean(
 ) -> NDArray[np.float64]:
     """Return for each row the mean logit of the members that did not learn from it."""
     unseen = np.array([[split.parts[row] != "train" for row in rows] for split in splits])
+    if said[0].ndim == 2:
+        unseen = unseen[:, :, np.newaxis]
     mean: NDArray[np.float64] = (np.stack(said) * unseen).sum(0) / unseen.sum(0)
     return mean
 
@@ -250,7 +252,8 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
 
 def _evaluated(out: Path, written: Written, data: PreparedData) -> Evaluation:
     """Return what the new file achieves on the validation images that decided about it."""
-    point, labels = written.decided.point, LabelSpace.of(data.catalog.classes)
+    point, labels = written.decided.point, data.catalog.label_space
+    line = written.decided.calibration
     return evaluate(
         written.decided.scores,
         Question(resamples=0, curves=False),
@@ -258,7 +261,8 @@ def _evaluated(out: Path, written: Written, data: PreparedData) -> Evaluation:
             out.stem,
             labels,
             policy=DecisionPolicy(labels, point, written.decided.conformal),
-            calibration=written.decided.calibration,
+            calibration=line if isinstance(line, Calibration) else None,
+            class_calibration=None if isinstance(line, Calibration) else line,
         ),
         images=Images("val", TrainingRelation.VALIDATION, fingerprint=data.catalog.fingerprint),
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from pneumoscope.errors import ExportError
 from pneumoscope.evaluation.policy import summary
-from pneumoscope.export import TOLERANCE, export
+from pneumoscope.export import TOLERANCE, export, own_logits
 from pneumoscope.export_int8 import quantize
 from pneumoscope.parallel import cores
 from pneumoscope.reader.checks.feature_distance import FeatureDistribution
@@ -30,6 +30,7 @@ from pneumoscope.workflow.shift import Shift
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pneumoscope.data.catalog import Catalog
     from pneumoscope.data.prepared import PreparedData
     from pneumoscope.models.ensemble import Averaged
     from pneumoscope.models.registry import Classifier
@@ -54,7 +55,8 @@ class Written:
 
     Attributes:
         decided: What validation images decided.
-        logit: What the file itself says of the validation rows, before calibration; float64 [n].
+        logit: What the file itself says of the validation rows, before calibration; float64 [n],
+            or [n, K] for more than two classes.
         difference: The largest difference in probability between reading the original files and
             reading the cached images.
         shift: How far the file lies from the networks in float32, where their logits were given.
@@ -107,7 +109,7 @@ def write_model(
     """
     validation = data.split.rows("val")
     entries = data.catalog.entries
-    checked_rows = _of_both_classes(data, validation, _CHECKED_IMAGES)
+    checked_rows = _of_all_classes(data, validation, _CHECKED_IMAGES)
     checked = [entries[row] for row in checked_rows]
     taught = data.split.rows("train") if taught is None else taught
     bare = replace(
@@ -118,6 +120,7 @@ def write_model(
             ((entries[row].path, entries[row].sha256) for row in taught),
             ((entries[row].path, entries[row].sha256) for row in validation),
         ),
+        **_positive(data.catalog),
         **(more or {}),
     )
     with written_whole(path) as temporary:
@@ -134,7 +137,7 @@ def write_model(
             temporary.write_bytes(with_info(read_model(temporary), bare, path=path))
         bundle = open_bundle(temporary, threads=cores())
         # What the file itself says decides: weights in half precision were rounded.
-        own = np.diff(_outputs(bundle, data, validation, "logits").astype(np.float64)).ravel()
+        own = own_logits(_outputs(bundle, data, validation, "logits"))
         decided = decide(recipe, data, own if logit is None else logit)
         said = decided.calibration.apply(own)
         reference: dict[str, Any] = {"probability_histogram": histogram(decided.scores.probability)}
@@ -159,14 +162,18 @@ def write_model(
             before = decided.calibration.apply(network_logit)
             codes = [info.policy().decide_many(each).code for each in (before, said)]
             changed = int((codes[0] != codes[1]).sum())
-            shift = Shift.between(before, said, decided.scores.label, changed=changed)
+            shift = Shift.between(
+                _of_positive(data, before),
+                _of_positive(data, said),
+                decided.scores.label,
+                changed=changed,
+            )
             shift.check(path, precision)
             info = replace(info, training={**info.training, "shift": shift.to_dict()})
-        line = decided.calibration
-        write_calibrated(bundle, temporary, info=info, scale=line.scale, bias=line.bias)
+        write_calibrated(bundle, temporary, info=info, calibration=decided.calibration)
         read = Predictor(temporary, gated=False).predict_many(map(data.catalog.file, checked))
         from_files = np.array([prediction.probability for prediction in read], np.float64)
-        own_rows = dict(zip(validation, said.tolist(), strict=True))
+        own_rows = dict(zip(validation, _of_positive(data, said).tolist(), strict=True))
         expected = np.array([own_rows[row] for row in checked_rows])
         difference = float(np.abs(from_files - expected).max())
         if not difference <= TOLERANCE:
@@ -198,13 +205,29 @@ def _gate(
     return gate, distances.tolist()
 
 
-def _of_both_classes(data: PreparedData, rows: Sequence[int], count: int) -> list[int]:
-    """Return so many rows at most: half of them of each class where there are as many, in order."""
-    labels = data.catalog.labels
-    by_class = [[row for row in rows if labels[row] == label] for label in (0, 1)]
-    fewer, more = sorted(by_class, key=len)
-    taken = _evenly(fewer, count // 2)
-    return sorted([*taken, *_evenly(more, count - len(taken))])
+def _positive(catalog: Catalog) -> dict[str, Any]:
+    """Return what a model file of more than two classes says of its positive group."""
+    space = catalog.label_space
+    if len(space) == 2:
+        return {}
+    return {"positive": space.positive, "group": space.group}
+
+
+def _of_positive(data: PreparedData, said: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probability of the positive group, [n], of what a calibration gives."""
+    if said.ndim == 1:
+        return said
+    return data.catalog.label_space.positive_probability(said).astype(np.float64)
+
+
+def _of_all_classes(data: PreparedData, rows: Sequence[int], count: int) -> list[int]:
+    """Return so many rows at most, in order: as many of each class, where there are as many."""
+    numbers, classes = data.catalog.class_numbers, len(data.catalog.classes)
+    by_class = [[row for row in rows if numbers[row] == label] for label in range(classes)]
+    taken: list[int] = []
+    for left, own in zip(range(classes, 0, -1), sorted(by_class, key=len), strict=True):
+        taken += _evenly(own, (count - len(taken)) // left)
+    return sorted(taken)
 
 
 def _evenly(rows: Sequence[int], count: int) -> list[int]:

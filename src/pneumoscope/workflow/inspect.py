@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pneumoscope.data.audit.audit import audit_data, classes_of
 from pneumoscope.data.audit.result import Audit
 from pneumoscope.data.audit.suspicious import Suspect, suspects
-from pneumoscope.data.classes import POSITIVE
+from pneumoscope.data.classes import names_in
 from pneumoscope.data.generated import is_generated
 from pneumoscope.data.layouts import DataOptions, list_data
 from pneumoscope.errors import DataError, OutputError
@@ -105,7 +105,7 @@ def _contradicted(
 ) -> list[Suspect]:
     from pneumoscope.evaluation.scores import Scores  # noqa: PLC0415 - onnxruntime
 
-    entries = list_data(data, options, positive=positive or POSITIVE).entries
+    entries = list_data(data, options, positive=names_in(positive)).entries
     classes = classes_of([entry.label for entry in entries], positive)
     if classes is None:
         raise DataError(f"{data}: `scores` needs two classes.")

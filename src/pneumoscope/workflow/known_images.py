@@ -142,7 +142,7 @@ def images_of_run(
         studies={entry.path: entry.study for entry in entries},
         training=(
             np.array([entry.bytes for entry in training], np.int64),
-            np.array([entry.label == catalog.positive for entry in training], np.int64),
+            np.array([entry.label in catalog.label_space.positive for entry in training], np.int64),
         ),
         left_out=catalog.left_out,
     )

@@ -18,6 +18,7 @@ from pneumoscope.workflow.places import data_of
 
 if TYPE_CHECKING:
     from pneumoscope.data.relation import Relation
+    from pneumoscope.labels import LabelSpace
     from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.watch import Watcher
 
@@ -69,7 +70,7 @@ class DataSource:
             pattern = PatientPattern(self.patient_regex)
         elif recipe is not None and recipe.data.patient_regex is not None:
             pattern = PatientPattern(recipe.data.patient_regex, inherited=True)
-        how = _How(info.classes, pattern, _options(run, recipe, self.data, self.options))
+        how = _How(info.labels, pattern, _options(run, recipe, self.data, self.options))
         catalog = next((found for before, found in self._read if before == how), None)
         if catalog is None:
             catalog = self._catalog(how)
@@ -93,7 +94,7 @@ class DataSource:
 class _How:
     """How data are read."""
 
-    classes: tuple[str, str]
+    classes: LabelSpace
     pattern: PatientPattern | None
     options: DataOptions | None
 

@@ -16,8 +16,9 @@ from typing import Any, Literal
 import numpy as np
 
 from pneumoscope.errors import DataError, LeakError, ModelFileError
-from pneumoscope.evaluation.calibration import Calibration, fit_calibration
+from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.conformal import AUTO, fit_zone
+from pneumoscope.evaluation.multiclass.calibration import VectorCalibration
 from pneumoscope.evaluation.operating_point import choose, parse_rule
 from pneumoscope.evaluation.policy import summary
 from pneumoscope.evaluation.scores import Scores, check_may_decide
@@ -35,6 +36,7 @@ from pneumoscope.reader.model_file.session import read_model
 from pneumoscope.reader.model_file.verify import finish
 from pneumoscope.runs import written_whole
 from pneumoscope.watch import Watcher
+from pneumoscope.workflow.decide import calibrated, fit
 from pneumoscope.workflow.parts import origin_of, same_names_text
 
 _TOLERANCE = 1e-4
@@ -53,8 +55,8 @@ class Recalibrated:
     """
 
     model: Path
-    before: Calibration
-    after: Calibration
+    before: Calibration | VectorCalibration
+    after: Calibration | VectorCalibration
     operating_point: OperatingPoint
     conformal: Conformal | None
 
@@ -94,7 +96,8 @@ def recalibrate(
         scores_file: What the model said of labelled images (``pneumoscope evaluate MODEL DATA
             --scores FILE``).
         out: The new model file.
-        method: ``temperature`` or ``platt``.
+        method: ``temperature`` or ``platt``; the latter is vector scaling for more than two
+            classes.
         rule: Of the operating point; the model's own rule if None.
         level: The error level of the uncertain zone; ``auto`` as ``fit_zone`` chooses it.
         part: Take the rows of this part alone, where the file has a column ``split``.
@@ -118,15 +121,15 @@ def recalibrate(
     _check_origin(model, bundle, scores, scores_file, watcher=watcher)
     before = calibration_of(bundle)
     raw = _raw_logits(scores, before, scores_file)
-    after = fit_calibration(raw, method=method)
+    after = fit(raw, method=method)
     if after.note:
         watcher.warn(f"the calibration is doubtful: {after.note}")
-    now = replace(raw, probability=after.apply(raw.logit))
+    now = calibrated(raw, after)
     point = choose(wanted, now, model=bundle.sha256)
     zone = fit_zone(now, threshold=point.threshold, level=level)
     if zone.note:
         watcher.warn(f"no uncertain zone: {zone.note}.")
-    warning = one_class_for_all(now, point.threshold, classes=bundle.info.classes)
+    warning = one_class_for_all(now, point.threshold, classes=bundle.info.pair)
     if warning:
         watcher.warn(warning)
     if not scores.patients_known:
@@ -156,7 +159,7 @@ def recalibrate(
         history=(*bundle.info.history, change),
     )
     info = replace(info, reference={**info.reference, "policy": summary(info.policy(), now)})
-    write_calibrated(bundle, out, info=info, scale=after.scale, bias=after.bias)
+    write_calibrated(bundle, out, info=info, calibration=after)
     return Recalibrated(out, before, after, point, zone.conformal)
 
 
@@ -214,20 +217,28 @@ def _check_origin(
         )
 
 
-def calibration_of(bundle: Bundle) -> Calibration:
+def calibration_of(bundle: Bundle) -> Calibration | VectorCalibration:
     """Return the calibration that stands in a model's graph.
 
     Raises:
         ModelFileError: There is none; files from before it was introduced have to be trained anew.
     """
     _, found = _parsed(bundle)
+    if len(bundle.info.classes) > 2:
+        scales, biases = (
+            tuple(map(float, found[name])) for name in (CALIBRATION_SCALE, CALIBRATION_BIAS)
+        )
+        if set(scales) == {1.0} and set(biases) == {0.0}:
+            return VectorCalibration.none(len(scales))
+        one = len(set(scales)) == 1 and set(biases) == {0.0}
+        return VectorCalibration(scales, biases, "temperature" if one else "vector")
     scale, bias = (float(found[name]) for name in (CALIBRATION_SCALE, CALIBRATION_BIAS))
     plain = scale == 1 and bias == 0
     return Calibration(scale, bias, "none" if plain else "platt" if bias else "temperature")
 
 
 def write_calibrated(
-    bundle: Bundle, out: Path, *, info: ModelInfo, scale: float, bias: float
+    bundle: Bundle, out: Path, *, info: ModelInfo, calibration: Calibration | VectorCalibration
 ) -> None:
     """Write a model's graph with another calibration and other metadata, whole or not at all.
 
@@ -242,6 +253,12 @@ def write_calibrated(
     from onnx import numpy_helper  # noqa: PLC0415
 
     model, _ = _parsed(bundle)
+    scale: float | tuple[float, ...]
+    bias: float | tuple[float, ...]
+    if isinstance(calibration, Calibration):
+        scale, bias = calibration.scale, calibration.bias
+    else:
+        scale, bias = calibration.scales, calibration.biases
     for tensor in model.graph.initializer:
         value = {CALIBRATION_SCALE: scale, CALIBRATION_BIAS: bias}.get(tensor.name)
         if value is not None:
@@ -250,7 +267,7 @@ def write_calibrated(
     with written_whole(out) as temporary:
         temporary.write_bytes(model.SerializeToString())
         finish(temporary)
-        _check(bundle, open_bundle(temporary), Calibration(scale, bias))
+        _check(bundle, open_bundle(temporary), calibration)
 
 
 def _parsed(bundle: Bundle) -> tuple[Any, dict[str, Any]]:
@@ -272,26 +289,38 @@ def _parsed(bundle: Bundle) -> tuple[Any, dict[str, Any]]:
     return model, found
 
 
-def _raw_logits(scores: Scores, before: Calibration, path: Path) -> Scores:
+def _raw_logits(scores: Scores, before: Calibration | VectorCalibration, path: Path) -> Scores:
     """Return the scores with the network's own logits, and prove that they are of this model.
 
     A file of this package has the network's logits. One that has probabilities alone, or logits
     made of them, is turned back through the calibration that the model had.
     """
+    if isinstance(before, VectorCalibration):
+        own = scores.classes
+        if own is None or own.logits.shape[1] != len(before.scales):
+            raise DataError(
+                f"{path}: does not say what the reader said of each of its classes; write the "
+                "scores with: `evaluate(MODEL, DATA, scores=FILE)`"
+            )
+        if np.abs(before.apply(own.logits) - own.probabilities).max(initial=0) < _TOLERANCE:
+            return scores
+        raise DataError(_OF_ANOTHER.format(path=path))
     check = scores.probability
     if np.abs(before.apply(scores.logit) - check).max(initial=0) < _TOLERANCE:
         return scores
     back = (scores.log_odds - before.bias) / before.scale
     if np.abs(Calibration().apply(scores.logit) - check).max(initial=0) < _TOLERANCE:
         return replace(scores, logit=back)
-    raise DataError(
-        f"{path}: its probabilities are not those that this model makes of its logits, so the "
-        "scores are of another model; write its own with: "
-        "`evaluate(MODEL, DATA, scores=FILE)`"
-    )
+    raise DataError(_OF_ANOTHER.format(path=path))
 
 
-def _check(old: Bundle, new: Bundle, calibration: Calibration) -> None:
+_OF_ANOTHER = (
+    "{path}: its probabilities are not those that this model makes of its logits, so the scores "
+    "are of another model; write its own with: `evaluate(MODEL, DATA, scores=FILE)`"
+)
+
+
+def _check(old: Bundle, new: Bundle, calibration: Calibration | VectorCalibration) -> None:
     pixels = np.random.default_rng(0).integers(
         0, 256, (4, 1, *old.info.input.shape), dtype=np.uint8
     )
@@ -299,10 +328,13 @@ def _check(old: Bundle, new: Bundle, calibration: Calibration) -> None:
     (before, _), (logits, probabilities) = (
         bundle.session.run(outputs, feed) for bundle in (old, new)
     )
-    line = logits[:, 1].astype(np.float64) - logits[:, 0]
+    exact = logits.astype(np.float64)
     same = np.allclose(before, logits, rtol=1e-4, atol=1e-4)
-    wanted = calibration.apply(line)
-    if not (same and np.abs(probabilities[:, 1] - wanted).max() < _TOLERANCE):
+    if isinstance(calibration, Calibration):
+        said, wanted = probabilities[:, 1], calibration.apply(exact[:, 1] - exact[:, 0])
+    else:
+        said, wanted = probabilities, calibration.apply(exact)
+    if not (same and np.abs(said - wanted).max() < _TOLERANCE):
         raise ModelFileError(
             f"{old.path}: the recalibrated graph does not do as it should, so it was not written. "
             "Please report it with the versions of onnx and onnxruntime."

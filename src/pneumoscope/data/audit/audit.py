@@ -28,13 +28,12 @@ from pneumoscope.data.audit.result import Audit
 from pneumoscope.data.audit.shortcuts import probe
 from pneumoscope.data.audit.store import PixelStore
 from pneumoscope.data.catalog import Catalog, is_useless
-from pneumoscope.data.classes import POSITIVE, find_class
+from pneumoscope.data.classes import POSITIVE, find_class, names_in, positive_group
 from pneumoscope.data.cohort import Cohort
 from pneumoscope.data.copies import Copies, Pair, tied
 from pneumoscope.data.layouts import DataOptions, list_data
 from pneumoscope.data.patients import PatientPattern, settle_patients
 from pneumoscope.data.split import Split, parts_in_file
-from pneumoscope.errors import OptionError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +67,8 @@ def audit_data(
 
     Args:
         data: A folder of part folders or class folders, a CSV manifest, or a folder of images.
-        positive: The class that is the finding; PNEUMONIA where it exists.
+        positive: The class that is the finding, or several with commas between; PNEUMONIA where
+            it exists.
         options: Which names make up which class, and how a table is read.
         patient_regex: What finds the patient in a path; see ``PatientPattern``.
         split_file: Parts to prove instead of those of the folders: CSV with ``path`` and
@@ -84,7 +84,7 @@ def audit_data(
         OutputError: The disk of temporary files is full.
     """
     bar = bar or _no_bar
-    listing = list_data(data, options, positive=positive or POSITIVE, keep_unlabelled=True)
+    listing = list_data(data, options, positive=names_in(positive), keep_unlabelled=True)
     root, found = listing.root, listing.entries
     pattern = PatientPattern(patient_regex) if patient_regex is not None else None
     if pattern is not None:
@@ -180,15 +180,10 @@ def classes_of(labels: Sequence[str], positive: str | None) -> tuple[str, str] |
         OptionError: ``positive`` is none of them.
     """
     names = sorted(set(labels))
-    if positive is not None:
-        positive = find_class(positive, names) or positive
-    if positive is not None and positive not in names:
-        raise OptionError(
-            "positive", must="a class of the data", was=positive, hint=nearest(positive, names)
-        )
+    named = positive_group(positive, names)[0] if positive is not None and len(names) > 1 else None
     if len(names) != 2:
         return None
-    chosen = positive or find_class(POSITIVE, names) or names[1]
+    chosen = named[0] if named else find_class(POSITIVE, names) or names[1]
     return (names[0] if names[1] == chosen else names[1]), chosen
 
 

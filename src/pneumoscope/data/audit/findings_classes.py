@@ -97,9 +97,9 @@ def size_findings(audit: Audit) -> Iterator[Finding]:
             "many-classes",
             "note",
             f"{len(names)} classes: {', '.join(names)}",
-            "Training takes two; how well a class can be guessed from its files is only judged "
-            "between two.",
-            "Lay two of them out in a folder of their own, and inspect that.",
+            "How well a class can be guessed from its files is only judged between two.",
+            "To see that, inspect them as two classes by a map of classes, or lay two of them out "
+            "in a folder of their own.",
         )
     if len(names) == 1:
         label = names[0]

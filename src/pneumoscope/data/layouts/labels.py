@@ -20,6 +20,7 @@ NO_CLASS: Final = "label in no class of the map"
 NO_LABEL: Final = "no label"
 UNCERTAIN: Final = "uncertain label of the positive class"
 SEVERAL: Final = "labels of several classes, none of them the positive one"
+SEVERAL_POSITIVE: Final = "labels of several positive classes"
 
 _BLANKS = re.compile(r"[\s_\-]+")
 
@@ -106,19 +107,20 @@ def classify(  # noqa: PLR0911 - one return a rule
     uncertain: Sequence[str],
     *,
     classes: ClassMap,
-    positive: str | None,
+    positive: str | Sequence[str] | None,
     policy: str,
 ) -> tuple[str, str]:
     """Return the class of an image, or an empty one and the reason.
 
     An image is positive if any of its names is one of the positive class. It is of another class
-    only if all of its names are of that class.
+    only if all of its names are of that class. An image with names of several positive classes has
+    none.
 
     Args:
         names: Findings that the image has.
         uncertain: Findings that it may have.
         classes: The map.
-        positive: The positive class; None where that is open.
+        positive: The positive class or classes; None where that is open.
         policy: What an uncertain finding counts as.
 
     >>> pair = ClassMap((("PNEUMONIA", ("Pneumonia",)), ("NORMAL", ("No Finding",))))
@@ -131,9 +133,12 @@ def classify(  # noqa: PLR0911 - one return a rule
     maybe = [plain(name) for name in uncertain]
     present = [plain(name) for name in names] + (maybe if policy == "positive" else [])
     hits = {known[name] for name in present if name in known}
-    if positive is not None and positive in hits:
-        return positive, ""
-    doubted = policy != "positive" and any(known.get(name) == positive for name in maybe)
+    group = {positive} if isinstance(positive, str) else set(positive or ())
+    if len(hits & group) > 1:
+        return "", SEVERAL_POSITIVE
+    if hits & group:
+        return (hits & group).pop(), ""
+    doubted = policy != "positive" and any(known.get(name) in group for name in maybe)
     if doubted and policy == "ignore":
         return "", UNCERTAIN
     others = [name for name in present if name not in known]
@@ -147,7 +152,7 @@ def classify(  # noqa: PLR0911 - one return a rule
         return "", SEVERAL
     if hits:
         return hits.pop(), ""
-    negative = [new for new, _ in classes.classes if new != positive]
+    negative = [new for new, _ in classes.classes if new not in group]
     if doubted and len(negative) == 1:
         return negative[0], ""
     return "", NO_LABEL

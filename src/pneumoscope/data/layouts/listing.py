@@ -69,7 +69,7 @@ def list_data(
     data: Path,
     options: DataOptions | None = None,
     *,
-    positive: str | None = None,
+    positive: str | Sequence[str] | None = None,
     keep_unlabelled: bool = False,
 ) -> Listing:
     """Return the images of a data set, unread, with all their classes.
@@ -79,7 +79,7 @@ def list_data(
     Args:
         data: A folder or a table.
         options: Classes, columns and layout.
-        positive: The positive class of a map; see ``classify``.
+        positive: The positive class or classes of a map; see ``classify``.
         keep_unlabelled: Keep rows of a table that have no finding, with an empty label.
 
     Raises:
@@ -166,7 +166,11 @@ def _tables(
 
 
 def _labelled(
-    rows: Sequence[Named], options: DataOptions, *, positive: str | None, keep: bool
+    rows: Sequence[Named],
+    options: DataOptions,
+    *,
+    positive: str | Sequence[str] | None,
+    keep: bool,
 ) -> tuple[list[tuple[Named, str]], list[LeftOut]]:
     """Return rows with their class (empty: none), and counts of those without, by reason."""
     if options.classes is None:
@@ -175,15 +179,15 @@ def _labelled(
         if not bare or keep:
             return labelled, []
         return [item for item in labelled if item[1]], [LeftOut(NO_LABEL, bare)]
-    if positive is not None:
-        positive = _spelled(positive, options.classes)
+    named = (positive,) if isinstance(positive, str) else positive or ()
+    group = [_spelled(name, options.classes) for name in named]
     reasons: Counter[str] = Counter()
     which: dict[str, Counter[str]] = defaultdict(Counter)
     known = options.classes.names
     labelled = []
     for row in rows:
         label, reason = classify(
-            row.names, row.uncertain, classes=options.classes, positive=positive,
+            row.names, row.uncertain, classes=options.classes, positive=group,
             policy=options.uncertain,
         )  # fmt: skip
         labelled.append((row, label))

@@ -1,10 +1,11 @@
 """The one-file model: an ONNX graph whose metadata say everything that a reader must know.
 
 The graph goes from prepared pixels to probabilities: input ``pixels`` uint8 [n, 1, height, width],
-outputs ``logits`` and ``probabilities`` float32 [n, 2] in the order of the classes. Normalisation
+outputs ``logits`` and ``probabilities`` float32 [n, K] in the order of the classes. Normalisation
 is inside. There may be two more outputs: ``features`` float32 [n, d], by which the gate judges, and
-``evidence`` float32 [n, rows, columns], where in the image the logit comes from. The metadata are
-one JSON object under the key ``pneumoscope``.
+``evidence`` float32 [n, rows, columns], where in the image the logit comes from, with one map a
+class, [n, K, rows, columns], where there are more than two. The metadata are one JSON object under
+the key ``pneumoscope``.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from pneumoscope.reader.policy import DecisionPolicy
 
 FORMAT = 1
+"""The format of files of two classes, of which the second one is positive."""
+FORMAT_OF_CLASSES = 2
+"""The format of files of more classes: as 1, and ``positive`` names those that count as positive.
+Readers of two classes alone refuse it."""
 KEY = seal.KEY
 CALIBRATION_SCALE, CALIBRATION_BIAS = "calibration_scale", "calibration_bias"
 """Names of the two numbers in the graph that make probabilities of logits."""
@@ -41,7 +46,7 @@ CALIBRATION_SCALE, CALIBRATION_BIAS = "calibration_scale", "calibration_bias"
 NOTICE = "Research software, not a medical device."
 
 PAIRS = ("logits", "probabilities")
-"""The outputs that every graph has, float32 [n, 2] each."""
+"""The outputs that every graph has, float32 [n, K] each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,8 @@ class ModelInfo:
     Attributes:
         name: The network.
         input: What it takes.
-        classes: (negative, positive).
-        operating_point: Where it concludes the positive class.
+        classes: Their names, in the order of the graph's outputs.
+        operating_point: From which probability of the positive group on it is concluded.
         training: How and from what it was made, for people.
         version: Of this model, for people.
         licence: Under which it may be used.
@@ -86,11 +91,13 @@ class ModelInfo:
         history: What was changed after training, oldest first: recalibrations, for people.
         learnt: Shortened hashes of the images that it learnt from and that its decisions rest on,
             as ``reader.learnt`` writes them; empty: not known.
+        positive: The classes that count as positive; empty: the last one.
+        group: What the positive group is called; empty where it has no name of its own.
     """
 
     name: str
     input: InputSpec
-    classes: tuple[str, str]
+    classes: tuple[str, ...]
     operating_point: OperatingPoint
     training: dict[str, Any]
     version: str = ""
@@ -103,13 +110,20 @@ class ModelInfo:
     card: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[Mapping[str, Any], ...] = ()
     learnt: Mapping[str, Any] = field(default_factory=dict)
+    positive: tuple[str, ...] = ()
+    group: str = ""
 
     @property
     def labels(self) -> LabelSpace:
-        """The classes, of which the second one is positive."""
+        """The classes, and which of them count as positive."""
         from pneumoscope.labels import LabelSpace  # noqa: PLC0415 - see below
 
-        return LabelSpace(self.classes, self.classes[1:])
+        return LabelSpace(self.classes, self.positive or self.classes[-1:], self.group)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Names for the two groups of classes, (negative, positive)."""
+        return self.labels.pair if self.positive else (self.classes[0], self.classes[-1])
 
     def policy(self, *, outside: str = "note", threshold: float | None = None) -> DecisionPolicy:
         """Return how the model decides.
@@ -142,9 +156,11 @@ class ModelInfo:
             "card": dict(self.card),
             "history": [dict(change) for change in self.history],
             "learnt": dict(self.learnt),
+            "positive": list(self.positive),
+            "group": self.group,
         }
         return {
-            "format": FORMAT,
+            "format": FORMAT_OF_CLASSES if self.positive else FORMAT,
             "name": self.name,
             "input": self.input.to_dict(),
             "classes": list(self.classes),
@@ -167,19 +183,22 @@ class ModelInfo:
         """
         try:
             values = json.loads(text)
-            if values["format"] != FORMAT:
+            if values["format"] not in {FORMAT, FORMAT_OF_CLASSES}:
                 raise ValueError(
-                    f"its format is {values['format']!r}, this version reads {FORMAT}; "
-                    "update pneumoscope"
+                    f"its format is {values['format']!r}, this version reads {FORMAT} and "
+                    f"{FORMAT_OF_CLASSES}; update pneumoscope"
                 )
-            negative, positive = values["classes"]
+            classes = tuple(map(str, values["classes"]))
+            positive = tuple(map(str, values.get("positive", ())))
+            if len(classes) != 2 and not positive:
+                raise ValueError(f"its classes are {classes!r}, and none is named as positive")
             point = OperatingPoint(**values["operating_point"])
             if not 0 <= point.threshold <= 1:
                 raise ValueError(f"its threshold is {point.threshold!r}")
             return cls(
                 str(values["name"]),
                 InputSpec.from_dict(values["input"]),
-                (str(negative), str(positive)),
+                classes,
                 point,
                 dict(values["training"]),
                 str(values.get("version", "")),
@@ -192,6 +211,8 @@ class ModelInfo:
                 dict(values.get("card", {})),
                 tuple(dict(change) for change in values.get("history", ())),
                 dict(values.get("learnt", {})),
+                positive,
+                str(values.get("group", "")),
             )
         except (KeyError, TypeError, AttributeError, OptionError) as fault:
             raise ValueError(f"its metadata are incomplete ({fault!r})") from fault
@@ -313,13 +334,32 @@ class Bundle:
                 f"{self.path}: its graph cannot be run ({first_line(fault)})."
             ) from fault
         for name, values in zip(outputs, found, strict=True):
-            wanted = (len(pixels), 2) if name in PAIRS else (len(pixels), *values.shape[1:])
+            own = (len(self.info.classes),) if name in PAIRS else values.shape[1:]
+            wanted = (len(pixels), *own)
             if values.shape != wanted or values.dtype != "float32":
                 raise ModelFileError(
                     f"{self.path}: cannot be used: its output {name!r} is {values.dtype} "
                     f"{list(values.shape)} for {len(pixels)} images."
                 )
         return found
+
+    def positive(
+        self, logits: NDArray[np.float32], probabilities: NDArray[np.float32]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return logit and probability of the positive group, [n] each.
+
+        Of two classes the logit is the network's own; of more it is the log odds of the
+        probability.
+
+        Args:
+            logits: What the graph gave, [n, K].
+            probabilities: The same.
+        """
+        if len(self.info.classes) == 2 and not self.info.positive:
+            return logits[:, 1] - logits[:, 0], probabilities[:, 1]
+        from pneumoscope.reader.groups import of_group  # noqa: PLC0415 - for more than two classes
+
+        return of_group(probabilities, self.info.labels)
 
     @property
     def sha256(self) -> str:

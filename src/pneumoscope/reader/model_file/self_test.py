@@ -31,7 +31,7 @@ class SelfTest:
 
     Attributes:
         image: The name of the image.
-        logit: Of the positive class.
+        logit: Of the positive group of classes.
         probability: Of the same.
         tolerance: How far the logit may be off.
     """
@@ -93,8 +93,9 @@ def say(bundle: Bundle) -> SelfTest:
         ModelFileError: The graph cannot be run.
     """
     image = generated_image(*bundle.info.input.shape)
-    logits, probabilities = bundle.run(image[np.newaxis], ["logits", "probabilities"])
-    return SelfTest(IMAGE, float(logits[0, 1] - logits[0, 0]), float(probabilities[0, 1]))
+    said = bundle.run(image[np.newaxis], ["logits", "probabilities"])
+    logit, probability = bundle.positive(said[0], said[1])
+    return SelfTest(IMAGE, float(logit[0]), float(probability[0]))
 
 
 class RunningTest:

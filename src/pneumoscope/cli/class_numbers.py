@@ -1,0 +1,64 @@
+"""The numbers of each class as text, for readers of more than two."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pneumoscope.evaluation.multiclass.numbers import ClassNumbers
+    from pneumoscope.evaluation.multiclass.sets import SetNumbers
+
+_OF_CLASS = (("AUC", "auc"), ("sensitivity", "sensitivity"), ("PPV", "ppv"))
+_OF_ALL = (
+    ("Accuracy", "accuracy"),
+    ("Balanced accuracy", "balanced_accuracy"),
+    ("Macro AUC", "macro_auc"),
+    ("Cohen's kappa", "kappa"),
+    ("True class among the two likeliest", "top_2"),
+    ("Calibration error, mean of classes", "classwise_ece"),
+    ("Calibration error of the confidence", "confidence_ece"),
+)
+
+
+def class_lines(found: ClassNumbers, table: Callable[[Sequence[Sequence[str]]], str]) -> list[str]:
+    """Return the numbers of each class, of all together, and how sure the reader is of the kind.
+
+    Args:
+        found: The numbers.
+        table: Lays rows out in columns.
+    """
+    names = found.labels.names
+    rows = [("each class against the rest", "n", *(title for title, _ in _OF_CLASS))]
+    rows += [
+        (name, f"{count:,}", *(own[key].with_range() for _, key in _OF_CLASS))
+        for name, count, own in zip(names, found.counts, found.by_class, strict=True)
+    ]
+    matrix = [("called (the likeliest class)", *names)]
+    matrix += [
+        (
+            f"of {count:,} {name}",
+            *(f"{n:,} ({_percent(n, count)})" for n in row),
+        )
+        for name, count, row in zip(names, found.counts, found.confusion, strict=True)
+    ]
+    several = [("all classes", "value")]
+    several += [(title, found[key].with_range()) for title, key in _OF_ALL]
+    lines = ["", table(rows), "", table(matrix), "", table(several)]
+    return [*lines, "", table(_sets(found.sets))] if found.sets is not None else lines
+
+
+def _sets(sets: SetNumbers) -> list[tuple[str, str]]:
+    return [
+        ("conclusions", "share of the images"),
+        ("One class", sets.named.with_range()),
+        ("A group, kind uncertain", sets.kind_uncertain.with_range()),
+        ("UNCERTAIN", sets.uncertain.with_range()),
+        ("Right, where one class is concluded", sets.right.with_range()),
+        ("True class among the possible ones", sets.coverage.with_range()),
+    ]
+
+
+def _percent(count: int, total: int) -> str:
+    return f"{count / total:.0%}" if total else "-"

@@ -1,0 +1,197 @@
+"""Logits of several classes → probabilities: temperature and vector scaling.
+
+Each logit is multiplied by a scale, and a bias is added, before the softmax. Temperature scaling
+has one scale for all classes and no biases; vector scaling has a scale and a bias a class (Guo and
+others, "On calibration of modern neural networks", ICML 2017).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import DataError
+from pneumoscope.evaluation.calibration import SCALES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.evaluation.multiclass.scores import ClassScores
+
+_ENOUGH = 10
+_STEPS = 50
+_PENALTY = 1.0  # the weight of one image pulls scales to 1 and biases to 0
+
+_WRONG_WAY = (
+    "the logits of the true classes are not higher than the others in these scores, so no "
+    "calibration can mend them; check that the scores are of this model."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorCalibration:
+    """Scales and biases of the logits, and what they were fitted on.
+
+    Attributes:
+        scales: Of each class, above 0.
+        biases: Of each class.
+        method: ``none``, ``temperature`` or ``vector``.
+        n: Images that it was fitted on.
+        loss_before: Mean cross-entropy on them in nats, without calibration.
+        loss_after: The same, with it.
+        note: What is doubtful about the fit; empty if nothing is.
+    """
+
+    scales: tuple[float, ...]
+    biases: tuple[float, ...]
+    method: str = "none"
+    n: int = 0
+    loss_before: float | None = None
+    loss_after: float | None = None
+    note: str = ""
+
+    @classmethod
+    def none(cls, classes: int) -> VectorCalibration:
+        """Return the one that changes nothing."""
+        return cls((1.0,) * classes, (0.0,) * classes)
+
+    @property
+    def temperature(self) -> float | None:
+        """1 / scale where all classes have one; None otherwise."""
+        return 1 / self.scales[0] if len(set(self.scales)) == 1 else None
+
+    def apply(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the probabilities of logits, both [n, K]."""
+        line = np.asarray(logits, np.float64) * np.array(self.scales) + np.array(self.biases)
+        return softmax(line)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {**asdict(self), "scales": list(self.scales), "biases": list(self.biases)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> VectorCalibration:
+        """Return what ``to_dict`` wrote.
+
+        Raises:
+            KeyError, TypeError: Something is missing or of the wrong kind.
+        """
+        told = {**values, "scales": tuple(values["scales"]), "biases": tuple(values["biases"])}
+        return cls(**told)
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return probabilities [n, K] of logits [n, K]."""
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    found: NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
+    return found
+
+
+def cross_entropy(logits: NDArray[np.float64], number: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return minus the logarithm of the true class's probability, [n], in nats."""
+    found: NDArray[np.float64] = np.logaddexp.reduce(logits, axis=1)
+    found -= logits[np.arange(len(logits)), number]
+    return found
+
+
+def fit_classes(scores: ClassScores, *, method: str = "temperature") -> VectorCalibration:
+    """Return the calibration with the lowest cross-entropy on validation scores.
+
+    Args:
+        scores: Of validation images; their probabilities are not used.
+        method: ``temperature``; or ``platt``, whose form for several classes is vector scaling.
+
+    Raises:
+        DataError: A class has fewer than 10 images, a logit is infinite, or the logits point the
+            wrong way.
+    """
+    counts = np.bincount(scores.number, minlength=len(scores.labels))
+    if counts.min() < _ENOUGH:
+        held = ", ".join(f"{n} {name}" for n, name in zip(counts, scores.labels.names, strict=True))
+        raise DataError(
+            f"a calibration needs {_ENOUGH} images of each class at least; there are {held}."
+        )
+    if not np.isfinite(scores.logits).all():
+        raise DataError("a calibration needs finite logits; some are infinite.")
+    fit = _vector if method == "platt" else _temperature
+    return fit(scores.logits, scores.number)
+
+
+def _temperature(logits: NDArray[np.float64], number: NDArray[np.int64]) -> VectorCalibration:
+    """Bisect the derivative of the loss, which is convex in the scale."""
+    own = logits[np.arange(len(logits)), number]
+
+    def slope(scale: float) -> float:
+        return float(((softmax(scale * logits) * logits).sum(axis=1) - own).mean())
+
+    low, high = SCALES
+    if slope(low) >= 0:
+        raise DataError(_WRONG_WAY)
+    note = ""
+    if slope(high) <= 0:
+        low = high
+        note = (
+            f"the logits of these {len(number)} images part the classes, so that no temperature is "
+            f"too low; it was left at {1 / high:g}, and the probabilities are all but 0 and 1. "
+            "More images would tell more."
+        )
+    for _ in range(100):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    classes = logits.shape[1]
+    scale = math.sqrt(low * high)
+    found = _described(np.full(classes, scale), np.zeros(classes), "temperature", logits, number)
+    return replace(found, note=note)
+
+
+def _vector(logits: NDArray[np.float64], number: NDArray[np.int64]) -> VectorCalibration:
+    """Minimise the loss, which is convex, by Newton's method with halved steps."""
+    n, classes = logits.shape
+    truth = np.eye(classes)[number]
+    start = np.concatenate([np.ones(classes), np.zeros(classes)])
+
+    def loss(values: NDArray[np.float64]) -> float:
+        scales, biases = values[:classes], values[classes:]
+        told = cross_entropy(logits * scales + biases, number).sum()
+        return float(told + _PENALTY / 2 * ((values - start) ** 2).sum())
+
+    values, now = start, loss(start)
+    for _ in range(_STEPS):
+        said = softmax(logits * values[:classes] + values[classes:])
+        left = said - truth
+        gradient = np.concatenate([(left * logits).sum(axis=0), left.sum(axis=0)])
+        gradient += _PENALTY * (values - start)
+        pulled = np.concatenate([said * logits, said], axis=1)
+        hessian = -(pulled.T @ pulled) + _PENALTY * np.eye(2 * classes)
+        for a, first in enumerate((logits, np.ones_like(logits))):
+            for b, second in enumerate((logits, np.ones_like(logits))):
+                block = hessian[a * classes : (a + 1) * classes, b * classes : (b + 1) * classes]
+                block[np.diag_indices(classes)] += (said * first * second).sum(axis=0)
+        step, share = np.linalg.solve(hessian, gradient), 1.0
+        while loss(values - share * step) > now and share > 1e-6:
+            share /= 2
+        values = values - share * step
+        before, now = now, loss(values)
+        if before - now < 1e-10 * n:
+            break
+    if values[:classes].min() <= 0:
+        raise DataError(_WRONG_WAY)
+    return _described(values[:classes], values[classes:], "vector", logits, number)
+
+
+def _described(
+    scales: NDArray[np.float64],
+    biases: NDArray[np.float64],
+    method: str,
+    logits: NDArray[np.float64],
+    number: NDArray[np.int64],
+) -> VectorCalibration:
+    before, after = (
+        float(cross_entropy(line, number).mean()) for line in (logits, logits * scales + biases)
+    )
+    return VectorCalibration(
+        tuple(scales.tolist()), tuple(biases.tolist()), method, len(number), before, after
+    )

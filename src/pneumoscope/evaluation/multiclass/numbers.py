@@ -1,0 +1,257 @@
+"""The numbers of a reader of several classes, with intervals that count patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import DataError, in_range
+from pneumoscope.evaluation.bootstrap import RESAMPLES, percentiles
+from pneumoscope.evaluation.estimate import Estimate
+from pneumoscope.evaluation.multiclass.calibration import VectorCalibration
+from pneumoscope.evaluation.multiclass.sets import SetNumbers, set_numbers
+from pneumoscope.evaluation.multiclass.weighted import ClassTable, point, resampled
+from pneumoscope.evaluation.numbers import area_of
+from pneumoscope.evaluation.shares import share
+from pneumoscope.labels import LabelSpace
+from pneumoscope.stats.intervals import LEVEL, Interval
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.evaluation.multiclass.scores import ClassScores
+    from pneumoscope.reader.policy import DecisionPolicy
+
+    Draws = Mapping[str, NDArray[np.float64]]
+
+OF_CLASS = ("auc", "sensitivity", "specificity", "ppv", "f1", "ece")
+"""The numbers of each class against the rest."""
+
+OF_ALL = (
+    *("accuracy", "balanced_accuracy", "macro_auc", "macro_ppv", "macro_f1", "kappa", "top_2"),
+    *("loss", "brier", "classwise_ece", "confidence_ece"),
+)
+"""The numbers of all classes together."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassNumbers:
+    """The numbers of a reader of K classes, each class against the rest and all together.
+
+    The class that is called is the likeliest one, whatever the threshold; what the reader
+    concludes stands in ``sets``.
+
+    Attributes:
+        labels: The classes.
+        n: Images.
+        patients: Patients.
+        confusion: Images of each true class (rows) by called class, [K][K].
+        shares: The same by row, with intervals.
+        values: Each number of ``OF_ALL``.
+        by_class: For each class, in their order, the numbers of ``OF_CLASS``.
+        counts: Images of each class.
+        sets: How the possible classes fare; None where there is no policy.
+        calibration: What lies between logits and probabilities; None where nothing tells.
+    """
+
+    labels: LabelSpace
+    n: int
+    patients: int
+    confusion: tuple[tuple[int, ...], ...]
+    shares: tuple[tuple[Estimate, ...], ...]
+    values: Mapping[str, Estimate]
+    by_class: tuple[Mapping[str, Estimate], ...]
+    counts: tuple[int, ...]
+    sets: SetNumbers | None = None
+    calibration: VectorCalibration | None = None
+
+    def __getitem__(self, name: str) -> Estimate:
+        return self.values[name]
+
+    def of(self, name: str) -> Mapping[str, Estimate]:
+        """Return the numbers of a class, by its name."""
+        return self.by_class[self.labels.names.index(name)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values; each number as ``Estimate.to_dict`` gives it."""
+        return {
+            "labels": self.labels.to_dict(),
+            "n": self.n,
+            "patients": self.patients,
+            "counts": list(self.counts),
+            "confusion": [list(row) for row in self.confusion],
+            "row_shares": [[cell.to_dict() for cell in row] for row in self.shares],
+            "values": {name: one.to_dict() for name, one in self.values.items()},
+            "by_class": {
+                name: {key: one.to_dict() for key, one in own.items()}
+                for name, own in zip(self.labels.names, self.by_class, strict=True)
+            },
+            "sets": self.sets and self.sets.to_dict(),
+            "calibration": self.calibration and self.calibration.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ClassNumbers:
+        """Return what ``to_dict`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: Something is missing or cannot be.
+        """
+        labels = LabelSpace.of(**values["labels"])
+        sets, calibration = values["sets"], values["calibration"]
+        return cls(
+            labels,
+            values["n"],
+            values["patients"],
+            tuple(tuple(row) for row in values["confusion"]),
+            tuple(tuple(map(Estimate.from_dict, row)) for row in values["row_shares"]),
+            _estimates(values["values"]),
+            tuple(_estimates(values["by_class"][name]) for name in labels.names),
+            tuple(values["counts"]),
+            None if sets is None else SetNumbers.from_dict(sets),
+            None if calibration is None else VectorCalibration.from_dict(calibration),
+        )
+
+
+def _estimates(values: Mapping[str, Any]) -> dict[str, Estimate]:
+    return {name: Estimate.from_dict(one) for name, one in values.items()}
+
+
+def class_numbers(
+    scores: ClassScores,
+    patient: NDArray[np.int64],
+    *,
+    policy: DecisionPolicy | None = None,
+    calibration: VectorCalibration | None = None,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> ClassNumbers:
+    """Return the numbers of a reader of several classes.
+
+    Intervals: of the area under the ROC curve of a class DeLong's, by patient. Of shares as
+    ``evaluation.shares.share`` gives them: Wilson's where each patient has one image. Of everything
+    else by resampling patients; a number is without one where a class is missing in more than 5 %
+    of the resamples.
+
+    Args:
+        scores: What it said of labelled images.
+        patient: Number of each image's patient, from 0 on; int64 [n].
+        policy: How it decides; None leaves ``sets`` out.
+        calibration: What lies between its logits and probabilities, if known.
+        level: Confidence level of all intervals.
+        resamples: Resamples of the patients; 0 leaves these intervals out.
+        seed: Of the resampling.
+
+    Raises:
+        DataError: There are no scores.
+        OptionError: There are too few resamples.
+    """
+    if not len(scores):
+        raise DataError("there are no images to measure on.")
+    if resamples:
+        in_range("resamples", resamples, low=100, high=10_000_000)
+    table = ClassTable.of(scores, patient)
+    found = point(table)
+    draws = resampled(table, resamples=resamples, seed=seed) if resamples else None
+    ask = _Asked(scores, patient, found, draws, level)
+    classes = range(len(scores.labels))
+    confusion = found["confusion"].astype(int)
+    return ClassNumbers(
+        scores.labels,
+        len(scores),
+        table.patients,
+        tuple(map(tuple, confusion.tolist())),
+        tuple(tuple(ask.cell(true, called) for called in classes) for true in classes),
+        {name: ask.of_all(name) for name in OF_ALL},
+        tuple({name: ask.of_class(name, k) for name in OF_CLASS} for k in classes),
+        tuple(confusion.sum(axis=1).tolist()),
+        None
+        if policy is None
+        else set_numbers(policy, scores, patient, level=level, resamples=resamples, seed=seed),
+        calibration,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """Point values and draws of scores, and the estimates made of them."""
+
+    scores: ClassScores
+    patient: NDArray[np.int64]
+    found: Draws
+    draws: Draws | None
+    level: float
+
+    def _interval(self, name: str, *place: int) -> Interval | None:
+        return percentiles(self._drawn(name, *place), level=self.level)
+
+    def _drawn(self, name: str, *place: int) -> NDArray[np.float64] | None:
+        """Return the draws of a number, [R]."""
+        if self.draws is None:
+            return None
+        found = self.draws[name]
+        for at in place:
+            found = found[:, at]
+        return found
+
+    def _share(
+        self, hits: NDArray[np.bool_], of: NDArray[np.bool_], name: str, *place: int
+    ) -> Estimate:
+        return share(hits, of, self.patient, draws=self._drawn(name, *place), level=self.level)
+
+    @property
+    def _called(self) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = self.scores.probabilities.argmax(axis=1)
+        return found
+
+    def cell(self, true: int, called: int) -> Estimate:
+        """Return a share of a row of the confusion matrix."""
+        own = self.scores.number == true
+        return self._share(self._called == called, own, "row_shares", true, called)
+
+    def of_all(self, name: str) -> Estimate:
+        """Return a number of all classes together."""
+        everything = np.ones(len(self.scores), bool)
+        if name == "accuracy":
+            return self._share(self._called == self.scores.number, everything, name)
+        value = float(self.found[name])
+        return Estimate.of(value, len(everything), self._error_interval(name))
+
+    def of_class(self, name: str, k: int) -> Estimate:
+        """Return a number of a class against the rest."""
+        own, called = self.scores.number == k, self._called == k
+        match name:
+            case "sensitivity":
+                return self._share(called, own, name, k)
+            case "specificity":
+                return self._share(~called, ~own, name, k)
+            case "ppv":
+                return self._share(own, called, name, k)
+            case "auc":
+                said = self.scores.probabilities[:, k]
+                first = area_of(own.astype(np.int64), said, self.patient, level=self.level)
+                return _with_also(first, self._interval(name, k))
+            case _:
+                value = float(self.found[name][k])
+                return Estimate.of(value, len(own), self._error_interval(name, k))
+
+    def _error_interval(self, name: str, *place: int) -> Interval | None:
+        """Return an interval; that of a calibration error lies around the sample's own value."""
+        if not name.endswith("ece"):
+            return self._interval(name, *place)
+        found = self._interval(f"{name}_twice", *place)
+        if found is None:
+            return None
+        low = max(0.0, found.low)
+        return Interval(low, max(low, found.high), found.method, found.level)
+
+
+def _with_also(estimate: Estimate, interval: Interval | None) -> Estimate:
+    if estimate.low is None or estimate.high is None:
+        return Estimate.of(estimate.value, estimate.n, interval)
+    first = Interval(estimate.low, estimate.high, estimate.method, estimate.level)
+    return Estimate.of(estimate.value, estimate.n, first, interval)

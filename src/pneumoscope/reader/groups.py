@@ -1,0 +1,57 @@
+"""What the probabilities of more than two classes say of the positive group.
+
+Loaded for models of more than two classes alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.labels import LabelSpace
+
+_SMALLEST = 1e-45
+"""Probabilities are kept this far from 0 where a logarithm is taken: the least float32 above 0."""
+
+
+def of_group(
+    probabilities: NDArray[np.float32], labels: LabelSpace
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return log odds and probability of the positive group, [n] each.
+
+    The odds are those of the two sums, so that they keep their digits where the probability is all
+    but 0 or 1.
+
+    Args:
+        probabilities: Of each class, [n, K].
+        labels: The classes.
+    """
+    exact = probabilities.astype(np.float64)
+    inside = np.array(labels.is_positive)
+    positive, negative = (np.maximum(exact[:, of].sum(1), _SMALLEST) for of in (inside, ~inside))
+    return np.log(positive) - np.log(negative), exact[:, inside].sum(1).clip(0, 1)
+
+
+def map_of(
+    maps: NDArray[np.float32], labels: LabelSpace, name: str | None = None
+) -> NDArray[np.float32]:
+    """Return the evidence for one class, or for the positive group, [n, h, w].
+
+    Args:
+        maps: Of each class against the mean of the others, [n, K, h, w].
+        labels: The classes.
+        name: The class; None gives the mean of the positive classes against that of the others.
+
+    Raises:
+        ValueError: There is no such class.
+    """
+    if name is not None:
+        return maps[:, labels.names.index(name)]
+    inside = np.array(labels.is_positive)
+    count = len(labels)
+    found: NDArray[np.float32] = maps[:, inside].mean(1) - maps[:, ~inside].mean(1)
+    return found * np.float32((count - 1) / count)
