@@ -66,5 +66,5 @@ def test_the_commands_of_the_guide_run(
 def test_the_plans_of_the_guide_are_plans() -> None:
     mine, search = blocks("yaml")
     assert len(plan_of(mine).questions) == 3
-    assert len(plan_of(mine).runs()) == 3 * 7
+    assert len(plan_of(mine).runs()) == 3 * 8
     assert set(plan_of(search).space.axes) == {"learning_rate", "dropout", "optimizer"}

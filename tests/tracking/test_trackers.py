@@ -139,7 +139,8 @@ def tell(tracker: Tracker, run: str, *epochs: int) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals differ there")
 def test_a_server_that_goes_away_stops_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("flask", reason="an MLflow server needs Flask")
+    for name in ("flask", "pandas"):
+        pytest.importorskip(name, reason=f"an MLflow server needs {name}")
     port = free_port()
     warnings: list[str] = []
     uri = f"http://127.0.0.1:{port}"
