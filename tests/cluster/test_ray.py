@@ -17,7 +17,6 @@ import pytest
 from helpers.cluster import rows
 from helpers.processes import LOOPBACK, below, command_of, kill, listening, wait_for
 from pneumoscope.cli import main
-from pneumoscope.cluster.ray_engine import has_token
 
 pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed (extra 'ray')"),
@@ -195,20 +194,3 @@ def test_an_address_without_a_cluster_says_so(listed: Path, tmp_path: Path) -> N
     )
     assert done.returncode == 1
     assert f"{address}: no Ray cluster is there" in done.stderr
-
-
-def test_a_token_of_the_user_is_shown_to_a_cluster(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A local cluster of Ray leaves a token behind, and the next ``ray start`` asks for it."""
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert not has_token()
-    (tmp_path / ".ray").mkdir()
-    (tmp_path / ".ray" / "auth_token").write_text("token")
-    assert has_token()
-    monkeypatch.setenv("HOME", str(tmp_path / "other"))
-    assert not has_token()
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "token")
-    assert has_token()

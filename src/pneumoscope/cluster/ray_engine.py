@@ -12,7 +12,6 @@ import signal
 import socket
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.cluster.shards import Shard
@@ -144,8 +143,6 @@ def _initialised(address: str | None, workers: int | None) -> Any:
         # Its name is of the systems where Ray does so by itself: without it, a cluster of one
         # machine listens on all interfaces, whatever address it is given.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    elif has_token():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray asks the cluster before it looks
     import ray  # noqa: PLC0415 - an extra
 
     own: dict[str, Any] = {
@@ -172,15 +169,6 @@ def _initialised(address: str | None, workers: int | None) -> Any:
     if ending is not None:
         signal.signal(signal.SIGTERM, ending)  # Ray puts one of its own in its place
     return ray
-
-
-def has_token() -> bool:
-    """Tell whether this user has a token of Ray, in one of the places where Ray looks for it.
-
-    ``ray.init`` and ``ray start`` make the clusters that they start ask for it where there is one.
-    """
-    names = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    return any(map(os.environ.get, names)) or Path("~/.ray/auth_token").expanduser().is_file()
 
 
 def _check_answers(address: str) -> None:
