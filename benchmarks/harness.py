@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 # Also in what the benchmarks start that does not import the package: ONNX Runtime reads it when it
 # is loaded, and would otherwise write into the user's cache folder and look for a server.
@@ -128,6 +129,9 @@ def say(text: str) -> None:
     print(f"  {text}", flush=True)
 
 
+T = TypeVar("T")
+
+
 def seconds(work: Callable[[], object]) -> float:
     """Return how long a call takes."""
     started = time.perf_counter()
@@ -136,16 +140,24 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def interleaved(
-    contenders: Mapping[str, Callable[[], object]], *, rounds: int
+    contenders: Mapping[str, Callable[[], T]],
+    *,
+    rounds: int,
+    timed: Callable[[Callable[[], T]], float] = seconds,
 ) -> dict[str, list[float]]:
     """Return the seconds of each contender, measured in turns (A B A B ...).
 
     So a machine that gets slower or faster meanwhile does so for all of them.
+
+    Args:
+        contenders: Name → what is measured.
+        rounds: Turns.
+        timed: Runs a contender and returns its seconds.
     """
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(1, rounds + 1):
         for name, work in contenders.items():
-            taken[name].append(seconds(work))
+            taken[name].append(timed(work))
         shown = ", ".join(f"{name} {values[-1]:.3f} s" for name, values in taken.items())
         say(f"round {number} of {rounds}: {shown}")
     return taken

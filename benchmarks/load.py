@@ -26,8 +26,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=1)
     parser.add_argument("--requests", type=int, help="(default: one a file)")
     asked = parser.parse_args()
-    images = [path.read_bytes() for path in sorted(asked.folder.rglob("*.jpeg"))]
-    requests = [_request(image, asked.path, asked.form) for image in images]
+    images = sorted(asked.folder.rglob("*.jpeg"))
+    requests = [_request(image.read_bytes(), asked.path, asked.form) for image in images]
     print(json.dumps(asyncio.run(_load(requests, asked))))
 
 

@@ -21,8 +21,9 @@ def python_with(name: str, packages: Sequence[str]) -> Path:
     """
     place = HOME / name
     python = place / "bin" / "python"
-    ready = place / ".ready"
-    if ready.exists():
+    ready = place / ".ready"  # says what it was built with
+    wanted = "\n".join(packages)
+    if ready.exists() and ready.read_text(encoding="utf-8") == wanted:
         return python
     say(f"building an environment with {', '.join(packages)} (once)")
     beside = Path(sys.executable).parent / "uv"
@@ -32,5 +33,5 @@ def python_with(name: str, packages: Sequence[str]) -> Path:
     shutil.rmtree(place, ignore_errors=True)
     call([uv, "venv", "--quiet", "--python", sys.executable, place])
     call([uv, "pip", "install", "--quiet", "--python", python, *packages])
-    ready.touch()
+    ready.write_text(wanted, encoding="utf-8")
     return python

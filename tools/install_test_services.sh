@@ -14,9 +14,11 @@ has storescu || missing="$missing dcmtk"
 has Orthanc || missing="$missing orthanc"
 [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"
 has DicomSRValidator || missing="$missing pixelmed-apps"
-[ -n "$missing" ] || exit 0
+has npm || missing="$missing nodejs npm"
 
-if has apt-get && [ "$(id -u)" = 0 ]; then
+if [ -z "$missing" ]; then
+    :
+elif has apt-get && [ "$(id -u)" = 0 ]; then
     apt-get update -qq || true
     for package in $missing; do
         # RUNLEVEL=1: Debian's Orthanc would start as a service, on all interfaces.
@@ -26,4 +28,9 @@ if has apt-get && [ "$(id -u)" = 0 ]; then
     done
 else
     echo "Not installed, and not installable here:$missing. The tests that need it will be skipped." >&2
+fi
+
+if has npm && [ ! -e "$(npm root --global)/dcmjs" ]; then
+    npm install --global --ignore-scripts --no-audit --no-fund --loglevel=error dcmjs@0.52.2 >/dev/null ||
+        echo "dcmjs cannot be installed here: the test that needs it will be skipped." >&2
 fi

@@ -22,6 +22,7 @@ from pneumoscope.hospital.queue import Queue
 from pneumoscope.hospital.transport import keep_answers
 
 REPORT, PICTURE = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7"
+PRESENTATION = "1.2.840.10008.5.1.4.1.1.11.1"
 FIND, COMMITMENT = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.1.20.1"
 
 

@@ -220,6 +220,20 @@ def test_a_peer_that_falls_silent_within_a_message_is_let_go(
         queue.close()
 
 
+def test_a_study_is_sent_once_it_is_quiet(chest: Chest, archive: Archive, tmp_path: Path) -> None:
+    """Its images come in two associations."""
+    study = {"StudyInstanceUID": "1.2.840.99.7"}
+    with node(tmp_path, archive, quiet_seconds=4) as running:
+        assert send(running.port, chest(1, **study)) == [0]
+        wait_until(lambda: images_in(tmp_path)["read"] == 1, seconds=60)
+        last = time.time()
+        assert send(running.port, chest(2, **study)) == [0]
+        wait_until(lambda: images_in(tmp_path)["read"] == 2, seconds=60)
+        wait_until(lambda: archive.began > 0, seconds=60)
+        assert time.time() - last > 3.9
+        wait_until(lambda: len(archive.got) == 4, seconds=60)
+
+
 def test_an_association_that_is_aborted_costs_nothing(
     chest: Chest, archive: Archive, tmp_path: Path
 ) -> None:

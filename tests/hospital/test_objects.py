@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -150,6 +152,51 @@ def test_dcmtk_prints_a_report(chest: Chest, reader: Predictor, tmp_path: Path) 
     assert "Verification Flag   : UNVERIFIED" in done.stdout
     assert reader.sha256 in done.stdout
     assert "Research software, not a medical device." in done.stdout
+
+
+_READ_BY_DCMJS = """
+const { data } = require("dcmjs");
+const bytes = require("fs").readFileSync(process.argv[1]);
+const file = data.DicomMessage.readFile(
+  bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+const report = data.DicomMetaDictionary.naturalizeDataset(file.dict);
+const said = [];
+const walk = items => [].concat(items ?? []).forEach(item => {
+  const name = [].concat(item.ConceptNameCodeSequence ?? [])[0]?.CodeMeaning;
+  const code = [].concat(item.ConceptCodeSequence ?? [])[0]?.CodeMeaning;
+  if (name && code) said.push([name, code]);
+  walk(item.ContentSequence);
+});
+walk(report.ContentSequence);
+const name = [].concat(report.PatientName)[0];
+console.log(JSON.stringify({ flag: report.VerificationFlag, name: name.Alphabetic ?? name, said }));
+"""
+
+
+def test_dcmjs_reads_a_report(chest: Chest, reader: Predictor, tmp_path: Path) -> None:
+    """Web viewers read DICOM with it."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("node and npm are not installed")
+    root = subprocess.run([npm, "root", "--global"], capture_output=True, text=True, check=True)
+    modules = root.stdout.strip()
+    if not (Path(modules) / "dcmjs").is_dir():
+        pytest.skip("dcmjs (of npm) is not installed")
+    content = chest(1, PatientName="Müller", SpecificCharacterSet="ISO_IR 100")
+    found = dataclasses.replace(reader.predict(content), conclusion="PNEUMONIA")
+    path = saved(objects(content, reader, found)[0], tmp_path)
+    done = subprocess.run(
+        [node, "-e", _READ_BY_DCMJS, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "NODE_PATH": modules},
+    )
+    read = json.loads(done.stdout)
+    assert read["flag"] == "UNVERIFIED"
+    assert read["name"] == "Müller"
+    assert ["Status of the analysis", "Succeeded"] in read["said"]
+    assert ["Finding", "Pneumonia"] in read["said"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from PIL import Image
 from helpers import tls_proxy
 from helpers.dicom_variants import JPEG_2000, j2k
 from helpers.orthanc import DICOM, HTTP, Namespace, needed, orthanc
-from helpers.pacs import PICTURE, REPORT, figures, issue, node
+from helpers.pacs import PICTURE, PRESENTATION, REPORT, figures, issue, node
 from helpers.service import wait_until
 
 trustme = pytest.importorskip("trustme", reason="the extra 'dev' is not installed")
@@ -36,9 +36,10 @@ def test_objects_are_found_in_orthanc_beside_the_image(
     chest: Chest, tmp_path: Path, over: str
 ) -> None:
     with orthanc(tmp_path) as archive:
-        to = {"host": "127.0.0.1", "port": DICOM, "ae_title": "ORTHANC"}
+        to: dict[str, Any] = {"host": "127.0.0.1", "port": DICOM, "ae_title": "ORTHANC"}
         if over == "web":
             to = {"url": archive.url}
+        to["kinds"] = ["report", "picture", "presentation"]
         within = archive.network.command
         with node(tmp_path, within=within, port=11112, destinations={"archive": to}):
             image = tmp_path / "image.dcm"
@@ -48,12 +49,12 @@ def test_objects_are_found_in_orthanc_beside_the_image(
                     *(str(shutil.which("storescu")), "-aec", called, "127.0.0.1", str(port), image)
                 )
                 assert sent.returncode == 0, sent.stderr
-            wait_until(lambda: figures(tmp_path)["deliveries"] == {"sent": 2}, seconds=90)
+            wait_until(lambda: figures(tmp_path)["deliveries"] == {"sent": 3}, seconds=90)
         found = archive.instances("1.2.840.99.1")
-        assert sorted(found.values()) == sorted([IMAGE, REPORT, PICTURE])
+        assert sorted(found.values()) == sorted([IMAGE, REPORT, PICTURE, PRESENTATION])
         assert len(archive.json("/studies")) == 1
         assert len(archive.json("/patients")) == 1
-        assert len(archive.json("/series")) == 3
+        assert len(archive.json("/series")) == 4
         (picture,) = [uid for uid, sop_class in found.items() if sop_class == PICTURE]
         series = next(
             one["0020000E"]["Value"][0]

@@ -35,6 +35,7 @@ from helpers.pacs import (
 )
 from helpers.pacs import threads as threads_of
 from helpers.service import resident_mb, wait_until
+from pneumoscope.hospital.links import SENT_CLASSES
 from pneumoscope.hospital.receive import CLASSES, transfer_syntaxes
 
 trustme = pytest.importorskip("trustme", reason="the extra 'dev' is not installed")
@@ -211,7 +212,7 @@ def test_what_is_negotiated_is_what_the_conformance_statement_says(tmp_path: Pat
                     association.release()
     images = {(str(one), syntax) for one in CLASSES for syntax in transfer_syntaxes()}
     assert {pair for pair in accepted if pair[0] != Verification} == images
-    for uid in (*map(str, offered), *transfer_syntaxes()):
+    for uid in (*map(str, offered), *transfer_syntaxes(), *SENT_CLASSES):
         assert f"`{uid}`" in text, uid
     assert not [uid for uid in (*others[:1], *not_read) if f"`{uid}`" in text]
     assert str(ComputedRadiographyImageStorage) in text

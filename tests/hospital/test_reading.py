@@ -12,7 +12,7 @@ from typing import Any
 import pydicom
 import pytest
 
-from pneumoscope.hospital.reading import NOT_READ, answer_apart, answer_to
+from pneumoscope.hospital.reading import NOT_READ, Wanted, answer_apart, answer_to
 from pneumoscope.reader.prediction import Prediction
 from pneumoscope.reader.predictor import Predictor
 
@@ -42,8 +42,8 @@ class Hanging(Predictor):
 
 
 def test_a_process_of_its_own_gives_the_same_answer(chest: Chest, reader: Predictor) -> None:
-    here = answer_to(chest(1), reader, made=MADE, institution="Clinic")
-    apart = answer_apart(chest(1), reader, made=MADE, institution="Clinic")
+    here = answer_to(chest(1), reader, made=MADE, wanted=Wanted(institution="Clinic"))
+    apart = answer_apart(chest(1), reader, made=MADE, wanted=Wanted(institution="Clinic"))
     assert [one.kind for one in here.objects] == ["report", "picture"]
     assert apart.objects == here.objects
     report = pydicom.dcmread(io.BytesIO(here.objects[0].content))

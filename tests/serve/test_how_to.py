@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,10 @@ import numpy as np
 import pytest
 
 from helpers.dicom_variants import made
-from helpers.service import Running
+from helpers.service import Running, running
+from helpers.tiny_model import write_tiny
+from pneumoscope.cli import parser
+from pneumoscope.cli.serve import settings_of
 from pneumoscope.serve.openapi import document
 from pneumoscope.serve.settings import MEGABYTE, Settings
 
@@ -42,6 +46,54 @@ def test_the_commands_for_curl_give_a_record(service: Running, folder: Path, com
     words = shlex.split(command.replace(ADDRESS, service.url))
     done = subprocess.run([*words, "--silent"], cwd=folder, capture_output=True, check=True)
     assert json.loads(done.stdout)["conclusion"]
+
+
+COMMANDS = [
+    line
+    for kind in ("sh", "text")
+    for block in blocks(kind)
+    for line in block.replace("\\\n", " ").splitlines()
+    if line.startswith("pneumoscope ")
+]
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) >= 6
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_are_understood(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("token.txt").write_text("secret\n", encoding="utf-8")
+    words = shlex.split(command)[1:]
+    args = parser(words[0]).parse_args(words)
+    if words[0] == "serve":
+        assert settings_of(args).models
+
+
+def test_the_first_command_serves_a_page(xray: bytes) -> None:
+    assert "\npneumoscope serve\n" in blocks("sh")[0]
+    with running() as service:  # the same, but for a free port
+        assert service.ask("GET", "/").body.startswith(b"<!doctype html>")
+        assert service.predict(xray).status == 200
+
+
+def test_the_models_are_chosen_as_it_is_shown(tmp_path: Path, xray: bytes) -> None:
+    command = next(line for line in COMMANDS if "first=runs/first" in line)
+    (tmp_path / "runs/first").mkdir(parents=True)
+    write_tiny(tmp_path / "runs/first/model.onnx")
+    with running("--workers", "1", *shlex.split(command)[2:], cwd=tmp_path) as service:
+        names = [model["name"] for model in service.ask("GET", "/v1/models").json()["models"]]
+        assert names == ["first", "default"]
+        sums = [
+            service.predict(xray, query).headers["x-model-sha256"]
+            for query in ("", "?model=default")
+        ]
+        assert sums[0] != sums[1]
+        service.process.send_signal(signal.SIGHUP)
+        service.wait_for("reloaded")
 
 
 def test_the_client_is_used_as_it_is_shown(service: Running, folder: Path) -> None:

@@ -26,7 +26,11 @@ _FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # study root
 _COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # of the push model, well known
 _ANSWER_SECONDS = 10.0  # most destinations answer by calling back instead
 _NO_SEARCH = (400, 404, 405, 406, 410, 415, 501)  # the destination has no search, or not this one
-_CLASSES = ("1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7")
+SENT_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.88.34",  # report
+    "1.2.840.10008.5.1.4.1.1.7",  # picture
+    "1.2.840.10008.5.1.4.1.1.11.1",  # presentation
+)
 _SYNTAXES = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
 _DUPLICATE = 0x0111  # "duplicate SOP instance": the destination has it already
 _OUT_OF_RESOURCES = 0xA700
@@ -298,4 +302,4 @@ def _storage_contexts() -> list[Any]:
     They are also proposed where something else is wanted, which the destination may not offer: an
     association without any accepted context ends at once, and looks like one that was refused.
     """
-    return [build_context(sop_class, _SYNTAXES) for sop_class in _CLASSES]
+    return [build_context(sop_class, _SYNTAXES) for sop_class in SENT_CLASSES]

@@ -17,7 +17,7 @@ from pneumoscope.hospital.deliver import Sender
 from pneumoscope.hospital.durable import write_durably
 from pneumoscope.hospital.links import link_to
 from pneumoscope.hospital.queue import Queue
-from pneumoscope.hospital.reading import Answer, answer_apart, answer_to
+from pneumoscope.hospital.reading import Answer, Wanted, answer_apart, answer_to
 from pneumoscope.hospital.receive import Receiver
 from pneumoscope.hospital.rows import Output
 from pneumoscope.reader.prediction import ERROR
@@ -59,7 +59,8 @@ class Node:
             self._objects.mkdir(exist_ok=True)
         except OSError as fault:
             raise OutputError(f"{settings.folder}: cannot be used ({fault.strerror}).") from fault
-        self.queue = Queue(settings.folder / "queue.sqlite")
+        place = settings.folder / "queue.sqlite"
+        self.queue = Queue(place, quiet_seconds=settings.quiet_seconds)
         self._arrived = threading.Event()
         self.receiver = Receiver(settings, self.queue, arrived=self._arrived.set)
         self._senders = [
@@ -169,18 +170,20 @@ class Node:
 
     def _answer(self, image: Image, content: bytes) -> Answer:
         """Return the answer to an image; whatever goes wrong becomes one that says so."""
-        made, institution = datetime.now().astimezone(), self.settings.institution
+        made = datetime.now().astimezone()
+        wanted = Wanted(
+            outline=any("presentation" in one.kinds for one in self.settings.destinations),
+            institution=self.settings.institution,
+        )
         try:
             if image.attempts > 1:  # the node ended while it was read, perhaps because of it
-                return answer_apart(content, self.predictor, made=made, institution=institution)
-            return answer_to(content, self.predictor, made=made, institution=institution)
+                return answer_apart(content, self.predictor, made=made, wanted=wanted)
+            return answer_to(content, self.predictor, made=made, wanted=wanted)
         except Exception as fault:
             _log.exception("fault", extra={"facts": {"uid": image.uid}})
             reason = f"a fault of the software ({type(fault).__name__})"
         try:
-            return answer_to(
-                content, self.predictor, made=made, institution=institution, fault=reason
-            )
+            return answer_to(content, self.predictor, made=made, wanted=wanted, fault=reason)
         except Exception:
             _log.exception("no_report", extra={"facts": {"uid": image.uid}})
             return Answer({"conclusion": ERROR, "error": reason})

@@ -14,7 +14,9 @@ from pneumoscope.errors import ImageError
 from pneumoscope.hospital.identity import DERIVATION, MANUFACTURER, NOTICE, Device
 from pneumoscope.hospital.picture import picture
 from pneumoscope.hospital.report import report
-from pneumoscope.reader.evidence import evidence_image
+from pneumoscope.reader.evidence import evidence_image, over_whole_image
+from pneumoscope.reader.prediction import probability_text
+from pneumoscope.reader.preprocess import load_image
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -28,7 +30,7 @@ class Made:
     """An object that was made.
 
     Attributes:
-        kind: ``report`` or ``picture``.
+        kind: ``report``, ``picture`` or ``presentation``.
         data: The object, with file meta information.
     """
 
@@ -58,6 +60,7 @@ def objects_of(
     *,
     made: datetime,
     pictures: bool = True,
+    outline: bool = False,
     institution: str = "",
 ) -> list[Made]:
     """Return the report of an image and, where there is evidence, the picture.
@@ -69,13 +72,17 @@ def objects_of(
         predictor: The reader.
         made: When it was read.
         pictures: Whether a picture is wanted.
+        outline: Whether a presentation state with the outline of the evidence is wanted.
         institution: The institution that the report names.
     """
     device = device_of(predictor)
-    drawn = None
-    if pictures and found.probability is not None and predictor.draws_evidence:
+    drawn = outlined = None
+    if found.probability is not None and predictor.draws_evidence:
         try:
-            drawn = evidence_image(predictor, found, content, notice=NOTICE)
+            if pictures:
+                drawn = evidence_image(predictor, found, content, notice=NOTICE)
+            if outline:
+                outlined = _outline(header, content, found, predictor, made=made)
         except ImageError as fault:  # a file that changed since; what was read of it holds
             reasons = (*found.reasons, f"its evidence is not drawn: {fault}")
             found = dataclasses.replace(found, reasons=reasons)
@@ -85,7 +92,30 @@ def objects_of(
     result = [Made("report", document)]
     if drawn is not None:
         result.append(Made("picture", picture(header, np.asarray(drawn), device, made=made)))
+    if outlined is not None:
+        result.append(Made("presentation", outlined))
     return result
+
+
+def _outline(
+    header: Dataset,
+    content: bytes | Path,
+    found: Prediction,
+    predictor: Predictor,
+    *,
+    made: datetime,
+) -> Dataset | None:
+    from pneumoscope.hospital.presentation import presentation  # noqa: PLC0415 - where wanted
+
+    taken = load_image(content, predictor.info.input, any_kind=True)
+    evidence = over_whole_image(
+        predictor.evidence(taken.pixels[np.newaxis])[0],
+        predictor.info.input,
+        (int(header.Rows), int(header.Columns)),
+    )
+    said = probability_text(found.probability) if found.probability is not None else ""
+    caption = f"{found.conclusion}, p({predictor.info.classes[1]}) {said}"
+    return presentation(header, evidence, device_of(predictor), caption=caption, made=made)
 
 
 def is_own(header: Dataset) -> str:

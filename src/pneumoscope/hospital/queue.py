@@ -32,7 +32,16 @@ _DELIVERY = "id, kind, uid, class, path, destination, state, attempts, error"
 
 
 class Queue(Database):
-    """The queue of a node. Any thread may use it."""
+    """The queue of a node. Any thread may use it.
+
+    Args:
+        path: Its file; it is made if it is not there.
+        quiet_seconds: Objects are due once no image of their study has come for so long.
+    """
+
+    def __init__(self, path: Path, *, quiet_seconds: float = 0.0) -> None:
+        super().__init__(path)
+        self._quiet = quiet_seconds
 
     # Images
 
@@ -47,12 +56,19 @@ class Queue(Database):
             path: Its file, which is on disk.
             sender: The calling AE title.
         """
+        now = time.time()
         with self.transaction(durable=False) as connection:
             found = connection.execute(
                 "INSERT OR IGNORE INTO images (uid, study, path, sha256, sender, received)"
                 " VALUES (?, ?, ?, '', ?, ?)",
-                (uid, study, str(path), sender, time.time()),
+                (uid, study, str(path), sender, now),
             )
+            if self._quiet and found.rowcount:  # the study goes on
+                connection.execute(
+                    "UPDATE deliveries SET due = ? WHERE state = 'waiting' AND attempts = 0"
+                    " AND image IN (SELECT id FROM images WHERE study = ?)",
+                    (now + self._quiet, study),
+                )
             return found.rowcount == 1
 
     def known(self, uid: str) -> tuple[Path, str] | None:
@@ -111,6 +127,14 @@ class Queue(Database):
                 "UPDATE images SET state = 'read', read = ?, record = ?, sha256 = ? WHERE id = ?",
                 (now, json.dumps(record), sha256, image.id),
             )
+            due = now
+            if self._quiet:
+                (last,) = connection.execute(
+                    "SELECT MAX(received) FROM images"
+                    " WHERE study = (SELECT study FROM images WHERE id = ?)",
+                    (image.id,),
+                ).fetchone()
+                due = max(now, last + self._quiet)
             connection.executemany(
                 "INSERT OR IGNORE INTO deliveries"
                 " (image, kind, uid, class, path, destination, due, commits)"
@@ -118,7 +142,7 @@ class Queue(Database):
                 [
                     (
                         *(image.id, one.kind, one.uid, one.sop_class, str(one.path)),
-                        *(to.name, now, to.commitment),
+                        *(to.name, due, to.commitment),
                     )
                     for one, to in deliveries
                 ],

@@ -35,7 +35,7 @@ class Encoded:
     """An object as a file.
 
     Attributes:
-        kind: ``report`` or ``picture``.
+        kind: ``report``, ``picture`` or ``presentation``.
         uid: Its SOP Instance UID.
         sop_class: Its SOP Class UID.
         content: The bytes of the file.
@@ -45,6 +45,22 @@ class Encoded:
     uid: str
     sop_class: str
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the objects of an image are to be.
+
+    Attributes:
+        outline: Whether there is to be a presentation state with the outline of the evidence.
+        institution: The institution that the reports name.
+    """
+
+    outline: bool = False
+    institution: str = ""
+
+
+PLAIN = Wanted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +77,7 @@ class Answer:
 
 
 def answer_to(
-    content: bytes, predictor: Predictor, *, made: datetime, institution: str = "", fault: str = ""
+    content: bytes, predictor: Predictor, *, made: datetime, wanted: Wanted = PLAIN, fault: str = ""
 ) -> Answer:
     """Read an image, and return the answer.
 
@@ -69,7 +85,7 @@ def answer_to(
         content: The image, a DICOM file.
         predictor: The reader.
         made: The time that the objects name.
-        institution: The institution that the reports name.
+        wanted: What the objects are to be.
         fault: Why it cannot be read, known already; it is not tried then.
     """
     try:
@@ -79,7 +95,12 @@ def answer_to(
     if own := is_own(header):
         return Answer({"conclusion": NOT_READ, "error": own})
     found = failure(predictor, fault) if fault else _predicted(content, predictor)
-    objects = objects_of(header, content, found, predictor, made=made, institution=institution)
+    objects = objects_of(
+        *(header, content, found, predictor),
+        made=made,
+        outline=wanted.outline,
+        institution=wanted.institution,
+    )
     if found.dicom is None:  # nothing was decoded; the record names the image all the same
         found = dataclasses.replace(found, dicom=_origin(header))
     return Answer(record_of(found), tuple(encoded(one) for one in objects))
@@ -90,7 +111,7 @@ def answer_apart(
     predictor: Predictor,
     *,
     made: datetime,
-    institution: str = "",
+    wanted: Wanted = PLAIN,
     seconds: float = LONGEST_SECONDS,
 ) -> Answer:
     """Read an image in a process of its own, which may die; return the answer.
@@ -101,13 +122,13 @@ def answer_apart(
         content: The image, a DICOM file.
         predictor: The reader.
         made: The time that the objects name.
-        institution: The institution that the reports name.
+        wanted: What the objects are to be.
         seconds: After this time the process is ended.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(
-        target=_answer_into, args=(there, content, predictor, made, institution), daemon=True
+        target=_answer_into, args=(there, content, predictor, made, wanted), daemon=True
     )
     process.start()
     there.close()
@@ -124,7 +145,7 @@ def answer_apart(
         here.close()
         process.kill()
         process.join()
-    return answer_to(content, predictor, made=made, institution=institution, fault=fault)
+    return answer_to(content, predictor, made=made, wanted=wanted, fault=fault)
 
 
 def failure(predictor: Predictor, reason: str) -> Prediction:
@@ -177,7 +198,7 @@ def _reason(fault: ImageError) -> str:
 
 
 def _answer_into(
-    there: Connection, content: bytes, predictor: Predictor, made: datetime, institution: str
+    there: Connection, content: bytes, predictor: Predictor, made: datetime, wanted: Wanted
 ) -> None:
-    there.send(answer_to(content, predictor, made=made, institution=institution))
+    there.send(answer_to(content, predictor, made=made, wanted=wanted))
     there.close()

@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS images (
     record TEXT
 );
 CREATE INDEX IF NOT EXISTS images_by_state ON images (state, id);
+CREATE INDEX IF NOT EXISTS images_by_study ON images (study);
 CREATE INDEX IF NOT EXISTS images_by_path ON images (path);
 CREATE TABLE IF NOT EXISTS deliveries (
     id INTEGER PRIMARY KEY,

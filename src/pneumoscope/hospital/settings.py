@@ -15,6 +15,8 @@ from pneumoscope.parallel import cores
 
 _AE_TITLE = re.compile(r"[\x21-\x5b\x5d-\x7e](?:[\x20-\x5b\x5d-\x7e]{0,14}[\x21-\x5b\x5d-\x7e])?")
 
+KINDS = ("report", "picture", "presentation")
+
 
 @dataclass(frozen=True, slots=True)
 class Tls:
@@ -41,7 +43,7 @@ class Destination:
         host: Of a DICOM node.
         port: Of a DICOM node.
         url: A DICOMweb address instead, such as ``https://pacs.example/dicom-web``.
-        kinds: Which objects it gets: ``report``, ``picture``.
+        kinds: Which objects it gets: ``report``, ``picture``, ``presentation``.
         commitment: Whether to ask it for storage commitment.
         attempts: After so many failures a delivery is dead.
         first_pause: Seconds after the first failure; twice as long after each further one, up to
@@ -69,9 +71,9 @@ class Destination:
             )
         if self.host:
             check_ae_title(self.ae_title)
-        unknown = set(self.kinds) - {"report", "picture"}
+        unknown = set(self.kinds) - set(KINDS)
         if unknown:
-            raise OptionError("kinds", must="report, picture", was=sorted(unknown))
+            raise OptionError("kinds", must=", ".join(KINDS), was=sorted(unknown))
         if self.url and self.commitment:
             raise OptionError(
                 "commitment", must="left out for a DICOMweb address, which has none", was=True
@@ -101,6 +103,8 @@ class NodeSettings:
         least_free_mb: Below so much free disk space nothing is accepted.
         keep_images: Whether images are kept after everything was delivered.
         tls: For TLS connections.
+        quiet_seconds: Objects of a study are sent together, once no image of it has come for so
+            long; 0 sends those of each image at once.
         institution: For the reports.
         metrics_port: Port of the figures for Prometheus, on ``host``; 0 takes a free one, None
             serves none.
@@ -119,6 +123,7 @@ class NodeSettings:
     least_free_mb: int = 2048
     keep_images: bool = False
     tls: Tls | None = None
+    quiet_seconds: float = 0.0
     institution: str = ""
     metrics_port: int | None = None
 
@@ -129,7 +134,10 @@ class NodeSettings:
         names = [one.name for one in self.destinations]
         if len(set(names)) < len(names):
             raise OptionError("destinations", must="called by different names", was=names)
-        for name, least in (("workers", 1), ("associations", 1), ("least_free_mb", 0)):
+        for name, least in (
+            *(("workers", 1), ("associations", 1), ("least_free_mb", 0)),
+            ("quiet_seconds", 0),
+        ):
             if getattr(self, name) < least:
                 raise OptionError(name, must=f"at least {least}", was=getattr(self, name))
 

@@ -6,25 +6,15 @@ An image stays Pillow's as long as it can: ``prepare`` resizes it before it beco
 from __future__ import annotations
 
 import struct
-import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.errors import DamagedImageError, UnsupportedImageError
-from pneumoscope.images import jpeg2000
+from pneumoscope.errors import DamagedImageError
 from pneumoscope.images.decoders import DECODER_FAULTS, open_image
-from pneumoscope.images.depth import sample_of, used_range
 from pneumoscope.images.quiet import quietly
-from pneumoscope.images.radiograph import (
-    GREY_MODES,
-    LUMA,
-    ImageMeta,
-    Radiograph,
-    check_size,
-    usual_depth,
-)
+from pneumoscope.images.radiograph import GREY_MODES, ImageMeta, Radiograph
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,8 +25,6 @@ if TYPE_CHECKING:
 _ORIENTATION, _SHORT = 0x0112, 3  # the EXIF tag, and the kind of its value
 _JPEG_FILL = 128  # the grey that libjpeg fills in where data are missing
 _WARNS = frozenset({"TIFF", "GIF", "WebP", "BMP"})
-_WORK_BYTES = 16  # a pixel, where 16 bits a colour become luma
-_SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
 def probe(data: bytes, format_name: str, *, name: str) -> ImageMeta:
@@ -87,7 +75,11 @@ def grey_image(
         else:
             with quietly() if format_name in _WARNS else nullcontext():
                 found = _loaded(image, data, format_name, name=name)
-        bits = None if found.mode == "L" else _declared_bits(image, data, format_name, found)
+        bits = None
+        if found.mode != "L":
+            from pneumoscope.images.modes import declared_bits  # noqa: PLC0415 - for these few
+
+            bits = declared_bits(image, data, format_name, found)
         return _upright(found, orientation), meta, bits
     except DECODER_FAULTS as fault:
         raise DamagedImageError(
@@ -223,6 +215,8 @@ def from_pillow(image: Image.Image, *, name: str) -> tuple[Image.Image, float]:
     Raises:
         ImageError: Damaged, or in a mode that is not read.
     """
+    from pneumoscope.images.modes import grey_of  # noqa: PLC0415 - files come without
+
     try:
         tags: Any = getattr(image, "tag_v2", {})
         exif = image.info.get("exif", b"") if image.format != "TIFF" else b""
@@ -231,7 +225,7 @@ def from_pillow(image: Image.Image, *, name: str) -> tuple[Image.Image, float]:
             readable = {"HSV": "RGB", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA"}.get(image.mode)
             plain = image.convert(readable) if readable else image
             white_is_zero = image.format == "TIFF" and tags.get(262) == 0
-            grey = _grey(plain, name=name, white_is_zero=white_is_zero)
+            grey = grey_of(plain, name=name, white_is_zero=white_is_zero)
             turned = _upright(grey, _orientation(exif) if isinstance(exif, bytes) else 1)
             return turned, chroma_of(plain)
     except DECODER_FAULTS as fault:
@@ -244,137 +238,20 @@ def _meta(image: Any) -> ImageMeta:
 
 
 def _loaded(image: Any, data: bytes, format_name: str, *, name: str) -> Image.Image:
-    wide = _colour_of_16_bits(image, data, format_name, name=name)
+    """Return an opened image with its pixels decoded, in mode L or I;16."""
+    if image.mode == "L":
+        image.load()
+    if image.mode == "L":
+        grey: Image.Image = image
+        return grey
+    from pneumoscope.images.modes import grey_of, luma_of_16_bits  # noqa: PLC0415 - not for grey
+
+    wide = luma_of_16_bits(image, data, format_name, name=name)
     if wide is not None:
         return wide
     image.load()
     white_is_zero = format_name == "TIFF" and image.tag_v2.get(262) == 0
-    return _grey(image, name=name, white_is_zero=white_is_zero)
-
-
-def _grey(image: Image.Image, *, name: str, white_is_zero: bool) -> Image.Image:
-    """Return the image in mode L, or I;16 for 16-bit grey."""
-    if image.mode == "L" or image.mode.startswith("I;16"):
-        # Pillow inverts 8-bit TIFF images whose white is zero, and leaves others as they are.
-        return image if image.mode == "L" or not white_is_zero else _inverted(image)
-    if image.mode in {"LA", "PA", "RGBA"} or "transparency" in image.info:
-        from PIL import Image  # noqa: PLC0415 - needed for this variant alone
-
-        overlay = image.convert("RGBA")
-        ground = Image.new("RGBA", overlay.size, (0, 0, 0, 255))
-        return Image.alpha_composite(ground, overlay).convert("L")
-    if image.mode in {"1", "P", "RGB", "YCbCr", "CMYK"}:
-        return image.convert("RGB").convert("L")
-    if image.mode in {"F", "I"}:
-        return _stretched(np.asarray(image), name=name, white_is_zero=white_is_zero)
-    raise UnsupportedImageError(
-        f"{name}: pixels of kind {image.mode!r} are not read; save it as 8- or 16-bit grey PNG."
-    )
-
-
-def _stretched(values: NDArray[Any], *, name: str, white_is_zero: bool) -> Image.Image:
-    """Return float or 32-bit pixels as 16-bit ones, from their smallest to their largest value.
-
-    They declare no range; single extreme values do not count. Whole numbers that fit into 16 bits
-    are kept as they are.
-    """
-    from PIL import Image  # noqa: PLC0415 - needed for this variant alone
-
-    if not np.isfinite(values).all():
-        raise UnsupportedImageError(
-            f"{name}: some pixels are no numbers (NaN or infinite); "
-            "replace them, and save it as 8- or 16-bit grey PNG."
-        )
-    if values.dtype.kind == "i" and values.min() >= 0 and values.max() < 2**16:
-        image = Image.fromarray(values.astype(np.uint16))
-        return _inverted(image) if white_is_zero else image
-    low, high = used_range(sample_of(values))
-    scale = 65535 / (high - low) if high > low else 0.0
-    share = np.clip((values.astype(np.float64) - low) * scale, 0, 65535)
-    if white_is_zero:
-        share = 65535 - share
-    return Image.fromarray(np.rint(share).astype(np.uint16))
-
-
-def _inverted(image: Image.Image) -> Image.Image:
-    from PIL import Image  # noqa: PLC0415 - needed for this variant alone
-
-    pixels = np.asarray(image).astype(np.uint16)
-    white = 2 ** usual_depth(int(pixels.max())) - 1
-    return Image.fromarray((white - pixels).astype(np.uint16))
-
-
-def _colour_of_16_bits(
-    image: Any, data: bytes, format_name: str, *, name: str
-) -> Image.Image | None:
-    """Return the 16-bit luma of an image with 16 bits a colour, None for other images.
-
-    Pillow keeps only the upper 8 bits, and 12 bits stored in 16 would come out almost black. Its
-    unpackers for the two byte orders take one byte of each pair: decoding with both gives all.
-    Transparency, which Pillow lays over these pixels too, is taken from the upper bytes.
-    """
-    tiles = getattr(image, "tile", [])
-    args = tiles[0].args if tiles else None
-    kind = args[0] if isinstance(args, tuple) and args else args
-    if not isinstance(kind, str) or kind[:-1] not in {"RGB;16", "RGBA;16"}:
-        return None
-    from PIL import Image  # noqa: PLC0415 - needed for this variant alone
-
-    width, height = image.size
-    check_size(width, height, name=name, bytes_per_pixel=_WORK_BYTES)
-    other: Any = open_image(data, format_name, name=name)
-    swapped = kind[:-1] + _SWAPPED[kind[-1]]
-    other.tile = [
-        tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped)
-        for tile in other.tile
-    ]
-    other.load()
-    luma = _weighted(other)
-    del other  # its memory goes before the next is taken
-    image.load()
-    luma += np.float32(256) * _weighted(image)
-    if image.mode == "RGBA":
-        luma *= np.asarray(image.getchannel("A")) / np.float32(255)
-    return Image.fromarray(np.rint(luma).astype(np.uint16))
-
-
-def _weighted(image: Image.Image) -> NDArray[np.float32]:
-    """Return the luma of one byte a colour, ITU-R 601."""
-    luma = np.zeros((image.size[1], image.size[0]), np.float32)
-    for channel, weight in enumerate(LUMA):
-        luma += np.float32(weight) * np.asarray(image.getchannel(channel))
-    return luma
-
-
-def _declared_bits(image: Any, data: bytes, format_name: str, grey: Image.Image) -> int | None:
-    """Return the depth of 16-bit pixels that a file declares, if it says more than 16.
-
-    A declaration that the pixels exceed is not believed: the PNG standard has samples scaled to
-    all 16 bits, whatever depth they had, but many writers store them as they are.
-    """
-    if format_name == "JPEG 2000":  # Pillow's decoder brings every depth to 16 bits
-        return 16 if jpeg2000.precision_of(data) < 16 else None
-    declared = 0
-    if format_name == "PNG":
-        at = data.find(b"sBIT", 8, 4096)
-        length = int.from_bytes(data[at - 4 : at], "big") if at >= 12 else 0
-        if 1 <= length <= 4:
-            declared = max(data[at + 4 : at + 4 + length])
-    elif format_name == "TIFF":
-        tags = image.tag_v2
-        said = [tags.get(tag) for tag in (341, 281)]  # SMaxSampleValue, MaxSampleValue
-        numbers = [_first_number(value) for value in said]
-        largest = next((number for number in numbers if number), 0)
-        stored = _first_number(tags.get(258)) or 16  # BitsPerSample
-        declared = usual_depth(largest) if largest else int(stored)
-    if not 8 <= declared < 16 or int(np.asarray(grey).max()) >= 2**declared:
-        return None
-    return declared
-
-
-def _first_number(value: Any) -> float:
-    first = value[0] if isinstance(value, tuple) and value else value
-    return float(first) if isinstance(first, int | float) and first > 0 else 0.0
+    return grey_of(image, name=name, white_is_zero=white_is_zero)
 
 
 def _orientation(exif: bytes) -> int:

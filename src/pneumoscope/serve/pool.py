@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Answer:
 @dataclass(slots=True, eq=False)
 class _Job:
     fields: dict[str, Any]
-    content: bytes | bytearray
+    content: Sequence[bytes | bytearray]
     done: asyncio.Future[Answer]
     arrived: float = field(default_factory=time.perf_counter)
     started: float = 0.0
@@ -164,12 +164,14 @@ class Pool:
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(place.process.end() for place in places if place.process))
 
-    def ask(self, fields: dict[str, Any], content: bytes | bytearray) -> asyncio.Future[Answer]:
+    def ask(
+        self, fields: dict[str, Any], content: Sequence[bytes | bytearray]
+    ) -> asyncio.Future[Answer]:
         """Return the answer to come; if it is cancelled while it waits, it costs nothing more.
 
         Args:
             fields: ``kind`` (``predict`` or ``picture``), ``model``, and options.
-            content: The bytes of the image.
+            content: The bytes of the image, in pieces.
         """
         job = _Job(fields, content, asyncio.get_running_loop().create_future())
         self._jobs.put_nowait((1, next(self._count), job))

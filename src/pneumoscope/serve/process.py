@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,7 @@ class Process:
         return models
 
     async def ask(
-        self, fields: dict[str, Any], content: bytes | bytearray
+        self, fields: dict[str, Any], content: Sequence[bytes | bytearray]
     ) -> tuple[dict[str, Any], bytes]:
         """Return its answer.
 
@@ -90,7 +90,7 @@ class Process:
             OSError, asyncio.IncompleteReadError: It died.
         """
         assert self._writer is not None  # noqa: S101 - it was opened
-        self._writer.writelines((head_of(fields, len(content)), content))
+        self._writer.writelines((head_of(fields, sum(map(len, content))), *content))
         await self._writer.drain()
         return await receive_from(self._reader)
 

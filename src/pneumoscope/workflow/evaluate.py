@@ -94,23 +94,12 @@ def evaluate_reader(
     watcher, question = watcher or Watcher(), question or Question()
     check_report(report)
     _check_robustness(place, data, question, asked=robustness)
-    if data is None and are_results(place):
-        return evaluate_results(
-            place,
-            labels,
-            part=part,
-            question=question,
-            scores_file=scores_file,
-            report=report,
-            watcher=watcher,
+    if data is None:
+        return _without_images(
+            place, labels, part, question, scores_file=scores_file, report=report, watcher=watcher
         )
     if labels is not None:
-        must = "given with results of `predict`, and without DATA, which has its own"
-        raise OptionError("labels", must=must, was=str(labels))
-    if data is None:
-        if scores_file is not None:
-            raise OptionError("scores", must="given with DATA", was=str(scores_file))
-        return _by_scores(place, part, question, report=report, watcher=watcher)
+        raise OptionError("labels", must="left out with DATA, which has its own", was=str(labels))
     predictor = Predictor(place, threads=threads, gated=False)
     cohort = DataSource(data, watcher, options, patient_regex).cohort(place, predictor.info)
     part, judged = cohort.part(part)
@@ -122,21 +111,18 @@ def evaluate_reader(
     )
     name = place.stem if place.is_file() else place.resolve().name
     reader = Reader.of(predictor.info, name=name, sha256=predictor.sha256)
-    threshold = reader.threshold_for(question).value
-    worse = (
-        _made_worse(
-            predictor, judged.catalog, question, threshold=threshold, limit=limit, watcher=watcher
+    worse: tuple[made_worse.Corrupted, ...] = ()
+    if robustness:
+        worse = _made_worse(
+            predictor, judged.catalog, question, reader=reader, limit=limit, watcher=watcher
         )
-        if robustness
-        else ()
-    )
     found = evaluate(scores, question, reader=reader, images=images, robustness=worse)
-    run = RunFolder(place) if place.is_dir() else None
-    whole = judged.catalog.without(bad)
-    if run is not None and cohort.relation.own and is_whole(run, whole, part):
-        scores.save(run.scores(part))
-        if not question.what_if:
-            update_json(run.metrics, {part: found.to_dict()})
+    if place.is_dir() and cohort.relation.own:
+        run = RunFolder(place)
+        if is_whole(run, judged.catalog.without(bad), part):
+            scores.save(run.scores(part))
+            if not question.what_if:
+                update_json(run.metrics, {part: found.to_dict()})
     if scores_file is not None:
         scores.save(scores_file)
     if report is not None:
@@ -152,6 +138,34 @@ def evaluate_reader(
             watcher=watcher,
         )
     return found
+
+
+def _without_images(
+    place: Path,
+    labels: Path | None,
+    part: str | None,
+    question: Question,
+    *,
+    scores_file: Path | None,
+    report: Path | None,
+    watcher: Watcher,
+) -> Evaluation:
+    """Return what results or scores say that a reader gave before."""
+    if are_results(place):
+        return evaluate_results(
+            place,
+            labels,
+            part=part,
+            question=question,
+            scores_file=scores_file,
+            report=report,
+            watcher=watcher,
+        )
+    if labels is not None:
+        raise OptionError("labels", must="given with results of `predict`", was=str(labels))
+    if scores_file is not None:
+        raise OptionError("scores", must="given with DATA", was=str(scores_file))
+    return _by_scores(place, part, question, report=report, watcher=watcher)
 
 
 def _check_robustness(place: Path, data: Path | None, question: Question, *, asked: bool) -> None:
@@ -224,7 +238,7 @@ def _made_worse(
     catalog: Catalog,
     question: Question,
     *,
-    threshold: float,
+    reader: Reader,
     limit: int | None,
     watcher: Watcher,
 ) -> tuple[made_worse.Corrupted, ...]:
@@ -232,7 +246,7 @@ def _made_worse(
         return made_worse.robustness(
             predictor,
             catalog,
-            threshold=threshold,
+            threshold=reader.threshold_for(question).value,
             limit=limit,
             seed=question.seed,
             level=question.level,
