@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 # The build of PyTorch, as uv names it: cpu, or auto for the GPU that is there. Empty: the usual one.
 TORCH ?=
 
-.PHONY: setup demo test check docs bench reader fuzz clean
+.PHONY: setup demo test test-fast check docs bench reader fuzz clean
 
 setup: $(VENV)/.ready
 
@@ -28,6 +28,10 @@ demo: setup
 test: setup
 	sh tools/install_test_services.sh
 	$(PYTHON) -m pytest -n auto $(PYTEST_ARGS)
+
+# For between two edits: what needs no torch, no service and no second process, in under a minute.
+test-fast: setup
+	$(PYTHON) -m pytest -n auto --fast $(PYTEST_ARGS)
 
 check: setup
 	$(VENV)/bin/ruff check .

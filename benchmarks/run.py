@@ -22,6 +22,7 @@ from pictures import generated_images, real_images
 
 BENCHMARKS = {
     "training-epoch": "training_epoch",
+    "training-processes": "training_processes",
     "transfer-epoch": "transfer_epoch",
     "linear-probe": "linear_probe",
     "input-side": "input_side",
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "predict-keras": "predict_keras",
     "predict-memory": "predict_memory",
     "cluster": "cluster",
+    "cluster-plan": "cluster_plan",
     "dicom-folder": "dicom_folder",
     "serve": "serve",
     "hospital": "hospital",
@@ -123,7 +125,12 @@ def _arguments() -> argparse.Namespace:
         "shipped one if there is one, else fresh)",
     )
     add("--keras", type=Path, help="a Python with tensorflow, scipy and pillow")
-    add("--rounds", type=int, default=2, help="of training-epoch (default: 2)")
+    add(
+        "--rounds",
+        type=int,
+        default=2,
+        help="of training-epoch, training-processes and cluster (default: 2)",
+    )
     add("--batches", type=int, default=40, help="steps of transfer-epoch (default: 40)")
     add("--before", type=Path, help="a checkout of an earlier version, for dicom-folder")
     add("--many", type=int, default=20_000, help="images of predict-memory (default: 20,000)")

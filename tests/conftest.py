@@ -40,12 +40,13 @@ install_import_hook(
 )
 
 from helpers.exporter import read_operators_once  # noqa: E402
-from helpers.schedule import ByFile, longest_first  # noqa: E402
+from helpers.schedule import COSTLY, LEFT_OUT, ByFile, longest_first  # noqa: E402
 from pneumoscope.data.phantom import write_folder  # noqa: E402
 from pneumoscope.parallel import cores  # noqa: E402
 from pneumoscope.training.recipe import recipe_of  # noqa: E402
 from pneumoscope.workflow.train import Trained, train_reader  # noqa: E402
 
+HERE = Path(__file__).parent
 Made = TypeVar("Made")
 
 # Processes compete for the cores, so the time that one example takes says nothing.
@@ -63,9 +64,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of ``make test-fast``."""
+    parser.addoption(
+        "--fast", action="store_true", help="leave out what loads torch, starts services or is slow"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what a fast run does without."""
+    place = collection_path.relative_to(HERE) if collection_path.is_relative_to(HERE) else None
+    return (config.option.fast and place is not None and place.as_posix() in LEFT_OUT) or None
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let the longest files begin, where several processes share the work."""
+    if config.option.fast:
+        costly = [item for item in items if COSTLY & set(getattr(item, "fixturenames", ()))]
+        config.hook.pytest_deselected(items=costly)
+        items[:] = [item for item in items if item not in costly]
     if "PYTEST_XDIST_WORKER" in os.environ:
         longest_first(items)
 
@@ -80,7 +98,8 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _quick_exports() -> None:
     """Save each export a second; see there."""
-    read_operators_once()
+    if "torch" in sys.modules:
+        read_operators_once()
 
 
 @pytest.fixture(scope="module", autouse=True)

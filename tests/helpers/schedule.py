@@ -1,4 +1,4 @@
-"""How the tests are shared out to the processes of pytest-xdist.
+"""Which tests run, and how they are shared out to the processes of pytest-xdist.
 
 A file's tests stay in one process, since they share its fixtures; only those of a few files, whose
 tests take long and share little, go one by one. The longest come first, so that none is left over
@@ -41,6 +41,46 @@ LONGEST_FIRST = (
     "tests/cli/test_public_data.py",
 )
 """Files that take more than ten seconds; the others follow in their order."""
+
+
+LEFT_OUT = (
+    "cluster",
+    "fuzz",
+    "hospital",
+    "models",
+    "report",
+    "serve",
+    "study",
+    "training",
+    "workflow",
+    "cli/test_commands.py",
+    "cli/test_demo.py",
+    "cli/test_ending.py",
+    "cli/test_inspect.py",
+    "cli/test_models.py",
+    "cli/test_predict_hostile.py",
+    "cli/test_public_data.py",
+    "cli/test_weights.py",
+    "cli/test_what_if.py",
+    "data/audit/test_audit_duplicates.py",
+    "data/test_lookalikes.py",
+    "data/test_public_sets.py",
+    "images/test_dicom_variants.py",
+    "images/test_hostile.py",
+    "reader/test_arrivals.py",
+    "reader/test_shipped.py",
+    "test_benchmarks.py",
+    "test_documents.py",
+    "test_export.py",
+    "test_lightness.py",
+    "test_privacy.py",
+    "test_site.py",
+)
+"""Folders and files of ``tests/`` that ``--fast`` leaves out: they load torch, start processes or
+services, or take long."""
+
+COSTLY = {"trained", "shared"}
+"""Fixtures that a test of ``--fast`` does not ask for: a trained network, and real images."""
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]

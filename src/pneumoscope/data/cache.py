@@ -5,10 +5,10 @@ path and of the decoders, and the contents of the files. What is kept of a conte
 that it cannot be decoded, holds for these bytes at any time. A file that could not be fetched, has
 changed meanwhile or lacks its decoder is left out of this run alone; the next one tries it again.
 
-A cache is built beside its place and renamed into it, so it is there whole or not at all, two
-processes may build it at once, and a killed build leaves only a temporary folder that the next
-build removes. Pixels of files that have not changed are taken from the caches that are there
-already.
+A cache is built beside its place and renamed into it, so it is there whole or not at all, and a
+killed build leaves only a temporary folder that the next build removes. A process that needs what
+another one is building waits for it. Pixels of files that have not changed are taken from the
+caches that are there already.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.caches import cache_home
+from pneumoscope.data.build_lock import alone
 from pneumoscope.data.catalog import Catalog, Entry, Unreadable
 from pneumoscope.errors import (
     DataError,
@@ -139,15 +140,36 @@ def build_cache(
     shelf = home / _key(json.dumps(spec.to_dict()), str(PIXEL_PATH), *_decoders())
     unique = {entry.sha256: entry for entry in catalog.entries}
     folder = shelf / _key(*sorted(unique))
-    if (folder / _ROWS).is_file():
-        return _opened(folder, spec, catalog, {})
+    if not (folder / _ROWS).is_file():
+        with _writing(shelf):
+            shelf.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            with _writing(shelf):
+                # Processes of one training would decode everything, each of them.
+                stack.enter_context(alone(shelf / f".{folder.name}.lock"))
+            if not (folder / _ROWS).is_file():
+                folder, passing = _built(
+                    catalog, unique, _Known(shelf, spec), workers=workers, progress=progress
+                )
+                return _opened(folder, spec, catalog, passing)
+    return _opened(folder, spec, catalog, {})
+
+
+def _built(
+    catalog: Catalog,
+    unique: Mapping[str, Entry],
+    known: _Known,
+    *,
+    workers: int | None,
+    progress: Progress | None,
+) -> tuple[Path, dict[str, str]]:
+    """Build a cache; return where it lies, and what could not be read in this run alone."""
+    shelf = known.shelf
     with _writing(shelf):
-        shelf.mkdir(parents=True, exist_ok=True)
         _tidy(shelf)
         building = shelf / f"{_BUILDING}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         building.mkdir()
     try:
-        known = _Known(shelf, spec)
         with _writing(shelf):
             entries = list(unique.values())
             passing = _build(
@@ -158,7 +180,7 @@ def build_cache(
             _into_place(building, folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return _opened(folder, spec, catalog, passing)
+    return folder, passing
 
 
 @contextlib.contextmanager
@@ -291,6 +313,7 @@ class _Known:
     """The pixels that other caches with the same input already contain."""
 
     def __init__(self, shelf: Path, spec: InputSpec) -> None:
+        self.shelf = shelf
         self.spec = spec
         self._where: dict[str, tuple[ImageCache, int]] = {}
         for folder in shelf.iterdir():

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pneumoscope.data.cache import ImageCache
-from pneumoscope.data.catalog import Catalog
+from pneumoscope.data.catalog import PARTS, Catalog
 from pneumoscope.data.cohort import Cohort
 from pneumoscope.data.copies import Copies
-from pneumoscope.data.split import Split
+from pneumoscope.data.split import UNUSED, Split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +38,18 @@ class PreparedData:
     def cohort(self) -> Cohort:
         """The images with their patients, parts and copies."""
         return Cohort(self.catalog, self.split, copies=self.copies)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over paths, contents, labels and parts, in their order."""
+        told = hashlib.sha256()
+        for part in (*PARTS, UNUSED):
+            told.update(part.encode())
+            for row in self.split.rows(part):
+                entry = self.catalog.entries[row]
+                line = f"\n{entry.path}\0{entry.sha256}\0{entry.label}"
+                told.update(line.encode("utf-8", "surrogateescape"))
+        return told.hexdigest()
 
     def pixels(self, rows: Sequence[int]) -> NDArray[np.uint8]:
         """Return a copy of the prepared images of catalog rows, uint8 [n, height, width]."""

@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
+from pneumoscope.errors import DataError
 from pneumoscope.training.log import Epoch, read_log, write_log
 
 
@@ -104,10 +105,38 @@ class Interrupted(Exception):  # noqa: N818 - a request, not an error
     """Training was interrupted on request."""
 
 
+class SameData(L.Callback):
+    """Refuses to train where processes have different images or another split.
+
+    Args:
+        digest: Of what this process trains on and after which epoch.
+    """
+
+    def __init__(self, digest: str) -> None:
+        self._digest = digest
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Compare with the first process; all processes end if one differs."""
+        if trainer.world_size == 1:
+            return
+        first = trainer.strategy.broadcast(self._digest)
+        if not trainer.strategy.reduce_boolean_decision(self._digest == first):
+            raise DataError(
+                "the processes of this training do not have the same images in the same parts; "
+                "give all machines the same data, options and version of the package, and a run "
+                "folder that all of them see."
+            )
+
+
+_ASK_EVERY = 10
+"""Batches between two questions whether any process was asked to end."""
+
+
 class EndOnInterrupt(L.Callback):
     """Raises ``Interrupted`` on Ctrl-C after the current batch; a second Ctrl-C is immediate.
 
-    Lightning itself would end the whole process.
+    Lightning itself would end the whole process. Several processes all end after the same batch,
+    at most ten batches later: one alone would leave the others waiting for its gradients.
     """
 
     def __init__(self) -> None:
@@ -125,13 +154,26 @@ class EndOnInterrupt(L.Callback):
             signal.signal(signal.SIGINT, self._before)
             self._before = None
 
-    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
         """End here if asked to."""
-        self._end_if_asked()
+        if trainer.world_size == 1:
+            self._end_if_asked()
+        elif batch_idx % _ASK_EVERY == 0 and trainer.strategy.reduce_boolean_decision(
+            self._asked, all=False
+        ):
+            raise Interrupted
 
-    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
-        """End here if asked to."""
-        self._end_if_asked()
+    def on_validation_batch_end(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
+        """End here if asked to; of several processes each has its own number of batches here."""
+        if trainer.world_size == 1:
+            self._end_if_asked()
 
     def _ask(self, _: int, __: FrameType | None) -> None:
         self._asked = True

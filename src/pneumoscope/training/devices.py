@@ -16,6 +16,9 @@ from pneumoscope.training.parts import Precision
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 """Where launchers say which of several processes this is, in the order that Lightning asks."""
 
+_NODE_RANKS = ("NODE_RANK", "GROUP_RANK")
+"""Where they say which machine this is, if they start a process on each by hand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -64,7 +67,13 @@ def check_here(placement: Placement) -> None:
 
 def is_leader() -> bool:
     """Return whether this process writes results: the first of those started by a launcher."""
-    return int(next((os.environ[name] for name in _RANKS if name in os.environ), 0)) == 0
+    if "RANK" not in os.environ and _told(_NODE_RANKS):
+        return False
+    return _told(_RANKS) == 0
+
+
+def _told(names: tuple[str, ...]) -> int:
+    return int(next((os.environ[name] for name in names if name in os.environ), 0))
 
 
 def best_device(accelerator: str) -> str:

@@ -24,6 +24,7 @@ from pneumoscope.training.callbacks import (
     EndOnInterrupt,
     EpochLog,
     Interrupted,
+    SameData,
     StepProgress,
     weight_average,
 )
@@ -55,6 +56,10 @@ class NothingLearntError(PneumoscopeError):
     """Training ended before the first epoch was complete."""
 
 
+class LostProcessError(PneumoscopeError):
+    """Another process of a training ended, so that it cannot go on."""
+
+
 def fit(
     recipe: Recipe,
     data: PreparedData,
@@ -83,6 +88,8 @@ def fit(
         OptionError: The recipe names an unknown model, or Lightning knows no such placement.
         OutputError: The log or a checkpoint cannot be written; those before are still there.
         NothingLearntError: Interrupted before the first epoch was over.
+        LostProcessError: Of several processes another one ended.
+        DataError: Of several processes one has other images or another split.
     """
     keep_large_blocks()
     placement = placement or Placement()
@@ -98,20 +105,29 @@ def fit(
     )
     task = _task(classifier, recipe, batches)
     log = EpochLog(folder.log, on_epoch)
+    # Of an epoch whose checkpoint could not be written, the log may have a row.
+    learnt = epochs_in(last) if resume else 0
+    callbacks = [
+        SameData(f"{data.digest} after {learnt}"),
+        *_callbacks(recipe, folder, log, on_step),
+    ]
     started = time.perf_counter()
     with _without_known_warnings():
-        trainer = _trainer(
-            recipe, placement, _callbacks(recipe, folder, log, on_step), classifier.network
-        )
-        # Of an epoch whose checkpoint could not be written, the log may have a row.
-        learnt = epochs_in(last) if resume else 0
+        trainer = _trainer(recipe, placement, callbacks, classifier.network)
         before = [row for row in read_log(folder.log) if row.epoch <= learnt]
         if resume and _is_over(before, recipe):
             log.rows, interrupted = before, False
         else:
             with _named(placement, MisconfigurationException):
                 interrupted = _learn(trainer, task, batches, last if resume else None)
-    classifier = _kept_weights(task.classifier, folder.checkpoints / "best.ckpt", log.rows)
+    kept = folder.checkpoints / "best.ckpt"
+    if not log.rows or (trainer.is_global_zero and not kept.exists()):
+        raise NothingLearntError(
+            "training ended before its first epoch was over, so nothing was learnt; "
+            "train again with `resume` to go on."
+        )
+    if trainer.is_global_zero:  # other machines need not see the folder of the run
+        classifier = with_weights(task.classifier, kept)
     return Fitted(
         classifier=classifier,
         epochs=tuple(log.rows),
@@ -175,6 +191,8 @@ def _without_known_warnings() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         # A pytree helper of Lightning uses a name that newer torch deprecates.
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+        # The means are of all processes when they are logged.
+        warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
         yield
 
 
@@ -191,9 +209,22 @@ def _learn(
         )
     except Interrupted:
         return True
+    except RuntimeError as fault:
+        if trainer.world_size == 1 or not _is_of_others(fault):
+            raise
+        raise LostProcessError(
+            "another process of this training ended or cannot be reached "
+            f"({' '.join(str(fault).split())[:200]}). What was learnt before is kept; `resume` "
+            "goes on with it."
+        ) from fault
     except SystemExit as end:  # what Lightning makes of a Ctrl-C that we did not take
         raise KeyboardInterrupt from end
     return False
+
+
+def _is_of_others(fault: RuntimeError) -> bool:
+    """Tell whether a fault is of the connection to other processes."""
+    return isinstance(fault, torch.distributed.DistError) or "gloo" in str(fault)
 
 
 def check_placement(placement: Placement) -> None:
@@ -203,9 +234,13 @@ def check_placement(placement: Placement) -> None:
         OptionError: This machine has no such devices, or Lightning knows no such strategy.
     """
     check_here(placement)
+    _bare_trainer(placement)
+
+
+def _bare_trainer(placement: Placement) -> L.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with _named(placement, *_REFUSALS):
-        L.Trainer(
+        return L.Trainer(
             accelerator=placement.accelerator,
             devices=_devices(placement),
             num_nodes=placement.nodes,
@@ -215,6 +250,14 @@ def check_placement(placement: Placement) -> None:
             enable_progress_bar=False,
             enable_model_summary=False,
         )
+
+
+def _strategy(recipe: Recipe, placement: Placement) -> str:
+    """Return the strategy; while only the head learns, other layers give ``ddp`` no gradients."""
+    if not recipe.learning.head_epochs or placement.strategy not in {"auto", "ddp"}:
+        return placement.strategy
+    several = _bare_trainer(placement).world_size > 1
+    return "ddp_find_unused_parameters_true" if several else placement.strategy
 
 
 def _devices(placement: Placement) -> str | int:
@@ -238,12 +281,13 @@ def _trainer(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     device = best_device(placement.accelerator)
     bfloat16 = computes_in_bfloat16(recipe.learning.precision, device, network)
+    strategy = _strategy(recipe, placement)
     with _named(placement, *_REFUSALS):
         return L.Trainer(
             accelerator=placement.accelerator,
             devices=_devices(placement),
             num_nodes=placement.nodes,
-            strategy=placement.strategy,
+            strategy=strategy,
             precision="bf16-mixed" if bfloat16 else "32-true",
             max_epochs=recipe.learning.max_epochs,
             accumulate_grad_batches=recipe.learning.accumulate,
@@ -271,12 +315,3 @@ def _named(placement: Placement, *kinds: type[Exception]) -> Iterator[None]:
             was=placement,
             hint=" ".join(str(fault).split()),
         ) from fault
-
-
-def _kept_weights(classifier: Classifier, kept: Path, rows: list[Epoch]) -> Classifier:
-    if not rows or not kept.exists():
-        raise NothingLearntError(
-            "training ended before its first epoch was over, so nothing was learnt; "
-            "train again with `resume` to go on."
-        )
-    return with_weights(classifier, kept)

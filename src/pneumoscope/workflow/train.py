@@ -83,9 +83,9 @@ def train_reader(
     from pneumoscope.training.devices import is_leader  # noqa: PLC0415
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
 
-    watcher = watcher or Watcher()
     started = time.perf_counter()
     leader = is_leader()
+    watcher = watcher if watcher is not None and leader else Watcher()
     placement = _checked_placement(placement, probe=recipe is not None and recipe.learning.probe)
     run = _opened(out, resume=resume, leader=leader)
     with locked_folder(run.root) if leader else nullcontext():
