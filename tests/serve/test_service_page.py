@@ -406,6 +406,47 @@ def test_opinions_are_kept_and_saved_as_scores(
     assert page.evaluate("() => localStorage.getItem('pneumoscope-opinions')") == "{}"
 
 
+def test_opinions_on_several_classes_are_of_the_positive_group_or_not(
+    page: Page, images: dict[str, bytes], tmp_path: Path
+) -> None:
+    def models(route: Route) -> None:
+        found = route.fetch().json()
+        found["models"][0]["parameters"] |= {
+            "classes": ["NORMAL", "BACTERIA", "VIRUS"],
+            "positive": ["BACTERIA", "VIRUS"],
+            "pair": ["NORMAL", "PNEUMONIA"],
+        }
+        route.fulfill(json=found)
+
+    def predictions(route: Route) -> None:
+        each = {"NORMAL": 0.1, "BACTERIA": 0.2, "VIRUS": 0.7}
+        said = {"conclusion": "VIRUS", "probability": 0.9, "probabilities": each}
+        route.fulfill(json=route.fetch().json() | said)
+
+    page.route("**/v1/models", models)
+    page.route("**/v1/predictions*", predictions)
+    page.reload()
+    expect(page.locator("#empty-made-for")).not_to_be_empty()
+    some = list(images)[:3]
+    _upload(page, {name: images[name] for name in some})
+    _ready(page, 3)
+    expect(page.locator("#each")).to_have_text("NORMAL 0.100, BACTERIA 0.200, VIRUS 0.700")
+    expect(page.locator("#scale-high")).to_have_text("PNEUMONIA 1")
+    words = ("Agree", "It is NORMAL", "It is BACTERIA")
+    for name, word in zip(some, words, strict=True):
+        page.locator("#list button").filter(has_text=name).click()
+        expect(page.locator("#opinions button")).to_have_text(list(words))
+        page.get_by_role("button", name=word).click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save opinions as CSV").click()
+    path = tmp_path / "opinions.csv"
+    download.value.save_as(path)
+    rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    labels = {row["path"]: row["label"] for row in rows}
+    assert labels == dict(zip(some, ("1", "0", "1"), strict=True))
+    page.unroute_all(behavior="ignoreErrors")  # evidence may still be asked for
+
+
 def test_notes_without_an_opinion_are_not_lost_in_silence(page: Page) -> None:
     _upload(page, {"holiday.jpeg": _photograph()})
     expect(page.locator("#conclusion")).to_have_text("NOT ASSESSABLE")

@@ -185,6 +185,13 @@ def test_balance_is_corrected_in_the_logits(
     torch.testing.assert_close(fitted.classifier.logit_offset, expected)
 
 
+@pytest.fixture(scope="module")
+def plain_loss(data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> float:
+    """Return the validation loss after an epoch without options."""
+    folder = RunFolder(tmp_path_factory.mktemp("base"))
+    return fit(tiny(max_epochs=1), data, folder=folder).epochs[0].val_loss
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -199,12 +206,11 @@ def test_balance_is_corrected_in_the_logits(
     ],
 )
 def test_every_option_changes_what_is_learnt(
-    data: PreparedData, tmp_path: Path, changes: dict[str, Any]
+    data: PreparedData, plain_loss: float, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    base = fit(tiny(max_epochs=1), data, folder=RunFolder(tmp_path / "base"))
-    other = fit(tiny(max_epochs=1, **changes), data, folder=RunFolder(tmp_path / "other"))
+    other = fit(tiny(max_epochs=1, **changes), data, folder=RunFolder(tmp_path))
     assert np.isfinite(other.epochs[0].val_loss)
-    assert other.epochs[0].val_loss != base.epochs[0].val_loss
+    assert other.epochs[0].val_loss != plain_loss
 
 
 def test_the_probe_learns_and_leaves_the_body(data: PreparedData, tmp_path: Path) -> None:

@@ -129,10 +129,10 @@ class Node:
                 continue
             try:
                 if image is None:
+                    self._arrived.clear()  # before the look, so that none is overlooked
                     image = self.queue.take_image()
                 if image is None:
                     self._arrived.wait(_SLEEP_SECONDS)
-                    self._arrived.clear()
                     continue
                 self._read(image)
             except (OSError, sqlite3.Error) as fault:  # such as a full disk: it is tried again

@@ -76,7 +76,8 @@ class About:
             "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1]}],
             "outputs": [{"name": "record", "datatype": "BYTES", "shape": [1]}],
             "parameters": {
-                **{key: about[key] for key in ("sha256", "name", "classes", "threshold", "rule")},
+                **{key: about[key] for key in ("sha256", "name", "classes", "positive", "pair")},
+                **{key: about[key] for key in ("threshold", "rule")},
                 **{
                     key: about[key]
                     for key in ("intended", "card", "achieved", "uncertain_zone", "draws_evidence")

@@ -88,6 +88,8 @@ def _about(reader: Predictor) -> dict[str, Any]:
         "name": info.name,
         "version": info.version,
         "classes": list(info.classes),
+        "positive": list(info.labels.positive),
+        "pair": list(info.labels.pair),
         "threshold": info.operating_point.threshold,
         "rule": info.operating_point.rule,
         "input": info.input.to_dict(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -108,21 +108,9 @@ def write_model(
         OutputError: The file cannot be written.
     """
     validation = data.split.rows("val")
-    entries = data.catalog.entries
     checked_rows = _of_all_classes(data, validation, _CHECKED_IMAGES)
-    checked = [entries[row] for row in checked_rows]
     taught = data.split.rows("train") if taught is None else taught
-    bare = replace(
-        ModelInfo(
-            recipe.learning.model, recipe.data.input, data.catalog.classes, OperatingPoint(), facts
-        ),
-        learnt=hashes_of(
-            ((entries[row].path, entries[row].sha256) for row in taught),
-            ((entries[row].path, entries[row].sha256) for row in validation),
-        ),
-        **_positive(data.catalog),
-        **(more or {}),
-    )
+    bare = _undecided(recipe, data, facts, taught, more or {})
     with written_whole(path) as temporary:
         export(
             classifier,
@@ -160,22 +148,13 @@ def write_model(
         shift = None
         if network_logit is not None:
             before = decided.calibration.apply(network_logit)
-            codes = [info.policy().decide_many(each).code for each in (before, said)]
-            changed = int((codes[0] != codes[1]).sum())
-            shift = Shift.between(
-                _of_positive(data, before),
-                _of_positive(data, said),
-                decided.scores.label,
-                changed=changed,
-            )
+            shift = _shift(info, data, before, said, label=decided.scores.label)
             shift.check(path, precision)
             info = replace(info, training={**info.training, "shift": shift.to_dict()})
         write_calibrated(bundle, temporary, info=info, calibration=decided.calibration)
-        read = Predictor(temporary, gated=False).predict_many(map(data.catalog.file, checked))
-        from_files = np.array([prediction.probability for prediction in read], np.float64)
         own_rows = dict(zip(validation, _of_positive(data, said).tolist(), strict=True))
         expected = np.array([own_rows[row] for row in checked_rows])
-        difference = float(np.abs(from_files - expected).max())
+        difference = _difference(temporary, data, checked_rows, expected)
         if not difference <= TOLERANCE:
             raise ExportError(
                 f"{path}: not written, since reading the original files gives other probabilities "
@@ -183,6 +162,54 @@ def write_model(
                 "train again; else please report it."
             )
     return Written(decided, own, difference, shift)
+
+
+def _undecided(
+    recipe: Recipe,
+    data: PreparedData,
+    facts: dict[str, Any],
+    taught: Sequence[int],
+    more: Mapping[str, Any],
+) -> ModelInfo:
+    """Return the metadata of a model before anything is decided on validation rows."""
+    entries = data.catalog.entries
+    return replace(
+        ModelInfo(
+            recipe.learning.model, recipe.data.input, data.catalog.classes, OperatingPoint(), facts
+        ),
+        learnt=hashes_of(
+            ((entries[row].path, entries[row].sha256) for row in taught),
+            ((entries[row].path, entries[row].sha256) for row in data.split.rows("val")),
+        ),
+        **_positive(data.catalog),
+        **more,
+    )
+
+
+def _shift(
+    info: ModelInfo,
+    data: PreparedData,
+    before: NDArray[np.float64],
+    said: NDArray[np.float64],
+    *,
+    label: NDArray[np.int64],
+) -> Shift:
+    """Return how far the file lies from the network on validation rows, both calibrated."""
+    codes = [info.policy().decide_many(each).code for each in (before, said)]
+    changed = int((codes[0] != codes[1]).sum())
+    return Shift.between(
+        _of_positive(data, before), _of_positive(data, said), label, changed=changed
+    )
+
+
+def _difference(
+    model: Path, data: PreparedData, rows: Sequence[int], expected: NDArray[np.float64]
+) -> float:
+    """Return the largest difference between what a model says of original files and of pixels."""
+    files = [data.catalog.file(data.catalog.entries[row]) for row in rows]
+    read = Predictor(model, gated=False).predict_many(files)
+    from_files = np.array([prediction.probability for prediction in read], np.float64)
+    return float(np.abs(from_files - expected).max())
 
 
 def _gate(

@@ -16,7 +16,7 @@ export class Opinions {
     return this.all[`${key} ${model}`] ?? null;
   }
 
-  keep(key, record, { name, classes, label = "", note = "" }) {
+  keep(key, record, { name, classes, positive, label = "", note = "" }) {
     const place = `${key} ${record.model.sha256}`;
     if (!label && !note) {
       delete this.all[place];
@@ -24,7 +24,7 @@ export class Opinions {
       return null;
     }
     this.all[place] = {
-      label, note, name, classes, key,
+      label, note, name, classes, positive, key,
       logit: record.logit, probability: record.probability, conclusion: record.conclusion,
       model: record.model.sha256, time: new Date().toISOString(),
     };
@@ -57,7 +57,7 @@ export class Opinions {
     const rows = Object.values(this.all)
       .filter(hasLabel)
       .map((one) => [
-        one.name, "", one.classes.indexOf(one.label), one.logit, one.probability, one.conclusion,
+        one.name, "", isPositive(one) ? 1 : 0, one.logit, one.probability, one.conclusion,
         one.label === one.conclusion ? "agree" : one.classes.includes(one.conclusion) ? "disagree" : "decided",
         one.note, isDigest(one.key) ? one.key : "", one.model, one.time,
       ]);
@@ -65,6 +65,7 @@ export class Opinions {
   }
 }
 
+const isPositive = (one) => (one.positive ?? one.classes.slice(-1)).includes(one.label);
 const hasLabel = (one) => one.label && one.probability !== null;
 const isDigest = (key) => /^[0-9a-f]{64}$/.test(key);
 

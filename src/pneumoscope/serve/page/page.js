@@ -8,7 +8,7 @@ import { fetchModels, showModel } from "./about.js";
 import { evidenceOf, plainOf, Reading } from "./reading.js";
 import { renderPrinted, renderResult } from "./result.js";
 import { renderList } from "./list.js";
-import { forgetPictures, sorted, state, UNCERTAIN, wait } from "./state.js";
+import { forgetPictures, NOT_ASSESSABLE, sorted, state, wait } from "./state.js";
 
 const $ = (id) => document.getElementById(id);
 const opinions = new Opinions();
@@ -140,7 +140,7 @@ function renderOpinion() {
   const concluded = classes.includes(record.conclusion);
   const choices = concluded
     ? [["Agree", record.conclusion], ...disagreed(classes.filter((name) => name !== record.conclusion))]
-    : record.conclusion === UNCERTAIN ? classes.map((name) => [`It is ${name}`, name]) : [];
+    : record.conclusion === NOT_ASSESSABLE ? [] : classes.map((name) => [`It is ${name}`, name]);
   $("opinions").replaceChildren(...choices.map(([text, label]) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -168,7 +168,9 @@ function keep(change) {
   const { shown, model } = state;
   const { record, key, name } = shown;
   if (!record || !key) return;
-  shown.opinion = opinions.keep(key, record, { name, classes: model.parameters.classes, ...shown.opinion, ...change });
+  shown.opinion = opinions.keep(key, record, {
+    name, classes: model.parameters.classes, positive: model.parameters.positive, ...shown.opinion, ...change,
+  });
 }
 
 function answer(number) {

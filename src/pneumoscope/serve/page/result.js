@@ -33,7 +33,7 @@ function renderScale($, record) {
   const known = record && record.probability !== null;
   $("scale").hidden = !known;
   if (!known) return;
-  const [negative, positive] = model?.parameters.classes ?? ["negative", "positive"];
+  const [negative, positive] = model?.parameters.pair ?? ["negative", "positive"];
   const zone = model?.parameters.uncertain_zone;
   place($("value"), record.probability);
   place($("limit"), record.threshold);
@@ -47,6 +47,8 @@ function renderScale($, record) {
   $("scale-high").textContent = `${positive} 1`;
   const text = `probability ${probabilityText(record.probability)}, threshold ${record.threshold.toFixed(3)}`;
   $("scale-text").textContent = text;
+  const each = Object.entries(record.probabilities ?? {});
+  $("each").textContent = each.length > 2 ? each.map(([name, value]) => `${name} ${probabilityText(value)}`).join(", ") : "";
   $("bar").setAttribute("aria-label", `Probability of ${positive} ${probabilityText(record.probability)}; the threshold is ${record.threshold.toFixed(3)}${zone ? `; undecided from ${zone[0].toFixed(3)} to ${zone[1].toFixed(3)}` : ""}`);
 }
 
