@@ -153,6 +153,21 @@ def test_intervals_count_patients_and_hold_the_value() -> None:
     assert twice.to_dict() == several.to_dict()
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_few_images_of_a_calibrated_reader_leave_its_error_open(seed: int) -> None:
+    """The interval of a calibration error begins at 0 where chance alone explains it."""
+    scores = made(40, 3, seed=seed)
+    rng = np.random.default_rng(seed)
+    drawn = (rng.random(40)[:, np.newaxis] > scores.probabilities.cumsum(axis=1)).sum(axis=1)
+    drawn[:3] = range(3)
+    own = ClassScores(scores.labels, drawn, scores.logits, scores.probabilities)
+    found = class_numbers(own, patients(40), resamples=300)["classwise_ece"]
+    assert found.value is not None
+    assert found.low == 0
+    assert found.high is not None
+    assert found.value <= found.high
+
+
 @LOOSE
 @given(st.integers(2, 6), st.integers(0, 1000))
 def test_permuting_the_classes_permutes_the_numbers(classes: int, seed: int) -> None:

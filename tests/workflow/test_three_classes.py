@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from helpers.classes import GROUP, KINDS, by_kind
+from pneumoscope.cli import main
 from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.phantom import write_folder
 from pneumoscope.errors import DataError, ModelFileError, OptionError
@@ -135,6 +136,26 @@ def test_evidence_of_any_class(run: Trained, phantoms: Path, tmp_path: Path) -> 
     drawn = [draw_evidence(predictor, found, tmp_path / of, of=of) for of in KINDS]
     assert len({Path(one.evidence).read_bytes() for one in drawn}) == 3
     assert draw_evidence(predictor, found, tmp_path / "own").evidence
+
+
+def test_the_verbs_speak_of_each_class(
+    run: Trained, kinds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, image = str(run.run.model), str(next((kinds / "test").rglob("*.jpeg")))
+    assert main(["predict", image, "--model", model]) == 0
+    assert "NORMAL 0." in capsys.readouterr().out
+    drawn = ["--evidence", str(tmp_path / "drawn"), "--evidence-of", "VIRUS"]
+    assert main(["predict", image, "--model", model, *drawn]) == 0
+    assert len(list((tmp_path / "drawn").glob("*.png"))) == 1
+    assert main(["predict", image, "--model", model, *drawn[:-1], "TB"]) == 1
+    assert "one of NORMAL, BACTERIA, VIRUS" in capsys.readouterr().err
+    assert main(["model", model]) == 0
+    assert "3 classes: NORMAL, BACTERIA, VIRUS" in capsys.readouterr().out
+    assert main(["evaluate", str(run.run.scores("test"))]) == 0
+    told = capsys.readouterr().out
+    for text in ("each class against the rest", "called (the likeliest class)", "Macro AUC"):
+        assert text in told
+    assert "A group, kind uncertain" in told
 
 
 def test_evaluate_recalibrate_compare(run: Trained, kinds: Path, tmp_path: Path) -> None:

@@ -109,6 +109,12 @@ def add_to(verbs: Verbs) -> None:
         metavar="DIR",
         help="write the evidence of each image as a picture to this folder",
     )
+    parser.add_argument(
+        "--evidence-of",
+        metavar="CLASS",
+        help="the class whose evidence is drawn (default: the concluded one if it is positive, "
+        "else the positive classes)",
+    )
     add_engine_options(parser)
     parser.add_argument(
         "--dicom-out",
@@ -164,6 +170,14 @@ def run(args: Namespace) -> int:
     if not predictor.draws_evidence and args.evidence:  # in this order, it waits for the graph
         raise OptionError(
             "--evidence", must="left out with a model that shows none", was=str(args.evidence)
+        )
+    if args.evidence_of is not None and (
+        not args.evidence or args.evidence_of not in predictor.info.classes
+    ):
+        raise OptionError(
+            "--evidence-of",
+            must=f"given with --evidence, and one of {', '.join(predictor.info.classes)}",
+            was=args.evidence_of,
         )
     tally = RunSummary(predictor.info.reference)
     tally.others = others

@@ -35,7 +35,9 @@ def _with_evidence(
     from pneumoscope.reader.evidence import draw_evidence  # noqa: PLC0415 - the same
 
     try:
-        return draw_evidence(predictor, found, args.evidence, content=content or None)
+        return draw_evidence(
+            predictor, found, args.evidence, content=content or None, of=args.evidence_of
+        )
     except ImageError as fault:  # it vanished since; what was read of it holds
         reasons = (*found.reasons, f"its evidence is not drawn: {fault}")
         return dataclasses.replace(found, reasons=reasons)

@@ -239,6 +239,11 @@ def _schemas() -> dict[str, Any]:
                 "evidence": {**text, "description": "The address of the picture, if any."},
                 "distance": maybe,
                 "dicom": {"type": ["object", "null"]},
+                "probabilities": {
+                    "type": ["object", "null"],
+                    "additionalProperties": number,
+                    "description": "By class, for a model of more than two classes; else null.",
+                },
             },
         },
         "State": {"type": "object", "additionalProperties": {"type": "boolean"}},

@@ -244,10 +244,14 @@ class _Asked:
         if not name.endswith("ece"):
             return self._interval(name, *place)
         found = self._interval(f"{name}_twice", *place)
-        if found is None:
+        square = self._interval(f"{name}_squared_twice", *place)
+        if found is None or square is None:
             return None
-        low = max(0.0, found.low)
-        return Interval(low, max(low, found.high), found.method, found.level)
+        # As for two classes: it begins at 0 where that of the squared error does. The subtraction
+        # of noise is to first order, so with few images the draws may lie beside the value.
+        value = float(self.found[name][place])
+        low = 0.0 if square.low <= 0 else max(0.0, min(found.low, value))
+        return Interval(low, max(value, found.high), found.method, found.level)
 
 
 def _with_also(estimate: Estimate, interval: Interval | None) -> Estimate:

@@ -96,10 +96,11 @@ def statistics(table: ClassTable, counts: Floats) -> dict[str, Floats]:
 
     Returns:
         Of each class [b, K]: ``auc``, ``sensitivity``, ``specificity``, ``ppv``, ``f1``, ``ece``,
-        ``ece_twice``. Of all [b]: ``accuracy``, ``balanced_accuracy``, ``macro_auc``,
-        ``macro_ppv``, ``macro_f1``, ``kappa``, ``top_2``, ``loss``, ``brier``,
-        ``classwise_ece``, ``confidence_ece``, and the last two with ``_twice``. ``confusion`` is
-        [b, K, K], images of true class by called class, and ``row_shares`` the same by row.
+        ``ece_twice``, ``ece_squared_twice``. Of all [b]: ``accuracy``, ``balanced_accuracy``,
+        ``macro_auc``, ``macro_ppv``, ``macro_f1``, ``kappa``, ``top_2``, ``loss``, ``brier``,
+        ``classwise_ece``, ``confidence_ece``, and the last two with ``_twice`` and
+        ``_squared_twice``. ``confusion`` is [b, K, K], images of true class by called class, and
+        ``row_shares`` the same by row.
     """
     classes = table.classes
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -153,11 +154,15 @@ def _calibration(bins: Floats) -> dict[str, Floats]:
     said = np.where(count > 0, mass / np.maximum(count, 1), 0)
     errors = calibration_errors(count, observed, said)
     found = {}
-    for name in ("ece", "ece_twice"):
-        own = errors[name].reshape(rows, kinds)
+    for key, name in (
+        ("ece", "ece"),
+        ("ece_twice", "ece_twice"),
+        ("squared_error_twice", "ece_squared_twice"),
+    ):
+        own = errors[key].reshape(rows, kinds)
         found[name] = own[:, :-1]
-        found[name.replace("ece", "classwise_ece")] = own[:, :-1].mean(axis=1)
-        found[name.replace("ece", "confidence_ece")] = own[:, -1]
+        found[f"classwise_{name}"] = own[:, :-1].mean(axis=1)
+        found[f"confidence_{name}"] = own[:, -1]
     return found
 
 
