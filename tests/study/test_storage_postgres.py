@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,6 +110,7 @@ def test_a_trial_of_a_killed_worker_is_taken_over(url: str, tmp_path: Path) -> N
     slow.communicate()
     _, said = quick.communicate(timeout=200)
     assert quick.returncode == 0, said
+    time.sleep(4)  # by now its silence is long enough
     again = subprocess.run(
         quick.args,
         capture_output=True,

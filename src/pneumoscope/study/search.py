@@ -226,7 +226,11 @@ class Hunter:
         self._take_up(study)
         study.sampler = _sampler(self._hunt, self._plan, self._seed(study))
         done = sum(trial.state in states for trial in study.get_trials(deepcopy=False))
-        if done < self._hunt.trials:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.storages.fail_stale_trials(study)  # of workers that died; they wait again then
+        waiting = (optuna.trial.TrialState.WAITING,)
+        if done < self._hunt.trials or study.get_trials(deepcopy=False, states=waiting):
             study.optimize(
                 self.objective,
                 timeout=self._hunt.seconds,
