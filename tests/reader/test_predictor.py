@@ -113,7 +113,7 @@ def test_what_is_no_model_is_named(trained: Trained, tmp_path: Path) -> None:
     ("change", "says"),
     [
         ({"format": 99}, "update pneumoscope"),
-        ({"classes": ["a"]}, "not enough values"),
+        ({"classes": ["a"]}, "its classes are"),
         ({"input": {"height_px": -1}}, "height_px"),
         ({"operating_point": {"rule": "x", "threshold": 7}}, "threshold"),
         ({"operating_point": {"cut": 1}}, "incomplete"),
