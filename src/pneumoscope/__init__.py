@@ -1,4 +1,4 @@
-"""Chest X-rays in, a conclusion out. Research software, not a medical device.
+"""Read chest X-rays. Research software, not a medical device.
 
 The public names, loaded when they are first used: importing the package, and reading images with
 a trained model, need no training framework.

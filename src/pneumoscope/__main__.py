@@ -1,4 +1,4 @@
-"""``python -m pneumoscope`` is the command ``pneumoscope``."""
+"""Run the command line with ``python -m pneumoscope``."""
 
 from pneumoscope.cli import command
 

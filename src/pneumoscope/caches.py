@@ -1,4 +1,4 @@
-"""Where this package, and what it works with, keeps files between runs."""
+"""The folders for caches of this package and its dependencies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def cache_home() -> Path:
 
 
 def keep_matplotlib_here() -> None:
-    """Have matplotlib keep its list of fonts in our cache, not in two folders of its own.
+    """Make matplotlib keep its font list in our cache instead of two folders of its own.
 
     It must be called before matplotlib is imported; afterwards it does nothing. A folder that the
     user chose with ``MPLCONFIGDIR`` stays as it is.

@@ -1,4 +1,4 @@
-"""A client of the service that ``pneumoscope serve`` runs; the standard library is all it needs.
+"""A client of the service run by ``pneumoscope serve``; needs only the standard library.
 
 >>> client = Client("http://127.0.0.1:8080")  # doctest: +SKIP
 >>> client.predict("a.jpeg")["conclusion"]  # doctest: +SKIP
@@ -33,7 +33,7 @@ _UNAVAILABLE = 503
 
 
 class Client:
-    """Asks a service.
+    """A client of the service.
 
     Args:
         url: Of the service, such as ``http://127.0.0.1:8080``.
@@ -92,7 +92,7 @@ class Client:
         return record
 
     def evidence(self, record: Mapping[str, Any]) -> bytes:
-        """Return the picture that a record links to, a PNG; the link lives for some minutes.
+        """Return the picture linked in a record, a PNG; the link expires after some minutes.
 
         Args:
             record: From ``predict`` with ``evidence=True``.
@@ -105,7 +105,7 @@ class Client:
         return self._ask(str(record["evidence"]))
 
     def ready(self) -> bool:
-        """Return whether the service would answer a request now; False if there is none."""
+        """Return whether the service is ready; False if it cannot be reached."""
         try:
             self._ask("/v2/health/ready", attempts=1)
         except ServiceError as fault:
@@ -138,7 +138,7 @@ class Client:
 
 
 def _reason(fault: HTTPError) -> str:
-    """Return what the service says is wrong."""
+    """Return the error message of a response."""
     try:
         return f"{json.loads(fault.read())['detail']} (status {fault.code})"
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""How this installation is extended: the command that adds an extra to it.
+"""The command that adds an extra to this installation.
 
 The package is on no index, so ``pip install pneumoscope[train]`` would find nothing, or something
 else of that name. What pip noted of where it came from tells what works.
@@ -17,7 +17,7 @@ _PACKAGE = "pneumoscope"
 
 
 def install_command(extra: str) -> str:
-    """Return the command that adds an extra, such as ``train``, to this installation."""
+    """Return the command that adds an extra, such as ``train``."""
     checkout = _checkout()
     if checkout is not None:
         return f"pip install -e {shlex.quote(f'{_shown(checkout)}[{extra}]')}"
@@ -33,13 +33,13 @@ def install_command(extra: str) -> str:
 
 
 def _checkout() -> Path | None:
-    """Return the source checkout that this file lies in; None if it lies in ``site-packages``."""
+    """Return the source checkout that contains this file; None in ``site-packages``."""
     root = Path(__file__).resolve().parents[2]
     return root if (root / "pyproject.toml").is_file() else None
 
 
 def _origin() -> dict[str, Any]:
-    """Return what the installer noted of where the package came from (PEP 610), if it did."""
+    """Return where the package was installed from (PEP 610), if recorded."""
     try:
         text = metadata.distribution(_PACKAGE).read_text("direct_url.json")
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""The classes that a reader tells apart, and which of them count as positive."""
+"""The classes of a task, and which of them count as positive."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class LabelSpace:
 
     @classmethod
     def of(cls, names: Iterable[str], positive: Iterable[str] = (), group: str = "") -> LabelSpace:
-        """Return the label space of some classes; without ``positive``, the last one is positive.
+        """Return the label space of classes; by default the last one is positive.
 
         >>> LabelSpace.of(["NORMAL", "PNEUMONIA"]).positive
         ('PNEUMONIA',)
@@ -72,7 +72,7 @@ class LabelSpace:
 
     @property
     def pair(self) -> tuple[str, str]:
-        """Names for the two groups, (negative, positive); several names are joined by `` or ``."""
+        """Names of the two groups, (negative, positive); several names are joined by `` or ``."""
         return " or ".join(self.negative), self.group or " or ".join(self.positive)
 
     def positive_probability(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -1,4 +1,4 @@
-"""One JSON object a line, without anything of an image, a patient or a client's files."""
+"""Logs as JSON lines, without information about images, patients or clients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TextIO
 
 
 class JsonLines(logging.Formatter):
-    """Writes the event's name and its facts; nothing else of a record gets out."""
+    """Writes the event's name and its facts, and nothing else of a record."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a line."""
@@ -32,7 +32,7 @@ class JsonLines(logging.Formatter):
 
 
 def start_logging(*others: str, stream: TextIO | None = None) -> None:
-    """Send what long-running parts of this package log to standard error.
+    """Send the logs of long-running commands to standard error.
 
     Args:
         others: Loggers of libraries; only their warnings are shown.

@@ -75,7 +75,7 @@ _EXTRAS = {
 
 
 def command() -> NoReturn:
-    """Run the command line of this process, and end it."""
+    """Run the command line of this process and exit."""
     predicting = sys.argv[1:2] == ["predict"]
     if predicting:
         # NumPy's OpenBLAS starts a thread a core, which spin while the rest of the program loads.
@@ -103,7 +103,7 @@ def command() -> NoReturn:
 def main(  # noqa: PLR0911 - one for each way to end
     arguments: Sequence[str] | None = None, *, signals: Signals | None = None
 ) -> int:
-    """Run the command line and return its exit code; a fault ends in one message.
+    """Run the command line and return its exit code; errors end in one message.
 
     Args:
         arguments: The words after the name of the program; those of this process if None.

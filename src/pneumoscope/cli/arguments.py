@@ -1,4 +1,4 @@
-"""The argument parser that the verbs share."""
+"""The argument parser shared by all verbs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Verbs = Any
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose faults are short, go to standard error, and name the nearest known word."""
+    """A parser with short error messages that suggest the nearest known word."""
 
     def __init__(self, **options: Any) -> None:
         # One is made for each argument; of a fixed width, it does not ask the terminal (2 ms).
@@ -34,27 +34,27 @@ class Parser(argparse.ArgumentParser):
         return super().format_help()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse unknown options here, where a verb's own options are known to the hint."""
+        """Reject unknown options here, where the hint can use the verb's own options."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown
 
     def error(self, message: str) -> NoReturn:
-        """End with exit code 2."""
+        """Print the error and exit with code 2."""
         hint = _hint(message, [name for action in self._actions for name in action.option_strings])
         sys.stderr.write(f"error: {message}{hint}\nTry: {self.prog} --help\n")
         raise SystemExit(2)
 
 
 class Version(argparse.Action):
-    """Prints the version; looking it up takes longer than parsing everything else."""
+    """Prints the version, looked up only when needed."""
 
     def __init__(self, option_strings: list[str], dest: str, **options: Any) -> None:
         super().__init__(option_strings, dest, nargs=0, **options)
 
     def __call__(self, *_: Any) -> NoReturn:
-        """End with exit code 0."""
+        """Print the version and exit with code 0."""
         from importlib.metadata import version  # noqa: PLC0415 - 30 ms
 
         sys.stdout.write(f"pneumoscope {version('pneumoscope')}\n")
@@ -81,7 +81,7 @@ def add_verb(
 
 
 def add_interval_options(parser: Parser, *, seed_of: str) -> None:
-    """Add what intervals are made of: ``--level``, ``--resamples`` and ``--seed``.
+    """Add the options of intervals: ``--level``, ``--resamples`` and ``--seed``.
 
     Args:
         parser: Of the verb.
@@ -101,7 +101,7 @@ def add_interval_options(parser: Parser, *, seed_of: str) -> None:
 
 
 def add_seed_option(parser: Parser, *, of: str) -> None:
-    """Add ``--seed``, 0 by default, whose help says ``of`` what it is."""
+    """Add ``--seed``, 0 by default; ``of`` describes what is seeded."""
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help=f"random seed of {of} (default: 0)"
     )
@@ -132,7 +132,7 @@ def add_data_options(parser: Parser) -> None:
 
 
 def add_patient_option(parser: Parser, *, default: str = "that of the run") -> None:
-    """Add ``--patient-regex``, for verbs that read data; ``default`` is what finds it without."""
+    """Add ``--patient-regex``; ``default`` describes what is used without it."""
     parser.add_argument(
         "--patient-regex",
         metavar="REGEX",
@@ -141,7 +141,7 @@ def add_patient_option(parser: Parser, *, default: str = "that of the run") -> N
 
 
 def data_options_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what ``add_data_options`` options say, as a recipe holds it; what is not given lacks.
+    """Return the values of the ``add_data_options`` options as stored in recipes.
 
     Raises:
         PneumoscopeError: A value that cannot be, or a file that cannot be read.
@@ -162,19 +162,19 @@ def data_options_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_report_option(parser: Parser) -> None:
-    """Add ``--report``: the folder of a page and its figures."""
+    """Add ``--report``, the folder for a page and its figures."""
     parser.add_argument(
         "--report", type=Path, metavar="DIR", help="write report.html and figures/ to this folder"
     )
 
 
 def add_json_option(parser: Parser) -> None:
-    """Add ``--json``: one object in place of text."""
+    """Add ``--json``, which prints one object instead of text."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Return the numbers of ``32,64,64``.
+    """Parse comma-separated numbers such as ``32,64,64``.
 
     Raises:
         argparse.ArgumentTypeError: The text is something else.

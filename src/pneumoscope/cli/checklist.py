@@ -35,7 +35,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Fill the checklist, and print or write it."""
+    """Fill in the checklist, and print or write it."""
     from pneumoscope.report.checklist import fill  # noqa: PLC0415 - numpy, onnxruntime
     from pneumoscope.report.facts import RunFacts  # noqa: PLC0415
     from pneumoscope.runs import write_text  # noqa: PLC0415

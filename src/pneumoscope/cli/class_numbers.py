@@ -1,4 +1,4 @@
-"""The numbers of each class as text, for readers of more than two."""
+"""Per-class metrics as text, for readers of more than two classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OF_ALL = (
 
 
 def class_lines(found: ClassNumbers, table: Callable[[Sequence[Sequence[str]]], str]) -> list[str]:
-    """Return the numbers of each class, of all together, and how sure the reader is of the kind.
+    """Return the metrics of each class and of all classes, and the certainty about the kind.
 
     Args:
         found: The numbers.

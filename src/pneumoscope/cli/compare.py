@@ -58,7 +58,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Compare, and print what was found."""
+    """Compare, and print the result."""
     from pneumoscope.cli.numbers import comparison_text  # noqa: PLC0415 - after parsing
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
     from pneumoscope.data.layouts import data_options  # noqa: PLC0415

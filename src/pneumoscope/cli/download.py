@@ -42,7 +42,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Fetch or check, and print what was found."""
+    """Download or verify, and print the result."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
     from pneumoscope.workflow.download import (  # noqa: PLC0415 - numpy
         download_data_set,

@@ -1,4 +1,4 @@
-"""How a command ends early: by Ctrl-C, by a request to end, or since the system refuses a file."""
+"""Early ends of a command: Ctrl-C, SIGTERM, and errors of the system."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Signals:
-    """Turns SIGTERM into ``KeyboardInterrupt``, as Python does Ctrl-C, and knows which came.
+    """Turns SIGTERM into ``KeyboardInterrupt``, and records which signal came.
 
     So all that cleans up after Ctrl-C does so when a batch system, a container or a shutdown ends
     the process. A signal that the process was started to ignore stays ignored.
@@ -41,7 +41,7 @@ class Signals:
         self.terminated = False
 
     def take(self) -> None:
-        """Take both signals over; only the main thread of a process may."""
+        """Install the signal handlers; only possible in the main thread."""
         for number, usual in (
             (signal.SIGINT, signal.default_int_handler),
             (signal.SIGTERM, signal.SIG_DFL),
@@ -56,7 +56,7 @@ class Signals:
 
 
 class StandardOutput(io.TextIOWrapper):
-    """Standard output that says in one message what it cannot take, such as on a full disk.
+    """Standard output that reports write errors, such as a full disk, in one message.
 
     argparse would pass over such a fault, and Python would show it as a traceback, and once more
     when the process ends.
@@ -83,7 +83,7 @@ class StandardOutput(io.TextIOWrapper):
             return super().write(text)
 
     def flush(self) -> None:
-        """Write what is held back; raises what ``write`` does."""
+        """Write the buffer; raises the same errors as ``write``."""
         with self._named_faults():
             super().flush()
 
@@ -102,7 +102,7 @@ class StandardOutput(io.TextIOWrapper):
 
 
 class EndOnSignal:
-    """Tells whether Ctrl-C or SIGTERM came, from when it is made on.
+    """Records whether Ctrl-C or SIGTERM has come since it was created.
 
     What is in hand is finished then. A second Ctrl-C interrupts as usual. A signal that the process
     was started to ignore stays ignored.
@@ -115,7 +115,7 @@ class EndOnSignal:
                 signal.signal(number, self._note)
 
     def __call__(self, seconds: float) -> bool:
-        """Wait for so many seconds, or until a signal came; return whether one did."""
+        """Wait for a number of seconds or until a signal; return whether one came."""
         end = time.monotonic() + seconds
         while not self._came and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, _STEP_SECONDS))
@@ -136,7 +136,7 @@ _WAYS = {
 
 
 def how_to_go_on(args: Namespace | None) -> str:
-    """Return what became of the work of a command that was ended, and what to do to go on.
+    """Return how to continue after a command was interrupted.
 
     Args:
         args: Its arguments; None where they were not parsed yet.
@@ -160,7 +160,7 @@ def how_to_go_on(args: Namespace | None) -> str:
 
 
 def told(fault: OSError) -> str:
-    """Return in words what the system refused, of a fault that no part of the program named."""
+    """Return a system error as text."""
     reason = fault.strerror or str(fault) or type(fault).__name__
     names = [
         os.fsdecode(name)
@@ -175,5 +175,5 @@ def told(fault: OSError) -> str:
 
 
 def forget_output() -> None:
-    """Send what standard output still holds, and all that follows, to nowhere."""
+    """Discard the buffered and all further standard output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -43,7 +43,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Export, and print what it cost."""
+    """Export, and print the effect on the results."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
     from pneumoscope.workflow.export import export_runs  # noqa: PLC0415
 

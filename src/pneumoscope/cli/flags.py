@@ -1,4 +1,4 @@
-"""What the command line calls the parameters that messages of the library name.
+"""Replace parameter names in messages by the options of the command line.
 
 Messages name a parameter of Python: an ``OptionError`` by itself, others between backticks, as
 `val_fraction` or with a value, as `validation=folder`. Where the verb that runs has an option for
@@ -22,7 +22,7 @@ _OTHERWISE = {"part": "split", "class_map": "map"}
 
 
 def speak_of(parser: argparse.ArgumentParser) -> None:
-    """Name the options of this parser from now on."""
+    """Use the options of this parser from now on."""
     _FLAGS.clear()
     for action in parser._actions:
         if action.option_strings and action.dest != "help":
@@ -33,7 +33,7 @@ def speak_of(parser: argparse.ArgumentParser) -> None:
 
 
 def with_flags(text: str) -> str:
-    """Return a text in which parameters between backticks are the options of the verb.
+    """Return a text with parameter names in backticks replaced by options.
 
     Others stay as they are.
     """
@@ -57,7 +57,7 @@ def _command(found: re.Match[str]) -> str:
 
 
 def in_flags(fault: Exception) -> str:
-    """Return the message of a fault, as the command line says it."""
+    """Return an error message with options instead of parameter names."""
     if not isinstance(fault, OptionError):
         return with_flags(str(fault))
     name = re.sub(

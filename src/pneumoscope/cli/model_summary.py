@@ -1,4 +1,4 @@
-"""What a model file says of itself, for people: what for, how it decides, how good it is."""
+"""A summary of a model file: intended use, decision and performance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KINDS = {"rules": "no radiograph", "look": "turned", "features": "unlike those 
 
 
 def summary_text(bundle: Bundle) -> str:
-    """Return a screen of lines about a model file, each with a word in front."""
+    """Return a summary of a model file in labelled lines."""
     info = bundle.info
     megabytes = bundle.path.stat().st_size / 1e6
     rows = [
@@ -57,7 +57,7 @@ def _wrapped(name: str, text: str) -> list[str]:
 
 
 def _intended(intended: Mapping[str, Any]) -> str:
-    """Return whom and what a reader is for; what the file does not name is said to be open."""
+    """Return the intended use; missing information is said to be unspecified."""
     if not intended:
         return "not stated in the file: whatever its training images were"
     parts = []
@@ -91,7 +91,7 @@ def _decision(info: ModelInfo) -> list[str]:
 
 
 def _deployed(info: ModelInfo) -> str:
-    """Return what the whole decision achieved on the images that it was decided on."""
+    """Return the performance of the decision on the images it was fitted on."""
     kept = info.reference.get("policy")
     if not isinstance(kept, Mapping) or "set_aside" not in kept or "error" not in kept:
         return ""
@@ -127,7 +127,7 @@ def _gate(gate: Mapping[str, Any]) -> str:
 
 
 def _training(info: ModelInfo) -> list[str]:
-    """Return data, initial weights and size of the training, as far as the file names them."""
+    """Return data, initial weights and size of the training, if recorded."""
     facts = info.training
     members = facts.get("members") or []
     counts = facts.get("images") or (members[0].get("images") if members else None) or {}
@@ -143,7 +143,7 @@ def _training(info: ModelInfo) -> list[str]:
 
 
 def _change(change: Mapping[str, Any]) -> str:
-    """Return a recalibration in a line; all that is noted of it stands in the JSON."""
+    """Return a recalibration in one line; the JSON output has all details."""
     who = f" of {change['patients']:,} patients" if "patients" in change else ""
     images = f", on {change['images']:,} images{who}" if "images" in change else ""
     return f"{str(change.get('written', ''))[:10]} {change.get('what', 'changed')}{images}".strip()

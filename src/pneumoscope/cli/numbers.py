@@ -1,4 +1,4 @@
-"""Evaluations and comparisons as calm tables."""
+"""Evaluations and comparisons as text tables."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _ALIKE = 1e-12
 
 
 def evaluation_text(found: Evaluation) -> str:
-    """Return the numbers of an evaluation for people, and what to know before relying on them."""
+    """Return the results of an evaluation and its caveats as text."""
     (tn, fp), (fn, tp) = found.confusion
     question = found.question
     title = f"split {found.part}" if found.part else "scores"
@@ -113,7 +113,7 @@ def _classes(found: Evaluation) -> list[str]:
 
 
 def comparison_text(found: Comparison, *, shown: int = 10) -> str:
-    """Return a comparison for people, with at most ``shown`` of the images disagreed on."""
+    """Return a comparison as text, with at most ``shown`` of the disagreements."""
     rows = [("reader", *(name for name, _ in _COMPARED))]
     for name in found.names:
         numbers = found.numbers[name]
@@ -161,7 +161,7 @@ def comparison_text(found: Comparison, *, shown: int = 10) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows in aligned columns: the first to the left, the others too, two blanks apart."""
+    """Return rows in aligned columns: the first left-aligned, the others right-aligned."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -174,7 +174,7 @@ def _row(name: str, estimate: Estimate) -> tuple[str, str, str, str]:
 
 
 def article(unit: str) -> str:
-    """Return what is judged with its article.
+    """Return the unit of evaluation with its article.
 
     >>> article("image")
     'an image'
@@ -209,7 +209,7 @@ def _utility(found: Evaluation) -> list[str]:
 
 
 def _decision(found: Evaluation) -> list[str]:
-    """Return what the decision achieves as deployed; nothing if it concludes on every image."""
+    """Return the performance of the decision as deployed; empty if nothing is set aside."""
     rows = decision_rows(found)
     if not rows:
         return []

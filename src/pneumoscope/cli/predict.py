@@ -138,7 +138,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Read the images, and print each conclusion as it comes."""
+    """Read the images, and print each result as soon as it is ready."""
     refuse_senseless(args)
     if args.engine:
         from pneumoscope.cli.predict_cluster import run_on_workers  # noqa: PLC0415 - rare
@@ -193,7 +193,7 @@ def run(args: Namespace) -> int:
 
 
 def _tell_caveat(info: ModelInfo) -> None:
-    """Say what the model's card says against taking the evidence for the place of a finding."""
+    """Print the limits of the evidence stated in the model's card."""
     from pneumoscope.reader.evidence import evidence_caveat  # noqa: PLC0415 - loaded already
 
     caveat = evidence_caveat(info)
@@ -209,7 +209,7 @@ def _is_one_file(args: Namespace) -> bool:
 
 
 def _looks(args: Namespace, others: Counter[str]) -> Iterator[Iterator[Source]]:
-    """Return what is to be read: all of it at once, or with ``--watch`` what each look finds."""
+    """Yield the images to read: all at once, or with ``--watch`` those found by each check."""
     if not args.watch:
         return iter([_sources(args, others)])
     from pneumoscope.cli.ending import EndOnSignal  # noqa: PLC0415 - rare
@@ -239,7 +239,7 @@ def _from_stdin() -> bytes:
 
 
 def _opened(place: str) -> Iterator[bytes]:
-    """Return the lines of a file; that there is one shows at once."""
+    """Yield the lines of a file, after checking that it can be opened."""
     if place == STDIN:
         return iter(sys.stdin.buffer)
     try:
@@ -299,7 +299,7 @@ def _shown(
 
 @contextlib.contextmanager
 def _bar(args: Namespace) -> Iterator[Callable[[int], None]]:
-    """Give what to call with the number of records: it draws a bar where rows do not show it."""
+    """Yield a callback that draws a progress bar, if rows are not printed to the terminal."""
     if args.watch or (len(args.images) == 1 and not os.path.isdir(args.images[0])):  # noqa: PTH112 - as above
         quiet = True
     else:
@@ -370,7 +370,7 @@ def _archived(
 
 
 class _Total:
-    """How many images there are: counted beside the reading, for the bar of a terminal alone."""
+    """The number of images, counted in parallel for the progress bar."""
 
     def __init__(self, args: Namespace) -> None:
         self._counted = 0

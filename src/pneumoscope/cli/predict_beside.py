@@ -1,4 +1,4 @@
-"""What ``predict`` writes beside its records: pictures of evidence, and DICOM objects."""
+"""Files that ``predict`` writes in addition to records: evidence and DICOM objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def with_what_is_written(
     args: Namespace, predictor: Predictor, found: Prediction, content: bytes
 ) -> Prediction:
-    """Write what was asked for beside a record; return the prediction that tells of it.
+    """Write the requested files of a prediction; return it with their paths.
 
     Args:
         args: The arguments of ``predict``.

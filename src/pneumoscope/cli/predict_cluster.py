@@ -1,4 +1,4 @@
-"""``pneumoscope predict --engine``: an archive, read by many workers into a folder of parts."""
+"""``pneumoscope predict --engine``: read an archive with many workers into a folder of parts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EVERY_SECONDS = 60.0
 
 
 def run_on_workers(args: Namespace) -> int:
-    """Read the archive, and say what came of it."""
+    """Read the archive, and print the summary."""
     import pyarrow  # noqa: F401, PLC0415 - missing, it must show before anything is begun
 
     predictor = Predictor(args.model, gated=not args.no_gate, outside=args.outside_intended_use)
@@ -79,7 +79,7 @@ def _engine(args: Namespace, job: Job) -> Engine:
 
 
 class _Shown:
-    """Shows how far a run is: a bar, and a line a minute with what went wrong."""
+    """Shows the progress of a run: a bar, and a line per minute with errors."""
 
     def __init__(self, watcher: TerminalWatcher, bar: Callable[[int, int], None]) -> None:
         self._watcher = watcher
@@ -87,7 +87,7 @@ class _Shown:
         self._said = time.monotonic()
 
     def hear(self, progress: Progress, images: int) -> None:
-        """Show it."""
+        """Show an update."""
         self._bar(progress.images, max(progress.images, images))
         if time.monotonic() - self._said > _EVERY_SECONDS:
             self._said = time.monotonic()

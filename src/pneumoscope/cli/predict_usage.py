@@ -1,4 +1,4 @@
-"""Which options of ``predict`` go together."""
+"""Valid combinations of the options of ``predict``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OUTSIDE = ("note", "uncertain", "refuse")
 
 
 def add_engine_options(parser: Parser) -> None:
-    """Add what reads an archive that outgrows one machine."""
+    """Add the options for reading with many workers."""
     group = parser.add_argument_group("archives that are too large for one machine")
     group.add_argument(
         "--engine",
@@ -53,7 +53,7 @@ def add_engine_options(parser: Parser) -> None:
 
 
 def refuse_senseless(args: Namespace) -> None:
-    """Refuse options of ``predict`` that contradict each other, before anything is loaded.
+    """Raise an error for contradictory options before anything is loaded.
 
     Raises:
         OptionError: They do; the message names one of them.

@@ -1,4 +1,4 @@
-"""Predictions as a table for people: aligned, calm, in colour where there is a terminal."""
+"""Predictions as a text table, coloured on terminals."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_table(
     positive: tuple[str, ...],
     tally: RunSummary | None = None,
 ) -> None:
-    """Write aligned columns, then what sums them up; file names come last, so none is cut.
+    """Write aligned columns and a summary; file names come last and are never cut.
 
     Args:
         out: Where to.
@@ -66,7 +66,7 @@ def summary(tally: RunSummary) -> str:
 
 
 def in_colour(out: TextIO) -> bool:
-    """Return whether colours are wanted: on a terminal, unless ``NO_COLOR`` is set."""
+    """Return whether to use colours: on a terminal, unless ``NO_COLOR`` is set."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return out.isatty()
@@ -93,7 +93,7 @@ def _line(record: Record, *, positive: tuple[str, ...], colour: bool, width: int
 
 
 def _indented(text: str, *, width: int | None) -> list[str]:
-    """Return a text below the names; in a narrow terminal further to the left, and wrapped."""
+    """Return an indented text, wrapped to the terminal's width."""
     indent = " " * (_NAMES if width is None or width >= _NAMES + _NARROW else 4)
     if width is None or len(indent) + len(text) <= width:
         return [indent + text]
@@ -110,7 +110,7 @@ def _indented(text: str, *, width: int | None) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Return a text without what a terminal would obey, such as line ends in a file name."""
+    """Return a text without control characters."""
     if text.isprintable():
         return text
     return "".join(

@@ -85,7 +85,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Find, fetch and read; exit code 3 if some could not be read."""
+    """Find, fetch and read; exit code 3 if some images could not be read."""
     from pneumoscope.cli.predictions import summary  # noqa: PLC0415 - after parsing
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
     from pneumoscope.reader.archive.output import Archive  # noqa: PLC0415
@@ -131,7 +131,7 @@ def run(args: Namespace) -> int:
 def _contents(
     source: Source, places: Iterable[object], on_their_way: deque[str]
 ) -> Iterator[bytes | Unlisted]:
-    """Yield the images; one that cannot be fetched becomes a record that says so."""
+    """Yield the images; one that cannot be fetched becomes an error record."""
     from pneumoscope.hospital.pull import Place  # noqa: PLC0415 - after parsing
     from pneumoscope.reader.archive.inputs import Unlisted  # noqa: PLC0415
 

@@ -61,7 +61,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Fit, write the new model, and say what changed."""
+    """Recalibrate, write the new model, and print what changed."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
     from pneumoscope.workflow.recalibrate import recalibrate  # noqa: PLC0415 - onnxruntime
 

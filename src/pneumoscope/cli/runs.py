@@ -37,7 +37,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def run(args: Namespace) -> int:
-    """List runs, or show two side by side."""
+    """List runs, or compare two side by side."""
     from pneumoscope.workflow.list_runs import chosen, find_runs  # noqa: PLC0415 - after parsing
 
     if args.places and str(args.places[0]) == "diff":

@@ -31,7 +31,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Run the test, and print what was expected and what was found."""
+    """Run the self-test, and print the expected and the actual result."""
     from pneumoscope.reader.model_file.verify import verify  # noqa: PLC0415 - onnxruntime
 
     found = verify(args.model)

@@ -143,7 +143,7 @@ def run(args: Namespace) -> int:
 
 
 def _check_packages() -> None:
-    """Find the packages of the extra before anything is started.
+    """Check that the packages of the extra are installed.
 
     Raises:
         ModuleNotFoundError: One is not installed.
@@ -154,7 +154,7 @@ def _check_packages() -> None:
 
 
 def settings_of(args: Namespace) -> Settings:
-    """Return the settings that the options say.
+    """Return the settings given by the options.
 
     Raises:
         OptionError: One cannot be.

@@ -75,7 +75,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def duration(text: str) -> float:
-    """Return the seconds of ``90m``, ``2h`` or ``1h30m``.
+    """Parse a duration such as ``90m``, ``2h`` or ``1h30m`` into seconds.
 
     Raises:
         argparse.ArgumentTypeError: The text is something else.
@@ -87,7 +87,7 @@ def duration(text: str) -> float:
 
 
 def run(args: Namespace) -> int:
-    """Conduct a study, or show one, and print what it found."""
+    """Run or show a study, and print its results."""
     if str(args.data) == "show":
         return _show(args)
     if args.folder is not None:
@@ -188,7 +188,7 @@ def _search(args: Namespace) -> int:
 
 @contextmanager
 def live(watcher: TerminalWatcher) -> Iterator[Callable[[Board], None] | None]:
-    """Give what shows the table of a study; None where standard error is no terminal."""
+    """Yield a callback that shows the table of a study; None if standard error is no terminal."""
     if not watcher.console.is_terminal:
         yield None
         return
@@ -199,7 +199,7 @@ def live(watcher: TerminalWatcher) -> Iterator[Callable[[Board], None] | None]:
 
 
 def board_table(board: Board) -> Table:
-    """Return the table of a study that runs."""
+    """Return the table of a running study."""
     from rich.table import Table  # noqa: PLC0415 - the same
 
     left, best = board.seconds_left, board.best

@@ -1,4 +1,4 @@
-"""A watcher that prints."""
+"""A watcher that prints to standard error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TerminalWatcher(Watcher):
-    """Prints news to standard error, with a live bar where that is a terminal."""
+    """Prints messages to standard error, with a progress bar on terminals."""
 
     def __init__(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - not for every verb
@@ -34,7 +34,7 @@ class TerminalWatcher(Watcher):
 
     @contextmanager
     def progress(self, title: str, *, unit: str = "images") -> Iterator[Progress]:
-        """Show how much is done, how fast, and the time left."""
+        """Show progress, rate and remaining time."""
         from rich import progress  # noqa: PLC0415 - the same
 
         bar = progress.Progress(

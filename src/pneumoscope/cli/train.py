@@ -76,7 +76,7 @@ _TITLES = {
 
 
 def _add_recipe(parser: Parser) -> None:
-    """Add an option for each setting of the recipe, in the groups that its parts are."""
+    """Add an option for each setting of the recipe, in groups."""
     from pneumoscope.training.recipe import settings  # noqa: PLC0415
 
     for part, items in settings().items():
@@ -95,7 +95,7 @@ def _flag(item: Setting) -> str:
 
 
 def _spelt(item: Setting) -> dict[str, Any]:
-    """Return how argparse takes a setting, with help that says what each preset has."""
+    """Return the argparse arguments of a setting, with its preset values in the help."""
     words = f": {', '.join(item.choices)}" if item.choices else ""
     text = f"{item.about}{words}{_defaults(item)}".replace("%", "%%")
     if item.kind is bool:
@@ -105,7 +105,7 @@ def _spelt(item: Setting) -> dict[str, Any]:
 
 
 def _type(item: Setting) -> Callable[[str], object]:
-    """Return what makes a value of a text."""
+    """Return the conversion from text for a setting."""
     of_text = _KINDS[item.kind]
     if not item.words:
         return of_text
@@ -118,7 +118,7 @@ def _type(item: Setting) -> Callable[[str], object]:
 
 
 def _defaults(item: Setting) -> str:
-    """Return what a setting is in the default preset, and in others where that differs."""
+    """Return the value in the default preset, and in others if different."""
     from pneumoscope.training.recipe import PRESETS  # noqa: PLC0415
 
     values = {name: _word(recipe.value(item.name)) for name, recipe in PRESETS.items()}
@@ -129,7 +129,7 @@ def _defaults(item: Setting) -> str:
 
 
 def _word(value: object) -> str:
-    """Return a value as one would give it."""
+    """Return a value as it is written on the command line."""
     from pneumoscope.training.augmentation import AUGMENTATIONS  # noqa: PLC0415
 
     match value:
@@ -144,7 +144,7 @@ def _word(value: object) -> str:
 
 
 def run(args: Namespace) -> int:
-    """Train, and print what was reached."""
+    """Train, and print the results."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
 
     watcher = TerminalWatcher()
@@ -162,7 +162,7 @@ def run(args: Namespace) -> int:
 
 
 def _recipe(args: Namespace) -> Recipe | None:
-    """Return the recipe that the options say; None where a run has its own."""
+    """Return the recipe given by the options; None if a run has its own."""
     from pneumoscope.training.recipe import (  # noqa: PLC0415
         Recipe,
         change_recipe,
@@ -229,7 +229,7 @@ def _trained(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> Traine
 
 
 def _run_seeds(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> int:
-    """Train with several seeds, and print how far they lie apart."""
+    """Train with several seeds, and print mean and spread."""
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
     from pneumoscope.workflow.seeds import MAIN, SUMMARY, train_seeds  # noqa: PLC0415
     from pneumoscope.workflow.side_by_side import devices  # noqa: PLC0415
@@ -271,7 +271,7 @@ def _run_seeds(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> int:
 
 
 def _take_split_file(changes: dict[str, Any], args: Namespace) -> None:
-    """Let the recipe say that a file decides, where one is given."""
+    """Set the recipe's validation to ``file`` if a split file is given."""
     if args.split_file is None:
         return
     if changes.setdefault("validation", "file") != "file":

@@ -55,7 +55,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def pull_weights(args: Namespace) -> int:
-    """Fetch weights, and print where they are."""
+    """Download weights, and print where they are."""
     from pneumoscope.models.folder import weights_folder  # noqa: PLC0415 - after parsing
 
     folder = weights_folder()
@@ -75,7 +75,7 @@ def pack_weights(args: Namespace) -> int:
 
 
 def verify_weights(args: Namespace) -> int:
-    """Print a line a file; the exit code is 1 if one is wrong."""
+    """Print one line per file; the exit code is 1 if any is wrong."""
     from pneumoscope.models.folder import verify_folder, weights_folder  # noqa: PLC0415 - the same
 
     folder = args.folder or weights_folder()

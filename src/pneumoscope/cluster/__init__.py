@@ -1,1 +1,1 @@
-"""An archive that outgrows one machine: shards of paths, read by the workers of a cluster."""
+"""Reading archives that are too large for one machine, in shards, with the workers of a cluster."""

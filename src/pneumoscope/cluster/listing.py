@@ -1,4 +1,4 @@
-"""Folders, lists, Parquet manifests and fsspec addresses → the images that are meant, in order.
+"""List the images of folders, lists, Parquet manifests and fsspec addresses.
 
 The order depends on the names alone, so that listing twice gives the same. Names are handed on as
 they come: of a folder, a list, a manifest or a bucket of S3, only a page of them is in memory.
@@ -35,12 +35,12 @@ _S3 = ("s3", "s3a")
 
 
 def is_remote(name: str) -> bool:
-    """Tell whether a name is an address of fsspec, such as ``s3://bucket/folder``."""
+    """Return whether a name is an fsspec address such as ``s3://bucket/folder``."""
     return "://" in name
 
 
 def file_system(address: str) -> Any:
-    """Return the fsspec file system of an address; credentials come by its usual means.
+    """Return the fsspec file system of an address; credentials are found as usual.
 
     Raises:
         DataError: There is no such protocol, or its package is not installed.
@@ -58,7 +58,7 @@ def file_system(address: str) -> Any:
 def list_archive(
     archive: Sequence[str], *, listed_in: str | None = None, others: Counter[str] | None = None
 ) -> Iterator[Item]:
-    """Return the images of an archive, in an order that its names alone decide.
+    """Return the images of an archive in a deterministic order.
 
     Args:
         archive: Folders, patterns and files as ``predict`` takes them; fsspec addresses of folders
@@ -92,7 +92,7 @@ def _all_of(archive: Sequence[str], listed_in: str | None, others: Counter[str])
 
 
 def _named_in(place: str) -> Iterator[Item]:
-    """Yield the paths that a list or a manifest names."""
+    """Yield the paths in a list or a manifest."""
     try:
         with _opened(place) as file:
             yield from _column(file, place) if place.endswith(".parquet") else paths_from(file)
@@ -146,7 +146,7 @@ def _below_address(address: str, others: Counter[str]) -> Iterator[Item]:
 
 
 def _keys(files: Any, protocol: str, place: str) -> Iterator[str]:
-    """Yield the objects below a place in S3, in the order of their keys, a page at a time."""
+    """Yield the objects below an S3 prefix in key order, page by page."""
     bucket, _, key = place.partition("/")
     prefix = f"{key.rstrip('/')}/" if key else ""
     token: dict[str, str] = {}
@@ -161,7 +161,7 @@ def _keys(files: Any, protocol: str, place: str) -> Iterator[str]:
 
 
 def _walked(files: Any, place: str) -> Iterator[str]:
-    """Yield the files below a folder of any file system; one folder is in memory at a time."""
+    """Yield the files below a folder of any file system, one folder in memory at a time."""
     for entry in sorted(files.ls(place, detail=True), key=lambda entry: str(entry["name"])):
         if entry["type"] == "directory":
             yield from _walked(files, entry["name"])
@@ -170,7 +170,7 @@ def _walked(files: Any, place: str) -> Iterator[str]:
 
 
 def _kind_beside_images(name: str) -> str:
-    """Return what an object is that is not called like an image; empty if it is meant as one.
+    """Return the kind of an object that is not an image; empty if it may be one.
 
     What has no suffix is meant as one, as DICOM files often have none; nothing is fetched to see.
     """

@@ -1,4 +1,4 @@
-"""The result of a long run: a Parquet file a shard, and what they say together.
+"""The Parquet parts of a long run, and their summary.
 
 The rows are those of ``predict --out results.parquet``. In its metadata each part tells of which
 shard it is and what is to be counted of it, so that a summary reads no rows.
@@ -31,7 +31,7 @@ _KEY = "pneumoscope"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What was read of one shard.
+    """The result of one shard.
 
     Attributes:
         number: Of the shard.
@@ -74,7 +74,7 @@ def part_of(shard: Shard, records: Iterable[Record], reference: Mapping[str, Any
 
 
 def put(folder: Path, part: Part) -> None:
-    """Write a part under its name; it is there whole, also after the loss of power, or not at all.
+    """Write a part atomically and durably.
 
     Raises:
         OutputError: It cannot be written.
@@ -86,7 +86,7 @@ def put(folder: Path, part: Part) -> None:
 
 
 def part_path(folder: Path, number: int) -> Path:
-    """Return the place of a shard's part; sorted by name, parts are in the order of the archive."""
+    """Return the path of a shard's part; sorted by name, parts are in archive order."""
     return folder / f"part-{number:07d}.parquet"
 
 
@@ -98,7 +98,7 @@ def parts_in(folder: Path) -> set[int]:
 
 
 def facts_of(folder: Path, number: int) -> dict[str, Any]:
-    """Return what a part tells of itself: ``shard``, ``digest`` and ``tally``.
+    """Return the metadata of a part: ``shard``, ``digest`` and ``tally``.
 
     Raises:
         OutputError: It cannot be read, or is no part of such a run.
@@ -121,7 +121,7 @@ def facts_of(folder: Path, number: int) -> dict[str, Any]:
 def tally_of(
     folder: Path, numbers: Iterable[int], reference: Mapping[str, Any], *, others: Counter[str]
 ) -> RunSummary:
-    """Return what parts say together, as a run on one machine would count it.
+    """Return the combined counts of parts.
 
     Raises:
         OutputError: A part cannot be read.
@@ -134,7 +134,7 @@ def tally_of(
 
 
 def with_errors(folder: Path, numbers: Iterable[int]) -> set[int]:
-    """Return the numbers of the parts that have rows of images that could not be read.
+    """Return the numbers of the parts with rows of unreadable images.
 
     Raises:
         OutputError: A part cannot be read.

@@ -1,4 +1,4 @@
-"""Workers on this machine: processes, each with a pipe."""
+"""Worker processes on this machine, each with a pipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MakeReader = Callable[[Job], ShardReader]
 
 
 class ProcessEngine:
-    """Processes of this machine; see ``supervise.Engine``.
+    """Worker processes on this machine; see ``supervise.Engine``.
 
     Args:
         job: What they read with.
@@ -44,7 +44,7 @@ class ProcessEngine:
 
     @property
     def size(self) -> int:
-        """How many workers there should be."""
+        """The number of workers to use."""
         return self._size
 
     def start(self) -> int:
@@ -60,14 +60,14 @@ class ProcessEngine:
         return self._last
 
     def give(self, worker: int, shard: Shard) -> None:
-        """Let a worker read a shard."""
+        """Give a shard to a worker."""
         try:
             self._workers[worker][1].send(shard)
         except OSError:  # it is dead, which its end of the pipe tells in a moment
             return
 
     def events(self, timeout: float) -> list[Event]:
-        """Return what happened."""
+        """Return what happened since the last call."""
         ready = connection.wait([pipe for _, pipe in self._workers.values()], timeout)
         found: list[Event] = []
         for worker, (_, pipe) in list(self._workers.items()):
@@ -101,7 +101,7 @@ class ProcessEngine:
 
 
 def _serve(pipe: Connection, job: Job, make: MakeReader) -> None:
-    """Read what comes until the other end is closed."""
+    """Read shards until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     try:
         try:

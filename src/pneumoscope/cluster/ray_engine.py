@@ -1,4 +1,4 @@
-"""Workers of a Ray cluster: actors, each with one predictor.
+"""Workers of a Ray cluster: actors with one predictor each.
 
 Paths go to them, parts come back; nothing else travels but the model file, once a machine. Why
 actors and not Ray Data is told in docs/decisions/0010-cluster.md.
@@ -56,11 +56,11 @@ class RayEngine:
 
     @property
     def size(self) -> int:
-        """How many workers there should be."""
+        """The number of workers to use."""
         return self._size
 
     def start(self) -> int:
-        """Ask for an actor; it comes when the cluster has room for it."""
+        """Request an actor; it starts when the cluster has resources for it."""
         self._last += 1
         actor = self._kind.options(name=f"pneumoscope-{os.getpid()}-{self._last}").remote(self._job)
         self._actors[self._last] = actor
@@ -68,11 +68,11 @@ class RayEngine:
         return self._last
 
     def give(self, worker: int, shard: Shard) -> None:
-        """Let an actor read a shard."""
+        """Give a shard to an actor."""
         self._under_way[self._actors[worker].read.remote(shard)] = (worker, False)
 
     def events(self, timeout: float) -> list[Event]:
-        """Return what happened."""
+        """Return what happened since the last call."""
         if not self._under_way:
             time.sleep(timeout)
             return []
@@ -80,7 +80,7 @@ class RayEngine:
         return [self._event(each) for each in done]
 
     def close(self) -> None:
-        """Leave the cluster; the actors end with that, and so does a cluster of our own."""
+        """Disconnect from the cluster; its actors end, and so does a cluster started by us."""
         self._ray.shutdown()
 
     def _event(self, reference: Any) -> Event:
@@ -106,7 +106,7 @@ class RayEngine:
 
 
 class Actor:
-    """One worker: a process of the cluster with one predictor."""
+    """A worker: a process of the cluster with one predictor."""
 
     def __init__(self, job: Job) -> None:
         self._fault: Fault | None = None
@@ -122,7 +122,7 @@ class Actor:
         )
 
     def ready(self) -> Fault | None:
-        """Return what keeps this worker from reading; None if nothing does."""
+        """Return why this worker cannot read; None if it can."""
         return self._fault
 
     def read(self, shard: Shard) -> Part | Fault:
@@ -172,7 +172,7 @@ def _initialised(address: str | None, workers: int | None) -> Any:
 
 
 def _check_answers(address: str) -> None:
-    """Refuse an address where nobody listens: Ray would end this process without a word of ours."""
+    """Raise an error if nothing listens at an address; Ray would end the process instead."""
     host, _, port = address.rpartition(":")
     if not (host and port.isdigit()) or "://" in address:  # "auto", and the addresses of clients
         return

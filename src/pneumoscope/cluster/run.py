@@ -1,4 +1,4 @@
-"""Reading an archive into a folder of parts, in a run that may be killed at any moment."""
+"""Read an archive into a folder of parts, in a run that can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a run.
+    """The result of a run.
 
     Attributes:
         tally: What all parts say together.
@@ -47,7 +47,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who hears of a run.
+    """Callbacks of a run.
 
     Attributes:
         progress: Is called with what was done in this run, and how many images are known of so far.
@@ -124,7 +124,7 @@ def read_archive(
 
 
 def _is_continued(out: Path, what: dict[str, Any], *, resume: bool) -> bool:
-    """Return whether a run like this one is there, which may be continued."""
+    """Return whether the folder contains a run that can be resumed."""
     try:
         before = json.loads((out / RUN).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -158,7 +158,7 @@ def _begin(out: Path, what: dict[str, Any]) -> None:
 
 
 class _Run:
-    """One run over the folder, which is locked meanwhile."""
+    """A run with its folder locked."""
 
     def __init__(self, out: Path, plan: Plan, predictor: Predictor, heard: Listeners) -> None:
         self._out = out
@@ -171,13 +171,13 @@ class _Run:
         self._plan.stop()
 
     def clean(self) -> None:
-        """Remove what killed runs were writing."""
+        """Remove temporary files of killed runs."""
         for folder in (self._out, self._out / PLAN):
             for torn in folder.glob(".*.part"):
                 torn.unlink(missing_ok=True)
 
     def check_of(self, there: set[int]) -> Callable[[Shard], None]:
-        """Return what refuses a plan that the parts are not of."""
+        """Raise an error if existing parts do not belong to the plan."""
 
         def check(shard: Shard) -> None:
             if shard.number in there:
@@ -188,7 +188,7 @@ class _Run:
         return check
 
     def read(self, there: set[int], engine: Callable[[Job], Engine]) -> Progress:
-        """Read the shards that have no part, and return how many images that were."""
+        """Read the shards without a part, and return the number of images."""
         first: list[Shard] = []
         while not first:
             try:

@@ -1,4 +1,4 @@
-"""The plan of a long run: its images, cut into numbered shards, on disk.
+"""The plan of a long run: its images divided into numbered shards, on disk.
 
 The plan is written while the archive is listed, and the shards are read behind it. What was planned
 is what is read, also by a run that is continued, whatever became of the archive since.
@@ -43,7 +43,7 @@ class Shard:
 
     @property
     def content(self) -> bytes:
-        """Its items as JSON: a text each, or path and reason of a folder that was not listed."""
+        """The items as JSON: paths, or path and reason of a folder that cannot be listed."""
         values = [
             [item.path, item.reason] if isinstance(item, Unlisted) else item for item in self.items
         ]
@@ -51,12 +51,12 @@ class Shard:
 
     @property
     def digest(self) -> str:
-        """What is the same for the same items alone."""
+        """A hash of the items."""
         return hashlib.sha256(self.content).hexdigest()[:32]
 
     @classmethod
     def of(cls, number: int, content: bytes) -> Shard:
-        """Return what ``content`` was of.
+        """Return the shard for a ``content``.
 
         Raises:
             ValueError: It is damaged.
@@ -69,7 +69,7 @@ class Shard:
 
 
 def cut(items: Iterable[Item], size: int) -> Iterator[Shard]:
-    """Return shards of ``size`` items; the first is one shorter, the last has the rest.
+    """Yield shards of ``size`` items; the first has one less, the last has the rest.
 
     ``predict_many`` reads the first image alone and then two at a time. With an even size, the
     shards are cut between these pairs, so that each image passes the graph beside the same
@@ -93,7 +93,7 @@ def _cut(rest: Iterator[Item], size: int) -> Iterator[Shard]:
 
 @dataclass(frozen=True, slots=True)
 class PlanEnd:
-    """What is known once all is planned.
+    """The totals known when the plan is complete.
 
     Attributes:
         shards: How many there are.
@@ -107,7 +107,7 @@ class PlanEnd:
 
 
 class Plan:
-    """The shards of a run, a compressed file each.
+    """The shards of a run, one compressed file each.
 
     Args:
         folder: Where they are kept.
@@ -142,7 +142,7 @@ class Plan:
         others: Counter[str],
         check: Callable[[Shard], None] | None = None,
     ) -> None:
-        """Write the plan in a thread of its own; does nothing if it is complete.
+        """Write the plan in a background thread; does nothing if it is complete.
 
         Args:
             shards: All of them, from the first one on.
@@ -158,13 +158,13 @@ class Plan:
             self._thread.start()
 
     def stop(self) -> None:
-        """Write no further."""
+        """Stop writing."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
 
     def has(self, number: int, *, timeout: float) -> bool | None:
-        """Tell whether there is such a shard; None if that is not known in time (seconds).
+        """Return whether a shard exists; None if unknown within the timeout in seconds.
 
         Raises:
             Exception: Whatever ended the listing.
@@ -241,7 +241,7 @@ class Plan:
 
 
 def archive_changed(shard: Shard) -> OutputError:
-    """Return the fault that says why a run cannot be continued."""
+    """Return the error for a run that cannot be resumed."""
     return OutputError(
         f"the archive was changed before it was listed to its end: shard {shard.number}, from "
         f"{_first(shard)} on, held other images; read it anew into another `out`."

@@ -1,4 +1,4 @@
-"""Who reads which shard: workers come and go, each shard is read once.
+"""Assign shards to workers, which may come and go; each shard is read once.
 
 What an engine must offer is little (``Engine``), so that Ray and plain processes share everything
 that must be right: what is tried again, what is given up, and what ends the run.
@@ -32,7 +32,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The process of a worker ended, while it started or while it read.
+    """The process of a worker ended, while starting or reading.
 
     Attributes:
         worker: Which one.
@@ -45,7 +45,7 @@ class Died:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A worker has read its shard, or found out that nothing can be read.
+    """A worker has read its shard, or failed permanently.
 
     Attributes:
         worker: Which one.
@@ -60,20 +60,20 @@ Event = Ready | Died | Done
 
 
 class Engine(Protocol):
-    """Workers somewhere, each a process that reads one shard at a time."""
+    """A pool of workers, each a process that reads one shard at a time."""
 
     @property
     def size(self) -> int:
-        """How many workers there should be."""
+        """The number of workers to use."""
 
     def start(self) -> int:
-        """Ask for one more worker, and return its number; ``Ready`` or ``Died`` follows."""
+        """Request another worker and return its number; ``Ready`` or ``Died`` follows."""
 
     def give(self, worker: int, shard: Shard) -> None:
-        """Let a worker read a shard; ``Done`` or ``Died`` follows."""
+        """Give a shard to a worker; ``Done`` or ``Died`` follows."""
 
     def events(self, timeout: float) -> list[Event]:
-        """Return what happened; waits at most so many seconds for something."""
+        """Return what happened; waits up to a number of seconds."""
 
     def close(self) -> None:
         """End all workers."""
@@ -81,7 +81,7 @@ class Engine(Protocol):
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
         images: Rows that were written in this run.
@@ -98,7 +98,7 @@ class Progress:
 
 @dataclass
 class Supervisor:
-    """Hands shards to workers until there are no more.
+    """Assigns shards to workers until all are read.
 
     Attributes:
         engine: The workers.
@@ -148,7 +148,7 @@ class Supervisor:
                 self.say("No worker is there; waiting for one.")
 
     def _hand_out(self) -> bool:
-        """Give shards to workers without one; return whether some wait for the plan."""
+        """Give shards to idle workers; return whether some wait for the plan."""
         while self._idle:
             shard = self._next()
             if shard is None:

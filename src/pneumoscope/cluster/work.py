@@ -1,4 +1,4 @@
-"""Shard in, part out: what a worker does, whatever engine it belongs to.
+"""Read a shard into a part, independently of the engine.
 
 This is all that Ray, Dask, Spark or a scheduler of batch jobs need to call::
 
@@ -37,7 +37,7 @@ _FETCHING = 8  # at a time: an object store answers slowly, but many at once
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker must know to read shards; it travels with the paths.
+    """The settings that workers need to read shards, sent with the paths.
 
     Attributes:
         model: The content of the model file; empty for the one that comes with the package.
@@ -57,7 +57,7 @@ class Job:
 
     @classmethod
     def of(cls, predictor: Predictor) -> Job:
-        """Return the job of reading images as a predictor does, from the present folder on.
+        """Return the job for a predictor, with paths relative to the current folder.
 
         Raises:
             ModelFileError: Its file cannot be read any more, or is another one by now.
@@ -75,7 +75,7 @@ class Job:
 
 
 class ShardReader:
-    """Reads shards; one a process, since it reads with one thread.
+    """Reads shards; one per process, with one thread.
 
     Raises:
         EngineError: This machine has another version of the package.
@@ -93,7 +93,7 @@ class ShardReader:
             os.chdir(job.folder)
 
     def read(self, shard: Shard) -> Part:
-        """Return the part of a shard; what cannot be read is a row.
+        """Return the part of a shard; unreadable images become rows.
 
         Raises:
             ModelFileError: The model failed its self-test.
@@ -116,7 +116,7 @@ class ShardReader:
 
 
 class _Object(io.BytesIO):
-    """The bytes of an object in a store.
+    """The bytes of an object in an object store.
 
     Attributes:
         name: Its address, for messages.
@@ -128,7 +128,7 @@ class _Object(io.BytesIO):
 
 
 def _fetched(item: Item) -> Any:
-    """Return the bytes of what has an address, and everything else as it is."""
+    """Return the bytes of remote objects, and everything else unchanged."""
     if isinstance(item, Unlisted) or not is_remote(item):
         return item
     try:
@@ -167,7 +167,7 @@ def _opened(job: Job) -> Predictor:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What ended the work at a shard: neither an image nor the end of the process.
+    """An error at a shard that is neither a bad image nor a dead process.
 
     Attributes:
         kind: The name of the exception.
@@ -178,7 +178,7 @@ class Fault:
     message: str
 
     def error(self) -> Exception:
-        """Return what the run ends with."""
+        """Return the exception that ends the run."""
         if self.kind == ModelFileError.__name__:
             return ModelFileError(self.message)
         if self.kind == EngineError.__name__:
@@ -187,7 +187,7 @@ class Fault:
 
 
 def attempt(reader: ShardReader, shard: Shard) -> Part | Fault:
-    """Return the part of a shard, or what is wrong: exceptions do not travel well."""
+    """Return the part of a shard or a ``Fault``; exceptions are not sent between processes."""
     try:
         return reader.read(shard)
     except Exception as fault:  # the run ends with it
@@ -195,7 +195,7 @@ def attempt(reader: ShardReader, shard: Shard) -> Part | Fault:
 
 
 def lost_part(predictor: Predictor, shard: Shard, *, times: int, reason: str) -> Part:
-    """Return the part of a shard that ended the process of each worker that tried to read it."""
+    """Return the part of a shard that killed every worker that tried to read it."""
     point = predictor.info.operating_point
     name = ModelName(predictor.info.name, predictor.info.version, predictor.sha256)
     why = (

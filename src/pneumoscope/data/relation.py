@@ -1,4 +1,4 @@
-"""What a reader has to do with some images: which of them taught it."""
+"""The relation of images to the training of a reader."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class TrainingRelation(StrEnum):
-    """How images stand to those that a reader learnt from, in a word; see ``Relation.to_part``."""
+    """The relation of images to training as a word; see ``Relation.to_part``."""
 
     TRAINING = "training"
     """Its own training part."""
@@ -35,7 +35,7 @@ _OWN = {
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """What a reader has to do with some images.
+    """The relation of images to the training of a reader.
 
     Attributes:
         known: Whether anything tells what the reader learnt from; else nothing follows from the
@@ -56,16 +56,16 @@ class Relation:
 
     @property
     def seen(self) -> int:
-        """How many images were learnt from, or are of patients that were."""
+        """The number of training images, or of images of their patients."""
         return sum(self.taught)
 
     @property
     def same_names(self) -> int:
-        """How many images have names of images that were learnt from, where most have."""
+        """The number of images with names of training images, if most have one."""
         return sum(self.named)
 
     def to_part(self, part: str) -> TrainingRelation:
-        """Return in a word how the images stand to those that the reader learnt from.
+        """Return the relation as a word.
 
         Args:
             part: Of the images: ``train``, ``val``, ``test`` or ``all``. In the reader's own data

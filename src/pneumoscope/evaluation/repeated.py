@@ -1,4 +1,4 @@
-"""Two recipes against each other, each learnt with the same seeds and judged on the same images.
+"""Compare two recipes trained with the same seeds and evaluated on the same images.
 
 Two things make a difference chance: which patients the images are of, and which seeds were drawn.
 Both are taken in. Of the mean difference over S seeds
@@ -33,7 +33,7 @@ _MANY = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A difference between two recipes, first less second; None where it is not defined.
+    """A difference between two recipes, first minus second; None if undefined.
 
     Attributes:
         value: Its mean over the seeds.
@@ -62,7 +62,7 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Runs:
-    """What runs of one recipe said of the same images, a seed each.
+    """The scores of runs of one recipe on the same images, one run per seed.
 
     Attributes:
         logits: [n] for each seed.
@@ -81,7 +81,7 @@ def area_contrast(
     patient: NDArray[np.int64],
     level: float = LEVEL,
 ) -> Contrast:
-    """Return the difference in AUC of runs that are paired by seed.
+    """Return the difference in AUC of runs paired by seed.
 
     Args:
         first: Of one recipe.
@@ -103,7 +103,7 @@ def area_contrast(
 def accuracy_contrast(
     first: Runs, second: Runs, *, patient: NDArray[np.int64], level: float = LEVEL
 ) -> Contrast:
-    """Return the difference in accuracy of runs that are paired by seed; see ``area_contrast``."""
+    """Return the difference in accuracy of runs paired by seed; see ``area_contrast``."""
     by_seed = np.array(
         [a.astype(float) - b for a, b in zip(first.right, second.right, strict=True)]
     )

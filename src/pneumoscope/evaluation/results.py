@@ -1,4 +1,4 @@
-"""What ``predict --out`` wrote, joined with labels → the rows of a scores table.
+"""Join the output of ``predict --out`` with labels.
 
 Results are a folder of Parquet parts, a Parquet file or a CSV. They are read in batches, and only
 rows with a label are kept, so memory grows with the labels and not with the archive.
@@ -45,7 +45,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
-    """Results that have a label.
+    """Results with labels.
 
     Attributes:
         rows: As ``Scores.of_rows`` takes them: ``path``, ``label`` (0 or 1), ``logit``,
@@ -63,7 +63,7 @@ class Labelled:
 
 
 def are_results(place: Path) -> bool:
-    """Tell whether a place holds what ``predict --out`` wrote: parts, a Parquet file or a CSV."""
+    """Return whether a path is an output of ``predict --out``: parts, Parquet or CSV."""
     if place.is_dir():
         return next(place.glob(PARTS), None) is not None
     if place.suffix.lower() == _PARQUET:
@@ -129,7 +129,7 @@ def labelled_results(place: Path, labels: Path | None = None) -> Labelled:
 
 @dataclass(slots=True)
 class _Told:
-    """What the rows tell of the reader."""
+    """Facts about the reader in the rows."""
 
     first: str = ""
     models: set[tuple[str, str, str, str, float]] = field(default_factory=set)
@@ -149,7 +149,7 @@ class _Told:
             self.classes[float(row["probability"]) >= threshold].add(str(row["conclusion"]))
 
     def positive(self, labels: Iterable[str]) -> dict[str, int]:
-        """Return the spellings of labels → 1 for the positive class, else 0."""
+        """Return the spellings of labels → 1 for the positive class, otherwise 0."""
         found = dict(_KNOWN)
         for is_positive, names in self.classes.items():
             found |= {plain(name): int(is_positive) for name in names}
@@ -159,7 +159,7 @@ class _Told:
         return found
 
     def reader(self, place: Path) -> Reader:
-        """Return what is known of the reader; its threshold only if all rows have the same."""
+        """Return the facts about the reader; its threshold only if it is the same in all rows."""
         groups = sorted(self.classes[False]), sorted(self.classes[True])
         labels = LabelSpace.of([*groups[0], *groups[1]], groups[1]) if all(groups) else UNNAMED
         if len(self.models) != 1:
@@ -170,7 +170,7 @@ class _Told:
 
 @dataclass(slots=True)
 class _Table:
-    """Labels by path, as they are written or from the folder of the table on."""
+    """Labels by path, absolute or relative to the table's folder."""
 
     rows: dict[str, Row]
     folder: Path
@@ -195,7 +195,7 @@ class _Table:
 
     @property
     def missing(self) -> int:
-        """How many labels have no result."""
+        """The number of labels without a result."""
         return len(self.rows) - len(self.found)
 
     def of(self, path: str) -> Row | None:
@@ -253,14 +253,14 @@ def _csv_rows(place: Path) -> Iterator[Row]:
 
 
 def _text(value: object) -> str:
-    """Return a value of a table as a CSV has it."""
+    """Return a value of a table as text."""
     if value is None:
         return ""
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _by_folder(path: str, positive: Mapping[str, int]) -> str:
-    """Return the innermost folder of a path that is called like a class; empty if none is."""
+    """Return the innermost folder of a path that is named like a class; empty if none is."""
     names = path.replace("\\", "/").split("/")[:-1]
     return next((name for name in reversed(names) if name and plain(name) in positive), "")
 

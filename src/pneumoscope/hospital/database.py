@@ -1,4 +1,4 @@
-"""The file of the queue: steps that one thread makes at a time, and questions beside them."""
+"""The SQLite file of the queue: serialised transactions and concurrent queries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BUSY_SECONDS = 60.0  # while another process, such as `node requeue`, writes
 
 
 class Database:
-    """An SQLite file. Any thread may use it.
+    """An SQLite file; safe to use from any thread.
 
     Args:
         path: Its file; it is made if it is not there.
@@ -32,14 +32,14 @@ class Database:
         self._asking = _opened(path)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database."""
         with self._lock, self._asking_lock:
             self._asking.close()
             self._connection.close()
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """Make a step; it survives the end of the process, and, if durable, a loss of power."""
+        """Run a transaction that survives the end of the process and, if durable, a power loss."""
         with self._lock:
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._connection.execute("BEGIN IMMEDIATE")
@@ -52,7 +52,7 @@ class Database:
                 raise
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Return what a question finds."""
+        """Return the rows of a query."""
         with self._asking_lock:
             return self._asking.execute(query, values).fetchall()
 

@@ -1,4 +1,4 @@
-"""Objects out, with patience."""
+"""Deliver objects to destinations, with retries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _log = logging.getLogger("pneumoscope.hospital")
 
 
 class Sender(threading.Thread):
-    """Delivers what one destination is to get.
+    """Delivers the objects for one destination.
 
     Args:
         destination: Who gets it.
@@ -48,17 +48,17 @@ class Sender(threading.Thread):
         self._ended = threading.Event()
 
     def wake(self) -> None:
-        """Look into the queue now."""
+        """Check the queue now."""
         self._wake.set()
 
     def end(self) -> None:
-        """Finish the object in hand, and end."""
+        """Finish the current object and stop."""
         self._ended.set()
         self._wake.set()
         self.join()
 
     def run(self) -> None:
-        """Send what is due until it is ended."""
+        """Send due objects until stopped."""
         link = self._new_link()
         while not self._ended.is_set():
             try:
@@ -89,13 +89,13 @@ class Sender(threading.Thread):
             link.close()
 
     def _pause(self) -> float:
-        """Return the seconds until something is due."""
+        """Return the seconds until the next delivery is due."""
         due = self._queue.next_due(self._destination.name)
         until = LONGEST_SLEEP_SECONDS if due is None else due - time.time()
         return min(max(until, 0.01), LONGEST_SLEEP_SECONDS)
 
     def _ask(self, link: Link) -> None:
-        """Ask the destination whether it keeps what it accepted."""
+        """Ask the destination for storage commitment."""
         asked = self._queue.uncommitted(self._destination.name)
         if not asked:
             return

@@ -1,4 +1,4 @@
-"""The objects of an image as files, without a network."""
+"""Write the objects of an image to files, without a network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def write_objects(
     found: Prediction, predictor: Predictor, folder: Path, *, content: bytes | None = None
 ) -> str:
-    """Write the report and the picture of an image into a folder, named after their UIDs.
+    """Write the report and the picture of an image into a folder, named by their UIDs.
 
     Objects that are there already stay as they are: they are of the same image and the same model,
     and differ in the time alone.

@@ -1,4 +1,4 @@
-"""The identifiers of what is made of an image: always the same for the same image and model.
+"""Deterministic identifiers of the objects made from an image and a model.
 
 An image that is sent again, by another modality or after a restart, gives the same objects, so
 that no archive holds two. Another model, or other settings, give others.
@@ -26,7 +26,7 @@ _SCOPE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pypi.org/project/pneumoscope/#d
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """The device that a model is: another model is another device.
+    """The device identity of a model; each model is a different device.
 
     Attributes:
         model_name: Of the network.
@@ -68,7 +68,7 @@ class Device:
 
 
 def uid_of(*parts: str) -> str:
-    """Return a UID below 2.25 that is a function of some texts (PS3.5, B.2).
+    """Return a UID below 2.25 derived from texts (PS3.5, B.2).
 
     >>> uid_of("a", "b") == uid_of("a", "b") != uid_of("ab", "")
     True

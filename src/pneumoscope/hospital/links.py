@@ -1,4 +1,4 @@
-"""Ways to a destination: C-STORE, C-FIND and storage commitment, or DICOMweb."""
+"""Connections to destinations: C-STORE, C-FIND and storage commitment, or DICOMweb."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class NoCommitmentError(RuntimeError):
 
 
 class Link(ABC):
-    """A way to a destination."""
+    """A connection to a destination."""
 
     @abstractmethod
     def send(self, data: Dataset) -> str:
@@ -54,7 +54,7 @@ class Link(ABC):
 
     @abstractmethod
     def has(self, data: Dataset) -> bool | None:
-        """Return whether the destination has an object; None if it cannot be asked.
+        """Return whether the destination has an object; None if unknown.
 
         Raises:
             OSError: It cannot be reached, or not be asked at the moment.
@@ -65,7 +65,7 @@ class Link(ABC):
         deliveries: Sequence[Delivery],  # noqa: ARG002
         answered: Callable[[], bool],  # noqa: ARG002
     ) -> Dataset | None:
-        """Ask the destination to promise that it keeps objects.
+        """Request storage commitment for objects.
 
         It answers later, by calling this node, or over this link: then that is returned.
 
@@ -80,11 +80,11 @@ class Link(ABC):
         raise NoCommitmentError("the destination offers no storage commitment")
 
     def close(self) -> None:  # noqa: B027 - most have nothing to close
-        """Let go of the destination."""
+        """Close the connection."""
 
 
 class StoreLink(Link):
-    """C-STORE over one association, which stays open while there is something to send."""
+    """C-STORE over one association, kept open while there are objects to send."""
 
     def __init__(self, destination: Destination, *, ae_title: str) -> None:
         self._destination = destination
@@ -96,7 +96,7 @@ class StoreLink(Link):
         self._association: Any = None
 
     def send(self, data: Dataset) -> str:
-        """Send an object over the association."""
+        """Send an object; return why it was not accepted, empty if it was."""
         association = self._associated(str(data.SOPClassUID))
         if association is None:
             return "the destination does not take objects of this class"
@@ -110,7 +110,7 @@ class StoreLink(Link):
         return f"status 0x{code:04X} {status.get('ErrorComment', '')}".strip()
 
     def has(self, data: Dataset) -> bool | None:
-        """Return whether C-FIND finds the object; None where the destination has no C-FIND."""
+        """Return whether the destination has an object; None if unknown."""
         association = self._called([*_storage_contexts(), build_context(_FIND)])
         try:
             if not _accepts(association, _FIND):
@@ -135,7 +135,7 @@ class StoreLink(Link):
     def ask_commitment(
         self, deliveries: Sequence[Delivery], answered: Callable[[], bool]
     ) -> Dataset | None:
-        """Send an N-ACTION; return the N-EVENT-REPORT if it comes over the same association."""
+        """Request storage commitment for objects."""
         said: list[Dataset] = []
         replied = threading.Event()
 
@@ -174,7 +174,7 @@ class StoreLink(Link):
         return said[0] if said else None
 
     def close(self) -> None:
-        """Release the association."""
+        """Close the connection."""
         association, self._association = self._association, None
         if association is not None and association.is_established:
             association.release()
@@ -213,7 +213,7 @@ class WebLink(Link):
         self._client.set_http_retry_params(retry=False)
 
     def send(self, data: Dataset) -> str:
-        """Send an object; an answer that lists it as failed is a refusal."""
+        """Send an object; return why it was not accepted, empty if it was."""
         from requests import HTTPError, RequestException  # noqa: PLC0415
 
         try:
@@ -231,7 +231,7 @@ class WebLink(Link):
         return "" if str(data.SOPInstanceUID) in stored else "the answer does not name the object"
 
     def has(self, data: Dataset) -> bool | None:
-        """Return whether QIDO-RS finds the object."""
+        """Return whether the destination has an object; None if unknown."""
         from requests import HTTPError, RequestException  # noqa: PLC0415
 
         try:
@@ -279,7 +279,7 @@ def _adapter(always: dict[str, Any]) -> Any:
 
 
 def link_to(destination: Destination, *, ae_title: str) -> Link:
-    """Return the way to a destination."""
+    """Return the connection to a destination."""
     if destination.url:
         return WebLink(destination)
     return StoreLink(destination, ae_title=ae_title)
@@ -297,7 +297,7 @@ def _accepts(association: Any, sop_class: str) -> bool:
 
 
 def _storage_contexts() -> list[Any]:
-    """Return contexts for all kinds of objects, so that one association will do.
+    """Return presentation contexts for all kinds of objects, for one association.
 
     They are also proposed where something else is wanted, which the destination may not offer: an
     association without any accepted context ends at once, and looks like one that was refused.

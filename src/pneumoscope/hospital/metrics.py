@@ -1,4 +1,4 @@
-"""Figures of a node for Prometheus, computed from the queue when they are asked for."""
+"""Prometheus metrics of a node, computed from the queue on request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RATE_SECONDS = 600.0
 
 
 class QueueCollector(Collector):
-    """What waits, what was done, and what could not be delivered.
+    """Numbers of waiting, finished and undeliverable objects.
 
     Args:
         queue: Of the node.
@@ -30,7 +30,7 @@ class QueueCollector(Collector):
         self._queue = queue
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the figures."""
+        """Yield the metrics."""
         images = GaugeMetricFamily(
             "pneumoscope_node_images", "Images by state of their reading", labels=["state"]
         )
@@ -61,7 +61,7 @@ class QueueCollector(Collector):
 
 
 def serve_metrics(queue: Queue, host: str, port: int) -> int:
-    """Serve the figures at ``/metrics``, in a thread that ends with the process; return the port.
+    """Serve the metrics at ``/metrics`` in a daemon thread; return the port.
 
     Raises:
         OutputError: It cannot listen there.

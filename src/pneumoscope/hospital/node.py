@@ -1,4 +1,4 @@
-"""The node: receives, reads, makes objects, delivers."""
+"""The DICOM node: receive, read, make objects, deliver."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Node:
         self._ended = threading.Event()
 
     def start(self) -> None:
-        """Take up what was left, and listen.
+        """Resume unfinished work, and listen.
 
         Raises:
             OutputError: It cannot listen there.
@@ -105,7 +105,7 @@ class Node:
         _log.info("ready", extra={"facts": facts})
 
     def stop(self) -> None:
-        """Stop receiving, finish what is in hand, and end."""
+        """Stop receiving, finish the current work, and end."""
         self.receiver.stop()
         self._ended.set()
         for reader in self._readers:
@@ -145,7 +145,7 @@ class Node:
                 self.queue.put_back(image)
 
     def _read(self, image: Image) -> None:
-        """Read an image, make its objects, and note them."""
+        """Read an image, make its objects, and add them to the queue."""
         try:
             content = image.path.read_bytes()
         except OSError as fault:  # no report can be made without its header
@@ -169,7 +169,7 @@ class Node:
             sender.wake()
 
     def _answer(self, image: Image, content: bytes) -> Answer:
-        """Return the answer to an image; whatever goes wrong becomes one that says so."""
+        """Return the answer to an image; any failure becomes an answer that states it."""
         made = datetime.now().astimezone()
         wanted = Wanted(
             outline=any("presentation" in one.kinds for one in self.settings.destinations),
@@ -189,13 +189,13 @@ class Node:
             return Answer({"conclusion": ERROR, "error": reason})
 
     def _kept(self, one: Encoded) -> Output:
-        """Write an object to disk; return where it lies."""
+        """Write an object to disk; return its path."""
         path = self._objects / f"{one.uid}.dcm"
         write_durably(path, one.content)
         return Output(one.kind, one.uid, one.sop_class, path)
 
     def _clean(self) -> None:
-        """Remove the files of images whose objects have all arrived."""
+        """Remove the files of images whose objects have all been delivered."""
         while not self._ended.wait(_CLEANING_SECONDS):
             for number, paths in self.queue.delivered():
                 for path in paths:

@@ -1,4 +1,4 @@
-"""An image and what a reader says of it → the DICOM objects that are given back."""
+"""Make DICOM objects from an image and a prediction."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Made:
 
     @property
     def uid(self) -> str:
-        """Its SOP Instance UID."""
+        """The SOP Instance UID."""
         return str(self.data.SOPInstanceUID)
 
 
 def device_of(predictor: Predictor) -> Device:
-    """Return the device that a reader is."""
+    """Return the device identity of a reader."""
     from importlib.metadata import version  # noqa: PLC0415 - 30 ms
 
     info = predictor.info
@@ -63,7 +63,7 @@ def objects_of(
     outline: bool = False,
     institution: str = "",
 ) -> list[Made]:
-    """Return the report of an image and, where there is evidence, the picture.
+    """Return the report of an image and, if there is evidence, the picture.
 
     Args:
         header: Of the image.
@@ -119,7 +119,7 @@ def _outline(
 
 
 def is_own(header: Dataset) -> str:
-    """Return why an object is not to be read: it was made by software, ours above all.
+    """Return why an object must not be read because software made it; empty otherwise.
 
     What is read again and again would go round between nodes that forward to each other. The text
     is empty for an image to be read.

@@ -1,4 +1,4 @@
-"""The outline of a region in a grid, as closed polygons."""
+"""Trace the outline of a region in a grid as closed polygons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Corner = tuple[int, int]
 
 
 def outlines(inside: NDArray[np.bool_]) -> list[NDArray[np.float32]]:
-    """Return the borders of a region, also those of its holes, the longest first.
+    """Return the borders of a region and of its holes, the longest first.
 
     Each is a closed polygon, float32 [points, 2] of (column, row), whose first and last points are
     the same; the grid's upper left corner is (0, 0), and its lower right one (width, height).
@@ -44,7 +44,7 @@ def outlines(inside: NDArray[np.bool_]) -> list[NDArray[np.float32]]:
 
 
 def _edges(inside: NDArray[np.bool_]) -> dict[_Corner, list[_Corner]]:
-    """Return the sides between inside and outside, from corner to corner, clockwise."""
+    """Return the edges between inside and outside, from corner to corner, clockwise."""
     padded = np.pad(inside, 1)
     core = padded[1:-1, 1:-1]
     sides = (
@@ -61,12 +61,12 @@ def _edges(inside: NDArray[np.bool_]) -> dict[_Corner, list[_Corner]]:
 
 
 def _turn(heading: _Corner, at: _Corner, to: _Corner) -> int:
-    """Return 1 for a turn to the right, -1 to the left, 0 for straight on."""
+    """Return 1 for a right turn, -1 for a left turn, 0 for straight on."""
     return heading[0] * (to[1] - at[1]) - heading[1] * (to[0] - at[0])
 
 
 def _corners(border: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a closed polygon without the points within its straight sides."""
+    """Return a closed polygon without collinear points."""
     steps = np.diff(border, axis=0)
     turns = np.any(steps != np.roll(steps, 1, axis=0), axis=1)
     kept = border[:-1][turns]

@@ -1,4 +1,4 @@
-"""The evidence as a Secondary Capture image, which every viewer shows.
+"""The evidence as a Secondary Capture image.
 
 Written element by element: highdicom 0.28.2's SCImage neither writes BurnedInAnnotation nor names
 the source image.

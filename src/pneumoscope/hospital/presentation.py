@@ -1,4 +1,4 @@
-"""The outline of the evidence as a Grayscale Softcopy Presentation State, over the image itself."""
+"""The outline of the evidence as a Grayscale Softcopy Presentation State."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Radiographs out of an archive: found by date and modality, fetched one by one."""
+"""Find radiographs in an archive by date and modality, and fetch them one by one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ that this package makes are among them."""
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an instance is in an archive."""
+    """The location of an instance in an archive."""
 
     study: str
     series: str
@@ -41,12 +41,12 @@ class Place:
 
     @classmethod
     def of(cls, text: str) -> Place:
-        """Return the place that ``str`` wrote."""
+        """Parse the text written by ``str``."""
         return cls(*text.split("/"))
 
 
 class Source(ABC):
-    """An archive that is asked."""
+    """An archive to query."""
 
     @abstractmethod
     def search(self, level: str, keys: dict[str, str]) -> Iterator[Dataset]:
@@ -91,7 +91,7 @@ class Source(ABC):
                         )
 
     def close(self) -> None:  # noqa: B027 - most have nothing to close
-        """Let go of the archive."""
+        """Close the connection."""
 
 
 class WebSource(Source):
@@ -150,7 +150,7 @@ class WebSource(Source):
 
 
 class DicomSource(Source):
-    """C-FIND and C-MOVE to this machine.
+    """C-FIND, and C-MOVE to this machine.
 
     Args:
         host: Of the archive.
@@ -228,7 +228,7 @@ class DicomSource(Source):
         return content
 
     def close(self) -> None:
-        """Release the association, and stop listening."""
+        """Close the connection."""
         if self._association.is_established:
             self._association.release()
         self._ae.shutdown()

@@ -1,4 +1,4 @@
-"""What a node has to do, kept in a database: nothing is lost, nothing is done twice.
+"""The durable queue of a node, in SQLite.
 
 A row an image (``received`` → ``reading`` → ``read`` → ``done``), and a row for each object and
 destination (``waiting`` → ``sending`` → ``sent`` → ``committed``, or ``dead``). Each step is one
@@ -32,7 +32,7 @@ _DELIVERY = "id, kind, uid, class, path, destination, state, attempts, error"
 
 
 class Queue(Database):
-    """The queue of a node. Any thread may use it.
+    """The database of a node; safe to use from any thread.
 
     Args:
         path: Its file; it is made if it is not there.
@@ -87,7 +87,7 @@ class Queue(Database):
         return [path for path in paths if str(path) not in known]
 
     def take_image(self) -> Image | None:
-        """Return the next image that has to be read, None if there is none.
+        """Return the next image to read, None if there is none.
 
         It is taken until it is marked as read, or the node starts again.
         """
@@ -113,7 +113,7 @@ class Queue(Database):
         *,
         sha256: str,
     ) -> None:
-        """Mark an image as read, and its objects as to be sent.
+        """Mark an image as read, and queue its objects for sending.
 
         Args:
             image: The image.
@@ -149,7 +149,7 @@ class Queue(Database):
             )
 
     def put_back(self, image: Image) -> None:
-        """Note that an image could not be read for want of something else, such as disk space."""
+        """Record that an image could not be read for lack of resources, such as disk space."""
         with self.transaction() as connection:
             connection.execute(
                 "UPDATE images SET state = 'received', attempts = attempts - 1 WHERE id = ?",
@@ -157,7 +157,7 @@ class Queue(Database):
             )
 
     def delivered(self, *, limit: int = 100) -> list[tuple[int, list[Path]]]:
-        """Return images whose objects have all arrived, each with its files and theirs.
+        """Return images whose objects have all been delivered, with all their files.
 
         An object has arrived where the destination accepted it and, if it was to be asked, promised
         to keep it.
@@ -176,12 +176,12 @@ class Queue(Database):
         ]
 
     def forget_files(self, number: int) -> None:
-        """Note that the files of an image were removed."""
+        """Record that the files of an image were removed."""
         with self.transaction(durable=False) as connection:
             connection.execute("UPDATE images SET state = 'done' WHERE id = ?", (number,))
 
     def resume(self) -> int:
-        """Take up what a node that ended had in hand; return how many images that were."""
+        """Requeue the images that an ended node was reading; return their number."""
         with self.transaction() as connection:
             found = connection.execute(
                 "UPDATE images SET state = 'received' WHERE state = 'reading'"
@@ -191,7 +191,7 @@ class Queue(Database):
     # Deliveries
 
     def due(self, destination: str, *, limit: int = 50) -> list[Delivery]:
-        """Return what has to be sent now, what is due longest first."""
+        """Return the deliveries that are due, the longest due first."""
         return self._deliveries(
             "destination = ? AND state = 'waiting' AND due <= ? ORDER BY due, id LIMIT ?",
             (destination, time.time(), limit),
@@ -213,7 +213,7 @@ class Queue(Database):
         return str(found[0])
 
     def in_state(self, state: str, *, limit: int = 1000) -> list[Delivery]:
-        """Return deliveries of a state, the oldest first."""
+        """Return deliveries in a state, the oldest first."""
         return self._deliveries("state = ? ORDER BY id LIMIT ?", (state, limit))
 
     def _deliveries(self, where: str, values: Sequence[Any]) -> list[Delivery]:
@@ -224,25 +224,25 @@ class Queue(Database):
         ]
 
     def mark_sending(self, delivery: Delivery) -> None:
-        """Note that a delivery begins."""
+        """Record that a delivery starts."""
         self._set("state = 'sending', attempts = attempts + 1", delivery)
 
     def mark_sent(self, delivery: Delivery) -> None:
-        """Note that the destination accepted it."""
+        """Record that the destination accepted the object."""
         now = time.time()
         # The destination may have promised to keep it before this is noted.
         state = "CASE state WHEN 'committed' THEN state ELSE 'sent' END"
         self._set(f"state = {state}, error = '', sent = ?, due = ?", delivery, now, now)
 
     def uncommitted(self, destination: str, *, limit: int = 100) -> list[Delivery]:
-        """Return what a destination accepted and is to be asked whether it keeps."""
+        """Return accepted objects for which storage commitment is to be requested."""
         return self._deliveries(
             "destination = ? AND state = 'sent' AND commits AND due <= ? ORDER BY due, id LIMIT ?",
             (destination, time.time(), limit),
         )
 
     def mark_asked(self, deliveries: Sequence[Delivery]) -> None:
-        """Note that a destination was asked; without an answer it is asked again later."""
+        """Record that commitment was requested; without an answer it is requested again."""
         later = time.time() + ASK_AGAIN_SECONDS
         with self.transaction() as connection:
             connection.executemany(
@@ -251,11 +251,11 @@ class Queue(Database):
             )
 
     def mark_committed(self, uids: Sequence[str], destinations: Sequence[str]) -> int:
-        """Note that a destination keeps objects; return how many that concerned."""
+        """Record that a destination keeps objects; return the number of deliveries."""
         return self._answered("state = 'committed', error = ''", uids, destinations)
 
     def mark_lost(self, uids: Sequence[str], destinations: Sequence[str]) -> int:
-        """Note that a destination does not keep objects, which are sent again; return how many."""
+        """Record that a destination does not keep objects, to send them again; return how many."""
         change = f"state = 'waiting', due = {time.time()}, error = '{NOT_COMMITTED}'"
         return self._answered(change, uids, destinations)
 
@@ -267,7 +267,7 @@ class Queue(Database):
             return found.rowcount
 
     def mark_refused(self, delivery: Delivery, error: str, destination: Destination) -> None:
-        """Note why it was not accepted; it is tried later, or is dead after too many times."""
+        """Record a refusal; the delivery is retried later, or dead after too many attempts."""
         attempts = delivery.attempts + 1
         if attempts >= destination.attempts:
             self._set("state = 'dead', error = ?", delivery, error)
@@ -287,7 +287,7 @@ class Queue(Database):
             )
 
     def requeue(self, *, destination: str | None = None) -> int:
-        """Try dead deliveries again from the start; return how many."""
+        """Queue dead deliveries again; return their number."""
         with self.transaction() as connection:
             found = connection.execute(
                 "UPDATE deliveries SET state = 'waiting', attempts = 0, due = ?"
@@ -299,20 +299,20 @@ class Queue(Database):
     # Figures
 
     def figures(self) -> dict[str, dict[str, int]]:
-        """Return how many images and deliveries are in each state."""
+        """Return the numbers of images and deliveries by state."""
         return {
             table: dict(self.rows(f"SELECT state, COUNT(*) FROM {table} GROUP BY state"))  # noqa: S608
             for table in ("images", "deliveries")
         }
 
     def by_destination(self) -> list[tuple[str, str, int]]:
-        """Return how many deliveries are in each state, by destination."""
+        """Return the numbers of deliveries by state, for each destination."""
         return self.rows(
             "SELECT destination, state, COUNT(*) FROM deliveries GROUP BY destination, state"
         )
 
     def recent(self, seconds: float) -> tuple[int, int]:
-        """Return how many images were received and read in the last seconds."""
+        """Return the numbers of images received and read in the last seconds."""
         since = time.time() - seconds
         (found,) = self.rows(
             "SELECT (SELECT COUNT(*) FROM images WHERE received > ?),"
@@ -322,14 +322,14 @@ class Queue(Database):
         return found[0], found[1]
 
     def oldest_seconds(self) -> float:
-        """Return how long the oldest image that is not read has waited; 0 if there is none."""
+        """Return the waiting time of the oldest unread image; 0 if there is none."""
         (found,) = self.rows(
             "SELECT MIN(received) FROM images WHERE state IN ('received', 'reading')"
         )
         return 0.0 if found[0] is None else max(0.0, time.time() - found[0])
 
     def next_due(self, destination: str) -> float | None:
-        """Return when the next delivery is due, in seconds since the epoch; None if none waits."""
+        """Return the time of the next delivery in seconds since the epoch; None if none waits."""
         (found,) = self.rows(
             "SELECT MIN(due) FROM deliveries WHERE destination = ? AND state = 'waiting'",
             (destination,),
@@ -339,6 +339,6 @@ class Queue(Database):
 
 
 def pause(attempts: int, first: float) -> float:
-    """Return how long to wait after so many attempts: twice as long each time, with jitter."""
+    """Return the delay after a number of attempts: exponential, with jitter."""
     longest = min(LONGEST_PAUSE_SECONDS, first * 2.0 ** min(attempts - 1, 64))
     return random.uniform(longest / 2, longest)  # noqa: S311 - it only spreads the load

@@ -1,4 +1,4 @@
-"""An image → what the reader says of it, and the objects that say so."""
+"""Read an image and make the objects that report the result."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ PLAIN = Wanted()
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is given back for an image.
+    """The objects returned for an image.
 
     Attributes:
         record: What the reader says of it.
@@ -79,7 +79,7 @@ class Answer:
 def answer_to(
     content: bytes, predictor: Predictor, *, made: datetime, wanted: Wanted = PLAIN, fault: str = ""
 ) -> Answer:
-    """Read an image, and return the answer.
+    """Read an image, and return its answer.
 
     Args:
         content: The image, a DICOM file.
@@ -114,7 +114,7 @@ def answer_apart(
     wanted: Wanted = PLAIN,
     seconds: float = LONGEST_SECONDS,
 ) -> Answer:
-    """Read an image in a process of its own, which may die; return the answer.
+    """Read an image in a separate process, which may die; return its answer.
 
     For images during whose reading the node ended before: a damaged image may crash a decoder.
 

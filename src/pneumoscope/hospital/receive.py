@@ -1,4 +1,4 @@
-"""Images in: C-ECHO and C-STORE. An image is on disk and in the queue before it is acknowledged."""
+"""Receive images by C-STORE; an image is on disk and in the queue before it is acknowledged."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ _WITH_IMAGECODECS: Final = (
 
 
 def transfer_syntaxes() -> list[str]:
-    """Return what ``predict`` reads on this machine, in the order of preference."""
+    """Return the transfer syntaxes readable on this machine, in order of preference."""
     more = _WITH_IMAGECODECS if importlib.util.find_spec("imagecodecs") else ()
     return [*_ALWAYS, *more]
 
@@ -90,7 +90,7 @@ _log = logging.getLogger("pneumoscope.hospital")
 
 
 class Receiver:
-    """Listens for images and puts them into the queue.
+    """Listens for images and adds them to the queue.
 
     Args:
         settings: Of the node.
@@ -141,7 +141,7 @@ class Receiver:
         )
 
     def stop(self) -> None:
-        """Stop listening; associations are ended."""
+        """Stop listening and abort associations."""
         self._ae.shutdown()
 
     def recover(self) -> int:
@@ -168,7 +168,7 @@ class Receiver:
         return self._queue.add(str(header.SOPInstanceUID), study=study, path=path, sender="")
 
     def _requested(self, event: Event) -> None:
-        """Reject callers that are not known."""
+        """Reject unknown callers."""
         callers = self._settings.callers
         if not callers:
             return
@@ -185,7 +185,7 @@ class Receiver:
 
     @property
     def _committing(self) -> dict[str, list[str]]:
-        """The destinations, by AE title, that answer questions for storage commitment."""
+        """The destinations with storage commitment, by AE title."""
         found: dict[str, list[str]] = {}
         for one in self._settings.destinations:
             if one.commitment:
@@ -193,13 +193,13 @@ class Receiver:
         return found
 
     def _reported(self, event: Event) -> tuple[int, None]:
-        """Take the answer to a question for storage commitment."""
+        """Handle a storage commitment result."""
         title = str(event.assoc.requestor.ae_title).strip()
         note_commitment(self._queue, event.event_information, self._committing.get(title, []))
         return SUCCESS, None
 
     def _stored(self, event: Event) -> int:
-        """Write an image to disk, note it, and acknowledge it."""
+        """Write an image to disk, add it to the queue, and acknowledge it."""
         self._last = time.monotonic()
         free = shutil.disk_usage(self.folder).free
         if free < self._settings.least_free_mb * _MEGABYTE:
@@ -230,7 +230,7 @@ class Receiver:
         return SUCCESS
 
     def _known(self, uid: str, content: bytes) -> bool:
-        """Return whether an image was received before; the first of an identifier is kept."""
+        """Return whether an image was received before; the first one with a UID is kept."""
         known = self._queue.known(uid)
         if known is None:
             return False
@@ -243,7 +243,7 @@ class Receiver:
         return True
 
     def _written(self, uid: str, content: bytes) -> Path:
-        """Return the file of an image, which is on disk when this returns."""
+        """Write the file of an image durably and return its path."""
         name = hashlib.sha256(uid.encode()).hexdigest()[:32]  # a UID may be any text
         path = self.folder / f"{name}.dcm"
         write_durably(path, content)
@@ -251,7 +251,7 @@ class Receiver:
 
 
 def note_commitment(queue: Queue, said: Dataset, destinations: Sequence[str]) -> None:
-    """Note what destinations say about keeping objects (PS3.4, J.3.3)."""
+    """Record a storage commitment result (PS3.4, J.3.3)."""
     kept = [str(one.ReferencedSOPInstanceUID) for one in said.get("ReferencedSOPSequence") or []]
     lost = [str(one.ReferencedSOPInstanceUID) for one in said.get("FailedSOPSequence") or []]
     queue.mark_committed(kept, destinations)
@@ -277,7 +277,7 @@ def _entity(settings: NodeSettings) -> AE:
 
 
 def server_context(tls: Tls) -> ssl.SSLContext:
-    """Return the TLS context of a node that asks callers for a certificate."""
+    """Return the TLS context for incoming associations, with client certificates."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.authorities)
     context.load_cert_chain(tls.certificate, tls.key)
     context.verify_mode = ssl.CERT_REQUIRED
@@ -285,7 +285,7 @@ def server_context(tls: Tls) -> ssl.SSLContext:
 
 
 def client_context(tls: Tls) -> ssl.SSLContext:
-    """Return the TLS context for calling a node."""
+    """Return the TLS context for outgoing associations."""
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=tls.authorities)
     context.load_cert_chain(tls.certificate, tls.key)
     return context

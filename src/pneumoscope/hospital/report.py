@@ -1,4 +1,4 @@
-"""A conclusion as a structured report: Comprehensive 3D SR, TID 1500.
+"""The structured report of a prediction: Comprehensive 3D SR, TID 1500.
 
 What a reader does not decide, does not judge or cannot read becomes a report that says so: a
 missing report must not be taken for a normal one.

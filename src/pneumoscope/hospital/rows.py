@@ -1,4 +1,4 @@
-"""The rows of a node's database."""
+"""The rows of the queue database."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An object that a destination is to get.
+    """An object for a destination.
 
     Attributes:
         id: Of the row.
@@ -89,7 +89,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An object that was made and lies on disk."""
+    """An object that was made and is on disk."""
 
     kind: str
     uid: str

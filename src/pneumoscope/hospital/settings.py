@@ -1,4 +1,4 @@
-"""The settings of a node: a YAML file."""
+"""The settings of a node, from a YAML file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = ("report", "picture", "presentation")
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Certificates, as PEM files.
+    """Paths of certificates (PEM).
 
     Attributes:
         certificate: Of this node.
@@ -35,7 +35,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Who gets the objects: a DICOM node or a DICOMweb address.
+    """A receiver of objects: a DICOM node or a DICOMweb address.
 
     Attributes:
         name: What the queue calls it.
@@ -143,7 +143,7 @@ class NodeSettings:
 
     @classmethod
     def load(cls, path: Path) -> NodeSettings:
-        """Return the settings of a YAML file; relative paths are relative to its folder.
+        """Read settings from a YAML file; relative paths are relative to its folder.
 
         Raises:
             DataError: It cannot be read, or holds what no setting is.
@@ -162,7 +162,7 @@ class NodeSettings:
 
 
 def check_ae_title(title: str) -> None:
-    """Refuse what is no AE title (PS3.5, 6.2).
+    """Raise an error for an invalid AE title (PS3.5, 6.2).
 
     Raises:
         OptionError: It is none.

@@ -1,4 +1,4 @@
-"""The image that objects are made of: what of its header they take over."""
+"""Header elements that objects take over from their source image."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _TEXTS = frozenset({"PN", "LO", "SH", "LT", "ST", "UC", "UT"})
 
 
 def read_header(source: bytes | Path) -> Dataset:
-    """Return the elements of an image, without its pixels.
+    """Return the elements of an image without its pixels.
 
     Raises:
         DamagedImageError: It is no DICOM file that can be read, or names no study or instance.
@@ -70,7 +70,7 @@ def read_header(source: bytes | Path) -> Dataset:
 
 
 def evidence_of(header: Dataset) -> Dataset:
-    """Return what refers to an image: its identifiers, and nothing that may be malformed."""
+    """Return the references to an image, without malformed values."""
     found = pydicom.Dataset()
     for name in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
         setattr(found, name, str(header[name].value))
@@ -80,7 +80,7 @@ def evidence_of(header: Dataset) -> Dataset:
 
 
 def take_over(header: Dataset, found: Dataset) -> None:
-    """Give an object the patient, the study and the character set of an image.
+    """Copy patient, study and character set of an image to an object.
 
     The bytes of each text stay the same. Where the character set of the image does not hold the
     other texts of the object, the object is in UTF-8.
@@ -103,7 +103,7 @@ def take_over(header: Dataset, found: Dataset) -> None:
 
 
 def _holds(data: Dataset, charset: str | MutableSequence[str] | None) -> bool:
-    """Return whether all texts of an object can be written in a character set."""
+    """Return whether all texts of an object can be encoded in a character set."""
     try:
         codecs = convert_encodings(charset)
     except LookupError:

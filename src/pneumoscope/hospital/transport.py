@@ -1,4 +1,4 @@
-"""What pynetdicom 3.0 does with connections and answers, done otherwise.
+"""Workarounds for the connection handling of pynetdicom 3.0.
 
 It reads 4,096 bytes at a time. Each piece gives up the interpreter's lock and asks for it again,
 which takes up to 5 ms where other threads read images: seconds for a radiograph.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def read_exactly(connection: socket.socket, count: int) -> bytearray:
-    """Return so many bytes of a connection, fewer only where the peer has closed it.
+    """Read a number of bytes, fewer only if the peer has closed the connection.
 
     Raises:
         OSError: The connection broke, or its timeout passed.
@@ -42,7 +42,7 @@ def read_exactly(connection: socket.socket, count: int) -> bytearray:
 
 
 def prepare(event: Event, seconds: float) -> None:
-    """Set up the connection of an association; a handler of EVT_CONN_OPEN.
+    """Configure the connection of an association; a handler of EVT_CONN_OPEN.
 
     Args:
         event: Of pynetdicom.
@@ -58,7 +58,7 @@ def prepare(event: Event, seconds: float) -> None:
 
 
 def keep_answers(association: Association) -> None:
-    """Let only who asks take answers, on an association that we opened.
+    """Reserve the answers of an outgoing association for the requesting thread.
 
     Its thread has nothing to take: requests of the peer for N-EVENT-REPORT, the only ones there,
     are handled as they arrive.

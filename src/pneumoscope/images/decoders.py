@@ -1,4 +1,4 @@
-"""Pillow's decoders, each called by its own class, so that no other is ever reached."""
+"""Pillow's decoders, called directly by class, so that no other can be reached."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _jpeg_decoder() -> Callable[[io.BytesIO], ImageFile]:
 
     class PixelsAlone(JpegImageFile):
         def _read_dpi_from_exif(self) -> None:
-            """Leave the resolution alone: for it Pillow would load its TIFF decoder, 30 ms."""
+            """Skip the resolution, for which Pillow would load its TIFF decoder (30 ms)."""
 
     return PixelsAlone
 
@@ -150,7 +150,7 @@ def open_image(data: bytes, format_name: str, *, name: str) -> ImageFile:
 
 
 def _check_single(image: ImageFile, format_name: str, *, name: str) -> None:
-    """Refuse several pages or pictures; of an animated PNG the still image is the one meant."""
+    """Reject files with several pages; for an animated PNG the still image is used."""
     if format_name not in {"TIFF", "GIF", "WebP"}:
         return
     try:
@@ -177,7 +177,7 @@ def _too_large() -> type[Exception]:
 
 
 def _check_webp(data: bytes, *, name: str) -> None:
-    """Refuse a WebP file by its first chunk: too large, animated, or cut.
+    """Reject a WebP file by its first chunk: too large, animated or truncated.
 
     Raises:
         ImageError: It is.

@@ -1,4 +1,4 @@
-"""Which values of an image are black and white, where nothing declares it.
+"""The range between black and white of an image that does not declare it.
 
 A few extreme pixels decide nothing: defects of the detector, burnt-in letters, a pixel in the
 corner that a program wrote.
@@ -27,7 +27,7 @@ _LEAST = 32  # levels; with fewer there is no image to stretch
 
 
 def sample_of(pixels: NDArray[Any], excluded: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-    """Return some pixels, [n]: evenly spread, without excluded ones and even borders.
+    """Return a sample of pixels, [n]: evenly spaced, without excluded ones and uniform borders.
 
     Args:
         pixels: Grey pixels [height, width].
@@ -42,7 +42,7 @@ def sample_of(pixels: NDArray[Any], excluded: NDArray[np.bool_] | None = None) -
 
 
 def _without_border(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return what is inside of even rows and columns at the edges, a few stray pixels aside."""
+    """Return the image without uniform rows and columns at the edges."""
     low, high = np.quantile(pixels, (_SHARE, 1 - _SHARE), method="nearest")
     even = _EVEN * (float(high) - float(low))
 
@@ -58,7 +58,7 @@ def _without_border(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def used_range(sample: NDArray[Any]) -> tuple[float, float]:
-    """Return the smallest and largest value of a sample, extreme ones left out.
+    """Return the smallest and largest value of a sample without extremes.
 
     >>> used_range(np.array([*range(1000), 65535]))
     (0.0, 999.0)
@@ -72,7 +72,7 @@ def used_range(sample: NDArray[Any]) -> tuple[float, float]:
 def shown_range(
     sample: NDArray[Any], *, bits: int | None = None, inverted: bool = False
 ) -> tuple[float, float]:
-    """Return which values of whole numbers are black and white, where no window is given.
+    """Return the values shown as black and white if there is no window.
 
     That is zero and the largest value of a depth, if the pixels use at least half of its range and
     begin in the tenth of it that is black; else the range that they use.

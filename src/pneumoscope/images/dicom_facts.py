@@ -1,4 +1,4 @@
-"""What a DICOM file says of its image, and what was done to its pixels; pydicom is not needed."""
+"""Facts and rendering of a DICOM image, usable without pydicom."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class DicomFacts:
 
     @property
     def age_years(self) -> float | None:
-        """The age in years, None where it is not known.
+        """The age in years, None if unknown.
 
         >>> DicomFacts(patient_age="006M").age_years
         0.5
@@ -67,7 +67,7 @@ class DicomFacts:
 
 
 def years_of(age: str) -> float | None:
-    """Return the years that a PatientAge stands for; None if it is none, or above 120 years.
+    """Return the years of a PatientAge; None if invalid or above 120 years.
 
     Beside the form of the standard (``003Y``), these are read: fewer or more digits, spaces, lower
     case, the unit in words, and a number without a unit, which is taken as years.
@@ -86,7 +86,7 @@ def years_of(age: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What was done to the stored values of a DICOM image to make grey pixels of them.
+    """How the stored values of a DICOM image were converted to grey pixels.
 
     Attributes:
         decoder: What decoded the pixel data, such as ``pillow (JPEG 2000)``.

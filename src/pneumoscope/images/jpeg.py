@@ -1,4 +1,4 @@
-"""The structure of JPEG and JPEG-LS codestreams: headers, scans, the end of the image.
+"""The structure of JPEG and JPEG-LS codestreams: headers, end of image, completeness.
 
 Source: ITU-T T.81 (JPEG), annex B; ITU-T T.87 (JPEG-LS), annex C.
 """
@@ -61,7 +61,7 @@ class JpegHeader(NamedTuple):
 
 
 def read_header(data: bytes) -> JpegHeader | None:
-    """Return the header of a codestream, None if it has none before its first scan."""
+    """Return the frame header of a codestream, None if there is none before the first scan."""
     frame: tuple[int, bytes] | None = None
     jfif, adobe, interval = False, None, 0
     for marker, begin, end in _segments(data):
@@ -117,7 +117,7 @@ def _header(
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, begin and end of the segments up to and with the first scan header."""
+    """Yield marker, start and end of the segments up to the first scan header."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
@@ -132,7 +132,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def end_of_image(data: bytes, header: JpegHeader) -> int | None:
-    """Return where the end marker of the image stands, None if there is none.
+    """Return the position of the end marker, None if there is none.
 
     Thumbnails in application segments, and bytes behind the image, do not mislead it.
     """

@@ -1,4 +1,4 @@
-"""Whether a JPEG 2000 codestream is whole, by its markers (ISO/IEC 15444-1, annexes A and I).
+"""Check that a JPEG 2000 codestream is complete (ISO/IEC 15444-1, annexes A and I).
 
 Some decoders return half an image for half a codestream, and take memory for each tile that a
 header declares. So the tile-parts are counted before a decoder is asked.
@@ -24,7 +24,7 @@ _LEAST_TILE_PART = 14  # bytes: its header and the marker that ends it
 
 
 def check_whole(data: bytes, *, name: str) -> None:
-    """Refuse a file or codestream that lacks a part that its markers announce.
+    """Raise an error for a file or codestream that is incomplete.
 
     Args:
         data: A codestream, or a file with boxes around one.
@@ -48,11 +48,11 @@ def check_whole(data: bytes, *, name: str) -> None:
 
 
 class CutError(ValueError):
-    """The markers announce more than is there."""
+    """The markers announce more data than there are."""
 
 
 def end_of_tile_parts(data: bytes, begin: int, end: int) -> int:
-    """Return where the last tile-part of a codestream ends; there the end marker should stand.
+    """Return the end of the last tile-part, where the end marker should be.
 
     Args:
         data: It holds the codestream.
@@ -70,7 +70,7 @@ def end_of_tile_parts(data: bytes, begin: int, end: int) -> int:
 
 
 def precision_of(data: bytes) -> int:
-    """Return the bits a sample of the first component of a file or codestream.
+    """Return the bits per sample of the first component.
 
     Raises:
         CutError: It has no header.
@@ -82,7 +82,7 @@ def precision_of(data: bytes) -> int:
 
 
 def _first_tile_part(data: bytes, begin: int, end: int) -> int:
-    """Return where the main header ends."""
+    """Return the end of the main header."""
     at = begin + 2
     while at < end:
         marker, length = struct.unpack_from(">HH", data, at)
@@ -95,7 +95,7 @@ def _first_tile_part(data: bytes, begin: int, end: int) -> int:
 
 
 def _check_tile_parts(data: bytes, at: int, end: int, tiles: int) -> int:
-    """Follow the lengths of the tile-parts to their end; all tiles must be among them."""
+    """Follow the lengths of the tile-parts to the end; all tiles must occur."""
     seen: dict[int, int] = {}
     announced: dict[int, int] = {}
     while at + 2 <= end and struct.unpack_from(">H", data, at)[0] == _SOT:
@@ -119,7 +119,7 @@ def _check_tile_parts(data: bytes, at: int, end: int, tiles: int) -> int:
 
 
 def _tile_count(data: bytes, begin: int) -> int:
-    """Return how many tiles the SIZ segment declares; 0 where it cannot be."""
+    """Return the number of tiles in the SIZ segment; 0 if invalid."""
     sizes: tuple[int, ...] = struct.unpack_from(">8I", data, begin + 8)
     right, bottom, _, _, width, height, left, top = sizes
     if not (width and height and right > left and bottom > top):
@@ -128,7 +128,7 @@ def _tile_count(data: bytes, begin: int) -> int:
 
 
 def codestream_in(data: bytes) -> tuple[int, int]:
-    """Return where the codestream of a file begins and ends.
+    """Return start and end of the codestream in a file.
 
     Raises:
         CutError: There is none, or a box is cut.

@@ -1,4 +1,4 @@
-"""Whether the data of a JPEG image are whole, found by decoding it with other bytes.
+"""Check that the data of a JPEG image are complete, by decoding it with modified bytes.
 
 libjpeg fills in what is missing of a truncated image, passes over what is too much, and only counts
 a warning, which no Python binding hands on for all precisions. So both are found by what cannot be
@@ -45,7 +45,7 @@ _NEEDLESS = 2
 
 
 def pause(data: bytes, header: JpegHeader) -> int:
-    """Return after how many bytes a decoder is to be interrupted: before the last one of the image.
+    """Return the number of bytes before the last byte of the image data.
 
     A decoder that is then ready has not needed all of the data; see ``has_data_left``. Arithmetic
     decoding cannot be interrupted, and gets all bytes at once.
@@ -74,7 +74,7 @@ def has_data_left(data: bytes, header: JpegHeader, ready_without: Callable[[int]
 def same_without(
     data: bytes, withheld: int, pixels: NDArray[Any], decode: Callable[[bytes], NDArray[Any]]
 ) -> bool:
-    """Return whether an image stays the same with other bytes instead of the last ones.
+    """Return whether the image is unchanged when the last bytes are replaced.
 
     It is what ``has_data_left`` asks, for a decoder that cannot be interrupted.
 
@@ -102,7 +102,7 @@ def is_whole(
     *,
     always: bool = False,
 ) -> bool:
-    """Return whether a decoded image was filled in nowhere by the decoder.
+    """Return whether a decoded image has no areas filled in by the decoder.
 
     Where data end too early, libjpeg fills the rest with the middle of the range, up to the next
     restart marker. Only if the last pixel, or the last units before a restart marker, have that
@@ -138,7 +138,7 @@ def is_whole(
 
 
 def _with_filler(data: bytes, header: JpegHeader) -> bytes:
-    """Return a codestream with needless bytes behind the data of each scan and restart interval."""
+    """Return a codestream with additional bytes after each scan and restart interval."""
     found = bytearray(data[: header.body])
     position = header.body
     while marker := MARKER.search(data, position):
@@ -166,7 +166,7 @@ def _with_filler(data: bytes, header: JpegHeader) -> bytes:
 
 
 def _restarts_in_order(data: bytes, header: JpegHeader) -> bool:
-    """Return whether the restart markers of each scan count as they should, modulo eight.
+    """Return whether the restart markers of each scan count modulo eight.
 
     Where they do not, data are missing between them, and rows are out of their place.
     """

@@ -1,4 +1,4 @@
-"""Pillow's modes → grey levels: colours, transparency, 16 bits a colour, floats, white as zero.
+"""Convert Pillow's modes to grey levels.
 
 Most radiographs are grey already and never come here.
 """
@@ -45,7 +45,7 @@ def grey_of(image: Image.Image, *, name: str, white_is_zero: bool) -> Image.Imag
 
 
 def _stretched(values: NDArray[Any], *, name: str, white_is_zero: bool) -> Image.Image:
-    """Return float or 32-bit pixels as 16-bit ones, from their smallest to their largest value.
+    """Scale float or 32-bit pixels to 16 bits between their minimum and maximum.
 
     They declare no range; single extreme values do not count. Whole numbers that fit into 16 bits
     are kept as they are.
@@ -77,7 +77,7 @@ def _inverted(image: Image.Image) -> Image.Image:
 
 
 def luma_of_16_bits(image: Any, data: bytes, format_name: str, *, name: str) -> Image.Image | None:
-    """Return the 16-bit luma of an image with 16 bits a colour, None for other images.
+    """Return the 16-bit luma of an image with 16 bits per channel, otherwise None.
 
     Pillow keeps only the upper 8 bits, and 12 bits stored in 16 would come out almost black. Its
     unpackers for the two byte orders take one byte of each pair: decoding with both gives all.
@@ -109,7 +109,7 @@ def luma_of_16_bits(image: Any, data: bytes, format_name: str, *, name: str) -> 
 
 
 def _weighted(image: Image.Image) -> NDArray[np.float32]:
-    """Return the luma of one byte a colour, ITU-R 601."""
+    """Return the luma of 8-bit channels, ITU-R 601."""
     luma = np.zeros((image.size[1], image.size[0]), np.float32)
     for channel, weight in enumerate(LUMA):
         luma += np.float32(weight) * np.asarray(image.getchannel(channel))
@@ -117,7 +117,7 @@ def _weighted(image: Image.Image) -> NDArray[np.float32]:
 
 
 def declared_bits(image: Any, data: bytes, format_name: str, grey: Image.Image) -> int | None:
-    """Return the depth of 16-bit pixels that a file declares, if it says more than 16.
+    """Return the declared depth of 16-bit pixels, if there is one.
 
     A declaration that the pixels exceed is not believed: the PNG standard has samples scaled to
     all 16 bits, whatever depth they had, but many writers store them as they are.

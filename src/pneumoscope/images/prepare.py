@@ -1,4 +1,4 @@
-"""The one pixel path: a file, its bytes or an array → the model's input.
+"""The pixel path: from a file, its bytes or an array to the model input.
 
 Cache, training, evaluation, prediction and serving all call ``prepare``; there is no second
 resize anywhere. Normalisation lives in the network and in the exported graph.
@@ -34,7 +34,7 @@ _STRIP_VALUES = 2**22
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a model takes: one grey channel of uint8, ``height_px`` by ``width_px``.
+    """The input of a model: one grey channel of uint8, ``height_px`` by ``width_px``.
 
     Args:
         height_px: Rows of the input.
@@ -72,7 +72,7 @@ class InputSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> InputSpec:
-        """Return the specification that ``to_dict`` wrote.
+        """Return the specification written by ``to_dict``.
 
         Raises:
             OptionError: An unknown field, or a value that cannot be.
@@ -107,7 +107,7 @@ class Placing(NamedTuple):
 
 
 def placing(spec: InputSpec, width: int, height: int) -> Placing:
-    """Return how an image of a size comes into the input.
+    """Return how an image of a given size is placed in the input.
 
     >>> placing(InputSpec(100, 100, "pad"), 200, 100).size
     (100, 50)
@@ -129,7 +129,7 @@ def placing(spec: InputSpec, width: int, height: int) -> Placing:
 
 
 def prepare(source: Source, spec: InputSpec) -> NDArray[np.uint8]:
-    """Return the model's input for one image, uint8 [spec.height_px, spec.width_px].
+    """Return the model input of one image, uint8 [spec.height_px, spec.width_px].
 
     Args:
         source: A path, the bytes of a file, a binary file object (read from where it stands), a
@@ -197,7 +197,7 @@ def to_input(
 def prepare_bytes(
     data: bytes, spec: InputSpec, *, name: str, any_kind: bool = False
 ) -> tuple[NDArray[np.uint8], ImageMeta]:
-    """Return the model's input for the bytes of a file, and its metadata.
+    """Return the model input for the bytes of a file, and its metadata.
 
     Args:
         data: The bytes.

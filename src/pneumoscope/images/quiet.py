@@ -1,4 +1,4 @@
-"""Parsers that warn of what they read."""
+"""Silence warnings of parsers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keep warnings of parsers off the screen; what matters in a file is checked here.
+    """Suppress warnings of parsers; relevant problems are checked by this package.
 
     Any number of threads may be inside at once, and a thread may enter twice. Warning filters
     belong to the whole process: the first one in replaces them, the last one out restores them,
@@ -34,7 +34,7 @@ def quietly() -> Iterator[None]:
 
 
 class _Silence:
-    """Warning filters that ignore everything while at least one caller is inside."""
+    """Ignores all warnings while at least one caller is inside."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

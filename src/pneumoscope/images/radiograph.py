@@ -1,4 +1,4 @@
-"""What a decoded file is: pixels, and what its file says of itself."""
+"""A decoded image and its metadata."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ImageMeta(NamedTuple):
 
 
 class Radiograph(NamedTuple):
-    """One decoded image: grey pixels [height, width], uint8 or uint16, and what its file said.
+    """A decoded image: grey pixels [height, width], uint8 or uint16, with metadata.
 
     A scaled decode gives fewer pixels than ``meta`` names. ``bits`` is the depth that the file
     declares for 16-bit pixels: white is ``2**bits - 1``; None where it declares none.
@@ -59,7 +59,7 @@ class Radiograph(NamedTuple):
 
 
 def usual_depth(largest: float) -> int:
-    """Return the smallest usual depth, in bits, that holds a value.
+    """Return the smallest usual bit depth that holds a value.
 
     >>> usual_depth(3000)
     12
@@ -68,7 +68,7 @@ def usual_depth(largest: float) -> int:
 
 
 def check_size(width: int, height: int, *, name: str, bytes_per_pixel: int = 1) -> None:
-    """Refuse what a header claims before memory is taken for it.
+    """Reject a declared size before memory is allocated.
 
     Raises:
         ImageTooLargeError: More pixels than any radiograph has.

@@ -1,4 +1,4 @@
-"""Files of the formats that Pillow decodes → grey pixels; ``decoders`` opens them.
+"""Read files of the formats that Pillow decodes as grey pixels.
 
 An image stays Pillow's as long as it can: ``prepare`` resizes it before it becomes an array.
 """
@@ -28,7 +28,7 @@ _WARNS = frozenset({"TIFF", "GIF", "WebP", "BMP"})
 
 
 def probe(data: bytes, format_name: str, *, name: str) -> ImageMeta:
-    """Return what the header says.
+    """Read the header.
 
     Raises:
         ImageError: Damaged, too large, or a variant that is not read.
@@ -49,7 +49,7 @@ def decode(
 
 
 def to_array(image: Image.Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Return what ``grey_image`` gave as an array [height, width] in the machine's byte order."""
+    """Return the result of ``grey_image`` as an array [height, width] in native byte order."""
     pixels: NDArray[Any] = np.asarray(image)
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
@@ -57,7 +57,7 @@ def to_array(image: Image.Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
 def grey_image(
     data: bytes, format_name: str, *, name: str, at_least: tuple[int, int] | None = None
 ) -> tuple[Image.Image, ImageMeta, int | None]:
-    """Return Pillow's image in mode L or I;16, what its header says, and the depth it declares.
+    """Return Pillow's image in mode L or I;16, its metadata, and the declared depth.
 
     Raises:
         ImageError: Damaged, too large, or a variant that is not read.
@@ -88,7 +88,7 @@ def grey_image(
 
 
 def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: str) -> Image.Image:
-    """Return the grey image of a JPEG, and refuse one with a hole in its data, or without its end.
+    """Return the grey image of a JPEG, and reject damaged or truncated ones.
 
     Nearly all images are known to be whole without a second look; see ``jpeg``.
 
@@ -149,7 +149,7 @@ def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: st
 
 
 def _strict(image: Any, data: bytes, at_least: tuple[int, int] | None) -> Heard:
-    """Return the luma of a JPEG at the size that Pillow's draft mode would choose.
+    """Return the luma of a JPEG at the size of Pillow's draft mode.
 
     Of colours that are wanted at full size it is an eighth of the size: only warnings are heard.
     """
@@ -166,7 +166,7 @@ def _strict(image: Any, data: bytes, at_least: tuple[int, int] | None) -> Heard:
 def _interrupted(
     image: Any, data: bytes, at_least: tuple[int, int] | None, block: int, *, name: str
 ) -> tuple[Image.Image, bool]:
-    """Return the grey image of a JPEG that gets its bytes in blocks of a size.
+    """Return the grey image of a JPEG that is fed in blocks of a given size.
 
     Besides, whether its decoder was ready before it got all bytes. Few calls of the decoder are
     faster than one for every 64 KiB, which is Pillow's default.
@@ -197,7 +197,7 @@ def chroma(data: bytes, format_name: str, *, name: str) -> float:
 
 
 def chroma_of(image: Image.Image) -> float:
-    """Return the same for an image that is open, in any mode of Pillow's."""
+    """Return the chroma of an open image of any mode."""
     if image.mode in GREY_MODES:
         return 0.0
     # Noise of single pixels is no colour.
@@ -207,7 +207,7 @@ def chroma_of(image: Image.Image) -> float:
 
 
 def from_pillow(image: Image.Image, *, name: str) -> tuple[Image.Image, float]:
-    """Return an image that a caller opened in mode L or I;16, upright, and how coloured it is.
+    """Return an image given in mode L or I;16, upright, and its chroma.
 
     It is treated as the file would be, as far as Pillow has not lost what the file holds: of 16
     bits a colour it keeps eight. Of several pages or pictures it is the one that is selected.
@@ -255,7 +255,7 @@ def _loaded(image: Any, data: bytes, format_name: str, *, name: str) -> Image.Im
 
 
 def _orientation(exif: bytes) -> int:
-    """Return what EXIF says of how the image is turned, 1 (upright) to 8; 1 where it says nothing.
+    """Return the EXIF orientation, 1 (upright) to 8; 1 if not stated.
 
     Pillow's own reading of it loads its TIFF decoder, which takes 30 ms: as long as two images.
     """
@@ -276,7 +276,7 @@ def _orientation(exif: bytes) -> int:
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Return the image turned as EXIF says (1 upright … 8 turned by 270 degrees)."""
+    """Return the image turned upright by its EXIF orientation."""
     if not 2 <= orientation <= 8:
         return image
     from PIL.Image import Transpose  # noqa: PLC0415 - rare

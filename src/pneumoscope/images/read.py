@@ -1,4 +1,4 @@
-"""Bytes → grey pixels. The format is found in the content, never in the suffix.
+"""Read image files as grey pixels; the format is detected from the content.
 
 The formats have their rooms: ``raster`` reads those of Pillow, ``dicom`` reads DICOM. Which one
 is asked is decided here by the first bytes, so that no other decoder is ever reached.
@@ -74,7 +74,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def sniff(start: bytes, *, name: str) -> str:
-    """Return the format that the first bytes show.
+    """Detect the format from the first bytes.
 
     It is one of ``JPEG``, ``PNG``, ``TIFF``, ``DICOM``, ``WebP``, ``BMP``, ``GIF``, ``JPEG 2000``.
 
@@ -106,7 +106,7 @@ def sniff(start: bytes, *, name: str) -> str:
 
 
 def probe(data: bytes, *, name: str) -> ImageMeta:
-    """Return what the header says, without decoding pixels.
+    """Read the header without decoding pixels.
 
     Raises:
         ImageError: As for ``decode``, as far as the header shows it.
@@ -168,7 +168,7 @@ _VALUE_KINDS = frozenset(
 
 
 def chroma(data: bytes, *, name: str) -> float:
-    """Return how coloured the image in an encoded file is: 0 for grey, in grey levels up to 255.
+    """Return the colourfulness of an encoded image: 0 for grey, in grey levels up to 255.
 
     It is the mean difference between the strongest and the weakest of red, green and blue. A file
     that has one channel is grey and not decoded; of a colour JPEG an eighth of the size is.
@@ -196,7 +196,7 @@ def _number(start: bytes, at: int) -> int:
 
 
 def _begins_a_data_set(start: bytes) -> bool:
-    """Tell whether bytes begin like DICOM elements without the usual preamble.
+    """Return whether bytes start like DICOM elements without a preamble.
 
     The first element is then of group 0002 or 0008, and its value has a known kind (explicit) or
     a short, even length (implicit).

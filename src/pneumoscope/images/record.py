@@ -1,4 +1,4 @@
-"""Where a DICOM image comes from and what was done to its pixels, as one row of a table."""
+"""The identity and rendering of a DICOM image as one table row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pneumoscope.images.radiograph import ImageMeta
 
 @dataclass(frozen=True, slots=True)
 class DicomRecord:
-    """Which DICOM image it was, and how grey pixels were made of it.
+    """The identity of a DICOM image, and how grey pixels were made from it.
 
     The fields from ``decoder`` on are empty, and ``inverted`` is None, where the pixels were not
     decoded, such as for an image that its header excludes.
@@ -51,11 +51,11 @@ class DicomRecord:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DicomRecord:
-        """Return the record that ``to_dict`` wrote."""
+        """Return the record written by ``to_dict``."""
         return cls(**{**values, "notes": tuple(values["notes"])})
 
     def caption(self) -> str:
-        """Return in a short line how the pixels were shown, such as for a picture.
+        """Describe the rendering in one line, for pictures.
 
         >>> DicomRecord("", "", "", "", "MONOCHROME1", voi="window 40/400", inverted=True).caption()
         'DICOM window 40/400, MONOCHROME1 inverted'
@@ -73,7 +73,7 @@ DICOM_COLUMNS = tuple(field.name for field in fields(DicomRecord))
 
 
 def flat(record: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return the fields of ``to_dict`` as texts for a table; None where the field is not known.
+    """Return the fields as texts for a table; None if unknown.
 
     >>> flat({"voi": "", "inverted": True, "notes": ["a", "b"]})
     {'voi': '', 'inverted': 'true', 'notes': 'a; b'}
@@ -109,7 +109,7 @@ def dicom_record(meta: ImageMeta) -> DicomRecord | None:
 
 
 def dicom_cells(record: DicomRecord | None) -> list[str | None]:
-    """Return the values of ``DICOM_COLUMNS``; all None for an image that is not DICOM."""
+    """Return the values of ``DICOM_COLUMNS``; all None for other formats."""
     if record is None:
         return [None] * len(DICOM_COLUMNS)
     row = flat(record.to_dict())

@@ -1,4 +1,4 @@
-"""What an image may be handed over as in Python → the bytes of a file, or grey pixels."""
+"""Python objects accepted as images, converted to file bytes or grey pixels."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _MOST_OUTSIDE = 0.5  # of the pixels, beyond which a range is taken for a mistak
 
 
 class BinaryFile(Protocol):
-    """A file object that was opened in binary mode."""
+    """A file object opened in binary mode."""
 
     def read(self, size: int = ..., /) -> bytes:
         """Return at most so many bytes."""
 
 
 class ArrayLike(Protocol):
-    """An object that can be turned into an array, such as a tensor in main memory."""
+    """An object that can be converted to an array, such as a tensor in main memory."""
 
     def __array__(self, *args: Any, **options: Any) -> NDArray[Any]:
         """Return the array."""
@@ -43,7 +43,7 @@ class ArrayLike(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pixels:
-    """Pixels whose black and white are stated: for floats, signed values and odd depths.
+    """Pixels with explicit black and white: for floats, signed values and odd depths.
 
     Args:
         array: Grey [height, width] or colour [height, width, 3], of any real type.
@@ -96,7 +96,7 @@ class Encoded(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """An image that came as pixels.
+    """An image given as pixels.
 
     Attributes:
         pixels: Grey, uint8 or uint16 [height, width], black air.
@@ -135,7 +135,7 @@ def resolve(source: Source) -> Encoded | Decoded:
 
 
 def _encoded(source: object) -> Encoded | None:
-    """Return the bytes of a path, of bytes and of file objects, None for others."""
+    """Return the bytes of a path, bytes or a file object, otherwise None."""
     if isinstance(source, str | os.PathLike):
         path = os.fsdecode(source)
         return Encoded(read_bytes(Path(path)), path)
@@ -148,7 +148,7 @@ def _encoded(source: object) -> Encoded | None:
 
 
 def name_of(source: object) -> str:
-    """Return the path of a source as it was given; empty if it has none."""
+    """Return the path of a source as given; empty if it has none."""
     return os.fsdecode(source) if isinstance(source, str | os.PathLike) else ""
 
 
@@ -239,7 +239,7 @@ def _shaped(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _whole(array: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Return an array as uint8 or uint16, in the machine's byte order, with equal values."""
+    """Return an array as uint8 or uint16 in native byte order."""
     kind = array.dtype.kind
     if array.dtype == np.uint8:
         return array
@@ -271,7 +271,7 @@ def _whole(array: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
 
 
 def _ranged(array: NDArray[Any], value_range: tuple[float, float]) -> NDArray[np.uint16]:
-    """Return an array on the scale of 16 bits, black and white as stated."""
+    """Scale an array to 16 bits between the given black and white."""
     if array.dtype.kind not in "buif":
         raise ImageError(f"an array must hold pixels as numbers, got {array.dtype}.")
     low, high = (float(value) for value in value_range)
@@ -288,7 +288,7 @@ def _ranged(array: NDArray[Any], value_range: tuple[float, float]) -> NDArray[np
 
 
 def _luma(colours: NDArray[Any], bits: int | None) -> Decoded:
-    """Return colour pixels as luma (ITU-R 601); transparency lies over black, as in a file."""
+    """Return colour pixels as luma (ITU-R 601), blended with black if transparent."""
     from PIL import Image  # noqa: PLC0415 - so that importing the package stays light
 
     if colours.dtype == np.uint8:

@@ -1,4 +1,4 @@
-"""Grey JPEG of 8 bits, decoded by libjpeg-turbo with its warnings heard.
+"""Decode grey 8-bit JPEG with libjpeg-turbo, including its warnings.
 
 libjpeg goes on at damaged data and only counts a warning, which Pillow does not hand on. simplejpeg
 raises instead, and decodes the same pixels as Pillow a little faster.
@@ -19,7 +19,7 @@ _CORRUPT = "Corrupt JPEG data"
 
 
 class Heard(NamedTuple):
-    """What libjpeg says of an image.
+    """The warnings of libjpeg about an image.
 
     Attributes:
         pixels: uint8 [rows, columns]; None if there was a warning.
@@ -34,7 +34,7 @@ class Heard(NamedTuple):
 
 
 def grey(data: bytes, size: tuple[int, int]) -> Heard:
-    """Return the luma of a JPEG of one or three components, each of 8 bits.
+    """Return the luma of an 8-bit JPEG of one or three components.
 
     Args:
         data: The file.

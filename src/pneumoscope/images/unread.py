@@ -1,4 +1,4 @@
-"""What the first bytes of a file look like if no format is found in them that is read here."""
+"""Describe files of formats that are not supported."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PICTURES = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"av
 
 
 def looks_like(start: bytes) -> str:
-    """Return what a file looks like, and what to do with it where something can be done.
+    """Return a description of a file by its first bytes, with advice if there is any.
 
     Args:
         start: Its first bytes.

@@ -1,1 +1,1 @@
-"""A trained reader as one file, and what it says of an image. No training framework is needed."""
+"""A trained reader in one file; reading needs no training framework."""

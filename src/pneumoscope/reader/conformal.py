@@ -1,4 +1,4 @@
-"""Which classes an image may belong to, at a stated error level.
+"""Conformal prediction sets at a given error level.
 
 Split conformal prediction, class by class (Vovk, Gammerman and Shafer, "Algorithmic Learning in a
 Random World", 2005; class-conditional form: Vovk, "Conditional validity of inductive conformal
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Conformal:
-    """When a class stands in an image's prediction set.
+    """The probabilities at which classes enter the prediction set.
 
     Attributes:
         level: The error level: of each class at most this share misses its true class.
@@ -75,7 +75,7 @@ class Conformal:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Conformal:
-        """Return the rule that ``to_dict`` wrote; other keys are for people.
+        """Return the rule written by ``to_dict``; other keys are informational.
 
         Raises:
             KeyError, TypeError, ValueError: Something is missing or cannot be.

@@ -1,4 +1,4 @@
-"""Do these images get other probabilities than the validation images did?
+"""Drift of the probabilities from those of the validation images.
 
 Two measures between histograms over the same bins. The population stability index is the symmetric
 Kullback-Leibler divergence (Jeffreys, 1946) of the shares; below 0.1 counts as none and above 0.25
@@ -25,7 +25,7 @@ SLIGHT, LARGE = 0.1, 0.25
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """How far new images are from the reference.
+    """The distance of new images from the reference.
 
     Attributes:
         psi: Population stability index, 0 if equal, unbounded.
@@ -41,7 +41,7 @@ class Drift:
 
     @property
     def verdict(self) -> str:
-        """In a word: ``none``, ``slight`` or ``large``."""
+        """The size of the drift: ``none``, ``slight`` or ``large``."""
         return "none" if self.psi < SLIGHT else "slight" if self.psi < LARGE else "large"
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Drift:
 
 
 def histogram(probabilities: Iterable[float], *, bins: int = BINS) -> list[int]:
-    """Return counts in equal bins from 0 to 1, as a model file keeps them in ``reference``."""
+    """Return counts in equal bins from 0 to 1, as stored under ``reference``."""
     counts = [0] * bins
     for probability in probabilities:
         counts[bin_of(probability, bins=bins)] += 1
@@ -93,7 +93,7 @@ def drift(counts: Sequence[int], reference: Sequence[int]) -> Drift | None:
 
 
 def reference_distances(reference: Mapping[str, Any]) -> tuple[list[float], list[int]] | None:
-    """Return edges and counts of a model's ``distance_histogram``; None without a usable one.
+    """Return edges and counts of a model's ``distance_histogram``; None if unusable.
 
     The bins are those between the edges, which rise, and one at either end for all beyond.
     """
@@ -111,7 +111,7 @@ def reference_distances(reference: Mapping[str, Any]) -> tuple[list[float], list
 
 
 def distance_histogram(distances: Sequence[float], *, bins: int = BINS) -> dict[str, Any]:
-    """Return the ``distance_histogram`` of validation images: bins that hold about as many each."""
+    """Return the ``distance_histogram`` of validation images, with bins of equal mass."""
     import numpy as np  # noqa: PLC0415 - the service, which measures drift, needs none
 
     edges = np.quantile(np.array(distances, np.float64), np.arange(1, bins) / bins)
@@ -120,7 +120,7 @@ def distance_histogram(distances: Sequence[float], *, bins: int = BINS) -> dict[
 
 
 def reference_counts(reference: Mapping[str, Any]) -> list[int] | None:
-    """Return the histogram of a model's ``reference``, or None if it has none that can be used."""
+    """Return the histogram in a model's ``reference``, or None if unusable."""
     counts = reference.get("probability_histogram")
     if not isinstance(counts, list) or not counts:
         return None

@@ -1,4 +1,4 @@
-"""Where a conclusion comes from, drawn over the image at its own size.
+"""Draw the evidence over the image at its original size.
 
 A model that shows its evidence gives a signed map in units of the logit: orange speaks for the
 positive class, blue against it. Orange and blue are told apart by people with any of the common
@@ -42,7 +42,7 @@ _INK, _GROUND = (245, 245, 245), (16, 16, 16)
 
 
 def evidence_caveat(info: ModelInfo) -> str:
-    """Return what a model's card says against taking its evidence for the place of a finding.
+    """Return the limits of the evidence stated in a model's card.
 
     Empty if the card says nothing of it.
     """
@@ -64,7 +64,7 @@ def evidence_caveat(info: ModelInfo) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How evidence becomes colour, in units of the logit.
+    """The colour scale of evidence, in units of the logit.
 
     Attributes:
         full: From here on the colour is full.
@@ -76,7 +76,7 @@ class Scale:
 
     @classmethod
     def of(cls, evidence: NDArray[np.float32]) -> Scale:
-        """Return the least of the scales ±4, ±8, ±16 and so on that holds all of a map."""
+        """Return the smallest scale of ±4, ±8, ±16 and so on that contains a map."""
         scale = cls()
         largest = float(np.abs(evidence).max(initial=0))
         while scale.full < largest:
@@ -140,7 +140,7 @@ def draw_evidence(
     content: bytes | None = None,
     of: str | None = None,
 ) -> Prediction:
-    """Draw the evidence of a prediction into a folder; return the prediction with its place.
+    """Write the evidence of a prediction into a folder; return it with the path.
 
     Args:
         predictor: The reader that made it, one that shows its evidence.
@@ -208,7 +208,7 @@ def evidence_image(
 def over_whole_image(
     evidence: NDArray[np.float32], spec: InputSpec, shape: tuple[int, ...]
 ) -> NDArray[np.float32]:
-    """Return a map of the model's input as one of the whole image; what was cut off has none.
+    """Return a map of the model input as a map of the whole image.
 
     Args:
         evidence: Over the input, [h, w].
@@ -238,7 +238,7 @@ def over_whole_image(
 
 
 def grey_levels(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Return grey levels 0 to 255; more bits are scaled to what the image uses of them."""
+    """Return grey levels 0 to 255; higher depths are scaled to the range used."""
     if pixels.dtype == np.uint8:
         return pixels.astype(np.float32)
     low, high = np.percentile(pixels, (0.5, 99.5))
@@ -248,14 +248,14 @@ def grey_levels(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.fl
 
 
 def _opacity(values: NDArray[np.float32], scale: Scale) -> NDArray[np.float32]:
-    """Return how strongly a value is coloured: nothing below the least, linear up to full."""
+    """Return the opacity of values: zero below the minimum, then linear."""
     strength = (np.abs(values) - scale.least) / (scale.full - scale.least)
     opacity: NDArray[np.float32] = np.clip(strength, 0, 1).astype(np.float32) * _MOST_OPAQUE
     return opacity
 
 
 def _strip(image: Image.Image, said: list[str], *, scale: Scale | None) -> None:
-    """Draw words and the scale onto the lower edge; None is a scale that nothing needs.
+    """Draw text and colour bar onto the lower edge; without scale, no bar.
 
     What does not fit into a line goes into more of them, while they cover little of the image;
     then the first words are left out.
@@ -293,7 +293,7 @@ def _strip(image: Image.Image, said: list[str], *, scale: Scale | None) -> None:
 
 
 def _lines(words: list[str], fits: Callable[[str], bool]) -> list[str]:
-    """Return words in as few lines as hold them."""
+    """Break words into lines."""
     lines: list[str] = []
     for word in words:
         longer = f"{lines[-1]} · {word}" if lines else word
@@ -307,7 +307,7 @@ def _lines(words: list[str], fits: Callable[[str], bool]) -> list[str]:
 def _bar(
     draw: ImageDraw, font: FreeTypeFont | ImageFont, *, tall: int, scale: Scale
 ) -> Image.Image:
-    """Return the colour scale between its ends, from full against to full for."""
+    """Return the colour bar from full against to full for."""
     from PIL import Image, ImageDraw  # noqa: PLC0415 - only where a picture is drawn
 
     large = tall >= 20

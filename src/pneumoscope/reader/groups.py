@@ -1,4 +1,4 @@
-"""What the probabilities of more than two classes say of the positive group.
+"""The positive group of readers with more than two classes.
 
 Loaded for models of more than two classes alone.
 """
@@ -39,7 +39,7 @@ def of_group(
 def map_of(
     maps: NDArray[np.float32], labels: LabelSpace, name: str | None = None
 ) -> NDArray[np.float32]:
-    """Return the evidence for one class, or for the positive group, [n, h, w].
+    """Return the evidence map of a class or of the positive group, [n, h, w].
 
     Args:
         maps: Of each class against the mean of the others, [n, K, h, w].

@@ -1,4 +1,4 @@
-"""The decision policy of a reader: gate, threshold and uncertain zone → one outcome for an image.
+"""The decision policy: gate, threshold and uncertain zone.
 
 Everything that turns a probability into a conclusion goes through ``DecisionPolicy``: prediction,
 evaluation, model cards and reports.
@@ -41,7 +41,7 @@ POSITIVE_CODE, NEGATIVE_CODE = -3, -4
 
 
 class Outcome(NamedTuple):
-    """What a policy concludes about one image.
+    """The conclusion of a policy for one image.
 
     Attributes:
         conclusion: A class, the name of a group of them, ``UNCERTAIN`` or ``NOT_ASSESSABLE``.
@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
 
 
 class Outcomes(NamedTuple):
-    """What a policy concludes about n images.
+    """The conclusions of a policy for n images.
 
     Attributes:
         code: The number of the concluded class, or one of ``POSITIVE_CODE``, ``NEGATIVE_CODE``,
@@ -72,7 +72,7 @@ class Outcomes(NamedTuple):
 
 @dataclass(frozen=True)
 class DecisionPolicy:
-    """How a reader decides.
+    """The rule from probabilities to conclusions.
 
     Attributes:
         labels: The K classes, and which of them count as positive.
@@ -100,7 +100,7 @@ class DecisionPolicy:
 
     @property
     def threshold(self) -> float:
-        """The probability of the positive group from which it is concluded."""
+        """The probability of the positive group at or above which it is concluded."""
         return self.operating_point.threshold
 
     @property
@@ -124,7 +124,7 @@ class DecisionPolicy:
         refused: Sequence[str] = (),
         outside: Sequence[str] = (),
     ) -> Outcome:
-        """Return what is concluded about one image.
+        """Return the conclusion for one image.
 
         Args:
             probability: Of the second class where there are two; else of each class, [K].
@@ -156,7 +156,7 @@ class DecisionPolicy:
         probability: NDArray[np.float64],
         refused: NDArray[np.bool_] | None = None,
     ) -> Outcomes:
-        """Return what is concluded about n images, as ``decide`` does for each.
+        """Return the conclusions for n images, equal to those of ``decide``.
 
         Args:
             probability: Of the second class, [n], where there are two; else of each class,
@@ -200,7 +200,7 @@ class DecisionPolicy:
         return tuple(probability)
 
     def _at_threshold(self, each: tuple[float, ...]) -> int:
-        """Return the likeliest class of the group that the threshold concludes."""
+        """Return the likeliest class of the group chosen by the threshold."""
         positive = 0.0  # not sum(), which rounds otherwise than numpy from Python 3.12 on
         for one, inside in zip(each, self.labels.is_positive, strict=True):
             positive += one if inside else 0.0
@@ -225,7 +225,7 @@ class DecisionPolicy:
 
 
 def _digits(probability: float) -> str:
-    """Return a probability with three decimals, or as many as tell it from 0 and 1."""
+    """Return a probability with three decimals, or more if needed to differ from 0 and 1."""
     for digits in range(3, 8):
         text = f"{probability:.{digits}f}"
         if 0 < float(text) < 1:

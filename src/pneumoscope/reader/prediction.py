@@ -1,4 +1,4 @@
-"""What a reader says of one image."""
+"""The result of reading one image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ERROR = "ERROR"
 
 
 class ModelName:
-    """Which model said it.
+    """The model that made a prediction.
 
     Attributes:
         name: Of the network.
@@ -35,7 +35,7 @@ class ModelName:
 
     @property
     def sha256(self) -> str:
-        """The hash of the model file, computed when it is first asked for."""
+        """The hash of the model file, computed on first use."""
         return self._bundle.sha256 if self._bundle else self._sha256
 
     def __eq__(self, other: object) -> bool:
@@ -56,7 +56,7 @@ class ModelName:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a reader says of one image.
+    """The result of reading one image.
 
     Attributes:
         path: The file, as it was named; empty for arrays and bytes.
@@ -112,7 +112,7 @@ class Prediction:
 
 
 def probability_text(probability: float) -> str:
-    """Return a probability that never looks certain.
+    """Return a probability as text that is never exactly 0 or 1.
 
     >>> probability_text(0.99999), probability_text(0.25)
     ('>0.999', '0.250')

@@ -1,4 +1,4 @@
-"""Images → conclusions, with ONNX Runtime."""
+"""Read images with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -76,18 +76,18 @@ class Predictor:
         self._test = _started_test(self._bundle) if self.info.self_test else None
 
     def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[object, ...]]:
-        """A pickled reader names its model file and opens it again where it is unpickled."""
+        """Pickle the path of the model file, which is opened again when unpickled."""
         facts = (self._threads, self._gated, self._policy.outside, self.sha256)
         return _reopened, (self.path.absolute(), *facts)
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says of itself."""
+        """The metadata of the model."""
         return self._bundle.info
 
     @property
     def path(self) -> Path:
-        """The model file."""
+        """The path of the model file."""
         return self._bundle.path
 
     @property
@@ -97,17 +97,17 @@ class Predictor:
 
     @property
     def gated(self) -> bool:
-        """Whether images that cannot be judged are refused."""
+        """Whether images that cannot be assessed are refused."""
         return self._gated
 
     @property
     def policy(self) -> DecisionPolicy:
-        """How it decides."""
+        """The decision policy."""
         return self._policy
 
     @property
     def draws_evidence(self) -> bool:
-        """Whether the model can show where a conclusion comes from."""
+        """Whether the model has evidence maps."""
         return "evidence" in self._bundle.outputs
 
     def run(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -123,7 +123,7 @@ class Predictor:
         return logits, probabilities
 
     def evidence(self, pixels: NDArray[np.uint8], of: str | None = None) -> NDArray[np.float32]:
-        """Return where the logits come from, signed, in units of the logit, float32 [n, h, w].
+        """Return the evidence maps in units of the logit, float32 [n, h, w].
 
         Args:
             pixels: What ``prepare`` gave for each image, uint8 [n, height, width].
@@ -147,7 +147,7 @@ class Predictor:
         return -found if of == self.info.classes[0] else found
 
     def check(self) -> None:
-        """Wait until the seal is checked and the self-test has passed.
+        """Wait until the checksum is verified and the self-test has passed.
 
         Raises:
             ModelFileError: The file was changed since it was written, or the model did not say what
@@ -160,7 +160,7 @@ class Predictor:
             self._test = None
 
     def predict(self, source: Source) -> Prediction:
-        """Return the conclusion about one image.
+        """Read one image.
 
         Args:
             source: A path, the bytes of a file, a binary file object, a Pillow image, an array of
@@ -185,7 +185,7 @@ class Predictor:
         workers: int | None = None,
         alone_first: bool = True,
     ) -> Iterator[Prediction]:
-        """Yield the conclusion about each image, in order; an unreadable one gives ``ERROR``.
+        """Yield the prediction of each image in order; unreadable ones give ``ERROR``.
 
         Each of the workers decodes, prepares and reads its own images, so that decoding and
         inference overlap without waiting for each other. Memory does not grow with the number of
@@ -235,7 +235,7 @@ class Predictor:
         return self._concluded(group)
 
     def refusals(self, taken: LoadedImage) -> tuple[tuple[str, ...], float | None]:
-        """Return in words why the gate refuses the pixels of an image, and their distance.
+        """Return why the gate refuses pixels, and their distance.
 
         The words are empty if it does not; the distance is None if there is none.
         """
@@ -243,7 +243,7 @@ class Predictor:
         return gate.judge(taken.pixels, taken.shape) if gate else ((), None)
 
     def _concluded(self, group: Sequence[_Work]) -> list[Prediction]:
-        """Return the predictions of images that were taken, in order."""
+        """Return the predictions of loaded images, in order."""
         judged = [
             work for work in group if work.taken is not None and not (work.refused and self._gated)
         ]
@@ -322,7 +322,7 @@ class Predictor:
 
 
 class _Work:
-    """One image on its way."""
+    """An image in progress."""
 
     __slots__ = (
         *("dicom", "distance", "error", "logit", "name", "notes", "probability"),
@@ -369,7 +369,7 @@ class _Work:
 
 
 def _reopened(path: Path, threads: int, gated: bool, outside: str, sha256: str) -> Predictor:
-    """Return the reader that was pickled.
+    """Return an unpickled reader.
 
     Raises:
         ModelFileError: Its file is gone, or is another one by now.
@@ -397,7 +397,7 @@ def _scope(taken: LoadedImage, info: ModelInfo) -> Scope | None:
 def _grouped(
     sources: Iterable[Source | Unlisted], size: int, *, alone_first: bool
 ) -> Iterator[tuple[Source | Unlisted, ...]]:
-    """Yield groups of sources; the first may be of one, so that a first answer comes at once."""
+    """Yield groups of sources; the first may be of one, for a quick first answer."""
     rest = iter(sources)
     for count in itertools.chain((1,) if alone_first else (), itertools.repeat(size)):
         group = tuple(itertools.islice(rest, count))
@@ -409,7 +409,7 @@ def _grouped(
 def load(
     model: Path | str | None = None, *, threads: int | None = None, outside: str = "note"
 ) -> Predictor:
-    """Return a reader for single images, which uses all cores for each and passed its self-test.
+    """Load a reader for single images, using all cores for each, and run its self-test.
 
     Args:
         model: A model file or a run folder; ``shipped`` or None for the reader of the package.

@@ -1,4 +1,4 @@
-"""An image as a file, as bytes or as pixels → prepared pixels, and what else is known of the image.
+"""Load an image from a file, bytes or pixels for the network.
 
 The pixels are those of ``prepare``, made by the same functions; a test holds both together.
 """
@@ -23,7 +23,7 @@ _GREY = GREY_MODES | {"MONOCHROME1", "MONOCHROME2"}
 
 
 class Shape(NamedTuple):
-    """What is known of an image beside its prepared pixels.
+    """Facts of an image besides its prepared pixels.
 
     Attributes:
         width: In pixels, as stored.
@@ -37,7 +37,7 @@ class Shape(NamedTuple):
 
 
 class LoadedImage(NamedTuple):
-    """One image, ready for the network.
+    """An image that is ready for the network.
 
     Attributes:
         pixels: uint8 [height, width] of the model's input.
@@ -57,7 +57,7 @@ class LoadedImage(NamedTuple):
 
 
 def load_image(source: Source, spec: InputSpec, *, any_kind: bool = False) -> LoadedImage:
-    """Return an image as the model takes it.
+    """Load an image for a model.
 
     Args:
         source: The image.
@@ -82,7 +82,7 @@ def load_image(source: Source, spec: InputSpec, *, any_kind: bool = False) -> Lo
 
 
 def dicom_of(meta: ImageMeta) -> DicomRecord | None:
-    """Return which DICOM image it is and how its pixels were shown; None for other formats."""
+    """Return the identity and rendering of a DICOM image; None for other formats."""
     if meta.dicom is None:
         return None
     from pneumoscope.images.record import dicom_record  # noqa: PLC0415 - for DICOM alone
@@ -91,12 +91,12 @@ def dicom_of(meta: ImageMeta) -> DicomRecord | None:
 
 
 def dicom_of_header(header: object) -> DicomRecord | None:
-    """Return the same of the ``header`` of an ``ImageError``, which may be None."""
+    """Return the same from the ``header`` of an ``ImageError``, which may be None."""
     return dicom_of(header) if isinstance(header, ImageMeta) else None
 
 
 def native(source: Source) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Return the grey pixels of an image at its own size, [height, width].
+    """Return the grey pixels of an image at its original size, [height, width].
 
     Raises:
         ImageError: It cannot be read.
@@ -108,7 +108,7 @@ def native(source: Source) -> NDArray[np.uint8] | NDArray[np.uint16]:
 
 
 def _facts(meta: ImageMeta) -> dict[str, str]:
-    """Return the facts that a file states; only DICOM has a place for them."""
+    """Return the facts in a file's header; only DICOM has them."""
     said = meta.dicom
     if said is None:
         return {}

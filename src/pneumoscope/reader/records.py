@@ -1,4 +1,4 @@
-"""A prediction as one record, and records as JSON, JSON lines, CSV or Parquet, as they come."""
+"""Predictions as records: JSON, JSON lines, CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -95,14 +95,14 @@ def _dicom(fields: Record | None) -> Record:
 
 
 def _encodable(value: Any) -> Any:
-    """Return a value that UTF-8 can hold: a file's name may be bytes that are none."""
+    """Return a value that can be encoded in UTF-8; file names may contain other bytes."""
     if isinstance(value, str) and not value.isascii():
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     return value
 
 
 def write_jsonl(out: TextIO, records: Iterable[Record]) -> None:
-    """Write one JSON object a line."""
+    """Write one JSON object per line."""
     for record in records:
         out.write(json.dumps(record) + "\n")
         out.flush()
@@ -117,7 +117,7 @@ def write_json(out: TextIO, records: Iterable[Record]) -> None:
 
 
 def write_csv(out: TextIO, records: Iterable[Record]) -> None:
-    """Write a header and a row each (RFC 4180); what is not known is empty."""
+    """Write a header and one row per record (RFC 4180); unknown values are empty."""
     import csv  # noqa: PLC0415 - reading one image does without
 
     writer = csv.writer(out, lineterminator="\n")
@@ -142,7 +142,7 @@ def write_parquet(
     group: int = 10_000,
     metadata: Callable[[], Mapping[str, str]] | None = None,
 ) -> None:
-    """Write a Parquet file with the columns of the CSV, in row groups, so that memory is constant.
+    """Write a Parquet file with the columns of the CSV, in row groups of constant memory.
 
     Args:
         place: The file, or one that is open.

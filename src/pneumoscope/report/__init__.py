@@ -1,4 +1,4 @@
-"""The report of a run: figures that hold what they show, and one page to hand to a colleague.
+"""Reports: figures that hold their data, and self-contained pages.
 
 Importing this package loads neither matplotlib nor jinja2; drawing and rendering do.
 """

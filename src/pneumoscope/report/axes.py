@@ -1,4 +1,4 @@
-"""What the figures are built of: empty figures, axes, bands, marks and rows with names."""
+"""Building blocks of figures: empty figures, axes, bands, marks and rows with names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Point: TypeAlias = tuple[float, float, float]
 
 
 def point_of(estimate: Estimate) -> Point:
-    """Return an estimate as three numbers, NaN where there is none."""
+    """Return an estimate as three numbers, NaN if missing."""
     value, low, high = (
         math.nan if one is None else one for one in (estimate.value, estimate.low, estimate.high)
     )
@@ -39,7 +39,7 @@ def point_of(estimate: Estimate) -> Point:
 def new_figure(
     width_in: float, height_in: float, *, gap: float = 0.02, margin_in: float = 0.04
 ) -> Figure:
-    """Return an empty figure that no global state knows of.
+    """Return an empty figure outside pyplot's global state.
 
     Args:
         width_in: Its width in inches.
@@ -57,7 +57,7 @@ def new_figure(
 def panels(
     figure: Figure, n: int, *, across: int, share_y: bool = False
 ) -> npt.NDArray[np.object_]:
-    """Return the axes of ``n`` panels, row by row; the places that are left over stay empty.
+    """Return the axes of ``n`` panels, row by row; unused places stay empty.
 
     Args:
         figure: Where they go.
@@ -72,7 +72,7 @@ def panels(
 
 
 def label_axes(axes: Axes, *, x: str = "", y: str = "", grid: bool = True) -> None:
-    """Name the axes, that of y above them, where it is read first; draw lines of equal height."""
+    """Label the axes, the y label above the axis; draw horizontal grid lines."""
     axes.set_xlabel(x)
     axes.set_title(y, color=MUTED, weight="normal", size=10)
     if grid:
@@ -80,7 +80,7 @@ def label_axes(axes: Axes, *, x: str = "", y: str = "", grid: bool = True) -> No
 
 
 def whole_numbers(axes: Axes, **options: Any) -> None:
-    """Let the horizontal axis have ticks at whole numbers alone."""
+    """Place ticks of the horizontal axis at integers only."""
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - matplotlib is loaded to draw
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, **options))
@@ -99,7 +99,7 @@ def unit_square(axes: Axes, *, x: str, y: str) -> None:
 
 
 def logarithmic_width(axes: Axes, *, low: float, high: float) -> None:
-    """Make the horizontal scale logarithmic, with a round number towards either end.
+    """Make the horizontal scale logarithmic, with round numbers towards both ends.
 
     Matplotlib would write powers in its mathematical markup, which our style shows as it is,
     since names may hold dollar signs.
@@ -113,13 +113,13 @@ def logarithmic_width(axes: Axes, *, low: float, high: float) -> None:
 
 
 def without_height_scale(axes: Axes) -> None:
-    """Take the vertical scale away: heights are written beside the marks, or are only compared."""
+    """Remove the vertical scale, if values are written beside the marks or only compared."""
     axes.set_yticks([])
     axes.set_yticks([], minor=True)
 
 
 def note(axes: Axes, text: str, *, up: float, **look: Any) -> None:
-    """Write a line so many points above the upper left corner of the axes."""
+    """Write a line a number of points above the upper left corner of the axes."""
     axes.annotate(
         text, (0, 1), xytext=(0, up), xycoords="axes fraction", textcoords="offset points",
         **{"color": MUTED, "size": 9.5, **look},
@@ -127,7 +127,7 @@ def note(axes: Axes, text: str, *, up: float, **look: Any) -> None:
 
 
 def legend(figure: Figure, handles: Sequence[Artist], *, columns: int, below: bool = False) -> None:
-    """Put the labels of lines outside the axes, above them or below."""
+    """Place the legend outside the axes, above or below."""
     figure.legend(
         handles=handles, loc="outside lower center" if below else "outside upper right",
         ncols=columns, frameon=False, labelcolor=INK, fontsize=9.5, handlelength=2.6,
@@ -137,7 +137,7 @@ def legend(figure: Figure, handles: Sequence[Artist], *, columns: int, below: bo
 def band(
     axes: Axes, x: Floats, low: Floats, high: Floats, *, step: Any = None, **look: Any
 ) -> None:
-    """Shade between two edges, where both are known."""
+    """Shade between two edges where both are defined."""
     there = np.isfinite(low) & np.isfinite(high)
     if there.sum() > 1:
         axes.fill_between(
@@ -147,14 +147,14 @@ def band(
 
 
 def mark_point(axes: Axes, x: float, y: float) -> None:
-    """Mark where a reader operates on its curve."""
+    """Mark the operating point on a curve."""
     axes.plot(x, y, "o", ms=9, mfc=VERMILLION, mec=INK, mew=1, clip_on=False, zorder=4)
 
 
 def interval(
     axes: Axes, y: float, point: Point, *, colour: str, mark: str = "o", hollow: bool = False
 ) -> None:
-    """Draw a value with its interval in a row; say where it is not defined."""
+    """Draw a value with its interval in a row, or a note if it is undefined."""
     value, low, high = point
     if not math.isfinite(value):
         axes.text(
@@ -169,7 +169,7 @@ def interval(
 
 
 def name_rows(axes: Axes, names: Sequence[str], *, bold: Sequence[int] = ()) -> None:
-    """Write a name left of each row, from the top on; headings are bold."""
+    """Write the name of each row on the left, from the top; headings are bold."""
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_yticks(range(len(names)), names)
     for row, label in enumerate(axes.get_yticklabels()):
@@ -178,11 +178,11 @@ def name_rows(axes: Axes, names: Sequence[str], *, bold: Sequence[int] = ()) -> 
 
 
 def floor_of(values: Sequence[float], *, at_most: float = 0.9) -> float:
-    """Return a tenth below all values that are numbers, for the lower end of an axis up to 1."""
+    """Return the lower limit of an axis up to 1: a tenth below all finite values."""
     known = [value for value in values if math.isfinite(value)]
     return math.floor(10 * (min([at_most, *known]) - 0.02)) / 10
 
 
 def show_grey(axes: Axes, image: Pixels | Floats) -> None:
-    """Show grey levels 0 to 255 (or colours), each pixel as it is."""
+    """Show grey levels 0 to 255 (or colours) without interpolation."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="none")

@@ -1,4 +1,4 @@
-"""Where the figures and tables of a page go: each onto disk, and each into the page."""
+"""Write figures and tables to disk, and return them for a page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Drawn(Protocol):
-    """What all figures of this room can do."""
+    """The interface of all figures."""
 
     CAPTION: ClassVar[str]
 
@@ -29,20 +29,20 @@ class Drawn(Protocol):
         """Return the drawing."""
 
     def rows(self) -> Table:
-        """Return the numbers in it."""
+        """Return the data of the figure."""
 
     def summary(self) -> str:
-        """Return it as a sentence."""
+        """Return a sentence that describes the figure."""
 
 
 def can_draw() -> bool:
-    """Return whether matplotlib is installed; without it, pages come without drawings."""
+    """Return whether matplotlib is installed; without it, pages have no drawings."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A folder that takes PNG, SVG and CSV of each figure and the CSV of each table.
+    """An output folder for the PNG, SVG and CSV of each figure and the CSV of each table.
 
     Without matplotlib there are no PNG and SVG files, and a page says in words what a drawing would
     show; pictures of X-rays are in the page as always.
@@ -56,7 +56,7 @@ class Canvas:
     level: float = LEVEL
 
     def panel(self, figure: Drawn, name: str, *, title: str, caption: str = "") -> Panel:
-        """Write a figure and its numbers; return it for the page.
+        """Write a figure and its data; return it for the page.
 
         Args:
             figure: What to draw.

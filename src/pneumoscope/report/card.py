@@ -48,7 +48,7 @@ _STANDING = {
 
 
 def write_card(run: RunFolder) -> Path:
-    """Write ``card.md`` into a finished run, and return its place.
+    """Write ``card.md`` into a finished run, and return its path.
 
     Args:
         run: The run; its numbers are those of ``metrics.json``.

@@ -1,4 +1,4 @@
-"""Reporting standards, filled with what the files of a run say."""
+"""Reporting checklists, filled in from the files of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILLED, PARTLY, OPEN = "filled", "partly", "open"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item of a standard, and what the run says of it.
+    """One item of a standard, and its answer from the run.
 
     Attributes:
         number: Its number in the standard.
@@ -55,7 +55,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Checklist:
-    """A standard, filled as far as the software can.
+    """A standard, filled in as far as possible.
 
     Attributes:
         standard: Its short name: ``tripod-ai`` or ``claim``.
@@ -72,7 +72,7 @@ class Checklist:
     items: tuple[Item, ...]
 
     def count(self, state: str) -> int:
-        """Return how many items are in a state."""
+        """Return the number of items in a state."""
         return sum(item.state == state for item in self.items)
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Checklist:
         }
 
     def to_markdown(self) -> str:
-        """Return it as Markdown, section by section."""
+        """Return the checklist as Markdown, section by section."""
         lines = [
             f"# {self.title}: {self.run}",
             "",
@@ -111,7 +111,7 @@ class Checklist:
 
 
 def fill(facts: RunFacts, standard: str) -> Checklist:
-    """Return a standard, filled with what a run says of itself.
+    """Fill in a standard from a run.
 
     Args:
         facts: What stands in the files of the run.
@@ -138,7 +138,7 @@ def fill(facts: RunFacts, standard: str) -> Checklist:
 
 
 def _filled(text: str, known: Mapping[str, str]) -> str:
-    """Return a text with its facts; empty if it asks for facts alone and none is known."""
+    """Return a text with facts inserted; empty if it consists of unknown facts only."""
     names = [name for _, name, _, _ in string.Formatter().parse(text) if name]
     if names and not any(known[name] for name in names):
         return ""
@@ -233,7 +233,7 @@ def _evidence(facts: RunFacts) -> str:
 
 
 def _robustness(rows: Sequence[Corrupted]) -> str:
-    """Return what worse images did, in a sentence; empty if nobody looked."""
+    """Return a sentence on the results on corrupted images; empty if not evaluated."""
     known = [(area, row) for row in rows if (area := row.numbers["auc"].value) is not None]
     if len(known) < 2 or rows[0].numbers["auc"].value is None:
         return ""
@@ -251,7 +251,7 @@ def _group(group: Group) -> str:
 
 
 def _sentence(text: str) -> str:
-    """Return a text that begins with a capital and ends with a stop."""
+    """Capitalise a text and end it with a full stop."""
     text = text.strip()
     if not text:
         return text

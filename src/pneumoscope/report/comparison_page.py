@@ -1,4 +1,4 @@
-"""The page of a comparison: readers against each other on the same images."""
+"""The page of a comparison of readers on the same images."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def write_comparison_page(
     known: Spread | None = None,
     part: str = "",
 ) -> Path:
-    """Write ``report.html`` and ``figures/`` of a comparison into a folder; return the page.
+    """Write ``report.html`` and ``figures/`` of a comparison; return the page's path.
 
     All of it appears, or nothing: a report that stood there stays if this one cannot be written.
 
@@ -126,7 +126,7 @@ def _answer(found: Comparison, short: dict[str, str]) -> str:
 
 
 def _caveats(found: Comparison, part: str) -> tuple[str, ...]:
-    """Return the three gravest of what is to be known."""
+    """Return the three most severe caveats."""
     grouped = {name for group in found.seeds for name in group.members}
     notes = {
         "These are validation images, which also decided about the readers: their numbers are "
@@ -144,7 +144,7 @@ def _caveats(found: Comparison, part: str) -> tuple[str, ...]:
 
 
 def _headline(found: Comparison, short: dict[str, str]) -> tuple[Statement, ...]:
-    """Return the differences of two readers; there is no such line of several pairs."""
+    """Return the differences between two readers; empty for several pairs."""
     if len(found.pairs) != 1:
         return ()
     (pair,) = found.pairs
@@ -210,12 +210,12 @@ def _differences(found: Comparison, short: dict[str, str], canvas: Canvas) -> Se
 
 
 def detectable(group: SeedGroup, key: str) -> str:
-    """Return the smallest difference that runs would show; runs that are all alike tell none."""
+    """Return the smallest detectable difference between runs, if they vary at all."""
     return f"{group.detectable[key]:.4f}" if group.deviation[key] > ALIKE else "not known"
 
 
 def spread_text(known: Spread, network: str) -> str:
-    """Return what the grey band of the dots is."""
+    """Return the description of the grey band of the dots."""
     low, high, source = known
     return (
         f"The grey band is what the {source} saw from run to run of {network} network: {low:.0%} "
@@ -226,7 +226,7 @@ def spread_text(known: Spread, network: str) -> str:
 def _seeds(
     found: Comparison, short: dict[str, str], canvas: Canvas, known: Spread | None
 ) -> Iterator[Section]:
-    """Yield how runs of one recipe lie apart, where two readers are such runs."""
+    """Yield the spread of runs of one recipe, for two such readers."""
     if not found.seeds:
         return
     figure = SeedDots.from_comparison(found, known=known)

@@ -1,4 +1,4 @@
-"""The page of an evaluation: one reader on one set of labelled images."""
+"""The page of an evaluation of one reader on a set of labelled images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_evaluation_page(
     origin: Mapping[str, str] | None = None,
     generated: bool = False,
 ) -> Path:
-    """Write ``report.html`` and ``figures/`` into a folder; return the page's place.
+    """Write ``report.html`` and ``figures/`` into a folder; return the page's path.
 
     All of it appears, or nothing: a report that stood there stays if this one cannot be written.
 
@@ -96,7 +96,7 @@ _RELATIONS = {
 
 
 def _asked(found: Evaluation) -> dict[str, object]:
-    """Return what was asked, and of what, for the provenance."""
+    """Return the options of the evaluation, for the provenance."""
     question = found.question
     return {
         "model_sha256": found.reader.get("sha256") or None,
@@ -123,7 +123,7 @@ def _data_line(found: Evaluation) -> str:
 
 
 def _of_the_training(info: ModelInfo | None) -> tuple[str, ...]:
-    """Return what else to know, of the training."""
+    """Return additional caveats about the training."""
     if info is None or info.training.get("members"):
         return ()
     return ("This is one training with one seed; another seed gives another reader.",)

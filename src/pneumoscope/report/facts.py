@@ -1,4 +1,4 @@
-"""What a run folder tells of itself: for the card and for checklists, in short sentences."""
+"""Facts of a run folder as short sentences, for the card and the checklists."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PARTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What stands in the files of a run.
+    """The contents of the files of a run.
 
     Attributes:
         root: Its folder.
@@ -53,7 +53,7 @@ class RunFacts:
 
     @classmethod
     def read(cls, root: Path) -> RunFacts:
-        """Return the facts of a run folder.
+        """Read the facts of a run folder.
 
         Raises:
             DataError: It is no run that was finished.
@@ -97,12 +97,12 @@ class RunFacts:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """The recipe, as it stands in ``provenance.json``."""
+        """The recipe, as recorded in ``provenance.json``."""
         return dict(self.provenance.get("recipe", {}))
 
     @property
     def best(self) -> Evaluation | None:
-        """The evaluation to judge it by: that of ``test`` where there is one."""
+        """The main evaluation: that of ``test`` if there is one."""
         found = (self.evaluations.get(part) for part in ("test", "val"))
         return next((one for one in found if one is not None), None)
 
@@ -112,15 +112,15 @@ class RunFacts:
         return [part for part in ("val", "test") if part in self.evaluations]
 
     def intended(self) -> str:
-        """Return what it is meant for, as the model file says."""
+        """Return the intended use stated in the model file."""
         return ", ".join(f"{key} {value}" for key, value in self.info.intended.items())
 
     def kinds_of_pixels(self) -> str:
-        """Return the kinds of pixels in the data, with their number."""
+        """Return the pixel types in the data, with their numbers."""
         return ", ".join(f"{mode} ({n:,})" for mode, n in self.modes.items())
 
     def data(self) -> str:
-        """Return what the images are, in one sentence."""
+        """Describe the images in one sentence."""
         images = sum(sum(count.values()) for count in self.counts.values())
         text = f"{images:,} labelled images"
         if self.patients:
@@ -130,7 +130,7 @@ class RunFacts:
         return f"{text}; {skipped} files could not be read and were left out."
 
     def part(self, name: str) -> str:
-        """Return the images of a part, class by class."""
+        """Describe the images of a part by class."""
         count = self.counts.get(name)
         if not count:
             return "no images set aside" if name == "unused" else f"no {PARTS[name]} images"
@@ -139,11 +139,11 @@ class RunFacts:
         return f"{sum(count.values()):,} {PARTS[name]} images{who} ({held})"
 
     def parts(self) -> str:
-        """Return all parts."""
+        """Describe all parts."""
         return "; ".join(self.part(name) for name in PARTS if name in self.counts) + "."
 
     def split(self) -> str:
-        """Return how the parts were made."""
+        """Describe how the parts were made."""
         recipe = self.recipe
         drawn = "drawn patient by patient and stratified by class"
         ways = {
@@ -167,7 +167,7 @@ class RunFacts:
         return f"{way}; seed {recipe.get('seed')}. {known}."
 
     def input(self) -> str:
-        """Return what happens to an image before the network sees it."""
+        """Describe the preprocessing of images."""
         spec = self.info.input
         return (
             f"each file is decoded to grey levels and resized ({spec.resize}) to "
@@ -176,7 +176,7 @@ class RunFacts:
         )
 
     def network(self) -> str:
-        """Return what the network is and where its first weights come from."""
+        """Describe the network and its initial weights."""
         text = f"{self.info.name}"
         options = self.recipe.get("model_options")
         if options:
@@ -191,7 +191,7 @@ class RunFacts:
         return f"{text}; it began with pretrained weights from {source} ({'; '.join(said)})."
 
     def training(self) -> str:
-        """Return how it was trained."""
+        """Describe the training."""
         recipe, facts = self.recipe, self.provenance
         changes = [
             f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
@@ -209,7 +209,7 @@ class RunFacts:
         )
 
     def decisions(self) -> str:
-        """Return what was decided on validation images: calibration, threshold, uncertain zone."""
+        """Describe what was fitted on validation images."""
         point, zone = self.info.operating_point, self.info.conformal
         line = None if self.best is None else self.best.calibration_of_all
         text = (
@@ -227,7 +227,7 @@ class RunFacts:
         return f"{text} All of it was decided on validation images alone."
 
     def gate(self) -> str:
-        """Return what the reader refuses to judge."""
+        """Describe which images the reader refuses."""
         if not self.info.gate:
             return "none: it gives a conclusion on any image that can be decoded."
         refused = ["too small, too elongated, coloured, flat, or mostly black or white"]
@@ -241,7 +241,7 @@ class RunFacts:
         return f"images are refused that are {'; or '.join(refused)}."
 
     def software(self) -> str:
-        """Return the versions that took part."""
+        """Return the versions of the software."""
         packages = ", ".join(
             f"{name} {version}" for name, version in self.provenance.get("packages", {}).items()
         )
@@ -254,7 +254,7 @@ class RunFacts:
         )
 
     def performance(self, part: str = "") -> str:
-        """Return the main numbers of a part with their intervals; of the best one if empty."""
+        """Return the main metrics of a part with intervals; of the main one if empty."""
         found = self.evaluations.get(part) if part else self.best
         if found is None:
             return ""
@@ -267,7 +267,7 @@ _MAIN = ("auc", "sensitivity", "specificity", "balanced_accuracy")
 
 
 def _in_words(found: Evaluation, key: str) -> str:
-    """Return a number with its interval and method."""
+    """Return a number with its interval and method as text."""
     number = found[key]
     name = NAMES[key] if key == "auc" else NAMES[key].lower()
     if not number.range_text():
@@ -279,7 +279,7 @@ def _in_words(found: Evaluation, key: str) -> str:
 
 
 def _evaluations(run: RunFolder) -> dict[str, Evaluation]:
-    """Return what ``metrics.json`` holds.
+    """Return the evaluations in ``metrics.json``.
 
     Raises:
         DataError: Another version wrote it.

@@ -1,4 +1,4 @@
-"""The page of an audit: the data in a line, the verdict, the findings, then the figures."""
+"""The page of an audit: data, result, findings and figures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_inspect_page(
     facts: dict[str, Any],
     generated: bool = False,
 ) -> None:
-    """Write the page of an audit, and its figures beside it into ``figures/``.
+    """Write the page of an audit, with its figures in ``figures/``.
 
     Args:
         path: Of the page.
@@ -67,7 +67,7 @@ def write_inspect_page(
 
 
 def without_figures() -> str:
-    """Return in words why a page has no drawings, and how to get them."""
+    """Explain why a page has no drawings, and how to get them."""
     return (
         "no figures, since matplotlib is not installed; it comes with the extra 'train': "
         f"{install_command('train')}"

@@ -1,4 +1,4 @@
-"""The sections of an audit's page: what was found, as text, tables and figures."""
+"""The sections of an audit's page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNITS: Final = {
 
 
 def audit_sections(canvas: Canvas, audit: Audit) -> tuple[Section, ...]:
-    """Return the sections that have something to show, in the order of the page.
+    """Return the non-empty sections in the order of the page.
 
     Args:
         canvas: Takes the figures and their tables.
@@ -73,7 +73,7 @@ def _counts(canvas: Canvas, audit: Audit) -> Iterator[Section]:
 
 
 def _parts_table(found: dict[str, Any]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Return a row a part: its images, patients, classes and etiologies."""
+    """Return one row per part: images, patients, classes and etiologies."""
     parts = found["parts"]
     etiologies = sorted({name for own in parts.values() for name in own["etiologies"]})
     labels = [name or "(no label)" for name in found["labels"]]
@@ -134,7 +134,7 @@ def _pictures(canvas: Canvas, audit: Audit) -> Iterator[Section]:
 def _sheet(
     audit: Audit, rows: Sequence[int], titles: Sequence[str], *, columns: int = 4
 ) -> PictureSheet:
-    """Return some of the pictures that the audit kept."""
+    """Return some of the pictures kept by the audit."""
     return PictureSheet(
         np.stack([audit.pictures[row] for row in rows]),
         tuple(titles),

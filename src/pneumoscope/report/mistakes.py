@@ -1,4 +1,4 @@
-"""The images that a reader concluded wrongly, as a section of a page."""
+"""The section of a page with the wrong conclusions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHOWN_MISTAKES = 8
 def mistakes(
     found: Evaluation, scores: Scores, canvas: Canvas, pictures: Pictures | None
 ) -> list[Section]:
-    """Return what was concluded wrongly: a sheet of the surest mistakes, and a table of all.
+    """Return a sheet of the most confident errors, and a table of all errors.
 
     Args:
         found: The evaluation.
@@ -91,7 +91,7 @@ def _caption(found: Evaluation, sheet: CaseSheet, pictures: Pictures) -> str:
 
 
 def _set_aside(found: Evaluation, wrong: int) -> str:
-    """Return how many of the wrong conclusions are not given, since the image is set aside."""
+    """Return how many wrong conclusions are not given because the image is set aside."""
     if found.policy is None or not sets_aside(found):
         return ""
     error = found.policy.deployed.error
@@ -105,7 +105,7 @@ def worst_rows(
     *,
     shown: int = SHOWN_MISTAKES,
 ) -> list[int]:
-    """Return the mistakes to show: the surest of each kind in equal parts, if there are as many.
+    """Return the errors to show: the most confident, balanced between both kinds.
 
     Args:
         ranked: Rows of all mistakes, the surest first.

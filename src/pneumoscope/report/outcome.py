@@ -1,4 +1,4 @@
-"""A reader on one set of images → the sections of a page: figures, tables, the worst mistakes."""
+"""The sections of a page about one evaluation: figures, tables, worst errors."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def outcome_sections(
     pictures: Pictures | None = None,
     brief: bool = False,
 ) -> list[Section]:
-    """Return everything that is known of a reader on these images, in sections.
+    """Return all sections about an evaluation.
 
     A new section is a function here that yields it where there is something to show, and a line
     in this list.
@@ -83,7 +83,7 @@ def outcome_sections(
 
 
 def _decision(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
-    """Yield what the decision achieves as deployed, unless it concludes on every image."""
+    """Yield the performance as deployed, if images are set aside."""
     rows = decision_rows(found)
     if rows:
         table = ("", "as deployed", "threshold alone"), rows
@@ -98,7 +98,7 @@ def _decision(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
 
 
 def _numbers(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[Section]:
-    """Yield the main numbers and figures."""
+    """Yield the main metrics and figures."""
     whom = f"{found.n:,} {units(found)}"
     if found.patients_known:
         whom += f" of {found.patients:,} patients"
@@ -151,7 +151,7 @@ def _main_panels(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[
 
 
 def _roc(found: Evaluation, scores: Scores) -> RocCurve:
-    """Return the curve of the log odds, since float32 probabilities tie where it is very sure.
+    """Return the ROC curve of the log odds, because float32 probabilities can tie.
 
     The operating point is that of the probabilities.
     """
@@ -166,14 +166,14 @@ def _roc(found: Evaluation, scores: Scores) -> RocCurve:
 
 
 def _why_no_interval(found: Evaluation, key: str) -> str:
-    """Return why a ratio has no interval; empty if it has one, or is not defined itself."""
+    """Return why a ratio has no interval; empty if it has one, or is undefined."""
     if found[key].value is None or found[key].low is not None:
         return ""
     return "no interval, since it is not defined in some resamples"
 
 
 def _every_number(found: Evaluation) -> Table:
-    """Return every number with its interval, how that was made, and what it rests on."""
+    """Return every metric with interval, method and sample size."""
     order = [*(key for key in NAMES if key in found.numbers)]
     order += [key for key in found.numbers if key not in NAMES]
     header = ("number", "value", "interval", "method of the interval", "by another method")

@@ -1,4 +1,4 @@
-"""One page that opens with the conclusion: what a run found, for a colleague to read.
+"""Self-contained HTML pages.
 
 The page is a single file. It loads nothing from outside and runs no script; a content security
 policy in its head holds the browser to both. What is handed in is text and is escaped; the one
@@ -52,7 +52,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture of a sheet of pictures.
+    """A picture of a contact sheet.
 
     Attributes:
         images: PNG or JPEG files, one below the other.
@@ -105,7 +105,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A chapter of the report: text, then results, figures and a table, whatever there is.
+    """A section of the report: text, results, figures and a table.
 
     Attributes:
         title: Its heading.
@@ -133,7 +133,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the page says.
+    """The contents of a page.
 
     Attributes:
         title: Of what this is the report: the name of the run.
@@ -157,7 +157,7 @@ class Report:
 
 
 def render(report: Report, *, template: str = "page.html", **more: Any) -> str:
-    """Return the page as HTML, complete in itself.
+    """Return the page as self-contained HTML.
 
     Args:
         report: What it says.
@@ -174,7 +174,7 @@ def render(report: Report, *, template: str = "page.html", **more: Any) -> str:
 
 
 def write_report(path: Path, report: Report, **how: Any) -> None:
-    """Write the page that `render` returns to ``path``, whole or not at all.
+    """Write the page to ``path`` atomically.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -183,13 +183,13 @@ def write_report(path: Path, report: Report, **how: Any) -> None:
 
 
 def footer_of(facts: Mapping[str, Any]) -> str:
-    """Return version and time of what ``provenance`` gave, for the foot of a page."""
+    """Return version and time from ``provenance`` for the footer."""
     return f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']}"
 
 
 @cache
 def environment() -> Environment:
-    """Return what ``templates/`` are rendered in: HTML is escaped, a missing name is a fault."""
+    """Return the environment of ``templates/``: HTML is escaped, missing names are errors."""
     from jinja2 import (  # noqa: PLC0415 - only pages need it
         Environment,
         PackageLoader,
@@ -216,7 +216,7 @@ def environment() -> Environment:
 
 
 def _markdown_cell(text: str) -> str:
-    """Return a text that stays in its cell of a Markdown table."""
+    """Escape a text for a cell of a Markdown table."""
     return " ".join(text.replace("|", "\\|").split())
 
 
@@ -225,13 +225,13 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _value_and_range(cell: str) -> tuple[str, str]:
-    """Part a number from the interval behind it, which is not to be broken over lines."""
+    """Split a number from its interval, which is kept on one line."""
     found = _RANGE.fullmatch(cell)
     return (found[1], found[2]) if found else (cell, "")
 
 
 def _numeric_columns(table: Table) -> list[bool]:
-    """Say of each column whether it holds numbers, which are set flush right."""
+    """Return for each column whether it holds numbers, which are right-aligned."""
     header, rows = table
     return [
         bool(rows) and all(_NUMERIC.fullmatch(row[column].strip()) for row in rows)
@@ -240,7 +240,7 @@ def _numeric_columns(table: Table) -> list[bool]:
 
 
 def _is_wide(table: Table) -> bool:
-    """Say whether a phone has no room for a table, so that it shows each row as a list."""
+    """Return whether a table is too wide for phones and becomes a list there."""
     header, rows = table
     ranges = any(_RANGE.fullmatch(cell) for row in rows for cell in row)
     return len(header) > 3 or (len(header) == 3 and ranges)

@@ -1,4 +1,4 @@
-"""Images for the page: reduced, and with the evidence of the reader where it shows any."""
+"""Images for a page: reduced, with evidence if the reader has any."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STRIP_PX = 64  # more than a strip takes on a picture of that side
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One image of a sheet: its path in the scores, its label, and what was said of it."""
+    """One image of a sheet: path, label and prediction."""
 
     path: str
     label: str
@@ -37,7 +37,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Where images lie, and who shows the evidence in them.
+    """The location of images, and the reader for their evidence.
 
     Attributes:
         root: What the paths of scores are relative to.
@@ -48,7 +48,7 @@ class Pictures:
     predictor: Predictor | None = None
 
     def sheet(self, cases: Sequence[Case], *, columns: int = 4) -> CaseSheet | None:
-        """Return the cases as a figure; those whose file cannot be read any more are left out."""
+        """Return the cases as a figure, without those whose file is no longer readable."""
         plain, marked, kept = [], [], []
         for case in cases:
             try:
@@ -81,7 +81,7 @@ class Pictures:
 
 
 def _squared(picture: Pixels, side_px: int) -> Pixels:
-    """Return a colour picture in the middle of a black square of this side, reduced to fit."""
+    """Return a colour picture centred in a black square, reduced to fit."""
     from PIL import Image  # noqa: PLC0415 - only pictures need it
 
     reduced = Image.fromarray(picture)
@@ -92,7 +92,7 @@ def _squared(picture: Pixels, side_px: int) -> Pixels:
 
 
 def _with_evidence(evidence: NDArray[np.float32], grey: Pixels) -> Pixels:
-    """Return the image with its evidence, without the strip below, which is too small to read.
+    """Return the image with its evidence, without the text strip.
 
     The strip covers the lower edge; so an edge is added for it, and taken off again.
     """
@@ -108,7 +108,7 @@ def _with_evidence(evidence: NDArray[np.float32], grey: Pixels) -> Pixels:
 
 
 def _reduced(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Pixels:
-    """Return grey levels 0 to 255 at a size for the page; more bits fill what the image uses."""
+    """Return grey levels 0 to 255 reduced for the page; higher depths are scaled."""
     from PIL import Image  # noqa: PLC0415 - only pictures need it
 
     if pixels.dtype != np.uint8:

@@ -40,7 +40,7 @@ def write_run_report(
     data: PreparedData,
     judged: Sequence[tuple[Evaluation, Scores]],
 ) -> None:
-    """Write ``report.html``, ``card.md`` and ``figures/`` of a run with a model, scores and a log.
+    """Write ``report.html``, ``card.md`` and ``figures/`` of a finished run.
 
     Args:
         run: The run.
@@ -105,7 +105,7 @@ def _data_line(catalog: Catalog, split: Split) -> str:
 
 
 def _of_the_run(recipe: Recipe, facts: dict[str, Any]) -> tuple[str, ...]:
-    """Return what else to know, of the training."""
+    """Return additional caveats about the training."""
     seed = f"One run with one seed ({recipe.seed}); another seed gives another reader."
     if facts["interrupted"]:
         return "Training was ended by hand before it would have stopped by itself.", seed
@@ -170,7 +170,7 @@ def _augmentation(canvas: Canvas, recipe: Recipe, data: PreparedData) -> Section
 def _augmentation_sheet(
     recipe: Recipe, data: PreparedData, *, columns: int = 5
 ) -> AugmentationSheet:
-    """Return two training images of each class beside augmented versions of them."""
+    """Return two training images of each class with augmented versions."""
     import torch  # noqa: PLC0415 - the report's other figures do without
 
     from pneumoscope.training.augment import augment  # noqa: PLC0415

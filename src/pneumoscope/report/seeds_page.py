@@ -1,4 +1,4 @@
-"""The page of runs that differ in the seed alone: what of a result is the recipe's."""
+"""The page of runs that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Runs:
-    """Runs of one recipe, and what they gave.
+    """Runs of one recipe, and their results.
 
     Attributes:
         folders: Where they are.
@@ -62,16 +62,16 @@ class Runs:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What they are called."""
+        """The names of the runs."""
         return tuple(run.root.name for run in self.folders)
 
     @property
     def part(self) -> str:
-        """The part to judge them by: ``test`` where there is one."""
+        """The main part: ``test`` if there is one."""
         return "test" if "test" in self.groups else "val"
 
     def of(self, key: str, part: str = "") -> Scatter:
-        """Return how a number scatters on a part; on that to judge by if it is not named."""
+        """Return the values of a metric on a part; on the main one by default."""
         group = self.groups[part or self.part]
         values = [run[key] for run in self.numbers[part or self.part]]
         return Scatter(group.mean[key], group.deviation[key], min(values), max(values))
@@ -79,7 +79,7 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class Scatter:
-    """A number of several runs."""
+    """The values of a metric over several runs."""
 
     mean: float
     deviation: float
@@ -88,21 +88,21 @@ class Scatter:
 
     @property
     def alike(self) -> bool:
-        """Whether all runs have the same."""
+        """Whether all runs have the same value."""
         return self.deviation <= ALIKE
 
     def spread(self, digits: int) -> str:
-        """Return mean and standard deviation, which is not 0 unless it is."""
+        """Return mean and standard deviation."""
         return f"{self.mean:.{digits}f} (± {_deviation(self.deviation, digits)})"
 
     def range(self, digits: int) -> str:
-        """Return the lowest and the highest."""
+        """Return minimum and maximum."""
         if self.alike:
             return "the same in all runs"
         return f"from {self.least:.{digits}f} to {self.most:.{digits}f}"
 
     def in_words(self, *, share: bool) -> str:
-        """Return all of it, a share in percent."""
+        """Return the values as text, proportions in percent."""
         if not share:
             ends = f"{self.least:.3f} to {self.most:.3f}"
             return f"{self.mean:.3f} ± {_deviation(self.deviation, 3)} ({ends})"
@@ -120,7 +120,7 @@ def _deviation(value: float, digits: int) -> str:
 
 
 def write_seeds_page(folder: Path, runs: Runs) -> Path:
-    """Write ``report.html`` and ``figures/`` of several runs into a folder; return the page.
+    """Write ``report.html`` and ``figures/`` of several runs; return the page's path.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -192,7 +192,7 @@ def _answer(runs: Runs) -> str:
 
 
 def _caveats(runs: Runs) -> tuple[str, ...]:
-    """Return the three gravest of what is to be known."""
+    """Return the three most severe caveats."""
     n = len(runs.folders)
     notes = {
         "There was no test part: these are validation images, which also chose the run, the "

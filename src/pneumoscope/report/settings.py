@@ -1,4 +1,4 @@
-"""The tables of a page that say what is needed to get its numbers again."""
+"""Tables of settings and environment, needed to reproduce a page."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def settings_section(
     canvas: Canvas, name: str, rows: Iterable[tuple[str, object]], *, title: str, text: str,
     table_title: str,
 ) -> Section:  # fmt: skip
-    """Return a section with a table of names and values, which is also written as ``name.csv``."""
+    """Return a section with a table of names and values, also written as ``name.csv``."""
     table = ("what", "value"), tuple((key, as_text(value)) for key, value in rows)
     return Section(title, text=text, table=canvas.table(name, table), table_title=table_title)
 
 
 def environment_rows(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """Return versions, commit and machine of what ``provenance`` gave."""
+    """Return versions, commit and machine from ``provenance``."""
     machine = facts["machine"]
     return [
         *facts["packages"].items(),
@@ -36,7 +36,7 @@ def environment_rows(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
 def environment_section(
     canvas: Canvas, facts: Mapping[str, Any], *, table_title: str = "Versions, machine and settings"
 ) -> Section:
-    """Return the section of all that ``provenance`` gave."""
+    """Return the section about the environment."""
     rows = [*environment_rows(facts), *(row for row in facts.items() if row[0] not in _SHOWN_APART)]
     return settings_section(
         canvas, "environment", rows, title="Environment", table_title=table_title,
@@ -45,7 +45,7 @@ def environment_section(
 
 
 def as_text(value: object) -> str:
-    """Return a value of a recipe or of provenance for people."""
+    """Return a value of a recipe or of provenance as text."""
     match value:
         case dict():
             return ", ".join(f"{key} {as_text(item)}" for key, item in value.items()) or "none"

@@ -1,4 +1,4 @@
-"""The reporting standards: what they ask for, item by item, from ``standards.yaml``."""
+"""The items of the reporting standards, from ``standards.yaml``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One item of a standard as the paper has it.
+    """One item of a standard.
 
     Attributes:
         number: Its number in the standard.
@@ -29,7 +29,7 @@ class Row:
 
 
 class Standard(NamedTuple):
-    """A reporting standard: its name, where it stands, and its items section by section."""
+    """A reporting standard: name, reference and items by section."""
 
     title: str
     source: str
@@ -38,7 +38,7 @@ class Standard(NamedTuple):
 
 @cache
 def standards() -> dict[str, Standard]:
-    """Return what `pneumoscope.report.checklist.fill` can fill, by the name of each standard."""
+    """Return the supported standards by name."""
     file = resources.files(__package__).joinpath("standards.yaml")
     return {
         name: Standard(

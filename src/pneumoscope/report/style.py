@@ -1,4 +1,4 @@
-"""One look for every figure, and the way a figure gets onto disk and into a page.
+"""The common style of figures, and their export to disk and pages.
 
 The colours are those of Okabe and Ito, "Color Universal Design" (2008), which people with any of
 the common colour vision deficiencies tell apart: blue and vermillion on a light page, and their
@@ -60,7 +60,7 @@ _PICTURE_PX: Final = 320  # twice what a picture of a sheet occupies on the page
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Apply the look to what is drawn and saved inside the ``with`` block, and to nothing else.
+    """Apply the style inside the ``with`` block.
 
     As a decorator, ``@style()``, it does so for a function.
     """
@@ -111,7 +111,7 @@ def style() -> Iterator[None]:
 
 
 def save(figure: Figure, folder: Path, *, name: str) -> str:
-    """Write a figure as ``name.png`` (2x) and ``name.svg``; return the SVG to put into a page.
+    """Write a figure as ``name.png`` (2x) and ``name.svg``; return the SVG for a page.
 
     Both files appear whole or not at all, and the same figure gives the same bytes.
 
@@ -158,7 +158,7 @@ def save(figure: Figure, folder: Path, *, name: str) -> str:
 
 
 def _inline(svg: bytes, *, name: str) -> str:
-    """Turn a standalone SVG file into an element that can stand beside others in one page."""
+    """Turn a standalone SVG file into an element for a page with several of them."""
     root = ElementTree.fromstring(svg)  # noqa: S314 - it was written by matplotlib a moment ago
     prefix = f"{name}-{hashlib.sha256(svg).hexdigest()[:8]}-"
     for parent in list(root.iter()):
@@ -195,7 +195,7 @@ def _inline(svg: bytes, *, name: str) -> str:
 
 
 def _rewrite(key: str, value: str, *, prefix: str) -> str:
-    """Return an attribute of a standalone SVG as it is to be inside a page."""
+    """Return an attribute of a standalone SVG as needed inside a page."""
     match key:
         case "id":
             return prefix + value
@@ -224,7 +224,7 @@ def _channel_differences(picture: Image) -> list[tuple[float, float]]:
 
 
 def _as_jpeg(uri: str) -> str:
-    """Shrink an embedded PNG to what the page shows of it: a sheet of photographs weighs 10x."""
+    """Replace an embedded PNG by a JPEG of the displayed size, about a tenth of the bytes."""
     from PIL import Image as PillowImage  # noqa: PLC0415 - only pictures need it
 
     with PillowImage.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as picture:

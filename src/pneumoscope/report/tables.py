@@ -1,4 +1,4 @@
-"""Tables of text, as pages show them and CSV files hold them, and the arrays they are made of."""
+"""Text tables for pages and CSV files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
 def number(value: SupportsFloat) -> str:
-    """Return a number as a table holds it: six digits, ``nan`` and ``inf`` as such."""
+    """Return a number as in tables: six digits, ``nan`` and ``inf`` unchanged."""
     return f"{float(value):.6g}"
 
 

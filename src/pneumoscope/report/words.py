@@ -1,4 +1,4 @@
-"""What pages, tables and cards call things, and how a page opens with an evaluation."""
+"""Terms for pages, tables and cards, and the opening of a page."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ _ALWAYS = {"other-hospitals", "labels"}  # notes that hold of any evaluation
 
 
 def images_of(found: Evaluation) -> str:
-    """Return what the images, or the studies or patients, are called: ``test images``."""
+    """Return the term for the images, or the studies or patients: ``test images``."""
     return f"{PARTS[found.part]} {units(found)}" if found.part in PARTS else units(found)
 
 
 def suffix_of(found: Evaluation) -> str:
-    """Return what ends the names of files of these images: ``-test``; nothing for no known part."""
+    """Return the suffix of file names for a part: ``-test``; empty if unknown."""
     return f"-{found.part}" if found.part else ""
 
 
 def answer(found: Evaluation) -> str:
-    """Return what was found, in a few sentences, with its intervals and what guessing gives."""
+    """Return the result in a few sentences, with intervals and baselines."""
     deployed = found.policy.deployed if found.policy is not None and sets_aside(found) else None
     if deployed is None:
         text = (
@@ -94,14 +94,14 @@ def answer(found: Evaluation) -> str:
 
 
 def statement(found: Evaluation, key: str, note: str = "") -> Statement:
-    """Return a number of an evaluation as a line of results."""
+    """Return a metric as a line of results."""
     number = found[key]
     name = NAMES.get(key, key.replace("_", " ").capitalize())
     return Statement(name, number.with_range(), number.n, note)
 
 
 def headline(found: Evaluation) -> tuple[Statement, ...]:
-    """Return the four numbers of the answer: of the decision as deployed, if images are set aside.
+    """Return the four main metrics, of the decision as deployed if images are set aside.
 
     ``decision_rows`` has those of the threshold alone beside them.
     """
@@ -126,7 +126,7 @@ def headline(found: Evaluation) -> tuple[Statement, ...]:
 
 
 def calibration_words(line: Calibration | VectorCalibration | None) -> str:
-    """Return what lies between logits and probabilities, as it was fitted."""
+    """Describe the calibration."""
     if line is None:
         return "not known"
     if line.method == "none":
@@ -139,7 +139,7 @@ def calibration_words(line: Calibration | VectorCalibration | None) -> str:
 
 
 def caveats(found: Evaluation, *, more: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return what to know before relying on it, the gravest first: three, or all grave ones.
+    """Return the most severe caveats: three, or all severe ones.
 
     Args:
         found: The evaluation.

@@ -1,4 +1,4 @@
-"""A REST service for reading chest X-rays, and a page for looking at them.
+"""A REST service for reading chest X-rays, with a web page.
 
 ``server`` runs it; ``app`` answers requests (``reading`` and ``about`` are its routes, ``guard``
 stands before them), ``admission`` bounds the queue, ``pool`` keeps the processes that read images

@@ -1,4 +1,4 @@
-"""The routes that tell of the service: models, health, metrics, the OpenAPI document, the page."""
+"""Routes about the service: models, health, metrics, OpenAPI document and page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TYPES = {
 
 
 class About:
-    """Endpoints that tell of the service.
+    """Endpoints about the service.
 
     Args:
         service: Its state.
@@ -55,13 +55,13 @@ class About:
         ]
 
     async def models(self, _request: Request) -> Response:
-        """Answer with what the models say of themselves."""
+        """Return the metadata of all models."""
         return JSONResponse(
             {"models": [self._described(name) for name in self._service.pool.models]}
         )
 
     async def model(self, request: Request) -> Response:
-        """Answer with the metadata of a model, as the open inference protocol has them."""
+        """Return the metadata of a model in the form of the open inference protocol."""
         name = request.path_params["name"]
         if name not in self._service.pool.models:
             return problem(404, f"there is no model {name!r}")
@@ -86,36 +86,36 @@ class About:
         }
 
     async def model_ready(self, request: Request) -> Response:
-        """Answer whether a model can be asked."""
+        """Return whether a model is ready."""
         name = request.path_params["name"]
         if self._service.pool.ready and name not in self._service.pool.models:
             return problem(404, f"there is no model {name!r}")
         return _state(self._service.ready, "ready")
 
     async def server(self, _request: Request) -> Response:
-        """Answer with what the service is, as the open inference protocol has it."""
+        """Return the server metadata of the open inference protocol."""
         return JSONResponse({"name": "pneumoscope", "version": _version(), "extensions": []})
 
     async def live(self, _request: Request) -> Response:
-        """Answer that the process is alive."""
+        """Report that the process is alive."""
         return _state(True, "live")
 
     async def is_ready(self, _request: Request) -> Response:
-        """Answer whether a request would be answered now."""
+        """Report whether the service is ready."""
         return _state(self._service.ready, "ready")
 
     async def counts(self, _request: Request) -> Response:
-        """Answer with the metrics."""
+        """Return the metrics."""
         return Response(self._service.metrics.text(), media_type=METRICS_TYPE)
 
     async def openapi(self, _request: Request) -> Response:
-        """Answer with the OpenAPI document."""
+        """Return the OpenAPI document."""
         from pneumoscope.serve.openapi import document  # noqa: PLC0415 - rarely asked for
 
         return JSONResponse(document(_version(), self._service.settings))
 
     async def page(self, request: Request) -> Response:
-        """Answer with a file of the page."""
+        """Return a file of the page."""
         name = request.path_params.get("name", "index.html")
         file = self._page.get(name)
         kind = _TYPES.get(name[name.rfind(".") :])

@@ -1,4 +1,4 @@
-"""How many requests may be under way: a bounded queue that refuses early."""
+"""A bounded queue of requests that rejects early."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WEIGHT = 0.1  # of the newest image in the mean time an image takes
 
 
 class BusyError(Exception):
-    """The queue is full, or one client has too many requests under way.
+    """The queue is full, or a client has too many requests in progress.
 
     Attributes:
         retry_after: Whole seconds after which a new attempt is worthwhile.
@@ -28,7 +28,7 @@ class BusyError(Exception):
 
 
 class Admission:
-    """Counts the requests under way and refuses those beyond the limit.
+    """Counts the requests in progress and rejects those beyond the limit.
 
     A place is taken before the body of a request is read, so that memory is bounded by the number
     of places and the size of a body.
@@ -53,7 +53,7 @@ class Admission:
 
     @property
     def full(self) -> bool:
-        """Whether the next request is refused."""
+        """Whether the next request would be rejected."""
         return self.taken >= self.places
 
     @contextmanager
@@ -88,11 +88,11 @@ class Admission:
                 del self._clients[client]
 
     def note(self, seconds: float) -> None:
-        """Take note of how long an image occupied a worker."""
+        """Record how long an image occupied a worker."""
         mean = self._image_seconds
         self._image_seconds = seconds if mean is None else (1 - _WEIGHT) * mean + _WEIGHT * seconds
 
     def retry_after(self, waiting: int) -> int:
-        """Return after how many seconds so many requests will be done, by the measured rate."""
+        """Return the seconds until a number of requests are done, by the measured rate."""
         seconds = waiting * (self._image_seconds or 0.0) / self._workers
         return min(LONGEST_WAIT_SECONDS, max(1, math.ceil(seconds)))

@@ -1,4 +1,4 @@
-"""Requests → answers: the ASGI application."""
+"""The ASGI application."""
 
 from __future__ import annotations
 

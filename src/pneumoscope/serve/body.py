@@ -1,4 +1,4 @@
-"""The body of a request: read with a limit and a deadline, taken out of a form."""
+"""Read request bodies with a size limit and a deadline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class BodyError(Exception):
-    """A body that is not taken.
+    """A body that is rejected.
 
     Attributes:
         status: Of the answer.
@@ -25,12 +25,12 @@ class BodyError(Exception):
 
 
 class ClientGoneError(Exception):
-    """The client went away."""
+    """The client disconnected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An image that was sent.
+    """An uploaded image.
 
     Attributes:
         content: Its bytes, in the pieces in which they came: they are copied once less so.
@@ -79,7 +79,7 @@ async def read_body(
 
 
 def upload_of(body: Sequence[bytes], content_type: str) -> Upload:
-    """Return the image of a body: the body itself, or the one file of a form.
+    """Return the image of a body: the body itself, or the single file of a form.
 
     Args:
         body: The whole body.
@@ -131,7 +131,7 @@ class _Part:
 
 
 class _Parts:
-    """Collects the parts of a form as the parser meets them."""
+    """Collects the parts of a form during parsing."""
 
     def __init__(self) -> None:
         self.found: list[_Part] = []

@@ -1,4 +1,4 @@
-"""Messages between the service and the processes that read images.
+"""Messages between the service and its worker processes.
 
 A message is a header of two lengths, a JSON object, and bytes. Both ends are this package in the
 same version, so there is no version to agree on.
@@ -24,7 +24,7 @@ Message = tuple[dict[str, Any], bytes]
 
 
 def head_of(fields: dict[str, Any], size: int) -> bytes:
-    """Return a message up to its bytes.
+    """Return the header of a message.
 
     Args:
         fields: The JSON object.

@@ -1,4 +1,4 @@
-"""Connections: uvicorn's, with the time limits that it lacks."""
+"""uvicorn's connections with additional time limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEFT_SECONDS = 5.0
 
 
 class Connection(HttpToolsProtocol):
-    """A connection that a slow or endless sender cannot hold.
+    """A connection with limits for slow and endless senders.
 
     uvicorn closes idle connections after a request, but waits without end for the first one, for
     the rest of its headers, and for the rest of a body that was refused.
@@ -32,7 +32,7 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection, if there is room."""
+        """Accept a connection if there is room."""
         super().connection_made(transport)
         if len(self.connections) > self.most:
             transport.abort()
@@ -40,7 +40,7 @@ class Connection(HttpToolsProtocol):
         self._await_within(self.header_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Forget a closed connection."""
         self._calm()
         super().connection_lost(exc)
 
@@ -50,17 +50,17 @@ class Connection(HttpToolsProtocol):
         self._await_within(self.header_seconds)
 
     def on_headers_complete(self) -> None:
-        """Start the request; from here on the service watches over the time."""
+        """Start the request; from here on the service enforces the time limits."""
         self._calm()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Take note of the end of a body that nobody waited for."""
+        """Handle the end of a body that was not awaited."""
         self._calm()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, or for the end of a body that was refused."""
+        """Wait for the next request, or for the end of a rejected body."""
         unfinished = self.cycle is not None and self.cycle.more_body
         super().on_response_complete()
         if unfinished and not self.transport.is_closing():

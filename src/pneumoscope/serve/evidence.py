@@ -1,4 +1,4 @@
-"""Evidence pictures that live for a stated time, in memory."""
+"""Evidence pictures in memory, with an expiry time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_BYTES = 64 * 2**20
 
 
 class EvidenceStore:
-    """Keeps pictures under names that cannot be guessed.
+    """Keeps pictures under unguessable names.
 
     Args:
         seconds: How long a picture lives.
@@ -26,7 +26,7 @@ class EvidenceStore:
 
     @staticmethod
     def new_name() -> str:
-        """Return a name for a picture to come."""
+        """Return a new unguessable name."""
         return secrets.token_urlsafe(18)
 
     def put(self, name: str, picture: bytes) -> None:
@@ -38,7 +38,7 @@ class EvidenceStore:
             self._drop()
 
     def get(self, name: str) -> bytes | None:
-        """Return a picture, None if it is not there any more."""
+        """Return a picture, None if it has expired."""
         self._drop_old()
         found = self._pictures.get(name)
         return found[1] if found else None

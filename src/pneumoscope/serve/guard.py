@@ -1,4 +1,4 @@
-"""What holds for every request: access, headers, counts, one line in the log."""
+"""Middleware for all requests: access, headers, metrics and log."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _log = logging.getLogger("pneumoscope.serve")
 
 
 class Guard:
-    """Stands before an application.
+    """Middleware around an application.
 
     Args:
         app: Answers what is let through.
@@ -103,7 +103,7 @@ class Guard:
         )
 
     def _must_close(self, scope: Scope, status: int) -> bool:
-        """Return whether the connection ends with this answer.
+        """Return whether the connection is closed after this response.
 
         While the service drains, clients are sent to its successor; a client that waits to be told
         to continue, and is refused instead, may send anything next.
@@ -129,7 +129,7 @@ class Guard:
 
 
 def _route(scope: Scope) -> str:
-    """Return the pattern of the route, not the path, which may hold anything."""
+    """Return the pattern of the route instead of the path."""
     route = scope.get("route")
     return route.path if isinstance(route, Route) else "other"
 

@@ -1,4 +1,4 @@
-"""What the service counts, for Prometheus.
+"""Prometheus metrics of the service.
 
 One process counts for all that read images, so a scrape is always complete. Labels hold fixed words
 and the names of models, never anything of an image or a client.
@@ -63,11 +63,11 @@ class Metrics:
         gauge.set_function(value)
 
     def answered(self, route: str, status: int) -> None:
-        """Count an answered request."""
+        """Count a finished request."""
         self._requests.labels(route, str(status)).inc()
 
     def refused(self, reason: str) -> None:
-        """Count an image that got no conclusion.
+        """Count an image without a conclusion.
 
         Args:
             reason: One of a few words, such as ``too_large``.
@@ -87,12 +87,12 @@ class Metrics:
             self._drift.add(model, fields["probability"], self._pool.models[model]["reference"])
 
     def text(self) -> bytes:
-        """Return everything in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
 class _DriftCollector:
-    """The drift of each model's probabilities against those of its validation images."""
+    """The drift of each model's probabilities from those of its validation images."""
 
     def __init__(self) -> None:
         self._counts: dict[str, list[int]] = {}

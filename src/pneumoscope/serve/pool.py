@@ -1,4 +1,4 @@
-"""The processes that read images: started, fed, replaced when they die, and renewed.
+"""The worker processes: started, fed, replaced when they die, and renewed.
 
 Images are read in processes of their own, so that an image that ends its process costs the others
 nothing. The service itself only moves bytes.
@@ -28,7 +28,7 @@ _log = logging.getLogger("pneumoscope.serve")
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """What a process answered.
+    """The answer of a worker.
 
     Attributes:
         fields: ``status`` (``ok``, ``unreadable``, ``failed`` or ``died``), and what goes with it.
@@ -61,7 +61,7 @@ class _Job:
 
 
 class _Place:
-    """A place in the crew: one process after the other."""
+    """A slot of the pool, filled by one process after another."""
 
     def __init__(self, process: Process | None = None) -> None:
         self.process = process
@@ -72,7 +72,7 @@ class _Place:
 
 
 class Pool:
-    """Reads images in processes.
+    """Reads images in worker processes.
 
     Args:
         models: Name → model file or run folder, None for the reader of the package.
@@ -102,16 +102,16 @@ class Pool:
 
     @property
     def ready(self) -> bool:
-        """Whether there is a process that can read."""
+        """Whether there is a ready process."""
         return any(place.ready for place in self._places)
 
     @property
     def processes(self) -> list[int]:
-        """The process IDs of those that can read."""
+        """The process IDs of the ready workers."""
         return [place.process.pid for place in self._places if place.ready and place.process]
 
     async def open(self) -> None:
-        """Wait until the first process can read; the others start behind it.
+        """Wait until the first process is ready; the others start in the background.
 
         They would only slow the first one down, which a service waits for that starts.
 
@@ -136,7 +136,7 @@ class Pool:
             place.task = asyncio.create_task(self._run(place))
 
     async def renew(self) -> None:
-        """Open the model files anew, and read with them once they are ready; nothing is lost.
+        """Reopen the model files in new processes and switch to them when ready.
 
         Raises:
             PoolError: One cannot be used; the old ones go on.
@@ -167,7 +167,7 @@ class Pool:
     def ask(
         self, fields: dict[str, Any], content: Sequence[bytes | bytearray]
     ) -> asyncio.Future[Answer]:
-        """Return the answer to come; if it is cancelled while it waits, it costs nothing more.
+        """Return the answer of a worker; cancelling a waiting request is free.
 
         Args:
             fields: ``kind`` (``predict`` or ``picture``), ``model``, and options.
@@ -178,7 +178,7 @@ class Pool:
         return job.done
 
     async def _run(self, place: _Place) -> None:
-        """Keep one place of the crew occupied."""
+        """Keep one slot of the pool filled."""
         pause = _FIRST_PAUSE_SECONDS
         while not place.retired:
             try:
@@ -212,7 +212,7 @@ class Pool:
             await process.end()
 
     async def _feed(self, place: _Place, process: Process) -> None:
-        """Hand over one image after the other until the process dies or is retired."""
+        """Send images to the process until it dies or is retired."""
         while not place.retired:
             _, _, job = await self._jobs.get()
             if job.done.done():  # the client went away

@@ -1,4 +1,4 @@
-"""Faults as RFC 9457 problem details."""
+"""Errors as RFC 9457 problem details."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def problem(
 
 
 async def http_fault(_request: Request, fault: Exception) -> Response:
-    """Return the answer to a request that fits no route."""
+    """Return the response to a request that matches no route."""
     assert isinstance(fault, HTTPException)  # noqa: S101 - it is registered for these
     response = problem(fault.status_code, fault.detail)
     for name, value in (fault.headers or {}).items():

@@ -1,4 +1,4 @@
-"""A process that reads images, as the service sees it: started, asked, ended.
+"""A worker process as seen by the service.
 
 It is started before the service imports anything else, asyncio included, so that it loads its
 models meanwhile.
@@ -28,7 +28,7 @@ class PoolError(Exception):
 
 
 class Process:
-    """One process, and the socket to it. It starts at once, before there is an event loop.
+    """A worker process and its socket, started immediately.
 
     Args:
         models: Name → model file or run folder, None for the reader of the package.
@@ -61,7 +61,7 @@ class Process:
         self._writer: asyncio.StreamWriter | None = None
 
     async def open(self) -> dict[str, dict[str, Any]]:
-        """Wait until it is ready; return what its models say of themselves.
+        """Wait until it is ready; return the metadata of its models.
 
         Raises:
             PoolError: It cannot use a model, died, or was too slow.
@@ -84,7 +84,7 @@ class Process:
     async def ask(
         self, fields: dict[str, Any], content: Sequence[bytes | bytearray]
     ) -> tuple[dict[str, Any], bytes]:
-        """Return its answer.
+        """Send a request and return the answer.
 
         Raises:
             OSError, asyncio.IncompleteReadError: It died.
@@ -95,7 +95,7 @@ class Process:
         return await receive_from(self._reader)
 
     async def end(self) -> None:
-        """End the process, and leave nothing of it behind."""
+        """End the process and release its resources."""
         import asyncio  # noqa: PLC0415 - loaded already
 
         self.kill()

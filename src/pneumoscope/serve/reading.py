@@ -1,4 +1,4 @@
-"""The routes that read images: an image → a record, a picture, its evidence.
+"""Routes that read images: predictions, pictures and evidence.
 
 An image that cannot be judged is an answer, not a fault.
 """
@@ -62,7 +62,7 @@ class Reading:
         ]
 
     async def predictions(self, request: Request) -> Response:
-        """Answer with the record of one image."""
+        """Return the record of one image."""
         model = request.query_params.get("model") or self._settings.default_model
         if model not in self._settings.models:
             known = ", ".join(self._settings.models)
@@ -79,7 +79,7 @@ class Reading:
         )
 
     async def pictures(self, request: Request) -> Response:
-        """Answer with an image as a grey PNG, as a reader is shown it."""
+        """Return an image as a grey PNG, as the reader sees it."""
         fields = {"kind": "picture", "model": self._settings.default_model}
         return await self._with_image(
             request, fields, lambda answer: Response(answer.content, media_type="image/png")
@@ -96,7 +96,7 @@ class Reading:
     async def _with_image(
         self, request: Request, fields: dict[str, Any], respond: Callable[[Answer], Response]
     ) -> Response:
-        """Return the answer to a request whose body is an image."""
+        """Return the response to a request with an image as its body."""
         if not self._pool.ready:
             return problem(503, "the service is not ready", retry_after=1)
         client = request.client.host if request.client else ""
@@ -126,7 +126,7 @@ class Reading:
         return upload_of(body, request.headers.get("content-type", ""))
 
     async def _asked(self, request: Request, fields: dict[str, Any], upload: Upload) -> Answer:
-        """Return a process's answer; stop waiting for it when the client goes away.
+        """Return a worker's answer; stop waiting if the client disconnects.
 
         Raises:
             ClientGoneError: It did.
@@ -162,7 +162,7 @@ class Reading:
                 return problem(503, "the model cannot be used", retry_after=30)
 
     async def evidence_picture(self, request: Request) -> Response:
-        """Answer with a picture that a prediction linked to."""
+        """Return a picture linked from a prediction."""
         found = self._evidence.get(request.path_params["name"])
         if found is None:
             return problem(404, "there is no such picture, or not any more")

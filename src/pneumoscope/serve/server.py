@@ -1,4 +1,4 @@
-"""The process of the service: socket, signals, start and end."""
+"""The server process: socket, signals, start and shutdown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _log = logging.getLogger("pneumoscope.serve")
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Return the socket that a service listens on.
+    """Return the listening socket of a service.
 
     Raises:
         OutputError: It cannot listen there.
@@ -197,7 +197,7 @@ class _Run:
 
 
 def _most_connections() -> int:
-    """Raise the limit of open files; return how many connections may be held at once."""
+    """Raise the limit of open files; return the number of possible connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_CONNECTIONS + _SPARE_FILES
     limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)

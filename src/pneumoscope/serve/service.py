@@ -1,4 +1,4 @@
-"""The state of a service, which its routes share."""
+"""The shared state of a service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Service:
-    """The state of a service.
+    """The shared state of a service.
 
     Args:
         settings: What it was started with.

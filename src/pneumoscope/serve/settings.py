@@ -1,4 +1,4 @@
-"""What a service is started with."""
+"""The settings of the service."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ class Settings:
 
     @property
     def default_model(self) -> str:
-        """The name of the model that answers requests that name none."""
+        """The model used for requests without a model name."""
         return next(iter(self.models))
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached from this machine alone.
+    """Return whether an address is reachable from this machine only.
 
     >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
     (True, True, False)

@@ -1,4 +1,4 @@
-"""A process that reads images for the service.
+"""The worker process that reads images for the service.
 
 It holds the models, takes one request after the other from a socket, and answers each. It knows
 nothing of HTTP; when it dies, the service starts another one.
@@ -29,7 +29,7 @@ PICTURE_SIDE = 8192
 
 
 def main(arguments: list[str]) -> int:
-    """Serve one socket until its other side closes it.
+    """Serve a socket until the other side closes it.
 
     Args:
         arguments: The number of the socket, and the models as a JSON object of name → path.
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve(connection: socket.socket, models: dict[str, str | None]) -> int:
-    """Open the models, and answer until the other side closes the socket."""
+    """Open the models, and answer until the socket is closed."""
     try:
         readers = _opened(models)
     except PneumoscopeError as fault:
@@ -61,7 +61,7 @@ def _serve(connection: socket.socket, models: dict[str, str | None]) -> int:
 
 
 def _opened(models: Mapping[str, str | None]) -> dict[str, Predictor]:
-    """Return a reader for each model that passed its self-test; one thread each.
+    """Return a single-threaded reader for each model, after its self-test.
 
     Raises:
         ModelFileError: One cannot be used.
@@ -105,7 +105,7 @@ def _about(reader: Predictor) -> dict[str, Any]:
 def _answered(
     reader: Predictor, fields: dict[str, Any], content: bytes
 ) -> tuple[dict[str, Any], bytes]:
-    """Return the answer to a request and the bytes that go with it."""
+    """Return the answer to a request with its bytes."""
     try:
         if fields["kind"] == "picture":
             return {"status": "ok"}, _picture(content)
@@ -158,7 +158,7 @@ def _evidence(reader: Predictor, found: Prediction, content: bytes) -> bytes:
 
 
 def _picture(content: bytes) -> bytes:
-    """Return an image as a grey PNG of 8 bits, as a reader is shown it."""
+    """Return an image as an 8-bit grey PNG, as the reader sees it."""
     import numpy as np  # noqa: PLC0415 - where it is asked for
     from PIL import Image  # noqa: PLC0415
 
@@ -173,7 +173,7 @@ def _picture(content: bytes) -> bytes:
 
 
 def _plain(message: str) -> str:
-    """Return a message without the name that bytes have in it."""
+    """Return a message without bytes in it."""
     return message.removeprefix("<bytes>: ")
 
 

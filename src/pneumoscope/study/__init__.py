@@ -1,1 +1,1 @@
-"""Many trainings as one piece of work: questions with answers, and searches for a recipe."""
+"""Studies: questions answered by many trainings, and searches for a recipe."""

@@ -1,4 +1,4 @@
-"""The answer to each question of a study, from the scores of its runs on the held-out rows."""
+"""Answer the questions of a study from the scores of its runs on held-out images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LevelRun:
-    """A run of a level: its seed, its folder and what it gave, None where it gave nothing yet."""
+    """A run of a level: seed, folder and result, None if it has none yet."""
 
     seed: int
     run: StudyRun
@@ -31,7 +31,7 @@ class LevelRun:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A level of a question, against the base of the question.
+    """A level of a question, compared with the base.
 
     Attributes:
         level: The level.
@@ -49,30 +49,30 @@ class Answered:
 
     @property
     def results(self) -> list[Result]:
-        """What its finished runs gave."""
+        """The results of its finished runs."""
         return [own.result for own in self.runs if own.result is not None]
 
     @property
     def apart(self) -> bool:
-        """Whether it differs from the base beyond chance."""
+        """Whether it differs significantly from the base."""
         return (
             self.p_holm is not None and self.area is not None and self.p_holm < 1 - self.area.level
         )
 
     def mean(self, number: str) -> float:
-        """Return the mean of a held-out number over its runs; NaN where there is none."""
+        """Return the mean of a held-out metric over its runs; NaN if there is none."""
         found = [result.held_out[number] for result in self.results]
         return float(np.mean(found)) if found else float("nan")
 
     @property
     def minutes(self) -> float:
-        """What its runs took, in minutes, all together."""
+        """The total duration of its runs in minutes."""
         return sum(result.seconds for result in self.results) / 60
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A question and what its runs say.
+    """A question and its answer.
 
     Attributes:
         question: The question.

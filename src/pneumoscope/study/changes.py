@@ -1,4 +1,4 @@
-"""A recipe with some things changed, as plans and searches name them."""
+"""Apply the changes named by plans and searches to a recipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AUGMENTATION = "augmentation."
 
 
 def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """Return a recipe with some things changed; ``augmentation.zoom`` changes that part alone.
+    """Return a recipe with changes; ``augmentation.zoom`` changes only that field.
 
     Raises:
         OptionError: An unknown field, or a value that cannot be.

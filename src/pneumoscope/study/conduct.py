@@ -1,4 +1,4 @@
-"""Conduct a study: bring every run of its plan to an end, however often it is killed on the way."""
+"""Run a study, resuming after interruptions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NEEDS_BYTES = 2 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """A run of a plan that has its folder.
+    """A run of a plan with its folder.
 
     Attributes:
         planned: What it is to be.
@@ -53,7 +53,7 @@ class Entered:
 
 @dataclass(slots=True)
 class Board:
-    """What a study's table shows: what is done, running and failed, and the best so far.
+    """The progress of a study: finished, running and failed runs, and the best so far.
 
     Attributes:
         total: Runs of the plan.
@@ -78,13 +78,13 @@ class Board:
 
     @property
     def seconds_left(self) -> float | None:
-        """What the runs that are left will take, if they take as long as those before."""
+        """Estimated time for the remaining runs, from the finished ones."""
         known = [seconds for _, seconds in self.done.values()]
         return self.left * sum(known) / len(known) / self.jobs if known else None
 
     @property
     def best(self) -> tuple[str, float] | None:
-        """The run with the highest validation AUC, and that."""
+        """The run with the highest validation AUC, and its value."""
         known = [(title, area) for title, (area, _) in self.done.items() if area == area]  # noqa: PLR0124
         return max(known, key=lambda pair: pair[1]) if known else None
 
@@ -100,7 +100,7 @@ def conduct(
     show: Callable[[Board], None] | None = None,
     watcher: Watcher | None = None,
 ) -> StudyFolder:
-    """Bring every run of a plan to an end, and write its page; return the folder.
+    """Train every run of a plan, and write its page; return the folder.
 
     A finished run is never repeated: a run is what its recipe, its images, their split and the
     version of this package make it, and where such a run is finished it is taken. One that was
@@ -145,7 +145,7 @@ def train_entered(
     show: Callable[[Board], None] | None = None,
     watcher: Watcher,
 ) -> None:
-    """Bring runs that have their folders to an end; see ``conduct``."""
+    """Train runs that have their folders; see ``conduct``."""
     board = Board(len(entered), jobs)
     left = _left(entered, board, retry=retry, watcher=watcher)
     for item in entered:
@@ -157,7 +157,7 @@ def train_entered(
 
 
 def opened(out: Path) -> StudyFolder:
-    """Return the folder of a study: a new one, or one that is there.
+    """Return the folder of a study, new or existing.
 
     Raises:
         OutputError: It holds something else, or cannot be made.
@@ -173,7 +173,7 @@ def opened(out: Path) -> StudyFolder:
 
 
 def images_of(folder: StudyFolder, data: Path, plan: Plan, *, watcher: Watcher) -> StudyImages:
-    """Return the images of a study, divided; note what the study is of.
+    """Return the images of a study with their split, and record them.
 
     Raises:
         OutputError: The folder has a study of other images, or divided otherwise.
@@ -215,7 +215,7 @@ def _note_study(folder: StudyFolder, data: Path, plan: Plan, catalog: Catalog) -
 
 
 def write_plan(folder: StudyFolder, plan: Plan) -> None:
-    """Write the plan; a base that is a recipe file is put beside it, so that it reads back."""
+    """Write the plan; a recipe file used as base is copied next to it."""
     source = dict(plan.source)
     if source.get("base", "seed") not in PRESETS:
         plan.given.save(folder.root / BASE_FILE)
@@ -224,7 +224,7 @@ def write_plan(folder: StudyFolder, plan: Plan) -> None:
 
 
 def with_network(recipe: Recipe) -> Recipe:
-    """Return the recipe that a run will have, where this one leaves the network to the machine."""
+    """Return the recipe with ``auto`` replaced by the network for this machine."""
     if recipe.learning.model != "auto":
         return recipe
     from pneumoscope.models.choice import choose_backbone  # noqa: PLC0415 - torch
@@ -234,7 +234,7 @@ def with_network(recipe: Recipe) -> Recipe:
 
 
 def enter(folder: StudyFolder, images: StudyImages, plan: Plan) -> list[Entered]:
-    """Give each run of a plan its folder, its recipe and its split; return them in order.
+    """Create folder, recipe and split of each run of a plan; return them in order.
 
     Raises:
         PneumoscopeError: The images cannot be divided as a recipe says.
@@ -243,7 +243,7 @@ def enter(folder: StudyFolder, images: StudyImages, plan: Plan) -> list[Entered]
 
 
 def enter_run(folder: StudyFolder, images: StudyImages, plan: Plan, planned: Planned) -> Entered:
-    """Give a run its folder, its recipe and its split.
+    """Create folder, recipe and split of a run.
 
     One whose split cannot be made, as where the data have no validation folder, has failed.
     """
@@ -275,7 +275,7 @@ def enter_run(folder: StudyFolder, images: StudyImages, plan: Plan, planned: Pla
 
 
 def divided(recipe: Recipe, plan: Plan) -> Recipe:
-    """Return a recipe that divides as the plan says, but for what the recipe itself changes."""
+    """Return a recipe with the split of the plan, except for its own changes."""
     own, base = recipe.data, plan.base.data
     wanted = {
         "validation": plan.division.validation,
@@ -289,7 +289,7 @@ def divided(recipe: Recipe, plan: Plan) -> Recipe:
 def _left(
     entered: Sequence[Entered], board: Board, *, retry: bool, watcher: Watcher
 ) -> list[Entered]:
-    """Return the runs that are not done, and put the others on the board."""
+    """Return the unfinished runs, and add the others to the board."""
     left = []
     for item in entered:
         title = item.planned.name
@@ -327,7 +327,7 @@ def files_of(run: StudyRun) -> list[Path]:
 def write_runs(
     folder: StudyFolder, entered: Sequence[Entered], *, more: Sequence[dict[str, Any]] = ()
 ) -> None:
-    """Note in ``study.json`` which run answers what; ``more`` are runs that answer nothing."""
+    """Record in ``study.json`` which run answers which question."""
     update_json(
         folder.facts_file,
         {"runs": [
@@ -339,7 +339,7 @@ def write_runs(
 
 
 class _Crew:
-    """The processes that train, and what is heard of them."""
+    """The worker processes and their messages."""
 
     def __init__(
         self,
@@ -458,7 +458,7 @@ class _Crew:
 
 
 def numbers_of(found: Any) -> dict[str, float]:
-    """Return the numbers of a result, by a name that says of which rows they are."""
+    """Return the metrics of a result, with names that include the part."""
     return {
         **{f"val_{name}": value for name, value in found.val.items()},
         **{f"held_out_{name}": value for name, value in found.held_out.items()},
@@ -492,7 +492,7 @@ class _Worker:
         self._listening.start()
 
     def give(self, item: Entered, *, models: bool) -> None:
-        """Let it train a run."""
+        """Assign a run to it."""
         self.item = item
         assert self._process.stdin is not None  # noqa: S101 - a pipe, as asked for
         job = {
@@ -504,7 +504,7 @@ class _Worker:
             self._process.stdin.flush()
 
     def end(self) -> None:
-        """End it now; what it was learning goes on another time."""
+        """Stop it now; its run can be resumed later."""
         assert self._process.stdin is not None  # noqa: S101 - a pipe, as asked for
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -538,7 +538,7 @@ def _threads(jobs: int) -> int:
 
 
 def available_bytes() -> int:
-    """Return how much memory can still be had; a large number where the system does not tell."""
+    """Return the available memory; a large number if unknown."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""The folder of a study: its plan, its splits, its runs and what happened to them."""
+"""The folder of a study: plan, splits, runs and journal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLAN, FACTS, JOURNAL, PAGE = "plan.yaml", "study.json", "journal.jsonl", "study.
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a finished run gave.
+    """The result of a finished run.
 
     Attributes:
         val: Numbers of the validation rows: ``auc``, ``accuracy``, ``loss``.
@@ -68,32 +68,32 @@ class StudyRun:
 
     @property
     def files(self) -> RunFolder:
-        """The files that it shares with other runs."""
+        """The files shared with other runs."""
         return RunFolder(self.root)
 
     @property
     def asked(self) -> Path:
-        """What it is: title, split, identity."""
+        """Title, split and identity of the run."""
         return self.root / "run.json"
 
     @property
     def result_file(self) -> Path:
-        """What it gave; it is written last, so a run that has it is finished."""
+        """The result, written last: a run that has it is finished."""
         return self.root / "result.json"
 
     @property
     def error_file(self) -> Path:
-        """Why it failed."""
+        """The reason of a failure."""
         return self.root / "error.json"
 
     @property
     def held_out(self) -> Path:
-        """The scores of the held-out rows."""
+        """The scores of the held-out images."""
         return self.root / "scores-held-out.csv"
 
     @property
     def finished(self) -> bool:
-        """Whether it is."""
+        """Whether the run is finished."""
         return self.result_file.is_file()
 
     @property
@@ -106,7 +106,7 @@ class StudyRun:
         return "begun" if self.files.log.is_file() else "waiting"
 
     def result(self) -> Result:
-        """Return what it gave.
+        """Return the result.
 
         Raises:
             DataError: It is not finished, or its file is none.
@@ -117,25 +117,25 @@ class StudyRun:
             raise DataError(f"{self.result_file}: no result of a run ({fault}).") from fault
 
     def title(self) -> str:
-        """Return what the run is called."""
+        """Return the title of the run."""
         return str(json.loads(self.asked.read_text(encoding="utf-8"))["title"])
 
     def error(self) -> str:
-        """Return why it failed, in a line; empty if it did not."""
+        """Return the reason of a failure in one line; empty if it has not failed."""
         if not self.error_file.is_file():
             return ""
         return str(json.loads(self.error_file.read_text(encoding="utf-8"))["error"])
 
     def log(self) -> list[Epoch]:
-        """Return its epochs."""
+        """Return the epochs of the run."""
         return read_log(self.files.log)
 
     def write_result(self, found: Result) -> None:
-        """Write what it gave; from then on it is finished."""
+        """Write the result, which marks the run as finished."""
         write_json(self.result_file, asdict(found))
 
     def fail(self, error: str, *, more: str = "", state: str = "failed") -> None:
-        """Note why it failed, or why it was ended early."""
+        """Record why the run failed or was stopped early."""
         write_json(self.error_file, {"state": state, "error": error, "more": more})
 
 
@@ -152,17 +152,17 @@ class StudyFolder:
 
     @property
     def facts_file(self) -> Path:
-        """Data, version, machine."""
+        """Data, version and machine of the study."""
         return self.root / FACTS
 
     @property
     def page(self) -> Path:
-        """The page for people."""
+        """The page of the study."""
         return self.root / PAGE
 
     @property
     def splits(self) -> Path:
-        """The split of each way to divide."""
+        """The splits of the study."""
         return self.root / "splits"
 
     @property
@@ -171,7 +171,7 @@ class StudyFolder:
         return self.root / "figures"
 
     def facts(self) -> dict[str, Any]:
-        """Return what is known of the study.
+        """Return the recorded facts of the study.
 
         Raises:
             DataError: It is none.
@@ -183,18 +183,18 @@ class StudyFolder:
         return found
 
     def run(self, title: str, identity: str) -> StudyRun:
-        """Return the folder of a run; one of this identity that is there keeps its name."""
+        """Return the folder of a run; an existing run with this identity keeps its folder."""
         for known in sorted((self.root / "runs").glob(f"*-{identity}")):
             return StudyRun(known)
         slug = re.sub(r"[^\w.=-]+", "_", title.replace(", ", "-"))[:60].strip("_")
         return StudyRun(self.root / "runs" / f"{slug}-{identity}")
 
     def runs(self) -> list[StudyRun]:
-        """Return all runs that are there."""
+        """Return all existing runs."""
         return [StudyRun(place.parent) for place in sorted(self.root.glob("runs/*/run.json"))]
 
     def note(self, event: str, run: str = "", **more: object) -> None:
-        """Add a line to the journal; it is on disk when this returns.
+        """Append a line to the journal durably.
 
         Raises:
             OutputError: It cannot be written.
@@ -211,7 +211,7 @@ class StudyFolder:
             raise OutputError(f"{place}: cannot be written ({fault.strerror}).") from fault
 
     def journal(self) -> Iterator[dict[str, Any]]:
-        """Yield what happened; a line that was cut by a crash is passed over."""
+        """Yield the entries of the journal, without an incomplete last line."""
         with contextlib.suppress(FileNotFoundError):
             for line in (self.root / JOURNAL).read_text(encoding="utf-8").splitlines():
                 with contextlib.suppress(ValueError):
@@ -219,7 +219,7 @@ class StudyFolder:
 
 
 def identity(recipe: Recipe, *, fingerprint: str, split: str) -> str:
-    """Return what tells a run from every other: of its recipe, images, split and code version."""
+    """Return the identity of a run, from recipe, images, split and code version."""
     what: Mapping[str, object] = {
         "recipe": recipe.to_dict(),
         "data": fingerprint,

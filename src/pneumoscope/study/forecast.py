@@ -1,4 +1,4 @@
-"""What a plan costs, before it runs."""
+"""Estimate the cost of a plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def forecast_text(data: Path, plan: Plan, *, jobs: int, watcher: Watcher) -> str:
-    """Return how many runs a plan has, and how long they take on this machine at most.
+    """Return the number of runs of a plan and their maximum duration on this machine.
 
     What a training image costs is measured for each network that the plan names; a validation
     image is counted as a third of one. Training that ends early takes less.

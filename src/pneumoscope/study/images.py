@@ -1,4 +1,4 @@
-"""The images of a study: divided once, with patients that no run learns from or decides by.
+"""The images of a study, with held-out patients that no run uses.
 
 The rows of the data's own test part are dropped before anything else, so that nothing in a study
 can reach them. What a study holds out takes the place of a test part in the splits of its runs.
@@ -39,7 +39,7 @@ DIVIDING = ("validation", "val_fraction", "block", "folds", "fold")
 
 
 def read_images(data: Path, recipe: Recipe, *, watcher: Watcher) -> Catalog:
-    """Return the images that a study may use: all but those of the data's own test part.
+    """Return the images that a study may use: all except the data's own test part.
 
     Raises:
         PneumoscopeError: The data cannot be worked with.
@@ -60,7 +60,7 @@ def read_images(data: Path, recipe: Recipe, *, watcher: Watcher) -> Catalog:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyImages:
-    """The images of a study, with its held-out rows drawn.
+    """The images of a study with their held-out part.
 
     Attributes:
         catalog: The images that take part; the held-out ones say ``test`` as their own part.
@@ -75,7 +75,7 @@ class StudyImages:
     @classmethod
     def of(cls, catalog: Catalog, recipe: Recipe, division: Division, *, watcher: Watcher
     ) -> StudyImages:  # fmt: skip
-        """Draw the patients that take part, and those that are held out.
+        """Draw the participating and the held-out patients.
 
         Args:
             catalog: From ``read_images``.
@@ -111,7 +111,7 @@ class StudyImages:
         return cls(chosen, copies, division)
 
     def split(self, data: DataRecipe) -> Split:
-        """Return the split of the runs of a recipe; the held-out rows are the same in all.
+        """Return the split of a recipe; the held-out part is always the same.
 
         Raises:
             DataError: A part would be empty or hold one class alone.
@@ -129,7 +129,7 @@ class StudyImages:
 
 
 def refuse_test_rows(catalog: Catalog) -> None:
-    """Refuse images of the data's own test part: they must not choose between recipes.
+    """Raise an error for images of the data's own test part.
 
     Raises:
         LeakError: There are some.
@@ -143,7 +143,7 @@ def refuse_test_rows(catalog: Catalog) -> None:
 
 
 def digest_of(catalog: Catalog, split: Split) -> str:
-    """Return a name for a split: 12 hexadecimal digits of which content is in which part."""
+    """Return an identifier of a split: 12 hexadecimal digits of a hash."""
     pairs = zip(catalog.entries, split.parts, strict=True)
     lines = sorted(f"{entry.sha256} {part}" for entry, part in pairs)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
@@ -152,7 +152,7 @@ def digest_of(catalog: Catalog, split: Split) -> str:
 def open_split(
     catalog: Catalog, spec: InputSpec, split_file: Path, *, without: Sequence[str] = ()
 ) -> PreparedData:
-    """Return the images of a run: those of a split that ``StudyImages`` made, and their pixels.
+    """Return the images of a run with their pixels.
 
     Args:
         catalog: From ``read_images``.

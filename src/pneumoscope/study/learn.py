@@ -1,4 +1,4 @@
-"""A run of a study: learn, and say what it is worth on the validation and the held-out rows."""
+"""Train one run of a study and score its validation and held-out images."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def learn(
     on_epoch: Callable[[Epoch], None] | None = None,
     model: bool = False,
 ) -> Result:
-    """Return what a run gave; it goes on where it was, if it was begun.
+    """Train a run, resuming it if necessary, and return its result.
 
     Writes the log, the scores of both parts, and in the end the result. The checkpoints, which
     only a run that goes on needs, are removed then.
@@ -112,7 +112,7 @@ def _fitted(
 
 
 def _scores(classifier: Classifier, data: PreparedData, part: str) -> Scores:
-    """Return what a network says of the prepared images of a part, in float32."""
+    """Score the prepared images of a part in float32."""
     rows = data.split.rows(part)
     device = best_device("auto")
     network = classifier.to(device)
@@ -159,7 +159,7 @@ def _write_model(run: StudyRun, recipe: Recipe, data: PreparedData, fitted: Fitt
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process has held; 0 where the system does not tell."""
+    """Return the peak memory of this process; 0 if unknown."""
     try:
         import resource  # noqa: PLC0415 - not on Windows
     except ImportError:

@@ -1,4 +1,4 @@
-"""A plan: which questions a study asks, and which runs answer them."""
+"""Plans of studies: questions and the runs that answer them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _OTHER_IMAGES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """How a study divides the images: once, for all of its runs.
+    """How a study divides the images, once for all runs.
 
     Attributes:
         validation: Where the rows come from that choose the epoch: a name of ``split_catalog``.
@@ -73,7 +73,7 @@ class Division:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One of the things that a question compares.
+    """One of the settings that a question compares.
 
     Attributes:
         label: What it is called.
@@ -86,7 +86,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: does it matter?
+    """A question: does a factor matter?
 
     Attributes:
         name: A short name.
@@ -101,7 +101,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A run that is to be: what it is called, its recipe, and whom it answers."""
+    """A planned run: title, recipe and the questions it answers."""
 
     name: str
     recipe: Recipe
@@ -110,7 +110,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a study does.
+    """The plan of a study.
 
     Attributes:
         about: What it is for.
@@ -152,7 +152,7 @@ class Plan:
         return change_recipe(changed(base, plain), seed=seed)
 
     def runs(self) -> tuple[Planned, ...]:
-        """Return the runs, each recipe once: seed by seed, so that an early stop is of all."""
+        """Return the runs, each recipe once, ordered by seed."""
         found: dict[str, Planned] = {}
         for seed in self.seeds:
             for question in self.questions:
@@ -173,7 +173,7 @@ def _name(level: Level) -> str:
 
 
 def word(value: object) -> str:
-    """Return a value for people.
+    """Return a value as text.
 
     >>> word((32, 64)), word(0.001), word({"zoom": 0.1})
     ('32-64', '0.001', 'zoom 0.1')
@@ -192,7 +192,7 @@ def word(value: object) -> str:
 
 
 def factors() -> list[str]:
-    """Return the names that a question may vary."""
+    """Return the names of the factors that a question may vary."""
     names = {item.name for group in settings().values() for item in group} | set(known_fields())
     names -= {*_OTHER_IMAGES, "input", "model_options", "seed"}
     names |= {f"{AUGMENTATION}{part.name}" for part in dataclasses.fields(Augmentation)}
@@ -200,7 +200,7 @@ def factors() -> list[str]:
 
 
 def shipped_plans() -> list[str]:
-    """Return the names of the plans that come with the package."""
+    """Return the names of the included plans."""
     return sorted(
         place.name.removesuffix(".yaml")
         for place in _PLANS.iterdir()
@@ -209,7 +209,7 @@ def shipped_plans() -> list[str]:
 
 
 def read_plan(name: str | Path) -> Plan:
-    """Return a plan: one that comes with the package, by its name, or a YAML file.
+    """Return an included plan by name, or read one from a YAML file.
 
     Everything in it is checked here, before anything runs: an unknown word gets the nearest known
     one, and every recipe is made.
@@ -231,7 +231,7 @@ def read_plan(name: str | Path) -> Plan:
 
 
 def plan_of(text: str, *, where: str = "plan") -> Plan:
-    """Return the plan of a YAML text; see ``read_plan``."""
+    """Parse the YAML text of a plan; see ``read_plan``."""
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as fault:
@@ -332,7 +332,7 @@ def _grid(where: str, axes: Mapping[str, Any]) -> list[Level]:
 
 
 def _with_base(levels: Sequence[Level], plan: Plan) -> tuple[Level, ...]:
-    """Put the level that is the base's own recipe first; add one where there is none."""
+    """Place the level equal to the base recipe first, or add one."""
     own = plan.recipe({}, plan.seeds[0])
     same = [level for level in levels if plan.recipe(level.changes, plan.seeds[0]) == own]
     first = Level(same[0].label, {}) if same else Level(BASE, {})

@@ -1,4 +1,4 @@
-"""The page of a study: each question's answer in a sentence, and what it rests on."""
+"""The page of a study."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HEADER = (
 
 @dataclass(frozen=True, slots=True)
 class StudyPage:
-    """What was written.
+    """The files of the page.
 
     Attributes:
         place: The page.
@@ -45,7 +45,7 @@ class StudyPage:
 
 
 def write_study_page(folder: StudyFolder) -> StudyPage:
-    """Write ``study.html``, ``runs.csv``, ``answers.csv`` and ``figures/``; return what it says.
+    """Write ``study.html``, ``runs.csv``, ``answers.csv`` and ``figures/``.
 
     Nothing is trained for it: it can be written while the study runs.
 
@@ -114,7 +114,7 @@ def _data_line(found: Sequence[Answer], facts: dict[str, Any]) -> str:
 
 
 def _answer(sentences: Sequence[str], found: Sequence[Answer]) -> str:
-    """Return what the page opens with: all there is to say, or of many questions a summary."""
+    """Return the opening of the page: all answers, or a summary of many."""
     if len(sentences) <= 3:
         return " ".join(sentences) or "Nothing is asked."
     apart = [
@@ -225,7 +225,7 @@ def _spread(levels: Sequence[Answered]) -> ValidationSpread:
 
 
 def _spread_text(levels: Sequence[Answered]) -> str:
-    """Say how far validation jumps from epoch to epoch, and how far it is from the truth."""
+    """Describe the spread of validation results over epochs, and their error."""
     said = []
     spread = _spread(levels)
     for k, level in enumerate(levels):

@@ -1,4 +1,4 @@
-"""Search for a recipe: trials that Optuna chooses, judged by validation rows alone."""
+"""Search for a recipe with Optuna, using validation images only."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _OUT, _CHANGES, _RUN = "out", "changes", "run"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hunt:
-    """How to search.
+    """The settings of a search.
 
     Attributes:
         number: What to optimise: one of ``NUMBERS``.
@@ -117,7 +117,7 @@ def search(
     trackers: Sequence[Tracker] = (),
     watcher: Watcher | None = None,
 ) -> StudyFolder:
-    """Search a plan's space for a recipe, then ask whether the best one is better than the base.
+    """Search a plan's space for a recipe, and compare the best one with the base on new seeds.
 
     Trials are judged by validation rows. The best is better than what it truly is worth, since it
     was chosen for it; so it and the base are learnt again with seeds that no trial had, and
@@ -166,7 +166,7 @@ def search(
 
 
 def _trial_rows(folder: StudyFolder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the runs of this worker's trials as rows of ``study.json``, each once."""
+    """Return the runs of this worker's trials as rows of ``study.json``."""
     rows = {
         trial["run"]: {"run": trial["run"], "title": f"trial {trial['number']}: {trial['title']}",
                        "seed": found["seed"], "answers": []}
@@ -177,7 +177,7 @@ def _trial_rows(folder: StudyFolder, found: Mapping[str, Any]) -> list[dict[str,
 
 
 def _confirming(plan: Plan, hunt: Hunt, best: Mapping[str, Any]) -> Plan:
-    """Return the plan that asks whether the best is better than the base."""
+    """Return the plan that compares the best recipe with the base."""
     seeds = tuple(range(_NEW_SEEDS, _NEW_SEEDS + hunt.confirm))
     ask = "Is the best recipe of the search better than the base?"
     base, label = "the base", "the best of the search"
@@ -211,7 +211,7 @@ class Hunter:
         self._opened: dict[tuple[Path, Any], Any] = {}
 
     def hunt(self, storage: Any, *, name: str) -> optuna.Study:
-        """Run trials until there are enough, or the time is over; return the study."""
+        """Run trials until their number or the time limit is reached; return the Optuna study."""
         import optuna  # noqa: PLC0415 - an extra
 
         optuna.logging.set_verbosity(logging.WARNING)
@@ -240,7 +240,7 @@ class Hunter:
         return study
 
     def _seed(self, study: optuna.Study) -> int:
-        """Return a seed of this worker: another one than that of others, and after a restart."""
+        """Return a sampler seed that differs between workers and restarts."""
         import numpy as np  # noqa: PLC0415 - beside its use
 
         mine = f"worker {self._folder.root.resolve()}"
@@ -252,7 +252,7 @@ class Hunter:
         return int(np.random.SeedSequence(state).generate_state(1)[0])
 
     def _take_up(self, study: optuna.Study) -> None:
-        """Begin the trials again that this folder's last process was killed in."""
+        """Enqueue the trials that were interrupted when this folder's process was killed."""
         from optuna.trial import TrialState  # noqa: PLC0415 - an extra
 
         here = str(self._folder.root.resolve())
@@ -266,7 +266,7 @@ class Hunter:
             self._watcher.say(f"Trial {trial.number} was killed; it goes on")
 
     def objective(self, trial: optuna.Trial) -> float:
-        """Return what a trial reached on the validation rows.
+        """Return the result of a trial on the validation images.
 
         Raises:
             TrialPruned: It was ended early.
@@ -325,7 +325,7 @@ class Hunter:
         return tell
 
     def _data(self, item: Entered) -> Any:
-        """Return the images of a run; those of the last split and input are kept."""
+        """Return the images of a run; those of the last split and input are cached."""
         from pneumoscope.data.cache import build_cache  # noqa: PLC0415 - beside its use
         from pneumoscope.data.prepared import PreparedData  # noqa: PLC0415
 
@@ -348,7 +348,7 @@ class Hunter:
 
 
 def check_decides(images: StudyImages, split: Split) -> None:
-    """Refuse a split in which held-out rows, or rows of a test part, would decide something.
+    """Raise an error if held-out or test images would influence the search.
 
     Raises:
         LeakError: They would be learnt from, or would choose.
@@ -363,7 +363,7 @@ def check_decides(images: StudyImages, split: Split) -> None:
 
 
 class Pruning:
-    """The callback of a trial's epochs: reports each, and ends the trial if it is hopeless.
+    """Reports each epoch of a trial, and stops hopeless trials.
 
     Args:
         trial: The trial.
@@ -378,11 +378,11 @@ class Pruning:
         self._trial, self._number, self._until, self._heard = trial, number, until, heard
 
     def report(self, row: Epoch) -> None:
-        """Tell the trial of an epoch."""
+        """Report an epoch to the trial."""
         self._trial.report(getattr(row, self._number), row.epoch)
 
     def __call__(self, row: Epoch) -> None:
-        """Tell the trial of an epoch, and end it if it is worse than others were.
+        """Report an epoch, and stop the trial if it is worse than others.
 
         Raises:
             TrialPruned: It is, or the time is over.
@@ -427,7 +427,7 @@ def _pruner(hunt: Hunt, plan: Plan) -> optuna.pruners.BasePruner:
 
 
 def summary_of(study: optuna.Study, plan: Plan, hunt: Hunt, *, seconds: float) -> dict[str, Any]:
-    """Return what a search found, as JSON values.
+    """Return the result of a search as JSON values.
 
     Args:
         study: Optuna's.
@@ -476,7 +476,7 @@ def summary_of(study: optuna.Study, plan: Plan, hunt: Hunt, *, seconds: float) -
 
 
 def _importance(study: optuna.Study) -> dict[str, float]:
-    """Return the importance of each field; none where too few trials ended to tell."""
+    """Return the importance of each field; none if too few trials are complete."""
     import optuna  # noqa: PLC0415 - an extra
 
     with contextlib.suppress(ValueError, RuntimeError), warnings.catch_warnings():

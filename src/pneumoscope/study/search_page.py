@@ -1,4 +1,4 @@
-"""What a search found, for the page of its study."""
+"""The results of a search, for the page of its study."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _found(folder: StudyFolder) -> dict[str, Any] | None:
 
 
 def search_sentences(folder: StudyFolder) -> tuple[str, ...]:
-    """Return what a search found, in a sentence or two; nothing where nothing was searched."""
+    """Summarise a search in one or two sentences; empty if there was none."""
     found = _found(folder)
     if found is None:
         return ()
@@ -46,7 +46,7 @@ def search_sentences(folder: StudyFolder) -> tuple[str, ...]:
 
 
 def _optimism(folder: StudyFolder, found: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say how much of the winner's number was luck: with new seeds it is what it is."""
+    """Describe the optimism of the best result, from runs with new seeds."""
     rows = folder.facts().get("runs", [])
     again = [
         StudyRun(folder.root / "runs" / row["run"])
@@ -70,7 +70,7 @@ def _optimism(folder: StudyFolder, found: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def search_sections(folder: StudyFolder, canvas: Canvas) -> list[Section]:
-    """Return the chapter of a search; none where nothing was searched."""
+    """Return the sections of a search; none if there was none."""
     found = _found(folder)
     if found is None:
         return []
@@ -123,7 +123,7 @@ def _coordinates(found: Mapping[str, Any], trials: list[dict[str, Any]]) -> Para
 
 
 def _height(axis: Mapping[str, Any], value: Any) -> float:
-    """Return where a value stands on its axis, in [0, 1]."""
+    """Return the position of a value on its axis, in [0, 1]."""
     if value is None:
         return math.nan
     if "values" in axis:

@@ -1,4 +1,4 @@
-"""What a search may choose from: fields of the recipe, each with a range or some words."""
+"""The search space: fields of the recipe with a range or a list of values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEYS = ("low", "high", "log", "step")
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Numbers from ``low`` to ``high``, both included; whole numbers where both are."""
+    """A range from ``low`` to ``high``, inclusive; integers if both are."""
 
     low: float
     high: float
@@ -29,13 +29,13 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Field → its range, or the values that it may have."""
+    """Field → its range or list of values."""
 
     axes: Mapping[str, Range | tuple[Any, ...]]
 
     @classmethod
     def of(cls, values: Mapping[str, Any], known: Sequence[str]) -> Space:
-        """Return the space that a plan describes.
+        """Return the space described by a plan.
 
         Raises:
             OptionError: An unknown field or key, or a range that cannot be.
@@ -50,7 +50,7 @@ class Space:
         return cls(axes)
 
     def check(self, base: Recipe) -> None:
-        """Refuse what the recipe cannot take: both ends of every range, and every value.
+        """Raise an error for ranges or values that the recipe does not accept.
 
         Raises:
             OptionError: A value that cannot be.
@@ -61,7 +61,7 @@ class Space:
                 changed(base, {name: value})
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
-        """Return what an Optuna trial chooses: field → value."""
+        """Return the values suggested by an Optuna trial: field → value."""
         found: dict[str, Any] = {}
         for name, axis in self.axes.items():
             if not isinstance(axis, Range):
@@ -77,7 +77,7 @@ class Space:
         return found
 
     def changes(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the changes of a finished trial's parameters: places become values again."""
+        """Return the recipe changes of a finished trial."""
         return {
             name: params[name] if isinstance(axis, Range) else axis[params[name]]
             for name, axis in self.axes.items()

@@ -1,4 +1,4 @@
-"""Where the trials of a search are kept: a file for one machine, a database for several."""
+"""The storage of a search: a journal file for one machine, a database for several."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCHEMES = ("journal", "postgresql", "sqlite")
 def open_storage(
     url: str | None, *, default: Path, heartbeat_seconds: int, jobs: int = 1
 ) -> Iterator[BaseStorage]:
-    """Give the storage of a search while the block runs.
+    """Yield the storage of a search.
 
     Args:
         url: ``postgresql://user@host/database`` is shared by machines; ``journal:PATH`` is a file
@@ -70,7 +70,7 @@ _ONE_WRITER = (
 
 @contextmanager
 def _only_writer(place: Path) -> Iterator[None]:
-    """Keep other processes from a SQLite file that this one writes to."""
+    """Lock an SQLite file against other writers."""
     beside = place.with_name(f"{place.name}.writer")
     with beside.open("ab") as file:
         try:

@@ -1,4 +1,4 @@
-"""The runs of a study as a table: for a terminal, and as CSV."""
+"""The runs of a study as a table, for the terminal and as CSV."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 def rows_of_study(folder: StudyFolder) -> list[dict[str, object]]:
-    """Return a row for each run of the study, in the order of its plan; see ``COLUMNS``.
+    """Return one row per run of the study in the order of its plan; see ``COLUMNS``.
 
     Raises:
         DataError: The folder holds no study.

@@ -1,4 +1,4 @@
-"""A process that trains runs of a study, one after the other.
+"""A worker process that trains runs of a study.
 
 It takes a line of JSON on its standard input for each run, and writes a line for each thing that
 happens on its standard output. It ends when its input does: whoever started it is gone then.
@@ -35,7 +35,7 @@ _WAIT_SECONDS = 20.0
 
 
 class Images:
-    """The images of runs; what runs have in common is read and prepared once."""
+    """The images of runs; shared parts are read and prepared once."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -54,7 +54,7 @@ class Images:
 
 
 def main() -> int:
-    """Train what the input names until it ends."""
+    """Train the runs named in the input until it ends."""
     asked: SimpleQueue[dict[str, Any]] = SimpleQueue()
     said = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no event
@@ -98,7 +98,7 @@ def _train(run: StudyRun, split: Path, images: Images, said: TextIO, *, model: b
 
 @contextmanager
 def _taken(run: StudyRun) -> Iterator[None]:
-    """Hold the lock of a run; one that a dying worker still has is waited for."""
+    """Hold the lock of a run, waiting for a dying worker if necessary."""
     until = time.monotonic() + _WAIT_SECONDS
     with ExitStack() as held:
         while True:

@@ -1,4 +1,4 @@
-"""What trainings reach, told to a tracking server or into event files as they run."""
+"""Report trainings to a tracking server or to event files."""
 
 from pneumoscope.tracking.choose import TRACKERS as TRACKERS
 from pneumoscope.tracking.choose import make_tracker as make_tracker

@@ -1,4 +1,4 @@
-"""A tracker's name → the tracker."""
+"""Create a tracker by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_tracker(
     warn: Callable[[str], None],
     nested: bool = True,
 ) -> Tracker:
-    """Return a tracker.
+    """Create a tracker.
 
     Args:
         name: ``mlflow`` or ``tensorboard``.

@@ -1,4 +1,4 @@
-"""Runs in MLflow: a server, or a database of one's own.
+"""Track runs with MLflow, on a server or in a database.
 
 Everything is told from a thread of its own, so that a server which is slow, down or gone holds no
 training up. What could not be told is kept, and told when the server is there again.
@@ -37,7 +37,7 @@ _SLOW = 20
 
 
 class MLflowTracker:
-    """Tells an MLflow server or database of runs, as children of one run.
+    """Reports runs to MLflow as children of one parent run.
 
     Args:
         client: An ``MlflowClient``.
@@ -83,7 +83,7 @@ class MLflowTracker:
         nested: bool,
         warn: Callable[[str], None],
     ) -> MLflowTracker:
-        """Return a tracker of an address; see ``make_tracker``."""
+        """Create a tracker for an address; see ``make_tracker``."""
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
         import mlflow  # noqa: PLC0415 - after the environment says what it may do
@@ -107,7 +107,7 @@ class MLflowTracker:
         )  # fmt: skip
 
     def begin(self, run: str, recipe: Mapping[str, Any]) -> None:
-        """Begin a run, with its recipe as parameters."""
+        """Start a run with its recipe as parameters."""
         texts = {key: value[:500] for key, value in flat(recipe).items()}
 
         def tell() -> None:
@@ -119,7 +119,7 @@ class MLflowTracker:
         self._ask(tell)
 
     def epoch(self, run: str, row: Epoch) -> None:
-        """Tell the row of ``log.csv``, a metric a column."""
+        """Report a row of ``log.csv``, one metric per column."""
         now = int(time.time() * 1000)
         numbers = numbers_in(row)
         self._ask(lambda: self._metrics(run, numbers, row.epoch, now))
@@ -132,7 +132,7 @@ class MLflowTracker:
         *,
         failed: bool = False,
     ) -> None:
-        """Tell what a run reached, hand over its files, and end it."""
+        """Report the results of a run, upload its files, and end it."""
         now = int(time.time() * 1000)
         there = [path for path in files if path.is_file()]
         kept = {f"result/{name}": value for name, value in numbers.items()}
@@ -147,7 +147,7 @@ class MLflowTracker:
         self._ask(finish)
 
     def close(self, files: Sequence[Path] = ()) -> None:
-        """End the parent run, with files of all runs; wait until all is told, but not for ever."""
+        """End the parent run with its files; wait for pending reports, with a time limit."""
         there = [path for path in files if path.is_file()]
 
         def finish() -> None:
@@ -175,7 +175,7 @@ class MLflowTracker:
             )
 
     def _begun(self) -> None:
-        """Make the experiment and the parent run, if they are not there."""
+        """Create the experiment and the parent run if necessary."""
         if not self._experiment:
             known = self._client.get_experiment_by_name(EXPERIMENT)
             self._experiment = (
@@ -188,7 +188,7 @@ class MLflowTracker:
             self._parent = made.info.run_id
 
     def _made(self, run: str) -> str:
-        """Return MLflow's name of a run, which is made if it is not there."""
+        """Return the MLflow ID of a run, creating it if necessary."""
         self._begun()
         if run not in self._runs:
             made = self._client.create_run(
@@ -211,7 +211,7 @@ class MLflowTracker:
             self._something.notify()
 
     def _work(self) -> None:
-        """Do the tasks in order; one that fails is tried again until all is over."""
+        """Send the reports in order; a failed one is retried until the end."""
         while True:
             with self._something:
                 while not self._tasks and not self._closing:

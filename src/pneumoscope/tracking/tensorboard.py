@@ -1,4 +1,4 @@
-"""Event files that TensorBoard shows, written by tensorboardX."""
+"""Write TensorBoard event files with tensorboardX."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TensorBoardTracker:
             self._writers[run].add_text("recipe", table)
 
     def epoch(self, run: str, row: Epoch) -> None:
-        """Write the row of ``log.csv``, a curve a column."""
+        """Write a row of ``log.csv``, one scalar per column."""
         self._steps[run] = row.epoch
         self._write(run, numbers_in(row), row.epoch)
 
@@ -49,7 +49,7 @@ class TensorBoardTracker:
         *,
         failed: bool = False,
     ) -> None:
-        """Write what a run reached; where its files are stands as a text."""
+        """Write the results of a run, and the paths of its files as text."""
         self._write(run, {f"result/{k}": v for k, v in numbers.items()}, self._steps.get(run, 0))
         writer = self._writers.pop(run, None)
         if writer is None:
@@ -81,7 +81,7 @@ class TensorBoardTracker:
 
 
 class _Told:
-    """Turns a fault of writing into a warning; nothing else is caught."""
+    """Turns write errors into warnings."""
 
     def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
         self._folder, self._warn = folder, warn

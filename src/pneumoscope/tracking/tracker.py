@@ -1,4 +1,4 @@
-"""What every tracker can do."""
+"""The interface of trackers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Tracker(Protocol):
-    """Hears of runs. Whatever goes wrong with it, no call raises: training goes on without."""
+    """Receives reports about runs; errors never stop the training."""
 
     def begin(self, run: str, recipe: Mapping[str, Any]) -> None:
-        """Hear that a run begins, or goes on.
+        """A run starts or resumes.
 
         Args:
             run: Its name.
@@ -23,7 +23,7 @@ class Tracker(Protocol):
         """
 
     def epoch(self, run: str, row: Epoch) -> None:
-        """Hear of an epoch: the row of ``log.csv``."""
+        """An epoch is finished: the row of ``log.csv``."""
 
     def end(
         self,
@@ -33,7 +33,7 @@ class Tracker(Protocol):
         *,
         failed: bool = False,
     ) -> None:
-        """Hear that a run ended.
+        """A run is finished.
 
         Args:
             run: Its name.
@@ -43,11 +43,11 @@ class Tracker(Protocol):
         """
 
     def close(self, files: Sequence[Path] = ()) -> None:
-        """Hear that all is over, and of files of all runs together; wait until all is told."""
+        """All runs are finished; wait until everything is reported."""
 
 
 def numbers_in(row: Epoch) -> dict[str, float]:
-    """Return the numbers of a row of ``log.csv``, by their columns."""
+    """Return the numeric columns of a row of ``log.csv``."""
     return {
         name: float(value)
         for name in row.__slots__
@@ -56,7 +56,7 @@ def numbers_in(row: Epoch) -> dict[str, float]:
 
 
 def flat(recipe: Mapping[str, Any], before: str = "") -> dict[str, str]:
-    """Return a recipe as texts, the parts of a field named with a dot.
+    """Return a recipe as texts, with nested fields named with dots.
 
     >>> flat({"seed": 0, "augmentation": {"zoom": 0.1}})
     {'seed': '0', 'augmentation.zoom': '0.1'}

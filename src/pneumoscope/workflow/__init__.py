@@ -1,1 +1,1 @@
-"""The verbs of the package as functions: each puts the rooms together, none computes."""
+"""The verbs of the package as functions, which combine the other rooms."""

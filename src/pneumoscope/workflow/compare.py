@@ -1,4 +1,4 @@
-"""Runs, models or scores files → how they differ on the same images."""
+"""Compare runs, models or scores files on the same images."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def compare_readers(
     report: Path | None = None,
     watcher: Watcher | None = None,
 ) -> Comparison:
-    """Return how readers differ on the images that all of them scored.
+    """Compare readers on the images that all of them scored.
 
     Args:
         places: Run folders, model files and scores files, in any mixture. Scores files are taken
@@ -152,7 +152,7 @@ def _page(
 
 
 def _info(place: Path) -> ModelInfo | None:
-    """Return what the model behind a run, a model file or a run's scores says of itself."""
+    """Return the metadata of the model behind a run, a model file or a run's scores."""
     if place.suffix.lower() == _SCORES:
         run = run_of(place)
         return open_bundle(run.model).info if run is not None else None
@@ -160,7 +160,7 @@ def _info(place: Path) -> ModelInfo | None:
 
 
 def _root(places: Sequence[Path]) -> Path | None:
-    """Return the folder that the paths of runs' images begin at, if it is known."""
+    """Return the root folder of the paths of runs' images, if known."""
     for place in places:
         run = RunFolder(place) if place.is_dir() else run_of(place)
         root = data_root(run)
@@ -188,7 +188,7 @@ def _from_scores(name: str, path: Path, part: str | None, watcher: Watcher) -> C
 def _from_images(
     name: str, place: Path, *, source: DataSource, part: str | None
 ) -> tuple[Contender, Path, tuple[Unreadable, ...]]:
-    """Return what a reader says of images, where their paths begin, and which it could not read."""
+    """Score images with a reader; return scores, root folder and unreadable files."""
     predictor = Predictor(place, gated=False)  # a refused image has no probability to compare
     watcher = source.watcher
     part, cohort = source.cohort(place, predictor.info).part(part)
@@ -202,7 +202,7 @@ def _from_images(
 
 
 def _recipe(info: ModelInfo) -> str:
-    """Return what a run shares with those that differ in the seed alone, and are of one data set.
+    """Return an identifier shared by runs that differ only in the seed.
 
     Recalibrated models are no runs of a recipe, nor are ensembles of several.
     """

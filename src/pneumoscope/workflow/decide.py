@@ -1,4 +1,4 @@
-"""What validation images decide of a finished network: calibration, threshold, uncertain zone."""
+"""Fit calibration, threshold and uncertain zone of a trained network on validation images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What a reader needs beyond its network.
+    """The fitted decision of a reader.
 
     Attributes:
         calibration: From logits to probabilities.
@@ -46,7 +46,7 @@ class Decided:
 def decide(
     recipe: Recipe, data: PreparedData, logit: NDArray[np.float64], *, part: str = "val"
 ) -> Decided:
-    """Return what the recipe's rules choose on validation images.
+    """Fit the decision by the recipe's rules on validation images.
 
     Args:
         recipe: ``calibration``, ``operating_point`` and ``error_level`` say how.
@@ -79,7 +79,7 @@ def decide(
 
 
 def decide_on(raw: Scores, recipe: Recipe) -> Decided:
-    """Return what the recipe's rules choose on scores.
+    """Fit the decision by the recipe's rules on scores.
 
     What too few images cannot decide is left out, with a note, since a training must not be lost
     for it.

@@ -1,4 +1,4 @@
-"""The whole road on generated radiographs."""
+"""The demonstration on generated radiographs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Demonstrated:
-    """What a demonstration found, in words, and where its report is."""
+    """The results of a demonstration as text, and the path of its report."""
 
     text: str
     report: Path
@@ -32,7 +32,7 @@ class Demonstrated:
 def run_demo(
     out: Path, *, patients: int = 600, seed: int = 0, watcher: Watcher | None = None
 ) -> Demonstrated:
-    """Generate images into ``out/images``, train into ``out/run``, and say what was found.
+    """Generate images into ``out/images``, train into ``out/run``, and summarise the results.
 
     If it does not come to its end, ``out`` is removed: all of it is generated.
 

@@ -1,4 +1,4 @@
-"""A public data set → a folder that was checked: fetched, unpacked, verified, then named."""
+"""Download a public data set into a verified folder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MIB = 2**20
 def download_data_set(
     data_set: str, to: Path, *, source: str | None = None, watcher: Watcher | None = None
 ) -> Verification:
-    """Bring a public data set into a folder, which appears when it was verified.
+    """Download a public data set into a folder, which appears only when verified.
 
     What arrives is collected in a hidden folder beside it. If the line breaks for good, that one
     stays, and the same call goes on from it.
@@ -96,7 +96,7 @@ def download_data_set(
 def verify_data_set(
     folder: Path, *, data_set: str = "kermany", watcher: Watcher | None = None
 ) -> Verification:
-    """Return what is missing, extra or wrong in a folder that should hold a public data set.
+    """Return what is missing, additional or wrong in a folder of a public data set.
 
     Raises:
         OptionError: An unknown data set.
@@ -109,7 +109,7 @@ def verify_data_set(
 def _collect(
     data_set: str, manifest: Manifest, source: str | None, files: Path, *, watcher: Watcher
 ) -> None:
-    """Fill ``files`` from wherever the data set comes."""
+    """Fill ``files`` from the source of the data set."""
     if source is None:
         _forget(files)
         watcher.say("Asking Kaggle; its own program keeps a copy of the data in its cache.")
@@ -143,7 +143,7 @@ def _collect(
 
 
 def _from_kaggle(name: str) -> Path:
-    """Return the folder where Kaggle's own program put a data set."""
+    """Return the folder in which Kaggle's package stored a data set."""
     try:
         import kagglehub  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as fault:
@@ -160,7 +160,7 @@ def _from_kaggle(name: str) -> Path:
 
 
 def _in_mib(progress: Progress) -> Progress:
-    """Return a progress in bytes that is told in whole MiB."""
+    """Return a progress callback in bytes that reports whole MiB."""
     told = -1
 
     def advance(done: int, total: int) -> None:

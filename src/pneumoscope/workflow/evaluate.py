@@ -1,4 +1,4 @@
-"""A reader and labelled images, or a scores file of anybody's → what the reader achieves."""
+"""Evaluate a reader on labelled images, or a scores file."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def evaluate_reader(
     patient_regex: str | None = None,
     watcher: Watcher | None = None,
 ) -> Evaluation:
-    """Return what a reader achieves: on labelled images, or by the scores that it gave before.
+    """Evaluate a reader on labelled images, or by existing scores.
 
     With data, the reader reads the images from their files. Where ``place`` is a run folder that
     was trained on most of these images, the parts are those of its ``split.csv``. The scores of a
@@ -194,7 +194,7 @@ def _read(
 def _by_scores(
     place: Path, part: str | None, question: Question, *, report: Path | None, watcher: Watcher
 ) -> Evaluation:
-    """Return what scores say that a reader gave before."""
+    """Evaluate existing scores."""
     if place.suffix.lower() == _MODEL:
         raise DataError(
             f"{place}: a model reads images: pneumoscope evaluate {place} DATA; without DATA a CSV "
@@ -255,7 +255,7 @@ def _made_worse(
 
 
 def _images(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str, data: Path) -> Images:
-    """Return what is known of the images that are read.
+    """Return the facts of the images that are read.
 
     Args:
         info: What the model says of itself.
@@ -283,7 +283,7 @@ def _images(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str, data:
 
 
 def _relation(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str) -> TrainingRelation:
-    """Return how images stand to those that the reader learnt from."""
+    """Return the relation of images to the training of a reader."""
     found = judged.relation.to_part(part)
     if found not in {TrainingRelation.OTHER, TrainingRelation.UNKNOWN}:
         return found
@@ -298,7 +298,7 @@ def _relation(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str) -> 
 
 
 def _pictures(found: Evaluation, root: Path | None, predictor: Predictor | None) -> Pictures | None:
-    """Return where the images are; none are shown of studies and patients."""
+    """Return where the images are; none for studies and patients."""
     from pneumoscope.report.pictures import Pictures  # noqa: PLC0415 - heavy
 
     if root is None or found.unit != "image":

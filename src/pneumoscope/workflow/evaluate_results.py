@@ -1,4 +1,4 @@
-"""Results of ``predict`` and labels → what the reader achieves."""
+"""Evaluate the results of ``predict`` with labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def evaluate_results(
     report: Path | None = None,
     watcher: Watcher | None = None,
 ) -> Evaluation:
-    """Return what results of ``predict`` say of a reader; see ``evaluate_reader``."""
+    """Evaluate the results of ``predict``; see ``evaluate_reader``."""
     watcher, question = watcher or Watcher(), question or Question()
     told = labelled_results(place, labels)
     scores = Scores.of_rows(place, told.rows, part=part)

@@ -1,4 +1,4 @@
-"""What every evaluation ends with: a warning of unknown patients, and the page."""
+"""Common final steps of evaluations: a warning about patients, and the page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def warn_of_unknown_patients(scores: Scores, watcher: Watcher) -> None:
-    """Warn where images count as patients of their own."""
+    """Warn if images count as separate patients."""
     if not scores.patients_known:
         watcher.warn(
             "nothing tells the patient of every image, so such images count as patients of their "
@@ -38,7 +38,7 @@ def write_page(
     origin: Mapping[str, str],
     watcher: Watcher,
 ) -> None:
-    """Write the report of an evaluation, and say where it is."""
+    """Write the report of an evaluation, and print its path."""
     from pneumoscope.report.evaluation_page import write_evaluation_page  # noqa: PLC0415 - heavy
 
     page = write_evaluation_page(

@@ -1,4 +1,4 @@
-"""Trained runs → one model file: several runs averaged, several views, smaller weights."""
+"""Export one model file from several runs, several views, or in smaller precision."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exported:
-    """What an export gave.
+    """The result of an export.
 
     Attributes:
         model: The file.
@@ -222,7 +222,7 @@ def _catalog(folder: RunFolder, recipe: Recipe, data: Path | None, watcher: Watc
 
 
 def _judged_split(splits: Sequence[Split]) -> Split:
-    """Return as validation what some run validated on, and as training what some run learnt."""
+    """Return the union of the runs' validation and training rows as a split."""
     parts = []
     for names in zip(*(split.parts for split in splits), strict=True):
         if "val" in names:
@@ -235,7 +235,7 @@ def _judged_split(splits: Sequence[Split]) -> Split:
 def _unseen_mean(
     said: Sequence[NDArray[np.float64]], splits: Sequence[Split], rows: Sequence[int]
 ) -> NDArray[np.float64]:
-    """Return for each row the mean logit of the members that did not learn from it."""
+    """Return for each row the mean logit of the members that were not trained on it."""
     unseen = np.array([[split.parts[row] != "train" for row in rows] for split in splits])
     if said[0].ndim == 2:
         unseen = unseen[:, :, np.newaxis]
@@ -251,7 +251,7 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
 
 
 def _evaluated(out: Path, written: Written, data: PreparedData) -> Evaluation:
-    """Return what the new file achieves on the validation images that decided about it."""
+    """Evaluate the new file on the validation images used for its decision."""
     point, labels = written.decided.point, data.catalog.label_space
     line = written.decided.calibration
     return evaluate(

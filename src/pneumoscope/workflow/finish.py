@@ -1,4 +1,4 @@
-"""A finished network → its model file: graph, decisions, gate, reference, and the proof."""
+"""Write the model file of a trained network: graph, decision, gate, reference and checks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Precision = Literal["float32", "float16", "int8"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Written:
-    """What a new model file is worth.
+    """The performance of a new model file.
 
     Attributes:
         decided: What validation images decided.
@@ -82,7 +82,7 @@ def write_model(
     traced: Traced | None = None,
     taught: Sequence[int] | None = None,
 ) -> Written:
-    """Write the model file of a network; it agrees with it from the image files on, or it is gone.
+    """Write the model file of a network, and verify it on the original image files.
 
     Calibration, threshold and uncertain zone are decided by validation rows; the gate is fitted on
     training rows, and its limit of features set on validation rows.
@@ -215,7 +215,7 @@ def _difference(
 def _gate(
     bundle: Bundle, data: PreparedData, traced: Traced | None
 ) -> tuple[dict[str, Any], list[float]]:
-    """Return both gates as they stand in the model file, and the validation images' distances."""
+    """Return both gates as stored in the model file, and the distances of validation images."""
     fewest, most = _LOOK_IMAGES
     taught = data.split.rows("train")
     by_patient = sorted(_evenly(taught, most), key=lambda row: data.catalog.entries[row].patient)
@@ -258,7 +258,7 @@ def _of_all_classes(data: PreparedData, rows: Sequence[int], count: int) -> list
 
 
 def _evenly(rows: Sequence[int], count: int) -> list[int]:
-    """Return so many rows at most, evenly taken from all."""
+    """Return at most a number of evenly spaced rows."""
     chosen = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)
     return [rows[place] for place in chosen]
 
@@ -266,5 +266,5 @@ def _evenly(rows: Sequence[int], count: int) -> list[int]:
 def _outputs(
     bundle: Bundle, data: PreparedData, rows: Sequence[int], name: str
 ) -> NDArray[np.float32]:
-    """Return an output of the graph for rows of a catalog; few pixels are in memory at a time."""
+    """Return an output of the graph for catalog rows, in small batches."""
     return np.concatenate([bundle.run(pixels, [name])[0] for pixels in data.batches(rows)])

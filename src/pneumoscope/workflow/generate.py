@@ -1,4 +1,4 @@
-"""Generated radiographs as a folder to work with."""
+"""Write generated radiographs as a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pneumoscope.watch import Watcher
 def generate_images(
     out: Path, *, patients: int, seed: int = 0, watcher: Watcher | None = None
 ) -> Path:
-    """Generate radiographs into ``out/images``, with parts and class folders; return that folder.
+    """Write generated radiographs into ``out/images`` with parts and class folders.
 
     Args:
         out: A folder that does not exist or is empty.
@@ -33,7 +33,7 @@ def generate_images(
 
 
 def fill(out: Path, *, patients: int, seed: int, watcher: Watcher) -> Path:
-    """Do the same in a folder that is there."""
+    """Write generated radiographs into an existing folder."""
     images = out / "images"
     mark_generated(out)
     with watcher.progress("Generating radiographs") as progress:

@@ -1,4 +1,4 @@
-"""A data set → what is in it and what is wrong with it, as a page and as JSON."""
+"""Audit a data set and write the page and the JSON file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PAGE, _JSON = "inspect.html", "inspect.json"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inspected:
-    """What an inspection gave: the audit, and where its page and its JSON lie."""
+    """The result of an inspection: the audit, and the paths of page and JSON file."""
 
     audit: Audit
     page: Path

@@ -1,4 +1,4 @@
-"""What is known of the images behind scores: groups, sizes, studies, relation to a run."""
+"""Facts about the images behind scores: groups, sizes, studies, relation to a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def columns_of(entries: Sequence[Entry], data: Path) -> dict[str, dict[str, str]]:
-    """Return the columns that images can be grouped by: their size, and a manifest's own.
+    """Return the columns by which images can be grouped: size, and columns of a manifest.
 
     Args:
         entries: The images.
@@ -46,7 +46,7 @@ def images_of_scores(
     run: RunFolder | None,
     labels: LabelSpace,
 ) -> Images:
-    """Return what a scores file, and the run that it is one of, tell of its images.
+    """Return the facts known from a scores file and its run.
 
     Args:
         path: The file.
@@ -118,7 +118,7 @@ def images_of_rows(
 def images_of_run(
     run: RunFolder, part: str, *, catalog: Catalog, training: Sequence[Entry], data: Path
 ) -> Images:
-    """Return what a training knows of the images of one of its parts.
+    """Return the facts of the images of one part of a run.
 
     Args:
         run: With a split.
@@ -163,7 +163,7 @@ def _fingerprint(run: RunFolder) -> str:
 def _rows_of_part(
     rows: Sequence[Mapping[str, Any]], part: str | None
 ) -> Sequence[Mapping[str, Any]]:
-    """Return the rows of one part, where they tell theirs."""
+    """Return the rows of a scores file, of one part if rows state theirs."""
     parts = [(row.get("split") or "").strip().lower() for row in rows]
     if part is not None and any(parts):
         return [row for row, own in zip(rows, parts, strict=True) if own == part]
@@ -173,7 +173,7 @@ def _rows_of_part(
 def _told_by(
     rows: Sequence[Mapping[str, Any]], scores: Scores
 ) -> tuple[dict[str, dict[str, str]], dict[str, int]]:
-    """Return what a scores file says beyond its scores: columns to group by, and sizes of files.
+    """Return the additional columns of a scores file: groups and file sizes.
 
     ``width`` and ``height`` give thirds of the image size, ``bytes`` the size of the file.
     """

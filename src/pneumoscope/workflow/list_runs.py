@@ -1,4 +1,4 @@
-"""Run folders, what differs in each from its preset, and what each reached."""
+"""List run folders with their differences from the preset and their results."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ListedRun:
 
 
 def find_runs(root: Path) -> list[ListedRun]:
-    """Return the runs in a folder, however deep, in the order of their names.
+    """Return the runs below a folder, sorted by name.
 
     Raises:
         DataError: There is no such folder.
@@ -58,7 +58,7 @@ def find_runs(root: Path) -> list[ListedRun]:
 
 
 def read_run(place: Path) -> ListedRun:
-    """Return a run.
+    """Read a run.
 
     Raises:
         DataError: There is none.
@@ -118,7 +118,7 @@ def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 def chosen(
     runs: Sequence[ListedRun], *, where: Sequence[str] = (), sort: str | None = None
 ) -> list[ListedRun]:
-    """Return the runs that have some values, sorted by a number, the best first.
+    """Return the runs with given values, sorted by a metric, the best first.
 
     Args:
         runs: The runs.
@@ -151,7 +151,7 @@ def chosen(
 
 
 def _named(run: ListedRun) -> dict[str, Any]:
-    """Return the recipe's fields, parts of a field by their own name too, as ``dropout``."""
+    """Return the recipe's fields, including nested fields by their own names."""
     flat = _flat(run.recipe)
     return {key.rsplit(".", 1)[-1]: value for key, value in flat.items()} | flat
 
@@ -170,7 +170,7 @@ def _is(value: object, text: str) -> bool:
 
 
 def side_by_side(first: ListedRun, second: ListedRun) -> list[tuple[str, str, str]]:
-    """Return what differs between two runs: recipe, data, versions and numbers, in that order."""
+    """Return the differences between two runs: recipe, data, versions and metrics."""
     rows: list[tuple[str, str, str]] = []
     own, other = _flat(first.recipe), _flat(second.recipe)
     for key in dict.fromkeys([*own, *other]):
@@ -192,7 +192,7 @@ def _add(rows: list[tuple[str, str, str]], key: str, own: object, other: object)
 
 
 def word(value: object) -> str:
-    """Return a value for people."""
+    """Return a value as text."""
     if value is None:
         return "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

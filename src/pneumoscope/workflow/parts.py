@@ -1,4 +1,4 @@
-"""Labelled images and what a reader has to do with them: one road for every verb."""
+"""Labelled images with their relation to a reader."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def tell_notes(catalog: Catalog, watcher: Watcher) -> None:
-    """Say how the data were understood, and warn of what was left out."""
+    """Print how the data were read, and warn about what was left out."""
     for note in catalog.notes:
         watcher.say(note)
     for item in catalog.left_out:
@@ -33,7 +33,7 @@ def tell_notes(catalog: Catalog, watcher: Watcher) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DataSource:
-    """Labelled images for one reader or several; what they read alike is read once.
+    """Labelled images for one or several readers; shared work is done once.
 
     Attributes:
         data: What ``read_catalog`` takes.
@@ -102,7 +102,7 @@ class _How:
 def _options(
     run: RunFolder | None, recipe: Recipe | None, data: Path, asked: DataOptions | None
 ) -> DataOptions | None:
-    """Return how the data are read: as asked, else as the run's were.
+    """Return how data are read: as requested, otherwise as in the run.
 
     On the run's own data all of its options hold; on others its classes do, as far as their names
     are there.
@@ -120,7 +120,7 @@ def _options(
 
 
 def origin_of(reader: Path, info: ModelInfo) -> Origin | None:
-    """Return what a reader was made from: as its run tells it, else as its model file does.
+    """Return the training data of a reader, from its run or its model file.
 
     Args:
         reader: A run folder or a model file.
@@ -153,7 +153,7 @@ def origin_of(reader: Path, info: ModelInfo) -> Origin | None:
 
 
 def is_whole(run: RunFolder, catalog: Catalog, part: str) -> bool:
-    """Tell whether a catalog holds the images of a part of a run, all of them and no others."""
+    """Return whether a catalog contains exactly the images of a part of a run."""
     parts = {row["path"]: row["split"] for row in rows_of(run.split)}
     wanted = {
         (row["path"], row["sha256"])
@@ -164,7 +164,7 @@ def is_whole(run: RunFolder, catalog: Catalog, part: str) -> bool:
 
 
 def warn_of_training(relation: Relation, watcher: Watcher, *, reader: str = "") -> None:
-    """Warn where a reader is judged on what it learnt from.
+    """Warn if a reader is evaluated on its training images.
 
     Args:
         relation: Of the reader to the images.
@@ -183,7 +183,7 @@ def warn_of_training(relation: Relation, watcher: Watcher, *, reader: str = "") 
 
 
 def same_names_text(count: int, images: int) -> str:
-    """Return what to know of images with the names of images that a reader learnt from."""
+    """Describe images that have the names of training images."""
     return (
         f"{count:,} of {images:,} images have the names of images that were trained on: if they "
         "are the same in another size or format, these numbers say nothing about new patients."

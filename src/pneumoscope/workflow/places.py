@@ -1,4 +1,4 @@
-"""Where the things of a run lie: its scores, its data, and whether a report can be written."""
+"""Find the scores and data of a run."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pneumoscope.runs import RunFolder
 
 
 def run_of(scores_file: Path) -> RunFolder | None:
-    """Return the run that a scores file is one of, None for other files."""
+    """Return the run that a scores file belongs to, None for other files."""
     run = RunFolder(scores_file.parent)
     own = {run.scores(part).name for part in (*PARTS, "all")}
     return run if scores_file.name in own and run.model.is_file() else None
 
 
 def scores_of_run(run: Path, part: str | None) -> Path:
-    """Return the scores file of a run: of a part, or of ``test`` where there is one, else ``val``.
+    """Return the scores file of a part of a run; by default ``test`` if present, else ``val``.
 
     Raises:
         DataError: It has none.
@@ -34,7 +34,7 @@ def scores_of_run(run: Path, part: str | None) -> Path:
 
 
 def data_of(run: RunFolder | None) -> Path | None:
-    """Return the folder or manifest that a run was trained on, if it is still there."""
+    """Return the folder or manifest that a run was trained on, if it still exists."""
     if run is None or not run.provenance.is_file():
         return None
     data = json.loads(run.provenance.read_text(encoding="utf-8")).get("data")
@@ -42,7 +42,7 @@ def data_of(run: RunFolder | None) -> Path | None:
 
 
 def data_root(run: RunFolder | None) -> Path | None:
-    """Return the folder that the paths of a run's images begin at, if it is still there."""
+    """Return the root folder of the paths of a run's images, if it still exists."""
     data = data_of(run)
     if run is None or data is None:
         return None
@@ -53,7 +53,7 @@ def data_root(run: RunFolder | None) -> Path | None:
 
 
 def check_report(folder: Path | None) -> None:
-    """Fail before the work, and not after it, if a report cannot be written.
+    """Raise an error early if a report cannot be written.
 
     Raises:
         OutputError: Its place is a file.

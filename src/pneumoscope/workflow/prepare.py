@@ -1,4 +1,4 @@
-"""What a recipe learns from: its images, prepared and divided."""
+"""Prepare and split the images of a recipe."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def prepare_data(
     workers: int | None,
     watcher: Watcher,
 ) -> PreparedData:
-    """Return the images of a recipe, prepared, and in which part each is.
+    """Return the prepared images of a recipe with their split.
 
     Args:
         data: What ``read_catalog`` takes.
@@ -77,7 +77,7 @@ def prepare_data(
 
 
 def tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
-    """Say which images there are, what was left out and why, and what will be learnt."""
+    """Print which images there are, what was left out, and what will be trained."""
     catalog, split = data.catalog, data.split
     for item in catalog.unreadable:
         watcher.warn(f"skipped: {item.reason}")

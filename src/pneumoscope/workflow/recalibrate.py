@@ -1,4 +1,4 @@
-"""A model file and a site's own scores → a new model file that means what it says there.
+"""Recalibrate a model file on a site's own scores.
 
 Calibration, operating point and uncertain zone are fitted again; the network stays as it is.
 Needs the package ``onnx`` (extra ``train``), since the two numbers of the calibration stand in the
@@ -44,7 +44,7 @@ _TOLERANCE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Recalibrated:
-    """What was fitted, and where the new model is.
+    """The fitted values, and the path of the new model.
 
     Attributes:
         model: The new file.
@@ -87,7 +87,7 @@ def recalibrate(
     part: str | None = None,
     watcher: Watcher | None = None,
 ) -> Recalibrated:
-    """Write a model file with calibration, operating point and uncertain zone fitted anew.
+    """Write a model file with calibration, operating point and uncertain zone fitted again.
 
     The scores must be of this model, on images that it has not seen and that will not judge it.
 
@@ -164,7 +164,7 @@ def recalibrate(
 
 
 def one_class_for_all(scores: Scores, threshold: float, *, classes: tuple[str, str]) -> str:
-    """Return what is wrong with a threshold that finds none of a class, empty if nothing is.
+    """Return a warning if a threshold finds none of a class; otherwise empty.
 
     Args:
         scores: What the model says, calibrated.
@@ -186,7 +186,7 @@ def one_class_for_all(scores: Scores, threshold: float, *, classes: tuple[str, s
 def _check_origin(
     model: Path, bundle: Bundle, scores: Scores, path: Path, *, watcher: Watcher
 ) -> None:
-    """Refuse scores of another model or of test images; warn of images that were learnt from.
+    """Reject scores of another model or of test images; warn about training images.
 
     Raises:
         DataError: The scores are of another model.
@@ -218,7 +218,7 @@ def _check_origin(
 
 
 def calibration_of(bundle: Bundle) -> Calibration | VectorCalibration:
-    """Return the calibration that stands in a model's graph.
+    """Return the calibration in a model's graph.
 
     Raises:
         ModelFileError: There is none; files from before it was introduced have to be trained anew.
@@ -240,7 +240,7 @@ def calibration_of(bundle: Bundle) -> Calibration | VectorCalibration:
 def write_calibrated(
     bundle: Bundle, out: Path, *, info: ModelInfo, calibration: Calibration | VectorCalibration
 ) -> None:
-    """Write a model's graph with another calibration and other metadata, whole or not at all.
+    """Write a model file with another calibration and other metadata atomically.
 
     The new file is opened and run before it gets its name: its logits must be those of the old
     one, and its probabilities those of the new calibration.
@@ -290,7 +290,7 @@ def _parsed(bundle: Bundle) -> tuple[Any, dict[str, Any]]:
 
 
 def _raw_logits(scores: Scores, before: Calibration | VectorCalibration, path: Path) -> Scores:
-    """Return the scores with the network's own logits, and prove that they are of this model.
+    """Return the scores with raw logits, after checking that they belong to the model.
 
     A file of this package has the network's logits. One that has probabilities alone, or logits
     made of them, is turned back through the calibration that the model had.

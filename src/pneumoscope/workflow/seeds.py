@@ -1,4 +1,4 @@
-"""One recipe, several seeds: what of a result is the recipe's, and what is chance."""
+"""Train one recipe with several seeds, and summarise mean and spread."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COUNTS = {"n", "patients", "resamples", "assumed_prevalence"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seeds:
-    """What several runs of one recipe gave.
+    """The results of several runs of one recipe.
 
     Attributes:
         runs: Their folders.
@@ -62,7 +62,7 @@ def train_seeds(
     resume: bool = False,
     watcher: Watcher | None = None,
 ) -> Seeds:
-    """Train one run for each of several seeds, from the recipe's own seed on; see ``vary``.
+    """Train one run per seed, starting from the recipe's seed; see ``vary``.
 
     All share the split of the first, so that they differ in nothing but chance in learning.
 
@@ -145,7 +145,7 @@ def sum_up(out: Path, runs: Sequence[RunFolder]) -> Seeds:
 
 
 def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
-    """Return what is a number in a part of ``metrics.json``, the main ones first."""
+    """Return the numbers in a part of ``metrics.json``, the main ones first."""
     deployed = found.get("policy", {}).get("deployed", {})
     every = {**found, **{name: deployed[name] for name in _DEPLOYED if name in deployed}}
     names = [*MAIN, *(name for name in every if name not in {*MAIN, *_COUNTS})]
@@ -162,12 +162,12 @@ def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _in_all(points: Sequence[dict[str, float]]) -> list[dict[str, float]]:
-    """Return the numbers that every run has; a number may not be defined in some."""
+    """Return the numbers that every run has; some may be undefined in a run."""
     shared = [name for name in points[0] if all(name in own for own in points)]
     return [{name: own[name] for name in shared} for own in points]
 
 
 def _loss_kept(run: RunFolder) -> float:
-    """Return the validation loss of the epoch whose weights a run kept."""
+    """Return the validation loss of the selected epoch of a run."""
     kept = json.loads(run.provenance.read_text(encoding="utf-8"))["best_epoch"]
     return next(row.val_loss for row in read_log(run.log) if row.epoch == kept)

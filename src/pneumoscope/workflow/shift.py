@@ -1,4 +1,4 @@
-"""How far a model file in smaller precision lies from its networks in float32, and may lie."""
+"""The difference between a model file of smaller precision and its float32 networks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LARGEST_CHANGED = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """What storing a reader in smaller precision changes on validation images.
+    """The changes on validation images caused by smaller precision.
 
     Attributes:
         n: How many images.
@@ -51,7 +51,7 @@ class Shift:
         *,
         changed: int,
     ) -> Shift:
-        """Return the shift from the float32 networks to the file.
+        """Return the shift from float32 networks to the file.
 
         Args:
             before: Probabilities of the positive class by the networks, [n].
@@ -72,7 +72,7 @@ class Shift:
         )
 
     def check(self, path: Path, precision: str) -> None:
-        """Refuse a file that says too much otherwise than its networks.
+        """Raise an error if the differences are too large.
 
         Raises:
             ExportError: One of the three bounds is exceeded, or a number is none.
@@ -100,11 +100,11 @@ class Shift:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, as they stand in a model file."""
+        """Return the fields as JSON values, as stored in a model file."""
         return asdict(self)
 
     def text(self) -> str:
-        """Return the shift in a line.
+        """Return the shift in one line.
 
         >>> Shift(500, 0.0002, 0.21, 0.013, 4).text()
         'AUC -0.00020; probabilities by at most 0.21, 95% of them by at most 0.013; 4 of 500 \

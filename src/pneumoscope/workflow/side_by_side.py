@@ -1,4 +1,4 @@
-"""Runs that train side by side, a process each, every place of the machine taking one at a time.
+"""Train several runs in parallel processes, one per device at a time.
 
 The process is this module, started with a file of what it is to do; those that Lightning starts for
 a run on several devices read the same file.
@@ -35,7 +35,7 @@ _INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A run to be trained; see ``train_reader``."""
+    """A run to train; see ``train_reader``."""
 
     title: str
     data: Path
@@ -63,7 +63,7 @@ class Job:
 def train_side_by_side(
     jobs: Sequence[Job], *, places: Sequence[Mapping[str, str]], watcher: Watcher
 ) -> None:
-    """Train every run, as many at a time as there are places; one that fails stops no other.
+    """Train every run in parallel where possible; failures do not stop other runs.
 
     Args:
         jobs: The runs.
@@ -101,7 +101,7 @@ def train_side_by_side(
 
 
 def devices() -> list[dict[str, str]]:
-    """Return a place for each CUDA device of this machine; none where there are fewer than two."""
+    """Return the CUDA devices of this machine; none if there are fewer than two."""
     import torch  # noqa: PLC0415 - training alone needs it
 
     count = torch.cuda.device_count()
@@ -109,7 +109,7 @@ def devices() -> list[dict[str, str]]:
 
 
 class _Children:
-    """The processes that train now."""
+    """The running training processes."""
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
@@ -145,7 +145,7 @@ class _Children:
         asked.unlink()
 
     def end(self) -> None:
-        """Ask all of them to end."""
+        """Request all of them to end."""
         with self._lock:
             self._ended = True
             for child in self._running:

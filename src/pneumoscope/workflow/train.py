@@ -1,4 +1,4 @@
-"""A data set → a run folder with a trained reader: the whole road.
+"""Train a reader: from a data set to a run folder.
 
 Every step reads and writes files; nothing here computes, each step has its room.
 """
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """What a training run gave: its folder, and its numbers a part of the data each."""
+    """The result of a training run: its folder, and the metrics of each part."""
 
     run: RunFolder
     fitted: Fitted
@@ -62,7 +62,7 @@ def train_reader(
     on_epoch: Callable[[Epoch], None] | None = None,
     watcher: Watcher | None = None,
 ) -> Trained | None:
-    """Train a reader and return its run; None in the helper processes of a distributed run.
+    """Train a reader and return its run; None in helper processes of distributed runs.
 
     Args:
         data: What ``read_catalog`` takes.
@@ -132,7 +132,7 @@ def train_reader(
 
 
 def _checked(recipe: Recipe, placement: Placement, watcher: Watcher) -> Recipe:
-    """Return the recipe with its network chosen; fail now and not after hours of training."""
+    """Return the recipe with its network chosen, after early checks."""
     from pneumoscope.models.choice import choose_backbone  # noqa: PLC0415
     from pneumoscope.training.devices import best_device  # noqa: PLC0415
     from pneumoscope.training.network import network_of  # noqa: PLC0415
@@ -159,7 +159,7 @@ def _finished(
     started: float,
     watcher: Watcher,
 ) -> Trained:
-    """Write the model file of what was learnt, its numbers and its report."""
+    """Write the model file, the metrics and the report of a run."""
     from pneumoscope.report.run_report import write_run_report  # noqa: PLC0415 - matplotlib
     from pneumoscope.workflow.finish import write_model  # noqa: PLC0415 - torch
 
@@ -192,7 +192,7 @@ def _finished(
 
 
 def _checked_placement(placement: Placement | None, *, probe: bool) -> Placement:
-    """Return where training runs; refuse, before anything is written, what is not here."""
+    """Return the device placement, after checking that it is available."""
     from pneumoscope.training.devices import Placement, check_here  # noqa: PLC0415
 
     placement = placement or Placement()
@@ -215,7 +215,7 @@ def _learn(
     watcher: Watcher,
     on_epoch: Callable[[Epoch], None] | None,
 ) -> Fitted:
-    """Say what will be learnt and how long it will take, and learn it."""
+    """Print the plan and an estimate of the duration, and train."""
     from pneumoscope.training.devices import best_device, is_leader  # noqa: PLC0415
     from pneumoscope.training.estimate import in_words, seconds_per_image  # noqa: PLC0415
     from pneumoscope.training.fit import fit  # noqa: PLC0415
@@ -260,7 +260,7 @@ def _learn(
 
 
 def _opened(out: Path, *, resume: bool, leader: bool) -> RunFolder:
-    """Return the run folder: a new one, or one that was begun."""
+    """Return the run folder, new or existing."""
     if not resume:
         return RunFolder.create(out) if leader else RunFolder(out)
     run = RunFolder(out)
@@ -271,7 +271,7 @@ def _opened(out: Path, *, resume: bool, leader: bool) -> RunFolder:
 
 @contextmanager
 def _removed_if_it_fails(run: RunFolder, *, new: bool) -> Iterator[None]:
-    """Remove a new run folder if the block fails: nothing was learnt in it yet."""
+    """Remove a new run folder if the block fails before training."""
     try:
         yield
     except BaseException:
@@ -282,7 +282,7 @@ def _removed_if_it_fails(run: RunFolder, *, new: bool) -> Iterator[None]:
 
 @contextmanager
 def _way_on(run: RunFolder) -> Iterator[None]:
-    """Say of a disk that is full that nothing is lost, and how the run goes on."""
+    """Explain how to resume the run after a full disk."""
     kept = "What was learnt before is kept; `resume` goes on with it."
     try:
         yield
@@ -344,7 +344,7 @@ RUN_QUESTION = Question(resamples=500, group_resamples=200)
 def _evaluated(
     run: RunFolder, prepared: PreparedData, part: str, *, data: Path, watcher: Watcher
 ) -> tuple[Evaluation, Scores]:
-    """Let the new reader read a part, write its scores, and return what they say."""
+    """Score a part with the new reader, write the scores, and evaluate them."""
     predictor = Predictor(run.model, gated=False)
     chosen = prepared.catalog.select(prepared.split.rows(part))
     name = {"val": "validation", "test": "test"}[part]

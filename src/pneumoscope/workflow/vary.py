@@ -1,4 +1,4 @@
-"""One recipe with one field varied: a run for each value, none of which is ever done twice."""
+"""Train one recipe with several values of one field; finished runs are kept."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DIVIDING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """A run that is to be: its folder, its recipe, its split and the hash of its data."""
+    """A planned run: folder, recipe, split and hash of its data."""
 
     run: RunFolder
     recipe: Recipe
@@ -56,7 +56,7 @@ def vary(
     resume: bool = False,
     watcher: Watcher | None = None,
 ) -> tuple[RunFolder, ...]:
-    """Train a run for each value of one field of a recipe; return their folders, in that order.
+    """Train a run for each value of a field of a recipe; return their folders in order.
 
     All share one split, so that they differ in nothing else, unless the field itself says how the
     images are divided (``fold``: a cross-validation). What was finished is kept and what was begun
@@ -127,12 +127,12 @@ def vary(
 
 
 def _takes_several_processes(placement: Placement) -> bool:
-    """Tell whether Lightning starts more processes for a run, which would all be this program."""
+    """Return whether Lightning starts several processes for a run."""
     return placement.devices != "1" and (placement.devices != "auto" or len(devices()) > 1)
 
 
 def _with_network(recipe: Recipe, placement: Placement) -> Recipe:
-    """Return the recipe that a run will have, where this one leaves the network to the machine."""
+    """Return the recipe with ``auto`` replaced by the network for this machine."""
     if recipe.learning.model != "auto":
         return recipe
     choice = choose_backbone(best_device(placement.accelerator))
@@ -150,7 +150,7 @@ def _word(value: object) -> str:
 
 
 def _opened(out: Path, recipe: Recipe, field: str, *, resume: bool) -> None:
-    """Make the folder; refuse one that holds something else."""
+    """Create the folder; raise an error if it contains something else."""
     if not resume or not (out / BASE).is_file():
         if resume and out.is_dir() and any(out.iterdir()):
             raise OutputError(f"{out}: no runs to resume (no {BASE} in it).")
@@ -172,7 +172,7 @@ def _planned(
     workers: int | None,
     watcher: Watcher,
 ) -> list[_Planned]:
-    """Return the runs; where they share a split, it is drawn here, once."""
+    """Return the planned runs; a shared split is drawn here once."""
     if not shared:
         return [
             _Planned(
@@ -200,7 +200,7 @@ def _planned(
 
 
 def _finished(plan: _Planned) -> bool:
-    """Tell whether a run is there, from the first file to the last.
+    """Return whether a run is complete.
 
     Raises:
         OutputError: It is of another recipe, other data or another version.

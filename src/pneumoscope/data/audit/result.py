@@ -1,4 +1,4 @@
-"""The result of an audit, and the numbers that it is told in."""
+"""The result of an audit, and its summary numbers."""
 
 from __future__ import annotations
 

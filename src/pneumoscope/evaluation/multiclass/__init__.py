@@ -1,1 +1,1 @@
-"""What is known of a reader of more than two classes, beside the numbers of its positive group."""
+"""Metrics of readers with more than two classes, beside those of the positive group."""

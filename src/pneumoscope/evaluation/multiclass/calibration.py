@@ -1,4 +1,4 @@
-"""Logits of several classes → probabilities: temperature and vector scaling.
+"""Calibration of several classes: temperature and vector scaling.
 
 Each logit is multiplied by a scale, and a bias is added, before the softmax. Temperature scaling
 has one scale for all classes and no biases; vector scaling has a scale and a bias a class (Guo and
@@ -33,7 +33,7 @@ _WRONG_WAY = (
 
 @dataclass(frozen=True, slots=True)
 class VectorCalibration:
-    """Scales and biases of the logits, and what they were fitted on.
+    """Scales and biases of the logits, and the data they were fitted on.
 
     Attributes:
         scales: Of each class, above 0.
@@ -55,12 +55,12 @@ class VectorCalibration:
 
     @classmethod
     def none(cls, classes: int) -> VectorCalibration:
-        """Return the one that changes nothing."""
+        """Return the identity calibration."""
         return cls((1.0,) * classes, (0.0,) * classes)
 
     @property
     def temperature(self) -> float | None:
-        """1 / scale where all classes have one; None otherwise."""
+        """1 / scale if all classes share one; otherwise None."""
         return 1 / self.scales[0] if len(set(self.scales)) == 1 else None
 
     def apply(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -74,7 +74,7 @@ class VectorCalibration:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> VectorCalibration:
-        """Return what ``to_dict`` wrote.
+        """Return the calibration written by ``to_dict``.
 
         Raises:
             KeyError, TypeError: Something is missing or of the wrong kind.
@@ -91,14 +91,14 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def cross_entropy(logits: NDArray[np.float64], number: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return minus the logarithm of the true class's probability, [n], in nats."""
+    """Return the negative logarithm of the true class's probability, [n], in nats."""
     found: NDArray[np.float64] = np.logaddexp.reduce(logits, axis=1)
     found -= logits[np.arange(len(logits)), number]
     return found
 
 
 def fit_classes(scores: ClassScores, *, method: str = "temperature") -> VectorCalibration:
-    """Return the calibration with the lowest cross-entropy on validation scores.
+    """Fit the calibration that minimises the cross-entropy on validation scores.
 
     Args:
         scores: Of validation images; their probabilities are not used.

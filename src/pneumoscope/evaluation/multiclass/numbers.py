@@ -1,4 +1,4 @@
-"""The numbers of a reader of several classes, with intervals that count patients."""
+"""Metrics of a reader of several classes, with intervals by patient."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ OF_ALL = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassNumbers:
-    """The numbers of a reader of K classes, each class against the rest and all together.
+    """The metrics of a reader of K classes: one-vs-rest and overall.
 
     The class that is called is the likeliest one, whatever the threshold; what the reader
     concludes stands in ``sets``.
@@ -72,7 +72,7 @@ class ClassNumbers:
         return self.values[name]
 
     def of(self, name: str) -> Mapping[str, Estimate]:
-        """Return the numbers of a class, by its name."""
+        """Return the metrics of a class by name."""
         return self.by_class[self.labels.names.index(name)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class ClassNumbers:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ClassNumbers:
-        """Return what ``to_dict`` wrote.
+        """Return the metrics written by ``to_dict``.
 
         Raises:
             KeyError, TypeError, ValueError: Something is missing or cannot be.
@@ -130,7 +130,7 @@ def class_numbers(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> ClassNumbers:
-    """Return the numbers of a reader of several classes.
+    """Return the metrics of a reader of several classes.
 
     Intervals: of the area under the ROC curve of a class DeLong's, by patient. Of shares as
     ``evaluation.shares.share`` gives them: Wilson's where each patient has one image. Of everything
@@ -178,7 +178,7 @@ def class_numbers(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """Point values and draws of scores, and the estimates made of them."""
+    """Point values and resamples of scores, and the estimates made from them."""
 
     scores: ClassScores
     patient: NDArray[np.int64]
@@ -190,7 +190,7 @@ class _Asked:
         return percentiles(self._drawn(name, *place), level=self.level)
 
     def _drawn(self, name: str, *place: int) -> NDArray[np.float64] | None:
-        """Return the draws of a number, [R]."""
+        """Return the resampled values of a metric, [R]."""
         if self.draws is None:
             return None
         found = self.draws[name]
@@ -209,12 +209,12 @@ class _Asked:
         return found
 
     def cell(self, true: int, called: int) -> Estimate:
-        """Return a share of a row of the confusion matrix."""
+        """Return the row share of a cell of the confusion matrix."""
         own = self.scores.number == true
         return self._share(self._called == called, own, "row_shares", true, called)
 
     def of_all(self, name: str) -> Estimate:
-        """Return a number of all classes together."""
+        """Return a metric over all classes."""
         everything = np.ones(len(self.scores), bool)
         if name == "accuracy":
             return self._share(self._called == self.scores.number, everything, name)
@@ -222,7 +222,7 @@ class _Asked:
         return Estimate.of(value, len(everything), self._error_interval(name))
 
     def of_class(self, name: str, k: int) -> Estimate:
-        """Return a number of a class against the rest."""
+        """Return a one-vs-rest metric of a class."""
         own, called = self.scores.number == k, self._called == k
         match name:
             case "sensitivity":
@@ -240,7 +240,7 @@ class _Asked:
                 return Estimate.of(value, len(own), self._error_interval(name, k))
 
     def _error_interval(self, name: str, *place: int) -> Interval | None:
-        """Return an interval; that of a calibration error lies around the sample's own value."""
+        """Return an interval; that of a calibration error is centred on the sample value."""
         if not name.endswith("ece"):
             return self._interval(name, *place)
         found = self._interval(f"{name}_twice", *place)

@@ -1,4 +1,4 @@
-"""What a reader said of each class: the part of a table of scores that two classes do not need."""
+"""Scores by class, for readers of more than two classes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SUM = 1e-3  # by so much the probabilities of an image may miss 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassScores:
-    """What a reader of more than two classes said of n labelled images.
+    """The scores of a reader of more than two classes for n labelled images.
 
     Attributes:
         labels: The K classes, and which of them count as positive.
@@ -69,12 +69,12 @@ class ClassScores:
 
     @property
     def probability(self) -> NDArray[np.float64]:
-        """Of the positive group, [n]."""
+        """The probability of the positive group, [n]."""
         return np.clip(self.labels.positive_probability(self.probabilities), 0, 1)
 
     @property
     def log_odds(self) -> NDArray[np.float64]:
-        """Of the positive group, [n]: the logarithm of the sums' ratio."""
+        """The log odds of the positive group, [n], from log sums."""
         with np.errstate(divide="ignore"):
             found = group_log_odds(np.log(self.probabilities), self.inside)
         return np.clip(found, -750, 750)
@@ -86,7 +86,7 @@ class ClassScores:
         )
 
     def columns(self) -> dict[str, Iterable[object]]:
-        """Return the columns of a table, as ``of_rows`` reads them."""
+        """Return the columns of a table for ``of_rows``."""
         n, names = len(self), self.labels.names
         found: dict[str, Iterable[object]] = {
             CLASS: [names[number] for number in self.number.tolist()],
@@ -101,7 +101,7 @@ class ClassScores:
 
     @classmethod
     def of_rows(cls, rows: Sequence[Mapping[str, str]]) -> ClassScores | None:
-        """Return what the rows of a table say of each class; None where they know no classes.
+        """Return the scores by class in the rows of a table; None if there are none.
 
         Logits may be missing: the logarithms of the probabilities then stand for them.
 

@@ -1,4 +1,4 @@
-"""How the prediction sets and conclusions of a reader of several classes fare."""
+"""Coverage and size of prediction sets, and the conclusions from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SetNumbers:
-    """What the possible classes of images are worth, before any refusal by the gate.
+    """The coverage and size of prediction sets, before the gate.
 
     Attributes:
         error_level: What the sets promise: of each class at most this share misses its true class;
@@ -61,7 +61,7 @@ class SetNumbers:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SetNumbers:
-        """Return what ``to_dict`` wrote.
+        """Return the numbers written by ``to_dict``.
 
         Raises:
             KeyError, TypeError: Something is missing or of the wrong kind.
@@ -91,7 +91,7 @@ def set_numbers(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> SetNumbers:
-    """Return how the sets of a policy fare, with intervals by patient.
+    """Evaluate the prediction sets of a policy, with intervals by patient.
 
     Args:
         policy: How the reader decides.

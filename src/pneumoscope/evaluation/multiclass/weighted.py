@@ -1,4 +1,4 @@
-"""Every metric of several classes as a function of how often each patient counts.
+"""All multiclass metrics as functions of patient weights.
 
 As ``evaluation.weighted`` does for two classes: the unweighted metric is the case of every patient
 counting once, and resampling patients is a matrix of counts. Whatever is a sum over images is a sum
@@ -32,7 +32,7 @@ SMALLEST = 1e-45
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassTable:
-    """Scores of K classes with all that does not depend on how often a patient counts.
+    """Scores of K classes with everything that does not depend on patient weights.
 
     Attributes:
         classes: K.
@@ -88,7 +88,7 @@ def _binned(probability: Floats, hit: NDArray[np.bool_]) -> Floats:
 
 
 def statistics(table: ClassTable, counts: Floats) -> dict[str, Floats]:
-    """Return every metric under each of b countings of the patients; NaN where it is not defined.
+    """Return all metrics under each of b weightings of the patients; NaN if undefined.
 
     Args:
         table: What ``ClassTable.of`` gave.
@@ -118,7 +118,7 @@ def statistics(table: ClassTable, counts: Floats) -> dict[str, Floats]:
 
 
 def _of_confusion(cells: Floats) -> dict[str, Floats]:
-    """Return what the confusion matrices [b, K, K] tell."""
+    """Return the metrics computed from confusion matrices [b, K, K]."""
     n = cells.sum(axis=(1, 2))
     right = np.diagonal(cells, axis1=1, axis2=2)
     true, called = cells.sum(axis=2), cells.sum(axis=1)
@@ -143,7 +143,7 @@ def _of_confusion(cells: Floats) -> dict[str, Floats]:
 
 
 def _calibration(bins: Floats) -> dict[str, Floats]:
-    """Return calibration errors of bins [b, K + 1, 3, BINS]; the last ones are of the confidence.
+    """Return calibration errors of bins [b, K + 1, 3, BINS]; the last are of the confidence.
 
     The class-wise error is the mean of those of the classes (Nixon and others, "Measuring
     calibration in deep learning", CVPR workshops 2019).
@@ -169,7 +169,7 @@ def _calibration(bins: Floats) -> dict[str, Floats]:
 def _area(
     rank: tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]], counts: Floats
 ) -> Floats:
-    """Return the area under the ROC curve of one class against the rest, [b]."""
+    """Return the one-vs-rest area under the ROC curve of a class, [b]."""
     patient, own, ends = rank
     weights = np.take(counts, patient, axis=1)
     gained = weights * own
@@ -191,13 +191,13 @@ def _area(
 
 
 def point(table: ClassTable) -> dict[str, Floats]:
-    """Return the metrics of the scores as they are, without the first dimension."""
+    """Return the metrics of the original scores."""
     found = statistics(table, np.ones((1, table.patients)))
     return {name: values[0] for name, values in found.items()}
 
 
 def resampled(table: ClassTable, *, resamples: int, seed: int) -> dict[str, Floats]:
-    """Return the metrics of resamples of the patients, [resamples, ...] each.
+    """Return the metrics of resamples by patient, [resamples, ...] each.
 
     The draws are those of ``evaluation.bootstrap.resampled``.
     """

@@ -1,4 +1,4 @@
-"""DICOM files → grey pixels, and the facts of their headers."""
+"""DICOM files: grey pixels and header facts."""
 
 from pneumoscope.images.dicom.file import colours as colours
 from pneumoscope.images.dicom.file import decode as decode

@@ -1,4 +1,4 @@
-"""The age of the patient: PatientAge in its standard and in sloppy forms, else from two dates.
+"""The age of the patient, from PatientAge or from two dates.
 
 The date of birth is used here and kept nowhere.
 """
@@ -29,7 +29,7 @@ _DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})(\D|$)")
 
 
 def age_of(dataset: Dataset) -> tuple[float | None, tuple[str, ...]]:
-    """Return the age in years from two dates, and what is odd about the age, in words.
+    """Return the age in years, and a note about contradictions.
 
     PatientAge counts, and the first result is then None. Where PatientAge is missing, cannot be
     read, or is 0 years, the age is the time from PatientBirthDate to the date of the study, series,
@@ -59,7 +59,7 @@ def age_of(dataset: Dataset) -> tuple[float | None, tuple[str, ...]]:
 
 
 def _months_between_dates(dataset: Dataset) -> int | None:
-    """Return the whole months from the birth to the study; None where a date is missing."""
+    """Return the whole months from birth to study; None if a date is missing."""
     birth = _date(text_of(dataset, "PatientBirthDate"))
     then = next(
         (found for keyword in AGE_TAGS[2:] if (found := _date(text_of(dataset, keyword)))), None

@@ -1,4 +1,4 @@
-"""Where a DICOM image shows no anatomy: padding, shutters, the area outside the collimator.
+"""Regions of a DICOM image without anatomy: padding, shutters, outside the collimator.
 
 Source: DICOM PS3.3, C.7.5.1.1.2 (pixel padding), C.7.6.11 (display shutter), C.8.7.3 (collimator).
 """
@@ -29,7 +29,7 @@ _LEAST_PADDED = 0.005  # of the image: a smaller even area may be chance
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blank:
-    """Which pixels are no part of the image.
+    """A mask of pixels that are not part of the image.
 
     Attributes:
         mask: True there, [rows, columns]; None if there are none.
@@ -53,7 +53,7 @@ def may_be_blank(dataset: Dataset) -> bool:
 def blank_of(
     dataset: Dataset, pixels: NDArray[Any], *, bits: int | None = None, lossy: bool = False
 ) -> Blank:
-    """Return which of the stored values show no anatomy.
+    """Return the mask of stored values that show no anatomy.
 
     Pixels of the padding value count only where they reach the edge of the image: inside of it,
     the same value may be bone. Colours are padding if each of the three has the value.
@@ -115,7 +115,7 @@ def _padding_limits(
 def _padded(
     pixels: NDArray[Any], limits: tuple[int, int], *, bits: int | None, lossy: bool
 ) -> tuple[NDArray[np.bool_], str]:
-    """Return which pixels are padding, and in words by how much they may differ from its value."""
+    """Return the mask of padding pixels, and a description of the tolerance."""
 
     def within(low: int, high: int) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = (pixels >= low) & (pixels <= high)
@@ -138,14 +138,14 @@ def _padded(
 
 
 def _with_sign(value: int, kind: np.dtype[Any]) -> int:
-    """Return a padding value with the sign of the pixels: many writers state the other one."""
+    """Return a padding value with the signedness of the pixels, which writers often confuse."""
     if kind.kind == "i":
         return value - 2**16 if value >= 2**15 else value
     return value + 2**16 if value < 0 else value
 
 
 def _reaching_the_edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the part of a mask that reaches an edge along its row or its column."""
+    """Return the part of a mask that reaches an edge along its row or column."""
     along = np.logical_and.accumulate
     found = along(mask, axis=1)
     found |= along(mask[:, ::-1], axis=1)[:, ::-1]
@@ -155,7 +155,7 @@ def _reaching_the_edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _is_border(pixels: NDArray[Any], outside: NDArray[np.bool_]) -> bool:
-    """Return whether an area is more even than the rest, as what a collimator covers is."""
+    """Return whether an area is more uniform than the rest, as behind a collimator."""
     if not outside.any():
         return True
     step = max(1, min(pixels.shape[:2]) // 256)
@@ -170,7 +170,7 @@ def _is_border(pixels: NDArray[Any], outside: NDArray[np.bool_]) -> bool:
 def _outside(
     dataset: Dataset, field: str, shape: str, size: tuple[int, ...]
 ) -> NDArray[np.bool_] | None:
-    """Return the pixels outside of a shape, None if its values are missing or cannot be.
+    """Return the mask outside a shape, None if its values are missing or invalid.
 
     Rows and columns of the header count from 1.
     """

@@ -1,4 +1,4 @@
-"""Compressed frames → samples. The codestream decides the decoder, not the transfer syntax.
+"""Decode compressed frames; the codestream selects the decoder, not the transfer syntax.
 
 Baseline JPEG is decoded by Pillow, JPEG 2000 (HTJ2K included) by imagecodecs or Pillow. JPEG with
 more than 8 bits, lossless JPEG and JPEG-LS need imagecodecs, which the extra ``dicom`` installs.
@@ -160,13 +160,13 @@ def _is_ycbcr(header: jpeg.JpegHeader) -> bool:
 
 
 def _colours_are_open(header: jpeg.JpegHeader) -> bool:
-    """Return whether nothing in a JPEG of three components says RGB or YCbCr."""
+    """Return whether a JPEG of three components declares neither RGB nor YCbCr."""
     marked = header.adobe is not None or header.jfif or header.subsampled
     return not marked and bytes(header.components) != b"RGB"
 
 
 def _open_colours(components: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Return components as RGB: as such or as YCbCr, whichever makes the greyer image.
+    """Return components as RGB: unchanged or from YCbCr, whichever is greyer.
 
     The header says RGB; only components that look like YCbCr (two planes near 128) override it.
     """
@@ -184,7 +184,7 @@ def _open_colours(components: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ..
 def _of_8_bits(
     stream: Codestream, header: jpeg.JpegHeader, *, raw: bool, name: str
 ) -> tuple[str, NDArray[np.uint8]]:
-    """Return the decoder's name and the samples of 8 bits; ``raw`` leaves colours as stored."""
+    """Return the decoder's name and 8-bit samples; ``raw`` keeps the stored colours."""
     from pneumoscope.images.turbo import grey  # noqa: PLC0415 - for JPEG frames alone
 
     full = stream.rows, stream.columns
@@ -208,7 +208,7 @@ def _of_8_bits(
 def _by_pillow(
     stream: Codestream, header: jpeg.JpegHeader, mode: str, *, name: str
 ) -> NDArray[np.uint8]:
-    """Return the samples of 8 bits; ``mode`` "YCbCr" leaves three components as they are stored."""
+    """Return 8-bit samples; ``mode`` "YCbCr" keeps three components as stored."""
     data = stream.data
     pixels, ready = _interrupted(data, mode, jpeg_wholeness.pause(data, header))
 
@@ -228,7 +228,7 @@ def _by_pillow(
 def _by_imagecodecs(
     stream: Codestream, header: jpeg.JpegHeader, *, name: str
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Return the samples of more than 8 bits, or of lossless JPEG.
+    """Return samples of more than 8 bits, or of lossless JPEG.
 
     Its decoder cannot be interrupted, so damage is looked for by decoding again. Damaged lossless
     data of fewer than 16 bits are told by values that these cannot hold, with no decoding at all.
@@ -261,7 +261,7 @@ def _holed(name: str) -> DamagedImageError:
 
 
 def _interrupted(data: bytes, mode: str, block: int) -> tuple[NDArray[np.uint8], bool]:
-    """Return what Pillow decodes of bytes that it gets in blocks of a size.
+    """Return the image that Pillow decodes when fed in blocks of a given size.
 
     Besides, whether its decoder was ready before it got all of them.
     """
@@ -308,7 +308,7 @@ def _jpeg_2000(
 
 
 def _rgb_of(pixels: NDArray[Any], stream: Codestream, photometric: str) -> NDArray[Any]:
-    """Return pixels with colours as RGB, whose transform some codestreams leave to the reader."""
+    """Return pixels as RGB; some codestreams leave the transform to the reader."""
     open_colours = stream.components == 3 and not stream.transformed
     if not (open_colours and photometric.startswith("YBR_FULL") and pixels.dtype == np.uint8):
         return pixels
@@ -318,7 +318,7 @@ def _rgb_of(pixels: NDArray[Any], stream: Codestream, photometric: str) -> NDArr
 
 
 def _levels_to_skip(stream: Codestream, at_least: tuple[int, int]) -> int:
-    """Return how often an image can be halved and still has four times the pixels each way.
+    """Return how often an image can be halved while keeping four times the target size.
 
     Then its greys differ from those of a full decode by a quarter of a level of 255 on average;
     with twice the pixels it would be a whole level.

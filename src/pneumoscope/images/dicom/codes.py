@@ -1,4 +1,4 @@
-"""Codes of views and of parts of the body, as DICOM headers use them.
+"""Codes of views and body parts in DICOM headers.
 
 Source: PS3.16 of the DICOM standard, context groups 4010 (DX View) and 4031 (Common Anatomic
 Region), with the lordotic projection and the decubitus positions from SNOMED CT. The older

@@ -1,4 +1,4 @@
-"""What a compressed frame is, by its own markers: the transfer syntax is only a claim about it.
+"""Identify a compressed frame by its own markers instead of the transfer syntax.
 
 Sources: ITU-T T.81, T.87 (JPEG, JPEG-LS); ITU-T T.800, T.814 (JPEG 2000, HTJ2K), annex A.
 """
@@ -18,7 +18,7 @@ _HIGH_THROUGHPUT = 0x4000  # of Rsiz: part 15
 
 @dataclass(frozen=True, slots=True)
 class Codestream:
-    """A compressed frame, ready for a decoder.
+    """A compressed frame, ready to be decoded.
 
     Attributes:
         kind: ``JPEG``, ``JPEG-LS`` or ``JPEG 2000``.
@@ -55,7 +55,7 @@ _PROCESSES = {0: "baseline", 1: "extended", 2: "progressive", jpeg.LOSSLESS: "lo
 
 
 def identify(frame: bytes) -> Codestream | None:
-    """Return what a frame is, None if it is neither JPEG, JPEG-LS nor JPEG 2000."""
+    """Return the codestream of a frame, None if it is neither JPEG, JPEG-LS nor JPEG 2000."""
     if frame[:2] == b"\xff\xd8":
         return _jpeg(frame)
     if frame.startswith((jpeg2000.CODESTREAM, jpeg2000.SIGNATURE)):
@@ -68,7 +68,7 @@ def identify(frame: bytes) -> Codestream | None:
 
 
 def starts_in(fragments: list[bytes]) -> int:
-    """Return how many of the fragments begin a codestream of their own."""
+    """Return the number of fragments that start a codestream."""
     starts = (b"\xff\xd8\xff", jpeg2000.CODESTREAM, jpeg2000.SIGNATURE)
     return sum(fragment.startswith(starts) for fragment in fragments)
 
@@ -129,7 +129,7 @@ def _jpeg_2000(frame: bytes) -> Codestream | None:
 
 
 def _markers(frame: bytes) -> Iterator[tuple[int, int]]:
-    """Yield marker and place of the segments of the main header, and of the first tile part."""
+    """Yield marker and position of the segments of the main header and the first tile-part."""
     position = 2
     while position + 4 <= len(frame) and frame[position] == 0xFF:
         marker = frame[position + 1]
@@ -140,7 +140,7 @@ def _markers(frame: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _coding_style(frame: bytes) -> tuple[bool, int, bool]:
-    """Return what COD says: whether colours are transformed, decomposition levels, whether lossy.
+    """Return the fields of COD: colour transform, decomposition levels, lossy.
 
     The wavelet 0 works with fractions (9-7), and so loses a little; 1 does not (5-3).
     """

@@ -1,4 +1,4 @@
-"""Values of DICOM elements, read without trust: what is missing or malformed is "not given"."""
+"""Read values of DICOM elements; missing and malformed values count as not given."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def value_of(dataset: Dataset, keyword: str) -> Any:
-    """Return the value of an element; None where it is missing, empty or cannot be."""
+    """Return the value of an element; None if missing, empty or invalid."""
     try:
         return dataset.get(keyword)
     except Exception:  # a fact that cannot be read is a fact that is not given
@@ -19,7 +19,7 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
 
 
 def text_of(dataset: Dataset, keyword: str) -> str:
-    """Return the first value of an element as clean text of 64 letters at most; empty if none."""
+    """Return the first value as clean text of at most 64 characters; empty if none."""
     value = value_of(dataset, keyword)
     if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue":
         value = value[0] if len(value) else None
@@ -28,12 +28,12 @@ def text_of(dataset: Dataset, keyword: str) -> str:
 
 
 def number_of(dataset: Dataset, keyword: str) -> float | None:
-    """Return the first value of an element as a finite number; None if it is none."""
+    """Return the first value as a finite number; None if it is not one."""
     return next(iter(numbers_of(dataset, keyword)), None)
 
 
 def numbers_of(dataset: Dataset, keyword: str) -> list[float | None]:
-    """Return all values of an element of decimal strings; None in place of what is no number.
+    """Return all values of a decimal string element; None for invalid ones.
 
     A decimal comma is read as a point: some makers write numbers as their country does.
     """
@@ -41,7 +41,7 @@ def numbers_of(dataset: Dataset, keyword: str) -> list[float | None]:
 
 
 def texts_of(dataset: Dataset, keyword: str) -> list[str]:
-    """Return all values of an element as clean text of 64 letters at most; empty if it is missing.
+    """Return all values as clean text of at most 64 characters; empty if missing.
 
     The bytes are taken as they are stored where pydicom does not parse them.
     """
@@ -55,7 +55,7 @@ def texts_of(dataset: Dataset, keyword: str) -> list[str]:
 
 
 def _stored(dataset: Dataset, keyword: str) -> str:
-    """Return the bytes of an element that cannot be parsed, as text."""
+    """Return the bytes of an unparsable element as text."""
     from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 - pydicom is loaded for DICOM
 
     tag = tag_for_keyword(keyword)
@@ -75,13 +75,13 @@ def _decimal(text: str) -> float | None:
 
 
 def whole_of(dataset: Dataset, keyword: str, default: int = 0) -> int:
-    """Return the first value of an element, cut to a whole number."""
+    """Return the first value truncated to an integer."""
     number = number_of(dataset, keyword)
     return default if number is None else int(number)
 
 
 def clean_texts_of(dataset: Dataset, keyword: str) -> tuple[str, ...]:
-    """Return all values of an element as clean texts, cut as by ``text_of``; empty ones are left.
+    """Return all non-empty values as clean texts, limited as by ``text_of``.
 
     Where one value was written into the element with its backslashes, it is taken apart too.
     """

@@ -1,4 +1,4 @@
-"""Whether the header of a DICOM file is that of a frontal chest radiograph.
+"""Whether a DICOM header describes a frontal chest radiograph.
 
 The decisions are listed in ``docs/reference/formats.md``.
 """
@@ -33,7 +33,7 @@ _ONLY = f"only radiographs are read ({', '.join(sorted(MODALITIES))})"
 
 @dataclass(frozen=True, slots=True)
 class Eligibility:
-    """Whether an image may be judged.
+    """Whether an image can be assessed, and why not.
 
     Attributes:
         refusal: What it is instead of a frontal chest radiograph; empty if it may be judged.
@@ -47,7 +47,7 @@ class Eligibility:
 
 
 def eligibility_of(dataset: Dataset) -> Eligibility:
-    """Return whether a header is that of a frontal chest radiograph; nothing is raised."""
+    """Return whether a header describes a frontal chest radiograph; never raises."""
     kind, kind_note = _kind(dataset)
     view = view_of(dataset)
     part, part_note = _part(dataset)
@@ -56,7 +56,7 @@ def eligibility_of(dataset: Dataset) -> Eligibility:
 
 
 def is_raw(dataset: Dataset) -> bool:
-    """Tell whether an image is the detector's raw one, FOR PROCESSING.
+    """Return whether an image is raw detector data, FOR PROCESSING.
 
     PresentationIntentType says so; where it is missing, the storage class does.
     """
@@ -74,7 +74,7 @@ def storage_class(uid: str) -> str:
 
 
 def _kind(dataset: Dataset) -> tuple[str, str]:
-    """Return why modality and storage class are no radiograph's, and a note; empty if none."""
+    """Return why modality and storage class are not those of a radiograph, and a note."""
     modality = text_of(dataset, "Modality").upper()
     stored_as = text_of(dataset, "SOPClassUID")
     called = f"stored as {storage_class(stored_as)}"
@@ -99,7 +99,7 @@ def _kind(dataset: Dataset) -> tuple[str, str]:
 
 
 def _part(dataset: Dataset) -> tuple[str, str]:
-    """Return why the part of the body is not the chest, and a note; empty if none."""
+    """Return why the body part is not the chest, and a note; empty if it is."""
     written = clean_texts_of(dataset, "BodyPartExamined")
     regions = [_region(item) for item in value_of(dataset, "AnatomicRegionSequence") or ()]
     chest = [text for text in written if is_chest(text)]

@@ -1,4 +1,4 @@
-"""What the header of a DICOM file states. Names of persons are never read."""
+"""The facts in a DICOM header; names of persons are never read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FACT_TAGS = (
 def facts_of(
     dataset: Dataset, syntax: str, *, view: str, notes: tuple[str, ...] = ()
 ) -> DicomFacts:
-    """Return what a header states.
+    """Return the facts in a header.
 
     Args:
         dataset: Its elements, of which ``FACT_TAGS`` are read.

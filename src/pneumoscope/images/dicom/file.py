@@ -1,4 +1,4 @@
-"""DICOM → grey pixels, and what the header says.
+"""Read DICOM files: grey pixels and header.
 
 pydicom parses the header and undoes the encodings that it knows; ``codecs`` does the others.
 """
@@ -35,7 +35,7 @@ _NATIVE = frozenset({"", _IMPLICIT, _EXPLICIT, _DEFLATED, _BIG_ENDIAN})
 
 
 def probe(data: bytes, *, name: str) -> ImageMeta:
-    """Return what the header says.
+    """Read the header.
 
     Raises:
         ImageError: Damaged, or not a frontal chest radiograph that is read here.
@@ -52,7 +52,7 @@ def decode(
     at_least: tuple[int, int] | None = None,
     any_kind: bool = False,
 ) -> Radiograph:
-    """Return the grey pixels, uint8 or uint16 [rows, columns]; black is air.
+    """Return the grey pixels, uint8 or uint16 [rows, columns]; air is black.
 
     Modality table or rescale, then the first VOI table or window under which the image can be
     seen, then the inversion of MONOCHROME1. Without values of interest the range of the stored
@@ -98,7 +98,7 @@ def colours(data: bytes, *, name: str) -> NDArray[Any] | None:
 
 @contextmanager
 def _guarded(name: str) -> Iterator[None]:
-    """Turn whatever a parser or a decoder stumbles over into one error."""
+    """Turn any error of a parser or decoder into one exception."""
     try:
         yield
     except ImageError:
@@ -110,7 +110,7 @@ def _guarded(name: str) -> Iterator[None]:
 
 
 def _read(data: bytes, *, name: str, pixels: bool) -> tuple[Dataset, str]:
-    """Return the elements that are read here, and the transfer syntax that the file has."""
+    """Return the elements needed here, and the actual transfer syntax."""
     from pydicom.dataset import FileMetaDataset  # noqa: PLC0415 - loaded where there is DICOM
     from pydicom.uid import UID  # noqa: PLC0415 - the same
 
@@ -144,13 +144,13 @@ def _parsed(body: bytes, *, pixels: bool) -> Dataset:
 
 
 def _ends_in_fragments(body: bytes) -> bool:
-    """Return whether there is encapsulated pixel data, whose end pydicom did not find."""
+    """Return whether there is encapsulated pixel data whose end pydicom did not find."""
     at = body.rfind(b"\xe0\x7f\x10\0")
     return at >= 0 and ITEM in body[at : at + 24] and b"\xff\xff\xff\xff" in body[at : at + 16]
 
 
 def _file_meta(data: bytes) -> tuple[int, str]:
-    """Return where the data set begins and the transfer syntax that group 0002 names, or ""."""
+    """Return the start of the data set and the transfer syntax in group 0002, or ""."""
     position = 132 if data[128:132] == b"DICM" else 0
     syntax = ""
     while data[position : position + 2] == b"\x02\0":
@@ -168,7 +168,7 @@ def _file_meta(data: bytes) -> tuple[int, str]:
 
 
 def _inflated(data: bytes, *, name: str) -> bytes:
-    """Return an inflated data set, if it is not a bomb."""
+    """Return a decompressed deflated data set, with a size limit."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     body = inflater.decompress(data, MAX_INFLATED_BYTES)
     if inflater.unconsumed_tail:

@@ -1,4 +1,4 @@
-"""Encapsulated pixel data → the one frame that they hold.
+"""Assemble the single frame of encapsulated pixel data.
 
 Source: DICOM PS3.5, annex A.4.
 """
@@ -13,7 +13,7 @@ DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
 def frame_of(value: bytes, *, frames: int, name: str) -> bytes:
-    """Return the compressed frame of an image that has one.
+    """Return the compressed frame of a single-frame image.
 
     Args:
         value: The items of the pixel data: the offset table, then the fragments.

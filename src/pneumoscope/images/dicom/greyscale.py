@@ -1,4 +1,4 @@
-"""Stored DICOM values → grey: modality transformation, values of interest, inversion.
+"""From stored DICOM values to grey: modality transformation, values of interest, inversion.
 
 The order and the formulas are those of DICOM PS3.3 C.11.1, C.11.2 and C.7.6.3.1.2.
 All is computed once for each value that can occur, not for each pixel.
@@ -28,19 +28,19 @@ class Lut:
     explanation: str = ""
 
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the outputs; inputs outside the table take its first or last entry."""
+        """Return the outputs; inputs outside the table get its first or last entry."""
         index = np.clip(np.rint(values) - self.first, 0, len(self.data) - 1).astype(np.int64)
         return np.asarray(self.data[index], np.float64)
 
     @property
     def white(self) -> int:
-        """The largest output that the depth allows, or that the table has."""
+        """The largest output of the declared depth, or of the table."""
         return int(max(2**self.bits - 1, self.data.max()))
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The values of interest: ``width`` of them around ``center``.
+    """A window: ``width`` values around ``center``.
 
     ``function`` is ``LINEAR``, ``LINEAR_EXACT`` or ``SIGMOID``.
     """
@@ -51,7 +51,7 @@ class Window:
 
     @property
     def usable(self) -> bool:
-        """Whether the numbers keep to the standard."""
+        """Whether the numbers conform to the standard."""
         least = 1.0 if self.function == "LINEAR" else np.finfo(np.float64).tiny
         return bool(np.isfinite([self.center, self.width]).all()) and self.width >= least
 
@@ -69,7 +69,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """How stored values are to be shown.
+    """How stored values are displayed.
 
     Attributes:
         slope: Of the modality transformation, where there is no ``modality`` table.
@@ -89,7 +89,7 @@ class Look:
 
     @property
     def plain(self) -> bool:
-        """Whether nothing but the range of the stored values decides."""
+        """Whether only the range of the stored values is used."""
         return self.modality is None and self.voi is None and self.window is None
 
     def applied(self, stored: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -108,7 +108,7 @@ class Look:
         return 1 - grey if self.inverted else grey
 
     def ranged(self, stored: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-        """Return the grey of stored values where ``low`` is black and ``high`` is white.
+        """Return the grey of stored values with ``low`` as black and ``high`` as white.
 
         A negative slope turns them round, as does ``inverted``.
         """

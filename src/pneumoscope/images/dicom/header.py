@@ -1,4 +1,4 @@
-"""The metadata of a DICOM file whose image may be judged."""
+"""The metadata of a DICOM file that can be assessed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def checked_meta(dataset: Dataset, syntax: str, *, name: str, any_kind: bool = False) -> ImageMeta:
-    """Return the metadata of a DICOM image that may be judged.
+    """Return the metadata of a DICOM image that can be assessed.
 
     Args:
         dataset: Its elements, of which ``FACT_TAGS`` and ``PIXEL_TAGS`` are read.

@@ -1,4 +1,4 @@
-"""JPEG-LS, decoded in processes of its own.
+"""Decode JPEG-LS in separate processes.
 
 The JPEG-LS decoders for Python end the process at some damaged files, or never return. So worker
 processes decode: they may die, and each image has a time limit. A worker serves one thread at a
@@ -38,15 +38,15 @@ def decode(frame: bytes) -> NDArray[Any]:
 
 
 class NotStartedError(Exception):
-    """The system cannot start a worker: too many processes, or no memory."""
+    """A worker cannot be started: too many processes, or out of memory."""
 
 
 class _Late(Exception):  # noqa: N818 - no fault of the caller: it becomes a ValueError
-    """The worker did not answer in time."""
+    """A worker did not answer in time."""
 
 
 class _Worker:
-    """One process that decodes, and the pipes to it."""
+    """A decoding process and its pipes."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, a file of ours
@@ -110,20 +110,20 @@ class _Worker:
         return pixels
 
     def end(self) -> None:
-        """Kill the process, and leave neither it nor its pipes behind."""
+        """Kill the process and close its pipes."""
         self._process.kill()
         self.let_go()
         self._process.wait()
 
     def let_go(self) -> None:
-        """Close the pipes, without touching the process: it belongs to somebody else."""
+        """Close the pipes without touching the process, which belongs to the parent."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
 
 
 class _Workers:
-    """As many workers as there are threads that decode at the same time."""
+    """A pool with as many workers as there are decoding threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -176,14 +176,14 @@ class _Workers:
         worker.end()
 
     def _end(self) -> None:
-        """At the end of the program."""
+        """Called at the end of the program."""
         with self._lock:
             workers, self._all, self._idle = self._all, set(), []
         for worker in workers:
             worker.end()
 
     def _forget(self) -> None:
-        """In a forked child: the workers are the parent's, which must not wait for us."""
+        """Called in a forked child: the workers belong to the parent."""
         workers, self._all, self._idle = self._all, set(), []
         self._lock = threading.Lock()
         for worker in workers:

@@ -1,4 +1,4 @@
-"""What a worker process of ``jpegls`` runs: codestreams on standard input, values on its output.
+"""The worker process of ``jpegls``: codestreams on standard input, values on standard output.
 
 A request is the length of a codestream and the codestream. An answer is the bytes of a value, the
 rows, the columns and the samples (0 if there is one, without an axis of its own), then the values;
@@ -28,7 +28,7 @@ _MEMORY_BYTES = 4 * 2**30
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer requests until they end, or until one cannot be decoded."""
+    """Answer requests until the input ends or an image cannot be decoded."""
     from imagecodecs import jpegls_decode  # noqa: PLC0415 - the extra dicom
 
     while head := requests.read(LENGTH.size):
@@ -52,7 +52,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _limit() -> None:
-    """Limit what the next image may take, also when the parent is not there to watch."""
+    """Limit memory and time of the next image, also without the parent."""
     if sys.platform == "win32":
         return
     import resource  # noqa: PLC0415 - only on Unix

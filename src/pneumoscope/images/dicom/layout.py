@@ -1,4 +1,4 @@
-"""How the pixels of a DICOM image are laid out, as its Image Pixel module describes them.
+"""The layout of DICOM pixels, from the Image Pixel module.
 
 Source: DICOM PS3.3, C.7.6.3.
 """
@@ -77,7 +77,7 @@ PHOTOMETRIC = (
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The pixels of one frame. What the header does not state is None.
+    """The layout of one frame; values missing in the header are None.
 
     Attributes:
         rows: Of the image.
@@ -105,12 +105,12 @@ class Layout:
 
     @property
     def grey(self) -> bool:
-        """Whether one sample stands for a shade of grey."""
+        """Whether a sample is a shade of grey."""
         return self.photometric.startswith("MONOCHROME")
 
 
 def layout_of(dataset: Dataset, *, name: str) -> Layout:
-    """Return the layout that a header describes.
+    """Return the layout described by a header.
 
     Raises:
         UnsupportedImageError: There is no image, or it is stored in a way that is not read.
@@ -149,7 +149,7 @@ def layout_of(dataset: Dataset, *, name: str) -> Layout:
 
 
 def _colour(dataset: Dataset, notes: list[str], *, name: str) -> tuple[int, str]:
-    """Return the samples a pixel and their interpretation."""
+    """Return the samples per pixel and the photometric interpretation."""
     stated = text_of(dataset, "PhotometricInterpretation").upper()
     samples = whole_of(dataset, "SamplesPerPixel")
     if stated and stated not in PHOTOMETRIC:
@@ -175,7 +175,7 @@ def _colour(dataset: Dataset, notes: list[str], *, name: str) -> tuple[int, str]
 
 
 def _bits(dataset: Dataset, notes: list[str], *, name: str) -> tuple[int | None, int | None]:
-    """Return the bits of a word and of a sample in it, None where they are not stated."""
+    """Return the bits of a word and of a sample, None if not stated."""
     allocated = whole_of(dataset, "BitsAllocated") or None
     stored = whole_of(dataset, "BitsStored") or None
     if allocated not in {None, 8, 16}:

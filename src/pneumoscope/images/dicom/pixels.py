@@ -1,4 +1,4 @@
-"""The stored values of a DICOM image → grey pixels, as its header wants them shown."""
+"""From the stored values of a DICOM image to the grey pixels to display."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def radiograph_of(
     name: str,
     at_least: tuple[int, int] | None = None,
 ) -> Radiograph:
-    """Return the image of a data set, black being air.
+    """Return the image of a data set with air as black.
 
     Args:
         dataset: With its pixel data.
@@ -77,7 +77,7 @@ def colours_of(dataset: Dataset, layout: Layout, *, name: str) -> NDArray[Any] |
 
 
 def _blank_of(stored: Stored, dataset: Dataset, layout: Layout) -> Blank:
-    """Return what is no part of the image; of a palette it is told by the stored values."""
+    """Return the mask of regions that are not part of the image."""
     if not may_be_blank(dataset):
         return Blank()
     # Neighbours among the entries of a palette need not be alike.
@@ -87,7 +87,7 @@ def _blank_of(stored: Stored, dataset: Dataset, layout: Layout) -> Blank:
 
 
 def _blackened(shown: NDArray[Any], blank: Blank) -> NDArray[Any]:
-    """Return pixels, [rows, columns] or with colours, that are black where they are blank."""
+    """Return pixels, [rows, columns] or with colours, set to black in blank regions."""
     if blank.mask is None:
         return shown
     mask = blank.mask if shown.ndim == 2 else blank.mask[..., None]
@@ -106,7 +106,7 @@ def _rendered(meta: ImageMeta, stored: Stored, blank: Blank, voi: str) -> ImageM
 
 
 def _luma_of(stored: Stored, blank: Blank) -> tuple[NDArray[Any], int | None]:
-    """Return the luma of RGB, black where it is blank, and the depth of it, if it is known."""
+    """Return the luma of RGB, black in blank regions, and its depth if known."""
     rgb, declared = stored.pixels, stored.bits or 0
     luma = _luma(rgb)
     if rgb.dtype == np.uint8:
@@ -125,7 +125,7 @@ def _luma_of(stored: Stored, blank: Blank) -> tuple[NDArray[Any], int | None]:
 def _shown(
     stored: Stored, dataset: Dataset, meta: ImageMeta, blank: Blank, *, inverted: bool
 ) -> Radiograph:
-    """Return grey pixels as the header wants them shown."""
+    """Return the grey pixels to display."""
     pixels = stored.pixels
     with quietly():
         sample = sample_of(pixels, blank.mask)
@@ -156,7 +156,7 @@ def _shown(
 def _table(
     pixels: NDArray[Any], bits: int | None, choice: Choice, sample: NDArray[Any]
 ) -> tuple[NDArray[np.uint16], str]:
-    """Return the grey of each stored word, 0 to 65535, and in words how it was made."""
+    """Return the grey of each stored word, 0 to 65535, and a description."""
     if pixels.dtype == np.int16:
         values = np.arange(2**16).astype(np.uint16).view(np.int16).astype(np.float64)
     else:

@@ -1,4 +1,4 @@
-"""The pixel data of a DICOM image → its stored values, with the sign and the bits that they have.
+"""The stored values of a DICOM image, with their actual sign and bits.
 
 Where header and codestream contradict each other, or bits above BitsStored are used, several
 readings are possible. The right one is the smoothest: a wrong sign or a wrong mask tears the image
@@ -31,7 +31,7 @@ _ROWS_LOOKED_AT = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stored:
-    """Stored values, and how they were read.
+    """Stored values, and how they were interpreted.
 
     Attributes:
         pixels: uint8, uint16 or int16 [rows, columns], or RGB [rows, columns, 3].
@@ -101,7 +101,7 @@ _PROMISED = {
 
 
 def _begins_like_rle(frame: bytes) -> bool:
-    """Return whether a frame begins like the header of RLE (PS3.5, annex G.5)."""
+    """Return whether a frame starts like an RLE header (PS3.5, annex G.5)."""
     return 1 <= int.from_bytes(frame[:4], "little") <= 15 and frame[4:8] == b"\x40\0\0\0"
 
 
@@ -128,7 +128,7 @@ def _is_of(stream: Codestream, syntax: str) -> bool:
 
 
 def _expected(layout: Layout, value: bytes) -> int:
-    """Return how many bytes uncompressed pixels take, with the byte that makes them even."""
+    """Return the size in bytes of uncompressed pixels, padded to an even number."""
     count = layout.rows * layout.columns * layout.samples
     word = layout.allocated // 8 if layout.allocated else max(1, len(value) // count)
     if layout.photometric == "YBR_FULL_422":
@@ -225,7 +225,7 @@ def _by_pydicom(dataset: Dataset, layout: Layout, plugin: str, what: str, *, nam
 
 
 def _has_more_rows(decoder: Any, dataset: Dataset, plugin: str) -> bool:
-    """Return whether pixel data hold a row more than the header says; pydicom cuts it off."""
+    """Return whether pixel data contain one more row than declared; pydicom drops it."""
     rows = dataset.Rows
     dataset.Rows = rows + 1
     try:
@@ -281,7 +281,7 @@ def _resolved(
     stream_signed: bool | None = None,
     notes: tuple[str, ...] = (),
 ) -> Stored:
-    """Return grey samples with their sign, and without bits that are no part of them.
+    """Return grey samples with their sign, without bits that do not belong to them.
 
     Args:
         decoded: Samples as they were decoded.
@@ -317,7 +317,7 @@ _AS_DECLARED = "declared"
 def _readings(
     pixels: NDArray[Any], layout: Layout, precision: int, stream_signed: bool | None
 ) -> dict[str, NDArray[Any]]:
-    """Return the values that samples may stand for, by what that reading is called."""
+    """Return the possible interpretations of samples, by name."""
     bits = layout.stored or precision
     if pixels.dtype.kind == "i":
         return _signed_readings(pixels, layout, precision)
@@ -344,7 +344,7 @@ def _readings(
 def _signed_readings(
     pixels: NDArray[Any], layout: Layout, precision: int
 ) -> dict[str, NDArray[Any]]:
-    """Return the values that signed samples may stand for; only JPEG 2000 has such."""
+    """Return the possible interpretations of signed samples, only for JPEG 2000."""
     pixels = pixels.astype(np.int16, copy=False)
     if int(pixels.min()) >= 0:
         return {_AS_DECLARED: pixels.view(np.uint16)}
@@ -358,7 +358,7 @@ def _signed_readings(
 
 
 def _twos_complement(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
-    """Return words whose lower bits are signed numbers as such; int16."""
+    """Interpret the lower bits of words as signed numbers, int16."""
     shift = 16 - bits
     words = pixels.astype(np.uint16, copy=False)
     if not shift:
@@ -367,7 +367,7 @@ def _twos_complement(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
 
 
 def _smoothest(readings: dict[str, NDArray[Any]]) -> str:
-    """Return the reading under which most neighbours are alike.
+    """Return the interpretation under which most neighbouring pixels are similar.
 
     Only neighbours that differ between the readings count: they lie where one reading jumps by the
     weight of a bit. They are counted, not summed, since edges of the image jump too.

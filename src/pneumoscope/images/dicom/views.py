@@ -1,4 +1,4 @@
-"""Which view a DICOM header states: frontal, or another one, and where its elements disagree."""
+"""The view stated by a DICOM header, and contradictions about it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PLANES = {"L": "x", "R": "x", "A": "y", "P": "y", "H": "z", "F": "z"}
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the elements say of the view.
+    """The view stated by the elements.
 
     Attributes:
         name: ViewPosition, else the meaning of the view's code, as written; ``AP`` and ``PA`` where
@@ -43,7 +43,7 @@ class View:
 
 
 def view_of(dataset: Dataset) -> View:
-    """Return what a header says of the view.
+    """Return the view stated by a header.
 
     ViewPosition and the view's code count most, and one of them that is not frontal is enough for
     a refusal. PatientOrientation decides where both are silent, then the words of
@@ -73,7 +73,7 @@ def view_of(dataset: Dataset) -> View:
 
 
 def _named(item: Dataset) -> tuple[str, bool]:
-    """Return the meaning of a view's code, and whether it is another view than a frontal one."""
+    """Return the meaning of a view code, and whether it is not frontal."""
     value, meaning = text_of(item, "CodeValue").upper(), text_of(item, "CodeMeaning")
     if value in OTHER_VIEWS:
         return OTHER_VIEWS[value], True
@@ -86,7 +86,7 @@ def _named(item: Dataset) -> tuple[str, bool]:
 
 
 def _orientation(dataset: Dataset) -> str:
-    """Say that PatientOrientation is that of a lateral image; empty if it is not."""
+    """Return a note if PatientOrientation is that of a lateral image; otherwise empty."""
     ends = [text.upper() for text in clean_texts_of(dataset, "PatientOrientation")]
     planes = {_PLANES.get(end[:1]) for end in ends}
     if len(ends) == 2 and planes == {"y", "z"}:
@@ -95,7 +95,7 @@ def _orientation(dataset: Dataset) -> str:
 
 
 def _description(dataset: Dataset) -> str:
-    """Say that a description names a lateral view and no frontal one; empty if it does not."""
+    """Return a note if a description names a lateral view and no frontal one."""
     for keyword in ("BodyPartExamined", "SeriesDescription", "ProtocolName"):
         text = text_of(dataset, keyword)
         word = other_view(text, strict=True)

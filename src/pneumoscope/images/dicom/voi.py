@@ -1,4 +1,4 @@
-"""Which of the transformations that a header offers is applied: the first that shows the image.
+"""Choose the display transformation of a header: the first that shows the image.
 
 Source: DICOM PS3.3, C.11.1 (modality LUT), C.11.2 (VOI LUT).
 """
@@ -32,7 +32,7 @@ _LEAST_SPREAD = 0.1  # between the first and the last hundredth of the greys
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """The transformations that are applied.
+    """The transformations to apply.
 
     Attributes:
         look: They themselves.
@@ -48,7 +48,7 @@ class Choice:
 
 
 def choose(dataset: Dataset, sample: NDArray[Any], *, inverted: bool) -> Choice:
-    """Return the transformations of an image.
+    """Choose the transformations of an image.
 
     VOI tables come first, then windows; a window that is explained as NORMAL comes before others.
     Tables and windows that are malformed, or under which nothing of the image can be seen, are
@@ -89,7 +89,7 @@ def _modality(dataset: Dataset, notes: list[str], *, inverted: bool) -> tuple[Lo
 
 
 def _candidates(dataset: Dataset, base: Look, notes: list[str]) -> Iterator[tuple[str, Look]]:
-    """Yield the VOI transformations of a header, the preferred first, and what to call them."""
+    """Yield the VOI transformations of a header with names, the preferred first."""
     found = [
         (_rank(lut.explanation), f"VOI LUT of {len(lut.data)} entries", replace(base, voi=lut))
         for lut in _luts(dataset, "VOILUTSequence", "VOI LUT", notes)
@@ -105,7 +105,7 @@ _UNUSUAL = ("HARD", "SOFT", "CONTRAST", "BONE", "SHARP", "SMOOTH", "INVERT")
 
 
 def _rank(explanation: str) -> int:
-    """Return 0 for what is explained as normal, 2 for a special look, 1 for all else."""
+    """Return 0 for explanations of a normal look, 2 for a special look, otherwise 1."""
     words = explanation.upper()
     if any(word in words for word in _NORMAL):
         return 0
@@ -113,7 +113,7 @@ def _rank(explanation: str) -> int:
 
 
 def _windows(dataset: Dataset, notes: list[str]) -> list[tuple[Window, str, str]]:
-    """Return the usable windows with their explanations, and what to call them."""
+    """Yield the usable windows with their explanations and names."""
     centers, widths = numbers_of(dataset, "WindowCenter"), numbers_of(dataset, "WindowWidth")
     stated = [texts_of(dataset, keyword) for keyword in ("WindowCenter", "WindowWidth")]
     if "," in "".join(stated[0] + stated[1]):
@@ -140,7 +140,7 @@ def _windows(dataset: Dataset, notes: list[str]) -> list[tuple[Window, str, str]
 
 
 def _shows(look: Look, sample: NDArray[Any]) -> bool:
-    """Return whether an image can be seen under a transformation."""
+    """Return whether an image is visible under a transformation."""
     if sample.min() == sample.max():
         return True  # there is nothing to be seen under any
     grey = look.applied(sample.astype(np.float64))
@@ -150,7 +150,7 @@ def _shows(look: Look, sample: NDArray[Any]) -> bool:
 
 
 def _luts(dataset: Dataset, keyword: str, words: str, notes: list[str]) -> Iterator[Lut]:
-    """Yield the tables of a sequence that can be used."""
+    """Yield the usable tables of a sequence."""
     items = value_of(dataset, keyword)
     signed = (
         whole_of(dataset, "PixelRepresentation") == 1 or whole_of(dataset, "RescaleIntercept") < 0
@@ -171,7 +171,7 @@ def _luts(dataset: Dataset, keyword: str, words: str, notes: list[str]) -> Itera
 
 
 def lut_of(descriptor: Any, data: Any, *, signed: bool, little: bool) -> tuple[Lut | None, str]:
-    """Return a lookup table, or None and what is wrong with it.
+    """Return a lookup table, or None and the reason.
 
     Args:
         descriptor: Number of entries, first value mapped, bits of an entry.
@@ -198,7 +198,7 @@ def lut_of(descriptor: Any, data: Any, *, signed: bool, little: bool) -> tuple[L
 
 
 def _entries(data: Any, count: int, *, little: bool) -> NDArray[Any]:
-    """Return the entries of a table, which are numbers, or bytes of 8- or 16-bit words; [n]."""
+    """Return the entries of a table, given as numbers or bytes; [n]."""
     if data is None:
         return np.zeros(0, np.uint16)
     if not isinstance(data, bytes):

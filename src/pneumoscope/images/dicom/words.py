@@ -1,4 +1,4 @@
-"""Words in free text that name a view or a part of the body, in several languages.
+"""Words for views and body parts in free text, in several languages.
 
 Text is taken apart at everything that is no letter, and whole words are compared: ``PLATE`` and
 ``BILATERAL`` are no ``LAT``. English, German, French, Spanish, Italian, Portuguese and Dutch are
@@ -77,7 +77,7 @@ _ELSEWHERE = frozenset(
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text in capitals, without accents.
+    """Return the words of a text in upper case without accents.
 
     >>> words_of("Schräg, 2.Ebene, p.a.")
     ['SCHRAG', 'EBENE', 'PA']
@@ -89,7 +89,7 @@ def words_of(text: str) -> list[str]:
 
 
 def other_view(text: str, *, strict: bool = False) -> str:
-    """Return the word of a text that names a lateral, oblique or decubitus view; empty if none.
+    """Return a word that names a lateral, oblique or decubitus view; empty if none.
 
     Args:
         text: A view, or a description of an image.
@@ -110,23 +110,23 @@ def other_view(text: str, *, strict: bool = False) -> str:
 
 
 def says_frontal(text: str) -> bool:
-    """Tell whether a word of a text names a frontal view."""
+    """Return whether a text names a frontal view."""
     return any(word in _FRONTAL for word in words_of(text))
 
 
 def projection(text: str) -> str:
-    """Return ``AP`` or ``PA`` if a text names one of them; empty if neither or both."""
+    """Return ``AP`` or ``PA`` if a text names exactly one of them."""
     found = {"AP", "PA"} & set(words_of(text))
     return found.pop() if len(found) == 1 else ""
 
 
 def is_chest(text: str) -> bool:
-    """Tell whether a word of a body part names the chest."""
+    """Return whether a body part names the chest."""
     return any(word in _CHEST for word in words_of(text))
 
 
 def is_elsewhere(text: str) -> bool:
-    """Tell whether a body part is, but for side and view, the name of another part than the chest.
+    """Return whether a body part, without side and view, names another part than the chest.
 
     Free text that only mentions another part does not count.
 

@@ -1,1 +1,1 @@
-"""Long runs over many files: which files, the output, its journal, its summary."""
+"""Long runs over many files: input files, output, journal and summary."""

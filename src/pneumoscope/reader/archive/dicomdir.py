@@ -1,4 +1,4 @@
-"""The table of contents of a DICOM disc → the image files that it lists."""
+"""Read the image files listed in the directory of a DICOM disc."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _IN_USE = 0xFFFF
 
 
 def images_of(path: str, *, others: Counter[str]) -> Iterator[str]:
-    """Yield the files of the image records of a DICOMDIR, in its order, whether they exist or not.
+    """Yield the files of the image records of a DICOMDIR, in order, existing or not.
 
     Args:
         path: The DICOMDIR; the files lie below its folder.
@@ -67,7 +67,7 @@ def _parts(value: object) -> list[str]:
 
 
 def _existing(folder: str, parts: list[str]) -> str:
-    """Return the path as it is written; in lower case if only that exists, as some systems show."""
+    """Return the path as written, or in lower case if only that exists."""
     written = os.path.join(folder, *parts)  # noqa: PTH118 - strings are kept as they were given
     small = os.path.join(folder, *(part.lower() for part in parts))  # noqa: PTH118 - the same
     if not os.path.lexists(written) and os.path.lexists(small):

@@ -1,4 +1,4 @@
-"""Files, folders, patterns and lists → the image files that are meant, in order.
+"""Find the image files meant by files, folders, patterns and lists.
 
 Nothing here holds the names of all files: an archive may have more of them than memory.
 """
@@ -33,7 +33,7 @@ _RUN = 20_000
 
 
 class Unlisted(NamedTuple):
-    """A folder that could not be listed: it has no images to read, but a row in the output."""
+    """A folder that could not be listed; it becomes a row in the output."""
 
     path: str
     reason: str
@@ -42,7 +42,7 @@ class Unlisted(NamedTuple):
 def iterate_images(
     given: Sequence[str], *, others: Counter[str] | None = None
 ) -> Iterator[str | Unlisted]:
-    """Return the files that arguments mean: themselves, a folder's images, a pattern's matches.
+    """Yield the files that arguments mean: files, images of folders, pattern matches.
 
     The order is that of the arguments; within a folder or pattern it is sorted. A folder stands
     for the files below it that are called like an image or begin like one; files that are named
@@ -64,7 +64,7 @@ def iterate_images(
 
 
 def images_below(folder: str, *, others: Counter[str]) -> Iterator[str | Unlisted]:
-    """Yield the images below a folder, which may hold none, as ``iterate_images`` does."""
+    """Yield the images below a folder, possibly none."""
     return _below(folder, visited=set(), others=others)
 
 
@@ -86,7 +86,7 @@ def _all_of(given: Sequence[str], others: Counter[str]) -> Iterator[str | Unlist
 
 
 def others_text(others: Counter[str]) -> str:
-    """Return what was counted beside the images as a sentence; empty if there was nothing.
+    """Return the counts of skipped files as a sentence; empty if there are none.
 
     >>> others_text(Counter({".txt": 2, "hidden": 1}))
     '3 other files were skipped (2 .txt, 1 hidden)'
@@ -103,7 +103,7 @@ def others_text(others: Counter[str]) -> str:
 
 
 def is_dicomdir(name: str) -> bool:
-    """Tell whether a file's name is that of the table of contents of a DICOM disc."""
+    """Return whether a file name is DICOMDIR."""
     return name.upper() in {"DICOMDIR", "DICOMDIR."}
 
 
@@ -140,7 +140,7 @@ def _matches(pattern: str) -> list[str]:
 
 
 def paths_from(lines: Iterable[bytes]) -> Iterator[str]:
-    """Yield the paths of a list, one a line; empty lines are passed over, and a byte order mark."""
+    """Yield the paths of a list, one per line, without empty lines and byte order mark."""
     for number, line in enumerate(lines):
         path = os.fsdecode((line if number else line.removeprefix(BOM_UTF8)).rstrip(b"\r\n"))
         if path:
@@ -148,7 +148,7 @@ def paths_from(lines: Iterable[bytes]) -> Iterator[str]:
 
 
 def _below(folder: str, *, visited: set[int], others: Counter[str]) -> Iterator[str | Unlisted]:
-    """Yield the images below a folder; links are followed, each folder is entered once."""
+    """Yield the images below a folder; links are followed, each folder is visited once."""
     try:
         real = hash(os.path.realpath(folder))
         if real in visited:
@@ -178,14 +178,14 @@ def _count(others: Counter[str], kind: str) -> None:
 
 
 def suffix_of(name: str) -> str:
-    """Return a suffix that says what a file is; empty for the parts of a UID and the like."""
+    """Return a meaningful suffix; empty for parts of UIDs and the like."""
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - strings are kept as they are
     known = suffix[1:].isalnum() and not suffix[1:].isdigit() and len(suffix) <= _LONGEST_SUFFIX
     return suffix if known else ""
 
 
 def _sorted_names(folder: str) -> Iterator[tuple[str, bool]]:
-    """Yield the names in a folder in order and whether each is a folder."""
+    """Yield the names in a folder in order, and whether each is a folder."""
     runs: list[IO[str]] = []
     names: list[tuple[str, bool]] = []
     with os.scandir(folder) as entries:
@@ -211,7 +211,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _spilled(names: list[tuple[str, bool]]) -> IO[str]:
-    """Return a temporary file with the names in order, each ended by "/", which no name holds."""
+    """Return a temporary file with the sorted names, separated by "/"."""
     import tempfile  # noqa: PLC0415 - the same
 
     file = tempfile.TemporaryFile(  # noqa: SIM115 - it lives as long as the listing
@@ -232,7 +232,7 @@ def _read_back(file: IO[str]) -> Iterator[tuple[str, bool]]:
 
 
 def _is_meant_as_image(path: str) -> bool:
-    """Tell whether a file that is not called like an image is one by its content.
+    """Return whether a file without an image suffix is an image by its content.
 
     Archives of DICOM files often have names without a suffix. What has none and is empty, cannot be
     opened, or ends within DICOM's preamble of zeros, is taken for such a file that is damaged.

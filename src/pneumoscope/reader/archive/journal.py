@@ -1,4 +1,4 @@
-"""The journal of a long run: a header, then a JSON object a line, which are never rewritten.
+"""The append-only journal of a long run: a header, then one JSON object per line.
 
 Beside the fields of a record a line holds ``FILE``, size and modification time of the image file as
 they were before it was read. An image is read again if they are others now; its new line then says
@@ -24,7 +24,7 @@ FILE, AGAIN, FOLDER, CONTINUED = "_file", "_again", "_folder", "_continued"
 
 
 def lines(path: Path, *, packed: bool) -> Iterator[Record]:
-    """Yield the lines that hold: not those whose image was read again, nor those of old folders.
+    """Yield the valid lines: not those of images that were read again, nor of folders.
 
     Args:
         path: The journal.
@@ -63,7 +63,7 @@ def _all_lines(path: Path, *, packed: bool) -> Iterator[tuple[int, Record]]:
 
 
 def state_of(path: str) -> list[int] | None:
-    """Return size and modification time (ns) of a file; None if there is none to ask."""
+    """Return size and modification time (ns) of a file; None if it does not exist."""
     try:
         status = os.stat(path)  # noqa: PTH116 - strings are kept as they are
     except (OSError, ValueError):
@@ -72,12 +72,12 @@ def state_of(path: str) -> list[int] | None:
 
 
 def marked(state: object) -> int:
-    """Return one number for what ``state_of`` gave, the same for the same."""
+    """Return a number that identifies a result of ``state_of``."""
     return hash(tuple(state)) if isinstance(state, list) else 0
 
 
 def last_line_end(file: BinaryIO) -> int:
-    """Return where the last whole line ends, in bytes; 0 if there is none."""
+    """Return the end of the last complete line in bytes; 0 if there is none."""
     at = file.seek(0, os.SEEK_END)
     while at > 0:
         begin = max(0, at - (1 << 16))

@@ -1,4 +1,4 @@
-"""Reading an archive into one file, in a run that may be killed at any moment and continued.
+"""Write the results of an archive to one file, in a run that can be resumed.
 
 Records go to a journal beside the file, a JSON object a line, as they come. When the last one is
 there, the journal becomes the file, and is kept beside it, compressed. What a killed run leaves is
@@ -133,7 +133,7 @@ class Archive:
             file.close()
 
     def left(self, items: Iterable[Named]) -> Iterator[Named]:
-        """Yield the items that must be read, in order; records must be added in the same order.
+        """Yield the items still to be read; records must be added in the same order.
 
         These are the items without a record, those whose file has another size or modification time
         than when it was read, and with ``retry_errors`` those that could not be read. An item that
@@ -155,11 +155,11 @@ class Archive:
             yield item
 
     def conclusions(self) -> Counter[str]:
-        """Return how often each conclusion came up so far."""
+        """Return the number of records by conclusion."""
         return Counter(record["conclusion"] for record in self._records())
 
     def add(self, record: Record) -> None:
-        """Write a record; it is safe from a killed process when this returns.
+        """Write a record; it survives a kill when this returns.
 
         Raises:
             OutputError: It cannot be written.
@@ -178,7 +178,7 @@ class Archive:
         self.done += AGAIN not in marks
 
     def finish(self, tally: RunSummary) -> None:
-        """Turn the journal into the file, and count every record of it.
+        """Turn the journal into the output file, and summarise all records.
 
         Beside the file, ``….summary.json`` holds the counts, and ``….resume.gz`` what continuing it
         needs.
@@ -205,14 +205,14 @@ class Archive:
             self.journal.unlink()
 
     def _keep(self) -> None:
-        """Write the journal of the finished run, with a line before it that tells whose it is."""
+        """Write the journal of the finished run, with a line that identifies it."""
         with written_whole(self._kept) as temporary, gzip.open(temporary, "wb", 6) as kept:
             kept.write(json.dumps({"sha256": sha256_of(self.out)}).encode() + b"\n")
             with self.journal.open("rb") as journal:
                 shutil.copyfileobj(journal, kept)
 
     def _check_kept(self) -> None:
-        """Refuse a finished file that is not what a run like this one wrote.
+        """Raise an error for a finished file that was not written by such a run.
 
         Raises:
             OutputError: It is not, or what continuing it needs is missing.
@@ -239,7 +239,7 @@ class Archive:
             )
 
     def _reopen(self) -> None:
-        """Make a journal of the kept one; the finished file stays until another takes its place."""
+        """Restore the journal from the kept one; the finished file stays until replaced."""
         with self._named_faults():
             with written_whole(self.journal) as temporary, temporary.open("wb") as journal:
                 with gzip.open(self._kept, "rb") as kept:
@@ -285,7 +285,7 @@ class Archive:
         )
 
     def _remember(self) -> None:
-        """Note which images have a record."""
+        """Record which images have a record."""
         # Continuing makes the lines of folders that could not be listed void.
         held = (line for line in lines(self._place, packed=self.complete) if FOLDER not in line)
         self._seen = np.fromiter(
@@ -308,12 +308,12 @@ class Archive:
         return self._kept if self.complete else self.journal
 
     def _records(self) -> Iterator[Record]:
-        """Yield the records that hold, as they were added."""
+        """Yield the valid records in order."""
         for line in lines(self._place, packed=self.complete):
             yield {name: value for name, value in line.items() if not name.startswith("_")}
 
     def _row_of(self, path: str) -> int | None:
-        """Return the row of a path's next record, and take it off; None if there is none."""
+        """Take the next row number of a path; None if there is none."""
         wanted = hash(path)
         row = int(np.searchsorted(self._seen["path"], wanted))
         while row < len(self._seen) and int(self._seen["path"][row]) == wanted:

@@ -1,4 +1,4 @@
-"""What a whole run of predictions says: counts, notes and drift, in constant memory."""
+"""Summarise a run in constant memory: counts, notes and drift."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RunSummary:
 
     @property
     def images(self) -> int:
-        """How many records passed."""
+        """The number of records."""
         return sum(self.conclusions.values())
 
     def add(self, record: Record) -> None:
@@ -62,7 +62,7 @@ class RunSummary:
                 self._note(reason, 1)
 
     def counts(self) -> dict[str, Any]:
-        """Return what was counted so far as JSON values that ``merge`` takes."""
+        """Return the counts as JSON values for ``merge``."""
         return {
             "conclusions": dict(self.conclusions),
             "notes": dict(self.notes),
@@ -71,7 +71,7 @@ class RunSummary:
         }
 
     def merge(self, counts: Mapping[str, Any]) -> None:
-        """Add what a tally of other records counted, which had the same reference.
+        """Add the counts of other records with the same reference.
 
         Several, merged in the order of their records, count what one would count of all, if they
         count all notes.
@@ -91,14 +91,14 @@ class RunSummary:
             self._note(note, count)
 
     def drift(self) -> Drift | None:
-        """Return how far the probabilities are from the reference; None if that cannot be said."""
+        """Return the drift of the probabilities; None if unknown."""
         from pneumoscope.reader.drift import drift, reference_counts  # noqa: PLC0415 - for many
 
         expected = reference_counts(self._reference)
         return drift(self._binned(), expected) if expected else None
 
     def distance_drift(self) -> Drift | None:
-        """Return how far the gate's distances are from the reference; None if unknown."""
+        """Return the drift of the gate's distances; None if unknown."""
         from pneumoscope.reader.drift import drift, reference_distances  # noqa: PLC0415 - for many
 
         expected = reference_distances(self._reference)
@@ -118,7 +118,7 @@ class RunSummary:
         }
 
     def lines(self) -> list[str]:
-        """Return what to tell people beside the counts: notes, and a drift that is there."""
+        """Return notes, and a drift if there is one, as text lines."""
         lines = [f"{count:,} of {self.images:,}: {note}" for note, count in self.notes.items()]
         if self.others:
             lines.append(others_text(self.others))
@@ -143,7 +143,7 @@ class RunSummary:
                 self._binned()
 
     def _bin_distances(self) -> list[int]:
-        """Return the histogram of distances; those that wait for their bin get it now."""
+        """Return the histogram of distances, binning pending ones."""
         from bisect import bisect_right  # noqa: PLC0415 - for many
 
         from pneumoscope.reader.drift import reference_distances  # noqa: PLC0415 - for many
@@ -157,7 +157,7 @@ class RunSummary:
         return self._distance_bins
 
     def _binned(self) -> list[int]:
-        """Return the histogram; the few probabilities that wait for their bin get it now."""
+        """Return the histogram of probabilities, binning pending ones."""
         from pneumoscope.reader.drift import BINS, bin_of, reference_counts  # noqa: PLC0415
 
         if self._bins is None:

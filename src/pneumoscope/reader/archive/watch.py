@@ -1,4 +1,4 @@
-"""Images that arrive in folders, each once, and none that is still being written.
+"""Watch folders for complete new images, each reported once.
 
 Folders are looked through again and again, since no standard way of being told works on network
 drives. A file is ready when its size and modification time did not change from one look to the
@@ -30,7 +30,7 @@ def arrivals(
     others: Counter[str],
     ended: Callable[[float], bool],
 ) -> Iterator[Iterator[str | Unlisted]]:
-    """Yield, for each look, what is ready to be read, and wait until the next look.
+    """Yield the complete new images of each check, and wait until the next.
 
     Each look must be used up before the next one is asked for.
 
@@ -89,7 +89,7 @@ class _Watch:
 
 
 def is_whole(path: str) -> bool:
-    """Tell whether a file holds its whole image, by its format; never true of one that is cut.
+    """Return whether a file contains its complete image, by its format.
 
     JPEG and PNG show it at their end. False for other formats, and for what cannot be read.
     """

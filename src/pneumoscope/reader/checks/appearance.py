@@ -1,4 +1,4 @@
-"""What may a refused image be instead? Said only where its pixels show it.
+"""Describe what a refused image may be instead.
 
 Noise, pages and screens differ from every radiograph in how neighbouring pixels differ. The limits
 lie between both: of 1,120 radiographs of children (Kermany et al. 2018) the roughest has 0.13, the
@@ -26,7 +26,7 @@ _PAPER, _PAPER_SHARE = 200, 0.22  # most pixels of a page are of one light grey
 
 
 def kind(pixels: NDArray[np.uint8]) -> tuple[str, ...]:
-    """Return in words what an image that is refused looks like; empty if its pixels do not say.
+    """Describe what a refused image looks like; empty if unclear.
 
     Args:
         pixels: What ``prepare`` gave, uint8 [height, width].
@@ -43,7 +43,7 @@ def kind(pixels: NDArray[np.uint8]) -> tuple[str, ...]:
 
 
 def _paper_share(pixels: NDArray[np.uint8]) -> float:
-    """Return the share of the most common grey and its neighbours, if that is light; else 0."""
+    """Return the share of the most common grey and its neighbours if light; otherwise 0."""
     shares = np.bincount(pixels.ravel(), minlength=256) / pixels.size
     near = np.convolve(shares, np.ones(9), "same")
     common = int(near.argmax())

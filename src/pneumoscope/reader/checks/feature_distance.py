@@ -1,4 +1,4 @@
-"""How like the images that a reader knows is this one? A normal distribution of low rank.
+"""Distance from the training images: a normal distribution of low rank.
 
 Probabilistic principal components (Tipping and Bishop, "Probabilistic Principal Component
 Analysis", 1999): along a few directions the variance is that of the known images, along all others
@@ -19,7 +19,7 @@ MAX_NUMBERS = 1_000_000
 
 
 class FeatureDistribution(NamedTuple):
-    """The distribution of known vectors of d numbers.
+    """The distribution of feature vectors of length d.
 
     Attributes:
         mean: float32 [d].
@@ -34,7 +34,7 @@ class FeatureDistribution(NamedTuple):
     rest: float
 
     def distance(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return how far vectors [n, d] are, float32 [n]; known ones are at about 1."""
+        """Return the distances of vectors [n, d], float32 [n]; about 1 for training images."""
         centred = vectors - self.mean
         along = centred @ self.directions.T
         # What is left beyond the directions, and not a difference of squares: the directions are
@@ -46,7 +46,7 @@ class FeatureDistribution(NamedTuple):
 
     @classmethod
     def fit(cls, vectors: NDArray[np.floating[Any]], *, rank: int) -> FeatureDistribution:
-        """Return the distribution of vectors [n, d].
+        """Fit the distribution to vectors [n, d].
 
         Args:
             vectors: What is known.
@@ -76,7 +76,7 @@ class FeatureDistribution(NamedTuple):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FeatureDistribution:
-        """Return the distribution that ``to_dict`` wrote.
+        """Return the distribution written by ``to_dict``.
 
         Raises:
             KeyError, TypeError, ValueError: Something is missing or cannot be.
@@ -92,7 +92,7 @@ class FeatureDistribution(NamedTuple):
 
 
 def _rounded(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Round as the file will, so that a distance is the same before and after."""
+    """Round as the file will, so that distances are the same before and after writing."""
     return values.astype("<f2").astype(np.float32)
 
 

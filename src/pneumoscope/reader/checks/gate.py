@@ -1,4 +1,4 @@
-"""May this image be judged at all? What must hold before a conclusion means anything.
+"""Whether an image can be assessed at all, by its pixels and features.
 
 The rules speak in words, and their limits are data of the model file. The plain ones hold for any
 radiograph: large enough, grey, neither blank nor washed out. ``Look`` knows how the images of one
@@ -27,7 +27,7 @@ _TURNS = ("", "turned by 90° to the left", "turned by 180°", "turned by 90° t
 
 
 class Rules(NamedTuple):
-    """Limits that hold for any radiograph.
+    """Limits for any radiograph.
 
     The defaults leave room around 5,352 paediatric radiographs of one hospital (of which the most
     extreme is named behind each): far from what a radiograph is, so that they hold for others too.
@@ -53,7 +53,7 @@ class Rules(NamedTuple):
 
 
 class Look(NamedTuple):
-    """How the images that a model knows look as a whole, at 16 x 16 pixels.
+    """The distribution of training images at 16 x 16 pixels.
 
     Attributes:
         likeness: Of images brought to mean 0 and variance 1.
@@ -67,7 +67,7 @@ class Look(NamedTuple):
     farthest: float
 
     def distances(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the distance of an image in eight ways, float32 [8].
+        """Return the distances of an image in its eight orientations, float32 [8].
 
         First as it is and turned by 90°, 180° and 270° to the right, then the same inverted.
         """
@@ -81,7 +81,7 @@ class Look(NamedTuple):
         return np.stack([self.likeness.distance(way) for way in ways], axis=1)
 
     def turned_way(self, distances: NDArray[np.float32]) -> int | None:
-        """Return which of the eight ways turns an image back, 1 to 7; None if it is upright.
+        """Return the orientation that turns an image upright, 1 to 7; None if it is upright.
 
         Args:
             distances: What ``distances`` gave for it.
@@ -91,11 +91,11 @@ class Look(NamedTuple):
         return way if near else None
 
     def is_unlike(self, distances: NDArray[np.float32]) -> bool:
-        """Tell whether an image, as it is, is farther than any that the model knows."""
+        """Return whether an image is farther away than any training image."""
         return bool(distances[0] > self.farthest)
 
     def reasons(self, distances: NDArray[np.float32]) -> list[str]:
-        """Return why an image does not look like those that the model knows; empty if it does.
+        """Return why an image does not look like the training images; empty if it does.
 
         Args:
             distances: What ``distances`` gave for it.
@@ -114,7 +114,7 @@ class Look(NamedTuple):
     def fit(
         cls, pixels: NDArray[np.uint8], *, rank: int = 32, allowed: float = 0.001, folds: int = 5
     ) -> Look:
-        """Return the look of prepared images, with limits that refuse next to none of them.
+        """Fit the distribution to prepared images, with limits that refuse almost none of them.
 
         The limits come from images that the distribution was not fitted to: each fifth is judged
         by the other four. Images of one patient should follow each other, so that folds, which are
@@ -156,7 +156,7 @@ class Look(NamedTuple):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Look:
-        """Return the look that ``to_dict`` wrote.
+        """Return the look written by ``to_dict``.
 
         Raises:
             KeyError, TypeError, ValueError: Something is missing or cannot be.
@@ -168,19 +168,19 @@ class Look(NamedTuple):
 
 
 class PixelGate(NamedTuple):
-    """What is refused before the network has seen it."""
+    """The checks before the network."""
 
     rules: Rules = Rules()
     look: Look | None = None
 
     def reasons(self, pixels: NDArray[np.uint8], shape: Shape) -> tuple[str, ...]:
-        """Return in words why an image cannot be judged; empty if it can."""
+        """Return why an image cannot be assessed; empty if it can."""
         return self.judge(pixels, shape)[0]
 
     def judge(
         self, pixels: NDArray[np.uint8], shape: Shape
     ) -> tuple[tuple[str, ...], float | None]:
-        """Return in words why an image cannot be judged, and its distance from known ones.
+        """Return why an image cannot be assessed, and its distance.
 
         The words are empty if it can. The distance is None if there is no look, or if a plain rule
         refuses the image already.
@@ -197,7 +197,7 @@ class PixelGate(NamedTuple):
         return self._unlike(pixels, distances), float(distances[0])
 
     def _unlike(self, pixels: NDArray[np.uint8], distances: NDArray[np.float32]) -> tuple[str, ...]:
-        """Return why an image does not look like those that the model knows, and what like."""
+        """Return why an image is unlike the training images, and what it resembles."""
         if self.look is None:
             return ()
         way = self.look.turned_way(distances)
@@ -259,7 +259,7 @@ class PixelGate(NamedTuple):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PixelGate:
-        """Return the gate that ``to_dict`` wrote; other keys are for other gates.
+        """Return the gate written by ``to_dict``; other keys belong to other gates.
 
         Raises:
             KeyError, TypeError, ValueError: Something is missing or cannot be.
@@ -270,7 +270,7 @@ class PixelGate(NamedTuple):
 
 
 class FeatureGate(NamedTuple):
-    """What is refused by the features that the network itself saw (its output ``features``).
+    """The check of the features from the network's output ``features``.
 
     Attributes:
         likeness: Of the features of known images.
@@ -281,7 +281,7 @@ class FeatureGate(NamedTuple):
     farthest: float
 
     def reasons(self, distance: float) -> tuple[str, ...]:
-        """Return in words why an image at this distance cannot be judged; empty if it can."""
+        """Return why an image at this distance cannot be assessed; empty if it can."""
         if distance <= self.farthest:
             return ()
         reason = (
@@ -296,7 +296,7 @@ class FeatureGate(NamedTuple):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FeatureGate:
-        """Return the gate that ``to_dict`` wrote.
+        """Return the gate written by ``to_dict``.
 
         Raises:
             KeyError, TypeError, ValueError: Something is missing or cannot be.
@@ -305,7 +305,7 @@ class FeatureGate(NamedTuple):
 
 
 def _detail(pixels: NDArray[np.uint8]) -> float:
-    """Return how far pixels are from the mean of their neighbours, across and down, on average."""
+    """Return the mean difference of pixels from their neighbours."""
     step = max(1, min(pixels.shape) // 16)
     across, down = pixels[::step].astype(np.int16), pixels[:, ::step].astype(np.int16)
     bent = np.abs(2 * across[:, 1:-1] - across[:, :-2] - across[:, 2:]).mean()

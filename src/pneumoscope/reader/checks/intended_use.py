@@ -1,4 +1,4 @@
-"""Is an image of the kind that a reader was made for? What its file says, against the model's."""
+"""Compare the facts of an image with the intended use of a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ states it as the empty text."""
 
 
 class Scope(NamedTuple):
-    """How what a file states relates to the intended use of a model.
+    """How the facts of an image relate to the intended use of a model.
 
     Attributes:
         outside: What the file states and the model is not for, in words.
@@ -23,7 +23,7 @@ class Scope(NamedTuple):
 
 
 def scope_of(facts: Mapping[str, str], intended: Mapping[str, Any]) -> Scope:
-    """Return what about an image is outside, and what may be outside, a model's intended use.
+    """Return what is outside, or may be outside, a model's intended use.
 
     A fact that the file does not know at all gives no note: a JPEG has no place for an age, and a
     note that stands on every line is read by nobody.
@@ -51,7 +51,7 @@ def scope_of(facts: Mapping[str, str], intended: Mapping[str, Any]) -> Scope:
 
 
 def _names_one(found: str, wanted: Sequence[str], *, words: bool) -> bool:
-    """Tell whether a fact is a wanted one; a view in ``words``, such as "AP SUPINE", names AP."""
+    """Return whether a fact is an intended one; "AP SUPINE" in ``words`` names AP."""
     names = {value.upper() for value in wanted}
     if found.upper() in names:
         return True
@@ -60,7 +60,7 @@ def _names_one(found: str, wanted: Sequence[str], *, words: bool) -> bool:
 
 
 def _age_note(age: str, bounds: Sequence[float]) -> tuple[list[str], bool]:
-    """Return the note on an age, if there is any, and whether the age is known."""
+    """Return the note on an age, if any, and whether the age is known."""
     youngest, oldest = bounds
     made_for = f"the reader is for patients of {youngest:g} to {oldest:g} years"
     try:

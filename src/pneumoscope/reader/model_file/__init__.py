@@ -1,1 +1,1 @@
-"""A model file: its contents checked, its metadata read, its graph opened, its self-test run."""
+"""The model file: inspection, metadata, graph, checksum and self-test."""

@@ -1,4 +1,4 @@
-"""What a model file says of itself: read, replaced and sealed, without opening its graph.
+"""Read, replace and sign the metadata of a model file without opening its graph.
 
 The seal is a SHA-256 over the whole file in which the digits of the seal itself are zeros. It shows
 that neither graph nor metadata changed since the file was written; it cannot show who wrote it.
@@ -35,7 +35,7 @@ _METADATA_FIELD, _KEY_FIELD, _VALUE_FIELD = 14, 1, 2
 
 
 def own_text(content: bytes, contents: Contents, path: Path) -> str:
-    """Return the metadata of ours as they stand in a model file.
+    """Return our metadata in a model file.
 
     Raises:
         ModelFileError: There are none.
@@ -52,7 +52,7 @@ def own_text(content: bytes, contents: Contents, path: Path) -> str:
 
 
 def with_info(content: bytes, info: Metadata, *, path: Path = Path("model.onnx")) -> bytes:
-    """Return the model file with other metadata, sealed; the graph stays as it is, byte by byte.
+    """Return the model file with other metadata and a new checksum; the graph is unchanged.
 
     Raises:
         ModelFileError: The bytes are no model file.
@@ -66,7 +66,7 @@ def with_info(content: bytes, info: Metadata, *, path: Path = Path("model.onnx")
 
 
 def sealed(content: bytes, *, path: Path = Path("model.onnx")) -> bytes:
-    """Return the model file with its seal set.
+    """Return the model file with its checksum set.
 
     Raises:
         ModelFileError: The bytes are no model file of this package, or have no room for a seal.
@@ -78,7 +78,7 @@ def sealed(content: bytes, *, path: Path = Path("model.onnx")) -> bytes:
 
 
 def state_of(content: bytes, contents: Contents, path: Path) -> str:
-    """Return whether a model file is as it was written: ``intact``, ``broken`` or ``none``.
+    """Return the state of a model file's checksum: ``intact``, ``broken`` or ``none``.
 
     ``none`` is a file without a seal: one written before there were seals, or one that is being
     written and whose seal is not set yet. Files with a self-test were always sealed, so one

@@ -1,4 +1,4 @@
-"""May this model file be opened at all? Looked at before ONNX Runtime sees a byte of it.
+"""Inspect a model file before ONNX Runtime opens it.
 
 Opening a file of a stranger must run nothing but a graph of standard operators over tensors that
 the file itself holds. So refused are tensors in other files, operators and functions that are not
@@ -55,7 +55,7 @@ _HERE = 0  # a place of tensors: in this file
 
 
 class Entry(NamedTuple):
-    """Where an entry of the metadata stands in the file, as [start, end) in bytes."""
+    """The position of a metadata entry in the file, [start, end) in bytes."""
 
     start: int
     end: int
@@ -64,7 +64,7 @@ class Entry(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What a model file holds, without having been opened.
+    """The contents of a model file, found without opening it.
 
     Attributes:
         operators: How often each operator of the graph occurs.
@@ -94,7 +94,7 @@ class _Found:
 
 
 def inspect(content: bytes, path: Path) -> Contents:
-    """Return what a model file holds.
+    """Return the contents of a model file.
 
     Args:
         content: Its bytes.

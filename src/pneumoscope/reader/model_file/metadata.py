@@ -1,4 +1,4 @@
-"""The one-file model: an ONNX graph whose metadata say everything that a reader must know.
+"""The metadata of a model file: everything a reader needs besides the graph.
 
 The graph goes from prepared pixels to probabilities: input ``pixels`` uint8 [n, 1, height, width],
 outputs ``logits`` and ``probabilities`` float32 [n, K] in the order of the classes. Normalisation
@@ -51,7 +51,7 @@ PAIRS = ("logits", "probabilities")
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """From which probability on an image is called positive, and by which rule that was chosen.
+    """The decision threshold and the rule that chose it.
 
     Attributes:
         rule: The rule, as ``evaluation.operating_point.parse_rule`` reads it.
@@ -69,7 +69,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What the metadata of a model file say.
+    """The metadata of a model file.
 
     Attributes:
         name: The network.
@@ -115,7 +115,7 @@ class ModelInfo:
 
     @property
     def labels(self) -> LabelSpace:
-        """The classes, and which of them count as positive."""
+        """The classes, with the positive group."""
         from pneumoscope.labels import LabelSpace  # noqa: PLC0415 - see below
 
         return LabelSpace(self.classes, self.positive or self.classes[-1:], self.group)
@@ -126,7 +126,7 @@ class ModelInfo:
         return self.labels.pair if self.positive else (self.classes[0], self.classes[-1])
 
     def policy(self, *, outside: str = "note", threshold: float | None = None) -> DecisionPolicy:
-        """Return how the model decides.
+        """Return the decision policy of the model.
 
         Args:
             outside: What is done with images outside the intended use; one of
@@ -144,7 +144,7 @@ class ModelInfo:
         return DecisionPolicy(self.labels, point, self.conformal, outside)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the metadata as JSON values, without the seal; what is empty is left out."""
+        """Return the metadata as JSON values without the checksum; empty fields are omitted."""
         optional = {
             "version": self.version,
             "licence": self.licence,
@@ -171,12 +171,12 @@ class ModelInfo:
         }
 
     def to_json(self) -> str:
-        """Return the metadata as they stand in the file, with room for the seal in front."""
+        """Return the metadata as stored, with space for the checksum in front."""
         return json.dumps({seal.SEAL_KEY: seal.UNSEALED, **self.to_dict()})
 
     @classmethod
     def from_json(cls, text: str) -> ModelInfo:
-        """Return what ``to_json`` wrote.
+        """Return the metadata written by ``to_json``.
 
         Raises:
             ValueError: Something is missing, or of the wrong kind.
@@ -235,7 +235,7 @@ def _self_test(values: Mapping[str, Any]) -> SelfTest:
 
 
 class Bundle:
-    """A model: what it says of itself, its gates, and its graph.
+    """An opened model: metadata, gates and graph.
 
     Args:
         graph: The graph of its file; it may still be opened.
@@ -269,7 +269,7 @@ class Bundle:
             ) from fault
 
     def opened(self) -> Bundle:
-        """Return it when its graph is opened and its seal checked.
+        """Return itself when the graph is open and the checksum verified.
 
         Raises:
             ModelFileError: The file was changed since it was written, or the graph cannot be
@@ -280,7 +280,7 @@ class Bundle:
         return self
 
     def check_seal(self) -> None:
-        """Wait until the seal of the file is checked.
+        """Wait until the checksum of the file is verified.
 
         Raises:
             ModelFileError: The file was changed since it was written.
@@ -289,7 +289,7 @@ class Bundle:
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:
-        """The names of the graph's outputs; waits until it is opened.
+        """The names of the graph's outputs; waits until it is open.
 
         Raises:
             ModelFileError: The graph cannot be opened, or lacks an output.
@@ -304,7 +304,7 @@ class Bundle:
 
     @property
     def session(self) -> onnxruntime.InferenceSession:
-        """The opened graph; waits until it is.
+        """The opened graph; waits until it is open.
 
         Raises:
             ModelFileError: It cannot be opened.
@@ -313,11 +313,11 @@ class Bundle:
 
     @property
     def feature_gate(self) -> FeatureGate | None:
-        """The gate that judges by the graph's features, where there is one; waits for the graph."""
+        """The gate on the graph's features, if there is one; waits for the graph."""
         return self._feature_gate if "features" in self.outputs else None
 
     def run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> list[NDArray[np.float32]]:
-        """Return outputs of the graph, each float32 [n, …].
+        """Run the graph; return the named outputs, each float32 [n, …].
 
         Args:
             pixels: What ``prepare`` gave for each image, uint8 [n, height, width].
@@ -363,12 +363,12 @@ class Bundle:
 
     @property
     def sha256(self) -> str:
-        """The hash of the file that was opened, computed when it is first asked for."""
+        """The hash of the opened file, computed on first use."""
         return self._graph.sha256
 
 
 def read_info(content: bytes, path: Path) -> tuple[ModelInfo, Contents]:
-    """Return what a model says of itself, and what its file holds, without opening its graph.
+    """Return the metadata and contents of a model file without opening its graph.
 
     Raises:
         ModelFileError: The file is none of this package, or one that is not opened.
@@ -380,7 +380,7 @@ def read_info(content: bytes, path: Path) -> tuple[ModelInfo, Contents]:
 def open_bundle(
     model: Graph | Path | str | None, *, threads: int = 1, unsealed: bool = False
 ) -> Bundle:
-    """Return the model of a file or run folder, ready to run on the CPU.
+    """Open the model of a file or run folder on the CPU.
 
     Args:
         model: A model file or a run folder; ``shipped`` or None for the package's own. Or its

@@ -1,4 +1,4 @@
-"""The wire format of protocol buffers, as far as looking into an ONNX file needs it.
+"""The wire format of protocol buffers, as needed to inspect ONNX files.
 
 Field numbers and wire types are those of the ONNX specification (``onnx.proto``) and of the
 Protocol Buffers encoding. Nothing is copied: values are places in the bytes.
@@ -17,7 +17,7 @@ _MOST_VARINT = 10  # bytes of a 64-bit number
 
 
 class WireError(ValueError):
-    """The bytes are no protocol buffer."""
+    """The bytes are not a valid protocol buffer."""
 
 
 def fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
@@ -76,7 +76,7 @@ def varints(data: bytes, start: int, end: int) -> Iterator[int]:
 
 
 def encoded(number: int, content: bytes) -> bytes:
-    """Return a field that holds bytes."""
+    """Return an encoded bytes field."""
     return _number(number << 3 | BYTES) + _number(len(content)) + content
 
 

@@ -1,4 +1,4 @@
-"""Does a model still say what it said when it was written? One generated image tells.
+"""Check a model against the output recorded for one generated image.
 
 The image is computed in whole numbers, so it is the same everywhere and needs no room in the file.
 """
@@ -27,7 +27,7 @@ TOLERANCE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """What a model said of the generated image when it was written.
+    """The recorded output for the generated image.
 
     Attributes:
         image: The name of the image.
@@ -42,7 +42,7 @@ class SelfTest:
     tolerance: float = TOLERANCE
 
     def passed(self, logit: float) -> bool:
-        """Return whether a found logit is the expected one; NaN is not."""
+        """Return whether a logit matches the expected one; NaN does not."""
         return abs(logit - self.logit) <= self.tolerance
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class SelfTest:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SelfTest:
-        """Return what ``to_dict`` wrote.
+        """Return the self-test written by ``to_dict``.
 
         Raises:
             KeyError, TypeError, ValueError: Something is missing or cannot be.
@@ -87,7 +87,7 @@ def generated_image(height_px: int, width_px: int) -> NDArray[np.uint8]:
 
 
 def say(bundle: Bundle) -> SelfTest:
-    """Return what a model says of the generated image now, as it belongs into its file.
+    """Return the current output for the generated image, as stored in the file.
 
     Raises:
         ModelFileError: The graph cannot be run.
@@ -99,7 +99,7 @@ def say(bundle: Bundle) -> SelfTest:
 
 
 class RunningTest:
-    """The self-test of a model, in a thread of its own: it runs while the first image is read.
+    """The self-test in a background thread, while the first image is read.
 
     Args:
         bundle: A model whose file holds a self-test.
@@ -116,7 +116,7 @@ class RunningTest:
         self._thread.start()
 
     def wait(self) -> None:
-        """Return when it passed.
+        """Wait for the result.
 
         Raises:
             ModelFileError: It did not.

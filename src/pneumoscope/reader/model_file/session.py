@@ -1,4 +1,4 @@
-"""A model file, found and looked at, and its graph, opened by ONNX Runtime.
+"""Find and check a model file, and open its graph with ONNX Runtime.
 
 ONNX Runtime builds a graph without holding Python's lock, so it is done in a thread of its own:
 who reads one image loads the rest of the program in that time.
@@ -27,7 +27,7 @@ _LARGE = 2_000_000  # numbers in the tensors of a graph
 
 
 class Graph:
-    """The graph of a model file on the processor, which is being opened.
+    """The graph of a model file, opened in the background.
 
     The file is looked at before ONNX Runtime sees it; see ``inspection``.
 
@@ -94,7 +94,7 @@ class Graph:
 
     @property
     def session(self) -> onnxruntime.InferenceSession:
-        """The opened graph; waits until it is.
+        """The opened graph; waits until it is open.
 
         Raises:
             ModelFileError: ONNX Runtime does not open it.
@@ -108,7 +108,7 @@ class Graph:
         return self._session
 
     def check_seal(self) -> None:
-        """Wait until the seal of the file is checked.
+        """Wait until the checksum of the file is verified.
 
         Raises:
             ModelFileError: The file was changed since it was written.
@@ -124,7 +124,7 @@ class Graph:
 
     @property
     def sha256(self) -> str:
-        """The hash of the file that was opened, computed when it is first asked for."""
+        """The hash of the opened file, computed on first use."""
         content = self._content
         if content is not None:
             import hashlib  # noqa: PLC0415 - reading an image does without
@@ -153,7 +153,7 @@ class Graph:
 
 
 def find_model(place: Path | str | None) -> Path:
-    """Return the model file that is meant: itself, that of a run folder, or the shipped one.
+    """Return the path of a model: a file, that of a run folder, or the included one.
 
     Args:
         place: A model file or a run folder; ``shipped`` or None for the reader that comes with the
@@ -204,6 +204,6 @@ def read_model(path: Path) -> bytes:
 
 
 def first_line(fault: Exception | None) -> str:
-    """Return what a fault says first, for a message."""
+    """Return the first line of an error, for messages."""
     lines = str(fault).strip().splitlines()
     return lines[0][:200] if lines else type(fault).__name__

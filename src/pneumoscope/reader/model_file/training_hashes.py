@@ -1,4 +1,4 @@
-"""Which images a model learnt from: shortened hashes of their files, kept in the model file.
+"""Hashes of the training images, stored in the model file.
 
 A hash is the first 6 bytes of the SHA-256 of a file, so that 5,000 images take 40 kB. That none of
 a million other images is taken for one of 100,000 known ones is 99.96 % certain. No image can be
@@ -30,7 +30,7 @@ PARTS = ("train", "val")
 def hashes_of(
     train: Iterable[tuple[str, str]], val: Iterable[tuple[str, str]] = ()
 ) -> dict[str, Any]:
-    """Return what ``ModelInfo.learnt`` holds.
+    """Return the value of ``ModelInfo.learnt``.
 
     Args:
         train: Path and SHA-256, in hexadecimal digits, of the files that the network learnt from.
@@ -46,13 +46,13 @@ def hashes_of(
 
 
 def _packed(digests: Iterable[str]) -> tuple[int, str]:
-    """Return how many different digests there are, and the shortened ones as text."""
+    """Return the number of different digests, and the shortened ones as text."""
     short = sorted({bytes.fromhex(one)[:BYTES] for one in digests})
     return len(short), base64.b64encode(b"".join(short[:MOST])).decode("ascii")
 
 
 def learnt_from(info: ModelInfo, sha256s: Iterable[str], *, part: str = "train") -> int:
-    """Return how many of some files a model learnt from; 0 where its file does not tell.
+    """Return how many of the given files a model was trained on; 0 if unknown.
 
     Args:
         info: The metadata of the model.
@@ -68,7 +68,7 @@ def learnt_from(info: ModelInfo, sha256s: Iterable[str], *, part: str = "train")
 def learnt_each(
     info: ModelInfo, sha256s: Iterable[str], *, part: str = "train"
 ) -> tuple[bool, ...]:
-    """Return for each of some files whether a model learnt from it, as ``learnt_from`` counts.
+    """Return for each file whether a model was trained on it.
 
     Raises:
         ValueError: The hashes of the model file are damaged.
@@ -81,7 +81,7 @@ def learnt_each(
 def known_hashes(
     learnt: Mapping[str, Any], part: str = "train", *, of: str = "hashes"
 ) -> frozenset[bytes]:
-    """Return the shortened hashes of a part; empty where there are none.
+    """Return the shortened hashes of a part; empty if there are none.
 
     Args:
         learnt: Of a model file.

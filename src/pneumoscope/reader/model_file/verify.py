@@ -1,4 +1,4 @@
-"""Is a model file what its author wrote, and does it compute here what it computed there?"""
+"""Verify the checksum and the self-test of a model file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pneumoscope.reader.model_file.session import find_model, read_model
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What checking a model file gave.
+    """The result of verifying a model file.
 
     Attributes:
         path: The file.
@@ -34,12 +34,12 @@ class Verified:
 
     @property
     def answers(self) -> bool | None:
-        """Whether it says what it must; None if the file does not tell."""
+        """Whether the self-test passes; None if the file has none."""
         return None if self.expected is None else self.expected.passed(self.found.logit)
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong; what the file does not tell cannot be."""
+        """Whether no check failed."""
         return self.seal != "broken" and self.answers is not False
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Verified:
         return {**asdict(self), "passed": self.passed}
 
     def lines(self) -> list[str]:
-        """Return the same for people."""
+        """Return the result as text lines."""
         rows = [("model", f"{self.name} ({self.path})"), ("image", f"{IMAGE} (generated)")]
         if self.expected is None:
             rows.append(("expected", "not known: this file holds no self-test"))
@@ -67,7 +67,7 @@ _SEALS = {
 
 
 def verify(place: Path | str | None) -> Verified:
-    """Return whether a model file is whole, and what it says of the generated image.
+    """Verify a model file.
 
     Args:
         place: A model file or a run folder; ``shipped`` or None for the reader of the package.
@@ -89,7 +89,7 @@ def verify(place: Path | str | None) -> Verified:
 
 
 def finish(path: Path) -> None:
-    """Complete a model file in place: its self-test, from what it says now, and its seal.
+    """Complete a model file in place: record its self-test and set its checksum.
 
     Raises:
         ModelFileError: It cannot be opened.

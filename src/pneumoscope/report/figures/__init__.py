@@ -1,4 +1,4 @@
-"""Figures of a run: each holds what it shows, and draws it on request.
+"""Figures: each holds its data and draws it on request.
 
 Computing and drawing are apart (the manner of scikit-learn's ``RocCurveDisplay``), so that the
 numbers can be tested, written beside the figure and drawn again. A figure is a frozen dataclass

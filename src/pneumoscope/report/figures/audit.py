@@ -1,4 +1,4 @@
-"""What a data set holds, in numbers: images of a patient, distributions, and clues to the class.
+"""Figures of an audit: images per patient, distributions and label shortcuts.
 
 The figures follow the contract of `pneumoscope.report.figures`.
 """
@@ -55,7 +55,7 @@ _DASHES = ("-", "--", "-.", ":")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImagesPerPatient:
-    """How many patients have one image, two, and so on.
+    """Numbers of patients by number of images.
 
     Attributes:
         images: Numbers of images a patient, rising, ``[K]``.
@@ -77,7 +77,7 @@ class ImagesPerPatient:
 
     @classmethod
     def from_counts(cls, patients_by_images: Mapping[int, int]) -> Self:
-        """Take a table of images a patient → patients.
+        """Make the figure from a table of images per patient.
 
         >>> ImagesPerPatient.from_counts({2: 5, 1: 9}).patients.tolist()
         [9, 5]
@@ -121,7 +121,7 @@ class ImagesPerPatient:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Distributions:
-    """One number an image, class by class: histograms side by side.
+    """Histograms of measurements by class.
 
     Attributes:
         names: What was measured, with its unit, in the order of the panels.
@@ -155,7 +155,7 @@ class Distributions:
         *,
         logarithmic: Sequence[str] = (),
     ) -> Self:
-        """Count the values of each column in 40 bins, class by class.
+        """Make the figure from columns, with 40 bins each.
 
         Args:
             columns: Name → one value an image.
@@ -238,7 +238,7 @@ _CLUES = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClueAreas:
-    """How well each clue gives the class away.
+    """The AUC of each label shortcut.
 
     Attributes:
         clues: What ``shortcuts`` found, from top to bottom.

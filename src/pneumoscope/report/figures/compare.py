@@ -1,4 +1,4 @@
-"""Readers beside each other: how they differ, and how runs of one recipe scatter."""
+"""Figures of a comparison: differences between readers, and spread over seeds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NUMBERS = (
 
 
 def short_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names without the folders that all of them share.
+    """Return names without their common leading folders.
 
     >>> short_names(["runs/a", "runs/b"])
     ('a', 'b')
@@ -78,7 +78,7 @@ class DifferenceForest:
 
     @classmethod
     def from_comparison(cls, found: Comparison) -> Self:
-        """Take what ``compare`` gave."""
+        """Make the figure from the result of ``compare``."""
         short = dict(zip(found.names, short_names(found.names), strict=True))
         return cls(
             tuple((short[pair.first], short[pair.second]) for pair in found.pairs),
@@ -135,7 +135,7 @@ class DifferenceForest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeedDots:
-    """What each of several readers achieves, and how runs of one recipe scatter.
+    """The results of several readers, and the spread of runs of one recipe.
 
     Attributes:
         names: The readers.
@@ -166,7 +166,7 @@ class SeedDots:
     def from_comparison(
         cls, found: Comparison, *, known: tuple[float, float, str] | None = None
     ) -> Self:
-        """Take what ``compare`` gave."""
+        """Make the figure from the result of ``compare``."""
         belongs = {name: g for g, group in enumerate(found.seeds) for name in group.members}
         return cls(
             short_names(found.names),
@@ -223,7 +223,7 @@ class SeedDots:
         return figure
 
     def _floor(self) -> float:
-        """Return a multiple of 0.05 below all that is shown."""
+        """Return the lower axis limit: a multiple of 0.05 below all values."""
         shown = [value for values in self.values for value in values if math.isfinite(value)]
         shown += self.known[:1] if self.known is not None else ()
         return max(0.0, math.floor(20 * (min(shown, default=0.0) - 0.02)) / 20)
@@ -247,7 +247,7 @@ class SeedDots:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeedLosses:
-    """Validation loss by epoch of each run, and the run that was kept.
+    """Validation loss by epoch of each run, with the selected run highlighted.
 
     Attributes:
         names: The runs.

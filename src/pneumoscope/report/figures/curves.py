@@ -1,4 +1,4 @@
-"""A reader at every threshold: precision, net benefit, and calibration."""
+"""Figures over all thresholds: precision, net benefit and calibration."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class PrecisionRecall:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NetBenefit:
-    """Net benefit of acting on the reader, on everybody and on nobody.
+    """Net benefit of using the reader, treating all and treating none.
 
     Attributes:
         curve: What ``evaluate`` computed.
@@ -162,7 +162,7 @@ class NetBenefit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReliabilityDiagram:
-    """What was said against what was observed, in bins of equal mass.
+    """Predicted against observed frequencies, in bins of equal mass.
 
     Attributes:
         bins: What ``evaluate`` computed, one bin at least.

@@ -1,4 +1,4 @@
-"""Where a reader is better or worse: groups of images, and images made worse."""
+"""Figures of results in groups of images and on corrupted images."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class SubgroupForest:
     )
 
     def _each(self) -> Iterator[tuple[str, str, int, bool, Mapping[str, Estimate]]]:
-        """Yield column, group, images, whether they are few, and numbers of each row."""
+        """Yield column, group, number of images, whether these are few, and metrics of each row."""
         yield "", "all images", self.n, False, self.everything
         for group in self.groups:
             yield group.column, group.value, group.n, group.small, group.numbers
@@ -100,7 +100,7 @@ class SubgroupForest:
         return figure
 
     def _lines(self) -> tuple[list[str], list[int], list[tuple[int, Mapping[str, Estimate], bool]]]:
-        """Return the name of each line, which are bold, and the numbers of those that have some."""
+        """Return the row names, which of them are bold, and the metrics."""
         names: list[str] = []
         headings, marks = [0], []
         last = ""
@@ -122,7 +122,7 @@ def _shortened(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RobustnessCurves:
-    """The area under the ROC curve as images get worse, one panel a corruption.
+    """The area under the ROC curve by strength of corruption, one panel each.
 
     Attributes:
         found: What ``robustness`` gave: the images as they are, then each corruption.

@@ -1,4 +1,4 @@
-"""What a reader concluded: the confusion matrix, and the probabilities of each class."""
+"""Figures of the conclusions: confusion matrix and probabilities by class."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BINS = 40
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConfusionMatrix:
-    """What was concluded about the images of each class.
+    """The numbers of conclusions by true class.
 
     Attributes:
         matrix: Images, ``[K, K]``: rows are the truth, columns the conclusion.
@@ -68,7 +68,7 @@ class ConfusionMatrix:
         return cls(matrix, classes)
 
     def _shares(self) -> Floats:
-        """Return the share of each cell in its row; NaN where the row has no image."""
+        """Return the share of each cell in its row; NaN for empty rows."""
         totals = self.matrix.sum(axis=1, keepdims=True).astype(np.float64)
         shares: Floats = np.full(self.matrix.shape, np.nan)
         np.divide(self.matrix, totals, out=shares, where=totals > 0)
@@ -130,7 +130,7 @@ class ConfusionMatrix:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreDistributions:
-    """The probabilities that images of each class got.
+    """The distribution of probabilities by true class.
 
     Attributes:
         edges: Of the bins, ``[B + 1]``, from 0 to 1.
@@ -167,7 +167,7 @@ class ScoreDistributions:
         threshold: float,
         zone: tuple[float, float] | None = None,
     ) -> Self:
-        """Count probabilities in 40 bins, class by class.
+        """Count probabilities in 40 bins by class.
 
         >>> found = ScoreDistributions.from_scores(
         ...     [0, 1], [0.1, 0.9], classes=("A", "B"), threshold=0.5
@@ -233,7 +233,7 @@ class ScoreDistributions:
 
 
 def _root_ticks(most: float) -> list[int]:
-    """Return up to three round counts and 0 for an axis of square roots that ends at ``most``.
+    """Return 0 and up to three round counts for a square root axis up to ``most``.
 
     >>> _root_ticks(21)
     [0, 20, 100, 200]

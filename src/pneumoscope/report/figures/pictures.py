@@ -1,4 +1,4 @@
-"""Sheets of pictures: single images, what augmentation makes of them, the mean of each class."""
+"""Contact sheets: single images, augmented images, class means."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Cell(NamedTuple):
-    """A place of a sheet: pictures of one size, one below the other, under a title and a note."""
+    """A place in a sheet: pictures of one size in a column, with title and note."""
 
     images: tuple[Pixels | Floats, ...]
     title: str = ""
@@ -30,18 +30,18 @@ class Cell(NamedTuple):
 
 
 class Sheet:
-    """Pictures in a grid. A page sets them one by one, so that a phone shows fewer in a row."""
+    """Pictures in a grid; a page places them individually, so that phones show fewer per row."""
 
     __slots__ = ()
 
     @property
     @abstractmethod
     def columns(self) -> int:
-        """Return how many cells stand in a row."""
+        """Return the number of cells per row."""
 
     @abstractmethod
     def cells(self) -> list[Cell]:
-        """Return what stands in the grid, row by row."""
+        """Return the cells, row by row."""
 
     def pictures_of_page(self) -> tuple[Picture, ...]:
         """Return the cells as files for a page."""
@@ -76,7 +76,7 @@ def _lines(text: str) -> int:
 
 
 def _name(axes: Axes, cell: Cell, *, lines: int) -> None:
-    """Write title and note above a picture; notes of a row begin at one height."""
+    """Write title and note above a picture; the notes of a row are aligned."""
     below = lines - bool(cell.title)
     axes.set_title(cell.title, pad=4 + 11.5 * below, size=9, weight="bold")
     axes.annotate(
@@ -87,7 +87,7 @@ def _name(axes: Axes, cell: Cell, *, lines: int) -> None:
 
 
 def _as_jpeg(picture: Pixels | Floats) -> bytes:
-    """Return a picture, ``[H, W]`` or ``[H, W, 3]``, as a JPEG file, grey if it has no colour."""
+    """Return a picture ``[H, W]`` or ``[H, W, 3]`` as JPEG bytes, grey if it has no colour."""
     from PIL import Image  # noqa: PLC0415 - only pictures need it
 
     if picture.ndim == 3 and (picture == picture[..., :1]).all():
@@ -99,7 +99,7 @@ def _as_jpeg(picture: Pixels | Floats) -> bytes:
 
 
 def _require_pictures(pictures: Pixels, shape: str, **texts: tuple[str, ...]) -> None:
-    """Raise OptionError unless there are pictures of this shape, and one text of each kind each."""
+    """Raise OptionError unless there are pictures of this shape and matching texts."""
     if pictures.ndim != shape.count(",") + 1 or not len(pictures):
         raise OptionError("pictures", must=f"uint8 {shape}, N > 0", was=pictures.shape)
     if shape.endswith("3]") and pictures.shape[-1] != 3:
@@ -111,7 +111,7 @@ def _require_pictures(pictures: Pixels, shape: str, **texts: tuple[str, ...]) ->
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AugmentationSheet(Sheet):
-    """Images as they are, and as training shows them to the network.
+    """Training images and augmented versions of them.
 
     Attributes:
         originals: ``uint8 [N, H, W]``.
@@ -173,7 +173,7 @@ class AugmentationSheet(Sheet):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaseSheet(Sheet):
-    """Single images, each under its label and what was said of it, over its evidence.
+    """Single images with label, prediction and evidence.
 
     Attributes:
         pictures: ``uint8 [N, H, W, 3]``.
@@ -229,7 +229,7 @@ class CaseSheet(Sheet):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PictureSheet(Sheet):
-    """Images of a data set, each with a line above it.
+    """Images of a data set, each with a caption.
 
     Attributes:
         pictures: ``uint8 [N, H, W]``.
@@ -268,7 +268,7 @@ class PictureSheet(Sheet):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeanImages(Sheet):
-    """The mean image of two classes and their difference.
+    """The mean images of two classes and their difference.
 
     Attributes:
         classes: (negative, positive).

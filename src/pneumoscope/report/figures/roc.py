@@ -1,4 +1,4 @@
-"""ROC curves, of one reader or of several."""
+"""ROC curves of one or several readers."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class RocCurve:
         band: RocBand | None = None,
         auc_range: str = "",
     ) -> Self:
-        """Compute the curve; images of equal probability are one step, so order decides nothing.
+        """Compute the curve; ties form one step.
 
         Args:
             labels: ``int [N]``, 1 positive and 0 negative.
@@ -174,7 +174,7 @@ class RocCurve:
 
 
 def _check_scores(truth: npt.NDArray[np.int64], scores: Floats, threshold: float | None) -> None:
-    """Raise what `RocCurve.from_scores` raises of labels, probabilities and threshold."""
+    """Validate labels, probabilities and threshold."""
     require_shape("labels", truth, (truth.size,))
     require_shape("probabilities", scores, truth.shape)
     if threshold is not None and not np.isfinite(threshold):
@@ -193,7 +193,7 @@ def _edges(band: RocBand) -> tuple[Floats, Floats]:
 
 
 def _corners(x: Floats, y: Floats) -> npt.NDArray[np.intp]:
-    """Return where a line turns, and its two ends."""
+    """Return the points where a line bends, and its ends."""
     dx, dy = np.diff(x), np.diff(y)
     turns = np.abs(dx[:-1] * dy[1:] - dy[:-1] * dx[1:]) > 1e-15
     return np.concatenate(([0], np.flatnonzero(turns) + 1, [x.size - 1]))

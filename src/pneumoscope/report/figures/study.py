@@ -1,4 +1,4 @@
-"""What a study found: differences, curves, what validation claimed, and what a search tried."""
+"""Figures of a study: differences, learning curves, validation spread and search results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STYLES = ("-", "--", ":", "-.")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyForest:
-    """Differences in AUC from the base, a row a level, grouped by question.
+    """Differences in AUC from the base by level, grouped by question.
 
     Attributes:
         questions: Of each row.
@@ -112,7 +112,7 @@ class StudyForest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curves:
-    """Validation loss by epoch of the runs of a question, a colour a level.
+    """Validation loss by epoch of the runs of a question, coloured by level.
 
     Attributes:
         names: The levels.
@@ -174,7 +174,7 @@ class Curves:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValidationSpread:
-    """What validation images say of runs, against what the held-out patients say.
+    """Results on validation images against results on held-out patients.
 
     Attributes:
         names: How the validation images were chosen.
@@ -245,7 +245,7 @@ class ValidationSpread:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParallelCoordinates:
-    """What the trials of a search chose, and what each reached: a line a trial.
+    """The settings and results of the trials of a search, one line per trial.
 
     Attributes:
         names: The axes.
@@ -320,7 +320,7 @@ class ParallelCoordinates:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Importance:
-    """How much each field of a search mattered for what its trials reached.
+    """The importance of each field of a search.
 
     Attributes:
         names: The fields.

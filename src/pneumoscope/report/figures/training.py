@@ -1,4 +1,4 @@
-"""What a reader learned from, and how it went: class counts and learning curves."""
+"""Figures of a training: class counts and learning curves."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LETTER_IN = 0.095  # the width of a capital below a bar
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassCounts:
-    """How many images of each class each split holds.
+    """Numbers of images by part and class.
 
     Attributes:
         splits: Names of the splits, in the order of the panels.
@@ -62,7 +62,7 @@ class ClassCounts:
 
     @classmethod
     def from_labels(cls, splits: Sequence[str], labels: Sequence[str]) -> Self:
-        """Count two parallel columns, the split and the label of each image.
+        """Count the labels of each part from two parallel columns.
 
         >>> ClassCounts.from_labels(["train", "train", "test"], ["A", "B", "B"]).counts.tolist()
         [[1, 1], [0, 1]]
@@ -107,7 +107,7 @@ class ClassCounts:
         return figure
 
     def _panel_width_in(self) -> float:
-        """Return how wide a panel must be for the names below its bars to stand side by side."""
+        """Return the panel width needed to place the class names side by side."""
         longest = max(len(word) for name in self.classes for word in [*name.split(), ""])
         return len(self.classes) * longest * _LETTER_IN
 
@@ -135,7 +135,7 @@ class ClassCounts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LearningCurves:
-    """Loss and accuracy over the epochs, in training and in validation.
+    """Training and validation loss and accuracy by epoch.
 
     Attributes:
         epochs: Their numbers, ``[E]``, rising.
@@ -178,7 +178,7 @@ class LearningCurves:
         val_accuracy: Sequence[float],
         best_epoch: int | None = None,
     ) -> Self:
-        """Take the columns of a training log.
+        """Make the figure from the columns of a training log.
 
         ``best_epoch`` is the one whose weights were kept; if it is not given, the (first) one of
         the lowest validation loss.
@@ -261,7 +261,7 @@ class LearningCurves:
 
     @staticmethod
     def _name_lines(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
-        """Write the name of each line behind its end; two names do not touch."""
+        """Write the name of each line at its end, without overlap."""
         low, high = axes.get_ylim()
         heights = _apart([(value - low) / (high - low) for value, _, _ in ends], gap=0.13)
         for height, (_, name, colour) in zip(heights, ends, strict=True):
@@ -273,7 +273,7 @@ class LearningCurves:
 
 
 def _apart(heights: list[float], *, gap: float) -> list[float]:
-    """Move two labels apart, around their middle, until they do not touch."""
+    """Separate two labels symmetrically until they no longer overlap."""
     if len(heights) < 2 or abs(heights[0] - heights[1]) >= gap:
         return heights
     middle = sum(heights) / 2
