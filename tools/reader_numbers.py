@@ -68,16 +68,16 @@ def readme_text(numbers: Mapping[str, Any]) -> str:
 
     text = (
         f"On its {policy['n']} validation images ({policy['patients']} patients, 95 % intervals) "
-        f"it sets {share(now['set_aside'])} aside as UNCERTAIN or NOT_ASSESSABLE, and "
-        f"{share(now['error'])} of its other conclusions are wrong. Without zone and gate its "
+        f"the reader sets {share(now['set_aside'])} aside as UNCERTAIN or NOT_ASSESSABLE, and "
+        f"{share(now['error'])} of its other conclusions are wrong. With the threshold alone, its "
         f"sensitivity is {alone['sensitivity']['value']:.3f} and its specificity "
-        f"{alone['specificity']['value']:.3f}. These images also chose its threshold and zone; "
-        "on other patients expect worse. Its evidence is no finding of a place: with the lungs "
-        "blanked out it still reaches an AUC of "
-        f"{shortcuts['lung fields blanked out']:.2f}, from the borders of the images alone "
-        f"{shortcuts['borders alone']:.2f}, and on generated radiographs its strongest evidence "
-        f"lies in the opacity in {100 * evidence['pointing_game']:.0f} % "
-        f"({100 * evidence['by_chance']:.0f} % by chance). These numbers are made by "
-        "`python tools/make_reader.py chest_xray --native chest_xray_native --decide-only`."
+        f"{alone['specificity']['value']:.3f}. The threshold and the uncertain zone were chosen on "
+        "these same images, so expect worse results on other patients. Do not take the evidence "
+        "map for a localisation: with the lungs blanked out the reader still reaches an AUC of "
+        f"{shortcuts['lung fields blanked out']:.2f}, from the image borders alone "
+        f"{shortcuts['borders alone']:.2f}, and on generated radiographs the peak of the evidence "
+        f"lies inside the opacity in {100 * evidence['pointing_game']:.0f} % of cases "
+        f"({100 * evidence['by_chance']:.0f} % by chance). `python tools/make_reader.py chest_xray "
+        "--native chest_xray_native --decide-only` reproduces these numbers."
     )
     return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
