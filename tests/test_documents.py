@@ -40,6 +40,7 @@ NOT_RUN = {
     "weights verify usb": "verifies what was packed",
     "runs/seeds": "five trainings; tests/workflow/test_seeds.py runs two",
     "pneumoscope study": "trainings; tests/study/test_study_how_to.py runs its guide",
+    "runs studies/": "lists the runs of a study; the same test",
     "pneumoscope demo": "minutes; tests/cli/test_demo.py runs small ones",
     "models convnextv2": "measures dozens of networks",
     "pneumoscope node": "needs an archive; tests/hospital/test_orthanc.py runs the guide",

@@ -264,7 +264,7 @@ def test_sighup_reads_the_model_file_anew_without_losing_a_request(
         old = service.workers()
         service.process.send_signal(signal.SIGHUP)
         service.wait_for("reloaded")
-        assert not set(old) & set(service.workers())
+        wait_until(lambda: not set(old) & set(service.workers()))  # the old one ends its work
         model.write_bytes(b"no model")
         service.process.send_signal(signal.SIGHUP)
         service.wait_for("reload_failed")

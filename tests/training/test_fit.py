@@ -250,7 +250,7 @@ before = TerminalWatcher.say
 def say(self, text):
     before(self, text)
     if text.startswith("    1 "):  # the first epoch is over; then nothing larger can be written
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
 
 TerminalWatcher.say = say
 sys.exit(main(sys.argv[1:]))

@@ -141,9 +141,14 @@ class _Run:
         ):
             loop.add_signal_handler(number, functools.partial(self._end, grace))
         loop.add_signal_handler(signal.SIGHUP, self._renew)
+        # A socket that was handed over may still be served by the process before this one, which
+        # can answer; nothing is accepted from it before this one can.
+        opening = asyncio.create_task(self._pool.open())
+        if self._settings.fd is not None:
+            await asyncio.wait([opening])
         serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         try:
-            await self._pool.open()
+            await opening
         except PoolError as fault:
             self._server.should_exit = True
             await serving
