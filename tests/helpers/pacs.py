@@ -121,7 +121,15 @@ class Archive:
                 ext_neg=[build_role(COMMITMENT, scp_role=True)],
             )
         kind = 2 if failed else 1
+        take = association.dimse.get_msg
+
+        def get_msg(block: bool = False) -> Any:
+            return take(block=True) if block else (None, None)
+
+        # Else pynetdicom's own thread may take the answer and drop it.
+        association.dimse.get_msg = get_msg
         association.send_n_event_report(answer, kind, COMMITMENT, "1.2.840.10008.1.20.1.1")
+        association.dimse.get_msg = take
         if self.callback is not None:
             association.release()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -96,3 +98,12 @@ def archive() -> Iterator[Archive]:
     found = Archive(FIND)
     yield found
     found.stop()
+
+
+@pytest.fixture(autouse=True)
+def peers_sockets() -> Iterator[None]:
+    """Collect the sockets that pynetdicom's peers leave open, without a warning in another test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
