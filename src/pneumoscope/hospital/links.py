@@ -137,17 +137,25 @@ class StoreLink(Link):
     ) -> Dataset | None:
         """Request storage commitment for objects."""
         said: list[Dataset] = []
-        replied = threading.Event()
+        replying, replied = threading.Event(), threading.Event()
 
         def reported(event: Any) -> tuple[int, None]:
             said.append(event.event_information)
             return 0x0000, None
 
-        def sent(event: Any) -> None:
+        def sending(event: Any) -> None:  # pynetdicom 3.0 calls this before it sends
             if type(event.message).__name__ == "N_EVENT_REPORT_RSP":
+                replying.set()
+
+        def sent(event: Any) -> None:
+            if replying.is_set() and type(event.pdu).__name__ == "P_DATA_TF":
                 replied.set()
 
-        handlers = [(evt.EVT_N_EVENT_REPORT, reported), (evt.EVT_DIMSE_SENT, sent)]
+        handlers = [
+            (evt.EVT_N_EVENT_REPORT, reported),
+            (evt.EVT_DIMSE_SENT, sending),
+            (evt.EVT_PDU_SENT, sent),
+        ]
         contexts = [*_storage_contexts(), build_context(STORAGE_COMMITMENT)]
         association = self._called(contexts, handlers)
         try:
