@@ -275,6 +275,14 @@ def test_sighup_reads_the_model_file_anew_without_losing_a_request(
         assert set(statuses) == {200}
 
 
+def test_a_process_that_reads_nothing_is_gone_after_sighup() -> None:
+    with running("--workers", "1") as service:
+        old = service.workers()
+        service.process.send_signal(signal.SIGHUP)
+        service.wait_for("reloaded")
+        wait_until(lambda: not set(old) & set(service.workers()))
+
+
 def test_a_model_that_cannot_be_used_ends_the_service(tmp_path: Path) -> None:
     bad = tmp_path / "bad.onnx"
     bad.write_bytes(b"no model")

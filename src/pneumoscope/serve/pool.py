@@ -149,6 +149,8 @@ class Pool:
             if not place.busy and place.task:
                 place.task.cancel()
         await asyncio.gather(*(place.task for place in old if place.task), return_exceptions=True)
+        # Those that were cancelled are killed; until they are waited for, they stay as zombies.
+        await asyncio.gather(*(place.process.end() for place in old if place.process))
 
     async def close(self) -> None:
         """End the processes."""
