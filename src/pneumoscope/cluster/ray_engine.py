@@ -140,8 +140,8 @@ def _initialised(address: str | None, workers: int | None) -> Any:
     # Both are read when Ray is imported, and by the cluster that it starts.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if not address:
-        # Its name is of the systems where Ray does so by itself: without it, a cluster of one
-        # machine listens on all interfaces, whatever address it is given.
+        # Ray listens on the loopback interface alone on Windows and macOS. With 0 it does so on
+        # Linux, too; otherwise a local cluster listens on all interfaces, whatever its address.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     import ray  # noqa: PLC0415 - an extra
 

@@ -47,7 +47,7 @@ class Database:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:  # SQLite undoes some by itself
+                if self._connection.in_transaction:  # SQLite rolls back after some errors itself
                     self._connection.execute("ROLLBACK")
                 raise
 

@@ -146,7 +146,7 @@ class Sender(threading.Thread):
     def _is_there(self, link: Link, data: Dataset, delivery: Delivery) -> bool:
         """Return whether the destination has an object that may have been sent before.
 
-        It is asked by C-FIND or QIDO-RS, else by storage commitment, where it offers that.
+        The query is C-FIND or QIDO-RS, otherwise storage commitment if the destination offers it.
 
         Raises:
             OSError: It cannot be reached now; it has to be asked later.

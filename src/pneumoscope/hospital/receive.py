@@ -147,8 +147,8 @@ class Receiver:
     def recover(self) -> int:
         """Put the folder in order after a node ended; return how many images were added.
 
-        Files that were being written are removed: nobody was told of them. Whole files that the
-        queue does not know are added to it; a loss of power undid that.
+        Partial files are removed, since they were never acknowledged. Complete files that the
+        queue does not know are added to it: their rows were lost with the power.
         """
         for path in self.folder.glob("*.part"):
             path.unlink()
