@@ -22,6 +22,7 @@ command line puts its own option in that place; no message of the library names 
     ├── DownloadError           a data set cannot be fetched, or is not what it should be
     │   └── FetchError              one address does not give its file
     ├── ModelFileError          a file is no model, or a run folder holds none
+    ├── ManyFindingsError       what works on one conclusion an image was given several findings
     ├── WeightsError            pretrained weights cannot be had, or do not fit the network
     ├── ExportError             the exported graph does not agree with the network
     ├── EngineError             workers of a long run cannot be had, or fail
@@ -143,6 +144,23 @@ class FetchError(DownloadError):
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"{url}: {reason}.")
         self.reason = reason
+
+
+class ManyFindingsError(PneumoscopeError):
+    """What works on one conclusion an image was given a reader of several findings.
+
+    Args:
+        findings: Their names.
+        what: What works on one conclusion; empty where that is plain.
+    """
+
+    def __init__(self, findings: Iterable[str], *, what: str = "") -> None:
+        listed = tuple(findings)
+        more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+        super().__init__(
+            f"this reader concludes on several findings of an image ({', '.join(listed[:3])}{more})"
+            f", and {what or 'what was asked for'} works on one conclusion an image."
+        )
 
 
 class ModelFileError(PneumoscopeError):

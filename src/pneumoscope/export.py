@@ -51,8 +51,9 @@ class ReaderGraph(nn.Module):
     Between logits and probabilities stands the calibration: the difference of the two logits, or
     of more classes each logit, is multiplied by ``calibration_scale``, and ``calibration_bias`` is
     added. Both are initializers of the exported graph under these names, numbers for two classes
-    and one a class for more, so that a calibration that is fitted later can be written into the
-    file without torch (``workflow.recalibrate``). The logits stay as they are.
+    and one a class for more classes and for findings, so that a calibration that is fitted later
+    can be written into the file without torch (``workflow.recalibrate``). The logits stay as they
+    are.
     """
 
     calibration_scale: Tensor
@@ -61,19 +62,22 @@ class ReaderGraph(nn.Module):
     def __init__(self, classifier: Classifier | Averaged) -> None:
         super().__init__()
         self.classifier = classifier
-        several = (classifier.classes,) if classifier.classes > 2 else ()
+        several = (classifier.classes,) if classifier.classes > 2 or classifier.multilabel else ()
         self.register_buffer(CALIBRATION_SCALE, torch.ones(several))
         self.register_buffer(CALIBRATION_BIAS, torch.zeros(several))
 
     def forward(self, pixels: UInt8[Tensor, "n 1 height width"]) -> dict[str, Tensor]:
         """Return the outputs by name.
 
-        ``logits`` and ``probabilities`` [n, K] in the order of the classes; ``features`` [n, d],
+        ``logits`` and ``probabilities`` [n, K] in the order of the classes, or of findings, each
+        of which has a probability of its own; ``features`` [n, d],
         what the last layer took; and ``evidence``, [n, rows, columns] for two classes, else
         [n, K, rows, columns], where the logits come from, if the network can tell.
         """
         logits, features, evidence = self.classifier.explained(to_unit(pixels))
-        if self.classifier.classes > 2:
+        if self.classifier.multilabel:
+            probabilities = (logits * self.calibration_scale + self.calibration_bias).sigmoid()
+        elif self.classifier.classes > 2:
             probabilities = (logits * self.calibration_scale + self.calibration_bias).softmax(1)
         else:
             line = (logits[:, 1:] - logits[:, :1]) * self.calibration_scale + self.calibration_bias
@@ -132,19 +136,21 @@ def network_logits(
 ) -> NDArray[np.float64]:
     """Return what the network gives for prepared images.
 
-    Of two classes the logit of the second against the first, [n]; of more the logit of each,
-    [n, K].
+    Of two classes the logit of the second against the first, [n]; of more, and of findings, the
+    logit of each, [n, K].
     """
     graph = ReaderGraph(classifier).eval()
     logits = np.concatenate([_run(graph, pixels)["logits"] for pixels in batches])
-    return own_logits(logits)
+    return own_logits(logits, multilabel=classifier.multilabel)
 
 
-def own_logits(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+def own_logits(logits: NDArray[np.float32], *, multilabel: bool = False) -> NDArray[np.float64]:
     """Return the logits of a graph, [n, K], as ``network_logits`` gives them: [n] for two."""
     exact = logits.astype(np.float64)
+    if multilabel or exact.shape[1] != 2:
+        return exact
     difference: NDArray[np.float64] = np.diff(exact).ravel()
-    return difference if exact.shape[1] == 2 else exact
+    return difference
 
 
 def _run(graph: ReaderGraph, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:

@@ -107,8 +107,13 @@ def add_seed_option(parser: Parser, *, of: str) -> None:
     )
 
 
-def add_data_options(parser: Parser) -> None:
-    """Add ``--map``, ``--uncertain-labels``, ``--columns`` and ``--layout``."""
+def add_data_options(parser: Parser, *, reader: bool = False) -> None:
+    """Add ``--map``, ``--findings``, ``--uncertain-labels``, ``--columns`` and ``--layout``.
+
+    Args:
+        parser: Of the verb.
+        reader: Whether a reader tells the findings, so that ``--findings`` is left out.
+    """
     data = parser.add_argument_group("classes and tables").add_argument
     data(
         "--map",
@@ -116,11 +121,25 @@ def add_data_options(parser: Parser) -> None:
         metavar="CLASS=NAME,…",
         help="the names in the data that make up a class, once per class; * means all other images",
     )
+    if not reader:
+        data(
+            "--findings",
+            nargs="?",
+            const="all",
+            metavar="NAME,…",
+            help="multi-label data: an image may have several of these findings (without names: "
+            "all of the table)",
+        )
+    data(
+        "--unlabelled",
+        metavar="HOW",
+        help="how to treat missing labels of findings: ignore (default) or negative",
+    )
     data(
         "--uncertain-labels",
         metavar="HOW",
-        help="how to treat uncertain labels of the positive class: ignore (default), "
-        "positive or negative",
+        help="how to treat uncertain labels of the positive class or of findings: ignore "
+        "(default), positive or negative",
     )
     data(
         "--columns",
@@ -154,8 +173,13 @@ def data_options_of(args: argparse.Namespace) -> dict[str, Any]:
         found["class_map"] = parse_map(args.map)
     if args.uncertain_labels:
         found["uncertain_labels"] = args.uncertain_labels
+    findings = getattr(args, "findings", None)
+    if findings is not None:
+        found["findings"] = findings
+    if args.unlabelled:
+        found["unlabelled"] = args.unlabelled
     if args.columns:
-        found["columns"] = parse_columns(args.columns)
+        found["columns"] = parse_columns(args.columns, label=findings is None)
     if args.layout:
         found["layout"] = layout_option(args.layout)
     return found

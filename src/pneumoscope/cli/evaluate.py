@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pneumoscope.cli.arguments import (
     Verbs,
@@ -20,6 +20,8 @@ from pneumoscope.errors import OptionError
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from pneumoscope.evaluation.question import Question
 
 
 def add_to(verbs: Verbs) -> None:
@@ -57,6 +59,11 @@ def add_to(verbs: Verbs) -> None:
         metavar="FILE",
         help="for results of predict: a CSV or Parquet table with path, label (0 and 1, or the "
         "classes), and if known patient and study (default: the folders in the paths)",
+    )
+    parser.add_argument(
+        "--finding",
+        metavar="NAME",
+        help="of a reader of several findings, evaluate this one in full, as two classes",
     )
     parser.add_argument("--scores", type=Path, metavar="FILE", help="write the scores to this CSV")
     parser.add_argument(
@@ -97,7 +104,7 @@ def add_to(verbs: Verbs) -> None:
         help="maximum number of images for --robustness (default: 200; 0 for all)",
     )
     add_patient_option(parser)
-    add_data_options(parser)
+    add_data_options(parser, reader=True)
     add_report_option(parser)
     add_json_option(parser)
 
@@ -109,6 +116,7 @@ def run(args: Namespace) -> int:
     from pneumoscope.data.layouts import data_options  # noqa: PLC0415
     from pneumoscope.evaluation.question import Question  # noqa: PLC0415 - numpy
     from pneumoscope.workflow.evaluate import evaluate_reader  # noqa: PLC0415 - onnxruntime
+    from pneumoscope.workflow.evaluate_findings import is_of_findings  # noqa: PLC0415
 
     given = data_options_of(args)
     if args.data is None and given:
@@ -117,20 +125,27 @@ def run(args: Namespace) -> int:
         )
     if args.data is None and args.patient_regex is not None:
         raise OptionError("--patient-regex", must="given with DATA", was=args.patient_regex)
+    question = Question(
+        threshold=args.threshold,
+        prevalence=args.prevalence,
+        level=args.level,
+        resamples=args.resamples,
+        seed=args.seed,
+        per=args.per,
+        aggregate=args.aggregate,
+    )
+    if is_of_findings(args.model):
+        return _run_findings(args, question, given)
+    if args.finding is not None:
+        raise OptionError(
+            "--finding", must="given with a reader of several findings", was=args.finding
+        )
     found = evaluate_reader(
         args.model,
         args.data,
         labels=args.labels,
         part=args.split,
-        question=Question(
-            threshold=args.threshold,
-            prevalence=args.prevalence,
-            level=args.level,
-            resamples=args.resamples,
-            seed=args.seed,
-            per=args.per,
-            aggregate=args.aggregate,
-        ),
+        question=question,
         robustness=args.robustness,
         limit=args.limit or None,
         scores_file=args.scores,
@@ -143,4 +158,40 @@ def run(args: Namespace) -> int:
         print(json.dumps({"split": found.part, **found.to_dict()}))
     else:
         print(evaluation_text(found))
+    return 0
+
+
+def _run_findings(args: Namespace, question: Question, given: dict[str, Any]) -> int:
+    """Evaluate a reader of several findings, and print the numbers."""
+    from pneumoscope.cli.finding_numbers import findings_text  # noqa: PLC0415 - after parsing
+    from pneumoscope.cli.numbers import evaluation_text  # noqa: PLC0415
+    from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
+    from pneumoscope.data.layouts import data_options  # noqa: PLC0415
+    from pneumoscope.workflow.evaluate_findings import (  # noqa: PLC0415
+        evaluate_finding,
+        evaluate_findings_reader,
+    )
+
+    for name, value in (("--robustness", args.robustness), ("--labels", args.labels)):
+        if value:
+            raise OptionError(name, must="left out with a reader of several findings", was=value)
+    asked: dict[str, Any] = {
+        "part": args.split,
+        "question": question,
+        "scores_file": args.scores,
+        "report": args.report,
+        "options": data_options(**given, findings="all") if given else None,
+        "patient_regex": args.patient_regex,
+        "watcher": TerminalWatcher(),
+    }
+    if args.finding is not None:
+        one = evaluate_finding(args.model, args.finding, args.data, **asked)
+        told, text = {"split": one.part, "finding": args.finding, **one.to_dict()}, evaluation_text
+        print(json.dumps(told) if args.json else text(one))
+        return 0
+    found = evaluate_findings_reader(args.model, args.data, **asked)
+    if args.json:
+        print(json.dumps({"split": found.part, **found.to_dict()}))
+    else:
+        print(findings_text(found))
     return 0

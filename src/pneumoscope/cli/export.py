@@ -11,6 +11,9 @@ from pneumoscope.cli.arguments import Verbs, add_json_option, add_verb
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from pneumoscope.evaluation.evaluation import Evaluation
+    from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
+
 
 def add_to(verbs: Verbs) -> None:
     """Add the verb."""
@@ -68,18 +71,30 @@ def run(args: Namespace) -> int:
                     "members": [str(member) for member in found.members],
                     "precision": found.precision,
                     "shift": found.shift.to_dict(),
-                    "validation": found.evaluation.to_dict(),
+                    "validation": found.validation.to_dict(),
                 }
             )
         )
         return 0
-    numbers = found.evaluation
     print(
         f"Model: {found.model} ({found.bytes / 1e6:.2f} MB, {found.precision}, "
         f"{len(found.members)} networks)\n"
-        f"Validation ({numbers.n:,} images): AUC {numbers['auc'].text()}, sensitivity "
-        f"{numbers['sensitivity'].text()}, specificity {numbers['specificity'].text()} at "
-        f"probability {numbers.threshold.value:.4g}\n"
+        f"{_validation(found.validation)}\n"
         f"Against the networks in float32: {found.shift.text()}"
     )
     return 0
+
+
+def _validation(numbers: Evaluation | FindingsEvaluation) -> str:
+    """Return the numbers on the validation images as text."""
+    from pneumoscope.evaluation.evaluation import Evaluation  # noqa: PLC0415 - loaded already
+
+    if not isinstance(numbers, Evaluation):
+        from pneumoscope.cli.finding_numbers import findings_lines  # noqa: PLC0415 - rare
+
+        return "\n".join(["Validation", *findings_lines(numbers)])
+    return (
+        f"Validation ({numbers.n:,} images): AUC {numbers['auc'].text()}, sensitivity "
+        f"{numbers['sensitivity'].text()}, specificity {numbers['specificity'].text()} at "
+        f"probability {numbers.threshold.value:.4g}"
+    )

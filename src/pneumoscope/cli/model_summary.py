@@ -76,6 +76,8 @@ def _or(values: object) -> str:
 
 
 def _decision(info: ModelInfo) -> list[str]:
+    if info.findings:
+        return _findings(info)
     policy, (negative, positive) = info.policy(), info.pair
     rule = f"from probability {policy.threshold:.4g} on, else {negative}"
     lines = [f"{positive} {rule} (rule: {policy.operating_point.rule})"]
@@ -87,6 +89,24 @@ def _decision(info: ModelInfo) -> list[str]:
     if policy.zone is not None:
         low, high = policy.zone
         lines.append(f"UNCERTAIN between the probabilities {low:.3f} and {high:.3f}")
+    return lines
+
+
+def _findings(info: ModelInfo) -> list[str]:
+    """Return how each of several findings is decided."""
+    lines = [f"{len(info.findings)} findings, each POSITIVE, NEGATIVE or UNCERTAIN by itself"]
+    for name, rule in zip(info.classes, info.findings, strict=True):
+        point = rule.operating_point
+        text = f"{name} from probability {point.threshold:.4g} on (rule: {point.rule})"
+        zone = info.of_finding(name).policy().zone
+        if zone is not None:
+            text += f", UNCERTAIN between {zone[0]:.3f} and {zone[1]:.3f}"
+        told = [
+            f"{key} {one['value']:.3f}"
+            for key in ("sensitivity", "specificity")
+            if isinstance(one := point.achieved.get(key), Mapping) and one.get("value") is not None
+        ]
+        lines.append(f"{text}; validation {', '.join(told)}" if told else text)
     return lines
 
 
@@ -105,6 +125,8 @@ def _deployed(info: ModelInfo) -> str:
 
 
 def _how_good(info: ModelInfo) -> str:
+    if info.findings:  # each says it beside its threshold
+        return ""
     achieved = info.operating_point.achieved
     numbers = [
         f"{name} {found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f}, "

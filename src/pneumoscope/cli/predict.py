@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     Source = str | bytes | Unlisted
 
+_POSITIVE = "POSITIVE"
+"""That of ``reader.findings``, which is loaded for models of findings alone."""
 _GO_ON = "the same command with --resume goes on there"
 FORMATS = ("table", "json", "jsonl", "csv", "parquet")
 
@@ -157,6 +159,8 @@ def run(args: Namespace) -> int:
     from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415
 
     predictor = Predictor(graph, gated=not args.no_gate, outside=args.outside_intended_use)
+    if args.dicom_out:
+        predictor.refuse_findings("a DICOM report")
     if args.outside_intended_use != OUTSIDE[0] and not predictor.info.intended:
         raise OptionError(
             "--outside-intended-use",
@@ -286,15 +290,22 @@ def _shown(
         from pneumoscope.cli.predictions import write_table  # noqa: PLC0415 - the same
 
         info = predictor.info
-        positive = (*(info.positive or info.classes[1:]), info.pair[1])
+        positive: tuple[str, ...] = (_POSITIVE,)
+        if not info.findings:
+            positive = (*(info.positive or info.classes[1:]), info.pair[1])
         write_table(sys.stdout, counted(), positive=positive, tally=tally)
         return
     from pneumoscope.reader.archive.inputs import others_text  # noqa: PLC0415 - the same
-    from pneumoscope.reader.records import TEXT_WRITERS  # noqa: PLC0415
+    from pneumoscope.reader.records import text_writer  # noqa: PLC0415
 
-    TEXT_WRITERS[args.format](sys.stdout, counted())
+    text_writer(args.format, _findings(predictor.info))(sys.stdout, counted())
     if tally.others:
         sys.stderr.write(f"Note: {others_text(tally.others)}.\n")
+
+
+def _findings(info: ModelInfo) -> tuple[str, ...]:
+    """Return the findings of a model that knows several."""
+    return info.classes if info.findings else ()
 
 
 @contextlib.contextmanager
@@ -337,6 +348,7 @@ def _archived(
         resume=args.resume,
         retry_errors=args.retry_errors,
         file_format=args.format,
+        findings=_findings(predictor.info),
     ) as archive:
         if archive.done and not archive.complete:
             watcher.say(f"Continuing after {archive.done:,} images.")

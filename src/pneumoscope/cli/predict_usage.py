@@ -134,6 +134,13 @@ def _refuse_senseless_watch(args: Namespace) -> None:
                 )
 
 
+def _conclusions(info: ModelInfo) -> tuple[str, ...]:
+    """Return the conclusions of a model beside those that every model has."""
+    if info.findings:
+        return "POSITIVE", "NEGATIVE"
+    return (*info.classes, *info.pair)
+
+
 def fail_on(given: Sequence[str], info: ModelInfo) -> set[str]:
     """Return the conclusions that ``--fail-on`` means.
 
@@ -145,7 +152,7 @@ def fail_on(given: Sequence[str], info: ModelInfo) -> set[str]:
 
     known = {
         name.lower().replace("_", "-"): name
-        for name in (UNCERTAIN, NOT_ASSESSABLE, ERROR, *info.classes, *info.pair)
+        for name in (UNCERTAIN, NOT_ASSESSABLE, ERROR, *_conclusions(info))
     }
     found = set()
     for word in given:

@@ -83,6 +83,7 @@ def _line(record: Record, *, positive: tuple[str, ...], colour: bool, width: int
     told = [printable(record["error"].removeprefix(f"{record['path']}: "))] * bool(record["error"])
     if each := record.get("probabilities"):
         told.append(", ".join(f"{name} {probability_text(one)}" for name, one in each.items()))
+    told += _findings(record)
     told += record["reasons"]  # beside a class, they say how the image is outside the intended use
     if record["evidence"]:
         told.append(f"evidence: {printable(record['evidence'])}")
@@ -90,6 +91,18 @@ def _line(record: Record, *, positive: tuple[str, ...], colour: bool, width: int
     for text in told:
         lines += _indented(text, width=width)
     return "\n".join(lines) + "\n"
+
+
+def _findings(record: Record) -> list[str]:
+    """Return the findings of an image that are there, and those that may be, a line each."""
+    said: dict[str, list[str]] = {}
+    for name, found in (record.get("findings") or {}).items():
+        text = f"{printable(name)} {probability_text(found['probability'])}"
+        said.setdefault(found["conclusion"], []).append(text)
+    lines = [", ".join(said["POSITIVE"])] if "POSITIVE" in said else []
+    if UNCERTAIN in said:
+        lines.append(f"uncertain: {', '.join(said[UNCERTAIN])}")
+    return lines
 
 
 def _indented(text: str, *, width: int | None) -> list[str]:

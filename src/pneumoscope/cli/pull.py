@@ -96,6 +96,7 @@ def run(args: Namespace) -> int:
     if not _DATE.fullmatch(args.study_date):
         raise OptionError("--study-date", must="YYYYMMDD or a range of them", was=args.study_date)
     predictor = Predictor(args.model)
+    predictor.refuse_findings("a DICOM report")
     watcher = TerminalWatcher()
     tally = RunSummary(predictor.info.reference)
     modalities = sorted(set(args.modality or ("CR", "DX")))

@@ -63,8 +63,27 @@ def add_to(verbs: Verbs) -> None:
 def run(args: Namespace) -> int:
     """Recalibrate, write the new model, and print what changed."""
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
+    from pneumoscope.workflow.evaluate_findings import is_of_findings  # noqa: PLC0415
     from pneumoscope.workflow.recalibrate import recalibrate  # noqa: PLC0415 - onnxruntime
 
+    if is_of_findings(args.model):
+        from pneumoscope.cli.finding_numbers import recalibrated_text  # noqa: PLC0415
+        from pneumoscope.workflow.recalibrate_findings import (  # noqa: PLC0415
+            recalibrate_findings,
+        )
+
+        done = recalibrate_findings(
+            args.model,
+            args.scores,
+            args.out,
+            method=args.method,
+            rule=args.operating_point,
+            level=args.error_level,
+            part=args.split,
+            watcher=TerminalWatcher(),
+        )
+        print(json.dumps(done.to_dict()) if args.json else recalibrated_text(done))
+        return 0
     found = recalibrate(
         args.model,
         args.scores,

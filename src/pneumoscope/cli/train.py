@@ -200,7 +200,11 @@ def _placement(args: Namespace) -> Placement:
 def _trained(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> Trained | None:
     """Train, and let the trackers hear of it."""
     from pneumoscope.runs import RunFolder  # noqa: PLC0415 - after parsing
-    from pneumoscope.workflow.track import Tracked, tracked_numbers  # noqa: PLC0415
+    from pneumoscope.workflow.track import (  # noqa: PLC0415
+        Tracked,
+        tracked_findings,
+        tracked_numbers,
+    )
     from pneumoscope.workflow.train import train_reader  # noqa: PLC0415
 
     trackers = trackers_of(args, args.out, watcher.warn, nested=False)
@@ -218,7 +222,8 @@ def _trained(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> Traine
             watcher=watcher,
         )
         if trained is not None:
-            tracked.end(tracked_numbers(trained.evaluations))
+            reached = tracked_numbers(trained.evaluations) | tracked_findings(trained.findings)
+            tracked.end(reached)
     except BaseException:
         tracked.end({}, failed=True)
         raise
@@ -287,6 +292,11 @@ _TOLD = {
 
 
 def _tell(trained: Trained) -> None:
+    for part, about in trained.findings.items():
+        from pneumoscope.cli.finding_numbers import findings_lines  # noqa: PLC0415 - rare
+
+        print({"val": "Validation", "test": "Test"}[part])
+        print("\n".join(findings_lines(about)))
     for part, found in trained.evaluations.items():
         name = {"val": "Validation", "test": "Test"}[part]
         print(

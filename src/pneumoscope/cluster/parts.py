@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,13 +46,20 @@ class Part:
     unreadable: int
 
 
-def part_of(shard: Shard, records: Iterable[Record], reference: Mapping[str, Any]) -> Part:
+def part_of(
+    shard: Shard,
+    records: Iterable[Record],
+    reference: Mapping[str, Any],
+    *,
+    findings: Sequence[str] = (),
+) -> Part:
     """Return the part of a shard.
 
     Args:
         shard: What was read.
         records: One of each of its items, in order.
         reference: What the model said of validation images.
+        findings: Those that the model knows, where it knows several.
 
     Raises:
         ModuleNotFoundError: pyarrow is not installed; it comes with the extra ``ray``.
@@ -69,7 +76,7 @@ def part_of(shard: Shard, records: Iterable[Record], reference: Mapping[str, Any
         told = {"shard": shard.number, "digest": shard.digest, "tally": tally.counts()}
         return {_KEY: json.dumps(told)}
 
-    write_parquet(file, counted(), metadata=facts)
+    write_parquet(file, counted(), metadata=facts, findings=findings)
     return Part(shard.number, file.getvalue(), tally.images, tally.conclusions[ERROR])
 
 

@@ -100,7 +100,7 @@ def read_archive(
         "archive": [*archive],
         "listed_in": listed_in,
         "gate": predictor.gated,
-        "outside_intended_use": predictor.policy.outside,
+        "outside_intended_use": predictor.outside,
         "shard_size": shard_size,
     }
     predictor.check()

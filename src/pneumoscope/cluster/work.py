@@ -70,7 +70,7 @@ class Job:
                 raise ModelFileError(
                     f"{predictor.path}: cannot be read ({fault.strerror})."
                 ) from fault
-        outside = predictor.policy.outside
+        outside = predictor.outside
         return cls(content, predictor.sha256, predictor.gated, outside, str(Path.cwd()), version())
 
 
@@ -98,7 +98,9 @@ class ShardReader:
         Raises:
             ModelFileError: The model failed its self-test.
         """
-        return part_of(shard, self._records(shard), self._predictor.info.reference)
+        info = self._predictor.info
+        findings = info.classes if info.findings else ()
+        return part_of(shard, self._records(shard), info.reference, findings=findings)
 
     def _records(self, shard: Shard) -> Iterator[Record]:
         sources = (
@@ -219,4 +221,6 @@ def lost_part(predictor: Predictor, shard: Shard, *, times: int, reason: str) ->
                 )
             )
 
-    return part_of(shard, records(), predictor.info.reference)
+    info = predictor.info
+    findings = info.classes if info.findings else ()
+    return part_of(shard, records(), info.reference, findings=findings)

@@ -13,6 +13,7 @@ import numpy as np
 from pneumoscope.data.classes import classes_of_data, positive_of_map
 from pneumoscope.data.entries import PARTS, Entry, LeftOut, Unreadable
 from pneumoscope.data.layouts import DataOptions, list_data
+from pneumoscope.data.layouts.findings import NEGATIVE, POSITIVE, list_findings
 from pneumoscope.data.patients import (
     Patient,
     PatientPattern,
@@ -46,6 +47,12 @@ __all__ = [
 UNREADABLE_SHARE = 0.05
 """Above this share of unreadable files the data, not the files, are at fault."""
 
+ANY_FINDING = LabelSpace((NEGATIVE, POSITIVE), (POSITIVE,))
+"""The classes of images that may have several findings: without any of them, and with one."""
+
+FINDING = "finding "
+"""What the columns of findings begin with; the name follows."""
+
 _COLUMNS = ("path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256")
 
 
@@ -61,6 +68,8 @@ class Catalog:
         left_out: Rows and files that were not taken, by reason.
         notes: How the data were understood, and what to beware of.
         space: The classes, and which of them count as positive; None if that is the last one.
+        findings: The names of ``Entry.findings``, where an image may have several; the classes
+            then are those of images without and with any of them. Empty for one class an image.
     """
 
     root: Path
@@ -70,6 +79,7 @@ class Catalog:
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     space: LabelSpace | None = None
+    findings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -102,9 +112,31 @@ class Catalog:
         return np.array([number[entry.label] for entry in self.entries], np.int64)
 
     @property
+    def strata(self) -> tuple[str, ...]:
+        """What draws keep the shares of: the class, or the rarest finding of each image; [n]."""
+        if not self.findings:
+            return tuple(entry.label for entry in self.entries)
+        labels = self.finding_labels == 1
+        rare = [int(place) for place in np.argsort(labels.sum(axis=0), kind="stable")]
+        return tuple(
+            next((self.findings[place] for place in rare if row[place]), NEGATIVE) for row in labels
+        )
+
+    @property
+    def finding_labels(self) -> NDArray[np.int8]:
+        """The label of each finding: 1, 0, or -1 where there is none; [n, F]."""
+        rows = [entry.findings for entry in self.entries]
+        return np.array(rows, np.int8).reshape(len(rows), len(self.findings))
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of contents, labels and patients, independent of order and paths."""
-        lines = sorted(f"{entry.sha256} {entry.label} {entry.patient}" for entry in self.entries)
+        lines = sorted(
+            f"{entry.sha256} {entry.label} {entry.patient}"
+            + (f" {entry.findings}" if entry.findings else "")
+            for entry in self.entries
+        )
+        lines[:0] = self.findings
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def file(self, entry: Entry) -> Path:
@@ -153,6 +185,9 @@ class Catalog:
     def save(self, path: Path, *, dicom: Mapping[str, DicomRecord] | None = None) -> None:
         """Write the table as CSV, with a column ``study`` if studies are known.
 
+        Where images may have several findings, a column ``finding NAME`` a finding is 1, 0 or
+        empty.
+
         Args:
             path: The file.
             dicom: SHA-256 of a file → which DICOM image it is and how its pixels were shown; if
@@ -164,10 +199,15 @@ class Catalog:
             own = (*_COLUMNS, "study")
         write_csv(
             path,
-            (*own, *(DICOM_COLUMNS if known else ())),
+            (
+                *own,
+                *(FINDING + name for name in self.findings),
+                *(DICOM_COLUMNS if known else ()),
+            ),
             (
                 [
                     *(getattr(entry, column) for column in own),
+                    *("" if value < 0 else value for value in entry.findings),
                     *(dicom_cells(known.get(entry.sha256)) if known else ()),
                 ]
                 for entry in self.entries
@@ -210,9 +250,17 @@ def read_catalog(
     fixed = (
         classes if classes is None or isinstance(classes, LabelSpace) else LabelSpace.of(classes)
     )
-    finding = positive_of_map(data, options, fixed=fixed, positive=positive)
-    listing = list_data(data, options, positive=finding)
-    found, space = classes_of_data(data, listing, fixed=fixed, positive=positive)
+    names: tuple[str, ...] = ()
+    if options.findings is not None:
+        if positive is not None:
+            raise OptionError("positive", must="left out where `findings` is given", was=positive)
+        told = list_findings(data, options)
+        listing, names, space = told.listing, told.names, ANY_FINDING
+        found = list(listing.entries)
+    else:
+        finding = positive_of_map(data, options, fixed=fixed, positive=positive)
+        listing = list_data(data, options, positive=finding)
+        found, space = classes_of_data(data, listing, fixed=fixed, positive=positive)
     useless = pattern is not None and is_useless(pattern, found)
     if useless:
         pattern = None
@@ -237,6 +285,7 @@ def read_catalog(
         listing.left_out,
         (*listing.notes, *_groups_said(space), *([_NOT_USED] if useless else []), *warnings),
         space,
+        names,
     )
     catalog.check()
     return catalog

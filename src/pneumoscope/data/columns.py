@@ -25,6 +25,9 @@ KNOWN: Final = frozenset(
 OF_A_CLASS: Final = ("logit ", "probability ")
 """What the columns of scores begin with that are of one class of several; its name follows."""
 
+LABEL_OF: Final = "label "
+"""What the columns of labels of findings begin with; the name of the finding follows."""
+
 
 def further_columns(
     rows: Sequence[Mapping[str, Any]], paths: Sequence[str]
@@ -41,7 +44,7 @@ def further_columns(
     names = [
         name
         for name in (rows[0] if rows else ())
-        if name and name not in KNOWN and not name.startswith(OF_A_CLASS)
+        if name and name not in KNOWN and not name.startswith((*OF_A_CLASS, LABEL_OF))
     ]
     return {
         name: {path: (row[name] or "").strip() for path, row in zip(paths, rows, strict=True)}

@@ -26,6 +26,8 @@ class Entry:
         bytes: Size of the file.
         sha256: Of the file.
         study: The study that the image belongs to; empty where unknown.
+        findings: In a data set of several findings an image, for each of them 1 (there), 0 (not
+            there) or ``data.findings.UNLABELLED``; else empty.
     """
 
     path: str
@@ -38,6 +40,7 @@ class Entry:
     bytes: int = 0
     sha256: str = ""
     study: str = ""
+    findings: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

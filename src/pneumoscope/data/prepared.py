@@ -48,6 +48,8 @@ class PreparedData:
             for row in self.split.rows(part):
                 entry = self.catalog.entries[row]
                 line = f"\n{entry.path}\0{entry.sha256}\0{entry.label}"
+                if entry.findings:
+                    line += f"\0{entry.findings}"
                 told.update(line.encode("utf-8", "surrogateescape"))
         return told.hexdigest()
 

@@ -50,6 +50,11 @@ class Averaged(nn.Module):
         """How many there are."""
         return next(iter(self.members)).classes
 
+    @property
+    def multilabel(self) -> bool:
+        """Whether each logit is of a finding, several of which an image may have."""
+        return next(iter(self.members)).multilabel
+
     def forward(
         self, pixels: Float[Tensor, "batch 1 height width"]
     ) -> Float[Tensor, "batch classes"]:

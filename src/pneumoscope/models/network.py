@@ -15,10 +15,15 @@ class Network(nn.Module, ABC):
 
     ``head(features(pixels))`` is ``forward(pixels)``, and ``pooled(features(pixels))`` is what the
     last layer takes: a linear probe trains that layer alone.
+
+    Attributes:
+        multilabel: Whether each logit is of a finding of its own, so that its evidence is against
+            nothing else.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.multilabel = False
         self._mean_is_seen: bool | None = None
 
     @abstractmethod
@@ -61,6 +66,7 @@ class Network(nn.Module, ABC):
         of the maps, the logit of a class is the mean of its map, and a bias that knows no place.
         Of two classes there is one map, [batch, h, w], for the second class and against the first;
         of more one a class, [batch, classes, h, w], for it and against the mean of the others.
+        Of findings one each, [batch, findings, h, w].
         None for networks that end in another way.
         """
         layer = self.last_layer
@@ -68,7 +74,11 @@ class Network(nn.Module, ABC):
             return None
         if layer.in_features != maps.shape[1] or not self._takes_the_mean(maps):
             return None
-        return weighted_maps(maps, against_others(layer.weight))
+        return weighted_maps(maps, self.speaking(layer.weight))
+
+    def speaking(self, weights: Float[Tensor, "classes features"]) -> Tensor:
+        """Return what speaks for each class against the others, or for each finding."""
+        return weights if self.multilabel else against_others(weights)
 
     def _takes_the_mean(self, maps: Tensor) -> bool:
         """Return whether the input of the last layer is the mean of the maps.

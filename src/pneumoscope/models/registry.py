@@ -55,6 +55,8 @@ class Classifier(nn.Module):
         network: Takes normalised pixels.
         weights: What it was pretrained on; None if it was drawn afresh.
         classes: How many there are.
+        multilabel: Whether each logit is of a finding of its own, several of which an image may
+            have; else the logits are of classes that exclude each other.
         logit_offset: Added to the network's logits; corrects the prior of a training in which
             the classes had another share than in the data.
     """
@@ -71,9 +73,11 @@ class Classifier(nn.Module):
         std: float,
         weights: WeightsRecord | None = None,
         classes: int = 2,
+        multilabel: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
+        self.multilabel = network.multilabel = multilabel
         self.weights = weights
         self.classes = classes
         self.register_buffer("mean", torch.tensor(mean))
@@ -103,7 +107,10 @@ class Classifier(nn.Module):
         """Return logits, input of the last layer and evidence maps in one pass."""
         maps = self.network.features(self._normalised(pixels))
         logits = self.network.head(maps) + self.logit_offset
-        return logits, self.network.pooled(maps), self.network.evidence(maps)
+        evidence = self.network.evidence(maps)
+        if self.multilabel and evidence is not None and evidence.ndim == 3:  # of one finding
+            evidence = evidence[:, None]
+        return logits, self.network.pooled(maps), evidence
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         return (pixels - self.mean) / self.std
@@ -115,7 +122,13 @@ def to_unit(pixels: UInt8[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
 
 
 def build_model(
-    name: str, spec: InputSpec, *, weights: str = "none", classes: int = 2, **options: Any
+    name: str,
+    spec: InputSpec,
+    *,
+    weights: str = "none",
+    classes: int = 2,
+    multilabel: bool = False,
+    **options: Any,
 ) -> Classifier:
     """Return a model with fresh weights, or with pretrained ones and a fresh last layer.
 
@@ -127,6 +140,7 @@ def build_model(
         spec: The input that it will take.
         weights: What ``find_weights`` takes.
         classes: How many logits it gives.
+        multilabel: Whether they are of findings, several of which an image may have.
         options: The model's own options, for ``seed-cnn`` those of ``SeedCNN``.
 
     Raises:
@@ -135,18 +149,33 @@ def build_model(
     """
     if is_pretrained_name(name):
         _check_options(name, options, BACKBONE_OPTIONS)
-        return _backbone(name, spec, weights, classes, options)
+        return _backbone(
+            name, spec, options, weights=weights, classes=classes, multilabel=multilabel
+        )
     check_known(name)
     entry = MODELS[name]
     _check_options(name, options, entry.options)
     network = entry.build(input_px=spec.shape, classes=classes, **options)
     file = find_weights(name, weights)
     record = load_weights(network, file, read_weights(file), heads=entry.heads) if file else None
-    return Classifier(network, mean=entry.mean, std=entry.std, weights=record, classes=classes)
+    return Classifier(
+        network,
+        mean=entry.mean,
+        std=entry.std,
+        weights=record,
+        classes=classes,
+        multilabel=multilabel,
+    )
 
 
 def _backbone(
-    name: str, spec: InputSpec, weights: str, classes: int, options: Mapping[str, Any]
+    name: str,
+    spec: InputSpec,
+    options: Mapping[str, Any],
+    *,
+    weights: str,
+    classes: int,
+    multilabel: bool,
 ) -> Classifier:
     model = resolve(name)
     from pneumoscope.models.backbone import Backbone, check_input  # noqa: PLC0415 - timm: a second
@@ -161,7 +190,12 @@ def _backbone(
     check_input(network, spec.shape, name=name, trained_px=model.facts.input_px)
     plan = network.plan
     return Classifier(
-        network, mean=plan.mean, std=plan.std, weights=network.record, classes=classes
+        network,
+        mean=plan.mean,
+        std=plan.std,
+        weights=network.record,
+        classes=classes,
+        multilabel=multilabel,
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pneumoscope.errors import OptionError, one_of
 from pneumoscope.models.dropout import KeepMasks, ReluDropout
-from pneumoscope.models.network import Network, against_others, weighted_maps
+from pneumoscope.models.network import Network, weighted_maps
 from pneumoscope.models.pooled import convolve_pool_drop
 
 POOLING = ("max", "average", "stride")
@@ -112,7 +112,7 @@ class SeedCNN(Network):
         written out in forward operations, so it can be exported.
         """
         active = (self.hidden(self.flatten(maps)) > 0).to(maps.dtype)
-        through = active[:, None] * against_others(self.output.weight)
+        through = active[:, None] * self.speaking(self.output.weight)
         channels, height, width = maps.shape[1:]
         # Each channel's gradient, summed over its places: the mean, times their number.
         rows = self.hidden.weight.reshape(-1, height * width, channels).sum(1)

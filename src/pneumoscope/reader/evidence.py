@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pneumoscope.errors import OptionError
 from pneumoscope.images.prepare import InputSpec, placing
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.reader.preprocess import load_image, native
@@ -179,23 +180,16 @@ def evidence_image(
         source: The image.
         notice: What the caption says besides.
         of: The class whose evidence is drawn. If None, the concluded one where a model of more
-            than two classes concluded a positive one; else that of all positive classes.
+            than two classes concluded a positive one; else that of all positive classes. Of a
+            model of several findings the name of one; if None, that of the likeliest.
 
     Raises:
         OptionError: There is no such class.
         ImageError: The image cannot be read any more.
     """
-    assert found.probability is not None  # noqa: S101 - only judged images have evidence
     taken = load_image(source, predictor.info.input, any_kind=True)
-    labels = predictor.info.labels
-    if of is None and len(labels) > 2 and found.conclusion in labels.positive:
-        of = found.conclusion
+    of, caption = _captioned(predictor.info, found, of)
     evidence = predictor.evidence(taken.pixels[np.newaxis], of)[0]
-    each = dict(zip(found.classes, found.probabilities or (), strict=True))
-    told = probability_text(each.get(of or "", found.probability))
-    if of == labels.names[0] and len(labels) == 2:
-        told = probability_text(1 - found.probability)
-    caption = f"{found.conclusion} · p({of or labels.pair[1]}) {told}"
     if found.dicom and (shown := found.dicom.caption()):
         caption = f"{shown}\n{caption}"  # the first words are left out where there is no room
     if notice:
@@ -203,6 +197,30 @@ def evidence_image(
     pixels = native(source)
     evidence = over_whole_image(evidence, predictor.info.input, pixels.shape)
     return overlay(evidence, pixels, caption=caption)
+
+
+def _captioned(info: ModelInfo, found: Prediction, of: str | None) -> tuple[str | None, str]:
+    """Return the class or finding whose evidence is drawn, and what is said of the image.
+
+    Raises:
+        OptionError: There is no such finding.
+    """
+    if found.findings:
+        each = {finding.name: finding for finding in found.findings}
+        if of is not None and of not in each:
+            raise OptionError("of", must=f"one of {', '.join(each)}", was=of)
+        chosen = each[of] if of else max(found.findings, key=lambda one: one.probability)
+        told = probability_text(chosen.probability)
+        return chosen.name, f"{chosen.name} {chosen.conclusion} · p {told}"
+    assert found.probability is not None  # noqa: S101 - only judged images have evidence
+    labels = info.labels
+    if of is None and len(labels) > 2 and found.conclusion in labels.positive:
+        of = found.conclusion
+    by_class = dict(zip(found.classes, found.probabilities or (), strict=True))
+    told = probability_text(by_class.get(of or "", found.probability))
+    if of == labels.names[0] and len(labels) == 2:
+        told = probability_text(1 - found.probability)
+    return of, f"{found.conclusion} · p({of or labels.pair[1]}) {told}"
 
 
 def over_whole_image(

@@ -9,6 +9,7 @@ from pneumoscope.reader.policy import NOT_ASSESSABLE, UNCERTAIN
 
 if TYPE_CHECKING:
     from pneumoscope.images.record import DicomRecord
+    from pneumoscope.reader.findings import Finding
     from pneumoscope.reader.model_file.metadata import Bundle
 
 __all__ = ["ERROR", "NOT_ASSESSABLE", "UNCERTAIN", "ModelName", "Prediction", "probability_text"]
@@ -61,11 +62,15 @@ class Prediction:
     Attributes:
         path: The file, as it was named; empty for arrays and bytes.
         conclusion: One of the model's classes, the name of a group of them where the kind is
-            uncertain, ``UNCERTAIN``, ``NOT_ASSESSABLE`` or ``ERROR``.
+            uncertain, ``UNCERTAIN``, ``NOT_ASSESSABLE`` or ``ERROR``. Of a model of several
+            findings ``POSITIVE`` (it has one of them), ``UNCERTAIN`` (it may have one) or
+            ``NEGATIVE``.
         probability: Of the positive class, or of all positive classes together, in [0, 1]; None if
-            the image was not read or cannot be judged, since a number would be taken for an answer.
+            the image was not read or cannot be judged, since a number would be taken for an answer,
+            and for a model of several findings, each of which has its own.
         logit: Of the same, unbounded; for more than two classes the log odds of ``probability``.
-        threshold: The probability from which a positive class is concluded.
+        threshold: The probability from which a positive class is concluded; None for a model of
+            several findings.
         error: Why the image could not be read; empty if it was.
         rule: By which rule the threshold was chosen.
         conformal_set: The possible classes: one, or several where the conclusion is ``UNCERTAIN``;
@@ -87,13 +92,15 @@ class Prediction:
         probabilities: Of each of ``classes``, [K], where a model knows more than two; else None.
         logits: The same before calibration.
         classes: The classes of ``probabilities``; empty where there are none.
+        findings: What is said of each finding by a model of several; empty for other models, and
+            where the image was not judged.
     """
 
     path: str
     conclusion: str
     probability: float | None
     logit: float | None
-    threshold: float
+    threshold: float | None
     error: str = ""
     rule: str = ""
     conformal_set: tuple[str, ...] | None = None
@@ -109,6 +116,12 @@ class Prediction:
     probabilities: tuple[float, ...] | None = None
     logits: tuple[float, ...] | None = None
     classes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is a conclusion about the image, be it UNCERTAIN."""
+        return self.probability is not None or bool(self.findings)
 
 
 def probability_text(probability: float) -> str:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.errors import ImageError, ModelFileError, OptionError, OtherKindError
+from pneumoscope.errors import (
+    ImageError,
+    ManyFindingsError,
+    ModelFileError,
+    OptionError,
+    OtherKindError,
+)
 from pneumoscope.images.radiograph import ImageMeta
 from pneumoscope.images.sources import name_of
 from pneumoscope.parallel import cores, ordered_map
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
     from pneumoscope.images.record import DicomRecord
     from pneumoscope.images.sources import Source
     from pneumoscope.reader.checks.intended_use import Scope
+    from pneumoscope.reader.findings import Finding, FindingsPolicy
     from pneumoscope.reader.model_file.self_test import RunningTest
     from pneumoscope.reader.model_file.session import Graph
     from pneumoscope.reader.policy import DecisionPolicy
@@ -65,8 +72,13 @@ class Predictor:
     ) -> None:
         self._bundle: Bundle = open_bundle(model, threads=threads)
         self._gated = gated
+        self._findings: FindingsPolicy | None = None
+        self._policy: DecisionPolicy | None = None
         try:
-            self._policy = self.info.policy(outside=outside)
+            if self.info.findings:
+                self._findings = _findings_policy(self.info, outside)
+            else:
+                self._policy = self.info.policy(outside=outside)
         except ValueError as fault:
             raise OptionError(
                 "outside", must=f"one of {', '.join(OUTSIDE)}", was=outside
@@ -77,7 +89,7 @@ class Predictor:
 
     def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[object, ...]]:
         """Pickle the path of the model file, which is opened again when unpickled."""
-        facts = (self._threads, self._gated, self._policy.outside, self.sha256)
+        facts = (self._threads, self._gated, self.outside, self.sha256)
         return _reopened, (self.path.absolute(), *facts)
 
     @property
@@ -102,8 +114,31 @@ class Predictor:
 
     @property
     def policy(self) -> DecisionPolicy:
-        """The decision policy."""
+        """The decision policy.
+
+        Raises:
+            ManyFindingsError: The model decides several findings, each by a policy of its own.
+        """
+        if self._policy is None:
+            raise ManyFindingsError(self.info.classes)
         return self._policy
+
+    def refuse_findings(self, what: str) -> None:
+        """Raise an error for a model of several findings.
+
+        Args:
+            what: What works on one conclusion an image, for the message.
+
+        Raises:
+            ManyFindingsError: The model is one.
+        """
+        if self._findings is not None:
+            raise ManyFindingsError(self.info.classes, what=what)
+
+    @property
+    def outside(self) -> str:
+        """What is done with images outside the intended use."""
+        return (self._findings or self.policy).outside
 
     @property
     def draws_evidence(self) -> bool:
@@ -128,7 +163,7 @@ class Predictor:
         Args:
             pixels: What ``prepare`` gave for each image, uint8 [n, height, width].
             of: The class that positive values speak for, and negative ones against; the positive
-                group if None.
+                group if None. A model of several findings needs the name of one.
 
         Raises:
             ModelFileError: The model draws no evidence.
@@ -138,7 +173,11 @@ class Predictor:
             raise OptionError("of", must=f"one of {', '.join(self.info.classes)}", was=of)
         if not self.draws_evidence:
             raise ModelFileError(f"{self.path}: this model cannot show its evidence.")
+        if self.info.findings and of is None:
+            raise OptionError("of", must="the name of a finding", was=of)
         (found,) = self._run(pixels, ["evidence"])
+        if self.info.findings:
+            return found[:, self.info.classes.index(str(of))]
         if len(self.info.classes) > 2:
             from pneumoscope.reader.groups import map_of  # noqa: PLC0415 - for more than two classes
 
@@ -264,7 +303,7 @@ class Predictor:
         logits, probabilities, *features = self._run(pixels, outputs)
         distances = gate.likeness.distance(features[0]) if gate and features else None
         logit, probability = self._bundle.positive(logits, probabilities)
-        several = len(self.info.classes) > 2
+        several = len(self.info.classes) > 2 or self._findings is not None
         for row, work in enumerate(judged):
             work.logit = float(logit[row])
             work.probability = float(probability[row])
@@ -288,10 +327,12 @@ class Predictor:
             self.check()
 
     def _prediction(self, work: _Work) -> Prediction:
+        if self._findings is not None:
+            return self._of_findings(work, self._findings)
         point = self.info.operating_point
         conclusion, possible, reasons = ERROR, None, (*work.outside, *work.notes)
         if not work.error:
-            conclusion, possible, why = self._policy.decide(
+            conclusion, possible, why = self.policy.decide(
                 work.probabilities or work.probability,
                 refused=work.refused if self._gated else (),
                 outside=work.outside,
@@ -318,6 +359,36 @@ class Predictor:
             probabilities=work.probabilities if judged else None,
             logits=work.logits if judged else None,
             classes=self.info.classes if work.probabilities else (),
+        )
+
+    def _of_findings(self, work: _Work, policy: FindingsPolicy) -> Prediction:
+        """Return the prediction of a model of several findings."""
+        conclusion, reasons = ERROR, (*work.outside, *work.notes)
+        findings: tuple[Finding, ...] = ()
+        if not work.error:
+            conclusion, findings, why = policy.decide(
+                work.logits or (),
+                work.probabilities or (),
+                refused=work.refused if self._gated else (),
+                outside=work.outside,
+            )
+            reasons = (*why, *work.notes)
+        return Prediction(
+            work.name,
+            conclusion,
+            None,
+            None,
+            None,
+            work.error,
+            reasons=reasons,
+            model=self._name,
+            seconds=work.seconds,
+            distance=work.distance,
+            dicom=work.dicom,
+            outside=work.outside,
+            refused=work.refused,
+            decode_seconds=work.decode_seconds,
+            findings=findings,
         )
 
 
@@ -384,6 +455,12 @@ def _started_test(bundle: Bundle) -> RunningTest:
     from pneumoscope.reader.model_file.self_test import RunningTest  # noqa: PLC0415 - for models with one
 
     return RunningTest(bundle)
+
+
+def _findings_policy(info: ModelInfo, outside: str) -> FindingsPolicy:
+    from pneumoscope.reader.findings import FindingsPolicy  # noqa: PLC0415 - for models of findings
+
+    return FindingsPolicy(info, outside=outside)
 
 
 def _scope(taken: LoadedImage, info: ModelInfo) -> Scope | None:

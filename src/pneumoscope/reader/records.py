@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from pneumoscope.reader.prediction import Prediction
@@ -22,7 +22,8 @@ COLUMNS = (
     *("modality_transform", "voi", "inverted", "padding", "shutter", "notes", "probabilities"),
 )
 """The columns of a table of records. What is a list in a record is joined by ``; `` there, and
-``dicom`` is spread over the columns from ``study_uid`` to ``notes``."""
+``dicom`` is spread over the columns from ``study_uid`` to ``notes``. Of a model of several findings
+the columns of ``finding_columns`` follow."""
 
 TEXT_SUFFIXES: Mapping[str, str] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}
 
@@ -36,7 +37,7 @@ def record_of(prediction: Prediction, *, hashed: bool = True) -> Record:
     """
     model = prediction.model
     possible, each = prediction.conformal_set, prediction.probabilities
-    return {
+    record: Record = {
         "path": prediction.path,
         "conclusion": prediction.conclusion,
         "probability": prediction.probability,
@@ -59,10 +60,38 @@ def record_of(prediction: Prediction, *, hashed: bool = True) -> Record:
         "dicom": prediction.dicom and prediction.dicom.to_dict(),
         "probabilities": each and dict(zip(prediction.classes, each, strict=True)),
     }
+    if prediction.findings:
+        record["findings"] = {
+            found.name: {
+                "conclusion": found.conclusion,
+                "probability": found.probability,
+                "logit": found.logit,
+                "threshold": found.threshold,
+            }
+            for found in prediction.findings
+        }
+    return record
 
 
-def row_of(record: Record) -> Record:
-    """Return a record as a row of ``COLUMNS``: texts, numbers and None."""
+def finding_columns(findings: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of a table for several findings: conclusion and probability of each.
+
+    >>> finding_columns(["Effusion"])
+    ('conclusion Effusion', 'probability Effusion')
+    """
+    return tuple(f"{key} {name}" for name in findings for key in _OF_FINDING)
+
+
+_OF_FINDING = ("conclusion", "probability")
+
+
+def row_of(record: Record, findings: Sequence[str] = ()) -> Record:
+    """Return a record as a row of ``COLUMNS``: texts, numbers and None.
+
+    Args:
+        record: What ``record_of`` gave.
+        findings: Those that the model knows, where it knows several.
+    """
     model = record["model"] or {}
     possible = record["conformal_set"]
     row = {
@@ -76,6 +105,10 @@ def row_of(record: Record) -> Record:
         "model_sha256": model.get("sha256"),
         "probabilities": _listed(record.get("probabilities")),
     }
+    each = record.get("findings") or {}
+    for name in findings:
+        for key in _OF_FINDING:
+            row[f"{key} {name}"] = each.get(name, {}).get(key)
     return {name: _encodable(value) for name, value in row.items()}
 
 
@@ -116,15 +149,22 @@ def write_json(out: TextIO, records: Iterable[Record]) -> None:
     out.write("\n]\n")
 
 
-def write_csv(out: TextIO, records: Iterable[Record]) -> None:
-    """Write a header and one row per record (RFC 4180); unknown values are empty."""
+def write_csv(out: TextIO, records: Iterable[Record], findings: Sequence[str] = ()) -> None:
+    """Write a header and one row per record (RFC 4180); unknown values are empty.
+
+    Args:
+        out: Where to.
+        records: Its rows.
+        findings: Those that the model knows, where it knows several.
+    """
     import csv  # noqa: PLC0415 - reading one image does without
 
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    columns = (*COLUMNS, *finding_columns(findings))
+    writer.writerow(columns)
     for record in records:
-        row = row_of(record)
-        writer.writerow(["" if row[name] is None else row[name] for name in COLUMNS])
+        row = row_of(record, findings)
+        writer.writerow(["" if row[name] is None else row[name] for name in columns])
         out.flush()
 
 
@@ -135,12 +175,29 @@ TEXT_WRITERS: Mapping[str, Writer] = {
 }
 
 
+def text_writer(file_format: str, findings: Sequence[str] = ()) -> Writer:
+    """Return what writes records as ``json``, ``jsonl`` or ``csv``.
+
+    Args:
+        file_format: One of these.
+        findings: Those that the model knows, where it knows several.
+    """
+    if file_format != "csv" or not findings:
+        return TEXT_WRITERS[file_format]
+
+    def written(out: TextIO, records: Iterable[Record]) -> None:
+        write_csv(out, records, findings)
+
+    return written
+
+
 def write_parquet(
     place: Path | BinaryIO,
     records: Iterable[Record],
     *,
     group: int = 10_000,
     metadata: Callable[[], Mapping[str, str]] | None = None,
+    findings: Sequence[str] = (),
 ) -> None:
     """Write a Parquet file with the columns of the CSV, in row groups of constant memory.
 
@@ -149,6 +206,7 @@ def write_parquet(
         records: Its rows.
         group: Rows a group.
         metadata: Asked after the last record for what stands in the metadata of the file.
+        findings: Those that the model knows, where it knows several.
 
     Raises:
         ModuleNotFoundError: pyarrow is not installed; it comes with the extra ``parquet``.
@@ -157,13 +215,15 @@ def write_parquet(
     from pyarrow import parquet  # noqa: PLC0415
 
     numbers = {"probability", "logit", "threshold", "seconds", "distance"}
+    numbers |= {f"probability {name}" for name in findings}
+    columns = (*COLUMNS, *finding_columns(findings))
     schema = pyarrow.schema(
-        [(name, pyarrow.float64() if name in numbers else pyarrow.string()) for name in COLUMNS]
+        [(name, pyarrow.float64() if name in numbers else pyarrow.string()) for name in columns]
     )
     with parquet.ParquetWriter(place, schema) as writer:
         rows: list[Record] = []
         for record in records:
-            rows.append(row_of(record))
+            rows.append(row_of(record, findings))
             if len(rows) == group:
                 writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
                 rows = []

@@ -6,7 +6,7 @@ import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.errors import OptionError
+from pneumoscope.errors import ManyFindingsError, OptionError
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.report.card import PERSON
@@ -147,6 +147,8 @@ def _filled(text: str, known: Mapping[str, str]) -> str:
 
 def _known(facts: RunFacts) -> dict[str, str]:
     recipe, own = facts.recipe, facts.provenance
+    if facts.info.findings:
+        raise ManyFindingsError(facts.info.classes, what="a checklist")
     negative, positive = facts.info.pair
     found = facts.best
     part = found.part if found is not None else ""

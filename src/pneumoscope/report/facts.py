@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError
 from pneumoscope.evaluation.decision import decision_text
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.evaluation import Evaluation
+from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
 from pneumoscope.reader.model_file.metadata import ModelInfo, open_bundle
 from pneumoscope.report.words import NAMES, calibration_words, images_of
 from pneumoscope.runs import RunFolder, rows_of
@@ -35,6 +37,7 @@ class RunFacts:
         sha256: The hash of the model file.
         provenance: What ``provenance.json`` holds.
         evaluations: What ``metrics.json`` holds, a part each.
+        findings: The same of a run of several findings, whose ``evaluations`` are empty.
         counts: Images of each label in each part.
         patients: Patients of each part; empty where the patients are not known.
         modes: The kinds of pixels, with their number.
@@ -46,6 +49,7 @@ class RunFacts:
     sha256: str
     provenance: dict[str, Any] = field(default_factory=dict)
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    findings: dict[str, FindingsEvaluation] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     patients: dict[str, int] = field(default_factory=dict)
     modes: dict[str, int] = field(default_factory=dict)
@@ -86,7 +90,8 @@ class RunFacts:
                 bundle.info,
                 bundle.sha256,
                 json.loads(run.provenance.read_text(encoding="utf-8")),
-                _evaluations(run),
+                {} if bundle.info.findings else _evaluations(run, Evaluation.from_dict),
+                _evaluations(run, FindingsEvaluation.from_dict) if bundle.info.findings else {},
                 {part: dict(sorted(count.items())) for part, count in counts.items() if count},
                 {part: len(names) for part, names in people.items() if names} if known else {},
                 dict(Counter(row["mode"] for row in entries).most_common()),
@@ -278,15 +283,22 @@ def _in_words(found: Evaluation, key: str) -> str:
     )
 
 
-def _evaluations(run: RunFolder) -> dict[str, Evaluation]:
+_Value = TypeVar("_Value")
+
+
+def _evaluations(run: RunFolder, read: Callable[[Mapping[str, Any]], _Value]) -> dict[str, _Value]:
     """Return the evaluations in ``metrics.json``.
+
+    Args:
+        run: The run.
+        read: Makes an evaluation of JSON values.
 
     Raises:
         DataError: Another version wrote it.
     """
     try:
         parts = json.loads(run.metrics.read_text(encoding="utf-8"))
-        return {part: Evaluation.from_dict(values) for part, values in parts.items()}
+        return {part: read(values) for part, values in parts.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as fault:
         raise DataError(
             f"{run.metrics}: cannot be read ({fault!r}); another version may have written it. "

@@ -42,10 +42,12 @@ class Pictures:
     Attributes:
         root: What the paths of scores are relative to.
         predictor: The reader; its evidence is drawn if it shows any. None draws none.
+        finding: Of which evidence is drawn, where a reader knows several findings.
     """
 
     root: Path
     predictor: Predictor | None = None
+    finding: str | None = None
 
     def sheet(self, cases: Sequence[Case], *, columns: int = 4) -> CaseSheet | None:
         """Return the cases as a figure, without those whose file is no longer readable."""
@@ -76,7 +78,8 @@ class Pictures:
         plain = _squared(np.repeat(grey[..., np.newaxis], 3, axis=2), _SIDE_PX)
         if self.predictor is None or not self.predictor.draws_evidence:
             return plain, None
-        found = self.predictor.evidence(prepare(file, self.predictor.info.input)[np.newaxis])[0]
+        pixels = prepare(file, self.predictor.info.input)[np.newaxis]
+        found = self.predictor.evidence(pixels, self.finding)[0]
         return plain, _squared(_with_evidence(found, grey), _SIDE_PX)
 
 

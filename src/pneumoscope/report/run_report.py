@@ -69,10 +69,10 @@ def write_run_report(
             for found, said in judged[:-1]
             for section in outcome_sections(found, said, canvas, brief=True)
         ),
-        _learning(canvas, log, recipe, facts),
+        learning_section(canvas, log, recipe, facts),
         _data(canvas, catalog, split),
-        _augmentation(canvas, recipe, data),
-        _recipe(canvas, recipe, facts),
+        augmentation_section(canvas, recipe, data),
+        recipe_section(canvas, recipe, facts),
     ]
     negative, positive = catalog.label_space.pair
     write_report(
@@ -80,11 +80,11 @@ def write_run_report(
         Report(
             title=run.root.name,
             question=f"Can a chest X-ray alone tell {positive} from {negative}?",
-            data=_data_line(catalog, split),
+            data=data_line(catalog, split),
             answer=answer(best),
             caveats=(
                 *([GENERATED] if is_generated(catalog.root) else []),
-                *caveats(best, more=_of_the_run(recipe, facts)),
+                *caveats(best, more=of_the_run(recipe, facts)),
                 *([few] if few else []),
             ),
             headline=headline(best),
@@ -95,7 +95,8 @@ def write_run_report(
     write_card(run)
 
 
-def _data_line(catalog: Catalog, split: Split) -> str:
+def data_line(catalog: Catalog, split: Split) -> str:
+    """Return how many images there are, and what for."""
     patients = len({entry.patient for entry in catalog.entries})
     parts = ", ".join(
         f"{len(split.rows(part)):,} for {name}" for part, name in PARTS.items() if split.rows(part)
@@ -104,7 +105,7 @@ def _data_line(catalog: Catalog, split: Split) -> str:
     return f"{len(catalog):,} images{who}: {parts}"
 
 
-def _of_the_run(recipe: Recipe, facts: dict[str, Any]) -> tuple[str, ...]:
+def of_the_run(recipe: Recipe, facts: dict[str, Any]) -> tuple[str, ...]:
     """Return additional caveats about the training."""
     seed = f"One run with one seed ({recipe.seed}); another seed gives another reader."
     if facts["interrupted"]:
@@ -112,7 +113,10 @@ def _of_the_run(recipe: Recipe, facts: dict[str, Any]) -> tuple[str, ...]:
     return (seed,)
 
 
-def _learning(canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str, Any]) -> Section:
+def learning_section(
+    canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str, Any]
+) -> Section:
+    """Return the section on the epochs of the training."""
     curves = LearningCurves.from_columns(
         [row.epoch for row in log],
         loss=[row.loss for row in log],
@@ -158,7 +162,8 @@ def _data(canvas: Canvas, catalog: Catalog, split: Split) -> Section:
     )
 
 
-def _augmentation(canvas: Canvas, recipe: Recipe, data: PreparedData) -> Section:
+def augmentation_section(canvas: Canvas, recipe: Recipe, data: PreparedData) -> Section:
+    """Return the section that shows augmented training images."""
     sheet = _augmentation_sheet(recipe, data)
     return Section(
         "What augmentation does",
@@ -193,7 +198,8 @@ def _augmentation_sheet(
     )
 
 
-def _recipe(canvas: Canvas, recipe: Recipe, facts: dict[str, Any]) -> Section:
+def recipe_section(canvas: Canvas, recipe: Recipe, facts: dict[str, Any]) -> Section:
+    """Return the section on the recipe and the environment."""
     rows = [*recipe.to_dict().items(), *environment_rows(facts)]
     return settings_section(
         canvas, "recipe", rows, title="Recipe and environment",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -15,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from pneumoscope.data.prepared import PreparedData
 
 Batch = tuple[Tensor, Tensor]
-"""Pixels uint8 [batch, 1, height, width] and labels int64 [batch]."""
+"""Pixels uint8 [batch, 1, height, width], and labels int64 [batch], or for findings float32
+[batch, findings] with NaN where there is no label."""
 
 
 class CachedImages(Dataset[Batch]):
@@ -25,7 +27,10 @@ class CachedImages(Dataset[Batch]):
         chosen = data.catalog.select(data.split.rows(part))
         self._cache = data.cache
         self._rows = data.cache.rows(chosen.entries)
-        self.labels = chosen.class_numbers
+        self.labels: NDArray[Any] = chosen.class_numbers
+        if chosen.findings:
+            known = chosen.finding_labels
+            self.labels = np.where(known < 0, np.nan, known).astype(np.float32)
         self.label_space = chosen.label_space
 
     def __len__(self) -> int:
@@ -33,7 +38,9 @@ class CachedImages(Dataset[Batch]):
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The share of each class, in their order."""
+        """The share of each class, in their order; of findings the share that is there."""
+        if self.labels.ndim == 2:
+            return tuple(np.nanmean(self.labels, axis=0).tolist())
         if len(self.label_space) == 2:
             positive = float(self.labels.mean())
             return 1 - positive, positive

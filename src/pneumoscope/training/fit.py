@@ -36,6 +36,7 @@ from pneumoscope.training.devices import (
     check_here,
     computes_in_bfloat16,
 )
+from pneumoscope.training.findings_task import findings_task
 from pneumoscope.training.fitted import Fitted, kept_epoch, with_weights
 from pneumoscope.training.log import Epoch, read_log
 from pneumoscope.training.network import network_of
@@ -94,7 +95,7 @@ def fit(
     keep_large_blocks()
     placement = placement or Placement()
     torch.manual_seed(recipe.seed)
-    classifier = network_of(recipe, classes=len(data.catalog.classes))
+    classifier = network_of(recipe, classes=len(data.catalog.findings or data.catalog.classes))
     last = folder.checkpoints / "last.ckpt"
     resume = resume and last.exists()
     batches = SplitData(
@@ -142,6 +143,8 @@ def fit(
 
 def _task(classifier: Classifier, recipe: Recipe, batches: SplitData) -> ClassificationTask:
     """Return what is learnt, with the balance of the classes that the recipe asks for."""
+    if recipe.data.findings is not None:
+        return findings_task(classifier, recipe, batches.training.shares)
     space, shares = batches.training.label_space, batches.training.shares
     if recipe.data.balance != "none":
         classifier.logit_offset.copy_(torch.tensor(shares).mul(len(space)).log())

@@ -32,6 +32,24 @@ def mix(
         classes: How many there are.
     """
     targets = F.one_hot(labels, classes).float()
+    return mix_targets(pixels, targets, mixup=mixup, cutmix=cutmix)
+
+
+def mix_targets(
+    pixels: Float[Tensor, "b 1 h w"],
+    targets: Float[Tensor, "b classes"],
+    *,
+    mixup: float,
+    cutmix: float,
+) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b classes"]]:
+    """Mix a batch as ``mix`` does; targets that are NaN in either of two images stay NaN.
+
+    Args:
+        pixels: The images.
+        targets: Of each class or finding.
+        mixup: As for ``mix``.
+        cutmix: As for ``mix``.
+    """
     ways = [(name, alpha) for name, alpha in (("up", mixup), ("cut", cutmix)) if alpha]
     if not ways:
         return pixels, targets

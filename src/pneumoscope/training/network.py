@@ -16,7 +16,7 @@ def network_of(recipe: Recipe, *, pretrained: bool = True, classes: int = 2) -> 
     Args:
         recipe: Its name, its options, its input and its weights.
         pretrained: Begin with the recipe's weights; else all are drawn.
-        classes: How many logits it gives.
+        classes: How many logits it gives; one a finding where the recipe names findings.
 
     Raises:
         OptionError: An unknown model or option.
@@ -28,5 +28,6 @@ def network_of(recipe: Recipe, *, pretrained: bool = True, classes: int = 2) -> 
         recipe.data.input,
         weights=learning.weights if pretrained else "none",
         classes=classes,
+        multilabel=recipe.data.findings is not None,
         **learning.model_options,
     )

@@ -45,6 +45,10 @@ class DataRecipe:
             ``positive`` or ``negative``; None is ``ignore``.
         columns: Role → column of a CSV table, where its columns have other names.
         layout: The name of a known layout, or the keys of a description; None finds it.
+        findings: The findings that an image may have, several at once, with commas between; ``all``
+            takes those that the data name. None for one class an image.
+        unlabelled: What findings without a label count as: ``ignore`` or ``negative``; None is
+            ``ignore``.
     """
 
     input: InputSpec = composite(
@@ -97,10 +101,14 @@ class DataRecipe:
     uncertain_labels: str | None = setting(None, "what uncertain labels count as", flag="")
     columns: Mapping[str, str] = composite(dict, "role and column of a table")
     layout: str | Mapping[str, Any] | None = composite(lambda: None, "how a table is read")
+    findings: str | None = setting(None, "findings of multi-label data", flag="")
+    unlabelled: str | None = setting(None, "what findings without a label count as", flag="")
 
     def __post_init__(self) -> None:
         check_settings(self)
         self.options()
+        if self.findings is not None and self.balance == "sampling":
+            raise OptionError("balance", must="none or weights with `findings`", was=self.balance)
 
     def options(self, *, inherited: bool = False) -> DataOptions:
         """Return how the data are to be read.
@@ -117,6 +125,8 @@ class DataRecipe:
             columns=self.columns,
             layout=self.layout,
             inherited=inherited,
+            findings=self.findings,
+            unlabelled=self.unlabelled,
         )
 
 

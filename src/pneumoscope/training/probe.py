@@ -27,6 +27,7 @@ from pneumoscope.models.registry import Classifier, to_unit
 from pneumoscope.parallel import cores
 from pneumoscope.runs import RunFolder
 from pneumoscope.stats.logistic import group_log_odds, log_loss
+from pneumoscope.stats.roc import area_under_roc
 from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.devices import best_device
 from pneumoscope.training.fitted import Fitted, Traced
@@ -70,8 +71,8 @@ def fit_probe(
     keep_large_blocks()
     started = time.perf_counter()
     torch.manual_seed(recipe.seed)
-    space = data.catalog.label_space
-    classifier = network_of(recipe, classes=len(space)).eval()
+    space, findings = data.catalog.label_space, data.catalog.findings
+    classifier = network_of(recipe, classes=len(findings or space)).eval()
     device = best_device(accelerator)
     rows = {part: data.split.rows(part) for part in ("train", "val")}
     graph = None
@@ -82,15 +83,22 @@ def fit_probe(
         features_of = _by_network(classifier, device)
     features = _features(features_of, data, [*rows["train"], *rows["val"]], on_step)
     classifier.cpu()
-    labels = data.catalog.select([*rows["train"], *rows["val"]]).class_numbers
+    chosen = data.catalog.select([*rows["train"], *rows["val"]])
+    labels = chosen.finding_labels if findings else chosen.class_numbers
     learnt = len(rows["train"])
     groups = np.array(data.cohort.groups)[rows["train"]]
-    weights, bias = _logistic(
+    fit = fit_findings if findings else fit_logistic
+    weights, bias = fit(
         features[:learnt], labels[:learnt], groups, seed=recipe.seed, balanced=recipe.data.balance
     )
-    _put(classifier, weights, bias)
+    put_last_layer(classifier, weights, bias)
     logits = features @ weights.T + bias
-    row = _row(logits, labels, learnt, space, seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    row = (
+        findings_row(logits, labels, learnt, seconds=seconds)
+        if findings
+        else _row(logits, labels, learnt, space, seconds=seconds)
+    )
     write_log(folder.log, [row])
     if on_epoch:
         on_epoch(row)
@@ -149,7 +157,42 @@ def _by_network(
     return features_of
 
 
-def _logistic(
+def fit_findings(
+    features: NDArray[np.float32],
+    labels: NDArray[np.int8],
+    groups: NDArray[np.int64],
+    *,
+    seed: int,
+    balanced: str,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weights [F, features] and biases [F], each finding fitted on its labelled images.
+
+    Args:
+        features: Of the images, [n, features].
+        labels: 1, 0, or -1 where there is none; [n, F].
+        groups: Images of one group stay in one fold, [n].
+        seed: Of the folds.
+        balanced: As for ``fit_logistic``.
+
+    Raises:
+        DataError: A finding has too few patients with it, or without it.
+    """
+    found = []
+    for own in labels.T:
+        rows = own >= 0
+        found.append(
+            fit_logistic(
+                features[rows],
+                own[rows].astype(np.int64),
+                groups[rows],
+                seed=seed,
+                balanced=balanced,
+            )
+        )
+    return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
+
+
+def fit_logistic(
     features: NDArray[np.float32],
     labels: NDArray[np.int64],
     groups: NDArray[np.int64],
@@ -192,18 +235,52 @@ def _logistic(
     return weights, bias
 
 
-def _put(classifier: Classifier, weights: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
+def put_last_layer(
+    classifier: Classifier, weights: NDArray[np.float64], bias: NDArray[np.float64]
+) -> None:
     """Set the last layer to output the logits, -z / 2 and z / 2 for two classes."""
     layer = classifier.network.last_layer
     if not isinstance(layer, nn.Linear):
         raise OptionError(
             "probe", must="used with a network that ends in a linear layer", was=type(layer)
         )
-    if len(bias) == 1:
+    if len(bias) == 1 and not classifier.multilabel:
         weights, bias = (np.concatenate((-each / 2, each / 2)) for each in (weights, bias))
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weights))
         layer.bias.copy_(torch.from_numpy(bias))
+
+
+def findings_row(
+    logits: NDArray[np.float64], labels: NDArray[np.int8], learnt: int, *, seconds: float
+) -> Epoch:
+    """Return the row of the log: means over the labels of all findings, and the mean area.
+
+    Args:
+        logits: Of each finding, [n, F].
+        labels: 1, 0, or -1 where there is none; [n, F].
+        learnt: So many first images are of the training part, the others of the validation part.
+        seconds: What it took.
+    """
+    known, truth = labels >= 0, (labels == 1).astype(np.int64)
+    losses, right = log_loss(logits, truth), (logits >= 0) == (labels == 1)
+    taught, judged = known.copy(), known.copy()
+    taught[learnt:], judged[:learnt] = False, False
+    areas = [
+        area_under_roc(truth[rows, place], logits[rows, place])
+        for place, rows in enumerate(judged.T)
+    ]
+    there = [area for area in areas if area is not None]
+    return Epoch(
+        epoch=1,
+        loss=float(losses[taught].mean()),
+        accuracy=float(right[taught].mean()),
+        val_loss=float(losses[judged].mean()),
+        val_accuracy=float(right[judged].mean()),
+        val_auc=float(np.mean(there)) if there else float("nan"),
+        seconds=round(seconds, 3),
+        images_per_second=round(learnt / seconds, 1),
+    )
 
 
 def _row(

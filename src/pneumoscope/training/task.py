@@ -47,8 +47,8 @@ class ClassificationTask(L.LightningModule):
         self.recipe = recipe
         self.class_weights = class_weights or (1.0,) * len(positive)
         self.positive = positive
-        self.learnt = _Means()
-        self.judged = _Means()
+        self.learnt = Means()
+        self.judged = Means()
         self.auc = BinaryAUROC()
         self.plateau: ReduceLROnPlateau | None = None
         self._plateau_before: dict[str, Any] = {}
@@ -141,7 +141,7 @@ class ClassificationTask(L.LightningModule):
         }
 
 
-class _Means(nn.Module):
+class Means(nn.Module):
     """Mean loss and accuracy of an epoch over all processes.
 
     What Lightning does to every logged value of every step takes a millisecond.

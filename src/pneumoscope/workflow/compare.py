@@ -181,7 +181,7 @@ def _from_scores(name: str, path: Path, part: str | None, watcher: Watcher) -> C
         name,
         scores,
         info.operating_point.threshold if info else _THRESHOLD,
-        _recipe(info) if info else "",
+        recipe_key(info) if info else "",
     )
 
 
@@ -196,12 +196,12 @@ def _from_images(
     with watcher.progress(f"Reading the images with {name}") as progress:
         scores, bad = score(predictor, cohort.catalog, part=part, progress=progress)
     contender = Contender(
-        name, scores, predictor.info.operating_point.threshold, _recipe(predictor.info)
+        name, scores, predictor.info.operating_point.threshold, recipe_key(predictor.info)
     )
     return contender, cohort.catalog.root, (*cohort.catalog.unreadable, *bad)
 
 
-def _recipe(info: ModelInfo) -> str:
+def recipe_key(info: ModelInfo) -> str:
     """Return an identifier shared by runs that differ only in the seed.
 
     Recalibrated models are no runs of a recipe, nor are ensembles of several.

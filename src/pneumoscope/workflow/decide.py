@@ -13,7 +13,9 @@ from pneumoscope.evaluation.conformal import fit_zone
 from pneumoscope.evaluation.multiclass.calibration import VectorCalibration, fit_classes, softmax
 from pneumoscope.evaluation.multiclass.scores import ClassScores
 from pneumoscope.evaluation.operating_point import choose, parse_rule
+from pneumoscope.evaluation.policy import summary
 from pneumoscope.evaluation.scores import Scores, check_may_decide
+from pneumoscope.reader.drift import histogram
 from pneumoscope.reader.model_file.metadata import OperatingPoint
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from pneumoscope.data.prepared import PreparedData
     from pneumoscope.reader.conformal import Conformal
+    from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.training.recipe import Recipe
 
 
@@ -41,6 +44,20 @@ class Decided:
     conformal: Conformal | None
     scores: Scores
     notes: tuple[str, ...] = ()
+
+    def decided_info(self, bare: ModelInfo) -> ModelInfo:
+        """Return metadata with the decisions, and what they achieve on the validation images."""
+        info = replace(bare, operating_point=self.point, conformal=self.conformal)
+        reference = {
+            **bare.reference,
+            "probability_histogram": histogram(self.scores.probability),
+            "policy": summary(info.policy(), self.scores),
+        }
+        return replace(
+            info,
+            reference=reference,
+            training={**info.training, "calibration": self.calibration.to_dict()},
+        )
 
 
 def decide(

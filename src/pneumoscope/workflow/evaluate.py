@@ -106,7 +106,7 @@ def evaluate_reader(
     warn_of_training(judged.relation, watcher)
     scores, bad = _read(predictor, cohort, judged, part=part, watcher=watcher)
     images = replace(
-        _images(predictor.info, cohort, judged, part=part, data=data),
+        images_of_cohort(predictor.info, cohort, judged, part=part, data=data),
         unreadable=len(cohort.catalog.unreadable) + len(bad),
     )
     name = place.stem if place.is_file() else place.resolve().name
@@ -132,7 +132,7 @@ def evaluate_reader(
             found,
             judged_scores(scores, question, images),
             info=predictor.info,
-            pictures=_pictures(found, root, predictor),
+            pictures=pictures_of(found, root, predictor),
             root=root,
             origin={"data": str(data)},
             watcher=watcher,
@@ -223,7 +223,7 @@ def _by_scores(
             found,
             judged_scores(scores, question, images),
             info=bundle.info if bundle is not None else None,
-            pictures=_pictures(
+            pictures=pictures_of(
                 found, root, Predictor(run.model, gated=False) if run and root else None
             ),
             root=root,
@@ -254,7 +254,9 @@ def _made_worse(
         )
 
 
-def _images(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str, data: Path) -> Images:
+def images_of_cohort(
+    info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str, data: Path
+) -> Images:
     """Return the facts of the images that are read.
 
     Args:
@@ -297,10 +299,23 @@ def _relation(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str) -> 
     return found
 
 
-def _pictures(found: Evaluation, root: Path | None, predictor: Predictor | None) -> Pictures | None:
-    """Return where the images are; none for studies and patients."""
+def pictures_of(
+    found: Evaluation,
+    root: Path | None,
+    predictor: Predictor | None,
+    *,
+    finding: str | None = None,
+) -> Pictures | None:
+    """Return where the images are; none for studies and patients.
+
+    Args:
+        found: The evaluation.
+        root: What the paths of the images are relative to; None where not known.
+        predictor: The reader, whose evidence is drawn.
+        finding: Of which evidence is drawn, where it knows several findings.
+    """
     from pneumoscope.report.pictures import Pictures  # noqa: PLC0415 - heavy
 
     if root is None or found.unit != "image":
         return None
-    return Pictures(root, predictor)
+    return Pictures(root, predictor, finding)

@@ -15,13 +15,16 @@ from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.data.split import UNUSED, Split, parts_in_file
-from pneumoscope.errors import DataError, OptionError, nearest
+from pneumoscope.errors import DataError, ManyFindingsError, OptionError, nearest
 from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate
+from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation, evaluate_findings
 from pneumoscope.evaluation.question import Images, Question, Reader
+from pneumoscope.reader.findings import FindingRule
 from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.runs import RunFolder
 from pneumoscope.watch import Watcher
+from pneumoscope.workflow.decide_findings import FindingsDecided
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +46,7 @@ class Exported:
         bytes: Its size.
         members: The runs that are averaged in it.
         precision: Of its stored weights.
-        evaluation: On the validation images, by members that did not learn from them.
+        validation: On the validation images, by members that did not learn from them.
         shift: How far the file lies from the float32 networks on them.
         notes: What could not be decided.
     """
@@ -52,9 +55,20 @@ class Exported:
     bytes: int
     members: tuple[Path, ...]
     precision: str
-    evaluation: Evaluation
+    validation: Evaluation | FindingsEvaluation
     shift: Shift
     notes: tuple[str, ...]
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The evaluation of a model of classes.
+
+        Raises:
+            ManyFindingsError: It is one of several findings.
+        """
+        if isinstance(self.validation, FindingsEvaluation):
+            raise ManyFindingsError(self.validation.numbers.names)
+        return self.validation
 
 
 def export_runs(
@@ -202,6 +216,11 @@ def _common(recipes: Sequence[Recipe], folders: Sequence[RunFolder]) -> Recipe:
                 f"{folder.root}: takes another input than {folders[0].root}, so the two cannot be "
                 "averaged."
             )
+        if recipe.data.findings != first.data.findings:
+            raise DataError(
+                f"{folder.root}: learnt other findings than {folders[0].root}, so the two cannot "
+                "be averaged."
+            )
     return first
 
 
@@ -250,8 +269,16 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
     return {name: facts[name] for name in kept if name in facts} | weights
 
 
-def _evaluated(out: Path, written: Written, data: PreparedData) -> Evaluation:
+def _evaluated(out: Path, written: Written, data: PreparedData) -> Evaluation | FindingsEvaluation:
     """Evaluate the new file on the validation images used for its decision."""
+    if isinstance(written.decided, FindingsDecided):
+        return evaluate_findings(
+            written.decided.scores,
+            Question(resamples=0, curves=False),
+            rules=[FindingRule(one.point, one.conformal) for one in written.decided.each],
+            reader={"name": out.stem, "version": "", "sha256": ""},
+            images=Images("val", TrainingRelation.VALIDATION, fingerprint=data.catalog.fingerprint),
+        )
     point, labels = written.decided.point, data.catalog.label_space
     line = written.decided.calibration
     return evaluate(

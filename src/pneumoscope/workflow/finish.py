@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pneumoscope.errors import ExportError
-from pneumoscope.evaluation.policy import summary
 from pneumoscope.export import TOLERANCE, export, own_logits
 from pneumoscope.export_int8 import quantize
 from pneumoscope.parallel import cores
 from pneumoscope.reader.checks.feature_distance import FeatureDistribution
 from pneumoscope.reader.checks.gate import FeatureGate, Look, PixelGate
-from pneumoscope.reader.drift import distance_histogram, histogram
+from pneumoscope.reader.drift import distance_histogram
+from pneumoscope.reader.findings import FindingRule
 from pneumoscope.reader.model_file.checksum import with_info
 from pneumoscope.reader.model_file.metadata import Bundle, ModelInfo, OperatingPoint, open_bundle
 from pneumoscope.reader.model_file.session import read_model
@@ -24,6 +24,7 @@ from pneumoscope.reader.model_file.training_hashes import hashes_of
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import written_whole
 from pneumoscope.workflow.decide import Decided, decide
+from pneumoscope.workflow.decide_findings import FindingsDecided, decide_findings
 from pneumoscope.workflow.recalibrate import write_calibrated
 from pneumoscope.workflow.shift import Shift
 
@@ -56,13 +57,13 @@ class Written:
     Attributes:
         decided: What validation images decided.
         logit: What the file itself says of the validation rows, before calibration; float64 [n],
-            or [n, K] for more than two classes.
+            or [n, K] for more than two classes and for findings.
         difference: The largest difference in probability between reading the original files and
             reading the cached images.
         shift: How far the file lies from the networks in float32, where their logits were given.
     """
 
-    decided: Decided
+    decided: Decided | FindingsDecided
     logit: NDArray[np.float64]
     difference: float
     shift: Shift | None = None
@@ -125,35 +126,31 @@ def write_model(
             temporary.write_bytes(with_info(read_model(temporary), bare, path=path))
         bundle = open_bundle(temporary, threads=cores())
         # What the file itself says decides: weights in half precision were rounded.
-        own = own_logits(_outputs(bundle, data, validation, "logits"))
-        decided = decide(recipe, data, own if logit is None else logit)
+        own = own_logits(
+            _outputs(bundle, data, validation, "logits"), multilabel=bool(data.catalog.findings)
+        )
+        deciding = own if logit is None else logit
+        decided: Decided | FindingsDecided = (
+            decide_findings(recipe, data, deciding)
+            if data.catalog.findings
+            else decide(recipe, data, deciding)
+        )
         said = decided.calibration.apply(own)
-        reference: dict[str, Any] = {"probability_histogram": histogram(decided.scores.probability)}
-        gate: dict[str, Any] = {}
+        info = decided.decided_info(bare)
         if recipe.decision.gate:
             gate, distances = _gate(bundle, data, traced)
-            reference["distance_histogram"] = distance_histogram(distances)
-        deciding = replace(bare, operating_point=decided.point, conformal=decided.conformal)
-        reference["policy"] = summary(deciding.policy(), decided.scores)
-        info = replace(
-            deciding,
-            gate=gate,
-            reference=reference,
-            training={
-                **facts,
-                "calibration": decided.calibration.to_dict(),
-                "undecided": list(decided.notes),
-            },
-        )
+            reference = {**info.reference, "distance_histogram": distance_histogram(distances)}
+            info = replace(info, gate=gate, reference=reference)
+        info = replace(info, training={**info.training, "undecided": list(decided.notes)})
         shift = None
         if network_logit is not None:
             before = decided.calibration.apply(network_logit)
-            shift = _shift(info, data, before, said, label=decided.scores.label)
+            shift = _shift(info, data, before, said)
             shift.check(path, precision)
             info = replace(info, training={**info.training, "shift": shift.to_dict()})
         write_calibrated(bundle, temporary, info=info, calibration=decided.calibration)
-        own_rows = dict(zip(validation, _of_positive(data, said).tolist(), strict=True))
-        expected = np.array([own_rows[row] for row in checked_rows])
+        place = {row: number for number, row in enumerate(validation)}
+        expected = _compared(data, said)[[place[row] for row in checked_rows]]
         difference = _difference(temporary, data, checked_rows, expected)
         if not difference <= TOLERANCE:
             raise ExportError(
@@ -173,9 +170,15 @@ def _undecided(
 ) -> ModelInfo:
     """Return the metadata of a model before anything is decided on validation rows."""
     entries = data.catalog.entries
+    findings = data.catalog.findings
     return replace(
         ModelInfo(
-            recipe.learning.model, recipe.data.input, data.catalog.classes, OperatingPoint(), facts
+            recipe.learning.model,
+            recipe.data.input,
+            findings or data.catalog.classes,
+            OperatingPoint(),
+            facts,
+            findings=tuple(FindingRule(OperatingPoint()) for _ in findings),
         ),
         learnt=hashes_of(
             ((entries[row].path, entries[row].sha256) for row in taught),
@@ -191,14 +194,25 @@ def _shift(
     data: PreparedData,
     before: NDArray[np.float64],
     said: NDArray[np.float64],
-    *,
-    label: NDArray[np.int64],
 ) -> Shift:
-    """Return how far the file lies from the network on validation rows, both calibrated."""
+    """Return how far the file lies from the network on validation rows, both calibrated.
+
+    Of several findings, all labelled entries are taken together.
+    """
+    chosen = data.catalog.select(data.split.rows("val"))
+    if info.findings:
+        known = chosen.finding_labels >= 0
+        changed = 0
+        for place, name in enumerate(info.classes):
+            policy, rows = info.of_finding(name).policy(), known[:, place]
+            codes = [policy.decide_many(each[rows, place]).code for each in (before, said)]
+            changed += int((codes[0] != codes[1]).sum())
+        label = chosen.finding_labels[known].astype(np.int64)
+        return Shift.between(before[known], said[known], label, changed=changed)
     codes = [info.policy().decide_many(each).code for each in (before, said)]
     changed = int((codes[0] != codes[1]).sum())
     return Shift.between(
-        _of_positive(data, before), _of_positive(data, said), label, changed=changed
+        _of_positive(data, before), _of_positive(data, said), chosen.labels, changed=changed
     )
 
 
@@ -208,7 +222,15 @@ def _difference(
     """Return the largest difference between what a model says of original files and of pixels."""
     files = [data.catalog.file(data.catalog.entries[row]) for row in rows]
     read = Predictor(model, gated=False).predict_many(files)
-    from_files = np.array([prediction.probability for prediction in read], np.float64)
+    from_files = np.array(
+        [
+            [finding.probability for finding in prediction.findings]
+            if data.catalog.findings
+            else prediction.probability
+            for prediction in read
+        ],
+        np.float64,
+    )
     return float(np.abs(from_files - expected).max())
 
 
@@ -235,9 +257,14 @@ def _gate(
 def _positive(catalog: Catalog) -> dict[str, Any]:
     """Return what a model file of more than two classes says of its positive group."""
     space = catalog.label_space
-    if len(space) == 2:
+    if len(space) == 2:  # also of findings
         return {}
     return {"positive": space.positive, "group": space.group}
+
+
+def _compared(data: PreparedData, said: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probability of the positive group, [n], or of each finding, [n, F]."""
+    return said if data.catalog.findings else _of_positive(data, said)
 
 
 def _of_positive(data: PreparedData, said: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from pneumoscope.data.audit.suspicious import Suspect, suspects
 from pneumoscope.data.classes import names_in
 from pneumoscope.data.generated import is_generated
 from pneumoscope.data.layouts import DataOptions, list_data
-from pneumoscope.errors import DataError, OutputError
+from pneumoscope.errors import DataError, OptionError, OutputError
 from pneumoscope.runs import files_written_whole, provenance, write_json
 from pneumoscope.watch import Watcher
 
@@ -78,6 +78,8 @@ def inspect_data(
         raise OutputError(f"{out} is a file; give a folder with `out`.")
     if split_file is not None and split_file.is_dir():
         split_file = split_file / "split.csv"
+    if scores and options is not None and options.findings is not None:
+        raise OptionError("scores", must="left out with `findings`", was=[*map(str, scores)])
     contradicted = _contradicted(data, scores, positive, options) if scores else []
     audit = audit_data(
         data,

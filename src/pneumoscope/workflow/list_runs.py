@@ -88,8 +88,10 @@ def _numbers(run: RunFolder) -> tuple[dict[str, float], str]:
         return numbers | study["held_out"], "held out"
     metrics = _json(run.metrics)
     part = next((name for name in ("test", "val") if name in metrics), "")
+    several = metrics.get(part, {}).get("findings", {}).get("values", {})
     for name in _NUMBERS:
-        value = metrics.get(part, {}).get(name, {}).get("value")
+        told = several.get(f"macro_{name}") or metrics.get(part, {}).get(name, {})
+        value = told.get("value")
         if value is not None:
             numbers[name] = float(value)
     return numbers, part

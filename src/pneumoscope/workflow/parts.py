@@ -10,7 +10,7 @@ from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.cohort import ALL, Cohort, Origin
 from pneumoscope.data.layouts import ClassMap, DataOptions
 from pneumoscope.data.patients import PatientPattern
-from pneumoscope.errors import ModelFileError
+from pneumoscope.errors import ModelFileError, OptionError
 from pneumoscope.reader.model_file.training_hashes import known_hashes
 from pneumoscope.runs import RunFolder, rows_of
 from pneumoscope.training.recipe import Recipe
@@ -70,7 +70,12 @@ class DataSource:
             pattern = PatientPattern(self.patient_regex)
         elif recipe is not None and recipe.data.patient_regex is not None:
             pattern = PatientPattern(recipe.data.patient_regex, inherited=True)
-        how = _How(info.labels, pattern, _options(run, recipe, self.data, self.options))
+        options = _options(run, recipe, self.data, self.options)
+        how = (
+            _How(None, pattern, _of_findings(info, recipe, options))
+            if info.findings
+            else _How(info.labels, pattern, options)
+        )
         catalog = next((found for before, found in self._read if before == how), None)
         if catalog is None:
             catalog = self._catalog(how)
@@ -94,9 +99,23 @@ class DataSource:
 class _How:
     """How data are read."""
 
-    classes: LabelSpace
+    classes: LabelSpace | None
     pattern: PatientPattern | None
     options: DataOptions | None
+
+
+def _of_findings(
+    info: ModelInfo, recipe: Recipe | None, options: DataOptions | None
+) -> DataOptions:
+    """Return how data are read for a reader of several findings: those that the data have."""
+    options = options or DataOptions()
+    if options.classes is not None:
+        raise OptionError(
+            "class_map", must="left out with a reader of several findings", was=info.classes
+        )
+    unlabelled = recipe.data.unlabelled if recipe is not None else None
+    given = options.unlabelled if options.unlabelled != "ignore" else unlabelled or "ignore"
+    return replace(options, findings=info.classes, unlabelled=given, lenient=True)
 
 
 def _options(
@@ -113,6 +132,8 @@ def _options(
     same = before is not None and before.resolve() == data.resolve()
     if same and asked is None:
         return recipe.data.options()
+    if recipe.data.findings is not None:
+        return asked or DataOptions(uncertain=recipe.data.uncertain_labels or "ignore")
     classes = ClassMap.of(recipe.data.class_map, inherited=True)
     if asked is None:
         return DataOptions(classes=classes, uncertain=recipe.data.uncertain_labels or "ignore")

@@ -37,6 +37,7 @@ from pneumoscope.reader.model_file.verify import finish
 from pneumoscope.runs import written_whole
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.decide import calibrated, fit
+from pneumoscope.workflow.decide_findings import FindingsCalibration
 from pneumoscope.workflow.parts import origin_of, same_names_text
 
 _TOLERANCE = 1e-4
@@ -238,7 +239,11 @@ def calibration_of(bundle: Bundle) -> Calibration | VectorCalibration:
 
 
 def write_calibrated(
-    bundle: Bundle, out: Path, *, info: ModelInfo, calibration: Calibration | VectorCalibration
+    bundle: Bundle,
+    out: Path,
+    *,
+    info: ModelInfo,
+    calibration: Calibration | VectorCalibration | FindingsCalibration,
 ) -> None:
     """Write a model file with another calibration and other metadata atomically.
 
@@ -320,7 +325,9 @@ _OF_ANOTHER = (
 )
 
 
-def _check(old: Bundle, new: Bundle, calibration: Calibration | VectorCalibration) -> None:
+def _check(
+    old: Bundle, new: Bundle, calibration: Calibration | VectorCalibration | FindingsCalibration
+) -> None:
     pixels = np.random.default_rng(0).integers(
         0, 256, (4, 1, *old.info.input.shape), dtype=np.uint8
     )

@@ -84,6 +84,8 @@ def train_seeds(
         PneumoscopeError: A run failed.
     """
     watcher = watcher or Watcher()
+    if recipe.data.findings is not None:
+        raise OptionError("seeds", must="left out with `findings`", was=seeds)
     if not 2 <= seeds <= MOST:
         raise OptionError("seeds", must=f"from 2 to {MOST}", was=seeds)
     runs = vary(

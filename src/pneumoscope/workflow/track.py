@@ -11,6 +11,7 @@ from pneumoscope.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from pneumoscope.evaluation.evaluation import Evaluation
+    from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
     from pneumoscope.runs import RunFolder
     from pneumoscope.tracking import Tracker
     from pneumoscope.training.log import Epoch
@@ -78,6 +79,16 @@ def tracked_numbers(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
         for part, found in evaluations.items()
         for name in _NUMBERS
         if name in found.numbers and (value := found[name].value) is not None
+    }
+
+
+def tracked_findings(evaluations: Mapping[str, FindingsEvaluation]) -> dict[str, float]:
+    """Return the means over the findings by part and name: ``test_macro_auc``."""
+    return {
+        f"{part}_{name}": number.value
+        for part, found in evaluations.items()
+        for name, number in found.numbers.values.items()
+        if number.value is not None
     }
 
 

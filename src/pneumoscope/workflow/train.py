@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +33,9 @@ from pneumoscope.workflow.known_images import images_of_run
 from pneumoscope.workflow.prepare import prepare_data, tell_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
     from pneumoscope.training.devices import Placement
     from pneumoscope.training.fitted import Fitted
     from pneumoscope.training.log import Epoch
@@ -43,11 +44,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """The result of a training run: its folder, and the metrics of each part."""
+    """The result of a training run: its folder, and the metrics of each part.
+
+    Of several findings an image, the metrics are ``findings``, and ``evaluations`` is empty.
+    """
 
     run: RunFolder
     fitted: Fitted
     evaluations: dict[str, Evaluation]
+    findings: dict[str, FindingsEvaluation] = field(default_factory=dict)
 
 
 def train_reader(
@@ -178,17 +183,41 @@ def _finished(
         "Model written; from image files on it agrees with the network within "
         f"{written.difference:.1e} in probability"
     )
-    judged = [
-        _evaluated(run, prepared, part, data=source, watcher=watcher)
-        for part in ("val", "test")
-        if prepared.split.rows(part)
-    ]
+    parts = [part for part in ("val", "test") if prepared.split.rows(part)]
+    findings: dict[str, FindingsEvaluation] = {}
+    judged: list[tuple[Evaluation, Scores]] = []
+    if prepared.catalog.findings:
+        findings = _evaluated_findings(run, prepared, parts, data=source, watcher=watcher)
+    else:
+        judged = [_evaluated(run, prepared, part, data=source, watcher=watcher) for part in parts]
     evaluations = {found.part: found for found, _ in judged}
-    write_json(run.metrics, {part: found.to_dict() for part, found in evaluations.items()})
+    told = findings or evaluations
+    write_json(run.metrics, {part: found.to_dict() for part, found in told.items()})
     facts["seconds_total"] = round(time.perf_counter() - started, 1)
     write_json(run.provenance, provenance(data=str(source.resolve()), **facts))
-    write_run_report(run, recipe=recipe, data=prepared, judged=judged)
-    return Trained(run, fitted, evaluations)
+    if findings:
+        from pneumoscope.report.findings_run_report import (  # noqa: PLC0415 - matplotlib
+            write_findings_run_report,
+        )
+
+        write_findings_run_report(
+            run, recipe=recipe, data=prepared, judged=[findings[part] for part in parts]
+        )
+    else:
+        write_run_report(run, recipe=recipe, data=prepared, judged=judged)
+    return Trained(run, fitted, evaluations, findings)
+
+
+def _evaluated_findings(
+    run: RunFolder, prepared: PreparedData, parts: Sequence[str], *, data: Path, watcher: Watcher
+) -> dict[str, FindingsEvaluation]:
+    """Score each part with the new reader of several findings, and evaluate the scores."""
+    from pneumoscope.workflow.evaluate_findings import evaluate_part  # noqa: PLC0415 - rare
+
+    return {
+        part: evaluate_part(run, prepared, part, data=data, question=RUN_QUESTION, watcher=watcher)
+        for part in parts
+    }
 
 
 def _checked_placement(placement: Placement | None, *, probe: bool) -> Placement:

@@ -31,9 +31,11 @@ from pneumoscope.data.catalog import Catalog, is_useless
 from pneumoscope.data.classes import POSITIVE, find_class, names_in, positive_group
 from pneumoscope.data.cohort import Cohort
 from pneumoscope.data.copies import Copies, Pair, tied
-from pneumoscope.data.layouts import DataOptions, list_data
+from pneumoscope.data.layouts import DataOptions, Listing, list_data
+from pneumoscope.data.layouts.findings import UNLABELLED, list_findings
 from pneumoscope.data.patients import PatientPattern, settle_patients
 from pneumoscope.data.split import Split, parts_in_file
+from pneumoscope.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +86,7 @@ def audit_data(
         OutputError: The disk of temporary files is full.
     """
     bar = bar or _no_bar
-    listing = list_data(data, options, positive=names_in(positive), keep_unlabelled=True)
+    listing = _listing(data, options, positive)
     root, found = listing.root, listing.entries
     pattern = PatientPattern(patient_regex) if patient_regex is not None else None
     if pattern is not None:
@@ -129,6 +131,22 @@ def audit_data(
         shown = _shown(audit)
         pictures = dict(zip(shown, store.take(np.array(shown, np.int64)), strict=True))
     return replace(audit, pictures=pictures, findings=_findings(audit))
+
+
+def _listing(data: Path, options: DataOptions | None, positive: str | None) -> Listing:
+    """Return the images of a data set; of a table of findings, with and without any of them."""
+    if options is None or options.findings is None:
+        return list_data(data, options, positive=names_in(positive), keep_unlabelled=True)
+    if positive is not None:
+        raise OptionError("positive", must="left out where `findings` is given", was=positive)
+    told = list_findings(data, options)
+    counts = []
+    for place, name in enumerate(told.names):
+        own = [entry.findings[place] for entry in told.listing.entries]
+        counts.append(f"{name} {own.count(1):,} of {len(own) - own.count(UNLABELLED):,}")
+    note = f"Images with each finding, of those that have a label of it: {', '.join(counts)}."
+    compared = "Clues are about images with any of the findings against those without one."
+    return replace(told.listing, notes=(*told.listing.notes, note, compared))
 
 
 def _findings(audit: Audit) -> tuple[Finding, ...]:

@@ -50,6 +50,7 @@ class TableDescription:
             not in ``not_findings``.
         present: Values that say that a finding is there, for ``columns``.
         uncertain: Values that say that it may be there.
+        absent: Values that say that it is not there; any other is no label.
         values: Value in the label column → name.
         not_findings: Names or columns that are no findings.
         known_labels: A table is taken for this layout only if its labels are among these.
@@ -86,6 +87,7 @@ class TableDescription:
     findings: tuple[str, ...] = ()
     present: tuple[str, ...] = ("1", "1.0")
     uncertain: tuple[str, ...] = ("-1", "-1.0")
+    absent: tuple[str, ...] = ("0", "0.0")
     values: Mapping[str, str] = field(default_factory=dict)
     not_findings: tuple[str, ...] = ()
     known_labels: tuple[str, ...] = ()

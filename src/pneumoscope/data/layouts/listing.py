@@ -89,7 +89,7 @@ def list_data(
     options = options or DataOptions()
     if not data.exists():
         raise DataError(f"{data}: no such folder or file.")
-    table = _tables(data, options.layout)
+    table = tables_of(data, options.layout)
     left: list[LeftOut] = []
     notes: list[str] = []
     layout: TableDescription | None = None
@@ -137,10 +137,18 @@ def list_data(
     )
 
 
-def _tables(
+def tables_of(
     data: Path, layout: TableDescription | None
 ) -> tuple[TableDescription, Path, list[tuple[Path, str]]] | None:
-    """Return layout, root and tables of a data set; None for class folders."""
+    """Return layout, root and tables of a data set; None for class folders.
+
+    Args:
+        data: A folder or a table.
+        layout: How the tables are read; None finds it.
+
+    Raises:
+        DataError: There is no table of the layout.
+    """
     if data.is_file():
         if layout is not None:
             own = [part for pattern, part in layout.tables.items() if data.match(pattern)]

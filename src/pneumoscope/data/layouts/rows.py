@@ -29,6 +29,8 @@ class Named:
         path: Relative to the root of the data.
         names: Findings that it has.
         uncertain: Findings that it may have.
+        absent: Findings that it does not have, where the table says so itself (a column a
+            finding).
         patient: Whose it is; empty where unknown.
         study: Its study; empty where unknown.
         split: Its part; empty where unknown.
@@ -38,6 +40,7 @@ class Named:
     path: str
     names: tuple[str, ...]
     uncertain: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     patient: str = ""
     study: str = ""
     split: str = ""
@@ -159,7 +162,7 @@ def _named(
     path = value("path")
     if not path and "path" in layout.columns:
         raise DataError(f"{where}: the path is empty.")
-    names, uncertain = _findings(row, layout, where=where)
+    names, uncertain, absent = _findings(row, layout, where=where)
     if layout.name == "manifest" and not names:
         raise DataError(f"{where}: the label is empty.")
     patient, study = value("patient"), value("study")
@@ -175,12 +178,13 @@ def _named(
             f"{where}: split must be train, val or test, got {stated!r}. {nearest(stated, PARTS)}"
         )
     split = PART_NAMES.get(stated, "") or lists.get(path, "") or part
-    return Named(path, names, uncertain, patient, study, split, where)
+    return Named(path, names, uncertain, absent, patient, study, split, where)
 
 
 def _findings(
     row: Mapping[str, str], layout: TableDescription, *, where: str
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return the findings that a row says are there, may be there and are not there."""
     if layout.encoding == "columns":
         own = set(layout.columns.values()) | set(layout.not_findings) | set(layout.joins.values())
         columns = layout.findings or [name for name in row if name and name not in own]
@@ -188,6 +192,7 @@ def _findings(
         return (
             tuple(name for name, value in values.items() if value in layout.present),
             tuple(name for name, value in values.items() if value in layout.uncertain),
+            tuple(name for name, value in values.items() if value in layout.absent),
         )
     text = (row.get(layout.columns["label"]) or "").strip()
     match layout.encoding:
@@ -198,9 +203,11 @@ def _findings(
         case _:
             names = text.split(layout.separator) if layout.separator else [text]
     renamed = [layout.values.get(name.strip(), name.strip()) for name in names]
-    return tuple(
-        dict.fromkeys(name for name in renamed if name and name not in layout.not_findings)
-    ), ()
+    return (
+        tuple(dict.fromkeys(name for name in renamed if name and name not in layout.not_findings)),
+        (),
+        (),
+    )
 
 
 def _listed(text: str, *, where: str) -> list[str]:
@@ -234,6 +241,7 @@ def united(rows: Sequence[Named]) -> list[Named]:
             own[0],
             names=tuple(dict.fromkeys(name for row in own for name in row.names)),
             uncertain=tuple(dict.fromkeys(name for row in own for name in row.uncertain)),
+            absent=tuple(dict.fromkeys(name for row in own for name in row.absent)),
         )
         for own in by_path.values()
     ]

@@ -158,8 +158,9 @@ def _classes(catalog: Catalog, members: Iterable[list[int]]) -> list[list[list[l
     A group with rows of both classes is of a class of its own.
     """
     strata: dict[_Stratum, list[list[int]]] = defaultdict(list)
+    own = catalog.strata
     for rows in members:
-        labels = tuple(sorted({catalog.entries[row].label for row in rows}))
+        labels = tuple(sorted({own[row] for row in rows}))
         series = {_series(catalog.entries[row].patient) for row in rows}
         strata[labels, tuple(sorted(series))].append(rows)
     classes: dict[tuple[str, ...], dict[tuple[str, ...], list[list[int]]]] = defaultdict(dict)

@@ -185,8 +185,31 @@ def _decides(catalog: Catalog, parts: Sequence[str]) -> bool:
     return enough_to_decide([e.label for e, part in pairs if part == "val"], catalog.classes)
 
 
-def _check(catalog: Catalog, split: Split, groups: Sequence[int], *, near: bool = False) -> None:
+def _check_findings(catalog: Catalog, split: Split) -> None:
+    """Raise DataError unless each finding can be learnt, and something can be validated."""
+    labels = catalog.finding_labels
     for part in ("train", "val"):
+        own = labels[split.rows(part)]
+        both = (own == 1).any(axis=0) & (own == 0).any(axis=0)
+        if part == "train" and not both.all():
+            missing = [
+                name for name, there in zip(catalog.findings, both, strict=True) if not there
+            ]
+            raise DataError(
+                f"{catalog.root}: the part {part!r} has no images with and without "
+                f"{', '.join(missing)}; leave it out of `findings`, or add images."
+            )
+        if not both.any():
+            raise DataError(
+                f"{catalog.root}: the part {part!r} has no finding with images of both kinds; more "
+                "images, a larger `val_fraction`, or another `seed` or `validation` is needed."
+            )
+
+
+def _check(catalog: Catalog, split: Split, groups: Sequence[int], *, near: bool = False) -> None:
+    if catalog.findings:
+        _check_findings(catalog, split)
+    for part in () if catalog.findings else ("train", "val"):
         labels = Counter(catalog.entries[row].label for row in split.rows(part))
         if any(labels[name] == 0 for name in catalog.classes):
             held = ", ".join(f"{name}: {labels[name]}" for name in catalog.classes)

@@ -65,8 +65,8 @@ class ClassTable:
             ((said - truth) ** 2).sum(axis=1),
         ]
         columns = [np.stack(linear, axis=1).astype(np.float64), cell.astype(np.float64)]
-        columns += [_binned(said[:, k], truth[:, k]) for k in range(classes)]
-        columns.append(_binned(said.max(axis=1), called == number))
+        columns += [binned(said[:, k], truth[:, k]) for k in range(classes)]
+        columns.append(binned(said.max(axis=1), called == number))
         people = int(patient.max(initial=-1)) + 1
         rows = np.concatenate(columns, axis=1)
         sums = np.zeros((people, rows.shape[1]))
@@ -80,7 +80,7 @@ class ClassTable:
         return cls(classes, patient, people, sums, tuple(ranks))
 
 
-def _binned(probability: Floats, hit: NDArray[np.bool_]) -> Floats:
+def binned(probability: Floats, hit: NDArray[np.bool_]) -> Floats:
     """Return count, hits and probability of each bin for each image, [n, 3 * BINS]."""
     inside = bins_of(probability, BINS)[:, np.newaxis] == np.arange(BINS)
     each = (np.ones(len(hit)), hit, probability)
@@ -112,7 +112,7 @@ def statistics(table: ClassTable, counts: Floats) -> dict[str, Floats]:
             found[name] = sums[:, place] / n
         bins = sums[:, 3 + classes**2 :].reshape(len(sums), classes + 1, 3, BINS)
         found |= _calibration(bins)
-        found["auc"] = np.stack([_area(rank, counts) for rank in table.ranks], axis=1)
+        found["auc"] = np.stack([weighted_area(rank, counts) for rank in table.ranks], axis=1)
         found["macro_auc"] = found["auc"].mean(axis=1)
     return found
 
@@ -166,7 +166,7 @@ def _calibration(bins: Floats) -> dict[str, Floats]:
     return found
 
 
-def _area(
+def weighted_area(
     rank: tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]], counts: Floats
 ) -> Floats:
     """Return the one-vs-rest area under the ROC curve of a class, [b]."""

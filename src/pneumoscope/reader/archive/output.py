@@ -16,7 +16,7 @@ import shutil
 import time
 import zlib
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -36,7 +36,13 @@ from pneumoscope.reader.archive.journal import (
 )
 from pneumoscope.reader.archive.summary import RunSummary
 from pneumoscope.reader.prediction import ERROR
-from pneumoscope.reader.records import TEXT_SUFFIXES, TEXT_WRITERS, Record, write_parquet
+from pneumoscope.reader.records import (
+    TEXT_SUFFIXES,
+    TEXT_WRITERS,
+    Record,
+    text_writer,
+    write_parquet,
+)
 from pneumoscope.runs import lock, part_pattern, sha256_of, write_json, written_whole
 
 if TYPE_CHECKING:
@@ -62,6 +68,7 @@ class Archive:
         resume: Whether to continue the run that left its journal here, or that was finished.
         retry_errors: Whether to read again what could not be read, with ``resume``.
         file_format: ``json``, ``jsonl``, ``csv`` or ``parquet``; by the suffix of ``out`` if None.
+        findings: Those that the model knows, where it knows several.
 
     Attributes:
         done: How many images have a record.
@@ -82,8 +89,10 @@ class Archive:
         resume: bool = False,
         retry_errors: bool = False,
         file_format: str | None = None,
+        findings: Sequence[str] = (),
     ) -> None:
         self.out = out
+        self._findings = tuple(findings)
         self.journal = out.with_name(out.name + ".journal")
         self.done = 0
         self.complete = False
@@ -194,10 +203,10 @@ class Archive:
 
         with written_whole(self.out) as temporary:
             if self._format == PARQUET:
-                write_parquet(temporary, counted())
+                write_parquet(temporary, counted(), findings=self._findings)
             else:
                 with temporary.open("w", encoding="utf-8", newline="") as file:
-                    TEXT_WRITERS[self._format](file, counted())
+                    text_writer(self._format, self._findings)(file, counted())
         write_json(self._summary, tally.to_dict())
         with self._named_faults():
             self._keep()

@@ -1,7 +1,8 @@
 """The metadata of a model file: everything a reader needs besides the graph.
 
 The graph goes from prepared pixels to probabilities: input ``pixels`` uint8 [n, 1, height, width],
-outputs ``logits`` and ``probabilities`` float32 [n, K] in the order of the classes. Normalisation
+outputs ``logits`` and ``probabilities`` float32 [n, K] in the order of the classes, or of the
+findings of a reader of several findings an image. Normalisation
 is inside. There may be two more outputs: ``features`` float32 [n, d], by which the gate judges, and
 ``evidence`` float32 [n, rows, columns], where in the image the logit comes from, with one map a
 class, [n, K, rows, columns], where there are more than two. The metadata are one JSON object under
@@ -17,11 +18,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.errors import ModelFileError, OptionError
+from pneumoscope.errors import ManyFindingsError, ModelFileError, OptionError
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.reader.model_file import checksum as seal
 from pneumoscope.reader.model_file.inspection import Contents, inspect
-from pneumoscope.reader.model_file.session import Graph, first_line
+from pneumoscope.reader.model_file.session import Graph, find_model, first_line, read_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pneumoscope.labels import LabelSpace
     from pneumoscope.reader.checks.gate import FeatureGate, PixelGate
     from pneumoscope.reader.conformal import Conformal
+    from pneumoscope.reader.findings import FindingRule
     from pneumoscope.reader.model_file.self_test import SelfTest
     from pneumoscope.reader.policy import DecisionPolicy
 
@@ -39,6 +41,10 @@ FORMAT = 1
 FORMAT_OF_CLASSES = 2
 """The format of files of more classes: as 1, and ``positive`` names those that count as positive.
 Readers of two classes alone refuse it."""
+FORMAT_OF_FINDINGS = 3
+"""The format of files of several findings an image: ``classes`` are the findings, each with a
+probability of its own, and ``findings`` says how each is decided."""
+FORMATS = (FORMAT, FORMAT_OF_CLASSES, FORMAT_OF_FINDINGS)
 KEY = seal.KEY
 CALIBRATION_SCALE, CALIBRATION_BIAS = "calibration_scale", "calibration_bias"
 """Names of the two numbers in the graph that make probabilities of logits."""
@@ -93,6 +99,8 @@ class ModelInfo:
             as ``reader.learnt`` writes them; empty: not known.
         positive: The classes that count as positive; empty: the last one.
         group: What the positive group is called; empty where it has no name of its own.
+        findings: How each of ``classes`` is decided where they are findings, several of which an
+            image may have; empty for classes that exclude each other.
     """
 
     name: str
@@ -112,18 +120,38 @@ class ModelInfo:
     learnt: Mapping[str, Any] = field(default_factory=dict)
     positive: tuple[str, ...] = ()
     group: str = ""
+    findings: tuple[FindingRule, ...] = ()
 
     @property
     def labels(self) -> LabelSpace:
-        """The classes, with the positive group."""
+        """The classes, with the positive group.
+
+        Raises:
+            ManyFindingsError: They are findings, which exclude each other as little as their
+                names do.
+        """
+        if self.findings:
+            raise ManyFindingsError(self.classes)
         from pneumoscope.labels import LabelSpace  # noqa: PLC0415 - see below
 
         return LabelSpace(self.classes, self.positive or self.classes[-1:], self.group)
 
     @property
     def pair(self) -> tuple[str, str]:
-        """Names for the two groups of classes, (negative, positive)."""
+        """Names for the two groups of classes, (negative, positive); see ``labels``."""
+        if self.findings:
+            raise ManyFindingsError(self.classes)
         return self.labels.pair if self.positive else (self.classes[0], self.classes[-1])
+
+    def of_finding(self, name: str) -> ModelInfo:
+        """Return the metadata of a reader of one finding: classes ``no NAME`` and ``NAME``.
+
+        Raises:
+            OptionError: There is no such finding.
+        """
+        from pneumoscope.reader.findings import of_finding  # noqa: PLC0415 - for several findings
+
+        return of_finding(self, name)
 
     def policy(self, *, outside: str = "note", threshold: float | None = None) -> DecisionPolicy:
         """Return the decision policy of the model.
@@ -158,9 +186,11 @@ class ModelInfo:
             "learnt": dict(self.learnt),
             "positive": list(self.positive),
             "group": self.group,
+            "findings": [rule.to_dict() for rule in self.findings],
         }
+        one = FORMAT_OF_CLASSES if self.positive else FORMAT
         return {
-            "format": FORMAT_OF_CLASSES if self.positive else FORMAT,
+            "format": FORMAT_OF_FINDINGS if self.findings else one,
             "name": self.name,
             "input": self.input.to_dict(),
             "classes": list(self.classes),
@@ -183,14 +213,17 @@ class ModelInfo:
         """
         try:
             values = json.loads(text)
-            if values["format"] not in {FORMAT, FORMAT_OF_CLASSES}:
+            if values["format"] not in FORMATS:
                 raise ValueError(
-                    f"its format is {values['format']!r}, this version reads {FORMAT} and "
-                    f"{FORMAT_OF_CLASSES}; update pneumoscope"
+                    f"its format is {values['format']!r}, this version reads "
+                    f"{FORMATS[0]} to {FORMATS[-1]}; update pneumoscope"
                 )
             classes = tuple(map(str, values["classes"]))
             positive = tuple(map(str, values.get("positive", ())))
-            if len(classes) != 2 and not positive:
+            findings = _findings(values["findings"], classes) if "findings" in values else ()
+            if values["format"] == FORMAT_OF_FINDINGS and not findings:
+                raise ValueError("it does not say how its findings are decided")
+            if len(classes) != 2 and not positive and not findings:
                 raise ValueError(f"its classes are {classes!r}, and none is named as positive")
             point = OperatingPoint(**values["operating_point"])
             if not 0 <= point.threshold <= 1:
@@ -213,6 +246,7 @@ class ModelInfo:
                 dict(values.get("learnt", {})),
                 positive,
                 str(values.get("group", "")),
+                findings,
             )
         except (KeyError, TypeError, AttributeError, OptionError) as fault:
             raise ValueError(f"its metadata are incomplete ({fault!r})") from fault
@@ -226,6 +260,17 @@ def _conformal(values: Mapping[str, Any]) -> Conformal:
     from pneumoscope.reader.conformal import Conformal  # noqa: PLC0415 - see above
 
     return Conformal.from_dict(values)
+
+
+def _findings(values: Any, names: tuple[str, ...]) -> tuple[FindingRule, ...]:
+    from pneumoscope.reader.findings import FindingRule  # noqa: PLC0415 - see above
+
+    rules = tuple(
+        FindingRule.from_dict(value, OperatingPoint(**value["operating_point"])) for value in values
+    )
+    if len(rules) != len(names):
+        raise ValueError(f"it has {len(names)} findings, and says how {len(rules)} are decided")
+    return rules
 
 
 def _self_test(values: Mapping[str, Any]) -> SelfTest:
@@ -349,12 +394,14 @@ class Bundle:
         """Return logit and probability of the positive group, [n] each.
 
         Of two classes the logit is the network's own; of more it is the log odds of the
-        probability.
+        probability. Of findings both are those of the likeliest one.
 
         Args:
             logits: What the graph gave, [n, K].
             probabilities: The same.
         """
+        if self.info.findings:
+            return logits.max(axis=1), probabilities.max(axis=1)
         if len(self.info.classes) == 2 and not self.info.positive:
             return logits[:, 1] - logits[:, 0], probabilities[:, 1]
         from pneumoscope.reader.groups import of_group  # noqa: PLC0415 - for more than two classes
@@ -375,6 +422,23 @@ def read_info(content: bytes, path: Path) -> tuple[ModelInfo, Contents]:
     """
     contents = inspect(content, path)
     return _info(seal.own_text(content, contents, path), path), contents
+
+
+def refuse_findings(model: Path | str | None, *, what: str) -> None:
+    """Raise an error for a model of several findings, where one conclusion an image is needed.
+
+    Args:
+        model: A model file or a run folder; ``shipped`` or None for the package's own.
+        what: What needs it, for the message.
+
+    Raises:
+        ManyFindingsError: It is one.
+        ModelFileError: There is no model, or the file is none of this package.
+    """
+    path = find_model(model)
+    info, _ = read_info(read_model(path), path)
+    if info.findings:
+        raise ManyFindingsError(info.classes, what=what)
 
 
 def open_bundle(

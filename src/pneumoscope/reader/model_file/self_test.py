@@ -34,25 +34,33 @@ class SelfTest:
         logit: Of the positive group of classes.
         probability: Of the same.
         tolerance: How far the logit may be off.
+        logits: Of each finding, for a model of several; ``logit`` is the highest.
     """
 
     image: str
     logit: float
     probability: float
     tolerance: float = TOLERANCE
+    logits: tuple[float, ...] = ()
 
-    def passed(self, logit: float) -> bool:
-        """Return whether a logit matches the expected one; NaN does not."""
-        return abs(logit - self.logit) <= self.tolerance
+    def passed(self, found: SelfTest) -> bool:
+        """Return whether an output matches the expected one; NaN does not."""
+        pairs = [(found.logit, self.logit)]
+        if self.logits:
+            if len(found.logits) != len(self.logits):
+                return False
+            pairs = list(zip(found.logits, self.logits, strict=True))
+        return all(abs(now - then) <= self.tolerance for now, then in pairs)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return {
+        told: dict[str, Any] = {
             "image": self.image,
             "logit": self.logit,
             "probability": self.probability,
             "tolerance": self.tolerance,
         }
+        return {**told, "logits": list(self.logits)} if self.logits else told
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SelfTest:
@@ -69,6 +77,7 @@ class SelfTest:
             float(values["logit"]),
             float(values["probability"]),
             float(values.get("tolerance", TOLERANCE)),
+            tuple(map(float, values.get("logits", ()))),
         )
 
 
@@ -95,7 +104,8 @@ def say(bundle: Bundle) -> SelfTest:
     image = generated_image(*bundle.info.input.shape)
     said = bundle.run(image[np.newaxis], ["logits", "probabilities"])
     logit, probability = bundle.positive(said[0], said[1])
-    return SelfTest(IMAGE, float(logit[0]), float(probability[0]))
+    each = tuple(map(float, said[0][0])) if bundle.info.findings else ()
+    return SelfTest(IMAGE, float(logit[0]), float(probability[0]), logits=each)
 
 
 class RunningTest:
@@ -143,7 +153,7 @@ class RunningTest:
         if test is None:
             raise ModelFileError(f"{self._bundle.path}: holds no self-test.")
         found = say(self._bundle)
-        if not test.passed(found.logit):
+        if not test.passed(found):
             raise ModelFileError(
                 f"{self._bundle.path}: failed its self-test: the logit of the generated image is "
                 f"{found.logit:.4f} instead of {test.logit:.4f}. The file is damaged, or this "

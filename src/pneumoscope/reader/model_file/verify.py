@@ -35,7 +35,7 @@ class Verified:
     @property
     def answers(self) -> bool | None:
         """Whether the self-test passes; None if the file has none."""
-        return None if self.expected is None else self.expected.passed(self.found.logit)
+        return None if self.expected is None else self.expected.passed(self.found)
 
     @property
     def passed(self) -> bool:

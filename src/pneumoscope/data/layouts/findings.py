@@ -1,0 +1,240 @@
+"""List the images of a table in which an image may have several findings.
+
+Each finding of an image is there (1), not there (0) or without a label. Tables of two kinds are
+read: those with a column a finding, whose cells say 1, 0, -1 (uncertain) or nothing, and those
+that name the findings of an image, where the ones that are not named are not there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from pneumoscope.data.entries import Entry, LeftOut
+from pneumoscope.data.layouts.description import TableDescription
+from pneumoscope.data.layouts.labels import plain
+from pneumoscope.data.layouts.listing import MANIFEST, Listing, tables_of
+from pneumoscope.data.layouts.options import DataOptions
+from pneumoscope.data.layouts.rows import Named, read_rows, united
+from pneumoscope.data.layouts.table import Table
+from pneumoscope.data.patients import Patient
+from pneumoscope.errors import DataError, OptionError, nearest
+
+UNLABELLED: Final = -1
+"""The value of a finding that has no label in an image."""
+
+NEGATIVE, POSITIVE = "NEGATIVE", "POSITIVE"
+"""The label of an image without and with any of its findings."""
+
+NOTHING_FOUND: Final = ("no finding", "normal", "healthy", "negative")
+"""Names, in lower case, of what is no finding: they say that none of the findings is there."""
+
+_ROLES = ("path", "patient", "study", "view", "split")
+_BLANK = {"", "nan", "none", "null", "na", "n/a"}
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class FindingsListing:
+    """The images of a data set with several findings an image, not read yet.
+
+    Attributes:
+        listing: The images; the label is ``POSITIVE`` where any finding is there, else
+            ``NEGATIVE``.
+        names: The findings, in the order of ``Entry.findings``.
+    """
+
+    listing: Listing
+    names: tuple[str, ...]
+
+
+def list_findings(data: Path, options: DataOptions) -> FindingsListing:
+    """Return the images of a table, unread, with the label of each finding.
+
+    Uncertain labels count as ``options.uncertain`` says (``ignore`` leaves the finding without a
+    label), missing ones as ``options.unlabelled``. An image for which the table says that nothing
+    was found ("No Finding") has a negative label of every finding that has none of its own. Images
+    without any label are left out.
+
+    Args:
+        data: A table, or the folder of a public data set.
+        options: With ``findings``, the names that are wanted, in whatever case; empty takes all.
+
+    Raises:
+        DataError: There is no table, it cannot be read, or it contradicts itself.
+        OptionError: A finding that the data do not have.
+    """
+    if not data.exists():
+        raise DataError(f"{data}: no such folder or file.")
+    found = tables_of(data, options.layout)
+    if found is None:
+        raise DataError(
+            f"{data}: findings need a table: a CSV with path and a column a finding "
+            "(1, 0 or nothing), or the folder of a public data set. Class folders name one class "
+            "an image."
+        )
+    layout, root, tables = found
+    own = layout.name in {MANIFEST.name, "columns"}
+    notes = []
+    if own:
+        layout, notes = _own_layout(tables[0][0], layout, options)
+    else:
+        notes.append(f"The data are read as {layout.title or layout.name}.")
+    rows, left = read_rows(root, tables, layout, strict=own)
+    known = _known(rows, layout)
+    names = _names(data, known, options)
+    strange = [number for number, name in enumerate(names) if plain(name) not in known]
+    entries = []
+    bare = 0
+    for row in _merged(data, rows, union=layout.repeat == "union"):
+        values = _values(row, names, layout, options)
+        if strange:
+            values = tuple(
+                UNLABELLED if number in strange else one for number, one in enumerate(values)
+            )
+        if set(values) == {UNLABELLED}:
+            bare += 1
+            continue
+        label = POSITIVE if 1 in values else NEGATIVE
+        patient = Patient.of(row.patient, row.path)
+        entries.append(Entry(row.path, label, patient, row.split, study=row.study, findings=values))
+    if not entries:
+        raise DataError(f"{data}: no image has a label of {', '.join(names)}.")
+    if bare:
+        left = [*left, LeftOut("no label of any finding", bare)]
+    counts = Counter(name for row in rows for name in row.names)
+    listing = Listing(root, tuple(entries), tuple(left), tuple(notes), layout, counts, mapped=True)
+    return FindingsListing(listing, names)
+
+
+def _own_layout(
+    table: Path, layout: TableDescription, options: DataOptions
+) -> tuple[TableDescription, list[str]]:
+    """Return how a table of a user is read: names in a label column, or a column a finding."""
+    columns = Table.open(table, needed={layout.columns["path"]}).columns
+    roles = {role: name for role, name in layout.columns.items() if layout.name == "columns"}
+    roles = roles or {role: role for role in _ROLES if role in columns}
+    if "label" in (roles if layout.name == "columns" else columns):
+        return layout, []
+    wanted = {plain(name) for name in options.findings or ()}
+    others = [name for name in columns if name and name not in roles.values()]
+    odd = _odd_columns(table, layout, others)
+    named = [name for name in others if plain(name) in wanted]
+    if worst := next((name for name in named if name in odd), None):
+        raise DataError(f"{table}: {odd[worst]}; a finding is 1, 0, -1 (uncertain) or blank.")
+    nothing = [name for name in others if plain(name) in NOTHING_FOUND and name not in odd]
+    taken = [name for name in others if name not in odd]
+    if not set(taken) - set(nothing):
+        held = ", ".join(others) or "none"
+        raise DataError(
+            f"{table}: no column of findings (1, 0, -1 or blank in every row); its other columns: "
+            f"{held}."
+        )
+    passed = [name for name in others if name in odd] if not wanted else []
+    notes = [f"Columns that are no findings: {', '.join(passed)}."] if passed else []
+    described = TableDescription(
+        name="columns",
+        columns={"path": layout.columns["path"], **roles},
+        encoding="columns",
+        findings=tuple(taken),
+    )
+    return described, notes
+
+
+def _odd_columns(table: Path, layout: TableDescription, names: Sequence[str]) -> dict[str, str]:
+    """Return columns with values that are no label of a finding → the first such value."""
+    known = {*layout.present, *layout.uncertain, *layout.absent}
+    odd: dict[str, str] = {}
+    empty = set(names)
+    for row in Table.open(table, needed={layout.columns["path"]}).rows():
+        for name in names:
+            value = (row.values.get(name) or "").strip()
+            blank = value.casefold() in _BLANK
+            if not blank and value not in known:
+                odd.setdefault(name, f"line {row.line}, column {name}: {value!r}")
+            if not blank:
+                empty.discard(name)
+    return odd | {name: f"column {name} is empty" for name in empty}
+
+
+def _known(rows: Sequence[Named], layout: TableDescription) -> dict[str, str]:
+    """Return the findings of the data: normalised name → as the data spell it."""
+    counts = Counter(name for row in rows for name in (*row.names, *row.uncertain, *row.absent))
+    known = list(layout.findings) if layout.encoding == "columns" else []
+    known += sorted(name for name in counts if name not in known)
+    spelled: dict[str, str] = {}
+    for name in known:
+        if plain(name) not in NOTHING_FOUND:
+            spelled.setdefault(plain(name), name)
+    return spelled
+
+
+def _names(data: Path, known: Mapping[str, str], options: DataOptions) -> tuple[str, ...]:
+    """Return the findings that are wanted.
+
+    Raises:
+        DataError: The data name no finding.
+        OptionError: One that was named is none of the data.
+    """
+    if not known:
+        raise DataError(f"{data}: names no finding.")
+    if not options.findings:
+        return tuple(known.values())
+    if options.lenient:
+        return options.findings
+    for name in options.findings:
+        if plain(name) not in known:
+            hint = nearest(name, list(known.values()))
+            raise OptionError("findings", must="findings of the data", was=name, hint=hint)
+    return options.findings
+
+
+def _values(
+    row: Named, names: Sequence[str], layout: TableDescription, options: DataOptions
+) -> tuple[int, ...]:
+    """Return the label of each finding of an image."""
+    there, maybe, absent = (
+        {plain(name) for name in found} for found in (row.names, row.uncertain, row.absent)
+    )
+    # A table that names findings says by that which are not there.
+    healthy = layout.encoding != "columns" or not there.isdisjoint(NOTHING_FOUND)
+    missing = 0 if healthy or options.unlabelled == "negative" else UNLABELLED
+    doubtful = {"ignore": UNLABELLED, "positive": 1, "negative": 0}[options.uncertain]
+    found = []
+    for name in map(plain, names):
+        if name in there:
+            found.append(1)
+        elif name in maybe:
+            found.append(doubtful)
+        else:
+            found.append(0 if name in absent else missing)
+    if layout.encoding != "columns" and not (there or maybe):
+        return (UNLABELLED,) * len(names)
+    return tuple(found)
+
+
+def _merged(data: Path, rows: Sequence[Named], *, union: bool) -> list[Named]:
+    """Return one row an image.
+
+    Raises:
+        DataError: Rows of one image differ.
+    """
+    if union:
+        return united(rows)
+    first: dict[str, Named] = {}
+    against = []
+    for row in rows:
+        before = first.setdefault(row.path, row)
+        if replace(before, where="") != replace(row, where=""):
+            against.append(f"  {row.path}: {before.where} and {row.where}")
+    if against:
+        shown = "\n".join(against[:_SHOWN])
+        more = f"\n  and {len(against) - _SHOWN} more" if len(against) > _SHOWN else ""
+        raise DataError(
+            f"{data}: {len(against)} rows contradict an earlier row of the same image; keep one "
+            f"of each:\n{shown}{more}"
+        )
+    return list(first.values())

@@ -1,0 +1,1 @@
+"""Scores and metrics of readers of several findings an image."""

@@ -1,0 +1,107 @@
+"""Compare readers finding by finding, with one correction for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pneumoscope.errors import DataError
+from pneumoscope.evaluation.bootstrap import RESAMPLES
+from pneumoscope.evaluation.compare import Comparison, Contender, compare
+from pneumoscope.evaluation.multilabel.scores import FindingScores
+from pneumoscope.evaluation.pairs import corrected
+from pneumoscope.stats.intervals import LEVEL
+
+
+@dataclass(frozen=True, slots=True)
+class FindingsContender:
+    """One of the readers that are compared.
+
+    Attributes:
+        name: What it is called.
+        scores: What it said.
+        thresholds: Finding → the probability from which it is called.
+        recipe: As in ``Contender``.
+    """
+
+    name: str
+    scores: FindingScores
+    thresholds: Mapping[str, float]
+    recipe: str = ""
+
+    def of(self, finding: str) -> Contender:
+        """Return the reader of one finding."""
+        threshold = self.thresholds.get(finding, 0.5)
+        return Contender(self.name, self.scores.of(finding), threshold, self.recipe)
+
+
+@dataclass(frozen=True, slots=True)
+class FindingsComparison:
+    """The result of a comparison.
+
+    Attributes:
+        names: The readers.
+        by_finding: Finding → the comparison on the images that have a label of it. Its p values
+            are corrected by Holm's method for all pairs of readers and all findings.
+        left_out: Finding → why it is not compared.
+    """
+
+    names: tuple[str, ...]
+    by_finding: Mapping[str, Comparison]
+    left_out: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {
+            "readers": list(self.names),
+            "findings": {name: found.to_dict() for name, found in self.by_finding.items()},
+            "left_out": dict(self.left_out),
+        }
+
+
+def compare_findings(
+    contenders: Sequence[FindingsContender],
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> FindingsComparison:
+    """Compare readers on each finding that all of them know.
+
+    Each finding is compared as ``compare`` compares two classes, on the images that all readers
+    scored and that have a label of it. Findings whose labels are of one kind are left out.
+
+    Args:
+        contenders: Two or more, with different names.
+        level: Confidence level.
+        resamples: Resamples of the patients, the same ones for every reader.
+        seed: Of the resampling.
+
+    Raises:
+        OptionError: Fewer than two, or two of one name.
+        DataError: They share no finding or no image, or differ in a label.
+    """
+    names = contenders[0].scores.names if contenders else ()
+    shared = [name for name in names if all(name in one.scores.names for one in contenders)]
+    if not shared:
+        raise DataError("the readers know no finding in common.")
+    by_finding: dict[str, Comparison] = {}
+    left_out: dict[str, str] = {}
+    for name in shared:
+        own = [contender.of(name) for contender in contenders]
+        if any(len(set(one.scores.label.tolist())) < 2 for one in own):
+            left_out[name] = "there are no labelled images both with and without it"
+            continue
+        by_finding[name] = compare(own, level=level, resamples=resamples, seed=seed)
+    if not by_finding:
+        raise DataError(
+            f"no finding can be compared: {'; '.join(left_out)} have one kind of label."
+        )
+    # One family: every pair of readers on every finding.
+    rest = list(corrected([pair for found in by_finding.values() for pair in found.pairs]))
+    for name, found in by_finding.items():
+        count = len(found.pairs)
+        by_finding[name] = replace(found, pairs=tuple(rest[:count]))
+        rest = rest[count:]
+    return FindingsComparison(tuple(one.name for one in contenders), by_finding, left_out)

@@ -1,0 +1,189 @@
+"""The evaluation of a reader of several findings as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.data.entries import LeftOut
+from pneumoscope.data.relation import TrainingRelation
+from pneumoscope.errors import OptionError
+from pneumoscope.evaluation.multilabel.numbers import FindingNumbers, finding_numbers
+from pneumoscope.evaluation.numbers import SMALL
+from pneumoscope.evaluation.question import Images, Question
+from pneumoscope.reader.findings import policy_of
+
+if TYPE_CHECKING:
+    from pneumoscope.evaluation.multilabel.scores import FindingScores
+    from pneumoscope.reader.findings import FindingRule
+
+DEFAULT = 0.5
+"""The probability from which a finding is called where no model says another."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FindingsEvaluation:
+    """The performance of a reader of several findings on a set of images.
+
+    Attributes:
+        reader: Name, version and SHA-256 of what was evaluated; empty where not known.
+        part: ``train``, ``val``, ``test`` or ``all``; empty where the data know no parts.
+        relation: How the images stand to those that the reader learnt from.
+        question: What was asked: level, resamples, seed.
+        numbers: Of each finding, and of all together.
+        patients_known: Whether the data tell the patient of every image.
+        seen: How many of the images, or others of their patients, the reader was trained on.
+        has_test: Whether the reader's own data have a test part; None where nothing tells.
+        fingerprint: Of the data that the images are of; empty where not known.
+        unreadable: How many files could not be read.
+        left_out: Rows and files of the data that were not taken.
+        notes: What to know before relying on it.
+    """
+
+    reader: Mapping[str, str]
+    part: str
+    relation: TrainingRelation
+    question: Question
+    numbers: FindingNumbers
+    patients_known: bool
+    seen: int = 0
+    has_test: bool | None = None
+    fingerprint: str = ""
+    unreadable: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields as JSON values; the numbers stand under ``findings``."""
+        return {
+            "n": {"value": self.numbers.n},
+            "patients": {"value": self.numbers.patients},
+            "findings": self.numbers.to_dict(),
+            "reader": dict(self.reader),
+            "part": self.part,
+            "relation": str(self.relation),
+            "seen": self.seen,
+            "has_test": self.has_test,
+            "question": self.question.to_dict(),
+            "patients_known": self.patients_known,
+            "data_fingerprint": self.fingerprint,
+            "unreadable": self.unreadable,
+            "left_out": [item.to_dict() for item in self.left_out],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FindingsEvaluation:
+        """Return the evaluation written by ``to_dict``.
+
+        Raises:
+            KeyError, TypeError, ValueError: Something is missing or cannot be.
+        """
+        return cls(
+            dict(values["reader"]),
+            values["part"],
+            TrainingRelation(values["relation"]),
+            Question(**values["question"]),
+            FindingNumbers.from_dict(values["findings"]),
+            values["patients_known"],
+            values["seen"],
+            values["has_test"],
+            values["data_fingerprint"],
+            values["unreadable"],
+            tuple(LeftOut(**item) for item in values["left_out"]),
+            tuple(values["notes"]),
+        )
+
+
+def evaluate_findings(
+    scores: FindingScores,
+    question: Question | None = None,
+    *,
+    rules: Sequence[FindingRule] = (),
+    reader: Mapping[str, str] | None = None,
+    images: Images | None = None,
+) -> FindingsEvaluation:
+    """Evaluate the scores of several findings.
+
+    Args:
+        scores: What the reader said of images with labels of some findings.
+        question: What is asked; the defaults if None.
+        rules: How the reader decides each finding; empty calls each from 0.5 on.
+        reader: Its name, version and hash.
+        images: What is known of the images.
+
+    Raises:
+        DataError: There are no scores.
+        OptionError: The question is of one finding, or there are too few resamples.
+    """
+    question, images = question or Question(), images or Images()
+    for name in ("threshold", "prevalence"):
+        if getattr(question, name) is not None:
+            raise OptionError(name, must="given with `finding`", was=getattr(question, name))
+    if question.per != "image":
+        raise OptionError("per", must="image, or given with `finding`", was=question.per)
+    numbers = finding_numbers(
+        scores,
+        [rule.operating_point.threshold for rule in rules] or [DEFAULT] * len(scores.names),
+        policies=[policy_of(rule) for rule in rules] or None,
+        level=question.level,
+        resamples=question.resamples,
+        seed=question.seed,
+    )
+    found = FindingsEvaluation(
+        dict(reader or {}),
+        images.part or scores.part,
+        images.relation,
+        question,
+        numbers,
+        scores.patients_known,
+        images.seen,
+        images.has_test,
+        images.fingerprint,
+        images.unreadable,
+        images.left_out,
+    )
+    return replace(found, notes=tuple(_notes(found)))
+
+
+_RELATIONS = {
+    TrainingRelation.TRAINING: "These images taught the reader: the numbers say nothing of new "
+    "patients.",
+    TrainingRelation.VALIDATION: "These images also decided about the reader, so the numbers are "
+    "too good.",
+}
+
+
+def _notes(found: FindingsEvaluation) -> list[str]:
+    """Return what to know before relying on an evaluation, the gravest first."""
+    notes = [_RELATIONS[found.relation]] if found.relation in _RELATIONS else []
+    if found.seen and not notes:
+        notes.append(
+            f"The reader was trained on {found.seen:,} of these images, or on others of their "
+            "patients."
+        )
+    numbers = found.numbers
+    few = [
+        name
+        for name, counts in zip(numbers.names, numbers.counts, strict=True)
+        if min(counts.positive, counts.labelled - counts.positive) < SMALL
+    ]
+    if few:
+        notes.append(
+            f"Fewer than {SMALL} labelled images with or without it, so these numbers say little: "
+            f"{', '.join(few)}."
+        )
+    masked = sum(counts.masked for counts in numbers.counts)
+    if masked:
+        share = masked / (numbers.n * len(numbers.names))
+        notes.append(
+            f"{share:.0%} of the entries have no label and count nowhere; where labels are missing "
+            "for a reason, the labelled images are no fair sample of all."
+        )
+    if not found.patients_known:
+        notes.append(
+            "Nothing tells the patient of every image; if patients have several images, the "
+            "intervals are too narrow."
+        )
+    return notes

@@ -1,0 +1,267 @@
+"""Metrics of a reader of several findings, with intervals by patient.
+
+Each finding is measured on the images that have a label of it; the others are masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.errors import DataError, in_range
+from pneumoscope.evaluation.bootstrap import RESAMPLES, percentiles
+from pneumoscope.evaluation.estimate import Estimate
+from pneumoscope.evaluation.multilabel.weighted import MACRO, FindingTable, point, resampled
+from pneumoscope.evaluation.numbers import area_of
+from pneumoscope.evaluation.shares import many_share_draws, share
+from pneumoscope.reader.policy import UNCERTAIN_CODE
+from pneumoscope.stats.intervals import LEVEL, Interval
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.evaluation.multilabel.scores import FindingScores
+    from pneumoscope.reader.policy import DecisionPolicy
+
+    Arrays = Mapping[str, NDArray[np.float64]]
+
+OF_FINDING = (
+    *("auc", "sensitivity", "specificity", "ppv", "npv", "accuracy", "prevalence"),
+    *("loss", "brier", "ece"),
+)
+"""The numbers of each finding."""
+
+SHARES = ("uncertain", "right")
+"""The further numbers of each finding whose decision policy is known: the share of labelled images
+that is UNCERTAIN, and among the other ones the share that is concluded as it is labelled."""
+
+OF_ALL = tuple(f"macro_{name}" for name in MACRO)
+"""The numbers of all findings together: means over the findings for which they are defined."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingCounts:
+    """How many images have a label of a finding, and which."""
+
+    labelled: int
+    positive: int
+    masked: int
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the counts as JSON values."""
+        return {"labelled": self.labelled, "positive": self.positive, "masked": self.masked}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FindingNumbers:
+    """The metrics of a reader of F findings.
+
+    Attributes:
+        names: The findings.
+        n: Images.
+        patients: Patients.
+        thresholds: The probability from which each finding is called, [F].
+        counts: Of each finding, [F].
+        by_finding: Of each finding the numbers of ``OF_FINDING``, and those of ``SHARES`` where
+            the policy is known.
+        values: Each number of ``OF_ALL``.
+    """
+
+    names: tuple[str, ...]
+    n: int
+    patients: int
+    thresholds: tuple[float, ...]
+    counts: tuple[FindingCounts, ...]
+    by_finding: tuple[Mapping[str, Estimate], ...]
+    values: Mapping[str, Estimate]
+
+    def __getitem__(self, name: str) -> Estimate:
+        return self.values[name]
+
+    def of(self, finding: str) -> Mapping[str, Estimate]:
+        """Return the numbers of a finding by name."""
+        return self.by_finding[self.names.index(finding)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values; each number as ``Estimate.to_dict`` gives it."""
+        return {
+            "n": self.n,
+            "patients": self.patients,
+            "values": {name: one.to_dict() for name, one in self.values.items()},
+            "by_finding": {
+                name: {
+                    "threshold": threshold,
+                    "counts": counts.to_dict(),
+                    **{key: one.to_dict() for key, one in own.items()},
+                }
+                for name, threshold, counts, own in zip(
+                    self.names, self.thresholds, self.counts, self.by_finding, strict=True
+                )
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FindingNumbers:
+        """Return the metrics written by ``to_dict``.
+
+        Raises:
+            KeyError, TypeError: Something is missing or of the wrong kind.
+        """
+        each = values["by_finding"]
+        apart = ("threshold", "counts")
+        return cls(
+            tuple(each),
+            values["n"],
+            values["patients"],
+            tuple(own["threshold"] for own in each.values()),
+            tuple(FindingCounts(**own["counts"]) for own in each.values()),
+            tuple(
+                {k: Estimate.from_dict(one) for k, one in own.items() if k not in apart}
+                for own in each.values()
+            ),
+            {name: Estimate.from_dict(one) for name, one in values["values"].items()},
+        )
+
+
+def finding_numbers(
+    scores: FindingScores,
+    thresholds: Sequence[float],
+    *,
+    policies: Sequence[DecisionPolicy] | None = None,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> FindingNumbers:
+    """Return the metrics of a reader of several findings.
+
+    Intervals are those of ``evaluation.numbers.numbers_of``: of the area under the ROC curve
+    DeLong's, by patient; of shares Wilson's where each patient has one labelled image; of
+    everything else by resampling patients, the same ones for all findings.
+
+    Args:
+        scores: What the reader said.
+        thresholds: The probability from which each finding is called, [F].
+        policies: How the reader decides each finding; None leaves ``SHARES`` out.
+        level: Confidence level of all intervals.
+        resamples: Resamples of the patients; 0 leaves these intervals out.
+        seed: Of the resampling.
+
+    Raises:
+        DataError: There are no scores.
+        OptionError: There are too few resamples.
+    """
+    if not len(scores):
+        raise DataError("there are no images to measure on.")
+    if resamples:
+        in_range("resamples", resamples, low=100, high=10_000_000)
+    table = FindingTable.of(scores, thresholds)
+    draws = resampled(table, resamples=resamples, seed=seed) if resamples else None
+    ask = _Asked(scores, scores.patient_numbers, point(table), draws, level)
+    known = scores.known
+    by_finding = [ask.of_finding(place, threshold) for place, threshold in enumerate(thresholds)]
+    for place, policy in enumerate(policies or ()):
+        by_finding[place] |= ask.decided(place, policy, resamples=resamples, seed=seed)
+    return FindingNumbers(
+        scores.names,
+        len(scores),
+        table.patients,
+        tuple(thresholds),
+        tuple(
+            FindingCounts(
+                int(known[:, place].sum()),
+                int((scores.labels[:, place] == 1).sum()),
+                int((~known[:, place]).sum()),
+            )
+            for place in range(len(scores.names))
+        ),
+        tuple(by_finding),
+        {name: ask.of_all(name) for name in OF_ALL},
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """Point values and resamples of scores, and the estimates made from them."""
+
+    scores: FindingScores
+    patient: NDArray[np.int64]
+    found: Arrays
+    draws: Arrays | None
+    level: float
+
+    def of_finding(self, place: int, threshold: float) -> dict[str, Estimate]:
+        """Return the numbers of a finding."""
+        rows = np.flatnonzero(self.scores.known[:, place])
+        own = self.scores.labels[rows, place] == 1
+        said, patient = self.scores.probabilities[rows, place], self.patient[rows]
+        called, everything = said >= threshold, np.ones(len(rows), bool)
+        numbers = {}
+        for name, hits, of in (
+            ("sensitivity", called, own),
+            ("specificity", ~called, ~own),
+            ("ppv", own, called),
+            ("npv", ~own, ~called),
+            ("accuracy", called == own, everything),
+            ("prevalence", own, everything),
+        ):
+            drawn = self._drawn(name, place)
+            numbers[name] = share(hits, of, patient, draws=drawn, level=self.level)
+        area = area_of(own.astype(np.int64), said, patient, level=self.level)
+        numbers["auc"] = _with_also(area, self._interval("auc", place))
+        for name in ("loss", "brier", "ece"):
+            value = float(self.found[name][place])
+            numbers[name] = Estimate.of(value, len(rows), self._error_interval(name, place))
+        return {name: numbers[name] for name in OF_FINDING}
+
+    def decided(
+        self, place: int, policy: DecisionPolicy, *, resamples: int, seed: int
+    ) -> dict[str, Estimate]:
+        """Return the share of a finding that is uncertain, and how often it is right otherwise."""
+        rows = np.flatnonzero(self.scores.known[:, place])
+        own, patient = self.scores.labels[rows, place], self.patient[rows]
+        code = policy.decide_many(self.scores.probabilities[rows, place]).code
+        uncertain, everything = code == UNCERTAIN_CODE, np.ones(len(rows), bool)
+        pairs = [(uncertain, everything), (code == own, ~uncertain)]
+        draws = many_share_draws(pairs, self.patient[rows], resamples=resamples, seed=seed)
+        return {
+            name: share(
+                hits, of, patient, draws=None if draws is None else draws[:, k], level=self.level
+            )
+            for k, (name, (hits, of)) in enumerate(zip(SHARES, pairs, strict=True))
+        }
+
+    def of_all(self, name: str) -> Estimate:
+        """Return a mean over the findings."""
+        value = float(self.found[name])
+        interval = percentiles(None if self.draws is None else self.draws[name], level=self.level)
+        if name == "macro_ece":  # whose resamples carry the noise twice
+            interval = None
+        return Estimate.of(value, len(self.scores), interval)
+
+    def _drawn(self, name: str, place: int) -> NDArray[np.float64] | None:
+        return None if self.draws is None else self.draws[name][:, place]
+
+    def _interval(self, name: str, place: int) -> Interval | None:
+        return percentiles(self._drawn(name, place), level=self.level)
+
+    def _error_interval(self, name: str, place: int) -> Interval | None:
+        """Return an interval; that of a calibration error is centred on the sample value."""
+        if name != "ece":
+            return self._interval(name, place)
+        found = self._interval("ece_twice", place)
+        square = self._interval("ece_squared_twice", place)
+        if found is None or square is None:
+            return None
+        value = float(self.found[name][place])
+        low = 0.0 if square.low <= 0 else max(0.0, min(found.low, value))
+        return Interval(low, max(value, found.high), found.method, found.level)
+
+
+def _with_also(estimate: Estimate, interval: Interval | None) -> Estimate:
+    if estimate.low is None or estimate.high is None:
+        return Estimate.of(estimate.value, estimate.n, interval)
+    first = Interval(estimate.low, estimate.high, estimate.method, estimate.level)
+    return Estimate.of(estimate.value, estimate.n, first, interval)

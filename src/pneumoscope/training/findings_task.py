@@ -1,0 +1,171 @@
+"""The Lightning module of several findings an image: sigmoid outputs and a masked loss."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from pneumoscope.models.registry import Classifier, to_unit
+from pneumoscope.stats.roc import area_under_roc
+from pneumoscope.training.augment import augment
+from pneumoscope.training.datamodule import Batch
+from pneumoscope.training.mixing import mix_targets
+from pneumoscope.training.recipe import Recipe
+from pneumoscope.training.task import ClassificationTask, Means
+
+
+def masked_loss(
+    logits: Float[Tensor, "b findings"],
+    targets: Float[Tensor, "b findings"],
+    *,
+    positive_weights: Tensor | None = None,
+    negative_weights: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the mean binary cross-entropy of labelled findings in nats, and their number.
+
+    Without any label the loss is 0, with a gradient of 0.
+
+    Args:
+        logits: Of each finding.
+        targets: From 0 to 1; NaN where there is no label.
+        positive_weights: What the loss counts a positive label of each finding for, [findings]; 1
+            if None.
+        negative_weights: The same for a negative label.
+    """
+    known = ~targets.isnan()
+    sought = targets.where(known, 0)
+    loss = F.binary_cross_entropy_with_logits(logits, sought, reduction="none")
+    weights = known.to(loss.dtype)
+    if positive_weights is not None and negative_weights is not None:
+        own = sought * positive_weights + (1 - sought) * negative_weights
+        weights = weights * own.to(loss.dtype)
+    total = weights.sum()
+    # By the sum of weights, as cross_entropy takes the mean with weights of classes.
+    return (loss * weights).sum() / total.clamp_min(1e-12), known.sum()
+
+
+class MacroArea(Metric):
+    """The mean area under the ROC curve of findings, each over its labelled images.
+
+    Findings without labels of both kinds are left out; NaN if that leaves none.
+    """
+
+    full_state_update = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("logits", default=[], dist_reduce_fx="cat")
+        self.add_state("targets", default=[], dist_reduce_fx="cat")
+        self.logits: list[Tensor] | Tensor
+        self.targets: list[Tensor] | Tensor
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        """Add images, logits and labels [b, findings] each."""
+        assert isinstance(self.logits, list)  # noqa: S101 - before they are gathered
+        assert isinstance(self.targets, list)  # noqa: S101
+        self.logits.append(logits.detach().float())
+        self.targets.append(targets)
+
+    def compute(self) -> Tensor:
+        """Return the mean area."""
+        said, known = (dim_zero_cat(values).cpu().numpy() for values in (self.logits, self.targets))
+        areas = []
+        for place in range(said.shape[1]):
+            own = ~np.isnan(known[:, place])
+            areas.append(area_under_roc(known[own, place].astype(np.int64), said[own, place]))
+        there = [area for area in areas if area is not None]
+        return torch.tensor(sum(there) / len(there) if there else float("nan"))
+
+
+class FindingsTask(ClassificationTask):
+    """Trains a classifier of several findings with masked binary cross-entropy.
+
+    Logs what ``ClassificationTask`` logs: ``accuracy`` is the share of labels that a probability
+    of 0.5 gets right, ``val_auc`` the mean area over the findings.
+
+    Args:
+        classifier: What to train.
+        recipe: How.
+        weights: (positive, negative) what the loss counts a label of each finding for,
+            [findings] each; 1 if None.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        recipe: Recipe,
+        *,
+        weights: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+    ) -> None:
+        super().__init__(classifier, recipe)
+        self.weights = weights
+        self.areas = MacroArea()
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Return the loss of a batch."""
+        learning = self.recipe.learning
+        pixels, labels = batch
+        images = augment(to_unit(pixels), learning.augmentation)
+        images, targets = mix_targets(images, labels, mixup=learning.mixup, cutmix=learning.cutmix)
+        if learning.label_smoothing:
+            targets = targets.lerp(torch.full_like(targets, 0.5), learning.label_smoothing)
+        # The loss is of what the network says itself; the correction for the prior comes after.
+        logits = self.classifier.uncorrected(images).float()
+        positive, negative = (
+            (None, None) if self.weights is None else map(logits.new_tensor, self.weights)
+        )
+        loss, known = masked_loss(
+            logits, targets, positive_weights=positive, negative_weights=negative
+        )
+        _add(self.learnt, loss.detach(), known, logits, labels)
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Record loss, accuracy and scores of a batch."""
+        pixels, labels = batch
+        logits = self.classifier(to_unit(pixels)).float()
+        self.areas.update(logits, labels)
+        loss, known = masked_loss(logits, labels)
+        _add(self.judged, loss, known, logits, labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means of the epoch, and the mean area under the ROC curves."""
+        self.log_dict(self.learnt.taken())
+        self.log_dict({f"val_{name}": mean for name, mean in self.judged.taken().items()})
+        self.log("val_auc", self.areas.compute())
+        self.areas.reset()
+
+
+def _add(means: Means, loss: Tensor, known: Tensor, logits: Tensor, labels: Tensor) -> None:
+    """Add the labelled findings of a step."""
+    if not known:
+        return
+    there = ~labels.isnan()
+    means.loss.update(loss.expand(int(known)))
+    means.accuracy.update(((logits >= 0) == (labels >= 0.5))[there].float())
+
+
+def findings_task(
+    classifier: Classifier, recipe: Recipe, shares: tuple[float, ...]
+) -> FindingsTask:
+    """Return what is learnt, with the balance of labels that the recipe asks for.
+
+    With ``weights`` both labels of each finding have the same say, and the logits are corrected
+    for it afterwards.
+
+    Args:
+        classifier: With a logit a finding.
+        recipe: How.
+        shares: Of the labelled training images, those with each finding.
+    """
+    if recipe.data.balance == "none":
+        return FindingsTask(classifier, recipe)
+    share = torch.tensor(shares)
+    classifier.logit_offset.copy_(share.log() - (-share).log1p())
+    weights = tuple(1 / (2 * own) for own in shares), tuple(1 / (2 - 2 * own) for own in shares)
+    return FindingsTask(classifier, recipe, weights=weights)

@@ -1,0 +1,294 @@
+"""Evaluate a reader of several findings: all of them together, or one as two classes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
+from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation, evaluate_findings
+from pneumoscope.evaluation.multilabel.scores import (
+    FindingScores,
+    holds_findings,
+    score_findings,
+)
+from pneumoscope.evaluation.question import Images, Question, Reader
+from pneumoscope.reader.model_file.metadata import open_bundle, read_info
+from pneumoscope.reader.model_file.session import find_model, read_model
+from pneumoscope.reader.predictor import Predictor
+from pneumoscope.runs import RunFolder, update_json
+from pneumoscope.watch import Watcher
+from pneumoscope.workflow.evaluate import images_of_cohort, pictures_of
+from pneumoscope.workflow.evaluation_page import write_page
+from pneumoscope.workflow.known_images import images_of_run
+from pneumoscope.workflow.parts import DataSource, is_whole, warn_of_training
+from pneumoscope.workflow.places import check_report, data_root, run_of, scores_of_run
+
+if TYPE_CHECKING:
+    from pneumoscope.data.cohort import Cohort
+    from pneumoscope.data.layouts import DataOptions
+    from pneumoscope.data.prepared import PreparedData
+    from pneumoscope.reader.model_file.metadata import ModelInfo
+
+
+def is_of_findings(place: Path) -> bool:
+    """Return whether a run folder, a model file or a file of scores is of several findings.
+
+    Raises:
+        ModelFileError: A model file cannot be used.
+    """
+    if not place.exists() or (place.is_dir() and not RunFolder(place).model.is_file()):
+        return False
+    if place.is_dir() or place.suffix.lower() == ".onnx":
+        path = find_model(place)
+        return bool(read_info(read_model(path), path)[0].findings)
+    return place.suffix.lower() == ".csv" and holds_findings(place)
+
+
+def evaluate_part(
+    run: RunFolder,
+    prepared: PreparedData,
+    part: str,
+    *,
+    data: Path,
+    question: Question,
+    watcher: Watcher,
+) -> FindingsEvaluation:
+    """Score a part with the reader of a new run, write the scores, and evaluate them."""
+    predictor = Predictor(run.model, gated=False)
+    chosen = prepared.catalog.select(prepared.split.rows(part))
+    name = {"val": "validation", "test": "test"}[part]
+    with watcher.progress(f"Reading the {name} images") as progress:
+        scores, _ = score_findings(predictor, chosen, part=part, progress=progress)
+    scores.save(run.scores(part))
+    images = images_of_run(
+        run,
+        part,
+        catalog=prepared.catalog,
+        training=prepared.catalog.select(prepared.split.rows("train")).entries,
+        data=data,
+    )
+    told = _reader(predictor.info, run.root.resolve().name, predictor.sha256)
+    return evaluate_findings(
+        scores, question, rules=predictor.info.findings, reader=told, images=images
+    )
+
+
+def evaluate_findings_reader(
+    place: Path,
+    data: Path | None = None,
+    *,
+    part: str | None = None,
+    question: Question | None = None,
+    scores_file: Path | None = None,
+    report: Path | None = None,
+    threads: int = 1,
+    options: DataOptions | None = None,
+    patient_regex: str | None = None,
+    watcher: Watcher | None = None,
+) -> FindingsEvaluation:
+    """Evaluate a reader of several findings on labelled images, or by existing scores.
+
+    As ``evaluate_reader`` does: on the run's own data the scores of a whole part and its
+    ``metrics.json`` are written anew. Each finding is measured on the images that have a label of
+    it.
+
+    Args:
+        place: A run folder, a model file, or a CSV file that ``FindingScores.load`` reads.
+        data: A table that ``list_findings`` reads; None takes existing scores.
+        part: As for ``evaluate_reader``.
+        question: What is asked, of images; the defaults if None.
+        scores_file: Where to write the scores as well.
+        report: A folder for ``report.html`` and ``figures/``; None writes none.
+        threads: Processor threads for one call of the graph.
+        options: How a table is read; what is not given is taken from the run.
+        patient_regex: What finds the patient in a path; if None, that of the run, where it fits.
+        watcher: Hears how it goes.
+
+    Raises:
+        PneumoscopeError: The model, the data, the scores or the part cannot be worked with, or a
+            place not be written.
+    """
+    watcher, question = watcher or Watcher(), question or Question()
+    check_report(report)
+    asked = _asked(
+        place,
+        data,
+        part=part,
+        scores_file=scores_file,
+        threads=threads,
+        options=options,
+        patient_regex=patient_regex,
+        watcher=watcher,
+    )
+    info = asked.info
+    found = evaluate_findings(
+        asked.scores,
+        question,
+        rules=info.findings if info is not None else (),
+        reader=_reader(info, asked.name, asked.sha256),
+        images=asked.images,
+    )
+    if asked.run is not None and not question.what_if:
+        update_json(asked.run.metrics, {found.part: found.to_dict()})
+    if report is not None:
+        from pneumoscope.report.findings_page import write_findings_page  # noqa: PLC0415 - heavy
+
+        page = write_findings_page(report, found, info=info)
+        watcher.say(f"Report: {page}")
+    return found
+
+
+def evaluate_finding(
+    place: Path,
+    finding: str,
+    data: Path | None = None,
+    *,
+    part: str | None = None,
+    question: Question | None = None,
+    scores_file: Path | None = None,
+    report: Path | None = None,
+    threads: int = 1,
+    options: DataOptions | None = None,
+    patient_regex: str | None = None,
+    watcher: Watcher | None = None,
+) -> Evaluation:
+    """Evaluate one finding of a reader of several as ``evaluate_reader`` evaluates two classes.
+
+    The classes are called ``no NAME`` and ``NAME``; images without a label of the finding are left
+    out. Nothing is written into a run.
+
+    Args:
+        place: As for ``evaluate_findings_reader``.
+        finding: The name of the finding.
+        data: As for ``evaluate_findings_reader``, as are the others.
+        part: The same.
+        question: What is asked, of images, studies or patients.
+        scores_file: Where to write the scores of this finding.
+        report: The same.
+        threads: The same.
+        options: The same.
+        patient_regex: The same.
+        watcher: The same.
+
+    Raises:
+        OptionError: There is no such finding.
+        PneumoscopeError: As for ``evaluate_findings_reader``.
+    """
+    watcher, question = watcher or Watcher(), question or Question()
+    check_report(report)
+    asked = _asked(
+        place,
+        data,
+        part=part,
+        scores_file=None,
+        threads=threads,
+        options=options,
+        patient_regex=patient_regex,
+        watcher=watcher,
+    )
+    scores = asked.scores.of(finding)
+    info = asked.info.of_finding(finding) if asked.info is not None else None
+    reader = Reader(asked.name)
+    if info is not None:
+        reader = Reader.of(info, name=f"{asked.name}, {finding}", sha256=asked.sha256)
+    images = replace(asked.images, training=asked.taught(finding))
+    found = evaluate(scores, question, reader=reader, images=images)
+    if scores_file is not None:
+        scores.save(scores_file)
+    if report is not None:
+        write_page(
+            report,
+            found,
+            judged_scores(scores, question, images),
+            info=info,
+            pictures=pictures_of(found, asked.root, asked.predictor, finding=finding),
+            root=asked.root,
+            origin={"model": str(place), **({"data": str(data)} if data else {})},
+            watcher=watcher,
+        )
+    return found
+
+
+class _Asked:
+    """The scores that are evaluated, and what is known of reader and images."""
+
+    def __init__(self, scores: FindingScores, images: Images, name: str) -> None:
+        self.scores = scores
+        self.images = images
+        self.name = name
+        self.sha256 = ""
+        self.info: ModelInfo | None = None
+        self.run: RunFolder | None = None
+        self.root: Path | None = None
+        self.predictor: Predictor | None = None
+        self.cohort: Cohort | None = None
+
+    def taught(self, finding: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return file sizes and labels of the training images with a label of a finding."""
+        if self.cohort is None or self.images.training is None:
+            return None
+        catalog = self.cohort.catalog.select(self.cohort.rows("train"))
+        labels = catalog.finding_labels[:, catalog.findings.index(finding)]
+        known = labels >= 0
+        sizes = np.array([entry.bytes for entry in catalog.entries], np.int64)
+        return sizes[known], labels[known].astype(np.int64)
+
+
+def _asked(
+    place: Path,
+    data: Path | None,
+    *,
+    part: str | None,
+    scores_file: Path | None,
+    threads: int,
+    options: DataOptions | None,
+    patient_regex: str | None,
+    watcher: Watcher,
+) -> _Asked:
+    if data is None:
+        return _existing(place, part)
+    predictor = Predictor(place, threads=threads, gated=False)
+    cohort = DataSource(data, watcher, options, patient_regex).cohort(place, predictor.info)
+    part, judged = cohort.part(part)
+    warn_of_training(judged.relation, watcher)
+    known_part = "" if part == "all" and not cohort.relation.own else part
+    with watcher.progress("Reading the images") as progress:
+        scores, bad = score_findings(predictor, judged.catalog, part=known_part, progress=progress)
+    for item in (*cohort.catalog.unreadable, *bad):
+        watcher.warn(f"skipped: {item.reason}")
+    images = replace(
+        images_of_cohort(predictor.info, cohort, judged, part=part, data=data),
+        unreadable=len(cohort.catalog.unreadable) + len(bad),
+    )
+    found = _Asked(scores, images, place.stem if place.is_file() else place.resolve().name)
+    found.info, found.sha256, found.predictor = predictor.info, predictor.sha256, predictor
+    found.root, found.cohort = cohort.catalog.root, cohort
+    if place.is_dir() and cohort.relation.own:
+        run = RunFolder(place)
+        if is_whole(run, judged.catalog.without(bad), part):
+            scores.save(run.scores(part))
+            found.run = run
+    if scores_file is not None:
+        scores.save(scores_file)
+    return found
+
+
+def _existing(place: Path, part: str | None) -> _Asked:
+    """Return existing scores, of a run or of a file."""
+    path = scores_of_run(place, part) if place.is_dir() else place
+    scores = FindingScores.load(path, part=part)
+    run = run_of(path)
+    found = _Asked(scores, Images(scores.part), path.name)
+    if run is not None:
+        bundle = open_bundle(run.model)
+        found.info, found.sha256 = bundle.info, bundle.sha256
+        found.name, found.root = run.root.resolve().name, data_root(run)
+    return found
+
+
+def _reader(info: ModelInfo | None, name: str, sha256: str) -> dict[str, str]:
+    return {"name": name, "version": info.version if info is not None else "", "sha256": sha256}

@@ -1,0 +1,187 @@
+"""Recalibrate a model of several findings on a site's own scores, finding by finding."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pneumoscope.errors import DataError, LeakError
+from pneumoscope.evaluation.calibration import Calibration, fit_calibration
+from pneumoscope.evaluation.conformal import AUTO, fit_zone
+from pneumoscope.evaluation.multilabel.scores import FindingScores
+from pneumoscope.evaluation.operating_point import choose, parse_rule
+from pneumoscope.evaluation.policy import summary
+from pneumoscope.evaluation.scores import Scores, check_may_decide
+from pneumoscope.reader.findings import FindingRule, policy_of
+from pneumoscope.reader.model_file.metadata import Bundle, open_bundle
+from pneumoscope.watch import Watcher
+from pneumoscope.workflow.decide_findings import FindingsCalibration
+from pneumoscope.workflow.parts import origin_of, same_names_text
+from pneumoscope.workflow.recalibrate import write_calibrated
+
+_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class FindingsRecalibrated:
+    """The fitted values, and the path of the new model.
+
+    Attributes:
+        model: The new file.
+        rules: Finding → how it is decided now.
+        kept: Finding → why its old decision was kept.
+    """
+
+    model: Path
+    rules: dict[str, FindingRule]
+    kept: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {
+            "model": str(self.model),
+            "findings": {name: rule.to_dict() for name, rule in self.rules.items()},
+            "kept": dict(self.kept),
+        }
+
+
+def recalibrate_findings(
+    model: Path,
+    scores_file: Path,
+    out: Path,
+    *,
+    method: str = "temperature",
+    rule: str | None = None,
+    level: float | Literal["auto"] = AUTO,
+    part: str | None = None,
+    watcher: Watcher | None = None,
+) -> FindingsRecalibrated:
+    """Write a model file with calibration, operating point and zone of each finding fitted again.
+
+    A finding that the scores cannot decide (too few labels of a kind) keeps what it had, with a
+    warning.
+
+    Args:
+        model: A run folder or a model file of several findings; it is not changed.
+        scores_file: What the model said of images with labels of findings
+            (``pneumoscope evaluate MODEL DATA --scores FILE``).
+        out: The new model file.
+        method: ``temperature`` or ``platt``.
+        rule: Of the operating points; each finding's own rule if None.
+        level: The error level of the uncertain zones; ``auto`` as ``fit_zone`` chooses it.
+        part: Take the rows of this part alone, where the file has a column ``split``.
+        watcher: Hears how it goes.
+
+    Raises:
+        LeakError: The scores are of training or test images, whatever their file is called.
+        DataError: They cannot be of this model, or decide nothing.
+        OptionError: The method, the rule or the level cannot be.
+        OutputError: The file cannot be written.
+    """
+    watcher = watcher or Watcher()
+    bundle = open_bundle(model)
+    info = bundle.info
+    scores = FindingScores.load(scores_file, part=part)
+    _check(model, bundle, scores, scores_file, watcher)
+    rules, kept = {}, {}
+    for place, name in enumerate(info.classes):
+        before = info.findings[place]
+        own = scores.of(name)
+        try:
+            check_may_decide(own, what="a recalibration")
+            rules[name] = _fitted(
+                own, before, method=method, rule=rule, level=level, model=bundle.sha256
+            )
+        except LeakError:
+            raise
+        except DataError as fault:
+            rules[name], kept[name] = before, str(fault)
+            watcher.warn(f"{name} keeps its decision: {fault}")
+    if len(kept) == len(rules):
+        raise DataError(f"{scores_file}: decides no finding; {next(iter(kept.values()))}")
+    change = {
+        "what": f"calibration by {method}, operating points, uncertain zones",
+        "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "from_model": bundle.sha256,
+        "scores_sha256": hashlib.sha256(scores_file.read_bytes()).hexdigest(),
+        "images": len(scores),
+        "patients": len(set(scores.patient)),
+        "findings": [name for name in rules if name not in kept],
+    }
+    new = replace(info, findings=tuple(rules.values()), history=(*info.history, change))
+    line = FindingsCalibration(tuple(_calibration(rule_of) for rule_of in rules.values()))
+    write_calibrated(bundle, out, info=new, calibration=line)
+    return FindingsRecalibrated(out, rules, kept)
+
+
+def _fitted(
+    scores: Scores,
+    before: FindingRule,
+    *,
+    method: str,
+    rule: str | None,
+    level: float | Literal["auto"],
+    model: str,
+) -> FindingRule:
+    """Return how a finding is decided by its scores, which have the network's own logits."""
+    calibration = fit_calibration(scores, method=method)
+    now = replace(scores, probability=calibration.apply(scores.logit))
+    point = choose(parse_rule(rule or before.operating_point.rule), now, model=model)
+    zone = fit_zone(now, threshold=point.threshold, level=level)
+    found = FindingRule(point, zone.conformal, calibration.to_dict())
+    reference = {**(before.reference or {}), "policy": summary(policy_of(found), now)}
+    return replace(found, reference=reference)
+
+
+def _calibration(rule: FindingRule) -> Calibration:
+    return Calibration(**rule.calibration) if rule.calibration else Calibration()
+
+
+def _check(
+    model: Path, bundle: Bundle, scores: FindingScores, path: Path, watcher: Watcher
+) -> None:
+    """Reject scores of another model or of test images; warn about training images.
+
+    Raises:
+        DataError: The scores are of another model.
+        LeakError: They are of images that judge the run.
+    """
+    info = bundle.info
+    missing = [name for name in info.classes if name not in scores.names]
+    if missing:
+        raise DataError(f"{path}: says nothing of {', '.join(missing)}, which the model knows.")
+    if scores.model and scores.model != bundle.sha256:
+        raise DataError(
+            f"{path}: the scores are of another model (SHA-256 {scores.model[:12]}…, this one is "
+            f"{bundle.sha256[:12]}…); write its own with: `evaluate(MODEL, DATA, scores=FILE)`"
+        )
+    for name, rule in zip(info.classes, info.findings, strict=True):
+        place = scores.names.index(name)
+        wanted = _calibration(rule).apply(scores.logits[:, place])
+        if np.abs(wanted - scores.probabilities[:, place]).max(initial=0) > _TOLERANCE:
+            raise DataError(
+                f"{path}: the probabilities of {name} are not those that this model makes of its "
+                "logits; write its scores with: `evaluate(MODEL, DATA, scores=FILE)`"
+            )
+    origin = origin_of(model, info)
+    if origin is None or not scores.sha256:
+        return
+    judging = sum(origin.part(digest) == "test" for digest in scores.sha256)
+    if judging:
+        raise LeakError(
+            f"{path}: {judging} of {len(scores)} images are test images of {model}, which may "
+            "decide nothing; hand over the scores of the validation part, or of images of your own."
+        )
+    relation = origin.relation(scores.sha256, scores.patient, paths=scores.path)
+    if relation.same_names:
+        watcher.warn(same_names_text(relation.same_names, len(scores)))
+    if relation.seen:
+        watcher.warn(
+            f"{relation.seen} of {len(scores)} images, or other images of their patients, were "
+            "trained on: what is fitted on them is too sure of itself."
+        )
