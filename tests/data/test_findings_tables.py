@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,12 +71,20 @@ def test_missing_labels_may_count_as_negative(plain: Path) -> None:
 
 def test_named_findings_in_their_order_and_in_any_case(plain: Path) -> None:
     catalog = read(plain, "pneumonia,Effusion")
-    assert catalog.findings == ("pneumonia", "Effusion")
+    assert catalog.findings == ("Pneumonia", "Effusion")
     assert labels(catalog)["a.png"] == (0, 1)
     with pytest.raises(OptionError, match=r"findings must be findings of the data.*Hernia"):
         read(plain, "Hernia")
     with pytest.raises(DataError, match="line 2, column age: '50'"):
         read(plain, "age,Effusion")
+
+
+def test_a_reader_takes_the_findings_that_the_data_have(plain: Path) -> None:
+    """Others are without labels, also where the table would call them absent."""
+    options = replace(data_options(findings="Hernia,Effusion"), lenient=True)
+    catalog = read_catalog(plain, options=options)
+    assert catalog.findings == ("Hernia", "Effusion")
+    assert labels(catalog) == {"a.png": (-1, 1), "d.png": (-1, 0)}
 
 
 def test_a_table_that_names_findings_says_which_are_absent(tmp_path: Path) -> None:

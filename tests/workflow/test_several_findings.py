@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,22 @@ import pytest
 from helpers.findings import FINDINGS, findings_table
 from pneumoscope.cli import main
 from pneumoscope.data.phantom import write_folder
-from pneumoscope.errors import ManyFindingsError, ModelFileError, OptionError
+from pneumoscope.errors import LeakError, ManyFindingsError, ModelFileError, OptionError
+from pneumoscope.evaluation.compare import Comparison
+from pneumoscope.evaluation.multilabel.compare import FindingsComparison
+from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
 from pneumoscope.evaluation.multilabel.scores import FindingScores
+from pneumoscope.evaluation.paired import holm
 from pneumoscope.images.prepare import prepare
 from pneumoscope.reader.findings import FindingsPolicy
 from pneumoscope.reader.model_file.metadata import ModelInfo, open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.records import record_of
 from pneumoscope.training.recipe import recipe_of
+from pneumoscope.workflow.compare_findings import compare_findings_readers
 from pneumoscope.workflow.evaluate_findings import evaluate_finding, evaluate_findings_reader
+from pneumoscope.workflow.export import export_runs
+from pneumoscope.workflow.recalibrate_findings import recalibrate_findings
 from pneumoscope.workflow.train import Trained, train_reader
 
 TINY = {"image_size": 32, "filters": (4, 8), "max_epochs": 1, "val_fraction": 0.5}
@@ -37,7 +45,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     recipe = recipe_of(
         "seed", findings="all", balance="weights", mixup=0.2, label_smoothing=0.1, gate=True,
-        calibration="temperature", operating_point="youden", error_level=0.3, **TINY,
+        calibration="temperature", operating_point="youden", error_level=0.3,
+        **TINY | {"max_epochs": 3},
     )  # fmt: skip
     found = train_reader(table, tmp_path_factory.mktemp("several") / "run", recipe=recipe)
     assert found is not None
@@ -214,3 +223,145 @@ def test_a_damaged_file_of_findings_is_refused(run: Trained, tmp_path: Path) -> 
     place.write_bytes(content.replace(b'"Infiltrate"', b'"infiltrate"'))
     with pytest.raises(ModelFileError, match="changed or damaged"):
         open_bundle(place)
+
+
+def test_tables_of_records_have_columns_for_each_finding(
+    run: Trained, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [str(path) for path in sorted(table.parent.rglob("*.jpeg"))[:3]]
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    out = tmp_path / "results.csv"
+    command = ["predict", str(broken), *images, "--model", str(run.run.root), "--no-gate"]
+    assert main([*command, "--out", str(out)]) == 3
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    assert {rows[0][f"conclusion {name}"] for name in FINDINGS} == {""}
+    predictor = Predictor(run.run.model, gated=False)
+    for row, found in zip(rows[1:], predictor.predict_many(images), strict=True):
+        assert row["probability"] == ""
+        for one in found.findings:
+            assert row[f"conclusion {one.name}"] == one.conclusion
+            assert float(row[f"probability {one.name}"]) == pytest.approx(one.probability)
+    capsys.readouterr()
+    assert main(["evaluate", str(out)]) == 1
+    assert "an evaluation of results works on one conclusion an image" in capsys.readouterr().err
+
+
+def test_readers_are_compared_finding_by_finding(run: Trained, table: Path) -> None:
+    val, test = (run.run.scores(part) for part in ("val", "test"))
+    assert val.is_file()
+    scores = FindingScores.load(test)
+    other = test.with_name("other.csv")
+    noise = np.random.default_rng(0).normal(size=scores.logits.shape)
+    logits = scores.logits + noise
+    replace(scores, logits=logits, probabilities=1 / (1 + np.exp(-logits)), model="").save(other)
+    found = compare_findings_readers([test, other])
+    assert isinstance(found, FindingsComparison)
+    assert set(found.by_finding) == set(FINDINGS)
+    pairs = [pair for one in found.by_finding.values() for pair in one.pairs]
+    plain = [pair.auc_p for pair in pairs]
+    assert [pair.auc_p_holm for pair in pairs] == holm(plain)
+    assert all(pair.pairs == 3 for pair in pairs)
+    one = compare_findings_readers([test, other], finding="Clear")
+    assert isinstance(one, Comparison)
+    assert one.pairs[0].auc_p == found.by_finding["Clear"].pairs[0].auc_p
+    with pytest.raises(OptionError, match="all of several findings, or none"):
+        compare_findings_readers([test, table])
+
+
+def test_each_finding_is_recalibrated(run: Trained, tmp_path: Path) -> None:
+    out = tmp_path / "again.onnx"
+    done = recalibrate_findings(
+        run.run.root, run.run.scores("val"), out, method="platt", rule="sensitivity>=0.9"
+    )
+    info = open_bundle(out).info
+    assert info.findings == tuple(done.rules.values())
+    assert len(info.history) == 1
+    before = open_bundle(run.run.model).info.findings
+    changed = [name for name in FINDINGS if name not in done.kept]
+    assert changed
+    for name in changed:
+        rule = info.findings[FINDINGS.index(name)]
+        assert rule.operating_point.rule == "sensitivity>=0.9"
+        assert rule != before[FINDINGS.index(name)]
+    with pytest.raises(LeakError):
+        recalibrate_findings(run.run.root, run.run.scores("test"), tmp_path / "x.onnx")
+
+
+def test_two_runs_are_exported_as_one_file(run: Trained, tmp_path: Path) -> None:
+    found = export_runs([run.run.root, run.run.root], tmp_path / "both.onnx")
+    assert isinstance(found.validation, FindingsEvaluation)
+    info = open_bundle(found.model).info
+    assert info.classes == FINDINGS
+    assert len(info.training["members"]) == 2
+    with pytest.raises(ManyFindingsError):
+        _ = found.evaluation
+
+
+def test_a_linear_probe_learns_findings(table: Path, tmp_path: Path) -> None:
+    recipe = recipe_of("seed", findings="Infiltrate,Clear", probe=True, **TINY)
+    found = train_reader(table, tmp_path / "probe", recipe=recipe)
+    assert found is not None
+    assert open_bundle(found.run.model).info.classes == ("Infiltrate", "Clear")
+    assert found.findings["val"].numbers["macro_auc"].value is not None
+
+
+def test_one_finding_alone(table: Path, tmp_path: Path) -> None:
+    recipe = recipe_of("seed", findings="Infiltrate", **TINY)
+    found = train_reader(table, tmp_path / "one", recipe=recipe)
+    assert found is not None
+    predictor = Predictor(found.run.model, gated=False)
+    image = sorted(table.parent.rglob("*.jpeg"))[0]
+    (only,) = predictor.predict(image).findings
+    assert only.name == "Infiltrate"
+    pixels = prepare(image, predictor.info.input)[np.newaxis]
+    assert predictor.evidence(pixels, "Infiltrate").shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("checklist", "RUN", "--standard", "claim"), "a checklist works on one conclusion"),
+        (("serve", "--model", "RUN"), "the service works on one conclusion"),
+        (("train", "TABLE", "--findings", "--seeds", "2", "--out", "OUT"), "--seeds must be left"),
+        (("evaluate", "RUN", "TABLE", "--robustness"), "--robustness must be left out"),
+        (("compare", "RUN", "RUN", "--report", "OUT"), "--report must be left out"),
+        (("train", "TABLE", "--out", "OUT", "--findings", "Hernia"), "findings of the data"),
+        (("predict", "IMAGE", "--model", "RUN", "--dicom-out", "OUT"), "a DICOM report works on"),
+    ],
+)  # fmt: skip
+def test_what_needs_one_conclusion_refuses_in_a_sentence(
+    command: tuple[str, ...],
+    said: str,
+    run: Trained,
+    table: Path,
+    image: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    places = {
+        "RUN": str(run.run.root), "TABLE": str(table), "IMAGE": image, "OUT": str(tmp_path / "out")
+    }  # fmt: skip
+    assert main([places.get(word, word) for word in command]) in {1, 2}
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+
+
+def test_other_verbs_work(
+    run: Trained, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(run.run.root)
+    assert main(["model", model]) == 0
+    assert "3 findings, each POSITIVE, NEGATIVE or UNCERTAIN" in capsys.readouterr().out
+    assert main(["model", model, "--verify"]) == 0
+    assert main(["selftest", "--model", model]) == 0
+    capsys.readouterr()
+    assert main(["runs", str(run.run.root.parent)]) == 0
+    assert "run" in capsys.readouterr().out
+    out = tmp_path / "inspect"
+    assert main(["inspect", str(table), "--findings", "--out", str(out)]) in {0, 1}
+    told = json.loads((out / "inspect.json").read_text())
+    assert any("Infiltrate" in note for note in told["notes"])

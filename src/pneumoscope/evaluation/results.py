@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumoscope.data.entries import LeftOut
 from pneumoscope.data.layouts.labels import plain
-from pneumoscope.errors import DataError, in_words, nearest
+from pneumoscope.errors import DataError, ManyFindingsError, in_words, nearest
 from pneumoscope.evaluation.question import UNNAMED, Reader
 from pneumoscope.labels import LabelSpace
 from pneumoscope.reader.model_file.metadata import OperatingPoint
@@ -88,6 +88,7 @@ def labelled_results(place: Path, labels: Path | None = None) -> Labelled:
 
     Raises:
         DataError: A table cannot be read, no image has a label, or a label is no class.
+        ManyFindingsError: The results are of a reader of several findings.
         ModuleNotFoundError: pyarrow is not installed; it comes with the extra ``parquet``.
     """
     said = _Told()
@@ -231,6 +232,7 @@ def _parquet_rows(place: Path, columns: tuple[str, ...] | None = None) -> Iterat
 
     try:
         with parquet.ParquetFile(place) as file:
+            _refuse_findings(file.schema_arrow.names)
             missing = set(columns or ()) - set(file.schema_arrow.names)
             if missing:
                 raise DataError(
@@ -247,9 +249,23 @@ def _parquet_rows(place: Path, columns: tuple[str, ...] | None = None) -> Iterat
 def _csv_rows(place: Path) -> Iterator[Row]:
     try:
         with place.open(newline="", encoding="utf-8-sig") as file:
-            yield from csv.DictReader(file)
+            reader = csv.DictReader(file)
+            _refuse_findings(reader.fieldnames or ())
+            yield from reader
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
         raise DataError(f"{place}: cannot be read as a CSV file ({in_words(fault)}).") from fault
+
+
+def _refuse_findings(columns: Iterable[str]) -> None:
+    """Raise an error for results of a reader of several findings.
+
+    Raises:
+        ManyFindingsError: They are.
+    """
+    begin = "conclusion "
+    findings = [name.removeprefix(begin) for name in columns if name.startswith(begin)]
+    if findings:
+        raise ManyFindingsError(findings, what="an evaluation of results")
 
 
 def _text(value: object) -> str:

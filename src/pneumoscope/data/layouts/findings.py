@@ -121,19 +121,20 @@ def _own_layout(
         return layout, []
     wanted = {plain(name) for name in options.findings or ()}
     others = [name for name in columns if name and name not in roles.values()]
-    odd = _odd_columns(table, layout, others)
+    odd, empty = _odd_columns(table, layout, others)
     named = [name for name in others if plain(name) in wanted]
     if worst := next((name for name in named if name in odd), None):
         raise DataError(f"{table}: {odd[worst]}; a finding is 1, 0, -1 (uncertain) or blank.")
-    nothing = [name for name in others if plain(name) in NOTHING_FOUND and name not in odd]
-    taken = [name for name in others if name not in odd]
+    left = {*odd, *(empty - set(named))}
+    nothing = [name for name in others if plain(name) in NOTHING_FOUND]
+    taken = [name for name in others if name not in left]
     if not set(taken) - set(nothing):
         held = ", ".join(others) or "none"
         raise DataError(
             f"{table}: no column of findings (1, 0, -1 or blank in every row); its other columns: "
             f"{held}."
         )
-    passed = [name for name in others if name in odd] if not wanted else []
+    passed = [name for name in others if name in left] if not wanted else []
     notes = [f"Columns that are no findings: {', '.join(passed)}."] if passed else []
     described = TableDescription(
         name="columns",
@@ -144,8 +145,13 @@ def _own_layout(
     return described, notes
 
 
-def _odd_columns(table: Path, layout: TableDescription, names: Sequence[str]) -> dict[str, str]:
-    """Return columns with values that are no label of a finding → the first such value."""
+def _odd_columns(
+    table: Path, layout: TableDescription, names: Sequence[str]
+) -> tuple[dict[str, str], set[str]]:
+    """Return columns with values that are no label of a finding, and those without any value.
+
+    The former with the first such value, for messages.
+    """
     known = {*layout.present, *layout.uncertain, *layout.absent}
     odd: dict[str, str] = {}
     empty = set(names)
@@ -157,7 +163,7 @@ def _odd_columns(table: Path, layout: TableDescription, names: Sequence[str]) ->
                 odd.setdefault(name, f"line {row.line}, column {name}: {value!r}")
             if not blank:
                 empty.discard(name)
-    return odd | {name: f"column {name} is empty" for name in empty}
+    return odd, empty
 
 
 def _known(rows: Sequence[Named], layout: TableDescription) -> dict[str, str]:
@@ -189,7 +195,7 @@ def _names(data: Path, known: Mapping[str, str], options: DataOptions) -> tuple[
         if plain(name) not in known:
             hint = nearest(name, list(known.values()))
             raise OptionError("findings", must="findings of the data", was=name, hint=hint)
-    return options.findings
+    return tuple(dict.fromkeys(known[plain(name)] for name in options.findings))
 
 
 def _values(
