@@ -78,7 +78,7 @@ def list_findings(data: Path, options: DataOptions) -> FindingsListing:
         )
     layout, root, tables = found
     own = layout.name in {MANIFEST.name, "columns"}
-    notes = []
+    notes: list[str] = []
     if own:
         layout, notes = _own_layout(tables[0][0], layout, options)
     else:
