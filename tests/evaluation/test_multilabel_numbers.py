@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_numbers_are_those_of_torchmetrics(seed: int) -> None:
     said, labels = torch.from_numpy(scores.probabilities), torch.from_numpy(scores.labels).long()
     # torchmetrics calls what lies above the threshold, this package what lies on it too
     found = finding_numbers(scores, [0.5 + 1e-9] * 4, resamples=0)
-    settings = {"num_labels": 4, "average": None, "ignore_index": -1}
+    settings: dict[str, Any] = {"num_labels": 4, "average": None, "ignore_index": -1}
     for key, expected in (
         ("auc", multilabel_auroc(said, labels, **settings)),
         ("specificity", multilabel_specificity(said, labels, **settings)),

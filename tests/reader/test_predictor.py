@@ -62,6 +62,7 @@ def test_probability_logit_threshold_and_conclusion_fit_together(
     for prediction in Predictor(trained.run.root).predict_many(images):
         assert prediction.probability is not None
         assert prediction.logit is not None
+        assert prediction.threshold is not None
         expected = 1 / (1 + np.exp(-prediction.logit))
         assert prediction.probability == pytest.approx(expected, abs=1e-6)
         positive = prediction.probability >= prediction.threshold

@@ -198,7 +198,7 @@ def test_the_commands(
     assert "Mean over the findings: AUC" in capsys.readouterr().out
     assert main(["evaluate", model, "--finding", "Clear", "--split", "test"]) == 0
     assert "sensitivity" in capsys.readouterr().out
-    assert main(["evaluate", model, str(table), "--split", "test", "--threshold", "0.4"]) == 2
+    assert main(["evaluate", model, str(table), "--split", "test", "--threshold", "0.4"]) == 1
     assert "--threshold must be given with --finding" in capsys.readouterr().err
 
 

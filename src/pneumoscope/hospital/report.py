@@ -165,7 +165,7 @@ def _group(
 
 
 def _measurements(found: Prediction) -> list[Measurement] | None:
-    if found.probability is None:
+    if found.probability is None or found.threshold is None:
         return None
     return [
         Measurement(name=_PROBABILITY, value=found.probability, unit=codes.UCUM.NoUnits),

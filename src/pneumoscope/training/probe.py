@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -84,7 +85,7 @@ def fit_probe(
     features = _features(features_of, data, [*rows["train"], *rows["val"]], on_step)
     classifier.cpu()
     chosen = data.catalog.select([*rows["train"], *rows["val"]])
-    labels = chosen.finding_labels if findings else chosen.class_numbers
+    labels: NDArray[Any] = chosen.finding_labels if findings else chosen.class_numbers
     learnt = len(rows["train"])
     groups = np.array(data.cohort.groups)[rows["train"]]
     fit = fit_findings if findings else fit_logistic

@@ -122,7 +122,8 @@ class FindingScores:
 
     def select(self, rows: NDArray[np.int64]) -> FindingScores:
         """Return some rows, in their order."""
-        n, taken = len(self), {}
+        n = len(self)
+        taken: dict[str, Any] = {}
         for item in fields(self):
             value = getattr(self, item.name)
             if isinstance(value, np.ndarray):
