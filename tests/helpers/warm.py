@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -34,21 +35,29 @@ class Warm:
         returncode: How it ended, minus the signal that ended it; None until that was asked for.
     """
 
-    def __init__(self, program: str | Path, *words: str | Path, drawn: bool = False) -> None:
+    def __init__(
+        self,
+        program: str | Path,
+        *words: str | Path,
+        drawn: bool = False,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         """Start it.
 
         Args:
             program: The path of a script, or the name of a module as for ``python -m``.
             *words: Its arguments.
             drawn: Whether its pages have drawings. They take most of the time of a tiny run.
+            variables: What its environment has beside that of the tests.
         """
         _ensure_server()
         receiver, sender = _FORKS.Pipe(duplex=False)
         self._errors = tempfile.NamedTemporaryFile("r", encoding="utf-8")  # noqa: SIM115 - kept
         self.returncode: int | None = None
+        environment = {**os.environ, **(variables or {})}
         self._process = _FORKS.Process(
             target=_run,
-            args=(program, words, sender, self._errors.name, dict(os.environ), Path.cwd(), drawn),
+            args=(program, words, sender, self._errors.name, environment, Path.cwd(), drawn),
         )
         self._process.start()
         sender.close()
@@ -81,6 +90,23 @@ class Warm:
             overdue.cancel()
         self.returncode = self._process.exitcode
         return out, errors
+
+
+class WarmChild(Warm):
+    """Takes the place of ``subprocess.Popen`` for ``python -m MODULE``, its output in a file."""
+
+    def __init__(self, command: list[str], *, env: dict[str, str], stdout: IO[bytes], **_: object):
+        """Start it; ``stderr`` goes where ``stdout`` goes."""
+        _, _, module, *words = command
+        super().__init__(module, *words, variables=env)
+        self._told = stdout
+
+    def wait(self) -> int | None:
+        self._told.write("".join(self.communicate()).encode())
+        return self.returncode
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
 
 
 def run_warm(program: str | Path, *words: str | Path, drawn: bool = False) -> tuple[int, str, str]:
