@@ -175,7 +175,11 @@ from pneumoscope.watch import Watcher
 class Slow(Watcher):
     def say(self, text):
         print(text, flush=True)
-        if text.startswith("    %s "): time.sleep(3)
+        end = time.monotonic() + 60
+        while text.startswith("    %s ") and not go.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+
+go = Path(__file__).with_name("go")
 
 if __name__ == "__main__":
     data, out, config = map(Path, sys.argv[1:4])
@@ -187,6 +191,7 @@ if __name__ == "__main__":
 
 
 def start(tmp_path: Path, phantoms: Path, out: Path, *more: str, pause_at: int = 0) -> Warm:
+    """Start a training that pauses after an epoch, until there is a file ``go``."""
     script = tmp_path / f"train{pause_at}.py"
     script.write_text(_SCRIPT % pause_at)
     tiny(val_fraction=0.2).save(tmp_path / "recipe.yaml")
@@ -225,8 +230,8 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Path, phantoms: Path
 def test_ctrl_c_keeps_what_was_learnt(tmp_path: Path, phantoms: Path) -> None:
     process = start(tmp_path, phantoms, tmp_path / "run", pause_at=1)
     wait_for_epoch(process, 1)
-    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
+    (tmp_path / "go").touch()
     out, err = process.communicate(timeout=120)
     assert out.endswith("interrupted\n"), err
     assert (tmp_path / "run" / "model.onnx").exists()
@@ -303,6 +308,7 @@ def test_a_run_that_still_trains_is_not_resumed(tmp_path: Path, phantoms: Path) 
     wait_for_epoch(process, 1)
     with pytest.raises(OutputError, match="another process is writing here"):
         train_reader(phantoms, tmp_path / "run", recipe=None, resume=True)
+    (tmp_path / "go").touch()
     out, err = process.communicate(timeout=120)
     assert out.endswith("finished\n"), err
     assert learning(tmp_path / "run")[-1][0] == 3
