@@ -97,7 +97,7 @@ class WarmChild(Warm):
 
     def __init__(self, command: list[str], *, env: dict[str, str], stdout: IO[bytes], **_: object):
         """Start it; ``stderr`` goes where ``stdout`` goes."""
-        _, _, module, *words = command
+        module, *words = command[2:]
         super().__init__(module, *words, variables=env)
         self._told = stdout
 
