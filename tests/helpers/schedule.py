@@ -51,6 +51,7 @@ LEFT_OUT = (
     "report",
     "serve",
     "study",
+    "tracking",
     "training",
     "workflow",
     "cli/test_commands.py",
