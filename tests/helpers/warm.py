@@ -9,6 +9,7 @@ on several devices, and for those of the guides and of Orthanc.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pkgutil
@@ -90,7 +91,9 @@ class Warm:
         return pid
 
     def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+        """Send a signal; nothing happens where it has ended, as with ``subprocess``."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
