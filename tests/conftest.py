@@ -58,8 +58,7 @@ hypothesis.settings.load_profile("pneumoscope")
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes ``-n auto`` starts: one more than there are cores.
 
-    A test of a service waits more than it computes: the hospital's keep a core busy for less than
-    two thirds of their time, the service's for half of it.
+    Tests of services wait much of their time, those of ``hospital`` for a third of it.
     """
     return cores() + 1
 
