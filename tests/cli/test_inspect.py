@@ -112,7 +112,7 @@ def test_scores_and_the_split_of_a_run(
     assert sum(len(f["files"]) for f in ranked) == wrong
     capsys.readouterr()
     assert main([*arguments, "--scores", str(run.log)]) == 1
-    assert "no scores can be read" in capsys.readouterr().err
+    assert "not a readable scores file" in capsys.readouterr().err
 
 
 def test_wrong_input_is_named(tmp_path: Path, capsys: Captured) -> None:

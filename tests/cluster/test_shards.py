@@ -168,7 +168,7 @@ def test_an_archive_is_folders_lists_manifests_and_files(tmp_path: Path) -> None
     [
         (lambda place: _manifest(place, ["a"], "file"), "needs a column 'path'"),
         (lambda place: _manifest(place, ["", "a"]), "row 1 names no image"),
-        (lambda place: place.write_bytes(b"PAR1 but no more"), "no Parquet can be read"),
+        (lambda place: place.write_bytes(b"PAR1 but no more"), "not a readable Parquet file"),
         (lambda place: _manifest(place, []), "names no image"),
         (lambda _: None, "cannot be read"),
     ],

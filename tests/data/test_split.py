@@ -206,10 +206,10 @@ def test_a_file_that_is_no_split(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Did you mean 'train'"):
         read_split(path, simple())
     path.write_text("name\nx\n")
-    with pytest.raises(DataError, match="no split file"):
+    with pytest.raises(DataError, match="not a split file"):
         read_split(path, simple())
     path.write_text("path,split\nelsewhere.png,train\n")
-    with pytest.raises(DataError, match="names none of the images"):
+    with pytest.raises(DataError, match="contains none of the images"):
         read_split(path, simple())
 
 

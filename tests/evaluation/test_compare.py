@@ -135,7 +135,7 @@ def test_which_reader_is_better_is_said() -> None:
     assert not pair.apart
     assert pair.verdict().startswith("No difference is shown between good and near: good less near")
     assert "(90% interval -0." in pair.verdict()
-    assert "would have been found with a power of 80%" in pair.verdict()
+    assert "detectable with a power of 80%" in pair.verdict()
     for pair in compare([good, near, bad], resamples=200).pairs:
         assert "after Holm's correction" in pair.verdict()
 
@@ -145,7 +145,7 @@ def test_one_class_alone_tells_nothing() -> None:
     ill = scores.select(np.flatnonzero(scores.label == 1))
     (pair,) = compare([Contender("a", ill), Contender("b", noisy(ill, 1.0))], resamples=100).pairs
     assert not pair.apart
-    assert "only one class" in pair.verdict()
+    assert "all of one class" in pair.verdict()
 
 
 def test_rows_are_matched_by_path() -> None:

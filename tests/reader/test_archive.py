@@ -184,7 +184,7 @@ def test_a_complete_run_ends_as_it_did_when_it_is_repeated(
     before = out.read_bytes()
     assert run(*command) == 3
     assert run(*command, "--fail-on", "error") == 4
-    assert "nothing is left to do" in capsys.readouterr().err
+    assert "nothing to do" in capsys.readouterr().err
     assert out.read_bytes() == before
     (tmp_path / "r.csv.summary.json").write_text("torn")  # it is for people
     assert run(*command) == 3
@@ -216,7 +216,7 @@ def test_ctrl_c_says_how_to_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(Archive, "add", add)
         assert run(*command) == 130
-    assert "7 images are kept; the same command with --resume" in capsys.readouterr().err
+    assert "7 images are kept; repeat the command with --resume" in capsys.readouterr().err
     assert run(*command, "--resume") == 3
     assert [row["path"] for row in rows(tmp_path / "r.csv")] == expected_paths(folder)
 

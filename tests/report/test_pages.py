@@ -279,7 +279,7 @@ def test_a_validation_part_that_can_decide_nothing_is_a_caveat_of_the_report(
 ) -> None:
     page = html.unescape(trained.run.report.read_text(encoding="utf-8"))
     caveats = re.findall(r"<li>(.*?)</li>", page[page.index("Before you rely on this") :])
-    (few,) = [note for note in caveats if "too few to decide anything" in note]
+    (few,) = [note for note in caveats if "too few to base decisions on" in note]
     assert f"{trained.evaluations['val'].n} images" in few
     assert "threshold and calibration rest on chance" in few
 
@@ -291,14 +291,14 @@ def test_the_deployed_decision_comes_first(tmp_path: Path) -> None:
     decision, main = outcome_sections(found, scores, Canvas(tmp_path), brief=True)
     assert decision.title == "What it decides on the validation images"
     assert found.policy is not None
-    assert "UNCERTAIN between the probabilities" in decision.text
+    assert "UNCERTAIN at probabilities from" in decision.text
     assert "at most 20.0% of images" in decision.text
     assert decision.table is not None
     header, rows = decision.table
     assert header == ("", "as deployed", "threshold alone")
     said = {row[0]: row[1:] for row in rows}
     assert said["Set aside"] == (found.policy.deployed.set_aside.with_range(), "none")
-    assert said["Sensitivity, of those concluded"] == (
+    assert said["Sensitivity, among conclusions"] == (
         found.policy.deployed.sensitivity.with_range(),
         found["sensitivity"].with_range(),
     )
@@ -359,7 +359,7 @@ def test_the_gravest_caveats_come_first_and_three_are_enough() -> None:
     assert len(notes) == 3
     assert "was trained on 7 of these 60 images" in notes[0]
     assert "validation images" in notes[1]
-    assert "The size of the file alone tells the classes apart with AUC 0.910" in notes[2]
+    assert "The file size alone distinguishes the classes with AUC 0.910" in notes[2]
     plain = caveats(evaluated_of(drawn()), more=("Something else.",))
     assert plain[-1] == "Something else."
     assert any("The smaller class has 20 images" in note for note in plain)

@@ -124,7 +124,7 @@ def test_where_nothing_listens_nothing_is_ready() -> None:
     with answering(200) as (url, _):
         pass
     assert not Client(url).ready()
-    with pytest.raises(ServiceError, match=r"does not answer \(.*refused"):
+    with pytest.raises(ServiceError, match=r"does not respond \(.*refused"):
         Client(url).predict(b"x")
     with pytest.raises(OptionError, match="url must be"):
         Client("file:///etc/passwd")

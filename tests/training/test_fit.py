@@ -325,8 +325,8 @@ def test_sigterm_says_how_to_go_on(tmp_path: Path, phantoms: Path) -> None:
     _, said = process.communicate(timeout=120)
     assert process.returncode == 143, said
     assert "Traceback" not in said
-    assert said.splitlines()[-1].startswith("ended by SIGTERM: what ")
-    assert "the same command with --resume goes on there" in said.splitlines()[-1]
+    assert said.splitlines()[-1].startswith("ended by SIGTERM: ")
+    assert "repeat the command with --resume to continue" in said.splitlines()[-1]
     assert (run / "config.yaml").is_file()
     assert not (run / "model.onnx").exists()
 

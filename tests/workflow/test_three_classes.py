@@ -153,7 +153,7 @@ def test_the_verbs_speak_of_each_class(
     assert "3 classes: NORMAL, BACTERIA, VIRUS" in capsys.readouterr().out
     assert main(["evaluate", str(run.run.scores("test"))]) == 0
     told = capsys.readouterr().out
-    for text in ("each class against the rest", "called (the likeliest class)", "Macro AUC"):
+    for text in ("each class against the rest", "predicted (the most probable class)", "Macro AUC"):
         assert text in told
     assert "A group, kind uncertain" in told
 
@@ -236,12 +236,12 @@ def test_a_model_of_classes_that_nobody_names(run: Trained, tmp_path: Path) -> N
     del values["positive"], values["seal"]
     entry.value = json.dumps(values)
     onnx.save(model, tmp_path / "m.onnx")
-    with pytest.raises(ModelFileError, match="none is named as positive"):
+    with pytest.raises(ModelFileError, match="none is marked as positive"):
         open_bundle(tmp_path / "m.onnx")
 
 
 def test_a_reader_of_three_refuses_other_classes(run: Trained, phantoms: Path) -> None:
-    with pytest.raises(DataError, match="unknown class 'PNEUMONIA', the model knows NORMAL and"):
+    with pytest.raises(DataError, match="unknown class 'PNEUMONIA', the model has NORMAL and"):
         read_catalog(phantoms, classes=open_bundle(run.run.model).info.labels)
 
 

@@ -168,8 +168,8 @@ def test_seeds_that_sigterm_ended_go_on(phantoms: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 143, said
-    assert said.splitlines()[-1].startswith("ended by SIGTERM: what ")
-    assert "the same command with --resume goes on there" in said.splitlines()[-1]
+    assert said.splitlines()[-1].startswith("ended by SIGTERM: ")
+    assert "repeat the command with --resume to continue" in said.splitlines()[-1]
     assert "Traceback" not in said
     epochs = (out / "seed-0" / "log.csv").read_text().splitlines()
     status, _, said = run_warm(*command, "--resume")
