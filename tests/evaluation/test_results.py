@@ -150,7 +150,7 @@ def test_faults_are_one_message(place: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"'PNEUMONA' .* Known: normal, pneumonia"):
         evaluate_reader(place / "results", labels=wrong)
     other = table(tmp_path, "other.csv", path=["x.png"], label=["1"])
-    with pytest.raises(DataError, match="none of the images, such as .*, has a label in"):
+    with pytest.raises(DataError, match=r"none of the images, such as .*, has a label in"):
         evaluate_reader(place / "results", labels=other)
     twice = table(tmp_path, "twice.csv", path=[some[0], some[0]], label=["1", "0"])
     with pytest.raises(DataError, match="is labelled 1 and 0"):
