@@ -352,4 +352,4 @@ def test_a_changed_model_file_answers_nothing(
     assert main(["predict", str(images / "normal.png"), "--model", str(changed)]) == 1
     told = capsys.readouterr()
     assert "NORMAL" not in told.out
-    assert "its seal is broken" in told.err
+    assert "its checksum does not match" in told.err

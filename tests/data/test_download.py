@@ -211,7 +211,7 @@ def test_a_full_disk_is_no_fault_of_the_line(
     server: Server, tmp_path: Path, pauses: list[float]
 ) -> None:
     server.files["/a"] = DATA
-    with room_for(200_000), pytest.raises(OutputError, match="make room"):
+    with room_for(200_000), pytest.raises(OutputError, match="free some space"):
         fetch(f"{server.url}/a", tmp_path / "a", most_bytes=MOST)
     assert pauses == []
     assert not (tmp_path / "a").exists()
@@ -353,7 +353,7 @@ def damage(path: str, change: Callable[[Path], object]) -> Callable[[Path], obje
         (damage("test/NORMAL/IM-0010-0001.jpeg", Path.unlink), ["test/NORMAL: 1 of 2 files"], [],
          []),
         (damage("test/NORMAL/IM-0012-0001.jpeg", lambda p: p.write_bytes(jpeg(1))), [],
-         ["test/NORMAL: 1 files above 2"], []),
+         ["test/NORMAL: 1 files more than 2"], []),
         (damage("test/NORMAL/IM-0001-0001.jpeg", lambda p: p.write_bytes(jpeg(1))), [],
          ["test/NORMAL/IM-0001-0001.jpeg"], []),
         (damage("test", shutil.rmtree),
@@ -456,7 +456,7 @@ def test_no_room_to_unpack(
 ) -> None:
     archive = tmp_path / "a.zip"
     archive.write_bytes(zipped(FILES))
-    with room_for(300), pytest.raises(OutputError, match="make room"):
+    with room_for(300), pytest.raises(OutputError, match="free some space"):
         unpack(archive, tmp_path / "out", small)
     usage = shutil.disk_usage(tmp_path)._replace(free=10)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
@@ -498,10 +498,10 @@ def test_a_mirror_of_files(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("<html>", "no listing"),
-        ("[]", "no listing"),
-        ('{"files": [{"path": "a"}]}', "no listing"),
-        ('{"files": []}', "names no files"),
+        ("<html>", "not a valid listing"),
+        ("[]", "not a valid listing"),
+        ('{"files": [{"path": "a"}]}', "not a valid listing"),
+        ('{"files": []}', "listing is empty"),
         ('{"files": [{"path": "../a", "bytes": 1, "sha256": ""}]}', "none of the folders"),
         ('{"files": [{"path": "other/a", "bytes": 1, "sha256": ""}]}', "none of the folders"),
     ],
@@ -589,7 +589,7 @@ def test_a_disk_that_is_full_while_unpacking(server: Server, tmp_path: Path) -> 
         {**FILES, "train/NORMAL/IM-0003-0001.jpeg": b"no image" + bytes(2_000_000)}
     )
     limit = len(server.files["/a.zip"]) + 1000
-    with room_for(limit), pytest.raises(OutputError, match="make room"):
+    with room_for(limit), pytest.raises(OutputError, match="free some space"):
         download_data_set("kermany", tmp_path / "data", source=f"{server.url}/a.zip")
     assert left(tmp_path) == {".data.downloading"}
     assert len(server.asked) == 1

@@ -153,7 +153,7 @@ def test_faults_are_one_message(place: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none of the images, such as .*, has a label in"):
         evaluate_reader(place / "results", labels=other)
     twice = table(tmp_path, "twice.csv", path=[some[0], some[0]], label=["1", "0"])
-    with pytest.raises(DataError, match="is labelled 1 and 0"):
+    with pytest.raises(DataError, match="has two labels, 1 and 0"):
         evaluate_reader(place / "results", labels=twice)
     without = table(tmp_path, "without.csv", path=some)
     with pytest.raises(DataError, match="needs the columns path and label"):

@@ -267,6 +267,6 @@ def test_where_it_cannot_be_written_nothing_is_left(tmp_path: Path) -> None:
 
     with pytest.raises(OutputError, match=r"report\.html: cannot be written"):
         write_report(tmp_path / "report.html", plain())
-    with pytest.raises(OutputError, match="choose another place"):
+    with pytest.raises(OutputError, match="choose another folder"):
         write_report(tmp_path / "file" / "report.html", plain())
     assert sorted(left.name for left in tmp_path.iterdir()) == ["file", "report.html"]

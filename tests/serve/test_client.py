@@ -41,7 +41,7 @@ def test_evidence_is_a_picture(service: Running, xray: bytes) -> None:
     asked = Client(f"{service.url}/")
     record = asked.predict(xray, evidence=True)
     assert Image.open(io.BytesIO(asked.evidence(record))).size == (600, 500)
-    with pytest.raises(ServiceError, match="links to no picture"):
+    with pytest.raises(ServiceError, match="has no evidence picture"):
         asked.evidence(asked.predict(xray))
     with pytest.raises(ServiceError, match="no such picture") as gone:
         asked.evidence({"evidence": "/v1/evidence/other"})
