@@ -80,10 +80,10 @@ def test_the_page_opens_with_data_verdict_and_findings(leaking: tuple[int, str, 
     page = Page(html[html.index("<main>") :])
     assert page.words[:2] == [
         "Audit of <b>data",
-        "Can these images be trusted to teach and to judge?",
+        "Are these images suitable for training and evaluation?",
     ]
     assert "images of 60 patients" in page.words[2]
-    assert page.words[3].startswith("Not as they are: 1 error would make results wrong")
+    assert page.words[3].startswith("Not yet: 1 error would make results wrong")
     assert page.words[4] == "Errors"
     assert "test/NORMAL/a&b.jpeg" in page.words
     tags = [tag for tag, _ in Page(html).elements]

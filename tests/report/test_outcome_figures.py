@@ -146,7 +146,7 @@ def test_precision_falls_to_the_prevalence_where_all_are_called(
 
     assert len(figure.rows()[1]) == 100
     assert figure.curve.precision[-1] >= prevalence - 1e-9
-    assert "a guesser has 0.667" in figure.summary()
+    assert "chance level 0.667" in figure.summary()
     assert f"AP {assessment['average_precision'].value:.3f}" in texts(figure.draw())
 
 
@@ -221,7 +221,7 @@ def test_robustness_shows_the_worst_corruption() -> None:
     assert len(figure.rows()[1]) == 10
     assert figure.rows()[1][5][:5] == ("noise", "1", "1", "units", "0.87")
     assert {"blur", "noise", "units"} <= set(texts(figure.draw()).splitlines())
-    with pytest.raises(OptionError, match="one corruption at least"):
+    with pytest.raises(OptionError, match="at least one corruption"):
         RobustnessCurves(rows[:1])
 
 

@@ -52,7 +52,7 @@ def check_page(found: Seeds, out: Path) -> None:
     page = (out / "report.html").read_text(encoding="utf-8")
     assert found.report == out / "report.html"
     kept, group = found.kept.root.name, found.groups["test"]
-    assert f"{kept} is kept, since its validation loss is the lowest" in page
+    assert f"{kept} is kept, because its validation loss is the lowest" in page
     assert "test images had no say" in page
     assert f"{group.mean['auc']:.3f} ± {group.deviation['auc']:.3f}" in page
     assert page.count("<li>", page.index("Before you rely"), page.index("<nav")) == 3 + (
