@@ -323,7 +323,7 @@ def test_resume_refuses_changed_data(
     next((data / "train" / "NORMAL").iterdir()).unlink()
     run = shutil.copytree(trained.run.root, tmp_path / "run")
     message = refused(["train", str(data), "--out", str(run), "--resume"], capsys)
-    assert "1 images changed, came or went" in message
+    assert "1 images were changed, added or removed" in message
     assert (Path(run) / "model.onnx").exists()
 
 

@@ -118,7 +118,7 @@ def test_unknown_patients_are_told(tmp_path: Path, capsys: Captured) -> None:
     bare = write_scores(tmp_path / "bare.csv", columns="label,probability")
     assert main(["evaluate", str(bare), "--json", *QUICK]) == 0
     captured = capsys.readouterr()
-    assert "patients of their own" in captured.err.replace("\n", " ")
+    assert "counts as a patient" in captured.err.replace("\n", " ")
     assert json.loads(captured.out)["patients"]["value"] == 80
 
 

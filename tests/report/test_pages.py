@@ -281,7 +281,7 @@ def test_a_validation_part_that_can_decide_nothing_is_a_caveat_of_the_report(
     caveats = re.findall(r"<li>(.*?)</li>", page[page.index("Before you rely on this") :])
     (few,) = [note for note in caveats if "too few to base decisions on" in note]
     assert f"{trained.evaluations['val'].n} images" in few
-    assert "threshold and calibration rest on chance" in few
+    assert "threshold and calibration depend on chance" in few
 
 
 def test_the_deployed_decision_comes_first(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_refusals_say_the_reason(service: Running, xray: bytes) -> None:
 def test_a_token_is_sent(xray: bytes) -> None:
     with running("--workers", "1", env={"PNEUMOSCOPE_TOKEN": TOKEN}) as service:
         assert Client(service.url, token=TOKEN).predict(xray)["threshold"] > 0
-        with pytest.raises(ServiceError, match="a bearer token is needed") as refused:
+        with pytest.raises(ServiceError, match="a bearer token is required") as refused:
             Client(service.url).predict(xray)
         assert refused.value.status == 401
 

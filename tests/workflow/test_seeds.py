@@ -53,7 +53,7 @@ def check_page(found: Seeds, out: Path) -> None:
     assert found.report == out / "report.html"
     kept, group = found.kept.root.name, found.groups["test"]
     assert f"{kept} is kept, because its validation loss is the lowest" in page
-    assert "test images had no say" in page
+    assert "test images were not used" in page
     assert f"{group.mean['auc']:.3f} ± {group.deviation['auc']:.3f}" in page
     assert page.count("<li>", page.index("Before you rely"), page.index("<nav")) == 3 + (
         GENERATED in page

@@ -183,7 +183,7 @@ def test_evaluate_recalibrate_compare(run: Trained, kinds: Path, tmp_path: Path)
     assert len(other.pairs) == 1
     bare = tmp_path / "bare.csv"
     bare.write_text("label,probability\n1,0.9\n0,0.2\n")
-    with pytest.raises(DataError, match="of each of its classes"):
+    with pytest.raises(DataError, match="has no probabilities of the classes"):
         recalibrate(run.run.root, bare, tmp_path / "x.onnx")
 
 

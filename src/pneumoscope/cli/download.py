@@ -52,7 +52,7 @@ def run(args: Namespace) -> int:
     watcher = TerminalWatcher()
     if args.verify is not None:
         if args.to is not None or args.source is not None:
-            raise OptionError("--verify", must="given without --to or --from", was=args.verify)
+            raise OptionError("--verify", must="used without --to or --from", was=args.verify)
         found = verify_data_set(args.verify, data_set=args.data_set or "kermany", watcher=watcher)
         print(found.text())
         if not found.sound:
