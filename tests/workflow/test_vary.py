@@ -52,7 +52,7 @@ def test_runs_that_are_there_are_not_done_again(phantoms: Path, tmp_path: Path) 
     told = Told()
     runs = rates(phantoms, out, 1e-3, 1e-2, watcher=told)
     assert [run.root.name for run in runs] == ["learning_rate-0.001", "learning_rate-0.01"]
-    assert "learning_rate-0.001 (1 of 2) is there already" in told.lines
+    assert "learning_rate-0.001 (1 of 2) exists already" in told.lines
     assert written(first) == before
     assert [Recipe.load(run.config).learning.learning_rate for run in runs] == [1e-3, 1e-2]
     splits = [[(row["path"], row["split"]) for row in rows_of(run.split)] for run in runs]
