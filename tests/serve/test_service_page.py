@@ -492,7 +492,7 @@ def test_one_of_several_models_is_chosen(
         _ready(page, 2)
         expect(page.locator("#conclusion")).to_have_text(_conclusion(images))
         expect(page.locator("#opinions [aria-pressed=true]")).to_have_count(0)
-        expect(page.locator("#made-for")).to_contain_text("Intended use: patients aged 1 to 5 years")
+        expect(page.locator("#made-for")).to_contain_text("patients aged 1 to 5 years")
         counted = {
             name: service.metric(
                 f'pneumoscope_requests_total{{route="/v1/predictions",status="{name}"}}'

@@ -88,7 +88,7 @@ def _show(queue: Queue) -> None:
         sys.stdout.write(f"to {name}: {_listed(counts)}\n")
     for one in queue.in_state("dead"):
         sys.stdout.write(
-            f"given up: {one.kind} {one.uid} to {one.destination} after {one.attempts} attempts "
+            f"dead: {one.kind} {one.uid} to {one.destination} after {one.attempts} attempts "
             f"({one.error})\n"
         )
 
