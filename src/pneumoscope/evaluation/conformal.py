@@ -42,7 +42,7 @@ CAUGHT = 1 / 3
 the error rate, and a level just below the error rate would catch next to none."""
 
 ROUNDING = 1e-6
-"""By so much quantiles are larger than the strangeness of the image that they come from: a model
+"""By so much quantiles are larger than the nonconformity of the image that they come from: a model
 file computes in float32, and that very image must not fall out of its set by rounding."""
 
 TWO_GROUPS = LabelSpace(("negative", "positive"), ("positive",))
@@ -126,10 +126,10 @@ def fit_conformal(scores: Scores, *, level: float) -> Conformal:
     _check_classes(scores)
     quantiles = []
     for label in range(len(_labels(scores))):
-        strangeness = np.sort(_strangeness(scores, label))
-        count = len(strangeness)
+        nonconformity = np.sort(_nonconformity(scores, label))
+        count = len(nonconformity)
         rank = math.ceil((count + 1) * (1 - level) - 1e-9)
-        quantile = float(strangeness[rank - 1]) if rank <= count else 1.0
+        quantile = float(nonconformity[rank - 1]) if rank <= count else 1.0
         quantiles.append(min(1.0, quantile + ROUNDING))
     return Conformal(level, tuple(quantiles), _counts(scores))
 
@@ -172,7 +172,7 @@ def _numbers(scores: Scores) -> NDArray[np.int64]:
     return scores.label if scores.classes is None else scores.classes.number
 
 
-def _strangeness(scores: Scores, label: int) -> NDArray[np.float64]:
+def _nonconformity(scores: Scores, label: int) -> NDArray[np.float64]:
     """Return one minus the probability of the true class of the images of a class."""
     own = _numbers(scores) == label
     each = scores.probability if scores.classes is None else scores.classes.probabilities[:, label]
