@@ -165,12 +165,12 @@ def test_net_benefit_says_where_the_reader_is_of_use(curves: Curves) -> None:
     assert useful is not None
     low, high = useful
     assert f"from {low:.2f} to {high:.2f}" in figure.summary()
-    assert {"this reader", "treat all", "treat none", "in use 0.50"} <= set(
+    assert {"this reader", "treat all", "treat none", "threshold 0.50"} <= set(
         texts(figure.draw()).splitlines()
     )
     half = np.array([0.1, 0.5])
     never = NetBenefit(DecisionCurve(half, half, half, half, half))
-    assert "at no threshold" in never.summary()
+    assert "at any threshold" in never.summary()
 
 
 def test_scores_fall_into_bins_of_their_class() -> None:
@@ -234,7 +234,7 @@ def test_differences_have_the_sign_of_first_less_second(two: Comparison) -> None
     first, second = (two.numbers[name]["auc"].value or 0 for name in two.names)
     assert float(figure.rows()[1][0][3]) == pytest.approx(first - second, abs=1e-5)
     assert figure.rows()[1][0][:3] == ("a", "b", "auc")
-    assert "a less b" in texts(figure.draw())
+    assert "a minus b" in texts(figure.draw())
 
 
 def test_the_curves_of_all_readers_are_in_one_figure(two: Comparison) -> None:

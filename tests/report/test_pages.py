@@ -292,7 +292,7 @@ def test_the_deployed_decision_comes_first(tmp_path: Path) -> None:
     assert decision.title == "Decision on the validation images"
     assert found.policy is not None
     assert "UNCERTAIN at probabilities from" in decision.text
-    assert "at most 20.0% of images" in decision.text
+    assert "at most 20.0% of each class" in decision.text
     assert decision.table is not None
     header, rows = decision.table
     assert header == ("", "as deployed", "threshold alone")
@@ -361,7 +361,7 @@ def test_the_gravest_caveats_come_first_and_three_are_enough() -> None:
     assert "The file size alone distinguishes the classes with AUC 0.910" in notes[2]
     plain = caveats(evaluated_of(drawn()), more=("Something else.",))
     assert plain[-1] == "Something else."
-    assert any("The smaller class has 20 images" in note for note in plain)
+    assert any("The smaller class has only 20 images" in note for note in plain)
     for part in ("val", "test", "all", ""):
         assert len(caveats(evaluated_of(drawn(part=part)))) == 3, part
 

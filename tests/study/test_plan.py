@@ -71,7 +71,7 @@ def test_parts_of_the_augmentation_and_presets_are_factors() -> None:
         ("questions: {a: {factor: augmentation.zom, values: [1]}}", "augmentation.zoom"),
         ("questions: {a: {faktor: dropout, values: [1]}}", "Did you mean 'factor'"),
         ("questions: {a: {factor: dropout}}", "one of: a factor with its values"),
-        ("questions: {a: {factor: dropout, values: []}}", "one or more"),
+        ("questions: {a: {factor: dropout, values: []}}", "at least one value"),
         ("questions: {a: {factor: dropout, values: [0.2, 0.2]}}", "given different levels"),
         ("questions: {a: {factor: learning_rate, values: [-1]}}", "learning_rate must be from"),
         ("questions: {a: {factor: optimizer, values: [adm]}}", "Did you mean 'adam'"),
