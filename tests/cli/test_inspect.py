@@ -163,7 +163,7 @@ def test_without_the_extra_the_page_comes_without_figures_and_says_so(
     assert "[train]" in done.stderr
     page = (tmp_path / "out" / "inspect.html").read_text(encoding="utf-8")
     assert "no figures, since matplotlib is not installed" in page
-    assert "Not drawn; its numbers are in figures/classes.csv." in page
+    assert "Not drawn; the data are in figures/classes.csv." in page
     words_of_page = Page(page[page.index("<main>") :])
     assert "svg" not in [tag for tag, _ in words_of_page.elements]
     assert "img" in [tag for tag, _ in words_of_page.elements]  # X-rays need no drawing

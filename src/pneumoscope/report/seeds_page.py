@@ -196,7 +196,7 @@ def _caveats(runs: Runs) -> tuple[str, ...]:
     n = len(runs.folders)
     notes = {
         "There was no test part: these are validation images, which were also used to choose "
-        "the run, the epoch and the threshold, so its results are optimistic.": runs.part == "val",
+        "the run, the epoch and the threshold, so the results are optimistic.": runs.part == "val",
         "Seeds vary the training, not the evaluated patients: other patients would shift all "
         "runs together, as shown by the intervals over patients.": True,
         f"A standard deviation from {n} runs is imprecise; use more seeds for a better estimate.": n

@@ -222,9 +222,7 @@ class LearningRecipe:
     ema: float = setting(
         0.0, "decay of the moving average of the weights; 0 disables it", between=(0, 0.99999)
     )
-    precision: Precision = setting(
-        "auto", "numerical precision", choices=get_args(Precision)
-    )
+    precision: Precision = setting("auto", "numerical precision", choices=get_args(Precision))
 
     def __post_init__(self) -> None:
         check_settings(self)
