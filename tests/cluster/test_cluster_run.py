@@ -100,9 +100,9 @@ def test_a_finished_run_is_left_as_it_is(
 def test_a_run_with_other_options_is_not_continued(archive: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     _read(archive, out)
-    with pytest.raises(OutputError, match="gate differ"):
+    with pytest.raises(OutputError, match=r"gate\)"):
         _read(archive, out, resume=True, predictor=Predictor(gated=False))
-    with pytest.raises(OutputError, match="archive differ"):
+    with pytest.raises(OutputError, match=r"archive\)"):
         _read(archive.parent, out, resume=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.txt").write_text("mine")

@@ -86,7 +86,7 @@ def test_a_wrong_manifest_names_the_fault(tmp_path: Path, text: str, says: str) 
 
 def test_the_positive_class_can_be_named(tmp_path: Path) -> None:
     class_folders(tmp_path, names=("covid", "healthy"))
-    with pytest.raises(DataError, match="Name it with `positive`"):
+    with pytest.raises(DataError, match="Set `positive` to it"):
         read_catalog(tmp_path)
     assert read_catalog(tmp_path, positive="covid").classes == ("healthy", "covid")
     with pytest.raises(OptionError, match="Did you mean 'covid'"):

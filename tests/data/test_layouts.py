@@ -118,9 +118,9 @@ def test_classes_are_mapped_and_the_rest_is_counted(tmp_path: Path) -> None:
         read_catalog(tmp_path, options=data_options(class_map={"PNEUMONIA": ["BACTRIA"]}))
     with pytest.raises(DataError, match="`class_map` must give both classes"):
         read_catalog(tmp_path, options=data_options(class_map={"PNEUMONIA": ["VIRUS"]}))
-    with pytest.raises(DataError, match="Name it with `positive`"):
+    with pytest.raises(DataError, match="Set `positive` to it"):
         read_catalog(tmp_path, options=data_options(class_map={"A": ["VIRUS"], "B": ["TB"]}))
-    with pytest.raises(OptionError, match="a class of `class_map`"):
+    with pytest.raises(OptionError, match="a class from `class_map`"):
         read_catalog(tmp_path, positive="x", options=options)
     rest = data_options(class_map={"PNEUMONIA": ["VIRUS"], "OTHER": ["*"]})
     assert read_catalog(tmp_path, options=rest).labels.tolist().count(0) == 9

@@ -133,7 +133,9 @@ def test_which_reader_is_better_is_said() -> None:
     near = Contender("near", noisy(scores, 0.2))
     (pair,) = compare([good, near], level=0.9, resamples=200).pairs
     assert not pair.apart
-    assert pair.verdict().startswith("No difference is shown between good and near: good less near")
+    assert pair.verdict().startswith(
+        "No difference is shown between good and near: the AUC of good minus that of near"
+    )
     assert "(90% interval -0." in pair.verdict()
     assert "detectable with a power of 80%" in pair.verdict()
     for pair in compare([good, near, bad], resamples=200).pairs:

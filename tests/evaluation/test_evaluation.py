@@ -162,7 +162,7 @@ def test_a_network_that_names_one_class_for_everything_is_the_first_note() -> No
         images=Images("val", TrainingRelation.VALIDATION, seen=3),
     )  # fmt: skip
     assert codes(found)[:3] == ["one-class", "seen-in-training", "validation-images"]
-    assert "are called NORMAL" in found.notes[0].text
+    assert "are classified as NORMAL" in found.notes[0].text
     assert codes(evaluate(scores, QUICK))[0] == "no-better-than-chance"
 
 

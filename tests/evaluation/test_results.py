@@ -160,7 +160,7 @@ def test_faults_are_one_message(place: Path, tmp_path: Path) -> None:
         evaluate_reader(place / "results", labels=without)
     shutil.copytree(place / "results", tmp_path / "damaged")
     (tmp_path / "damaged" / "part-0000001.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match=r"part-0000001\.parquet: no Parquet"):
+    with pytest.raises(DataError, match=r"part-0000001\.parquet: not a readable Parquet file"):
         evaluate_reader(tmp_path / "damaged", labels=other)
     with pytest.raises(OptionError, match="results of `predict`"):
         evaluate_reader(place / "scores.csv", labels=other)

@@ -229,7 +229,7 @@ def test_what_is_in_the_way_is_named(folder: Path, model: Path, tmp_path: Path) 
         archive.add({"path": "x", "conclusion": "NORMAL"})
     with pytest.raises(OutputError, match="continue it with `resume`"):
         Archive(out, {"model": "a", "gate": True})
-    with pytest.raises(OutputError, match=r"another one \(model"):
+    with pytest.raises(OutputError, match=r"other settings \(model"):
         Archive(out, {"model": "b", "gate": True}, resume=True)
     out.with_name("r.csv.journal").unlink()
     out.write_text("")

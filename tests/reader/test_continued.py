@@ -126,7 +126,7 @@ def test_another_run_and_an_unrelated_file_are_refused(
     other = write_tiny(tmp_path / "other.onnx", tiny_info(version="2"))
     whole = out.read_bytes()
     for words, says in (
-        ([folder, "--model", other], "(model differ)"),
+        ([folder, "--model", other], "(model)"),
         ([folder, "--model", model, "--no-gate"], "(gate differ)"),
         ([folder, "--model", model, "--evidence", tmp_path / "e"], "(evidence differ)"),
         ([folder / "a.png", "--model", model], "(images differ)"),

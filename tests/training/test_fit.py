@@ -270,7 +270,7 @@ def test_a_full_disk_is_one_message_and_nothing_is_lost(tmp_path: Path, phantoms
     last = said.splitlines()[-1]
     assert last.startswith("error: ")
     assert "cannot be written (File too large)" in last
-    assert "--resume goes on with it" in last
+    assert "continue with --resume" in last
     assert [row[0] for row in learning(run)] == [1]
     assert not list(run.rglob("*.part"))
     status, _, said = run_warm("pneumoscope", *command, "--resume")

@@ -58,7 +58,9 @@ def check_page(found: Seeds, out: Path) -> None:
     assert page.count("<li>", page.index("Before you rely"), page.index("<nav")) == 3 + (
         GENERATED in page
     )
-    assert "The grey band is the range that the student report found" in page  # of this very network
+    assert (
+        "The grey band is the range that the student report found" in page
+    )  # of this very network
     names = {path.name for path in (out / "figures").iterdir()}
     for name in ("seeds-test", "seeds-val", "seeds-losses"):
         assert {f"{name}.png", f"{name}.svg", f"{name}.csv"} <= names

@@ -143,7 +143,7 @@ def _group(
     guessed, negative = _guessed(Counter(known))
     if len(known) > 2 and negative and len(guessed) == len(known) - 1:
         return tuple(sorted(guessed)), ""
-    verb, them = ("is", "it") if len(known) <= 2 else ("are", "them, such as CLASS,CLASS,")
+    verb, them = ("is", "it") if len(known) <= 2 else ("are", "them, such as CLASS,CLASS")
     raise DataError(
         f"{data}: which of {' and '.join(sorted(known))} {verb} the finding? Set `positive` to "
         f"{them}.{more}"
