@@ -127,10 +127,10 @@ def test_another_run_and_an_unrelated_file_are_refused(
     whole = out.read_bytes()
     for words, says in (
         ([folder, "--model", other], "(model)"),
-        ([folder, "--model", model, "--no-gate"], "(gate differ)"),
-        ([folder, "--model", model, "--evidence", tmp_path / "e"], "(evidence differ)"),
-        ([folder / "a.png", "--model", model], "(images differ)"),
-        ([folder, "--model", model, "--format", "jsonl"], "(format differ)"),
+        ([folder, "--model", model, "--no-gate"], "(gate)"),
+        ([folder, "--model", model, "--evidence", tmp_path / "e"], "(evidence)"),
+        ([folder / "a.png", "--model", model], "(images)"),
+        ([folder, "--model", model, "--format", "jsonl"], "(format)"),
     ):
         assert run(*words, "--out", out, "--resume") == 1
         assert says in capsys.readouterr().err
