@@ -145,12 +145,13 @@ def test_the_new_file_is_sealed_and_tells_what_was_done(
         "copies": 1,
         "refused": 0,
     }
-    assert said["share"] == pytest.approx(0.5 * 150 / 250)
+    assert said["share"] == pytest.approx(0.25 * 150 / 250)
     assert verify(out).passed
     assert verify(out).seal == "intact"
     (change,) = open_bundle(out).info.history
     assert change["from_model"] == open_bundle(known).sha256
     assert change["distance"] == said["distance"]
+    assert change["left_out"] == {"unreadable": 1, "copies": 1, "refused": 0}
     assert str(tmp_path) not in json.dumps(change)
     assert main(["model", str(out)]) == 0
     assert "on 150 images" in capsys.readouterr().out

@@ -51,9 +51,9 @@ def conv_proto(info: ModelInfo, *, half: bool = False) -> onnx.ModelProto:
     middle = np.zeros((3, 1, 3, 3), np.float32)
     middle[:, :, 1, 1] = 1
     last = np.zeros((count, 3), np.float32)
-    last[-1] = (0, 40, 40)
+    last[-1] = (0, 200, 200)
     if count == 3:
-        last[1] = (0, 0, 60)
+        last[1] = (0, 0, 300)
     tensors = {
         "grey_levels": np.float32(255),
         "first.half" if half else "first": first,
@@ -61,7 +61,7 @@ def conv_proto(info: ModelInfo, *, half: bool = False) -> onnx.ModelProto:
         "middle": middle,
         "axes": np.array([2, 3], np.int64),
         "last": last,
-        "last_bias": np.array([0, *[-2.0] * (count - 1)], np.float32),
+        "last_bias": np.array([0, *[-10.0] * (count - 1)], np.float32),
         CALIBRATION_SCALE: np.ones(count if count > 2 else (), np.float32),
         CALIBRATION_BIAS: np.zeros(count if count > 2 else (), np.float32),
     }

@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-STRENGTH = 0.5
-"""How far statistics are moved to those of the site, before shrinkage by their number."""
+STRENGTH = 0.25
+"""How far statistics are moved to those of the site, before shrinkage by their number. It is small
+since no held-out group gained from more (docs/explanation/adaptation.md)."""
 
 SHRINKAGE = 100
 """Of so many images the statistics of a site weigh as much as those of training."""
@@ -94,12 +95,13 @@ class Adapted:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return {"model": str(self.model), **self.change()}
+        return {"model": str(self.model), **self.change(), "images": self.images}
 
     def change(self) -> dict[str, Any]:
         """Return what stands in the model's history."""
         return {
-            "images": self.images,
+            "images": self.images["used"],
+            "left_out": {name: self.images[name] for name in ("unreadable", "copies", "refused")},
             "distance": self.distance.to_dict(),
             "share": self.share,
             "positive_before": self.before.positive,
