@@ -57,7 +57,11 @@ def renormalised(
         # a sum of two moments, and equal tensors of several layers may be stored as one.
         name = f"{layer.output}_bias"
         bias = np.asarray((known - site.mean[where]) * by + goal[where], np.float32)
-        graph.initializer.append(numpy_helper.from_array(bias, name))
+        stored = numpy_helper.from_array(bias, name)
+        if name in tensors:  # of a graph that was adapted before
+            tensors[name].CopyFrom(stored)
+        else:
+            graph.initializer.append(stored)
         node = graph.node[layer.node]
         del node.input[2:]
         node.input.append(name)

@@ -36,6 +36,7 @@ FARTHEST = 1.0
 """Sites whose channels lie farther from training than this, in standard deviations, are refused."""
 
 BATCH = 16
+_NOISE = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +93,8 @@ class Distance:
     @property
     def verdict(self) -> str:
         """``none``, ``slight`` or ``large``: up to 2 and 4 times what chance gives, or more."""
-        ratio = self.mean / max(self.by_chance, 1e-9)
+        # The statistics of the training images have an error of their own.
+        ratio = self.mean / max(self.by_chance, _NOISE)
         return "none" if ratio < 2 else "slight" if ratio < 4 else "large"
 
     def to_dict(self) -> dict[str, Any]:
