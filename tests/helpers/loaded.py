@@ -1,25 +1,17 @@
-"""What the forks of ``helpers.warm`` have loaded; nothing here may start a thread.
-
-The first export loads modules for seconds, and so a network is exported here once.
-"""
+"""What the forks of ``helpers.warm`` have loaded; nothing here may start a thread."""
 
 from contextlib import suppress
 
-import torch._dynamo  # noqa: F401 - the first step of an optimizer loads it
+from torch.onnx._internal.exporter import _registration
 
 import pneumoscope.cli.train
-import pneumoscope.evaluation.evaluation
+import pneumoscope.export
 import pneumoscope.report.run_report
 import pneumoscope.training.fit
-import pneumoscope.training.probe
 import pneumoscope.workflow.evaluate
-import pneumoscope.workflow.finish
 import pneumoscope.workflow.seeds
 import pneumoscope.workflow.train
 from helpers.exporter import read_operators_once
-from pneumoscope.export import trace
-from pneumoscope.images.prepare import InputSpec
-from pneumoscope.models.registry import build_model
 
 with suppress(ModuleNotFoundError):  # extras
     import pneumoscope.cli.node
@@ -36,4 +28,4 @@ with suppress(ModuleNotFoundError):
     optuna.storages.RDBStorage  # noqa: B018 - it is loaded when it is first used
 
 read_operators_once()
-trace(build_model("seed-cnn", InputSpec(16, 16), filters=[2]).eval(), InputSpec(16, 16))
+_registration.ONNXRegistry.from_torchlib()
