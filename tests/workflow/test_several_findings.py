@@ -75,7 +75,7 @@ def test_older_readers_refuse_the_file(run: Trained) -> None:
     """They know formats 1 and 2, and name the one that they do not."""
     values = open_bundle(run.run.model).info.to_dict()
     values["format"] = 4
-    with pytest.raises(ValueError, match="its format is 4, this version reads 1 to 3; update"):
+    with pytest.raises(ValueError, match="its format is 4, but this version reads 1 to 3; update"):
         ModelInfo.from_json(json.dumps(values))
     values["format"], values["findings"] = 3, values["findings"][:2]
     with pytest.raises(ValueError, match="3 findings, and says how 2 are decided"):

@@ -80,7 +80,7 @@ def run(args: Namespace) -> int:
         f"Model: {found.model} ({found.bytes / 1e6:.2f} MB, {found.precision}, "
         f"{len(found.members)} networks)\n"
         f"{_validation(found.validation)}\n"
-        f"Against the networks in float32: {found.shift.text()}"
+        f"Compared with the networks in float32: {found.shift.text()}"
     )
     return 0
 

@@ -243,7 +243,7 @@ def put_last_layer(
     layer = classifier.network.last_layer
     if not isinstance(layer, nn.Linear):
         raise OptionError(
-            "probe", must="used with a network that ends in a linear layer", was=type(layer)
+            "probe", must="used with a network whose last layer is linear", was=type(layer)
         )
     if len(bias) == 1 and not classifier.multilabel:
         weights, bias = (np.concatenate((-each / 2, each / 2)) for each in (weights, bias))

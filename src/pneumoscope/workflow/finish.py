@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import onnx
 
-from pneumoscope.errors import ExportError
+from pneumoscope.adaptation.layers import layers_of
+from pneumoscope.adaptation.measure import by_class
+from pneumoscope.adaptation.reference import KEY as CHANNELS
+from pneumoscope.adaptation.reference import packed
+from pneumoscope.adaptation.site import batches_of
+from pneumoscope.errors import ExportError, ModelFileError
 from pneumoscope.export import TOLERANCE, export, own_logits
 from pneumoscope.export_int8 import quantize
 from pneumoscope.parallel import cores
@@ -141,6 +147,9 @@ def write_model(
             gate, distances = _gate(bundle, data, traced)
             reference = {**info.reference, "distance_histogram": distance_histogram(distances)}
             info = replace(info, gate=gate, reference=reference)
+        if precision != "int8" and not data.catalog.findings:
+            channels = channel_statistics(bundle, data, taught)
+            info = replace(info, reference={**info.reference, **channels})
         info = replace(info, training={**info.training, "undecided": list(decided.notes)})
         shift = None
         if network_logit is not None:
@@ -154,11 +163,37 @@ def write_model(
         difference = _difference(temporary, data, checked_rows, expected)
         if not difference <= TOLERANCE:
             raise ExportError(
-                f"{path}: not written, since reading the original files gives other probabilities "
-                f"than the cached images (by {difference:.2g}). If files changed during training, "
-                "train again; else please report it."
+                f"{path}: not written, because the original files give other probabilities than "
+                f"the cached images (difference {difference:.2g}). If files changed during "
+                "training, train again; otherwise please report it."
             )
     return Written(decided, own, difference, shift)
+
+
+def channel_statistics(bundle: Bundle, data: PreparedData, rows: Sequence[int]) -> dict[str, Any]:
+    """Return the entry of ``ModelInfo.reference`` by which ``adapt`` knows the training images.
+
+    It is empty for graphs without convolutions.
+
+    Args:
+        bundle: The exported graph.
+        data: The images.
+        rows: Those that the network learnt from.
+    """
+    model = onnx.load_from_string(read_model(bundle.path))
+    try:
+        layers = layers_of(model, bundle.path)
+    except ModelFileError:
+        return {}
+    chosen = _evenly(rows, _KNOWN_IMAGES // 2)
+    classes = np.eye(len(bundle.info.classes))[data.catalog.class_numbers[chosen]]
+    known = by_class(
+        model,
+        layers,
+        batches_of(data.pixels(chosen), classes),
+        threads=cores(),
+    )
+    return {CHANNELS: packed(known)} if (known.weight > 0).all() else {}
 
 
 def _undecided(

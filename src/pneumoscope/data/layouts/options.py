@@ -106,7 +106,7 @@ def parse_columns(texts: Sequence[str], *, label: bool = True) -> dict[str, str]
         found[role.strip()] = column.strip()
     for role in ("path", "label") if label else ("path",):
         if role not in found:
-            raise OptionError("columns", must=f"given with {role}=COLUMN", was=",".join(texts))
+            raise OptionError("columns", must=f"combined with {role}=COLUMN", was=",".join(texts))
     return found
 
 
@@ -138,12 +138,14 @@ def data_options(
     from pneumoscope.data.layouts.shipped import known_layout  # noqa: PLC0415 - needs YAML
 
     if columns and layout:
-        raise OptionError("columns", must="left out where `layout` is given", was=dict(columns))
+        raise OptionError("columns", must="omitted if `layout` is given", was=dict(columns))
     if findings is not None and class_map:
         raise OptionError("findings", must="left out where `class_map` is given", was=findings)
     if uncertain_labels is not None and not class_map and findings is None:
         raise OptionError(
-            "uncertain_labels", must="given with `class_map` or `findings`", was=uncertain_labels
+            "uncertain_labels",
+            must="combined with `class_map` or `findings`",
+            was=uncertain_labels,
         )
     if unlabelled is not None and findings is None:
         raise OptionError("unlabelled", must="given with `findings`", was=unlabelled)

@@ -215,7 +215,7 @@ class ModelInfo:
             values = json.loads(text)
             if values["format"] not in FORMATS:
                 raise ValueError(
-                    f"its format is {values['format']!r}, this version reads "
+                    f"its format is {values['format']!r}, but this version reads "
                     f"{FORMATS[0]} to {FORMATS[-1]}; update pneumoscope"
                 )
             classes = tuple(map(str, values["classes"]))
@@ -224,7 +224,7 @@ class ModelInfo:
             if values["format"] == FORMAT_OF_FINDINGS and not findings:
                 raise ValueError("it does not say how its findings are decided")
             if len(classes) != 2 and not positive and not findings:
-                raise ValueError(f"its classes are {classes!r}, and none is named as positive")
+                raise ValueError(f"its classes are {classes!r}, and none is marked as positive")
             point = OperatingPoint(**values["operating_point"])
             if not 0 <= point.threshold <= 1:
                 raise ValueError(f"its threshold is {point.threshold!r}")
