@@ -39,6 +39,7 @@ class Said(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return x.argmax(axis=1)
 
 
+@pytest.mark.filterwarnings("ignore:.*conformalization dataset has less labels")
 @pytest.mark.parametrize("classes", [3, 4, 6])
 @pytest.mark.parametrize("level", [0.05, 0.1, 0.25])
 def test_the_sets_are_those_of_mapie_class_by_class(classes: int, level: float) -> None:
