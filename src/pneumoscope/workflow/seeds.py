@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MAIN = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "loss")
 """The numbers that stand first."""
 
+OF_CLASSES = ("classes_accuracy", "classes_balanced_accuracy", "classes_macro_auc")
+"""Those that follow of more than two classes."""
+
 SUMMARY = "seeds.json"
 MOST = 1000
 
