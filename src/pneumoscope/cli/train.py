@@ -233,7 +233,7 @@ def _trained(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> Traine
 def _run_seeds(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> int:
     """Train with several seeds, and print mean and spread."""
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
-    from pneumoscope.workflow.seeds import MAIN, SUMMARY, train_seeds  # noqa: PLC0415
+    from pneumoscope.workflow.seeds import MAIN, OF_CLASSES, SUMMARY, train_seeds  # noqa: PLC0415
     from pneumoscope.workflow.side_by_side import devices  # noqa: PLC0415
     from pneumoscope.workflow.track import Tracked, numbers_by_run  # noqa: PLC0415
     from pneumoscope.workflow.vary import BASE  # noqa: PLC0415
@@ -258,12 +258,12 @@ def _run_seeds(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> int:
     for part, group in found.groups.items():
         title = {"val": "Validation", "test": "Test"}[part]
         print(f"{title}, {args.seeds} seeds, mean ± standard deviation (lowest to highest):")
-        for name in (name for name in MAIN if name in group.mean):
+        for name in (name for name in (*MAIN, *OF_CLASSES) if name in group.mean):
             lowest, highest = (
                 pick(run[name] for run in found.numbers[part]) for pick in (min, max)
             )
             print(
-                f"  {name.replace('_', ' '):18} {group.mean[name]:.4f} "
+                f"  {name.replace('_', ' '):26} {group.mean[name]:.4f} "
                 f"± {group.deviation[name]:.4f}  "
                 f"({lowest:.4f} to {highest:.4f})"
             )
@@ -296,6 +296,16 @@ def _tell(trained: Trained) -> None:
             f"{found['sensitivity'].text()}, specificity {found['specificity'].text()}, accuracy "
             f"{found['accuracy'].text()}, balanced accuracy {found['balanced_accuracy'].text()}"
         )
+        own = found.by_class
+        if own is not None:
+            each = ", ".join(
+                f"{label} {numbers['auc'].text()}"
+                for label, numbers in zip(own.labels.names, own.by_class, strict=True)
+            )
+            print(
+                f"  {len(own.labels)} classes: accuracy {own['accuracy'].text()}, balanced "
+                f"accuracy {own['balanced_accuracy'].text()}, AUC of each against the rest: {each}"
+            )
         for note in found.notes:
             if note.code in _TOLD:
                 print(f"  {note.text}")

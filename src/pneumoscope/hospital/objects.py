@@ -114,7 +114,7 @@ def _outline(
         (int(header.Rows), int(header.Columns)),
     )
     said = probability_text(found.probability) if found.probability is not None else ""
-    caption = f"{found.conclusion}, p({predictor.info.classes[1]}) {said}"
+    caption = f"{found.conclusion}, p({predictor.info.pair[1]}) {said}"
     return presentation(header, evidence, device_of(predictor), caption=caption, made=made)
 
 

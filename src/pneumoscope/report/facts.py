@@ -14,6 +14,7 @@ from pneumoscope.evaluation.decision import decision_text
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.reader.model_file.metadata import ModelInfo, open_bundle
+from pneumoscope.report.class_sections import classes_in_a_sentence
 from pneumoscope.report.words import NAMES, calibration_words, images_of
 from pneumoscope.runs import RunFolder, rows_of
 
@@ -260,7 +261,8 @@ class RunFacts:
             return ""
         text = f"on the {images_of(found)}: {'; '.join(_in_words(found, key) for key in _MAIN)}."
         deployed = decision_text(found)
-        return f"{deployed} At the threshold alone, {text}" if deployed else text
+        text = f"{deployed} At the threshold alone, {text}" if deployed else text
+        return f"{text} {classes_in_a_sentence(found)}".rstrip()
 
 
 _MAIN = ("auc", "sensitivity", "specificity", "balanced_accuracy")

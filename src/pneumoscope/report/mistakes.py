@@ -45,7 +45,7 @@ def mistakes(
     sure = np.where(called, scores.log_odds, -scores.log_odds)
     ranked = wrong[np.argsort(-sure[wrong], kind="stable")]
     said = [probability_text(float(value)) for value in scores.probability]
-    label = [found.classes[int(own)] for own in scores.label]
+    label = true_names(found, scores)
     rows = tuple(
         (scores.path[row], label[row], found.classes[int(called[row])], said[row]) for row in ranked
     )
@@ -77,6 +77,14 @@ def mistakes(
             table_title="All errors",
         )
     ]
+
+
+def true_names(found: Evaluation, scores: Scores) -> list[str]:
+    """Return the name of each image's true class, or of its group where only that is known."""
+    if scores.classes is None:
+        return [found.classes[int(own)] for own in scores.label]
+    names = scores.classes.labels.names
+    return [names[own] for own in scores.classes.number]
 
 
 def _caption(found: Evaluation, sheet: CaseSheet, pictures: Pictures) -> str:

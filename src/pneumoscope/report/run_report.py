@@ -12,6 +12,7 @@ from pneumoscope.data.split import UNUSED
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import write_card
+from pneumoscope.report.class_sections import class_answer, class_headline, question_of
 from pneumoscope.report.figures.pictures import AugmentationSheet
 from pneumoscope.report.figures.training import ClassCounts, LearningCurves
 from pneumoscope.report.outcome import outcome_sections
@@ -74,20 +75,19 @@ def write_run_report(
         _augmentation(canvas, recipe, data),
         _recipe(canvas, recipe, facts),
     ]
-    negative, positive = catalog.label_space.pair
     write_report(
         run.report,
         Report(
             title=run.root.name,
-            question=f"Can a chest X-ray alone tell {positive} from {negative}?",
+            question=question_of(catalog.label_space),
             data=_data_line(catalog, split),
-            answer=answer(best),
+            answer=f"{answer(best)} {class_answer(best)}".rstrip(),
             caveats=(
                 *([GENERATED] if is_generated(catalog.root) else []),
                 *caveats(best, more=_of_the_run(recipe, facts)),
                 *([few] if few else []),
             ),
-            headline=headline(best),
+            headline=(*headline(best), *class_headline(best)),
             sections=tuple(sections),
             footer=(f"{footer_of(facts)} · data {catalog.fingerprint[:12]} · seed {recipe.seed}"),
         ),

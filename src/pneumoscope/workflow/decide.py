@@ -11,6 +11,8 @@ from pneumoscope.errors import DataError, LeakError, one_of
 from pneumoscope.evaluation.calibration import METHODS, Calibration, fit_calibration
 from pneumoscope.evaluation.conformal import fit_zone
 from pneumoscope.evaluation.multiclass.calibration import VectorCalibration, fit_classes, softmax
+from pneumoscope.evaluation.multiclass.dirichlet import METHODS as CROSS_FITTED
+from pneumoscope.evaluation.multiclass.dirichlet import fit_by_cross_fitting
 from pneumoscope.evaluation.multiclass.scores import ClassScores
 from pneumoscope.evaluation.operating_point import choose, parse_rule
 from pneumoscope.evaluation.scores import Scores, check_may_decide
@@ -138,7 +140,7 @@ def fit(raw: Scores, *, method: str) -> Calibration | VectorCalibration:
     Args:
         raw: With the network's own logits.
         method: ``temperature`` or ``platt``; for more than two classes the latter is vector
-            scaling.
+            scaling, and there are ``vector``, ``dirichlet`` and ``auto`` besides.
 
     Raises:
         OptionError: There is no such method.
@@ -148,7 +150,9 @@ def fit(raw: Scores, *, method: str) -> Calibration | VectorCalibration:
     if raw.classes is None:
         return fit_calibration(raw, method=method)
     check_may_decide(raw, what="a calibration")
-    one_of("method", method, METHODS)
+    one_of("method", method, (*METHODS, "vector", *CROSS_FITTED))
+    if method in CROSS_FITTED:
+        return fit_by_cross_fitting(raw.classes, raw.patient_numbers, method=method)
     return fit_classes(raw.classes, method=method)
 
 

@@ -231,6 +231,10 @@ def _shift(
     """Return how far the file lies from the network on validation rows, both calibrated."""
     codes = [info.policy().decide_many(each).code for each in (before, said)]
     changed = int((codes[0] != codes[1]).sum())
+    if before.ndim == 2:
+        space, rows = data.catalog.label_space, data.split.rows("val")
+        number = data.catalog.class_numbers[rows]
+        return Shift.between_classes(before, said, number, space, changed=changed)
     return Shift.between(
         _of_positive(data, before), _of_positive(data, said), label, changed=changed
     )
