@@ -110,7 +110,7 @@ def test_smaller_files_of_a_run_are_judged(
 ) -> None:
     if precision == "int8":  # a network of one epoch is sure of nothing
         monkeypatch.setattr(shifts, "LARGEST_SHIFT", 0.0)
-        with pytest.raises(ExportError, match="the probabilities of 5% .* move by"):
+        with pytest.raises(ExportError, match=r"the probabilities of 5% .* move by"):
             export_runs([run.run.root], tmp_path / "small.onnx", precision="int8")
         monkeypatch.setattr(shifts, "LARGEST_SHIFT", 0.1)
         monkeypatch.setattr(shifts, "LARGEST_CHANGED", 0.2)
