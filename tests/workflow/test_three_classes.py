@@ -23,8 +23,9 @@ from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.labels import LabelSpace
 from pneumoscope.models.registry import Classifier, build_model
 from pneumoscope.reader.evidence import draw_evidence
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.checksum import with_info
-from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
 from pneumoscope.reader.model_file.session import read_model
 from pneumoscope.reader.model_file.verify import verify
 from pneumoscope.reader.predictor import Predictor

@@ -13,7 +13,8 @@ from pneumoscope.errors import DataError
 from pneumoscope.evaluation.decision import decision_text
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.evaluation import Evaluation
-from pneumoscope.reader.model_file.metadata import ModelInfo, open_bundle
+from pneumoscope.reader.model_file.bundle import open_bundle
+from pneumoscope.reader.model_file.metadata import ModelInfo
 from pneumoscope.report.class_sections import classes_in_a_sentence
 from pneumoscope.report.words import NAMES, calibration_words, images_of
 from pneumoscope.runs import RunFolder, rows_of

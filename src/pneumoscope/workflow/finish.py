@@ -23,8 +23,9 @@ from pneumoscope.parallel import cores
 from pneumoscope.reader.checks.feature_distance import FeatureDistribution
 from pneumoscope.reader.checks.gate import FeatureGate, Look, PixelGate
 from pneumoscope.reader.drift import distance_histogram, histogram
+from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
 from pneumoscope.reader.model_file.checksum import with_info
-from pneumoscope.reader.model_file.metadata import Bundle, ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
 from pneumoscope.reader.model_file.session import read_model
 from pneumoscope.reader.model_file.training_hashes import hashes_of
 from pneumoscope.reader.predictor import Predictor

@@ -23,14 +23,13 @@ from pneumoscope.evaluation.operating_point import choose, parse_rule
 from pneumoscope.evaluation.policy import summary
 from pneumoscope.evaluation.scores import Scores, check_may_decide
 from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
 from pneumoscope.reader.model_file.metadata import (
     CALIBRATION_BIAS,
     CALIBRATION_SCALE,
     KEY,
-    Bundle,
     ModelInfo,
     OperatingPoint,
-    open_bundle,
 )
 from pneumoscope.reader.model_file.session import read_model
 from pneumoscope.reader.model_file.verify import finish

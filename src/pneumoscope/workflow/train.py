@@ -18,7 +18,8 @@ from pneumoscope.errors import DataError, OptionError, OutputError
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate
 from pneumoscope.evaluation.operating_point import parse_rule
 from pneumoscope.evaluation.question import Question, Reader
-from pneumoscope.evaluation.scores import Scores, score
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.evaluation.scoring import score
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import (
     RunFolder,
