@@ -14,6 +14,7 @@ from pneumoscope.evaluation.decision import decision_rows, decision_text
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.report.facts import PARTS, RunFacts
+from pneumoscope.report.new_patients_section import card_lines
 from pneumoscope.report.page import NOTICE, environment
 from pneumoscope.report.words import NAMES, caveats
 from pneumoscope.runs import RunFolder, write_text
@@ -82,6 +83,7 @@ def card_text(facts: RunFacts) -> str:
         decision_text=decision_text(found) if found else "",
         level=level_text(found.level) if found else "",
         shown=_SHOWN,
+        new_patients=card_lines(facts.new_patients) if facts.new_patients else (),
         names=NAMES,
         others=[facts.performance(part) for part in others],
         notes=[

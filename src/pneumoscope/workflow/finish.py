@@ -81,6 +81,7 @@ def write_model(
     more: dict[str, Any] | None = None,
     traced: Traced | None = None,
     taught: Sequence[int] | None = None,
+    decided: Decided | None = None,
 ) -> Written:
     """Write the model file of a network, and verify it on the original image files.
 
@@ -101,6 +102,7 @@ def write_model(
         more: Further fields of ``ModelInfo``: version, licence, intended, card.
         traced: What a probe made already.
         taught: The rows that the network learnt from; the training rows if None.
+        decided: What was decided on images of other trainings; None decides on the validation rows.
 
     Raises:
         ExportError: They differ by more than ``TOLERANCE``, or the file says too much otherwise
@@ -126,7 +128,8 @@ def write_model(
         bundle = open_bundle(temporary, threads=cores())
         # What the file itself says decides: weights in half precision were rounded.
         own = own_logits(_outputs(bundle, data, validation, "logits"))
-        decided = decide(recipe, data, own if logit is None else logit)
+        if decided is None:
+            decided = decide(recipe, data, own if logit is None else logit)
         said = decided.calibration.apply(own)
         reference: dict[str, Any] = {"probability_histogram": histogram(decided.scores.probability)}
         gate: dict[str, Any] = {}
