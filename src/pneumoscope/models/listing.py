@@ -12,6 +12,7 @@ from pneumoscope.models.folder import BUNDLED, find_in_folder, weights_folder
 from pneumoscope.models.hub import cached
 from pneumoscope.models.known import KNOWN_FILES
 from pneumoscope.models.names import Published, is_pretrained_name, resolve, xrv_names
+from pneumoscope.models.packages import installed_weights
 
 if TYPE_CHECKING:
     from pneumoscope.models.network import Network
@@ -165,10 +166,12 @@ def _bare_network(name: str) -> tuple[Network, int, Published | None, str]:
 
 
 def _is_here(row: Listed, published: Published | None) -> bool | None:
-    """Return whether weights are in the weights folder or in the hub's cache."""
+    """Return whether weights are in the weights folder, a package or the hub's cache."""
     if not row.licence:
         return None
     if any(find_in_folder(folder, [row.name]) for folder in (weights_folder(), BUNDLED)):
+        return True
+    if installed_weights([row.name]):
         return True
     if published is None or not published.repository:
         return False

@@ -84,8 +84,8 @@ def _caption(found: Evaluation, sheet: CaseSheet, pictures: Pictures) -> str:
         return sheet.CAPTION
     return (
         f"{sheet.CAPTION} Below each image stands the same with the reader's evidence: orange "
-        f"speaks for {found.classes[1]}, blue against it. Each has its own scale, in full colour "
-        f"from where its evidence is strongest, at least ±{Scale().full:g} units of the logit. "
+        f"speaks for {found.classes[1]}, blue against it. All share the reader's scale, in full "
+        f"colour from ±{Scale.of_reader(pictures.predictor.info).full:g} units of the logit on. "
         f"{evidence_caveat(pictures.predictor.info)}"
     ).rstrip()
 

@@ -17,6 +17,8 @@ from pneumoscope.parallel import cores
 from pneumoscope.reader.checks.feature_distance import FeatureDistribution
 from pneumoscope.reader.checks.gate import FeatureGate, Look, PixelGate
 from pneumoscope.reader.drift import distance_histogram, histogram
+from pneumoscope.reader.evidence import EVIDENCE_FULL, Scale
+from pneumoscope.reader.groups import map_of
 from pneumoscope.reader.model_file.checksum import with_info
 from pneumoscope.reader.model_file.metadata import Bundle, ModelInfo, OperatingPoint, open_bundle
 from pneumoscope.reader.model_file.session import read_model
@@ -136,6 +138,8 @@ def write_model(
         if recipe.decision.gate:
             gate, distances = _gate(bundle, data, traced)
             reference["distance_histogram"] = distance_histogram(distances)
+        if "evidence" in bundle.outputs:
+            reference[EVIDENCE_FULL] = _evidence_full(bundle, data)
         deciding = replace(bare, operating_point=decided.point, conformal=decided.conformal)
         reference["policy"] = summary(deciding.policy(), decided.scores)
         info = replace(
@@ -233,6 +237,19 @@ def _gate(
     features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))
     gate = {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
     return gate, distances.tolist()
+
+
+def _evidence_full(bundle: Bundle, data: PreparedData) -> float:
+    """Return the evidence of full colour: the scale that holds most validation images.
+
+    It is the smallest of 4, 8, 16 and so on that the strongest evidence of at least 95 % of them
+    does not exceed, so that one scale serves all images of the reader.
+    """
+    rows = _evenly(data.split.rows("val"), _CHECKED_IMAGES)
+    maps, labels = _outputs(bundle, data, rows, "evidence"), data.catalog.label_space
+    shown = map_of(maps, labels, None) if len(labels) > 2 else maps
+    strongest = np.abs(shown).reshape(len(rows), -1).max(1)
+    return Scale.of(np.quantile(strongest, 0.95, keepdims=True).astype(np.float32)).full
 
 
 def _positive(catalog: Catalog) -> dict[str, Any]:
