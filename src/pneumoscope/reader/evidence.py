@@ -169,8 +169,8 @@ def coloured(
     values = np.asarray(fine)[..., np.newaxis]
     opacity = scale.opacity(values)
     colour = np.where(values > 0, np.array(FOR, np.float32), np.array(AGAINST, np.float32))
-    mixed: NDArray[np.float32] = grey[..., np.newaxis] * (1 - opacity) + colour * opacity
-    return mixed
+    mixed = grey[..., np.newaxis] * (1 - opacity) + colour * opacity
+    return mixed.astype(np.float32)
 
 
 def share_at_edges(evidence: NDArray[np.float32]) -> tuple[float, float]:

@@ -98,14 +98,15 @@ def evidence_sheet(
     mixed = coloured(evidence, grey, scale)
     shown = of or predictor.info.labels.pair[1]
     outside, area = share_at_edges(evidence)
+    least = f"±{scale.least:g}"
     at_edges = f"{outside:.0%} of it ({area:.0%} of the area)"
     notes = [
-        f"Right: evidence for {shown} (orange) and against it (blue), in units of the logit.",
-        f"One scale for all images of this reader; below ±{scale.least:g} nothing is drawn.",
+        f"Left: the image. Right: evidence for {shown} (orange) and against it (blue), in logits.",
+        f"One scale for all images of this reader: full from ±{scale.full:g}, none below {least}.",
         f"Evidence in the outer eighth on each side: {at_edges}. Lung fields are not outlined.",
     ]
     if not (np.abs(evidence) >= scale.least).any():
-        notes.insert(1, f"No evidence reaches ±{scale.least:g}.")
+        notes.insert(1, f"No evidence reaches {least}.")
     if found.dicom and (caption := found.dicom.caption()):
         notes.append(caption)
     words = Words(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -240,16 +241,17 @@ def _gate(
 
 
 def _evidence_full(bundle: Bundle, data: PreparedData) -> float:
-    """Return the evidence of full colour: the scale that holds most validation images.
+    """Return the evidence of full colour: the strongest of a typical validation image.
 
-    It is the smallest of 4, 8, 16 and so on that the strongest evidence of at least 95 % of them
-    does not exceed, so that one scale serves all images of the reader.
+    Of 4, 8, 16 and so on it is the one nearest to the median over images of the strongest place of
+    each, so that one scale serves all images of the reader.
     """
     rows = _evenly(data.split.rows("val"), _CHECKED_IMAGES)
     maps, labels = _outputs(bundle, data, rows, "evidence"), data.catalog.label_space
     shown = map_of(maps, labels, None) if len(labels) > 2 else maps
-    strongest = np.abs(shown).reshape(len(rows), -1).max(1)
-    return Scale.of(np.quantile(strongest, 0.95, keepdims=True).astype(np.float32)).full
+    typical = float(np.median(np.abs(shown).reshape(len(rows), -1).max(1)))
+    least = Scale().full
+    return least * 2.0 ** max(0, round(math.log2(max(typical, least) / least)))
 
 
 def _positive(catalog: Catalog) -> dict[str, Any]:
