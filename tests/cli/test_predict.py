@@ -18,7 +18,7 @@ from helpers.files import dicom_bytes, dicom_data_set
 from helpers.tiny_model import grey_image, tiny_info, tiny_proto, write_tiny
 from pneumoscope.cli import main
 from pneumoscope.cli.predictions import in_colour, printable, write_table
-from pneumoscope.reader import evidence as evidence_module
+from pneumoscope.reader import evidence_sheet as evidence_module
 from pneumoscope.reader.checks.gate import PixelGate
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.model_file import session as graph_module

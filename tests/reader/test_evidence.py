@@ -14,10 +14,10 @@ from pneumoscope.reader.evidence import (
     AGAINST,
     FOR,
     Scale,
-    draw_evidence,
     evidence_caveat,
     overlay,
 )
+from pneumoscope.reader.evidence_sheet import draw_evidence
 from pneumoscope.reader.predictor import Predictor
 
 GREY = np.full((300, 400), 90, np.uint8)

@@ -16,11 +16,10 @@ from pneumoscope.reader.evidence import (
     EVIDENCE_FULL,
     UNSTATED,
     Scale,
-    draw_evidence,
     evidence_image,
     share_at_edges,
 )
-from pneumoscope.reader.evidence_sheet import PANEL_PX, evidence_sheet
+from pneumoscope.reader.evidence_sheet import PANEL_PX, draw_evidence, evidence_sheet
 from pneumoscope.reader.model_file.metadata import NOTICE
 from pneumoscope.reader.policy import NOT_ASSESSABLE
 from pneumoscope.reader.predictor import Predictor
@@ -117,7 +116,7 @@ def test_an_image_that_cannot_be_assessed_gets_its_reasons(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gated = Predictor(write_tiny(tmp_path / "g.onnx", tiny_info(gate=PixelGate().to_dict())))
-    path = file_of(grey_image(150, side=40), tmp_path / "small.png")
+    path = file_of(grey_image(150, side=24), tmp_path / "small.png")
     found = gated.predict(path)
     assert found.conclusion == NOT_ASSESSABLE
     picture, said = drawn(gated, path, monkeypatch)

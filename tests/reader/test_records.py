@@ -19,7 +19,7 @@ from helpers.tiny_model import grey_image, tiny_info, write_tiny
 from pneumoscope.images.dicom_facts import DicomFacts, Rendering
 from pneumoscope.images.radiograph import ImageMeta
 from pneumoscope.images.record import DICOM_COLUMNS, DicomRecord, dicom_record
-from pneumoscope.reader.evidence import draw_evidence
+from pneumoscope.reader.evidence_sheet import draw_evidence
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.records import COLUMNS, record_of, row_of, write_csv, write_parquet
 

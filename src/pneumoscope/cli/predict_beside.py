@@ -35,7 +35,7 @@ def _with_evidence(
     if not args.evidence or not judged:
         return found
     from pneumoscope.errors import ImageError  # noqa: PLC0415 - rare
-    from pneumoscope.reader.evidence import draw_evidence  # noqa: PLC0415 - the same
+    from pneumoscope.reader.evidence_sheet import draw_evidence  # noqa: PLC0415 - the same
 
     try:
         return draw_evidence(

@@ -9,11 +9,8 @@ until it alarms; below a stated level nothing is drawn at all.
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import math
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +19,6 @@ import numpy as np
 from pneumoscope.images.prepare import InputSpec, placing
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.reader.preprocess import load_image, native
-from pneumoscope.runs import written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,41 +191,6 @@ def share_at_edges(evidence: NDArray[np.float32]) -> tuple[float, float]:
     total = float(size.sum())
     middle = float(weights(height) @ size @ weights(width))
     return (1 - middle / total if total > 0 else 0.0), 1 - (6 / 8) ** 2
-
-
-def draw_evidence(
-    predictor: Predictor,
-    found: Prediction,
-    folder: Path,
-    *,
-    content: bytes | None = None,
-    of: str | None = None,
-) -> Prediction:
-    """Write the evidence picture of a prediction into a folder; return it with the path.
-
-    Args:
-        predictor: The reader that made it, one that shows its evidence.
-        found: What it said of a file; where it could not assess it, the picture says why.
-        folder: Where the picture goes, named after the file and a hash of its path.
-        content: The bytes of the file, if it has no path; the picture is then called ``stdin``.
-        of: As for ``class_drawn``.
-
-    Raises:
-        ImageError: The file cannot be read any more.
-        OutputError: The picture cannot be written.
-    """
-    from pneumoscope.reader.evidence_sheet import evidence_sheet  # noqa: PLC0415 - it needs this
-
-    source = Path(found.path) if content is None else content
-    name = Path(found.path).name if content is None else "standard input"
-    made = datetime.now().astimezone()
-    image = evidence_sheet(predictor, found, source, name=name, made=made, of=of)
-    named = content or found.path.encode("utf-8", "surrogateescape")
-    stem = Path(found.path).stem[:100] or "stdin"
-    place = folder / f"{stem}-{hashlib.sha256(named).hexdigest()[:8]}.png"
-    with written_whole(place) as temporary:
-        image.save(temporary, format="PNG")
-    return dataclasses.replace(found, evidence=str(place))
 
 
 def evidence_image(

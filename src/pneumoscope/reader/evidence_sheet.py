@@ -7,8 +7,12 @@ and that this is research. An image that cannot be assessed gets a picture with 
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -27,11 +31,9 @@ from pneumoscope.reader.evidence import (
 from pneumoscope.reader.model_file.metadata import NOTICE
 from pneumoscope.reader.prediction import NOT_ASSESSABLE, probability_text
 from pneumoscope.reader.preprocess import native
+from pneumoscope.runs import written_whole
 
 if TYPE_CHECKING:
-    from datetime import datetime
-    from pathlib import Path
-
     from numpy.typing import NDArray
     from PIL import Image
     from PIL.ImageDraw import ImageDraw
@@ -62,6 +64,39 @@ class Words:
     title: str
     facts: tuple[str, ...]
     notes: tuple[str, ...]
+
+
+def draw_evidence(
+    predictor: Predictor,
+    found: Prediction,
+    folder: Path,
+    *,
+    content: bytes | None = None,
+    of: str | None = None,
+) -> Prediction:
+    """Write the evidence picture of a prediction into a folder; return it with the path.
+
+    Args:
+        predictor: The reader that made it, one that shows its evidence.
+        found: What it said of a file; where it could not assess it, the picture says why.
+        folder: Where the picture goes, named after the file and a hash of its path.
+        content: The bytes of the file, if it has no path; the picture is then called ``stdin``.
+        of: As for ``class_drawn``.
+
+    Raises:
+        ImageError: The file cannot be read any more.
+        OutputError: The picture cannot be written.
+    """
+    source = Path(found.path) if content is None else content
+    name = Path(found.path).name if content is None else "standard input"
+    made = datetime.now().astimezone()
+    image = evidence_sheet(predictor, found, source, name=name, made=made, of=of)
+    named = content or found.path.encode("utf-8", "surrogateescape")
+    stem = Path(found.path).stem[:100] or "stdin"
+    place = folder / f"{stem}-{hashlib.sha256(named).hexdigest()[:8]}.png"
+    with written_whole(place) as temporary:
+        image.save(temporary, format="PNG")
+    return dataclasses.replace(found, evidence=str(place))
 
 
 def evidence_sheet(
