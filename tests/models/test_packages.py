@@ -100,7 +100,7 @@ def test_the_list_says_that_they_are_here(
     assert main(["models", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows[package.model]["here"] is True
-    assert rows[package.model]["licence"] == "Apache-2.0"
+    assert rows[package.model]["licence"] == "apache-2.0"
 
 
 class _File:
