@@ -18,6 +18,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from pneumoscope.hospital.objects import objects_of
 from pneumoscope.hospital.outline import outlines
+from pneumoscope.hospital.presentation import polygons
 from pneumoscope.hospital.source import read_header
 from pneumoscope.reader.predictor import Predictor
 
@@ -89,6 +90,18 @@ def test_the_evidence_is_outlined_over_the_image(
     shown = [np.atleast_1d(one.WindowWidth).astype(float).tolist() for one in windows]
     given = np.atleast_1d(elements.get("WindowWidth", [])).astype(float).tolist()
     assert shown == ([given] if given else [])
+
+
+def test_the_outline_encloses_what_has_half_of_the_peak() -> None:
+    source = pydicom.Dataset()
+    source.Rows, source.Columns = 256, 256
+    evidence = np.full((256, 256), 1.0, np.float32)  # coloured in the picture, but weak
+    evidence[64:128, 32:96] = 3.5
+    (border,) = polygons(evidence, source)
+    assert {tuple(point) for point in border.tolist()} == {
+        (x, y) for x in (32, 96) for y in (64, 128)
+    }
+    assert not polygons(np.zeros((256, 256), np.float32), source)
 
 
 @pytest.mark.skipif(shutil.which("dcmpschk") is None, reason="dcmtk is not installed")

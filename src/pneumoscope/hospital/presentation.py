@@ -22,12 +22,16 @@ from pydicom.valuerep import DA, TM
 from pneumoscope.hospital.identity import MANUFACTURER, NOTICE, Device, equipment
 from pneumoscope.hospital.outline import outlines
 from pneumoscope.hospital.source import UTF8, evidence_of, take_over
+from pneumoscope.reader.evidence import Scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
 SERIES_NUMBER: Final = 9703
+OF_PEAK: Final = 0.5
+"""The outline's level, as a share of the largest evidence in the image."""
+
 _GRID = 256  # cells along the longer side
 _MOST = 20  # outlines; smaller ones than these are left out
 
@@ -50,13 +54,14 @@ def presentation(
 ) -> Dataset | None:
     """Return the outline of the evidence for the positive class; None where there is none.
 
-    It is drawn where the picture of the evidence begins to be coloured.
+    The outline encloses the pixels with at least half of the peak's evidence, the usual way to
+    turn such a map into regions; weaker evidence covers most of an image and would outline all.
 
     Args:
         header: Of the image.
         evidence: Over the whole image, float32 [h, w], in units of the logit.
         device: What read the image.
-        least: The evidence from which the picture is coloured.
+        least: Weaker evidence, which the picture does not colour, is not outlined.
         caption: What it says beside the outline.
         made: When.
     """
@@ -67,7 +72,7 @@ def presentation(
     layer = GraphicLayer("EVIDENCE", order=1, description="Evidence of an automatic reading")
     drawn = [
         GraphicObject("POLYLINE", points, units="PIXEL", is_filled=False)
-        for points in _polygons(evidence, source, least=least)
+        for points in polygons(evidence, source, least=least)
     ]
     if not drawn:
         return None
@@ -109,16 +114,17 @@ def presentation(
     return document
 
 
-def _polygons(
-    evidence: NDArray[np.float32], source: Dataset, *, least: float
+def polygons(
+    evidence: NDArray[np.float32], source: Dataset, *, least: float = Scale().least
 ) -> list[NDArray[np.float32]]:
-    """Return the outlines in pixels of the image."""
+    """Return the outlines, at most 20, each [n, 2] as (x, y) in pixels of the image."""
     rows, columns = int(source.Rows), int(source.Columns)
     scale = _GRID / max(rows, columns)
     width, height = max(1, round(columns * scale)), max(1, round(rows * scale))
     fine = Image.fromarray(np.ascontiguousarray(evidence, np.float32)).resize(
         (width, height), Image.Resampling.BILINEAR
     )
-    inside = np.asarray(fine) >= least
+    level = max(least, OF_PEAK * float(np.max(evidence, initial=0)))
+    inside = np.asarray(fine) >= level
     factors = np.array([columns / width, rows / height], np.float32)
     return [one * factors for one in outlines(inside)[:_MOST]]
