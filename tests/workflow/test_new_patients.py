@@ -126,6 +126,31 @@ def test_three_classes_keep_their_positive_group(radiographs: Path, tmp_path: Pa
     assert len(Predictor(found.run.model).info.classes) == 3
 
 
+def test_series_of_one_class_decide_without_each_other(radiographs: Path, tmp_path: Path) -> None:
+    data = tmp_path / "series"
+    for number, path in enumerate(sorted(radiographs.rglob("*.jpeg"))):
+        patient = int(path.stem.split("-")[1])
+        kind = ("bacteria", "virus") if "PNEUMONIA" in path.parts else ("IM", "NORMAL2-IM")
+        series = kind[patient % 2]
+        name = (
+            f"{series}-{patient:07d}-{number:04d}.jpeg"
+            if "IM" in series
+            else (f"person{patient}_{series}_{number}.jpeg")
+        )
+        place = data / path.parent.name / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(path.read_bytes())
+    found = trained(data, tmp_path / "run", groups="series").new_patients
+    assert found is not None
+    assert [group.name for group in found.groups] == [
+        "IM", "NORMAL2-IM", "bacteria-person", "virus-person",
+    ]  # fmt: skip
+    # Without both series of a class nothing is left of it, and the others decide.
+    assert found.nested
+    assert all(group.completed for group in found.groups)
+    assert all(group.found.numbers["auc"].value is not None for group in found.groups)
+
+
 def test_a_manifest_column_and_acquisition_make_groups(radiographs: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.csv"
     files = sorted(path for path in radiographs.rglob("*.jpeg"))

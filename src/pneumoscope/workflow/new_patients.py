@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -130,8 +130,10 @@ def over_groups(
     from pneumoscope.training.cross_fit import learner_of  # noqa: PLC0415 - torch
 
     made = groups_of_recipe(data, recipe, source=source)
-    nested = recipe.learning.probe and len(made.groups) > 2
-    fits = len(made.groups) * (len(made.groups) + 1) // 2 if nested else len(made.groups)
+    pairs = _pairs(recipe, data, made.groups) if recipe.learning.probe else {}
+    nested = {place for pair in pairs for place in pair} == set(range(len(made.groups)))
+    pairs = pairs if nested else {}
+    fits = len(made.groups) + len(pairs)
     if made.note:
         watcher.say(f"Groups: {made.note}")
     watcher.say(
@@ -142,9 +144,9 @@ def over_groups(
         learner = learner_of(recipe, data, folder=run, features=features, placement=placement)
         turns = _Turns(recipe, data, made.groups, learner, progress, fits)
         alone = [turns.without(place) for place in range(len(made.groups))]
-        pairs = turns.pairs() if nested else {}
+        said = turns.of_pairs(pairs)
     groups = [
-        _as_new(recipe, data, made.groups, place, alone=alone, pairs=pairs)
+        _as_new(recipe, data, made.groups, place, alone=alone, pairs=said)
         for place in range(len(alone))
     ]
     decided = decide_over([one.scores for one in alone], recipe)
@@ -203,7 +205,7 @@ class _Turns:
     def without(self, place: int) -> _Turn:
         """Train without a group; judge it and the validation block of its training."""
         group = self.groups[place]
-        split = self._split(group.rows)
+        split = _without(self.recipe, self.data, group.rows)
         block = split.rows("val")
         logits = self._judged(slug(group.name), split, [*group.rows, *block])
         count = len(group.rows)
@@ -213,30 +215,18 @@ class _Turns:
             len(split.rows("train")),
         )
 
-    def pairs(self) -> dict[tuple[int, int], Scores]:
+    def of_pairs(self, splits: Mapping[tuple[int, int], Split]) -> dict[tuple[int, int], Scores]:
         """Return for (group, other) the other's scores by a reader that has seen neither."""
         found = {}
-        for first, second in combinations(range(len(self.groups)), 2):
+        for (first, second), split in splits.items():
             one, other = self.groups[first], self.groups[second]
             rows = sorted({*one.rows, *other.rows})
-            split = self._split(rows)
             logits = self._judged(f"{slug(one.name)}+{slug(other.name)}", split, rows)
             place = {row: number for number, row in enumerate(rows)}
             for key, judged in (((first, second), other), ((second, first), one)):
                 own = logits[[place[row] for row in judged.rows]]
                 found[key] = raw_scores(self.data, judged.rows, own)
         return found
-
-    def _split(self, held: Sequence[int]) -> Split:
-        recipe, together = self.recipe, self.data.cohort.groups
-        return inner_split(
-            self.data.catalog,
-            rest_of(pool_of(self.data), held, together),
-            together,
-            block=recipe.data.block,
-            fraction=recipe.data.val_fraction,
-            seed=recipe.seed + 1,
-        )
 
     def _judged(self, name: str, split: Split, rows: Sequence[int]) -> NDArray[np.float64]:
         logits = self.learner(name, split, rows)
@@ -245,6 +235,41 @@ class _Turns:
         self.done += 1
         self.progress(self.done, self.total)
         return logits
+
+
+def _without(recipe: Recipe, data: PreparedData, held: Sequence[int]) -> Split:
+    """Return the parts of a training without some rows and what is tied to them.
+
+    Raises:
+        DataError: A class is missing in one of them.
+    """
+    together = data.cohort.groups
+    return inner_split(
+        data.catalog,
+        rest_of(pool_of(data), held, together),
+        together,
+        block=recipe.data.block,
+        fraction=recipe.data.val_fraction,
+        seed=recipe.seed + 1,
+    )
+
+
+def _pairs(
+    recipe: Recipe, data: PreparedData, groups: Sequence[NewGroup]
+) -> dict[tuple[int, int], Split]:
+    """Return the parts of each training without two groups, where all classes are left.
+
+    Two series of one class may hold all its images: nothing can be trained without both, and so
+    neither has a say on the other.
+    """
+    found = {}
+    for first, second in combinations(range(len(groups)), 2):
+        rows = sorted({*groups[first].rows, *groups[second].rows})
+        try:
+            found[first, second] = _without(recipe, data, rows)
+        except DataError:
+            continue
+    return found
 
 
 def _as_new(
@@ -259,9 +284,9 @@ def _as_new(
     """Return what a group says of decisions that others made, and its scores under them."""
     group, turn = groups[place], alone[place]
     others = [
-        _apart(data, groups[other], group, pairs.get((place, other), alone[other].scores))
+        _apart(data, groups[other], group, pairs[place, other] if pairs else alone[other].scores)
         for other in range(len(groups))
-        if other != place
+        if other != place and (not pairs or (place, other) in pairs)
     ]
     labels = data.catalog.label_space
 
@@ -313,16 +338,8 @@ def check_groups(recipe: Recipe, data: PreparedData, *, source: Path) -> None:
         DataError, OptionError: As for ``over_groups``.
     """
     made = groups_of_recipe(data, recipe, source=source)
-    pool, together = pool_of(data), data.cohort.groups
     for group in made.groups:
-        inner_split(
-            data.catalog,
-            rest_of(pool, group.rows, together),
-            together,
-            block=recipe.data.block,
-            fraction=recipe.data.val_fraction,
-            seed=recipe.seed + 1,
-        )
+        _without(recipe, data, group.rows)
     names = [slug(group.name) for group in made.groups]
     if len(set(names)) < len(names):
         raise DataError(f"{data.catalog.root}: two groups are called alike ({', '.join(names)}).")
