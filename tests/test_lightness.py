@@ -52,11 +52,26 @@ def test_importing_and_helping_load_nothing_heavy(code: str) -> None:
     assert heavy_after(code) == set()
 
 
-@pytest.mark.parametrize(
-    "room", ["pneumoscope.training.probe", "pneumoscope.report.run_report", "pneumoscope.export"]
-)
-def test_what_trains_no_network_does_without_lightning(room: str) -> None:
-    assert not heavy_after(f"import {room}") & {"lightning", "torchmetrics"}
+ROOMS = ("pneumoscope.export", "pneumoscope.report.run_report", "pneumoscope.training.probe")
+
+
+@pytest.fixture(scope="module")
+def heavy_after_rooms() -> dict[str, set[str]]:
+    """Return what is loaded after each of them, one after the other in one process.
+
+    They load torch, which takes seconds.
+    """
+    code = "\n".join(f"import {room}\n{_REPORT.format(heavy=HEAVY)}" for room in ROOMS)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = map(set, map(str.split, done.stdout.splitlines()))
+    return dict(zip(ROOMS, found, strict=True))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_what_trains_no_network_does_without_lightning(
+    room: str, heavy_after_rooms: dict[str, set[str]]
+) -> None:
+    assert not heavy_after_rooms[room] & {"lightning", "torchmetrics"}
 
 
 def test_exif_in_a_jpeg_does_not_load_the_tiff_decoder(tmp_path: Path) -> None:
@@ -88,10 +103,10 @@ def test_reading_loads_nothing_heavy(trained: Trained, phantoms: Path) -> None:
     assert heavy_after(compare) == set()
 
 
-def test_the_test_can_fail() -> None:
+def test_the_test_can_fail(heavy_after_rooms: dict[str, set[str]]) -> None:
     assert heavy_after("import pneumoscope; pneumoscope.recipe_of") == set()
     assert "matplotlib" in heavy_after("import matplotlib")
-    assert "torch" in heavy_after("import pneumoscope.export")
+    assert "torch" in heavy_after_rooms["pneumoscope.export"]
 
 
 def test_importing_the_package_does_not_even_load_numpy() -> None:

@@ -199,7 +199,9 @@ def test_an_inspection_that_fails_keeps_the_one_before(
 ) -> None:
     out = tmp_path / "out"
     command = ["inspect", str(phantoms), "--out", str(out)]
-    assert main(command) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("pneumoscope.report.canvas.can_draw", lambda: False)  # as in `undrawn`
+        assert main(command) == 0
     before = files_in(out)
 
     def full(*_: object, **__: object) -> None:
@@ -212,6 +214,7 @@ def test_an_inspection_that_fails_keeps_the_one_before(
     assert files_in(out) == before
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     "words",
     [

@@ -63,12 +63,18 @@ def test_known_numbers() -> None:
 
 
 def test_a_filter(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "resnet10", "--json"]) == 0
+    assert main(["models", "*:resnet1?t.*", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert {row["name"] for row in rows} >= {"timm:resnet10t.c3_in1k"}
-    assert all("resnet10" in row["name"] for row in rows)
+    assert {row["name"] for row in rows} >= {"timm:resnet10t.c3_in1k", "timm:resnet14t.c3_in1k"}
+    assert len(rows) < 5
     assert [row["multiply_adds"] for row in rows] == sorted(row["multiply_adds"] for row in rows)
     assert {row["here"] for row in rows if row["licence"]} == {False}
+
+
+def test_a_filter_without_signs_is_a_part_of_the_name() -> None:
+    names = names_like("resnet10")
+    assert {"timm:resnet10t.c3_in1k", "timm:resnet101.a1_in1k"} <= set(names)
+    assert all("resnet10" in name for name in names)
 
 
 def test_too_many_match(capsys: pytest.CaptureFixture[str]) -> None:

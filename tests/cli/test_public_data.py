@@ -82,6 +82,7 @@ def test_scores_are_judged_by_study(tmp_path: Path, capsys: Captured) -> None:
     assert "--per must be one of image, study, patient" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_inspect_takes_the_classes_of_a_map(tmp_path: Path, capsys: Captured) -> None:
     made = MAKERS["radiography"](tmp_path / "data")
     command = ["inspect", str(made.place), "--out", str(tmp_path / "i")]

@@ -1,4 +1,7 @@
-"""Ray with workers that are killed: worker, node and driver. Each test is a cluster of its own."""
+"""Ray with workers that are killed: worker, node and driver.
+
+The driver that is killed has a cluster of its own, which ends with it; the others share one.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -78,37 +82,6 @@ def _readers(pid: int) -> list[int]:
     return [each for each in below(pid) if "ray::Actor" in command_of(each)]
 
 
-def test_a_killed_worker_and_a_killed_driver_lose_and_repeat_nothing(
-    listed: Path, expected: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    before = listening()
-    with ExitStack() as stack:
-        driver = _started(_command(listed, out, "--workers", "2"))
-        stack.callback(_buried, driver)
-        wait_for(lambda: _parts(out), seconds=START_SECONDS, what="a part")
-        assert {address for address, _ in listening() - before} <= LOOPBACK
-        assert any("gcs_server" in command_of(pid) for pid in below(driver.pid))
-        at_work = _readers(driver.pid)
-        assert len(at_work) == 2
-        kill(at_work[0])
-        count = len(_parts(out))
-        wait_for(lambda: len(_parts(out)) > count + 2, seconds=START_SECONDS, what="more parts")
-        cluster = below(driver.pid)
-        kill(driver.pid)
-        driver.communicate()
-    there = _parts(out)
-    assert len(there) < 51
-    wait_for(  # Ray's agents look once a minute whether their cluster is there
-        lambda: not [pid for pid in cluster if "Agent" not in command_of(pid) and command_of(pid)],
-        seconds=60,
-        what="the end of a cluster whose driver was killed",
-    )
-    told = _ended(_started(_command(listed, out, "--workers", "2", "--resume")), out, expected)
-    assert there.items() <= _parts(out).items()
-    assert "read in this run" in told
-
-
 _NODES = """
 import sys
 from ray.cluster_utils import Cluster
@@ -136,8 +109,12 @@ class _Nodes:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self.address = self._line()
         self.pid = self._process.pid
+
+    @cached_property
+    def address(self) -> str:
+        """Where it is, once it has started."""
+        return self._line()
 
     def kill_the_second(self) -> None:
         assert self._process.stdin is not None
@@ -146,6 +123,7 @@ class _Nodes:
         assert self._line() == "killed"
 
     def end(self) -> None:
+        assert self.address
         cluster = below(self.pid)
         self._process.communicate(timeout=60)
         kill(*cluster)
@@ -161,11 +139,46 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def nodes() -> Iterator[_Nodes]:
+    """Return a cluster, which starts beside what the first test does."""
     cluster = _Nodes()
     yield cluster
     cluster.end()
+
+
+def test_a_killed_worker_and_a_killed_driver_lose_and_repeat_nothing(
+    nodes: _Nodes, listed: Path, expected: Path, tmp_path: Path
+) -> None:
+    """Another cluster goes on with what the driver began."""
+    out = tmp_path / "out"
+    before = listening()
+    with ExitStack() as stack:
+        driver = _started(_command(listed, out, "--workers", "2"))
+        stack.callback(_buried, driver)
+        wait_for(lambda: _parts(out), seconds=START_SECONDS, what="a part")
+        assert {address for address, _ in listening() - before} <= LOOPBACK
+        assert any("gcs_server" in command_of(pid) for pid in below(driver.pid))
+        at_work = _readers(driver.pid)
+        assert len(at_work) == 2
+        kill(at_work[0])
+        count = len(_parts(out))
+        wait_for(lambda: len(_parts(out)) > count + 2, seconds=START_SECONDS, what="more parts")
+        cluster = below(driver.pid)
+        kill(driver.pid)
+        driver.communicate()
+    there = _parts(out)
+    assert len(there) < 51
+    wait_for(  # Ray's agents look once a minute whether their cluster is there
+        lambda: not [pid for pid in cluster if "Agent" not in command_of(pid) and command_of(pid)],
+        seconds=60,
+        what="the end of a cluster whose driver was killed",
+    )
+    more = ["--address", nodes.address, "--workers", "2", "--resume"]
+    told = _ended(_started(_command(listed, out, *more), LOOPBACK_ALONE), out, expected)
+    assert there.items() <= _parts(out).items()
+    assert "read in this run" in told
+    wait_for(lambda: not _readers(nodes.pid), seconds=60, what="the end of the actors")
 
 
 def test_a_node_that_is_killed_loses_and_repeats_nothing(

@@ -7,12 +7,12 @@ from typing import Any
 
 
 def read_operators_once() -> None:
-    """Let the exporter keep its list of operators: it parses 500 of them in the second it takes.
+    """Let the exporter keep its table of operators: it parses 500 of them in the second it takes.
 
-    The list is a constant of the installed onnxscript.
+    The table is a constant of the installed torch and onnxscript; we add no operator of our own.
     """
     from torch.onnx._internal.exporter import _registration  # noqa: PLC0415 - loads torch
 
-    source: Any = getattr(_registration, "onnxscript_apis", None)
-    if hasattr(source, "get_torchlib_ops"):
-        source.get_torchlib_ops = functools.cache(source.get_torchlib_ops)
+    registry: Any = getattr(_registration, "ONNXRegistry", None)
+    if hasattr(registry, "from_torchlib"):
+        registry.from_torchlib = staticmethod(functools.cache(registry.from_torchlib))

@@ -18,11 +18,19 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 
 from helpers.service import Running
+from helpers.warm import Warm, run_warm
 from pneumoscope.hospital.queue import Queue
 from pneumoscope.hospital.transport import keep_answers
 
 REPORT, PICTURE = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7"
 PRESENTATION = "1.2.840.10008.5.1.4.1.1.11.1"
+POLLS = {
+    "pneumoscope.hospital.deliver.LONGEST_SLEEP_SECONDS": 0.25,
+    "pneumoscope.hospital.node._CLEANING_SECONDS": 0.25,
+    "pneumoscope.hospital.node._SLEEP_SECONDS": 0.1,
+}
+"""Intervals of the nodes of tests; a node's own are seconds."""
+
 FIND, COMMITMENT = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.1.20.1"
 
 
@@ -148,15 +156,18 @@ def node(
     folder: Path,
     archive: Archive | None = None,
     *,
-    within: Callable[[list[str]], list[str]] = list,
+    within: Callable[[list[str]], list[str]] | None = None,
     **settings: Any,
 ) -> Iterator[Running]:
     """Start a node on a free port; it is there when it is ready, and gone at the end.
 
+    It looks for new work four times a second; see ``POLLS``.
+
     Args:
         folder: Of its settings, and of its store.
         archive: The one destination.
-        within: Makes the command one that runs elsewhere, such as in another network.
+        within: Makes the command one that runs elsewhere, such as in another network; it is a
+            process that starts from nothing then, with a node's own intervals.
         settings: Of the node.
     """
     destinations = settings.pop("destinations", None)
@@ -172,11 +183,14 @@ def node(
     }
     place = folder / "node.yaml"
     place.write_text(yaml.safe_dump(values), encoding="utf-8")
-    process = subprocess.Popen(
-        within([sys.executable, "-m", "pneumoscope", "node", "run", "--settings", str(place)]),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    words = ["pneumoscope", "node", "run", "--settings", str(place)]
+    process: subprocess.Popen[str] | Warm
+    if within is None:
+        process = Warm(*words, follow=True, values=POLLS)
+    else:
+        process = subprocess.Popen(
+            within([sys.executable, "-m", *words]), stderr=subprocess.PIPE, text=True
+        )
     running = Running(process)
     try:
         running.wait_for("ready")
@@ -227,15 +241,10 @@ def figures(folder: Path) -> dict[str, dict[str, int]]:
 
 
 def command(folder: Path, action: str) -> str:
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "pneumoscope", "node", action),
-            *("--settings", str(folder / "node.yaml")),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    words = ("node", action, "--settings", folder / "node.yaml")
+    code, said, errors = run_warm("pneumoscope", *words)
+    assert code == 0, errors
+    return said
 
 
 def images_in(folder: Path) -> dict[str, int]:

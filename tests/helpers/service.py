@@ -16,6 +16,8 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
+from helpers.warm import Warm
+
 READY_SECONDS = 90
 
 
@@ -28,7 +30,7 @@ class Running:
         log: The lines it wrote, parsed.
     """
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str] | Warm) -> None:
         self.process = process
         self.port = 0
         self.log: list[dict[str, Any]] = []
@@ -48,6 +50,8 @@ class Running:
         self._reader.join(10)
         assert self.process.stderr is not None
         self.process.stderr.close()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
     @property
     def url(self) -> str:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from collections.abc import Sequence
+from typing import Any
 
+from pneumoscope.study import conduct, worker
 from pneumoscope.study.folder import Result, StudyRun
 from pneumoscope.training.log import Epoch, write_log
 from pneumoscope.training.recipe import Recipe
@@ -46,6 +51,29 @@ def stub_worker(*, pause: float = 0.0) -> tuple[str, ...]:
         pause: How many seconds a run takes.
     """
     return (sys.executable, "-c", _CODE.replace("PAUSE", str(pause)))
+
+
+_popen = subprocess.Popen
+
+
+def popen_forked(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    """Stands for ``subprocess.Popen`` in a fork of ``helpers.warm``.
+
+    The worker of a study is a fork, too, so that it need not load torch.
+    """
+    if tuple(command) != conduct.WORKER:
+        return _popen(command, **options)
+
+    def work() -> None:
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", 1, "utf-8"))
+        import torch  # noqa: PLC0415 - it is loaded already
+
+        torch.set_num_threads(int(options["env"]["OMP_NUM_THREADS"]))
+        os._exit(worker.main())
+
+    return _popen(command, preexec_fn=work, **options)
 
 
 def goodness(recipe: Recipe) -> float:

@@ -1,24 +1,29 @@
-"""Programs that train, in processes of their own that need not load torch and Lightning.
+"""Programs in processes of their own that need not load torch, Lightning or pynetdicom.
 
-Loading them takes six seconds of processor time, and the first export two more. One process does
-it, and each program runs in a fork of it: it has its own memory, signals, standard streams, working
-directory and environment, and is killed as any other process. That training works in a process
-that starts from nothing is for ``test_privacy``, and for the tests of runs on several devices.
+Loading torch and Lightning takes six seconds of processor time, the first export two more, and the
+DICOM node one. One process does it, and each program runs in a fork of it: it has its own memory,
+signals, standard streams, working directory and environment, and is killed as any other process.
+That they work in a process that starts from nothing is for ``test_privacy``, for the tests of runs
+on several devices, and for those of the guides and of Orthanc.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import pkgutil
 import runpy
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -31,27 +36,51 @@ class Warm:
 
     Attributes:
         stdout: What it prints, as it comes.
+        stderr: What it says of errors, as it comes; None where ``communicate`` returns that.
         returncode: How it ended, minus the signal that ended it; None until that was asked for.
     """
 
-    def __init__(self, program: str | Path, *words: str | Path, drawn: bool = False) -> None:
+    def __init__(
+        self,
+        program: str | Path,
+        *words: str | Path,
+        drawn: bool = False,
+        follow: bool = False,
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
         """Start it.
 
         Args:
             program: The path of a script, or the name of a module as for ``python -m``.
             *words: Its arguments.
             drawn: Whether its pages have drawings. They take most of the time of a tiny run.
+            follow: Whether ``stderr`` is a pipe that somebody reads all the time.
+            values: Values of module attributes in it, such as of intervals, by their full names.
         """
         _ensure_server()
         receiver, sender = _FORKS.Pipe(duplex=False)
-        self._errors = tempfile.NamedTemporaryFile("r", encoding="utf-8")  # noqa: SIM115 - kept
         self.returncode: int | None = None
+        self.stderr: IO[str] | None = None
+        if follow:
+            errors, told = _FORKS.Pipe(duplex=False)
+            self.stderr = os.fdopen(os.dup(errors.fileno()), encoding="utf-8")
+            errors.close()
+            place: str | Connection = told
+        else:
+            self._errors = tempfile.NamedTemporaryFile("r", encoding="utf-8")  # noqa: SIM115 - kept
+            place = self._errors.name
+        changed = {
+            **({} if drawn else {"pneumoscope.report.canvas.can_draw": _never}),
+            **(values or {}),
+        }
         self._process = _FORKS.Process(
             target=_run,
-            args=(program, words, sender, self._errors.name, dict(os.environ), Path.cwd(), drawn),
+            args=(program, words, sender, place, dict(os.environ), Path.cwd(), changed),
         )
         self._process.start()
         sender.close()
+        if not isinstance(place, str):
+            place.close()
         self.stdout: IO[str] = os.fdopen(os.dup(receiver.fileno()), encoding="utf-8")
         receiver.close()
 
@@ -62,10 +91,29 @@ class Warm:
         return pid
 
     def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+        """Send a signal; nothing happens where it has ended, as with ``subprocess``."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+    def poll(self) -> int | None:
+        """Return how it ended; None while it runs."""
+        self.returncode = self._process.exitcode
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end, and return how it ended.
+
+        Raises:
+            subprocess.TimeoutExpired: It runs on.
+        """
+        self._process.join(timeout)
+        code = self.poll()
+        if code is None:
+            raise subprocess.TimeoutExpired(["(forked)"], timeout or 0)
+        return code
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """Wait for its end; return the rest of what it printed, and what it said of errors."""
@@ -83,9 +131,14 @@ class Warm:
         return out, errors
 
 
-def run_warm(program: str | Path, *words: str | Path, drawn: bool = False) -> tuple[int, str, str]:
+def run_warm(
+    program: str | Path,
+    *words: str | Path,
+    drawn: bool = False,
+    values: Mapping[str, Any] | None = None,
+) -> tuple[int, str, str]:
     """Run a program to its end; return its exit status, what it printed, and its errors."""
-    process = Warm(program, *words, drawn=drawn)
+    process = Warm(program, *words, drawn=drawn, values=values)
     out, err = process.communicate(timeout=240)
     assert process.returncode is not None
     return process.returncode, out, err
@@ -100,18 +153,26 @@ def _ensure_server() -> None:
         forkserver.ensure_running()
 
 
+def _never() -> bool:
+    return False
+
+
 def _run(
     program: str | Path,
     words: tuple[str | Path, ...],
     sender: Connection,
-    errors: str,
+    errors: str | Connection,
     environment: dict[str, str],
     folder: Path,
-    drawn: bool,
+    values: Mapping[str, Any],
 ) -> None:
     os.dup2(sender.fileno(), 1)
     sender.close()
-    os.dup2(os.open(errors, os.O_WRONLY | os.O_APPEND), 2)
+    if isinstance(errors, str):
+        os.dup2(os.open(errors, os.O_WRONLY | os.O_APPEND), 2)
+    else:
+        os.dup2(errors.fileno(), 2)
+        errors.close()
     for number, name in ((1, "stdout"), (2, "stderr")):  # a new process has them twice, too
         stream = os.fdopen(number, "w", 1, "utf-8", "backslashreplace", closefd=False)
         setattr(sys, name, stream)
@@ -120,10 +181,9 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
-    if not drawn:
-        from pneumoscope.report import canvas  # noqa: PLC0415 - it is loaded in forks alone
-
-        canvas.can_draw = lambda: False
+    for name, value in values.items():
+        place, _, attribute = name.rpartition(".")
+        setattr(pkgutil.resolve_name(place), attribute, value)
     sys.argv = [str(program), *map(str, words)]
     if isinstance(program, Path):
         runpy.run_path(str(program), run_name="__main__")

@@ -221,7 +221,7 @@ def test_a_destination_that_hangs_does_not_keep_another_waiting(
 ) -> None:
     with archive_with() as slow, archive_with() as other:
         slow.wait.clear()
-        to = {"slow": destination(slow, seconds=1.0), "other": destination(other)}
+        to = {"slow": destination(slow, seconds=1.0, first_pause=0.2), "other": destination(other)}
         with node(tmp_path, destinations=to) as running:
             assert send(running.port, chest(1)) == [0]
             wait_until(lambda: len(other.got) == 2, seconds=60)
@@ -234,7 +234,7 @@ def test_a_destination_that_hangs_does_not_keep_another_waiting(
 def test_what_arrived_without_an_answer_is_not_sent_again(chest: Chest, tmp_path: Path) -> None:
     with archive_with(FIND) as archive:
         archive.wait.clear()
-        to = {"archive": destination(archive, seconds=1.0, first_pause=1.0, kinds=["report"])}
+        to = {"archive": destination(archive, seconds=1.0, first_pause=0.2, kinds=["report"])}
         with node(tmp_path, destinations=to) as running:
             assert send(running.port, chest(1)) == [0]
             running.wait_for("not_accepted")

@@ -109,7 +109,8 @@ def test_a_destination_that_is_away_gets_everything_once_it_is_back(
     chest: Chest, archive: Archive, tmp_path: Path
 ) -> None:
     archive.stop()
-    with node(tmp_path, archive) as running:
+    to = {"archive": destination(archive, first_pause=0.2)}
+    with node(tmp_path, destinations=to) as running:
         assert send(running.port, chest(1), chest(2)) == [0, 0]
         running.wait_for("not_accepted", count=2)
         archive.start()

@@ -94,7 +94,7 @@ def test_other_weights_give_another_map(name: str) -> None:
 
 
 def test_the_exported_map_is_that_of_the_network(tmp_path: Path) -> None:
-    classifier = model("timm:mobilenetv2_035")
+    classifier = model("timm:resnet10t")
     prepared = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
     info = ModelInfo("x", SPEC, ("NORMAL", "PNEUMONIA"), OperatingPoint(), {})
     export(classifier, tmp_path / "model.onnx", info=info, check=prepared)
@@ -147,10 +147,12 @@ def test_members_side_by_side_say_what_they_say_on_average(name: str) -> None:
 
 def test_maps_of_several_sizes_are_averaged_at_the_finest(tmp_path: Path) -> None:
     """Networks differ in how coarse their maps are; the mean is still the logit less the bias."""
-    one, two = model("timm:mobilenetv2_035"), model("timm:mobilenetv2_035", seed=1)
-    fine = two.network.get_submodule("net.blocks.5.0.conv_dw")
+    one, two = model("timm:resnet10t"), model("timm:resnet10t", seed=1)
+    fine, beside = map(two.network.get_submodule, ("net.layer4.0.conv1", "net.layer4.0.downsample"))
     assert isinstance(fine, nn.Conv2d)
+    assert isinstance(beside, nn.Sequential)
     fine.stride = (1, 1)
+    beside[0] = nn.Identity()  # in place of a pooling
     assert side_by_side([one, two]) is None  # equal weights are not equal layers
     both = Averaged([one, two]).eval()
     with torch.inference_mode():

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,8 @@ from typing import Any
 import pytest
 
 from helpers.processes import wait_for
-from helpers.study import learn
+from helpers.study import learn, popen_forked
+from helpers.warm import Warm, run_warm
 from pneumoscope.cli import main
 from pneumoscope.data.phantom import write_folder
 from pneumoscope.errors import LeakError, OptionError, OutputError
@@ -217,18 +215,17 @@ def test_the_best_is_learnt_again_and_its_luck_told(data: Path, tmp_path: Path) 
     """With real trainings: new seeds, held-out patients, an interval, and the optimism."""
     (tmp_path / "plan.yaml").write_text(PLAN.replace("max_epochs: 4", "max_epochs: 1"))
     out = StudyFolder(tmp_path / "out")
-    command = [
-        sys.executable, "-m", "pneumoscope", "study", str(data), "--plan",
-        str(tmp_path / "plan.yaml"), "--out", str(out.root), "--optimise", "val_auc",
-        "--trials", "3", "--confirm", "2",
+    words = [
+        "study", str(data), "--plan", str(tmp_path / "plan.yaml"), "--out", str(out.root),
+        "--optimise", "val_auc", "--trials", "3", "--confirm", "2",
     ]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = Warm("pneumoscope", *words)
     wait_for(lambda: [r for r in out.runs() if r.finished], seconds=150, what="a trial")
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    said = ended.stdout
+    process.kill()
+    process.communicate()
+    forked = {"pneumoscope.study.conduct.subprocess.Popen": popen_forked}
+    code, said, errors = run_warm("pneumoscope", *words, values=forked)
+    assert code == 0, errors
     assert "Is the best recipe of the search better than the base?" in said
     assert "With 2 new seeds the same recipe reaches" in said
     assert "the optimism of having chosen it" in said

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +13,7 @@ import pytest
 
 from helpers import postgres
 from helpers.processes import wait_for
+from helpers.warm import Warm
 from pneumoscope.data.phantom import write_folder
 from pneumoscope.errors import DataError
 from pneumoscope.study.storage import open_storage
@@ -54,7 +52,6 @@ def learn(run, data, *, on_epoch=None, model=False):
     run.write_result(found)
     return found
 
-# In place of the module, which would import PyTorch.
 sys.modules["pneumoscope.study.learn"] = types.SimpleNamespace(learn=learn)
 search(Path(data), Path(out), plan=read_plan(plan),
        hunt=Hunt(number="val_auc", trials=6, pruning="none", storage=url, name="shared",
@@ -94,11 +91,11 @@ def trials(address: str) -> list[tuple[int, str]]:
 def test_a_trial_of_a_killed_worker_is_taken_over(url: str, tmp_path: Path) -> None:
     data = write_folder(tmp_path / "data", patients=60, seed=3, size_px=(40, 48), workers=1)
     (tmp_path / "plan.yaml").write_text(PLAN)
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
 
-    def start(name: str, slow: float) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", WORKER, str(data), str(tmp_path / name),
-                   str(tmp_path / "plan.yaml"), url, str(slow)]  # fmt: skip
-        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    def start(name: str, slow: float) -> Warm:
+        return Warm(script, data, tmp_path / name, tmp_path / "plan.yaml", url, str(slow))
 
     slow = start("slow", 60.0)
     wait_for(lambda: trials(url) == [(0, "RUNNING")], seconds=150, what="the first trial")
@@ -106,19 +103,15 @@ def test_a_trial_of_a_killed_worker_is_taken_over(url: str, tmp_path: Path) -> N
     wait_for(
         lambda: (1, "COMPLETE") in trials(url), seconds=150, what="a trial of the second worker"
     )
-    slow.send_signal(signal.SIGKILL)
+    slow.kill()
     slow.communicate()
     _, said = quick.communicate(timeout=200)
     assert quick.returncode == 0, said
     time.sleep(4)  # by now its silence is long enough
-    again = subprocess.run(
-        quick.args,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )  # takes up what is left, if the other was killed only after the last trial had begun
-    assert again.returncode == 0, again.stderr
+    # It takes up what is left, if the other was killed only after the last trial had begun.
+    again = start("quick", 0.02)
+    _, said = again.communicate(timeout=200)
+    assert again.returncode == 0, said
     found = json.loads((tmp_path / "quick" / "search.json").read_text())
     by_state: dict[str, list[dict[str, object]]] = {}
     for trial in found["trials"]:

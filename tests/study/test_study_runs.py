@@ -6,8 +6,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +13,8 @@ import numpy as np
 import pytest
 
 from helpers.processes import below, command_of, wait_for
-from helpers.study import stub_worker
+from helpers.study import popen_forked, stub_worker
+from helpers.warm import Warm, run_warm
 from pneumoscope.cli import main
 from pneumoscope.data.patients import Patient
 from pneumoscope.data.phantom import write_folder
@@ -226,24 +225,24 @@ def test_a_killed_study_goes_on_to_the_same_numbers(
 ) -> None:
     (tmp_path / "plan.yaml").write_text(PLAN.split("  validation", maxsplit=1)[0])
     out = StudyFolder(tmp_path / "killed")
-    command = [sys.executable, "-m", "pneumoscope", "study", str(data), "--plan",
-               str(tmp_path / "plan.yaml"), "--out", str(out.root)]  # fmt: skip
+    words = ["study", str(data), "--plan", str(tmp_path / "plan.yaml"), "--out", str(out.root)]
+    forked = {"pneumoscope.study.conduct.subprocess.Popen": popen_forked}
     for done in (1, 2):  # killed twice, in the midst of a run
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        process = Warm("pneumoscope", *words, values=forked)
         wait_for(
             lambda done=done: len(events(out, "finished")) >= done  # type: ignore[misc]
             and any(run.state == "begun" for run in out.runs()),
             seconds=120, what="a run in the midst",
         )  # fmt: skip
         workers = below(process.pid)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.communicate()
         end = partial(_ended, workers)
         wait_for(end, seconds=30, what="the end of the workers")
     with (out.root / "journal.jsonl").open("a") as journal:
         journal.write('{"event": "cut sho')  # as a crash may leave it
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
+    code, _, errors = run_warm("pneumoscope", *words, values=forked)
+    assert code == 0, errors
     wanted = {k: v for k, v in results(study).items() if k.startswith(("base", "dropout"))}
     assert results(out) == wanted
     finished = events(out, "finished")

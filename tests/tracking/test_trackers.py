@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from helpers.processes import wait_for
+from helpers.relay import passed_on
 from pneumoscope.cli import main
 from pneumoscope.errors import OptionError
 from pneumoscope.runs import rows_of
@@ -67,6 +68,7 @@ def history(uri: str, run: Any, key: str) -> dict[int, float]:
     return {m.step: m.value for m in client.get_metric_history(run.info.run_id, key)}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_train_tells_both_what_log_csv_says(phantoms: Path, tmp_path: Path) -> None:
     out, uri = tmp_path / "run", f"sqlite:///{tmp_path / 'tracked.db'}"
     code = main([
@@ -141,23 +143,24 @@ def tell(tracker: Tracker, run: str, *epochs: int) -> None:
 def test_a_server_that_goes_away_stops_nothing(tmp_path: Path) -> None:
     for name in ("flask", "pandas"):
         pytest.importorskip(name, reason=f"an MLflow server needs {name}")
-    port = free_port()
+    port, behind = free_port(), free_port()
     warnings: list[str] = []
     uri = f"http://127.0.0.1:{port}"
     tracker = make_tracker("mlflow", out=tmp_path / "a", title="a", uri=uri, warn=warnings.append)
     report = tmp_path / "report.html"
     report.write_text("<p>found</p>")
-    with server(tmp_path, port):
-        tracker.begin("one", {"seed": 0})
-        tell(tracker, "one", 1)
-        wait_for(lambda: "one" in in_mlflow(uri), seconds=60, what="the run")
-    assert warnings == []
-    started = time.monotonic()
-    tell(tracker, "one", 2, 3)  # nobody is there
-    assert time.monotonic() - started < 1
-    wait_for(lambda: warnings, seconds=60, what="a warning")
-    assert "training goes on" in warnings[0]
-    with server(tmp_path, port):
+    with server(tmp_path, behind), ExitStack() as later:
+        with passed_on(port, behind):
+            tracker.begin("one", {"seed": 0})
+            tell(tracker, "one", 1)
+            wait_for(lambda: "one" in in_mlflow(uri), seconds=60, what="the run")
+        assert warnings == []
+        started = time.monotonic()
+        tell(tracker, "one", 2, 3)  # nobody is there
+        assert time.monotonic() - started < 1
+        wait_for(lambda: warnings, seconds=60, what="a warning")
+        assert "training goes on" in warnings[0]
+        later.enter_context(passed_on(port, behind))
         tracker.end("one", {"val_auc": 0.9}, [report])
         tracker.close([report])
         runs = in_mlflow(uri)
