@@ -83,6 +83,19 @@ def test_one_group_gives_its_blocks_and_says_so() -> None:
     assert made(catalog).by == "blocks"
 
 
+def test_a_group_with_all_images_of_a_class_is_never_new() -> None:
+    entries = [entry(f"NORMAL-{n:07d}-0001.jpeg", "NORMAL") for n in range(1, 101)]
+    entries += [entry(f"BACTERIA-{n:07d}-0001.jpeg", "PNEUMONIA") for n in range(1, 121)]
+    entries += [entry(f"VIRUS-{n:07d}-0001.jpeg", "PNEUMONIA") for n in range(1, 81)]
+    catalog = Catalog(Path("data"), tuple(entries), CLASSES)
+    found = made(catalog, "series")
+    assert [group.name for group in found.groups] == ["BACTERIA", "VIRUS"]
+    assert "NORMAL cannot be new" in found.note
+    for group in found.groups:
+        left = {one.label for row, one in enumerate(entries) if row not in set(group.rows)}
+        assert left == set(CLASSES)
+
+
 def test_patients_without_numbers_are_drawn() -> None:
     entries = tuple(
         Entry(f"{n}.png", CLASSES[n % 2], Patient(f"{n}.png", known=False), "", sha256=str(n))

@@ -113,9 +113,15 @@ def new_groups(
         found = _by_name(pool, [f"cluster {number + 1}" for number in clusters(pool)])
     elif by != "blocks":
         found = _named(catalog, pool, by, columns)
-    if by != "blocks" and len(found) < 2:
-        note = f"by {by} there is one group, so its blocks of patients are held out"
-        by = "blocks"
+    if by != "blocks":
+        whole = [name for name in found if _has_whole_class(catalog, pool, found[name])]
+        if len(found) > 1 and whole:
+            note = f"{', '.join(whole)} cannot be new: all images of a class are there"
+            found = {name: rows for name, rows in found.items() if name not in whole}
+        if len(found) < 2:
+            kept = f"{note}; " if note else ""
+            note = f"{kept}by {by} there is one group, so blocks of patients are held out"
+            by = "blocks"
     if by == "blocks":
         found = _blocks(catalog, pool, together, count=count, seed=seed)
     groups = _completed(catalog, pool, found)
@@ -199,6 +205,12 @@ def _named(
     else:
         names = [columns[by].get(entries[row].path, "") for row in pool]
     return _by_name(pool, names)
+
+
+def _has_whole_class(catalog: Catalog, pool: Sequence[int], own: Sequence[int]) -> bool:
+    """Return whether fewer than 10 images of a class are left without a group."""
+    every, held = (Counter(catalog.entries[row].label for row in rows) for rows in (pool, own))
+    return any(every[name] - held[name] < FEWEST for name in catalog.classes)
 
 
 def _blocks(
