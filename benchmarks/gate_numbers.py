@@ -1,6 +1,7 @@
 """What the gate refuses: of real radiographs, and of everything else that gets handed in.
 
     python benchmarks/gate_numbers.py --out gate.json
+    python benchmarks/gate_numbers.py --model shipped
 
 Prints a table for people and writes the same as JSON. Needs the real images that the environment
 variable ``PNEUMOSCOPE_SHARED`` names, and takes photographs and documents from packages that happen
@@ -27,6 +28,7 @@ from pneumoscope.errors import ImageError
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.parallel import ordered_map
 from pneumoscope.reader.checks.gate import Look, PixelGate
+from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.preprocess import LoadedImage, load_image
 
 if TYPE_CHECKING:
@@ -113,6 +115,22 @@ def table(found: Mapping[str, Any]) -> str:
         for name, k in found["kinds"].items()
     ]
     return "\n".join(lines)
+
+
+def of_sizes(model: str, shared: Path) -> dict[str, dict[str, Any]]:
+    """Return what both gates of a model file refuse of files at native and at reduced size."""
+    reader = Predictor(model)
+    native = sorted((shared / "data" / "chest_xray_native").rglob("*.jpeg"))
+    small = {path.name: path for path in (shared / "data" / "chest_xray").rglob("*.jpeg")}
+    found = {}
+    for name, files in (("native", native), ("reduced", [small[path.name] for path in native])):
+        refused = {
+            path.name: list(one.refused)
+            for path, one in zip(files, reader.predict_many(files), strict=True)
+            if one.refused
+        }
+        found[name] = {"n": len(files), "refused": len(refused), "reasons": refused}
+    return found
 
 
 def others(known: Sequence[LoadedImage]) -> Iterator[tuple[str, list[LoadedImage]]]:
@@ -261,12 +279,20 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="write the numbers to this JSON file")
+    parser.add_argument(
+        "--model",
+        help="count what both gates of this model file refuse of files at native and reduced size",
+    )
     asked = parser.parse_args()
     shared = Path(os.environ.get("PNEUMOSCOPE_SHARED", "shared"))
     if not (shared / "data" / "chest_xray").is_dir():
         raise SystemExit(f"no real images at {shared}; name their place with PNEUMOSCOPE_SHARED")
-    found = measure(shared)
-    print(table(found))
+    if asked.model:
+        found = of_sizes(asked.model, shared)
+        print("\n".join(f"{name}: {k['refused']} of {k['n']}" for name, k in found.items()))
+    else:
+        found = measure(shared)
+        print(table(found))
     if asked.out:
         asked.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 

@@ -40,6 +40,7 @@ MAY: dict[str, set[str]] = {
         "export",
     },
     "evaluation": {"errors", "labels", "images", "runs", "parallel", "stats", "data", "reader"},
+    "adaptation": {"errors", "parallel", "reader"},
     "export_int8": {"runs"},
     "report": {
         "errors",

@@ -48,6 +48,7 @@ VERBS = (
     "evaluate",
     "compare",
     "recalibrate",
+    "adapt",
     "checklist",
     "predict",
     "model",
@@ -62,6 +63,7 @@ VERBS = (
 """The verbs, each a module beside this one, in the order of the help."""
 
 _EXTRAS = {
+    "onnx": "adapt",
     "pyarrow": "parquet",
     "ray": "ray",
     "fsspec": "ray",

@@ -9,8 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import onnx
 
-from pneumoscope.errors import ExportError
+from pneumoscope.adaptation.layers import layers_of
+from pneumoscope.adaptation.measure import by_class
+from pneumoscope.adaptation.reference import KEY as CHANNELS
+from pneumoscope.adaptation.reference import packed
+from pneumoscope.adaptation.site import batches_of
+from pneumoscope.errors import ExportError, ModelFileError
 from pneumoscope.evaluation.policy import summary
 from pneumoscope.export import TOLERANCE, export, own_logits
 from pneumoscope.export_int8 import quantize
@@ -141,6 +147,8 @@ def write_model(
             reference["distance_histogram"] = distance_histogram(distances)
         if "evidence" in bundle.outputs:
             reference[EVIDENCE_FULL] = _evidence_full(bundle, data)
+        if precision != "int8":
+            reference |= channel_statistics(bundle, data, taught)
         deciding = replace(bare, operating_point=decided.point, conformal=decided.conformal)
         reference["policy"] = summary(deciding.policy(), decided.scores)
         info = replace(
@@ -170,6 +178,32 @@ def write_model(
                 "train again; else please report it."
             )
     return Written(decided, own, difference, shift)
+
+
+def channel_statistics(bundle: Bundle, data: PreparedData, rows: Sequence[int]) -> dict[str, Any]:
+    """Return the entry of ``ModelInfo.reference`` by which ``adapt`` knows the training images.
+
+    It is empty for graphs without convolutions.
+
+    Args:
+        bundle: The exported graph.
+        data: The images.
+        rows: Those that the network learnt from.
+    """
+    model = onnx.load_from_string(read_model(bundle.path))
+    try:
+        layers = layers_of(model, bundle.path)
+    except ModelFileError:
+        return {}
+    chosen = _evenly(rows, _KNOWN_IMAGES // 2)
+    classes = np.eye(len(bundle.info.classes))[data.catalog.class_numbers[chosen]]
+    known = by_class(
+        model,
+        layers,
+        batches_of(data.pixels(chosen), classes),
+        threads=cores(),
+    )
+    return {CHANNELS: packed(known)} if (known.weight > 0).all() else {}
 
 
 def _undecided(

@@ -249,7 +249,7 @@ def write_calibrated(
         ModelFileError: The graph carries no calibration, or the new file does not do as it should.
         OutputError: The file cannot be written.
     """
-    import onnx  # noqa: PLC0415 - of the extra "train"
+    import onnx  # noqa: PLC0415 - of the extra "adapt"
     from onnx import numpy_helper  # noqa: PLC0415
 
     model, _ = _parsed(bundle)
@@ -271,7 +271,7 @@ def write_calibrated(
 
 
 def _parsed(bundle: Bundle) -> tuple[Any, dict[str, Any]]:
-    import onnx  # noqa: PLC0415 - of the extra "train"
+    import onnx  # noqa: PLC0415 - of the extra "adapt"
     from onnx import numpy_helper  # noqa: PLC0415
 
     model = onnx.load_from_string(read_model(bundle.path))

@@ -1,0 +1,1 @@
+"""Adapt a model file to a site without labels: statistics of its convolutions' channels."""

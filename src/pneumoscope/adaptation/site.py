@@ -1,0 +1,249 @@
+"""The images of a site: which of them count, and how far they lie from the training images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.adaptation.layers import SMALLEST_VARIANCE, Moments
+from pneumoscope.adaptation.measure import Batch
+from pneumoscope.errors import DataError, ImageError, OtherKindError
+from pneumoscope.parallel import ordered_map
+from pneumoscope.reader.archive.inputs import Unlisted
+from pneumoscope.reader.preprocess import load_image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.parallel import Progress
+    from pneumoscope.reader.model_file.metadata import Bundle
+    from pneumoscope.reader.preprocess import LoadedImage
+
+FEWEST = 100
+"""With fewer images than these nothing is adapted."""
+
+MOST = 2000
+"""Of more images these many are used; more change the moments by less than their own error."""
+
+ODD = 0.2
+"""If the gate refuses a larger share of the images, they are not what the reader is for."""
+
+FARTHEST = 1.0
+"""Sites whose channels lie farther from training than this, in standard deviations, are refused."""
+
+BATCH = 16
+_NOISE = 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SiteImages:
+    """The images that count.
+
+    Attributes:
+        pixels: uint8 [n, height, width].
+        sha256: Of their prepared pixels together, in order.
+        given: How many files were read.
+        unreadable: How many of them are no image that can be read.
+        copies: How many have the same pixels as another one.
+        refused: How many the gate of the reader refuses.
+    """
+
+    pixels: NDArray[np.uint8]
+    sha256: str
+    given: int
+    unreadable: int
+    copies: int
+    refused: int
+
+    def batches(self) -> Iterator[NDArray[np.uint8]]:
+        """Yield the images in small batches."""
+        for start in range(0, len(self.pixels), BATCH):
+            yield self.pixels[start : start + BATCH]
+
+    def counts(self) -> dict[str, int]:
+        """Return what became of the files."""
+        return {
+            "given": self.given,
+            "used": len(self.pixels),
+            "unreadable": self.unreadable,
+            "copies": self.copies,
+            "refused": self.refused,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far the channels of a site lie from those of the training images.
+
+    Attributes:
+        mean: The root mean square, over channels, of the difference of the means in standard
+            deviations of the training images.
+        spread: The median, over channels, of the ratio of the standard deviations.
+        by_chance: ``mean`` as it would be without any difference, from two halves of the images.
+    """
+
+    mean: float
+    spread: float
+    by_chance: float
+
+    @property
+    def verdict(self) -> str:
+        """``none``, ``slight`` or ``large``: up to 2 and 4 times what chance gives, or more."""
+        # The statistics of the training images have an error of their own.
+        ratio = self.mean / max(self.by_chance, _NOISE)
+        return "none" if ratio < 2 else "slight" if ratio < 4 else "large"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields and the verdict as JSON values."""
+        return {**asdict(self), "verdict": self.verdict}
+
+
+def distance(halves: Sequence[Moments], reference: Moments) -> Distance:
+    """Return how far a site lies from the training images.
+
+    Args:
+        halves: Moments of two halves of its images in the graph as it is, as one class.
+        reference: Of training images, mixed as the classes of the site are.
+    """
+    one, other = (Moments(half.mean[0], half.variance[0], half.weight) for half in halves)
+    both = Moments(
+        np.stack([one.mean, other.mean]), np.stack([one.variance, other.variance]), one.weight
+    ).mixed(np.concatenate([one.weight, other.weight]))
+    deviation = np.sqrt(reference.variance + SMALLEST_VARIANCE)
+    moved = (both.mean - reference.mean) / deviation
+    # Two halves differ by the noise of both, which is twice that of the mean of all of them.
+    chance = (one.mean - other.mean) / deviation / 2
+    ratio = np.sqrt((both.variance + SMALLEST_VARIANCE) / (reference.variance + SMALLEST_VARIANCE))
+    return Distance(
+        float(np.sqrt(np.mean(moved**2))),
+        float(np.median(ratio)),
+        float(np.sqrt(np.mean(chance**2))),
+    )
+
+
+def read_site(
+    bundle: Bundle,
+    sources: Iterable[str | Unlisted],
+    *,
+    gated: bool = True,
+    progress: Progress | None = None,
+) -> SiteImages:
+    """Read the images of a site, and leave out copies and what the gate refuses.
+
+    Args:
+        bundle: The reader.
+        sources: Image files; of more than ``MOST``, evenly spaced ones are taken.
+        gated: Whether what the gate refuses is left out.
+        progress: Hears how it goes.
+    """
+    files = list(sources)
+    if len(files) > MOST:
+        files = [files[place] for place in np.linspace(0, len(files) - 1, MOST).astype(int)]
+    seen: set[bytes] = set()
+    kept: list[NDArray[np.uint8]] = []
+    unreadable = copies = refused = 0
+
+    def load(source: str | Unlisted) -> LoadedImage | str:
+        if isinstance(source, Unlisted):
+            return "unreadable"
+        try:
+            return load_image(source, bundle.info.input, any_kind=not gated)
+        except OtherKindError:
+            return "refused"
+        except ImageError:
+            return "unreadable"
+
+    for done, loaded in enumerate(ordered_map(load, files), start=1):
+        if progress:
+            progress(done, len(files))
+        if isinstance(loaded, str):
+            unreadable += loaded == "unreadable"
+            refused += loaded == "refused"
+            continue
+        digest = hashlib.sha256(loaded.pixels.tobytes()).digest()
+        if digest in seen:
+            copies += 1
+            continue
+        seen.add(digest)
+        gate = bundle.pixel_gate if gated else None
+        if gate and gate.judge(loaded.pixels, loaded.shape)[0]:
+            refused += 1
+            continue
+        kept.append(loaded.pixels)
+    pixels = np.stack(kept) if kept else np.zeros((0, *bundle.info.input.shape), np.uint8)
+    if gated and bundle.feature_gate is not None and len(pixels):
+        passed = _known(bundle, pixels)
+        refused += int((~passed).sum())
+        pixels = pixels[passed]
+    together = hashlib.sha256(pixels.tobytes()).hexdigest()
+    return SiteImages(pixels, together, len(files), unreadable, copies, refused)
+
+
+def check_site(images: SiteImages) -> None:
+    """Reject too few images, or images that the reader is not for.
+
+    Raises:
+        DataError: There are fewer than ``FEWEST``, or the gate refuses more than ``ODD``.
+    """
+    known = images.given - images.unreadable - images.copies
+    if known and images.refused > ODD * known:
+        raise DataError(
+            f"the reader's gate refuses {images.refused:,} of {known:,} images, more than "
+            f"{ODD:.0%}: they are not what this reader is for, so it is not adapted to them. Look "
+            "at what it says of them with: `predict`"
+        )
+    if len(images.pixels) < FEWEST:
+        raise DataError(
+            f"{len(images.pixels):,} different images that can be judged are too few to adapt to "
+            f"(at least {FEWEST}; {images.unreadable:,} could not be read, {images.copies:,} are "
+            f"copies, {images.refused:,} are refused by the reader's gate)."
+        )
+
+
+def check_distance(found: Distance) -> None:
+    """Reject a site that lies too far from training.
+
+    Raises:
+        DataError: It lies farther than ``FARTHEST``, or its channels hardly vary, or too much.
+    """
+    if found.mean > FARTHEST or not 0.25 < found.spread < 4:
+        raise DataError(
+            f"the images lie too far from those that the reader learnt from ({found.mean:.2f} "
+            f"standard deviations, at most {FARTHEST:g}; spread {found.spread:.2f} of theirs): "
+            "other statistics cannot bridge that. Train a reader on images of the site."
+        )
+
+
+def batches_of(
+    pixels: NDArray[np.uint8], classes: NDArray[np.float64], *, size: int = BATCH
+) -> list[Batch]:
+    """Return batches of images in an order that depends on nothing but their number.
+
+    Neighbours in a folder are of one patient or one class, and each batch must look like the whole.
+
+    Args:
+        pixels: uint8 [n, height, width].
+        classes: How far each image is of each class, [n, classes].
+        size: Of a batch.
+    """
+    order = np.random.default_rng(0).permutation(len(pixels))
+    parts = [order[start : start + size] for start in range(0, len(order), size)]
+    return [Batch(pixels[part], classes[part]) for part in parts]
+
+
+def _batched(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    return [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
+
+
+def _known(bundle: Bundle, pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which images the gate of features lets pass."""
+    gate = bundle.feature_gate
+    assert gate is not None  # noqa: S101 - asked before
+    far: Sequence[NDArray[np.float32]] = [
+        gate.likeness.distance(bundle.run(some, ["features"])[0]) for some in _batched(pixels)
+    ]
+    return np.concatenate(far) <= gate.farthest

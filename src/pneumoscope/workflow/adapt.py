@@ -1,0 +1,314 @@
+"""Adapt a model file to a site's own images, without labels.
+
+Weights and biases of convolutions are changed so that their channels say of the site's images what
+they said of training images of the same classes. Which class an image is of is taken from the
+reader's own probabilities: a site with another share of ill patients has other statistics, and
+taking that for a change of the images would undo what the reader says. Calibration, threshold and
+uncertain zone stay as they are; ``recalibrate`` fits them where there are labels. Needs the package
+``onnx`` (extra ``adapt``) and no training framework.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.adaptation.layers import Layer, Moments, layers_of
+from pneumoscope.adaptation.measure import behind_adapted, by_class
+from pneumoscope.adaptation.reference import unpacked
+from pneumoscope.adaptation.rewrite import renormalised
+from pneumoscope.adaptation.site import (
+    MOST,
+    Distance,
+    SiteImages,
+    batches_of,
+    check_distance,
+    check_site,
+    distance,
+    read_site,
+)
+from pneumoscope.errors import DataError, ModelFileError, in_range
+from pneumoscope.parallel import cores
+from pneumoscope.reader.archive.inputs import iterate_images
+from pneumoscope.reader.model_file.metadata import KEY, Bundle, open_bundle
+from pneumoscope.reader.model_file.session import read_model
+from pneumoscope.reader.model_file.verify import finish
+from pneumoscope.runs import written_whole
+from pneumoscope.watch import Watcher
+
+if TYPE_CHECKING:
+    import onnx
+    from numpy.typing import NDArray
+
+STRENGTH = 0.25
+"""How far statistics are moved to those of the site, before shrinkage by their number. It is small
+since no held-out group gained from more (docs/explanation/adaptation.md)."""
+
+SHRINKAGE = 100
+"""Of so many images the statistics of a site weigh as much as those of training."""
+
+_BATCH = 32  # images that are normalised together while they are measured
+_LARGE_MOVE = 1.0  # logits
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a reader says of the site's images.
+
+    Attributes:
+        positive: The share at or above the threshold.
+        mean_logit: Of the positive group, over all images.
+    """
+
+    positive: float
+    mean_logit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """What was done, and the path of the new model.
+
+    Attributes:
+        model: The new file.
+        images: What became of the files: ``given``, ``used``, ``unreadable``, ``copies`` and
+            ``refused``.
+        distance: How far the site lies from training.
+        share: How far the statistics were moved, 0 to 1: strength times n / (n + ``SHRINKAGE``).
+        before: What the old model says of the images.
+        after: What the new one says.
+        changed: The share of images on whose side of the threshold both differ.
+    """
+
+    model: Path
+    images: dict[str, int]
+    distance: Distance
+    share: float
+    before: Said
+    after: Said
+    changed: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {"model": str(self.model), **self.change(), "images": self.images}
+
+    def change(self) -> dict[str, Any]:
+        """Return what stands in the model's history."""
+        return {
+            "images": self.images["used"],
+            "left_out": {name: self.images[name] for name in ("unreadable", "copies", "refused")},
+            "distance": self.distance.to_dict(),
+            "share": self.share,
+            "positive_before": self.before.positive,
+            "positive_after": self.after.positive,
+            "mean_logit_before": self.before.mean_logit,
+            "mean_logit_after": self.after.mean_logit,
+            "changed": self.changed,
+        }
+
+
+def adapt(
+    model: Path | str,
+    images: Sequence[str],
+    out: Path,
+    *,
+    reference: Sequence[str] = (),
+    strength: float = STRENGTH,
+    watcher: Watcher | None = None,
+) -> Adapted:
+    """Write a model file whose statistics are moved towards those of a site's images.
+
+    The images need no labels. They should be what the site reads on other days: consecutive
+    examinations, not chosen ones, since a share of ill patients other than in training moves the
+    statistics, too.
+
+    Args:
+        model: A run folder or a model file; ``shipped`` for the reader of the package. It is not
+            changed.
+        images: Files, folders or patterns, as ``predict`` takes them; 100 different ones at least.
+        out: The new model file.
+        reference: Images that the reader learnt from, in place of the statistics in its file;
+            needed for files that hold none.
+        strength: How far the statistics are moved to the site's if there are many images, 0 to 1.
+        watcher: Hears how it goes.
+
+    Raises:
+        DataError: The images are too few, too odd or too far from training, or nothing tells the
+            statistics of the training images.
+        ModelFileError: There is no model, or its graph cannot be adapted.
+        OptionError: The strength is not from 0 to 1.
+        OutputError: The file cannot be written.
+
+    Example:
+        >>> adapt("shipped", ["radiographs/"], Path("site.onnx"))  # doctest: +SKIP
+    """
+    watcher = watcher or Watcher()
+    in_range("strength", strength, low=0, high=1)
+    bundle = open_bundle(model, threads=cores())
+    graph, layers = _layers(bundle)
+    known = _reference(bundle, graph, layers, reference, watcher)
+    with watcher.progress("reading the site's images") as progress:
+        site = read_site(bundle, iterate_images(list(images)), progress=progress)
+    check_site(site)
+    classes = _classes_said(bundle, site)
+    alike = known.mixed(classes.mean(0))
+    far = _distance(graph, layers, site, alike)
+    check_distance(far)
+    share = strength * len(site.pixels) / (len(site.pixels) + SHRINKAGE)
+    new = behind_adapted(
+        graph,
+        layers,
+        batches_of(site.pixels, classes, size=_BATCH),
+        reference=known,
+        share=share,
+        threads=cores(),
+    )
+    changed = renormalised(graph, layers, reference=alike, site=new, share=share)
+    found = _written(bundle, changed, out, site=site, distance=far, share=share)
+    _warn(found, watcher)
+    return found
+
+
+def _layers(bundle: Bundle) -> tuple[onnx.ModelProto, tuple[Layer, ...]]:
+    import onnx  # noqa: PLC0415 - of the extra "adapt"
+
+    graph = onnx.load_from_string(read_model(bundle.path))
+    return graph, layers_of(graph, bundle.path)
+
+
+def _reference(
+    bundle: Bundle,
+    graph: onnx.ModelProto,
+    layers: Sequence[Layer],
+    given: Sequence[str],
+    watcher: Watcher,
+) -> Moments:
+    """Return the moments of training images: of the given ones, or those in the file."""
+    if given:
+        with watcher.progress("reading the reference") as progress:
+            images = read_site(bundle, iterate_images(list(given)), progress=progress)
+        check_site(images)
+        classes = _classes_said(bundle, images)
+        return by_class(graph, layers, batches_of(images.pixels, classes), threads=cores())
+    adapted = any("share" in change for change in bundle.info.history)
+    try:
+        known = unpacked(
+            bundle.info.reference,
+            classes=len(bundle.info.classes),
+            channels=sum(layer.channels for layer in layers),
+        )
+    except ValueError as fault:
+        raise ModelFileError(f"{bundle.path}: cannot be adapted: {fault}.") from fault
+    if known is None or adapted:
+        why = (
+            "was adapted before; adapt the model that it was made from"
+            if adapted
+            else "holds no statistics of its training images, as files of older versions do not"
+        )
+        raise DataError(
+            f"{bundle.path}: {why}; or name a folder of some hundred images that it learnt from "
+            "with `reference`."
+        )
+    return known
+
+
+def _distance(
+    graph: onnx.ModelProto, layers: Sequence[Layer], site: SiteImages, reference: Moments
+) -> Distance:
+    """Return how far the site lies from training in the graph as it is."""
+    halves = []
+    for start in (0, 1):
+        pixels = site.pixels[start::2]
+        one = np.ones((len(pixels), 1))
+        halves.append(by_class(graph, layers, batches_of(pixels, one), threads=cores()))
+    return distance(halves, reference)
+
+
+def _classes_said(bundle: Bundle, images: SiteImages) -> NDArray[np.float64]:
+    """Return the probability of each class that the reader gives images, [n, classes]."""
+    said = [bundle.run(pixels, ["probabilities"])[0] for pixels in images.batches()]
+    return np.concatenate(said).astype(np.float64)
+
+
+def _written(
+    bundle: Bundle,
+    changed: onnx.ModelProto,
+    out: Path,
+    *,
+    site: SiteImages,
+    distance: Distance,
+    share: float,
+) -> Adapted:
+    """Write the new model, after it was opened and run on the images."""
+    import onnx  # noqa: PLC0415 - loaded already
+
+    change = {
+        "what": "statistics of the graph moved towards those of a site's images, without labels",
+        "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "from_model": bundle.sha256,
+        "pixels_sha256": site.sha256,
+    }
+    old, codes = _said(bundle, site)
+    with written_whole(out) as temporary:
+        _save(changed, bundle, temporary, change)
+        new, codes_now = _said(open_bundle(temporary, threads=cores()), site)
+        found = Adapted(
+            out,
+            site.counts(),
+            distance,
+            share,
+            old,
+            new,
+            float((codes != codes_now).mean()),
+        )
+        # Once more, with what it says now in its history.
+        _save(changed, bundle, temporary, {**change, **found.change()})
+        onnx.checker.check_model(str(temporary))
+    return found
+
+
+def _save(changed: onnx.ModelProto, bundle: Bundle, path: Path, change: dict[str, Any]) -> None:
+    import onnx  # noqa: PLC0415 - loaded already
+
+    info = replace(bundle.info, history=(*bundle.info.history, change), self_test=None)
+    onnx.helper.set_model_props(changed, {KEY: info.to_json()})
+    path.write_bytes(changed.SerializeToString())
+    finish(path)
+
+
+def _said(bundle: Bundle, site: SiteImages) -> tuple[Said, NDArray[np.bool_]]:
+    """Return what a model says of the images, and which are at or above its threshold.
+
+    Raises:
+        ModelFileError: It gives no numbers.
+    """
+    logit, probability = [], []
+    for pixels in site.batches():
+        logits, probabilities = bundle.run(pixels, ["logits", "probabilities"])
+        line, share = bundle.positive(logits, probabilities)
+        logit.append(line)
+        probability.append(share)
+    mean = float(np.concatenate(logit).astype(np.float64).mean())
+    if not math.isfinite(mean):
+        raise ModelFileError(
+            f"{bundle.path}: the adapted graph gives no numbers, so it was not written."
+        )
+    called = np.concatenate(probability) >= bundle.info.operating_point.threshold
+    return Said(float(called.mean()), mean), called
+
+
+def _warn(found: Adapted, watcher: Watcher) -> None:
+    if found.images["given"] >= MOST:
+        watcher.say(f"At most {MOST:,} images are used, evenly spaced.")
+    moved = found.after.mean_logit - found.before.mean_logit
+    if abs(moved) > _LARGE_MOVE:
+        watcher.warn(
+            f"the mean logit moved by {moved:+.1f}: the images differ much from those in training, "
+            "or another share of the patients is ill. Only labels tell these apart: check the new "
+            "model on labelled images before it is used."
+        )
