@@ -101,7 +101,9 @@ class Client:
             ServiceError: The record links to none, or the picture is not there any more.
         """
         if not record.get("evidence"):
-            raise ServiceError("the record links to no picture; images not judged have none")
+            raise ServiceError(
+                "the record has no evidence picture; images without a conclusion have none"
+            )
         return self._ask(str(record["evidence"]))
 
     def ready(self) -> bool:
@@ -133,7 +135,7 @@ class Client:
                 time.sleep(min(LONGEST_WAIT_SECONDS, float(wait)))
             except OSError as fault:  # URLError, TimeoutError and a reset connection are some
                 reason = fault.reason if isinstance(fault, URLError) else fault
-                raise ServiceError(f"{self._url} does not answer ({reason})") from fault
+                raise ServiceError(f"{self._url} does not respond ({reason})") from fault
         raise AssertionError("the last attempt returns or raises")
 
 
@@ -142,4 +144,4 @@ def _reason(fault: HTTPError) -> str:
     try:
         return f"{json.loads(fault.read())['detail']} (status {fault.code})"
     except (OSError, ValueError, KeyError, TypeError):
-        return f"the service answered with status {fault.code}"
+        return f"the service responded with status {fault.code}"

@@ -217,11 +217,11 @@ def in_words(fault: Exception) -> str:
     """
     match fault:
         case UnicodeDecodeError():
-            return "its text is not UTF-8; save it anew, as CSV in UTF-8"
+            return "its text is not UTF-8; save it as CSV in UTF-8"
         case OSError(strerror=str(reason)):
             return reason
         case KeyError(args=(name,)):
-            return f"no column {name!r}; between columns stand commas"
+            return f"no column {name!r}; columns must be separated by commas"
         case _:
             return str(fault)
 

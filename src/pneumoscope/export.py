@@ -119,9 +119,9 @@ def export(
         allowed = HALF_TOLERANCE if half else TOLERANCE
         if not difference <= allowed:  # NaN must not pass
             raise ExportError(
-                f"{path}: not written, since the exported graph differs from the network by "
-                f"{difference:.2g} in probability ({allowed:g} is allowed). "
-                "Please report it with the versions of torch and onnxruntime."
+                f"{path}: not written, because the exported graph differs from the network by "
+                f"{difference:.2g} in probability ({allowed:g} is allowed). Please report it "
+                "with the versions of torch and onnxruntime."
             )
         finish(temporary)
     return difference
@@ -289,8 +289,8 @@ def _write_calibration(model: onnx.ModelProto, graph: ReaderGraph) -> None:
     for name, value in values.items():
         if name not in found:
             raise ExportError(
-                f"the exporter left {name!r} out of the graph. "
-                "Please report it with the versions of torch and onnxscript."
+                f"the exporter omitted {name!r} from the graph. Please report it with the "
+                "versions of torch and onnxscript."
             )
         found[name].CopyFrom(onnx.numpy_helper.from_array(value.numpy(), name))
 

@@ -49,7 +49,7 @@ class LabelSpace:
         inside = set(positive) or set(listed[-1:])
         missing = inside - set(listed)
         if missing:
-            raise ValueError(f"its positive classes {sorted(missing)!r} are none of {listed!r}")
+            raise ValueError(f"its positive classes {sorted(missing)!r} are not in {listed!r}")
         return cls(listed, tuple(name for name in listed if name in inside), group)
 
     def __len__(self) -> int:

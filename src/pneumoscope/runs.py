@@ -108,7 +108,8 @@ def _named_faults(path: Path, temporary: Path) -> Iterator[None]:
 
 def _cannot_be_written(path: Path, fault: OSError) -> OutputError:
     return OutputError(
-        f"{path}: cannot be written ({fault.strerror or fault}); choose another place or free it."
+        f"{path}: cannot be written ({fault.strerror or fault}); choose another folder, or free "
+        "some space."
     )
 
 
@@ -172,7 +173,9 @@ def lock(file: BinaryIO | int, path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as fault:
-        raise OutputError(f"{path}: another process is writing here; wait for it.") from fault
+        raise OutputError(
+            f"{path}: another process is writing here; wait for it to finish."
+        ) from fault
     except OSError:  # a file system without locks; then there is none to wait for
         return
 
@@ -273,11 +276,11 @@ class RunFolder:
             root.mkdir(parents=True)
         except FileExistsError as fault:
             raise OutputError(
-                f"{root} exists already; give another `out`, or continue that run with `resume`."
+                f"{root} exists already; choose another `out`, or continue that run with `resume`."
             ) from fault
         except OSError as fault:
             raise OutputError(
-                f"{root}: cannot be made ({fault.strerror}); choose another `out`."
+                f"{root}: cannot be created ({fault.strerror}); choose another `out`."
             ) from fault
         return cls(root)
 

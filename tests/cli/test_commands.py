@@ -53,7 +53,7 @@ def test_model_shows_a_file(trained: Trained, capsys: Captured) -> None:
     assert main(["model", str(trained.run.model)]) == 0
     said = capsys.readouterr().out
     assert "not a medical device" in said
-    assert "PNEUMONIA from probability 0.5 on, else NORMAL" in said
+    assert "PNEUMONIA if the probability is 0.5 or higher, otherwise NORMAL" in said
     assert len(said.splitlines()) < 25
 
 
@@ -64,8 +64,8 @@ def test_the_summary_of_the_shipped_reader_is_for_people(capsys: Captured) -> No
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= 100
     assert len(said.splitlines()) < 40
-    names = {line[:12].strip() for line in said.splitlines()}
-    assert {"Model", "Made for", "Decision", "How good", "Gate", "Licence"} <= names
+    names = {line[:15].strip() for line in said.splitlines()}
+    assert {"Model", "Intended use", "Decision", "Performance", "Gate", "Licence"} <= names
     flat = " ".join(said.split())
     assert f"{facts['name']} {facts['version']}" in flat
     assert facts["licence"] in flat
@@ -82,10 +82,10 @@ def test_the_summary_tells_of_what_a_file_lacks_and_of_what_was_changed(
     info = tiny_info(history=({**changed, "images": 60, "patients": 59},), intended={"view": "PA"})
     assert main(["model", str(write_tiny(tmp_path / "m.onnx", info))]) == 0
     said = capsys.readouterr().out
-    assert "Made for    view PA" in said
-    assert "Changed     2026-03-01 calibration by platt, on 60 images of 59 patients" in said
-    assert "Gate        none: it concludes on every image" in said
-    assert "How good    not stated in the file" in said
+    assert "Intended use   view PA" in said
+    assert "Changed        2026-03-01 calibration by platt, on 60 images of 59 patients" in said
+    assert "Gate           none; every image gets a conclusion" in said
+    assert "Performance    not stated in the file" in said
 
 
 def test_evaluate_prints_one_object(trained: Trained, phantoms: Path, capsys: Captured) -> None:
@@ -252,7 +252,7 @@ def refused(command: list[str], capsys: Captured, *, code: int = 1) -> str:
         (["--validation", "file"], "--split-file", 1),
         (["--validation", "block", "--block", "lo"], "Did you mean 'low'?", 1),
         (["--validation", "kfold", "--fold", "5"], "--fold must be from 0 to 4", 1),
-        (["--validation", "block", "--split-file", "a.csv"], "left out where", 1),
+        (["--validation", "block", "--split-file", "a.csv"], "omitted if", 1),
         (["--patient-regex", "p[0-9]+"], "round brackets", 1),
         (["--patient-regex", "(x)y"], "finds the patient in paths such as", 1),
         (["--strategy", "dpp"], "--strategy", 1),
@@ -287,7 +287,7 @@ def test_wrong_data_are_one_message_and_leave_nothing(tmp_path: Path, capsys: Ca
 
     assert "no such folder" in train(tmp_path / "gone")
     (tmp_path / "empty").mkdir()
-    assert "holds no files" in train(tmp_path / "empty")
+    assert "no files in class folders" in train(tmp_path / "empty")
     pictures(tmp_path / "one" / "NORMAL")
     assert "two classes are needed" in train(tmp_path / "one")
     shutil.copytree(tmp_path / "one", tmp_path / "broken")
@@ -308,7 +308,7 @@ def test_an_existing_run_and_an_unwritable_place(
     assert sorted(path.name for path in trained.run.root.iterdir()) == before
     (tmp_path / "file").write_text("in the way")
     message = refused(["train", str(phantoms), "--out", str(tmp_path / "file" / "run")], capsys)
-    assert "cannot be made" in message
+    assert "cannot be created" in message
 
 
 def test_resume_takes_no_recipe(trained: Trained, phantoms: Path, capsys: Captured) -> None:
@@ -323,7 +323,7 @@ def test_resume_refuses_changed_data(
     next((data / "train" / "NORMAL").iterdir()).unlink()
     run = shutil.copytree(trained.run.root, tmp_path / "run")
     message = refused(["train", str(data), "--out", str(run), "--resume"], capsys)
-    assert "1 images changed, came or went" in message
+    assert "1 images were changed, added or removed" in message
     assert (Path(run) / "model.onnx").exists()
 
 
@@ -331,7 +331,7 @@ def test_no_model(phantoms: Path, tmp_path: Path, capsys: Captured) -> None:
     image = str(next(phantoms.rglob("*.jpeg")))
     (tmp_path / "text.onnx").write_text("no model")
     for model, says in ((tmp_path / "gone", "no such model file"), (tmp_path, "no model.onnx"),
-                        (tmp_path / "text.onnx", "no model can be read")):  # fmt: skip
+                        (tmp_path / "text.onnx", "not a readable model file")):  # fmt: skip
         assert says in refused(["predict", image, "--model", str(model)], capsys)
         assert says in refused(["evaluate", str(model), str(phantoms)], capsys)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pneumoscope.cli import main
 from pneumoscope.data.generated import GENERATED
 from pneumoscope.data.phantom import write_folder
+from pneumoscope.training.recipe import Recipe, recipe_of
 from pneumoscope.workflow import demo, generate
 
 
@@ -18,7 +20,11 @@ def test_the_last_line_is_the_report(
     def small(folder: Path, **options: object) -> Path:
         return write_folder(folder, size_px=(96, 110), workers=1, **options)  # type: ignore[arg-type]
 
+    def quick(*given: Any, **named: Any) -> Recipe:
+        return recipe_of(*given, **{**named, "max_epochs": 5})
+
     monkeypatch.setattr(generate, "write_folder", small)
+    monkeypatch.setattr("pneumoscope.training.recipe.recipe_of", quick)
     out = tmp_path / "demo"
     assert main(["demo", "--out", str(out), "--patients", "60"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -17,7 +17,7 @@ def test_a_folder_that_is_not_the_data_set(phantoms: Path, capsys: Captured) -> 
     found = capsys.readouterr()
     assert "missing: 5,234" in found.out  # 5,232 names, and two folders without names
     assert "extra: " in found.out  # its own names
-    assert found.err.strip().endswith("is not the whole data set.")
+    assert found.err.strip().endswith("the data set is incomplete.")
     assert main(["download", "--verify", str(phantoms / "gone")]) == 1
     assert "no such folder" in capsys.readouterr().err
 

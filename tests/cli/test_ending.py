@@ -69,7 +69,9 @@ def test_a_full_standard_output_is_one_message(
     assert done.returncode == 1
     (message,) = done.stderr.splitlines()
     assert message.startswith("error: standard output cannot be written (No space left on device)")
-    assert ("--out FILE, which --resume continues" in message) == (words[0] == "predict")
+    assert ("--out FILE, which can be continued with --resume" in message) == (
+        words[0] == "predict"
+    )
 
 
 @POSIX
@@ -102,7 +104,7 @@ def test_a_journal_that_cannot_grow_keeps_what_was_read(
     assert done.returncode == 1
     (message,) = done.stderr.splitlines()
     assert "r.csv.journal: cannot be written (File too large)" in message
-    assert "images are kept; the same command with --resume goes on there" in message
+    assert "images are kept; repeat the command with --resume to continue" in message
     kept = (tmp_path / "r.csv.journal").read_bytes().count(b"\n") - 1
     assert f"{kept} images are kept" in message
     assert main([*command, "--resume"]) == 0
@@ -126,7 +128,7 @@ def test_a_result_that_cannot_be_finished_keeps_the_journal(
         assert main(command) == 1
     message = the_message(capsys)
     assert "r.csv: cannot be written (No space left on device)" in message
-    assert "--resume goes on there" in message
+    assert "--resume to continue" in message
     assert [path.name for path in tmp_path.iterdir()] == ["r.csv.journal"]
     assert main([*command, "--resume"]) == 0
     assert out.read_bytes().count(b"\n") == 1 + len(list(phantoms.rglob("*.jpeg")))
@@ -147,7 +149,7 @@ def test_evidence_that_cannot_be_written_keeps_what_was_read(
     with monkeypatch.context() as patch:
         patch.setattr("PIL.Image.Image.save", full)
         assert main([*command, "--out", str(out)]) == 1
-        assert "--resume goes on there" in the_message(capsys)
+        assert "--resume to continue" in the_message(capsys)
         assert main(command) == 1
         assert "cannot be written (No space left on device)" in the_message(capsys)
     assert not list((tmp_path / "e").glob("*"))
@@ -292,14 +294,20 @@ command()
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["inspect", "x"], "no result was written; the same command begins anew."),
-        (["evaluate", "x"], "no result was written; the same command begins anew."),
-        (["export", "x", "--out", "y"], "no result was written; the same command begins anew."),
-        (["download", "kermany", "--to", "x"], "what arrived is kept; the same command goes on"),
-        (["predict", "x"], "with --out FILE, --resume goes on"),
-        (["demo"], "nothing is kept, since all of it is generated"),
-        (["train", "x", "--out", "y"], "no epoch was over, so nothing is kept"),
-        (["train", "x", "--out", "run"], "the same command with --resume goes on there."),
+        (["inspect", "x"], "no result was written; repeat the command to start again."),
+        (["evaluate", "x"], "no result was written; repeat the command to start again."),
+        (
+            ["export", "x", "--out", "y"],
+            "no result was written; repeat the command to start again.",
+        ),
+        (
+            ["download", "kermany", "--to", "x"],
+            "the downloaded part is kept; repeat the command to continue",
+        ),
+        (["predict", "x"], "with --out FILE can be continued with --resume"),
+        (["demo"], "nothing is kept; repeat the command"),
+        (["train", "x", "--out", "y"], "no epoch was completed, so nothing is kept"),
+        (["train", "x", "--out", "run"], "repeat the command with --resume to continue."),
     ],
 )
 def test_sigterm_says_how_to_go_on(words: list[str], says: str, tmp_path: Path) -> None:
@@ -337,7 +345,7 @@ def test_sigterm_ends_a_long_run_that_goes_on_later(
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143, said
     kept, ended = said.splitlines()
-    assert "the same command with --resume goes on there" in kept
+    assert "repeat the command with --resume to continue" in kept
     assert ended == "ended by SIGTERM"
     done = subprocess.run([*command, "--resume"], capture_output=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr

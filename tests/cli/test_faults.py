@@ -80,7 +80,9 @@ def test_a_table_may_begin_with_a_mark_and_not_be_empty(tmp_path: Path, capsys: 
     assert main(["evaluate", str(table)]) == 0
     capsys.readouterr()
     table.write_bytes(b"")
-    assert "holds no scores; expected are the columns" in _refused(["evaluate", str(table)], capsys)
+    assert "contains no scores; expected are the columns" in _refused(
+        ["evaluate", str(table)], capsys
+    )
 
 
 def test_what_is_not_there_is_called_so(tmp_path: Path, capsys: Captured) -> None:
@@ -154,7 +156,7 @@ def test_ctrl_c_ends_in_one_line_and_the_run_goes_on_later(phantoms: Path, tmp_p
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     kept, ended = said.splitlines()
-    assert "the same command with --resume goes on there" in kept
+    assert "repeat the command with --resume to continue" in kept
     assert ended == "interrupted"
     assert not out.exists()
     done = subprocess.run([*command, "--resume"], capture_output=True, check=False, timeout=300)

@@ -80,10 +80,10 @@ def test_the_page_opens_with_data_verdict_and_findings(leaking: tuple[int, str, 
     page = Page(html[html.index("<main>") :])
     assert page.words[:2] == [
         "Audit of <b>data",
-        "Can these images be trusted to teach and to judge?",
+        "Are these images suitable for training and evaluation?",
     ]
     assert "images of 60 patients" in page.words[2]
-    assert page.words[3].startswith("Not as they are: 1 error would make results wrong")
+    assert page.words[3].startswith("Not yet: 1 error would make results wrong")
     assert page.words[4] == "Errors"
     assert "test/NORMAL/a&b.jpeg" in page.words
     tags = [tag for tag, _ in Page(html).elements]
@@ -112,7 +112,7 @@ def test_scores_and_the_split_of_a_run(
     assert sum(len(f["files"]) for f in ranked) == wrong
     capsys.readouterr()
     assert main([*arguments, "--scores", str(run.log)]) == 1
-    assert "no scores can be read" in capsys.readouterr().err
+    assert "not a readable scores file" in capsys.readouterr().err
 
 
 def test_wrong_input_is_named(tmp_path: Path, capsys: Captured) -> None:
@@ -163,7 +163,7 @@ def test_without_the_extra_the_page_comes_without_figures_and_says_so(
     assert "[train]" in done.stderr
     page = (tmp_path / "out" / "inspect.html").read_text(encoding="utf-8")
     assert "no figures, since matplotlib is not installed" in page
-    assert "Not drawn; its numbers are in figures/classes.csv." in page
+    assert "Not drawn; the data are in figures/classes.csv." in page
     words_of_page = Page(page[page.index("<main>") :])
     assert "svg" not in [tag for tag, _ in words_of_page.elements]
     assert "img" in [tag for tag, _ in words_of_page.elements]  # X-rays need no drawing

@@ -118,7 +118,7 @@ def test_unknown_patients_are_told(tmp_path: Path, capsys: Captured) -> None:
     bare = write_scores(tmp_path / "bare.csv", columns="label,probability")
     assert main(["evaluate", str(bare), "--json", *QUICK]) == 0
     captured = capsys.readouterr()
-    assert "patients of their own" in captured.err.replace("\n", " ")
+    assert "counts as a patient" in captured.err.replace("\n", " ")
     assert json.loads(captured.out)["patients"]["value"] == 80
 
 
@@ -156,8 +156,8 @@ def test_wrong_values_are_one_message(tmp_path: Path, capsys: Captured) -> None:
         (["--threshold", "-1"], "--threshold"),
         (["--level", "95"], "--level"),
         (["--resamples", "3"], "--resamples"),
-        (["--robustness"], "--robustness must be given with a model and data"),
-        (["--scores", "x.csv"], "--scores must be given with DATA"),
+        (["--robustness"], "--robustness must be used with a model and data"),
+        (["--scores", "x.csv"], "--scores must be combined with DATA"),
     ):
         message = failed(["evaluate", full, *options], capsys)
         assert says in message
@@ -173,7 +173,7 @@ def test_robustness_is_part_of_an_evaluation(
     command = ["evaluate", model, str(phantoms), "--robustness", "--limit", "10", *QUICK]
     assert main(command) == 0
     out = capsys.readouterr().out
-    assert "AUC on worse images" in out
+    assert "AUC on degraded images" in out
     assert "10 images" in out
 
 
@@ -185,7 +185,7 @@ def test_scores_files_are_compared(tmp_path: Path, capsys: Captured) -> None:
     assert main(["compare", *names, *QUICK]) == 0
     out = capsys.readouterr().out
     assert "after Holm's correction" in out
-    assert "concluded differently" in out
+    assert "with different conclusions" in out
     assert "two or more" in failed(["compare", names[0]], capsys)
     taught = tmp_path / "taught.csv"
     rows = [{**row, "split": "train"} for row in rows_of(Path(names[0]))]
@@ -348,7 +348,7 @@ def test_a_pattern_of_the_run_is_not_forced_on_other_data(
         ["compare", str(run), str(run / "model.onnx"), "--data", str(other), "--split", "all"],
     ):
         assert main([*command, *QUICK]) == 0
-        assert "does not fit these paths" in " ".join(capsys.readouterr().err.split())
+        assert "does not match these paths" in " ".join(capsys.readouterr().err.split())
         given = [*command, "--patient-regex", r"bed(\d+)", "--json", *QUICK]
         patients = printed(given, capsys)["patients"]
         assert (patients if isinstance(patients, int) else patients["value"]) == 10
@@ -367,7 +367,7 @@ def test_comparing_reads_data_as_evaluating_does(
     assert "unknown class" in failed(command, capsys)
     found = printed([*command, "--map", "PNEUMONIA=ill", "--map", "NORMAL=NORMAL"], capsys)
     assert found["n"] == 20
-    assert "given with --data" in failed(
+    assert "combined with --data" in failed(
         ["compare", str(trained.run.root), model, "--map", "PNEUMONIA=ill"], capsys
     )
 

@@ -80,7 +80,7 @@ def test_a_filter_without_signs_is_a_part_of_the_name() -> None:
 def test_too_many_match(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "resnet"]) == 1
     err = capsys.readouterr().err
-    assert f"narrow enough for {MOST} models" in err
+    assert f"specific enough for at most {MOST} models" in err
     assert "--names" in err
 
 
@@ -95,5 +95,5 @@ def test_names_alone(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_nothing_matches(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "qqqq"]) == 1
-    assert "a part of a model's name" in capsys.readouterr().err
+    assert "part of a model's name" in capsys.readouterr().err
     assert names_like("qqqq") == []

@@ -37,7 +37,7 @@ def test_a_report_comes_without_figures(trained: Trained, tmp_path: Path) -> Non
     done = plain("evaluate", scores, "--resamples", "100", "--report", tmp_path / "page")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
-    assert "Not drawn; its numbers are in figures/" in page
+    assert "Not drawn; the data are in figures/" in page
     assert {path.suffix for path in (tmp_path / "page" / "figures").iterdir()} == {".csv"}
 
 

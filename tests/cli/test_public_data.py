@@ -28,7 +28,7 @@ def test_the_map_is_part_of_the_run(tmp_path: Path, capsys: Captured) -> None:
     data, run = str(made.place), tmp_path / "run"
     assert main(["train", data, "--out", str(run), *TINY, *made.options]) == 0
     heard = capsys.readouterr().err
-    assert "no frontal view (LATERAL 96)" in heard.replace("\n", " ")
+    assert "not a frontal view (LATERAL 96)" in heard.replace("\n", " ")
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["class_map"] == {"PNEUMONIA": ["Pneumonia"], "NORMAL": ["No Finding"]}
     facts = json.loads((run / "provenance.json").read_text())
@@ -64,7 +64,7 @@ def test_a_model_is_judged_on_data_with_other_names(
     found = printed([*command, "--map", "NORMAL=healthy", "--json", *QUICK], capsys)
     assert found["n"] == {"value": 9}
     assert main(["evaluate", str(trained.run.root), "--map", "A=b", *QUICK]) == 1
-    assert "given with DATA" in capsys.readouterr().err
+    assert "combined with DATA" in capsys.readouterr().err
 
 
 def test_scores_are_judged_by_study(tmp_path: Path, capsys: Captured) -> None:

@@ -100,13 +100,13 @@ def test_a_finished_run_is_left_as_it_is(
 def test_a_run_with_other_options_is_not_continued(archive: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     _read(archive, out)
-    with pytest.raises(OutputError, match="gate differ"):
+    with pytest.raises(OutputError, match=r"gate\)"):
         _read(archive, out, resume=True, predictor=Predictor(gated=False))
-    with pytest.raises(OutputError, match="archive differ"):
+    with pytest.raises(OutputError, match=r"archive\)"):
         _read(archive.parent, out, resume=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.txt").write_text("mine")
-    with pytest.raises(OutputError, match="no result of such a run"):
+    with pytest.raises(OutputError, match="not the result of such a run"):
         _read(archive, tmp_path / "other", resume=True)
 
 
@@ -154,7 +154,7 @@ def test_a_worker_with_another_version_or_model_reads_nothing() -> None:
     other = {name: getattr(job, name) for name in Job.__slots__}
     with pytest.raises(EngineError, match=r"pneumoscope .* started with 0\.0\.0"):
         ShardReader(Job(**{**other, "version": "0.0.0"}))
-    with pytest.raises(ModelFileError, match="another shipped reader"):
+    with pytest.raises(ModelFileError, match="the included reader of a worker differs"):
         ShardReader(Job(**{**other, "sha256": "0" * 64}))
 
 
@@ -217,7 +217,7 @@ def test_a_run_that_is_asked_to_end_says_how_to_go_on_and_leaves_no_worker(
         process.send_signal(sent)
         _, told = process.communicate(timeout=60)
     assert process.returncode == code
-    assert "the same command with --resume goes on" in told
+    assert "repeat the command with --resume to continue" in told
     assert workers
     wait_for(  # multiprocessing's own helper ends a moment later
         lambda: not any(command_of(pid) for pid in workers), seconds=20, what="the end of all"
@@ -241,15 +241,15 @@ def test_the_shard_function_needs_no_engine(archive: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--engine", "processes"], "--engine must be given with --out FOLDER"),
+        (["--engine", "processes"], "--engine must be combined with --out FOLDER"),
         (["--engine", "ray", "--out", "a.parquet"], "--out must be a folder"),
         (["--engine", "processes", "--out", "o", "--address", "auto"], "--address must be"),
         (["--engine", "processes", "--out", "o", "--evidence", "p"], "without --evidence"),
         (["--engine", "processes", "--out", "o", "--format", "csv"], "--format must be parquet"),
         (["--engine", "processes", "--out", "o", "--workers", "0"], "--workers must be from 1"),
         (["--engine", "processes", "--out", "o", "--shard-size", "3"], "--shard-size must be an"),
-        (["--workers", "2"], "--workers must be given with --engine"),
-        (["--shard-size", "2"], "--shard-size must be given with --engine"),
+        (["--workers", "2"], "--workers must be combined with --engine"),
+        (["--shard-size", "2"], "--shard-size must be combined with --engine"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(

@@ -206,4 +206,4 @@ def test_an_address_without_a_cluster_says_so(listed: Path, tmp_path: Path) -> N
         timeout=START_SECONDS,
     )
     assert done.returncode == 1
-    assert f"{address}: no Ray cluster is there" in done.stderr
+    assert f"{address}: no Ray cluster found" in done.stderr

@@ -95,7 +95,7 @@ def test_a_plan_that_was_cut_off_goes_on_with_the_same_archive_alone(tmp_path: P
     (tmp_path / "0000002.json.gz").unlink()
     assert _all_of(_planned(tmp_path, iter(names))) == names
     (tmp_path / "complete.json").unlink()
-    with pytest.raises(OutputError, match="shard 1, from new on"):
+    with pytest.raises(OutputError, match="shard 1, starting with new"):
         _all_of(_planned(tmp_path, iter(["a", "new", *names[1:]])))
 
 
@@ -136,7 +136,7 @@ def test_a_plan_that_was_deleted_is_made_anew_and_checked_against_the_parts(
     for file in (out / "_plan").iterdir():
         file.unlink()
     listed.write_text("z.png\nb.png\nc.png\n")
-    with pytest.raises(OutputError, match=r"shard 0, from z\.png on"):
+    with pytest.raises(OutputError, match=r"shard 0, starting with z\.png"):
         read_with_stub([str(listed)], out, shard_size=2, resume=True)
 
 
@@ -168,7 +168,7 @@ def test_an_archive_is_folders_lists_manifests_and_files(tmp_path: Path) -> None
     [
         (lambda place: _manifest(place, ["a"], "file"), "needs a column 'path'"),
         (lambda place: _manifest(place, ["", "a"]), "row 1 names no image"),
-        (lambda place: place.write_bytes(b"PAR1 but no more"), "no Parquet can be read"),
+        (lambda place: place.write_bytes(b"PAR1 but no more"), "not a readable Parquet file"),
         (lambda place: _manifest(place, []), "names no image"),
         (lambda _: None, "cannot be read"),
     ],

@@ -86,7 +86,7 @@ def test_a_wrong_manifest_names_the_fault(tmp_path: Path, text: str, says: str) 
 
 def test_the_positive_class_can_be_named(tmp_path: Path) -> None:
     class_folders(tmp_path, names=("covid", "healthy"))
-    with pytest.raises(DataError, match="Name it with `positive`"):
+    with pytest.raises(DataError, match="Set `positive` to it"):
         read_catalog(tmp_path)
     assert read_catalog(tmp_path, positive="covid").classes == ("healthy", "covid")
     with pytest.raises(OptionError, match="Did you mean 'covid'"):
@@ -155,7 +155,7 @@ def test_a_class_that_training_does_not_have(tmp_path: Path) -> None:
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         read_catalog(tmp_path / "missing")
-    with pytest.raises(DataError, match="holds no files"):
+    with pytest.raises(DataError, match="no files in class folders"):
         read_catalog(tmp_path)
 
 
@@ -225,7 +225,7 @@ def test_an_inherited_pattern_may_find_nothing(tmp_path: Path, text: str) -> Non
         class_folders(tmp_path), patient_regex=PatientPattern(text, inherited=True)
     )
     assert not catalog.patients_known
-    assert any("does not fit these paths" in note for note in catalog.notes)
+    assert any("does not match these paths" in note for note in catalog.notes)
 
 
 def test_the_catalog_of_a_run_is_a_manifest_whose_unknown_patients_stay_unknown(

@@ -211,7 +211,7 @@ def test_a_full_disk_is_no_fault_of_the_line(
     server: Server, tmp_path: Path, pauses: list[float]
 ) -> None:
     server.files["/a"] = DATA
-    with room_for(200_000), pytest.raises(OutputError, match="make room"):
+    with room_for(200_000), pytest.raises(OutputError, match="free some space"):
         fetch(f"{server.url}/a", tmp_path / "a", most_bytes=MOST)
     assert pauses == []
     assert not (tmp_path / "a").exists()
@@ -353,7 +353,7 @@ def damage(path: str, change: Callable[[Path], object]) -> Callable[[Path], obje
         (damage("test/NORMAL/IM-0010-0001.jpeg", Path.unlink), ["test/NORMAL: 1 of 2 files"], [],
          []),
         (damage("test/NORMAL/IM-0012-0001.jpeg", lambda p: p.write_bytes(jpeg(1))), [],
-         ["test/NORMAL: 1 files above 2"], []),
+         ["test/NORMAL: 1 files more than 2"], []),
         (damage("test/NORMAL/IM-0001-0001.jpeg", lambda p: p.write_bytes(jpeg(1))), [],
          ["test/NORMAL/IM-0001-0001.jpeg"], []),
         (damage("test", shutil.rmtree),
@@ -420,7 +420,7 @@ def test_what_cannot_be_read_is_not_blamed_on_writing(tmp_path: Path, small: Man
 def test_an_archive_that_leads_out_is_refused(tmp_path: Path, small: Manifest, name: str) -> None:
     archive = tmp_path / "in" / "a.zip"
     laid_out(tmp_path / "in", {"a.zip": zipped({**FILES, name: b"out"})})
-    with pytest.raises(DownloadError, match="leads out of the folder"):
+    with pytest.raises(DownloadError, match="outside the folder"):
         unpack(archive, tmp_path / "in" / "out", small)
     assert left(tmp_path) == {"in"}
     assert left(tmp_path / "in") == {"a.zip"}
@@ -437,9 +437,9 @@ def test_archives_that_lie(
     broken[100] ^= 0xFF  # inside the first member
     for data, says in (
         (zipped({**FILES, link: b"/etc/passwd"}, links=(link,)), "leads out"),
-        (bytes(broken), "no sound zip archive"),
-        (sound[:-50], "no sound zip archive"),
-        (b"<html>not found</html>", "no sound zip archive"),
+        (bytes(broken), "not a valid zip archive"),
+        (sound[:-50], "not a valid zip archive"),
+        (b"<html>not found</html>", "not a valid zip archive"),
         (zipped({"other/a.txt": b"x"}), "this is not a small set"),
     ):
         archive.write_bytes(data)
@@ -456,11 +456,11 @@ def test_no_room_to_unpack(
 ) -> None:
     archive = tmp_path / "a.zip"
     archive.write_bytes(zipped(FILES))
-    with room_for(300), pytest.raises(OutputError, match="make room"):
+    with room_for(300), pytest.raises(OutputError, match="free some space"):
         unpack(archive, tmp_path / "out", small)
     usage = shutil.disk_usage(tmp_path)._replace(free=10)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(OutputError, match="bytes are needed and 10 are free"):
+    with pytest.raises(OutputError, match="bytes are needed, but only 10 are free"):
         unpack(archive, tmp_path / "out", small)
 
 
@@ -483,7 +483,7 @@ def test_a_mirror_of_files(
     fetch(url, tmp_path / "files.json", most_bytes=MOST)
     listed = read_listing(tmp_path / "files.json", small)
     server.files["/mirror/" + FIRST] = b"tampered"
-    with pytest.raises(DownloadError, match=r"8 bytes came instead of"):
+    with pytest.raises(DownloadError, match=r"8 bytes received instead of"):
         fetch_listed(
             listed,
             url,
@@ -498,10 +498,10 @@ def test_a_mirror_of_files(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("<html>", "no listing"),
-        ("[]", "no listing"),
-        ('{"files": [{"path": "a"}]}', "no listing"),
-        ('{"files": []}', "names no files"),
+        ("<html>", "not a valid listing"),
+        ("[]", "not a valid listing"),
+        ('{"files": [{"path": "a"}]}', "not a valid listing"),
+        ('{"files": []}', "listing is empty"),
         ('{"files": [{"path": "../a", "bytes": 1, "sha256": ""}]}', "none of the folders"),
         ('{"files": [{"path": "other/a", "bytes": 1, "sha256": ""}]}', "none of the folders"),
     ],
@@ -543,7 +543,9 @@ def test_an_archive_that_is_out_of_reach_for_now_is_kept(
 def test_the_folder_appears_when_it_is_whole(server: Server, tmp_path: Path) -> None:
     server.files = {"/a.zip": zipped(FILES), **listing_of(FILES)}
     server.cuts = [2000, *[0] * fetching.TRIES]
-    with pytest.raises(DownloadError, match=r"(?s)What arrived is kept.*verify=FOLDER") as told:
+    with pytest.raises(
+        DownloadError, match=r"(?s)The downloaded part is kept.*verify=FOLDER"
+    ) as told:
         download_data_set("kermany", tmp_path / "data", source=f"{server.url}/a.zip")
     assert "kaggle.com/datasets/paultimothymooney/chest-xray-pneumonia" in str(told.value)
     assert left(tmp_path) == {".data.downloading"}
@@ -570,8 +572,8 @@ def test_a_folder_that_is_not_whole_never_appears(server: Server, tmp_path: Path
         **listing_of({**FILES, FIRST: jpeg(99)}),
     }
     for path, says in (
-        ("/missing.zip", r"(?s)is not a small set, and was removed.*IM-0000-0001"),
-        ("/broken.zip", "no sound zip archive"),
+        ("/missing.zip", r"(?s)are not a small set and were removed.*IM-0000-0001"),
+        ("/broken.zip", "not a valid zip archive"),
         ("/out.zip", "leads out"),
         ("/mirror/files.json", "(?s)wrong: 1.*IM-0000-0001"),
         ("/gone.zip", "404"),
@@ -587,7 +589,7 @@ def test_a_disk_that_is_full_while_unpacking(server: Server, tmp_path: Path) -> 
         {**FILES, "train/NORMAL/IM-0003-0001.jpeg": b"no image" + bytes(2_000_000)}
     )
     limit = len(server.files["/a.zip"]) + 1000
-    with room_for(limit), pytest.raises(OutputError, match="make room"):
+    with room_for(limit), pytest.raises(OutputError, match="free some space"):
         download_data_set("kermany", tmp_path / "data", source=f"{server.url}/a.zip")
     assert left(tmp_path) == {".data.downloading"}
     assert len(server.asked) == 1
@@ -617,7 +619,7 @@ def test_kaggles_own_program(
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr(Hub, "dataset_download", offline)
-    with pytest.raises(DownloadError, match=r"(?s)no route to host.*by hand.*verify=FOLDER"):
+    with pytest.raises(DownloadError, match=r"(?s)no route to host.*manually.*verify=FOLDER"):
         download_data_set("kermany", tmp_path / "other")
     monkeypatch.setitem(__import__("sys").modules, "kagglehub", None)
     with pytest.raises(DownloadError, match=r"\[download\]"):

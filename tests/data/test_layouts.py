@@ -43,7 +43,7 @@ def test_two_folders_of_one_part_are_both_read(tmp_path: Path) -> None:
         classes(tmp_path / part, seed=seed)
     catalog = read_catalog(tmp_path)
     assert counted(catalog) == {"train": 6, "val": 12, "test": 6}
-    assert catalog.notes == ("val/ and validation/ are both read as the part val.",)
+    assert catalog.notes == ("val/ and validation/ both stand for the part val.",)
 
 
 def test_masks_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -111,16 +111,16 @@ def test_classes_are_mapped_and_the_rest_is_counted(tmp_path: Path) -> None:
     catalog = read_catalog(tmp_path, options=options)
     assert catalog.labels.sum() == 6
     assert [str(item) for item in catalog.left_out] == [
-        "3 left out: label in no class of the map (TB 3)"
+        "3 left out: label not in the class map (TB 3)"
     ]
     assert read_catalog(tmp_path, positive="normal", options=options).positive == "NORMAL"
     with pytest.raises(OptionError, match="Did you mean 'BACTERIA'"):
         read_catalog(tmp_path, options=data_options(class_map={"PNEUMONIA": ["BACTRIA"]}))
-    with pytest.raises(DataError, match="`class_map` must name both classes"):
+    with pytest.raises(DataError, match="`class_map` must give both classes"):
         read_catalog(tmp_path, options=data_options(class_map={"PNEUMONIA": ["VIRUS"]}))
-    with pytest.raises(DataError, match="Name it with `positive`"):
+    with pytest.raises(DataError, match="Set `positive` to it"):
         read_catalog(tmp_path, options=data_options(class_map={"A": ["VIRUS"], "B": ["TB"]}))
-    with pytest.raises(OptionError, match="a class of `class_map`"):
+    with pytest.raises(OptionError, match="a class from `class_map`"):
         read_catalog(tmp_path, positive="x", options=options)
     rest = data_options(class_map={"PNEUMONIA": ["VIRUS"], "OTHER": ["*"]})
     assert read_catalog(tmp_path, options=rest).labels.tolist().count(0) == 9
@@ -208,7 +208,7 @@ def test_placeholder_patients_are_unknown(tmp_path: Path) -> None:
         assert catalog.patients_known == known
         assert bool(catalog.notes) == (patients != [f"a{i}" for i in range(12)])
         assert max(Counter(entry.patient for entry in catalog.entries).values()) <= 8
-    with pytest.raises(OptionError, match="tells patients apart"):
+    with pytest.raises(OptionError, match="distinguishes patients"):
         read_catalog(tmp_path, patient_regex=r"(png)")
     assert not is_placeholder("anon17")
 
@@ -276,7 +276,7 @@ def test_the_view_comes_from_the_name_where_no_column_says_it(tmp_path: Path) ->
     catalog = read_catalog(table, options=data_options(layout=layout.to_dict()))
     assert [entry.path for entry in catalog.entries] == ["a_pa.png", "d_lat.png"]
     assert [str(item) for item in catalog.left_out] == [
-        "2 left out: no frontal view (lat 1, not stated 1)"
+        "2 left out: not a frontal view (lat 1, not stated 1)"
     ]
 
 
@@ -289,11 +289,11 @@ def test_maps_that_cannot_be(text: str) -> None:
 
 
 def test_options_that_cannot_be(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="uncertain_labels must be given with `class_map`"):
+    with pytest.raises(OptionError, match="uncertain_labels must be combined with `class_map`"):
         data_options(uncertain_labels="positive")
     with pytest.raises(OptionError, match="Did you mean 'ignore'"):
         data_options(uncertain_labels="ignor", class_map={"A": ["x"]})
-    with pytest.raises(OptionError, match="left out where `layout`"):
+    with pytest.raises(OptionError, match="omitted if `layout`"):
         data_options(columns={"path": "a", "label": "b"}, layout="nih")
     with pytest.raises(OptionError, match="Did you mean 'patient'"):
         parse_columns(["path=a,label=b,patiant=c"])

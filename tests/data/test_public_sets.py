@@ -25,9 +25,9 @@ def read(place: Path, *options: str) -> Catalog:
     )
 
 
-@pytest.fixture(params=sorted(MAKERS))
-def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
-    return MAKERS[request.param](tmp_path / "data")
+@pytest.fixture(scope="module", params=sorted(MAKERS))
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return MAKERS[request.param](tmp_path_factory.mktemp(request.param) / "data")
 
 
 def test_each_layout_is_read(made: Made) -> None:

@@ -207,10 +207,10 @@ def test_a_file_that_is_no_split(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Did you mean 'train'"):
         read_split(path, simple())
     path.write_text("name\nx\n")
-    with pytest.raises(DataError, match="no split file"):
+    with pytest.raises(DataError, match="not a split file"):
         read_split(path, simple())
     path.write_text("path,split\nelsewhere.png,train\n")
-    with pytest.raises(DataError, match="names none of the images"):
+    with pytest.raises(DataError, match="contains none of the images"):
         read_split(path, simple())
 
 
@@ -330,12 +330,14 @@ def test_a_block_needs_numbers() -> None:
         replace(entries[7], patient=Patient("7.png", known=False)),
         *entries[8:],
     ]
-    with pytest.raises(DataError, match=r"1 training images have none.*7\.png.*`patient_regex`"):
+    with pytest.raises(
+        DataError, match=r"1 training images have no number.*7\.png.*`patient_regex`"
+    ):
         split_catalog(Catalog(Path("data"), tuple(nameless), CLASSES), validation="block")
     hashes = [
         replace(e, patient=Patient(f"{'abcdef'[i % 6]}{i}x{i}")) for i, e in enumerate(entries)
     ]
-    with pytest.raises(DataError, match="running numbers"):
+    with pytest.raises(DataError, match="consecutive numbers"):
         split_catalog(Catalog(Path("data"), tuple(hashes), CLASSES), validation="block")
 
 

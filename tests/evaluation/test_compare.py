@@ -133,9 +133,11 @@ def test_which_reader_is_better_is_said() -> None:
     near = Contender("near", noisy(scores, 0.2))
     (pair,) = compare([good, near], level=0.9, resamples=200).pairs
     assert not pair.apart
-    assert pair.verdict().startswith("No difference is shown between good and near: good less near")
+    assert pair.verdict().startswith(
+        "No difference is shown between good and near: the AUC of good minus that of near"
+    )
     assert "(90% interval -0." in pair.verdict()
-    assert "would have been found with a power of 80%" in pair.verdict()
+    assert "detectable with a power of 80%" in pair.verdict()
     for pair in compare([good, near, bad], resamples=200).pairs:
         assert "after Holm's correction" in pair.verdict()
 
@@ -145,7 +147,7 @@ def test_one_class_alone_tells_nothing() -> None:
     ill = scores.select(np.flatnonzero(scores.label == 1))
     (pair,) = compare([Contender("a", ill), Contender("b", noisy(ill, 1.0))], resamples=100).pairs
     assert not pair.apart
-    assert "only one class" in pair.verdict()
+    assert "all of one class" in pair.verdict()
 
 
 def test_rows_are_matched_by_path() -> None:
@@ -170,11 +172,11 @@ def test_what_cannot_be_compared() -> None:
         compare([Contender("a", scores)])
     with pytest.raises(OptionError, match="different names"):
         compare([Contender("a", scores), Contender("a", scores)])
-    with pytest.raises(DataError, match="no image in common"):
+    with pytest.raises(DataError, match="no images in common"):
         align([scores, replace(scores, path=tuple(f"x{p}" for p in scores.path))])
     with pytest.raises(DataError, match="different labels"):
         align([scores, replace(scores, label=1 - scores.label)])
-    with pytest.raises(DataError, match="stands twice"):
+    with pytest.raises(DataError, match="occurs twice"):
         align([scores, replace(scores, path=("a",) * 40)])
 
 

@@ -71,7 +71,7 @@ def test_a_level_that_the_reader_keeps_anyway_is_refused_with_the_levels_that_me
         for rate in rates:
             assert f"{rate:.2%}" in str(refused.value)
         assert f"below {max(rates):.2g}" in str(refused.value)
-    with pytest.raises(DataError, match=r"cannot hold a level below 1 / \(\d+ \+ 1\)"):
+    with pytest.raises(DataError, match=r"levels below 1 / \(\d+ \+ 1\)"):
         fit_zone(scores, threshold=0.5, level=0.001)
     found = fit_zone(scores, threshold=0.5, level=max(rates) / 2).conformal
     assert found is not None
@@ -106,12 +106,12 @@ def test_auto_makes_no_zone_where_none_means_anything() -> None:
     perfect = scores_of([0] * 200 + [1] * 200, [0.1] * 200 + [0.9] * 200)
     found = fit_zone(perfect, threshold=0.5)
     assert found.conformal is None
-    assert "gets no validation image wrong" in found.note
+    assert "all validation images are classified correctly" in found.note
     few = scores_of([0] * 5 + [1] * 5, [0.1, 0.2, 0.3, 0.4, 0.6, 0.9, 0.8, 0.7, 0.6, 0.4])
     found = fit_zone(few, threshold=0.5)
     assert found.conformal is None
-    assert "20.00% of the negative" in found.note
-    assert "hold levels from 0.17 on" in found.note
+    assert "20.00% (negative)" in found.note
+    assert "allow levels of 0.17 or higher" in found.note
 
 
 def test_no_zone_of_a_fitted_level_ever_gives_an_empty_set() -> None:

@@ -118,7 +118,7 @@ def test_every_interval_is_at_the_level_that_was_asked() -> None:
     found = evaluate(scores, Question(level=0.9, resamples=200), reader=reader, images=images)
     levels = set(_levels(found.to_dict()))
     assert levels == {0.9, None}  # None: no interval
-    assert "has the 90% interval from" in text_of(found, "smaller-class")
+    assert "the 90% interval of" in text_of(found, "smaller-class")
 
 
 def _levels(values: object) -> Iterator[object]:
@@ -156,13 +156,13 @@ def test_a_network_that_names_one_class_for_everything_is_the_first_note() -> No
     found = evaluate(shifted(scores, 9.0), QUICK, reader=reader_at())
     assert codes(found)[0] == "one-class"
     assert found.notes[0].grave
-    assert "400 of 400 (100%) of the images are called PNEUMONIA" in found.notes[0].text
+    assert "400 of 400 (100%) of the images are classified as PNEUMONIA" in found.notes[0].text
     found = evaluate(
         shifted(scores, -9.0), QUICK, reader=reader_at(),
         images=Images("val", TrainingRelation.VALIDATION, seen=3),
     )  # fmt: skip
     assert codes(found)[:3] == ["one-class", "seen-in-training", "validation-images"]
-    assert "are called NORMAL" in found.notes[0].text
+    assert "are classified as NORMAL" in found.notes[0].text
     assert codes(evaluate(scores, QUICK))[0] == "no-better-than-chance"
 
 
@@ -184,19 +184,25 @@ def test_a_reader_that_calls_nearly_everything_positive_is_told_how_to_mend_it()
     assert found["auc"].value > 0.9
     assert codes(found)[0] == "threshold-does-not-fit"
     said = found.notes[0].text
-    assert "of the images PNEUMONIA" in said
+    assert "of the images as PNEUMONIA" in said
     assert "pneumoscope recalibrate" in said
     missed = evaluate(shifted(scores, -8.0), QUICK, reader=reader_at())
-    assert "of the images NORMAL" in text_of(missed, "threshold-does-not-fit")
+    assert "of the images as NORMAL" in text_of(missed, "threshold-does-not-fit")
     given = evaluate(scores, replace(QUICK, threshold=0.2), reader=reader_at())
-    assert "It was given for this evaluation." in text_of(given, "threshold-does-not-fit")
+    assert "It was set for this evaluation." in text_of(given, "threshold-does-not-fit")
     assert "threshold-does-not-fit" not in codes(evaluate(make_scores(300), QUICK))
 
 
 @pytest.mark.parametrize(
     ("relation", "has_test", "code", "says", "never"),
     [
-        (TrainingRelation.VALIDATION, True, "validation-images", "test part tells more", "was no"),
+        (
+            TrainingRelation.VALIDATION,
+            True,
+            "validation-images",
+            "test part is more informative",
+            "was no",
+        ),
         (TrainingRelation.VALIDATION, False, "validation-images", "There was no test part", "more"),
         (TrainingRelation.VALIDATION, None, "validation-images", "decided about", "test part"),
         (TrainingRelation.TEST, True, "same-source", "comes from the same source", "validation"),
@@ -217,7 +223,7 @@ def test_what_is_said_of_the_images_follows_from_their_relation(
 def test_the_relation_of_a_model_file_is_not_made_up() -> None:
     reader = replace(reader_at(), sha256="ab" * 32)
     found = evaluate(make_scores(100), QUICK, reader=reader, images=Images("test"))
-    assert "Nothing tells whether" in text_of(found, "relation-unknown")
+    assert "It is unknown whether" in text_of(found, "relation-unknown")
     assert "same-source" not in codes(found)
 
 

@@ -70,7 +70,7 @@ def test_units_of_images() -> None:
     )
     with pytest.raises(DataError, match="study of 5 of 5 images, such as a"):
         unit_of_images(scores(), per="study")
-    with pytest.raises(DataError, match="nothing tells the patient"):
+    with pytest.raises(DataError, match="the patient of some images is unknown"):
         unit_of_images(scores(known=False), per="patient")
     with pytest.raises(OptionError, match="Did you mean 'study'"):
         unit_of_images(scores(), per="studi")

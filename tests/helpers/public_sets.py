@@ -124,7 +124,7 @@ def nih(root: Path) -> Made:
     (root / "test_list.txt").write_text("\n".join(test) + "\n")
     return Made(
         root, table, ("--map", "PNEUMONIA=pneumonia", "--map", "NORMAL=No Finding"), (N, N),
-        {"label in no class": N, "the image is not": 1}, patients=36, splits=("test", "train"),
+        {"label not in": N, "the image is not": 1}, patients=36, splits=("test", "train"),
     )  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def chexpert(root: Path) -> Made:
     total = N + 4
     return Made(
         base, None, TWO, (total + 4, total + 4),
-        {"no frontal view": N // 2 + 2 + 8, "uncertain": total, "label in no class": total},
+        {"not a frontal view": N // 2 + 2 + 8, "uncertain": total, "label not in": total},
         patients=2 * total + 8, studies=True, splits=("test", "train", "val"),
     )  # fmt: skip
 
@@ -211,7 +211,7 @@ def mimic(root: Path) -> Made:
     )
     return Made(
         root, table, TWO, (N, N),
-        {"no frontal view": 4 * N, "uncertain": N, "label in no class": N},
+        {"not a frontal view": 4 * N, "uncertain": N, "label not in": N},
         patients=2 * N, studies=True, splits=("test", "train", "val"),
     )  # fmt: skip
 
@@ -237,7 +237,7 @@ def rsna(root: Path) -> Made:
     write_table(root / "stage_2_detailed_class_info.csv", ("patientId", "class"), classes)
     return Made(
         root, table, ("--map", "PNEUMONIA=Lung Opacity", "--map", "NORMAL=Normal"),
-        (N, N), {"label in no class": N, "rows that repeat": N},
+        (N, N), {"label not in": N, "rows that repeat": N},
     )  # fmt: skip
 
 
@@ -256,7 +256,7 @@ def vindr(root: Path) -> Made:
         write_table(root / "annotations" / f"image_labels_{part}.csv", header, rows)
     return Made(
         root, None, ("--map", "PNEUMONIA=Pneumonia", "--map", "NORMAL=no_finding"),
-        (N + 4, N + 4), {"label in no class": N + 4}, splits=("test", "train"),
+        (N + 4, N + 4), {"label not in": N + 4}, splits=("test", "train"),
     )  # fmt: skip
 
 
@@ -274,7 +274,7 @@ def vindr_boxes(root: Path) -> Made:
     table = write_table(root / "train.csv", header, rows)
     return Made(
         root, table, ("--map", "PNEUMONIA=Consolidation", "--map", "NORMAL=No finding"), (N, N),
-        {"label in no class": N},
+        {"label not in": N},
     )  # fmt: skip
 
 
@@ -298,7 +298,7 @@ def padchest(root: Path) -> Made:
     )  # fmt: skip
     return Made(
         root, table, ("--map", "PNEUMONIA=Pneumonia", "--map", "NORMAL=normal"), (N, N),
-        {"label in no class": N, "no frontal view": 1, "no label": 1}, patients=36, studies=True,
+        {"label not in": N, "not a frontal view": 1, "no label": 1}, patients=36, studies=True,
     )  # fmt: skip
 
 
@@ -330,7 +330,7 @@ def radiography(root: Path) -> Made:
     return Made(
         root, None,
         ("--map", "PNEUMONIA=viral-pneumonia,COVID", "--map", "NORMAL=NORMAL"), (N, 2 * N),
-        {"masks": 4 * N, "label in no class": N},
+        {"masks": 4 * N, "label not in": N},
     )  # fmt: skip
 
 

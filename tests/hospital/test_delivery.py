@@ -362,7 +362,7 @@ def test_a_destination_on_the_web_that_hangs_is_left(chest: Chest, tmp_path: Pat
     finally:
         web.pause.set()
         web.close()
-    assert reasons == ["ReadTimeout", "it cannot be asked what it has (HTTP 503)"]
+    assert reasons == ["ReadTimeout", "it cannot be queried (HTTP 503)"]
     assert len(web.got) == 1
 
 

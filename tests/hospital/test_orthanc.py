@@ -184,6 +184,6 @@ def test_the_commands_of_the_guide_run(chest: Chest, tmp_path: Path) -> None:
     assert "to archive: 2 sent" in said
     assert '"CountSeries" : 3' in said
     assert 'pneumoscope_node_deliveries{destination="archive",state="sent"} 2.0' in said
-    assert "0 deliveries are tried again." in said
+    assert "0 deliveries will be retried." in said
     assert "1 images" in said or "1 image" in said
     assert (tmp_path / "results.csv").is_file()

@@ -367,7 +367,7 @@ def test_values_of_more_bits_than_lossless_jpeg_has_are_damage() -> None:
 
 def test_several_frames_under_a_header_of_one_are_named() -> None:
     wide = deep(PICTURE)
-    with pytest.raises(UnsupportedImageError, match="hold 2 frames, its header declares 1"):
+    with pytest.raises(UnsupportedImageError, match="2 frames, but its header declares 1"):
         decode(made(wide, 12, PixelData=wide.tobytes() * 2), name="x")
 
 

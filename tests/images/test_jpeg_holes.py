@@ -169,7 +169,7 @@ def test_data_behind_the_last_row_are_damage(what: str) -> None:
     data = whole[:-2] + whole[-400:]
     with pytest.raises(DamagedImageError, match=r"film\.jpg: damaged JPEG \(it has more data"):
         decode(data, name="film.jpg")
-    with pytest.raises(DamagedImageError, match="more data than its rows take"):
+    with pytest.raises(DamagedImageError, match="more data than its rows need"):
         decode(frame_of(data), name="film.dcm")
 
 

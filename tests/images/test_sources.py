@@ -151,7 +151,7 @@ def test_a_stated_range_holds_whatever_the_values_are() -> None:
         ([[1, 2]], "numpy.asarray"),
         ({"a": 1}, "got dict"),
         (io.StringIO("text"), "binary mode"),
-        (_OnGpu(), "hand over a numpy array"),
+        (_OnGpu(), "give a numpy array"),
         (dicom_data_set(PICTURE), "bytes of the DICOM file"),
         (PICTURE / 255, r"value_range=\(0, 1\)"),
         (WIDE.astype(np.int16) - 1024, "subtract the minimum"),
@@ -167,7 +167,7 @@ def test_a_stated_range_holds_whatever_the_values_are() -> None:
         (np.uint8(3), "height, width"),
         (Pixels(np.full((4, 4), np.nan), (0, 1)), "NaN"),
         (Pixels(PICTURE, (0, 1)), "do not fit the value_range"),
-        (Image.new("L", (0, 5)), "nothing to look at"),
+        (Image.new("L", (0, 5)), "is empty"),
         (Image.new("LAB", (5, 5)), "LAB"),
     ],
 )

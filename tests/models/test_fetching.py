@@ -116,7 +116,7 @@ def test_no_server(tmp_path: Path) -> None:
     "url", ["http://example.org/w", "ftp://example.org/w", "file:///etc/passwd", "https:///w"]
 )
 def test_only_safe_addresses(url: str, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="an https address is needed"):
+    with pytest.raises(WeightsError, match="use an https address"):
         download(url, tmp_path / "w")
 
 

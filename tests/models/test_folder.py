@@ -91,7 +91,7 @@ def test_verify_names_what_is_wrong(folder: Path) -> None:
     assert "README.md" not in found
     (folder / "a.safetensors").unlink()
     assert verify_folder(folder)[0] == Finding("a.safetensors", "timm:a", "wrong", "missing")
-    with pytest.raises(WeightsError, match="weights pull timm:a fetches it"):
+    with pytest.raises(WeightsError, match="weights pull timm:a"):
         find_in_folder(folder, ["timm:a"])
 
 

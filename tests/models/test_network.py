@@ -180,7 +180,9 @@ def test_wrong_names_and_options(name: str, options: dict[str, Any], says: str) 
     ],
 )
 def test_an_input_that_the_network_cannot_take(name: str, spec: InputSpec) -> None:
-    with pytest.raises(OptionError, match=r"image_size must be a size that .* takes, such as 224"):
+    with pytest.raises(
+        OptionError, match=r"image_size must be a size supported by .*, such as 224"
+    ):
         build_model(name, spec)
 
 

@@ -184,7 +184,7 @@ def test_a_complete_run_ends_as_it_did_when_it_is_repeated(
     before = out.read_bytes()
     assert run(*command) == 3
     assert run(*command, "--fail-on", "error") == 4
-    assert "nothing is left to do" in capsys.readouterr().err
+    assert "nothing to do" in capsys.readouterr().err
     assert out.read_bytes() == before
     (tmp_path / "r.csv.summary.json").write_text("torn")  # it is for people
     assert run(*command) == 3
@@ -216,7 +216,7 @@ def test_ctrl_c_says_how_to_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(Archive, "add", add)
         assert run(*command) == 130
-    assert "7 images are kept; the same command with --resume" in capsys.readouterr().err
+    assert "7 images are kept; repeat the command with --resume" in capsys.readouterr().err
     assert run(*command, "--resume") == 3
     assert [row["path"] for row in rows(tmp_path / "r.csv")] == expected_paths(folder)
 
@@ -229,7 +229,7 @@ def test_what_is_in_the_way_is_named(folder: Path, model: Path, tmp_path: Path) 
         archive.add({"path": "x", "conclusion": "NORMAL"})
     with pytest.raises(OutputError, match="continue it with `resume`"):
         Archive(out, {"model": "a", "gate": True})
-    with pytest.raises(OutputError, match=r"another one \(model"):
+    with pytest.raises(OutputError, match=r"other settings \(model"):
         Archive(out, {"model": "b", "gate": True}, resume=True)
     out.with_name("r.csv.journal").unlink()
     out.write_text("")

@@ -218,11 +218,11 @@ def test_a_cut_file_is_never_taken_for_whole(make: Callable[[], bytes], tmp_path
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["{folder}", "--watch-interval", "1"], "--watch-interval must be given with --watch"),
+        (["{folder}", "--watch-interval", "1"], "--watch-interval must be combined with --watch"),
         (["{folder}", "--watch", "--watch-interval", "0"], "--watch-interval must be from 0.1"),
         (["{folder}", "--watch", "--watch-interval", "nan"], "--watch-interval must be from 0.1"),
-        (["{folder}/a.png", "--watch"], "--watch must be given with folders that exist"),
-        (["--paths-from", "x", "--watch"], "--watch must be given with folders"),
+        (["{folder}/a.png", "--watch"], "--watch must be used with existing folders"),
+        (["--paths-from", "x", "--watch"], "--watch must be used with folders"),
         (["{folder}", "--watch", "--evidence", "{folder}/e"], "--evidence must be outside"),
         (["{folder}", "--watch", "--format", "json"], "table, jsonl or csv with --watch"),
     ],

@@ -92,7 +92,7 @@ def test_what_was_added_completed_or_replaced_is_read(
     assert json.loads(out.with_name(out.name + ".summary.json").read_text())["images"] == 4
     whole = out.read_bytes()
     assert run(*command, "--resume") == 0
-    assert "nothing is left to do" in capsys.readouterr().err
+    assert "nothing to do" in capsys.readouterr().err
     assert out.read_bytes() == whole
     (folder / "a.png").unlink()  # what was read of it holds
     assert run(*command, "--resume") == 0
@@ -107,7 +107,7 @@ def test_errors_are_tried_again_where_that_is_asked(
     assert run(*command) == 3
     capsys.readouterr()
     assert run(*command, "--resume") == 3
-    assert "nothing is left to do" in capsys.readouterr().err
+    assert "nothing to do" in capsys.readouterr().err
     before = (folder / "b.png").stat()
     (folder / "b.png").write_bytes(image(140)[: before.st_size])
     os.utime(folder / "b.png", ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -115,7 +115,7 @@ def test_errors_are_tried_again_where_that_is_asked(
     assert "1 read in this run" in capsys.readouterr().err
     assert concluded(out)["b.png"] == "ERROR"
     assert run(*command, "--retry-errors") == 1
-    assert "--retry-errors must be given with --resume" in capsys.readouterr().err
+    assert "--retry-errors must be combined with --resume" in capsys.readouterr().err
 
 
 def test_another_run_and_an_unrelated_file_are_refused(
@@ -126,18 +126,18 @@ def test_another_run_and_an_unrelated_file_are_refused(
     other = write_tiny(tmp_path / "other.onnx", tiny_info(version="2"))
     whole = out.read_bytes()
     for words, says in (
-        ([folder, "--model", other], "(model differ)"),
-        ([folder, "--model", model, "--no-gate"], "(gate differ)"),
-        ([folder, "--model", model, "--evidence", tmp_path / "e"], "(evidence differ)"),
-        ([folder / "a.png", "--model", model], "(images differ)"),
-        ([folder, "--model", model, "--format", "jsonl"], "(format differ)"),
+        ([folder, "--model", other], "(model)"),
+        ([folder, "--model", model, "--no-gate"], "(gate)"),
+        ([folder, "--model", model, "--evidence", tmp_path / "e"], "(evidence)"),
+        ([folder / "a.png", "--model", model], "(images)"),
+        ([folder, "--model", model, "--format", "jsonl"], "(format)"),
     ):
         assert run(*words, "--out", out, "--resume") == 1
         assert says in capsys.readouterr().err
     assert out.read_bytes() == whole
     out.write_bytes(whole + b"edited")
     assert run(folder, "--model", model, "--out", out, "--resume") == 1
-    assert "was changed since it was written" in capsys.readouterr().err
+    assert "was modified since it was written" in capsys.readouterr().err
     unrelated = tmp_path / "mine.csv"
     unrelated.write_text("a,b")
     assert run(folder, "--model", model, "--out", unrelated, "--resume") == 1

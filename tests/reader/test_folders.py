@@ -77,7 +77,7 @@ def test_what_is_or_is_called_an_image_is_a_row_and_the_rest_is_counted(folder: 
     assert others == {
         ".txt": 2,
         ".csv": 1,
-        "without suffix": 1,
+        "no file extension": 1,
         "DICOMDIR": 1,
         "hidden": 2,
         "hidden folder": 1,
@@ -184,11 +184,11 @@ def test_a_dicomdir_leads_nowhere_else_and_a_damaged_one_is_a_row(tmp_path: Path
         table.save_as(disc / "DICOMDIR")
     others: Counter[str] = Counter()
     assert list(images_of(str(disc / "DICOMDIR"), others=others)) == []
-    assert others == {"record of DICOMDIR that leads out of its folder": 1}
+    assert others == {"record of DICOMDIR pointing outside its folder": 1}
     (disc / "DICOMDIR").write_bytes(b"no such thing")
     (found,) = iterate_images([str(disc / "DICOMDIR")])
     assert isinstance(found, Unlisted)
-    assert "no DICOMDIR can be read from it" in found.reason
+    assert "not a readable DICOMDIR" in found.reason
 
 
 def test_folders_in_a_list_leak_no_descriptor(tmp_path: Path, model: Path) -> None:

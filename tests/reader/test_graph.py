@@ -37,16 +37,18 @@ def test_a_reader_of_a_graph_that_is_being_opened_reads_as_one_of_the_file(tmp_p
 def test_a_graph_that_cannot_be_opened_says_so_when_it_is_needed(tmp_path: Path) -> None:
     path = unopenable(tmp_path / "m.onnx")
     graph = Graph(path)
-    with pytest.raises(ModelFileError, match="no model can be read from it"):
+    with pytest.raises(ModelFileError, match="not a readable model file"):
         _ = graph.session
     early = Predictor(Graph(path))
-    with pytest.raises(ModelFileError, match="no model can be read from it"):
+    with pytest.raises(ModelFileError, match="not a readable model file"):
         _ = early.draws_evidence
-    with pytest.raises(ModelFileError, match="no model can be read from it"):
+    with pytest.raises(ModelFileError, match="not a readable model file"):
         early.predict(grey_image(120))
-    with pytest.raises(ModelFileError, match=rf"^{re.escape(str(path))}: no model can be read"):
+    with pytest.raises(
+        ModelFileError, match=rf"^{re.escape(str(path))}: not a readable model file"
+    ):
         early.run(np.zeros((1, *early.info.input.shape), np.uint8))
-    with pytest.raises(ModelFileError, match="no model can be read from it"):
+    with pytest.raises(ModelFileError, match="not a readable model file"):
         Predictor(path)
 
 

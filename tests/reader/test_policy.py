@@ -44,15 +44,15 @@ def policy(
             UNCERTAIN,
             ("NORMAL", "PNEUMONIA"),
             (
-                "NORMAL and PNEUMONIA are both possible: between the probabilities 0.300 and 0.700 "
-                "this reader does not decide"
+                "NORMAL and PNEUMONIA are both possible: the probability is in the uncertain "
+                "zone from 0.300 to 0.700"
             ),
         ),
         # Nothing is in the conformal set: the threshold decides.
         ((0.2, 0.2), 0.6, "PNEUMONIA", ("PNEUMONIA",), ""),
         ((0.077, 0.018), 0.95, "PNEUMONIA", ("PNEUMONIA",), ""),
         # NORMAL alone is in it, and the threshold concludes PNEUMONIA: both are possible.
-        ((0.6, 0.2), 0.55, UNCERTAIN, ("NORMAL", "PNEUMONIA"), "between the probabilities 0.500"),
+        ((0.6, 0.2), 0.55, UNCERTAIN, ("NORMAL", "PNEUMONIA"), "the uncertain zone from 0.500"),
     ],
 )
 def test_uncertain_where_two_classes_are_possible(
@@ -111,7 +111,7 @@ def test_three_classes_are_decided_by_the_same_rules(
     assert (code[0] == POSITIVE_CODE) == (several and kind)
     if several and kind:
         assert alone.conclusion == THREE.pair[1]
-        assert "kind uncertain" in alone.reasons[0]
+        assert "exact class uncertain" in alone.reasons[0]
     positive = each[1] + each[2] >= threshold
     assert said[0] == (1 + each[1:].argmax() if positive else 0)
     assert one.zone is None
@@ -156,7 +156,7 @@ def test_what_is_outside_the_intended_use_is_noted_set_aside_or_refused(
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="outside must be one of note, uncertain, refuse"):
         policy(outside="ignore")
-    with pytest.raises(ValueError, match="of 2 classes, the labels are 3"):
+    with pytest.raises(ValueError, match="has 2 classes, but there are 3 labels"):
         policy(0.1, 0.1, labels=THREE)
     with pytest.raises(ValueError, match="come from"):
         Conformal(0.1, (0.1, 0.1), (5,))
@@ -177,4 +177,4 @@ def test_a_model_file_gives_its_policy() -> None:
 
 def test_limits_of_a_zone_never_look_certain() -> None:
     reason = policy(0.9999996, 0.9999, threshold=0.5).decide(0.5).reasons[0]
-    assert "between the probabilities 0.0001 and 0.9999996" in reason
+    assert "the uncertain zone from 0.0001 to 0.9999996" in reason

@@ -102,8 +102,8 @@ def test_what_is_no_model_is_named(trained: Trained, tmp_path: Path) -> None:
     for place, says in (
         (tmp_path / "empty", r"no model\.onnx in this folder"),
         (tmp_path / "missing", "no such model file"),
-        (tmp_path / "text.onnx", "no model can be read"),
-        (tmp_path / "plain.onnx", "not one of pneumoscope"),
+        (tmp_path / "text.onnx", "not a readable model file"),
+        (tmp_path / "plain.onnx", "not a pneumoscope model"),
     ):
         with pytest.raises(ModelFileError, match=says):
             open_bundle(place)

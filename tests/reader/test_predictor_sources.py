@@ -47,7 +47,7 @@ def test_a_bad_item_among_many_is_a_row(trained: Trained, path: Path) -> None:
 
 @pytest.mark.parametrize("one", ["a.png", b"bytes", Path("a.png")])
 def test_one_image_instead_of_many_is_named(trained: Trained, one: object) -> None:
-    with pytest.raises(OptionError, match="Hand over a list"):
+    with pytest.raises(OptionError, match="Give a list"):
         list(Predictor(trained.run.root).predict_many(one))  # type: ignore[arg-type]
 
 
@@ -76,5 +76,5 @@ def test_another_file_in_its_place_is_refused(trained: Trained, tmp_path: Path) 
         pickle.loads(pickled)  # noqa: S301 - made here
     other = Predictor()
     shutil.copy(other.path, model)
-    with pytest.raises(ModelFileError, match="was changed since"):
+    with pytest.raises(ModelFileError, match="was changed after"):
         pickle.loads(pickled)  # noqa: S301 - made here

@@ -109,16 +109,16 @@ def twice(model: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (outside, "lies in another file"),
-        (outside_in_attribute, "lies in another file"),
-        (subgraph, "graph of its own"),
+        (outside, "is stored in another file"),
+        (outside_in_attribute, "is stored in another file"),
+        (subgraph, "contains a subgraph"),
         (function, "operators of its own"),
-        (large_claim, "more numbers than the file holds"),
+        (large_claim, "more values than the file contains"),
         (domain, r"com\.example"),
         (node_domain, r"com\.microsoft"),
         (loop, "operator Loop"),
         (sparse, "sparse"),
-        (training, "graphs for training"),
+        (training, "training graphs"),
         (twice, "twice"),
     ],
 )
@@ -128,7 +128,7 @@ def test_what_no_reader_needs_is_refused(
     (tmp_path / "model.onnx").write_bytes(hostile(change))
     with pytest.raises(ModelFileError, match=says) as caught:
         open_bundle(tmp_path / "model.onnx")
-    assert "model.onnx: not opened, since" in str(caught.value)
+    assert "model.onnx: not opened, because" in str(caught.value)
 
 
 def test_two_graphs_are_refused() -> None:
@@ -143,7 +143,7 @@ def test_sizes_are_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         ("MAX_TENSORS", "more than 2 tensors"),
         ("MAX_ATTRIBUTES", "more than 2 attributes"),
         ("MAX_METADATA_BYTES", "too large"),
-        ("MAX_BYTES", "too large to be a reader"),
+        ("MAX_BYTES", "too large for a model file"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(trust, name, 2)
@@ -237,7 +237,7 @@ def test_a_file_from_before_there_were_seals_has_none() -> None:
     entry.value = json.dumps(facts)
     content = model.SerializeToString()
     assert state_in(content) == "none"
-    with pytest.raises(ModelFileError, match="no room for a seal"):
+    with pytest.raises(ModelFileError, match="no space for a checksum"):
         sealed(content)
     assert state_in(with_info(content, tiny_info())) == "intact"
 

@@ -150,8 +150,8 @@ def test_figures_have_a_text_for_those_who_cannot_see_them(full: str) -> None:
 
     labels = [div["aria-label"] for div in page.all("div") if div.get("role") == "img"]
     assert labels[0] == (
-        "NORMAL: 5 called NORMAL, 1 called PNEUMONIA; "
-        "PNEUMONIA: 2 called NORMAL, 9 called PNEUMONIA"
+        "NORMAL: 5 classified as NORMAL, 1 classified as PNEUMONIA; "
+        "PNEUMONIA: 2 classified as NORMAL, 9 classified as PNEUMONIA"
     )
     assert [image["alt"] for image in page.all("img")] == ["A photo"]
 
@@ -267,6 +267,6 @@ def test_where_it_cannot_be_written_nothing_is_left(tmp_path: Path) -> None:
 
     with pytest.raises(OutputError, match=r"report\.html: cannot be written"):
         write_report(tmp_path / "report.html", plain())
-    with pytest.raises(OutputError, match="choose another place"):
+    with pytest.raises(OutputError, match="choose another folder"):
         write_report(tmp_path / "file" / "report.html", plain())
     assert sorted(left.name for left in tmp_path.iterdir()) == ["file", "report.html"]

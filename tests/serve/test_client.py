@@ -41,7 +41,7 @@ def test_evidence_is_a_picture(service: Running, xray: bytes) -> None:
     asked = Client(f"{service.url}/")
     record = asked.predict(xray, evidence=True)
     assert Image.open(io.BytesIO(asked.evidence(record))).size == (600, 500)
-    with pytest.raises(ServiceError, match="links to no picture"):
+    with pytest.raises(ServiceError, match="has no evidence picture"):
         asked.evidence(asked.predict(xray))
     with pytest.raises(ServiceError, match="no such picture") as gone:
         asked.evidence({"evidence": "/v1/evidence/other"})
@@ -62,7 +62,7 @@ def test_refusals_say_the_reason(service: Running, xray: bytes) -> None:
 def test_a_token_is_sent(xray: bytes) -> None:
     with running("--workers", "1", env={"PNEUMOSCOPE_TOKEN": TOKEN}) as service:
         assert Client(service.url, token=TOKEN).predict(xray)["threshold"] > 0
-        with pytest.raises(ServiceError, match="a bearer token is needed") as refused:
+        with pytest.raises(ServiceError, match="a bearer token is required") as refused:
             Client(service.url).predict(xray)
         assert refused.value.status == 401
 
@@ -124,7 +124,7 @@ def test_where_nothing_listens_nothing_is_ready() -> None:
     with answering(200) as (url, _):
         pass
     assert not Client(url).ready()
-    with pytest.raises(ServiceError, match=r"does not answer \(.*refused"):
+    with pytest.raises(ServiceError, match=r"does not respond \(.*refused"):
         Client(url).predict(b"x")
     with pytest.raises(OptionError, match="url must be"):
         Client("file:///etc/passwd")

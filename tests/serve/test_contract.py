@@ -81,7 +81,7 @@ def test_with_client_certificates_others_are_refused(certificates: Path, xray: b
         assert asked.ready()
         assert asked.predict(xray)["model"]["sha256"]
         for client in ("", "stranger"):
-            with pytest.raises(ServiceError, match="does not answer"):
+            with pytest.raises(ServiceError, match="does not respond"):
                 Client(url, context=_context(certificates, client)).predict(xray)
         assert not Client(f"http://127.0.0.1:{service.port}").ready()  # no TLS at all
         assert asked.ready()

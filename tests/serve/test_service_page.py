@@ -124,7 +124,7 @@ def test_a_dropped_file_opens_with_its_conclusion(
     assert expected.probability is not None
     expect(page.locator("#scale-text")).to_contain_text("probability")
     expect(page.locator("#bar")).to_have_attribute("aria-label", re.compile("the threshold is 0"))
-    expect(page.locator("#made-for")).to_contain_text("Made for: patients of 1 to 5 years")
+    expect(page.locator("#made-for")).to_contain_text("Intended use: patients aged 1 to 5 years")
     expect(page.locator("#how-good")).to_contain_text("sensitivity 0.9")
     shown = page.locator("#value").evaluate("node => parseFloat(node.style.left) / 100")
     assert shown == pytest.approx(expected.probability, abs=1e-6)
@@ -306,7 +306,7 @@ def test_a_service_that_goes_away_and_comes_back(
             service.stop(signal.SIGKILL)
             os.kill(worker, signal.SIGKILL)
             alert = page.get_by_role("alert")
-            expect(alert).to_contain_text("The service does not answer.")
+            expect(alert).to_contain_text("The service does not respond.")
             expect(page.locator("#conclusion")).to_have_text("NO RESULT")
             with running("--workers", "1", "--port", str(service.port)):
                 page.get_by_role("button", name="Read again").click()
@@ -492,7 +492,7 @@ def test_one_of_several_models_is_chosen(
         _ready(page, 2)
         expect(page.locator("#conclusion")).to_have_text(_conclusion(images))
         expect(page.locator("#opinions [aria-pressed=true]")).to_have_count(0)
-        expect(page.locator("#made-for")).to_contain_text("Made for: patients of 1 to 5 years")
+        expect(page.locator("#made-for")).to_contain_text("patients aged 1 to 5 years")
         counted = {
             name: service.metric(
                 f'pneumoscope_requests_total{{route="/v1/predictions",status="{name}"}}'

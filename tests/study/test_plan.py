@@ -70,12 +70,12 @@ def test_parts_of_the_augmentation_and_presets_are_factors() -> None:
         ("questions: {a: {factor: droput, values: [1]}}", "Did you mean 'dropout'"),
         ("questions: {a: {factor: augmentation.zom, values: [1]}}", "augmentation.zoom"),
         ("questions: {a: {faktor: dropout, values: [1]}}", "Did you mean 'factor'"),
-        ("questions: {a: {factor: dropout}}", "given a factor with its values"),
-        ("questions: {a: {factor: dropout, values: []}}", "one or more"),
-        ("questions: {a: {factor: dropout, values: [0.2, 0.2]}}", "none of them twice"),
+        ("questions: {a: {factor: dropout}}", "one of: a factor with its values"),
+        ("questions: {a: {factor: dropout, values: []}}", "at least one value"),
+        ("questions: {a: {factor: dropout, values: [0.2, 0.2]}}", "given different levels"),
         ("questions: {a: {factor: learning_rate, values: [-1]}}", "learning_rate must be from"),
         ("questions: {a: {factor: optimizer, values: [adm]}}", "Did you mean 'adam'"),
-        ("questions: {a: {factor: columns, values: [1]}}", "leave the images as they are"),
+        ("questions: {a: {factor: columns, values: [1]}}", "do not change the images"),
         ("questions: {a: {levels: {b: {max_epoch: 3}}}}", "Did you mean 'max_epochs'"),
         ("seeds: 0", "seeds must be"),
         ("seeds: [1, 1]", "seeds must be"),
@@ -97,9 +97,9 @@ def test_wrong_words_get_the_nearest_known_one(text: str, says: str) -> None:
 
 
 def test_what_is_no_plan(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no plan can be read"):
+    with pytest.raises(DataError, match="not a readable plan"):
         plan_of("a: {b")
-    with pytest.raises(DataError, match="no plan; expected keys"):
+    with pytest.raises(DataError, match="not a plan; expected keys"):
         plan_of("- a")
     with pytest.raises(DataError, match="Did you mean 'report'"):
         read_plan("reprot")

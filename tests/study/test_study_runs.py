@@ -154,8 +154,8 @@ def test_the_page_answers_each_question_with_an_interval(study: StudyFolder) -> 
     page = found.place.read_text(encoding="utf-8")
     for sentence in found.sentences:
         assert sentence in page
-    assert "What validation says and what is so" in page
-    assert "How they learnt" in page
+    assert "Validation and held-out results" in page
+    assert "Training" in page
     names = {path.name for path in study.figures.iterdir()}
     assert {"forest.csv", "forest.svg", "curves-dropout.csv", "validation-validation.csv"} <= names
     assert {"runs.csv", "answers.csv"} <= {path.name for path in study.root.iterdir()}
@@ -194,15 +194,15 @@ def test_nothing_is_done_twice(
     before = {path: path.stat().st_mtime_ns for path in study.root.glob("runs/*/*")}
     told = Told()
     conduct(data, study.root, plan=plan_of(PLAN), watcher=told)
-    assert told.lines == ["6 of 8 runs are there already"]
-    assert told.warnings == ["2 runs failed already; `retry` tries them again."]
+    assert told.lines == ["6 of 8 runs exist already"]
+    assert told.warnings == ["2 runs failed already; repeat them with `retry`."]
     assert {path: path.stat().st_mtime_ns for path in study.root.glob("runs/*/*")} == before
     # Of a plan that asks less, with other words, the runs are there too.
     less = plan_of(
         PLAN.split("  depth", maxsplit=1)[0].replace("How much dropout", "What of dropout")
     )
     conduct(data, study.root, plan=less, watcher=told)
-    assert told.lines[-1] == "6 of 6 runs are there already"
+    assert told.lines[-1] == "6 of 6 runs exist already"
     conduct(data, study.root, plan=plan_of(PLAN), watcher=told)
 
 
@@ -215,7 +215,7 @@ def test_another_study_is_refused(study: StudyFolder, data: Path, tmp_path: Path
         conduct(others, study.root, plan=plan_of(PLAN))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
-    with pytest.raises(OutputError, match="something else than a study"):
+    with pytest.raises(OutputError, match="is not a study"):
         conduct(data, tmp_path / "full", plan=plan_of(PLAN))
 
 
@@ -299,7 +299,7 @@ def test_jobs_run_at_once_as_far_as_memory_allows(
 
     folder = conduct(data, tmp_path / "out", plan=plan, jobs=3, show=show, watcher=told)
     assert most == at_once
-    assert ("memory is left for 1 of 3 runs at once." in told.warnings) == (at_once == 1)
+    assert ("memory is sufficient for 1 of 3 parallel runs." in told.warnings) == (at_once == 1)
     assert len(events(folder, "finished")) == 4
 
 

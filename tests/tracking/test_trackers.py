@@ -194,7 +194,7 @@ def test_wrong_addresses_are_named(tmp_path: Path) -> None:
         make_tracker("mlfow", out=tmp_path, title="a", uri=None, warn=print)
     with pytest.raises(OptionError, match="a server or a database"):
         make_tracker("mlflow", out=tmp_path, title="a", uri="./mlruns", warn=print)
-    with pytest.raises(OptionError, match="left out with tensorboard"):
+    with pytest.raises(OptionError, match="omitted with tensorboard"):
         make_tracker("tensorboard", out=tmp_path, title="a", uri="http://x", warn=print)
 
 

@@ -270,7 +270,7 @@ def test_a_full_disk_is_one_message_and_nothing_is_lost(tmp_path: Path, phantoms
     last = said.splitlines()[-1]
     assert last.startswith("error: ")
     assert "cannot be written (File too large)" in last
-    assert "--resume goes on with it" in last
+    assert "continue with --resume" in last
     assert [row[0] for row in learning(run)] == [1]
     assert not list(run.rglob("*.part"))
     status, _, said = run_warm("pneumoscope", *command, "--resume")
@@ -325,8 +325,8 @@ def test_sigterm_says_how_to_go_on(tmp_path: Path, phantoms: Path) -> None:
     _, said = process.communicate(timeout=120)
     assert process.returncode == 143, said
     assert "Traceback" not in said
-    assert said.splitlines()[-1].startswith("ended by SIGTERM: what ")
-    assert "the same command with --resume goes on there" in said.splitlines()[-1]
+    assert said.splitlines()[-1].startswith("ended by SIGTERM: ")
+    assert "repeat the command with --resume to continue" in said.splitlines()[-1]
     assert (run / "config.yaml").is_file()
     assert not (run / "model.onnx").exists()
 

@@ -114,9 +114,9 @@ def test_an_unknown_preset() -> None:
     [
         ("batchsize: 3", OptionError, "Did you mean 'batch_size'"),
         ("augmentation: {rotate: 3}", OptionError, "augmentation"),
-        ("[1, 2", DataError, "no recipe can be read"),
+        ("[1, 2", DataError, "not a readable recipe"),
         ("just words", DataError, "expected keys"),
-        ("!!python/object/apply:os.getcwd []", DataError, "no recipe can be read"),
+        ("!!python/object/apply:os.getcwd []", DataError, "not a readable recipe"),
     ],
 )
 def test_wrong_files(tmp_path: Path, text: str, error: type[Exception], says: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -15,10 +16,12 @@ from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import split_catalog
 from pneumoscope.errors import OptionError
+from pneumoscope.export import trace
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.choice import choose_backbone
 from pneumoscope.models.registry import build_model
 from pneumoscope.runs import RunFolder
+from pneumoscope.training import probe
 from pneumoscope.training.callbacks import weight_average
 from pneumoscope.training.datamodule import EpochBatches
 from pneumoscope.training.devices import computes_in_bfloat16
@@ -213,7 +216,16 @@ def test_every_option_changes_what_is_learnt(
     assert other.epochs[0].val_loss != plain_loss
 
 
-def test_the_probe_learns_and_leaves_the_body(data: PreparedData, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def graph() -> onnx.ModelProto:
+    """Return the graph of the small network, whose tracing is what takes long in a probe."""
+    spec = InputSpec(32, 32)
+    return trace(build_model(SMALL, spec, weights="auto").eval(), spec)
+
+
+def test_the_probe_learns_and_leaves_the_body(
+    data: PreparedData, tmp_path: Path, graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = recipe_of("probe", model=SMALL, image_size=32)
     before = build_model(SMALL, recipe.data.input, weights="auto").network.state_dict()
     fitted = fit_probe(recipe, data, folder=RunFolder(tmp_path))
@@ -227,11 +239,15 @@ def test_the_probe_learns_and_leaves_the_body(data: PreparedData, tmp_path: Path
         logits = fitted.classifier(pixels)
     loss = nn.functional.cross_entropy(logits, torch.from_numpy(part.labels))
     assert float(loss) == pytest.approx(fitted.best.val_loss, abs=1e-4)
+    monkeypatch.setattr(probe, "trace", lambda *_: graph)  # traced another time, beforehand
     again = fit_probe(recipe, data, folder=RunFolder(tmp_path / "again"))
     assert again.best.val_loss == fitted.best.val_loss
 
 
-def test_a_balanced_probe_keeps_the_prior(data: PreparedData, tmp_path: Path) -> None:
+def test_a_balanced_probe_keeps_the_prior(
+    data: PreparedData, tmp_path: Path, graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "trace", lambda *_: graph)
     plain, balanced = (
         fit_probe(
             recipe_of("probe", model=SMALL, image_size=32, balance=balance),

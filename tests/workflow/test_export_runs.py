@@ -163,6 +163,6 @@ def test_wrong_calls_are_named(runs: list[Path], tmp_path: Path) -> None:
         export_runs(runs, tmp_path / "x.onnx", precision="float8")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no run"):
         export_runs([tmp_path], tmp_path / "x.onnx")
-    with pytest.raises(DataError, match="name their `data`"):
+    with pytest.raises(DataError, match="give their folder as `data`"):
         export_runs(runs, tmp_path / "x.onnx", data=tmp_path / "gone")
     assert not (tmp_path / "x.onnx").exists()

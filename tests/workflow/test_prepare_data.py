@@ -49,7 +49,9 @@ def test_pictures_of_the_test_part_are_not_learnt_from(
     tell_plan(recipe, prepared, heard)
     assert any(f"in {files} files" in text for text in heard.said)
     (few,) = [text for text in heard.warned if text.startswith("validation: ")]
-    assert "are too few to decide anything; 100 images, 20 of each class" in few
+    assert (
+        "are too few to base decisions on; at least 100 images are needed, 20 of each class" in few
+    )
 
 
 def test_a_split_file_that_tears_near_copies_apart_is_refused(tmp_path: Path) -> None:

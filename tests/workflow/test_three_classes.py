@@ -153,9 +153,9 @@ def test_the_verbs_speak_of_each_class(
     assert "3 classes: NORMAL, BACTERIA, VIRUS" in capsys.readouterr().out
     assert main(["evaluate", str(run.run.scores("test"))]) == 0
     told = capsys.readouterr().out
-    for text in ("each class against the rest", "called (the likeliest class)", "Macro AUC"):
+    for text in ("each class against the rest", "predicted (the most probable class)", "Macro AUC"):
         assert text in told
-    assert "A group, kind uncertain" in told
+    assert "A group, exact class uncertain" in told
 
 
 @pytest.mark.usefixtures("undrawn")  # the run has the drawings of three classes
@@ -184,7 +184,7 @@ def test_evaluate_recalibrate_compare(run: Trained, kinds: Path, tmp_path: Path)
     assert len(other.pairs) == 1
     bare = tmp_path / "bare.csv"
     bare.write_text("label,probability\n1,0.9\n0,0.2\n")
-    with pytest.raises(DataError, match="of each of its classes"):
+    with pytest.raises(DataError, match="has no probabilities of the classes"):
         recalibrate(run.run.root, bare, tmp_path / "x.onnx")
 
 
@@ -238,12 +238,12 @@ def test_a_model_of_classes_that_nobody_names(run: Trained, tmp_path: Path) -> N
     del values["positive"], values["seal"]
     entry.value = json.dumps(values)
     onnx.save(model, tmp_path / "m.onnx")
-    with pytest.raises(ModelFileError, match="none is named as positive"):
+    with pytest.raises(ModelFileError, match="none is marked as positive"):
         open_bundle(tmp_path / "m.onnx")
 
 
 def test_a_reader_of_three_refuses_other_classes(run: Trained, phantoms: Path) -> None:
-    with pytest.raises(DataError, match="unknown class 'PNEUMONIA', the model knows NORMAL and"):
+    with pytest.raises(DataError, match="unknown class 'PNEUMONIA', the model has NORMAL and"):
         read_catalog(phantoms, classes=open_bundle(run.run.model).info.labels)
 
 

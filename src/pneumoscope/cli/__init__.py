@@ -84,7 +84,7 @@ def command() -> NoReturn:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         # Looking for cycles among what the imports make finds none, and takes 5 ms.
         gc.set_threshold(50_000)
-    instead = "write to --out FILE, which --resume continues" if predicting else ""
+    instead = "write to --out FILE, which can be continued with --resume" if predicting else ""
     if isinstance(sys.stdout, io.TextIOWrapper):  # it is None where it was closed before the start
         sys.stdout = StandardOutput(sys.stdout, instead=instead)
     signals = Signals()

@@ -16,8 +16,8 @@ _OF_ALL = (
     ("Balanced accuracy", "balanced_accuracy"),
     ("Macro AUC", "macro_auc"),
     ("Cohen's kappa", "kappa"),
-    ("True class among the two likeliest", "top_2"),
-    ("Calibration error, mean of classes", "classwise_ece"),
+    ("True class among the two most probable", "top_2"),
+    ("Calibration error, mean over classes", "classwise_ece"),
     ("Calibration error of the confidence", "confidence_ece"),
 )
 
@@ -35,7 +35,7 @@ def class_lines(found: ClassNumbers, table: Callable[[Sequence[Sequence[str]]], 
         (name, f"{count:,}", *(own[key].with_range() for _, key in _OF_CLASS))
         for name, count, own in zip(names, found.counts, found.by_class, strict=True)
     ]
-    matrix = [("called (the likeliest class)", *names)]
+    matrix = [("predicted (the most probable class)", *names)]
     matrix += [
         (
             f"of {count:,} {name}",
@@ -53,10 +53,10 @@ def _sets(sets: SetNumbers) -> list[tuple[str, str]]:
     return [
         ("conclusions", "share of the images"),
         ("One class", sets.named.with_range()),
-        ("A group, kind uncertain", sets.kind_uncertain.with_range()),
+        ("A group, exact class uncertain", sets.kind_uncertain.with_range()),
         ("UNCERTAIN", sets.uncertain.with_range()),
-        ("Right, where one class is concluded", sets.right.with_range()),
-        ("True class among the possible ones", sets.coverage.with_range()),
+        ("Correct, where one class is concluded", sets.right.with_range()),
+        ("True class in the conformal set", sets.coverage.with_range()),
     ]
 
 

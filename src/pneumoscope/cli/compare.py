@@ -68,7 +68,7 @@ def run(args: Namespace) -> int:
     if args.data is None and (given or args.patient_regex is not None):
         raise OptionError(
             "--patient-regex, --map, --columns and --layout",
-            must="given with --data",
+            must="combined with --data",
             was=sorted(given) or args.patient_regex,
         )
     found = compare_readers(

@@ -52,15 +52,15 @@ def run(args: Namespace) -> int:
     watcher = TerminalWatcher()
     if args.verify is not None:
         if args.to is not None or args.source is not None:
-            raise OptionError("--verify", must="given without --to and --from", was=args.verify)
+            raise OptionError("--verify", must="used without --to or --from", was=args.verify)
         found = verify_data_set(args.verify, data_set=args.data_set or "kermany", watcher=watcher)
         print(found.text())
         if not found.sound:
-            raise DataError(f"{args.verify}: is not the whole data set.")
+            raise DataError(f"{args.verify}: the data set is incomplete.")
         return 0
     if args.data_set is None:
         raise MissingArgumentError(
-            "no data set is named; try: pneumoscope download kermany, or --verify DIR."
+            "no data set given; try: pneumoscope download kermany, or --verify DIR."
         )
     to = args.to or Path("chest_xray")
     found = download_data_set(args.data_set, to, source=args.source, watcher=watcher)

@@ -58,11 +58,11 @@ class Signals:
 class StandardOutput(io.TextIOWrapper):
     """Standard output that reports write errors, such as a full disk, in one message.
 
-    argparse would pass over such a fault, and Python would show it as a traceback, and once more
-    when the process ends.
+    argparse would ignore such an error, and Python would print a traceback, and another one when
+    the process ends.
 
     Args:
-        before: What it takes the place of.
+        before: The stream to replace.
         instead: What to do instead; free some space and repeat the command if empty.
     """
 
@@ -77,7 +77,7 @@ class StandardOutput(io.TextIOWrapper):
 
         Raises:
             OutputError: It cannot be written.
-            BrokenPipeError: Nobody reads on.
+            BrokenPipeError: The reading end of the pipe was closed.
         """
         with self._named_faults():
             return super().write(text)
@@ -96,16 +96,16 @@ class StandardOutput(io.TextIOWrapper):
         except OSError as fault:
             forget_output()
             raise OutputError(
-                f"standard output cannot be written ({fault.strerror or fault}), so it holds a "
-                f"part alone; free some space, then {self._instead}."
+                f"standard output cannot be written ({fault.strerror or fault}), so the output "
+                f"is incomplete; free some space, then {self._instead}."
             ) from fault
 
 
 class EndOnSignal:
-    """Records whether Ctrl-C or SIGTERM has come since it was created.
+    """Records whether Ctrl-C or SIGTERM was received since it was created.
 
-    What is in hand is finished then. A second Ctrl-C interrupts as usual. A signal that the process
-    was started to ignore stays ignored.
+    The caller finishes the current item then. A second Ctrl-C interrupts as usual. A signal that
+    the process was started to ignore stays ignored.
     """
 
     def __init__(self) -> None:
@@ -127,11 +127,14 @@ class EndOnSignal:
         self._came = True
 
 
-_NOT_BEGUN = "no result was written; the same command begins anew"
+_NOT_BEGUN = "no result was written; repeat the command to start again"
 _WAYS = {
-    "download": "what arrived is kept; the same command goes on there",
-    "demo": "nothing is kept, since all of it is generated; the same command begins anew",
-    "predict": "the images after the last row were not read; with --out FILE, --resume goes on",
+    "download": "the downloaded part is kept; repeat the command to continue",
+    "demo": "nothing is kept; repeat the command to start again",
+    "predict": (
+        "the images after the last row were not read; a run with --out FILE can be continued "
+        "with --resume"
+    ),
 }
 
 
@@ -139,24 +142,28 @@ def how_to_go_on(args: Namespace | None) -> str:
     """Return how to continue after a command was interrupted.
 
     Args:
-        args: Its arguments; None where they were not parsed yet.
+        args: The parsed arguments; None if they were not parsed yet.
     """
     verb = getattr(args, "verb", "")
     out = getattr(args, "out", None)
     if verb == "predict" and getattr(args, "engine", None) and out is not None:
         return "" if (out / "_run.json").exists() else _NOT_BEGUN  # as below, of its parts
-    if verb == "predict" and out is not None:  # with a journal, it has told how many are kept
+    if (
+        verb == "predict" and out is not None
+    ):  # with a journal, the number of images kept was printed
         return "" if out.with_name(f"{out.name}.journal").exists() else _NOT_BEGUN
     if verb != "train" or out is None:
         return _WAYS.get(verb, _NOT_BEGUN)
     if any(out.glob("**/checkpoints/last.ckpt")):
         return (
-            f"what {out} learnt until its last whole epoch is kept; the same command with --resume "
-            "goes on there"
+            f"{out} is kept up to the last completed epoch; repeat the command with --resume to "
+            "continue"
         )
     if any(out.glob("**/config.yaml")):
-        return "no epoch was over; the same command with --resume begins with the first one"
-    return "no epoch was over, so nothing is kept; the same command begins anew"
+        return (
+            "no epoch was completed; repeat the command with --resume to start with the first epoch"
+        )
+    return "no epoch was completed, so nothing is kept; repeat the command to start again"
 
 
 def told(fault: OSError) -> str:
@@ -171,7 +178,7 @@ def told(fault: OSError) -> str:
         return f"{' and '.join(names)}: {reason}."
     if fault.errno in _FULL:
         return f"a file cannot be written ({reason}); free some space, then repeat the command."
-    return f"the system refused a file ({reason})."
+    return f"a file operation failed ({reason})."
 
 
 def forget_output() -> None:

@@ -113,10 +113,10 @@ def run(args: Namespace) -> int:
     given = data_options_of(args)
     if args.data is None and given:
         raise OptionError(
-            "--map, --columns and --layout", must="given with DATA", was=sorted(given)
+            "--map, --columns and --layout", must="combined with DATA", was=sorted(given)
         )
     if args.data is None and args.patient_regex is not None:
-        raise OptionError("--patient-regex", must="given with DATA", was=args.patient_regex)
+        raise OptionError("--patient-regex", must="combined with DATA", was=args.patient_regex)
     found = evaluate_reader(
         args.model,
         args.data,

@@ -76,10 +76,10 @@ def run(args: Namespace) -> int:
     numbers = found.evaluation
     print(
         f"Model: {found.model} ({found.bytes / 1e6:.2f} MB, {found.precision}, "
-        f"{len(found.members)} networks)\n"
-        f"Validation ({numbers.n:,} images): AUC {numbers['auc'].text()}, sensitivity "
-        f"{numbers['sensitivity'].text()}, specificity {numbers['specificity'].text()} at "
-        f"probability {numbers.threshold.value:.4g}\n"
-        f"Against the networks in float32: {found.shift.text()}"
+        f"{len(found.members)} networks)\nValidation ({numbers.n:,} images): AUC "
+        f"{numbers['auc'].text()}, sensitivity {numbers['sensitivity'].text()}, specificity "
+        f"{numbers['specificity'].text()} at probability "
+        f"{numbers.threshold.value:.4g}\nCompared with the networks in float32: "
+        f"{found.shift.text()}"
     )
     return 0

@@ -64,10 +64,10 @@ def run(args: Namespace) -> int:
             "--image-size": args.image_size is not None,
         }
         for option in (name for name, there in given.items() if there):
-            raise OptionError(option, must="given with a network, not a file", was=args.name)
+            raise OptionError(option, must="used with a network, not a file", was=args.name)
         return _print_file(args.name, as_json=args.json, check=args.verify)
     if args.verify:
-        raise OptionError("--verify", must="given with a model file", was=args.name)
+        raise OptionError("--verify", must="used with a model file", was=args.name)
     if ":" not in args.name and ("/" in args.name or args.name.endswith(".onnx")):
         raise ModelFileError(f"{args.name}: no such model file or run folder.")
     _print_layers(args)

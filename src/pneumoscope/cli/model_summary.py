@@ -11,9 +11,9 @@ from pneumoscope.reader.model_file.metadata import NOTICE
 if TYPE_CHECKING:
     from pneumoscope.reader.model_file.metadata import Bundle, ModelInfo
 
-_WIDTH, _NAMES = 100, 12
-_MORE = "With --json all that the file says, with --verify whether it is whole."
-_KINDS = {"rules": "no radiograph", "look": "turned", "features": "unlike those it was made for"}
+_WIDTH, _NAMES = 100, 15
+_MORE = "--json prints the complete metadata, --verify checks the file."
+_KINDS = {"rules": "not a radiograph", "look": "turned", "features": "unlike the training images"}
 
 
 def summary_text(bundle: Bundle) -> str:
@@ -24,14 +24,14 @@ def summary_text(bundle: Bundle) -> str:
         ("Model", " ".join(filter(None, (info.name, info.version)))),
         ("File", f"{bundle.path} ({megabytes:.2f} MB)"),
         ("SHA-256", bundle.sha256),
-        ("Made for", _intended(info.intended)),
+        ("Intended use", _intended(info.intended)),
         ("Limits", str(info.card.get("limits", ""))),
         ("Input", f"{info.input.width_px} x {info.input.height_px} grey pixels"),
         *(("Decision", line) for line in _decision(info)),
-        ("How good", _deployed(info)),
-        ("How good", _how_good(info)),
+        ("Performance", _deployed(info)),
+        ("Performance", _how_good(info)),
         ("Gate", _gate(info.gate)),
-        ("Learnt from", "; ".join(_training(info))),
+        ("Training data", "; ".join(_training(info))),
         *(("Changed", _change(change)) for change in info.history),
         ("Licence", info.licence or "not stated in the file"),
         ("More", str(info.card.get("more", ""))),
@@ -59,11 +59,11 @@ def _wrapped(name: str, text: str) -> list[str]:
 def _intended(intended: Mapping[str, Any]) -> str:
     """Return the intended use; missing information is said to be unspecified."""
     if not intended:
-        return "not stated in the file: whatever its training images were"
+        return "not stated in the file; assume images like those it was trained on"
     parts = []
     for key, value in intended.items():
         if key == "age_years":
-            parts.append(f"patients of {value[0]:g} to {value[1]:g} years")
+            parts.append(f"patients aged {value[0]:g} to {value[1]:g}")
         else:
             parts.append(f"{key.replace('_', ' ')} {_or(value)}")
     return ", ".join(parts)
@@ -77,16 +77,16 @@ def _or(values: object) -> str:
 
 def _decision(info: ModelInfo) -> list[str]:
     policy, (negative, positive) = info.policy(), info.pair
-    rule = f"from probability {policy.threshold:.4g} on, else {negative}"
+    rule = f"if the probability is {policy.threshold:.4g} or higher, otherwise {negative}"
     lines = [f"{positive} {rule} (rule: {policy.operating_point.rule})"]
     if len(info.classes) > 2:
         lines.insert(0, f"{len(info.classes)} classes: {', '.join(info.classes)}")
         if policy.conformal is not None:
             level = policy.conformal.level
-            lines.append(f"several classes are possible where error level {level:g} needs them")
+            lines.append(f"UNCERTAIN if more than one class is plausible at error level {level:g}")
     if policy.zone is not None:
         low, high = policy.zone
-        lines.append(f"UNCERTAIN between the probabilities {low:.3f} and {high:.3f}")
+        lines.append(f"UNCERTAIN if the probability is between {low:.3f} and {high:.3f}")
     return lines
 
 
@@ -101,7 +101,7 @@ def _deployed(info: ModelInfo) -> str:
         for name in ("set_aside", "error")
     ]
     by = "UNCERTAIN or NOT_ASSESSABLE" if "refused" in kept else "UNCERTAIN"
-    return f"as it decides: {words[0]} set aside as {by}, {words[1]} of the other conclusions wrong"
+    return f"as deployed: {words[0]} {by}; {words[1]} of the other conclusions wrong"
 
 
 def _how_good(info: ModelInfo) -> str:
@@ -113,17 +113,20 @@ def _how_good(info: ModelInfo) -> str:
         if isinstance(found := achieved.get(name), Mapping) and found.get("value") is not None
     ]
     if not numbers:
-        return "not stated in the file; pneumoscope evaluate measures it on your images"
+        return "not stated in the file; measure it on your images with pneumoscope evaluate"
     part = {"val": "the validation images, which also chose the threshold"}
-    where = part.get(str(achieved.get("part")), "the images that it was decided on")
-    return f"{', '.join(numbers)}: of the threshold, on {where}"
+    where = part.get(str(achieved.get("part")), "the images it was fitted on")
+    return f"{', '.join(numbers)} at the decision threshold, on {where}"
 
 
 def _gate(gate: Mapping[str, Any]) -> str:
     kinds = [text for key, text in _KINDS.items() if key in gate]
     if not kinds:
-        return "none: it concludes on every image"
-    return f"NOT_ASSESSABLE where an image is {', or '.join(kinds)}"
+        return "none; every image gets a conclusion"
+    return (
+        "NOT_ASSESSABLE if the image is "
+        f"{', '.join(kinds[:-1]) + ' or ' * (len(kinds) > 1) + kinds[-1]}"
+    )
 
 
 def _training(info: ModelInfo) -> list[str]:

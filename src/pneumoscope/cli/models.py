@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 _HEADER = ("Model", "Parameters", "Multiply-adds", "Input", "Licence of the weights", "Here")
 _TELL = """\
-Here: whether pretrained weights are on this machine; pneumoscope weights pull NAME fetches them.
-A few of many: pneumoscope models FILTER measures others, such as timm:resnet18 or 'timm:*_tiny*';
-pneumoscope models --names lists the names of all."""
+Here: whether pretrained weights are on this machine; pneumoscope weights pull NAME downloads them.
+This is a selection. For others: pneumoscope models FILTER, such as timm:resnet18 or 'timm:*_tiny*';
+pneumoscope models --names lists all names."""
 
 
 def add_to(verbs: Verbs) -> None:
@@ -58,7 +58,7 @@ def run(args: Namespace) -> int:
     names = names_like(args.filter or "*")
     if not names:
         raise OptionError(
-            "FILTER", must="a part of a model's name", was=args.filter, hint="Try resnet or vit."
+            "FILTER", must="part of a model's name", was=args.filter, hint="Try resnet or vit."
         )
     if args.names:
         print(json.dumps(names) if args.json else "\n".join(names))

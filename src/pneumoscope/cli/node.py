@@ -59,14 +59,14 @@ def run(args: Namespace) -> int:
         return 0
     place = settings.folder / "queue.sqlite"
     if not place.is_file():
-        raise DataError(f"{place}: there is no queue; the node did not run with this folder.")
+        raise DataError(f"{place}: no queue found; no node has used this folder.")
     from pneumoscope.hospital.queue import Queue  # noqa: PLC0415
 
     queue = Queue(place)
     try:
         if args.action == "requeue":
             count = queue.requeue(destination=args.destination)
-            sys.stdout.write(f"{count} deliveries are tried again.\n")
+            sys.stdout.write(f"{count} deliveries will be retried.\n")
         else:
             _show(queue)
     finally:
@@ -80,7 +80,7 @@ def _show(queue: Queue) -> None:
     received, read = queue.recent(600.0)
     sys.stdout.write(f"last ten minutes: {received:,} received, {read:,} read\n")
     if waits := queue.oldest_seconds():
-        sys.stdout.write(f"oldest that is not read: {waits:,.0f} seconds\n")
+        sys.stdout.write(f"oldest image waiting to be read: {waits:,.0f} seconds\n")
     by_destination: dict[str, dict[str, int]] = {}
     for name, state, count in queue.by_destination():
         by_destination.setdefault(name, {})[state] = count

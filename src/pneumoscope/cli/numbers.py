@@ -76,14 +76,15 @@ def evaluation_text(found: Evaluation) -> str:
             for name, key in (("PPV", "ppv"), ("NPV", "npv"))
         ]
     rows += [_row(name, found[key]) for name, key in (*_FIXED, *_CALIBRATION)]
-    said = {"given": ", as given", "default": ", the default"}.get(found.threshold.source, "")
+    said = {"given": ", as specified", "default": ", the default"}.get(found.threshold.source, "")
     lines = [
         *_decision(found),
         table(rows),
         "",
         (
             f"{found.n:,} {units(found)} of {found.patients:,} patients. At probability "
-            f"{found.threshold.value:.4g}{said} and above {article(found.unit)} is called positive:"
+            f"{found.threshold.value:.4g}{said} or higher, {article(found.unit)} is classified "
+            "as positive:"
         ),
         f"  {tp:,} true positives, {fn:,} false negatives",
         f"  {tn:,} true negatives, {fp:,} false positives",
@@ -126,14 +127,14 @@ def comparison_text(found: Comparison, *, shown: int = 10) -> str:
         lines += [
             f"  {name}: mean {group.mean[key]:.4f}, standard deviation {group.deviation[key]:.4f}; "
             + (
-                f"a difference to another recipe is found from {group.detectable[key]:.4f} on"
+                f"smallest detectable difference to another recipe: {group.detectable[key]:.4f}"
                 if group.detectable[key] > _ALIKE
-                else "all runs are alike"
+                else "all runs are equal"
             )
             for name, key in _COMPARED
         ]
     if found.disagreements:
-        lines += ["", f"{len(found.disagreements):,} images are concluded differently:"]
+        lines += ["", f"{len(found.disagreements):,} images with different conclusions:"]
         head = ("image", "truth", *found.names)
         body = [
             (
@@ -152,9 +153,9 @@ def comparison_text(found: Comparison, *, shown: int = 10) -> str:
         if len(found.disagreements) > shown:
             lines.append(f"and {len(found.disagreements) - shown:,} more (--json has them all)")
     else:
-        lines += ["", "All images are concluded alike."]
+        lines += ["", "All conclusions agree."]
     if found.left_out:
-        lines.append(f"{found.left_out:,} images that not all readers scored are left out.")
+        lines.append(f"{found.left_out:,} images not scored by all readers were left out.")
     if found.unreadable:
         lines.append(f"{len(found.unreadable)} unreadable files were skipped.")
     return "\n".join(lines)
@@ -198,12 +199,12 @@ def _utility(found: Evaluation) -> list[str]:
         return []
     useful = curves.decision.useful()
     if useful is None:
-        return ["", "Net benefit: at no threshold above treating all and treating none."]
+        return ["", "Net benefit: at no threshold higher than for treating all and treating none."]
     return [
         "",
         (
-            f"Net benefit: above treating all and treating none at thresholds from {useful[0]:.2f} "
-            f"to {useful[1]:.2f}."
+            "Net benefit: higher than for treating all and treating none at thresholds from "
+            f"{useful[0]:.2f} to {useful[1]:.2f}."
         ),
     ]
 
@@ -248,13 +249,13 @@ def _robustness(found: Evaluation) -> list[str]:
         return []
     plain, *worse = found.robustness
     names = list(dict.fromkeys(row.corruption for row in worse))
-    rows: list[tuple[str, ...]] = [("AUC on worse images", "1", "2", "3", "4", "5", "amounts")]
+    rows: list[tuple[str, ...]] = [("AUC on degraded images", "1", "2", "3", "4", "5", "amounts")]
     for name in names:
         own = [row for row in worse if row.corruption == name]
         amounts = ", ".join(f"{row.amount:g}" for row in own)
         rows.append((name, *(row.numbers["auc"].text() for row in own), f"{amounts} {own[0].unit}"))
     n = plain.numbers["accuracy"].n
-    return ["", table(rows), f"As they are: {plain.numbers['auc'].text()}; {n:,} images."]
+    return ["", table(rows), f"Unchanged: {plain.numbers['auc'].text()}; {n:,} images."]
 
 
 def _methods(found: Evaluation) -> str:
@@ -263,12 +264,12 @@ def _methods(found: Evaluation) -> str:
         for name, key in (("AUC", "auc"), ("sensitivity", "sensitivity"))
         if found[key].method
     )
-    rest = f"others {found.question.resamples:,} resamples of the patients"
+    rest = f"others: bootstrap, {found.question.resamples:,} resamples of the patients"
     return "; ".join((*methods, rest))
 
 
 def _pair_lines(pair: Pair, *, several: bool) -> list[str]:
-    lines = [pair.verdict(), f"{pair.first} less {pair.second}:"]
+    lines = [pair.verdict(), f"{pair.first} minus {pair.second}:"]
     lines += [
         f"  {name}: {_with_sign(pair.differences[key])}"
         for name, key in _COMPARED
@@ -279,12 +280,12 @@ def _pair_lines(pair: Pair, *, several: bool) -> list[str]:
         lines.append(f"  equal AUC: p = {pair.auc_p:.3g}{corrected} (DeLong)")
     corrected = f", {pair.mcnemar_p_holm:.3g} after Holm's correction" if several else ""
     lines.append(
-        f"  equally often right: p = {pair.mcnemar_mid_p:.3g}{corrected} (McNemar, mid-p; "
+        f"  equal error rate: p = {pair.mcnemar_mid_p:.3g}{corrected} (McNemar, mid-p; "
         f"{pair.only_first_right:,} against {pair.only_second_right:,} images)"
     )
     if pair.detectable_auc is not None:
         lines.append(
-            f"  a difference in AUC would be found from {pair.detectable_auc:.4f} on (power 80 %)"
+            f"  smallest detectable difference in AUC: {pair.detectable_auc:.4f} (power 80 %)"
         )
     return lines
 

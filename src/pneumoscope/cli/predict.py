@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     Source = str | bytes | Unlisted
 
-_GO_ON = "the same command with --resume goes on there"
+_GO_ON = "repeat the command with --resume to continue"
 FORMATS = ("table", "json", "jsonl", "csv", "parquet")
 
 
@@ -160,7 +160,7 @@ def run(args: Namespace) -> int:
     if args.outside_intended_use != OUTSIDE[0] and not predictor.info.intended:
         raise OptionError(
             "--outside-intended-use",
-            must="left out with a model that does not state what it is for",
+            must="omitted: this model states no intended use",
             was=args.outside_intended_use,
         )
     import_module("PIL.JpegImagePlugin")
@@ -169,14 +169,14 @@ def run(args: Namespace) -> int:
     wanted = fail_on(args.fail_on, predictor.info)
     if not predictor.draws_evidence and args.evidence:  # in this order, it waits for the graph
         raise OptionError(
-            "--evidence", must="left out with a model that shows none", was=str(args.evidence)
+            "--evidence", must="omitted: this model provides no evidence", was=str(args.evidence)
         )
     if args.evidence_of is not None and (
         not args.evidence or args.evidence_of not in predictor.info.classes
     ):
         raise OptionError(
             "--evidence-of",
-            must=f"given with --evidence, and one of {', '.join(predictor.info.classes)}",
+            must=f"combined with --evidence, and one of {', '.join(predictor.info.classes)}",
             was=args.evidence_of,
         )
     tally = RunSummary(predictor.info.reference)
@@ -234,7 +234,9 @@ def _from_stdin() -> bytes:
 
     content = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise DataError(f"standard input holds more than {MAX_BYTES:,} bytes, no image.")
+        raise DataError(
+            f"standard input: more than {MAX_BYTES:,} bytes, which is too large for an image."
+        )
     return content
 
 
@@ -359,7 +361,7 @@ def _archived(
                 raise
             raise OutputError(f"{fault} {archive.done:,} images are kept; {_GO_ON}.") from fault
         if archive.complete:
-            watcher.say(f"{args.out} is complete; nothing is left to do.")
+            watcher.say(f"{args.out} is complete; nothing to do.")
             tally.conclusions.update(archive.conclusions())
             return
     if args.resume:

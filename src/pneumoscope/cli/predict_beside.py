@@ -42,7 +42,7 @@ def _with_evidence(
             predictor, found, args.evidence, content=content or None, of=args.evidence_of
         )
     except ImageError as fault:  # it vanished since; what was read of it holds
-        reasons = (*found.reasons, f"its evidence is not drawn: {fault}")
+        reasons = (*found.reasons, f"its evidence cannot be drawn: {fault}")
         return dataclasses.replace(found, reasons=reasons)
 
 

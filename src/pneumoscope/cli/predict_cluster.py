@@ -31,7 +31,7 @@ def run_on_workers(args: Namespace) -> int:
     if args.outside_intended_use != OUTSIDE[0] and not predictor.info.intended:
         raise OptionError(
             "--outside-intended-use",
-            must="left out with a model that does not state what it is for",
+            must="omitted: this model states no intended use",
             was=args.outside_intended_use,
         )
     wanted = fail_on(args.fail_on, predictor.info)
@@ -50,7 +50,7 @@ def run_on_workers(args: Namespace) -> int:
                 listeners=Listeners(_Shown(watcher, bar).hear, watcher.say),
             )
     except KeyboardInterrupt:
-        watcher.say("The parts that are there are kept; the same command with --resume goes on.")
+        watcher.say("The finished parts are kept; repeat the command with --resume to continue.")
         raise
     tally = outcome.tally
     if args.resume:
@@ -58,8 +58,8 @@ def run_on_workers(args: Namespace) -> int:
     watcher.say(f"{summary(tally)} Written to {args.out}")
     if outcome.deaths:
         watcher.warn(
-            f"{outcome.deaths:,} workers ended while they read; {outcome.given_up:,} shards were "
-            "given up, their images are rows that say so"
+            f"{outcome.deaths:,} workers ended while reading; {outcome.given_up:,} shards were "
+            "given up, and their images have the conclusion ERROR"
         )
     for line in tally.lines():
         watcher.warn(line)
@@ -92,6 +92,6 @@ class _Shown:
         if time.monotonic() - self._said > _EVERY_SECONDS:
             self._said = time.monotonic()
             self._watcher.say(
-                f"{progress.images:,} of {images:,} images known of so far; "
+                f"{progress.images:,} of {images:,} images found so far; "
                 f"{progress.unreadable:,} unreadable, {progress.deaths:,} workers ended"
             )

@@ -30,7 +30,7 @@ OUTSIDE = ("note", "uncertain", "refuse")
 
 def add_engine_options(parser: Parser) -> None:
     """Add the options for reading with many workers."""
-    group = parser.add_argument_group("archives that are too large for one machine")
+    group = parser.add_argument_group("archives too large for one machine")
     group.add_argument(
         "--engine",
         choices=ENGINES,
@@ -61,26 +61,30 @@ def refuse_senseless(args: Namespace) -> None:
         DataError: An image is named by an empty text.
     """
     if args.resume and not args.out:
-        raise OptionError("--resume", must="given with --out, the file that was cut off", was=True)
+        raise OptionError("--resume", must="combined with --out, the file to continue", was=True)
     if args.retry_errors and not args.resume:
-        raise OptionError("--retry-errors", must="given with --resume", was=True)
+        raise OptionError("--retry-errors", must="combined with --resume", was=True)
     _refuse_senseless_watch(args)
     _refuse_senseless_engine(args)
     if args.format == "parquet" and not args.out:
-        raise OptionError("--format", must="given with --out FILE", was="parquet")
+        raise OptionError("--format", must="combined with --out FILE", was="parquet")
     if args.format == "table" and args.out:
         raise OptionError("--format", must="json, jsonl, csv or parquet with --out", was="table")
     if args.paths_from and args.images:
-        raise OptionError("--paths-from", must="given without images beside it", was=args.images[0])
+        raise OptionError(
+            "--paths-from", must="used without images on the command line", was=args.images[0]
+        )
     if not args.images and not args.paths_from:
         raise MissingArgumentError(
-            "no images are named; give files, folders or patterns, or --paths-from FILE."
+            "no images given; give files, folders or patterns, or --paths-from FILE."
         )
     if "" in args.images:
-        raise DataError("an image is named by an empty text; is a variable of the shell empty?")
+        raise DataError("an image has an empty name; is a shell variable empty?")
     if STDIN in args.images and (len(args.images) > 1 or args.out):
         raise OptionError(
-            "-", must="the only image, without --out, where it stands for standard input", was="-"
+            "-",
+            must="the only image, and used without --out, when it stands for standard input",
+            was="-",
         )
 
 
@@ -88,21 +92,23 @@ def _refuse_senseless_engine(args: Namespace) -> None:
     for name in ("address", "workers", "shard_size"):
         value = getattr(args, name)
         if value is not None and not args.engine:
-            raise OptionError(f"--{name.replace('_', '-')}", must="given with --engine", was=value)
+            raise OptionError(
+                f"--{name.replace('_', '-')}", must="combined with --engine", was=value
+            )
     if not args.engine:
         return
     if args.address is not None and args.engine != "ray":
-        raise OptionError("--address", must="given with --engine ray", was=args.address)
+        raise OptionError("--address", must="combined with --engine ray", was=args.address)
     if args.workers is not None:
         in_range("--workers", args.workers, low=1, high=100_000)
     if not args.out:
-        raise OptionError("--engine", must="given with --out FOLDER", was=args.engine)
+        raise OptionError("--engine", must="combined with --out FOLDER", was=args.engine)
     if args.out.suffix.lower() in {".json", ".jsonl", ".csv", ".parquet"}:
         raise OptionError("--out", must="a folder with --engine", was=str(args.out))
     for name in ("watch", "evidence", "dicom_out"):
         if getattr(args, name):
             raise OptionError(
-                "--engine", must=f"given without --{name.replace('_', '-')}", was=args.engine
+                "--engine", must=f"used without --{name.replace('_', '-')}", was=args.engine
             )
     if args.format not in {None, "parquet"}:
         raise OptionError("--format", must="parquet with --engine", was=args.format)
@@ -114,24 +120,22 @@ def _refuse_senseless_watch(args: Namespace) -> None:
     if args.watch_interval is not None:
         if not args.watch:
             raise OptionError(
-                "--watch-interval", must="given with --watch", was=args.watch_interval
+                "--watch-interval", must="combined with --watch", was=args.watch_interval
             )
         in_range("--watch-interval", args.watch_interval, low=0.1, high=86_400)
     if not args.watch:
         return
     if args.paths_from:
-        raise OptionError("--watch", must="given with folders", was=args.paths_from)
+        raise OptionError("--watch", must="used with folders", was=args.paths_from)
     if args.format == "json" and not args.out:
         raise OptionError("--format", must="table, jsonl or csv with --watch", was="json")
     for item in args.images:
         if not os.path.isdir(item):  # noqa: PTH112 - as below
-            raise OptionError("--watch", must="given with folders that exist", was=item)
+            raise OptionError("--watch", must="used with existing folders", was=item)
         # What is written would arrive there as new images, of which more would be written.
         for name, folder in (("--evidence", args.evidence), ("--dicom-out", args.dicom_out)):
             if folder and folder.resolve().is_relative_to(Path(item).resolve()):
-                raise OptionError(
-                    name, must="outside of the folders that are watched", was=str(folder)
-                )
+                raise OptionError(name, must="outside the watched folders", was=str(folder))
 
 
 def fail_on(given: Sequence[str], info: ModelInfo) -> set[str]:

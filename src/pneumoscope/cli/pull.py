@@ -76,8 +76,8 @@ def add_to(verbs: Verbs) -> None:
     )
     for name, what in (
         ("cert", "certificate of this machine"),
-        ("key", "key of that certificate"),
-        ("ca", "authorities that sign the archive's certificate"),
+        ("key", "private key of that certificate"),
+        ("ca", "certificate authorities (CA) of the archive's certificate"),
     ):
         parser.add_argument(
             f"--tls-{name}", type=Path, metavar="PEM", help=f"for TLS: the {what}, a PEM file"
@@ -94,7 +94,7 @@ def run(args: Namespace) -> int:
     from pneumoscope.reader.records import record_of  # noqa: PLC0415
 
     if not _DATE.fullmatch(args.study_date):
-        raise OptionError("--study-date", must="YYYYMMDD or a range of them", was=args.study_date)
+        raise OptionError("--study-date", must="YYYYMMDD or a range of dates", was=args.study_date)
     predictor = Predictor(args.model)
     watcher = TerminalWatcher()
     tally = RunSummary(predictor.info.reference)
@@ -118,7 +118,7 @@ def run(args: Namespace) -> int:
                     archive.add(record_of(dataclasses.replace(one, path=path, error=error)))
                     progress(archive.done, archive.done)
             if archive.complete:
-                watcher.say(f"{args.out} is complete; nothing is left to do.")
+                watcher.say(f"{args.out} is complete; nothing to do.")
                 tally.conclusions.update(archive.conclusions())
             else:
                 archive.finish(tally)

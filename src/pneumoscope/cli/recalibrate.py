@@ -98,18 +98,18 @@ def _text(found: Recalibrated) -> str:
         for name, values in point.achieved.items()
         if isinstance(values, dict)
     )
-    loss = f"loss {fitted.loss_after:.4f}, {fitted.loss_before:.4f} without"
+    loss = f"loss {fitted.loss_after:.4f}, before {fitted.loss_before:.4f}"
     line = _line(fitted)
     lines = [
         f"Calibration ({fitted.method}, {fitted.n:,} images): {line}; {loss}",
-        f"Operating point {point.rule}: positive from probability {point.threshold:.4g} on",
+        f"Operating point {point.rule}: positive at probability {point.threshold:.4g} or higher",
     ]
     if reached:
         lines.append(f"  on these images: {reached}")
     two = zone is None or len(zone.quantiles) == 2
     limits = DecisionPolicy(TWO_GROUPS, point, zone).zone if two else None
     if zone is not None and not two:
-        lines.append(f"Several classes are possible where error level {zone.level:g} needs them")
+        lines.append(f"UNCERTAIN if more than one class is plausible at error level {zone.level:g}")
     if zone is not None and limits is not None:
         low, high = limits
         lines.append(

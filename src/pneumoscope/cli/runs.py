@@ -21,8 +21,8 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "runs",
         run,
-        about="List runs with what differs from their preset and what they reached; or, as "
-        "'runs diff A B', show two runs side by side.",
+        about="List runs with their changes to the preset and their results; 'runs diff A B' "
+        "shows two runs side by side.",
         example="pneumoscope runs runs --sort auc --where preset=seed",
     )
     parser.add_argument(
@@ -66,9 +66,7 @@ def _lines(found: list[ListedRun], root: Path) -> list[str]:
 
     names = [str(each.place.relative_to(root)) for each in found]
     width = max([3, *map(len, names)])
-    lines = [
-        f"{'run':{width}}  {'preset':9} {'part':9} {'AUC':7} {'accuracy':8} epochs  differs in"
-    ]
+    lines = [f"{'run':{width}}  {'preset':9} {'part':9} {'AUC':7} {'accuracy':8} epochs  changes"]
     for name, each in zip(names, found, strict=True):
         auc, accuracy = (
             f"{each.numbers[key]:.4f}" if key in each.numbers else "" for key in ("auc", "accuracy")

@@ -191,7 +191,7 @@ def _models(given: list[str]) -> dict[str, Path | None]:
         if not separator or "/" in name:
             name, place = "default", word
         if name in found:
-            raise OptionError("--model", must="given with another name each time", was=word)
+            raise OptionError("--model", must="given a different name each time", was=word)
         found[name] = None if place == "shipped" else Path(place)
     return found or {"default": None}
 

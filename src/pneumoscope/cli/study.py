@@ -30,7 +30,8 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "study",
         run,
-        about="Train many readers, as a plan asks or as a search chooses, and say what mattered.",
+        about="Train many readers, following a plan or a search, and report which settings "
+        "mattered.",
         example="pneumoscope study chest_xray --plan report --out studies/report",
     )
     parser.add_argument(
@@ -91,9 +92,9 @@ def run(args: Namespace) -> int:
     if str(args.data) == "show":
         return _show(args)
     if args.folder is not None:
-        raise OptionError("folder", must="given after show alone", was=str(args.folder))
+        raise OptionError("folder", must="given only after show", was=str(args.folder))
     if args.out is None:
-        raise MissingArgumentError("`out` is needed: the folder of the study.")
+        raise MissingArgumentError("`out`, the folder of the study, is required.")
     if args.optimise is not None:
         return _search(args)
     return _plan(args)
@@ -106,7 +107,7 @@ def _show(args: Namespace) -> int:
 
     place = args.folder or args.out
     if place is None:
-        raise MissingArgumentError("the folder of a study is needed: `study(show, DIR)`")
+        raise MissingArgumentError("the folder of a study is required: `study(show, DIR)`")
     folder = StudyFolder(place)
     print(table_text(folder))
     page = write_study_page(folder)
@@ -125,7 +126,7 @@ def _plan(args: Namespace) -> int:
     watcher = TerminalWatcher()
     plan = read_plan(args.plan or "report")
     if not plan.questions:
-        raise OptionError("plan", must="one that asks questions", was=args.plan)
+        raise OptionError("plan", must="a plan with questions", was=args.plan)
     if args.dry_run:
         from pneumoscope.study.forecast import forecast_text  # noqa: PLC0415 - torch
 

@@ -33,7 +33,9 @@ def trackers_of(
 
     names = list(dict.fromkeys(args.tracker or ()))
     if args.tracking_uri is not None and "mlflow" not in names:
-        raise OptionError("tracking_uri", must="given with tracker mlflow", was=args.tracking_uri)
+        raise OptionError(
+            "tracking_uri", must="combined with tracker mlflow", was=args.tracking_uri
+        )
     return [
         make_tracker(
             name, out=out, title=out.resolve().name, warn=warn, nested=nested,

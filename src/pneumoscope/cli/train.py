@@ -157,7 +157,7 @@ def run(args: Namespace) -> int:
         return 0
     _tell(trained)
     if trained.fitted.interrupted:
-        watcher.warn("ended by Ctrl-C; the same command with `resume` goes on where it was.")
+        watcher.warn("ended by Ctrl-C; repeat the command with `resume` to continue.")
         return INTERRUPTED
     return 0
 
@@ -179,7 +179,7 @@ def _recipe(args: Namespace) -> Recipe | None:
     }
     changes |= data_options_of(args)
     if args.preset and args.config:
-        raise OptionError("config", must="left out where `preset` is given", was=args.config)
+        raise OptionError("config", must="omitted if `preset` is given", was=args.config)
     if not args.resume:
         base = Recipe.load(args.config) if args.config else recipe_of(args.preset or "seed")
         _take_split_file(changes, args)
@@ -187,7 +187,9 @@ def _recipe(args: Namespace) -> Recipe | None:
     if changes or args.preset or args.config:
         given = sorted({*changes, *(name for name in ("preset", "config") if vars(args)[name])})
         raise OptionError(
-            "resume", must="given without recipe options, since the run has its own", was=given
+            "resume",
+            must="used without recipe options, since the run has its own recipe",
+            was=given,
         )
     return None
 
@@ -267,7 +269,7 @@ def _run_seeds(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> int:
                 f"({lowest:.4f} to {highest:.4f})"
             )
     print(f"Kept: {found.kept.root}, chosen by its validation loss")
-    print(f"Every number: {args.out / SUMMARY}")
+    print(f"All numbers: {args.out / SUMMARY}")
     return 0
 
 
@@ -277,7 +279,7 @@ def _take_split_file(changes: dict[str, Any], args: Namespace) -> None:
         return
     if changes.setdefault("validation", "file") not in {"file", "groups"}:
         raise OptionError(
-            "split_file", must="left out where `validation` draws the rows", was=args.split_file
+            "split_file", must="omitted if `validation` draws the rows", was=args.split_file
         )
 
 

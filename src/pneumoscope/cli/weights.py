@@ -68,8 +68,8 @@ def pack_weights(args: Namespace) -> int:
     """Pack weights, and print how to use them elsewhere."""
     _gather(args.names, args.to)
     print(
-        f"Folder: {args.to}\nOn the other machine: pneumoscope weights verify {args.to.name}, "
-        "and PNEUMOSCOPE_WEIGHTS is to name the folder."
+        f"Folder: {args.to}\nOn the other machine: set PNEUMOSCOPE_WEIGHTS to the folder, and "
+        f"run pneumoscope weights verify {args.to.name}"
     )
     return _DONE
 

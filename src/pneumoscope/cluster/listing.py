@@ -75,7 +75,7 @@ def list_archive(
     items = _all_of(archive, listed_in, counts)
     first = next(items, None)
     if first is None:
-        raise DataError(f"{', '.join(archive) or listed_in}: names no image.")
+        raise DataError(f"{', '.join(archive) or listed_in}: contains no images.")
     return itertools.chain((first,), items)
 
 
@@ -120,10 +120,10 @@ def _column(file: IO[bytes], place: str) -> Iterator[str]:
             for value in batch.column(0).to_pylist():
                 row += 1
                 if not isinstance(value, str) or not value:
-                    raise DataError(f"{place}: row {row} names no image.")
+                    raise DataError(f"{place}: row {row} contains no images.")
                 yield value
     except pyarrow.ArrowException as fault:
-        raise DataError(f"{place}: no Parquet can be read from it ({fault}).") from fault
+        raise DataError(f"{place}: not a readable Parquet file ({fault}).") from fault
 
 
 def _below_address(address: str, others: Counter[str]) -> Iterator[Item]:

@@ -113,7 +113,8 @@ def facts_of(folder: Path, number: int) -> dict[str, Any]:
             raise ValueError(f"of shard {told['shard']}")  # noqa: TRY301 - as any other damage
     except (OSError, LookupError, TypeError, ValueError, pyarrow.ArrowException) as fault:
         raise OutputError(
-            f"{place}: no part of this run ({fault}); delete it and continue with `resume`."
+            f"{place}: not a valid part of this run ({fault}); delete it and continue with "
+            "`resume`."
         ) from fault
     return told
 

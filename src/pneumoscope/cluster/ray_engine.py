@@ -47,7 +47,7 @@ class RayEngine:
         self._size = workers or int(self._ray.cluster_resources().get("CPU", 0))
         if not self._size:
             self.close()
-            raise EngineError(f"{address}: this Ray cluster has no processors.")
+            raise EngineError(f"{address}: this Ray cluster has no CPUs.")
         self._job = self._ray.put(job)
         self._kind = self._ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Actor)
         self._actors: dict[int, Any] = {}
@@ -163,7 +163,7 @@ def _initialised(address: str | None, workers: int | None) -> Any:
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as fault:
         raise EngineError(
-            f"{address or 'ray'}: no Ray cluster is there, or it does not answer "
+            f"{address or 'ray'}: no Ray cluster found, or it does not respond "
             f"({_in_words(fault)})."
         ) from fault
     if ending is not None:
@@ -180,7 +180,7 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
     except OSError as fault:
         raise EngineError(
-            f"{address}: no Ray cluster is there, or it does not answer ({_in_words(fault)})."
+            f"{address}: no Ray cluster found, or it does not respond ({_in_words(fault)})."
         ) from fault
 
 

@@ -130,21 +130,24 @@ def _is_continued(out: Path, what: dict[str, Any], *, resume: bool) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputError(
-                f"{out} exists already, and is no result of such a run; give another `out`."
+                f"{out} exists already and is not the result of such a run; choose another `out`."
             ) from None
         return False
     except (OSError, ValueError) as fault:
-        raise OutputError(f"{out / RUN}: cannot be read ({fault}); give another `out`.") from fault
+        raise OutputError(
+            f"{out / RUN}: cannot be read ({fault}); choose another `out`."
+        ) from fault
     if not resume:
         raise OutputError(
-            f"{out} exists already; continue it with `resume`, or give another `out`."
+            f"{out} exists already; continue it with `resume`, or choose another `out`."
         )
     if before != what:
         held = before if isinstance(before, dict) else {}
         changed = [name for name, value in what.items() if held.get(name) != value]
         raise OutputError(
-            f"{out}: that run was another one ({', '.join(changed) or 'its options'} differ); "
-            "repeat it with `resume`, or give another `out`."
+            f"{out}: the run was started with other settings "
+            f"({', '.join(changed) or 'its options'}); use the same settings with `resume`, or "
+            "choose another `out`."
         )
     return True
 
@@ -153,7 +156,7 @@ def _begin(out: Path, what: dict[str, Any]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
-        raise OutputError(f"{out}: cannot be made ({fault.strerror}).") from fault
+        raise OutputError(f"{out}: cannot be created ({fault.strerror}).") from fault
     write_json(out / RUN, what)
 
 
@@ -224,8 +227,8 @@ class _Run:
         )
         if tally.images != end.images:
             raise OutputError(
-                f"{self._out}: its parts have {tally.images:,} rows of {end.images:,} images; "
-                "was one of them changed?"
+                f"{self._out}: its parts have {tally.images:,} rows for {end.images:,} images; "
+                "was a part modified?"
             )
         write_json(self._out / SUMMARY, tally.to_dict())
         return tally

@@ -79,7 +79,7 @@ def cut(items: Iterable[Item], size: int) -> Iterator[Shard]:
         OptionError: The size is odd, or below 2.
     """
     if size < 2 or size % 2:
-        raise OptionError("shard_size", must="an even number from 2", was=size)
+        raise OptionError("shard_size", must="an even number of at least 2", was=size)
     return _cut(iter(items), size)
 
 
@@ -236,15 +236,15 @@ class Plan:
     def _damaged(self, place: Path) -> OutputError:
         return OutputError(
             f"{place}: damaged; delete the folder {self._folder} and continue with `resume`: "
-            "the archive is listed again, and what was read stays."
+            "the archive is listed again, and finished parts are kept."
         )
 
 
 def archive_changed(shard: Shard) -> OutputError:
     """Return the error for a run that cannot be resumed."""
     return OutputError(
-        f"the archive was changed before it was listed to its end: shard {shard.number}, from "
-        f"{_first(shard)} on, held other images; read it anew into another `out`."
+        f"the archive changed before its listing was complete: shard {shard.number}, starting "
+        f"with {_first(shard)}, had other images; start again with another `out`."
     )
 
 

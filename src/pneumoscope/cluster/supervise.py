@@ -145,7 +145,7 @@ class Supervisor:
                 alone_since = time.monotonic()
             elif time.monotonic() - alone_since > _ALONE_SECONDS:
                 alone_since = time.monotonic()
-                self.say("No worker is there; waiting for one.")
+                self.say("No workers available; waiting.")
 
     def _hand_out(self) -> bool:
         """Give shards to idle workers; return whether some wait for the plan."""
@@ -191,7 +191,7 @@ class Supervisor:
             else:
                 self._failed_starts += 1
                 if self._failed_starts >= TRIES:
-                    raise EngineError(f"the workers end before they can read ({reason}).")
+                    raise EngineError(f"the workers stop before they can read ({reason}).")
         else:
             self.progress.deaths += 1
             self._deaths[shard.number] += 1

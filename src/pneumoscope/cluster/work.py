@@ -85,8 +85,8 @@ class ShardReader:
     def __init__(self, job: Job) -> None:
         if job.version != version():
             raise EngineError(
-                f"a worker has pneumoscope {version()}, the run was started with {job.version}; "
-                "install the same version on all machines."
+                f"a worker has pneumoscope {version()}, but the run was started with "
+                f"{job.version}; install the same version on all machines."
             )
         self._predictor = _opened(job)
         if os.path.isdir(job.folder):  # noqa: PTH112 - other machines may have no such folder
@@ -135,7 +135,7 @@ def _fetched(item: Item) -> Any:
         files = file_system(item)
         size = files.info(item)["size"]
         if size is not None and size > MAX_BYTES:
-            return Unlisted(item, f"{item}: {size:,} bytes are no radiograph.")
+            return Unlisted(item, f"{item}: {size:,} bytes are too large for a radiograph.")
         return _Object(files.cat_file(item), item)
     except Exception as fault:  # the packages of fsspec's protocols share no base
         told = getattr(fault, "strerror", None) or str(fault) or type(fault).__name__
@@ -159,8 +159,8 @@ def _opened(job: Job) -> Predictor:
         predictor.check()
     if predictor.sha256 != job.sha256:
         raise ModelFileError(
-            "a worker has another shipped reader than the machine that started the run; install "
-            "the same package on all machines."
+            "the included reader of a worker differs from that of the machine that started the "
+            "run; install the same package on all machines."
         )
     return predictor
 
@@ -199,8 +199,8 @@ def lost_part(predictor: Predictor, shard: Shard, *, times: int, reason: str) ->
     point = predictor.info.operating_point
     name = ModelName(predictor.info.name, predictor.info.version, predictor.sha256)
     why = (
-        f"not read: {times} workers ended while they read the {len(shard.items)} images of shard "
-        f"{shard.number} ({reason}); at least one of these images does that."
+        f"not read: {times} workers ended while reading the {len(shard.items)} images of shard "
+        f"{shard.number} ({reason}); at least one of these images is the cause."
     )
 
     def records() -> Iterator[Record]:

@@ -215,8 +215,8 @@ def _opened(
         reasons = {row["sha256"]: row["reason"] for row in rows_of(folder / _UNREADABLE)}
     except (OSError, ValueError, KeyError) as fault:
         raise DataError(
-            f"{folder}: the image cache cannot be read ({in_words(fault)}); "
-            "remove this folder, and it is built anew."
+            f"{folder}: the image cache cannot be read ({in_words(fault)}); remove this folder, "
+            "and it is built again."
         ) from fault
     with contextlib.suppress(OSError):  # a shared, read-only cache serves as well
         os.utime(folder)
@@ -250,7 +250,7 @@ def _build(
             data = read_bytes(file)
             if hashlib.sha256(data).hexdigest() != entry.sha256:
                 raise UnreachableImageError(
-                    f"{file}: has changed since the folder was read; run the command again."
+                    f"{file}: changed since the folder was read; run the command again."
                 )
             pixels, meta = prepare_bytes(data, spec, name=str(file))
             return _Prepared(pixels, dicom_record(meta))

@@ -148,7 +148,7 @@ class Catalog:
                 + (f"\n  and {more} more" if more > 0 else "")
             )
         if not self.entries:
-            raise DataError(f"{self.root}: holds no image.")
+            raise DataError(f"{self.root}: contains no images.")
 
     def save(self, path: Path, *, dicom: Mapping[str, DicomRecord] | None = None) -> None:
         """Write the table as CSV, with a column ``study`` if studies are known.
@@ -250,7 +250,7 @@ def _groups_said(space: LabelSpace) -> list[str]:
     return [f"{listed} Positive: {', '.join(space.positive)}."]
 
 
-_NOT_USED = "The run's pattern for patients does not fit these paths, so it is not used."
+_NOT_USED = "The run's patient pattern does not match these paths, so it is not used."
 
 
 def is_useless(pattern: PatientPattern, found: Sequence[Entry]) -> bool:
@@ -271,7 +271,7 @@ def is_useless(pattern: PatientPattern, found: Sequence[Entry]) -> bool:
     if len(patients) == 1 and len(found) > 1:
         raise OptionError(
             "patient_regex",
-            must=f"a pattern that tells patients apart (it finds {patients.pop()!r} in all "
+            must=f"a pattern that distinguishes patients (it finds {patients.pop()!r} in all "
             f"{len(found):,} paths, such as {found[0].path})",
             was=pattern.text,
         )

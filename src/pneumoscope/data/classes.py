@@ -19,9 +19,9 @@ POSITIVE: Final = "PNEUMONIA"
 """The class whose probability is given where there is one of this name, in any case."""
 
 _LAYOUT = (
-    " Expected are class folders (NORMAL/, PNEUMONIA/), or train/, val/, test/ with class "
-    "folders inside, or a CSV with the columns path,label[,patient][,study][,split], or the "
-    "folder of a public data set."
+    " Expected: class folders (NORMAL/, PNEUMONIA/); train/, val/ and test/ with class folders "
+    "inside; a CSV with the columns path,label[,patient][,study][,split]; or the folder of a "
+    "public data set."
 )
 _SHOWN = 30
 MOST_CLASSES: Final = 100
@@ -73,14 +73,14 @@ def classes_of_data(
     if not any(entry.label for entry in found):
         if listing.names or listing.layout:
             held = ", ".join(str(item) for item in listing.left_out) or "no rows"
-            raise DataError(f"{data}: no image is left ({held}).{map_command(listing)}")
-        raise DataError(f"{data}: holds no files in class folders.{_LAYOUT}")
+            raise DataError(f"{data}: no images remain ({held}).{map_command(listing)}")
+        raise DataError(f"{data}: no files in class folders.{_LAYOUT}")
     if fixed:
         found = _respelled(found, fixed.names)
         for name in sorted({entry.label for entry in found} - set(fixed.names)):
             pair = (fixed.names[0], fixed.names[1]) if len(fixed) == 2 else None
             raise DataError(
-                f"{data}: unknown class {name!r}, the model knows {' and '.join(fixed.names)}. "
+                f"{data}: unknown class {name!r}; the model has {' and '.join(fixed.names)}. "
                 f"{nearest(name, fixed.names)}{map_command(listing, pair)}"
             )
         return found, fixed
@@ -104,7 +104,7 @@ def _space(
     for name in Counter(entry.label for entry in found):
         if name not in training:
             raise DataError(
-                f"{data}: unknown class {name!r}, which the training part does not have. "
+                f"{data}: unknown class {name!r}, which is not in the training part. "
                 + nearest(name, training)
             )
     more = map_command(listing) if len(training) > 2 and not listing.mapped else ""
@@ -143,10 +143,10 @@ def _group(
     guessed, negative = _guessed(Counter(known))
     if len(known) > 2 and negative and len(guessed) == len(known) - 1:
         return tuple(sorted(guessed)), ""
-    verb, them = ("is", "it") if len(known) <= 2 else ("are", "them, such as CLASS,CLASS,")
+    verb, them = ("is", "it") if len(known) <= 2 else ("are", "them, such as CLASS,CLASS")
     raise DataError(
-        f"{data}: which of {' and '.join(sorted(known))} {verb} the finding? "
-        f"Name {them} with `positive`.{more}"
+        f"{data}: which of {' and '.join(sorted(known))} {verb} the finding? Set `positive` to "
+        f"{them}.{more}"
     )
 
 
@@ -175,7 +175,7 @@ def positive_group(
         own = find_class(name, known)
         if own is None:
             raise OptionError(
-                "positive", must=f"a class of {of}", was=name, hint=nearest(name, sorted(known))
+                "positive", must=f"a class from {of}", was=name, hint=nearest(name, sorted(known))
             )
         group.add(own)
     if len(group) == len(set(known)):
@@ -227,7 +227,7 @@ def map_command(listing: Listing, classes: tuple[str, str] | None = None) -> str
     ]
     if not classes and plain(first) != plain(POSITIVE):
         texts.append(f"`positive={_quoted(first)}`")
-    return f"\nSay which names make up which class, for example: {' '.join(texts)}"
+    return f"\nAssign the names to two classes, for example: {' '.join(texts)}"
 
 
 def _guessed(names: Counter[str]) -> tuple[list[str], list[str]]:
@@ -252,7 +252,7 @@ def _not_classes(data: Path, listing: Listing, training: Counter[str]) -> str:
     text = f"{data}: two classes are needed, found {len(names)} ({shown}{more})."
     if listing.mapped:
         held = "".join(f" {item}." for item in listing.left_out)
-        return f"{text} `class_map` must name both classes, each with names of the data.{held}"
+        return f"{text} `class_map` must give both classes, each with names from the data.{held}"
     if len(names) > 1:
         return text + map_command(listing)
     return text + _LAYOUT

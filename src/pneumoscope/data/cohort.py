@@ -208,8 +208,8 @@ class Cohort:
         counts = ", ".join(f"{labels[name]:,} {name}" for name in self.catalog.classes)
         return (
             f"{len(entries):,} images of {len({entry.patient for entry in entries}):,} patients "
-            f"({counts}) are too few to decide anything; {ENOUGH_TO_DECIDE} images, "
-            f"{ENOUGH_TO_DECIDE // 5} of each class, are the least"
+            f"({counts}) are too few to base decisions on; at least {ENOUGH_TO_DECIDE} images "
+            f"are needed, {ENOUGH_TO_DECIDE // 5} of each class"
         )
 
     def select(self, rows: Iterable[int]) -> Cohort:
@@ -243,6 +243,6 @@ class Cohort:
             counts = ((part, len(self.rows(part))) for part in (*PARTS, ALL))
             there = ", ".join(f"{part} ({count})" for part, count in counts if count)
             raise DataError(
-                f"{self.catalog.root}: no images in the part {name!r}; there are {there}."
+                f"{self.catalog.root}: no images in the part {name!r}; available: {there}."
             )
         return name, self.select(rows)

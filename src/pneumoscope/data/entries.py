@@ -53,7 +53,7 @@ class LeftOut:
     """Rows or files that are not in the catalog, with the reason.
 
     Attributes:
-        reason: Why, such as ``label in no class of the map``.
+        reason: Why, such as ``label not in the class map``.
         n: How many.
         detail: Which ones, such as ``Effusion 12, Mass 3``.
     """

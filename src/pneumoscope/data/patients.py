@@ -162,7 +162,7 @@ def settle_patients(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
         number = sum(name in placeholders for name in named)
         shown = ", ".join(sorted(placeholders)[:3])
         warnings.append(
-            f"{number:,} images have a placeholder in place of a patient ({shown}); their "
+            f"{number:,} images have a placeholder instead of a patient ({shown}); their "
             "patients count as unknown."
         )
         entries = [
@@ -176,8 +176,8 @@ def settle_patients(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
         name, number = left.most_common(1)[0]
         if number > len(entries) / 2:
             warnings.append(
-                f"{number:,} of {len(entries):,} images are said to be of one patient ({name}); "
-                "check the patient IDs."
+                f"{number:,} of {len(entries):,} images have the same patient ({name}); check "
+                "the patient IDs."
             )
     return list(entries), warnings
 
@@ -212,7 +212,7 @@ class PatientPattern:
                 option,
                 must=f"at most {LONGEST_PATTERN} characters",
                 was=f"{self.text[:40]}…",
-                hint="A manifest with a patient column says more complicated things.",
+                hint="For anything more complicated, use a manifest with a patient column.",
             )
         try:
             pattern = re.compile(self.text)
@@ -233,7 +233,7 @@ class PatientPattern:
                 option,
                 must="without a repeated group that repeats or branches inside, such as (a+)+",
                 was=self.text,
-                hint="Such a pattern can take hours for one name.",
+                hint="Such a pattern can take hours for a single name.",
             )
 
     def patient_of(self, path: str) -> str | None:

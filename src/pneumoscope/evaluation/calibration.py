@@ -111,9 +111,9 @@ def fit_temperature(scores: Scores) -> Calibration:
     if slope(high) <= 0:
         low = high
         note = (
-            f"the logits of these {len(label)} images part the classes, so that no temperature is "
-            f"too low; it was left at {1 / high:g}, and the probabilities are all but 0 and 1. "
-            "More images, or platt, would tell more."
+            f"the logits of these {len(label)} images separate the classes completely, so the "
+            f"temperature is not determined; it was set to {1 / high:g}, and the probabilities "
+            "are nearly 0 or 1. Use more images, or platt."
         )
     for _ in range(100):
         middle = math.sqrt(low * high)
@@ -144,8 +144,9 @@ def fit_platt(scores: Scores) -> Calibration:
 
 
 _WRONG_WAY = (
-    "higher logits are not more often positive in these scores, so no calibration can mend them; "
-    "check that label 1 is the positive class and that the scores are of this model."
+    "in these scores, images with higher logits are not more often positive, so calibration "
+    "cannot help; check that label 1 is the positive class and that the scores are from this "
+    "model."
 )
 
 
@@ -154,11 +155,11 @@ def _checked(scores: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     counts = np.bincount(scores.label, minlength=2)
     if counts.min() < _ENOUGH:
         raise DataError(
-            f"a calibration needs {_ENOUGH} images of each class at least; there are "
-            f"{counts[0]} negative and {counts[1]} positive ones."
+            f"calibration needs at least {_ENOUGH} images of each class; there are {counts[0]} "
+            f"negative and {counts[1]} positive images."
         )
     if not np.isfinite(scores.logit).all():
-        raise DataError("a calibration needs finite logits; some are infinite.")
+        raise DataError("calibration needs finite logits; some are infinite.")
     return scores.logit, scores.label.astype(np.float64)
 
 

@@ -203,13 +203,13 @@ def align(all_scores: Sequence[Scores]) -> tuple[list[Scores], int]:
         rows.append({path: row for row, path in enumerate(scores.path)})
         if len(rows[-1]) < len(scores):
             raise DataError(
-                "a path stands twice in the scores; readers are compared image by image."
+                "a path occurs twice in the scores; readers are compared image by image."
             )
     shared = [path for path in all_scores[0].path if all(path in known for known in rows)]
     if not shared:
         raise DataError(
-            "the readers scored no image in common, by the column path; score them on the same "
-            "data: `compare(A, B, data=DATA)`"
+            "the readers have no images in common (column path); score them on the same data: "
+            "`compare(A, B, data=DATA)`"
         )
     aligned = [
         scores.select([known[path] for path in shared])
@@ -221,9 +221,7 @@ def align(all_scores: Sequence[Scores]) -> tuple[list[Scores], int]:
     for scores in aligned[1:]:
         differs = np.flatnonzero(scores.label != aligned[0].label)
         if len(differs):
-            raise DataError(
-                f"{shared[int(differs[0])]}: the scores to compare give it different labels."
-            )
+            raise DataError(f"{shared[int(differs[0])]}: its label differs between the scores.")
     everything = {path for known in rows for path in known}
     return aligned, len(everything) - len(shared)
 

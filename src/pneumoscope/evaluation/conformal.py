@@ -42,7 +42,7 @@ CAUGHT = 1 / 3
 the error rate, and a level just below the error rate would catch next to none."""
 
 ROUNDING = 1e-6
-"""By so much quantiles are larger than the strangeness of the image that they come from: a model
+"""By so much quantiles are larger than the nonconformity of the image that they come from: a model
 file computes in float32, and that very image must not fall out of its set by rounding."""
 
 TWO_GROUPS = LabelSpace(("negative", "positive"), ("positive",))
@@ -99,13 +99,13 @@ def fit_zone(
         conformal = fit(scores, level=level)
         fault = _fault(conformal, scores, threshold)
         if fault:
-            raise DataError(f"an error level of {level:g} makes no uncertain zone: {fault}.")
+            raise DataError(f"no uncertain zone at error level {level:g}: {fault}.")
         return Zone(conformal)
     check_may_decide(scores, what="an uncertain zone")
     _check_classes(scores)
     wrong = _wrong(scores, threshold)
     if not wrong.any():
-        return Zone(None, "the threshold gets no validation image wrong, so there is none to catch")
+        return Zone(None, "all validation images are classified correctly at the threshold")
     for one in LEVELS:
         conformal = fit(scores, level=one)
         if max(conformal.quantiles) >= 1:
@@ -116,9 +116,9 @@ def fit_zone(
     fewest = min(_counts(scores))
     return Zone(
         None,
-        f"{_rates(scores, threshold)}, and {fewest} validation images of a class hold levels from "
-        f"{_smallest(fewest):.2g} on: no level of {', '.join(f'{one:g}' for one in LEVELS)} sets "
-        "aside a third of the wrong conclusions",
+        f"{_rates(scores, threshold)}; {fewest} validation images of a class allow levels of "
+        f"{_smallest(fewest):.2g} or higher, and none of "
+        f"{', '.join(f'{one:g}' for one in LEVELS)} sets aside a third of the wrong conclusions",
     )
 
 
@@ -141,10 +141,10 @@ def fit_conformal(scores: Scores, *, level: float) -> Conformal:
     _check_classes(scores)
     quantiles = []
     for label in range(len(_labels(scores))):
-        strangeness = np.sort(_strangeness(scores, label))
-        count = len(strangeness)
+        nonconformity = np.sort(_nonconformity(scores, label))
+        count = len(nonconformity)
         rank = math.ceil((count + 1) * (1 - level) - 1e-9)
-        quantile = float(strangeness[rank - 1]) if rank <= count else 1.0
+        quantile = float(nonconformity[rank - 1]) if rank <= count else 1.0
         quantiles.append(min(1.0, quantile + ROUNDING))
     return Conformal(level, tuple(quantiles), _counts(scores))
 
@@ -153,29 +153,28 @@ def _fault(conformal: Conformal, scores: Scores, threshold: float) -> str:
     """Return why a level is meaningless; empty if it is valid."""
     counts = _counts(scores)
     smallest, rates = _smallest(min(counts)), _error_rates(scores, threshold)
-    sense = f"levels from {smallest:.2g} to below {max(rates):.2g} would make one"
+    sense = f"use a level from {smallest:.2g} to below {max(rates):.2g}"
     if smallest >= max(rates):
-        sense = "no level would make one on these images"
+        sense = "no level works for these images"
     if conformal.level < smallest - 1e-12:
         return (
-            f"{min(counts)} validation images of a class cannot hold a level below 1 / "
-            f"({min(counts)} + 1), so that class would always be possible; "
-            f"{_rates(scores, threshold)}, so {sense}"
+            f"with {min(counts)} validation images of a class, levels below 1 / ({min(counts)} "
+            f"+ 1) make that class always possible; {_rates(scores, threshold)}; {sense}"
         )
     if not _set_aside(conformal, scores, threshold).any():
-        return f"{_rates(scores, threshold)}, so no image would be set aside; {sense}"
+        return f"no image would be set aside; {_rates(scores, threshold)}; {sense}"
     return ""
 
 
 def _rates(scores: Scores, threshold: float) -> str:
     if scores.classes is not None:
         rates = zip(_error_rates(scores, threshold), scores.classes.labels.names, strict=True)
-        told = ", ".join(f"{rate:.2%} of {name}" for rate, name in rates)
-        return f"at its threshold the reader gets wrong, of the validation images, {told}"
+        told = ", ".join(f"{rate:.2%} ({name})" for rate, name in rates)
+        return f"at the threshold, the error rates on validation images are {told}"
     negative, positive = _error_rates(scores, threshold)
     return (
-        f"at its threshold the reader gets {negative:.2%} of the negative and {positive:.2%} of "
-        "the positive validation images wrong"
+        f"at the threshold, the error rates on validation images are {negative:.2%} (negative) "
+        f"and {positive:.2%} (positive)"
     )
 
 
@@ -188,7 +187,7 @@ def _numbers(scores: Scores) -> NDArray[np.int64]:
     return scores.label if scores.classes is None else scores.classes.number
 
 
-def _strangeness(scores: Scores, label: int) -> NDArray[np.float64]:
+def _nonconformity(scores: Scores, label: int) -> NDArray[np.float64]:
     """Return one minus the probability of the true class of the images of a class."""
     own = _numbers(scores) == label
     each = scores.probability if scores.classes is None else scores.classes.probabilities[:, label]
@@ -232,4 +231,4 @@ def _smallest(count: int) -> float:
 def _check_classes(scores: Scores) -> None:
     if not all(_counts(scores)):
         which = "both classes" if scores.classes is None else "all classes"
-        raise DataError(f"an uncertain zone needs images of {which}; one is missing.")
+        raise DataError(f"an uncertain zone needs images of {which}.")

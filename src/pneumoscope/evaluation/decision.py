@@ -26,9 +26,9 @@ def decision_rows(found: Evaluation) -> tuple[tuple[str, str, str], ...]:
     now, alone = found.policy.deployed, found.policy.at_threshold
     negative, positive = found.classes
     rows = (
-        ("Sensitivity, of those concluded", now.sensitivity, alone.sensitivity),
-        ("Specificity, of those concluded", now.specificity, alone.specificity),
-        ("Accuracy, of those concluded", now.accuracy, alone.accuracy),
+        ("Sensitivity, among conclusions", now.sensitivity, alone.sensitivity),
+        ("Specificity, among conclusions", now.specificity, alone.specificity),
+        ("Accuracy, among conclusions", now.accuracy, alone.accuracy),
     )
     told = [(name, value.with_range(), other.with_range()) for name, value, other in rows]
     told += [
@@ -46,8 +46,8 @@ def decision_rows(found: Evaluation) -> tuple[tuple[str, str, str], ...]:
     told += [
         (name, value.with_range(), "not defined" if other is None else f"{other:.3f}")
         for name, value, other in (
-            (f"{positive} concluded {negative}, of all {positive}", now.missed, missed),
-            (f"{negative} concluded {positive}, of all {negative}", now.false_alarms, alarms),
+            (f"{positive} classified as {negative}, of all {positive}", now.missed, missed),
+            (f"{negative} classified as {positive}, of all {negative}", now.false_alarms, alarms),
         )
     ]
     return tuple(told)
@@ -58,18 +58,17 @@ def decision_text(found: Evaluation) -> str:
     policy = found.policy
     if policy is None or not sets_aside(found):
         return ""
-    text = f"As predict decides, {policy.deployed.set_aside.percent()} of them are set aside"
+    text = f"As deployed, {policy.deployed.set_aside.percent()} are set aside"
     if policy.zone is not None:
         low, high = policy.zone
         text += (
-            f" (UNCERTAIN between the probabilities {probability_text(low)} and "
-            f"{probability_text(high)}"
+            f" (UNCERTAIN at probabilities from {probability_text(low)} to {probability_text(high)}"
         )
         text += "; refused by the gate)" if policy.gate_known else ")"
-    text += f"; of the others {policy.deployed.accuracy.percent()} are concluded rightly."
+    text += f"; of the others, {policy.deployed.accuracy.percent()} are classified correctly."
     if policy.error_level is not None:
         text += (
-            f" The zone promises that of each class at most {policy.error_level:.1%} of images "
-            "like the validation ones are concluded to be the other class."
+            f" The zone is designed so that at most {policy.error_level:.1%} of each class are "
+            "classified as the other class, for images like the validation images."
         )
     return text

@@ -83,14 +83,18 @@ def _no_better_than_chance(found: Evaluation) -> Note:
     area = found["auc"].with_range()
     named = _named_for_everything(found)
     if named is None:
-        text = f"It may not tell the classes apart at all: 0.5 lies within its AUC, {area}."
+        text = (
+            f"It may not distinguish the classes at all: the interval of its AUC, {area}, "
+            "includes 0.5."
+        )
         return Note("no-better-than-chance", text, grave=True)
     name, most = named
     return Note(
         "one-class",
-        f"It names one class for everything: {_share(most, found.n)} of the {units(found)} are "
-        f"called {name}, and its AUC is {area}. It has not learnt to tell the classes apart; more "
-        "epochs, another learning rate or pretrained weights may help.",
+        f"It predicts one class for nearly everything: {_share(most, found.n)} of the "
+        f"{units(found)} are classified as {name}, and its AUC is {area}. It has not learnt to "
+        "distinguish the classes; more epochs, another learning rate or pretrained weights may "
+        "help.",
         grave=True,
     )
 
@@ -109,18 +113,18 @@ def _threshold(found: Evaluation) -> Iterator[Note]:
         if mostly_wrong or (named is not None and named[0] == name):
             yield Note(
                 "threshold-does-not-fit",
-                f"It calls {_share(called, found.n)} of the {units(found)} {name}, "
-                f"{_share(wrong, right.n)} of the {other} ones among them: the threshold "
-                f"{found.threshold.value:.3g} does not fit these images, though it ranks them "
+                f"It classifies {_share(called, found.n)} of the {units(found)} as {name}, "
+                f"including {_share(wrong, right.n)} of the {other} ones: the threshold "
+                f"{found.threshold.value:.3g} does not fit these images, although it ranks them "
                 f"better than chance. {_WAY_OUT[found.threshold.source]}",
                 grave=True,
             )
 
 
 _WAY_OUT = {
-    "model": "pneumoscope recalibrate fits calibration and threshold to scores of your own images.",
-    "default": "Nothing chose it: give another threshold, or recalibrate the model.",
-    "given": "It was given for this evaluation.",
+    "model": "Fit calibration and threshold to your own images with pneumoscope recalibrate.",
+    "default": "It is a default: set another threshold, or recalibrate the model.",
+    "given": "It was set for this evaluation.",
 }
 
 
@@ -139,29 +143,28 @@ def _learnt_from(found: Evaluation) -> Iterator[Note]:
     if found.relation is TrainingRelation.TRAINING:
         yield Note(
             "training-images",
-            "These are the images that it was trained on: the numbers say nothing about new "
-            "patients.",
+            "The reader was trained on these images: the results do not apply to new patients.",
             grave=True,
         )
     elif found.seen:
         yield Note(
             "seen-in-training",
             f"The reader was trained on {found.seen:,} of these {found.images:,} images, or on "
-            "others of their patients: the numbers say nothing about new patients.",
+            "others of their patients: the results do not apply to new patients.",
             grave=True,
         )
     elif found.relation is TrainingRelation.OVERLAP:
         yield Note(
             "seen-in-training",
-            "The reader was trained on some of these images: the numbers say nothing about new "
+            "The reader was trained on some of these images: the results do not apply to new "
             "patients.",
             grave=True,
         )
     elif found.relation is TrainingRelation.SAME_NAMES:
         yield Note(
             "names-of-training-images",
-            "Most of these images have names of images that the reader learnt from: if they are "
-            "the same in another size or format, the numbers say nothing about new patients.",
+            "Most of these images have the names of training images: if they are the same "
+            "images in another size or format, the results do not apply to new patients.",
             grave=True,
         )
 
@@ -170,24 +173,24 @@ def _decided_by(found: Evaluation) -> Iterator[Note]:
     """Yield caveats about images used in training or for decisions."""
     if found.relation is TrainingRelation.VALIDATION:
         text = (
-            "These are validation images, which also decided about the reader, so the numbers "
-            "flatter it."
+            "These are validation images, which were also used to choose epoch, calibration "
+            "and threshold, so the results are optimistic."
         )
         if found.has_test is False:
             text += " There was no test part."
         elif found.has_test:
-            text += " Its test part tells more."
+            text += " Its test part is more informative."
         yield Note("validation-images", text, grave=True)
     elif found.relation is TrainingRelation.TEST:
         yield Note(
             "same-source",
-            "The test part comes from the same source as the training images; expect lower numbers "
-            "in another hospital, and measure them there.",
+            "The test part comes from the same source as the training images; expect lower "
+            "performance in another hospital, and evaluate there.",
         )
     elif found.relation is TrainingRelation.UNKNOWN and found.reader.get("sha256"):
         yield Note(
             "relation-unknown",
-            "Nothing tells whether the reader was trained on some of these images.",
+            "It is unknown whether the reader was trained on some of these images.",
         )
 
 
@@ -197,9 +200,10 @@ def _calibration(found: Evaluation) -> Iterator[Note]:
     if line is not None and line.method != "none" and not low < line.scale < high:
         yield Note(
             "calibration-without-end",
-            f"The calibration has no end: its scale is at the limit of {line.scale:g}, since the "
-            "images that it was fitted on are parted without a mistake, or by nothing. "
-            "Probabilities are nearly 0 or 1 and mean no more than the conclusion.",
+            f"The calibration did not converge: its scale is at the limit of {line.scale:g}, "
+            "because the classes were separated perfectly, or not at all, on the images it was "
+            "fitted on. Probabilities are nearly 0 or 1 and carry no more information than the "
+            "conclusion.",
             grave=True,
         )
 
@@ -209,9 +213,9 @@ def _file_size(found: Evaluation) -> Iterator[Note]:
     if size is not None and (size.auc.value or 0) >= SUSPICIOUS_SIZE:
         yield Note(
             "file-size",
-            f"The size of the file alone tells the classes apart with AUC "
-            f"{size.auc.with_range()}: how the images were made goes with the disease, and a "
-            "reader may have learnt that.",
+            f"The file size alone distinguishes the classes with AUC {size.auc.with_range()}: "
+            "the way the images were made is associated with the disease, and the reader may "
+            "have learnt that.",
             grave=True,
         )
 
@@ -222,14 +226,14 @@ def _how_many(found: Evaluation) -> Iterator[Note]:
     if interval is not None:
         yield Note(
             "smaller-class",
-            f"The smaller class has {fewer.n:,} {units(found)} here: a share of 90% of them has "
-            f"the {level_text(found.level)} interval from {interval.low:.0%} to "
-            f"{interval.high:.0%}.",
+            f"The smaller class has only {fewer.n:,} {units(found)}: the "
+            f"{level_text(found.level)} interval of a proportion of 90% ranges from "
+            f"{interval.low:.0%} to {interval.high:.0%}.",
         )
     if not found.patients_known:
         yield Note(
             "patients-unknown",
-            "Nothing tells the patient of every image; if patients have several images, the "
+            "The patient of some images is unknown; if patients have several images, the "
             "intervals are too narrow.",
         )
 
@@ -237,11 +241,11 @@ def _how_many(found: Evaluation) -> Iterator[Note]:
 def _probabilities(found: Evaluation) -> Iterator[Note]:
     slope = found["calibration_slope"]
     if slope.low is not None and slope.high is not None and not slope.low <= 1 <= slope.high:
-        how = "too sure" if slope.high < 1 else "not sure enough"
+        how = "overconfident" if slope.high < 1 else "underconfident"
         yield Note(
             "calibration-slope",
             f"Its probabilities are {how} on these images (calibration slope "
-            f"{slope.with_range()}, 1 would be right).",
+            f"{slope.with_range()}; ideal: 1).",
         )
 
 
@@ -249,12 +253,9 @@ def _elsewhere(found: Evaluation) -> Iterator[Note]:
     if found.relation in {TrainingRelation.OTHER, TrainingRelation.UNKNOWN}:
         yield Note(
             "other-hospitals",
-            "The numbers hold for images and patients like these; of other hospitals they say "
-            "nothing.",
+            "The results hold for images and patients like these, not for other hospitals.",
         )
-    yield Note(
-        "labels", "Labels are taken as they are: where they are wrong, so are these numbers."
-    )
+    yield Note("labels", "Labels are used as given: errors in the labels affect the results.")
 
 
 def units(found: Evaluation) -> str:

@@ -92,7 +92,7 @@ def numbers_of(
         OptionError: There are too few resamples.
     """
     if not len(scores):
-        raise DataError("there are no images to measure on.")
+        raise DataError("there are no images to evaluate.")
     ask = TableOptions(threshold=threshold, prevalence=prevalence, curves=curves)
     table = Table.of(scores, ask)
     found = point(table)

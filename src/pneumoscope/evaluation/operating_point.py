@@ -130,7 +130,7 @@ def choose(rule: Rule, scores: Scores, *, model: str = "") -> OperatingPoint:
     check_may_decide(scores, what="an operating point")
     positive = scores.label == 1
     if positive.all() or not positive.any():
-        raise DataError("an operating point needs images of both classes; one of them is missing.")
+        raise DataError("an operating point needs images of both classes.")
     if rule.kind == "probability":
         threshold = rule.value
     else:
@@ -199,8 +199,7 @@ def _best(rule: Rule, tp: NDArray[np.float64], fp: NDArray[np.float64], *, share
             kept = fp <= 1 - rule.value + slack
             if not kept.any():
                 raise DataError(
-                    f"{rule} cannot be reached: the highest probability is 1 and negative images "
-                    "have it."
+                    f"{rule} cannot be reached: negative images have the highest probability, 1."
                 )
             return _last(kept)
         case other:

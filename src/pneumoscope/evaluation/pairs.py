@@ -87,11 +87,11 @@ class Pair:
         first, second = first or self.first, second or self.second
         area = self.differences["auc"]
         if area.value is None:
-            return f"{first} and {second} cannot be told apart: only one class is among the images."
+            return f"{first} and {second} cannot be compared: the images are all of one class."
         if self.auc_p_holm is None or area.low is None or area.high is None:
             return (
-                f"{first} less {second} is {area.value:+.4f} in AUC; these are too few patients to "
-                "say whether that is more than chance."
+                f"The AUC of {first} minus that of {second} is {area.value:+.4f}; there are too "
+                "few patients to say whether that is more than chance."
             )
         how = f"{_p_text(self.auc_p_holm)}{_CORRECTED if self.pairs > 1 else ''}"
         if self.apart:
@@ -102,14 +102,14 @@ class Pair:
                 f"({100 * self.level:.6g}% interval {ends[0]:.4f} to {ends[1]:.4f}; {how})."
             )
         text = (
-            f"No difference is shown between {first} and {second}: {first} less {second} is "
-            f"{area.value:+.4f} in AUC ({100 * self.level:.6g}% interval {area.low:+.4f} to "
-            f"{area.high:+.4f}; {how})."
+            f"No difference is shown between {first} and {second}: the AUC of {first} minus "
+            f"that of {second} is {area.value:+.4f} ({100 * self.level:.6g}% interval "
+            f"{area.low:+.4f} to {area.high:+.4f}; {how})."
         )
         if self.detectable_auc is not None:
             text += (
-                f" A true difference of {self.detectable_auc:.4f} would have been found with a "
-                f"power of {POWER:.0%}."
+                f" The smallest difference detectable with a power of {POWER:.0%} is "
+                f"{self.detectable_auc:.4f}."
             )
         return text
 

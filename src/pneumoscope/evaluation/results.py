@@ -110,8 +110,9 @@ def labelled_results(place: Path, labels: Path | None = None) -> Labelled:
             unlabelled += 1
         elif plain(label) not in positive:
             raise DataError(
-                f"{labels}: the label {label!r} of {row['path']} is neither 0, 1 nor a class of "
-                f"the reader. {nearest(label, [name for name in positive if name[0] not in '01'])}"
+                f"{labels}: the label {label!r} of {row['path']} is neither 0 nor 1 nor a class "
+                "of the reader. "
+                f"{nearest(label, [name for name in positive if name[0] not in '01'])}"
             )
         elif row["probability"] in {None, ""}:
             without[str(row["conclusion"])] += 1
@@ -187,10 +188,11 @@ class _Table:
             before = rows.setdefault(texts["path"], texts)
             if before["label"] != texts["label"]:
                 raise DataError(
-                    f"{place}: {texts['path']} is labelled {before['label']} and {texts['label']}."
+                    f"{place}: {texts['path']} has two labels, {before['label']} and "
+                    f"{texts['label']}."
                 )
         if not rows:
-            raise DataError(f"{place}: holds no labels.")
+            raise DataError(f"{place}: contains no labels.")
         return cls({path: row for path, row in rows.items() if row["label"].strip()}, place.parent)
 
     @property
@@ -234,14 +236,14 @@ def _parquet_rows(place: Path, columns: tuple[str, ...] | None = None) -> Iterat
             missing = set(columns or ()) - set(file.schema_arrow.names)
             if missing:
                 raise DataError(
-                    f"{place}: has no columns {', '.join(sorted(missing))}; it is no result of "
-                    "`predict`."
+                    f"{place}: has no columns {', '.join(sorted(missing))}; it is not a result "
+                    "of `predict`."
                 )
             chosen = list(columns) if columns else None
             for batch in file.iter_batches(_BATCH, columns=chosen, use_threads=False):
                 yield from batch.to_pylist()
     except (OSError, pyarrow.ArrowException) as fault:
-        raise DataError(f"{place}: no Parquet can be read from it ({in_words(fault)}).") from fault
+        raise DataError(f"{place}: not a readable Parquet file ({in_words(fault)}).") from fault
 
 
 def _csv_rows(place: Path) -> Iterator[Row]:
@@ -282,7 +284,7 @@ def _joined(row: Row, own: Row, *, label: int) -> Row:
 def _nothing(place: Path, labels: Path | None, first: str) -> str:
     if labels is None:
         return (
-            f"{place}: no path of an image that was read has a folder called like a class, "
-            f"such as {first}; give a table with `labels`."
+            f"{place}: no path, such as {first}, contains a folder named like a class; give a "
+            "table with `labels`."
         )
-    return f"{place}: no image that was read has a label in {labels} (the first one is {first})."
+    return f"{place}: none of the images, such as {first}, has a label in {labels}."

@@ -190,7 +190,7 @@ class Scores:
             rows = rows_of(path)
         except (OSError, ValueError, csv.Error) as fault:
             raise DataError(
-                f"{path}: no scores can be read from it ({in_words(fault)}); {_EXPECTED}."
+                f"{path}: not a readable scores file ({in_words(fault)}); {_EXPECTED}."
             ) from fault
         return cls.of_rows(path, rows, part=part)
 
@@ -212,10 +212,10 @@ class Scores:
             scores = _parsed(path, rows, part=part)
         except (KeyError, ValueError, TypeError) as fault:
             raise DataError(
-                f"{path}: no scores can be read from it ({in_words(fault)}); {_EXPECTED}."
+                f"{path}: not a readable scores file ({in_words(fault)}); {_EXPECTED}."
             ) from fault
         if not rows:
-            raise DataError(f"{path}: holds no scores; {_EXPECTED}.")
+            raise DataError(f"{path}: contains no scores; {_EXPECTED}.")
         if not (np.isin(scores.label, (0, 1)).all() and _in_unit(scores.probability)):
             raise DataError(f"{path}: labels must be 0 or 1 and probabilities from 0 to 1.")
         if np.isnan(scores.logit).any():
@@ -242,12 +242,12 @@ def check_may_decide(scores: Scores, *, what: str) -> None:
     """
     if scores.part in _MAY_NOT_DECIDE:
         raise LeakError(
-            f"{what} must be chosen on validation images, these scores are of the part "
-            f"{scores.part!r}; hand over the scores of the validation part (scores-val.csv), or "
-            "of images of your own that the reader has not seen."
+            f"{what} must be chosen on validation images, but these scores are from the part "
+            f"{scores.part!r}; use the scores of the validation part (scores-val.csv), or of "
+            "your own images that the reader was not trained on."
         )
     if not len(scores):
-        raise DataError(f"{what} needs scores; there are none.")
+        raise DataError(f"{what} needs scores, but there are none.")
 
 
 def logit_of(probability: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -281,7 +281,10 @@ def score(
         ValueError: The predictor is gated, so that images would be missing.
     """
     if predictor.gated:
-        raise ValueError("scores need a reader with gated=False; they say what its gate refuses")
+        raise ValueError(
+            "scores need a reader with gated=False; the column refused records what the gate "
+            "refuses"
+        )
     said = []
     paths = [catalog.file(entry) for entry in catalog.entries]
     for done, prediction in enumerate(predictor.predict_many(paths), 1):
@@ -344,13 +347,13 @@ def _parsed(path: Path, rows: Sequence[Mapping[str, Any]], *, part: str | None) 
     named = _FILE_NAME.fullmatch(path.name)
     if part is not None and not any(parts) and (named is None or named[1] != part):
         raise OptionError(
-            "part", must=f"left out, since {path.name} has no column 'split'", was=part
+            "part", must=f"omitted, because {path.name} has no column 'split'", was=part
         )
     if part is not None and any(parts):
         rows = [row for row, name in zip(rows, parts, strict=True) if name == part]
         parts = [part] * len(rows)
         if not rows:
-            raise OptionError("part", must=f"a part that {path} has rows of", was=part)
+            raise OptionError("part", must=f"a part with rows in {path}", was=part)
     distinct = set(parts) - {""}
     own = next(iter(distinct)) if len(distinct) == 1 else MIXED if distinct else ""
     if own not in {*PARTS, "all", MIXED, ""}:

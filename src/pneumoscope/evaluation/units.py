@@ -47,16 +47,16 @@ def unit_of_images(
     if per == "patient":
         if not scores.patients_known:
             raise DataError(
-                "nothing tells the patient of every image; a column patient, or "
-                "`columns=path=…,label=…,patient=…`, would."
+                "the patient of some images is unknown; add a column patient, or set "
+                "`columns=path=…,label=…,patient=…`."
             )
         return tuple(patient.name for patient in scores.patient)
     studies = [(study or {}).get(path, "") for path in scores.path]
     missing = [path for path, name in zip(scores.path, studies, strict=True) if not name]
     if missing:
         raise DataError(
-            f"nothing tells the study of {len(missing):,} of {len(scores):,} images, "
-            f"such as {missing[0]}; a column study, or `columns=path=…,label=…,study=…`, would."
+            f"the study of {len(missing):,} of {len(scores):,} images, such as {missing[0]}, is "
+            "unknown; add a column study, or set `columns=path=…,label=…,study=…`."
         )
     return tuple(
         f"{patient.name}/{name}" if patient.known else name
@@ -151,13 +151,13 @@ def _check_labels(scores: Scores, rows: Mapping[str, Sequence[int]]) -> None:
     )
     more = f"\n  and {len(mixed) - _SHOWN} more" if len(mixed) > _SHOWN else ""
     raise DataError(
-        f"{len(mixed)} of {len(rows)} have images of both classes, so they have no label of "
-        f"their own; judge with `per=study` or `per=image`, or correct the labels:\n{shown}{more}"
+        f"{len(mixed)} of {len(rows)} have images of both classes and therefore no single "
+        f"label; use `per=study` or `per=image`, or correct the labels:\n{shown}{more}"
     )
 
 
 def _patient(scores: Scores, name: str, rows: Sequence[int]) -> Patient:
     known = {scores.patient[row] for row in rows if scores.patient[row].known}
     if len(known) > 1:
-        raise DataError(f"the study {name} has images of {len(known)} patients.")
+        raise DataError(f"study {name} has images of {len(known)} patients.")
     return known.pop() if known else Patient(name, known=False)

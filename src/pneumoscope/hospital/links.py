@@ -99,11 +99,11 @@ class StoreLink(Link):
         """Send an object; return why it was not accepted, empty if it was."""
         association = self._associated(str(data.SOPClassUID))
         if association is None:
-            return "the destination does not take objects of this class"
+            return "the destination does not accept objects of this class"
         status = association.send_c_store(data)
         if not status:
             association.abort()  # a release would wait for it once more
-            raise ConnectionError("the destination gave no answer")
+            raise ConnectionError("the destination did not answer")
         code = int(status.Status)
         if code in {0, _DUPLICATE} or code in _WARNINGS:
             return ""
@@ -122,7 +122,7 @@ class StoreLink(Link):
             found = False
             for status, one in association.send_c_find(asked, _FIND):
                 if not status or status.Status == _OUT_OF_RESOURCES:
-                    raise ConnectionError("the destination gave no answer to C-FIND")
+                    raise ConnectionError("the destination did not answer C-FIND")
                 if status.Status not in {0x0000, 0xFF00, 0xFF01}:
                     return None
                 if one is not None:
@@ -168,7 +168,9 @@ class StoreLink(Link):
                 asked, 1, STORAGE_COMMITMENT, _COMMITMENT_INSTANCE
             )
             if not status:
-                raise ConnectionError("the destination gave no answer about storage commitment")
+                raise ConnectionError(
+                    "the destination did not answer the storage commitment request"
+                )
             if status.Status != 0:
                 code = f"0x{int(status.Status):04X}"
                 raise NoCommitmentError(f"storage commitment was refused (status {code})")
@@ -251,7 +253,7 @@ class WebLink(Link):
             code = fault.response.status_code if fault.response is not None else 0
             if code in _NO_SEARCH:
                 return None
-            raise ConnectionError(f"it cannot be asked what it has (HTTP {code})") from fault
+            raise ConnectionError(f"it cannot be queried (HTTP {code})") from fault
         except RequestException as fault:
             raise ConnectionError(type(fault).__name__) from fault
         return bool(found)

@@ -48,13 +48,13 @@ class QueueCollector(Collector):
         received, read = self._queue.recent(RATE_SECONDS)
         minutes = RATE_SECONDS / 60
         rate = GaugeMetricFamily(
-            "pneumoscope_node_images_per_minute", "Over the last ten minutes", labels=["what"]
+            "pneumoscope_node_images_per_minute", "In the last ten minutes", labels=["what"]
         )
         rate.add_metric(["received"], received / minutes)
         rate.add_metric(["read"], read / minutes)
         yield rate
         oldest = GaugeMetricFamily(
-            "pneumoscope_node_oldest_waiting_seconds", "Age of the oldest image that is not read"
+            "pneumoscope_node_oldest_waiting_seconds", "Age of the oldest image waiting to be read"
         )
         oldest.add_metric([], self._queue.oldest_seconds())
         yield oldest

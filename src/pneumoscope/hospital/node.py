@@ -181,7 +181,7 @@ class Node:
             return answer_to(content, self.predictor, made=made, wanted=wanted)
         except Exception as fault:
             _log.exception("fault", extra={"facts": {"uid": image.uid}})
-            reason = f"a fault of the software ({type(fault).__name__})"
+            reason = f"an internal error ({type(fault).__name__})"
         try:
             return answer_to(content, self.predictor, made=made, wanted=wanted, fault=reason)
         except Exception:

@@ -84,7 +84,7 @@ def objects_of(
             if outline:
                 outlined = _outline(header, content, found, predictor, made=made)
         except ImageError as fault:  # a file that changed since; what was read of it holds
-            reasons = (*found.reasons, f"its evidence is not drawn: {fault}")
+            reasons = (*found.reasons, f"its evidence cannot be drawn: {fault}")
             found = dataclasses.replace(found, reasons=reasons)
     info = predictor.info
     positive = (*info.labels.positive, info.pair[1])
@@ -130,7 +130,7 @@ def is_own(header: Dataset) -> str:
     equipment = header.get("ContributingEquipmentSequence") or []
     makers = [header.get("Manufacturer"), *(item.get("Manufacturer") for item in equipment)]
     if any(str(maker) == MANUFACTURER for maker in makers):
-        return "this software made it"
+        return "it was created by this software"
     kind = header.get("ImageType") or []
     if [str(value) for value in kind][: len(DERIVATION)] == [*DERIVATION]:
         return "its Image Type is DERIVED\\SECONDARY"

@@ -127,7 +127,7 @@ class WebSource(Source):
                 get_remaining=True,
             )
         except RequestException as fault:
-            raise DataError(f"the archive does not answer ({fault}).") from fault
+            raise DataError(f"the archive does not respond ({fault}).") from fault
         for one in found:
             yield Dataset.from_json(one)
 
@@ -143,7 +143,7 @@ class WebSource(Source):
                 media_types=(("application/dicom", "*"),),
             )
         except (RequestException, ValueError) as fault:
-            raise ConnectionError(f"the archive does not give it ({fault})") from fault
+            raise ConnectionError(f"the archive does not provide it ({fault})") from fault
         out = BytesIO()
         found.save_as(out, enforce_file_format=True)
         return out.getvalue()
@@ -249,6 +249,6 @@ class DicomSource(Source):
         if not association.is_established:
             association.abort()
             self._ae.shutdown()
-            raise DataError(f"{called} at {host}:{port} accepts no association.")
+            raise DataError(f"{called} at {host}:{port} rejects the association.")
         keep_answers(association)
         return association

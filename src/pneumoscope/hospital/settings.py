@@ -67,7 +67,7 @@ class Destination:
     def __post_init__(self) -> None:
         if bool(self.url) == bool(self.host):
             raise OptionError(
-                f"destination {self.name}", must="given a host or a url, not both", was=self.url
+                f"destination {self.name}", must="set to a host or a url, not both", was=self.url
             )
         if self.host:
             check_ae_title(self.ae_title)
@@ -76,7 +76,7 @@ class Destination:
             raise OptionError("kinds", must=", ".join(KINDS), was=sorted(unknown))
         if self.url and self.commitment:
             raise OptionError(
-                "commitment", must="left out for a DICOMweb address, which has none", was=True
+                "commitment", must="omitted for a DICOMweb address, which has none", was=True
             )
         for name in ("seconds", "first_pause"):
             if not getattr(self, name) > 0:
@@ -133,7 +133,7 @@ class NodeSettings:
             check_ae_title(caller)
         names = [one.name for one in self.destinations]
         if len(set(names)) < len(names):
-            raise OptionError("destinations", must="called by different names", was=names)
+            raise OptionError("destinations", must="given different names", was=names)
         for name, least in (
             *(("workers", 1), ("associations", 1), ("least_free_mb", 0)),
             ("quiet_seconds", 0),
@@ -154,11 +154,11 @@ class NodeSettings:
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
             raise DataError(f"{path}: the settings cannot be read ({fault}).") from fault
         if not isinstance(values, Mapping):
-            raise DataError(f"{path}: the settings must be names with values.")
+            raise DataError(f"{path}: the settings must be keys with values.")
         try:
             return _settings(values, path.parent)
         except (TypeError, AttributeError, ValueError) as fault:
-            raise DataError(f"{path}: a setting is of the wrong kind ({fault}).") from fault
+            raise DataError(f"{path}: a setting has the wrong type ({fault}).") from fault
 
 
 def check_ae_title(title: str) -> None:

@@ -131,12 +131,12 @@ def open_image(data: bytes, format_name: str, *, name: str) -> ImageFile:
     except DECODER_FAULTS as fault:
         if any(words in str(fault) for words in _NOT_READ):
             raise UnsupportedImageError(
-                f"{name}: this variant of {format_name} is not read ({fault}); "
-                "save it as 8- or 16-bit grey PNG."
+                f"{name}: this variant of {format_name} is not supported ({fault}); save it as "
+                "8- or 16-bit grey PNG."
             ) from fault
         raise DamagedImageError(
-            f"{name}: begins like a {format_name} but its header is damaged ({fault}); "
-            "copy it again."
+            f"{name}: starts like a {format_name} but its header is damaged ({fault}); copy it "
+            "again."
         ) from fault
     except _too_large() as fault:
         raise ImageTooLargeError(f"{name}: {fault}; not decoded.") from fault
@@ -165,8 +165,8 @@ def _check_single(image: ImageFile, format_name: str, *, name: str) -> None:
 
 
 _SEVERAL = (
-    "{name}: this {format_name} holds several pages or pictures, and which one is the radiograph "
-    "is not said; save that one as a file of its own."
+    "{name}: this {format_name} contains several pages or pictures; save the radiograph as a "
+    "separate file."
 )
 
 
@@ -195,7 +195,7 @@ def _check_webp(data: bytes, *, name: str) -> None:
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
     else:
         raise DamagedImageError(
-            f"{name}: begins like a WebP but its header is damaged; copy it again."
+            f"{name}: starts like a WebP but its header is damaged; copy it again."
         )
     check_size(width, height, name=name, bytes_per_pixel=8)  # two canvases of four bytes
     missing = int.from_bytes(data[4:8], "little") + 8 - len(data)

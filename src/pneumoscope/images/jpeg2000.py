@@ -42,8 +42,8 @@ def check_whole(data: bytes, *, name: str) -> None:
         ) from fault
     if at < end and not data.startswith(END, at):
         raise DamagedImageError(
-            f"{name}: truncated or damaged JPEG 2000 (something else stands in place of a "
-            "tile-part); copy it again."
+            f"{name}: truncated or damaged JPEG 2000 (a tile-part is missing where one is "
+            "expected); copy it again."
         )
 
 

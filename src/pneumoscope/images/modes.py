@@ -40,7 +40,8 @@ def grey_of(image: Image.Image, *, name: str, white_is_zero: bool) -> Image.Imag
     if image.mode in {"F", "I"}:
         return _stretched(np.asarray(image), name=name, white_is_zero=white_is_zero)
     raise UnsupportedImageError(
-        f"{name}: pixels of kind {image.mode!r} are not read; save it as 8- or 16-bit grey PNG."
+        f"{name}: pixels of type {image.mode!r} are not supported; save it as 8- or 16-bit grey "
+        "PNG."
     )
 
 
@@ -54,8 +55,8 @@ def _stretched(values: NDArray[Any], *, name: str, white_is_zero: bool) -> Image
 
     if not np.isfinite(values).all():
         raise UnsupportedImageError(
-            f"{name}: some pixels are no numbers (NaN or infinite); "
-            "replace them, and save it as 8- or 16-bit grey PNG."
+            f"{name}: some pixels are not numbers (NaN or infinite); replace them, and save it "
+            "as 8- or 16-bit grey PNG."
         )
     if values.dtype.kind == "i" and values.min() >= 0 and values.max() < 2**16:
         image = Image.fromarray(values.astype(np.uint16))

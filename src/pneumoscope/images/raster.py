@@ -142,7 +142,7 @@ def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: st
         whole, header, lambda few: opened(whole, end - few)[1]
     ):
         raise DamagedImageError(
-            f"{name}: damaged JPEG (it has more data than its rows take, so some of them are "
+            f"{name}: damaged JPEG (it has more data than its rows need, so some rows are "
             "wrong); copy it again."
         )
     return found

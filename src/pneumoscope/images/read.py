@@ -53,12 +53,12 @@ def read_bytes(path: Path) -> bytes:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise UnreachableImageError(
-                    f"{path}: not a regular file; hand over an image or a folder."
+                    f"{path}: not a regular file; give an image or a folder."
                 )
             if status.st_size > MAX_BYTES:
                 raise ImageTooLargeError(
-                    f"{path}: {status.st_size:,} bytes are no radiograph; "
-                    f"files up to {MAX_BYTES:,} bytes are read."
+                    f"{path}: {status.st_size:,} bytes are too large for a radiograph; the "
+                    f"limit is {MAX_BYTES:,} bytes."
                 )
             # Unbuffered: the whole file then arrives in one piece of memory and is not copied
             # again. ``open`` raises for a folder, and would leave the descriptor open.

@@ -72,7 +72,7 @@ class Pixels:
                 "value_range",
                 must="two finite numbers, black and white, the smaller first",
                 was=self.value_range,
-                hint="For an image with white air, hand over its negative.",
+                hint="For an image with white air, give its negative.",
             )
 
 
@@ -128,7 +128,7 @@ def resolve(source: Source) -> Encoded | Decoded:
     if isinstance(source, list | tuple):
         hint = "; use numpy.asarray(it, numpy.uint8)"
     elif type(source).__module__.startswith("pydicom."):  # its array would lack what a header says
-        hint = "; hand over the path or the bytes of the DICOM file"
+        hint = "; give the path or the bytes of the DICOM file"
     elif hasattr(source, "__array__") or isinstance(source, memoryview):
         return _decoded(_array(source))
     raise ImageError(f"an image must be {_KINDS}, got {type(source).__name__}{hint}.")
@@ -183,7 +183,7 @@ def _is_pillow(source: object) -> bool:
 def _from_pillow(source: Any) -> Decoded:
     width, height = source.size
     if not (width and height):
-        raise ImageError(f"a Pillow image of {width} x {height} pixels has nothing to look at.")
+        raise ImageError(f"a Pillow image of {width} x {height} pixels is empty.")
     check_size(width, height, name="<Pillow image>", bytes_per_pixel=_image_bytes(source.mode))
     grey, chroma = raster.from_pillow(source, name="<Pillow image>")
     return Decoded(raster.to_array(grey), chroma)
@@ -198,8 +198,8 @@ def _array(source: Any) -> NDArray[Any]:
         return np.asarray(source)
     except Exception as fault:  # whatever another package raises, such as for a tensor on a GPU
         raise ImageError(
-            f"{type(source).__name__} cannot be turned into an array ({fault}); "
-            "hand over a numpy array."
+            f"{type(source).__name__} cannot be converted to an array ({fault}); give a numpy "
+            "array."
         ) from fault
 
 
@@ -228,14 +228,14 @@ def _shaped(array: NDArray[Any]) -> NDArray[Any]:
         array = array[0]
     if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in {3, 4}):
         return array
-    hint = "hand over one image, [height, width] or [height, width, 3]"
+    hint = "give one image, [height, width] or [height, width, 3]"
     if array.ndim == 3 and array.shape[0] in {3, 4}:
         hint = "put the channels last with numpy.moveaxis(array, 0, -1)"
     elif array.ndim in {3, 4}:
-        hint = f"these are {array.shape[0]} images; hand them over one by one, as array[0]"
+        hint = f"these are {array.shape[0]} images; give them one by one, as array[0]"
     elif array.ndim == 1 and array.dtype == np.uint8:
-        hint = "for the bytes of a file, hand over array.tobytes()"
-    raise ImageError(f"an array must hold grey pixels [height, width], got {given}; {hint}.")
+        hint = "for the bytes of a file, give array.tobytes()"
+    raise ImageError(f"an array must contain grey pixels [height, width], got {given}; {hint}.")
 
 
 def _whole(array: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -251,14 +251,14 @@ def _whole(array: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
         white = 1 if high <= 1 else 255 if high <= 255 else 65535
         factor, depth = (" * 255", 8) if white == 1 else ("", 8 if white == 255 else 16)
         raise ImageError(
-            f"{array.dtype} values from {low:g} to {high:g} do not say what is black and white: "
-            f"give the range, such as pneumoscope.Pixels(array, value_range=(0, {white})), or "
+            f"{array.dtype} values from {low:g} to {high:g} do not define black and white: give "
+            f"the range, such as pneumoscope.Pixels(array, value_range=(0, {white})), or "
             f"convert them, such as numpy.rint(array{factor}).astype(numpy.uint{depth})."
         )
     if kind not in "ui":
         raise ImageError(
-            f"an array must hold grey pixels as numbers, got {array.dtype}; "
-            "convert it with astype(numpy.uint8) or astype(numpy.uint16)."
+            f"an array must contain grey pixels as numbers, got {array.dtype}; convert it with "
+            "astype(numpy.uint8) or astype(numpy.uint16)."
         )
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > 65535:
@@ -273,10 +273,10 @@ def _whole(array: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
 def _ranged(array: NDArray[Any], value_range: tuple[float, float]) -> NDArray[np.uint16]:
     """Scale an array to 16 bits between the given black and white."""
     if array.dtype.kind not in "buif":
-        raise ImageError(f"an array must hold pixels as numbers, got {array.dtype}.")
+        raise ImageError(f"an array must contain pixels as numbers, got {array.dtype}.")
     low, high = (float(value) for value in value_range)
     if not np.isfinite(array).all():
-        raise ImageError("some pixels are no numbers (NaN or infinite); replace them.")
+        raise ImageError("some pixels are not numbers (NaN or infinite); replace them.")
     if float(((array < low) | (array > high)).mean()) > _MOST_OUTSIDE:
         raise ImageError(
             f"values from {array.min():g} to {array.max():g} do not fit the value_range "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_AS_PNG = "which is not read; save the image as PNG"
+_AS_PNG = "which is not supported; save the image as PNG"
 
 _LOOKS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%PDF", "this is a PDF document; export the radiograph from it as DICOM or PNG"),
@@ -21,8 +21,8 @@ _LOOKS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x5c\1\0\0", "this looks like a NIfTI volume; export the radiograph as DICOM or PNG"),
     (0, b"\0\0\1\x5c", "this looks like a NIfTI volume; export the radiograph as DICOM or PNG"),
     (0, b"NRRD", "this is an NRRD volume; export the radiograph as DICOM or PNG"),
-    (0, b"\x93NUMPY", "this is a NumPy file; load it with numpy.load and hand over the array"),
-    (0, b"\x89HDF", "this is an HDF5 file; load the pixels and hand over the array"),
+    (0, b"\x93NUMPY", "this is a NumPy file; load it with numpy.load and give the array"),
+    (0, b"\x89HDF", "this is an HDF5 file; load the pixels and give the array"),
     (0, b"\x1aE\xdf\xa3", "this is a video; save the radiograph in it as PNG"),
     (8, b"AVI ", "this is a video; save the radiograph in it as PNG"),
     (8, b"WAVE", "this is a sound file"),
@@ -48,4 +48,4 @@ def looks_like(start: bytes) -> str:
         return "this is a video; save the radiograph in it as PNG"
     if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
         return "this is a text file, whatever its name says"
-    return "its content is no image format that is read here"
+    return "its content is not a supported image format"

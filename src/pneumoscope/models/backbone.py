@@ -208,13 +208,13 @@ def _create(
     except TypeError as fault:
         raise OptionError(
             f"option of {model.asked}",
-            must="one that this network has",
+            must="an option of this network",
             was=sorted(name for name in options if name in str(fault)) or str(fault),
         ) from fault
     except (AssertionError, ValueError, RuntimeError) as fault:
         raise OptionError(
             "image_size",
-            must=f"a size that {model.asked} takes, such as {model.facts.input_px}",
+            must=f"a size supported by {model.asked}, such as {model.facts.input_px}",
             was=f"{input_px[0]}x{input_px[1]}",
             hint=f"({fault})" if str(fault) else "",
         ) from fault
@@ -235,7 +235,7 @@ def check_input(network: Network, input_px: tuple[int, int], *, name: str, train
     except (RuntimeError, AssertionError, ValueError) as fault:
         raise OptionError(
             "image_size",
-            must=f"a size that {name} takes, such as {trained_px}",
+            must=f"a size supported by {name}, such as {trained_px}",
             was=f"{input_px[0]}x{input_px[1]}",
             hint=f"({str(fault).splitlines()[0]})" if str(fault) else "",
         ) from fault

@@ -13,8 +13,8 @@ _WANTED = {
     "mps": ("timm:convnextv2_nano.fcmae_ft_in22k_in1k", "timm:mobilenetv2_100"),
 }
 _SMALL = "timm:mobilenetv2_035"
-_WHY_SMALL = "its weights come with the package, and two processor cores train it in minutes"
-_WHY_LARGE = "this machine has an accelerator for it, and its weights could be had"
+_WHY_SMALL = "its weights are included in the package, and it trains in minutes on two CPU cores"
+_WHY_LARGE = "this machine has an accelerator, and its weights are available"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def choose_backbone(device: str) -> Choice:
         try:
             find_weights(model)
         except WeightsError as fault:
-            missing.append(f"{model} is not here ({fault})")
+            missing.append(f"{model} is not available ({fault})")
             continue
         return Choice(model, _WHY_LARGE)
     return Choice(_SMALL, "; ".join([_WHY_SMALL, *missing]))

@@ -41,8 +41,8 @@ def download(
     vouched = parts.scheme == "http" and (sha256 or parts.hostname in _OWN_MACHINE)
     if not (vouched or (parts.scheme == "https" and parts.hostname)):
         raise WeightsError(
-            f"{url}: an https address is needed; http is taken where the content is vouched for, "
-            "as in http://HOST/FILE#sha256=DIGITS."
+            f"{url}: use an https address; http is accepted only with a checksum, as in "
+            "http://HOST/FILE#sha256=DIGITS."
         )
     fetch(url, target, expected=Expected(sha256=sha256), most_bytes=MOST_BYTES, progress=progress)
     return sha256 or sha256_of(target)

@@ -34,7 +34,7 @@ class Averaged(nn.Module):
     def __init__(self, members: Sequence[Classifier], views: Sequence[str] = ("plain",)) -> None:
         super().__init__()
         if not members:
-            raise OptionError("members", must="one classifier at least", was=list(members))
+            raise OptionError("members", must="at least one classifier", was=list(members))
         for view in views:
             if view not in VIEWS:
                 raise OptionError(

@@ -87,7 +87,8 @@ def read_manifest(folder: Path) -> tuple[Entry, ...]:
         return ()
     except (OSError, ValueError) as fault:
         raise WeightsError(
-            f"{path}: cannot be read ({fault}); make the folder anew with pneumoscope weights pack."
+            f"{path}: cannot be read ({fault}); create the folder again with pneumoscope "
+            "weights pack."
         ) from fault
     rows = content.get("weights") if isinstance(content, dict) else None
     if not isinstance(rows, list):
@@ -118,8 +119,8 @@ def find_in_folder(folder: Path, names: Sequence[str]) -> tuple[Path, Entry | No
                 path = folder / entry.file
                 if not path.is_file():
                     raise WeightsError(
-                        f"{path}: is not there, though {MANIFEST} names it; pneumoscope weights "
-                        f"pull {name} fetches it."
+                        f"{path}: is missing, although {MANIFEST} lists it; download it with "
+                        f"pneumoscope weights pull {name}."
                     )
                 return path, entry
         stems = [name.partition(":")[2]]
@@ -157,7 +158,8 @@ def verify_folder(folder: Path) -> list[Finding]:
     """
     if not folder.is_dir():
         raise WeightsError(
-            f"{folder}: no such folder; pneumoscope weights pull NAME makes one, or name another."
+            f"{folder}: no such folder; create it with pneumoscope weights pull NAME, or give "
+            "another folder."
         )
     entries = read_manifest(folder)
     findings = [_listed(folder / row.file, row) for row in entries]

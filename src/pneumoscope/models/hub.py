@@ -71,8 +71,8 @@ def check(path: Path, sha256: str | None = None) -> str:
     name = path.resolve().name
     if re.fullmatch(r"[0-9a-f]{64}", name) and name != found:
         raise WeightsError(
-            f"{path}: damaged; its content has the SHA-256 {found}, and the hub's is {name}. "
-            "Remove it, and it is fetched again."
+            f"{path}: damaged: its SHA-256 is {found}, but the hub gives {name}. Remove the "
+            "file, and it is downloaded again."
         )
     return found
 

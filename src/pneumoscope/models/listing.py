@@ -109,9 +109,9 @@ def measured_models(names: list[str]) -> tuple[list[Listed], dict[str, str]]:
     if len(names) > MOST:
         raise OptionError(
             "FILTER",
-            must=f"narrow enough for {MOST} models",
-            was=f"one that {len(names):,} match",
-            hint="Narrow it, or list names alone with `names`.",
+            must=f"specific enough for at most {MOST} models",
+            was=f"a pattern with {len(names):,} matches",
+            hint="Use a more specific pattern, or list only names with `names`.",
         )
     rows, faults = [], {}
     for name in names:

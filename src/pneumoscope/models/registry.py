@@ -169,7 +169,10 @@ def _check_options(name: str, options: Mapping[str, Any], known: tuple[str, ...]
     for key in options:
         if key not in known:
             raise OptionError(
-                f"option of {name}", must="one that it has", was=key, hint=nearest(key, known)
+                f"option of {name}",
+                must="an option of this network",
+                was=key,
+                hint=nearest(key, known),
             )
 
 

@@ -50,7 +50,7 @@ class SeedCNN(Network):
     ) -> None:
         super().__init__()
         if not filters or min(filters) < 1:
-            raise OptionError("filters", must="positive numbers, one a block", was=list(filters))
+            raise OptionError("filters", must="positive numbers, one per block", was=list(filters))
         if not 0 <= dropout < 1:
             raise OptionError("dropout", must="at least 0 and below 1", was=dropout)
         one_of("pooling", pooling, POOLING)

@@ -38,7 +38,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         content = _safetensors(path) if is_safetensors else _checkpoint(path)
     except pickle.UnpicklingError as fault:
         raise WeightsError(
-            f"{path}: holds more than tensors, and that could be executed. Convert it to "
+            f"{path}: contains more than tensors, which could execute code. Convert it to "
             "safetensors on a machine where you trust it."
         ) from fault
     except Exception as fault:  # whatever a broken file makes its reader stumble over
@@ -47,7 +47,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from fault
     tensors = _named(content)
     if not tensors:
-        raise WeightsError(f"{path}: holds no named tensors.")
+        raise WeightsError(f"{path}: contains no named tensors.")
     return tensors
 
 
@@ -78,7 +78,7 @@ def load_tensors(
         try:
             tensors = attempt()
         except (AttributeError, IndexError, KeyError, RuntimeError, ValueError) as fault:
-            faults.append(_Misfit(f"its tensors cannot be translated ({_line(fault)})"))
+            faults.append(_Misfit(f"its tensors cannot be converted ({_line(fault)})"))
             continue
         misfit = _misfit(wanted, tensors, heads)
         if misfit is None:

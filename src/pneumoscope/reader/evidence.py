@@ -51,9 +51,9 @@ def evidence_caveat(info: ModelInfo) -> str:
     card, said = info.card, []
     if "auc_lungs_blanked" in card and "auc_borders_alone" in card:
         said.append(
-            f"with the lungs blanked out this reader still reaches an AUC of "
-            f"{card['auc_lungs_blanked']:.2f}, and from the borders of the images alone "
-            f"{card['auc_borders_alone']:.2f}"
+            "with the lungs blanked out, this reader still reaches an AUC of "
+            f"{card['auc_lungs_blanked']:.2f}, and {card['auc_borders_alone']:.2f} from the "
+            "image borders alone"
         )
     if "evidence_peak_in_opacity" in card and "evidence_peak_in_opacity_by_chance" in card:
         said.append(
@@ -61,7 +61,7 @@ def evidence_caveat(info: ModelInfo) -> str:
             f"{card['evidence_peak_in_opacity']:.0%} (by chance: "
             f"{card['evidence_peak_in_opacity_by_chance']:.0%})"
         )
-    return f"This is no finding of its place: {'; '.join(said)}." if said else ""
+    return f"The evidence does not locate a finding: {'; '.join(said)}." if said else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def overlay(
     from PIL import Image  # noqa: PLC0415 - only where a picture is drawn
 
     if not np.isfinite(evidence).all():
-        raise ValueError("the evidence map holds values that are no numbers")
+        raise ValueError("the evidence map contains values that are not numbers")
     scale = scale or Scale.of(evidence)
     mixed = coloured(evidence, grey_levels(pixels), scale)
     image = Image.fromarray(np.rint(mixed).astype(np.uint8))

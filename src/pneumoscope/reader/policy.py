@@ -94,8 +94,8 @@ class DecisionPolicy:
             raise ValueError(f"outside must be one of {', '.join(OUTSIDE)}, got {self.outside!r}")
         if self.conformal is not None and len(self.conformal.quantiles) != len(self.labels):
             raise ValueError(
-                f"the uncertain zone is of {len(self.conformal.quantiles)} classes, the labels are "
-                f"{len(self.labels)}"
+                f"the uncertain zone has {len(self.conformal.quantiles)} classes, but there are "
+                f"{len(self.labels)} labels"
             )
 
     @property
@@ -213,14 +213,14 @@ class DecisionPolicy:
     def _why(self, possible: tuple[str, ...]) -> str:
         names = f"{', '.join(possible[:-1])} and {possible[-1]}"
         if group := self._group(possible):
-            return f"{group}, kind uncertain: {names} are possible"
+            return f"{group}, exact class uncertain: {names} are possible"
         zone = self.zone
         if zone is None:
-            return f"{names} are possible; the reader cannot tell them apart in this image"
+            return f"{names} are possible; the reader cannot decide between them"
         low, high = zone
         return (
-            f"{names} are both possible: between the probabilities {_digits(low)} and "
-            f"{_digits(high)} this reader does not decide"
+            f"{names} are both possible: the probability is in the uncertain zone from "
+            f"{_digits(low)} to {_digits(high)}"
         )
 
 

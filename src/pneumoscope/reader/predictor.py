@@ -137,7 +137,7 @@ class Predictor:
         if of is not None and of not in self.info.classes:
             raise OptionError("of", must=f"one of {', '.join(self.info.classes)}", was=of)
         if not self.draws_evidence:
-            raise ModelFileError(f"{self.path}: this model cannot show its evidence.")
+            raise ModelFileError(f"{self.path}: this model provides no evidence.")
         (found,) = self._run(pixels, ["evidence"])
         if len(self.info.classes) > 2:
             from pneumoscope.reader.groups import map_of  # noqa: PLC0415 - for more than two classes
@@ -206,7 +206,7 @@ class Predictor:
                 "sources",
                 must="several images",
                 was=type(sources).__name__,
-                hint="Hand over a list, or one image to predict.",
+                hint="Give a list, or use predict for one image.",
             )
         workers = workers or cores()
         rest = iter(sources)
@@ -272,7 +272,7 @@ class Predictor:
                 work.logits = tuple(logits[row].tolist())
                 work.probabilities = tuple(probabilities[row].tolist())
             if not (np.isfinite(work.logit) and 0 <= work.probability <= 1):
-                work.error = "the model gives no number for this image"
+                work.error = "the model output for this image is not a number"
             elif gate and distances is not None and not work.refused:
                 work.distance = float(distances[row])
                 work.refused = gate.reasons(work.distance)
@@ -376,7 +376,7 @@ def _reopened(path: Path, threads: int, gated: bool, outside: str, sha256: str) 
     """
     reader = Predictor(path, threads=threads, gated=gated, outside=outside)
     if reader.sha256 != sha256:
-        raise ModelFileError(f"{path}: this file was changed since the reader was pickled.")
+        raise ModelFileError(f"{path}: this file was changed after the reader was pickled.")
     return reader
 
 

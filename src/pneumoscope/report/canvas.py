@@ -76,7 +76,7 @@ class Canvas:
             return Panel(title, caption, alt=alt, pictures=pictures, columns=figure.columns)
         if svg is None:
             place = f"{self.folder.name}/{name}.csv"
-            return Panel(title, f"Not drawn; its numbers are in {place}.", instead=alt)
+            return Panel(title, f"Not drawn; the data are in {place}.", instead=alt)
         return Panel(title, caption, svg=svg, alt=alt)
 
     def table(self, name: str, table: Table) -> Table:

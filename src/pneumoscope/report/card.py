@@ -44,7 +44,7 @@ _SHOWN = (
 )  # fmt: skip
 _STANDING = {
     TrainingRelation.TEST: " From the same source as the training images.",
-    TrainingRelation.VALIDATION: " These images also decided about the reader.",
+    TrainingRelation.VALIDATION: " Also used to choose epoch, calibration and threshold.",
 }
 
 

@@ -91,10 +91,10 @@ class Checklist:
             f"Standard: {self.source}",
             "",
             (
-                f"{len(self.items)} items: {self.count(FILLED)} filled from the files of the run, "
-                f"{self.count(PARTLY)} in part, {self.count(OPEN)} for a person. {PERSON} marks "
-                "what the software cannot know. Topics are in short words; the standard has the "
-                "full ones."
+                f"{len(self.items)} items: {self.count(FILLED)} filled from the files of the "
+                f"run, {self.count(PARTLY)} partly, {self.count(OPEN)} left to a person. "
+                f"{PERSON} marks what the software cannot know. Topics are abbreviated; see the "
+                "standard for the full text."
             ),
         ]
         section = ""
@@ -167,7 +167,7 @@ def _known(facts: RunFacts) -> dict[str, str]:
         "difference": (
             "Training and evaluation images are parts of one data set."
             if part
-            else "There are no images for evaluation."
+            else "No images were evaluated."
         ),
         "ensemble": (
             f"{len(members)} members whose outputs are averaged."
@@ -178,7 +178,7 @@ def _known(facts: RunFacts) -> dict[str, str]:
         "gate": facts.gate(),
         "groups": "; ".join(map(_group, found.groups)) if found is not None else "",
         "history": (
-            f"{len(facts.info.history)} changes after training stand in the model file."
+            f"The model file records {len(facts.info.history)} changes after training."
             if facts.info.history
             else "None after training."
         ),
@@ -189,11 +189,11 @@ def _known(facts: RunFacts) -> dict[str, str]:
         "licence": facts.info.licence or "none given",
         "limits": (
             f"One training with one seed ({own.get('seed')}); {_part_words(part)} come from the "
-            "same data as the training images; how exact the numbers are, the intervals say."
+            "same data as the training images; the intervals show their precision."
         ),
         "missing": _sentence(
-            f"{own.get('unreadable', 0)} files could not be read; {aside}; nothing but the image "
-            "is used, so no other fact can be missing"
+            f"{own.get('unreadable', 0)} files could not be read; {aside}; only the image is "
+            "used, so no other data can be missing"
         ),
         "modes": f"Kinds of pixels: {facts.kinds_of_pixels()}.",
         "network": facts.network(),
@@ -227,7 +227,7 @@ def _evidence(facts: RunFacts) -> str:
     if facts.draws_evidence:
         return (
             "The model draws a signed map of evidence over the image, in units of the logit; "
-            f"report.html shows it on the surest mistakes. {evidence_caveat(facts.info)}"
+            f"report.html shows it for the most confident errors. {evidence_caveat(facts.info)}"
         ).strip()
     return "The model shows no evidence."
 
@@ -240,9 +240,10 @@ def _robustness(rows: Sequence[Corrupted]) -> str:
     lowest, row = min(known, key=lambda pair: pair[0])
     kinds = len({row.corruption for row in rows}) - 1
     return (
-        f"{kinds} corruptions at five strengths each, on {rows[0].numbers['accuracy'].n} images: "
-        f"AUC {rows[0].numbers['auc'].text()} on the images as they are, lowest {lowest:.3f} "
-        f"({row.corruption}, {row.amount:g} {row.unit}). All of them are in metrics.json."
+        f"{kinds} corruptions at five strengths each, on {rows[0].numbers['accuracy'].n} "
+        f"images: AUC {rows[0].numbers['auc'].text()} on the unchanged images, lowest "
+        f"{lowest:.3f} ({row.corruption}, {row.amount:g} {row.unit}). All of them are in "
+        "metrics.json."
     )
 
 

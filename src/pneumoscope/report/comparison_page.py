@@ -103,7 +103,7 @@ def _data_line(found: Comparison, part: str) -> str:
     images = f"{PARTS[part]} images" if part in PARTS else "images"
     text = f"{found.n:,} {images} of {found.patients:,} patients, the same for all readers"
     if found.left_out:
-        text += f"; {found.left_out:,} images that not all of them scored are left out"
+        text += f"; {found.left_out:,} images not scored by all of them were left out"
     if found.unreadable:
         text += f"; {len(found.unreadable):,} files could not be read"
     return text
@@ -115,7 +115,7 @@ def _answer(found: Comparison, short: dict[str, str]) -> str:
     areas = {name: numbers["auc"].value for name, numbers in found.numbers.items()}
     known = {name: area for name, area in areas.items() if area is not None}
     if not known:
-        return "Only one class is among the images, so areas cannot be compared."
+        return "The images are all of one class, so AUCs cannot be compared."
     best = max(known, key=lambda name: known[name])
     apart = sum(pair.apart for pair in found.pairs)
     return (
@@ -129,16 +129,15 @@ def _caveats(found: Comparison, part: str) -> tuple[str, ...]:
     """Return the three most severe caveats."""
     grouped = {name for group in found.seeds for name in group.members}
     notes = {
-        "These are validation images, which also decided about the readers: their numbers are "
-        "flattered, each in its own way.": part == "val",
-        "A difference that is not found is not one that is not there; the intervals say how "
-        "large it may be.": True,
-        "The best of several readers looks better than it is, since it was picked on these "
+        "These are validation images, which were also used to choose epochs, calibrations and "
+        "thresholds: the results are optimistic.": part == "val",
+        "No significant difference does not mean no difference; the intervals show how large "
+        "it may be.": True,
+        "The best of several readers looks better than it is, because it was selected on these "
         "images; confirm it on others.": len(found.pairs) > 1,
-        "Where a recipe is there with one seed only, nothing tells its own luck from its "
-        "merit.": len(grouped) < len(found.names),
-        "Intervals are about other patients from the same source; they do not cover other "
-        "hospitals.": True,
+        "With only one seed per recipe, chance and merit cannot be separated.": len(grouped)
+        < len(found.names),
+        "Intervals apply to other patients from the same source, not to other hospitals.": True,
     }
     return tuple(note for note, holds in notes.items() if holds)[:3]
 
@@ -153,7 +152,7 @@ def _headline(found: Comparison, short: dict[str, str]) -> tuple[Statement, ...]
             f"Difference in {title if key == 'auc' else title.lower()}",
             pair.differences[key].signed(),
             found.n,
-            f"{short[pair.first]} less {short[pair.second]}",
+            f"{short[pair.first]} minus {short[pair.second]}",
         )
         for key, title in NUMBERS
     )
@@ -167,7 +166,7 @@ def _numbers(found: Comparison, short: dict[str, str], canvas: Canvas) -> Sectio
     panels = []
     if all(found.numbers[name]["auc"].value is not None for name in short):
         figure = RocCurves.from_comparison(found)
-        panels.append(canvas.panel(figure, "roc", title="All readers at every threshold"))
+        panels.append(canvas.panel(figure, "roc", title="ROC curves"))
     return Section(
         "Each reader",
         text="On the same images, each at its own threshold, with "
@@ -180,12 +179,12 @@ def _numbers(found: Comparison, short: dict[str, str], canvas: Canvas) -> Sectio
 def _differences(found: Comparison, short: dict[str, str], canvas: Canvas) -> Section:
     figure = DifferenceForest.from_comparison(found)
     header = (
-        "pair", "difference in AUC", "p of AUC", "detectable from", "only first right",
-        "only second right", "p of right",
+        "pair", "difference in AUC", "p of AUC", "detectable difference", "only first correct",
+        "only second correct", "p of right",
     )  # fmt: skip
     rows = tuple(
         (
-            f"{short[pair.first]} less {short[pair.second]}",
+            f"{short[pair.first]} minus {short[pair.second]}",
             pair.differences["auc"].signed(),
             "none" if pair.auc_p_holm is None else f"{pair.auc_p_holm:.3g}",
             "none" if pair.detectable_auc is None else f"{pair.detectable_auc:.4f}",
@@ -196,13 +195,14 @@ def _differences(found: Comparison, short: dict[str, str], canvas: Canvas) -> Se
         for pair in found.pairs
     )
     return Section(
-        "How they differ",
+        "Paired comparison",
         text=(
-            "Both readers are resampled on the same patients, so what makes an image hard for both "
-            "cancels out. In the table: the difference in AUC, p of DeLong's test, and the "
-            "smallest true difference that it would have found with a power of 80% (detectable "
-            "from); then the images that only one of the two concluded rightly, and p of McNemar's "
-            "test (mid-p). Both p are after Holm's correction for all pairs."
+            "Both readers are resampled on the same patients, so the difficulty of an image "
+            "cancels out. The table shows the difference in AUC, the p-value of DeLong's test, "
+            "and the smallest true difference it would detect with a power of 80% (detectable "
+            "difference); then the images that only one of the two classified correctly, and "
+            "the p-value of McNemar's test (mid-p). Both p-values are Holm-corrected for all "
+            "pairs."
         ),
         panels=(canvas.panel(figure, "differences", title="Differences on the same images"),),
         table=canvas.table("pairs", (header, rows)),
@@ -218,8 +218,8 @@ def spread_text(known: Spread, network: str) -> str:
     """Return the description of the grey band of the dots."""
     low, high, source = known
     return (
-        f"The grey band is what the {source} saw from run to run of {network} network: {low:.0%} "
-        f"to {high:.0%} accuracy on the 624 test images of the public data set."
+        f"The grey band is the range that the {source} found between runs of {network} network: "
+        f"{low:.0%} to {high:.0%} accuracy on the 624 test images of the public data set."
     )
 
 
@@ -230,7 +230,7 @@ def _seeds(
     if not found.seeds:
         return
     figure = SeedDots.from_comparison(found, known=known)
-    header = ("recipe", "runs", "number", "mean", "standard deviation", "detectable from")
+    header = ("recipe", "runs", "number", "mean", "standard deviation", "detectable difference")
     rows = tuple(
         (
             f"recipe {place}: {', '.join(short[name] for name in group.members)}",
@@ -244,14 +244,14 @@ def _seeds(
         for key, title in NUMBERS
     )
     text = (
-        "Runs of one recipe that differ in the seed alone. The last column is the smallest "
-        "difference of means to as many runs of another recipe that a t test at 5% finds with "
-        "a power of 80%."
+        "Runs of one recipe that differ only in the seed. The last column is the smallest "
+        "difference in means, compared with as many runs of another recipe, that a t test at "
+        "the 5% level detects with a power of 80%."
     )
     yield Section(
-        "From run to run",
+        "Variation between runs",
         text=f"{text} {spread_text(known, 'its')}" if known is not None else text,
-        panels=(canvas.panel(figure, "seeds", title="A dot a reader"),),
+        panels=(canvas.panel(figure, "seeds", title="One dot per reader"),),
         table=canvas.table("seeds-table", (header, rows)),
     )
 
@@ -264,7 +264,7 @@ def _disagreements(
     pictures: Pictures | None,
 ) -> Section:
     if not found.disagreements:
-        return Section("Where they disagree", text="All images are concluded alike.")
+        return Section("Disagreements", text="All conclusions agree.")
     said = [[probability_text(p) for p in item.probabilities] for item in found.disagreements]
     rows = tuple(
         (
@@ -284,20 +284,24 @@ def _disagreements(
     ]
     sheet = pictures.sheet(cases) if pictures else None
     caption = (
-        "The label that the data give stands above each image, and below it the probability of "
-        f"{classes[1]} that each reader gives. Look for what these images have in common."
+        f"Above each image is its label, and below it the probability of {classes[1]} according "
+        "to each reader. Look for what these images have in common."
     )
     return Section(
-        "Where they disagree",
+        "Disagreements",
         text=(
-            f"{len(found.disagreements):,} of {found.n:,} images are concluded differently; + "
-            "means called positive. The widest apart come first."
+            f"The conclusions differ for {len(found.disagreements):,} of {found.n:,} images; + "
+            "means positive. The largest differences come first."
         ),
         panels=(
-            (canvas.panel(sheet, "disagreements-images", title="Widest apart", caption=caption),)
+            (
+                canvas.panel(
+                    sheet, "disagreements-images", title="Largest differences", caption=caption
+                ),
+            )
             if sheet
             else ()
         ),
         table=canvas.table("disagreements", (("image", "label", *short.values()), rows)),
-        table_title="All images that are concluded differently",
+        table_title="All images with different conclusions",
     )

@@ -87,10 +87,10 @@ def write_evaluation_page(
 _RELATIONS = {
     TrainingRelation.TRAINING: "its own training part",
     TrainingRelation.VALIDATION: "its own validation part",
-    TrainingRelation.TEST: "a part of the same data that neither taught nor decided",
-    TrainingRelation.OTHER: "other data; none of the images is known to have taught",
-    TrainingRelation.OVERLAP: "some of the images, or of their patients, taught",
-    TrainingRelation.SAME_NAMES: "most are called as images that taught; contents differ",
+    TrainingRelation.TEST: "a part of the same data that was not used for training or tuning",
+    TrainingRelation.OTHER: "other data; none of the images is known as a training image",
+    TrainingRelation.OVERLAP: "some of the images, or of their patients, were used for training",
+    TrainingRelation.SAME_NAMES: "most have the names of training images; contents differ",
     TrainingRelation.UNKNOWN: "not known",
 }
 
@@ -126,7 +126,7 @@ def _of_the_training(info: ModelInfo | None) -> tuple[str, ...]:
     """Return additional caveats about the training."""
     if info is None or info.training.get("members"):
         return ()
-    return ("This is one training with one seed; another seed gives another reader.",)
+    return ("This is one training with one seed; another seed gives a different reader.",)
 
 
 def _data(found: Evaluation, canvas: Canvas) -> Section:
@@ -134,22 +134,23 @@ def _data(found: Evaluation, canvas: Canvas) -> Section:
     counts = np.array([np.sum(found.confusion, axis=1)])
     figure = ClassCounts((images_of(found),), found.classes, counts)
     text = (
-        f"{found.patients:,} patients; intervals count patients, not {what}."
+        f"{found.patients:,} patients; intervals are based on patients, not {what}."
         if found.patients_known
-        else "Nothing tells the patient of every image, so each such image counts as a patient."
+        else "The patient of some images is unknown; each of these images counts as a patient."
     )
     if found.unit != "image":
         text += (
             f" Each {found.unit} counts once, with the aggregated probability of its images "
-            "(see Environment); the uncertain zone, which holds for single images, is left out."
+            "(see Environment); the uncertain zone, which is valid for single images, is not "
+            "used."
         )
     if found.unreadable:
         text += f" {found.unreadable:,} files could not be read and were left out."
     if found.seen:
         text += f" {found.seen:,} of the images, or others of their patients, were trained on."
     caption = (
-        f"How many {what} there are of each class, and their share; the share of positive {what} "
-        "is what PPV, NPV and accuracy depend on."
+        f"Number and share of {what} of each class. PPV, NPV and accuracy depend on the share "
+        f"of positive {what}."
     )
     title = f"{what.capitalize()} of each class"
     panel = canvas.panel(figure, "classes", title=title, caption=caption)
@@ -182,6 +183,6 @@ def _reader(info: ModelInfo, found: Evaluation, canvas: Canvas) -> Section:
         rows += [(f"recipe: {key}", value) for key, value in recipe.items()]
     rows += [(f"change {place}", change) for place, change in enumerate(info.history, 1)]
     return settings_section(
-        canvas, "reader", rows, title="The reader", text="What the model file says of itself.",
-        table_title="Network, decisions and recipe",
+        canvas, "reader", rows, title="The reader", text="Metadata of the model file.",
+        table_title="Network, decision policy and recipe",
     )  # fmt: skip

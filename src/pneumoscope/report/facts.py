@@ -158,7 +158,7 @@ class RunFacts:
             f"groups ({recipe.get('groups')}) were held out in turn and decide",
             "kfold": f"validation is fold {recipe.get('fold')} of {recipe.get('folds')}, {drawn}",
             "folder": "validation is the data's own part",
-            "file": "all parts are those of a file that was given",
+            "file": "all parts are from a split file",
         }
         way = ways.get(str(recipe.get("validation")), str(recipe.get("validation")))
         if "test" in self.counts and recipe.get("validation") != "file":
@@ -167,8 +167,8 @@ class RunFacts:
         known = (
             "Parts are disjoint by patient and by identical image"
             if self.patients
-            else "Parts are disjoint by identical image; not all patients are known, so nothing "
-            "proves that parts are disjoint by patient"
+            else "Parts are disjoint by identical image; not all patients are known, so parts "
+            "may share patients"
         )
         return f"{way}; seed {recipe.get('seed')}. {known}."
 
@@ -194,7 +194,7 @@ class RunFacts:
             f"{key} {weights[key]}" for key in ("credit", "licence", "sha256") if weights.get(key)
         ]
         source = Path(str(weights.get("source", ""))).name
-        return f"{text}; it began with pretrained weights from {source} ({'; '.join(said)})."
+        return f"{text}; initialised with pretrained weights from {source} ({'; '.join(said)})."
 
     def training(self) -> str:
         """Describe the training."""
@@ -219,34 +219,34 @@ class RunFacts:
         point, zone = self.info.operating_point, self.info.conformal
         line = None if self.best is None else self.best.calibration_of_all
         text = (
-            f"Calibration: {calibration_words(line)}. Positive from probability "
-            f"{point.threshold:.4g} on (rule {point.rule})."
+            f"Calibration: {calibration_words(line)}. Positive if the probability is "
+            f"{point.threshold:.4g} or higher (rule {point.rule})."
         )
         if zone is not None:
             held = " and ".join(
                 f"{n} {name}" for n, name in zip(zone.n, self.info.classes, strict=True)
             )
             text += (
-                f" Uncertain where more than one class is possible at error level {zone.level:g} "
+                f" Uncertain if more than one class is plausible at error level {zone.level:g} "
                 f"(conformal, class by class; from {held} validation images)."
             )
         if self.new_patients is not None:
-            return f"{text} All of it was decided over groups of images that were new in turn."
-        return f"{text} All of it was decided on validation images alone."
+            return f"{text} All of this was chosen over groups that were held out in turn."
+        return f"{text} All of this was chosen on validation images only."
 
     def gate(self) -> str:
         """Describe which images the reader refuses."""
         if not self.info.gate:
-            return "none: it gives a conclusion on any image that can be decoded."
+            return "none; every image that can be decoded gets a conclusion."
         refused = ["too small, too elongated, coloured, flat, or mostly black or white"]
         if "look" in self.info.gate:
-            refused.append("turned, or unlike a chest at a coarse look")
+            refused.append("rotated, or unlike a chest X-ray at low resolution")
         if "features" in self.info.gate:
             refused.append(
                 "unlike the training images in the features of the network (a limit that refuses "
                 "about 1% of the validation images)"
             )
-        return f"images are refused that are {'; or '.join(refused)}."
+        return f"images are refused if they are {'; or '.join(refused)}."
 
     def software(self) -> str:
         """Return the versions of the software."""
@@ -306,6 +306,6 @@ def _evaluations(run: RunFolder) -> dict[str, Evaluation]:
         return {part: Evaluation.from_dict(values) for part, values in parts.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as fault:
         raise DataError(
-            f"{run.metrics}: cannot be read ({fault!r}); another version may have written it. "
-            f"`evaluate({run.root}, DATA, split=test)`, and the same of val, writes it anew."
+            f"{run.metrics}: cannot be read ({fault!r}); it may be from another version. Write "
+            f"it again with `evaluate({run.root}, DATA, split=test)`, and the same with val."
         ) from fault

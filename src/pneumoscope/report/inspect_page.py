@@ -42,7 +42,7 @@ def write_inspect_page(
     """
     report = Report(
         title=f"Audit of {name}",
-        question="Can these images be trusted to teach and to judge?",
+        question="Are these images suitable for training and evaluation?",
         data=f"{_data_line(audit)}{f'. {GENERATED}' if generated else ''}",
         answer=_verdict(audit),
         caveats=(),
@@ -88,21 +88,18 @@ def _verdict(audit: Audit) -> str:
     errors, warnings = audit.count("error"), audit.count("warning")
     if errors:
         first = next(f.title for f in audit.findings if f.severity == "error")
-        return (
-            f"Not as they are: {_times(errors, 'error')} would make results wrong. The first: "
-            f"{first}."
-        )
+        return f"Not yet: {_times(errors, 'error')} would make results wrong. The first: {first}."
     clean = ""
     if audit.crossings and all(crossing.clean for crossing in audit.crossings):
         known = any(entry.patient.known for entry in audit.measured.entries)
         who = "No patient, no image" if known else "No image"
-        clean = f"{who} and no near copy stands in two parts. "
+        clean = f"{who} and no near copy is in two parts. "
     if warnings:
         return (
-            f"{clean}Nothing here makes results wrong by itself, but {_times(warnings, 'warning')} "
-            f"should be settled or known before they are believed."
+            f"{clean}There are no errors, but {_times(warnings, 'warning')} should be resolved "
+            "or considered before results are used."
         )
-    return f"{clean}Nothing was found that would make results wrong."
+    return f"{clean}No problems were found."
 
 
 def _times(n: int, what: str) -> str:

@@ -64,9 +64,9 @@ def _counts(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         per = ImagesPerPatient.from_counts(several)
         panels.append(canvas.panel(per, "patients", title="Images per patient"))
     yield Section(
-        "What is there",
-        text="The last column is the 95% interval (Wilson) of an accuracy of 90% measured on that "
-        "part: how much a number from it can be trusted.",
+        "Contents",
+        text="The last column is the 95% interval (Wilson) of a measured accuracy of 90% on "
+        "that part; it shows how precise results can be.",
         panels=tuple(panels),
         table=_parts_table(found),
     )
@@ -77,7 +77,7 @@ def _parts_table(found: dict[str, Any]) -> tuple[tuple[str, ...], tuple[tuple[st
     parts = found["parts"]
     etiologies = sorted({name for own in parts.values() for name in own["etiologies"]})
     labels = [name or "(no label)" for name in found["labels"]]
-    header = ("part", "images", "patients", *labels, *etiologies, "if 90% were right")
+    header = ("part", "images", "patients", *labels, *etiologies, "interval of 90%")
     return header, tuple(
         (
             part,
@@ -105,9 +105,10 @@ def _leaks(_: Canvas, audit: Audit) -> Iterator[Section]:
         for crossing in audit.crossings
     )
     yield Section(
-        "What the parts share",
-        text="Patients are those of the file names or the manifest. Equal images have the same "
-        "pixels, near copies show the same picture moved, rescaled, mirrored or saved anew.",
+        "Overlap between parts",
+        text="Patients are taken from file names or the manifest. Equal images have the same "
+        "pixels; near copies show the same picture shifted, rescaled, mirrored or "
+        "re-encoded.",
         table=(("parts", "patients", "equal images", "near copies"), rows),
     )
 
@@ -124,11 +125,11 @@ def _pictures(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         columns=4,
     )
     caption = (
-        f"Up to eight images of each class, drawn with seed {audit.seed}, as a model sees them. "
+        f"Up to eight random images of each class (seed {audit.seed}), as a model sees them. "
         "Look for markers, borders, tubes and postures that occur in one class only."
     )
-    panel = canvas.panel(sheet, "samples", title="Drawn at random", caption=caption)
-    yield Section("What they look like", panels=(panel,))
+    panel = canvas.panel(sheet, "samples", title="Random images", caption=caption)
+    yield Section("Examples", panels=(panel,))
 
 
 def _sheet(
@@ -161,12 +162,12 @@ def _copies(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         for title in (_whose(entries[first]), f"{_whose(entries[second])} ({how})")
     ]
     caption = (
-        "Pairs, two to a row, under their patients. In brackets: equal pixels, or the correlation "
-        "of what is left when the anatomy that all chests share is taken away; different films of "
-        "one patient reached 0.72 at most where this was measured."
+        "Pairs, two to a row, with their patients. In brackets: equal pixels, or the "
+        "correlation after removing the anatomy common to all chest X-rays; in our "
+        "measurements, different images of one patient reached at most 0.72."
     )
     sheet = _sheet(audit, rows, titles)
-    panel = canvas.panel(sheet, "copies", title="Stored more than once", caption=caption)
+    panel = canvas.panel(sheet, "copies", title="Copies", caption=caption)
     yield Section("Copies", panels=(panel,))
 
 
@@ -175,10 +176,10 @@ def _odd(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     if not odd:
         return
     sheet = _sheet(audit, [item.row for item in odd], [item.kind for item in odd], columns=6)
-    title = "No upright frontal chest, as far as pixels tell"
+    title = "Images that may not be upright frontal chest X-rays"
     caption = (
-        "Each under what it was taken for. The judgement is made from 16x16 pixels and colour; "
-        "look before you remove."
+        "Each with the suspected reason. The check uses only 16x16 pixels and colour; look at "
+        "the images before removing any."
     )
     entries = audit.measured.entries
     yield Section(
@@ -200,11 +201,8 @@ def _suspects(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     if shown:
         titles = [f"{s.label}? {s.probability:.3f}" for s in shown]
         sheet = _sheet(audit, [row_of[s.path] for s in shown], titles)
-        caption = (
-            "The label in the data, and the probability that the reader gives it; the least likely "
-            "first."
-        )
-        title = "Labels that a reader contradicts"
+        caption = "The label, and its probability according to the reader; the lowest first."
+        title = "Labels contradicted by a reader"
         panels.append(canvas.panel(sheet, "suspects", title=title, caption=caption))
     yield Section(
         "Suspicious labels",
@@ -223,14 +221,11 @@ def _shortcuts(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     panels = []
     if found.clues:
         figure = ClueAreas(tuple(found.clues))
-        title = "The class, guessed without looking"
+        title = "Label shortcuts"
         panels.append(canvas.panel(figure, "shortcuts", title=title))
     same = ", ".join(found.constant)
     if same:
-        same = (
-            f" {same[0].upper()}{same[1:]}: the same in all images, so nothing can be guessed from "
-            "it."
-        )
+        same = f" {same[0].upper()}{same[1:]}: the same in all images, so not predictive."
     rows = tuple(
         (
             clue.name,
@@ -242,10 +237,10 @@ def _shortcuts(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     yield Section(
         "Shortcuts",
         text=(
-            f"Logistic regressions on {found.images:,} images of {found.patients:,} patients, each "
-            "judged on a fifth of the patients that it was not fitted on; intervals count "
-            "patients. Squares are facts of the file, circles facts of the picture, the diamond "
-            f"is its outer eighth alone, triangles are several together.{same}"
+            f"Logistic regressions on {found.images:,} images of {found.patients:,} patients, "
+            "evaluated by five-fold cross-validation over patients; intervals are based on "
+            "patients. Squares are properties of the file, circles properties of the image, "
+            f"the diamond is its outer eighth, triangles are combinations.{same}"
         ),
         panels=tuple(panels),
         table=(("clue", "AUC", *(f"median {label}" for label in found.classes)), rows),
@@ -268,7 +263,7 @@ def _means(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         (first.count, second.count),
     )
     panel = canvas.panel(figure, "means", title="Mean of each class, and difference")
-    yield Section("The mean image", panels=(panel,))
+    yield Section("Mean images", panels=(panel,))
 
 
 def _distributions(canvas: Canvas, audit: Audit) -> Iterator[Section]:

@@ -40,7 +40,7 @@ def mistakes(
     called = scores.probability >= found.threshold.value
     wrong = np.flatnonzero(called != (scores.label == 1))
     if not wrong.size:
-        text = f"None of the {len(scores):,} images was concluded wrongly."
+        text = f"None of the {len(scores):,} images was classified wrongly."
         return [Section("Mistakes", text=text)]
     sure = np.where(called, scores.log_odds, -scores.log_odds)
     ranked = wrong[np.argsort(-sure[wrong], kind="stable")]
@@ -59,22 +59,22 @@ def mistakes(
     panels = []
     if sheet and pictures:
         caption = _caption(found, sheet, pictures)
-        title = "Surest and wrong"
+        title = "Most confident errors"
         panels.append(canvas.panel(sheet, f"{name}-images", title=title, caption=caption))
     false_alarms = int(called[wrong].sum())
     return [
         Section(
-            "The worst mistakes",
+            "Errors",
             text=(
-                f"{wrong.size:,} of {len(scores):,} images were concluded wrongly: "
-                f"{wrong.size - false_alarms:,} {found.classes[1]} missed, {false_alarms:,} false "
-                f"{'alarm' if false_alarms == 1 else 'alarms'}, at the threshold alone."
-                f"{_set_aside(found, int(wrong.size))} The list begins with those of which the "
-                "reader was surest."
+                f"{wrong.size:,} of {len(scores):,} images were classified wrongly: "
+                f"{wrong.size - false_alarms:,} {found.classes[1]} missed, {false_alarms:,} "
+                f"false {'alarm' if false_alarms == 1 else 'alarms'}, at the threshold "
+                f"alone.{_set_aside(found, int(wrong.size))} The most confident errors come "
+                "first."
             ),
             panels=tuple(panels),
             table=table,
-            table_title="All images that were concluded wrongly",
+            table_title="All errors",
         )
     ]
 
@@ -83,9 +83,9 @@ def _caption(found: Evaluation, sheet: CaseSheet, pictures: Pictures) -> str:
     if sheet.evidence is None or pictures.predictor is None:
         return sheet.CAPTION
     return (
-        f"{sheet.CAPTION} Below each image stands the same with the reader's evidence: orange "
-        f"speaks for {found.classes[1]}, blue against it. All share the reader's scale, in full "
-        f"colour from ±{Scale.of_reader(pictures.predictor.info).full:g} units of the logit on. "
+        f"{sheet.CAPTION} Below each image is the same image with its evidence: orange for "
+        f"{found.classes[1]}, blue against it. All share the reader's scale, with "
+        f"full colour from ±{Scale.of_reader(pictures.predictor.info).full:g} units of the logit. "
         f"{evidence_caveat(pictures.predictor.info)}"
     ).rstrip()
 

@@ -34,17 +34,17 @@ _MAIN = (
     "lr_positive", "lr_negative", "f1", "mcc",
 )  # fmt: skip
 _CALIBRATION = {
-    "ece": "0 at best; what chance adds is subtracted",
+    "ece": "ideal: 0; corrected for chance",
     "brier": "0 at best",
     "loss": "",
-    "calibration_slope": "1 at best; below 1 the reader is too sure",
+    "calibration_slope": "ideal: 1; below 1 means overconfident",
     "calibration_intercept": "0 at best",
-    "calibration_in_the_large": "0 at best; above 0 it says positive too often",
+    "calibration_in_the_large": "ideal: 0; above 0 means too many positive predictions",
 }
 _GIVEN = {
     "model": "",
-    "given": " (given for this evaluation; the model has another)",
-    "default": " (nothing says otherwise)",
+    "given": " (set for this evaluation; the model has another)",
+    "default": " (the default)",
 }
 
 
@@ -88,10 +88,10 @@ def _decision(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
     if rows:
         table = ("", "as deployed", "threshold alone"), rows
         yield Section(
-            f"What it decides on the {images_of(found)}",
+            f"Decision on the {images_of(found)}",
             text=(
-                f"{decision_text(found)} The right column is of the threshold alone, which "
-                "concludes on every image."
+                f"{decision_text(found)} The right column is for the threshold alone, which "
+                "gives every image a class."
             ),
             table=canvas.table(f"decision{suffix_of(found)}", table),
         )
@@ -102,35 +102,35 @@ def _numbers(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[Sect
     whom = f"{found.n:,} {units(found)}"
     if found.patients_known:
         whom += f" of {found.patients:,} patients"
-    alone = " These are the numbers of the threshold alone." if sets_aside(found) else ""
+    alone = " These results are for the threshold alone." if sets_aside(found) else ""
     flattered = (
-        " They also decided about the reader (epoch, calibration, threshold, uncertain zone), so "
-        "these numbers flatter it."
+        " They were also used to choose epoch, calibration, threshold and uncertain zone, so "
+        "these results are optimistic."
         if found.relation is TrainingRelation.VALIDATION
         else ""
     )
     yield Section(
         f"On the {images_of(found)}",
         text=(
-            f"{whom}.{alone} From probability {found.threshold.value:.3g} on an image is called "
-            f"{found.classes[1]}{_GIVEN[found.threshold.source]}. Intervals are at "
-            f"{level_text(found.level)}; the table below the figures says how each was made."
-            f"{flattered}"
+            f"{whom}.{alone} At probability {found.threshold.value:.3g} or higher, an image is "
+            f"classified as {found.classes[1]}{_GIVEN[found.threshold.source]}. Intervals are "
+            f"{level_text(found.level)} intervals; the table below the figures gives their "
+            f"methods.{flattered}"
         ),
         statements=tuple(statement(found, key, _why_no_interval(found, key)) for key in _MAIN),
         panels=tuple(_main_panels(found, scores, canvas)),
         table=canvas.table(f"numbers{suffix_of(found)}", _every_number(found)),
-        table_title="Every number, with the method of its interval",
+        table_title="All results with the methods of their intervals",
     )
 
 
 def _main_panels(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[Panel]:
     suffix = suffix_of(found)
     matrix = ConfusionMatrix(np.array(found.confusion), found.classes)
-    yield canvas.panel(matrix, f"confusion{suffix}", title="Conclusions and truth")
+    yield canvas.panel(matrix, f"confusion{suffix}", title="Confusion matrix")
     if found["auc"].value is not None:
         curve = _roc(found, scores)
-        yield canvas.panel(curve, f"roc{suffix}", title="Sensitivity against false alarms")
+        yield canvas.panel(curve, f"roc{suffix}", title="ROC curve")
         if found.curves is not None:
             recall, precision = found["sensitivity"].value, found["ppv"].value
             pr = PrecisionRecall(
@@ -139,7 +139,7 @@ def _main_panels(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[
                 found["average_precision"].value,
                 None if recall is None or precision is None else (recall, precision),
             )
-            yield canvas.panel(pr, f"precision-recall{suffix}", title="Precision against recall")
+            yield canvas.panel(pr, f"precision-recall{suffix}", title="Precision-recall curve")
     distributions = ScoreDistributions.from_scores(
         scores.label,
         scores.probability,
@@ -200,10 +200,10 @@ def _without_lungs(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
         tuple((name, share.percent(), area.with_range(), on) for name, share, area, on in rows),
     )
     yield Section(
-        "Without looking at the lungs",
+        "Baselines",
         text=(
-            "What rules achieve on the same images that know nothing of medicine. A reader "
-            "that does not clearly beat them has not shown that it sees the disease."
+            "Performance on the same images of rules that do not look at the lungs. A reader "
+            "that is not clearly better has not shown that it recognises the disease."
         ),
         table=canvas.table(f"baselines{suffix_of(found)}", table),
     )
@@ -215,10 +215,10 @@ def _calibration(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
     diagram = ReliabilityDiagram(found.curves.reliability, found["ece"].with_range())
     name = f"reliability{suffix_of(found)}"
     yield Section(
-        "Can its probabilities be believed?",
-        text="Whether a probability of 0.8 means that eight of ten such images are positive.",
+        "Calibration",
+        text="In a calibrated reader, eight of ten images with a probability of 0.8 are positive.",
         statements=tuple(statement(found, key, note) for key, note in _CALIBRATION.items()),
-        panels=(canvas.panel(diagram, name, title="What was said, and what was so"),),
+        panels=(canvas.panel(diagram, name, title="Reliability diagram"),),
     )
 
 
@@ -239,7 +239,7 @@ def _use(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
             for key in ("ppv", "npv")
         ]
     yield Section(
-        "Would acting on it be of use?",
+        "Clinical utility",
         text=f"{curve.summary()}.",
         statements=tuple(statements),
         panels=(canvas.panel(curve, f"net-benefit{suffix_of(found)}", title="Net benefit"),),
@@ -251,7 +251,7 @@ def _groups(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
         return
     forest = SubgroupForest(found.groups, found.numbers, found.n)
     small = sum(group.small for group in found.groups)
-    text = "The same numbers in groups of the images."
+    text = "Results for groups of images."
     if small:
         has, is_, its = ("has", "is", "its") if small == 1 else ("have", "are", "their")
         text += (
@@ -271,7 +271,7 @@ def _groups(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
         ),
     )
     yield Section(
-        "Is it worse for some?",
+        "Subgroups",
         text=text,
         panels=(canvas.panel(forest, f"groups{suffix_of(found)}", title="Groups of images"),),
         table=canvas.table(f"groups-table{suffix_of(found)}", table),
@@ -285,10 +285,10 @@ def _robustness(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
     curves = RobustnessCurves(found.robustness)
     name = f"robustness{suffix_of(found)}"
     yield Section(
-        "On worse images",
+        "Robustness",
         text=(
-            f"{curves.summary()}. Squares mark strengths at which the whole interval lies "
-            "below the value of the images as they are."
+            f"{curves.summary()}. Squares mark strengths at which the whole interval is below "
+            "the value of the unchanged images."
         ),
-        panels=(canvas.panel(curves, name, title="AUC as images get worse"),),
+        panels=(canvas.panel(curves, name, title="AUC on degraded images"),),
     )

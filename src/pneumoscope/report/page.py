@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pneumoscope.report.tables import Table
 
 NOTICE: Final = (
-    "Research software, not a medical device. It is not meant for the diagnosis or treatment of "
-    "anyone; a radiologist reads the image."
+    "Research software, not a medical device. Not for diagnosis or treatment; images must be "
+    "read by a radiologist."
 )
 _NUMERIC: Final = re.compile(r"[-+−–]?[\d.,]+(e[-+]?\d+)?\s?%?|nan|inf|", re.IGNORECASE)  # noqa: RUF001
 _RANGE: Final = re.compile(r"([-+\d.,%]+) (\([^()]+ to [^()]+\))")

@@ -65,7 +65,7 @@ def write_run_report(
     pictures = Pictures(catalog.root, predictor)
     few = data.cohort.too_few("val")
     if few:
-        few = f"Of its validation part, {few}: epoch, threshold and calibration rest on chance."
+        few = f"Validation part: {few}. Epoch, threshold and calibration depend on chance."
     expected = [] if new_patients is None else [new_patients_section(new_patients, canvas)]
     sections = [
         *expected,
@@ -112,9 +112,9 @@ def _data_line(catalog: Catalog, split: Split) -> str:
 
 def _of_the_run(recipe: Recipe, facts: dict[str, Any]) -> tuple[str, ...]:
     """Return additional caveats about the training."""
-    seed = f"One run with one seed ({recipe.seed}); another seed gives another reader."
+    seed = f"One run with one seed ({recipe.seed}); another seed gives a different reader."
     if facts["interrupted"]:
-        return "Training was ended by hand before it would have stopped by itself.", seed
+        return "Training was stopped manually before it was complete.", seed
     return (seed,)
 
 
@@ -128,16 +128,15 @@ def _learning(canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str,
         best_epoch=facts["best_epoch"],
     )
     seconds = sorted(row.seconds for row in log)[len(log) // 2]
-    ended = "was ended by hand" if facts["interrupted"] else "ended"
+    ended = "was stopped manually" if facts["interrupted"] else "ended"
     return Section(
-        "How it learnt",
+        "Training",
         text=(
             f"Training {ended} after {len(log)} of at most {recipe.learning.max_epochs} epochs "
             f"(patience {recipe.learning.patience}); the weights of epoch {facts['best_epoch']} "
             f"were kept. A typical epoch took {seconds:.1f} s on {facts['device']} in "
-            f"{facts['precision']}. "
-            "Training numbers are means over an epoch with augmentation and dropout on, so they "
-            "may lie below the validation numbers."
+            f"{facts['precision']}. Training values are means over an epoch with augmentation "
+            "and dropout, so they may be worse than the validation values."
         ),
         panels=(canvas.panel(curves, "learning", title="Loss and accuracy by epoch"),),
     )
@@ -152,7 +151,7 @@ def _data(canvas: Canvas, catalog: Catalog, split: Split) -> Section:
     ]
     figure = ClassCounts.from_labels(*zip(*named, strict=True))
     set_aside = len(split.rows(UNUSED))
-    text = "No patient, and no image under two names, stands in two parts."
+    text = "No patient and no duplicate image is in two parts."
     if set_aside:
         text += f" {set_aside} images were set aside (see split.csv)."
     if catalog.unreadable:
@@ -167,7 +166,7 @@ def _data(canvas: Canvas, catalog: Catalog, split: Split) -> Section:
 def _augmentation(canvas: Canvas, recipe: Recipe, data: PreparedData) -> Section:
     sheet = _augmentation_sheet(recipe, data)
     return Section(
-        "What augmentation does",
+        "Augmentation",
         text="Training images only; validation and test images are never changed.",
         panels=(canvas.panel(sheet, "augmentation", title="Originals and augmented samples"),),
     )
@@ -203,6 +202,6 @@ def _recipe(canvas: Canvas, recipe: Recipe, facts: dict[str, Any]) -> Section:
     rows = [*recipe.to_dict().items(), *environment_rows(facts)]
     return settings_section(
         canvas, "recipe", rows, title="Recipe and environment",
-        text="What is needed to train this reader again.",
+        text="Everything needed to train this reader again.",
         table_title="Settings, versions and machine",
     )  # fmt: skip

@@ -38,7 +38,7 @@ _NAMES = {
     **NAMES,
     "threshold": "Threshold",
     "set_aside": "Set aside, as deployed",
-    "error": "Wrong among the others",
+    "error": "Errors among the others",
     "missed": "Missed, of all positive images, as deployed",
     "false_alarms": "False alarms, of all negative images, as deployed",
 }
@@ -137,7 +137,7 @@ def write_seeds_page(folder: Path, runs: Runs) -> Path:
         )
         report = Report(
             title=f"{folder.resolve().name}: {len(runs.folders)} seeds of one recipe",
-            question="How much of what a training achieves is chance?",
+            question="How much do the results vary with the seed?",
             data=_data_line(facts),
             answer=_answer(runs),
             caveats=(*([GENERATED] if generated else []), *_caveats(runs)),
@@ -179,9 +179,9 @@ def _answer(runs: Runs) -> str:
     text = (
         f"On the {PARTS[runs.part]} images {' and '.join(said)}: mean ± standard deviation of "
         f"{len(runs.folders)} seeds, with the lowest and the highest. {kept.root.name} is kept, "
-        "since its validation loss is the lowest"
+        "because its validation loss is the lowest"
     )
-    text += "; test images had no say." if runs.part == "test" else "."
+    text += "; test images were not used." if runs.part == "test" else "."
     area = _json(kept.metrics)[runs.part].get("auc", {})
     if area.get("low") is not None:
         text += (
@@ -195,15 +195,15 @@ def _caveats(runs: Runs) -> tuple[str, ...]:
     """Return the three most severe caveats."""
     n = len(runs.folders)
     notes = {
-        "There was no test part: these are validation images, which also chose the run, the "
-        "epoch and the threshold, so the numbers of the kept run flatter it.": runs.part == "val",
-        "Seeds vary how a network learns, not whom it is judged on: other patients would move all "
-        "runs together, which is what the intervals over patients say.": True,
-        f"A standard deviation of {n} runs is itself known only roughly; more seeds would tell it "
-        "better.": n < 10,
-        "All runs share one split; another split would give other numbers, often further apart "
-        "than seeds are.": True,
-        "Do not report the best run by its test numbers: it was not known to be best.": True,
+        "There was no test part: these are validation images, which were also used to choose "
+        "the run, the epoch and the threshold, so the results are optimistic.": runs.part == "val",
+        "Seeds vary the training, not the evaluated patients: other patients would shift all "
+        "runs together, as shown by the intervals over patients.": True,
+        f"A standard deviation from {n} runs is imprecise; use more seeds for a better estimate.": n
+        < 10,
+        "All runs share one split; another split would give other results, often with larger "
+        "differences than between seeds.": True,
+        "Do not report the run with the best test results: it was not chosen in advance.": True,
     }
     return tuple(note for note, holds in notes.items() if holds)[:3]
 
@@ -222,18 +222,18 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
     )
     text = (
         f"Mean and, in brackets, standard deviation of {len(numbers)} runs. The table below has "
-        "every number; its last column is the smallest difference of means to as many runs of "
-        "another recipe that a t test at 5% finds with a power of 80% (not known where all runs "
-        "are alike)."
+        "all results; its last column is the smallest difference in means, compared with as "
+        "many runs of another recipe, that a t test at the 5% level detects with a power of "
+        "80% (undefined if all runs are equal)."
     )
     caption = (
-        "A dot a run, in the order of their seeds; the ring is the run that is kept. The cross is "
-        "the mean, the bar one standard deviation to either side. A difference to another recipe "
-        "that is smaller than such a bar may be the seed's."
+        "One dot per run, in the order of the seeds; the ring is the kept run. The cross is "
+        "the mean, the bar one standard deviation to either side. Differences to another "
+        "recipe smaller than such a bar may be due to the seed."
     )
     header = (
         "number", "mean", "standard deviation", "lowest", "highest",
-        f"kept: {runs.names[runs.kept]}", "detectable from",
+        f"kept: {runs.names[runs.kept]}", "detectable difference",
     )  # fmt: skip
     order = [*(key for key in _NAMES if key in group.mean)]
     order += [key for key in group.mean if key not in _NAMES]
@@ -255,7 +255,7 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
         statements=_statements(runs, part, _SHOWN, digits=4),
         panels=(canvas.panel(figure, f"seeds-{part}", title="A dot a run", caption=caption),),
         table=canvas.table(f"seeds-numbers-{part}", (header, rows)),
-        table_title="Every number",
+        table_title="All results",
     )
 
 
@@ -276,13 +276,12 @@ def _chosen(runs: Runs, canvas: Canvas) -> Section:
         for row, (name, own, epoch) in enumerate(zip(runs.names, losses, epochs, strict=True))
     )
     return Section(
-        "Which run is kept",
+        "Selected run",
         text=(
             f"{runs.names[runs.kept]}: the run with the lowest validation loss. The choice was "
-            "made on validation images alone; the numbers of the test images were not looked at "
-            "for it."
+            "made on validation images only; test images were not used."
         ),
-        panels=(canvas.panel(figure, "seeds-losses", title="How they learnt"),),
+        panels=(canvas.panel(figure, "seeds-losses", title="Training"),),
         table=canvas.table("seeds-runs", (header, rows)),
     )
 
@@ -295,5 +294,6 @@ def _recipe(canvas: Canvas, facts: dict[str, Any]) -> Section:
     ]
     return settings_section(
         canvas, "recipe", rows, title="Recipe and environment",
-        text="The same for all runs, save the seed.", table_title="Settings, versions and machine",
+        text="The same for all runs, except the seed.",
+        table_title="Settings, versions and machine",
     )  # fmt: skip

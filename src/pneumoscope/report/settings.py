@@ -40,7 +40,7 @@ def environment_section(
     rows = [*environment_rows(facts), *(row for row in facts.items() if row[0] not in _SHOWN_APART)]
     return settings_section(
         canvas, "environment", rows, title="Environment", table_title=table_title,
-        text="What is needed to get the same numbers again.",
+        text="Everything needed to reproduce these results.",
     )  # fmt: skip
 
 

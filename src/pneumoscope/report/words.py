@@ -44,7 +44,7 @@ NAMES = {
     "rms_calibration_error": "Calibration error, root mean square",
     "calibration_slope": "Calibration slope",
     "calibration_intercept": "Calibration intercept",
-    "calibration_in_the_large": "Mean probability less share of positives",
+    "calibration_in_the_large": "Mean probability minus share of positives",
 }
 """What the numbers are called in words, in the order of tables."""
 
@@ -69,26 +69,24 @@ def answer(found: Evaluation) -> str:
     deployed = found.policy.deployed if found.policy is not None and sets_aside(found) else None
     if deployed is None:
         text = (
-            f"Read from the file alone, {found['accuracy'].percent()} of {found.n:,} "
-            f"{images_of(found)} were concluded rightly"
+            f"Based on the image alone, {found['accuracy'].percent()} of {found.n:,} "
+            f"{images_of(found)} were classified correctly"
         )
     else:
         text = (
-            f"Read from the file alone, {deployed.set_aside.percent()} of {found.n:,} "
-            f"{images_of(found)} were set aside, and of the others "
-            f"{deployed.accuracy.percent()} were concluded rightly. Forced to conclude on all, "
-            f"it is right in {found['accuracy'].percent()}"
+            f"Based on the image alone, {deployed.set_aside.percent()} of {found.n:,} "
+            f"{images_of(found)} were set aside, and {deployed.accuracy.percent()} of the "
+            "others were classified correctly. Without setting any aside, the accuracy is "
+            f"{found['accuracy'].percent()}"
         )
     naive = found.baseline("majority class")
     if naive is not None and naive.accuracy.value is not None:
-        text += f"; always naming one class would get {naive.accuracy.value:.1%}"
+        text += f"; always predicting the majority class gives {naive.accuracy.value:.1%}"
     area = found["auc"]
     if area.value is None:
-        return (
-            f"{text}. Only one class is among them, so nothing can be said of telling them apart."
-        )
+        return f"{text}. All are of one class, so discrimination cannot be evaluated."
     return (
-        f"{text}. The AUC, the chance that a positive image ranks above a negative one, is "
+        f"{text}. The AUC, the probability that a positive image ranks above a negative one, is "
         f"{area.with_range()}."
     )
 

@@ -39,7 +39,7 @@ class Admission:
         workers: Images that are read at once, for the waiting time.
 
     Attributes:
-        taken: Requests under way.
+        taken: Requests in progress.
         places: The limit.
     """
 
@@ -68,13 +68,13 @@ class Admission:
         """
         if self.full:
             raise BusyError(
-                f"{self.taken} requests are under way, as many as are taken at once",
+                f"{self.taken} requests are in progress, which is the limit",
                 retry_after=self.retry_after(self.taken),
             )
         if self._per_client is not None and self._clients[client] >= self._per_client:
             raise BusyError(
-                f"{self._per_client} requests of this client are under way, as many as are taken "
-                "of one client",
+                f"{self._per_client} requests of this client are in progress, which is the "
+                "limit per client",
                 retry_after=self.retry_after(self._clients[client]),
             )
         self.taken += 1

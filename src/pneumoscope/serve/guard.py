@@ -84,7 +84,7 @@ class Guard:
         except Exception:
             _log.exception("fault", extra={"facts": {"request": request_id}})
             if status == _LOST:
-                await problem(500, "a fault of the service")(scope, receive, sending)
+                await problem(500, "an internal error of the service")(scope, receive, sending)
         route = _route(scope)
         if scope.get(GONE):
             status = _LOST
@@ -118,14 +118,14 @@ class Guard:
         headers = dict(scope["headers"])
         if self._local_only and not is_loopback(_host(headers.get(b"host", b""))):
             # A page of another site may name this service by a name of its own (DNS rebinding).
-            return problem(421, "this service answers to its own address alone")
+            return problem(421, "this service only answers requests to its own address")
         path = scope["path"]
         if not self._token or path == OPEN[0] or path.startswith(OPEN[1:]):
             return None
         given = headers.get(b"authorization", b"")
         if hmac.compare_digest(given, b"Bearer " + self._token):
             return None
-        return problem(401, "a bearer token is needed", authenticate=True)
+        return problem(401, "a bearer token is required", authenticate=True)
 
 
 def _route(scope: Scope) -> str:

@@ -39,15 +39,17 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._drift = _DriftCollector()
         self.registry.register(self._drift)
-        self._requests = self._counter("requests", "Answered requests.", "route", "status")
+        self._requests = self._counter("requests", "Requests answered.", "route", "status")
         self._conclusions = self._counter("conclusions", "Conclusions.", "model", "conclusion")
         self._refusals = self._counter("refusals", "Images without a conclusion.", "reason")
-        self._wait = self._histogram("wait_seconds", "From a whole body to a process.")
+        self._wait = self._histogram("wait_seconds", "Waiting time from complete body to process.")
         self._decode = self._histogram("decode_seconds", "Decoding an image.")
         self._inference = self._histogram("inference_seconds", "Running the model.")
-        self._gauge("queue_depth", "Requests under way.", lambda: admission.taken)
-        self._gauge("queue_places", "Requests at most under way.", lambda: admission.places)
-        self._gauge("workers_ready", "Processes that read.", lambda: len(pool.processes))
+        self._gauge("queue_depth", "Requests in progress.", lambda: admission.taken)
+        self._gauge(
+            "queue_places", "Maximum number of requests in progress.", lambda: admission.places
+        )
+        self._gauge("workers_ready", "Reading processes.", lambda: len(pool.processes))
         self._gauge("workers_died", "Processes that died and were replaced.", lambda: pool.died)
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:

@@ -34,9 +34,9 @@ def document(version: str, settings: Settings) -> dict[str, Any]:
             "/v1/pictures": {"post": _pictures(settings)},
             "/v1/evidence/{name}": {"get": _evidence()},
             "/v1/models": {"get": _get("models", "The models of the service", "Models")},
-            "/v2": {"get": _get("server", "What the service is", "Server")},
-            "/v2/health/live": {"get": _health("live", "Whether the process is alive")},
-            "/v2/health/ready": {"get": _health("ready", "Whether a request would be answered")},
+            "/v2": {"get": _get("server", "Information about the service", "Server")},
+            "/v2/health/live": {"get": _health("live", "Whether the process is running")},
+            "/v2/health/ready": {"get": _health("ready", "Whether the service is ready")},
             "/v2/models/{name}": {"get": _of_model("model", "The metadata of a model", "Model")},
             "/v2/models/{name}/ready": {"get": _model_ready()},
             "/metrics": {"get": _metrics()},
@@ -51,7 +51,7 @@ def document(version: str, settings: Settings) -> dict[str, Any]:
         for operations in found["paths"].values():
             for operation in operations.values():
                 if operation.get("security") != []:
-                    operation["responses"]["401"] = _fault("No token, or a wrong one.")
+                    operation["responses"]["401"] = _fault("Missing or wrong token.")
     return found
 
 
@@ -60,13 +60,13 @@ def _predictions(settings: Settings) -> dict[str, Any]:
         "operationId": "predict",
         "summary": "Read one image",
         "parameters": [
-            _query("model", "Which model reads it.", {"enum": list(settings.models)}),
-            _query("evidence", "1 adds a link to a picture.", {"enum": ["0", "1"]}),
+            _query("model", "The model to use.", {"enum": list(settings.models)}),
+            _query("evidence", "1 adds a link to an evidence picture.", {"enum": ["0", "1"]}),
         ],
         "requestBody": _image_body(settings),
         "responses": {
             "200": _json(
-                "The record of the image. An image that cannot be judged is a record, too.",
+                "The record of the image. An image that cannot be assessed also gets a record.",
                 "Record",
             ),
             **_image_faults(),
@@ -88,8 +88,8 @@ def _evidence() -> dict[str, Any]:
     return {
         "operationId": "evidence",
         "summary": "Return the evidence picture that a prediction linked to",
-        "parameters": [_path("name", "From the field evidence of a record.")],
-        "responses": {"200": _png("The picture."), "404": _fault("It is not there any more.")},
+        "parameters": [_path("name", "Taken from the field `evidence` of a record.")],
+        "responses": {"200": _png("The picture."), "404": _fault("The picture has expired.")},
     }
 
 
@@ -129,7 +129,7 @@ def _health(operation: str, summary: str) -> dict[str, Any]:
 def _metrics() -> dict[str, Any]:
     return {
         "operationId": "metrics",
-        "summary": "What the service counted, for Prometheus",
+        "summary": "Metrics for Prometheus",
         "responses": {
             "200": {
                 "description": "Prometheus' text format.",
@@ -144,8 +144,10 @@ def _image_body(settings: Settings) -> dict[str, Any]:
     form = {"type": "object", "properties": {"file": file}, "required": ["file"]}
     return {
         "required": True,
-        "description": f"An image of at most {settings.max_bytes:,} bytes; its content decides "
-        "what it is, not the type that is named.",
+        "description": (
+            f"An image of at most {settings.max_bytes:,} bytes; its format is detected from the "
+            "content, not from the media type."
+        ),
         "content": {
             **{name: {"schema": file} for name in _IMAGE_TYPES},
             "multipart/form-data": {"schema": form},
@@ -155,9 +157,9 @@ def _image_body(settings: Settings) -> dict[str, Any]:
 
 def _image_faults() -> dict[str, Any]:
     return {
-        "400": _fault("No image was sent, or a parameter cannot be."),
+        "400": _fault("No image was sent, or a parameter is invalid."),
         "408": _fault("The body did not arrive in time."),
-        "413": _fault("The body is too long."),
+        "413": _fault("The body is too large."),
         "422": _fault("The image cannot be read; the detail says why."),
         "429": _fault("The queue is full; try again after Retry-After seconds."),
         "503": _fault("The service is not ready."),
@@ -211,7 +213,10 @@ def _schemas() -> dict[str, Any]:
                 "title": text,
                 "status": {"type": "integer"},
                 "detail": text,
-                "kind": {**text, "description": "Why an image cannot be read, for programs."},
+                "kind": {
+                    **text,
+                    "description": "The reason why an image cannot be read, as a code.",
+                },
             },
         },
         "Record": {

@@ -66,7 +66,7 @@ class Reading:
         model = request.query_params.get("model") or self._settings.default_model
         if model not in self._settings.models:
             known = ", ".join(self._settings.models)
-            return problem(404, f"there is no model {model!r}; there are: {known}")
+            return problem(404, f"there is no model {model!r}; available: {known}")
         wanted = request.query_params.get("evidence", "0")
         if wanted not in {"0", "1"}:
             return problem(400, "evidence must be 0 or 1")
@@ -165,5 +165,5 @@ class Reading:
         """Return a picture linked from a prediction."""
         found = self._evidence.get(request.path_params["name"])
         if found is None:
-            return problem(404, "there is no such picture, or not any more")
+            return problem(404, "there is no such picture, or it has expired")
         return Response(found, media_type="image/png")

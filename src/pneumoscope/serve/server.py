@@ -115,7 +115,7 @@ def _config(settings: Settings, service: Service) -> uvicorn.Config:
     except OSError as fault:  # ssl.SSLError is one
         raise OptionError(
             "tls_certificate",
-            must="a PEM file with a key that fits",
+            must="a PEM file with the matching key",
             was=str(settings.tls_certificate),
             hint=f"{fault}.",
         ) from fault

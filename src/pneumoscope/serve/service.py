@@ -38,5 +38,5 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether a request would be answered now."""
+        """Whether the service is ready now."""
         return self.pool.ready and not self.draining and not self.admission.full

@@ -63,12 +63,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not self.models:
-            raise OptionError("models", must="one model or more", was=self.models)
+            raise OptionError("models", must="at least one model", was=self.models)
         for name in self.models:
             if not _NAME.fullmatch(name):
                 raise OptionError(
                     "models",
-                    must="called by letters, digits, points, hyphens and underscores",
+                    must="named with letters, digits, dots, hyphens and underscores",
                     was=name,
                 )
         for name, least in (("workers", 1), ("queue", 1), ("max_bytes", 1), ("port", 0)):
@@ -88,18 +88,18 @@ class Settings:
     def _check_access(self) -> None:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise OptionError(
-                "tls_certificate", must="given together with tls_key", was=self.tls_certificate
+                "tls_certificate", must="combined with tls_key", was=self.tls_certificate
             )
         if self.client_ca is not None and self.tls_certificate is None:
-            raise OptionError("client_ca", must="given with tls_certificate", was=self.client_ca)
+            raise OptionError("client_ca", must="combined with tls_certificate", was=self.client_ca)
         if self.token and not self.token.isascii():
             raise OptionError("token", must="ASCII text", was="a text with other characters")
         if self.fd is None and not is_loopback(self.host) and not (self.token or self.client_ca):
             raise OptionError(
                 "host",
-                must="a loopback address, unless a token or client certificates are asked for",
+                must="a loopback address, unless a token or client certificates are required",
                 was=self.host,
-                hint="Set a token, or ask for client certificates.",
+                hint="Set a token, or require client certificates.",
             )
 
     @property

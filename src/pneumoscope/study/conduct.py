@@ -165,7 +165,7 @@ def opened(out: Path) -> StudyFolder:
     folder = StudyFolder(out)
     try:
         if out.exists() and any(out.iterdir()) and not folder.facts_file.is_file():
-            raise OutputError(f"{out}: holds something else than a study; give another `out`.")
+            raise OutputError(f"{out}: is not a study; choose another `out`.")
         out.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
         raise OutputError(f"{out}: cannot be made ({fault.strerror}).") from fault
@@ -196,10 +196,12 @@ def _note_study(folder: StudyFolder, data: Path, plan: Plan, catalog: Catalog) -
         facts = folder.facts()
         for what, before, now in (
             ("other images", facts["data_fingerprint"], catalog.fingerprint),
-            ("images divided otherwise", facts["division"], division),
+            ("a different split of the images", facts["division"], division),
         ):
             if before != now:
-                raise OutputError(f"{folder.root}: holds a study of {what}; give another `out`.")
+                raise OutputError(
+                    f"{folder.root}: contains a study of {what}; choose another `out`."
+                )
     write_plan(folder, plan)
     if not folder.facts_file.is_file():
         write_json(
@@ -303,9 +305,9 @@ def _left(
             left.append(item)
     board.before = len(board.done)
     if board.before:
-        watcher.say(f"{board.before} of {board.total} runs are there already")
+        watcher.say(f"{board.before} of {board.total} runs exist already")
     if board.failed:
-        watcher.warn(f"{len(board.failed)} runs failed already; `retry` tries them again.")
+        watcher.warn(f"{len(board.failed)} runs failed already; repeat them with `retry`.")
     return left
 
 
@@ -377,7 +379,7 @@ class _Crew:
                     if not told:
                         told = True
                         self._watcher.warn(
-                            f"memory is left for {len(workers)} of {jobs} runs at once."
+                            f"memory is sufficient for {len(workers)} of {jobs} parallel runs."
                         )
                 worker, event = self._heard.get()
                 self._hear(worker, event)

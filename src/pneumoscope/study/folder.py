@@ -114,7 +114,9 @@ class StudyRun:
         try:
             return Result(**json.loads(self.result_file.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as fault:
-            raise DataError(f"{self.result_file}: no result of a run ({fault}).") from fault
+            raise DataError(
+                f"{self.result_file}: not a valid result of a run ({fault})."
+            ) from fault
 
     def title(self) -> str:
         """Return the title of the run."""

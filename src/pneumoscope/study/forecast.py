@@ -59,7 +59,7 @@ def forecast_text(data: Path, plan: Plan, *, jobs: int, watcher: Watcher) -> str
     lines += [
         f"{len(lines)} runs of {len(plan.questions)} questions and {len(plan.seeds)} seeds",
         f"{size} pixels, at most {most} epochs, {plan.division.patients:.0%} of the patients",
-        f"{learnt:,} images teach, {val:,} choose the epoch, {held_out:,} are held out",
+        f"{learnt:,} training images, {val:,} validation images, {held_out:,} held-out images",
         f"At most {in_words(total)} on this machine ({device}), one run at a time",
     ]
     if jobs > 1:

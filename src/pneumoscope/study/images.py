@@ -54,7 +54,7 @@ def read_images(data: Path, recipe: Recipe, *, watcher: Watcher) -> Catalog:
         )
     rows = [row for row, entry in enumerate(catalog.entries) if entry.split != "test"]
     if not rows:
-        raise DataError(f"{data}: holds test images alone, which a study does not use.")
+        raise DataError(f"{data}: contains only test images, which a study does not use.")
     return catalog.select(rows)
 
 

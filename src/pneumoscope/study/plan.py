@@ -224,9 +224,9 @@ def read_plan(name: str | Path) -> Plan:
         text = place.read_text(encoding="utf-8")
     except FileNotFoundError as fault:
         hint = nearest(str(name), known)
-        raise DataError(f"{name}: no such file, and no plan of that name. {hint}") from fault
+        raise DataError(f"{name}: no such file or plan. {hint}") from fault
     except (OSError, UnicodeDecodeError) as fault:
-        raise DataError(f"{name}: no plan can be read from it ({fault}).") from fault
+        raise DataError(f"{name}: not a readable plan ({fault}).") from fault
     return plan_of(text, where=str(name))
 
 
@@ -235,9 +235,9 @@ def plan_of(text: str, *, where: str = "plan") -> Plan:
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as fault:
-        raise DataError(f"{where}: no plan can be read from it ({fault}).") from fault
+        raise DataError(f"{where}: not a readable plan ({fault}).") from fault
     if not isinstance(values, dict):
-        raise DataError(f"{where}: no plan; expected keys such as base, seeds and questions.")
+        raise DataError(f"{where}: not a plan; expected keys such as base, seeds and questions.")
     keys = ("about", "base", "changes", "seeds", "split", "questions", "search", "models")
     _known("plan", values, keys)
     changes = _mapping("changes", values.get("changes"))
@@ -281,7 +281,7 @@ def _seeds(value: object) -> tuple[int, ...]:
         whole = [seed for seed in given if type(seed) is int and 0 <= seed < 2**31]
         if len(set(whole)) == len(given):
             return tuple(whole)
-    raise OptionError("seeds", must=f"a number up to {MOST_SEEDS}, or some seeds", was=value)
+    raise OptionError("seeds", must=f"a number up to {MOST_SEEDS}, or a list of seeds", was=value)
 
 
 def _division(values: Mapping[str, Any]) -> Division:
@@ -295,12 +295,12 @@ def _question(name: str, item: object, plan: Plan) -> Question:
     _known(where, values, ("ask", "factor", "values", "levels", "grid"))
     ways = [key for key in ("factor", "levels", "grid") if key in values]
     if len(ways) != 1 or ("values" in values) != (ways == ["factor"]):
-        must = "given a factor with its values, or levels, or a grid, one of them"
+        must = "one of: a factor with its values, levels, or a grid"
         raise OptionError(where, must=must, was=sorted(values))
     if ways == ["factor"]:
         given = values["values"]
         if not isinstance(given, Mapping | list) or not given:
-            raise OptionError(where, must="given values, one or more", was=given)
+            raise OptionError(where, must="given at least one value", was=given)
         pairs = given.items() if isinstance(given, Mapping) else ((word(v), v) for v in given)
         levels = [Level(str(label), {values["factor"]: value}) for label, value in pairs]
     elif ways == ["levels"]:
@@ -313,7 +313,7 @@ def _question(name: str, item: object, plan: Plan) -> Question:
     for level in levels:
         _check_fields(where, level.changes, factors())
     if not levels or len({level.label.lower() for level in levels}) < len(levels):
-        raise OptionError(where, must="given levels, none of them twice", was=name)
+        raise OptionError(where, must="given different levels", was=name)
     ask = str(values.get("ask") or f"{name[:1].upper()}{name[1:]}?")
     return Question(name, ask, _with_base(levels, plan))
 
@@ -321,7 +321,7 @@ def _question(name: str, item: object, plan: Plan) -> Question:
 def _grid(where: str, axes: Mapping[str, Any]) -> list[Level]:
     for key, value in axes.items():
         if not isinstance(value, list) or not value:
-            raise OptionError(f"{key} of {where}", must="given values, one or more", was=value)
+            raise OptionError(f"{key} of {where}", must="given at least one value", was=value)
     return [
         Level(
             ", ".join(f"{key} {word(v)}" for key, v in zip(axes, chosen, strict=True)),
@@ -344,7 +344,7 @@ def _check_fields(where: str, changes: Mapping[str, Any], known: Sequence[str]) 
         if key in _OTHER_IMAGES and key not in known:
             raise OptionError(
                 where,
-                must="given fields that leave the images as they are",
+                must="limited to fields that do not change the images",
                 was=key,
                 hint="Set it for the whole study, under changes.",
             )

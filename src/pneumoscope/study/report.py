@@ -24,7 +24,7 @@ from pneumoscope.study.search_page import search_sections, search_sentences
 from pneumoscope.study.table import rows_of_study, write_table
 
 _HEADER = (
-    "level", "AUC", "accuracy", "AUC less base", "by patient alone", "by seed", "p (Holm)",
+    "level", "AUC", "accuracy", "AUC minus base", "by patient alone", "by seed", "p (Holm)",
     "minutes",
 )  # fmt: skip
 
@@ -74,7 +74,7 @@ def write_study_page(folder: StudyFolder) -> StudyPage:
             new / folder.page.name,
             Report(
                 title=f"{folder.root.resolve().name}: a study",
-                question=plan.about or "What matters?",
+                question=plan.about or "Which settings matter?",
                 data=_data_line(found, facts),
                 answer=_answer(sentences, found),
                 caveats=_caveats(facts, plan, failed, len(rows) - len(done) - len(failed)),
@@ -106,17 +106,17 @@ def _data_line(found: Sequence[Answer], facts: dict[str, Any]) -> str:
     known = next((answer for answer in found if answer.images), None)
     where = Path(str(facts["data"])).name
     if known is None:
-        return f"{where}; the test part takes no part"
+        return f"{where}; the test part is not used"
     return (
-        f"{where}: answered on {known.images:,} held-out images of {known.patients:,} patients "
-        "that no run learnt from and that chose nothing; the test part takes no part"
+        f"{where}: evaluated on {known.images:,} held-out images of {known.patients:,} "
+        "patients, not used for training or tuning; the test part is not used"
     )
 
 
 def _answer(sentences: Sequence[str], found: Sequence[Answer]) -> str:
     """Return the opening of the page: all answers, or a summary of many."""
     if len(sentences) <= 3:
-        return " ".join(sentences) or "Nothing is asked."
+        return " ".join(sentences) or "The plan has no questions."
     apart = [
         f"{answer.question.name} ({', '.join(o.level.label for o in answer.others if o.apart)})"
         for answer in found
@@ -125,8 +125,8 @@ def _answer(sentences: Sequence[str], found: Sequence[Answer]) -> str:
     if not apart:
         return f"None of {len(found)} questions has an answer beyond chance."
     return (
-        f"Of {len(found)} questions {len(apart)} have an answer beyond chance: {'; '.join(apart)}. "
-        "What differs, which way and by how much stands below."
+        f"Of {len(found)} questions {len(apart)} have an answer beyond chance: "
+        f"{'; '.join(apart)}. Details are below."
     )
 
 
@@ -139,18 +139,18 @@ def _caveats(
     if left:
         said.append(f"{left} runs are not finished: this page will change.")
     if failed:
-        said.append(f"{len(failed)} runs failed; their errors stand in the table of the runs.")
+        said.append(f"{len(failed)} runs failed; their errors are in the table of the runs.")
     size = plan.base.value("image_size")
     said.append(
-        f"Images of {size} pixels and at most {plan.base.learning.max_epochs} epochs: what matters "
-        "little here may matter at another size or in a longer training."
+        f"Images of {size} pixels and at most {plan.base.learning.max_epochs} epochs: settings "
+        "with little effect here may matter at another size or in a longer training."
     )
     if len(plan.seeds) < 5:
         said.append(
-            f"{len(plan.seeds)} seeds know chance in learning only roughly, so intervals are wide; "
-            "no difference shown is not proof that there is none."
+            f"{len(plan.seeds)} seeds give only a rough estimate of chance in training, so "
+            "intervals are wide; no difference shown does not mean that there is none."
         )
-    said.append("One factor at a time: how factors act together is not asked.")
+    said.append("One factor at a time: interactions between factors are not tested.")
     return tuple(said[:4])
 
 
@@ -164,11 +164,11 @@ def _overview(found: Sequence[Answer], canvas: Canvas) -> Section:
         tuple(other.apart for _, other in rows),
     )
     return Section(
-        "What mattered",
+        "Results",
         text=(
-            "Every level against the base of its question, on the same held-out images, the runs "
-            "paired by their seeds. The interval takes in both the choice of patients and the "
-            "seeds."
+            "Every level compared with the base of its question, on the same held-out images, "
+            "with runs paired by seed. The interval includes the variation over patients and "
+            "over seeds."
         ),
         panels=(canvas.panel(forest, "forest", title="Differences in AUC"),),
     )
@@ -195,11 +195,11 @@ def _question(answer: Answer, canvas: Canvas, plan: Plan) -> Section:
                 for level in shown
             ),
         )
-        panels.append(canvas.panel(curves, f"curves-{slug}", title="How they learnt"))
+        panels.append(canvas.panel(curves, f"curves-{slug}", title="Training"))
     if any(key in DIVIDING for level in answer.others for key in level.level.changes) and shown:
         spread = _spread(shown)
         panels.append(
-            canvas.panel(spread, f"validation-{slug}", title="What validation says and what is so")
+            canvas.panel(spread, f"validation-{slug}", title="Validation and held-out results")
         )
     text = answer.sentence()
     if any(key in DIVIDING for level in answer.others for key in level.level.changes) and shown:
@@ -239,9 +239,9 @@ def _spread_text(levels: Sequence[Answered]) -> str:
         gaps = [abs(kept - held) for kept, held in pairs]
         jump = f"{100 * sum(steps) / len(steps):.1f} points" if steps else "nothing"
         said.append(
-            f"{level.level.label} ({spread.images[k]:,} images): from one epoch to the next its "
-            f"accuracy moves by {jump} on average, and what it claims for the epochs that were "
-            f"kept is off by {100 * sum(gaps) / len(gaps):.1f} points on average."
+            f"{level.level.label} ({spread.images[k]:,} images): its accuracy changes by {jump} "
+            "between epochs on average, and for the kept epochs it differs from the held-out "
+            f"accuracy by {100 * sum(gaps) / len(gaps):.1f} points on average."
         )
     return " ".join(said)
 
@@ -324,6 +324,6 @@ def _recipe(plan: Plan, canvas: Canvas, facts: dict[str, Any]) -> Section:
         [*((key, value) for key, value in values.items() if key != "seed"),
          *environment_rows(facts)],
         title="The base and the environment",
-        text="What all runs share, but for what a question changes.",
+        text="Settings of all runs, except those that a question changes.",
         table_title="Settings, versions and machine",
     )  # fmt: skip

@@ -104,7 +104,7 @@ class Hunt:
         if self.jobs > 1:
             raise OptionError(
                 "jobs", must="1 in a search", was=self.jobs,
-                hint="Start the command again with another `out` and the same `storage`.",
+                hint="Start another command with a different `out` and the same `storage`.",
             )  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def search(
             entered = enter(folder, images, plan)
         write_runs(folder, entered, more=_trial_rows(folder, found))
         if entered:
-            watcher.say("The best and the base are learnt again, with new seeds")
+            watcher.say("The best recipe and the base are trained again with new seeds")
             train_entered(folder, data, entered, trackers=trackers, watcher=watcher)
     return folder
 
@@ -288,7 +288,8 @@ class Hunter:
             value = self._value(trial, item)
         except optuna.TrialPruned:
             item.run.fail(
-                "others were better at this epoch, or the time was over", state="ended early"
+                "others were better at this epoch, or the time limit was reached",
+                state="ended early",
             )
             self._ended(item, {}, f"trial {trial.number} ({title}): ended early")
             raise
@@ -357,8 +358,8 @@ def check_decides(images: StudyImages, split: Split) -> None:
         wrong = [row for row in split.rows(part) if images.catalog.entries[row].split == HELD_OUT]
         if wrong:
             raise LeakError(
-                f"{images.catalog.root}: {len(wrong):,} held-out or test images stand in the part "
-                f"{part!r} of a search; they must decide nothing."
+                f"{images.catalog.root}: {len(wrong):,} held-out or test images stand in the "
+                f"part {part!r} of a search; they must not be used for decisions."
             )
 
 

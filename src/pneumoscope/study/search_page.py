@@ -63,8 +63,8 @@ def _optimism(folder: StudyFolder, found: Mapping[str, Any]) -> tuple[str, ...]:
         gap = -gap
     said = (
         f"With {len(values)} new seeds the same recipe reaches {mean:.4f} on average "
-        f"({min(values):.4f} to {max(values):.4f}): {gap:+.4f} of what the search shows is the "
-        "optimism of having chosen it."
+        f"({min(values):.4f} to {max(values):.4f}): {gap:+.4f} of what the search shows is "
+        "selection optimism."
     )
     return (said,)
 
@@ -75,7 +75,7 @@ def search_sections(folder: StudyFolder, canvas: Canvas) -> list[Section]:
     if found is None:
         return []
     trials = [trial for trial in found["trials"] if trial["changes"]]
-    header = ("trial", "state", found["number"], "epochs", "minutes", "what it changed")
+    header = ("trial", "state", found["number"], "epochs", "minutes", "changes")
     body = tuple(
         (
             str(trial["number"]),
@@ -92,13 +92,14 @@ def search_sections(folder: StudyFolder, canvas: Canvas) -> list[Section]:
         panels.append(canvas.panel(_coordinates(found, trials), "trials", title="The trials"))
     if found["importance"]:
         names, shares = zip(*found["importance"].items(), strict=True)
-        panels.append(canvas.panel(Importance(names, shares), "importance", title="What mattered"))
+        panels.append(canvas.panel(Importance(names, shares), "importance", title="Results"))
     return [
         Section(
             "The search",
             text=" ".join(search_sentences(folder))
-            + "\n\nTrials are judged by validation images alone; held-out patients only say, "
-            "afterwards and with new seeds, whether the best is better than the base.",
+            + "\n\nTrials are judged by validation images alone; held-out patients are used "
+            "only afterwards, with new seeds, to test whether the best is better than the "
+            "base.",
             panels=tuple(panels),
             table=canvas.table("trials-table", (header, body)),
             table_title="Every trial",

@@ -62,9 +62,9 @@ def open_storage(
 
 
 _ONE_WRITER = (
-    "one that takes several writers; SQLite locks its whole file, loses trials to timeouts and is "
-    "corrupted on shared file systems, so Optuna's authors advise against it: use postgresql://… "
-    "or journal:PATH"
+    "a storage for several writers; SQLite locks its whole file, loses trials to timeouts and "
+    "is corrupted on shared file systems, so Optuna's authors advise against it: use "
+    "postgresql://… or journal:PATH"
 )
 
 
@@ -76,9 +76,9 @@ def _only_writer(place: Path) -> Iterator[None]:
         try:
             lock(file, place)
         except OutputError as fault:
-            raise OutputError(
-                f"{place}: another process searches there; give {_ONE_WRITER}."
-            ) from (fault)
+            raise OutputError(f"{place}: another process is using it; give {_ONE_WRITER}.") from (
+                fault
+            )
         yield
         with contextlib.suppress(OSError):
             beside.unlink()

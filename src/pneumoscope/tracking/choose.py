@@ -47,7 +47,7 @@ def make_tracker(
 
         return MLflowTracker.of(title=title, uri=uri, beside=out, nested=nested, warn=warn)
     if uri is not None:
-        raise OptionError("tracking_uri", must="left out with tensorboard", was=uri)
+        raise OptionError("tracking_uri", must="omitted with tensorboard", was=uri)
     from pneumoscope.tracking.tensorboard import TensorBoardTracker  # noqa: PLC0415 - the same
 
     return TensorBoardTracker(out / "tensorboard", warn=warn)

@@ -95,7 +95,7 @@ class MLflowTracker:
                 "tracking_uri",
                 must="a server or a database, such as http://host:5000 or sqlite:///mlflow.db",
                 was=where,
-                hint="MLflow takes no folder of files any more.",
+                hint="MLflow no longer supports a folder of files.",
             )
         client = mlflow.MlflowClient(tracking_uri=where)
         artifacts = None
@@ -223,14 +223,14 @@ class MLflowTracker:
                 task()
             except Exception as fault:  # whatever it is, training goes on
                 if _is_refused(fault):
-                    self._warn(f"{self._where}: refuses what is told ({_in_a_line(fault)}).")
+                    self._warn(f"{self._where}: rejected a message ({_in_a_line(fault)}).")
                     self._tasks.popleft()
                     continue
                 if not self._down:
                     self._down = True
                     self._warn(
-                        f"{self._where}: does not take what is told ({_in_a_line(fault)}); "
-                        "training goes on, and it is tried again."
+                        f"{self._where}: does not accept messages ({_in_a_line(fault)}); "
+                        "training goes on, and delivery is retried."
                     )
                 silent = time.monotonic() - self._progress
                 if self._closing and silent > self._flush_seconds:

@@ -122,9 +122,8 @@ class SameData(L.Callback):
         first = trainer.strategy.broadcast(self._digest)
         if not trainer.strategy.reduce_boolean_decision(self._digest == first):
             raise DataError(
-                "the processes of this training do not have the same images in the same parts; "
-                "give all machines the same data, options and version of the package, and a run "
-                "folder that all of them see."
+                "the processes of this training have different images or parts; give all "
+                "machines the same data, options and package version, and a shared run folder."
             )
 
 

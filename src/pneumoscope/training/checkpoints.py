@@ -48,4 +48,4 @@ def epochs_in(path: Path) -> int:
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return int(found["epoch"]) + 1
     except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as fault:
-        raise DataError(f"{path}: no checkpoint can be read from it ({fault}).") from fault
+        raise DataError(f"{path}: not a readable checkpoint ({fault}).") from fault

@@ -60,7 +60,7 @@ def check_here(placement: Placement) -> None:
         if int(placement.devices) > most:
             raise OptionError(
                 "devices",
-                must=f"at most {most} on this processor, where each is a process",
+                must=f"at most {most} on this CPU, where each is a process",
                 was=placement.devices,
             )
 

@@ -123,8 +123,8 @@ def fit(
     kept = folder.checkpoints / "best.ckpt"
     if not log.rows or (trainer.is_global_zero and not kept.exists()):
         raise NothingLearntError(
-            "training ended before its first epoch was over, so nothing was learnt; "
-            "train again with `resume` to go on."
+            "training ended before its first epoch was completed, so nothing was saved; train "
+            "again with `resume` to continue."
         )
     if trainer.is_global_zero:  # other machines need not see the folder of the run
         classifier = with_weights(task.classifier, kept)
@@ -214,8 +214,8 @@ def _learn(
             raise
         raise LostProcessError(
             "another process of this training ended or cannot be reached "
-            f"({' '.join(str(fault).split())[:200]}). What was learnt before is kept; `resume` "
-            "goes on with it."
+            f"({' '.join(str(fault).split())[:200]}). The completed epochs are kept; continue "
+            "with `resume`."
         ) from fault
     except SystemExit as end:  # what Lightning makes of a Ctrl-C that we did not take
         raise KeyboardInterrupt from end

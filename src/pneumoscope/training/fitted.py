@@ -79,7 +79,7 @@ def load_trained(folder: RunFolder, recipe: Recipe) -> Classifier:
     """
     kept = folder.checkpoints / "best.ckpt"
     if not kept.is_file():
-        raise DataError(f"{kept}: no such file; is this a run that learnt something?")
+        raise DataError(f"{kept}: no such file; has this run completed an epoch?")
     own = _weights(kept)
     offset = own.get("classifier.logit_offset")
     classifier = network_of(recipe, classes=2 if offset is None else len(offset))
@@ -116,5 +116,5 @@ def _weights(path: Path) -> dict[str, Tensor]:
             "state_dict"
         ]
     except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as fault:
-        raise DataError(f"{path}: no checkpoint can be read from it ({fault}).") from fault
+        raise DataError(f"{path}: not a readable checkpoint ({fault}).") from fault
     return weights

@@ -69,10 +69,10 @@ class DataRecipe:
     balance: Balance = setting("none", "class balancing", choices=get_args(Balance))
     validation: str = setting(
         "auto",
-        "where validation images come from. grouped: drawn by patient; block: a block of patient "
-        "numbers; kfold: one of several folds; groups: a block, and each group in turn as if it "
-        "were new; folder: the data's own; file: the split file; auto: folder if large enough, "
-        "else grouped",
+        "where validation images come from. grouped: drawn by patient; block: a block of "
+        "patient numbers; kfold: one of several folds; groups: a block, and each group in turn "
+        "held out; folder: the data's own validation folder; file: the split file; auto: folder "
+        "if large enough, else grouped",
         metavar="HOW",
     )
     val_fraction: float = setting(0.1, "validation share")
@@ -232,9 +232,7 @@ class LearningRecipe:
     ema: float = setting(
         0.0, "decay of the moving average of the weights; 0 disables it", between=(0, 0.99999)
     )
-    precision: Precision = setting(
-        "auto", "precision of the computation", choices=get_args(Precision)
-    )
+    precision: Precision = setting("auto", "numerical precision", choices=get_args(Precision))
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -270,8 +268,8 @@ class DecisionRecipe:
     )
     error_level: float | Literal["auto"] = setting(
         0.0,
-        "of the uncertain zone: the share of each class that may be concluded to be the other; "
-        "auto chooses it, 0 is no zone",
+        "error level of the uncertain zone: the maximum share of each class classified as the "
+        "other; auto selects it, 0 disables the zone",
         between=(0, 0.5),
         words=("auto",),
         metavar="P",

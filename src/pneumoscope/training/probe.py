@@ -283,7 +283,7 @@ def _put(classifier: Classifier, weights: NDArray[np.float64], bias: NDArray[np.
     layer = classifier.network.last_layer
     if not isinstance(layer, nn.Linear):
         raise OptionError(
-            "probe", must="used with a network that ends in a linear layer", was=type(layer)
+            "probe", must="used with a network whose last layer is linear", was=type(layer)
         )
     if len(bias) == 1:
         weights, bias = (np.concatenate((-each / 2, each / 2)) for each in (weights, bias))

@@ -43,7 +43,7 @@ class Recipe:
         seed: Of the split, the initial weights, the order, the augmentation and the dropout.
     """
 
-    preset: str = setting("seed", "the preset that it began as", flag="")
+    preset: str = setting("seed", "the preset it is based on", flag="")
     data: DataRecipe = field(default_factory=DataRecipe)
     learning: LearningRecipe = field(default_factory=LearningRecipe)
     decision: DecisionRecipe = field(default_factory=DecisionRecipe)
@@ -114,9 +114,9 @@ class Recipe:
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
-            raise DataError(f"{path}: no recipe can be read from it ({fault}).") from fault
+            raise DataError(f"{path}: not a readable recipe ({fault}).") from fault
         if not isinstance(values, dict):
-            raise DataError(f"{path}: no recipe; expected keys such as model and batch_size.")
+            raise DataError(f"{path}: not a recipe; expected keys such as model and batch_size.")
         return cls.from_dict(values)
 
 

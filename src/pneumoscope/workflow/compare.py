@@ -78,7 +78,7 @@ def compare_readers(
         elif source is None:
             if not place.is_dir():
                 raise DataError(
-                    f"{place}: a model file has no scores; let it read images with `data`."
+                    f"{place}: a model file has no scores; give images with `data`."
                     if place.exists()
                     else f"{place}: no such run folder or file of scores."
                 )
@@ -99,7 +99,7 @@ def compare_readers(
     if report is not None:
         facts = provenance(
             readers=", ".join(names),
-            data=str(data) if data is not None else "the scores that were there",
+            data=str(data) if data is not None else "the existing scores",
             resamples=resamples,
             seed=seed,
         )
@@ -175,7 +175,7 @@ def _from_scores(name: str, path: Path, part: str | None, watcher: Watcher) -> C
     scores = Scores.load(path, part=part)
     if scores.part == "train":
         watcher.warn(
-            f"{name}: these are training images: its numbers say nothing about new patients."
+            f"{name}: these are training images: its results do not apply to new patients."
         )
     return Contender(
         name,

@@ -83,7 +83,7 @@ def _run_in(out: Path, *, patients: int, seed: int, watcher: Watcher) -> Demonst
     ]
     lines = [
         "",
-        f"On {found.n} test images of patients that it never saw, the reader reached",
+        f"On {found.n} test images of new patients, the reader reached",
         f"  AUC {found['auc'].text()}, accuracy {found['accuracy'].text()}",
         f"  sensitivity {found['sensitivity'].text()}, specificity {found['specificity'].text()}",
         "For example:",

@@ -71,19 +71,22 @@ def download_data_set(
     except DownloadError as fault:
         with contextlib.suppress(OSError):
             work.rmdir()  # nothing arrived
-        kept = f" What arrived is kept in {work}; the same command goes on." if _holds(work) else ""
+        kept = (
+            f" The downloaded part is kept in {work}; repeat the command to continue."
+            if _holds(work)
+            else ""
+        )
         raise DownloadError(
-            f"{fault}{kept} If the address cannot be reached from here, fetch "
-            f'"{manifest.title}" by hand from kaggle.com/datasets/{DATA_SETS[data_set]} '
-            f"({manifest.source}), unpack it, and check it with: "
-            "`download(verify=FOLDER)`"
+            f"{fault}{kept} If the address cannot be reached from here, download "
+            f'"{manifest.title}" manually from kaggle.com/datasets/{DATA_SETS[data_set]} '
+            f"({manifest.source}), unpack it, and check it with: `download(verify=FOLDER)`"
         ) from fault
     with watcher.progress("Verifying") as progress:
         found = verify_folder(files, manifest, progress=progress)
     if not found.sound:
         shutil.rmtree(work, ignore_errors=True)
         raise DownloadError(
-            f"what came is not {manifest.title}, and was removed:\n{found.text(shown=5)}"
+            f"the downloaded data are not {manifest.title} and were removed:\n{found.text(shown=5)}"
         )
     with _usable(to):
         if to.is_dir():
@@ -149,7 +152,7 @@ def _from_kaggle(name: str) -> Path:
     except ModuleNotFoundError as fault:
         raise DownloadError(
             "asking Kaggle needs the package 'kagglehub', which is not installed; install the "
-            f"extra: {install_command('download')}, or name another place with `source`."
+            f"extra: {install_command('download')}, or give another source with `source`."
         ) from fault
     try:
         return Path(kagglehub.dataset_download(name))

@@ -99,7 +99,7 @@ def evaluate_reader(
             place, labels, part, question, scores_file=scores_file, report=report, watcher=watcher
         )
     if labels is not None:
-        raise OptionError("labels", must="left out with DATA, which has its own", was=str(labels))
+        raise OptionError("labels", must="omitted with DATA, which has its own", was=str(labels))
     predictor = Predictor(place, threads=threads, gated=False)
     cohort = DataSource(data, watcher, options, patient_regex).cohort(place, predictor.info)
     part, judged = cohort.part(part)
@@ -162,19 +162,19 @@ def _without_images(
             watcher=watcher,
         )
     if labels is not None:
-        raise OptionError("labels", must="given with results of `predict`", was=str(labels))
+        raise OptionError("labels", must="used with results of `predict`", was=str(labels))
     if scores_file is not None:
-        raise OptionError("scores", must="given with DATA", was=str(scores_file))
+        raise OptionError("scores", must="combined with DATA", was=str(scores_file))
     return _by_scores(place, part, question, report=report, watcher=watcher)
 
 
 def _check_robustness(place: Path, data: Path | None, question: Question, *, asked: bool) -> None:
     """Raise OptionError where images made worse are asked for and cannot be read."""
     if asked and data is None:
-        must = "given with a model and data, since it reads images"
+        must = "used with a model and data, since it reads images"
         raise OptionError("robustness", must=must, was=str(place))
     if asked and question.per != "image":
-        raise OptionError("robustness", must="given with `per=image`", was=question.per)
+        raise OptionError("robustness", must="used with `per=image`", was=question.per)
 
 
 def _read(
@@ -212,8 +212,8 @@ def _by_scores(
     images = images_of_scores(path, scores, part=part, run=run, labels=reader.labels)
     if images.seen:
         watcher.warn(
-            f"{images.seen} of {len(scores)} images were trained on: these numbers say nothing "
-            "about new patients."
+            f"{images.seen} of {len(scores)} images were trained on: these results do not apply "
+            "to new patients."
         )
     found = evaluate(scores, question, reader=reader, images=images)
     if report is not None:
@@ -242,7 +242,7 @@ def _made_worse(
     limit: int | None,
     watcher: Watcher,
 ) -> tuple[made_worse.Corrupted, ...]:
-    with watcher.progress("Reading them made worse") as progress:
+    with watcher.progress("Reading degraded images") as progress:
         return made_worse.robustness(
             predictor,
             catalog,

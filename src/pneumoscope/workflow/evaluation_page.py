@@ -21,9 +21,9 @@ def warn_of_unknown_patients(scores: Scores, watcher: Watcher) -> None:
     """Warn if images count as separate patients."""
     if not scores.patients_known:
         watcher.warn(
-            "nothing tells the patient of every image, so such images count as patients of their "
-            "own; if patients have several images, the intervals are too narrow. A column "
-            "'patient' would mend it."
+            "the patient of some images is unknown, and each of these images counts as a "
+            "patient; if patients have several images, the intervals are too narrow. Add a "
+            "column 'patient'."
         )
 
 

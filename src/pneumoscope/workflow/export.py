@@ -118,7 +118,7 @@ def export_runs(
     plain = tuple(views) == ("plain",)
     network = (side_by_side(members) if plain else None) or Averaged(members, views)
     rows = prepared.split.rows("val")
-    watcher.say(f"Judging {len(rows):,} validation images with {len(members)} networks")
+    watcher.say(f"Evaluating {len(rows):,} validation images with {len(members)} networks")
     said = [network_logits(Averaged([member], views), prepared.batches(rows)) for member in members]
     logit = _unseen_mean(said, splits, rows)
     shared = all(split.rows("val") == rows for split in splits)
@@ -158,7 +158,7 @@ def _folders(runs: Sequence[Path]) -> list[RunFolder]:
     folders = [RunFolder(run) for run in runs]
     for folder in folders:
         if not folder.config.is_file() or not folder.split.is_file():
-            raise DataError(f"{folder.root}: no run (no {folder.config.name} in it).")
+            raise DataError(f"{folder.root}: not a run (no {folder.config.name}).")
     return folders
 
 
@@ -199,8 +199,8 @@ def _common(recipes: Sequence[Recipe], folders: Sequence[RunFolder]) -> Recipe:
     for recipe, folder in zip(recipes, folders, strict=True):
         if recipe.data.input != first.data.input:
             raise DataError(
-                f"{folder.root}: takes another input than {folders[0].root}, so the two cannot be "
-                "averaged."
+                f"{folder.root}: has a different input from {folders[0].root}, so the two "
+                "cannot be averaged."
             )
     return first
 
@@ -210,7 +210,9 @@ def _catalog(folder: RunFolder, recipe: Recipe, data: Path | None, watcher: Watc
         facts = json.loads(folder.provenance.read_text(encoding="utf-8"))
         data = Path(facts["data"])
     if not data.exists():
-        raise DataError(f"{data}: the images of {folder.root} are not there; name their `data`.")
+        raise DataError(
+            f"{data}: the images of {folder.root} were not found; give their folder as `data`."
+        )
     with watcher.progress("Reading the folder") as progress:
         return read_catalog(
             data,

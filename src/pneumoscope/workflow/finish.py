@@ -173,9 +173,9 @@ def write_model(
         difference = _difference(temporary, data, checked_rows, expected)
         if not difference <= TOLERANCE:
             raise ExportError(
-                f"{path}: not written, since reading the original files gives other probabilities "
-                f"than the cached images (by {difference:.2g}). If files changed during training, "
-                "train again; else please report it."
+                f"{path}: not written, because the original files give other probabilities than "
+                f"the cached images (difference {difference:.2g}). If files changed during "
+                "training, train again; otherwise please report it."
             )
     return Written(decided, own, difference, shift)
 

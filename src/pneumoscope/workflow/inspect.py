@@ -75,7 +75,7 @@ def inspect_data(
 
     watcher = watcher or Watcher()
     if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file; give a folder with `out`.")
+        raise OutputError(f"{out} is a file; give a folder as `out`.")
     if split_file is not None and split_file.is_dir():
         split_file = split_file / "split.csv"
     contradicted = _contradicted(data, scores, positive, options) if scores else []
@@ -122,6 +122,7 @@ def _contradicted(
                 probabilities.append(probability)
     if not paths:
         raise DataError(
-            f"{files[0]}: names none of the images of {data}; scores must come from these data."
+            f"{files[0]}: contains none of the images of {data}; the scores must be from these "
+            "data."
         )
     return suspects(paths, labels, probabilities, classes=classes)

@@ -65,7 +65,7 @@ def read_run(place: Path) -> ListedRun:
     """
     run = RunFolder(place)
     if not run.config.is_file():
-        raise DataError(f"{place}: no run (no {run.config.name} in it).")
+        raise DataError(f"{place}: not a run (no {run.config.name}).")
     recipe = Recipe.load(run.config)
     values = recipe.to_dict()
     preset = PRESETS[recipe.preset].to_dict() if recipe.preset in PRESETS else {}

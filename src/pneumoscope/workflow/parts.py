@@ -176,9 +176,8 @@ def warn_of_training(relation: Relation, watcher: Watcher, *, reader: str = "") 
         watcher.warn(f"{called}{same_names_text(relation.same_names, len(relation.named))}")
     elif relation.seen:
         watcher.warn(
-            f"{called}{relation.seen} of {len(relation.taught)} images, "
-            "or other images of their patients, were trained on: these numbers say nothing about "
-            "new patients."
+            f"{called}{relation.seen} of {len(relation.taught)} images, or other images of "
+            "their patients, were trained on: these results do not apply to new patients."
         )
 
 
@@ -186,5 +185,5 @@ def same_names_text(count: int, images: int) -> str:
     """Describe images that have the names of training images."""
     return (
         f"{count:,} of {images:,} images have the names of images that were trained on: if they "
-        "are the same in another size or format, these numbers say nothing about new patients."
+        "are the same in another size or format, these results do not apply to new patients."
     )

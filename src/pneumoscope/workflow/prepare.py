@@ -99,31 +99,31 @@ def tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
     if counts[UNUSED]:
         own = sum(catalog.entries[row].split == "val" for row in split.rows(UNUSED))
         if own:
-            why = "too small to decide anything and " if recipe.data.validation == "auto" else ""
+            why = "too small and therefore " if recipe.data.validation == "auto" else ""
             watcher.say(
-                f"The data's own validation folder ({own} images) is {why}set aside; "
-                "`validation=folder` would use it."
+                f"The data's own validation folder ({own} images) is {why}not used; use it with "
+                "`validation=folder`."
             )
         if others := counts[UNUSED] - own:
             watcher.say(
-                f"{'1 image is' if others == 1 else f'{others:,} images are'} set aside: the same "
-                "picture or patient stands in another part, or the split file leaves it out."
+                f"{'1 image is' if others == 1 else f'{others:,} images are'} not used: the "
+                "same picture or patient is in another part, or the split file omits it."
             )
     if copies := data.cohort.pictures:
         watcher.say(
-            f"Pictures that are stored more than once: {len(copies):,}, in "
-            f"{sum(map(len, copies)):,} files; the files of each stay in one part"
+            f"Pictures stored more than once: {len(copies):,}, in {sum(map(len, copies)):,} "
+            "files; all copies are kept in one part"
         )
     if few := data.cohort.too_few("val"):
         watcher.warn(
-            f"validation: {few}. The choice of the epoch, threshold and calibration rest on "
-            "chance; set more images aside for it."
+            f"validation: {few}. Epoch, threshold and calibration depend on chance; use more "
+            "validation images."
         )
     if not catalog.patients_known:
         watcher.warn(
-            "nothing tells the patient of every image, so such images count as patients "
-            "of their own; if patients have several images, name them with `patient_regex` or in "
-            "a CSV with a patient column."
+            "the patient of some images is unknown, and each of these images counts as a "
+            "patient; if patients have several images, set `patient_regex` or use a CSV with a "
+            "patient column."
         )
     learning = recipe.learning
     watcher.say(

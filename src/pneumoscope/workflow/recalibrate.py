@@ -134,8 +134,8 @@ def recalibrate(
         watcher.warn(warning)
     if not scores.patients_known:
         watcher.warn(
-            "nothing tells the patient of every image; if patients have several images, what was "
-            "fitted rests on fewer people than it seems."
+            "the patient of some images is unknown; if patients have several images, the fit "
+            "is based on fewer people than it seems."
         )
     change = {
         "what": f"calibration by {method}, operating point {wanted}, uncertain zone",
@@ -177,8 +177,8 @@ def one_class_for_all(scores: Scores, threshold: float, *, classes: tuple[str, s
         if of_class.any() and (called[of_class] != value).all():
             return (
                 f"the {share} is 0: at a threshold of {threshold:.4g} every image of "
-                f"{classes[value]} is called {classes[other]}, so the model finds nothing out. "
-                "Choose another `operating_point`, such as youden."
+                f"{classes[value]} is called {classes[other]}, which is useless. Choose another "
+                "`operating_point`, such as youden."
             )
     return ""
 
@@ -194,9 +194,9 @@ def _check_origin(
     """
     if scores.model and scores.model != bundle.sha256:
         raise DataError(
-            f"{path}: the scores are of another model (SHA-256 {scores.model[:12]}…, this one is "
-            f"{bundle.sha256[:12]}…); write its own with: "
-            "`evaluate(MODEL, DATA, scores=FILE)`"
+            f"{path}: the scores are from another model (SHA-256 {scores.model[:12]}…, this one "
+            f"is {bundle.sha256[:12]}…); write its own with: `evaluate(MODEL, DATA, "
+            "scores=FILE)`"
         )
     origin = origin_of(model, bundle.info)
     if origin is None or not scores.sha256:
@@ -204,8 +204,9 @@ def _check_origin(
     judging = sum(origin.part(digest) == "test" for digest in scores.sha256)
     if judging:
         raise LeakError(
-            f"{path}: {judging} of {len(scores)} images are test images of {model}, which may "
-            "decide nothing; hand over the scores of the validation part, or of images of your own."
+            f"{path}: {judging} of {len(scores)} images are test images of {model}, which must "
+            "not be used for this; use the scores of the validation part, or of your own "
+            "images."
         )
     relation = origin.relation(scores.sha256, scores.patient, paths=scores.path)
     if relation.same_names:
@@ -213,7 +214,7 @@ def _check_origin(
     if relation.seen:
         watcher.warn(
             f"{relation.seen} of {len(scores)} images, or other images of their patients, were "
-            "trained on: what is fitted on them is too sure of itself."
+            "trained on: a fit on them is overconfident."
         )
 
 
@@ -283,7 +284,7 @@ def _parsed(bundle: Bundle) -> tuple[Any, dict[str, Any]]:
     }
     if len(found) < len(names):
         raise ModelFileError(
-            f"{bundle.path}: its graph carries no calibration (no {' and '.join(names)}), so it "
+            f"{bundle.path}: its graph has no calibration (no {' and '.join(names)}), so it "
             "cannot be recalibrated; train it again with this version."
         )
     return model, found
@@ -299,8 +300,8 @@ def _raw_logits(scores: Scores, before: Calibration | VectorCalibration, path: P
         own = scores.classes
         if own is None or own.logits.shape[1] != len(before.scales):
             raise DataError(
-                f"{path}: does not say what the reader said of each of its classes; write the "
-                "scores with: `evaluate(MODEL, DATA, scores=FILE)`"
+                f"{path}: has no probabilities of the classes; write the scores with: "
+                "`evaluate(MODEL, DATA, scores=FILE)`"
             )
         if np.abs(before.apply(own.logits) - own.probabilities).max(initial=0) < _TOLERANCE:
             return scores
@@ -315,8 +316,8 @@ def _raw_logits(scores: Scores, before: Calibration | VectorCalibration, path: P
 
 
 _OF_ANOTHER = (
-    "{path}: its probabilities are not those that this model makes of its logits, so the scores "
-    "are of another model; write its own with: `evaluate(MODEL, DATA, scores=FILE)`"
+    "{path}: its probabilities do not match this model's calibration of its logits, so the "
+    "scores are from another model; write its own with: `evaluate(MODEL, DATA, scores=FILE)`"
 )
 
 
@@ -336,6 +337,6 @@ def _check(old: Bundle, new: Bundle, calibration: Calibration | VectorCalibratio
         said, wanted = probabilities, calibration.apply(exact)
     if not (same and np.abs(said - wanted).max() < _TOLERANCE):
         raise ModelFileError(
-            f"{old.path}: the recalibrated graph does not do as it should, so it was not written. "
+            f"{old.path}: the recalibrated graph failed its check, so it was not written. "
             "Please report it with the versions of onnx and onnxruntime."
         )

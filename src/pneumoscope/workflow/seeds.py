@@ -129,7 +129,7 @@ def sum_up(out: Path, runs: Sequence[RunFolder]) -> Seeds:
         out / SUMMARY,
         {
             "kept": names[chosen],
-            "kept_because": "lowest validation loss; test images had no say",
+            "kept_because": "lowest validation loss; test images were not used",
             "val_loss": dict(zip(names, losses, strict=True)),
             "parts": {
                 part: {

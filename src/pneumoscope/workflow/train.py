@@ -112,7 +112,7 @@ def train_reader(
         with _removed_if_it_fails(run, new=leader and not resume):
             if resume:
                 if recipe is not None:
-                    raise OptionError("resume", must="given without a recipe", was=recipe)
+                    raise OptionError("resume", must="used without a recipe", was=recipe)
                 recipe = Recipe.load(run.config)
                 split_file = run.split if run.split.exists() else split_file
             assert recipe is not None  # noqa: S101 - a caller without resume gives one
@@ -213,7 +213,7 @@ def _finished(
     for note in written.decided.notes:
         watcher.warn(note)
     watcher.say(
-        "Model written; from image files on it agrees with the network within "
+        "Model written; on the original files it agrees with the network within "
         f"{written.difference:.1e} in probability"
     )
     judged = [
@@ -284,8 +284,8 @@ def _learn(
         device = best_device(placement.accelerator)
         epoch = seconds_per_image(recipe, device=device) * len(data.split.rows("train"))
         watcher.say(
-            f"An epoch takes {in_words(epoch)} on this machine ({device}), all "
-            f"{recipe.learning.max_epochs} of them {in_words(epoch * recipe.learning.max_epochs)}"
+            f"An epoch takes {in_words(epoch)} on this machine ({device}), "
+            f"{recipe.learning.max_epochs} epochs {in_words(epoch * recipe.learning.max_epochs)}"
         )
     watcher.say(_EPOCH_HEADER)
     with watcher.progress("Training", unit="steps") as on_step:
@@ -306,7 +306,7 @@ def _opened(out: Path, *, resume: bool, leader: bool) -> RunFolder:
         return RunFolder.create(out) if leader else RunFolder(out)
     run = RunFolder(out)
     if not run.config.is_file():
-        raise OutputError(f"{out}: no run to resume (no {run.config.name} in it).")
+        raise OutputError(f"{out}: no run to resume (no {run.config.name}).")
     return run
 
 
@@ -324,7 +324,7 @@ def _removed_if_it_fails(run: RunFolder, *, new: bool) -> Iterator[None]:
 @contextmanager
 def _way_on(run: RunFolder) -> Iterator[None]:
     """Explain how to resume the run after a full disk."""
-    kept = "What was learnt before is kept; `resume` goes on with it."
+    kept = "The completed epochs are kept; continue with `resume`."
     try:
         yield
     except OutputError as fault:
@@ -333,7 +333,7 @@ def _way_on(run: RunFolder) -> Iterator[None]:
         if not is_of_writing(fault, run.root):
             raise
         raise OutputError(
-            f"{run.root}: cannot be written to ({fault.strerror or fault}); free it. {kept}"
+            f"{run.root}: cannot be written to ({fault.strerror or fault}); free some space. {kept}"
         ) from fault
 
 
@@ -342,8 +342,8 @@ def _check_unchanged(run: RunFolder, catalog: Catalog) -> None:
     now = {(entry.path, entry.sha256) for entry in catalog.entries}
     if before != now:
         raise DataError(
-            f"{catalog.root}: {len(before ^ now)} images changed, came or went since {run.root} "
-            "was begun, so it cannot be continued; train into a new `out`."
+            f"{catalog.root}: {len(before ^ now)} images were changed, added or removed since "
+            f"{run.root} was started, so it cannot be continued; train with a new `out`."
         )
 
 

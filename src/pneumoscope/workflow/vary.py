@@ -94,7 +94,7 @@ def vary(
     recipe = _with_network(recipe, placement)
     names = [f"{field}-{_word(value)}" for value in values]
     if not names or len({name.lower() for name in names}) < len(names):
-        raise OptionError("values", must="one or more, none of them twice", was=tuple(values))
+        raise OptionError("values", must="one or more different values", was=tuple(values))
     recipes = [
         _with_network(change_recipe(recipe, **{field: value}), placement) for value in values
     ]
@@ -108,7 +108,7 @@ def vary(
         left = []
         for number, plan in enumerate(planned, 1):
             if _finished(plan):
-                watcher.say(f"{plan.run.root.name} ({number} of {len(planned)}) is there already")
+                watcher.say(f"{plan.run.root.name} ({number} of {len(planned)}) exists already")
             else:
                 left.append((number, plan))
         jobs = [
@@ -159,7 +159,7 @@ def _opened(out: Path, recipe: Recipe, field: str, *, resume: bool) -> None:
         return
     before = Recipe.load(out / BASE)
     if change_recipe(before, **{field: recipe.value(field)}) != recipe:
-        raise OutputError(f"{out}: holds runs of another recipe; give another `out`.")
+        raise OutputError(f"{out}: contains runs of another recipe; choose another `out`.")
 
 
 def _planned(
@@ -229,7 +229,7 @@ def _same(run: RunFolder, what: str, before: object, now: object) -> None:
         if isinstance(before, dict) and isinstance(now, dict):
             more = f" ({', '.join(key for key in now if before.get(key) != now[key])})"
         raise OutputError(
-            f"{run.root}: is there already, and of another {what}{more}; give another `out`, or "
+            f"{run.root}: exists already, and of another {what}{more}; give another `out`, or "
             "remove that run."
         )
 

@@ -108,7 +108,7 @@ def audit_data(
         odd = odd_images(measured)
         blank = {item.row for item in odd if item.kind == "blank"}
         exact = [group for group in exact_groups(measured) if not blank.issuperset(group)]
-        with bar("Comparing lookalikes") as progress:
+        with bar("Comparing similar images") as progress:
             near = near_pairs(store, skip=exact, leave_out=blank, seed=seed, progress=progress)
         copies = _equal_after_all(root, measured, exact, near)
         audit = Audit(

@@ -32,22 +32,22 @@ class _Advice:
 
 _CLUES: Final = {
     "file": _Advice(
-        why="These are facts of the file, not of the lungs: they tell which machine or which hand "
-        "a file comes from.",
-        action="See that a model cannot see them: one size, one mode, one encoding for all. "
-        "`pneumoscope` hands a model grey pixels of one size alone; traces that resizing and "
-        "compression left in the pixels stay.",
+        why="These are properties of the file, not of the lungs: they reflect the device or "
+        "the person a file comes from.",
+        action="Make sure that a model cannot see them: use the same size, mode and encoding for "
+        "all files. `pneumoscope` gives a model only grey pixels of one size, but traces "
+        "of earlier resizing and compression remain in the pixels.",
     ),
     "pixels": _Advice(
-        why="They tell exposure, framing and processing. Disease can change them too, so this is a "
-        "reason to look and no proof.",
+        why="They reflect exposure, framing and processing. Disease can change them too, so "
+        "this is a reason to look, not proof of a problem.",
         action="Vary brightness, contrast and crops in training; test on another hospital's "
         "images.",
     ),
     "periphery": _Advice(
-        why="This is the outer eighth of the picture alone, where there is hardly any lung: arms, "
-        "markers, collimation and posture tell the classes apart.",
-        action="Look where the evidence of a reader lies; crop to the lungs, or vary crops in "
+        why="This is the outer eighth of the image, which shows hardly any lung: arms, "
+        "markers, collimation and posture differ between the classes.",
+        action="Check where the evidence of a reader lies; crop to the lungs, or vary crops in "
         "training. Test on another hospital's images.",
     ),
 }
@@ -72,9 +72,9 @@ def size_findings(audit: Audit) -> Iterator[Finding]:
                     "error",
                     f"The class {name} is in {enumerated(elsewhere or ['unused'])} "
                     "but not in train",
-                    "Nothing can be learnt of it. Often a folder is misspelt.",
-                    f"Rename the folder if it is one of {', '.join(by_part['train'])}; else remove "
-                    "it, or move some of its patients into train.",
+                    "A model cannot learn this class. Often a folder name is misspelt.",
+                    f"Rename the folder if it should be one of {', '.join(by_part['train'])}; "
+                    "otherwise remove it, or move some of its patients into train.",
                     tuple((entry.path,) for entry in entries if entry.label == name),
                 )
     counts = by_part.get("train") or Counter(entry.label for entry in entries)
@@ -85,11 +85,12 @@ def size_findings(audit: Audit) -> Iterator[Finding]:
             yield Finding(
                 "imbalance",
                 "warning" if ratio >= _GRAVE_IMBALANCE else "note",
-                f"{ratio:.1f} times as many {most} as {least} images to learn from",
-                f"Calling everything {most} is right in {many / (many + few):.0%} of cases, so "
-                "accuracy alone says little, and the probabilities fit this mixture only.",
-                "Judge by sensitivity, specificity and AUC; weight or resample the classes if one "
-                "of the first two suffers.",
+                f"{ratio:.1f} times as many {most} as {least} training images",
+                f"Always predicting {most} is right in {many / (many + few):.0%} of cases, so "
+                "accuracy alone says little, and the probabilities are valid only for this "
+                "class ratio.",
+                "Evaluate by sensitivity, specificity and AUC; weight or resample the classes "
+                "if sensitivity or specificity is too low.",
                 details={"counts": dict(counts)},
             )
     if len(names) > 2:
@@ -97,9 +98,9 @@ def size_findings(audit: Audit) -> Iterator[Finding]:
             "many-classes",
             "note",
             f"{len(names)} classes: {', '.join(names)}",
-            "How well a class can be guessed from its files is only judged between two.",
-            "To see that, inspect them as two classes by a map of classes, or lay two of them out "
-            "in a folder of their own.",
+            "Label shortcuts are only searched for between two classes.",
+            "To search for them, combine the classes into two with a class map, or put two of "
+            "them into a separate folder.",
         )
     if len(names) == 1:
         label = names[0]
@@ -107,9 +108,9 @@ def size_findings(audit: Audit) -> Iterator[Finding]:
             "one-class",
             "note",
             f"All images are of one class ({label})" if label else "The images have no labels",
-            "Nothing can be learnt or compared without a second class; copies and damaged or odd "
-            "images are found all the same.",
-            "To train, lay the images out in two class folders.",
+            "Training and comparison need a second class; copies and damaged or unusual images "
+            "are found nevertheless.",
+            "To train, put the images into two class folders.",
         )
     yield from _patients(audit)
 
@@ -126,15 +127,16 @@ def _too_small(part: str, counts: Counter[str], names: Sequence[str]) -> Iterato
     yield Finding(
         f"small-{part}",
         "warning",
-        f"The part {part} has {count(judged, what)}: 90% right on them may truly be {low:.0%} to "
-        f"{high:.0%}",
-        f"That is the 95% interval (Wilson) of an accuracy of 90% on {count(judged, what)}. Such "
-        "a part cannot tell a good reader from a poor one, nor a good epoch from a lucky one.",
+        f"The part {part} has {count(judged, what)}: a measured accuracy of 90% may truly be "
+        f"{low:.0%} to {high:.0%}",
+        f"That is the 95% interval (Wilson) of an accuracy of 90% on {count(judged, what)}. "
+        "Such a part cannot distinguish a good reader from a poor one, or a good epoch from a "
+        "lucky one.",
         (
-            "Draw a larger part from the training images, patient by patient; `pneumoscope train` "
-            "does so by itself for validation."
+            "Draw a larger part from the training images, patient by patient; `pneumoscope "
+            "train` does this automatically for validation."
             if part == "val"
-            else "Set more images aside for test, or report the interval with every number."
+            else "Use more images for test, or report the interval with every number."
         ),
         details={
             "images": judged,
@@ -152,9 +154,9 @@ def _patients(audit: Audit) -> Iterator[Finding]:
         yield Finding(
             "patients-unknown",
             "note",
-            f"Whose images they are is not known for {len(unknown):,} of {len(entries):,}",
-            "Two images of one patient could stand in two parts, and nobody would see it.",
-            "Name the patients in a manifest (column `patient`).",
+            f"The patient is unknown for {len(unknown):,} of {len(entries):,} images",
+            "Images of one patient could be in two parts without being noticed.",
+            "Give the patients in a manifest (column `patient`).",
             details={"images": len(unknown)},
         )
     per_patient = Counter(entry.patient for entry in entries if entry.patient.known)
@@ -167,8 +169,8 @@ def _patients(audit: Audit) -> Iterator[Finding]:
             f"{count(len(several), 'patient')} of {len(per_patient):,} "
             f"{'has' if len(several) == 1 else 'have'} several images, up to "
             f"{max(several.values())}",
-            f"{share:.0%} of the images are theirs. A split that is drawn by image puts such a "
-            "patient on both sides.",
+            f"They have {share:.0%} of the images. A split by image puts such patients into "
+            "several parts.",
             "Split by patient, as `pneumoscope train` does.",
             details={"patients": len(several), "most_images": max(several.values())},
         )
@@ -195,9 +197,8 @@ def shortcut_findings(audit: Audit) -> Iterator[Finding]:
             yield Finding(
                 f"shortcut-{kind}" if severity == "warning" else f"shortcut-{kind}-weak",
                 "warning" if severity == "warning" else "note",
-                f"The class can be guessed from {enumerated(named)}",
-                f"Judged on patients that the guess was not fitted on, 0.5 being a coin toss. "
-                f"{advice.why}",
+                f"The class can be predicted from {enumerated(named)}",
+                f"Evaluated on patients not used for fitting; 0.5 is chance level. {advice.why}",
                 advice.action,
                 details={"clues": [clue.to_dict() for clue in chosen]},
             )
@@ -224,10 +225,10 @@ def _modes(audit: Audit) -> Iterator[Finding]:
             f"mode-only-in-class-{mode}",
             "warning",
             f"{mode} files occur only in {label} ({count(n, 'file')})",
-            "A model that sees the kind of file knows the class of these without looking at a "
+            "A model that sees the file type knows the class of these without looking at a "
             f"lung. By chance this would happen with probability {chance:.2g}.",
-            "Turn all files into one mode before anything else reads them; `pneumoscope` reads all "
-            "as grey.",
+            "Convert all files to one mode before other software reads them; `pneumoscope` "
+            "reads all as grey.",
             tuple((entry.path,) for entry in entries if entry.mode == mode),
             {"mode": mode, "label": label, "files": n, "chance": chance},
         )

@@ -18,10 +18,10 @@ _ODD: Final[dict[str, tuple[str, str]]] = {
     "document": ("looks like a document", "look like documents"),
     "inverted": ("looks inverted (white air)", "look inverted (white air)"),
     "turned": (
-        "lies on its side or stands on its head",
-        "lie on their side or stand on their head",
+        "is rotated",
+        "are rotated",
     ),
-    "unlike": ("looks like none of the others", "look like none of the others"),
+    "unlike": ("does not resemble the others", "do not resemble the others"),
 }
 
 
@@ -38,8 +38,9 @@ def unreadable_findings(audit: Audit) -> Iterator[Finding]:
             "no-images",
             "error",
             "No image can be read",
-            "There is nothing to learn from or to measure on.",
-            "Name the folder that holds the images; readable formats are in the documents.",
+            "There are no images to train or evaluate with.",
+            "Give the folder that contains the images; the documentation lists the readable "
+            "formats.",
         )
     if bad:
         share = len(bad) / total
@@ -48,13 +49,13 @@ def unreadable_findings(audit: Audit) -> Iterator[Finding]:
             "unreadable",
             "error" if many else "warning",
             f"{count(len(bad), 'file')} of {total:,} cannot be read",
-            "They are missing from everything that follows. "
+            "They are missing from all results below. "
             + (
-                f"Above {UNREADABLE_SHARE:.0%} training and evaluation refuse the data as a whole."
+                f"Above {UNREADABLE_SHARE:.0%}, training and evaluation refuse the data."
                 if many
                 else "Training and evaluation skip them."
             ),
-            "Copy them again from where they came from, or remove them.",
+            "Copy them again from their source, or remove them.",
             tuple((item.path,) for item in bad),
             {"reasons": {item.path: item.reason for item in bad}},
         )
@@ -67,17 +68,17 @@ def left_out_findings(audit: Audit) -> Iterator[Finding]:
             "understood",
             "note",
             note,
-            "What is measured depends on which images are taken, and how they are named.",
-            "If that is not what was meant, see docs/how-to/public-data-sets.md.",
+            "The results depend on which images are used and how they are labelled.",
+            "If this is not intended, see docs/how-to/public-data-sets.md.",
         )
     for item in audit.left_out:
         yield Finding(
             "left-out",
             "note",
             str(item),
-            "Images that are left out are neither learnt from nor judged.",
-            "If they should count, change the map of classes, how uncertain labels count, or "
-            "the layout.",
+            "Images that are left out are used neither for training nor for evaluation.",
+            "To include them, change the class map, the treatment of uncertain labels, or the "
+            "layout.",
             details=item.to_dict(),
         )
 
@@ -96,10 +97,10 @@ def leak_findings(audit: Audit) -> Iterator[Finding]:
                 f"patients-shared-{a}-{b}",
                 "error",
                 f"{count(len(crossing.patients), 'patient')} in both {a} and {b}",
-                f"A reader that was trained on a patient knows the lungs it is judged on in {b}: "
-                "its score there is too good.",
-                "Put all images of a patient into one part. `pneumoscope train` draws such a split "
-                "by itself.",
+                f"A reader trained on a patient has seen the lungs it is evaluated on in {b}, "
+                "so its results there are too good.",
+                "Put all images of a patient into one part. `pneumoscope train` draws such a "
+                "split automatically.",
                 tuple(tuple(by_patient[patient]) for patient in crossing.patients),
                 {"patients": list(crossing.patients)},
             )
@@ -108,12 +109,12 @@ def leak_findings(audit: Audit) -> Iterator[Finding]:
             ("near", [[entries[p.first].path, entries[p.second].path] for p in crossing.near]),
         ):
             if groups:
-                same = "the same image" if kind == "exact" else "the same picture, saved anew"
+                same = "the same image" if kind == "exact" else "the same picture, re-encoded"
                 yield Finding(
                     f"{kind}-duplicates-shared-{a}-{b}",
                     "error",
                     f"{count(len(groups), 'image')} in both {a} and {b} ({same})",
-                    f"The answer to a question of {b} was seen in {a}.",
+                    f"Images of {b} were already seen in {a}.",
                     "Keep one copy, or put all copies into one part.",
                     tuple(map(tuple, groups)),
                 )
@@ -135,8 +136,8 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
             "duplicates-with-two-labels",
             "error",
             f"{count(len(both), 'image')} under two labels",
-            "One of the two labels is wrong, and the reader is taught both.",
-            "Look at them, and remove the wrong copy or both.",
+            "One of the two labels is wrong, and a reader learns both.",
+            "Look at them, and remove the copy with the wrong label, or both.",
             _paths_of(audit, both),
         )
     patients = [
@@ -151,14 +152,14 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
             "exact-duplicates",
             "warning",
             f"{count(len(groups), 'image')} stored more than once ({files} files{under})",
-            "Copies count twice in training and in every score"
+            "Copies count several times in training and in every metric"
             + (
-                ", and where the patient differs, a split by patient alone would tear them apart."
+                ", and if their patients differ, a split by patient alone can separate them."
                 if patients
                 else "."
             ),
-            "Remove the copies. `pneumoscope train` keeps equal pixels in one part, whoever they "
-            "are said to belong to.",
+            "Remove the copies. `pneumoscope train` keeps images with equal pixels in one "
+            "part, even if their patients differ.",
             _paths_of(audit, groups),
             {
                 "groups": len(groups),
@@ -172,10 +173,10 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
             "near-duplicates",
             "warning",
             f"{count(len(audit.near), 'pair')} of files show the same picture",
-            "Moved, rescaled, mirrored or saved anew, a picture stays the same picture. A split by "
-            "file would put it on both sides.",
-            "Look at the pairs; keep one of each. `pneumoscope train` keeps both in one part, "
-            "unless it is told otherwise.",
+            "A shifted, rescaled, mirrored or re-encoded picture is still the same picture. A "
+            "split by file can put it into two parts.",
+            "Look at the pairs and keep one of each. By default, `pneumoscope train` keeps "
+            "both in one part.",
             _paths_of(audit, [[pair.first, pair.second] for pair in audit.near]),
             {
                 "pairs": [
@@ -200,9 +201,9 @@ def odd_findings(audit: Audit) -> Iterator[Finding]:
             f"odd-{kind}",
             "note" if kind == "unlike" else "warning",
             f"{count(len(odd), 'image')} {one if len(odd) == 1 else many}",
-            "A reader is taught or judged on something that is no upright frontal chest "
-            "radiograph.",
-            "Look at them; remove, turn or invert what is wrong.",
+            "They would be used for training or evaluation although they are not upright "
+            "frontal chest radiographs.",
+            "Look at them, and remove, rotate or invert those that are wrong.",
             tuple((audit.measured.entries[item.row].path,) for item in odd),
             {"reasons": {audit.measured.entries[item.row].path: item.why for item in odd}},
         )
@@ -217,10 +218,10 @@ def label_findings(audit: Audit) -> Iterator[Finding]:
             "note",
             f"A reader contradicts the label of {count(len(audit.suspects), 'image')}, "
             f"{sure} of them with more than 90%",
-            "Either the reader errs or the label does; the first ones of the list are worth a "
-            "second look by someone who reads X-rays.",
-            "Have them read again, without showing the label. Change labels of the test part only "
-            "if all of it is read again.",
+            "Either the reader or the label is wrong; someone who reads X-rays should look at "
+            "the first ones of the list.",
+            "Have them read again without showing the label. Change labels of the test part "
+            "only if all its images are read again.",
             tuple((suspect.path,) for suspect in audit.suspects),
             {"ranked": [suspect.to_dict() for suspect in audit.suspects]},
         )

@@ -94,8 +94,8 @@ def _among_others(fits: NDArray[np.float32], row: int) -> Odd | None:
         return Odd(
             row,
             "turned",
-            f"turned by {degrees} degrees it fits the mean image better "
-            f"({turns[best]:.2f} against {upright:.2f})",
+            f"rotated by {degrees} degrees, it fits the mean image better ({turns[best]:.2f} "
+            f"against {upright:.2f})",
         )
     if upright < _UNLIKE:
         return Odd(row, "unlike", f"its correlation with the mean image is only {upright:.2f}")

@@ -183,9 +183,9 @@ def _sources(measured: Measured, rows: NDArray[np.int64]) -> list[_Source]:
     everything = np.concatenate([s.columns for s in single], axis=1)
     return [
         *single,
-        _Source("outer eighth of the picture", "periphery", outside, bent=False),
-        _Source("all facts of the file", "together", facts),
-        _Source("all of these but the picture", "together", everything),
+        _Source("outer eighth of the image", "periphery", outside, bent=False),
+        _Source("all file properties", "together", facts),
+        _Source("all of these except the image", "together", everything),
     ]
 
 

@@ -24,8 +24,8 @@ def written(file: Path) -> Iterator[None]:
         yield
     except OSError as fault:
         raise OutputError(
-            f"{file}: cannot be written ({fault.strerror or fault}); make room, or choose another "
-            "place. What arrived is kept, and the same command goes on from it."
+            f"{file}: cannot be written ({fault.strerror or fault}); free some space, or choose "
+            "another folder. The downloaded part is kept; repeat the command to continue."
         ) from fault
 
 

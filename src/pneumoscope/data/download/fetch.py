@@ -55,7 +55,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         """Return the redirected request, or refuse it."""
         before, after = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
         if after not in {"http", "https"} or (before, after) == ("https", "http"):
-            raise FetchError(req.full_url, f"leads to {newurl}, which is not followed")
+            raise FetchError(req.full_url, f"redirects to {newurl}, which is not followed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -162,7 +162,7 @@ def _received(
     if begin == 0:
         _forget(part, note)
     if total is not None and total > most_bytes:
-        raise FetchError(url, f"{total:,} bytes, more than the {most_bytes:,} that are taken")
+        raise FetchError(url, f"{total:,} bytes, more than the limit of {most_bytes:,}")
     with written(part):
         validator = _validator(answer)
         note.write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
@@ -176,7 +176,7 @@ def _received(
                 write_all(out, chunk)
             have += len(chunk)
             if have > most_bytes or (total is not None and have > total):
-                raise FetchError(url, "sends more than it announced or than is taken")
+                raise FetchError(url, "more data than announced or allowed")
             if progress and total is not None:
                 progress(have, total)
     return total is None or have == total
@@ -187,7 +187,7 @@ def _place(answer: Any, have: int) -> tuple[int, int | None]:
     if answer.status == 206:
         told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
         if told is None or int(told[1]) != have:
-            raise http.client.HTTPException("the server sends another range than was asked for")
+            raise http.client.HTTPException("the server sent another range than requested")
         return have, None if told[2] == "*" else int(told[2])
     length = answer.headers.get("Content-Length", "")
     return 0, int(length) if length.isdecimal() else None
@@ -205,7 +205,7 @@ def _check_content(url: str, part: Path, note: Path, expected: Expected) -> None
     size = _size(part)
     wrong = ""
     if expected.bytes is not None and size != expected.bytes:
-        wrong = f"{size:,} bytes came instead of {expected.bytes:,}"
+        wrong = f"{size:,} bytes received instead of {expected.bytes:,}"
     elif expected.sha256 is not None:
         found = sha256_of(part)
         if found != expected.sha256.lower():

@@ -43,16 +43,16 @@ def read_listing(file: Path, manifest: Manifest) -> tuple[Listed, ...]:
         )
     except (ValueError, KeyError, TypeError, RecursionError) as fault:
         raise DownloadError(
-            f"no listing: expected are files, each with path, bytes and sha256 ({fault!r})."
+            f"not a valid listing; expected files with path, bytes and sha256 ({fault!r})."
         ) from fault
     for item in listed:
         if not is_safe(item.path) or item.path.rpartition("/")[0] not in manifest.folders:
             raise DownloadError(
-                f"the listing names {item.path!r}, which is in none of the folders "
+                f"the listing contains {item.path!r}, which is not in the folders "
                 f"{', '.join(manifest.folders)}."
             )
     if not listed:
-        raise DownloadError("the listing names no files.")
+        raise DownloadError("the listing is empty.")
     return listed
 
 

@@ -125,8 +125,8 @@ class Verification:
                     lines.append(f"  and {len(items) - shown:,} more")
         if self.sound:
             lines.append(
-                f"{self.files:,} images: names, counts and image headers are right, and the "
-                f"content of {self.contents} originals (SHA-256)"
+                f"{self.files:,} images: names, counts and image headers are correct, and so is "
+                f"the content of {self.contents} originals (SHA-256)"
             )
         return "\n".join(lines)
 
@@ -173,7 +173,7 @@ def verify_folder(
         if difference > 0:
             missing.append(f"{name}: {difference:,} of {held.files:,} files")
         elif difference < 0:
-            extra.append(f"{name}: {-difference:,} files above {held.files:,}")
+            extra.append(f"{name}: {-difference:,} files more than {held.files:,}")
     extra += sorted(
         f"{name}/{file}" for name in found if name not in manifest.folders for file in found[name]
     )
@@ -241,5 +241,5 @@ def _fault(folder: Path, manifest: Manifest, path: str) -> str:
     if len(data) != known.bytes:
         return f"{len(data):,} bytes instead of {known.bytes:,}"
     if hashlib.sha256(data).hexdigest() != known.sha256:
-        return "another content than the original's (SHA-256)"
+        return "its content differs from the original (SHA-256)"
     return ""

@@ -71,7 +71,7 @@ def unpack(
                 if progress:
                     progress(done, len(chosen))
     except _DAMAGED as fault:
-        raise DownloadError(f"{archive}: no sound zip archive ({fault}).") from fault
+        raise DownloadError(f"{archive}: not a valid zip archive ({fault}).") from fault
     except OSError as fault:
         raise DownloadError(f"{archive}: cannot be read ({fault.strerror or fault}).") from fault
 
@@ -116,12 +116,12 @@ def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
     for info in members:
         if not is_safe(info.filename) or stat.S_ISLNK(info.external_attr >> 16):
             raise DownloadError(
-                f"{archive}: refused, since its member {info.filename!r} leads out of the folder."
+                f"{archive}: refused, because its member {info.filename!r} is outside the folder."
             )
     sizes = [info.file_size for info in members]
     if len(sizes) > MOST_FILES or sum(sizes) > MOST_BYTES or max(sizes, default=0) > MAX_BYTES:
         raise DownloadError(
-            f"{archive}: refused, since it claims {len(sizes):,} files with {sum(sizes):,} bytes."
+            f"{archive}: refused, because it claims {len(sizes):,} files with {sum(sizes):,} bytes."
         )
 
 
@@ -145,8 +145,8 @@ def _check_room(folder: Path, needed: int) -> None:
         free = shutil.disk_usage(folder.parent).free
     if needed > free:
         raise OutputError(
-            f"{folder}: {needed:,} bytes are needed and {free:,} are free; make room, or choose "
-            "another place with `to`."
+            f"{folder}: {needed:,} bytes are needed, but only {free:,} are free; free some "
+            "space, or choose another folder with `to`."
         )
 
 

@@ -197,9 +197,9 @@ class TableDescription:
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
-            raise DataError(f"{path}: no layout can be read from it ({fault}).") from fault
+            raise DataError(f"{path}: not a readable layout ({fault}).") from fault
         if not isinstance(values, dict):
-            raise DataError(f"{path}: no layout; expected keys such as columns and encoding.")
+            raise DataError(f"{path}: not a layout; expected keys such as columns and encoding.")
         return cls.from_dict({"name": path.stem, **values})
 
 

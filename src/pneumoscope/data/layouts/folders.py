@@ -56,7 +56,7 @@ class Passed:
         if self.junk:
             found.append(LeftOut("hidden and system files (__MACOSX, Thumbs.db, ._*)", self.junk))
         if self.masks:
-            found.append(LeftOut("masks, which are no radiographs", self.masks))
+            found.append(LeftOut("masks, which are not radiographs", self.masks))
         if self.beside:
             found.append(
                 LeftOut(
@@ -123,7 +123,7 @@ def read_folders(data: Path, passed: Passed) -> Iterator[tuple[str, str, str]]:
         places = parts.get(part, [])
         if len(places) > 1:
             names = " and ".join(f"{place.name}/" for place in places)
-            passed.notes.append(f"{names} are both read as the part {part}.")
+            passed.notes.append(f"{names} both stand for the part {part}.")
         for place in places:
             inner = _within(place, names={plain(data.name), plain(base.name), plain(place.name)})
             yield from _classes(data, inner, part=part, passed=passed)

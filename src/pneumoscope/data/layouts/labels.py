@@ -16,10 +16,10 @@ POLICIES: Final = ("ignore", "positive", "negative")
 REST: Final = "*"
 """In a map: every image that no other name decides."""
 
-NO_CLASS: Final = "label in no class of the map"
+NO_CLASS: Final = "label not in the class map"
 NO_LABEL: Final = "no label"
 UNCERTAIN: Final = "uncertain label of the positive class"
-SEVERAL: Final = "labels of several classes, none of them the positive one"
+SEVERAL: Final = "labels of several classes, none of them positive"
 SEVERAL_POSITIVE: Final = "labels of several positive classes"
 
 _BLANKS = re.compile(r"[\s_\-]+")
@@ -60,7 +60,7 @@ class ClassMap:
             for name in names:
                 if taken.setdefault(plain(name) or name, new) != new:
                     raise OptionError(
-                        "class_map", must="maps that give each name to one class", was=name
+                        "class_map", must="maps that assign each name to one class", was=name
                     )
 
     @classmethod
@@ -127,7 +127,7 @@ def classify(  # noqa: PLR0911 - one return a rule
     >>> classify(["Effusion", "pneumonia"], [], classes=pair, positive="PNEUMONIA", policy="ignore")
     ('PNEUMONIA', '')
     >>> classify(["No Finding", "Hernia"], [], classes=pair, positive="PNEUMONIA", policy="ignore")
-    ('', 'label in no class of the map')
+    ('', 'label not in the class map')
     """
     known, rest = classes.names, classes.rest
     maybe = [plain(name) for name in uncertain]

@@ -103,8 +103,8 @@ def list_data(
             one = united(rows)
             if len(one) < len(rows):
                 notes.append(
-                    f"{len(rows):,} rows are of {len(one):,} images: the findings of an image's "
-                    "rows are united."
+                    f"{len(rows):,} rows for {len(one):,} images: the findings of an image's "
+                    "rows are combined."
                 )
             rows = one
     else:
@@ -160,7 +160,7 @@ def _tables(
         raise DataError(
             f"{data}: holds no table of the layout {layout.name!r}"
             + (f" ({', '.join(layout.tables)})" if layout.tables else "")
-            + "; name the table itself in place of the folder."
+            + "; give the table itself instead of the folder."
         )
     return None
 

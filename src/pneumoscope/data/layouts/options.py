@@ -71,7 +71,7 @@ def parse_columns(texts: Sequence[str]) -> dict[str, str]:
         found[role.strip()] = column.strip()
     for role in ("path", "label"):
         if role not in found:
-            raise OptionError("columns", must=f"given with {role}=COLUMN", was=",".join(texts))
+            raise OptionError("columns", must=f"combined with {role}=COLUMN", was=",".join(texts))
     return found
 
 
@@ -98,9 +98,11 @@ def data_options(
     from pneumoscope.data.layouts.shipped import known_layout  # noqa: PLC0415 - needs YAML
 
     if columns and layout:
-        raise OptionError("columns", must="left out where `layout` is given", was=dict(columns))
+        raise OptionError("columns", must="omitted if `layout` is given", was=dict(columns))
     if uncertain_labels is not None and not class_map:
-        raise OptionError("uncertain_labels", must="given with `class_map`", was=uncertain_labels)
+        raise OptionError(
+            "uncertain_labels", must="combined with `class_map`", was=uncertain_labels
+        )
     table: TableDescription | None = None
     if columns:
         table = TableDescription(name="columns", columns=dict(columns))

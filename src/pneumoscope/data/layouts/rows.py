@@ -80,13 +80,13 @@ def read_rows(
             found.append(replace(named, path=place or likely[0]))
     left = []
     if views:
-        left.append(LeftOut("no frontal view", views.total(), in_short(views)))
+        left.append(LeftOut("not a frontal view", views.total(), in_short(views)))
     if absent:
         left.append(LeftOut("the image is not in the folder", len(absent), f"as {absent[0]}"))
     if absent and not found:
         raise DataError(
             f"{tables[0][0]}: none of its {len(absent):,} images, such as {absent[0]}, is in "
-            f"{root}; name the folder that holds the table and the images."
+            f"{root}; give the folder that contains the table and the images."
         )
     return found, left
 
@@ -122,10 +122,10 @@ def _check_columns(table: Table, layout: TableDescription, columns: set[str]) ->
     hint = did_you_mean(missing[0], table.columns)
     hint = f" {hint}" if hint else ""
     needs = (
-        "a manifest needs path,label and may have patient, study and split; "
-        "`columns=path=…,label=…` names other columns"
+        "a manifest needs path,label and may have patient, study and split; use "
+        "`columns=path=…,label=…` for other column names"
         if layout.name == "manifest"
-        else f"which the layout {layout.name!r} needs"
+        else f"required by the layout {layout.name!r}"
     )
     raise DataError(
         f"{table.path}: no column {' and '.join(missing)}; {needs}. Found: {found}.{hint}"
@@ -207,7 +207,7 @@ def _listed(text: str, *, where: str) -> list[str]:
     if text.casefold() in _NOTHING:
         return []
     if not (text.startswith("[") and text.endswith("]")):
-        raise DataError(f"{where}: no list of labels, such as ['normal']: {text[:60]!r}.")
+        raise DataError(f"{where}: not a list of labels such as ['normal']: {text[:60]!r}.")
     return [single or double for single, double in _QUOTED.findall(text)]
 
 

@@ -109,7 +109,7 @@ def write_folder(
     with _told_as_output_error(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise OutputError(
-                f"{folder} is not an empty folder. Name a new one, or remove what is in it."
+                f"{folder} is not an empty folder. Choose a new one, or remove its contents."
             )
         for split in splits:
             for label in LABELS:
@@ -124,7 +124,7 @@ def _check_splits(splits: Mapping[str, float]) -> None:
     for name, share in splits.items():
         if name not in _KNOWN_SPLITS:
             hint = nearest(str(name), _KNOWN_SPLITS)
-            raise OptionError("splits", must="named train, val or test", was=name, hint=hint)
+            raise OptionError("splits", must="train, val or test", was=name, hint=hint)
         if not 0.0 <= share <= 1.0:
             raise OptionError(f"splits[{name!r}]", must="from 0 to 1", was=share)
     if abs(sum(splits.values()) - 1.0) > 1e-6:
@@ -209,5 +209,5 @@ def _told_as_output_error(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be written to: {error}. Choose another folder, or make room."
+            f"{folder} cannot be written to: {error}. Choose another folder, or free some space."
         ) from error

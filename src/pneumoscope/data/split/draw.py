@@ -199,8 +199,8 @@ def _numbers(catalog: Catalog, patients: dict[Patient, list[int]]) -> dict[Patie
         DataError: A patient has none, or the numbers are no numbering.
     """
     way_out = (
-        "Name them with `patient_regex` or in the patient column of a manifest, such as P17, "
-        "or use `validation=grouped`."
+        "Set them with `patient_regex` or in the patient column of a manifest, such as P17, or "
+        "use `validation=grouped`."
     )
     keys = {patient: PatientKey.of(patient) for patient in patients}
     unknown = [patient for patient, key in keys.items() if key is None]
@@ -208,16 +208,17 @@ def _numbers(catalog: Catalog, patients: dict[Patient, list[int]]) -> dict[Patie
         images = sum(len(patients[patient]) for patient in unknown)
         path = catalog.entries[patients[unknown[0]][0]].path
         raise DataError(
-            f"{catalog.root}: a block of patient numbers needs the numbers, and {images:,} "
-            f"training images have none, for example {path}. {way_out}"
+            f"{catalog.root}: a block of patient numbers needs numbered patients, but "
+            f"{images:,} training images have no number, for example {path}. {way_out}"
         )
     known = {patient: key for patient, key in keys.items() if key is not None}
     series = {key.series for key in known.values()}
     if len(series) > len(known) / 2:
         shown = ", ".join(map(str, sorted(known)[:3]))
         raise DataError(
-            f"{catalog.root}: a block of patient numbers needs running numbers, and the names of "
-            f"the {len(known):,} patients begin in {len(series):,} ways ({shown}). {way_out}"
+            f"{catalog.root}: a block of patient numbers needs consecutive numbers, but the "
+            f"names of the {len(known):,} patients have {len(series):,} different prefixes "
+            f"({shown}). {way_out}"
         )
     return known
 

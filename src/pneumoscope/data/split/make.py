@@ -133,7 +133,7 @@ def _check_options(validation: str, *, fraction: float, folds: int, fold: int) -
             hint=nearest(validation, VALIDATIONS),
         )
     if validation == "file":
-        raise OptionError("validation", must="given with `split_file`", was=validation)
+        raise OptionError("validation", must="combined with `split_file`", was=validation)
     _check_share("val_fraction", fraction, low=0.01)
     if not 2 <= folds <= 100:
         raise OptionError("folds", must="from 2 to 100", was=folds)
@@ -152,7 +152,7 @@ def _with_test(catalog: Catalog, groups: Sequence[int], *, fraction: float, seed
     parts = [entry.split or "train" for entry in catalog.entries]
     if fraction and "test" in parts:
         raise OptionError(
-            "test_fraction", must="left out where the data have a test part", was=fraction
+            "test_fraction", must="omitted if the data have a test part", was=fraction
         )
     if fraction:
         draw_share(catalog, parts, groups, into="test", fraction=fraction, seed=seed)
@@ -203,9 +203,9 @@ def _check(catalog: Catalog, split: Split, groups: Sequence[int], *, near: bool 
         if any(labels[name] == 0 for name in catalog.classes):
             held = ", ".join(f"{name}: {labels[name]}" for name in catalog.classes)
             raise DataError(
-                f"{catalog.root}: the part {part!r} lacks a class ({held}); more images, a larger "
-                "`val_fraction`, fewer `folds`, or another `seed`, `block` or `validation` is "
-                "needed."
+                f"{catalog.root}: the part {part!r} lacks a class ({held}); use more images, a "
+                "larger `val_fraction`, fewer `folds`, or another `seed`, `block` or "
+                "`validation`."
             )
     leaks = shared_between_parts(split.parts, groups)
     if leaks:
@@ -213,7 +213,7 @@ def _check(catalog: Catalog, split: Split, groups: Sequence[int], *, near: bool 
             f"{catalog.entries[row].path} ({split.parts[row]})" for row in leaks[0].rows[:4]
         )
         raise LeakError(
-            f"{catalog.root}: {len(leaks)} patients or copies of an image stand in more than one "
+            f"{catalog.root}: {len(leaks)} patients or copies of an image are in more than one "
             f"part, for example {shown}; put each into one part."
             + (" Near copies count too, unless they are ignored." if near else "")
         )

@@ -49,11 +49,11 @@ def parts_in_file(path: Path, catalog: Catalog) -> Split:
         named = {row["path"]: row["split"] for row in rows}
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as fault:
         raise DataError(
-            f"{path}: no split file with path,...,split ({in_words(fault)})."
+            f"{path}: not a split file with the columns path,...,split ({in_words(fault)})."
         ) from fault
     for part in set(named.values()) - {*PARTS, UNUSED}:
         raise DataError(f"{path}: unknown part {part!r}. {nearest(str(part), (*PARTS, UNUSED))}")
     split = Split(tuple(named.get(entry.path, UNUSED) for entry in catalog.entries))
     if set(split.parts) == {UNUSED}:
-        raise DataError(f"{path}: names none of the images of {catalog.root}.")
+        raise DataError(f"{path}: contains none of the images of {catalog.root}.")
     return split

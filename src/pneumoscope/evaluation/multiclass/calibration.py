@@ -26,8 +26,8 @@ _STEPS = 50
 _PENALTY = 1.0  # the weight of one image pulls scales to 1 and biases to 0
 
 _WRONG_WAY = (
-    "the logits of the true classes are not higher than the others in these scores, so no "
-    "calibration can mend them; check that the scores are of this model."
+    "in these scores, the logits of the true classes are not higher than the others, so "
+    "calibration cannot help; check that the scores are from this model."
 )
 
 
@@ -112,10 +112,10 @@ def fit_classes(scores: ClassScores, *, method: str = "temperature") -> VectorCa
     if counts.min() < _ENOUGH:
         held = ", ".join(f"{n} {name}" for n, name in zip(counts, scores.labels.names, strict=True))
         raise DataError(
-            f"a calibration needs {_ENOUGH} images of each class at least; there are {held}."
+            f"calibration needs at least {_ENOUGH} images of each class; there are {held}."
         )
     if not np.isfinite(scores.logits).all():
-        raise DataError("a calibration needs finite logits; some are infinite.")
+        raise DataError("calibration needs finite logits; some are infinite.")
     fit = _vector if method == "platt" else _temperature
     return fit(scores.logits, scores.number)
 
@@ -134,9 +134,9 @@ def _temperature(logits: NDArray[np.float64], number: NDArray[np.int64]) -> Vect
     if slope(high) <= 0:
         low = high
         note = (
-            f"the logits of these {len(number)} images part the classes, so that no temperature is "
-            f"too low; it was left at {1 / high:g}, and the probabilities are all but 0 and 1. "
-            "More images would tell more."
+            f"the logits of these {len(number)} images separate the classes completely, so the "
+            f"temperature is not determined; it was set to {1 / high:g}, and the probabilities "
+            "are nearly 0 or 1. Use more images."
         )
     for _ in range(100):
         middle = math.sqrt(low * high)

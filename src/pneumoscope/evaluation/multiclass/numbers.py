@@ -151,7 +151,7 @@ def class_numbers(
         OptionError: There are too few resamples.
     """
     if not len(scores):
-        raise DataError("there are no images to measure on.")
+        raise DataError("there are no images to evaluate.")
     if resamples:
         in_range("resamples", resamples, low=100, high=10_000_000)
     table = ClassTable.of(scores, patient)

@@ -38,7 +38,7 @@ def age_of(dataset: Dataset) -> tuple[float | None, tuple[str, ...]]:
     written, notes = text_of(dataset, "PatientAge"), []
     stated = years_of(written)
     if written and stated is None:
-        notes.append(f"PatientAge {written!r} is no plausible age")
+        notes.append(f"PatientAge {written!r} is not plausible")
     elif stated and written.isdigit():
         notes.append(f"PatientAge {written!r} has no unit; it is taken as years")
     months = _months_between_dates(dataset)

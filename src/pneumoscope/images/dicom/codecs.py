@@ -68,7 +68,7 @@ def decode(
         raise _cut(name, stream.fault)
     if stream.components not in {1, 3}:
         raise UnsupportedImageError(
-            f"{name}: a compressed image of {stream.components} components; read are 1 or 3."
+            f"{name}: a compressed image with {stream.components} components; supported are 1 or 3."
         )
     try:
         if stream.kind == "JPEG 2000":
@@ -127,11 +127,13 @@ def _jpeg(stream: Codestream, photometric: str, *, name: str) -> Decoded:
     assert header is not None  # noqa: S101 - every JPEG stream has one
     dct = header.process in {0, 1, jpeg.PROGRESSIVE}
     if not (dct or header.process == jpeg.LOSSLESS):
-        raise UnsupportedImageError(f"{name}: {stream.name} is not read; export it uncompressed.")
+        raise UnsupportedImageError(
+            f"{name}: {stream.name} is not supported; export it uncompressed."
+        )
     if dct and header.precision not in {8, 12}:
         raise UnsupportedImageError(
-            f"{name}: {stream.name}: JPEG with this depth is in no standard but that of its "
-            "writer; export it as lossless JPEG or uncompressed."
+            f"{name}: {stream.name}: JPEG with this depth is not standardised; export it as "
+            "lossless JPEG or uncompressed."
         )
     notes: tuple[str, ...] = ()
     raw = stream.components == 3 and _colours_are_open(header) and photometric == "RGB"
@@ -255,8 +257,8 @@ _MISSING = "data are missing for some of its rows"
 
 def _holed(name: str) -> DamagedImageError:
     return DamagedImageError(
-        f"{name}: its compressed image is damaged: it has more data than its rows take, so some of "
-        "them are wrong; copy it again."
+        f"{name}: its compressed image is damaged: it has more data than its rows need, so some "
+        "rows are wrong; copy it again."
     )
 
 
@@ -283,7 +285,7 @@ def _jpeg_2000(
 
     if stream.precision > 16:
         raise UnsupportedImageError(
-            f"{name}: JPEG 2000 of {stream.precision} bits a sample; read are up to 16."
+            f"{name}: JPEG 2000 with {stream.precision} bits per sample; supported are up to 16."
         )
     levels = _levels_to_skip(stream, at_least) if at_least else 0
     if not levels and importlib.util.find_spec("imagecodecs") is not None:

@@ -32,8 +32,8 @@ def frame_of(value: bytes, *, frames: int, name: str) -> bytes:
     several = max(offsets, starts_in(fragments))
     if several > max(1, frames):
         raise UnsupportedImageError(
-            f"{name}: its pixel data hold {several} frames, its header (NumberOfFrames) declares "
-            f"{frames}; save the frame that is meant."
+            f"{name}: its pixel data contain {several} frames, but its header (NumberOfFrames) "
+            f"declares {frames}; save the intended frame."
         )
     return fragments[0] if len(fragments) == 1 else b"".join(fragments)
 
@@ -47,8 +47,8 @@ def _items(value: bytes, *, name: str) -> list[bytes]:
             if tag == DELIMITER[:4] or not value[position:].strip(b"\0"):
                 break
             raise DamagedImageError(
-                f"{name}: its compressed pixel data are no sequence of fragments "
-                f"(at byte {position:,}); copy it again."
+                f"{name}: its compressed pixel data are not a sequence of fragments (at byte "
+                f"{position:,}); copy it again."
             )
         length = int.from_bytes(value[position + 4 : position + 8], "little")
         begin = position + 8

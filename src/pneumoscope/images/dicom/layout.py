@@ -122,7 +122,7 @@ def layout_of(dataset: Dataset, *, name: str) -> Layout:
     frames = whole_of(dataset, "NumberOfFrames", 1)
     if frames > 1:
         raise UnsupportedImageError(
-            f"{name}: {frames} frames; a radiograph has one. Save the frame that is meant."
+            f"{name}: {frames} frames; a radiograph has one. Save the intended frame."
         )
     notes: list[str] = []
     samples, photometric = _colour(dataset, notes, name=name)
@@ -154,15 +154,15 @@ def _colour(dataset: Dataset, notes: list[str], *, name: str) -> tuple[int, str]
     samples = whole_of(dataset, "SamplesPerPixel")
     if stated and stated not in PHOTOMETRIC:
         raise UnsupportedImageError(
-            f"{name}: PhotometricInterpretation {stated!r} is not read; "
-            f"read are {', '.join(PHOTOMETRIC)}."
+            f"{name}: PhotometricInterpretation {stated!r} is not supported; supported are "
+            f"{', '.join(PHOTOMETRIC)}."
         )
     one = not stated or stated.startswith(("MONOCHROME", "PALETTE"))
     if not samples:
         samples = 1 if one else 3
         notes.append(f"SamplesPerPixel is missing; {samples} is assumed")
     if samples not in {1, 3}:
-        raise UnsupportedImageError(f"{name}: {samples} samples a pixel; read are 1 or 3 samples.")
+        raise UnsupportedImageError(f"{name}: {samples} samples per pixel; supported are 1 or 3.")
     if not stated:
         stated = "MONOCHROME2" if samples == 1 else "RGB"
         notes.append(f"PhotometricInterpretation is missing; {stated} is assumed")
@@ -180,7 +180,7 @@ def _bits(dataset: Dataset, notes: list[str], *, name: str) -> tuple[int | None,
     stored = whole_of(dataset, "BitsStored") or None
     if allocated not in {None, 8, 16}:
         raise UnsupportedImageError(
-            f"{name}: words of {allocated} bits (BitsAllocated); read are 8 or 16 bits."
+            f"{name}: {allocated} bits per word (BitsAllocated); supported are 8 or 16."
         )
     high = whole_of(dataset, "HighBit", -1)
     if stored and high >= stored:

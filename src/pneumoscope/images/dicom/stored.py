@@ -84,8 +84,9 @@ def stored_values(
         return _run_length(dataset, layout, name=name)
     if stream is None:
         raise UnsupportedImageError(
-            f"{name}: transfer syntax {syntax.name!r} is not read, or its data are damaged: they "
-            "begin like no JPEG, JPEG-LS or JPEG 2000 image; export it uncompressed."
+            f"{name}: transfer syntax {syntax.name!r} is not supported, or its data are "
+            "damaged: they do not start like a JPEG, JPEG-LS or JPEG 2000 image; export it "
+            "uncompressed."
         )
     if syntax in _UNCOMPRESSED or not _is_of(stream, syntax):
         notes = (f"the transfer syntax is {syntax.name}, the pixels are {stream.name}",)
@@ -151,8 +152,8 @@ def _uncompressed(
         )
     if held >= 2 * expected - 2:
         raise UnsupportedImageError(
-            f"{name}: its pixel data hold {held // expected} frames, its header declares "
-            f"{layout.frames}; save the frame that is meant."
+            f"{name}: its pixel data hold {held // expected} frames, but its header declares "
+            f"{layout.frames}; save the intended frame."
         )
     # Some files have a little padding; more of it means rows that would be cut off.
     if held - expected > max(2 * expected // layout.rows, expected // 50):

@@ -38,7 +38,7 @@ def images_of(path: str, *, others: Counter[str]) -> Iterator[str]:
         if kind != "IMAGE":
             others[f"{kind[:16] or 'unnamed'} record of DICOMDIR"] += 1
         elif any(part in {"", ".", ".."} or "/" in part or "\\" in part for part in parts):
-            others["record of DICOMDIR that leads out of its folder"] += 1
+            others["record of DICOMDIR pointing outside its folder"] += 1
         else:
             yield _existing(folder, parts)
 
@@ -54,9 +54,11 @@ def _records(path: str) -> list[Dataset]:
     except Exception as fault:  # pydicom has no base class for what damaged bytes raise in it
         reason = " ".join(str(fault).split())[:120] or type(fault).__name__
         raise DataError(
-            f"{path}: no DICOMDIR can be read from it ({reason}); name the folder of the images."
+            f"{path}: not a readable DICOMDIR ({reason}); give the folder of the images."
         ) from fault
-    raise DataError(f"{path}: more than {MAX_BYTES:,} bytes are no DICOMDIR; name a folder.")
+    raise DataError(
+        f"{path}: too large for a DICOMDIR (more than {MAX_BYTES:,} bytes); give a folder."
+    )
 
 
 def _parts(value: object) -> list[str]:

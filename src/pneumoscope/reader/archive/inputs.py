@@ -23,7 +23,7 @@ CALLED_IMAGES = (
 )
 """A file in a folder that is called so is meant as an image: it is read, or a row says why not."""
 
-HIDDEN, HIDDEN_FOLDER, NO_SUFFIX = "hidden", "hidden folder", "without suffix"
+HIDDEN, HIDDEN_FOLDER, NO_SUFFIX = "hidden", "hidden folder", "no file extension"
 """Kinds of files that are counted beside those that are named by their suffix."""
 
 _MOST_KINDS = 100

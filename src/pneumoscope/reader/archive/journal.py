@@ -58,7 +58,7 @@ def _all_lines(path: Path, *, packed: bool) -> Iterator[tuple[int, Record]]:
                     yield number, json.loads(line)
         except (ValueError, EOFError, zlib.error) as fault:
             raise OutputError(
-                f"{path}: line {number} is damaged; delete that file to begin anew."
+                f"{path}: line {number} is damaged; delete this file to start again."
             ) from fault
 
 

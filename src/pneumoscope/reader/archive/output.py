@@ -105,16 +105,16 @@ class Archive:
             if out.exists() and not self.journal.exists():
                 if not resume:
                     raise OutputError(
-                        f"{out} exists already; give another `out`, or read what was added since "
-                        "with `resume`."
+                        f"{out} exists already; choose another `out`, or read new images with "
+                        "`resume`."
                     )
                 self._check_kept()
                 self.complete = True
                 self._remember()
             elif self.journal.exists() and not resume:
                 raise OutputError(
-                    f"{self.journal}: a run that wrote here was cut off; continue it with "
-                    "`resume`, or delete that file to begin anew."
+                    f"{self.journal}: the run that wrote here was interrupted; continue it with "
+                    "`resume`, or delete this file to start again."
                 )
             else:
                 self._open()
@@ -223,19 +223,19 @@ class Archive:
                 before = json.loads(kept.readline())
         except FileNotFoundError as fault:
             raise OutputError(
-                f"{self.out} is not the result of a run that can be continued ({self._kept.name} "
-                "is not beside it); give another `out`."
+                f"{self.out} is not the result of a run that can be continued "
+                f"({self._kept.name} is missing next to it); choose another `out`."
             ) from fault
         except (EOFError, LookupError, TypeError, ValueError, OSError, zlib.error) as fault:
             raise OutputError(
-                f"{self._kept}: damaged, so {self.out.name} cannot be continued; give another "
+                f"{self._kept}: damaged, so {self.out.name} cannot be continued; choose another "
                 "`out`."
             ) from fault
         self._check_header(before, self.out)
         if wrote != sha256_of(self.out):
             raise OutputError(
-                f"{self.out} was changed since it was written, so it cannot be continued; give "
-                "another `out`."
+                f"{self.out} was modified since it was written, so it cannot be continued; "
+                "choose another `out`."
             )
 
     def _reopen(self) -> None:
@@ -280,8 +280,9 @@ class Archive:
         known = before if isinstance(before, dict) else {}
         changed = [name for name, value in self._header.items() if known.get(name) != value]
         raise OutputError(
-            f"{place}: that run was another one ({', '.join(changed) or 'its options'} "
-            "differ); repeat it with `resume`, or give another `out`."
+            f"{place}: the run was started with other settings "
+            f"({', '.join(changed) or 'its options'}); use the same settings with `resume`, or "
+            "choose another `out`."
         )
 
     def _remember(self) -> None:
@@ -329,7 +330,7 @@ class Archive:
             yield
         except OSError as fault:
             raise OutputError(
-                f"{self.journal}: cannot be written ({fault.strerror or fault}); free the place."
+                f"{self.journal}: cannot be written ({fault.strerror or fault}); free some space."
             ) from fault
 
 
@@ -339,8 +340,8 @@ def _format_of(out: Path) -> str:
     if suffix not in suffixes:
         raise OptionError(
             "out",
-            must=f"a file that ends in {', '.join(suffixes)}",
+            must=f"a file with the extension {', '.join(suffixes)}",
             was=str(out),
-            hint=nearest(suffix, suffixes) if suffix else "Or name the format with `format`.",
+            hint=nearest(suffix, suffixes) if suffix else "Or set the format with `format`.",
         )
     return suffixes[suffix]

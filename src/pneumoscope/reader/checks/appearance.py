@@ -15,9 +15,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PAGE = "it looks like a page of text or a document: sharp marks on even white"
+PAGE = "it looks like a page of text or a document: sharp marks on uniform white"
 NOISE = "it looks like noise or a texture: neighbouring pixels have little in common"
-SCREEN = "it looks like a screen or a drawing: most of it is areas of one even grey"
+SCREEN = "it looks like a screenshot or a drawing: most of it consists of areas of uniform grey"
 
 _SIDE = 160  # with fewer pixels each way, neighbours differ in a chest as they do in noise
 _ROUGH = 0.2  # mean step between neighbours, in standard deviations

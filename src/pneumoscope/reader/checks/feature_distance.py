@@ -87,7 +87,7 @@ class FeatureDistribution(NamedTuple):
         rest = float(values["rest"])
         sound = all(np.isfinite(part).all() for part in (mean, variances, directions, rest))
         if not (sound and (variances > 0).all() and rest > 0):
-            raise ValueError("its gate holds numbers that cannot be")
+            raise ValueError("its gate has invalid values")
         return cls(mean, directions, variances, rest)
 
 
@@ -107,5 +107,5 @@ def _unpacked(text: str) -> NDArray[np.float32]:
 
     content = a2b_base64(text, strict_mode=True)
     if not 0 < len(content) <= 2 * MAX_NUMBERS:
-        raise ValueError("its gate is of a size that cannot be")
+        raise ValueError("its gate has an invalid size")
     return np.frombuffer(content, "<f2").astype(np.float32)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WHITE, _BLACK = 250, 5
 _LOW, _HIGH = 2, 98  # percentiles between which the grey levels of an image lie
 _SIDE = 16
-_UNLIKE = "the image does not look like a frontal chest X-ray as this reader knows them"
+_UNLIKE = "the image does not look like the frontal chest X-rays this reader was trained on"
 _TURNS = ("", "turned by 90° to the left", "turned by 180°", "turned by 90° to the right")
 
 
@@ -163,7 +163,7 @@ class Look(NamedTuple):
         """
         likeness = FeatureDistribution.from_dict(values["likeness"])
         if len(likeness.mean) != _SIDE * _SIDE:
-            raise ValueError("its gate looks at another number of pixels")
+            raise ValueError("its gate expects another number of pixels")
         return cls(likeness, float(values["turned"]), float(values["farthest"]))
 
 
@@ -217,8 +217,8 @@ class PixelGate(NamedTuple):
         least = min(self.rules.side_px, *input_shape)
         if short < least:
             found.append(
-                f"the image has {shape.width:,} x {shape.height:,} pixels, too few to judge lungs "
-                f"by (at least {least:g} each way)"
+                f"the image has {shape.width:,} x {shape.height:,} pixels, too few to assess "
+                f"the lungs (at least {least:g} in each direction)"
             )
         if long > self.rules.aspect * short:
             found.append(
@@ -227,7 +227,8 @@ class PixelGate(NamedTuple):
             )
         if shape.chroma > self.rules.chroma:
             found.append(
-                "the image is in colour, which an X-ray is not: a photograph, a screen or a drawing"
+                "the image is in colour, so it is not an X-ray but a photograph, a screenshot "
+                "or a drawing"
             )
         return found
 
@@ -243,9 +244,9 @@ class PixelGate(NamedTuple):
             return ["the image is blank: it has no detail, only a gradient"]
         white, black = 1 - share[_WHITE - 1], share[_BLACK]
         if white > self.rules.white:
-            found.append(f"{white:.0%} of the image is white, where nothing can be seen")
+            found.append(f"{white:.0%} of the image is pure white, without detail")
         if black > self.rules.black:
-            found.append(f"{black:.0%} of the image is black, where nothing can be seen")
+            found.append(f"{black:.0%} of the image is pure black, without detail")
         if not found:
             return []
         from pneumoscope.reader.checks.appearance import kind  # noqa: PLC0415 - rare
@@ -285,8 +286,8 @@ class FeatureGate(NamedTuple):
         if distance <= self.farthest:
             return ()
         reason = (
-            "the image is unlike the chest X-rays that this reader learnt from "
-            f"(distance {distance:.2f}, at most {self.farthest:.2f})"
+            "the image is unlike the chest X-rays this reader was trained on (distance "
+            f"{distance:.2f}, limit {self.farthest:.2f})"
         )
         return (reason,)
 

@@ -44,7 +44,7 @@ def scope_of(facts: Mapping[str, str], intended: Mapping[str, Any]) -> Scope:
         wanted = [str(value) for value in intended[name]]
         found = facts[name]
         if not found:
-            unknown.append(f"the file does not name its {shown}; the reader is for {_or(wanted)}")
+            unknown.append(f"the file does not state the {shown}; the reader is for {_or(wanted)}")
         elif not _names_one(found, wanted, words=name == VIEW):
             outside.append(f"the {shown} is {found}; the reader is for {_or(wanted)}")
     return Scope(tuple(outside), tuple(unknown))
@@ -62,7 +62,7 @@ def _names_one(found: str, wanted: Sequence[str], *, words: bool) -> bool:
 def _age_note(age: str, bounds: Sequence[float]) -> tuple[list[str], bool]:
     """Return the note on an age, if any, and whether the age is known."""
     youngest, oldest = bounds
-    made_for = f"the reader is for patients of {youngest:g} to {oldest:g} years"
+    made_for = f"the reader is for patients aged {youngest:g} to {oldest:g} years"
     try:
         years = float(age)
     except ValueError:

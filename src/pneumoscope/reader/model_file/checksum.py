@@ -43,12 +43,12 @@ def own_text(content: bytes, contents: Contents, path: Path) -> str:
     entry = contents.metadata.get(KEY)
     if entry is None:
         raise ModelFileError(
-            f"{path}: an ONNX file, but not one of pneumoscope (no {KEY!r} in its metadata)."
+            f"{path}: an ONNX file, but not a pneumoscope model (no {KEY!r} in its metadata)."
         )
     try:
         return content[entry.value_start : entry.value_end].decode("utf-8")
     except UnicodeDecodeError as fault:
-        raise ModelFileError(f"{path}: cannot be used: its metadata are no text.") from fault
+        raise ModelFileError(f"{path}: cannot be used: its metadata are not text.") from fault
 
 
 def with_info(content: bytes, info: Metadata, *, path: Path = Path("model.onnx")) -> bytes:
@@ -73,7 +73,7 @@ def sealed(content: bytes, *, path: Path = Path("model.onnx")) -> bytes:
     """
     place = _place_in(content, inspect(content, path), path)
     if place is None:
-        raise ModelFileError(f"{path}: its metadata have no room for a seal.")
+        raise ModelFileError(f"{path}: its metadata have no space for a checksum.")
     return content[:place] + _digest(content, place).encode() + content[place + len(UNSEALED) :]
 
 

@@ -105,19 +105,18 @@ def inspect(content: bytes, path: Path) -> Contents:
     """
     if len(content) > MAX_BYTES:
         raise ModelFileError(
-            f"{path}: too large to be a reader ({len(content):,} bytes; up to {MAX_BYTES:,} are "
-            "opened)."
+            f"{path}: too large for a model file ({len(content):,} bytes, limit {MAX_BYTES:,})."
         )
     found = _Found()
     try:
         _model(content, found)
     except WireError as fault:
         raise ModelFileError(
-            f"{path}: no model can be read from it ({fault}); "
-            "expected is the model.onnx that pneumoscope train writes."
+            f"{path}: not a readable model file ({fault}); expected a model.onnx written by "
+            "pneumoscope train."
         ) from fault
     except _Refused as reason:
-        raise ModelFileError(f"{path}: not opened, since {reason}.") from None
+        raise ModelFileError(f"{path}: not opened, because {reason}.") from None
     return Contents(
         {_shown(name): count for name, count in sorted(found.operators.items())},
         found.tensors,
@@ -135,7 +134,7 @@ def _model(data: bytes, found: _Found) -> None:
             _expect(kind, BYTES)
             found.graphs += 1
             if found.graphs > 1:
-                raise _Refused("it holds more than one graph")
+                raise _Refused("it contains more than one graph")
             _graph(data, a, b, found)
         elif number == _MODEL_METADATA:
             _expect(kind, BYTES)
@@ -146,12 +145,12 @@ def _model(data: bytes, found: _Found) -> None:
         elif number == _MODEL_FUNCTIONS:
             raise _Refused("it defines operators of its own")
         elif number == _MODEL_TRAINING:
-            raise _Refused("it holds graphs for training")
+            raise _Refused("it contains training graphs")
         elif number == _MODEL_DEVICES:
-            raise _Refused("it asks for several devices")
+            raise _Refused("it requires several devices")
         at = b
     if not found.graphs:
-        raise WireError("it holds no graph")
+        raise WireError("it contains no graph")
 
 
 def _opset(data: bytes, start: int, end: int, found: _Found) -> None:
@@ -162,7 +161,7 @@ def _opset(data: bytes, start: int, end: int, found: _Found) -> None:
         elif number == _OPSET_VERSION:
             version = a
     if domain not in OWN_DOMAINS:
-        raise _Refused(f"it asks for operators of {_shown(domain)!r}, which are not ONNX's own")
+        raise _Refused(f"it uses operators of {_shown(domain)!r}, which are not standard ONNX")
     found.opset = version
 
 
@@ -179,7 +178,7 @@ def _entry(data: bytes, start: int, end: int, found: _Found, *, begin: int) -> N
             value = (a, b)
     name = _shown(key)
     if name in found.metadata:
-        raise _Refused(f"its metadata say {name!r} twice")
+        raise _Refused(f"its metadata contain {name!r} twice")
     found.metadata[name] = Entry(begin, end, *value)
 
 
@@ -192,7 +191,7 @@ def _graph(data: bytes, start: int, end: int, found: _Found) -> None:
             _expect(kind, BYTES)
             _tensor(data, a, b, found)
         elif number == _GRAPH_SPARSE:
-            raise _Refused("it holds sparse tensors")
+            raise _Refused("it contains sparse tensors")
 
 
 def _node(data: bytes, start: int, end: int, found: _Found) -> None:
@@ -211,10 +210,10 @@ def _node(data: bytes, start: int, end: int, found: _Found) -> None:
             _expect(kind, BYTES)
             if data[a:b] not in OWN_DOMAINS:
                 raise _Refused(
-                    f"it uses an operator of {_shown(data[a:b])!r}, which is not ONNX's own"
+                    f"it uses an operator of {_shown(data[a:b])!r}, which is not standard ONNX"
                 )
     if operator in NOT_IN_A_READER:
-        raise _Refused(f"it uses the operator {_shown(operator)}, which no reader needs")
+        raise _Refused(f"it uses the operator {_shown(operator)}, which is not allowed")
     found.operators[operator] += 1
 
 
@@ -224,9 +223,9 @@ def _attribute(data: bytes, start: int, end: int, found: _Found) -> None:
         raise _Refused(f"its nodes have more than {MAX_ATTRIBUTES:,} attributes")
     for number, kind, a, b in fields(data, start, end):
         if number in _ATTRIBUTE_GRAPHS:
-            raise _Refused("a node holds a graph of its own")
+            raise _Refused("a node contains a subgraph")
         if number in _ATTRIBUTE_SPARSE:
-            raise _Refused("it holds sparse tensors")
+            raise _Refused("it contains sparse tensors")
         if number in {_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS}:
             _expect(kind, BYTES)
             _tensor(data, a, b, found)
@@ -235,7 +234,7 @@ def _attribute(data: bytes, start: int, end: int, found: _Found) -> None:
 def _tensor(data: bytes, start: int, end: int, found: _Found) -> None:
     found.tensors += 1
     if found.tensors > MAX_TENSORS:
-        raise _Refused(f"it holds more than {MAX_TENSORS:,} tensors")
+        raise _Refused(f"it contains more than {MAX_TENSORS:,} tensors")
     values = 1
     for number, kind, a, b in fields(data, start, end):
         if number == _TENSOR_DIMS:
@@ -243,11 +242,11 @@ def _tensor(data: bytes, start: int, end: int, found: _Found) -> None:
                 values *= size
                 # The smallest kind of number takes half a byte.
                 if values > 2 * (end - start):
-                    raise _Refused("a tensor claims more numbers than the file holds")
+                    raise _Refused("a tensor declares more values than the file contains")
         elif number == _TENSOR_EXTERNAL or (
             number == _TENSOR_PLACE and (kind, a) != (VARINT, _HERE)
         ):
-            raise _Refused("a tensor lies in another file")
+            raise _Refused("a tensor is stored in another file")
     found.values += values
 
 

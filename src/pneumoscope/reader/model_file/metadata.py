@@ -185,13 +185,13 @@ class ModelInfo:
             values = json.loads(text)
             if values["format"] not in {FORMAT, FORMAT_OF_CLASSES}:
                 raise ValueError(
-                    f"its format is {values['format']!r}, this version reads {FORMAT} and "
+                    f"its format is {values['format']!r}, but this version reads {FORMAT} and "
                     f"{FORMAT_OF_CLASSES}; update pneumoscope"
                 )
             classes = tuple(map(str, values["classes"]))
             positive = tuple(map(str, values.get("positive", ())))
             if len(classes) != 2 and not positive:
-                raise ValueError(f"its classes are {classes!r}, and none is named as positive")
+                raise ValueError(f"its classes are {classes!r}, and none is marked as positive")
             point = OperatingPoint(**values["operating_point"])
             if not 0 <= point.threshold <= 1:
                 raise ValueError(f"its threshold is {point.threshold!r}")

@@ -141,11 +141,12 @@ class RunningTest:
     def _compare(self) -> None:
         test = self._bundle.info.self_test
         if test is None:
-            raise ModelFileError(f"{self._bundle.path}: holds no self-test.")
+            raise ModelFileError(f"{self._bundle.path}: has no self-test.")
         found = say(self._bundle)
         if not test.passed(found.logit):
             raise ModelFileError(
-                f"{self._bundle.path}: failed its self-test: the logit of the generated image is "
-                f"{found.logit:.4f} instead of {test.logit:.4f}. The file is damaged, or this "
-                "machine computes otherwise than the one that wrote it; get the file again."
+                f"{self._bundle.path}: failed its self-test: the logit of the generated image "
+                f"is {found.logit:.4f} instead of {test.logit:.4f}. The file is damaged, or "
+                "this machine computes differently from the one that wrote it; download or "
+                "copy the file again."
             )

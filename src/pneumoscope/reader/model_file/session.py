@@ -102,8 +102,8 @@ class Graph:
         self._opened.wait()
         if self._session is None:
             raise ModelFileError(
-                f"{self.path}: no model can be read from it ({first_line(self._fault)}); "
-                "expected is the model.onnx that pneumoscope train writes."
+                f"{self.path}: not a readable model file ({first_line(self._fault)}); expected "
+                "a model.onnx written by pneumoscope train."
             ) from self._fault
         return self._session
 
@@ -118,8 +118,8 @@ class Graph:
         self._sealing.join()
         if self._seal not in {"intact", "none"}:
             raise ModelFileError(
-                f"{self.path}: this file was changed or damaged since it was written (its seal is "
-                "broken), so it is not used; get it again."
+                f"{self.path}: this file was changed or damaged after it was written (its "
+                "checksum does not match), so it is not used; download or copy it again."
             ) from self._seal_fault
 
     @property
@@ -165,8 +165,8 @@ def find_model(place: Path | str | None) -> Path:
     if place is None or str(place) == SHIPPED:
         if not SHIPPED_FILE.is_file():
             raise ModelFileError(
-                f"{SHIPPED}: this installation holds no shipped reader ({SHIPPED_FILE} is not "
-                "there); name a run folder or a model file with `model`."
+                f"{SHIPPED}: this installation has no included reader ({SHIPPED_FILE} is "
+                "missing); give a run folder or a model file with `model`."
             )
         return SHIPPED_FILE
     place = Path(place)
@@ -174,8 +174,8 @@ def find_model(place: Path | str | None) -> Path:
         inside = place / _RUN_MODEL
         if not inside.is_file():
             raise ModelFileError(
-                f"{place}: no {_RUN_MODEL} in this folder; is it a run that has ended? "
-                "Train one with: `train(DATA, out=RUN)`"
+                f"{place}: no {_RUN_MODEL} in this folder; is the run finished? Train a model "
+                "with: `train(DATA, out=RUN)`"
             )
         return inside
     if not place.exists():
@@ -195,8 +195,7 @@ def read_model(path: Path) -> bytes:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise ModelFileError(
-                f"{path}: too large to be a reader ({size:,} bytes; up to {MAX_BYTES:,} are "
-                "opened)."
+                f"{path}: too large for a model file ({size:,} bytes, limit {MAX_BYTES:,})."
             )
         return path.read_bytes()
     except OSError as fault:

@@ -50,19 +50,19 @@ class Verified:
         """Return the result as text lines."""
         rows = [("model", f"{self.name} ({self.path})"), ("image", f"{IMAGE} (generated)")]
         if self.expected is None:
-            rows.append(("expected", "not known: this file holds no self-test"))
+            rows.append(("expected", "unknown: this file has no self-test"))
         else:
             rows.append(("expected", _shown(self.expected)))
         rows.append(("found", _shown(self.found)))
         rows.append(("seal", _SEALS[self.seal]))
-        rows.append(("", "passed" if self.passed else "FAILED; get the file again"))
+        rows.append(("", "passed" if self.passed else "FAILED; download or copy the file again"))
         return [f"{name:<9} {text}".rstrip() if name else text for name, text in rows]
 
 
 _SEALS = {
-    "intact": "intact: nothing changed since the file was written",
+    "intact": "intact: the file is unchanged",
     "broken": "broken: the file was changed after it was written",
-    "none": "none: written before there were seals",
+    "none": "none: written by a version without checksums",
 }
 
 

@@ -66,8 +66,8 @@ class ImagesPerPatient:
     patients: Integers
 
     CAPTION: ClassVar[str] = (
-        "Patients by the number of their images. Everyone right of the first bar stands on both "
-        "sides of a split that is drawn image by image."
+        "Patients by the number of their images. A split by image puts patients right of the "
+        "first bar into several parts."
     )
 
     def __post_init__(self) -> None:
@@ -138,9 +138,9 @@ class Distributions:
     logarithmic: tuple[bool, ...]
 
     CAPTION: ClassVar[str] = (
-        "Each panel shows the share of each class's images by one measure. Where the curves lie "
-        "apart, that measure alone tells the classes apart, and a model may learn it instead of "
-        "the disease."
+        "Each panel shows the distribution of one measure for each class. Where the curves "
+        "differ, that measure alone distinguishes the classes, and a model may learn it "
+        "instead of the disease."
     )
 
     def __post_init__(self) -> None:
@@ -247,9 +247,10 @@ class ClueAreas:
     clues: tuple[Clue, ...]
 
     CAPTION: ClassVar[str] = (
-        "Each dot is how well the class can be guessed from that alone, on patients that the guess "
-        "was not fitted on; the line is the 95% interval. At 0.5 (dotted) it is a coin toss, at 1 "
-        "the class is given away. A reader must beat these to show that it looks at lungs."
+        "Each dot shows how well the class can be predicted from this property alone, on "
+        "patients not used for fitting; the line is the 95% interval. 0.5 (dotted) is chance "
+        "level, 1 a perfect prediction. A reader must exceed these values to show that it "
+        "looks at the lungs."
     )
 
     def rows(self) -> Table:

@@ -66,15 +66,15 @@ class DifferenceForest:
     differences: tuple[tuple[Estimate, ...], ...]
 
     CAPTION: ClassVar[str] = (
-        "First reader less the second, on the same images, with {level} intervals. Where an "
-        "interval crosses the line in the middle, the images do not tell which of the two is "
-        "better; that is not proof that they are equal."
+        "First reader minus second reader on the same images, with {level} intervals. If an "
+        "interval includes zero, the images do not show which of the two is better; this does "
+        "not prove that they are equal."
     )
 
     def __post_init__(self) -> None:
         if not self.pairs or len(self.pairs) != len(self.differences):
             was = len(self.differences)
-            raise OptionError("differences", must="one row a pair, at least one", was=was)
+            raise OptionError("differences", must="one row per pair, at least one", was=was)
 
     @classmethod
     def from_comparison(cls, found: Comparison) -> Self:
@@ -99,7 +99,7 @@ class DifferenceForest:
     def summary(self) -> str:
         """Return the differences in area as a sentence."""
         return "; ".join(
-            f"{first} less {second}: AUC "
+            f"{first} minus {second}: AUC "
             + ("not defined" if area.value is None else f"{area.value:+.3f}")
             for (first, second), (area, *_) in zip(self.pairs, self.differences, strict=True)
         )
@@ -117,7 +117,7 @@ class DifferenceForest:
         axes.axvline(0, color=INK, linewidth=1)
         names: list[str] = []
         for (first, second), row in zip(self.pairs, points, strict=True):
-            names.append(f"{first} less {second}")
+            names.append(f"{first} minus {second}")
             for (_, name), point in zip(NUMBERS, row, strict=True):
                 apart = point[1] > 0 or point[2] < 0
                 interval(
@@ -153,14 +153,14 @@ class SeedDots:
     kept: int | None = None
 
     CAPTION: ClassVar[str] = (
-        "A dot a reader. Where readers are runs of one recipe that differ in the seed alone, the "
-        "cross is their mean and the bar one standard deviation to either side. A difference "
-        "between two recipes that is smaller than such a bar may be the seed's."
+        "One dot per reader. For runs of one recipe that differ only in the seed, the cross is "
+        "their mean and the bar one standard deviation to either side. Differences between "
+        "recipes smaller than such a bar may be due to the seed."
     )
 
     def __post_init__(self) -> None:
         if not self.names or not len(self.names) == len(self.values) == len(self.group):
-            raise OptionError("values and group", must="one row a reader", was=len(self.values))
+            raise OptionError("values and group", must="one row per reader", was=len(self.values))
 
     @classmethod
     def from_comparison(
@@ -262,15 +262,15 @@ class SeedLosses:
     kept: int
 
     CAPTION: ClassVar[str] = (
-        "Validation loss after each epoch, a line a run; a dot marks the epoch whose weights a run "
-        "kept. The run with the lowest dot is the one that is kept of all (thick). Lines that lie "
-        "far apart, or that cross often, say that chance has a large part in the choice."
+        "Validation loss after each epoch, one line per run; a dot marks the epoch whose "
+        "weights were kept. The run with the lowest dot is kept (thick line). Lines that are "
+        "far apart or cross often mean that the choice depends largely on chance."
     )
 
     def __post_init__(self) -> None:
         lengths = {len(self.names), len(self.losses), len(self.epochs)}
         if lengths != {len(self.names)} or not 0 <= self.kept < len(self.names):
-            raise OptionError("losses and epochs", must="one row a run", was=sorted(lengths))
+            raise OptionError("losses and epochs", must="one row per run", was=sorted(lengths))
 
     def _lowest(self, row: int) -> float:
         return self.losses[row][self.epochs[row] - 1]

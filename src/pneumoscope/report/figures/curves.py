@@ -45,10 +45,10 @@ class PrecisionRecall:
     operating_point: tuple[float, float] | None = None
 
     CAPTION: ClassVar[str] = (
-        "Of the images called positive, how many are: at every share of the ill that is found. "
-        "A reader that guesses lies on the dotted line, whose height is the share of positive "
-        "images in this set; where fewer patients are ill, the whole curve lies lower. The band "
-        "holds {level} of resamples of the patients, at each recall by itself."
+        "Precision (the share of positive conclusions that are correct) at each recall (the "
+        "share of positive images found). The dotted line is chance level, the share of "
+        "positive images in this set; with fewer positive images, the whole curve is lower. "
+        "The band contains {level} of the resamples of the patients, at each recall separately."
     )
 
     def rows(self) -> Table:
@@ -67,7 +67,7 @@ class PrecisionRecall:
         if self.operating_point is not None:
             recall, precision = self.operating_point
             text += f", at the threshold recall {recall:.3f} and precision {precision:.3f}"
-        return f"{text}; a guesser has {self.prevalence:.3f}"
+        return f"{text}; chance level {self.prevalence:.3f}"
 
     @style()
     def draw(self) -> Figure:
@@ -102,10 +102,11 @@ class NetBenefit:
     threshold_in_use: float | None = None
 
     CAPTION: ClassVar[str] = (
-        "The threshold says how many false alarms one found patient is worth: at 0.2, four; at "
-        "0.5, one. The height is the gain in found patients per image, less false alarms at that "
-        "price. A reader is of use where its line is above both others: treating all (dashed) "
-        "and treating none (zero). The heights hold for the share of positive images in this set."
+        "The threshold expresses how many false positives are acceptable per true positive: "
+        "four at 0.2, one at 0.5. The net benefit is the number of true positives per image "
+        "minus the false positives weighted accordingly. A reader is useful where its line is "
+        "above both others: treating all (dashed) and treating none (zero). The values apply "
+        "to the share of positive images in this set."
     )
 
     def rows(self) -> Table:
@@ -121,7 +122,10 @@ class NetBenefit:
         """Return where the reader is of use as a sentence."""
         useful = self.curve.useful()
         if useful is None:
-            return "Decision curve: at no threshold is the reader above both simple policies"
+            return (
+                "Decision curve: the reader is not above both treating all and treating none "
+                "at any threshold"
+            )
         return (
             "Decision curve: the reader is above treating all and treating none at thresholds "
             f"from {useful[0]:.2f} to {useful[1]:.2f}"
@@ -153,7 +157,7 @@ class NetBenefit:
             left = self.threshold_in_use < 0.75
             axes.axvline(self.threshold_in_use, ymax=0.9, color=INK, linewidth=0.9)
             axes.annotate(
-                f"in use {self.threshold_in_use:.2f}", (self.threshold_in_use, top * 1.16),
+                f"threshold {self.threshold_in_use:.2f}", (self.threshold_in_use, top * 1.16),
                 xytext=(4 if left else -4, -2), textcoords="offset points", size=9, va="top",
                 ha="left" if left else "right",
             )  # fmt: skip
@@ -173,15 +177,15 @@ class ReliabilityDiagram:
     ece: str = ""
 
     CAPTION: ClassVar[str] = (
-        "Images in order of their probability, in bins of equally many; the bars below say how "
-        "many. A point on the dotted diagonal means that the reader says what happens. Above it, "
-        "more images are positive than it says; below, fewer. Vertical lines are {level} "
-        "intervals: one that crosses the diagonal shows no fault."
+        "Images sorted by probability, in bins of equal size; the bars below show the number "
+        "of images. Points on the dotted diagonal mean perfect calibration. Above it, more "
+        "images are positive than predicted; below it, fewer. Vertical lines are {level} "
+        "intervals: one that crosses the diagonal shows no miscalibration."
     )
 
     def __post_init__(self) -> None:
         if not self.bins.n.size:
-            raise OptionError("bins", must="one at least", was=self.bins.n.shape)
+            raise OptionError("bins", must="at least one", was=self.bins.n.shape)
 
     def rows(self) -> Table:
         """Return one row a bin."""
@@ -218,5 +222,5 @@ class ReliabilityDiagram:
         lower.vlines(x, 0, self.bins.n, color=BLUE, linewidth=4)
         lower.set_ylim(0, most * 1.15)
         lower.set_yticks([most])
-        label_axes(lower, x="Probability that the reader gives", y="Images", grid=False)
+        label_axes(lower, x="Predicted probability", y="Images", grid=False)
         return figure

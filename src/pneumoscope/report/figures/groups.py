@@ -51,10 +51,10 @@ class SubgroupForest:
     n: int
 
     CAPTION: ClassVar[str] = (
-        "Each group by itself, with {level} intervals; the dotted line is the value of all images. "
-        "Hollow marks are groups in which a class has fewer than 20 images: hardly anything can "
-        "be said of them. Many groups are many chances to find something; a group that stands out "
-        "is a question, not an answer."
+        "Results for each group, with {level} intervals; the dotted line is the value for all "
+        "images. Hollow marks are groups in which a class has fewer than 20 images; these "
+        "results are unreliable. With many groups, some differ by chance; confirm a striking "
+        "group on other data."
     )
 
     def _each(self) -> Iterator[tuple[str, str, int, bool, Mapping[str, Estimate]]]:
@@ -131,14 +131,15 @@ class RobustnessCurves:
     found: Sequence[Corrupted]
 
     CAPTION: ClassVar[str] = (
-        "AUC on the same images made worse, from slight (left) to strong; the dotted line is that "
-        "of the images as they are. Bars are {level} intervals. A reader that falls at a strength "
-        "which happens in practice needs images that are not like that."
+        "AUC on the same images with degradations from slight (left) to strong; the dotted "
+        "line is the AUC on the unchanged images. Bars are {level} intervals. If the AUC drops "
+        "at a strength that occurs in practice, such images should not be read with this "
+        "reader."
     )
 
     def __post_init__(self) -> None:
         if len(self.found) < 2:
-            raise OptionError("found", must="of one corruption at least", was=len(self.found))
+            raise OptionError("found", must="of at least one corruption", was=len(self.found))
 
     def _kinds(self) -> dict[str, list[Corrupted]]:
         kinds: dict[str, list[Corrupted]] = {}
@@ -163,9 +164,9 @@ class RobustnessCurves:
         last = {name: point_of(rows[-1].numbers["auc"])[0] for name, rows in kinds.items()}
         worst = min(last, key=lambda name: last[name] if math.isfinite(last[name]) else 2.0)
         return (
-            f"AUC under {len(kinds)} corruptions on {plain.numbers['accuracy'].n:,} images; lowest "
-            f"at the strongest {worst}, {last[worst]:.3f} against {plain.numbers['auc'].text()} "
-            "on the images as they are"
+            f"AUC under {len(kinds)} corruptions on {plain.numbers['accuracy'].n:,} images; "
+            f"lowest at the strongest {worst}, {last[worst]:.3f} against "
+            f"{plain.numbers['auc'].text()} on the unchanged images"
         )
 
     @style()

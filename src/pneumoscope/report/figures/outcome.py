@@ -41,8 +41,8 @@ class ConfusionMatrix:
     classes: tuple[str, ...]
 
     CAPTION: ClassVar[str] = (
-        "Each row holds the images of one true class and adds up to 100%. Right conclusions lie "
-        "on the diagonal (blue), wrong ones beside it (orange)."
+        "Each row holds the images of one true class and adds up to 100%. Correct conclusions "
+        "are on the diagonal (blue), wrong ones beside it (orange)."
     )
 
     def __post_init__(self) -> None:
@@ -89,7 +89,7 @@ class ConfusionMatrix:
         """Return the matrix as a sentence."""
         return "; ".join(
             f"{truth}: "
-            + ", ".join(f"{n:,} called {c}" for n, c in zip(row, self.classes, strict=True))
+            + ", ".join(f"{n:,} classified as {c}" for n, c in zip(row, self.classes, strict=True))
             for truth, row in zip(self.classes, self.matrix, strict=True)
         )
 
@@ -148,10 +148,10 @@ class ScoreDistributions:
     zone: tuple[float, float] | None = None
 
     CAPTION: ClassVar[str] = (
-        "How many images of each class got which probability, on a scale of square roots, so that "
-        "single images remain visible. Right of the line an image is called positive: what stands "
-        "below the axis there is a found patient, what stands above it a false alarm. In the grey "
-        "zone, where there is one, the reader says that it is uncertain."
+        "Distribution of the probability for each class, on a square-root scale so that single "
+        "images remain visible. Images right of the line are classified as positive: those "
+        "below the axis are true positives, those above it false positives. In the grey zone, "
+        "if any, the conclusion is UNCERTAIN."
     )
 
     def __post_init__(self) -> None:
@@ -228,7 +228,7 @@ class ScoreDistributions:
         axes.set_ylim(-down - room, up + room)
         axes.set_xlim(0, 1)
         axes.set_xticks(UNIT_TICKS)
-        label_axes(axes, x="Probability that the reader gives", y="Images", grid=False)
+        label_axes(axes, x="Predicted probability", y="Images", grid=False)
         return figure
 
 

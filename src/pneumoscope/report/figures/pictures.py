@@ -124,9 +124,9 @@ class AugmentationSheet(Sheet):
     labels: tuple[str, ...]
 
     CAPTION: ClassVar[str] = (
-        "Each row shows one training image as it is (left) and as augmentation hands it to the "
-        "network. The finding must stay visible in every version: where a radiologist could no "
-        "longer tell, the augmentation is too strong."
+        "Each row shows one training image (left) and augmented versions of it. The finding "
+        "must remain visible in every version; if a radiologist could no longer see it, the "
+        "augmentation is too strong."
     )
 
     def __post_init__(self) -> None:
@@ -193,8 +193,9 @@ class CaseSheet(Sheet):
     columns: int = 4
 
     CAPTION: ClassVar[str] = (
-        "The label that the data give stands above each image, and below it what was said. Look "
-        "for what they have in common: a wrong label, a poor film, tubes and cables, a hard case."
+        "Above each image is its label, and below it the conclusion. Look for what these "
+        "images have in common: wrong labels, poor image quality, tubes and cables, difficult "
+        "cases."
     )
 
     def __post_init__(self) -> None:
@@ -243,7 +244,7 @@ class PictureSheet(Sheet):
     names: tuple[str, ...]
     columns: int = 6
 
-    CAPTION: ClassVar[str] = "Images as a model sees them, reduced."
+    CAPTION: ClassVar[str] = "Images as the model sees them, reduced in size."
 
     def __post_init__(self) -> None:
         _require_pictures(self.pictures, "[N, H, W]", titles=self.titles, names=self.names)
@@ -286,10 +287,11 @@ class MeanImages(Sheet):
     columns: int = 3
 
     CAPTION: ClassVar[str] = (
-        "The mean of all images of each class, and the difference in units of the spread of each "
-        "pixel: light where the second class is brighter, dark where it is darker, grey where both "
-        "are alike, black and white being one standard deviation. A difference over the lungs may "
-        "be disease; one at the border, in a corner or all over comes from how the films were made."
+        "The mean image of each class, and their difference in standard deviations of each "
+        "pixel: light where the second class is brighter, dark where it is darker, grey where "
+        "both are equal; black and white are one standard deviation. A difference over the "
+        "lungs may be disease; a difference at the border, in a corner or everywhere comes "
+        "from how the images were made."
     )
 
     def __post_init__(self) -> None:
@@ -319,7 +321,7 @@ class MeanImages(Sheet):
 
     def cells(self) -> list[Cell]:
         """Return the two means and the difference, in grey levels 0 to 255."""
-        titles = (*self.classes, f"{self.classes[1]} less {self.classes[0]}")
+        titles = (*self.classes, f"{self.classes[1]} minus {self.classes[0]}")
         effect = 127.5 + 127.5 * np.clip(self.effect, -1, 1)
         images = (*self.means, effect)
         return [Cell((image,), title) for image, title in zip(images, titles, strict=True)]

@@ -53,11 +53,11 @@ class RocCurve:
     auc_range: str = ""
 
     CAPTION: ClassVar[str] = (
-        "Each point is a threshold on the probability. A reader that guesses lies on the dotted "
-        "diagonal (AUC 0.5), a perfect one passes through the upper left corner (AUC 1). The AUC "
-        "is the chance that a random positive image gets a higher probability than a random "
-        "negative one. The band, where there is one, holds {level} of resamples of the patients, "
-        "at each false alarm rate by itself."
+        "Each point is a threshold on the probability. The dotted diagonal is chance level "
+        "(AUC 0.5); a perfect reader passes through the upper left corner (AUC 1). The AUC is "
+        "the probability that a random positive image ranks higher than a random negative one. "
+        "The band, if shown, contains {level} of the resamples of the patients, at each false "
+        "positive rate separately."
     )
 
     def __post_init__(self) -> None:
@@ -100,7 +100,7 @@ class RocCurve:
         if curve is None:
             raise DataError(
                 f"A ROC curve needs both classes, but of {truth.size} images {positives} are "
-                f"positive and {negatives} negative. Evaluate on a split that holds both."
+                f"positive and {negatives} negative. Evaluate on a part that has both."
             )
         point = None
         if threshold is not None:
@@ -216,16 +216,15 @@ class RocCurves:
     points: tuple[tuple[float, float], ...]
 
     CAPTION: ClassVar[str] = (
-        "A line a reader, on the same images; the mark on it is its own threshold. Readers whose "
-        "curves cross are better at different things: look at the false alarm rate that you would "
-        "accept. Whether two curves lie apart by more than chance, the test of their areas says, "
-        "which compares them image by image; bands that overlap do not."
+        "One line per reader, on the same images; the mark is its threshold. If curves cross, "
+        "look at the false positive rate you would accept. Whether two curves differ by more "
+        "than chance is shown by the paired test of their areas, not by overlapping bands."
     )
 
     def __post_init__(self) -> None:
         lengths = {len(one) for one in (self.names, self.curves, self.areas, self.points)}
         if lengths != {len(self.names)} or not self.names:
-            raise OptionError("curves, areas and points", must="one a reader", was=lengths)
+            raise OptionError("curves, areas and points", must="one per reader", was=lengths)
 
     @classmethod
     def from_comparison(cls, found: Comparison) -> Self:

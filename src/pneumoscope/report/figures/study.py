@@ -50,16 +50,16 @@ class StudyForest:
     apart: tuple[bool, ...]
 
     CAPTION: ClassVar[str] = (
-        "AUC on the held-out patients less that of the base, with {level} intervals over patients "
-        "and seeds; a small mark is a seed. Where an interval crosses the line, no difference is "
-        "shown; that is not proof of equality. Squares differ beyond chance after Holm's "
-        "correction for the levels of their question."
+        "AUC on the held-out patients minus that of the base, with {level} intervals over "
+        "patients and seeds; small marks are seeds. If an interval includes zero, no "
+        "difference is shown; this does not prove equality. Squares mark significant "
+        "differences, Holm-corrected for the levels of their question."
     )
 
     def __post_init__(self) -> None:
         lengths = {len(self.questions), len(self.names), len(self.points), len(self.apart)}
         if lengths != {len(self.names)} or not self.names:
-            raise OptionError("points", must="one row a level, at least one", was=sorted(lengths))
+            raise OptionError("points", must="one row per level, at least one", was=sorted(lengths))
 
     def rows(self) -> Table:
         """Return one row a level."""
@@ -79,7 +79,7 @@ class StudyForest:
             for name, point, apart in zip(self.names, self.points, self.apart, strict=True)
             if apart
         ]
-        return f"Beyond chance differ: {', '.join(found) or 'none'}, of {len(self.names)} levels"
+        return f"Significantly different: {', '.join(found) or 'none'}, of {len(self.names)} levels"
 
     @style()
     def draw(self) -> Figure:
@@ -123,13 +123,15 @@ class Curves:
     losses: tuple[Sequence[Sequence[float]], ...]
 
     CAPTION: ClassVar[str] = (
-        "Validation loss after each epoch, a line a run, the runs of a level alike. A line ends "
-        "where its training ended."
+        "Validation loss after each epoch, one line per run, with one style per level. A line "
+        "ends where its training ended."
     )
 
     def __post_init__(self) -> None:
         if not self.names or len(self.names) != len(self.losses):
-            raise OptionError("losses", must="one row a level, at least one", was=len(self.losses))
+            raise OptionError(
+                "losses", must="one row per level, at least one", was=len(self.losses)
+            )
 
     def rows(self) -> Table:
         """Return one row a level, run and epoch."""
@@ -191,10 +193,10 @@ class ValidationSpread:
     held_out: tuple[Sequence[float], ...]
 
     CAPTION: ClassVar[str] = (
-        "Small dots: the accuracy that the validation images showed after each epoch of all runs. "
-        "Rings: after the epoch that each run kept. Squares: what the same runs achieve on the "
-        "held-out patients. The wider the dots lie, and the further the rings from the squares, "
-        "the less these validation images tell."
+        "Small dots: accuracy on the validation images after each epoch of all runs. Rings: "
+        "after the epoch that each run kept. Squares: accuracy of the same runs on the "
+        "held-out patients. Widely scattered dots, and rings far from the squares, mean that "
+        "these validation images are not informative."
     )
 
     def __post_init__(self) -> None:
@@ -266,8 +268,8 @@ class ParallelCoordinates:
     best: int
 
     CAPTION: ClassVar[str] = (
-        "A line a trial, from what it chose on each axis to what it reached on the last; the thick "
-        "one is the best. Pale lines were ended early."
+        "One line per trial, from its settings on each axis to its result on the last; the "
+        "thick line is the best trial. Pale lines were stopped early."
     )
 
     def rows(self) -> Table:
@@ -331,9 +333,8 @@ class Importance:
     shares: tuple[float, ...]
 
     CAPTION: ClassVar[str] = (
-        "The share of the trials' spread that goes with each field, by PED-ANOVA (Watanabe and "
-        "others, IJCAI 2023): it tells apart the good trials from the rest. From few trials it is "
-        "a hint, not a finding."
+        "The importance of each field for good trials, by PED-ANOVA (Watanabe and others, "
+        "IJCAI 2023). With few trials it is only a hint."
     )
 
     def rows(self) -> Table:

@@ -49,9 +49,9 @@ class ClassCounts:
     counts: Integers
 
     CAPTION: ClassVar[str] = (
-        "Images of each class, one panel a part of the data. Each panel has its own scale, so that "
-        "a small part can be read beside a large one: compare the numbers across panels, not the "
-        "heights."
+        "Images of each class, one panel for each part of the data. Each panel has its own "
+        "scale, so that small parts remain readable: compare the numbers across panels, not "
+        "the heights."
     )
 
     def __post_init__(self) -> None:
@@ -154,8 +154,8 @@ class LearningCurves:
     best_epoch: int | None
 
     CAPTION: ClassVar[str] = (
-        "The dotted line marks the epoch whose weights were kept. Training that goes on falling "
-        "while validation rises is overfitting; a validation curve like a saw means that the "
+        "The dotted line marks the epoch whose weights were kept. Falling training loss with "
+        "rising validation loss is overfitting; a jagged validation curve means that the "
         "validation set is small."
     )
 

@@ -9,11 +9,11 @@ export function showModel($, model) {
   const facts = model.parameters;
   const made = Object.entries(facts.intended).map(([name, value]) => madeFor(name, value)).filter(Boolean);
   for (const id of ["made-for", "empty-made-for"]) {
-    $(id).textContent = made.length ? `Made for: ${made.join(", ")}.` : "";
+    $(id).textContent = made.length ? `Intended use: ${made.join(", ")}.` : "";
   }
   const good = facts.achieved;
   $("how-good").textContent = good?.sensitivity && good?.specificity
-    ? `On ${good.part === "val" ? "validation" : good.part} images like those: sensitivity ${range(good.sensitivity)}, specificity ${range(good.specificity)}. Expect less on images from elsewhere.`
+    ? `On similar ${good.part === "val" ? "validation" : good.part} images: sensitivity ${range(good.sensitivity)}, specificity ${range(good.specificity)}. Expect lower values on images from other sources.`
     : "";
   const rows = [
     ["Model", `${facts.name} ${model.versions.join(" ")}`], ["SHA-256", facts.sha256],
@@ -31,7 +31,7 @@ export function showModel($, model) {
 }
 
 function madeFor(name, value) {
-  if (name === "age_years") return `patients of ${value[0]} to ${value[1]} years`;
+  if (name === "age_years") return `patients aged ${value[0]} to ${value[1]} years`;
   const called = { view: "view", modality: "modality", body_part: "body part" }[name];
   return called ? `${called} ${value.join(" or ")}` : "";
 }

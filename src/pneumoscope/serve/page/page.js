@@ -64,7 +64,7 @@ async function start() {
     online();
   } catch (fault) {
     if (fault instanceof AskError && fault.status === 401) login();
-    else offline("The service does not answer. Reload the page once it is running.");
+    else offline("The service does not respond. Reload the page once it is running.");
   }
 }
 
@@ -111,12 +111,12 @@ async function renderPictures(item) {
   } catch (fault) {
     if (over()) return;
     delete item.pictures.plain;
-    viewer.nothing(fault instanceof AskError ? "This file cannot be shown." : "The service does not answer.");
+    viewer.nothing(fault instanceof AskError ? "This file cannot be shown." : "The service does not respond.");
     return;
   }
   if (over() || item.state !== "done") return;
   if (!state.model?.parameters.draws_evidence || item.record.probability === null) {
-    viewer.noEvidence(item.record.probability === null ? "Images that are not judged have no evidence." : "This reader shows no evidence.");
+    viewer.noEvidence(item.record.probability === null ? "Images that cannot be assessed have no evidence." : "This reader provides no evidence.");
     return;
   }
   try {
@@ -278,7 +278,7 @@ function listen() {
 }
 
 const here = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-$("where").textContent = here ? "Nothing leaves this machine, and images are not stored." : "Images go to this service alone and are not stored.";
+$("where").textContent = here ? "Nothing leaves this machine, and images are not stored." : "Images are sent only to this service and are not stored.";
 theme(window.matchMedia("(prefers-color-scheme: dark)").matches);
 listen();
 start();

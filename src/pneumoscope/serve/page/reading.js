@@ -51,8 +51,8 @@ export class Reading {
     item.reason = fault.message;
     item.again = !(fault instanceof AskError) || fault.status >= 500 || [401, 429].includes(fault.status);
     if (!(fault instanceof AskError)) {
-      item.reason = "The service did not answer.";
-      this.faults.offline("The service does not answer. Images that were not read are kept; choose “Read again” once it is back.");
+      item.reason = "The service did not respond.";
+      this.faults.offline("The service does not respond. Images that were not read are kept; choose “Read again” once it is back.");
     } else if (fault.status === 401) {
       this.faults.login();
     }

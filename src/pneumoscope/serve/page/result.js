@@ -3,8 +3,8 @@
 import { kind, NOT_ASSESSABLE, probabilityText, state, UNCERTAIN, verdict } from "./state.js";
 
 const MEANINGS = {
-  [NOT_ASSESSABLE]: "The reader does not judge this image. This is not a normal result.",
-  [UNCERTAIN]: "The reader does not decide. A person must read this image.",
+  [NOT_ASSESSABLE]: "The reader cannot assess this image. This is not a normal result.",
+  [UNCERTAIN]: "The reader is uncertain. A person must read this image.",
   FAILED: "There is no result for this file.",
 };
 
@@ -38,7 +38,7 @@ function renderScale($, record) {
   place($("value"), record.probability);
   place($("limit"), record.threshold);
   $("zone").hidden = !zone;
-  $("scale-legend").textContent = `Dashed: decision threshold${zone ? "; hatched: the reader does not decide" : ""}.`;
+  $("scale-legend").textContent = `Dashed: decision threshold${zone ? "; hatched: uncertain zone" : ""}.`;
   if (zone) {
     place($("zone"), zone[0]);
     $("zone").style.width = `${100 * (zone[1] - zone[0])}%`;
