@@ -145,7 +145,7 @@ def test_the_new_file_is_sealed_and_tells_what_was_done(
         "copies": 1,
         "refused": 0,
     }
-    assert said["share"] == pytest.approx(0.25 * 150 / 250)
+    assert said["share"] == pytest.approx(0.1 * 150 / 250)
     assert verify(out).passed
     assert verify(out).seal == "intact"
     (change,) = open_bundle(out).info.history

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-STRENGTH = 0.25
+STRENGTH = 0.1
 """How far statistics are moved to those of the site, before shrinkage by their number. It is small
 since no held-out group gained from more (docs/explanation/adaptation.md)."""
 
