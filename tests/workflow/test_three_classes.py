@@ -22,7 +22,7 @@ from pneumoscope.export_int8 import quantize
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.labels import LabelSpace
 from pneumoscope.models.registry import Classifier, build_model
-from pneumoscope.reader.evidence import draw_evidence
+from pneumoscope.reader.evidence_sheet import draw_evidence
 from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.checksum import with_info
 from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
 
+    from pneumoscope.evaluation.new_patients import NewPatients
     from pneumoscope.training.devices import Placement
     from pneumoscope.training.recipe import Recipe
     from pneumoscope.training.settings import Setting
@@ -276,7 +277,7 @@ def _take_split_file(changes: dict[str, Any], args: Namespace) -> None:
     """Set the recipe's validation to ``file`` if a split file is given."""
     if args.split_file is None:
         return
-    if changes.setdefault("validation", "file") != "file":
+    if changes.setdefault("validation", "file") not in {"file", "groups"}:
         raise OptionError(
             "split_file", must="omitted if `validation` draws the rows", was=args.split_file
         )
@@ -286,6 +287,27 @@ _TOLD = {
     "classes-swapped", "one-class", "no-better-than-chance", "threshold-does-not-fit",
     "calibration-without-end",
 }  # fmt: skip
+
+
+def _tell_new(found: NewPatients) -> None:
+    """Print what to expect on new patients."""
+    print(f"New patients, {len(found.groups)} groups by {found.by} in turn:")
+    for group in found.groups:
+        told = ", ".join(
+            f"{name} {group.found.numbers[key].text()}"
+            for key, name in (
+                ("auc", "AUC"), ("sensitivity", "sensitivity"), ("specificity", "specificity"),
+                ("ece", "ECE"),
+            )
+        )  # fmt: skip
+        print(f"  {group.name} ({group.n:,} images): {told}")
+    for name in ("sensitivity", "specificity"):
+        own = found.expected.get(name)
+        if own is not None and own.block is not None and own.optimism is not None:
+            print(
+                f"  Expected {name} {own.mean.with_range()}, from {own.lowest:.3f} to "
+                f"{own.highest:.3f}; blocks promised {own.block:.3f} ({own.optimism:+.3f} too good)"
+            )
 
 
 def _tell(trained: Trained) -> None:
@@ -309,4 +331,6 @@ def _tell(trained: Trained) -> None:
         for note in found.notes:
             if note.code in _TOLD:
                 print(f"  {note.text}")
+    if trained.new_patients is not None:
+        _tell_new(trained.new_patients)
     print(f"Model:  {trained.run.model}\nReport: {trained.run.report}")

@@ -16,6 +16,7 @@ from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.report.class_sections import NAMES as NAMES_OF_CLASSES
 from pneumoscope.report.class_sections import class_table, set_rows
 from pneumoscope.report.facts import PARTS, RunFacts
+from pneumoscope.report.new_patients_section import card_lines
 from pneumoscope.report.page import NOTICE, environment
 from pneumoscope.report.words import NAMES, caveats
 from pneumoscope.runs import RunFolder, write_text
@@ -90,6 +91,7 @@ def card_text(facts: RunFacts) -> str:
         if found and found.by_class and found.by_class.sets
         else (),
         class_names=NAMES_OF_CLASSES,
+        new_patients=card_lines(facts.new_patients) if facts.new_patients else (),
         names=NAMES,
         others=[facts.performance(part) for part in others],
         notes=[

@@ -13,6 +13,7 @@ from pneumoscope.errors import DataError
 from pneumoscope.evaluation.decision import decision_text
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.evaluation import Evaluation
+from pneumoscope.evaluation.new_patients import NewPatients
 from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.metadata import ModelInfo
 from pneumoscope.report.class_sections import classes_in_a_sentence
@@ -41,6 +42,7 @@ class RunFacts:
         patients: Patients of each part; empty where the patients are not known.
         modes: The kinds of pixels, with their number.
         draws_evidence: Whether the model shows where a conclusion comes from.
+        new_patients: What to expect on new patients; None where no groups were held out.
     """
 
     root: Path
@@ -52,6 +54,7 @@ class RunFacts:
     patients: dict[str, int] = field(default_factory=dict)
     modes: dict[str, int] = field(default_factory=dict)
     draws_evidence: bool = False
+    new_patients: NewPatients | None = None
 
     @classmethod
     def read(cls, root: Path) -> RunFacts:
@@ -93,6 +96,7 @@ class RunFacts:
                 {part: len(names) for part, names in people.items() if names} if known else {},
                 dict(Counter(row["mode"] for row in entries).most_common()),
                 "evidence" in bundle.outputs,
+                _new_patients(run),
             )
         except (KeyError, ValueError) as fault:
             raise DataError(f"{root}: a file of this run cannot be read ({fault!r}).") from fault
@@ -152,6 +156,8 @@ class RunFacts:
             "auto": f"validation is the data's own part where that is large enough, else {drawn}",
             "grouped": f"validation is {drawn}",
             "block": f"validation is a block of patient numbers ({recipe.get('block', '')})",
+            "groups": "validation is a block of patient numbers, or drawn where there are none; "
+            f"groups ({recipe.get('groups')}) were held out in turn and decide",
             "kfold": f"validation is fold {recipe.get('fold')} of {recipe.get('folds')}, {drawn}",
             "folder": "validation is the data's own part",
             "file": "all parts are from a split file",
@@ -226,6 +232,8 @@ class RunFacts:
                 f" Uncertain if more than one class is plausible at error level {zone.level:g} "
                 f"(conformal, class by class; from {held} validation images)."
             )
+        if self.new_patients is not None:
+            return f"{text} All of this was chosen over groups that were held out in turn."
         return f"{text} All of this was chosen on validation images only."
 
     def gate(self) -> str:
@@ -279,6 +287,15 @@ def _in_words(found: Evaluation, key: str) -> str:
         f"{name} {number.text()} ({level_text(number.level)} interval {number.range_text()}, "
         f"{number.method}, n = {number.n})"
     )
+
+
+def _new_patients(run: RunFolder) -> NewPatients | None:
+    if not run.new_patients.is_file():
+        return None
+    try:
+        return NewPatients.from_dict(json.loads(run.new_patients.read_text(encoding="utf-8")))
+    except TypeError as fault:
+        raise ValueError(f"{run.new_patients.name}: {fault}") from fault
 
 
 def _evaluations(run: RunFolder) -> dict[str, Evaluation]:

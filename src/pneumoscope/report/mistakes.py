@@ -92,8 +92,8 @@ def _caption(found: Evaluation, sheet: CaseSheet, pictures: Pictures) -> str:
         return sheet.CAPTION
     return (
         f"{sheet.CAPTION} Below each image is the same image with its evidence: orange for "
-        f"{found.classes[1]}, blue against it. Each image has its own scale, whose maximum is "
-        f"its strongest evidence, at least ±{Scale().full:g} units of the logit. "
+        f"{found.classes[1]}, blue against it. All share the reader's scale, with "
+        f"full colour from ±{Scale.of_reader(pictures.predictor.info).full:g} units of the logit. "
         f"{evidence_caveat(pictures.predictor.info)}"
     ).rstrip()
 

@@ -19,6 +19,8 @@ from pneumoscope.evaluation.scores import Scores, check_may_decide
 from pneumoscope.reader.model_file.metadata import OperatingPoint
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from pneumoscope.data.prepared import PreparedData
@@ -61,7 +63,21 @@ def decide(
         OptionError: A rule that cannot be read.
         LeakError: The part must not decide anything.
     """
-    chosen = data.catalog.select(data.split.rows(part))
+    return decide_on(raw_scores(data, data.split.rows(part), logit, part=part), recipe)
+
+
+def raw_scores(
+    data: PreparedData, rows: Sequence[int], logit: NDArray[np.float64], *, part: str = "val"
+) -> Scores:
+    """Return what a network said of catalog rows as scores, not calibrated.
+
+    Args:
+        data: The images.
+        rows: Which of them.
+        logit: Of each row: float64 [n] for two classes, else [n, K].
+        part: Which part they are.
+    """
+    chosen = data.catalog.select(rows)
     several = logit.ndim == 2
     line = np.zeros(len(logit)) if several else logit
     raw = Scores(
@@ -73,11 +89,10 @@ def decide(
         part,
         tuple(entry.sha256 for entry in chosen.entries),
     )
-    if several:
-        said = softmax(logit)
-        number = chosen.class_numbers
-        raw = raw.with_classes(ClassScores(chosen.label_space, number, logit, said))
-    return decide_on(raw, recipe)
+    if not several:
+        return raw
+    number, said = chosen.class_numbers, softmax(logit)
+    return raw.with_classes(ClassScores(chosen.label_space, number, logit, said))
 
 
 def decide_on(raw: Scores, recipe: Recipe) -> Decided:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from pneumoscope.parallel import cores
 from pneumoscope.reader.checks.feature_distance import FeatureDistribution
 from pneumoscope.reader.checks.gate import FeatureGate, Look, PixelGate
 from pneumoscope.reader.drift import distance_histogram, histogram
+from pneumoscope.reader.evidence import EVIDENCE_FULL, Scale
+from pneumoscope.reader.groups import map_of
 from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
 from pneumoscope.reader.model_file.checksum import with_info
 from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
@@ -88,6 +91,7 @@ def write_model(
     more: dict[str, Any] | None = None,
     traced: Traced | None = None,
     taught: Sequence[int] | None = None,
+    decided: Decided | None = None,
 ) -> Written:
     """Write the model file of a network, and verify it on the original image files.
 
@@ -108,6 +112,7 @@ def write_model(
         more: Further fields of ``ModelInfo``: version, licence, intended, card.
         traced: What a probe made already.
         taught: The rows that the network learnt from; the training rows if None.
+        decided: What was decided on images of other trainings; None decides on the validation rows.
 
     Raises:
         ExportError: They differ by more than ``TOLERANCE``, or the file says too much otherwise
@@ -133,13 +138,16 @@ def write_model(
         bundle = open_bundle(temporary, threads=cores())
         # What the file itself says decides: weights in half precision were rounded.
         own = own_logits(_outputs(bundle, data, validation, "logits"))
-        decided = decide(recipe, data, own if logit is None else logit)
+        if decided is None:
+            decided = decide(recipe, data, own if logit is None else logit)
         said = decided.calibration.apply(own)
         reference: dict[str, Any] = {"probability_histogram": histogram(decided.scores.probability)}
         gate: dict[str, Any] = {}
         if recipe.decision.gate:
             gate, distances = _gate(bundle, data, traced)
             reference["distance_histogram"] = distance_histogram(distances)
+        if "evidence" in bundle.outputs:
+            reference[EVIDENCE_FULL] = _evidence_full(bundle, data)
         if precision != "int8":
             reference |= channel_statistics(bundle, data, taught)
         deciding = replace(bare, operating_point=decided.point, conformal=decided.conformal)
@@ -269,6 +277,20 @@ def _gate(
     features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))
     gate = {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
     return gate, distances.tolist()
+
+
+def _evidence_full(bundle: Bundle, data: PreparedData) -> float:
+    """Return the evidence of full colour: the strongest of a typical validation image.
+
+    Of 4, 8, 16 and so on it is the one nearest to the median over images of the strongest place of
+    each, so that one scale serves all images of the reader.
+    """
+    rows = _evenly(data.split.rows("val"), _CHECKED_IMAGES)
+    maps, labels = _outputs(bundle, data, rows, "evidence"), data.catalog.label_space
+    shown = map_of(maps, labels, None) if len(labels) > 2 else maps
+    typical = float(np.median(np.abs(shown).reshape(len(rows), -1).max(1)))
+    least = Scale().full
+    return least * 2.0 ** max(0, round(math.log2(max(typical, least) / least)))
 
 
 def _positive(catalog: Catalog) -> dict[str, Any]:

@@ -31,24 +31,41 @@ from pneumoscope.runs import (
 )
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.known_images import images_of_run
+from pneumoscope.workflow.new_patients import (
+    GROUPS,
+    check_groups,
+    features_of_pool,
+    over_groups,
+)
 from pneumoscope.workflow.prepare import prepare_data, tell_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pneumoscope.evaluation.new_patients import NewPatients
     from pneumoscope.training.devices import Placement
     from pneumoscope.training.fitted import Fitted
     from pneumoscope.training.log import Epoch
+    from pneumoscope.training.probe import Features
     from pneumoscope.training.recipe import Recipe
+    from pneumoscope.workflow.new_patients import OverGroups
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """The result of a training run: its folder, and the metrics of each part."""
+    """The result of a training run.
+
+    Attributes:
+        run: Its folder.
+        fitted: What was learnt.
+        evaluations: The metrics of each part.
+        new_patients: What to expect on new patients, where groups were held out in turn.
+    """
 
     run: RunFolder
     fitted: Fitted
     evaluations: dict[str, Evaluation]
+    new_patients: NewPatients | None = None
 
 
 def train_reader(
@@ -115,11 +132,18 @@ def train_reader(
                 recipe.save(run.config)
                 prepared.catalog.save(run.catalog, dicom=prepared.cache.dicom)
                 prepared.split.save(run.split, prepared.catalog)
+            if recipe.data.validation == GROUPS:
+                check_groups(recipe, prepared, source=data)
         with _way_on(run):
+            features = None
+            if recipe.data.validation == GROUPS and recipe.learning.probe:
+                features = features_of_pool(
+                    recipe, prepared, accelerator=placement.accelerator, watcher=watcher
+                )
             try:
                 fitted = _learn(
                     recipe, prepared, run, placement=placement, resume=resume, watcher=watcher,
-                    on_epoch=on_epoch,
+                    on_epoch=on_epoch, features=features,
                 )  # fmt: skip
             except OptionError:
                 if leader and not resume:
@@ -127,8 +151,16 @@ def train_reader(
                 raise
             if not fitted.leader:
                 return None
+            held = None
+            if recipe.data.validation == GROUPS and not fitted.interrupted:
+                held = over_groups(
+                    recipe, prepared, run, source=data, features=features, placement=placement,
+                    watcher=watcher,
+                )  # fmt: skip
+            elif recipe.data.validation == GROUPS:
+                watcher.warn("ended before groups were held out: the block alone decides.")
             return _finished(
-                run, recipe, prepared, fitted, source=data, started=started, watcher=watcher
+                run, recipe, prepared, fitted, held, source=data, started=started, watcher=watcher
             )
 
 
@@ -140,6 +172,10 @@ def _checked(recipe: Recipe, placement: Placement, watcher: Watcher) -> Recipe:
     from pneumoscope.training.recipe import change_recipe  # noqa: PLC0415
 
     parse_rule(recipe.decision.operating_point)
+    if recipe.data.validation == GROUPS and not recipe.learning.probe:
+        from pneumoscope.training.fit import check_alone  # noqa: PLC0415 - Lightning
+
+        check_alone(placement)
     if recipe.learning.model == "auto":
         choice = choose_backbone(best_device(placement.accelerator))
         recipe = change_recipe(recipe, model=choice.model)
@@ -155,6 +191,7 @@ def _finished(
     recipe: Recipe,
     prepared: PreparedData,
     fitted: Fitted,
+    held: OverGroups | None,
     *,
     source: Path,
     started: float,
@@ -172,6 +209,7 @@ def _finished(
         data=prepared,
         facts=facts,
         traced=fitted.traced,
+        decided=held.decided if held is not None else None,
     )
     for note in written.decided.notes:
         watcher.warn(note)
@@ -188,8 +226,9 @@ def _finished(
     write_json(run.metrics, {part: found.to_dict() for part, found in evaluations.items()})
     facts["seconds_total"] = round(time.perf_counter() - started, 1)
     write_json(run.provenance, provenance(data=str(source.resolve()), **facts))
-    write_run_report(run, recipe=recipe, data=prepared, judged=judged)
-    return Trained(run, fitted, evaluations)
+    found = held.found if held is not None else None
+    write_run_report(run, recipe=recipe, data=prepared, judged=judged, new_patients=found)
+    return Trained(run, fitted, evaluations, found)
 
 
 def _checked_placement(placement: Placement | None, *, probe: bool) -> Placement:
@@ -215,6 +254,7 @@ def _learn(
     resume: bool,
     watcher: Watcher,
     on_epoch: Callable[[Epoch], None] | None,
+    features: Features | None,
 ) -> Fitted:
     """Print the plan and an estimate of the duration, and train."""
     from pneumoscope.training.devices import best_device, is_leader  # noqa: PLC0415
@@ -239,6 +279,7 @@ def _learn(
                 accelerator=placement.accelerator,
                 on_epoch=heard,
                 on_step=on_step,
+                known=features,
             )
     if is_leader():
         device = best_device(placement.accelerator)
