@@ -36,7 +36,8 @@ class Said(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return x
 
     def predict(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
-        return x.argmax(axis=1)
+        likeliest: NDArray[np.int64] = np.argmax(x, axis=1).astype(np.int64)
+        return likeliest
 
 
 @pytest.mark.filterwarnings("ignore:.*conformalization dataset has less labels")

@@ -83,8 +83,10 @@ def test_the_differences_are_those_of_the_numbers() -> None:
             apart = (first.of(name)[key].value or 0) - (second.of(name)[key].value or 0)
             assert getattr(one, key).value == pytest.approx(apart), key
         assert one.auc.method == "paired delong by patient"
-    for key, one in pair.overall.items():
-        assert one.value == pytest.approx((first[key].value or 0) - (second[key].value or 0)), key
+    for key, overall in pair.overall.items():
+        assert overall.value == pytest.approx((first[key].value or 0) - (second[key].value or 0)), (
+            key
+        )
 
 
 def test_holm_is_over_all_classes_and_pairs() -> None:

@@ -57,11 +57,12 @@ def figures_of(classes: int) -> dict[str, Figure]:
 def texts_of(figure: Figure) -> list[tuple[str, float, float, float, float]]:
     """Return the texts of a figure that are seen, with their places in pixels."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
     found = []
     for text in figure.findobj(Text):
         if isinstance(text, Text) and text.get_text().strip() and text.get_visible():
-            box = text.get_window_extent(canvas.get_renderer())
+            box = text.get_window_extent(renderer)
             found.append((text.get_text(), box.x0, box.y0, box.x1, box.y1))
     return found
 

@@ -16,7 +16,7 @@ from pneumoscope.errors import ExportError, OptionError
 from pneumoscope.evaluation.multiclass.calibration import VectorCalibration, softmax
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.labels import LabelSpace
-from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.checklist import fill
 from pneumoscope.report.facts import RunFacts

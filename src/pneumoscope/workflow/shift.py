@@ -100,8 +100,8 @@ class Shift:
             (number == k, [each[:, k] for each in (before, after)]) for k in range(len(labels))
         ]
         found = [
-            cls.between(*each, own.astype(np.int64), changed=changed)
-            for own, each in sides
+            cls.between(first, last, own.astype(np.int64), changed=changed)
+            for own, (first, last) in sides
             if 0 < own.sum() < len(own)
         ]
         moved = np.abs(after - before).max(axis=1)

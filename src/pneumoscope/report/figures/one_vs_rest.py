@@ -100,8 +100,10 @@ class OneVsRestRoc:
         lines = []
         for place, one in enumerate(self.curves):
             label = f"{shortened(one.name)}: AUC {one.area.with_range()}"
-            look = {"color": PALETTE[place], "linewidth": 2, "label": label}
-            lines += axes.plot(one.fpr, one.tpr, _LINES[place], clip_on=False, zorder=3, **look)
+            lines += axes.plot(
+                one.fpr, one.tpr, _LINES[place], clip_on=False, zorder=3, color=PALETTE[place],
+                linewidth=2, label=label,
+            )  # fmt: skip
             if one.point is not None:
                 axes.plot(*one.point, "o", ms=7, mfc=PALETTE[place], mec="white", clip_on=False,
                           zorder=4)  # fmt: skip
@@ -231,7 +233,7 @@ class ClassCalibration:
 
 def _bins(name: str, said: Floats, own: np.ndarray, error: Estimate) -> ClassBins:
     """Return the bins of one class; empty ones are left out."""
-    inside = bins_of(said, _BINS)
+    inside = bins_of(np.asarray(said, np.float64), _BINS)
     count = np.bincount(inside, minlength=_BINS)
     there = count > 0
     mean, share = (

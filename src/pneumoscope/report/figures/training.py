@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -123,18 +123,14 @@ class ClassCounts:
         many = len(self.classes) > _MANY
         axes.bar(places, counts, width=0.62, color=[PALETTE[c % len(PALETTE)] for c in places])
         for place, count in zip(places, counts, strict=True):
-            for text, up, look in (
-                (f"{count:,}", 15, {"weight": "bold", "size": 8 if many else 10}),
-                (
-                    f"{count / total:.0%}" if total else "",
-                    3.5,
-                    {"color": MUTED, "size": 8 if many else 9},
-                ),
-            ):
-                axes.annotate(
-                    text, (place, count), xytext=(0, up), textcoords="offset points", ha="center",
-                    **look,
-                )  # fmt: skip
+            looks: tuple[dict[str, Any], ...] = (
+                {"text": f"{count:,}", "xytext": (0, 15), "weight": "bold",
+                 "size": 8 if many else 10},
+                {"text": f"{count / total:.0%}" if total else "", "xytext": (0, 3.5),
+                 "color": MUTED, "size": 8 if many else 9},
+            )  # fmt: skip
+            for look in looks:
+                axes.annotate(xy=(place, count), textcoords="offset points", ha="center", **look)
         axes.set_title(title, pad=20)
         note(axes, f"{total:,} {'image' if total == 1 else 'images'}", up=7)
         axes.set_ylim(0, max(1, int(counts.max(initial=0))) * 1.28)
