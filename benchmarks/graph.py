@@ -16,7 +16,7 @@ from pictures import replicate
 from pneumoscope.export_int8 import quantize
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.parallel import ordered_map
-from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.bundle import open_bundle
 from readers import reader_of
 
 _NETWORK = "timm:mobilenetv2_035"

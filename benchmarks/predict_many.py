@@ -18,7 +18,7 @@ from harness import PNEUMOSCOPE, Outcome, Plan, Row, call, interleaved, medians,
 from pictures import replicate
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.parallel import cores, ordered_map
-from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.bundle import open_bundle
 from readers import Reader, reader_of
 
 _LOOP = Path(__file__).with_name("torch_loop.py")

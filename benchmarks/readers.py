@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import Plan, say
 from pneumoscope.images.prepare import InputSpec
-from pneumoscope.reader.model_file.metadata import read_info
+from pneumoscope.reader.model_file.bundle import read_info
 from pneumoscope.reader.model_file.session import SHIPPED, SHIPPED_FILE, find_model, read_model
 
 _FRESH = "fresh"

@@ -40,6 +40,7 @@ BENCHMARKS = {
     "graph": "graph",
     "inspect": "inspect_speed",
     "bootstrap": "bootstrap_speed",
+    "class-numbers": "class_numbers",
     "memory": "memory",
     "gpu": "gpu",
 }

@@ -18,9 +18,10 @@ from pathlib import Path
 from pneumoscope.data.phantom import write_folder
 from pneumoscope.study.conduct import conduct
 from pneumoscope.study.folder import StudyFolder
+from pneumoscope.study.hunt import Hunt
 from pneumoscope.study.plan import plan_of
 from pneumoscope.study.report import write_study_page
-from pneumoscope.study.search import Hunt, search
+from pneumoscope.study.search import search
 
 PLAN = """
 base: seed

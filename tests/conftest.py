@@ -55,12 +55,13 @@ hypothesis.settings.register_profile("pneumoscope", deadline=None)
 hypothesis.settings.load_profile("pneumoscope")
 
 
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return how many processes ``-n auto`` starts: one more than there are cores.
 
-    Tests of services wait much of their time, those of ``hospital`` for a third of it.
+    Tests of services wait much of their time, those of ``hospital`` for a third of it. A fast run
+    has none of them.
     """
-    return cores() + 1
+    return cores() + (0 if config.option.fast else 1)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:

@@ -43,6 +43,7 @@ NOT_RUN = {
     "pneumoscope study": "trainings; tests/study/test_study_how_to.py runs its guide",
     "runs studies/": "lists the runs of a study; the same test",
     "pneumoscope demo": "minutes; tests/cli/test_demo.py runs small ones",
+    "tf_efficientnet_lite0": "needs the extra weights; tests/models/test_packages.py has it",
     "models convnextv2": "measures dozens of networks",
     "pneumoscope node": "needs an archive; tests/hospital/test_orthanc.py runs the guide",
     "pneumoscope pull": "the same",

@@ -18,7 +18,7 @@ from pneumoscope.data.phantom import render
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.images.prepare import prepare
 from pneumoscope.parallel import cores
-from pneumoscope.reader.model_file.metadata import Bundle, open_bundle
+from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.preprocess import LoadedImage, load_image
 from pneumoscope.runs import RunFolder, rows_of

@@ -10,9 +10,11 @@ from typing import Any
 from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.split import Split, split_catalog
 from pneumoscope.evaluation.policy import summary
-from pneumoscope.evaluation.scores import Scores, score
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.evaluation.scoring import score
 from pneumoscope.parallel import cores
-from pneumoscope.reader.model_file.metadata import Bundle, ModelInfo, open_bundle
+from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
+from pneumoscope.reader.model_file.metadata import ModelInfo
 from pneumoscope.reader.model_file.training_hashes import hashes_of
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.training.recipe import Recipe

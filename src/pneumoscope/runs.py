@@ -240,6 +240,11 @@ class RunFolder:
         return self.root / "metrics.json"
 
     @property
+    def new_patients(self) -> Path:
+        """What to expect on new patients, where groups were held out in turn."""
+        return self.root / "new-patients.json"
+
+    @property
     def figures(self) -> Path:
         """PNG, SVG and CSV of each figure."""
         return self.root / "figures"

@@ -17,8 +17,8 @@ from pneumoscope.adaptation.measure import by_class
 from pneumoscope.adaptation.reference import KEY, packed
 from pneumoscope.adaptation.site import batches_of
 from pneumoscope.cli import main
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.checksum import with_info
-from pneumoscope.reader.model_file.metadata import open_bundle
 from pneumoscope.reader.model_file.session import read_model
 from test_documents import commands, words_of
 

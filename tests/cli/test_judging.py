@@ -15,7 +15,7 @@ import yaml
 
 from pneumoscope.cli import main
 from pneumoscope.evaluation.scores import Scores
-from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of
 from pneumoscope.workflow.train import Trained

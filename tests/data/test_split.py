@@ -92,6 +92,7 @@ KINDS: list[dict[str, Any]] = [
     {"validation": "block", "block": "high"},
     {"validation": "block", "block": "2/3"},
     {"validation": "kfold", "folds": 3, "fold": 1},
+    {"validation": "groups"},
 ]
 
 

@@ -12,7 +12,7 @@ from pneumoscope.data.catalog import read_catalog
 from pneumoscope.errors import OptionError
 from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.robustness import CORRUPTIONS, drawn_rows, robustness
-from pneumoscope.evaluation.scores import score
+from pneumoscope.evaluation.scoring import score
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.workflow.train import Trained
 

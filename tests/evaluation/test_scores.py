@@ -16,7 +16,8 @@ from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.columns import manifest_columns
 from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.evaluation.scores import MIXED, Scores, score
+from pneumoscope.evaluation.scores import MIXED, Scores
+from pneumoscope.evaluation.scoring import score
 from pneumoscope.images.record import DICOM_COLUMNS
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.records import record_of, row_of

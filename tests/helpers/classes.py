@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pneumoscope.export import export
+from pneumoscope.images.prepare import InputSpec
+from pneumoscope.labels import LabelSpace
+from pneumoscope.models.registry import build_model
+from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
 
 KINDS = ("NORMAL", "BACTERIA", "VIRUS")
 GROUP = "PNEUMONIA=BACTERIA,VIRUS"
+TINY: dict[str, Any] = {
+    "image_size": 32, "filters": (4, 8), "max_epochs": 1, "val_fraction": 0.5, "positive": GROUP,
+    "error_level": 0.3, "calibration": "temperature",
+}  # fmt: skip
+"""What makes a recipe of three classes that trains in a moment."""
 
 
 def by_kind(folder: Path, out: Path) -> Path:
@@ -18,3 +32,16 @@ def by_kind(folder: Path, out: Path) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, place)
     return out
+
+
+def write_kinds(path: Path, *, sides: int = 32) -> Path:
+    """Write a model file of the three kinds that has learnt nothing; return it."""
+    spec = InputSpec(sides, sides)
+    labels = LabelSpace.of(KINDS, KINDS[1:], "PNEUMONIA")
+    info = ModelInfo(
+        "kinds", spec, KINDS, OperatingPoint(), {}, positive=labels.positive, group=labels.group
+    )
+    model = build_model("seed-cnn", spec, filters=[4], classes=3).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (4, sides, sides), np.uint8)
+    export(model, path, info=info, check=pixels)
+    return path

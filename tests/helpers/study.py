@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from pneumoscope.study import conduct, worker
+from pneumoscope.study import worker, workers
 from pneumoscope.study.folder import Result, StudyRun
 from pneumoscope.training.log import Epoch, write_log
 from pneumoscope.training.recipe import Recipe
@@ -61,7 +61,7 @@ def popen_forked(command: Sequence[str], **options: Any) -> subprocess.Popen[str
 
     The worker of a study is a fork, too, so that it need not load torch.
     """
-    if tuple(command) != conduct.WORKER:
+    if tuple(command) != workers.WORKER:
         return _popen(command, **options)
 
     def work() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from pneumoscope.errors import (
     ImageTooLargeError,
     UnsupportedImageError,
 )
+from pneumoscope.images import raster
+from pneumoscope.images.decoders import open_image
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.images.read import SUFFIXES, chroma, decode, probe, sniff
 
@@ -63,6 +66,45 @@ def test_colour_counts_for_the_gate(form: str) -> None:
     data, png = encoded(tinted, form), encoded(tinted)
     assert chroma(data, name="x") == pytest.approx(chroma(png, name="x"), abs=6)
     assert np.abs(prepare(data, SPEC).astype(int) - prepare(png, SPEC)).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("JPEG", {"subsampling": 0, "quality": 60}),
+        ("PNG", {}),
+        ("WEBP", {}),
+        ("BMP", {}),
+        ("TIFF", {}),
+        ("GIF", {}),
+    ],
+)
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "P", "L"])
+def test_a_file_is_opened_once_for_pixels_and_colours(
+    form: str, options: dict[str, Any], mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tinted = Image.fromarray(np.stack([PICTURE, PICTURE // 2, PICTURE // 4], axis=2))
+    try:
+        data = encoded(tinted.convert(mode), form, **options)
+    except (OSError, ValueError):
+        pytest.skip(f"Pillow writes no {mode} as {form}")
+    format_name, opened = sniff(data[:132], name="x"), []
+
+    def counting(*args: Any, **more: Any) -> Any:
+        opened.append(args)
+        return open_image(*args, **more)
+
+    monkeypatch.setattr(raster, "open_image", counting)
+    _, without, _ = raster.grey_image(data, format_name, name="x", at_least=(64, 64))
+    before = len(opened)
+    _, meta, _ = raster.grey_image(data, format_name, name="x", at_least=(64, 64), colours=True)
+    # A CMYK JPEG is decoded by Pillow at the size that its pixels need, so its colours come anew.
+    assert len(opened) - before == before + ((form, mode) == ("JPEG", "CMYK"))
+    assert without.chroma is None
+    assert meta.chroma == chroma(data, name="x")
+    assert (meta.chroma > 20) == (mode != "L")
 
 
 @pytest.mark.parametrize("bits", [10, 12])

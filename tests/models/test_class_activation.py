@@ -15,7 +15,8 @@ from pneumoscope.export import ReaderGraph, export
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.ensemble import Averaged, side_by_side
 from pneumoscope.models.registry import Classifier, build_model
-from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.model_file.bundle import open_bundle
+from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
 
 SPEC = InputSpec(64, 64)
 POOLED = ("timm:mobilenetv2_035", "timm:resnet10t", "timm:regnetx_002", "timm:densenet121")

@@ -25,8 +25,9 @@ from pneumoscope.reader.drift import (
 )
 from pneumoscope.reader.model_file import self_test as selfcheck
 from pneumoscope.reader.model_file import session as graph_module
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.checksum import with_info
-from pneumoscope.reader.model_file.metadata import KEY, ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.model_file.metadata import KEY, ModelInfo, OperatingPoint
 from pneumoscope.reader.model_file.self_test import SelfTest, generated_image
 from pneumoscope.reader.model_file.session import find_model
 from pneumoscope.reader.model_file.verify import verify

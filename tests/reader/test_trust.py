@@ -18,9 +18,10 @@ from onnx import TensorProto, helper, numpy_helper
 from helpers.tiny_model import tiny_info, tiny_proto, write_tiny
 from pneumoscope.errors import ModelFileError
 from pneumoscope.reader.model_file import inspection as trust
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.checksum import sealed, state_of, with_info
 from pneumoscope.reader.model_file.inspection import inspect
-from pneumoscope.reader.model_file.metadata import KEY, open_bundle
+from pneumoscope.reader.model_file.metadata import KEY
 from pneumoscope.reader.model_file.protobuf import WireError, encoded, fields, varints
 
 WHERE = Path("model.onnx")

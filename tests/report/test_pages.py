@@ -31,8 +31,9 @@ from pneumoscope.evaluation.scores import Scores
 from pneumoscope.labels import LabelSpace
 from pneumoscope.reader.checks.gate import PixelGate, Rules
 from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.checksum import with_info
-from pneumoscope.reader.model_file.metadata import OperatingPoint, open_bundle
+from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import PERSON, SECTIONS, card_text

@@ -21,6 +21,7 @@ from helpers.tiny_model import write_tiny
 from pneumoscope.cli import main
 from pneumoscope.data.phantom import render
 from pneumoscope.evaluation.scores import Scores
+from pneumoscope.labels import LabelSpace
 from pneumoscope.reader.predictor import Predictor
 
 pytest.importorskip("playwright", reason="the extra 'dev' is not installed")
@@ -444,6 +445,11 @@ def test_opinions_on_several_classes_are_of_the_positive_group_or_not(
     rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
     labels = {row["path"]: row["label"] for row in rows}
     assert labels == dict(zip(some, ("1", "0", "1"), strict=True))
+    own = Scores.load(path).classes
+    assert own is not None
+    kinds = ("NORMAL", "BACTERIA", "VIRUS")
+    assert own.labels == LabelSpace.of(kinds, kinds[1:], "PNEUMONIA")
+    assert sorted(own.number.tolist()) == [0, 1, 2]
     page.unroute_all(behavior="ignoreErrors")  # evidence may still be asked for
 
 

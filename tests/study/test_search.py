@@ -18,11 +18,13 @@ from pneumoscope.errors import LeakError, OptionError, OutputError
 from pneumoscope.runs import rows_of
 from pneumoscope.study import learn as learning
 from pneumoscope.study.folder import Result, StudyFolder, StudyRun
+from pneumoscope.study.hunt import Hunt
 from pneumoscope.study.images import StudyImages
 from pneumoscope.study.plan import plan_of
 from pneumoscope.study.report import write_study_page
-from pneumoscope.study.search import Hunt, check_decides, search
+from pneumoscope.study.search import search
 from pneumoscope.study.storage import open_storage
+from pneumoscope.study.trials import check_decides
 from pneumoscope.training.log import Epoch, write_log
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.watch import Watcher

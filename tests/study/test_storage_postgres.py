@@ -34,7 +34,8 @@ import sys, time, types
 from pathlib import Path
 from pneumoscope.study.folder import Result
 from pneumoscope.study.plan import read_plan
-from pneumoscope.study.search import Hunt, search
+from pneumoscope.study.hunt import Hunt
+from pneumoscope.study.search import search
 from pneumoscope.training.log import Epoch, write_log
 
 data, out, plan, url, slow = sys.argv[1:]

@@ -11,8 +11,8 @@ import pytest
 
 from helpers.study import learn, stub_worker
 from pneumoscope.cli import main
-from pneumoscope.study import conduct as conducting
 from pneumoscope.study import learn as learning
+from pneumoscope.study import workers as working
 from pneumoscope.study.plan import plan_of
 from pneumoscope.training import estimate
 from pneumoscope.workflow.train import Trained
@@ -37,7 +37,7 @@ def test_the_commands_of_the_guide_run(
     pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
     pytest.importorskip("optuna", reason="Optuna is not installed")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(conducting, "WORKER", stub_worker())
+    monkeypatch.setattr(working, "WORKER", stub_worker())
     monkeypatch.setattr(learning, "learn", learn)
     monkeypatch.setattr(estimate, "seconds_per_image", lambda *_, **__: 0.001)
     shutil.copytree(phantoms, "chest_xray")

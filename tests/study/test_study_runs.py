@@ -21,8 +21,9 @@ from pneumoscope.data.phantom import write_folder
 from pneumoscope.errors import LeakError, OutputError
 from pneumoscope.evaluation.repeated import contrast
 from pneumoscope.runs import rows_of
-from pneumoscope.study import conduct as conducting
-from pneumoscope.study.conduct import Board, conduct
+from pneumoscope.study import workers as working
+from pneumoscope.study.board import Board
+from pneumoscope.study.conduct import conduct
 from pneumoscope.study.folder import Result, StudyFolder
 from pneumoscope.study.images import open_split, read_images
 from pneumoscope.study.plan import plan_of
@@ -190,7 +191,7 @@ def test_nothing_is_done_twice(
     def begin(*_: object, **__: object) -> None:
         raise AssertionError("a run was begun again")
 
-    monkeypatch.setattr(conducting, "_Worker", begin)
+    monkeypatch.setattr(working, "Worker", begin)
     before = {path: path.stat().st_mtime_ns for path in study.root.glob("runs/*/*")}
     told = Told()
     conduct(data, study.root, plan=plan_of(PLAN), watcher=told)
@@ -255,7 +256,7 @@ def _ended(pids: list[int]) -> bool:
 
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conducting, "WORKER", stub_worker(pause=0.3))
+    monkeypatch.setattr(working, "WORKER", stub_worker(pause=0.3))
 
 
 def test_a_worker_that_is_killed_is_a_row(data: Path, tmp_path: Path, stub: None) -> None:
@@ -290,7 +291,7 @@ def test_jobs_run_at_once_as_far_as_memory_allows(
 ) -> None:
     plan = plan_of(PLAN.split("  validation", maxsplit=1)[0])
     told = Told()
-    monkeypatch.setattr(conducting, "available_bytes", lambda: memory)
+    monkeypatch.setattr(working, "available_bytes", lambda: memory)
     most = 0
 
     def show(board: Board) -> None:

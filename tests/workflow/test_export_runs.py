@@ -12,7 +12,7 @@ from pneumoscope.data.catalog import read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import Split
 from pneumoscope.errors import DataError, ExportError, OptionError
-from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.training_hashes import learnt_from
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of

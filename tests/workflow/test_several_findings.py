@@ -21,7 +21,8 @@ from pneumoscope.evaluation.multilabel.scores import FindingScores
 from pneumoscope.evaluation.paired import holm
 from pneumoscope.images.prepare import prepare
 from pneumoscope.reader.findings import FindingsPolicy
-from pneumoscope.reader.model_file.metadata import ModelInfo, open_bundle
+from pneumoscope.reader.model_file.bundle import open_bundle
+from pneumoscope.reader.model_file.metadata import ModelInfo
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.records import record_of
 from pneumoscope.training.recipe import recipe_of
@@ -326,6 +327,10 @@ def test_one_finding_alone(table: Path, tmp_path: Path) -> None:
         (("checklist", "RUN", "--standard", "claim"), "a checklist works on one conclusion"),
         (("serve", "--model", "RUN"), "the service works on one conclusion"),
         (("train", "TABLE", "--findings", "--seeds", "2", "--out", "OUT"), "--seeds must be left"),
+        (
+            ("train", "TABLE", "--findings", "--validation", "groups", "--out", "OUT"),
+            "validation over groups works on one conclusion",
+        ),
         (("evaluate", "RUN", "TABLE", "--robustness"), "--robustness must be left out"),
         (("compare", "RUN", "RUN", "--report", "OUT"), "--report must be left out"),
         (("train", "TABLE", "--out", "OUT", "--findings", "Hernia"), "findings of the data"),

@@ -11,10 +11,9 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from helpers.classes import GROUP, KINDS, by_kind
+from helpers.classes import KINDS, TINY
 from pneumoscope.cli import main
 from pneumoscope.data.catalog import read_catalog
-from pneumoscope.data.phantom import write_folder
 from pneumoscope.errors import DataError, ModelFileError, OptionError
 from pneumoscope.evaluation.multiclass.calibration import VectorCalibration, softmax
 from pneumoscope.evaluation.scores import Scores
@@ -23,9 +22,10 @@ from pneumoscope.export_int8 import quantize
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.labels import LabelSpace
 from pneumoscope.models.registry import Classifier, build_model
-from pneumoscope.reader.evidence import draw_evidence
+from pneumoscope.reader.evidence_sheet import draw_evidence
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.checksum import with_info
-from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
 from pneumoscope.reader.model_file.session import read_model
 from pneumoscope.reader.model_file.verify import verify
 from pneumoscope.reader.predictor import Predictor
@@ -37,25 +37,10 @@ from pneumoscope.workflow.export import export_runs
 from pneumoscope.workflow.recalibrate import calibration_of, recalibrate
 from pneumoscope.workflow.train import Trained, train_reader
 
-TINY = {
-    "image_size": 32, "filters": (4, 8), "max_epochs": 1, "val_fraction": 0.5, "positive": GROUP,
-    "error_level": 0.3, "calibration": "temperature",
-}  # fmt: skip
-
 
 @pytest.fixture(scope="module")
-def kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("kinds")
-    small = write_folder(place / "two", patients=120, seed=5, size_px=(40, 44), workers=1)
-    return by_kind(small, place / "data")
-
-
-@pytest.fixture(scope="module")
-def run(kinds: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    recipe = recipe_of("seed", balance="weights", mixup=0.2, label_smoothing=0.1, gate=True, **TINY)
-    found = train_reader(kinds, tmp_path_factory.mktemp("three") / "run", recipe=recipe)
-    assert found is not None
-    return found
+def run(kinds_run: Trained) -> Trained:
+    return kinds_run
 
 
 def test_a_run_knows_its_classes(run: Trained) -> None:

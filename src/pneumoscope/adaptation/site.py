@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.parallel import Progress
-    from pneumoscope.reader.model_file.metadata import Bundle
+    from pneumoscope.reader.model_file.bundle import Bundle
     from pneumoscope.reader.preprocess import LoadedImage
 
 FEWEST = 100
@@ -246,4 +246,5 @@ def _known(bundle: Bundle, pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     far: Sequence[NDArray[np.float32]] = [
         gate.likeness.distance(bundle.run(some, ["features"])[0]) for some in _batched(pixels)
     ]
-    return np.concatenate(far) <= gate.farthest
+    known: NDArray[np.bool_] = np.concatenate(far) <= gate.farthest
+    return known

@@ -46,10 +46,10 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--strength",
         type=float,
-        default=0.25,
+        default=0.1,
         metavar="X",
         help="how far statistics are moved to the site's, from 0 to 1, times n / (n + 100) for n"
-        " images (default: 0.25)",
+        " images (default: 0.1)",
     )
     add_json_option(parser)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pneumoscope.evaluation.multiclass.compare import ClassComparison
     from pneumoscope.evaluation.multiclass.numbers import ClassNumbers
     from pneumoscope.evaluation.multiclass.sets import SetNumbers
 
@@ -47,6 +48,50 @@ def class_lines(found: ClassNumbers, table: Callable[[Sequence[Sequence[str]]], 
     several += [(title, found[key].with_range()) for title, key in _OF_ALL]
     lines = ["", table(rows), "", table(matrix), "", table(several)]
     return [*lines, "", table(_sets(found.sets))] if found.sets is not None else lines
+
+
+def class_comparison_lines(
+    found: ClassComparison, table: Callable[[Sequence[Sequence[str]]], str]
+) -> list[str]:
+    """Return the comparison class by class: each reader's numbers, then each pair's differences.
+
+    Args:
+        found: The comparison.
+        table: Lays rows out in columns.
+    """
+    lines = []
+    for title, key in _OF_CLASS:
+        rows = [(f"{title}, each class against the rest", *found.labels.names)]
+        rows += [
+            (name, *(own[key].with_range() for own in numbers.by_class))
+            for name, numbers in found.numbers.items()
+        ]
+        lines += ["", table(rows)]
+    for pair in found.pairs:
+        rows = [(f"{pair.first} less {pair.second}", "AUC", "p", "sensitivity", "p", "PPV")]
+        rows += [
+            (
+                name,
+                one.auc.signed(),
+                _p(one.auc_p_holm),
+                one.sensitivity.signed(),
+                _p(one.sensitivity_p_holm),
+                one.ppv.signed(),
+            )
+            for name, one in zip(found.labels.names, pair.by_class, strict=True)
+        ]
+        lines += ["", table(rows)]
+        lines += [
+            f"  {title}: {pair.overall[key].signed()}"
+            for title, key in _OF_ALL
+            if key in pair.overall
+        ]
+        lines += ["", found.verdict(pair)]
+    return lines
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _sets(sets: SetNumbers) -> list[tuple[str, str]]:

@@ -122,7 +122,7 @@ def _print_layers(args: Namespace) -> None:
 
 
 def _print_file(place: str, *, as_json: bool, check: bool) -> int:
-    from pneumoscope.reader.model_file.metadata import open_bundle  # noqa: PLC0415 - onnxruntime
+    from pneumoscope.reader.model_file.bundle import open_bundle  # noqa: PLC0415 - onnxruntime
     from pneumoscope.reader.model_file.verify import verify  # noqa: PLC0415 - the same
 
     bundle = open_bundle(place)

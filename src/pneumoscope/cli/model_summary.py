@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pneumoscope.reader.model_file.metadata import NOTICE
 
 if TYPE_CHECKING:
-    from pneumoscope.reader.model_file.metadata import Bundle, ModelInfo
+    from pneumoscope.reader.model_file.bundle import Bundle
+    from pneumoscope.reader.model_file.metadata import ModelInfo
 
 _WIDTH, _NAMES = 100, 15
 _MORE = "--json prints the complete metadata, --verify checks the file."

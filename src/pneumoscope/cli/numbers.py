@@ -122,6 +122,12 @@ def comparison_text(found: Comparison, *, shown: int = 10) -> str:
     lines = [f"{found.n:,} images of {found.patients:,} patients", "", table(rows)]
     for pair in found.pairs:
         lines += ["", *_pair_lines(pair, several=len(found.pairs) > 1)]
+    if found.by_class is not None:
+        from pneumoscope.cli.class_numbers import (  # noqa: PLC0415 - for several classes
+            class_comparison_lines,
+        )
+
+        lines += class_comparison_lines(found.by_class, table)
     for group in found.seeds:
         lines += ["", f"Seeds: {', '.join(group.members)}"]
         lines += [

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.cli.arguments import Parser, Verbs, add_verb
 from pneumoscope.cli.predict_usage import (
     FAIL_ON,
     OUTSIDE,
@@ -65,6 +65,12 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--model", type=Path, help="a run folder or a model file (default: the included reader)"
     )
+    _add_output(parser)
+    _add_conclusion(parser)
+
+
+def _add_output(parser: Parser) -> None:
+    """Add the options of where results go, and of long runs."""
     parser.add_argument(
         "--format",
         choices=FORMATS,
@@ -124,6 +130,10 @@ def add_to(verbs: Verbs) -> None:
         metavar="DIR",
         help="write a structured report and a picture of each DICOM image, as the node does",
     )
+
+
+def _add_conclusion(parser: Parser) -> None:
+    """Add the options of what is concluded."""
     parser.add_argument(
         "--no-gate",
         action="store_true",

@@ -29,10 +29,12 @@ def with_what_is_written(
 def _with_evidence(
     args: Namespace, predictor: Predictor, found: Prediction, content: bytes
 ) -> Prediction:
-    if not args.evidence or not found.judged:
+    from pneumoscope.reader.prediction import NOT_ASSESSABLE  # noqa: PLC0415 - loaded already
+
+    if not args.evidence or not (found.judged or found.conclusion == NOT_ASSESSABLE):
         return found
     from pneumoscope.errors import ImageError  # noqa: PLC0415 - rare
-    from pneumoscope.reader.evidence import draw_evidence  # noqa: PLC0415 - the same
+    from pneumoscope.reader.evidence_sheet import draw_evidence  # noqa: PLC0415 - the same
 
     try:
         return draw_evidence(

@@ -38,7 +38,10 @@ def add_to(verbs: Verbs) -> None:
         "--out", type=Path, required=True, metavar="FILE", help="the new model file"
     )
     parser.add_argument(
-        "--method", default="temperature", help="temperature or platt (default: temperature)"
+        "--method",
+        default="temperature",
+        help="temperature or platt; for more than two classes temperature, vector, dirichlet, or"
+        " auto, the best of these on patients left out of the fit (default: temperature)",
     )
     parser.add_argument(
         "--operating-point",
@@ -125,6 +128,9 @@ def _text(found: Recalibrated) -> str:
     ]
     if reached:
         lines.append(f"  on these images: {reached}")
+    compared = _losses(fitted)
+    if compared:
+        lines.insert(1, f"  loss on patients left out of the fit: {compared}")
     two = zone is None or len(zone.quantiles) == 2
     limits = DecisionPolicy(TWO_GROUPS, point, zone).zone if two else None
     if zone is not None and not two:
@@ -138,6 +144,15 @@ def _text(found: Recalibrated) -> str:
     return "\n".join(lines)
 
 
+def _losses(fitted: Calibration | VectorCalibration) -> str:
+    """Return the loss of each method that was compared; empty if none were."""
+    from pneumoscope.evaluation.calibration import Calibration  # noqa: PLC0415 - loaded already
+
+    if isinstance(fitted, Calibration):
+        return ""
+    return ", ".join(f"{name} {loss:.4f}" for name, loss in fitted.losses)
+
+
 def _line(fitted: Calibration | VectorCalibration) -> str:
     """Return scale and bias, of each class where there are several."""
     from pneumoscope.evaluation.calibration import Calibration  # noqa: PLC0415 - loaded already
@@ -146,6 +161,9 @@ def _line(fitted: Calibration | VectorCalibration) -> str:
         return f"scale {fitted.scale:.4g}, bias {fitted.bias:.4g}"
     if fitted.temperature is not None:
         return f"temperature {fitted.temperature:.4g}"
+    if fitted.matrix:
+        each = ", ".join(f"{row[place]:.4g}" for place, row in enumerate(fitted.matrix))
+        return f"a matrix of {len(fitted.matrix)} classes (diagonal {each})"
     scales, biases = (
         ", ".join(f"{one:.4g}" for one in each) for each in (fitted.scales, fitted.biases)
     )

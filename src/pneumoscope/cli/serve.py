@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli.arguments import Verbs, add_verb
+from pneumoscope.cli.arguments import Parser, Verbs, add_verb
 from pneumoscope.errors import OptionError
 
 if TYPE_CHECKING:
@@ -69,6 +69,11 @@ def add_to(verbs: Verbs) -> None:
         metavar="FILE",
         help=f"file with the bearer token of clients (default: the variable {TOKEN_VARIABLE})",
     )
+    _add_limits(parser)
+
+
+def _add_limits(parser: Parser) -> None:
+    """Add the options that limit time, memory and requests."""
     limits = parser.add_argument_group("limits").add_argument
     limits(
         "--workers",
@@ -122,7 +127,7 @@ def run(args: Namespace) -> int:
     _check_packages()
     settings = settings_of(args)
     if any(settings.models.values()):
-        from pneumoscope.reader.model_file.metadata import refuse_findings  # noqa: PLC0415
+        from pneumoscope.reader.model_file.bundle import refuse_findings  # noqa: PLC0415
 
         for place in filter(None, settings.models.values()):
             refuse_findings(place, what="the service")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pneumoscope.cli.terminal import TerminalWatcher
-    from pneumoscope.study.conduct import Board
+    from pneumoscope.study.board import Board
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 
@@ -152,9 +152,10 @@ def _plan(args: Namespace) -> int:
 
 def _search(args: Namespace) -> int:
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415 - after parsing
+    from pneumoscope.study.hunt import Hunt  # noqa: PLC0415
     from pneumoscope.study.plan import read_plan  # noqa: PLC0415
     from pneumoscope.study.report import write_study_page  # noqa: PLC0415
-    from pneumoscope.study.search import Hunt, search  # noqa: PLC0415
+    from pneumoscope.study.search import search  # noqa: PLC0415
 
     watcher = TerminalWatcher()
     plan = read_plan(args.plan or "report")

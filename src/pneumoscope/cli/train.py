@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
 
+    from pneumoscope.evaluation.new_patients import NewPatients
     from pneumoscope.training.devices import Placement
     from pneumoscope.training.recipe import Recipe
     from pneumoscope.training.settings import Setting
@@ -238,7 +239,7 @@ def _trained(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> Traine
 def _run_seeds(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> int:
     """Train with several seeds, and print mean and spread."""
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
-    from pneumoscope.workflow.seeds import MAIN, SUMMARY, train_seeds  # noqa: PLC0415
+    from pneumoscope.workflow.seeds import MAIN, OF_CLASSES, SUMMARY, train_seeds  # noqa: PLC0415
     from pneumoscope.workflow.side_by_side import devices  # noqa: PLC0415
     from pneumoscope.workflow.track import Tracked, numbers_by_run  # noqa: PLC0415
     from pneumoscope.workflow.vary import BASE  # noqa: PLC0415
@@ -263,12 +264,12 @@ def _run_seeds(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> int:
     for part, group in found.groups.items():
         title = {"val": "Validation", "test": "Test"}[part]
         print(f"{title}, {args.seeds} seeds, mean ± standard deviation (lowest to highest):")
-        for name in (name for name in MAIN if name in group.mean):
+        for name in (name for name in (*MAIN, *OF_CLASSES) if name in group.mean):
             lowest, highest = (
                 pick(run[name] for run in found.numbers[part]) for pick in (min, max)
             )
             print(
-                f"  {name.replace('_', ' '):18} {group.mean[name]:.4f} "
+                f"  {name.replace('_', ' '):26} {group.mean[name]:.4f} "
                 f"± {group.deviation[name]:.4f}  "
                 f"({lowest:.4f} to {highest:.4f})"
             )
@@ -281,7 +282,7 @@ def _take_split_file(changes: dict[str, Any], args: Namespace) -> None:
     """Set the recipe's validation to ``file`` if a split file is given."""
     if args.split_file is None:
         return
-    if changes.setdefault("validation", "file") != "file":
+    if changes.setdefault("validation", "file") not in {"file", "groups"}:
         raise OptionError(
             "split_file", must="omitted if `validation` draws the rows", was=args.split_file
         )
@@ -291,6 +292,27 @@ _TOLD = {
     "classes-swapped", "one-class", "no-better-than-chance", "threshold-does-not-fit",
     "calibration-without-end",
 }  # fmt: skip
+
+
+def _tell_new(found: NewPatients) -> None:
+    """Print what to expect on new patients."""
+    print(f"New patients, {len(found.groups)} groups by {found.by} in turn:")
+    for group in found.groups:
+        told = ", ".join(
+            f"{name} {group.found.numbers[key].text()}"
+            for key, name in (
+                ("auc", "AUC"), ("sensitivity", "sensitivity"), ("specificity", "specificity"),
+                ("ece", "ECE"),
+            )
+        )  # fmt: skip
+        print(f"  {group.name} ({group.n:,} images): {told}")
+    for name in ("sensitivity", "specificity"):
+        own = found.expected.get(name)
+        if own is not None and own.block is not None and own.optimism is not None:
+            print(
+                f"  Expected {name} {own.mean.with_range()}, from {own.lowest:.3f} to "
+                f"{own.highest:.3f}; blocks promised {own.block:.3f} ({own.optimism:+.3f} too good)"
+            )
 
 
 def _tell(trained: Trained) -> None:
@@ -306,7 +328,19 @@ def _tell(trained: Trained) -> None:
             f"{found['sensitivity'].text()}, specificity {found['specificity'].text()}, accuracy "
             f"{found['accuracy'].text()}, balanced accuracy {found['balanced_accuracy'].text()}"
         )
+        own = found.by_class
+        if own is not None:
+            each = ", ".join(
+                f"{label} {numbers['auc'].text()}"
+                for label, numbers in zip(own.labels.names, own.by_class, strict=True)
+            )
+            print(
+                f"  {len(own.labels)} classes: accuracy {own['accuracy'].text()}, balanced "
+                f"accuracy {own['balanced_accuracy'].text()}, AUC of each against the rest: {each}"
+            )
         for note in found.notes:
             if note.code in _TOLD:
                 print(f"  {note.text}")
+    if trained.new_patients is not None:
+        _tell_new(trained.new_patients)
     print(f"Model:  {trained.run.model}\nReport: {trained.run.report}")

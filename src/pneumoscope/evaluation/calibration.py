@@ -118,7 +118,7 @@ def fit_temperature(scores: Scores) -> Calibration:
     for _ in range(100):
         middle = math.sqrt(low * high)
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    found = _described(math.sqrt(low * high), 0.0, "temperature", logit, label)
+    found = described(math.sqrt(low * high), 0.0, "temperature", logit, label)
     return replace(found, note=note)
 
 
@@ -140,7 +140,7 @@ def fit_platt(scores: Scores) -> Calibration:
     scale, bias = fit_line(logit, target)
     if not scale > 0:
         raise DataError(_WRONG_WAY)
-    return _described(scale, bias, "platt", logit, label)
+    return described(scale, bias, "platt", logit, label)
 
 
 _WRONG_WAY = (
@@ -163,12 +163,13 @@ def _checked(scores: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return scores.logit, scores.label.astype(np.float64)
 
 
-def _described(
+def described(
     scale: float,
     bias: float,
     method: str,
     logit: NDArray[np.float64],
     label: NDArray[np.float64],
 ) -> Calibration:
+    """Return a line with the losses before and after it on the images that it was fitted on."""
     before, after = (float(log_loss(x, label).mean()) for x in (logit, scale * logit + bias))
     return Calibration(scale, bias, method, len(label), before, after)

@@ -13,6 +13,7 @@ from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation.bootstrap import RESAMPLES, point, resampled
 from pneumoscope.evaluation.curves import RocBand
 from pneumoscope.evaluation.estimate import Estimate
+from pneumoscope.evaluation.multiclass.compare import ClassComparison, compare_classes
 from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.pairs import NUMBERS, Pair, corrected, pair_of
 from pneumoscope.evaluation.scores import Scores
@@ -71,6 +72,8 @@ class Comparison:
             spread of probabilities first.
         level: Confidence level of all intervals.
         roc: Of each reader its ROC curve.
+        by_class: The same class by class, where all readers know the same classes and more than
+            two; everything else then is of the positive group.
     """
 
     names: tuple[str, ...]
@@ -84,6 +87,7 @@ class Comparison:
     unreadable: tuple[Unreadable, ...] = ()
     level: float = LEVEL
     roc: dict[str, RocBand] = field(default_factory=dict)
+    by_class: ClassComparison | None = None
 
     def verdicts(self, called: Mapping[str, str] | None = None) -> tuple[str, ...]:
         """Return a sentence on each pair of readers: which one is better.
@@ -98,7 +102,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return {
+        found: dict[str, Any] = {
             "readers": list(self.names),
             "n": self.n,
             "patients": self.patients,
@@ -121,6 +125,9 @@ class Comparison:
                 for item in self.disagreements
             ],
         }
+        if self.by_class is not None:
+            found["classes"] = self.by_class.to_dict()
+        return found
 
 
 def compare(
@@ -189,6 +196,15 @@ def compare(
         unreadable,
         level,
         {name: own.curves.roc for name, own in zip(names, whole, strict=True) if own.curves},
+        compare_classes(
+            names,
+            [scores.classes for scores in aligned],
+            patient,
+            aligned[0].path,
+            level=level,
+            resamples=resamples,
+            seed=seed,
+        ),
     )
 
 

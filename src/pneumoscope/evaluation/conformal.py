@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -62,7 +62,20 @@ class Zone:
     note: str = ""
 
 
-def fit_zone(scores: Scores, *, threshold: float, level: float | Literal["auto"] = AUTO) -> Zone:
+class Fit(Protocol):
+    """How the quantiles of a level are found."""
+
+    def __call__(self, scores: Scores, *, level: float) -> Conformal:
+        """Return the quantiles of validation scores at an error level."""
+
+
+def fit_zone(
+    scores: Scores,
+    *,
+    threshold: float,
+    level: float | Literal["auto"] = AUTO,
+    fit: Fit | None = None,
+) -> Zone:
     """Fit the uncertain zone around a threshold.
 
     ``auto`` takes the largest of ``LEVELS`` that the validation images can hold (1 / (n + 1) at
@@ -73,6 +86,7 @@ def fit_zone(scores: Scores, *, threshold: float, level: float | Literal["auto"]
         scores: Of validation images.
         threshold: The probability from which the positive class is concluded.
         level: The share of each class that may be concluded to be the other class at most.
+        fit: How the quantiles of a level are found; ``fit_conformal`` if None.
 
     Raises:
         OptionError: The level is not between 0 and 1.
@@ -80,8 +94,9 @@ def fit_zone(scores: Scores, *, threshold: float, level: float | Literal["auto"]
         DataError: A class is missing, or the level means nothing for this reader; the message gives
             its error rates and the levels that would.
     """
+    fit = fit or fit_conformal
     if level != AUTO:
-        conformal = fit_conformal(scores, level=level)
+        conformal = fit(scores, level=level)
         fault = _fault(conformal, scores, threshold)
         if fault:
             raise DataError(f"no uncertain zone at error level {level:g}: {fault}.")
@@ -92,7 +107,7 @@ def fit_zone(scores: Scores, *, threshold: float, level: float | Literal["auto"]
     if not wrong.any():
         return Zone(None, "all validation images are classified correctly at the threshold")
     for one in LEVELS:
-        conformal = fit_conformal(scores, level=one)
+        conformal = fit(scores, level=one)
         if max(conformal.quantiles) >= 1:
             break  # smaller levels need still more images
         aside = _set_aside(conformal, scores, threshold)

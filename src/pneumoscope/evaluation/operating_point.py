@@ -152,6 +152,18 @@ def achieved(scores: Scores, threshold: float) -> dict[str, Any]:
     return found
 
 
+def candidates(scores: Scores) -> NDArray[np.float64]:
+    """Return the thresholds that ``choose`` may take, falling, of scores with both classes.
+
+    Raises:
+        DataError: A class is missing.
+    """
+    positive = scores.label == 1
+    if positive.all() or not positive.any():
+        raise DataError("an operating point needs images of both classes; one of them is missing.")
+    return _candidates(scores.probability, positive)[0]
+
+
 def _candidates(
     probability: NDArray[np.float64], positive: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -194,6 +194,17 @@ def _difference_interval(found: Areas, i: int, j: int, *, level: float) -> Inter
     return Interval(max(-1.0, difference - half), min(1.0, difference + half), method, level)
 
 
+def delong_difference(found: Areas, *, level: float) -> tuple[Interval, float]:
+    """Return DeLong's interval and p of the difference of the first two areas.
+
+    Args:
+        found: The areas of two readers with their covariance.
+        level: Confidence level.
+    """
+    error = _standard_error(found, 0, 1)
+    return _difference_interval(found, 0, 1, level=level), _delong_p(found, 0, 1, error)
+
+
 def corrected(pairs: list[Pair]) -> tuple[Pair, ...]:
     """Return pairs with p values corrected by Holm's method."""
     by_area = holm([pair.auc_p for pair in pairs])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from pneumoscope.data.entries import LeftOut
 from pneumoscope.data.layouts.labels import plain
 from pneumoscope.errors import DataError, ManyFindingsError, in_words, nearest
+from pneumoscope.evaluation.multiclass.results import label_space, probabilities_of
+from pneumoscope.evaluation.multiclass.scores import CLASS, GROUP, POSITIVE, PROBABILITY
 from pneumoscope.evaluation.question import UNNAMED, Reader
 from pneumoscope.labels import LabelSpace
 from pneumoscope.reader.model_file.metadata import OperatingPoint
@@ -34,6 +36,7 @@ _NEEDED = (
     *("path", "conclusion", "probability", "logit", "threshold"),
     *("rule", "model", "model_version", "model_sha256", "study_uid"),
 )
+_OF_SEVERAL = ("probabilities",)  # results of older versions and of two classes lack it
 _SET_ASIDE = {ERROR, NOT_ASSESSABLE, UNCERTAIN, "", None}
 _KNOWN = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "normal": 0, "pneumonia": 1}
 """Spellings of labels, 1 for the positive class; what the reader concluded comes before them."""
@@ -102,9 +105,10 @@ def labelled_results(place: Path, labels: Path | None = None) -> Labelled:
             unlabelled += 1
         else:
             kept.append((row, own))
+    said.settle([row for row, _ in kept])
     positive = said.positive(own["label"] for _, own in kept)
     without: Counter[str] = Counter()
-    rows = []
+    rows, named = [], []
     for row, own in kept:
         label = own["label"] if table else _by_folder(str(row["path"]), positive)
         if not label:
@@ -118,9 +122,13 @@ def labelled_results(place: Path, labels: Path | None = None) -> Labelled:
         elif row["probability"] in {None, ""}:
             without[str(row["conclusion"])] += 1
         else:
-            rows.append(_joined(row, own, label=positive[plain(label)]))
+            several = said.space is not None
+            rows.append(_joined(row, own, label=positive[plain(label)], several=several))
+            named.append(label)
     if not rows:
         raise DataError(_nothing(place, labels, said.first))
+    if said.space is not None:
+        rows = _by_class(rows, named, said.space)
     left = [
         *([LeftOut("results without a label", unlabelled)] if unlabelled else []),
         *(LeftOut(f"{name}: no probability", n) for name, n in without.items() if name != ERROR),
@@ -136,6 +144,7 @@ class _Told:
     first: str = ""
     models: set[tuple[str, str, str, str, float]] = field(default_factory=set)
     classes: dict[bool, set[str]] = field(default_factory=lambda: {False: set(), True: set()})
+    space: LabelSpace | None = None
 
     def hear(self, row: Row) -> None:
         self.first = self.first or str(row["path"])
@@ -150,9 +159,28 @@ class _Told:
         if row["conclusion"] not in _SET_ASIDE:
             self.classes[float(row["probability"]) >= threshold].add(str(row["conclusion"]))
 
+    def settle(self, rows: Sequence[Row]) -> None:
+        """Find the classes of a reader of more than two, and which of them are positive.
+
+        Raises:
+            DataError: The rows contradict each other.
+        """
+        read = [row for row in rows if row["probability"] not in {None, ""}]
+        if not read or not all(row.get("probabilities") for row in read):
+            return
+        self.space = label_space(
+            [probabilities_of(row["probabilities"]) for row in read],
+            [float(row["probability"]) for row in read],
+            self.classes[False] | self.classes[True],
+        )
+
     def positive(self, labels: Iterable[str]) -> dict[str, int]:
         """Return the spellings of labels → 1 for the positive class, otherwise 0."""
         found = dict(_KNOWN)
+        if self.space is not None:
+            groups = zip(self.space.pair, (0, 1), strict=True)
+            each = zip(self.space.names, self.space.is_positive, strict=True)
+            return found | {plain(name): int(own) for name, own in (*groups, *each)}
         for is_positive, names in self.classes.items():
             found |= {plain(name): int(is_positive) for name in names}
         unknown = sorted({plain(label) for label in labels if label} - found.keys())
@@ -164,6 +192,7 @@ class _Told:
         """Return the facts about the reader; its threshold only if it is the same in all rows."""
         groups = sorted(self.classes[False]), sorted(self.classes[True])
         labels = LabelSpace.of([*groups[0], *groups[1]], groups[1]) if all(groups) else UNNAMED
+        labels = self.space or labels
         if len(self.models) != 1:
             return Reader(place.name, labels)
         ((name, version, sha256, rule, threshold),) = self.models
@@ -241,7 +270,8 @@ def _parquet_rows(place: Path, columns: tuple[str, ...] | None = None) -> Iterat
                     f"{place}: has no columns {', '.join(sorted(missing))}; it is not a result "
                     "of `predict`."
                 )
-            chosen = list(columns) if columns else None
+            there = [name for name in _OF_SEVERAL if name in file.schema_arrow.names]
+            chosen = [*columns, *there] if columns else None
             for batch in file.iter_batches(_BATCH, columns=chosen, use_threads=False):
                 yield from batch.to_pylist()
     except (OSError, pyarrow.ArrowException) as fault:
@@ -283,8 +313,9 @@ def _by_folder(path: str, positive: Mapping[str, int]) -> str:
     return next((name for name in reversed(names) if name and plain(name) in positive), "")
 
 
-def _joined(row: Row, own: Row, *, label: int) -> Row:
+def _joined(row: Row, own: Row, *, label: int, several: bool) -> Row:
     study = own.get("study") or row.get("study_uid") or ""
+    each = str(row.get("probabilities") or "")
     return {
         "patient": "",
         **own,
@@ -294,7 +325,29 @@ def _joined(row: Row, own: Row, *, label: int) -> Row:
         "probability": float(row["probability"]),
         "study": str(study),
         "model_sha256": str(row.get("model_sha256") or ""),
+        **({"probabilities": probabilities_of(each)} if several else {}),
     }
+
+
+def _by_class(rows: list[Row], labels: Sequence[str], space: LabelSpace) -> list[Row]:
+    """Return rows with the columns of each class, if all labels name one.
+
+    Labels that say 0, 1 or the group's name alone leave the numbers of the group.
+    """
+    names = {plain(name): name for name in space.names}
+    each = [row.pop("probabilities") for row in rows]
+    if not all(plain(label) in names for label in labels):
+        return rows
+    return [
+        {
+            **row,
+            CLASS: names[plain(label)],
+            POSITIVE: "|".join(space.positive),
+            GROUP: space.group,
+            **{PROBABILITY + name: value for name, value in said.items()},
+        }
+        for row, said, label in zip(rows, each, labels, strict=True)
+    ]
 
 
 def _nothing(place: Path, labels: Path | None, first: str) -> str:

@@ -11,20 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.data.catalog import PARTS, Catalog, Unreadable
+from pneumoscope.data.catalog import PARTS
 from pneumoscope.data.patients import Patient, patient_of
 from pneumoscope.errors import DataError, LeakError, OptionError, in_words
 from pneumoscope.evaluation.multiclass.scores import ClassScores
 from pneumoscope.images.record import DICOM_COLUMNS, DicomRecord, dicom_cells
-from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of, write_csv
 from pneumoscope.stats.logistic import logistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pneumoscope.parallel import Progress
-    from pneumoscope.reader.prediction import Prediction
 
 COLUMNS = ("path", "patient", "label", "logit", "probability")
 REFUSED = "refused"
@@ -255,83 +252,6 @@ def logit_of(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     inside = np.clip(probability, _SMALLEST, 1 - _SMALLEST)
     odds: NDArray[np.float64] = np.log(inside) - np.log1p(-inside)
     return odds
-
-
-def score(
-    predictor: Predictor,
-    catalog: Catalog,
-    *,
-    part: str = "",
-    progress: Progress | None = None,
-) -> tuple[Scores, tuple[Unreadable, ...]]:
-    """Score the images of a catalog, read from their files.
-
-    Args:
-        predictor: The reader, which concludes on every image (``gated=False``); the scores say
-            what its gate refuses.
-        catalog: The images.
-        part: Which part of the data they are.
-        progress: Called as images are read.
-
-    Returns:
-        The scores in the catalog's order, and the files that could not be read, which have none.
-
-    Raises:
-        DataError: More than 5 % of the files could not be read.
-        ValueError: The predictor is gated, so that images would be missing.
-    """
-    if predictor.gated:
-        raise ValueError(
-            "scores need a reader with gated=False; the column refused records what the gate "
-            "refuses"
-        )
-    said = []
-    paths = [catalog.file(entry) for entry in catalog.entries]
-    for done, prediction in enumerate(predictor.predict_many(paths), 1):
-        said.append(prediction)
-        if progress:
-            progress(done, len(paths))
-    bad = [
-        Unreadable(entry.path, prediction.error)
-        for entry, prediction in zip(catalog.entries, said, strict=True)
-        if prediction.error
-    ]
-    readable = catalog.without(bad)
-    read = [prediction for prediction in said if not prediction.error]
-    dicom = tuple(prediction.dicom for prediction in read)
-    return (
-        _with_classes(
-            Scores(
-                tuple(entry.path for entry in readable.entries),
-                tuple(entry.patient for entry in readable.entries),
-                readable.labels,
-                _column([prediction.logit for prediction in read]),
-                _column([prediction.probability for prediction in read]),
-                part,
-                tuple(entry.sha256 for entry in readable.entries),
-                predictor.sha256,
-                np.array([bool(prediction.refused) for prediction in read], np.bool_)
-                if predictor.info.gate
-                else None,
-                dicom if any(dicom) else (),
-            ),
-            readable,
-            read,
-        ),
-        tuple(bad),
-    )
-
-
-def _with_classes(scores: Scores, catalog: Catalog, read: Sequence[Prediction]) -> Scores:
-    """Return scores with what was said of each class, where there are more than two."""
-    if len(catalog.classes) == 2 or not read:
-        return scores
-    logits, probabilities = (
-        np.array([getattr(one, name) for one in read], np.float64)
-        for name in ("logits", "probabilities")
-    )
-    number = catalog.class_numbers
-    return replace(scores, classes=ClassScores(catalog.label_space, number, logits, probabilities))
 
 
 def _column(values: Sequence[float | None]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from pneumoscope.errors import ImageError
 from pneumoscope.hospital.identity import DERIVATION, MANUFACTURER, NOTICE, Device
 from pneumoscope.hospital.picture import picture
 from pneumoscope.hospital.report import report
-from pneumoscope.reader.evidence import evidence_image, over_whole_image
+from pneumoscope.reader.evidence import Scale, evidence_image, over_whole_image
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.reader.preprocess import load_image
 
@@ -114,8 +114,11 @@ def _outline(
         (int(header.Rows), int(header.Columns)),
     )
     said = probability_text(found.probability) if found.probability is not None else ""
-    caption = f"{found.conclusion}, p({predictor.info.classes[1]}) {said}"
-    return presentation(header, evidence, device_of(predictor), caption=caption, made=made)
+    caption = f"{found.conclusion}, p({predictor.info.pair[1]}) {said}"
+    least = Scale.of_reader(predictor.info).least
+    return presentation(
+        header, evidence, device_of(predictor), least=least, caption=caption, made=made
+    )
 
 
 def is_own(header: Dataset) -> str:

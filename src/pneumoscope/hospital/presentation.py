@@ -48,6 +48,7 @@ def presentation(
     evidence: NDArray[np.float32],
     device: Device,
     *,
+    least: float,
     caption: str,
     made: datetime,
 ) -> Dataset | None:
@@ -60,6 +61,7 @@ def presentation(
         header: Of the image.
         evidence: Over the whole image, float32 [h, w], in units of the logit.
         device: What read the image.
+        least: Weaker evidence, which the picture does not colour, is not outlined.
         caption: What it says beside the outline.
         made: When.
     """
@@ -70,7 +72,7 @@ def presentation(
     layer = GraphicLayer("EVIDENCE", order=1, description="Evidence of an automatic reading")
     drawn = [
         GraphicObject("POLYLINE", points, units="PIXEL", is_filled=False)
-        for points in polygons(evidence, source)
+        for points in polygons(evidence, source, least=least)
     ]
     if not drawn:
         return None
@@ -112,7 +114,9 @@ def presentation(
     return document
 
 
-def polygons(evidence: NDArray[np.float32], source: Dataset) -> list[NDArray[np.float32]]:
+def polygons(
+    evidence: NDArray[np.float32], source: Dataset, *, least: float = Scale().least
+) -> list[NDArray[np.float32]]:
     """Return the outlines, at most 20, each [n, 2] as (x, y) in pixels of the image."""
     rows, columns = int(source.Rows), int(source.Columns)
     scale = _GRID / max(rows, columns)
@@ -120,7 +124,7 @@ def polygons(evidence: NDArray[np.float32], source: Dataset) -> list[NDArray[np.
     fine = Image.fromarray(np.ascontiguousarray(evidence, np.float32)).resize(
         (width, height), Image.Resampling.BILINEAR
     )
-    level = max(Scale.of(evidence).least, OF_PEAK * float(np.max(evidence, initial=0)))
+    level = max(least, OF_PEAK * float(np.max(evidence, initial=0)))
     inside = np.asarray(fine) >= level
     factors = np.array([columns / width, rows / height], np.float32)
     return [one * factors for one in outlines(inside)[:_MOST]]

@@ -33,7 +33,7 @@ from pydicom.valuerep import DA, TM
 
 from pneumoscope.hospital.identity import MANUFACTURER, NOTICE, Device, equipment, uid_of
 from pneumoscope.hospital.source import UTF8, evidence_of, take_over
-from pneumoscope.reader.prediction import ERROR, NOT_ASSESSABLE, UNCERTAIN
+from pneumoscope.reader.prediction import ERROR, NOT_ASSESSABLE, UNCERTAIN, probability_text
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -57,6 +57,7 @@ _STATUS = CodedConcept("STATUS", SCHEME, "Status of the analysis")
 _CONCLUSION = CodedConcept("CONCLUSION", SCHEME, "Conclusion of the reader")
 _THRESHOLD = CodedConcept("THRESHOLD", SCHEME, "Decision threshold of the probability")
 _POSSIBLE = CodedConcept("POSSIBLE", SCHEME, "Possible classes")
+_EACH = CodedConcept("PROBABILITIES", SCHEME, "Probability of each class")
 _REASON = CodedConcept("REASON", SCHEME, "Reason")
 _NOTICE = CodedConcept("NOTICE", SCHEME, "Notice")
 _MODEL = CodedConcept("MODEL", SCHEME, "SHA-256 of the model file")
@@ -154,7 +155,10 @@ def _group(
     )
     texts = [(_MODEL, device.model_sha256), (_NOTICE, NOTICE)]
     if found.conformal_set is not None:
-        texts.append((_POSSIBLE, ", ".join(found.conformal_set) or "none"))
+        several = " or " if len(found.classes) > 2 else ", "
+        texts.append((_POSSIBLE, several.join(found.conformal_set) or "none"))
+    if found.probabilities is not None:
+        texts.append((_EACH, each_text(found)))
     reasons = (*found.reasons, found.error) if found.error else found.reasons
     texts += [(_REASON, reason) for reason in reasons]
     for name, text in texts:
@@ -162,6 +166,15 @@ def _group(
             TextContentItem(name, text, relationship_type=RelationshipTypeValues.CONTAINS)
         )
     return group
+
+
+def each_text(found: Prediction) -> str:
+    """Return the probability of each class as text: ``NORMAL 0.101, BACTERIA 0.702, VIRUS 0.197``.
+
+    Empty for a reader of two classes, whose probability is a measurement.
+    """
+    each = zip(found.classes, found.probabilities or (), strict=True)
+    return ", ".join(f"{name} {probability_text(value)}" for name, value in each)
 
 
 def _measurements(found: Prediction) -> list[Measurement] | None:

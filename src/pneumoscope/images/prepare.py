@@ -195,7 +195,7 @@ def to_input(
 
 
 def prepare_bytes(
-    data: bytes, spec: InputSpec, *, name: str, any_kind: bool = False
+    data: bytes, spec: InputSpec, *, name: str, any_kind: bool = False, colours: bool = False
 ) -> tuple[NDArray[np.uint8], ImageMeta]:
     """Return the model input for the bytes of a file, and its metadata.
 
@@ -204,13 +204,16 @@ def prepare_bytes(
         spec: The input that the model takes.
         name: What messages call it.
         any_kind: As for ``decode``.
+        colours: Whether ``chroma`` of the metadata is measured; of DICOM it never is.
 
     Raises:
         ImageError: They cannot be read as an image.
     """
     format_name = sniff(data[:MAGIC_BYTES], name=name)
     if format_name != "DICOM":
-        image, meta, bits = raster.grey_image(data, format_name, name=name, at_least=spec.shape)
+        image, meta, bits = raster.grey_image(
+            data, format_name, name=name, at_least=spec.shape, colours=colours
+        )
         if image.mode == "L":  # resized before it becomes an array, which saves two copies
             return _resized(image, spec), meta
         return to_input(raster.to_array(image), spec, bits=bits), meta

@@ -55,9 +55,16 @@ def to_array(image: Image.Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
 
 
 def grey_image(
-    data: bytes, format_name: str, *, name: str, at_least: tuple[int, int] | None = None
+    data: bytes,
+    format_name: str,
+    *,
+    name: str,
+    at_least: tuple[int, int] | None = None,
+    colours: bool = False,
 ) -> tuple[Image.Image, ImageMeta, int | None]:
     """Return Pillow's image in mode L or I;16, its metadata, and the declared depth.
+
+    With ``colours`` the metadata have ``chroma``, measured on the image that is open anyway.
 
     Raises:
         ImageError: Damaged, too large, or a variant that is not read.
@@ -80,6 +87,8 @@ def grey_image(
             from pneumoscope.images.modes import declared_bits  # noqa: PLC0415 - for these few
 
             bits = declared_bits(image, data, format_name, found)
+        if colours:
+            meta = meta._replace(chroma=_chroma(image, data, format_name, name=name))
         return _upright(found, orientation), meta, bits
     except DECODER_FAULTS as fault:
         raise DamagedImageError(
@@ -187,13 +196,21 @@ def chroma(data: bytes, format_name: str, *, name: str) -> float:
     """
     image: Image.Image = open_image(data, format_name, name=name)
     try:
-        image.draft("RGB", (1, 1))
-        with quietly() if format_name in _WARNS else nullcontext():
-            return chroma_of(image)
+        return _chroma(image, data, format_name, name=name)
     except DECODER_FAULTS as fault:
         raise DamagedImageError(
             f"{name}: truncated or damaged {format_name} ({fault}); copy it again."
         ) from fault
+
+
+def _chroma(image: Any, data: bytes, format_name: str, *, name: str) -> float:
+    """Return the chroma of an open image; of a JPEG at the smallest size of its draft mode."""
+    if format_name == "JPEG" and image.mode != "L":
+        if not image.tile:  # decoded for its pixels, at another size
+            image = open_image(data, format_name, name=name)
+        image.draft("RGB", (1, 1))
+    with quietly() if format_name in _WARNS else nullcontext():
+        return chroma_of(image)
 
 
 def chroma_of(image: Image.Image) -> float:

@@ -73,13 +73,14 @@ class Backbone(Network):
                     model, input_px, in_chans=self.lift.channels, classes=classes, options=options
                 )
         self._quieten_head()
+        translate = self._in_order if facts.by_order else self._translate
         self.record = load_weights(
             self.net,
             weights,
             tensors,
             heads=self._heads,
             prepare=self._for_grey,
-            adapt=self._translate,
+            adapt=translate,
         )
 
     def features(self, pixels: Float[Tensor, "batch 1 height width"]) -> Tensor:
@@ -171,6 +172,22 @@ class Backbone(Network):
             translate = getattr(module, "_filter_fn", None)
         translated: Tensors = translate(dict(tensors), self.net) if translate else tensors
         return translated
+
+    def _in_order(self, tensors: Tensors) -> Tensors:
+        """Return the tensors under this network's names, given in the same order.
+
+        Raises:
+            ValueError: Their number, kinds or shapes are others; the message names the first.
+        """
+        wanted = self.net.state_dict()
+        if len(wanted) != len(tensors):
+            raise ValueError(f"{len(tensors)} tensors for {len(wanted)}")
+        free = (*(f"{name}." for name in self._first), *self._heads_dotted)
+        for (name, own), (other, given) in zip(wanted.items(), tensors.items(), strict=True):
+            alike = name.rpartition(".")[2] == other.rpartition(".")[2]
+            if not alike or (own.shape != given.shape and not name.startswith(free)):
+                raise ValueError(f"{other} {list(given.shape)} for {name} {list(own.shape)}")
+        return dict(zip(wanted, tensors.values(), strict=True))
 
 
 def _create(

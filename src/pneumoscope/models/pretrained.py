@@ -22,6 +22,7 @@ from pneumoscope.models.folder import (
 )
 from pneumoscope.models.known import WeightsFacts, known_by_content, known_by_name
 from pneumoscope.models.names import Pretrained, is_pretrained_name, resolve
+from pneumoscope.models.packages import installed_weights, package_of
 from pneumoscope.models.tensors import OWN_CHECKPOINT, Tensors, load_tensors, read_tensors
 from pneumoscope.runs import sha256_of
 
@@ -84,9 +85,9 @@ def find_weights(
 
     Args:
         model: The model's name.
-        weights: ``none``; ``auto`` (the folder of weights, the hub's cache, the network); a path,
-            or an address of the web, either with ``#sha256=DIGITS`` after it where its content is
-            to be checked.
+        weights: ``none``; ``auto`` (the folder of weights, installed packages, the hub's cache,
+            the network); a path, or an address of the web, either with ``#sha256=DIGITS`` after it
+            where its content is to be checked.
         progress: Called with bytes done and bytes in all, while one is fetched from an address.
 
     Raises:
@@ -203,6 +204,7 @@ def _gathered(model: Pretrained, folder: Path, progress: Progress | None) -> Ent
 
 def _automatic(model: Pretrained, progress: Progress | None) -> WeightsFile:
     found = _in_folder(weights_folder(), model) or _in_folder(BUNDLED, model)
+    found = found or _in_package(model)
     if found:
         return found
     published = model.published
@@ -234,6 +236,17 @@ def _in_folder(folder: Path, model: Pretrained) -> WeightsFile | None:
     if facts and entry and entry.licence:
         facts = replace(facts, licence=entry.licence)
     return WeightsFile(path, entry.source if entry else str(path), sha256, facts)
+
+
+def _in_package(model: Pretrained) -> WeightsFile | None:
+    """Return the file of an installed package that holds the weights of a model."""
+    found = installed_weights(_names(model))
+    if found is None:
+        return None
+    package, path = found
+    sha256 = _checked(path, None)
+    _check_known(path, sha256, model)
+    return WeightsFile(path, package.address, sha256, _facts(sha256, model, own=False))
 
 
 def _names(model: Pretrained) -> list[str]:
@@ -336,9 +349,15 @@ def _way_out(model: Pretrained, reason: str) -> str:
     published = model.published
     file = published.files[0] if published.files else urlsplit(published.url).path
     name = f"{model.name.partition(':')[2]}{Path(file).suffix}"
+    package = package_of(_names(model))
+    packaged = (
+        ""
+        if package is None
+        else f"The package {package.package} holds some: install it with pip. "
+    )
     return (
         f"{model.asked}: its weights are not on this machine and could not be fetched "
-        f"({reason}). Download {published.address} on another machine and give it as "
+        f"({reason}). {packaged}Download {published.address} on another machine and give it as "
         f"`weights=FILE`, or put it into {weights_folder()} as {name}; use `weights=none` to "
         "start from random weights."
     )

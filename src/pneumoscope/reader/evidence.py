@@ -2,15 +2,14 @@
 
 A model that shows its evidence gives a signed map in units of the logit: orange speaks for the
 positive class, blue against it. Orange and blue are told apart by people with any of the common
-colour vision deficiencies. The scale is fixed, so that the picture of an image with hardly any
-evidence is hardly coloured, instead of being stretched until it alarms; below a stated level
-nothing is drawn at all.
+colour vision deficiencies. The scale is that of the reader, the same for all its images, so that
+the picture of an image with hardly any evidence is hardly coloured, instead of being stretched
+until it alarms; below a stated level nothing is drawn at all.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ from pneumoscope.errors import OptionError
 from pneumoscope.images.prepare import InputSpec, placing
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.reader.preprocess import load_image, native
-from pneumoscope.runs import written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,12 +29,16 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
+    from pneumoscope.labels import LabelSpace
     from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.reader.prediction import Prediction
     from pneumoscope.reader.predictor import Predictor
 
 FOR, AGAINST = (230, 97, 1), (33, 113, 181)
 """The colours of evidence for and against the positive class, RGB."""
+
+EVIDENCE_FULL = "evidence_full"
+"""The key of a model file's ``reference`` for the evidence, in logits, of full colour."""
 
 _MOST_OPAQUE = 0.65
 _INK, _GROUND = (245, 245, 245), (16, 16, 16)
@@ -84,6 +86,28 @@ class Scale:
             scale = cls(2 * scale.full, 2 * scale.least)
         return scale
 
+    @classmethod
+    def of_reader(cls, info: ModelInfo) -> Scale:
+        """Return the scale of all images of a reader.
+
+        The model file states it under ``evidence_full`` of its ``reference``; ``UNSTATED`` is that
+        of files that do not.
+        """
+        stated = info.reference.get(EVIDENCE_FULL)
+        if isinstance(stated, int | float) and math.isfinite(stated) and stated > 0:
+            return cls(float(stated), float(stated) / 8)
+        return UNSTATED
+
+    def opacity(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the opacity of values: zero below the minimum, then linear up to the full one."""
+        strength = (np.abs(values) - self.least) / (self.full - self.least)
+        found: NDArray[np.float32] = np.clip(strength, 0, 1).astype(np.float32) * _MOST_OPAQUE
+        return found
+
+
+UNSTATED = Scale(16.0, 2.0)
+"""The scale of readers that state none."""
+
 
 def overlay(
     evidence: NDArray[np.float32],
@@ -111,57 +135,63 @@ def overlay(
     if not np.isfinite(evidence).all():
         raise ValueError("the evidence map contains values that are not numbers")
     scale = scale or Scale.of(evidence)
-    height, width = pixels.shape
-    grey = grey_levels(pixels)
-    fine = Image.fromarray(np.ascontiguousarray(evidence, np.float32)).resize(
-        (width, height), Image.Resampling.BILINEAR
-    )
-    values = np.asarray(fine)
-    opacity = _opacity(values, scale)[..., np.newaxis]
-    colour = np.where(
-        values[..., np.newaxis] > 0, np.array(FOR, np.float32), np.array(AGAINST, np.float32)
-    )
-    mixed = grey[..., np.newaxis] * (1 - opacity) + colour * opacity
+    mixed = coloured(evidence, grey_levels(pixels), scale)
     image = Image.fromarray(np.rint(mixed).astype(np.uint8))
     said = [caption]
-    coloured = bool((np.abs(evidence) >= scale.least).any())
-    if not coloured:
+    any_colour = bool((np.abs(evidence) >= scale.least).any())
+    if not any_colour:
         said.append(f"no evidence (±{scale.least:g})")
     elif not bool((evidence >= scale.least).any()):
         said.append("no evidence for it")
-    _strip(image, said, scale=scale if coloured else None)
+    _strip(image, said, scale=scale if any_colour else None)
     return image
 
 
-def draw_evidence(
-    predictor: Predictor,
-    found: Prediction,
-    folder: Path,
-    *,
-    content: bytes | None = None,
-    of: str | None = None,
-) -> Prediction:
-    """Write the evidence of a prediction into a folder; return it with the path.
+def coloured(
+    evidence: NDArray[np.float32], grey: NDArray[np.float32], scale: Scale
+) -> NDArray[np.float32]:
+    """Return grey levels with evidence in colour, float32 [height, width, 3] from 0 to 255.
 
     Args:
-        predictor: The reader that made it, one that shows its evidence.
-        found: What it said of a file.
-        folder: Where the picture goes, named after the file and a hash of its path.
-        content: The bytes of the file, if it has no path; the picture is then called ``stdin``.
-        of: As for ``evidence_image``.
-
-    Raises:
-        ImageError: The file cannot be read any more.
-        OutputError: The picture cannot be written.
+        evidence: Signed map of any size over the whole image, in units of the logit, [h, w].
+        grey: Grey levels 0 to 255, [height, width].
+        scale: How evidence becomes colour.
     """
-    source = Path(found.path) if content is None else content
-    image = evidence_image(predictor, found, source, of=of)
-    named = content or found.path.encode("utf-8", "surrogateescape")
-    stem = Path(found.path).stem[:100] or "stdin"
-    place = folder / f"{stem}-{hashlib.sha256(named).hexdigest()[:8]}.png"
-    with written_whole(place) as temporary:
-        image.save(temporary, format="PNG")
-    return dataclasses.replace(found, evidence=str(place))
+    from PIL import Image  # noqa: PLC0415 - only where a picture is drawn
+
+    height, width = grey.shape
+    fine = Image.fromarray(np.ascontiguousarray(evidence, np.float32)).resize(
+        (width, height), Image.Resampling.BILINEAR
+    )
+    values = np.asarray(fine)[..., np.newaxis]
+    opacity = scale.opacity(values)
+    colour = np.where(values > 0, np.array(FOR, np.float32), np.array(AGAINST, np.float32))
+    mixed = grey[..., np.newaxis] * (1 - opacity) + colour * opacity
+    return mixed.astype(np.float32)
+
+
+def share_at_edges(evidence: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the share of all evidence that lies in the outer eighth on each side, and its area.
+
+    Evidence counts by its size, for and against alike; the area is that of the edges as a share of
+    the image. No evidence gives a share of 0.
+
+    >>> share_at_edges(np.ones((8, 8), np.float32))
+    (0.4375, 0.4375)
+    """
+    height, width = evidence.shape
+
+    def weights(count: int) -> NDArray[np.float64]:
+        """Return which share of each row or column lies within the middle six eighths."""
+        edges = np.linspace(0, 1, count + 1)
+        inside = np.clip(edges, 1 / 8, 7 / 8)
+        found: NDArray[np.float64] = np.diff(inside) * count
+        return found
+
+    size = np.abs(evidence.astype(np.float64))
+    total = float(size.sum())
+    middle = float(weights(height) @ size @ weights(width))
+    return (1 - middle / total if total > 0 else 0.0), 1 - (6 / 8) ** 2
 
 
 def evidence_image(
@@ -179,28 +209,61 @@ def evidence_image(
         found: What it said of the image; it has a probability.
         source: The image.
         notice: What the caption says besides.
-        of: The class whose evidence is drawn. If None, the concluded one where a model of more
-            than two classes concluded a positive one; else that of all positive classes. Of a
-            model of several findings the name of one; if None, that of the likeliest.
+        of: As for ``titled``.
+
+    Raises:
+        OptionError: There is no such class.
+        ImageError: The image cannot be read any more.
+    """
+    of, caption = titled(predictor.info, found, of)
+    if found.dicom and (shown := found.dicom.caption()):
+        caption = f"{shown}\n{caption}"  # the first words are left out where there is no room
+    if notice:
+        caption = f"{caption}\n{notice}"
+    pixels = native(source)
+    evidence = evidence_of_image(predictor, source, pixels.shape, of)
+    return overlay(evidence, pixels, caption=caption, scale=Scale.of_reader(predictor.info))
+
+
+def class_drawn(labels: LabelSpace, found: Prediction, of: str | None) -> str | None:
+    """Return the class whose evidence is drawn; None for that of all positive classes.
+
+    It is the one that was asked for; if none was, the concluded one where a model of more than two
+    classes concluded a positive one.
+    """
+    if of is None and len(labels) > 2 and found.conclusion in labels.positive:
+        return found.conclusion
+    return of
+
+
+def evidence_of_image(
+    predictor: Predictor, source: Path | bytes, shape: tuple[int, ...], of: str | None
+) -> NDArray[np.float32]:
+    """Return the evidence over the whole of an image, in units of the logit, [h, w].
+
+    Args:
+        predictor: A reader that shows its evidence.
+        source: The image.
+        shape: (height, width) of the image in pixels.
+        of: The class; None for all positive classes.
 
     Raises:
         OptionError: There is no such class.
         ImageError: The image cannot be read any more.
     """
     taken = load_image(source, predictor.info.input, any_kind=True)
-    of, caption = _captioned(predictor.info, found, of)
     evidence = predictor.evidence(taken.pixels[np.newaxis], of)[0]
-    if found.dicom and (shown := found.dicom.caption()):
-        caption = f"{shown}\n{caption}"  # the first words are left out where there is no room
-    if notice:
-        caption = f"{caption}\n{notice}"
-    pixels = native(source)
-    evidence = over_whole_image(evidence, predictor.info.input, pixels.shape)
-    return overlay(evidence, pixels, caption=caption)
+    return over_whole_image(evidence, predictor.info.input, shape)
 
 
-def _captioned(info: ModelInfo, found: Prediction, of: str | None) -> tuple[str | None, str]:
-    """Return the class or finding whose evidence is drawn, and what is said of the image.
+def titled(info: ModelInfo, found: Prediction, of: str | None) -> tuple[str | None, str]:
+    """Return the class or finding whose evidence is drawn, and the title of the picture.
+
+    Args:
+        info: The metadata of the model.
+        found: What it said of the image.
+        of: The class that was asked for; see ``class_drawn``. Of several findings the name of one;
+            None for the likeliest.
 
     Raises:
         OptionError: There is no such finding.
@@ -214,8 +277,7 @@ def _captioned(info: ModelInfo, found: Prediction, of: str | None) -> tuple[str 
         return chosen.name, f"{chosen.name} {chosen.conclusion} · p {told}"
     assert found.probability is not None  # noqa: S101 - only judged images have evidence
     labels = info.labels
-    if of is None and len(labels) > 2 and found.conclusion in labels.positive:
-        of = found.conclusion
+    of = class_drawn(labels, found, of)
     by_class = dict(zip(found.classes, found.probabilities or (), strict=True))
     told = probability_text(by_class.get(of or "", found.probability))
     if of == labels.names[0] and len(labels) == 2:
@@ -263,13 +325,6 @@ def grey_levels(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.fl
     scaled = (pixels.astype(np.float32) - low) * (255 / max(high - low, 1))
     grey: NDArray[np.float32] = np.clip(scaled, 0, 255)
     return grey
-
-
-def _opacity(values: NDArray[np.float32], scale: Scale) -> NDArray[np.float32]:
-    """Return the opacity of values: zero below the minimum, then linear."""
-    strength = (np.abs(values) - scale.least) / (scale.full - scale.least)
-    opacity: NDArray[np.float32] = np.clip(strength, 0, 1).astype(np.float32) * _MOST_OPAQUE
-    return opacity
 
 
 def _strip(image: Image.Image, said: list[str], *, scale: Scale | None) -> None:
@@ -330,7 +385,7 @@ def _bar(
 
     large = tall >= 20
     low = f"against -{scale.full:g}" if large else f"-{scale.full:g}"
-    high = f"+{scale.full:g} for" if large else f"+{scale.full:g}"
+    high = f"+{scale.full:g} logits for" if large else f"+{scale.full:g}"
     gap, length = max(2, tall // 4), (5 if large else 3) * tall
     left = round(draw.textlength(low, font=font)) + gap
     right = left + length + gap
@@ -341,7 +396,7 @@ def _bar(
     strip.text((right, tall / 2), high, fill=_INK, font=font, anchor="lm")
     for step in range(length):
         value = (2 * step / (length - 1) - 1) * scale.full
-        opacity = float(_opacity(np.array([value], np.float32), scale)[0])
+        opacity = float(scale.opacity(np.array([value], np.float32))[0])
         colour = FOR if value > 0 else AGAINST
         shown = tuple(round(128 * (1 - opacity) + part * opacity) for part in colour)
         strip.line((left + step, tall / 4, left + step, tall * 3 / 4), fill=shown)

@@ -10,7 +10,7 @@ from pneumoscope.reader.policy import NOT_ASSESSABLE, UNCERTAIN
 if TYPE_CHECKING:
     from pneumoscope.images.record import DicomRecord
     from pneumoscope.reader.findings import Finding
-    from pneumoscope.reader.model_file.metadata import Bundle
+    from pneumoscope.reader.model_file.bundle import Bundle
 
 __all__ = ["ERROR", "NOT_ASSESSABLE", "UNCERTAIN", "ModelName", "Prediction", "probability_text"]
 

@@ -11,28 +11,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.errors import (
-    ImageError,
-    ManyFindingsError,
-    ModelFileError,
-    OptionError,
-    OtherKindError,
-)
-from pneumoscope.images.radiograph import ImageMeta
+from pneumoscope.errors import ImageError, ManyFindingsError, ModelFileError, OptionError
 from pneumoscope.images.sources import name_of
 from pneumoscope.parallel import cores, ordered_map
 from pneumoscope.reader.archive.inputs import Unlisted
-from pneumoscope.reader.model_file.metadata import PAIRS, Bundle, ModelInfo, open_bundle
+from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
+from pneumoscope.reader.model_file.metadata import PAIRS, ModelInfo
 from pneumoscope.reader.policy import NOT_ASSESSABLE, OUTSIDE
 from pneumoscope.reader.prediction import ERROR, ModelName, Prediction
-from pneumoscope.reader.preprocess import LoadedImage, dicom_of, dicom_of_header, load_image
+from pneumoscope.reader.preprocess import LoadedImage, dicom_of_header
+from pneumoscope.reader.work import Work
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pneumoscope.images.record import DicomRecord
     from pneumoscope.images.sources import Source
-    from pneumoscope.reader.checks.intended_use import Scope
     from pneumoscope.reader.findings import Finding, FindingsPolicy
     from pneumoscope.reader.model_file.self_test import RunningTest
     from pneumoscope.reader.model_file.session import Graph
@@ -210,7 +203,7 @@ class Predictor:
             ModelFileError: The model failed its self-test, or gives no number.
         """
         started = time.perf_counter()
-        work = _Work(name_of(source), started)
+        work = Work(name_of(source), started)
         work.load_image(source, self)
         (found,) = self._concluded([work])
         if found.conclusion == ERROR:
@@ -260,7 +253,7 @@ class Predictor:
     def _read_group(self, sources: Sequence[Source | Unlisted]) -> list[Prediction]:
         group = []
         for source in sources:
-            work = _Work(name_of(source), time.perf_counter())
+            work = Work(name_of(source), time.perf_counter())
             if isinstance(source, Unlisted):
                 work.name, work.error = source.path, source.reason
             else:
@@ -281,7 +274,7 @@ class Predictor:
         gate = self._bundle.pixel_gate
         return gate.judge(taken.pixels, taken.shape) if gate else ((), None)
 
-    def _concluded(self, group: Sequence[_Work]) -> list[Prediction]:
+    def _concluded(self, group: Sequence[Work]) -> list[Prediction]:
         """Return the predictions of loaded images, in order."""
         judged = [
             work for work in group if work.taken is not None and not (work.refused and self._gated)
@@ -296,7 +289,7 @@ class Predictor:
             work.seconds += share
         return [self._prediction(work) for work in group]
 
-    def _judge(self, judged: Sequence[_Work]) -> None:
+    def _judge(self, judged: Sequence[Work]) -> None:
         pixels = np.stack([work.taken.pixels for work in judged if work.taken is not None])
         gate = self._bundle.feature_gate
         outputs = [*PAIRS, "features"] if gate else [*PAIRS]
@@ -326,7 +319,7 @@ class Predictor:
         finally:  # beside the self-test, whose fault is the one to be told
             self.check()
 
-    def _prediction(self, work: _Work) -> Prediction:
+    def _prediction(self, work: Work) -> Prediction:
         if self._findings is not None:
             return self._of_findings(work, self._findings)
         point = self.info.operating_point
@@ -361,7 +354,7 @@ class Predictor:
             classes=self.info.classes if work.probabilities else (),
         )
 
-    def _of_findings(self, work: _Work, policy: FindingsPolicy) -> Prediction:
+    def _of_findings(self, work: Work, policy: FindingsPolicy) -> Prediction:
         """Return the prediction of a model of several findings."""
         conclusion, reasons = ERROR, (*work.outside, *work.notes)
         findings: tuple[Finding, ...] = ()
@@ -392,53 +385,6 @@ class Predictor:
         )
 
 
-class _Work:
-    """An image in progress."""
-
-    __slots__ = (
-        *("dicom", "distance", "error", "logit", "name", "notes", "probability"),
-        *("decode_seconds", "logits", "outside", "probabilities", "refused", "seconds"),
-        *("started", "taken"),
-    )
-
-    def __init__(self, name: str, started: float) -> None:
-        self.name = name
-        self.started = started
-        self.seconds = 0.0
-        self.decode_seconds = 0.0
-        self.taken: LoadedImage | None = None
-        self.error = ""
-        self.refused: tuple[str, ...] = ()
-        self.notes: tuple[str, ...] = ()
-        self.outside: tuple[str, ...] = ()
-        self.logit = 0.0
-        self.probability = 0.0
-        self.logits: tuple[float, ...] | None = None
-        self.probabilities: tuple[float, ...] | None = None
-        self.distance: float | None = None
-        self.dicom: DicomRecord | None = None
-
-    def load_image(self, source: Source, predictor: Predictor) -> None:
-        try:
-            self.taken = load_image(source, predictor.info.input, any_kind=not predictor.gated)
-        except OtherKindError as fault:
-            if not predictor.gated:  # then a conclusion was asked for, and there is none
-                raise
-            self.refused = (fault.reason,)
-            if isinstance(fault.header, ImageMeta):
-                self.dicom = dicom_of(fault.header)
-            return
-        self.dicom = self.taken.dicom
-        self.refused, self.distance = predictor.refusals(self.taken)
-        scope = _scope(self.taken, predictor.info)
-        self.outside = scope.outside if scope else ()
-        self.notes = (*self.taken.notes, *(scope.unknown if scope else ()))
-        if self.taken.other_kind:
-            self.notes = (self.taken.other_kind, *self.notes)
-            self.refused = (self.taken.other_kind, *self.refused)
-        self.seconds = self.decode_seconds = time.perf_counter() - self.started
-
-
 def _reopened(path: Path, threads: int, gated: bool, outside: str, sha256: str) -> Predictor:
     """Return an unpickled reader.
 
@@ -461,14 +407,6 @@ def _findings_policy(info: ModelInfo, outside: str) -> FindingsPolicy:
     from pneumoscope.reader.findings import FindingsPolicy  # noqa: PLC0415 - for models of findings
 
     return FindingsPolicy(info, outside=outside)
-
-
-def _scope(taken: LoadedImage, info: ModelInfo) -> Scope | None:
-    if not (taken.facts and info.intended):
-        return None
-    from pneumoscope.reader.checks.intended_use import scope_of  # noqa: PLC0415 - for files that state facts
-
-    return scope_of(taken.facts, info.intended)
 
 
 def _grouped(

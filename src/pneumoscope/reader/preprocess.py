@@ -74,8 +74,10 @@ def load_image(source: Source, spec: InputSpec, *, any_kind: bool = False) -> Lo
         height, width = given.pixels.shape
         pixels = to_input(given.pixels, spec, bits=given.bits)
         return LoadedImage(pixels, Shape(width, height, given.chroma), facts={})
-    pixels, meta = prepare_bytes(given.data, spec, name=given.name, any_kind=any_kind)
-    colour = 0.0 if meta.mode in _GREY else chroma(given.data, name=given.name)
+    pixels, meta = prepare_bytes(given.data, spec, name=given.name, any_kind=any_kind, colours=True)
+    colour = meta.chroma
+    if colour is None:  # of DICOM, whose colours are decoded on their own
+        colour = 0.0 if meta.mode in _GREY else chroma(given.data, name=given.name)
     shape = Shape(meta.width, meta.height, colour)
     notes = meta.dicom.notes if meta.dicom else ()
     return LoadedImage(pixels, shape, _facts(meta), meta.other_kind, dicom_of(meta), notes)

@@ -13,7 +13,10 @@ from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.evaluation.decision import decision_rows, decision_text
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.reader.evidence import evidence_caveat
+from pneumoscope.report.class_sections import NAMES as NAMES_OF_CLASSES
+from pneumoscope.report.class_sections import class_table, set_rows
 from pneumoscope.report.facts import PARTS, RunFacts
+from pneumoscope.report.new_patients_section import card_lines
 from pneumoscope.report.page import NOTICE, environment
 from pneumoscope.report.words import NAMES, caveats
 from pneumoscope.runs import RunFolder, write_text
@@ -82,6 +85,13 @@ def card_text(facts: RunFacts) -> str:
         decision_text=decision_text(found) if found else "",
         level=level_text(found.level) if found else "",
         shown=_SHOWN,
+        classes=found and found.by_class,
+        class_table=class_table(found.by_class, "images") if found and found.by_class else None,
+        set_rows=set_rows(found.by_class.sets)
+        if found and found.by_class and found.by_class.sets
+        else (),
+        class_names=NAMES_OF_CLASSES,
+        new_patients=card_lines(facts.new_patients) if facts.new_patients else (),
         names=NAMES,
         others=[facts.performance(part) for part in others],
         notes=[

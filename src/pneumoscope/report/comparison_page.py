@@ -9,6 +9,7 @@ from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.canvas import Canvas
+from pneumoscope.report.class_comparison import class_comparison_sections
 from pneumoscope.report.figures.compare import NUMBERS, DifferenceForest, SeedDots, short_names
 from pneumoscope.report.figures.roc import RocCurves
 from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
@@ -75,6 +76,7 @@ def write_comparison_page(
         sections = (
             _numbers(found, short, canvas),
             _differences(found, short, canvas),
+            *class_comparison_sections(found, short, canvas),
             *_seeds(found, short, canvas, known),
             _disagreements(found, short, canvas, classes, pictures),
             environment_section(canvas, facts, table_title="Versions, readers and settings"),

@@ -11,6 +11,12 @@ from pneumoscope.data.generated import GENERATED
 from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.evaluation.notes import units
 from pneumoscope.report.canvas import Canvas
+from pneumoscope.report.class_sections import (
+    class_answer,
+    class_headline,
+    classes_held,
+    question_of,
+)
 from pneumoscope.report.figures.training import ClassCounts
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, footer_of, write_report
@@ -56,7 +62,6 @@ def write_evaluation_page(
         OutputError: The folder cannot be written to.
     """
     facts = provenance(**(origin or {}), **_asked(found))
-    negative, positive = found.classes
     with files_written_whole(folder) as new:
         canvas = Canvas(new / "figures", level=found.level)
         sections = [
@@ -69,14 +74,14 @@ def write_evaluation_page(
             new / _PAGE,
             Report(
                 title=f"{found.reader.get('name') or 'Scores'}, evaluated",
-                question=f"Can a chest X-ray alone tell {positive} from {negative}?",
+                question=question_of(found.labels),
                 data=_data_line(found),
-                answer=answer(found),
+                answer=f"{answer(found)} {class_answer(found)}".rstrip(),
                 caveats=(
                     *([GENERATED] if generated else []),
                     *caveats(found, more=_of_the_training(info)),
                 ),
-                headline=headline(found),
+                headline=(*headline(found), *class_headline(found)),
                 sections=tuple(sections),
                 footer=footer_of(facts),
             ),
@@ -115,11 +120,11 @@ def _asked(found: Evaluation) -> dict[str, object]:
 
 
 def _data_line(found: Evaluation) -> str:
-    (tn, fp), (fn, tp) = found.confusion
     text = f"{found.n:,} {images_of(found)}"
     if found.patients_known:
         text += f" of {found.patients:,} patients"
-    return f"{text}: {tn + fp:,} {found.classes[0]}, {fn + tp:,} {found.classes[1]}"
+    held = ", ".join(f"{n:,} {name}" for name, n in zip(*classes_held(found), strict=True))
+    return f"{text}: {held}"
 
 
 def _of_the_training(info: ModelInfo | None) -> tuple[str, ...]:
@@ -131,8 +136,8 @@ def _of_the_training(info: ModelInfo | None) -> tuple[str, ...]:
 
 def _data(found: Evaluation, canvas: Canvas) -> Section:
     what = units(found)
-    counts = np.array([np.sum(found.confusion, axis=1)])
-    figure = ClassCounts((images_of(found),), found.classes, counts)
+    names, counts = classes_held(found)
+    figure = ClassCounts((images_of(found),), names, np.array([counts]))
     text = (
         f"{found.patients:,} patients; intervals are based on patients, not {what}."
         if found.patients_known
@@ -168,8 +173,8 @@ def _reader(info: ModelInfo, found: Evaluation, canvas: Canvas) -> Section:
         ("positive from probability", f"{point.threshold:.6g} (rule {point.rule})"),
         (
             "uncertain zone",
-            f"error level {zone.level:g}, quantiles {zone.quantiles[0]:.4g} and "
-            f"{zone.quantiles[1]:.4g}"
+            f"error level {zone.level:g}, quantiles "
+            f"{' and '.join(f'{one:.4g}' for one in zone.quantiles)}"
             if zone
             else "none",
         ),

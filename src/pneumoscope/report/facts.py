@@ -15,7 +15,10 @@ from pneumoscope.evaluation.decision import decision_text
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
-from pneumoscope.reader.model_file.metadata import ModelInfo, open_bundle
+from pneumoscope.evaluation.new_patients import NewPatients
+from pneumoscope.reader.model_file.bundle import open_bundle
+from pneumoscope.reader.model_file.metadata import ModelInfo
+from pneumoscope.report.class_sections import classes_in_a_sentence
 from pneumoscope.report.words import NAMES, calibration_words, images_of
 from pneumoscope.runs import RunFolder, rows_of
 
@@ -42,6 +45,7 @@ class RunFacts:
         patients: Patients of each part; empty where the patients are not known.
         modes: The kinds of pixels, with their number.
         draws_evidence: Whether the model shows where a conclusion comes from.
+        new_patients: What to expect on new patients; None where no groups were held out.
     """
 
     root: Path
@@ -54,6 +58,7 @@ class RunFacts:
     patients: dict[str, int] = field(default_factory=dict)
     modes: dict[str, int] = field(default_factory=dict)
     draws_evidence: bool = False
+    new_patients: NewPatients | None = None
 
     @classmethod
     def read(cls, root: Path) -> RunFacts:
@@ -96,6 +101,7 @@ class RunFacts:
                 {part: len(names) for part, names in people.items() if names} if known else {},
                 dict(Counter(row["mode"] for row in entries).most_common()),
                 "evidence" in bundle.outputs,
+                _new_patients(run),
             )
         except (KeyError, ValueError) as fault:
             raise DataError(f"{root}: a file of this run cannot be read ({fault!r}).") from fault
@@ -155,6 +161,8 @@ class RunFacts:
             "auto": f"validation is the data's own part where that is large enough, else {drawn}",
             "grouped": f"validation is {drawn}",
             "block": f"validation is a block of patient numbers ({recipe.get('block', '')})",
+            "groups": "validation is a block of patient numbers, or drawn where there are none; "
+            f"groups ({recipe.get('groups')}) were held out in turn and decide",
             "kfold": f"validation is fold {recipe.get('fold')} of {recipe.get('folds')}, {drawn}",
             "folder": "validation is the data's own part",
             "file": "all parts are from a split file",
@@ -229,6 +237,8 @@ class RunFacts:
                 f" Uncertain if more than one class is plausible at error level {zone.level:g} "
                 f"(conformal, class by class; from {held} validation images)."
             )
+        if self.new_patients is not None:
+            return f"{text} All of this was chosen over groups that were held out in turn."
         return f"{text} All of this was chosen on validation images only."
 
     def gate(self) -> str:
@@ -265,7 +275,8 @@ class RunFacts:
             return ""
         text = f"on the {images_of(found)}: {'; '.join(_in_words(found, key) for key in _MAIN)}."
         deployed = decision_text(found)
-        return f"{deployed} At the threshold alone, {text}" if deployed else text
+        text = f"{deployed} At the threshold alone, {text}" if deployed else text
+        return f"{text} {classes_in_a_sentence(found)}".rstrip()
 
 
 _MAIN = ("auc", "sensitivity", "specificity", "balanced_accuracy")
@@ -284,6 +295,15 @@ def _in_words(found: Evaluation, key: str) -> str:
 
 
 _Value = TypeVar("_Value")
+
+
+def _new_patients(run: RunFolder) -> NewPatients | None:
+    if not run.new_patients.is_file():
+        return None
+    try:
+        return NewPatients.from_dict(json.loads(run.new_patients.read_text(encoding="utf-8")))
+    except TypeError as fault:
+        raise ValueError(f"{run.new_patients.name}: {fault}") from fault
 
 
 def _evaluations(run: RunFolder, read: Callable[[Mapping[str, Any]], _Value]) -> dict[str, _Value]:

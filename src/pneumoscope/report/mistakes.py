@@ -45,7 +45,7 @@ def mistakes(
     sure = np.where(called, scores.log_odds, -scores.log_odds)
     ranked = wrong[np.argsort(-sure[wrong], kind="stable")]
     said = [probability_text(float(value)) for value in scores.probability]
-    label = [found.classes[int(own)] for own in scores.label]
+    label = true_names(found, scores)
     rows = tuple(
         (scores.path[row], label[row], found.classes[int(called[row])], said[row]) for row in ranked
     )
@@ -79,13 +79,21 @@ def mistakes(
     ]
 
 
+def true_names(found: Evaluation, scores: Scores) -> list[str]:
+    """Return the name of each image's true class, or of its group where only that is known."""
+    if scores.classes is None:
+        return [found.classes[int(own)] for own in scores.label]
+    names = scores.classes.labels.names
+    return [names[own] for own in scores.classes.number]
+
+
 def _caption(found: Evaluation, sheet: CaseSheet, pictures: Pictures) -> str:
     if sheet.evidence is None or pictures.predictor is None:
         return sheet.CAPTION
     return (
         f"{sheet.CAPTION} Below each image is the same image with its evidence: orange for "
-        f"{found.classes[1]}, blue against it. Each image has its own scale, whose maximum is "
-        f"its strongest evidence, at least ±{Scale().full:g} units of the logit. "
+        f"{found.classes[1]}, blue against it. All share the reader's scale, with "
+        f"full colour from ±{Scale.of_reader(pictures.predictor.info).full:g} units of the logit. "
         f"{evidence_caveat(pictures.predictor.info)}"
     ).rstrip()
 

@@ -11,6 +11,7 @@ from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.evaluation.decision import decision_rows, decision_text, sets_aside
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.notes import units
+from pneumoscope.report.class_sections import class_sections, short_pair
 from pneumoscope.report.figures.curves import NetBenefit, PrecisionRecall, ReliabilityDiagram
 from pneumoscope.report.figures.groups import RobustnessCurves, SubgroupForest
 from pneumoscope.report.figures.outcome import ConfusionMatrix, ScoreDistributions
@@ -68,7 +69,11 @@ def outcome_sections(
         pictures: Where the images are; None leaves the sheet of mistakes out.
         brief: The decision, the main numbers and the main figures alone.
     """
-    main = [*_decision(found, canvas), *_numbers(found, scores, canvas)]
+    main = [
+        *_decision(found, canvas),
+        *class_sections(found, scores, canvas, brief=brief),
+        *_numbers(found, scores, canvas),
+    ]
     if brief:
         return main
     return [
@@ -125,8 +130,8 @@ def _numbers(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[Sect
 
 
 def _main_panels(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[Panel]:
-    suffix = suffix_of(found)
-    matrix = ConfusionMatrix(np.array(found.confusion), found.classes)
+    suffix, names = suffix_of(found), short_pair(found.labels)
+    matrix = ConfusionMatrix(np.array(found.confusion), names)
     yield canvas.panel(matrix, f"confusion{suffix}", title="Confusion matrix")
     if found["auc"].value is not None:
         curve = _roc(found, scores)
@@ -143,7 +148,7 @@ def _main_panels(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[
     distributions = ScoreDistributions.from_scores(
         scores.label,
         scores.probability,
-        classes=found.classes,
+        classes=names,
         threshold=found.threshold.value,
         zone=found.policy.zone if found.policy is not None else None,
     )

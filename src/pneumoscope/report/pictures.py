@@ -10,7 +10,7 @@ import numpy as np
 
 from pneumoscope.errors import ImageError
 from pneumoscope.images.prepare import prepare
-from pneumoscope.reader.evidence import overlay
+from pneumoscope.reader.evidence import Scale, coloured
 from pneumoscope.reader.preprocess import native
 from pneumoscope.report.figures.pictures import CaseSheet
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pneumoscope.report.tables import Pixels
 
 _SIDE_PX = 320
-_STRIP_PX = 64  # more than a strip takes on a picture of that side
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,8 @@ class Pictures:
             return plain, None
         pixels = prepare(file, self.predictor.info.input)[np.newaxis]
         found = self.predictor.evidence(pixels, self.finding)[0]
-        return plain, _squared(_with_evidence(found, grey), _SIDE_PX)
+        scale = Scale.of_reader(self.predictor.info)
+        return plain, _squared(_with_evidence(found, grey, scale), _SIDE_PX)
 
 
 def _squared(picture: Pixels, side_px: int) -> Pixels:
@@ -94,20 +94,10 @@ def _squared(picture: Pixels, side_px: int) -> Pixels:
     return np.asarray(square)
 
 
-def _with_evidence(evidence: NDArray[np.float32], grey: Pixels) -> Pixels:
-    """Return the image with its evidence, without the text strip.
-
-    The strip covers the lower edge; so an edge is added for it, and taken off again.
-    """
-    from PIL import Image  # noqa: PLC0415 - only pictures need it
-
-    height, width = grey.shape
-    fine = Image.fromarray(np.ascontiguousarray(evidence, np.float32)).resize(
-        (width, height), Image.Resampling.BILINEAR
-    )
-    below = ((0, _STRIP_PX), (0, 0))
-    drawn = overlay(np.pad(np.asarray(fine), below), np.pad(grey, below), caption="")
-    return np.asarray(drawn)[:height]
+def _with_evidence(evidence: NDArray[np.float32], grey: Pixels, scale: Scale) -> Pixels:
+    """Return the image with its evidence, uint8 [height, width, 3]."""
+    drawn = coloured(evidence, grey.astype(np.float32), scale)
+    return np.rint(drawn).astype(np.uint8)
 
 
 def _reduced(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Pixels:

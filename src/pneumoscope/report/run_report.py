@@ -12,8 +12,10 @@ from pneumoscope.data.split import UNUSED
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import write_card
+from pneumoscope.report.class_sections import class_answer, class_headline, question_of
 from pneumoscope.report.figures.pictures import AugmentationSheet
 from pneumoscope.report.figures.training import ClassCounts, LearningCurves
+from pneumoscope.report.new_patients_section import new_patients_section
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, footer_of, write_report
 from pneumoscope.report.pictures import Pictures
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from pneumoscope.data.prepared import PreparedData
     from pneumoscope.data.split import Split
     from pneumoscope.evaluation.evaluation import Evaluation
+    from pneumoscope.evaluation.new_patients import NewPatients
     from pneumoscope.evaluation.scores import Scores
     from pneumoscope.runs import RunFolder
     from pneumoscope.training.recipe import Recipe
@@ -39,6 +42,7 @@ def write_run_report(
     recipe: Recipe,
     data: PreparedData,
     judged: Sequence[tuple[Evaluation, Scores]],
+    new_patients: NewPatients | None = None,
 ) -> None:
     """Write ``report.html``, ``card.md`` and ``figures/`` of a finished run.
 
@@ -48,6 +52,7 @@ def write_run_report(
         data: Its images.
         judged: The evaluation on validation images and, last, on test images if there are any,
             each with the scores behind it.
+        new_patients: What to expect on new patients; None where no groups were held out.
 
     Raises:
         OutputError: They cannot be written.
@@ -62,7 +67,9 @@ def write_run_report(
     few = data.cohort.too_few("val")
     if few:
         few = f"Validation part: {few}. Epoch, threshold and calibration depend on chance."
+    expected = [] if new_patients is None else [new_patients_section(new_patients, canvas)]
     sections = [
+        *expected,
         *outcome_sections(best, scores, canvas, pictures=pictures),
         *(
             section
@@ -74,20 +81,19 @@ def write_run_report(
         augmentation_section(canvas, recipe, data),
         recipe_section(canvas, recipe, facts),
     ]
-    negative, positive = catalog.label_space.pair
     write_report(
         run.report,
         Report(
             title=run.root.name,
-            question=f"Can a chest X-ray alone tell {positive} from {negative}?",
+            question=question_of(catalog.label_space),
             data=data_line(catalog, split),
-            answer=answer(best),
+            answer=f"{answer(best)} {class_answer(best)}".rstrip(),
             caveats=(
                 *([GENERATED] if is_generated(catalog.root) else []),
                 *caveats(best, more=of_the_run(recipe, facts)),
                 *([few] if few else []),
             ),
-            headline=headline(best),
+            headline=(*headline(best), *class_headline(best)),
             sections=tuple(sections),
             footer=(f"{footer_of(facts)} · data {catalog.fingerprint[:12]} · seed {recipe.seed}"),
         ),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.report.canvas import Canvas
+from pneumoscope.report.class_sections import NAMES as NAMES_OF_CLASSES
 from pneumoscope.report.comparison_page import (
     ALIKE,
     REPORT_NETWORK,
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 _SHOWN = (
     "auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "average_precision",
-    "brier", "ece",
+    "brier", "ece", "classes_accuracy", "classes_balanced_accuracy", "classes_macro_auc",
+    "classes_kappa",
 )  # fmt: skip
 _SHARES = {"accuracy", "balanced_accuracy", "sensitivity", "specificity"}
 _NAMES = {
@@ -41,7 +43,9 @@ _NAMES = {
     "error": "Errors among the others",
     "missed": "Missed, of all positive images, as deployed",
     "false_alarms": "False alarms, of all negative images, as deployed",
+    **{f"classes_{key}": f"All classes: {name}" for key, name in NAMES_OF_CLASSES.items()},
 }
+_OF_A_CLASS = "auc "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,7 +168,7 @@ def _statements(
     runs: Runs, part: str, keys: Sequence[str], *, digits: int
 ) -> tuple[Statement, ...]:
     return tuple(
-        Statement(NAMES[key], own.spread(digits), None, own.range(digits))
+        Statement(_NAMES[key], own.spread(digits), None, own.range(digits))
         for key in keys
         if key in runs.groups[part].mean
         for own in [runs.of(key, part)]
@@ -239,7 +243,7 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
     order += [key for key in group.mean if key not in _NAMES]
     rows = tuple(
         (
-            _NAMES.get(key, key.replace("_", " ").capitalize()),
+            _name(key),
             *(
                 f"{value:.4f}"
                 for own in [runs.of(key, part)]
@@ -257,6 +261,13 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
         table=canvas.table(f"seeds-numbers-{part}", (header, rows)),
         table_title="All results",
     )
+
+
+def _name(key: str) -> str:
+    """Return what a number is called in a table."""
+    if key.startswith(_OF_A_CLASS):
+        return f"AUC of {key.removeprefix(_OF_A_CLASS)} against the rest"
+    return _NAMES.get(key, key.replace("_", " ").capitalize())
 
 
 def _chosen(runs: Runs, canvas: Canvas) -> Section:

@@ -132,7 +132,8 @@ def calibration_words(line: Calibration | VectorCalibration | None) -> str:
     if line.temperature is not None and line.method == "temperature":
         return f"temperature {line.temperature:.4g}"
     if not isinstance(line, Calibration):
-        return f"{line.method} scaling, a scale and a bias for each class"
+        what = "a matrix and a bias" if line.matrix else "a scale and a bias"
+        return f"{line.method} scaling, {what} for each class"
     return f"{line.method}, scale {line.scale:.4g} and bias {line.bias:+.4g}"
 
 

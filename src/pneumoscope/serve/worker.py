@@ -151,9 +151,10 @@ def _predicted(
 
 def _evidence(reader: Predictor, found: Prediction, content: bytes) -> bytes:
     from pneumoscope.reader.evidence import evidence_image  # noqa: PLC0415 - where it is asked for
+    from pneumoscope.reader.model_file.metadata import NOTICE  # noqa: PLC0415 - the same
 
     out = io.BytesIO()
-    evidence_image(reader, found, content).save(out, format="PNG", compress_level=1)
+    evidence_image(reader, found, content, notice=NOTICE).save(out, format="PNG", compress_level=1)
     return out.getvalue()
 
 

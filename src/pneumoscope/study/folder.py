@@ -230,3 +230,18 @@ def identity(recipe: Recipe, *, fingerprint: str, split: str) -> str:
     }
     text = json.dumps(what, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def numbers_of(found: Result) -> dict[str, float]:
+    """Return the metrics of a result, with names that include the part."""
+    return {
+        **{f"val_{name}": value for name, value in found.val.items()},
+        **{f"held_out_{name}": value for name, value in found.held_out.items()},
+        "seconds": found.seconds,
+        "best_epoch": found.best_epoch,
+    }
+
+
+def files_of(run: StudyRun) -> list[Path]:
+    """Return the files of a run that a tracker takes; they need not be there."""
+    return [run.files.model, run.files.config, run.files.log, run.held_out, run.result_file]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pneumoscope.data.split import UNUSED, groups_of
 from pneumoscope.data.split.draw import draw_share
-from pneumoscope.study.conduct import with_network
+from pneumoscope.study.entries import with_network
 from pneumoscope.study.images import read_images
 from pneumoscope.training.devices import best_device
 from pneumoscope.training.estimate import in_words, seconds_per_image

@@ -240,6 +240,19 @@ def check_placement(placement: Placement) -> None:
     _bare_trainer(placement)
 
 
+def check_alone(placement: Placement) -> None:
+    """Raise an error if a placement has several processes, where groups are held out in turn.
+
+    Raises:
+        OptionError: It has.
+    """
+    count = _bare_trainer(placement).world_size
+    if count > 1:
+        raise OptionError(
+            "devices", must="1 where groups are held out in turn", was=placement.devices
+        )
+
+
 def _bare_trainer(placement: Placement) -> L.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with _named(placement, *_REFUSALS):

@@ -32,7 +32,9 @@ class DataRecipe:
         validation: Where validation rows come from; see ``split_catalog``.
         val_fraction: The share of the training part that is taken for validation.
         block: Which block of patient numbers, where ``validation`` is ``block``.
-        folds: How many folds, where it is ``kfold``.
+        groups: What makes a group, where it is ``groups``; see ``new_groups``.
+        folds: How many folds, where it is ``kfold``; how many blocks or clusters, where it is
+            ``groups``.
         fold: Which of them is for validation, from 0.
         test_fraction: The share that is drawn for test where the data have no test part.
         near_copies: Whether near copies of a picture, moved, rescaled, mirrored or saved anew, stay
@@ -72,13 +74,21 @@ class DataRecipe:
     validation: str = setting(
         "auto",
         "where validation images come from. grouped: drawn by patient; block: a block of "
-        "patient numbers; kfold: one of several folds; folder: the data's own validation "
-        "folder; file: the split file; auto: folder if large enough, else grouped",
+        "patient numbers; kfold: one of several folds; groups: a block, and each group in turn "
+        "held out; folder: the data's own validation folder; file: the split file; auto: folder "
+        "if large enough, else grouped",
         metavar="HOW",
     )
     val_fraction: float = setting(0.1, "validation share")
     block: str = setting("low", "the block: low, high, or K/N", metavar="WHICH")
-    folds: int = setting(5, "number of folds")
+    groups: str = setting(
+        "auto",
+        "what makes a group where groups are held out: series (of patient names), blocks (of "
+        "patient numbers), acquisition (clusters of images that were made alike), or a column of "
+        "the manifest; auto: a column of sites, else series, else blocks",
+        metavar="BY",
+    )
+    folds: int = setting(5, "number of folds, or of blocks or clusters that are held out")
     fold: int = setting(0, "the validation fold, from 0", metavar="K")
     test_fraction: float = setting(0.0, "test share, if the data have no test part", flag="test")
     near_copies: NearCopies = setting(
@@ -253,6 +263,8 @@ class DecisionRecipe:
         operating_point: The rule by which the threshold is chosen.
         error_level: Of the uncertain zone: the share of each class that may be concluded to be the
             other class at most; ``auto`` chooses it, 0 is a reader without a zone.
+        group_share: Of groups that are new in turn, the share in which threshold, calibration and
+            zone must keep their promise; 1 is the worst case.
         gate: Whether the reader refuses images unlike those that it learnt from.
     """
 
@@ -270,6 +282,13 @@ class DecisionRecipe:
         "other; auto selects it, 0 disables the zone",
         between=(0, 0.5),
         words=("auto",),
+        metavar="P",
+    )
+    group_share: float = setting(
+        1.0,
+        "of groups that are held out, the share in which threshold, calibration and uncertain zone "
+        "keep their promise; 1 is the worst case",
+        between=(0.01, 1),
         metavar="P",
     )
     gate: bool = setting(False, "refuse images unlike the training images")

@@ -7,7 +7,8 @@ is fitted, whose regularisation is chosen by cross-validation that keeps patient
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,97 @@ _FOLDS = 5
 _BATCH = 64
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """What a frozen network gives for images, from which probes are fitted.
+
+    Attributes:
+        classifier: The network, on the CPU, in evaluation mode.
+        graph: The same as a graph, as ``export.trace`` gives it; None where a GPU computed.
+        row_of: Catalog row → row of ``values``.
+        values: The pooled features, float32 [n, d].
+        device: What computed them.
+        seconds: How long that took.
+    """
+
+    classifier: Classifier
+    graph: onnx.ModelProto | None
+    row_of: Mapping[int, int]
+    values: NDArray[np.float32]
+    device: str
+    seconds: float
+
+    def of(self, rows: Sequence[int]) -> NDArray[np.float32]:
+        """Return the features of catalog rows, [n, d]."""
+        return self.values[[self.row_of[row] for row in rows]]
+
+
+def probe_features(
+    recipe: Recipe,
+    data: PreparedData,
+    rows: Sequence[int],
+    *,
+    accelerator: str = "auto",
+    on_step: Callable[[int, int], None] | None = None,
+) -> Features:
+    """Return the pooled features of catalog rows by the frozen network of a recipe.
+
+    Args:
+        recipe: Which network, with which weights.
+        data: The images.
+        rows: Which of them.
+        accelerator: As for ``fit``.
+        on_step: Called as ``on_step(done, total)`` after each batch.
+    """
+    keep_large_blocks()
+    started = time.perf_counter()
+    torch.manual_seed(recipe.seed)
+    classes = len(data.catalog.findings or data.catalog.label_space)
+    classifier = network_of(recipe, classes=classes).eval()
+    device = best_device(accelerator)
+    graph = None
+    if device == "cpu":  # where the graph that is exported in the end is twice as fast as torch
+        graph = trace(classifier, recipe.data.input)
+        features_of = _by_graph(graph)
+    else:
+        features_of = _by_network(classifier, device)
+    values = _features(features_of, data, rows, on_step)
+    classifier.cpu()
+    row_of = {row: place for place, row in enumerate(rows)}
+    return Features(classifier, graph, row_of, values, device, time.perf_counter() - started)
+
+
+def probe_logits(
+    recipe: Recipe,
+    data: PreparedData,
+    features: Features,
+    taught: Sequence[int],
+    judged: Sequence[int],
+) -> NDArray[np.float64]:
+    """Return the logits of a probe that is fitted on some rows, for others.
+
+    Args:
+        recipe: ``seed`` and ``balance`` are used.
+        data: The images.
+        features: Of all these rows.
+        taught: The rows that teach.
+        judged: Those that are judged.
+
+    Returns:
+        Of two classes the logit of the second against the first, [n]; of more that of each, [n, K].
+
+    Raises:
+        DataError: Too few patients for cross-validation.
+    """
+    labels = data.catalog.select(taught).class_numbers
+    groups = np.array(data.cohort.groups)[list(taught)]
+    weights, bias = fit_logistic(
+        features.of(taught), labels, groups, seed=recipe.seed, balanced=recipe.data.balance
+    )
+    logits: NDArray[np.float64] = features.of(judged) @ weights.T + bias
+    return logits[:, 0] if logits.shape[1] == 1 else logits
+
+
 def fit_probe(
     recipe: Recipe,
     data: PreparedData,
@@ -51,6 +143,7 @@ def fit_probe(
     accelerator: str = "auto",
     on_epoch: Callable[[Epoch], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    known: Features | None = None,
 ) -> Fitted:
     """Return a classifier whose last layer was fitted on the frozen network's features.
 
@@ -64,27 +157,21 @@ def fit_probe(
         accelerator: As for ``fit``.
         on_epoch: Called with the row of the log.
         on_step: Called as ``on_step(done, total)`` after each batch of features.
+        known: The features of these images, where they were computed before.
 
     Raises:
         OptionError: The network's last layer is not linear.
         DataError: Too few patients for cross-validation.
     """
     keep_large_blocks()
-    started = time.perf_counter()
-    torch.manual_seed(recipe.seed)
+    started = time.perf_counter() - (known.seconds if known else 0.0)
     space, findings = data.catalog.label_space, data.catalog.findings
-    classifier = network_of(recipe, classes=len(findings or space)).eval()
-    device = best_device(accelerator)
     rows = {part: data.split.rows(part) for part in ("train", "val")}
-    graph = None
-    if device == "cpu":  # where the graph that is exported in the end is twice as fast as torch
-        graph = trace(classifier, recipe.data.input)
-        features_of = _by_graph(graph)
-    else:
-        features_of = _by_network(classifier, device)
-    features = _features(features_of, data, [*rows["train"], *rows["val"]], on_step)
-    classifier.cpu()
-    chosen = data.catalog.select([*rows["train"], *rows["val"]])
+    both = [*rows["train"], *rows["val"]]
+    if known is None:
+        known = probe_features(recipe, data, both, accelerator=accelerator, on_step=on_step)
+    classifier, graph, features = known.classifier, known.graph, known.of(both)
+    chosen = data.catalog.select(both)
     labels: NDArray[Any] = chosen.finding_labels if findings else chosen.class_numbers
     learnt = len(rows["train"])
     groups = np.array(data.cohort.groups)[rows["train"]]
@@ -109,7 +196,7 @@ def fit_probe(
         best=row,
         seconds=time.perf_counter() - started,
         precision="float32",
-        device=device,
+        device=known.device,
         interrupted=False,
         leader=True,
         traced=Traced(graph, features[:learnt]) if graph else None,

@@ -36,7 +36,8 @@ from pneumoscope.adaptation.site import (
 from pneumoscope.errors import DataError, ManyFindingsError, ModelFileError, in_range
 from pneumoscope.parallel import cores
 from pneumoscope.reader.archive.inputs import iterate_images
-from pneumoscope.reader.model_file.metadata import KEY, Bundle, open_bundle
+from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
+from pneumoscope.reader.model_file.metadata import KEY
 from pneumoscope.reader.model_file.session import read_model
 from pneumoscope.reader.model_file.verify import finish
 from pneumoscope.runs import written_whole
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-STRENGTH = 0.25
+STRENGTH = 0.1
 """How far statistics are moved to those of the site, before shrinkage by their number. It is small
 since no held-out group gained from more (docs/explanation/adaptation.md)."""
 

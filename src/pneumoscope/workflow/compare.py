@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pneumoscope.errors import DataError
 from pneumoscope.evaluation.bootstrap import RESAMPLES
 from pneumoscope.evaluation.compare import Comparison, Contender, compare
-from pneumoscope.evaluation.scores import Scores, score
-from pneumoscope.reader.model_file.metadata import ModelInfo, open_bundle
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.evaluation.scoring import score
+from pneumoscope.reader.model_file.bundle import open_bundle
+from pneumoscope.reader.model_file.metadata import ModelInfo
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, provenance
 from pneumoscope.stats.intervals import LEVEL

@@ -14,7 +14,7 @@ from pneumoscope.evaluation.multilabel.compare import (
     compare_findings,
 )
 from pneumoscope.evaluation.multilabel.scores import FindingScores, score_findings
-from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.compare import recipe_key

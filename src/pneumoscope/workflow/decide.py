@@ -11,6 +11,8 @@ from pneumoscope.errors import DataError, LeakError, one_of
 from pneumoscope.evaluation.calibration import METHODS, Calibration, fit_calibration
 from pneumoscope.evaluation.conformal import fit_zone
 from pneumoscope.evaluation.multiclass.calibration import VectorCalibration, fit_classes, softmax
+from pneumoscope.evaluation.multiclass.dirichlet import METHODS as CROSS_FITTED
+from pneumoscope.evaluation.multiclass.dirichlet import fit_by_cross_fitting
 from pneumoscope.evaluation.multiclass.scores import ClassScores
 from pneumoscope.evaluation.operating_point import choose, parse_rule
 from pneumoscope.evaluation.policy import summary
@@ -19,6 +21,8 @@ from pneumoscope.reader.drift import histogram
 from pneumoscope.reader.model_file.metadata import OperatingPoint
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from pneumoscope.data.prepared import PreparedData
@@ -76,7 +80,21 @@ def decide(
         OptionError: A rule that cannot be read.
         LeakError: The part must not decide anything.
     """
-    chosen = data.catalog.select(data.split.rows(part))
+    return decide_on(raw_scores(data, data.split.rows(part), logit, part=part), recipe)
+
+
+def raw_scores(
+    data: PreparedData, rows: Sequence[int], logit: NDArray[np.float64], *, part: str = "val"
+) -> Scores:
+    """Return what a network said of catalog rows as scores, not calibrated.
+
+    Args:
+        data: The images.
+        rows: Which of them.
+        logit: Of each row: float64 [n] for two classes, else [n, K].
+        part: Which part they are.
+    """
+    chosen = data.catalog.select(rows)
     several = logit.ndim == 2
     line = np.zeros(len(logit)) if several else logit
     raw = Scores(
@@ -88,11 +106,10 @@ def decide(
         part,
         tuple(entry.sha256 for entry in chosen.entries),
     )
-    if several:
-        said = softmax(logit)
-        number = chosen.class_numbers
-        raw = raw.with_classes(ClassScores(chosen.label_space, number, logit, said))
-    return decide_on(raw, recipe)
+    if not several:
+        return raw
+    number, said = chosen.class_numbers, softmax(logit)
+    return raw.with_classes(ClassScores(chosen.label_space, number, logit, said))
 
 
 def decide_on(raw: Scores, recipe: Recipe) -> Decided:
@@ -155,7 +172,7 @@ def fit(raw: Scores, *, method: str) -> Calibration | VectorCalibration:
     Args:
         raw: With the network's own logits.
         method: ``temperature`` or ``platt``; for more than two classes the latter is vector
-            scaling.
+            scaling, and there are ``vector``, ``dirichlet`` and ``auto`` besides.
 
     Raises:
         OptionError: There is no such method.
@@ -165,7 +182,9 @@ def fit(raw: Scores, *, method: str) -> Calibration | VectorCalibration:
     if raw.classes is None:
         return fit_calibration(raw, method=method)
     check_may_decide(raw, what="a calibration")
-    one_of("method", method, METHODS)
+    one_of("method", method, (*METHODS, "vector", *CROSS_FITTED))
+    if method in CROSS_FITTED:
+        return fit_by_cross_fitting(raw.classes, raw.patient_numbers, method=method)
     return fit_classes(raw.classes, method=method)
 
 

@@ -15,8 +15,9 @@ from pneumoscope.evaluation import robustness as made_worse
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
 from pneumoscope.evaluation.question import Images, Question, Reader
 from pneumoscope.evaluation.results import are_results
-from pneumoscope.evaluation.scores import Scores, score
-from pneumoscope.reader.model_file.metadata import open_bundle
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.evaluation.scoring import score
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.training_hashes import learnt_from
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, update_json
@@ -111,18 +112,16 @@ def evaluate_reader(
     )
     name = place.stem if place.is_file() else place.resolve().name
     reader = Reader.of(predictor.info, name=name, sha256=predictor.sha256)
-    worse: tuple[made_worse.Corrupted, ...] = ()
-    if robustness:
-        worse = _made_worse(
+    worse = (
+        _made_worse(
             predictor, judged.catalog, question, reader=reader, limit=limit, watcher=watcher
         )
+        if robustness
+        else ()
+    )
     found = evaluate(scores, question, reader=reader, images=images, robustness=worse)
     if place.is_dir() and cohort.relation.own:
-        run = RunFolder(place)
-        if is_whole(run, judged.catalog.without(bad), part):
-            scores.save(run.scores(part))
-            if not question.what_if:
-                update_json(run.metrics, {part: found.to_dict()})
+        _keep_in_run(RunFolder(place), found, scores, judged.catalog.without(bad), part)
     if scores_file is not None:
         scores.save(scores_file)
     if report is not None:
@@ -138,6 +137,16 @@ def evaluate_reader(
             watcher=watcher,
         )
     return found
+
+
+def _keep_in_run(
+    run: RunFolder, found: Evaluation, scores: Scores, catalog: Catalog, part: str
+) -> None:
+    """Write scores and evaluation of a whole part into the run; a what-if is not written."""
+    if is_whole(run, catalog, part):
+        scores.save(run.scores(part))
+        if not found.question.what_if:
+            update_json(run.metrics, {part: found.to_dict()})
 
 
 def _without_images(

@@ -16,7 +16,7 @@ from pneumoscope.evaluation.multilabel.scores import (
     score_findings,
 )
 from pneumoscope.evaluation.question import Images, Question, Reader
-from pneumoscope.reader.model_file.metadata import open_bundle, read_info
+from pneumoscope.reader.model_file.bundle import open_bundle, read_info
 from pneumoscope.reader.model_file.session import find_model, read_model
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import RunFolder, update_json

@@ -15,7 +15,7 @@ from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.data.split import UNUSED, Split, parts_in_file
-from pneumoscope.errors import DataError, ManyFindingsError, OptionError, nearest
+from pneumoscope.errors import DataError, ManyFindingsError, one_of
 from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate
 from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation, evaluate_findings
@@ -116,13 +116,7 @@ def export_runs(
     from pneumoscope.workflow.finish import write_model  # noqa: PLC0415
 
     watcher = watcher or Watcher()
-    if precision not in PRECISIONS:
-        raise OptionError(
-            "precision",
-            must=f"one of {', '.join(PRECISIONS)}",
-            was=precision,
-            hint=nearest(precision, PRECISIONS),
-        )
+    one_of("precision", precision, PRECISIONS)
     folders = _folders(runs)
     recipes, recipe = _recipes(folders, rules, operating_point)
     prepared, splits = _prepared(folders, recipe, data, watcher)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +23,12 @@ from pneumoscope.parallel import cores
 from pneumoscope.reader.checks.feature_distance import FeatureDistribution
 from pneumoscope.reader.checks.gate import FeatureGate, Look, PixelGate
 from pneumoscope.reader.drift import distance_histogram
+from pneumoscope.reader.evidence import EVIDENCE_FULL, Scale
 from pneumoscope.reader.findings import FindingRule
+from pneumoscope.reader.groups import map_of
+from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
 from pneumoscope.reader.model_file.checksum import with_info
-from pneumoscope.reader.model_file.metadata import Bundle, ModelInfo, OperatingPoint, open_bundle
+from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
 from pneumoscope.reader.model_file.session import read_model
 from pneumoscope.reader.model_file.training_hashes import hashes_of
 from pneumoscope.reader.predictor import Predictor
@@ -88,6 +92,7 @@ def write_model(
     more: dict[str, Any] | None = None,
     traced: Traced | None = None,
     taught: Sequence[int] | None = None,
+    decided: Decided | None = None,
 ) -> Written:
     """Write the model file of a network, and verify it on the original image files.
 
@@ -108,6 +113,7 @@ def write_model(
         more: Further fields of ``ModelInfo``: version, licence, intended, card.
         traced: What a probe made already.
         taught: The rows that the network learnt from; the training rows if None.
+        decided: What was decided on images of other trainings; None decides on the validation rows.
 
     Raises:
         ExportError: They differ by more than ``TOLERANCE``, or the file says too much otherwise
@@ -135,18 +141,19 @@ def write_model(
         own = own_logits(
             _outputs(bundle, data, validation, "logits"), multilabel=bool(data.catalog.findings)
         )
-        deciding = own if logit is None else logit
-        decided: Decided | FindingsDecided = (
-            decide_findings(recipe, data, deciding)
-            if data.catalog.findings
-            else decide(recipe, data, deciding)
-        )
+        if decided is None:
+            deciding = own if logit is None else logit
+            by_rows = decide_findings if data.catalog.findings else decide
+            decided = by_rows(recipe, data, deciding)
         said = decided.calibration.apply(own)
         info = decided.decided_info(bare)
         if recipe.decision.gate:
             gate, distances = _gate(bundle, data, traced)
             reference = {**info.reference, "distance_histogram": distance_histogram(distances)}
             info = replace(info, gate=gate, reference=reference)
+        if "evidence" in bundle.outputs:
+            full = {EVIDENCE_FULL: _evidence_full(bundle, data)}
+            info = replace(info, reference={**info.reference, **full})
         if precision != "int8" and not data.catalog.findings:
             channels = channel_statistics(bundle, data, taught)
             info = replace(info, reference={**info.reference, **channels})
@@ -246,6 +253,10 @@ def _shift(
         return Shift.between(before[known], said[known], label, changed=changed)
     codes = [info.policy().decide_many(each).code for each in (before, said)]
     changed = int((codes[0] != codes[1]).sum())
+    if before.ndim == 2:
+        space, rows = data.catalog.label_space, data.split.rows("val")
+        number = data.catalog.class_numbers[rows]
+        return Shift.between_classes(before, said, number, space, changed=changed)
     return Shift.between(
         _of_positive(data, before), _of_positive(data, said), chosen.labels, changed=changed
     )
@@ -287,6 +298,20 @@ def _gate(
     features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))
     gate = {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
     return gate, distances.tolist()
+
+
+def _evidence_full(bundle: Bundle, data: PreparedData) -> float:
+    """Return the evidence of full colour: the strongest of a typical validation image.
+
+    Of 4, 8, 16 and so on it is the one nearest to the median over images of the strongest place of
+    each, so that one scale serves all images of the reader.
+    """
+    rows = _evenly(data.split.rows("val"), _CHECKED_IMAGES)
+    maps, labels = _outputs(bundle, data, rows, "evidence"), data.catalog.label_space
+    shown = map_of(maps, labels, None) if len(labels) > 2 else maps
+    typical = float(np.median(np.abs(shown).reshape(len(rows), -1).max(1)))
+    least = Scale().full
+    return least * 2.0 ** max(0, round(math.log2(max(typical, least) / least)))
 
 
 def _positive(catalog: Catalog) -> dict[str, Any]:

@@ -23,19 +23,19 @@ from pneumoscope.evaluation.operating_point import choose, parse_rule
 from pneumoscope.evaluation.policy import summary
 from pneumoscope.evaluation.scores import Scores, check_may_decide
 from pneumoscope.reader.conformal import Conformal
+from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
 from pneumoscope.reader.model_file.metadata import (
     CALIBRATION_BIAS,
     CALIBRATION_SCALE,
     KEY,
-    Bundle,
     ModelInfo,
     OperatingPoint,
-    open_bundle,
 )
 from pneumoscope.reader.model_file.session import read_model
 from pneumoscope.reader.model_file.verify import finish
 from pneumoscope.runs import written_whole
 from pneumoscope.watch import Watcher
+from pneumoscope.workflow.calibration_graph import MATRIX, class_calibration_of, set_matrix
 from pneumoscope.workflow.decide import calibrated, fit
 from pneumoscope.workflow.decide_findings import FindingsCalibration
 from pneumoscope.workflow.parts import origin_of, same_names_text
@@ -97,8 +97,9 @@ def recalibrate(
         scores_file: What the model said of labelled images (``pneumoscope evaluate MODEL DATA
             --scores FILE``).
         out: The new model file.
-        method: ``temperature`` or ``platt``; the latter is vector scaling for more than two
-            classes.
+        method: ``temperature`` or ``platt``; for more than two classes ``temperature``,
+            ``vector``, ``dirichlet``, or ``auto``, the one of these with the least loss on patients
+            left out of the fit.
         rule: Of the operating point; the model's own rule if None.
         level: The error level of the uncertain zone; ``auto`` as ``fit_zone`` chooses it.
         part: Take the rows of this part alone, where the file has a column ``split``.
@@ -139,7 +140,7 @@ def recalibrate(
             "is based on fewer people than it seems."
         )
     change = {
-        "what": f"calibration by {method}, operating point {wanted}, uncertain zone",
+        "what": f"calibration by {after.method}, operating point {wanted}, uncertain zone",
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "from_model": bundle.sha256,
         "scores_sha256": hashlib.sha256(scores_file.read_bytes()).hexdigest(),
@@ -227,13 +228,7 @@ def calibration_of(bundle: Bundle) -> Calibration | VectorCalibration:
     """
     _, found = _parsed(bundle)
     if len(bundle.info.classes) > 2:
-        scales, biases = (
-            tuple(map(float, found[name])) for name in (CALIBRATION_SCALE, CALIBRATION_BIAS)
-        )
-        if set(scales) == {1.0} and set(biases) == {0.0}:
-            return VectorCalibration.none(len(scales))
-        one = len(set(scales)) == 1 and set(biases) == {0.0}
-        return VectorCalibration(scales, biases, "temperature" if one else "vector")
+        return class_calibration_of(found)
     scale, bias = (float(found[name]) for name in (CALIBRATION_SCALE, CALIBRATION_BIAS))
     plain = scale == 1 and bias == 0
     return Calibration(scale, bias, "none" if plain else "platt" if bias else "temperature")
@@ -265,6 +260,7 @@ def write_calibrated(
         scale, bias = calibration.scale, calibration.bias
     else:
         scale, bias = calibration.scales, calibration.biases
+        set_matrix(model, calibration.matrix)
     for tensor in model.graph.initializer:
         value = {CALIBRATION_SCALE: scale, CALIBRATION_BIAS: bias}.get(tensor.name)
         if value is not None:
@@ -285,9 +281,9 @@ def _parsed(bundle: Bundle) -> tuple[Any, dict[str, Any]]:
     found = {
         tensor.name: numpy_helper.to_array(tensor)
         for tensor in model.graph.initializer
-        if tensor.name in names
+        if tensor.name in {*names, MATRIX}
     }
-    if len(found) < len(names):
+    if not set(names) <= found.keys():
         raise ModelFileError(
             f"{bundle.path}: its graph has no calibration (no {' and '.join(names)}), so it "
             "cannot be recalibrated; train it again with this version."

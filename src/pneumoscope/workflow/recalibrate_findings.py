@@ -18,7 +18,7 @@ from pneumoscope.evaluation.operating_point import choose, parse_rule
 from pneumoscope.evaluation.policy import summary
 from pneumoscope.evaluation.scores import Scores, check_may_decide
 from pneumoscope.reader.findings import FindingRule, policy_of
-from pneumoscope.reader.model_file.metadata import Bundle, open_bundle
+from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.decide_findings import FindingsCalibration
 from pneumoscope.workflow.parts import origin_of, same_names_text

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MAIN = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "loss")
 """The numbers that stand first."""
 
+OF_CLASSES = ("classes_accuracy", "classes_balanced_accuracy", "classes_macro_auc")
+"""Those that follow of more than two classes."""
+
 SUMMARY = "seeds.json"
 MOST = 1000
 
@@ -150,6 +153,7 @@ def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
     """Return the numbers in a part of ``metrics.json``, the main ones first."""
     deployed = found.get("policy", {}).get("deployed", {})
     every = {**found, **{name: deployed[name] for name in _DEPLOYED if name in deployed}}
+    every |= _of_classes(found.get("classes"))
     names = [*MAIN, *(name for name in every if name not in {*MAIN, *_COUNTS})]
     values = {
         name: every[name].get("value")
@@ -161,6 +165,18 @@ def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
         for name, value in values.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
+
+
+def _of_classes(found: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the numbers of a reader of more than two classes, called otherwise than its group's.
+
+    ``classes_`` and the name of a number are over all classes, ``auc`` and the name of a class of
+    that class against the rest.
+    """
+    if found is None:
+        return {}
+    every = {f"classes_{name}": value for name, value in found["values"].items()}
+    return every | {f"auc {name}": own["auc"] for name, own in found["by_class"].items()}
 
 
 def _in_all(points: Sequence[dict[str, float]]) -> list[dict[str, float]]:

@@ -14,6 +14,8 @@ from pneumoscope.stats.roc import area_under_roc
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pneumoscope.labels import LabelSpace
+
 LARGEST_LOSS = 0.002
 """The largest loss in validation AUC that a smaller precision may cost."""
 
@@ -30,7 +32,8 @@ class Shift:
 
     Attributes:
         n: How many images.
-        auc_loss: AUC of the float32 networks less that of the file.
+        auc_loss: AUC of the float32 networks less that of the file; of more than two classes the
+            largest such loss, of the positive group or of a class against the rest.
         largest: The largest difference in probability.
         usual: The 95th percentile of the differences in probability.
         changed: How many images get another conclusion.
@@ -66,6 +69,45 @@ class Shift:
         return cls(
             len(label),
             areas[0] - areas[1],
+            float(moved.max()),
+            float(np.quantile(moved, 0.95)),
+            changed,
+        )
+
+    @classmethod
+    def between_classes(
+        cls,
+        before: NDArray[np.float64],
+        after: NDArray[np.float64],
+        number: NDArray[np.int64],
+        labels: LabelSpace,
+        *,
+        changed: int,
+    ) -> Shift:
+        """Return the shift of a reader of more than two classes, the largest of any class.
+
+        Args:
+            before: Probabilities of each class by the networks, [n, K].
+            after: The same by the file.
+            number: True class of each image, [n].
+            labels: The classes. Both groups occur; a class that does not is judged by its
+                probabilities alone.
+            changed: How many images get another conclusion.
+        """
+        inside = np.array(labels.is_positive)
+        sides = [(inside[number], [each[:, inside].sum(axis=1) for each in (before, after)])]
+        sides += [
+            (number == k, [each[:, k] for each in (before, after)]) for k in range(len(labels))
+        ]
+        found = [
+            cls.between(first, last, own.astype(np.int64), changed=changed)
+            for own, (first, last) in sides
+            if 0 < own.sum() < len(own)
+        ]
+        moved = np.abs(after - before).max(axis=1)
+        return cls(
+            len(number),
+            max(one.auc_loss for one in found),
             float(moved.max()),
             float(np.quantile(moved, 0.95)),
             changed,

@@ -18,7 +18,8 @@ from pneumoscope.errors import DataError, OptionError, OutputError
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate
 from pneumoscope.evaluation.operating_point import parse_rule
 from pneumoscope.evaluation.question import Question, Reader
-from pneumoscope.evaluation.scores import Scores, score
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.evaluation.scoring import score
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import (
     RunFolder,
@@ -30,29 +31,44 @@ from pneumoscope.runs import (
 )
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.known_images import images_of_run
+from pneumoscope.workflow.new_patients import (
+    GROUPS,
+    check_groups,
+    features_of_pool,
+    over_groups,
+)
 from pneumoscope.workflow.prepare import prepare_data, tell_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
+    from pneumoscope.evaluation.new_patients import NewPatients
     from pneumoscope.training.devices import Placement
     from pneumoscope.training.fitted import Fitted
     from pneumoscope.training.log import Epoch
+    from pneumoscope.training.probe import Features
     from pneumoscope.training.recipe import Recipe
+    from pneumoscope.workflow.new_patients import OverGroups
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """The result of a training run: its folder, and the metrics of each part.
+    """The result of a training run.
 
-    Of several findings an image, the metrics are ``findings``, and ``evaluations`` is empty.
+    Attributes:
+        run: Its folder.
+        fitted: What was learnt.
+        evaluations: The metrics of each part; empty for several findings an image.
+        findings: The metrics of each part for several findings an image.
+        new_patients: What to expect on new patients, where groups were held out in turn.
     """
 
     run: RunFolder
     fitted: Fitted
     evaluations: dict[str, Evaluation]
     findings: dict[str, FindingsEvaluation] = field(default_factory=dict)
+    new_patients: NewPatients | None = None
 
 
 def train_reader(
@@ -119,11 +135,18 @@ def train_reader(
                 recipe.save(run.config)
                 prepared.catalog.save(run.catalog, dicom=prepared.cache.dicom)
                 prepared.split.save(run.split, prepared.catalog)
+            if recipe.data.validation == GROUPS:
+                check_groups(recipe, prepared, source=data)
         with _way_on(run):
+            features = None
+            if recipe.data.validation == GROUPS and recipe.learning.probe:
+                features = features_of_pool(
+                    recipe, prepared, accelerator=placement.accelerator, watcher=watcher
+                )
             try:
                 fitted = _learn(
                     recipe, prepared, run, placement=placement, resume=resume, watcher=watcher,
-                    on_epoch=on_epoch,
+                    on_epoch=on_epoch, features=features,
                 )  # fmt: skip
             except OptionError:
                 if leader and not resume:
@@ -131,8 +154,16 @@ def train_reader(
                 raise
             if not fitted.leader:
                 return None
+            held = None
+            if recipe.data.validation == GROUPS and not fitted.interrupted:
+                held = over_groups(
+                    recipe, prepared, run, source=data, features=features, placement=placement,
+                    watcher=watcher,
+                )  # fmt: skip
+            elif recipe.data.validation == GROUPS:
+                watcher.warn("ended before groups were held out: the block alone decides.")
             return _finished(
-                run, recipe, prepared, fitted, source=data, started=started, watcher=watcher
+                run, recipe, prepared, fitted, held, source=data, started=started, watcher=watcher
             )
 
 
@@ -144,6 +175,10 @@ def _checked(recipe: Recipe, placement: Placement, watcher: Watcher) -> Recipe:
     from pneumoscope.training.recipe import change_recipe  # noqa: PLC0415
 
     parse_rule(recipe.decision.operating_point)
+    if recipe.data.validation == GROUPS and not recipe.learning.probe:
+        from pneumoscope.training.fit import check_alone  # noqa: PLC0415 - Lightning
+
+        check_alone(placement)
     if recipe.learning.model == "auto":
         choice = choose_backbone(best_device(placement.accelerator))
         recipe = change_recipe(recipe, model=choice.model)
@@ -159,6 +194,7 @@ def _finished(
     recipe: Recipe,
     prepared: PreparedData,
     fitted: Fitted,
+    held: OverGroups | None,
     *,
     source: Path,
     started: float,
@@ -176,6 +212,7 @@ def _finished(
         data=prepared,
         facts=facts,
         traced=fitted.traced,
+        decided=held.decided if held is not None else None,
     )
     for note in written.decided.notes:
         watcher.warn(note)
@@ -195,6 +232,7 @@ def _finished(
     write_json(run.metrics, {part: found.to_dict() for part, found in told.items()})
     facts["seconds_total"] = round(time.perf_counter() - started, 1)
     write_json(run.provenance, provenance(data=str(source.resolve()), **facts))
+    found = held.found if held is not None else None
     if findings:
         from pneumoscope.report.findings_run_report import (  # noqa: PLC0415 - matplotlib
             write_findings_run_report,
@@ -204,8 +242,8 @@ def _finished(
             run, recipe=recipe, data=prepared, judged=[findings[part] for part in parts]
         )
     else:
-        write_run_report(run, recipe=recipe, data=prepared, judged=judged)
-    return Trained(run, fitted, evaluations, findings)
+        write_run_report(run, recipe=recipe, data=prepared, judged=judged, new_patients=found)
+    return Trained(run, fitted, evaluations, findings, found)
 
 
 def _evaluated_findings(
@@ -243,6 +281,7 @@ def _learn(
     resume: bool,
     watcher: Watcher,
     on_epoch: Callable[[Epoch], None] | None,
+    features: Features | None,
 ) -> Fitted:
     """Print the plan and an estimate of the duration, and train."""
     from pneumoscope.training.devices import best_device, is_leader  # noqa: PLC0415
@@ -267,6 +306,7 @@ def _learn(
                 accelerator=placement.accelerator,
                 on_epoch=heard,
                 on_step=on_step,
+                known=features,
             )
     if is_leader():
         device = best_device(placement.accelerator)

@@ -15,6 +15,7 @@ from pneumoscope.runs import RunFolder, locked_folder, version
 from pneumoscope.training.devices import Placement, best_device
 from pneumoscope.training.recipe import Recipe, change_recipe
 from pneumoscope.watch import Watcher
+from pneumoscope.workflow.new_patients import GROUPS
 from pneumoscope.workflow.prepare import prepare_data
 from pneumoscope.workflow.side_by_side import Job, devices, train_side_by_side
 from pneumoscope.workflow.train import train_reader
@@ -24,8 +25,8 @@ BASE = "recipe.yaml"
 
 _DIVIDING = frozenset(
     {
-        "validation", "val_fraction", "block", "folds", "fold", "test_fraction", "near_copies",
-        "positive",
+        "validation", "val_fraction", "block", "groups", "folds", "fold", "test_fraction",
+        "near_copies", "positive",
         "patient_regex", "class_map", "uncertain_labels", "columns", "layout",
     }
 )  # fmt: skip
@@ -192,11 +193,17 @@ def _planned(
         prepared.split.save(split, prepared.catalog)
     return [
         _Planned(
-            RunFolder(out / name), change_recipe(own, validation="file"), split,
+            RunFolder(out / name), _by_file(own), split,
             prepared.catalog.fingerprint,
         )
         for name, own in zip(names, recipes, strict=True)
     ]  # fmt: skip
+
+
+def _by_file(recipe: Recipe) -> Recipe:
+    """Return the recipe with its parts from a file; groups are held out of those all the same."""
+    held = recipe.data.validation == GROUPS
+    return recipe if held else change_recipe(recipe, validation="file")
 
 
 def _finished(plan: _Planned) -> bool:

@@ -116,6 +116,24 @@ def draw_block(catalog: Catalog, parts: list[str], *, block: Block, fraction: fl
                     parts[row] = "val"
 
 
+def block_or_share(
+    catalog: Catalog,
+    parts: list[str],
+    groups: Sequence[int],
+    *,
+    block: Block,
+    fraction: float,
+    seed: int,
+) -> None:
+    """Move a block of patient numbers to validation, or a drawn share where there are none."""
+    before = list(parts)
+    try:
+        draw_block(catalog, parts, block=block, fraction=fraction)
+    except DataError:  # patients have no numbers
+        parts[:] = before
+        draw_share(catalog, parts, groups, into="val", fraction=fraction, seed=seed)
+
+
 def draw_folds(
     catalog: Catalog, parts: Sequence[str], groups: Sequence[int], *, folds: int, seed: int
 ) -> list[int | None]:

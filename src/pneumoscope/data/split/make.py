@@ -6,7 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumoscope.data.split.draw import Block, draw_block, draw_folds, draw_share
+from pneumoscope.data.split.draw import (
+    Block,
+    block_or_share,
+    draw_block,
+    draw_folds,
+    draw_share,
+)
 from pneumoscope.data.split.groups import groups_of, shared_between_parts
 from pneumoscope.data.split.parts import UNUSED, Split, parts_in_file
 from pneumoscope.errors import DataError, LeakError, OptionError, nearest
@@ -24,7 +30,7 @@ unasked.
 With 16 images the 95 % interval of an accuracy of 90 % is from 67 to 98 %.
 """
 
-VALIDATIONS = ("auto", "grouped", "block", "kfold", "folder", "file")
+VALIDATIONS = ("auto", "grouped", "block", "kfold", "folder", "groups", "file")
 """Where validation rows may come from; ``file`` means that ``read_split`` reads them."""
 
 
@@ -57,6 +63,10 @@ def split_catalog(
 
             ``folder`` takes the data's own ``val`` part.
 
+            ``groups`` is ``block``, or ``grouped`` where patients have no numbers: the rows that
+            choose the epoch, while groups that are new in turn decide all else
+            (``data.split.new_groups``).
+
             ``auto`` is ``folder`` where that part is large enough to decide anything, else
             ``grouped``.
         fraction: The share of the training part that ``grouped`` and ``block`` take.
@@ -87,6 +97,8 @@ def split_catalog(
         draw_share(catalog, parts, together, into="val", fraction=fraction, seed=seed + 1)
     elif validation == "block":
         draw_block(catalog, parts, block=chosen, fraction=fraction)
+    elif validation == "groups":
+        block_or_share(catalog, parts, together, block=chosen, fraction=fraction, seed=seed + 1)
     elif validation == "kfold":
         numbers = draw_folds(catalog, parts, together, folds=folds, seed=seed + 1)
         parts = ["val" if k == fold else part for part, k in zip(parts, numbers, strict=True)]

@@ -1,8 +1,9 @@
-"""Calibration of several classes: temperature and vector scaling.
+"""Calibration of several classes: temperature, vector and Dirichlet scaling.
 
 Each logit is multiplied by a scale, and a bias is added, before the softmax. Temperature scaling
 has one scale for all classes and no biases; vector scaling has a scale and a bias a class (Guo and
-others, "On calibration of modern neural networks", ICML 2017).
+others, "On calibration of modern neural networks", ICML 2017). Dirichlet scaling multiplies the
+logarithms of the probabilities by a matrix (``dirichlet`` fits it).
 """
 
 from __future__ import annotations
@@ -38,11 +39,14 @@ class VectorCalibration:
     Attributes:
         scales: Of each class, above 0.
         biases: Of each class.
-        method: ``none``, ``temperature`` or ``vector``.
+        method: ``none``, ``temperature``, ``vector`` or ``dirichlet``.
         n: Images that it was fitted on.
         loss_before: Mean cross-entropy on them in nats, without calibration.
         loss_after: The same, with it.
         note: What is doubtful about the fit; empty if nothing is.
+        matrix: Of Dirichlet scaling, [K][K], which multiplies log probabilities and stands in
+            place of the scales (all 1 then); empty for the other methods.
+        losses: Cross-fitted loss of each method that was compared, if several were.
     """
 
     scales: tuple[float, ...]
@@ -52,6 +56,8 @@ class VectorCalibration:
     loss_before: float | None = None
     loss_after: float | None = None
     note: str = ""
+    matrix: tuple[tuple[float, ...], ...] = ()
+    losses: tuple[tuple[str, float], ...] = ()
 
     @classmethod
     def none(cls, classes: int) -> VectorCalibration:
@@ -61,16 +67,25 @@ class VectorCalibration:
     @property
     def temperature(self) -> float | None:
         """1 / scale if all classes share one; otherwise None."""
-        return 1 / self.scales[0] if len(set(self.scales)) == 1 else None
+        alike = len(set(self.scales)) == 1 and not self.matrix
+        return 1 / self.scales[0] if alike else None
 
     def apply(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probabilities of logits, both [n, K]."""
-        line = np.asarray(logits, np.float64) * np.array(self.scales) + np.array(self.biases)
-        return softmax(line)
+        line = np.asarray(logits, np.float64)
+        if self.matrix:
+            line = log_softmax(line) @ np.array(self.matrix).T
+        return softmax(line * np.array(self.scales) + np.array(self.biases))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return {**asdict(self), "scales": list(self.scales), "biases": list(self.biases)}
+        """Return the fields as JSON values; ``matrix`` and ``losses`` only if there are any."""
+        found = {**asdict(self), "scales": list(self.scales), "biases": list(self.biases)}
+        del found["matrix"], found["losses"]
+        if self.matrix:
+            found["matrix"] = [list(row) for row in self.matrix]
+        if self.losses:
+            found["losses"] = dict(self.losses)
+        return found
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> VectorCalibration:
@@ -80,6 +95,8 @@ class VectorCalibration:
             KeyError, TypeError: Something is missing or of the wrong kind.
         """
         told = {**values, "scales": tuple(values["scales"]), "biases": tuple(values["biases"])}
+        told["matrix"] = tuple(map(tuple, values.get("matrix", ())))
+        told["losses"] = tuple(dict(values.get("losses", ())).items())
         return cls(**told)
 
 
@@ -87,6 +104,12 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return probabilities [n, K] of logits [n, K]."""
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     found: NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
+    return found
+
+
+def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log probabilities [n, K] of logits [n, K]."""
+    found: NDArray[np.float64] = logits - np.logaddexp.reduce(logits, axis=1)[:, np.newaxis]
     return found
 
 
@@ -102,11 +125,22 @@ def fit_classes(scores: ClassScores, *, method: str = "temperature") -> VectorCa
 
     Args:
         scores: Of validation images; their probabilities are not used.
-        method: ``temperature``; or ``platt``, whose form for several classes is vector scaling.
+        method: ``temperature``; or ``vector``, which ``platt`` means for several classes.
 
     Raises:
         DataError: A class has fewer than 10 images, a logit is infinite, or the logits point the
             wrong way.
+    """
+    check_enough(scores)
+    fit = vector_scaling if method in {"platt", "vector"} else temperature_scaling
+    return fit(scores.logits, scores.number)
+
+
+def check_enough(scores: ClassScores) -> None:
+    """Check that a calibration can be fitted.
+
+    Raises:
+        DataError: A class has fewer than 10 images, or a logit is infinite.
     """
     counts = np.bincount(scores.number, minlength=len(scores.labels))
     if counts.min() < _ENOUGH:
@@ -116,12 +150,20 @@ def fit_classes(scores: ClassScores, *, method: str = "temperature") -> VectorCa
         )
     if not np.isfinite(scores.logits).all():
         raise DataError("calibration needs finite logits; some are infinite.")
-    fit = _vector if method == "platt" else _temperature
-    return fit(scores.logits, scores.number)
 
 
-def _temperature(logits: NDArray[np.float64], number: NDArray[np.int64]) -> VectorCalibration:
-    """Bisect the derivative of the loss, which is convex in the scale."""
+def temperature_scaling(
+    logits: NDArray[np.float64], number: NDArray[np.int64]
+) -> VectorCalibration:
+    """Return the one scale that minimises the loss, which is convex in it.
+
+    Args:
+        logits: Of each class, [n, K].
+        number: True class of each image, [n].
+
+    Raises:
+        DataError: The logits point the wrong way.
+    """
     own = logits[np.arange(len(logits)), number]
 
     def slope(scale: float) -> float:
@@ -147,8 +189,18 @@ def _temperature(logits: NDArray[np.float64], number: NDArray[np.int64]) -> Vect
     return replace(found, note=note)
 
 
-def _vector(logits: NDArray[np.float64], number: NDArray[np.int64]) -> VectorCalibration:
-    """Minimise the loss, which is convex, by Newton's method with halved steps."""
+def vector_scaling(logits: NDArray[np.float64], number: NDArray[np.int64]) -> VectorCalibration:
+    """Return the scale and bias a class that minimise the loss, by Newton's method.
+
+    The loss is convex, so halved steps lead to its minimum.
+
+    Args:
+        logits: Of each class, [n, K].
+        number: True class of each image, [n].
+
+    Raises:
+        DataError: The logits point the wrong way.
+    """
     n, classes = logits.shape
     truth = np.eye(classes)[number]
     start = np.concatenate([np.ones(classes), np.zeros(classes)])

@@ -16,7 +16,7 @@ from pneumoscope.errors import ModelFileError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pneumoscope.reader.model_file.metadata import Bundle
+    from pneumoscope.reader.model_file.bundle import Bundle
 
 IMAGE = "lungs-1"
 """The name of the image; another image would get another name."""

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.checksum import state_of, with_info
 from pneumoscope.reader.model_file.inspection import inspect
-from pneumoscope.reader.model_file.metadata import open_bundle
 from pneumoscope.reader.model_file.self_test import IMAGE, SelfTest, say
 from pneumoscope.reader.model_file.session import find_model, read_model
 

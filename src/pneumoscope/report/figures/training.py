@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LETTER_IN = 0.095  # the width of a capital below a bar
+_MANY = 7  # bars in a panel whose numbers would touch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +100,8 @@ class ClassCounts:
         n = len(self.splits)
         most = max(1, min(3, int(NARROW_IN / self._panel_width_in())))
         across = min(most, n)
-        figure = new_figure(max(3.0, NARROW_IN * across / most), 2.7 * math.ceil(n / across))
+        height = 2.7 + self._names_below_in()
+        figure = new_figure(max(3.0, NARROW_IN * across / most), height * math.ceil(n / across))
         grid = panels(figure, n, across=across)
         for s, (axes, split, counts) in enumerate(zip(grid, self.splits, self.counts, strict=True)):
             title = f"({chr(97 + s)}) {split}" if n > 1 else split
@@ -111,18 +113,24 @@ class ClassCounts:
         longest = max(len(word) for name in self.classes for word in [*name.split(), ""])
         return len(self.classes) * longest * _LETTER_IN
 
+    def _names_below_in(self) -> float:
+        """Return the height of the names below the axis if they stand upright, otherwise 0."""
+        upright = self._panel_width_in() > NARROW_IN
+        return max(map(len, self.classes)) * _LETTER_IN if upright else 0.0
+
     def _draw_split(self, axes: Axes, counts: Integers, title: str) -> None:
         total, places = int(counts.sum()), range(len(self.classes))
+        many = len(self.classes) > _MANY
         axes.bar(places, counts, width=0.62, color=[PALETTE[c % len(PALETTE)] for c in places])
         for place, count in zip(places, counts, strict=True):
-            for text, up, look in (
-                (f"{count:,}", 15, {"weight": "bold"}),
-                (f"{count / total:.0%}" if total else "", 3.5, {"color": MUTED, "size": 9}),
-            ):
-                axes.annotate(
-                    text, (place, count), xytext=(0, up), textcoords="offset points", ha="center",
-                    **look,
-                )  # fmt: skip
+            looks: tuple[dict[str, Any], ...] = (
+                {"text": f"{count:,}", "xytext": (0, 15), "weight": "bold",
+                 "size": 8 if many else 10},
+                {"text": f"{count / total:.0%}" if total else "", "xytext": (0, 3.5),
+                 "color": MUTED, "size": 8 if many else 9},
+            )  # fmt: skip
+            for look in looks:
+                axes.annotate(xy=(place, count), textcoords="offset points", ha="center", **look)
         axes.set_title(title, pad=20)
         note(axes, f"{total:,} {'image' if total == 1 else 'images'}", up=7)
         axes.set_ylim(0, max(1, int(counts.max(initial=0))) * 1.28)

@@ -3,6 +3,9 @@
 const PLACE = "pneumoscope-opinions";
 const COLUMNS = ["path", "patient", "label", "logit", "probability", "conclusion", "opinion", "note", "sha256", "model_sha256", "time"];
 
+// Of readers of more than two classes also these, and the probability of each class.
+const OF_CLASSES = ["class", "positive_classes", "positive_group"];
+
 export class Opinions {
   constructor() {
     try {
@@ -16,7 +19,7 @@ export class Opinions {
     return this.all[`${key} ${model}`] ?? null;
   }
 
-  keep(key, record, { name, classes, positive, label = "", note = "" }) {
+  keep(key, record, { name, classes, positive, group, label = "", note = "" }) {
     const place = `${key} ${record.model.sha256}`;
     if (!label && !note) {
       delete this.all[place];
@@ -24,7 +27,7 @@ export class Opinions {
       return null;
     }
     this.all[place] = {
-      label, note, name, classes, positive, key,
+      label, note, name, classes, positive, group, key, probabilities: record.probabilities ?? null,
       logit: record.logit, probability: record.probability, conclusion: record.conclusion,
       model: record.model.sha256, time: new Date().toISOString(),
     };
@@ -54,17 +57,27 @@ export class Opinions {
   }
 
   csv() {
-    const rows = Object.values(this.all)
-      .filter(hasLabel)
-      .map((one) => [
-        one.name, "", isPositive(one) ? 1 : 0, one.logit, one.probability, one.conclusion,
-        one.label === one.conclusion ? "agree" : one.classes.includes(one.conclusion) ? "disagree" : "decided",
-        one.note, isDigest(one.key) ? one.key : "", one.model, one.time,
-      ]);
-    return [COLUMNS, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+    const labelled = Object.values(this.all).filter(hasLabel);
+    const names = namesOfAll(labelled);
+    const rows = labelled.map((one) => [
+      one.name, "", isPositive(one) ? 1 : 0, one.logit, one.probability, one.conclusion,
+      one.label === one.conclusion ? "agree" : one.classes.includes(one.conclusion) ? "disagree" : "decided",
+      one.note, isDigest(one.key) ? one.key : "", one.model, one.time,
+      ...(names.length ? [one.label, one.positive.join("|"), groupOf(one), ...names.map((name) => one.probabilities[name])] : []),
+    ]);
+    const columns = names.length ? [...COLUMNS, ...OF_CLASSES, ...names.map((name) => `probability ${name}`)] : COLUMNS;
+    return [columns, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
   }
 }
 
+// The classes that all opinions are of, where they are more than two; otherwise none.
+function namesOfAll(opinions) {
+  const [first, ...others] = opinions.map((one) => Object.keys(one.probabilities ?? {}));
+  const same = first?.length > 2 && others.every((names) => names.join("|") === first.join("|"));
+  return same ? first : [];
+}
+
+const groupOf = (one) => (one.group === one.positive.join(" or ") ? "" : one.group ?? "");
 const isPositive = (one) => (one.positive ?? one.classes.slice(-1)).includes(one.label);
 const hasLabel = (one) => one.label && one.probability !== null;
 const isDigest = (key) => /^[0-9a-f]{64}$/.test(key);

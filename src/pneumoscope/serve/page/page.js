@@ -169,7 +169,8 @@ function keep(change) {
   const { record, key, name } = shown;
   if (!record || !key) return;
   shown.opinion = opinions.keep(key, record, {
-    name, classes: model.parameters.classes, positive: model.parameters.positive, ...shown.opinion, ...change,
+    name, classes: model.parameters.classes, positive: model.parameters.positive,
+    group: model.parameters.pair?.[1], ...shown.opinion, ...change,
   });
 }
 

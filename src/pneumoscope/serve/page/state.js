@@ -28,10 +28,16 @@ export function sorted() {
 
 export function verdict(item) {
   if (item.state === "failed") return "NO RESULT";
-  return item.state === "done" ? words(item.record.conclusion) : item.state === "reading" ? "reading …" : "waiting";
+  return item.state === "done" ? words(item.record) : item.state === "reading" ? "reading …" : "waiting";
 }
 
-const words = (conclusion) => conclusion.replaceAll("_", " ");
+// Of more than two classes, what remains possible is part of the conclusion.
+function words({ conclusion, conformal_set: possible, probabilities }) {
+  const text = conclusion.replaceAll("_", " ");
+  const several = Object.keys(probabilities ?? {}).length > 2 && (possible ?? []).length > 1;
+  if (!several || conclusion === NOT_ASSESSABLE) return text;
+  return conclusion === UNCERTAIN ? `${text}: ${possible.join(" or ")}` : `${text}, kind uncertain`;
+}
 
 export function probabilityText(value) {
   if (value === null || value === undefined) return "";

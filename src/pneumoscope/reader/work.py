@@ -1,0 +1,77 @@
+"""One image on its way from a source to a prediction."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pneumoscope.errors import OtherKindError
+from pneumoscope.images.radiograph import ImageMeta
+from pneumoscope.reader.preprocess import LoadedImage, dicom_of, load_image
+
+if TYPE_CHECKING:
+    from pneumoscope.images.record import DicomRecord
+    from pneumoscope.images.sources import Source
+    from pneumoscope.reader.checks.intended_use import Scope
+    from pneumoscope.reader.model_file.metadata import ModelInfo
+    from pneumoscope.reader.predictor import Predictor
+
+
+class Work:
+    """An image in progress."""
+
+    __slots__ = (
+        *("dicom", "distance", "error", "logit", "name", "notes", "probability"),
+        *("decode_seconds", "logits", "outside", "probabilities", "refused", "seconds"),
+        *("started", "taken"),
+    )
+
+    def __init__(self, name: str, started: float) -> None:
+        self.name = name
+        self.started = started
+        self.seconds = 0.0
+        self.decode_seconds = 0.0
+        self.taken: LoadedImage | None = None
+        self.error = ""
+        self.refused: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
+        self.outside: tuple[str, ...] = ()
+        self.logit = 0.0
+        self.probability = 0.0
+        self.logits: tuple[float, ...] | None = None
+        self.probabilities: tuple[float, ...] | None = None
+        self.distance: float | None = None
+        self.dicom: DicomRecord | None = None
+
+    def load_image(self, source: Source, predictor: Predictor) -> None:
+        """Decode and prepare the image, and ask the gate and the intended use about it.
+
+        Raises:
+            ImageError: It cannot be read as an image.
+        """
+        try:
+            self.taken = load_image(source, predictor.info.input, any_kind=not predictor.gated)
+        except OtherKindError as fault:
+            if not predictor.gated:  # then a conclusion was asked for, and there is none
+                raise
+            self.refused = (fault.reason,)
+            if isinstance(fault.header, ImageMeta):
+                self.dicom = dicom_of(fault.header)
+            return
+        self.dicom = self.taken.dicom
+        self.refused, self.distance = predictor.refusals(self.taken)
+        scope = _scope(self.taken, predictor.info)
+        self.outside = scope.outside if scope else ()
+        self.notes = (*self.taken.notes, *(scope.unknown if scope else ()))
+        if self.taken.other_kind:
+            self.notes = (self.taken.other_kind, *self.notes)
+            self.refused = (self.taken.other_kind, *self.refused)
+        self.seconds = self.decode_seconds = time.perf_counter() - self.started
+
+
+def _scope(taken: LoadedImage, info: ModelInfo) -> Scope | None:
+    if not (taken.facts and info.intended):
+        return None
+    from pneumoscope.reader.checks.intended_use import scope_of  # noqa: PLC0415 - for files that state facts
+
+    return scope_of(taken.facts, info.intended)

@@ -1,0 +1,276 @@
+"""The sections of a page about a reader of more than two classes, beside its positive group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.evaluation.notes import units
+from pneumoscope.labels import LabelSpace
+from pneumoscope.report.figures.classes import ClassConfusion, PossibleClasses
+from pneumoscope.report.figures.one_vs_rest import ClassCalibration, OneVsRestRoc
+from pneumoscope.report.page import Section, Statement
+from pneumoscope.report.words import images_of, suffix_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pneumoscope.evaluation.evaluation import Evaluation
+    from pneumoscope.evaluation.multiclass.numbers import ClassNumbers
+    from pneumoscope.evaluation.multiclass.sets import SetNumbers
+    from pneumoscope.evaluation.scores import Scores
+    from pneumoscope.report.canvas import Canvas
+    from pneumoscope.report.tables import Table
+
+NAMES: Final = {
+    "accuracy": "Accuracy, likeliest class",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_auc": "Macro AUC",
+    "top_2": "True class among the two likeliest",
+    "kappa": "Cohen's kappa",
+    "macro_ppv": "Macro PPV",
+    "macro_f1": "Macro F1",
+    "loss": "Loss (cross-entropy, nats)",
+    "brier": "Brier score, sum over classes",
+    "classwise_ece": "Calibration error, mean of classes",
+    "confidence_ece": "Calibration error of the confidence",
+}
+"""What the numbers of all classes are called, in the order of tables."""
+
+OF_CLASS: Final = {
+    "auc": "AUC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "PPV",
+    "f1": "F1",
+    "ece": "calibration error",
+}
+"""What the numbers of each class against the rest are called, in the order of tables."""
+
+_GROUP_CHARACTERS = 24
+_SHOWN = ("accuracy", "balanced_accuracy", "macro_auc", "top_2", "kappa", "macro_ppv", "macro_f1")
+_BELIEVED = {
+    "classwise_ece": "0 at best; what chance adds is subtracted",
+    "confidence_ece": "0 at best; of the likeliest class alone",
+    "brier": "0 at best, 2 at worst",
+    "loss": "",
+}
+
+
+def class_sections(
+    found: Evaluation, scores: Scores, canvas: Canvas, *, brief: bool = False
+) -> list[Section]:
+    """Return the sections about each class; none for a reader of two.
+
+    Args:
+        found: The evaluation.
+        scores: What the reader said of each image, or of each study or patient.
+        canvas: Takes the files of figures and tables.
+        brief: The main numbers and figures alone.
+    """
+    own = found.by_class
+    if own is None:
+        return []
+    main = list(_each_class(found, own, scores, canvas))
+    if brief:
+        return main
+    return [*main, *_calibration(found, own, scores, canvas), *_possible(found, own, canvas)]
+
+
+def class_answer(found: Evaluation) -> str:
+    """Return what a reader of several classes achieves in a sentence; empty for two classes."""
+    own = found.by_class
+    if own is None:
+        return ""
+    text = (
+        f"Of its {len(own.labels)} classes it finds the true one likeliest in "
+        f"{own['accuracy'].percent()} of the {images_of(found)}"
+    )
+    area = own["macro_auc"]
+    if area.value is not None:
+        text += f"; the mean of the AUCs of each class against the rest is {area.with_range()}"
+    return f"{text}."
+
+
+def class_headline(found: Evaluation) -> tuple[Statement, ...]:
+    """Return the two main numbers of a reader of several classes; none for two classes."""
+    own = found.by_class
+    if own is None:
+        return ()
+    note = f"{len(own.labels)} classes"
+    shown = {"balanced_accuracy": "Balanced accuracy by class", "macro_auc": NAMES["macro_auc"]}
+    return tuple(Statement(name, own[key].with_range(), own.n, note) for key, name in shown.items())
+
+
+def classes_held(found: Evaluation) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the names of the classes and how many images each has."""
+    if found.by_class is not None:
+        return found.by_class.labels.names, found.by_class.counts
+    (tn, fp), (fn, tp) = found.confusion
+    return found.classes, (tn + fp, fn + tp)
+
+
+def short_pair(labels: LabelSpace) -> tuple[str, str]:
+    """Return the names of the (negative, positive) group, short enough for a figure.
+
+    >>> short_pair(LabelSpace.of(["NORMAL", "OPACITY", "COVID-19", "TUBERCULOSIS"], ["NORMAL"]))
+    ('any of 3 classes', 'NORMAL')
+    """
+    negative, positive = (
+        name
+        if len(names) == 1 or len(name) <= _GROUP_CHARACTERS
+        else f"any of {len(names)} classes"
+        for name, names in zip(labels.pair, (labels.negative, labels.positive), strict=True)
+    )
+    return negative, positive
+
+
+def question_of(labels: LabelSpace) -> str:
+    """Return the question of a page: which groups, and which classes, are to be told apart.
+
+    >>> question_of(LabelSpace.of(["NORMAL", "BACTERIA", "VIRUS"], ["BACTERIA", "VIRUS"], "ILL"))
+    'Can a chest X-ray alone tell ILL from NORMAL, and each of 3 classes from the others?'
+    """
+    negative, positive = short_pair(labels)
+    text = f"Can a chest X-ray alone tell {positive} from {negative}"
+    several = f", and each of {len(labels)} classes from the others" if len(labels) > 2 else ""
+    return f"{text}{several}?"
+
+
+def classes_in_a_sentence(found: Evaluation) -> str:
+    """Return the numbers of each class for a checklist; empty for two classes."""
+    own = found.by_class
+    if own is None:
+        return ""
+    each = "; ".join(
+        f"{name}: AUC {numbers['auc'].with_range()}, sensitivity "
+        f"{numbers['sensitivity'].with_range()}, PPV {numbers['ppv'].with_range()}"
+        for name, numbers in zip(own.labels.names, own.by_class, strict=True)
+    )
+    return (
+        f"By class, the likeliest one called: {each}; balanced accuracy "
+        f"{own['balanced_accuracy'].with_range()}, kappa {own['kappa'].with_range()} "
+        f"({level_text(found.level)} intervals by patient)."
+    )
+
+
+def class_table(own: ClassNumbers, unit: str) -> Table:
+    """Return the numbers of each class against the rest, a row a class."""
+    return (
+        ("class", unit, *OF_CLASS.values()),
+        tuple(
+            (name, f"{count:,}", *(numbers[key].with_range() for key in OF_CLASS))
+            for name, count, numbers in zip(own.labels.names, own.counts, own.by_class, strict=True)
+        ),
+    )
+
+
+def set_rows(sets: SetNumbers) -> tuple[tuple[str, str], ...]:
+    """Return what is concluded and how often the true class is possible, a row a share."""
+    rows = [
+        ("One class is concluded", sets.named.percent()),
+        ("The group is concluded, its kind uncertain", sets.kind_uncertain.percent()),
+        ("UNCERTAIN", sets.uncertain.percent()),
+        ("Right, where one class is concluded", sets.right.percent()),
+        ("True class among the possible ones", sets.coverage.percent()),
+    ]
+    return tuple(rows)
+
+
+def _each_class(
+    found: Evaluation, own: ClassNumbers, scores: Scores, canvas: Canvas
+) -> Iterator[Section]:
+    """Yield overall metrics, those of each class, the confusion matrix and ROC curves."""
+    suffix, unit = suffix_of(found), units(found)
+    negative, positive = found.classes
+    panels = [
+        canvas.panel(
+            ClassConfusion(own), f"class-confusion{suffix}", title="Which is taken for which"
+        )
+    ]
+    if scores.classes is not None:
+        curves = OneVsRestRoc.of(own, scores.classes)
+        panels.append(
+            canvas.panel(curves, f"class-roc{suffix}", title="Each class against the rest")
+        )
+    yield Section(
+        f"Each of the {len(own.labels)} classes, on the {images_of(found)}",
+        text=(
+            f"The class that is called here is the likeliest one. Intervals are at "
+            f"{level_text(found.level)} and count patients. The other sections are of "
+            f"{positive} against {negative}."
+        ),
+        statements=tuple(Statement(NAMES[key], own[key].with_range(), own.n) for key in _SHOWN),
+        panels=tuple(panels),
+        table=canvas.table(f"classes{suffix}", class_table(own, unit)),
+        table_title="Each class against the rest",
+    )
+    yield Section(
+        "Which class is taken for which",
+        text=f"The share of the {unit} of each true class, by the class that was called.",
+        table=canvas.table(f"class-confusion-shares{suffix}", _confusion(own, unit)),
+        table_title="All pairs of true and called class",
+    )
+
+
+def _confusion(own: ClassNumbers, unit: str) -> Table:
+    names = own.labels.names
+    return (
+        ("true class", "called", unit, "share of the true class", "method of the interval"),
+        tuple(
+            (names[t], names[c], f"{own.confusion[t][c]:,}", cell.percent(), cell.method or "none")
+            for t, row in enumerate(own.shares)
+            for c, cell in enumerate(row)
+        ),
+    )
+
+
+def _calibration(
+    found: Evaluation, own: ClassNumbers, scores: Scores, canvas: Canvas
+) -> Iterator[Section]:
+    """Yield the reliability of each class's probability."""
+    if scores.classes is None:
+        return
+    diagrams = ClassCalibration.of(own, scores.classes)
+    yield Section(
+        "Can the probability of each class be believed?",
+        text="Whether a probability of 0.8 of a class means that eight of ten are of it.",
+        statements=tuple(
+            Statement(NAMES[key], own[key].with_range(), own.n, note)
+            for key, note in _BELIEVED.items()
+        ),
+        panels=(
+            canvas.panel(
+                diagrams, f"class-reliability{suffix_of(found)}", title="Said and so, by class"
+            ),
+        ),
+    )
+
+
+def _possible(found: Evaluation, own: ClassNumbers, canvas: Canvas) -> Iterator[Section]:
+    """Yield the prediction sets: conclusions, sizes and coverage."""
+    sets = own.sets
+    if sets is None:
+        return
+    promise = (
+        "The reader has no prediction sets and names the likeliest class."
+        if sets.error_level is None
+        else "Where more than one class is possible, the reader says so: it names their group if "
+        "all of them are of one, and says UNCERTAIN if not. It promises of each class that at "
+        f"most {sets.error_level:.3g} of its images miss it."
+    )
+    figure = PossibleClasses(sets, own.labels.names, own.counts)
+    yield Section(
+        "How sure it is of the class",
+        text=promise,
+        panels=(
+            canvas.panel(
+                figure, f"class-sets{suffix_of(found)}", title="Classes that are possible"
+            ),
+        ),
+        table=canvas.table(
+            f"class-conclusions{suffix_of(found)}",
+            (("conclusion", f"share of the {units(found)}"), set_rows(sets)),
+        ),
+        table_title="What it concludes",
+    )

@@ -1,0 +1,70 @@
+"""Train on some images and judge others, again and again, as one recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pneumoscope.export import network_logits
+from pneumoscope.runs import RunFolder
+from pneumoscope.training.devices import Placement
+from pneumoscope.training.fit import fit
+from pneumoscope.training.probe import Features, probe_logits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pneumoscope.data.prepared import PreparedData
+    from pneumoscope.data.split import Split
+    from pneumoscope.training.recipe import Recipe
+
+Learner = Callable[[str, "Split", Sequence[int]], "NDArray[np.float64] | None"]
+"""``learner(name, split, judged)`` trains on the ``train`` rows of a split, with its ``val`` rows
+for the choice of the epoch, and returns the logits of the judged rows; None if it was ended."""
+
+
+def learner_of(
+    recipe: Recipe,
+    data: PreparedData,
+    *,
+    folder: RunFolder,
+    features: Features | None = None,
+    placement: Placement | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Learner:
+    """Return what trains the recipe on a split and judges rows.
+
+    Args:
+        recipe: What to learn and how.
+        data: The images.
+        folder: Where networks that are trained keep their logs and checkpoints, a folder each
+            under ``groups/``; one that was begun goes on, one that is finished is used again.
+        features: Of all rows, for a probe.
+        placement: The device; one process.
+        on_step: Called after each batch of a network.
+    """
+    if recipe.learning.probe:
+        if features is None:
+            raise ValueError("a probe is fitted on features")
+        known = features
+
+        def probe(name: str, split: Split, judged: Sequence[int]) -> NDArray[np.float64]:
+            del name
+            return probe_logits(recipe, data, known, split.rows("train"), judged)
+
+        return probe
+    device = Placement((placement or Placement()).accelerator, "1")
+
+    def network(name: str, split: Split, judged: Sequence[int]) -> NDArray[np.float64] | None:
+        place = RunFolder(folder.root / "groups" / name)
+        place.root.mkdir(parents=True, exist_ok=True)
+        own = replace(data, split=split)
+        fitted = fit(recipe, own, folder=place, placement=device, resume=True, on_step=on_step)
+        if fitted.interrupted:
+            return None
+        return network_logits(fitted.classifier, data.batches(judged))
+
+    return network

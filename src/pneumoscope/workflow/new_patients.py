@@ -1,0 +1,348 @@
+"""Hold out every group of the data in turn, and decide over them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pneumoscope.data.acquisition import acquisition_statistics, clusters
+from pneumoscope.data.columns import manifest_columns
+from pneumoscope.data.split import Split
+from pneumoscope.data.split.new_groups import NewGroup, NewGroups, inner_split, new_groups, rest_of
+from pneumoscope.errors import DataError, ManyFindingsError
+from pneumoscope.evaluation.new_patients import AsNew, NewPatients, outcome
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.reader.policy import DecisionPolicy
+from pneumoscope.runs import write_json
+from pneumoscope.workflow.decide import Decided, calibrated, decide_on, raw_scores
+from pneumoscope.workflow.decide_groups import decide_over
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pneumoscope.data.prepared import PreparedData
+    from pneumoscope.runs import RunFolder
+    from pneumoscope.training.cross_fit import Learner
+    from pneumoscope.training.devices import Placement
+    from pneumoscope.training.probe import Features
+    from pneumoscope.training.recipe import Recipe
+    from pneumoscope.watch import Watcher
+
+GROUPS = "groups"
+"""The validation that holds out groups."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OverGroups:
+    """What groups that are new in turn decide and tell.
+
+    Attributes:
+        decided: The decision of the reader that is shipped.
+        found: What to expect on new patients.
+    """
+
+    decided: Decided
+    found: NewPatients
+
+
+def groups_of_recipe(data: PreparedData, recipe: Recipe, *, source: Path) -> NewGroups:
+    """Return the groups that a recipe holds out.
+
+    Args:
+        data: The images; those of ``train`` and ``val`` are divided.
+        recipe: ``groups``, ``folds`` and ``seed`` say how.
+        source: The data as they were given; a manifest has the columns.
+
+    Raises:
+        OptionError: There is no such column.
+        DataError: Fewer than two groups can be made.
+    """
+    catalog, together = data.catalog, data.cohort.groups
+
+    def made_alike(rows: Sequence[int]) -> list[int]:
+        found = clusters(
+            acquisition_statistics(data, rows),
+            catalog.class_numbers[list(rows)],
+            np.array(together)[list(rows)],
+            count=recipe.data.folds,
+            seed=recipe.seed,
+        )
+        return [int(number) for number in found]
+
+    return new_groups(
+        catalog,
+        pool_of(data),
+        together,
+        by=recipe.data.groups,
+        count=recipe.data.folds,
+        seed=recipe.seed,
+        columns=manifest_columns(source),
+        clusters=made_alike,
+    )
+
+
+def pool_of(data: PreparedData) -> list[int]:
+    """Return the rows that teach and validate, in order."""
+    return sorted([*data.split.rows("train"), *data.split.rows("val")])
+
+
+def over_groups(
+    recipe: Recipe,
+    data: PreparedData,
+    run: RunFolder,
+    *,
+    source: Path,
+    features: Features | None = None,
+    placement: Placement | None = None,
+    watcher: Watcher,
+) -> OverGroups:
+    """Train without each group in turn, judge it, and decide over all of them.
+
+    A probe, which is fitted in seconds, is fitted without each pair of groups as well, so that what
+    decides for a group rests on no reader that has learnt from it. Of networks that are trained
+    step by step, the readers of the other groups have learnt from it; its own scores alone have no
+    say.
+
+    Writes ``new-patients.json``, and the scores of each group under ``groups/``.
+
+    Args:
+        recipe: What to learn, how, and the rules of the decision.
+        data: The images.
+        run: Where the results go, and the networks of the groups.
+        source: The data as they were given.
+        features: Of all rows of the pool, for a probe.
+        placement: The device.
+        watcher: Hears how it goes.
+
+    Raises:
+        DataError: Too few groups, or a class is missing without one of them.
+        OptionError: ``groups`` is no column.
+        OutputError: The results cannot be written.
+        KeyboardInterrupt: A training was ended by hand.
+    """
+    from pneumoscope.training.cross_fit import learner_of  # noqa: PLC0415 - torch
+
+    made = groups_of_recipe(data, recipe, source=source)
+    pairs = _pairs(recipe, data, made.groups) if recipe.learning.probe else {}
+    nested = {place for pair in pairs for place in pair} == set(range(len(made.groups)))
+    pairs = pairs if nested else {}
+    fits = len(made.groups) + len(pairs)
+    if made.note:
+        watcher.say(f"Groups: {made.note}")
+    watcher.say(
+        f"New in turn: {len(made.groups)} groups by {made.by} "
+        f"({', '.join(group.name for group in made.groups)}); {fits} trainings"
+    )
+    with watcher.progress("Holding out groups", unit="trainings") as progress:
+        learner = learner_of(recipe, data, folder=run, features=features, placement=placement)
+        turns = _Turns(recipe, data, made.groups, learner, progress, fits)
+        alone = [turns.without(place) for place in range(len(made.groups))]
+        said = turns.of_pairs(pairs)
+    groups = [
+        _as_new(recipe, data, made.groups, place, alone=alone, pairs=said)
+        for place in range(len(alone))
+    ]
+    decided = decide_over([one.scores for one in alone], recipe)
+    found = NewPatients.of(
+        [one for one, _ in groups],
+        by=made.by,
+        rule=decided.point.rule,
+        share=recipe.decision.group_share,
+        nested=nested,
+        note=made.note,
+    )
+    write_json(run.new_patients, found.to_dict())
+    for group, (_, scores) in zip(made.groups, groups, strict=True):
+        folder = run.root / "groups"
+        folder.mkdir(exist_ok=True)
+        scores.save(folder / f"{slug(group.name)}.csv")
+    return OverGroups(decided, found)
+
+
+def slug(name: str) -> str:
+    """Return the name of a group as a file name.
+
+    >>> slug("block 1/5")
+    'block-1-5'
+    """
+    return re.sub(r"[^\w.=-]+", "-", name).strip("-.")[:80] or "group"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Turn:
+    """What a reader that has not seen a group said.
+
+    Attributes:
+        scores: Of the group, not calibrated.
+        block: Of the block that its training was validated on, not calibrated.
+        taught: Images that it learnt from.
+    """
+
+    scores: Scores
+    block: Scores
+    taught: int
+
+
+@dataclass(slots=True, eq=False)
+class _Turns:
+    """The trainings without one group or two."""
+
+    recipe: Recipe
+    data: PreparedData
+    groups: Sequence[NewGroup]
+    learner: Learner
+    progress: Any
+    total: int
+    done: int = 0
+
+    def without(self, place: int) -> _Turn:
+        """Train without a group; judge it and the validation block of its training."""
+        group = self.groups[place]
+        split = _without(self.recipe, self.data, group.rows)
+        block = split.rows("val")
+        logits = self._judged(slug(group.name), split, [*group.rows, *block])
+        count = len(group.rows)
+        return _Turn(
+            raw_scores(self.data, group.rows, logits[:count]),
+            raw_scores(self.data, block, logits[count:]),
+            len(split.rows("train")),
+        )
+
+    def of_pairs(self, splits: Mapping[tuple[int, int], Split]) -> dict[tuple[int, int], Scores]:
+        """Return for (group, other) the other's scores by a reader that has seen neither."""
+        found = {}
+        for (first, second), split in splits.items():
+            one, other = self.groups[first], self.groups[second]
+            rows = sorted({*one.rows, *other.rows})
+            logits = self._judged(f"{slug(one.name)}+{slug(other.name)}", split, rows)
+            place = {row: number for number, row in enumerate(rows)}
+            for key, judged in (((first, second), other), ((second, first), one)):
+                own = logits[[place[row] for row in judged.rows]]
+                found[key] = raw_scores(self.data, judged.rows, own)
+        return found
+
+    def _judged(self, name: str, split: Split, rows: Sequence[int]) -> NDArray[np.float64]:
+        logits = self.learner(name, split, rows)
+        if logits is None:
+            raise KeyboardInterrupt
+        self.done += 1
+        self.progress(self.done, self.total)
+        return logits
+
+
+def _without(recipe: Recipe, data: PreparedData, held: Sequence[int]) -> Split:
+    """Return the parts of a training without some rows and what is tied to them.
+
+    Raises:
+        DataError: A class is missing in one of them.
+    """
+    together = data.cohort.groups
+    return inner_split(
+        data.catalog,
+        rest_of(pool_of(data), held, together),
+        together,
+        block=recipe.data.block,
+        fraction=recipe.data.val_fraction,
+        seed=recipe.seed + 1,
+    )
+
+
+def _pairs(
+    recipe: Recipe, data: PreparedData, groups: Sequence[NewGroup]
+) -> dict[tuple[int, int], Split]:
+    """Return the parts of each training without two groups, where all classes are left.
+
+    Two series of one class may hold all its images: nothing can be trained without both, and so
+    neither has a say on the other.
+    """
+    found = {}
+    for first, second in combinations(range(len(groups)), 2):
+        rows = sorted({*groups[first].rows, *groups[second].rows})
+        try:
+            found[first, second] = _without(recipe, data, rows)
+        except DataError:
+            continue
+    return found
+
+
+def _as_new(
+    recipe: Recipe,
+    data: PreparedData,
+    groups: Sequence[NewGroup],
+    place: int,
+    *,
+    alone: Sequence[_Turn],
+    pairs: dict[tuple[int, int], Scores],
+) -> tuple[AsNew, Scores]:
+    """Return what a group says of decisions that others made, and its scores under them."""
+    group, turn = groups[place], alone[place]
+    others = [
+        _apart(data, groups[other], group, pairs[place, other] if pairs else alone[other].scores)
+        for other in range(len(groups))
+        if other != place and (not pairs or (place, other) in pairs)
+    ]
+    labels = data.catalog.label_space
+
+    def under(decided: Decided, scores: Scores) -> tuple[Scores, DecisionPolicy]:
+        policy = DecisionPolicy(labels, decided.point, decided.conformal)
+        return calibrated(scores, decided.calibration), policy
+
+    over = decide_over([scores for scores in others if len(scores)], recipe)
+    by_block = decide_on(turn.block, recipe)
+    judged, policy = under(over, turn.scores)
+    return (
+        AsNew(
+            group.name,
+            n=len(group.rows),
+            own=len(group.own),
+            patients=len(set(judged.patient)),
+            positives=int(judged.label.sum()),
+            completed=group.completed,
+            taught=turn.taught,
+            found=outcome(judged, policy),
+            at_block=outcome(*under(by_block, turn.scores)),
+            promised=outcome(*under(by_block, turn.block)),
+            notes=over.notes,
+        ),
+        judged,
+    )
+
+
+def _apart(data: PreparedData, other: NewGroup, group: NewGroup, scores: Scores) -> Scores:
+    """Return the scores of another group without what it shares with the one that is judged."""
+    left = set(rest_of(other.rows, group.rows, data.cohort.groups))
+    return scores.select(np.array([row in left for row in other.rows], np.bool_))
+
+
+def features_of_pool(
+    recipe: Recipe, data: PreparedData, *, accelerator: str, watcher: Watcher
+) -> Features:
+    """Return the features of all images that teach and validate, for probes."""
+    from pneumoscope.training.probe import probe_features  # noqa: PLC0415 - torch
+
+    with watcher.progress("Computing features", unit="batches") as on_step:
+        return probe_features(recipe, data, pool_of(data), accelerator=accelerator, on_step=on_step)
+
+
+def check_groups(recipe: Recipe, data: PreparedData, *, source: Path) -> None:
+    """Raise an error early where no groups can be held out.
+
+    Raises:
+        ManyFindingsError: The images have several findings each.
+        DataError, OptionError: As for ``over_groups``.
+    """
+    if data.catalog.findings:
+        raise ManyFindingsError(data.catalog.findings, what="validation over groups")
+    made = groups_of_recipe(data, recipe, source=source)
+    for group in made.groups:
+        _without(recipe, data, group.rows)
+    names = [slug(group.name) for group in made.groups]
+    if len(set(names)) < len(names):
+        raise DataError(f"{data.catalog.root}: two groups are called alike ({', '.join(names)}).")

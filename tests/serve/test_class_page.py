@@ -1,0 +1,73 @@
+"""The page of a reader of three classes, in a real browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from helpers.browser import CHROMIUM, browser, opened, transfer
+from helpers.classes import KINDS, write_kinds
+from helpers.service import running
+
+pytest.importorskip("playwright", reason="the extra 'dev' is not installed")
+if CHROMIUM is None:
+    pytest.skip("no Chromium; tools/install_test_services.sh", allow_module_level=True)
+
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Route
+
+expect.set_options(timeout=60_000)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    model = write_kinds(tmp_path_factory.mktemp("kinds") / "m.onnx")
+    with (
+        running("--model", str(model)) as service,
+        browser() as chromium,
+        opened(chromium, service.url, viewport={"width": 1280, "height": 800}) as found,
+    ):
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "possible", "shown"),
+    [
+        ("PNEUMONIA", ["BACTERIA", "VIRUS"], "PNEUMONIA, kind uncertain"),
+        ("UNCERTAIN", ["NORMAL", "VIRUS"], "UNCERTAIN: NORMAL or VIRUS"),
+        ("BACTERIA", ["BACTERIA"], "BACTERIA"),
+        ("NOT_ASSESSABLE", None, "NOT ASSESSABLE"),
+    ],
+)
+def test_the_conclusion_names_what_is_possible(
+    page: Page, xray: bytes, conclusion: str, possible: list[str] | None, shown: str
+) -> None:
+    def answer(route: Route) -> None:
+        told: dict[str, Any] = route.fetch().json()
+        told |= {"conclusion": conclusion, "conformal_set": possible}
+        if possible:
+            told["probabilities"] = dict(zip(KINDS, (0.1, 0.7, 0.2), strict=True))
+        route.fulfill(status=200, content_type="application/json", body=json.dumps(told))
+
+    page.route("**/v1/predictions*", answer)
+    page.reload()
+    transfer(page, {f"{conclusion}.jpeg": xray})
+    expect(page.locator("#conclusion")).to_have_text(shown)
+    if possible:
+        expect(page.locator("#each")).to_have_text("NORMAL 0.100, BACTERIA 0.700, VIRUS 0.200")
+    page.unroute("**/v1/predictions*")
+
+
+def test_what_the_reader_really_says_is_shown(page: Page, xray: bytes, tmp_path: Path) -> None:
+    page.reload()
+    transfer(page, {"own.jpeg": xray})
+    expect(page.locator("#each")).to_contain_text("NORMAL 0.")
+    expect(page.locator("#scale-high")).to_have_text("PNEUMONIA 1")
+    page.screenshot(path=tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 10_000
