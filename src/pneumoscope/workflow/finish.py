@@ -141,12 +141,9 @@ def write_model(
         own = own_logits(
             _outputs(bundle, data, validation, "logits"), multilabel=bool(data.catalog.findings)
         )
-        if decided is None:
-            deciding = own if logit is None else logit
-            by_rows = decide_findings if data.catalog.findings else decide
-            decided = by_rows(recipe, data, deciding)
-        said = decided.calibration.apply(own)
-        info = decided.decided_info(bare)
+        made = decided or _decided(recipe, data, own if logit is None else logit)
+        said = made.calibration.apply(own)
+        info = made.decided_info(bare)
         if recipe.decision.gate:
             gate, distances = _gate(bundle, data, traced)
             reference = {**info.reference, "distance_histogram": distance_histogram(distances)}
@@ -157,14 +154,14 @@ def write_model(
         if precision != "int8" and not data.catalog.findings:
             channels = channel_statistics(bundle, data, taught)
             info = replace(info, reference={**info.reference, **channels})
-        info = replace(info, training={**info.training, "undecided": list(decided.notes)})
+        info = replace(info, training={**info.training, "undecided": list(made.notes)})
         shift = None
         if network_logit is not None:
-            before = decided.calibration.apply(network_logit)
+            before = made.calibration.apply(network_logit)
             shift = _shift(info, data, before, said)
             shift.check(path, precision)
             info = replace(info, training={**info.training, "shift": shift.to_dict()})
-        write_calibrated(bundle, temporary, info=info, calibration=decided.calibration)
+        write_calibrated(bundle, temporary, info=info, calibration=made.calibration)
         place = {row: number for number, row in enumerate(validation)}
         expected = _compared(data, said)[[place[row] for row in checked_rows]]
         difference = _difference(temporary, data, checked_rows, expected)
@@ -174,7 +171,15 @@ def write_model(
                 f"the cached images (difference {difference:.2g}). If files changed during "
                 "training, train again; otherwise please report it."
             )
-    return Written(decided, own, difference, shift)
+    return Written(made, own, difference, shift)
+
+
+def _decided(
+    recipe: Recipe, data: PreparedData, logit: NDArray[np.float64]
+) -> Decided | FindingsDecided:
+    """Return what validation rows decide."""
+    by_rows = decide_findings if data.catalog.findings else decide
+    return by_rows(recipe, data, logit)
 
 
 def channel_statistics(bundle: Bundle, data: PreparedData, rows: Sequence[int]) -> dict[str, Any]:
@@ -254,9 +259,8 @@ def _shift(
     codes = [info.policy().decide_many(each).code for each in (before, said)]
     changed = int((codes[0] != codes[1]).sum())
     if before.ndim == 2:
-        space, rows = data.catalog.label_space, data.split.rows("val")
-        number = data.catalog.class_numbers[rows]
-        return Shift.between_classes(before, said, number, space, changed=changed)
+        space = data.catalog.label_space
+        return Shift.between_classes(before, said, chosen.class_numbers, space, changed=changed)
     return Shift.between(
         _of_positive(data, before), _of_positive(data, said), chosen.labels, changed=changed
     )

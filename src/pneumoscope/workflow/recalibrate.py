@@ -260,7 +260,8 @@ def write_calibrated(
         scale, bias = calibration.scale, calibration.bias
     else:
         scale, bias = calibration.scales, calibration.biases
-        set_matrix(model, calibration.matrix)
+        if isinstance(calibration, VectorCalibration):
+            set_matrix(model, calibration.matrix)
     for tensor in model.graph.initializer:
         value = {CALIBRATION_SCALE: scale, CALIBRATION_BIAS: bias}.get(tensor.name)
         if value is not None:
