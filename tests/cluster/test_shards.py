@@ -167,9 +167,9 @@ def test_an_archive_is_folders_lists_manifests_and_files(tmp_path: Path) -> None
     ("write", "message"),
     [
         (lambda place: _manifest(place, ["a"], "file"), "needs a column 'path'"),
-        (lambda place: _manifest(place, ["", "a"]), "row 1 names no image"),
+        (lambda place: _manifest(place, ["", "a"]), "row 1 has no path"),
         (lambda place: place.write_bytes(b"PAR1 but no more"), "not a readable Parquet file"),
-        (lambda place: _manifest(place, []), "names no image"),
+        (lambda place: _manifest(place, []), "contains no images"),
         (lambda _: None, "cannot be read"),
     ],
 )

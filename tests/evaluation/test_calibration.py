@@ -88,7 +88,7 @@ def test_parted_classes_give_a_finite_line() -> None:
     scores = Scores(names, people(names), label, logit, 1 / (1 + np.exp(-logit)), "val")
     found = fit_temperature(scores)
     assert found.scale == pytest.approx(SCALES[1], rel=0.01)
-    assert "part the classes" in found.note
+    assert "separate the classes" in found.note
     assert fit_temperature(make_scores(100)).note == ""
     platt = fit_platt(scores)
     assert platt.apply(np.array([2.0]))[0] == pytest.approx(31 / 32)

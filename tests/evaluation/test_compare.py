@@ -174,7 +174,7 @@ def test_what_cannot_be_compared() -> None:
         compare([Contender("a", scores), Contender("a", scores)])
     with pytest.raises(DataError, match="no images in common"):
         align([scores, replace(scores, path=tuple(f"x{p}" for p in scores.path))])
-    with pytest.raises(DataError, match="different labels"):
+    with pytest.raises(DataError, match="label differs between"):
         align([scores, replace(scores, label=1 - scores.label)])
     with pytest.raises(DataError, match="occurs twice"):
         align([scores, replace(scores, path=("a",) * 40)])

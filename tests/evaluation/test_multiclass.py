@@ -297,7 +297,7 @@ def test_calibration_that_cannot_be() -> None:
         fit_classes(wrong)
     sure = 50.0 * np.eye(3)[scores.number]
     found = fit_classes(ClassScores(scores.labels, scores.number, sure, softmax(sure)))
-    assert "part the classes" in found.note
+    assert "separate the classes" in found.note
 
 
 def test_the_group_is_the_sum_and_its_odds_keep_their_digits() -> None:

@@ -382,8 +382,8 @@ def test_ages(age: str, years: float | None) -> None:
         ({"PresentationIntentType": "FOR PROCESSING"}, "FOR PRESENTATION"),
         ({"Rows": None}, "without an image"),
         ({"PixelData": None}, "without pixel data"),
-        ({"BitsAllocated": 32}, "8 or 16 bits"),
-        ({"SamplesPerPixel": 4}, "1 or 3 samples"),
+        ({"BitsAllocated": 32}, "supported are 8 or 16"),
+        ({"SamplesPerPixel": 4}, "supported are 1 or 3"),
         ({"HighBit": 15, "BitsStored": 12}, None),
         (
             {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1", "Rows": None, "PixelData": None},

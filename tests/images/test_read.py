@@ -134,7 +134,7 @@ def test_content_counts_and_not_the_suffix(tmp_path: Path) -> None:
         (b"\xff\x0a" + bytes(40), NotAnImageError, "JPEG XL"),
         (b"\x5c\x01\0\0" + bytes(40), NotAnImageError, "NIfTI"),
         (b"PK\x03\x04" + bytes(40), NotAnImageError, "unpack it"),
-        (b"\x00\x01\x02" * 20, NotAnImageError, "no image format"),
+        (b"\x00\x01\x02" * 20, NotAnImageError, "not a supported image format"),
         (b"\xff\xd8\xff" + bytes(40), DamagedImageError, "header is damaged"),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), DamagedImageError, "damaged"),
     ],

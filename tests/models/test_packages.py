@@ -118,7 +118,7 @@ def test_another_content_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     other = tmp_path / PACKAGES[0].file
     other.write_bytes(b"something else")
     monkeypatch.setattr(metadata, "files", lambda _: [_File(other)])
-    with pytest.raises(WeightsError, match="has the name of a known file but not its content"):
+    with pytest.raises(WeightsError, match="has the name of a known file but different content"):
         find_weights(PACKAGES[0].model)
 
 

@@ -42,8 +42,8 @@ def encoded(pixels: np.ndarray, form: str = "JPEG") -> bytes:
         (grey_image(100), Shape(200, 200, chroma=30.0), "in colour"),
         (np.full((96, 96), 80, np.uint8), EVEN, "blank"),
         (np.linspace(0, 200, 96).astype(np.uint8)[:, np.newaxis].repeat(96, 1), EVEN, "no detail"),
-        (np.where(grey_image(128) > 110, 255, 10).astype(np.uint8), EVEN, "is white"),
-        (np.where(grey_image(128) > 150, 200, 0).astype(np.uint8), EVEN, "is black"),
+        (np.where(grey_image(128) > 110, 255, 10).astype(np.uint8), EVEN, "is pure white"),
+        (np.where(grey_image(128) > 150, 200, 0).astype(np.uint8), EVEN, "is pure black"),
     ],
 )
 def test_each_rule_speaks(pixels: np.ndarray, shape: Shape, says: str) -> None:

@@ -209,7 +209,7 @@ def test_nothing_is_done_twice(
 
 def test_another_study_is_refused(study: StudyFolder, data: Path, tmp_path: Path) -> None:
     other = plan_of(PLAN.replace("held_out: 0.4", "held_out: 0.3"))
-    with pytest.raises(OutputError, match="divided otherwise"):
+    with pytest.raises(OutputError, match="a different split of the images"):
         conduct(data, study.root, plan=other)
     others = write_folder(tmp_path / "data", patients=40, seed=4, size_px=(40, 48), workers=1)
     with pytest.raises(OutputError, match="other images"):

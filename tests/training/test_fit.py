@@ -232,7 +232,7 @@ def test_ctrl_c_keeps_what_was_learnt(tmp_path: Path, phantoms: Path) -> None:
     out, err = process.communicate(timeout=120)
     assert out.endswith("interrupted\n"), err
     assert (tmp_path / "run" / "model.onnx").exists()
-    assert "ended by hand" in (tmp_path / "run" / "report.html").read_text()
+    assert "stopped manually" in (tmp_path / "run" / "report.html").read_text()
     assert len(learning(tmp_path / "run")) < 3
     resumed = start(tmp_path, phantoms, tmp_path / "run", "--resume")
     assert resumed.communicate(timeout=120)[0].endswith("finished\n")

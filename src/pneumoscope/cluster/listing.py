@@ -120,7 +120,7 @@ def _column(file: IO[bytes], place: str) -> Iterator[str]:
             for value in batch.column(0).to_pylist():
                 row += 1
                 if not isinstance(value, str) or not value:
-                    raise DataError(f"{place}: row {row} contains no images.")
+                    raise DataError(f"{place}: row {row} has no path.")
                 yield value
     except pyarrow.ArrowException as fault:
         raise DataError(f"{place}: not a readable Parquet file ({fault}).") from fault
