@@ -221,7 +221,7 @@ def test_a_destination_that_hangs_does_not_keep_another_waiting(
 ) -> None:
     with archive_with() as slow, archive_with() as other:
         slow.wait.clear()
-        to = {"slow": destination(slow, seconds=1.0, first_pause=0.2), "other": destination(other)}
+        to = {"slow": destination(slow, seconds=1.0), "other": destination(other)}
         with node(tmp_path, destinations=to) as running:
             assert send(running.port, chest(1)) == [0]
             wait_until(lambda: len(other.got) == 2, seconds=60)
