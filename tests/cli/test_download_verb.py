@@ -33,7 +33,7 @@ def test_offline_is_one_message(
     found = capsys.readouterr()
     assert found.out == ""
     assert found.err.count("error: ") == 1
-    assert "by hand" in found.err
+    assert "manually" in found.err
     assert "pneumoscope download --verify" in found.err
     assert list(tmp_path.iterdir()) == []
 

@@ -232,7 +232,7 @@ def test_what_a_server_refuses(server: Server, tmp_path: Path, pauses: list[floa
     with pytest.raises(DownloadError, match="not allowed"):
         fetch(f"{server.url}/elsewhere", tmp_path / "a", most_bytes=MOST)
     server.redirect, server.files["/a"] = None, DATA
-    with pytest.raises(DownloadError, match="more than the 1,000"):
+    with pytest.raises(DownloadError, match="more than the limit of 1,000"):
         fetch(f"{server.url}/a", tmp_path / "a", most_bytes=1000)
     assert left(tmp_path) == set()
 
@@ -502,8 +502,8 @@ def test_a_mirror_of_files(
         ("[]", "not a valid listing"),
         ('{"files": [{"path": "a"}]}', "not a valid listing"),
         ('{"files": []}', "listing is empty"),
-        ('{"files": [{"path": "../a", "bytes": 1, "sha256": ""}]}', "none of the folders"),
-        ('{"files": [{"path": "other/a", "bytes": 1, "sha256": ""}]}', "none of the folders"),
+        ('{"files": [{"path": "../a", "bytes": 1, "sha256": ""}]}', "not in the folders"),
+        ('{"files": [{"path": "other/a", "bytes": 1, "sha256": ""}]}', "not in the folders"),
     ],
 )
 def test_wrong_listings(tmp_path: Path, small: Manifest, text: str, says: str) -> None:

@@ -175,7 +175,7 @@ def test_a_table_with_columns_of_its_own(tmp_path: Path, sign: str) -> None:
     catalog = read_catalog(table, options=data_options(columns=columns))
     assert len(catalog) == 6
     assert catalog.patients_known
-    assert left(catalog) == {"no": 1, "rows": 1}
+    assert left(catalog) == {"not": 1, "rows": 1}
     with pytest.raises(DataError, match=r"no column befnd.*Did you mean 'befund'"):
         read_catalog(table, options=data_options(columns={"path": "bild", "label": "befnd"}))
 

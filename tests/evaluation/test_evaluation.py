@@ -204,7 +204,7 @@ def test_a_reader_that_calls_nearly_everything_positive_is_told_how_to_mend_it()
             "was no",
         ),
         (TrainingRelation.VALIDATION, False, "validation-images", "There was no test part", "more"),
-        (TrainingRelation.VALIDATION, None, "validation-images", "decided about", "test part"),
+        (TrainingRelation.VALIDATION, None, "validation-images", "used to choose", "test part"),
         (TrainingRelation.TEST, True, "same-source", "comes from the same source", "validation"),
         (TrainingRelation.OTHER, None, "other-hospitals", "like these", "same source"),
         (TrainingRelation.TRAINING, True, "training-images", "trained on", "same source"),

@@ -226,7 +226,7 @@ def test_a_destination_that_hangs_does_not_keep_another_waiting(
             assert send(running.port, chest(1)) == [0]
             wait_until(lambda: len(other.got) == 2, seconds=60)
             running.wait_for("not_accepted")
-            assert "no answer" in running.events("not_accepted")[0]["reason"]
+            assert "did not answer" in running.events("not_accepted")[0]["reason"]
             slow.wait.set()
             wait_until(lambda: figures(tmp_path)["deliveries"] == {"sent": 4}, seconds=60)
 

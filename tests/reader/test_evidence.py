@@ -132,7 +132,7 @@ def test_the_image_shows_where_there_is_no_evidence() -> None:
 
 
 def test_a_map_of_nan_is_refused() -> None:
-    with pytest.raises(ValueError, match="no numbers"):
+    with pytest.raises(ValueError, match="not numbers"):
         overlay(np.full((2, 2), np.nan, np.float32), GREY, caption="x")
 
 

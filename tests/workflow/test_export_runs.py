@@ -161,7 +161,7 @@ def test_the_proof_is_on_images_of_all_classes(phantoms: Path) -> None:
 def test_wrong_calls_are_named(runs: list[Path], tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="precision must be"):
         export_runs(runs, tmp_path / "x.onnx", precision="float8")  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="no run"):
+    with pytest.raises(DataError, match="not a run"):
         export_runs([tmp_path], tmp_path / "x.onnx")
     with pytest.raises(DataError, match="give their folder as `data`"):
         export_runs(runs, tmp_path / "x.onnx", data=tmp_path / "gone")

@@ -228,7 +228,7 @@ def test_a_model_of_classes_that_nobody_names(run: Trained, tmp_path: Path) -> N
 
 
 def test_a_reader_of_three_refuses_other_classes(run: Trained, phantoms: Path) -> None:
-    with pytest.raises(DataError, match="unknown class 'PNEUMONIA', the model has NORMAL and"):
+    with pytest.raises(DataError, match="unknown class 'PNEUMONIA'; the model has NORMAL and"):
         read_catalog(phantoms, classes=open_bundle(run.run.model).info.labels)
 
 
