@@ -113,7 +113,7 @@ def test_the_layers_have_no_circle() -> None:
 TYPES_ALONE = {
     ("data.patients", "data.entries"),  # an entry has a patient; patients are settled in entries
     ("evaluation.notes", "evaluation.evaluation"),  # an evaluation has notes, made of it
-    ("reader.model_file.self_test", "reader.model_file.metadata"),  # a file has a test, run on it
+    ("reader.model_file.self_test", "reader.model_file.bundle"),  # a file has a test, run on it
     ("reader.findings", "reader.model_file.metadata"),  # the same, of each of several findings
     ("reader.policy", "reader.model_file.metadata"),  # a file has a policy, made of its threshold
 }

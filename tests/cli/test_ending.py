@@ -16,7 +16,6 @@ import pytest
 from helpers.tiny_model import write_tiny
 from pneumoscope.cli import main
 from pneumoscope.errors import OutputError
-from pneumoscope.reader.archive import output as archive
 from pneumoscope.runs import files_written_whole, written_whole
 from pneumoscope.workflow.train import Trained
 
@@ -124,7 +123,7 @@ def test_a_result_that_cannot_be_finished_keeps_the_journal(
     out = tmp_path / "r.csv"
     command = ["predict", str(phantoms), "--model", str(model), "--out", str(out)]
     with monkeypatch.context() as patch:
-        patch.setattr(archive, "TEXT_WRITERS", {"csv": full})
+        patch.setattr("pneumoscope.reader.records.TEXT_WRITERS", {"csv": full})
         assert main(command) == 1
     message = the_message(capsys)
     assert "r.csv: cannot be written (No space left on device)" in message

@@ -380,7 +380,13 @@ def test_a_cut_fragment_is_named() -> None:
 @pytest.mark.parametrize(
     ("elements", "says"),
     [
-        ({"PhotometricInterpretation": "CMYK"}, "PhotometricInterpretation 'CMYK' is not supported"),
+        (
+            {"PhotometricInterpretation": "CMYK"},
+            "PhotometricInterpretation 'CMYK' is not supported",
+        ),
+            {"PhotometricInterpretation": "CMYK"},
+            "PhotometricInterpretation 'CMYK' is not supported",
+        ),
         ({"BitsAllocated": 32}, "BitsAllocated"),
         ({"HighBit": 15}, "HighBit 15 with BitsStored 12"),
         ({"Rows": None}, "without an image"),

@@ -225,7 +225,7 @@ def test_the_best_is_learnt_again_and_its_luck_told(data: Path, tmp_path: Path) 
     wait_for(lambda: [r for r in out.runs() if r.finished], seconds=150, what="a trial")
     process.kill()
     process.communicate()
-    forked = {"pneumoscope.study.conduct.subprocess.Popen": popen_forked}
+    forked = {"pneumoscope.study.workers.subprocess.Popen": popen_forked}
     code, said, errors = run_warm("pneumoscope", *words, values=forked)
     assert code == 0, errors
     assert "Is the best recipe of the search better than the base?" in said

@@ -227,7 +227,7 @@ def test_a_killed_study_goes_on_to_the_same_numbers(
     (tmp_path / "plan.yaml").write_text(PLAN.split("  validation", maxsplit=1)[0])
     out = StudyFolder(tmp_path / "killed")
     words = ["study", str(data), "--plan", str(tmp_path / "plan.yaml"), "--out", str(out.root)]
-    forked = {"pneumoscope.study.conduct.subprocess.Popen": popen_forked}
+    forked = {"pneumoscope.study.workers.subprocess.Popen": popen_forked}
     for done in (1, 2):  # killed twice, in the midst of a run
         process = Warm("pneumoscope", *words, values=forked)
         wait_for(

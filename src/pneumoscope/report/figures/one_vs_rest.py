@@ -94,7 +94,7 @@ class OneVsRestRoc:
 
     def _in_one(self) -> Figure:
         width, height = SQUARE_IN
-        figure = new_figure(width, height + 0.1 + 0.26 * len(self.curves))
+        figure = new_figure(width, height + 0.3 + 0.26 * len(self.curves))
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1)
         lines = []
