@@ -115,6 +115,7 @@ TYPES_ALONE = {
     ("evaluation.notes", "evaluation.evaluation"),  # an evaluation has notes, made of it
     ("reader.model_file.self_test", "reader.model_file.bundle"),  # a file has a test, run on it
     ("reader.findings", "reader.model_file.metadata"),  # the same, of each of several findings
+    ("reader.work", "reader.predictor"),  # one image of a predictor, on its way
     ("reader.policy", "reader.model_file.metadata"),  # a file has a policy, made of its threshold
 }
 

@@ -36,6 +36,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield found
 
 
+def _paste(page: Page, name: str, content: bytes) -> None:
+    page.evaluate(
+        "data => document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data}))",
+        transfer(page, {name: content}),
+    )
+
+
 @pytest.mark.parametrize(
     ("conclusion", "possible", "shown"),
     [
@@ -57,7 +64,7 @@ def test_the_conclusion_names_what_is_possible(
 
     page.route("**/v1/predictions*", answer)
     page.reload()
-    transfer(page, {f"{conclusion}.jpeg": xray})
+    _paste(page, f"{conclusion}.jpeg", xray)
     expect(page.locator("#conclusion")).to_have_text(shown)
     if possible:
         expect(page.locator("#each")).to_have_text("NORMAL 0.100, BACTERIA 0.700, VIRUS 0.200")
@@ -66,7 +73,7 @@ def test_the_conclusion_names_what_is_possible(
 
 def test_what_the_reader_really_says_is_shown(page: Page, xray: bytes, tmp_path: Path) -> None:
     page.reload()
-    transfer(page, {"own.jpeg": xray})
+    _paste(page, "own.jpeg", xray)
     expect(page.locator("#each")).to_contain_text("NORMAL 0.")
     expect(page.locator("#scale-high")).to_have_text("PNEUMONIA 1")
     page.screenshot(path=tmp_path / "page.png")
