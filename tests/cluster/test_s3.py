@@ -87,8 +87,6 @@ def test_more_objects_than_a_page_are_listed(store: Any) -> None:
     assert found == [f"s3://{BUCKET}/many/{number:04d}.png" for number in range(1005)]
 
 
-# Tests that kill processes may have ended multiprocessing's tracker, which is started again.
-@pytest.mark.filterwarnings("ignore:resource_tracker:UserWarning")
 def test_a_store_is_read_as_a_folder_is(store: Any, filled: list[str], tmp_path: Path) -> None:
     for name in filled:
         local = tmp_path / name.removeprefix(f"s3://{BUCKET}/")
