@@ -262,7 +262,7 @@ def test_sure_of_the_group_and_not_of_the_kind() -> None:
     said = how.decide((0.02, 0.5, 0.48))
     assert said.conclusion == "PNEUMONIA"
     assert said.possible == ("BACTERIA", "VIRUS")
-    assert said.reasons == ("PNEUMONIA, exact class uncertain: BACTERIA and VIRUS are possible",)
+    assert said.reasons == ("PNEUMONIA, kind uncertain: BACTERIA and VIRUS are possible",)
     assert how.decide((0.01, 0.98, 0.01)).conclusion == "BACTERIA"
     assert how.decide((0.35, 0.33, 0.32)).conclusion == "UNCERTAIN"
 

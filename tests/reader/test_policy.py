@@ -111,7 +111,7 @@ def test_three_classes_are_decided_by_the_same_rules(
     assert (code[0] == POSITIVE_CODE) == (several and kind)
     if several and kind:
         assert alone.conclusion == THREE.pair[1]
-        assert "exact class uncertain" in alone.reasons[0]
+        assert "kind uncertain" in alone.reasons[0]
     positive = each[1] + each[2] >= threshold
     assert said[0] == (1 + each[1:].argmax() if positive else 0)
     assert one.zone is None

@@ -141,8 +141,8 @@ def test_the_page_of_several_classes(classes: int, tmp_path: Path) -> None:
     page = write_evaluation_page(tmp_path / "page", found, scores).read_text(encoding="utf-8")
     titles = re.findall(r"<h2>([^<]+)</h2>", page)
     for title in (
-        f"Each of the {classes} classes, on the test images", "Which class is taken for which",
-        "Can the probability of each class be believed?", "How sure it is of the class",
+        f"Each of the {classes} classes, on the test images", "Confusion matrix",
+        "Calibration by class", "Prediction sets",
     ):  # fmt: skip
         assert title in titles
     figures = tmp_path / "page" / "figures"
@@ -204,6 +204,6 @@ def test_what_is_concluded_stands_in_the_table(tmp_path: Path) -> None:
     assert last.table is not None
     told = {name: value.partition(" ")[0] for name, value in last.table[1]}
     assert told["One class is concluded"] == "50.0%"
-    assert told["The group is concluded, its kind uncertain"] == "25.0%"
+    assert told["The group is concluded, kind uncertain"] == "25.0%"
     assert told["UNCERTAIN"] == "25.0%"
-    assert told["Right, where one class is concluded"] == "100.0%"
+    assert told["Correct, where one class is concluded"] == "100.0%"

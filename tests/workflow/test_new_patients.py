@@ -90,7 +90,7 @@ def test_page_card_and_file_tell_range_and_optimism(probe: Trained) -> None:
     for text in (page, card):
         assert f"groups from {own.lowest:.3f} to {own.highest:.3f}" in text
         assert "block 2/3" in text or own.worst != "block 2/3"
-        assert "blocks promised" in text
+        assert "block validation" in text
         assert "DerSimonian" in text
 
 
@@ -103,7 +103,7 @@ def test_networks_are_held_out_and_go_on_where_they_were(
     assert main(words.split()) == 0
     told = capsys.readouterr().out
     assert "New patients, 2 groups by blocks in turn:" in told
-    assert "blocks promised" in told
+    assert "block validation" in told
     logs = sorted(path.parent.name for path in out.glob("groups/*/log.csv"))
     assert logs == ["block-1-2", "block-2-2"]
     first = json.loads((out / "new-patients.json").read_text())

@@ -13,7 +13,7 @@ import pytest
 from helpers.findings import FINDINGS, findings_table
 from pneumoscope.cli import main
 from pneumoscope.data.phantom import write_folder
-from pneumoscope.errors import LeakError, ManyFindingsError, ModelFileError, OptionError
+from pneumoscope.errors import DataError, LeakError, ManyFindingsError, ModelFileError, OptionError
 from pneumoscope.evaluation.compare import Comparison
 from pneumoscope.evaluation.multilabel.compare import FindingsComparison
 from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
@@ -307,6 +307,9 @@ def test_a_linear_probe_learns_findings(table: Path, tmp_path: Path) -> None:
     assert found is not None
     assert open_bundle(found.run.model).info.classes == ("Infiltrate", "Clear")
     assert found.findings["val"].numbers["macro_auc"].value is not None
+    assert "Augmentation" not in found.run.report.read_text()  # its images are not changed
+    with pytest.raises(DataError, match="linear probes keep none"):
+        export_runs([found.run.root], tmp_path / "half.onnx", precision="float16")
 
 
 def test_one_finding_alone(table: Path, tmp_path: Path) -> None:
@@ -360,7 +363,10 @@ def test_other_verbs_work(
 ) -> None:
     model = str(run.run.root)
     assert main(["model", model]) == 0
-    assert "3 findings, each POSITIVE, NEGATIVE or UNCERTAIN" in capsys.readouterr().out
+    assert (
+        "3 findings, each concluded separately: POSITIVE, NEGATIVE or UNCERTAIN"
+        in capsys.readouterr().out
+    )
     assert main(["model", model, "--verify"]) == 0
     assert main(["selftest", "--model", model]) == 0
     capsys.readouterr()

@@ -156,7 +156,9 @@ def test_cards_and_checklists_speak_of_each_class(run: Trained) -> None:
     cells = [cell.strip().split(",")[0] for cell in row.strip("|").split("|")[1:]]
     assert cells == [str(n) for n in matrix[1]]
     found = fill(RunFacts.read(run.run.root), "claim")
-    assert any("By class, the likeliest one called: NORMAL: AUC" in str(i) for i in found.items)
+    assert any(
+        "By class, with the most probable one predicted: NORMAL: AUC" in str(i) for i in found.items
+    )
     page = run.run.report.read_text(encoding="utf-8")
     assert "Each of the 3 classes, on the test images" in page
     assert "and each of 3 classes from the others?" in page

@@ -140,7 +140,7 @@ def test_the_verbs_speak_of_each_class(
     told = capsys.readouterr().out
     for text in ("each class against the rest", "predicted (the most probable class)", "Macro AUC"):
         assert text in told
-    assert "A group, exact class uncertain" in told
+    assert "A group, kind uncertain" in told
 
 
 @pytest.mark.usefixtures("undrawn")  # the run has the drawings of three classes

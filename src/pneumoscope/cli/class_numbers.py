@@ -98,7 +98,7 @@ def _sets(sets: SetNumbers) -> list[tuple[str, str]]:
     return [
         ("conclusions", "share of the images"),
         ("One class", sets.named.with_range()),
-        ("A group, exact class uncertain", sets.kind_uncertain.with_range()),
+        ("A group, kind uncertain", sets.kind_uncertain.with_range()),
         ("UNCERTAIN", sets.uncertain.with_range()),
         ("Correct, where one class is concluded", sets.right.with_range()),
         ("True class in the conformal set", sets.coverage.with_range()),

@@ -95,7 +95,9 @@ def _decision(info: ModelInfo) -> list[str]:
 
 def _findings(info: ModelInfo) -> list[str]:
     """Return how each of several findings is decided."""
-    lines = [f"{len(info.findings)} findings, each POSITIVE, NEGATIVE or UNCERTAIN by itself"]
+    lines = [
+        f"{len(info.findings)} findings, each concluded separately: POSITIVE, NEGATIVE or UNCERTAIN"
+    ]
     for name, rule in zip(info.classes, info.findings, strict=True):
         point = rule.operating_point
         text = f"{name} from probability {point.threshold:.4g} on (rule: {point.rule})"

@@ -311,7 +311,8 @@ def _tell_new(found: NewPatients) -> None:
         if own is not None and own.block is not None and own.optimism is not None:
             print(
                 f"  Expected {name} {own.mean.with_range()}, from {own.lowest:.3f} to "
-                f"{own.highest:.3f}; blocks promised {own.block:.3f} ({own.optimism:+.3f} too good)"
+                f"{own.highest:.3f}; block validation {own.block:.3f} "
+                f"(optimism {own.optimism:+.3f})"
             )
 
 

@@ -213,7 +213,7 @@ class DecisionPolicy:
     def _why(self, possible: tuple[str, ...]) -> str:
         names = f"{', '.join(possible[:-1])} and {possible[-1]}"
         if group := self._group(possible):
-            return f"{group}, exact class uncertain: {names} are possible"
+            return f"{group}, kind uncertain: {names} are possible"
         zone = self.zone
         if zone is None:
             return f"{names} are possible; the reader cannot decide between them"

@@ -37,7 +37,7 @@ def class_comparison_sections(
     return [
         Section(
             "Each reader, class by class",
-            text="Each class against the rest; the class that is called is the likeliest one.",
+            text="Each class against the rest; the most probable class is the predicted one.",
             table=canvas.table("class-readers", _readers(own, short)),
             table_title="Each reader and class",
         ),

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pneumoscope.report.tables import Table
 
 NAMES: Final = {
-    "accuracy": "Accuracy, likeliest class",
+    "accuracy": "Accuracy, most probable class",
     "balanced_accuracy": "Balanced accuracy",
     "macro_auc": "Macro AUC",
-    "top_2": "True class among the two likeliest",
+    "top_2": "True class among the two most probable",
     "kappa": "Cohen's kappa",
     "macro_ppv": "Macro PPV",
     "macro_f1": "Macro F1",
@@ -35,7 +35,7 @@ NAMES: Final = {
     "classwise_ece": "Calibration error, mean of classes",
     "confidence_ece": "Calibration error of the confidence",
 }
-"""What the numbers of all classes are called, in the order of tables."""
+"""Titles of the metrics over all classes, in the order of tables."""
 
 OF_CLASS: Final = {
     "auc": "AUC",
@@ -45,13 +45,13 @@ OF_CLASS: Final = {
     "f1": "F1",
     "ece": "calibration error",
 }
-"""What the numbers of each class against the rest are called, in the order of tables."""
+"""Titles of the metrics of each class against the rest, in the order of tables."""
 
 _GROUP_CHARACTERS = 24
 _SHOWN = ("accuracy", "balanced_accuracy", "macro_auc", "top_2", "kappa", "macro_ppv", "macro_f1")
 _BELIEVED = {
-    "classwise_ece": "0 at best; what chance adds is subtracted",
-    "confidence_ece": "0 at best; of the likeliest class alone",
+    "classwise_ece": "0 at best; the part due to chance is subtracted",
+    "confidence_ece": "0 at best; of the most probable class alone",
     "brier": "0 at best, 2 at worst",
     "loss": "",
 }
@@ -83,7 +83,7 @@ def class_answer(found: Evaluation) -> str:
     if own is None:
         return ""
     text = (
-        f"Of its {len(own.labels)} classes it finds the true one likeliest in "
+        f"The most probable of its {len(own.labels)} classes is the true one for "
         f"{own['accuracy'].percent()} of the {images_of(found)}"
     )
     area = own["macro_auc"]
@@ -148,7 +148,7 @@ def classes_in_a_sentence(found: Evaluation) -> str:
         for name, numbers in zip(own.labels.names, own.by_class, strict=True)
     )
     return (
-        f"By class, the likeliest one called: {each}; balanced accuracy "
+        f"By class, with the most probable one predicted: {each}; balanced accuracy "
         f"{own['balanced_accuracy'].with_range()}, kappa {own['kappa'].with_range()} "
         f"({level_text(found.level)} intervals by patient)."
     )
@@ -169,9 +169,9 @@ def set_rows(sets: SetNumbers) -> tuple[tuple[str, str], ...]:
     """Return what is concluded and how often the true class is possible, a row a share."""
     rows = [
         ("One class is concluded", sets.named.percent()),
-        ("The group is concluded, its kind uncertain", sets.kind_uncertain.percent()),
+        ("The group is concluded, kind uncertain", sets.kind_uncertain.percent()),
         ("UNCERTAIN", sets.uncertain.percent()),
-        ("Right, where one class is concluded", sets.right.percent()),
+        ("Correct, where one class is concluded", sets.right.percent()),
         ("True class among the possible ones", sets.coverage.percent()),
     ]
     return tuple(rows)
@@ -184,21 +184,21 @@ def _each_class(
     suffix, unit = suffix_of(found), units(found)
     negative, positive = found.classes
     panels = [
-        canvas.panel(
-            ClassConfusion(own), f"class-confusion{suffix}", title="Which is taken for which"
-        )
+        canvas.panel(ClassConfusion(own), f"class-confusion{suffix}", title="Confusion matrix")
     ]
     if scores.classes is not None:
         curves = OneVsRestRoc.of(own, scores.classes)
         panels.append(
-            canvas.panel(curves, f"class-roc{suffix}", title="Each class against the rest")
+            canvas.panel(
+                curves, f"class-roc{suffix}", title="ROC curves, one class against the rest"
+            )
         )
     yield Section(
         f"Each of the {len(own.labels)} classes, on the {images_of(found)}",
         text=(
-            f"The class that is called here is the likeliest one. Intervals are at "
-            f"{level_text(found.level)} and count patients. The other sections are of "
-            f"{positive} against {negative}."
+            f"Here the most probable class is the predicted one. Intervals are at "
+            f"{level_text(found.level)}, by patient. The other sections compare {positive} with "
+            f"{negative}."
         ),
         statements=tuple(Statement(NAMES[key], own[key].with_range(), own.n) for key in _SHOWN),
         panels=tuple(panels),
@@ -206,17 +206,23 @@ def _each_class(
         table_title="Each class against the rest",
     )
     yield Section(
-        "Which class is taken for which",
-        text=f"The share of the {unit} of each true class, by the class that was called.",
+        "Confusion matrix",
+        text=f"For each true class, the share of its {unit} by predicted class.",
         table=canvas.table(f"class-confusion-shares{suffix}", _confusion(own, unit)),
-        table_title="All pairs of true and called class",
+        table_title="All pairs of true and predicted class",
     )
 
 
 def _confusion(own: ClassNumbers, unit: str) -> Table:
     names = own.labels.names
     return (
-        ("true class", "called", unit, "share of the true class", "method of the interval"),
+        (
+            "true class",
+            "predicted class",
+            unit,
+            "share of the true class",
+            "method of the interval",
+        ),
         tuple(
             (names[t], names[c], f"{own.confusion[t][c]:,}", cell.percent(), cell.method or "none")
             for t, row in enumerate(own.shares)
@@ -233,15 +239,15 @@ def _calibration(
         return
     diagrams = ClassCalibration.of(own, scores.classes)
     yield Section(
-        "Can the probability of each class be believed?",
-        text="Whether a probability of 0.8 of a class means that eight of ten are of it.",
+        "Calibration by class",
+        text="Of images with probability 0.8 for a class, eight of ten should be of that class.",
         statements=tuple(
             Statement(NAMES[key], own[key].with_range(), own.n, note)
             for key, note in _BELIEVED.items()
         ),
         panels=(
             canvas.panel(
-                diagrams, f"class-reliability{suffix_of(found)}", title="Said and so, by class"
+                diagrams, f"class-reliability{suffix_of(found)}", title="Reliability by class"
             ),
         ),
     )
@@ -253,24 +259,26 @@ def _possible(found: Evaluation, own: ClassNumbers, canvas: Canvas) -> Iterator[
     if sets is None:
         return
     promise = (
-        "The reader has no prediction sets and names the likeliest class."
+        "The reader has no prediction sets and always names the most probable class."
         if sets.error_level is None
-        else "Where more than one class is possible, the reader says so: it names their group if "
-        "all of them are of one, and says UNCERTAIN if not. It promises of each class that at "
-        f"most {sets.error_level:.3g} of its images miss it."
+        else "If several classes are possible, the reader names their group when all of them "
+        "belong to it, and UNCERTAIN otherwise. The sets are designed to miss the true class for "
+        f"at most {sets.error_level:.1%} of the images of each class."
     )
     figure = PossibleClasses(sets, own.labels.names, own.counts)
     yield Section(
-        "How sure it is of the class",
+        "Prediction sets",
         text=promise,
         panels=(
             canvas.panel(
-                figure, f"class-sets{suffix_of(found)}", title="Classes that are possible"
+                figure,
+                f"class-sets{suffix_of(found)}",
+                title="Size and coverage of the prediction sets",
             ),
         ),
         table=canvas.table(
             f"class-conclusions{suffix_of(found)}",
             (("conclusion", f"share of the {units(found)}"), set_rows(sets)),
         ),
-        table_title="What it concludes",
+        table_title="Conclusions",
     )

@@ -127,7 +127,7 @@ def write_findings_page(
     Args:
         folder: Where they go; made if it is missing.
         found: The evaluation.
-        info: What the model says of itself; None for scores of others.
+        info: The metadata of the model; None for scores without a model.
 
     Raises:
         OutputError: The folder cannot be written to.

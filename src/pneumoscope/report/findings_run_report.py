@@ -65,7 +65,7 @@ def write_findings_run_report(
     sections += [
         learning_section(canvas, read_log(run.log), recipe, facts),
         _data(data),
-        augmentation_section(canvas, recipe, data),
+        *augmentation_section(canvas, recipe, data),
         recipe_section(canvas, recipe, facts),
     ]
     generated = [GENERATED] if is_generated(data.catalog.root) else []

@@ -28,7 +28,7 @@ def new_patients_section(found: NewPatients, canvas: Canvas) -> Section:
     completed = [group for group in found.groups if group.completed]
     texts = [
         f"{how_judged(found)} {promise(found)}",
-        f"Estimator: {ESTIMATOR}. So few groups tell it roughly.",
+        f"Estimator: {ESTIMATOR}. With so few groups it is a rough estimate.",
     ]
     if completed:
         told = "; ".join(f"{group.name} by {group.completed}" for group in completed)
@@ -48,22 +48,25 @@ def new_patients_section(found: NewPatients, canvas: Canvas) -> Section:
             ),
         ),
         table=canvas.table("new-patients-groups", group_table(found)),
-        table_title="Each group, and what a block promised",
+        table_title="Each group, and block validation",
     )
 
 
 def how_judged(found: NewPatients) -> str:
     """Describe how groups were judged, in a sentence or two."""
     text = (
-        f"{len(found.groups)} groups of images by {found.by} were new in turn: each is judged by a "
-        "reader that was trained on the others, and whose threshold, calibration and uncertain "
-        "zone were chosen on the others."
+        f"{len(found.groups)} groups of images by {found.by} were held out in turn: each is "
+        "evaluated with a reader trained on the others, whose threshold, calibration and "
+        "uncertain zone were chosen on the others."
     )
     if found.nested:
-        return f"{text} What chose them rests on readers that had not learnt from the group."
+        return (
+            f"{text} The scores they were chosen on come from readers that were not trained on the "
+            "group."
+        )
     return (
-        f"{text} The readers whose scores on the others chose them had learnt from the group; its "
-        "own scores had no say."
+        f"{text} The readers that gave these scores were also trained on the group, whose own "
+        "scores were not used."
     )
 
 
@@ -76,7 +79,7 @@ def promise(found: NewPatients) -> str:
     )
     return (
         f"The reader's own decision (rule {found.rule}) was chosen over all of them, so that it "
-        f"keeps its promise {where}."
+        f"holds {where}."
     )
 
 
@@ -86,14 +89,14 @@ def range_text(own: Expected) -> str:
     if own.new_low is not None and own.new_high is not None:
         text += f"; one more group: {own.new_low:.3f} to {own.new_high:.3f}"
     if own.block is not None and own.optimism is not None:
-        text += f"; blocks promised {own.block:.3f}, too good by {own.optimism:+.3f}"
+        text += f"; block validation {own.block:.3f}, optimism {own.optimism:+.3f}"
     return text
 
 
 def group_table(found: NewPatients) -> Table:
     """Return a row a group: the decision over the others, and what its block promised."""
     header = (
-        "group", "images", "patients", "taught on", "threshold", "sensitivity", "specificity",
+        "group", "images", "patients", "training images", "threshold", "sensitivity", "specificity",
         "AUC", "ECE", "set aside", "block: sensitivity", "block: specificity", "kept: sensitivity",
         "kept: specificity",
     )  # fmt: skip

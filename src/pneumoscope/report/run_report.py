@@ -78,7 +78,7 @@ def write_run_report(
         ),
         learning_section(canvas, log, recipe, facts),
         _data(canvas, catalog, split),
-        augmentation_section(canvas, recipe, data),
+        *augmentation_section(canvas, recipe, data),
         recipe_section(canvas, recipe, facts),
     ]
     write_report(
@@ -167,14 +167,17 @@ def _data(canvas: Canvas, catalog: Catalog, split: Split) -> Section:
     )
 
 
-def augmentation_section(canvas: Canvas, recipe: Recipe, data: PreparedData) -> Section:
-    """Return the section that shows augmented training images."""
+def augmentation_section(canvas: Canvas, recipe: Recipe, data: PreparedData) -> tuple[Section, ...]:
+    """Return the section that shows augmented training images; none for a linear probe."""
+    if recipe.learning.probe:
+        return ()
     sheet = _augmentation_sheet(recipe, data)
-    return Section(
+    section = Section(
         "Augmentation",
         text="Training images only; validation and test images are never changed.",
         panels=(canvas.panel(sheet, "augmentation", title="Originals and augmented samples"),),
     )
+    return (section,)
 
 
 def _augmentation_sheet(

@@ -79,7 +79,12 @@ def load_trained(folder: RunFolder, recipe: Recipe) -> Classifier:
     """
     kept = folder.checkpoints / "best.ckpt"
     if not kept.is_file():
-        raise DataError(f"{kept}: no such file; has this run completed an epoch?")
+        hint = (
+            "linear probes keep none, their model.onnx is the network"
+            if recipe.learning.probe
+            else "has this run completed an epoch?"
+        )
+        raise DataError(f"{kept}: no such checkpoint; {hint}.")
     own = _weights(kept)
     offset = own.get("classifier.logit_offset")
     classifier = network_of(recipe, classes=2 if offset is None else len(offset))

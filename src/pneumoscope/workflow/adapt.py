@@ -209,12 +209,12 @@ def _reference(
         raise ModelFileError(f"{bundle.path}: cannot be adapted: {fault}.") from fault
     if known is None or adapted:
         why = (
-            "was adapted before; adapt the model that it was made from"
+            "was adapted before; adapt the original model"
             if adapted
-            else "holds no statistics of its training images, as files of older versions do not"
+            else "contains no statistics of its training images, since an older version wrote it"
         )
         raise DataError(
-            f"{bundle.path}: {why}; or name a folder of some hundred images that it learnt from "
+            f"{bundle.path}: {why}, or name a folder of a few hundred of its training images "
             "with `reference`."
         )
     return known

@@ -23,14 +23,12 @@ from pneumoscope.runs import RunFolder, update_json
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.evaluate import images_of_cohort, pictures_of
 from pneumoscope.workflow.evaluation_page import write_page
-from pneumoscope.workflow.known_images import images_of_run
 from pneumoscope.workflow.parts import DataSource, is_whole, warn_of_training
 from pneumoscope.workflow.places import check_report, data_root, run_of, scores_of_run
 
 if TYPE_CHECKING:
     from pneumoscope.data.cohort import Cohort
     from pneumoscope.data.layouts import DataOptions
-    from pneumoscope.data.prepared import PreparedData
     from pneumoscope.reader.model_file.metadata import ModelInfo
 
 
@@ -46,35 +44,6 @@ def is_of_findings(place: Path) -> bool:
         path = find_model(place)
         return bool(read_info(read_model(path), path)[0].findings)
     return place.suffix.lower() == ".csv" and holds_findings(place)
-
-
-def evaluate_part(
-    run: RunFolder,
-    prepared: PreparedData,
-    part: str,
-    *,
-    data: Path,
-    question: Question,
-    watcher: Watcher,
-) -> FindingsEvaluation:
-    """Score a part with the reader of a new run, write the scores, and evaluate them."""
-    predictor = Predictor(run.model, gated=False)
-    chosen = prepared.catalog.select(prepared.split.rows(part))
-    name = {"val": "validation", "test": "test"}[part]
-    with watcher.progress(f"Reading the {name} images") as progress:
-        scores, _ = score_findings(predictor, chosen, part=part, progress=progress)
-    scores.save(run.scores(part))
-    images = images_of_run(
-        run,
-        part,
-        catalog=prepared.catalog,
-        training=prepared.catalog.select(prepared.split.rows("train")).entries,
-        data=data,
-    )
-    told = _reader(predictor.info, run.root.resolve().name, predictor.sha256)
-    return evaluate_findings(
-        scores, question, rules=predictor.info.findings, reader=told, images=images
-    )
 
 
 def evaluate_findings_reader(
@@ -129,7 +98,7 @@ def evaluate_findings_reader(
         asked.scores,
         question,
         rules=info.findings if info is not None else (),
-        reader=_reader(info, asked.name, asked.sha256),
+        reader=reader_of(info, asked.name, asked.sha256),
         images=asked.images,
     )
     if asked.run is not None and not question.what_if:
@@ -290,5 +259,6 @@ def _existing(place: Path, part: str | None) -> _Asked:
     return found
 
 
-def _reader(info: ModelInfo | None, name: str, sha256: str) -> dict[str, str]:
+def reader_of(info: ModelInfo | None, name: str, sha256: str) -> dict[str, str]:
+    """Return the name, version and SHA-256 of a reader, for ``metrics.json``."""
     return {"name": name, "version": info.version if info is not None else "", "sha256": sha256}

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pneumoscope.errors import DataError, LeakError, ModelFileError
+from pneumoscope.errors import DataError, ModelFileError
 from pneumoscope.evaluation.calibration import Calibration
 from pneumoscope.evaluation.conformal import AUTO, fit_zone
 from pneumoscope.evaluation.multiclass.calibration import VectorCalibration
@@ -38,7 +38,7 @@ from pneumoscope.watch import Watcher
 from pneumoscope.workflow.calibration_graph import MATRIX, class_calibration_of, set_matrix
 from pneumoscope.workflow.decide import calibrated, fit
 from pneumoscope.workflow.decide_findings import FindingsCalibration
-from pneumoscope.workflow.parts import origin_of, same_names_text
+from pneumoscope.workflow.origin import check_origin
 
 _TOLERANCE = 1e-4
 
@@ -120,7 +120,7 @@ def recalibrate(
     wanted = parse_rule(rule or bundle.info.operating_point.rule)
     scores = Scores.load(scores_file, part=part)
     check_may_decide(scores, what="a recalibration")
-    _check_origin(model, bundle, scores, scores_file, watcher=watcher)
+    check_origin(model, bundle, scores, scores_file, watcher=watcher)
     before = calibration_of(bundle)
     raw = _raw_logits(scores, before, scores_file)
     after = fit(raw, method=method)
@@ -183,41 +183,6 @@ def one_class_for_all(scores: Scores, threshold: float, *, classes: tuple[str, s
                 "`operating_point`, such as youden."
             )
     return ""
-
-
-def _check_origin(
-    model: Path, bundle: Bundle, scores: Scores, path: Path, *, watcher: Watcher
-) -> None:
-    """Reject scores of another model or of test images; warn about training images.
-
-    Raises:
-        DataError: The scores are of another model.
-        LeakError: They are of images that judge the run.
-    """
-    if scores.model and scores.model != bundle.sha256:
-        raise DataError(
-            f"{path}: the scores are from another model (SHA-256 {scores.model[:12]}…, this one "
-            f"is {bundle.sha256[:12]}…); write its own with: `evaluate(MODEL, DATA, "
-            "scores=FILE)`"
-        )
-    origin = origin_of(model, bundle.info)
-    if origin is None or not scores.sha256:
-        return
-    judging = sum(origin.part(digest) == "test" for digest in scores.sha256)
-    if judging:
-        raise LeakError(
-            f"{path}: {judging} of {len(scores)} images are test images of {model}, which must "
-            "not be used for this; use the scores of the validation part, or of your own "
-            "images."
-        )
-    relation = origin.relation(scores.sha256, scores.patient, paths=scores.path)
-    if relation.same_names:
-        watcher.warn(same_names_text(relation.same_names, len(scores)))
-    if relation.seen:
-        watcher.warn(
-            f"{relation.seen} of {len(scores)} images, or other images of their patients, were "
-            "trained on: a fit on them is overconfident."
-        )
 
 
 def calibration_of(bundle: Bundle) -> Calibration | VectorCalibration:

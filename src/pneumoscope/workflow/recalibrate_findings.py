@@ -21,7 +21,7 @@ from pneumoscope.reader.findings import FindingRule, policy_of
 from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.decide_findings import FindingsCalibration
-from pneumoscope.workflow.parts import origin_of, same_names_text
+from pneumoscope.workflow.origin import check_origin
 from pneumoscope.workflow.recalibrate import write_calibrated
 
 _TOLERANCE = 1e-4
@@ -79,7 +79,7 @@ def recalibrate_findings(
 
     Raises:
         LeakError: The scores are of training or test images, whatever their file is called.
-        DataError: They cannot be of this model, or decide nothing.
+        DataError: They cannot be of this model, or cannot be used for it.
         OptionError: The method, the rule or the level cannot be.
         OutputError: The file cannot be written.
     """
@@ -145,21 +145,19 @@ def _calibration(rule: FindingRule) -> Calibration:
 def _check(
     model: Path, bundle: Bundle, scores: FindingScores, path: Path, watcher: Watcher
 ) -> None:
-    """Reject scores of another model or of test images; warn about training images.
+    """Reject scores that are not of the model's findings; see also ``check_origin``.
 
     Raises:
-        DataError: The scores are of another model.
-        LeakError: They are of images that judge the run.
+        DataError: The scores are of another model, or lack a finding.
+        LeakError: They are of the test images of the run.
     """
     info = bundle.info
     missing = [name for name in info.classes if name not in scores.names]
     if missing:
-        raise DataError(f"{path}: says nothing of {', '.join(missing)}, which the model knows.")
-    if scores.model and scores.model != bundle.sha256:
         raise DataError(
-            f"{path}: the scores are of another model (SHA-256 {scores.model[:12]}…, this one is "
-            f"{bundle.sha256[:12]}…); write its own with: `evaluate(MODEL, DATA, scores=FILE)`"
+            f"{path}: contains no scores of {', '.join(missing)}, which the model reads."
         )
+    check_origin(model, bundle, scores, path, watcher=watcher)
     for name, rule in zip(info.classes, info.findings, strict=True):
         place = scores.names.index(name)
         wanted = _calibration(rule).apply(scores.logits[:, place])
@@ -168,20 +166,3 @@ def _check(
                 f"{path}: the probabilities of {name} are not those that this model makes of its "
                 "logits; write its scores with: `evaluate(MODEL, DATA, scores=FILE)`"
             )
-    origin = origin_of(model, info)
-    if origin is None or not scores.sha256:
-        return
-    judging = sum(origin.part(digest) == "test" for digest in scores.sha256)
-    if judging:
-        raise LeakError(
-            f"{path}: {judging} of {len(scores)} images are test images of {model}, which may "
-            "decide nothing; hand over the scores of the validation part, or of images of your own."
-        )
-    relation = origin.relation(scores.sha256, scores.patient, paths=scores.path)
-    if relation.same_names:
-        watcher.warn(same_names_text(relation.same_names, len(scores)))
-    if relation.seen:
-        watcher.warn(
-            f"{relation.seen} of {len(scores)} images, or other images of their patients, were "
-            "trained on: what is fitted on them is too sure of itself."
-        )

@@ -15,12 +15,9 @@ from pneumoscope.data.catalog import PARTS, Catalog
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import UNUSED
 from pneumoscope.errors import DataError, OptionError, OutputError
-from pneumoscope.evaluation.evaluation import Evaluation, evaluate
+from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.evaluation.operating_point import parse_rule
-from pneumoscope.evaluation.question import Question, Reader
 from pneumoscope.evaluation.scores import Scores
-from pneumoscope.evaluation.scoring import score
-from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import (
     RunFolder,
     is_of_writing,
@@ -30,7 +27,7 @@ from pneumoscope.runs import (
     write_json,
 )
 from pneumoscope.watch import Watcher
-from pneumoscope.workflow.known_images import images_of_run
+from pneumoscope.workflow.evaluate_run import evaluate_part, evaluate_part_of_findings
 from pneumoscope.workflow.new_patients import (
     GROUPS,
     check_groups,
@@ -40,7 +37,7 @@ from pneumoscope.workflow.new_patients import (
 from pneumoscope.workflow.prepare import prepare_data, tell_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
     from pneumoscope.evaluation.new_patients import NewPatients
@@ -224,9 +221,14 @@ def _finished(
     findings: dict[str, FindingsEvaluation] = {}
     judged: list[tuple[Evaluation, Scores]] = []
     if prepared.catalog.findings:
-        findings = _evaluated_findings(run, prepared, parts, data=source, watcher=watcher)
+        findings = {
+            part: evaluate_part_of_findings(run, prepared, part, data=source, watcher=watcher)
+            for part in parts
+        }
     else:
-        judged = [_evaluated(run, prepared, part, data=source, watcher=watcher) for part in parts]
+        judged = [
+            evaluate_part(run, prepared, part, data=source, watcher=watcher) for part in parts
+        ]
     evaluations = {found.part: found for found, _ in judged}
     told = findings or evaluations
     write_json(run.metrics, {part: found.to_dict() for part, found in told.items()})
@@ -244,18 +246,6 @@ def _finished(
     else:
         write_run_report(run, recipe=recipe, data=prepared, judged=judged, new_patients=found)
     return Trained(run, fitted, evaluations, findings, found)
-
-
-def _evaluated_findings(
-    run: RunFolder, prepared: PreparedData, parts: Sequence[str], *, data: Path, watcher: Watcher
-) -> dict[str, FindingsEvaluation]:
-    """Score each part with the new reader of several findings, and evaluate the scores."""
-    from pneumoscope.workflow.evaluate_findings import evaluate_part  # noqa: PLC0415 - rare
-
-    return {
-        part: evaluate_part(run, prepared, part, data=data, question=RUN_QUESTION, watcher=watcher)
-        for part in parts
-    }
 
 
 def _checked_placement(placement: Placement | None, *, probe: bool) -> Placement:
@@ -404,28 +394,3 @@ def _facts(recipe: Recipe, data: PreparedData, fitted: Fitted) -> dict[str, Any]
         "device": fitted.device,
         "seconds_training": round(fitted.seconds, 1),
     }
-
-
-RUN_QUESTION = Question(resamples=500, group_resamples=200)
-"""Fewer resamples than ``evaluate`` draws, so that training does not wait for its report."""
-
-
-def _evaluated(
-    run: RunFolder, prepared: PreparedData, part: str, *, data: Path, watcher: Watcher
-) -> tuple[Evaluation, Scores]:
-    """Score a part with the new reader, write the scores, and evaluate them."""
-    predictor = Predictor(run.model, gated=False)
-    chosen = prepared.catalog.select(prepared.split.rows(part))
-    name = {"val": "validation", "test": "test"}[part]
-    with watcher.progress(f"Reading the {name} images") as progress:
-        scores, _ = score(predictor, chosen, part=part, progress=progress)
-    scores.save(run.scores(part))
-    images = images_of_run(
-        run,
-        part,
-        catalog=prepared.catalog,
-        training=prepared.catalog.select(prepared.split.rows("train")).entries,
-        data=data,
-    )
-    reader = Reader.of(predictor.info, name=run.root.resolve().name, sha256=predictor.sha256)
-    return evaluate(scores, RUN_QUESTION, reader=reader, images=images), scores

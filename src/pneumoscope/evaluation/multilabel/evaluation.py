@@ -150,8 +150,8 @@ def evaluate_findings(
 _RELATIONS = {
     TrainingRelation.TRAINING: "These images taught the reader: the numbers say nothing of new "
     "patients.",
-    TrainingRelation.VALIDATION: "These images also decided about the reader, so the numbers are "
-    "too good.",
+    TrainingRelation.VALIDATION: "These images were also used to choose epoch, calibration and "
+    "thresholds, so the results are optimistic.",
 }
 
 
@@ -178,8 +178,8 @@ def _notes(found: FindingsEvaluation) -> list[str]:
     if masked:
         share = masked / (numbers.n * len(numbers.names))
         notes.append(
-            f"{share:.0%} of the entries have no label and count nowhere; where labels are missing "
-            "for a reason, the labelled images are no fair sample of all."
+            f"{share:.0%} of the entries have no label and are left out; if labels are not missing "
+            "at random, the labelled images are not representative."
         )
     if not found.patients_known:
         notes.append(

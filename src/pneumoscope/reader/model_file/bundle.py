@@ -26,7 +26,7 @@ class Bundle:
 
     Args:
         graph: The graph of its file; it may still be opened.
-        info: What the model says of itself.
+        info: Its metadata.
 
     Raises:
         ModelFileError: Its gates cannot be.

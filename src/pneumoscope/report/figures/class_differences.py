@@ -40,7 +40,7 @@ class ClassDifferenceForest:
     CAPTION: ClassVar[str] = (
         "First reader less the second, on the same images, with {level} intervals by patient. "
         "Squares mark differences that remain after Holm's correction for all classes and pairs; "
-        "an interval by itself is not corrected."
+        "intervals are not corrected."
     )
 
     @classmethod

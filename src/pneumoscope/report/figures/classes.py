@@ -34,7 +34,7 @@ def shortened(name: str, characters: int = _NAME_CHARACTERS) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassConfusion:
-    """The likeliest class by true class, for any number of classes.
+    """The most probable class by true class, for any number of classes.
 
     Attributes:
         found: The numbers of the reader.
@@ -101,7 +101,7 @@ class ClassConfusion:
         axes.xaxis.tick_top()
         axes.tick_params(labelcolor=INK)
         axes.spines[:].set_visible(False)
-        axes.set_xlabel("Columns: likeliest class\nRows: true class (images)")
+        axes.set_xlabel("Columns: most probable class\nRows: true class (images)")
         return figure
 
     def _draw_cell(self, axes: Axes, t: int, c: int, share: Estimate) -> None:

@@ -61,8 +61,8 @@ class OneVsRestRoc:
 
     CAPTION: ClassVar[str] = (
         "Each class against all others, by its own probability. The mark is where the class is "
-        "called if it is the likeliest. A class that is not told from the others lies on the "
-        "dotted diagonal."
+        "predicted if it is the most probable. A class that is not distinguished from the others "
+        "lies on the dotted diagonal."
     )
 
     @classmethod
