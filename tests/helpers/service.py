@@ -40,16 +40,19 @@ class Running:
 
     def _read(self) -> None:
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.raw.append(line)
-            if line.startswith("{"):
-                self.log.append(json.loads(line))
+        with self.process.stderr as lines:
+            for line in lines:
+                self.raw.append(line)
+                if line.startswith("{"):
+                    self.log.append(json.loads(line))
 
     def close(self) -> None:
-        """Read its last lines, and let go of the pipe."""
+        """Read its last lines, and let go of the pipe.
+
+        The processes of a service that was killed end a little later, and hold the pipe until
+        then: the thread that reads it closes it, since nobody else may while it reads.
+        """
         self._reader.join(10)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
         if self.process.stdout is not None:
             self.process.stdout.close()
 
