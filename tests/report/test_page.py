@@ -8,17 +8,16 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from pneumoscope.errors import OptionError, OutputError
 from pneumoscope.report import (
-    ConfusionMatrix,
     Panel,
     Report,
     Section,
     Statement,
+    confusion_matrix,
     render,
     save,
     write_report,
@@ -86,9 +85,9 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("figures")
     panels = []
     for name, cells in (("one", [[5, 1], [2, 9]]), ("two", [[4, 2], [2, 9]])):
-        figure = ConfusionMatrix(np.array(cells), ("NORMAL", "PNEUMONIA"))
+        figure = confusion_matrix(cells, ("NORMAL", "PNEUMONIA"))
         svg = save(figure.draw(), folder, name=name)
-        panels.append(Panel(name, figure.CAPTION, svg=svg, alt=figure.summary()))
+        panels.append(Panel(name, figure.caption, svg=svg, alt=figure.summary))
     sections = (
         Section("Results", "First.\n\nSecond.", plain().headline, tuple(panels)),
         Section("Photo", panels=(Panel("A photo", "Look.", png=png()),)),

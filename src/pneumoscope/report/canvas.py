@@ -5,34 +5,18 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING
 
 from pneumoscope.evaluation.estimate import level_text
-from pneumoscope.report.figures.pictures import Sheet
+from pneumoscope.report.figures.pictures import pictures_of_page
 from pneumoscope.report.page import Panel
 from pneumoscope.report.style import save
 from pneumoscope.runs import write_csv
 from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from pneumoscope.report.figures.drawing import Drawing
     from pneumoscope.report.tables import Table
-
-
-class Drawn(Protocol):
-    """The interface of all figures."""
-
-    CAPTION: ClassVar[str]
-
-    def draw(self) -> Figure:
-        """Return the drawing."""
-
-    def rows(self) -> Table:
-        """Return the data of the figure."""
-
-    def summary(self) -> str:
-        """Return a sentence that describes the figure."""
 
 
 def can_draw() -> bool:
@@ -55,7 +39,7 @@ class Canvas:
     folder: Path
     level: float = LEVEL
 
-    def panel(self, figure: Drawn, name: str, *, title: str, caption: str = "") -> Panel:
+    def panel(self, figure: Drawing, name: str, *, title: str, caption: str = "") -> Panel:
         """Write a figure and its data; return it for the page.
 
         Args:
@@ -67,12 +51,12 @@ class Canvas:
         Raises:
             OutputError: The folder cannot be written to.
         """
-        self.table(name, figure.rows())
+        self.table(name, figure.table)
         svg = save(figure.draw(), self.folder, name=name) if can_draw() else None
-        caption = (caption or figure.CAPTION).replace("{level}", level_text(self.level))
-        alt = figure.summary()
-        if isinstance(figure, Sheet):
-            pictures = figure.pictures_of_page()
+        caption = (caption or figure.caption).replace("{level}", level_text(self.level))
+        alt = figure.summary
+        if figure.cells:
+            pictures = pictures_of_page(figure)
             return Panel(title, caption, alt=alt, pictures=pictures, columns=figure.columns)
         if svg is None:
             place = f"{self.folder.name}/{name}.csv"

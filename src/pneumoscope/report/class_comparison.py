@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pneumoscope.report.class_sections import NAMES
-from pneumoscope.report.figures.class_differences import ClassDifferenceForest
+from pneumoscope.report.figures.compare import class_differences
 from pneumoscope.report.page import Section
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def class_comparison_sections(
     own = found.by_class
     if own is None:
         return []
-    figure = ClassDifferenceForest.of(own, short)
+    figure = class_differences(own, short)
     verdicts = " ".join(own.verdict(pair, short) for pair in own.pairs)
     return [
         Section(

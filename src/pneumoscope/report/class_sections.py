@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.notes import units
 from pneumoscope.labels import LabelSpace
-from pneumoscope.report.figures.classes import ClassConfusion, PossibleClasses
-from pneumoscope.report.figures.one_vs_rest import ClassCalibration, OneVsRestRoc
+from pneumoscope.report.figures.curves import class_reliability
+from pneumoscope.report.figures.outcome import class_confusion, prediction_sets
+from pneumoscope.report.figures.roc import class_roc
 from pneumoscope.report.page import Section, Statement
 from pneumoscope.report.words import images_of, suffix_of
 
@@ -184,10 +185,10 @@ def _each_class(
     suffix, unit = suffix_of(found), units(found)
     negative, positive = found.classes
     panels = [
-        canvas.panel(ClassConfusion(own), f"class-confusion{suffix}", title="Confusion matrix")
+        canvas.panel(class_confusion(own), f"class-confusion{suffix}", title="Confusion matrix")
     ]
     if scores.classes is not None:
-        curves = OneVsRestRoc.of(own, scores.classes)
+        curves = class_roc(own, scores.classes)
         panels.append(
             canvas.panel(
                 curves, f"class-roc{suffix}", title="ROC curves, one class against the rest"
@@ -237,7 +238,7 @@ def _calibration(
     """Yield the reliability of each class's probability."""
     if scores.classes is None:
         return
-    diagrams = ClassCalibration.of(own, scores.classes)
+    diagrams = class_reliability(own, scores.classes)
     yield Section(
         "Calibration by class",
         text="Of images with probability 0.8 for a class, eight of ten should be of that class.",
@@ -265,7 +266,7 @@ def _possible(found: Evaluation, own: ClassNumbers, canvas: Canvas) -> Iterator[
         "belong to it, and UNCERTAIN otherwise. The sets are designed to miss the true class for "
         f"at most {sets.error_level:.1%} of the images of each class."
     )
-    figure = PossibleClasses(sets, own.labels.names, own.counts)
+    figure = prediction_sets(sets, own.labels.names, own.counts)
     yield Section(
         "Prediction sets",
         text=promise,

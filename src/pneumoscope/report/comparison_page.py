@@ -10,8 +10,14 @@ from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.class_comparison import class_comparison_sections
-from pneumoscope.report.figures.compare import NUMBERS, DifferenceForest, SeedDots, short_names
-from pneumoscope.report.figures.roc import RocCurves
+from pneumoscope.report.figures.compare import (
+    NUMBERS,
+    Spread,
+    differences,
+    seed_dots_of,
+    short_names,
+)
+from pneumoscope.report.figures.roc import roc_curves
 from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.pictures import Case
 from pneumoscope.report.settings import environment_section
@@ -32,9 +38,6 @@ ALIKE = 1e-12
 """Below this standard deviation runs are alike to the last digit."""
 
 _COMPARED = ("auc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
-
-Spread = tuple[float, float, str]
-"""A range of accuracies from run to run that is known from elsewhere, with its source."""
 
 REPORT_SPREAD: Spread = (0.81, 0.87, "student report")
 """What the student report saw from run to run on the 624 test images of the public data set."""
@@ -167,7 +170,7 @@ def _numbers(found: Comparison, short: dict[str, str], canvas: Canvas) -> Sectio
     )
     panels = []
     if all(found.numbers[name]["auc"].value is not None for name in short):
-        figure = RocCurves.from_comparison(found)
+        figure = roc_curves(found)
         panels.append(canvas.panel(figure, "roc", title="ROC curves"))
     return Section(
         "Each reader",
@@ -179,7 +182,7 @@ def _numbers(found: Comparison, short: dict[str, str], canvas: Canvas) -> Sectio
 
 
 def _differences(found: Comparison, short: dict[str, str], canvas: Canvas) -> Section:
-    figure = DifferenceForest.from_comparison(found)
+    figure = differences(found)
     header = (
         "pair", "difference in AUC", "p of AUC", "detectable difference", "only first correct",
         "only second correct", "p of right",
@@ -231,7 +234,7 @@ def _seeds(
     """Yield the spread of runs of one recipe, for two such readers."""
     if not found.seeds:
         return
-    figure = SeedDots.from_comparison(found, known=known)
+    figure = seed_dots_of(found, known=known)
     header = ("recipe", "runs", "number", "mean", "standard deviation", "detectable difference")
     rows = tuple(
         (

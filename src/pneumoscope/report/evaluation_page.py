@@ -17,7 +17,7 @@ from pneumoscope.report.class_sections import (
     classes_held,
     question_of,
 )
-from pneumoscope.report.figures.training import ClassCounts
+from pneumoscope.report.figures.training import class_counts
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, footer_of, write_report
 from pneumoscope.report.settings import environment_section, settings_section
@@ -137,7 +137,7 @@ def _of_the_training(info: ModelInfo | None) -> tuple[str, ...]:
 def _data(found: Evaluation, canvas: Canvas) -> Section:
     what = units(found)
     names, counts = classes_held(found)
-    figure = ClassCounts((images_of(found),), names, np.array([counts]))
+    figure = class_counts((images_of(found),), names, np.array([counts]))
     text = (
         f"{found.patients:,} patients; intervals are based on patients, not {what}."
         if found.patients_known

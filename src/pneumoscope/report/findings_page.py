@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.figures.findings import FindingForest
+from pneumoscope.report.figures.groups import finding_forest
 from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.settings import environment_section
 from pneumoscope.report.words import PARTS
@@ -59,7 +59,7 @@ def findings_sections(
             numbers.names, numbers.counts, numbers.thresholds, numbers.by_finding, strict=True
         )
     )
-    forest = canvas.panel(FindingForest(numbers), f"{name}findings", title="Each finding")
+    forest = canvas.panel(finding_forest(numbers), f"{name}findings", title="Each finding")
     title = f"The findings on the {images_of(found)}"
     text = (
         "Each finding is measured on the images that have a label of it; the others are masked. "

@@ -8,9 +8,14 @@ import numpy as np
 
 from pneumoscope.data.audit.result import counts, numeric_columns
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.figures.audit import ClueAreas, Distributions, ImagesPerPatient
-from pneumoscope.report.figures.pictures import MeanImages, PictureSheet
-from pneumoscope.report.figures.training import ClassCounts
+from pneumoscope.report.figures.audit import (
+    clue_areas,
+    distributions,
+    distributions_of,
+    images_per_patient,
+)
+from pneumoscope.report.figures.pictures import mean_images, picture_sheet
+from pneumoscope.report.figures.training import class_counts_of
 from pneumoscope.report.page import Section
 
 if TYPE_CHECKING:
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
 
     from pneumoscope.data.audit.result import Audit
     from pneumoscope.data.entries import Entry
+    from pneumoscope.report.figures.drawing import Drawing
 
 _PICTURES: Final = 12
 _UNITS: Final = {
@@ -57,11 +63,11 @@ def _counts(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         zip((part or "all" for part in audit.parts), names, strict=True),
         key=lambda row: order.index(row[0]),
     )
-    figure = ClassCounts.from_labels([part for part, _ in shown], [label for _, label in shown])
+    figure = class_counts_of([part for part, _ in shown], [label for _, label in shown])
     panels = [canvas.panel(figure, "classes", title="Images of each class")]
     if found["images_per_patient"]:
         several = {int(n): patients for n, patients in found["images_per_patient"].items()}
-        per = ImagesPerPatient.from_counts(several)
+        per = images_per_patient(several)
         panels.append(canvas.panel(per, "patients", title="Images per patient"))
     yield Section(
         "Contents",
@@ -118,7 +124,7 @@ def _pictures(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     if not samples:
         return
     rows = sorted(samples, key=lambda row: (entries[row].label, row))
-    sheet = PictureSheet(
+    sheet = picture_sheet(
         np.stack([samples[row] for row in rows]),
         tuple(entries[row].label or "no label" for row in rows),
         tuple(entries[row].path for row in rows),
@@ -134,9 +140,9 @@ def _pictures(canvas: Canvas, audit: Audit) -> Iterator[Section]:
 
 def _sheet(
     audit: Audit, rows: Sequence[int], titles: Sequence[str], *, columns: int = 4
-) -> PictureSheet:
+) -> Drawing:
     """Return some of the pictures kept by the audit."""
-    return PictureSheet(
+    return picture_sheet(
         np.stack([audit.pictures[row] for row in rows]),
         tuple(titles),
         tuple(audit.measured.entries[row].path for row in rows),
@@ -220,7 +226,7 @@ def _shortcuts(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         return
     panels = []
     if found.clues:
-        figure = ClueAreas(tuple(found.clues))
+        figure = clue_areas(tuple(found.clues))
         title = "Label shortcuts"
         panels.append(canvas.panel(figure, "shortcuts", title=title))
     same = ", ".join(found.constant)
@@ -256,7 +262,7 @@ def _means(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         return
     first, second = (audit.measured.sums[label] for label in audit.classes)
     spread = np.sqrt((first.deviation**2 + second.deviation**2) / 2)
-    figure = MeanImages(
+    figure = mean_images(
         audit.classes,
         np.stack([first.mean, second.mean]),
         (second.mean - first.mean) / np.maximum(spread, 1.0),
@@ -273,7 +279,7 @@ def _distributions(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     columns = {_UNITS[k]: v for k, v in numeric_columns(audit.measured).items()}
     labels = [entry.label for entry in audit.measured.entries]
     logarithmic = (_UNITS["bytes"], _UNITS["width_px"], _UNITS["height_px"])
-    figure = Distributions.from_columns(columns, labels, logarithmic=logarithmic)
+    figure = distributions_of(columns, labels, logarithmic=logarithmic)
     rows = tuple(
         (mode, *(f"{by_label.get(name, 0):,}" for name in names))
         for mode, by_label in counts(audit)["modes"].items()
@@ -292,10 +298,8 @@ def _pixels(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     levels = np.stack([audit.measured.sums[name].histogram for name in names]).astype(np.float64)
     levels = levels.reshape(len(names), 64, 4).sum(axis=2)
     shares = levels / levels.sum(axis=1, keepdims=True)
-    figure = Distributions(
-        ("Grey level of a pixel, 0-255",), names, np.linspace(0, 256, 65)[None], shares[None],
-        (False,),
-    )  # fmt: skip
+    edges = np.linspace(0, 256, 65)[None]
+    figure = distributions(("Grey level of a pixel, 0-255",), names, edges, shares[None])
     caption = (
         "How often each grey level occurs among all pixels of a class. A peak at 0 is the black "
         "border around the film."

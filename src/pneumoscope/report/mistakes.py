@@ -10,6 +10,7 @@ import numpy as np
 from pneumoscope.evaluation.decision import sets_aside
 from pneumoscope.reader.evidence import Scale, evidence_caveat
 from pneumoscope.reader.prediction import probability_text
+from pneumoscope.report.figures.pictures import CASES
 from pneumoscope.report.page import Section
 from pneumoscope.report.pictures import Case
 from pneumoscope.report.words import suffix_of
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.evaluation import Evaluation
     from pneumoscope.evaluation.scores import Scores
     from pneumoscope.report.canvas import Canvas
-    from pneumoscope.report.figures.pictures import CaseSheet
     from pneumoscope.report.pictures import Pictures
 
 SHOWN_MISTAKES = 8
@@ -58,7 +58,7 @@ def mistakes(
     sheet = pictures.sheet(cases) if pictures else None
     panels = []
     if sheet and pictures:
-        caption = _caption(found, sheet, pictures)
+        caption = _caption(found, pictures)
         title = "Most confident errors"
         panels.append(canvas.panel(sheet, f"{name}-images", title=title, caption=caption))
     false_alarms = int(called[wrong].sum())
@@ -87,11 +87,11 @@ def true_names(found: Evaluation, scores: Scores) -> list[str]:
     return [names[own] for own in scores.classes.number]
 
 
-def _caption(found: Evaluation, sheet: CaseSheet, pictures: Pictures) -> str:
-    if sheet.evidence is None or pictures.predictor is None:
-        return sheet.CAPTION
+def _caption(found: Evaluation, pictures: Pictures) -> str:
+    if pictures.predictor is None or not pictures.draws_evidence:
+        return CASES
     return (
-        f"{sheet.CAPTION} Below each image is the same image with its evidence: orange for "
+        f"{CASES} Below each image is the same image with its evidence: orange for "
         f"{found.classes[1]}, blue against it. All share the reader's scale, with "
         f"full colour from ±{Scale.of_reader(pictures.predictor.info).full:g} units of the logit. "
         f"{evidence_caveat(pictures.predictor.info)}"

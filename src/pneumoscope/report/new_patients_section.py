@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.new_patients import ESTIMATOR
-from pneumoscope.report.figures.new_patients import NewPatientsForest
+from pneumoscope.report.figures.groups import new_patients_forest
 from pneumoscope.report.page import Section, Statement
 from pneumoscope.report.words import NAMES
 
@@ -44,7 +44,7 @@ def new_patients_section(found: NewPatients, canvas: Canvas) -> Section:
         ),
         panels=(
             canvas.panel(
-                NewPatientsForest(found), "new-patients", title="Each group as if it were new"
+                new_patients_forest(found), "new-patients", title="Each group as if it were new"
             ),
         ),
         table=canvas.table("new-patients-groups", group_table(found)),

@@ -13,8 +13,8 @@ from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import write_card
 from pneumoscope.report.class_sections import class_answer, class_headline, question_of
-from pneumoscope.report.figures.pictures import AugmentationSheet
-from pneumoscope.report.figures.training import ClassCounts, LearningCurves
+from pneumoscope.report.figures.pictures import augmentation_sheet
+from pneumoscope.report.figures.training import class_counts_of, learning_curves
 from pneumoscope.report.new_patients_section import new_patients_section
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, footer_of, write_report
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.evaluation import Evaluation
     from pneumoscope.evaluation.new_patients import NewPatients
     from pneumoscope.evaluation.scores import Scores
+    from pneumoscope.report.figures.drawing import Drawing
     from pneumoscope.runs import RunFolder
     from pneumoscope.training.recipe import Recipe
 
@@ -123,7 +124,7 @@ def learning_section(
     canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str, Any]
 ) -> Section:
     """Return the section on the epochs of the training."""
-    curves = LearningCurves.from_columns(
+    curves = learning_curves(
         [row.epoch for row in log],
         loss=[row.loss for row in log],
         val_loss=[row.val_loss for row in log],
@@ -153,7 +154,7 @@ def _data(canvas: Canvas, catalog: Catalog, split: Split) -> Section:
         for part in shown
         for entry in catalog.select(split.rows(part)).entries
     ]
-    figure = ClassCounts.from_labels(*zip(*named, strict=True))
+    figure = class_counts_of(*zip(*named, strict=True))
     set_aside = len(split.rows(UNUSED))
     text = "No patient and no duplicate image is in two parts."
     if set_aside:
@@ -180,9 +181,7 @@ def augmentation_section(canvas: Canvas, recipe: Recipe, data: PreparedData) -> 
     return (section,)
 
 
-def _augmentation_sheet(
-    recipe: Recipe, data: PreparedData, *, columns: int = 5
-) -> AugmentationSheet:
+def _augmentation_sheet(recipe: Recipe, data: PreparedData, *, columns: int = 5) -> Drawing:
     """Return two training images of each class with augmented versions."""
     import torch  # noqa: PLC0415 - the report's other figures do without
 
@@ -201,7 +200,7 @@ def _augmentation_sheet(
         changed = augment(repeated.unsqueeze(1), recipe.learning.augmentation)
     pixels = changed.mul(255).round().clamp(0, 255).to(torch.uint8).numpy()
     labels = tuple(catalog.entries[row].label for row in chosen)
-    return AugmentationSheet(
+    return augmentation_sheet(
         originals, pixels.reshape(len(chosen), columns, *originals.shape[1:]), labels
     )
 

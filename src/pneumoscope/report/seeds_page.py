@@ -19,7 +19,7 @@ from pneumoscope.report.comparison_page import (
     detectable,
     spread_text,
 )
-from pneumoscope.report.figures.compare import NUMBERS, SeedDots, SeedLosses
+from pneumoscope.report.figures.compare import NUMBERS, seed_dots, seed_losses
 from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.settings import environment_rows, settings_section
 from pneumoscope.report.words import NAMES, PARTS
@@ -217,12 +217,12 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
     of_the_report = str(facts["recipe"]["model"]).startswith(REPORT_NETWORK) and part == runs.part
     known = REPORT_SPREAD if of_the_report else None
     nan = float("nan")
-    figure = SeedDots(
+    figure = seed_dots(
         runs.names,
-        tuple(tuple(run.get(key, nan) for key, _ in NUMBERS) for run in numbers),
-        (0,) * len(numbers),
-        known,
-        runs.kept,
+        [[run.get(key, nan) for key, _ in NUMBERS] for run in numbers],
+        [0] * len(numbers),
+        known=known,
+        kept=runs.kept,
     )
     text = (
         f"Mean and, in brackets, standard deviation of {len(numbers)} runs. The table below has "
@@ -274,7 +274,7 @@ def _chosen(runs: Runs, canvas: Canvas) -> Section:
     logs = [read_log(run.log) for run in runs.folders]
     epochs = tuple(int(_json(run.provenance)["best_epoch"]) for run in runs.folders)
     losses = tuple([row.val_loss for row in log] for log in logs)
-    figure = SeedLosses(runs.names, losses, epochs, runs.kept)
+    figure = seed_losses(runs.names, losses, epochs, runs.kept)
     header = ("run", "epochs", "epoch kept", "validation loss", "kept")
     rows = tuple(
         (

@@ -131,8 +131,8 @@ def save(figure: Figure, folder: Path, *, name: str) -> str:
     Example:
         >>> import tempfile
         >>> import numpy as np
-        >>> from pneumoscope.report import ConfusionMatrix
-        >>> figure = ConfusionMatrix(np.eye(2, dtype=int), ("NORMAL", "PNEUMONIA")).draw()
+        >>> from pneumoscope.report import confusion_matrix
+        >>> figure = confusion_matrix(np.eye(2), ("NORMAL", "PNEUMONIA")).draw()
         >>> save(figure, Path(tempfile.mkdtemp()), name="confusion")[:4]
         '<svg'
     """
