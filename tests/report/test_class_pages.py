@@ -22,16 +22,12 @@ from pneumoscope.evaluation.question import Images, Question, Reader
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.labels import LabelSpace
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.class_sections import (
-    class_answer,
-    class_headline,
-    class_sections,
-    question_of,
-)
+from pneumoscope.report.class_sections import class_sections
 from pneumoscope.report.evaluation_page import write_evaluation_page
 from pneumoscope.report.figures.curves import class_reliability
 from pneumoscope.report.figures.outcome import class_confusion, prediction_sets
 from pneumoscope.report.figures.roc import class_roc
+from pneumoscope.report.opening import class_answer, class_headline, question_of
 
 K = (2, 3, 4, 14)
 _TOUCHING = 4  # pixels

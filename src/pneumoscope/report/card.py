@@ -1,7 +1,8 @@
 """The model card of a run, in the sections of Mitchell and others (FAT* 2019).
 
 What the software knows it writes; what only a person can know is marked, so that an empty place is
-seen and not mistaken for a statement. The card's text is ``templates/card.md``.
+seen and not mistaken for a statement. The card's text is ``templates/card.md``,
+that of several findings ``templates/findings_card.md``.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.evaluation.decision import decision_rows, decision_text
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.reader.evidence import evidence_caveat
-from pneumoscope.report.class_sections import NAMES as NAMES_OF_CLASSES
 from pneumoscope.report.class_sections import class_table, set_rows
 from pneumoscope.report.facts import PARTS, RunFacts
 from pneumoscope.report.new_patients_section import card_lines
+from pneumoscope.report.opening import caveats
 from pneumoscope.report.page import NOTICE, environment
-from pneumoscope.report.words import NAMES, caveats
+from pneumoscope.report.words import CLASS_NAMES, NAMES, images_of
 from pneumoscope.runs import RunFolder, write_text
 
 if TYPE_CHECKING:
@@ -67,11 +68,38 @@ def write_card(run: RunFolder) -> Path:
 
 def card_text(facts: RunFacts) -> str:
     """Return the card as Markdown."""
+    text = _findings_card(facts) if facts.info.findings else _card(facts)
+    return f"{text}\n"
+
+
+def _generated(facts: RunFacts) -> list[str]:
+    root = facts.provenance.get("data_root")
+    return [GENERATED] if root and is_generated(root) else []
+
+
+def _findings_card(facts: RunFacts) -> str:
+    found = facts.findings.get("test") or facts.findings.get("val")
+    numbers = found.numbers if found else None
+    return environment().get_template("findings_card.md").render(
+        facts=facts,
+        found=found,
+        notice=NOTICE,
+        person=PERSON,
+        level=level_text(found.question.level) if found else "",
+        evaluated=f"{numbers.n:,} {images_of(found)} of {numbers.patients:,} patients"
+        if found and numbers
+        else "",
+        rows=list(zip(numbers.names, numbers.counts, numbers.thresholds, numbers.by_finding,
+                      strict=True)) if numbers else [],
+        notes=[*_generated(facts), *(found.notes if found else ())],
+    )  # fmt: skip
+
+
+def _card(facts: RunFacts) -> str:
     found = facts.best
     negative, positive = facts.info.pair
-    root = facts.provenance.get("data_root")
     others = [part for part in facts.evaluations if part in PARTS and found and part != found.part]
-    text = environment().get_template("card.md").render(
+    return environment().get_template("card.md").render(
         facts=facts,
         found=found,
         notice=NOTICE,
@@ -90,16 +118,12 @@ def card_text(facts: RunFacts) -> str:
         set_rows=set_rows(found.by_class.sets)
         if found and found.by_class and found.by_class.sets
         else (),
-        class_names=NAMES_OF_CLASSES,
+        class_names=CLASS_NAMES,
         new_patients=card_lines(facts.new_patients) if facts.new_patients else (),
         names=NAMES,
         others=[facts.performance(part) for part in others],
-        notes=[
-            *([GENERATED] if root and is_generated(root) else []),
-            *(caveats(found) if found else ()),
-        ],
+        notes=[*_generated(facts), *(caveats(found) if found else ())],
     )  # fmt: skip
-    return text + "\n"
 
 
 def _evaluated_images(facts: RunFacts) -> str:

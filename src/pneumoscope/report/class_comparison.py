@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pneumoscope.report.class_sections import NAMES
 from pneumoscope.report.figures.compare import class_differences
 from pneumoscope.report.page import Section
+from pneumoscope.report.words import CLASS_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +100,7 @@ def _overall(own: ClassComparison, short: Mapping[str, str]) -> Table:
     return (
         ("number", *titles),
         tuple(
-            (NAMES[key], *(pair.overall[key].signed() for pair in own.pairs))
+            (CLASS_NAMES[key], *(pair.overall[key].signed() for pair in own.pairs))
             for key in own.pairs[0].overall
         ),
     )

@@ -10,14 +10,14 @@ from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.evaluation.decision import decision_rows, decision_text, sets_aside
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.notes import units
-from pneumoscope.report.class_sections import class_sections, short_pair
+from pneumoscope.report.class_sections import class_sections
 from pneumoscope.report.figures.curves import net_benefit, precision_recall, reliability_diagram
 from pneumoscope.report.figures.groups import robustness_curves, subgroup_forest
 from pneumoscope.report.figures.outcome import confusion_matrix, score_distributions
 from pneumoscope.report.figures.roc import roc_curve, roc_of
 from pneumoscope.report.mistakes import mistakes
 from pneumoscope.report.page import Section, Statement
-from pneumoscope.report.words import NAMES, images_of, statement, suffix_of
+from pneumoscope.report.words import NAMES, images_of, short_pair, statement, suffix_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

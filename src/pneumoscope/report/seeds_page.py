@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.class_sections import NAMES as NAMES_OF_CLASSES
 from pneumoscope.report.comparison_page import (
     ALIKE,
     REPORT_NETWORK,
@@ -22,7 +21,7 @@ from pneumoscope.report.comparison_page import (
 from pneumoscope.report.figures.compare import NUMBERS, seed_dots, seed_losses
 from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.settings import environment_rows, settings_section
-from pneumoscope.report.words import NAMES, PARTS
+from pneumoscope.report.words import CLASS_NAMES, NAMES, PARTS
 from pneumoscope.runs import files_written_whole
 from pneumoscope.training.log import read_log
 
@@ -43,7 +42,7 @@ _NAMES = {
     "error": "Errors among the others",
     "missed": "Missed, of all positive images, as deployed",
     "false_alarms": "False alarms, of all negative images, as deployed",
-    **{f"classes_{key}": f"All classes: {name}" for key, name in NAMES_OF_CLASSES.items()},
+    **{f"classes_{key}": f"All classes: {name}" for key, name in CLASS_NAMES.items()},
 }
 _OF_A_CLASS = "auc "
 
