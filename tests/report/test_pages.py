@@ -37,11 +37,11 @@ from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import PERSON, SECTIONS, card_text
-from pneumoscope.report.checklist import FILLED, OPEN, PARTLY, fill
+from pneumoscope.report.checklist import fill
 from pneumoscope.report.facts import RunFacts
 from pneumoscope.report.opening import answer_of, caveats, headline
 from pneumoscope.report.outcome import outcome_sections
-from pneumoscope.report.standards import standards
+from pneumoscope.report.standards import FILLED, OPEN, PARTLY, standards
 from pneumoscope.workflow.known_images import images_of_run
 from pneumoscope.workflow.train import Trained
 
@@ -400,7 +400,7 @@ def test_a_calibration_that_fell_back_is_told_as_it_is(trained: Trained) -> None
     facts = RunFacts.read(trained.run.root)
     assert facts.info.training["calibration"]["method"] == "none"
     facts.provenance["recipe"]["calibration"] = "temperature"  # what the recipe asked for
-    assert "Calibration: none." in facts.decisions()
+    assert "Calibration: none." in facts.say("decisions")
     assert "Calibration: none." in card_text(facts)
 
 

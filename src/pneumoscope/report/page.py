@@ -18,7 +18,7 @@ from pneumoscope.errors import OptionError
 from pneumoscope.runs import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from jinja2 import Environment
 
@@ -209,7 +209,10 @@ def environment() -> Environment:
         data_uri=_data_uri,
         is_wide=_is_wide,
         numeric_columns=_numeric_columns,
+        file_name=lambda path: Path(str(path)).name,
+        pairs=_pairs,
         paragraphs=_paragraphs,
+        sentence=sentence,
         value_and_range=_value_and_range,
     )
     return made
@@ -218,6 +221,36 @@ def environment() -> Environment:
 def _markdown_cell(text: str) -> str:
     """Escape a text for a cell of a Markdown table."""
     return " ".join(text.replace("|", "\\|").split())
+
+
+def _pairs(
+    values: Mapping[str, Any], keys: Sequence[str] = (), between: str = ", ", *, empty: bool = True
+) -> str:
+    """Return values with their names.
+
+    Args:
+        values: By name.
+        keys: Which of them; all if none are named.
+        between: What stands between two.
+        empty: Whether empty values and zeros are named, too.
+    """
+    return between.join(
+        f"{key} {values[key]:g}" if isinstance(values[key], float) else f"{key} {values[key]}"
+        for key in keys or values
+        if empty or values.get(key)
+    )
+
+
+def sentence(text: str) -> str:
+    """Capitalise a text and end it with a full stop.
+
+    >>> sentence("no test images")
+    'No test images.'
+    """
+    text = text.strip()
+    if not text:
+        return text
+    return text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def _paragraphs(text: str) -> list[str]:
