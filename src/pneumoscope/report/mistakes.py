@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.evaluation.decision import sets_aside
-from pneumoscope.reader.evidence import Scale, evidence_caveat
+from pneumoscope.reader.evidence import evidence_caveat
+from pneumoscope.reader.overlay import Scale
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.figures.pictures import CASES
 from pneumoscope.report.page import Section

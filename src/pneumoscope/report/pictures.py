@@ -10,7 +10,7 @@ import numpy as np
 
 from pneumoscope.errors import ImageError
 from pneumoscope.images.prepare import prepare
-from pneumoscope.reader.evidence import Scale, coloured
+from pneumoscope.reader.overlay import Scale, coloured
 from pneumoscope.reader.preprocess import native
 from pneumoscope.report.figures.drawing import Cell, Drawing
 from pneumoscope.report.figures.pictures import case_sheet
