@@ -78,11 +78,11 @@ def test_clues_show_their_interval() -> None:
 
 def test_a_sheet_needs_a_title_for_each_picture(tmp_path: Path) -> None:
     pictures = np.zeros((3, 8, 8), np.uint8)
-    sheet = picture_sheet(pictures, ("a", "b", "a"), ("1", "2", "3"), columns=2)
+    sheet = picture_sheet(pictures, ("a", "b", "a"), ("1", "2", "3"), "copies", columns=2)
     assert sheet.summary == "3 images: a, b"
     assert sum(len(axes.images) for axes in sheet.draw().axes) == 3
     assert save(sheet.draw(), tmp_path, name="sheet").startswith("<svg")
     with pytest.raises(OptionError, match="3, one a picture"):
-        picture_sheet(pictures, ("a",), ("1", "2", "3"))
+        picture_sheet(pictures, ("a",), ("1", "2", "3"), "copies")
     with pytest.raises(OptionError, match="at least one"):
-        picture_sheet(pictures[:0], (), ())
+        picture_sheet(pictures[:0], (), (), "copies")

@@ -87,7 +87,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> str:
     for name, cells in (("one", [[5, 1], [2, 9]]), ("two", [[4, 2], [2, 9]])):
         figure = confusion_matrix(cells, ("NORMAL", "PNEUMONIA"))
         svg = save(figure.draw(), folder, name=name)
-        panels.append(Panel(name, figure.caption, svg=svg, alt=figure.summary))
+        panels.append(Panel(name, "How to read it.", svg=svg, alt=figure.summary))
     sections = (
         Section("Results", "First.\n\nSecond.", plain().headline, tuple(panels)),
         Section("Photo", panels=(Panel("A photo", "Look.", png=png()),)),

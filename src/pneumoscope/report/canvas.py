@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,16 @@ def can_draw() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
+@cache
+def captions() -> dict[str, dict[str, str]]:
+    """Return title and caption of each kind of figure."""
+    import yaml  # noqa: PLC0415 - to draw
+
+    file = resources.files(__package__).joinpath("figures.yaml")
+    found: dict[str, dict[str, str]] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Canvas:
     """An output folder for the PNG, SVG and CSV of each figure and the CSV of each table.
@@ -33,27 +45,29 @@ class Canvas:
 
     Attributes:
         folder: Where they go.
-        level: The confidence level of all intervals on the page; captions name it.
+        level: The confidence level of all intervals on the page; captions tell it.
     """
 
     folder: Path
     level: float = LEVEL
 
-    def panel(self, figure: Drawing, name: str, *, title: str, caption: str = "") -> Panel:
+    def panel(self, figure: Drawing, name: str, *, kind: str = "", **facts: object) -> Panel:
         """Write a figure and its data; return it for the page.
 
         Args:
             figure: What to draw.
             name: Names the files.
-            title: Stands above it in the page.
-            caption: How to read it; the figure's own if empty. ``{level}`` becomes the level.
+            kind: The key of title and caption; the figure's own if empty.
+            facts: What stands in braces in them.
 
         Raises:
             OutputError: The folder cannot be written to.
         """
+        words = captions()[kind or figure.kind]
+        facts["level"] = level_text(self.level)
+        title, caption = (words[key].format(**facts).rstrip() for key in ("title", "caption"))
         self.table(name, figure.table)
         svg = save(figure.draw(), self.folder, name=name) if can_draw() else None
-        caption = (caption or figure.caption).replace("{level}", level_text(self.level))
         alt = figure.summary
         if figure.cells:
             pictures = pictures_of_page(figure)

@@ -49,9 +49,7 @@ def class_comparison_sections(
                 "patients have several images). Each is corrected by Holm's method for "
                 f"{own.tests} tests: all classes of all pairs."
             ),
-            panels=(
-                canvas.panel(figure, "class-differences", title="Differences on the same images"),
-            ),
+            panels=(canvas.panel(figure, "class-differences"),),
             table=canvas.table("class-pairs", _pairs(own, short)),
             table_title="Each pair and class",
         ),

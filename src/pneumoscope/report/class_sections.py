@@ -115,16 +115,10 @@ def _each_class(
     """Yield overall metrics, those of each class, the confusion matrix and ROC curves."""
     suffix, unit = suffix_of(found), units(found)
     negative, positive = found.classes
-    panels = [
-        canvas.panel(class_confusion(own), f"class-confusion{suffix}", title="Confusion matrix")
-    ]
+    panels = [canvas.panel(class_confusion(own), f"class-confusion{suffix}")]
     if scores.classes is not None:
         curves = class_roc(own, scores.classes)
-        panels.append(
-            canvas.panel(
-                curves, f"class-roc{suffix}", title="ROC curves, one class against the rest"
-            )
-        )
+        panels.append(canvas.panel(curves, f"class-roc{suffix}"))
     yield Section(
         f"Each of the {len(own.labels)} classes, on the {images_of(found)}",
         text=(
@@ -179,11 +173,7 @@ def _calibration(
             Statement(CLASS_NAMES[key], own[key].with_range(), own.n, note)
             for key, note in _BELIEVED.items()
         ),
-        panels=(
-            canvas.panel(
-                diagrams, f"class-reliability{suffix_of(found)}", title="Reliability by class"
-            ),
-        ),
+        panels=(canvas.panel(diagrams, f"class-reliability{suffix_of(found)}"),),
     )
 
 
@@ -207,7 +197,6 @@ def _possible(found: Evaluation, own: ClassNumbers, canvas: Canvas) -> Iterator[
             canvas.panel(
                 figure,
                 f"class-sets{suffix_of(found)}",
-                title="Size and coverage of the prediction sets",
             ),
         ),
         table=canvas.table(

@@ -171,7 +171,7 @@ def _numbers(found: Comparison, short: dict[str, str], canvas: Canvas) -> Sectio
     panels = []
     if all(found.numbers[name]["auc"].value is not None for name in short):
         figure = roc_curves(found)
-        panels.append(canvas.panel(figure, "roc", title="ROC curves"))
+        panels.append(canvas.panel(figure, "roc"))
     return Section(
         "Each reader",
         text="On the same images, each at its own threshold, with "
@@ -209,7 +209,7 @@ def _differences(found: Comparison, short: dict[str, str], canvas: Canvas) -> Se
             "the p-value of McNemar's test (mid-p). Both p-values are Holm-corrected for all "
             "pairs."
         ),
-        panels=(canvas.panel(figure, "differences", title="Differences on the same images"),),
+        panels=(canvas.panel(figure, "differences"),),
         table=canvas.table("pairs", (header, rows)),
     )
 
@@ -256,7 +256,7 @@ def _seeds(
     yield Section(
         "Variation between runs",
         text=f"{text} {spread_text(known, 'its')}" if known is not None else text,
-        panels=(canvas.panel(figure, "seeds", title="One dot per reader"),),
+        panels=(canvas.panel(figure, "seeds"),),
         table=canvas.table("seeds-table", (header, rows)),
     )
 
@@ -288,24 +288,15 @@ def _disagreements(
         for item, own in zip(found.disagreements[:SHOWN], said, strict=False)
     ]
     sheet = pictures.sheet(cases) if pictures else None
-    caption = (
-        f"Above each image is its label, and below it the probability of {classes[1]} according "
-        "to each reader. Look for what these images have in common."
-    )
     return Section(
         "Disagreements",
         text=(
             f"The conclusions differ for {len(found.disagreements):,} of {found.n:,} images; + "
             "means positive. The largest differences come first."
         ),
-        panels=(
-            (
-                canvas.panel(
-                    sheet, "disagreements-images", title="Largest differences", caption=caption
-                ),
-            )
-            if sheet
-            else ()
+        panels=tuple(
+            canvas.panel(one, "disagreements-images", kind="disagreements", positive=classes[1])
+            for one in ([sheet] if sheet else [])
         ),
         table=canvas.table("disagreements", (("image", "label", *short.values()), rows)),
         table_title="All images with different conclusions",

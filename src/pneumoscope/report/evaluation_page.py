@@ -168,12 +168,8 @@ def _data(found: Evaluation, canvas: Canvas) -> Section:
         text += f" {found.unreadable:,} files could not be read and were left out."
     if found.seen:
         text += f" {found.seen:,} of the images, or others of their patients, were trained on."
-    caption = (
-        f"Number and share of {what} of each class. PPV, NPV and accuracy depend on the share "
-        f"of positive {what}."
-    )
-    title = f"{what.capitalize()} of each class"
-    panel = canvas.panel(figure, "classes", title=title, caption=caption)
+    terms = {"units": what, "Units": what.capitalize()}
+    panel = canvas.panel(figure, "classes", kind="class_shares", **terms)
     return Section("The data", text=text, panels=(panel,))
 
 

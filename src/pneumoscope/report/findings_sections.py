@@ -55,7 +55,7 @@ def findings_section(found: FindingsEvaluation, canvas: Canvas, *, name: str = "
             "is called from its threshold on."
         ),
         statements=findings_headline(found, 4),
-        panels=(canvas.panel(finding_forest(numbers), f"{name}findings", title="Each finding"),),
+        panels=(canvas.panel(finding_forest(numbers), f"{name}findings"),),
         table=(header, rows),
         table_title="Numbers of each finding",
     )

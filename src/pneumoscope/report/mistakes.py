@@ -11,7 +11,6 @@ from pneumoscope.evaluation.decision import sets_aside
 from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.reader.overlay import Scale
 from pneumoscope.reader.prediction import probability_text
-from pneumoscope.report.figures.pictures import CASES
 from pneumoscope.report.page import Section
 from pneumoscope.report.pictures import Case
 from pneumoscope.report.words import suffix_of
@@ -59,9 +58,8 @@ def mistakes(
     sheet = pictures.sheet(cases) if pictures else None
     panels = []
     if sheet and pictures:
-        caption = _caption(found, pictures)
-        title = "Most confident errors"
-        panels.append(canvas.panel(sheet, f"{name}-images", title=title, caption=caption))
+        kind, facts = _how_to_read(found, pictures)
+        panels.append(canvas.panel(sheet, f"{name}-images", kind=kind, **facts))
     false_alarms = int(called[wrong].sum())
     return [
         Section(
@@ -88,15 +86,14 @@ def true_names(found: Evaluation, scores: Scores) -> list[str]:
     return [names[own] for own in scores.classes.number]
 
 
-def _caption(found: Evaluation, pictures: Pictures) -> str:
+def _how_to_read(found: Evaluation, pictures: Pictures) -> tuple[str, dict[str, object]]:
+    """Return the key of the caption, and what is filled in."""
     if pictures.predictor is None or not pictures.draws_evidence:
-        return CASES
-    return (
-        f"{CASES} Below each image is the same image with its evidence: orange for "
-        f"{found.classes[1]}, blue against it. All share the reader's scale, with "
-        f"full colour from ±{Scale.of_reader(pictures.predictor.info).full:g} units of the logit. "
-        f"{evidence_caveat(pictures.predictor.info)}"
-    ).rstrip()
+        return "", {}
+    info = pictures.predictor.info
+    full = f"{Scale.of_reader(info).full:g}"
+    facts = {"positive": found.classes[1], "full": full, "caveat": evidence_caveat(info)}
+    return "cases_with_evidence", facts
 
 
 def _set_aside(found: Evaluation, wrong: int) -> str:

@@ -42,11 +42,7 @@ def new_patients_section(found: NewPatients, canvas: Canvas) -> Section:
             Statement(_NAMES[name], own.mean.with_range(), own.mean.n, range_text(own))
             for name, own in found.expected.items()
         ),
-        panels=(
-            canvas.panel(
-                new_patients_forest(found), "new-patients", title="Each group as if it were new"
-            ),
-        ),
+        panels=(canvas.panel(new_patients_forest(found), "new-patients"),),
         table=canvas.table("new-patients-groups", group_table(found)),
         table_title="Each group, and block validation",
     )

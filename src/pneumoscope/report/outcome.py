@@ -132,10 +132,10 @@ def _numbers(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[Sect
 def _main_panels(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[Panel]:
     suffix, names = suffix_of(found), short_pair(found.labels)
     matrix = confusion_matrix(found.confusion, names)
-    yield canvas.panel(matrix, f"confusion{suffix}", title="Confusion matrix")
+    yield canvas.panel(matrix, f"confusion{suffix}")
     if found["auc"].value is not None:
         curve = _roc(found, scores)
-        yield canvas.panel(curve, f"roc{suffix}", title="ROC curve")
+        yield canvas.panel(curve, f"roc{suffix}")
         if found.curves is not None:
             recall, precision = found["sensitivity"].value, found["ppv"].value
             pr = precision_recall(
@@ -144,7 +144,7 @@ def _main_panels(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[
                 average_precision=found["average_precision"].value,
                 point=None if recall is None or precision is None else (recall, precision),
             )
-            yield canvas.panel(pr, f"precision-recall{suffix}", title="Precision-recall curve")
+            yield canvas.panel(pr, f"precision-recall{suffix}")
     distributions = score_distributions(
         scores.label,
         scores.probability,
@@ -152,7 +152,7 @@ def _main_panels(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[
         threshold=found.threshold.value,
         zone=found.policy.zone if found.policy is not None else None,
     )
-    yield canvas.panel(distributions, f"scores{suffix}", title="Probabilities of each class")
+    yield canvas.panel(distributions, f"scores{suffix}")
 
 
 def _roc(found: Evaluation, scores: Scores) -> Drawing:
@@ -222,7 +222,7 @@ def _calibration(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
         "Calibration",
         text="In a calibrated reader, eight of ten images with a probability of 0.8 are positive.",
         statements=tuple(statement(found, key, note) for key, note in _CALIBRATION.items()),
-        panels=(canvas.panel(diagram, name, title="Reliability diagram"),),
+        panels=(canvas.panel(diagram, name),),
     )
 
 
@@ -246,7 +246,7 @@ def _use(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
         "Clinical utility",
         text=f"{curve.summary}.",
         statements=tuple(statements),
-        panels=(canvas.panel(curve, f"net-benefit{suffix_of(found)}", title="Net benefit"),),
+        panels=(canvas.panel(curve, f"net-benefit{suffix_of(found)}"),),
     )
 
 
@@ -277,7 +277,7 @@ def _groups(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
     yield Section(
         "Subgroups",
         text=text,
-        panels=(canvas.panel(forest, f"groups{suffix_of(found)}", title="Groups of images"),),
+        panels=(canvas.panel(forest, f"groups{suffix_of(found)}"),),
         table=canvas.table(f"groups-table{suffix_of(found)}", table),
         table_title="All groups",
     )
@@ -294,5 +294,5 @@ def _robustness(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
             f"{curves.summary}. Squares mark strengths at which the whole interval is below "
             "the value of the unchanged images."
         ),
-        panels=(canvas.panel(curves, name, title="AUC on degraded images"),),
+        panels=(canvas.panel(curves, name),),
     )

@@ -148,7 +148,7 @@ def _learning(canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str,
             f"{facts['precision']}. Training values are means over an epoch with augmentation "
             "and dropout, so they may be worse than the validation values."
         ),
-        panels=(canvas.panel(curves, "learning", title="Loss and accuracy by epoch"),),
+        panels=(canvas.panel(curves, "learning"),),
     )
 
 
@@ -169,7 +169,7 @@ def _data(canvas: Canvas, catalog: Catalog, split: Split) -> Section:
     return Section(
         "The data",
         text=text,
-        panels=(canvas.panel(figure, "classes", title="Images of each class"),),
+        panels=(canvas.panel(figure, "classes"),),
     )
 
 
@@ -181,7 +181,7 @@ def _augmentation(canvas: Canvas, recipe: Recipe, data: PreparedData) -> tuple[S
     section = Section(
         "Augmentation",
         text="Training images only; validation and test images are never changed.",
-        panels=(canvas.panel(sheet, "augmentation", title="Originals and augmented samples"),),
+        panels=(canvas.panel(sheet, "augmentation"),),
     )
     return (section,)
 

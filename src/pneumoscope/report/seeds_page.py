@@ -229,11 +229,6 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
         "many runs of another recipe, that a t test at the 5% level detects with a power of "
         "80% (undefined if all runs are equal)."
     )
-    caption = (
-        "One dot per run, in the order of the seeds; the ring is the kept run. The cross is "
-        "the mean, the bar one standard deviation to either side. Differences to another "
-        "recipe smaller than such a bar may be due to the seed."
-    )
     header = (
         "number", "mean", "standard deviation", "lowest", "highest",
         f"kept: {runs.names[runs.kept]}", "detectable difference",
@@ -256,7 +251,7 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
         f"On the {PARTS[part]} images",
         text=f"{text}\n\n{spread_text(known, 'this')}" if known is not None else text,
         statements=_statements(runs, part, _SHOWN, digits=4),
-        panels=(canvas.panel(figure, f"seeds-{part}", title="A dot a run", caption=caption),),
+        panels=(canvas.panel(figure, f"seeds-{part}", kind="seed_runs"),),
         table=canvas.table(f"seeds-numbers-{part}", (header, rows)),
         table_title="All results",
     )
@@ -291,7 +286,7 @@ def _chosen(runs: Runs, canvas: Canvas) -> Section:
             f"{runs.names[runs.kept]}: the run with the lowest validation loss. The choice was "
             "made on validation images only; test images were not used."
         ),
-        panels=(canvas.panel(figure, "seeds-losses", title="Training"),),
+        panels=(canvas.panel(figure, "seeds-losses"),),
         table=canvas.table("seeds-runs", (header, rows)),
     )
 

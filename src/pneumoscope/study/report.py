@@ -181,7 +181,7 @@ def _overview(found: Sequence[Answer], canvas: Canvas) -> Section:
             "with runs paired by seed. The interval includes the variation over patients and "
             "over seeds."
         ),
-        panels=(canvas.panel(forest, "forest", title="Differences in AUC"),),
+        panels=(canvas.panel(forest, "forest"),),
     )
 
 
@@ -205,11 +205,10 @@ def _question(answer: Answer, canvas: Canvas) -> Section:
             [[[row.val_loss for row in own.run.log()] for own in level.runs if own.result]
              for level in shown],
         )  # fmt: skip
-        panels.append(canvas.panel(curves, f"curves-{slug}", title="Training"))
+        panels.append(canvas.panel(curves, f"curves-{slug}"))
     if shown and any(key in DIVIDING for level in answer.others for key in level.level.changes):
         spread = validation_spread([_validated(level) for level in shown])
-        title = "Validation and held-out results"
-        panels.append(canvas.panel(spread, f"validation-{slug}", title=title))
+        panels.append(canvas.panel(spread, f"validation-{slug}"))
         text += f"\n\n{_spread_text(shown)}"
     table = canvas.table(f"levels-{slug}", (_HEADER, tuple(_row(level) for level in levels)))
     return Section(name[:1].upper() + name[1:], text=text, panels=tuple(panels), table=table)

@@ -90,10 +90,10 @@ def search_sections(folder: StudyFolder, canvas: Canvas) -> list[Section]:
     )
     panels = []
     if trials and found["best"]:
-        panels.append(canvas.panel(_coordinates(found, trials), "trials", title="The trials"))
+        panels.append(canvas.panel(_coordinates(found, trials), "trials"))
     if found["importance"]:
         names, shares = zip(*found["importance"].items(), strict=True)
-        panels.append(canvas.panel(importance(names, shares), "importance", title="Results"))
+        panels.append(canvas.panel(importance(names, shares), "importance"))
     return [
         Section(
             "The search",

@@ -66,8 +66,7 @@ def images_per_patient(patients_by_images: Mapping[int, int]) -> Drawing:
         table_of(("images", "patients"), counts),
         f"{sum(patients for _, patients in counts):,} patients, {several:,} of them with several "
         f"images, up to {most}",
-        "Patients by the number of their images. A split by image puts patients right of the "
-        "first bar into several parts.",
+        "images_per_patient",
         plot,
     )
 
@@ -112,9 +111,7 @@ def distributions(
             ),
         ),
         f"{', '.join(names)}, each for {' and '.join(told)}",
-        "Each panel shows the distribution of one measure for each class. Where the curves "
-        "differ, that measure alone distinguishes the classes, and a model may learn it "
-        "instead of the disease.",
+        "distributions",
         plot,
     )
 
@@ -197,10 +194,7 @@ def clue_areas(clues: Sequence[Clue]) -> Drawing:
             ((clue.name, clue.kind, *own) for clue, own in zip(clues, points, strict=True)),
         ),
         f"AUC of the class from {', '.join(f'{c.name} {c.area.value:.2f}' for c in clues)}",
-        "Each dot shows how well the class can be predicted from this property alone, on "
-        "patients not used for fitting; the line is the 95% interval. 0.5 (dotted) is chance "
-        "level, 1 a perfect prediction. A reader must exceed these values to show that it "
-        "looks at the lungs.",
+        "clue_areas",
         plot,
     )
 

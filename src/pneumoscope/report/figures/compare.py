@@ -85,9 +85,7 @@ def differences(found: Comparison) -> Drawing:
             f"{_signed_area(pair.differences['auc'])}"
             for pair in found.pairs
         ),
-        "First reader minus second reader on the same images, with {level} intervals. If an "
-        "interval includes zero, the images do not show which of the two is better; this does "
-        "not prove that they are equal.",
+        "differences",
         lambda: forest(rows, scale=scale),
     )
 
@@ -135,9 +133,7 @@ def class_differences(found: ClassComparison, names: Mapping[str, str]) -> Drawi
             ),
         ),
         "; ".join(f"{title}: {', '.join(own)}" for title, own in areas.items()),
-        "First reader less the second, on the same images, with {level} intervals by patient. "
-        "Squares mark differences that remain after Holm's correction for all classes and pairs; "
-        "intervals are not corrected.",
+        "class_differences",
         lambda: forest(rows, ("AUC", "Sensitivity"), scale=around_zero(ticks=4), width_in=WIDE_IN),
     )
 
@@ -170,9 +166,7 @@ def seed_dots(
         ),
         f"{len(names)} readers; accuracy from {np.nanmin(accuracies):.3f} to "
         f"{np.nanmax(accuracies):.3f}",
-        "One dot per reader. For runs of one recipe that differ only in the seed, the cross is "
-        "their mean and the bar one standard deviation to either side. Differences between "
-        "recipes smaller than such a bar may be due to the seed.",
+        "seed_dots",
         lambda: _plot_dots(np.array(values), group, known, kept),
     )
 
@@ -274,8 +268,6 @@ def seed_losses(
         ),
         f"Validation loss of {len(names)} runs by epoch; {names[kept]} was kept with "
         f"{lowest[kept]:.4f}",
-        "Validation loss after each epoch, one line per run; a dot marks the epoch whose "
-        "weights were kept. The run with the lowest dot is kept (thick line). Lines that are "
-        "far apart or cross often mean that the choice depends largely on chance.",
+        "seed_losses",
         plot,
     )

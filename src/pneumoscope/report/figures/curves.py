@@ -79,10 +79,7 @@ def precision_recall(
             curve.recall, curve.precision, curve.low, curve.high,
         ),
         f"{', '.join(said)}; chance level {prevalence:.3f}",
-        "Precision (the share of positive conclusions that are correct) at each recall (the "
-        "share of positive images found). The dotted line is chance level, the share of "
-        "positive images in this set; with fewer positive images, the whole curve is lower. "
-        "The band contains {level} of the resamples of the patients, at each recall separately.",
+        "precision_recall",
         plot,
     )  # fmt: skip
 
@@ -108,11 +105,7 @@ def net_benefit(curve: DecisionCurve, threshold: float | None = None) -> Drawing
             ["0"] * len(curve.threshold),
         ),
         f"Decision curve: the reader {said}",
-        "The threshold expresses how many false positives are acceptable per true positive: "
-        "four at 0.2, one at 0.5. The net benefit is the number of true positives per image "
-        "minus the false positives weighted accordingly. A reader is useful where its line is "
-        "above both others: treating all (dashed) and treating none (zero). The values apply "
-        "to the share of positive images in this set.",
+        "net_benefit",
         lambda: _plot_benefit(curve, threshold),
     )  # fmt: skip
 
@@ -181,10 +174,7 @@ def reliability_diagram(bins: Reliability, ece: str = "") -> Drawing:
         f"{bins.n.size} bins of {int(bins.n.min())} to {int(bins.n.max())} images; in {agree} "
         "of them the observed share agrees with the probability"
         f"{f'; calibration error {ece}' if ece else ''}",
-        "Images sorted by probability, in bins of equal size; the bars below show the number "
-        "of images. Points on the dotted diagonal mean perfect calibration. Above it, more "
-        "images are positive than predicted; below it, fewer. Vertical lines are {level} "
-        "intervals: one that crosses the diagonal shows no miscalibration.",
+        "reliability_diagram",
         plot,
     )  # fmt: skip
 
@@ -213,9 +203,7 @@ def class_reliability(found: ClassNumbers, scores: ClassScores) -> Drawing:
         ),
         "Calibration error by class; "
         + "; ".join(f"{name}: {one.with_range()}" for name, one in zip(names, errors, strict=True)),
-        "For each class, images in ten groups of equal size by its probability: across, the mean "
-        "probability; up, the share that is of the class. Points on the dotted diagonal are "
-        "right; below it the probability of the class is too high. ECE is its calibration error.",
+        "class_reliability",
         plot,
     )
 

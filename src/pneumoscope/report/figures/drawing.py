@@ -29,7 +29,7 @@ class Drawing:
     Attributes:
         table: The data: a header and rows of text.
         summary: What is to be seen, in a sentence.
-        caption: How to read it; ``{level}`` stands for the confidence level of the page.
+        kind: The key of its title and caption in ``figures.yaml``.
         plot: Draws it; called with the common style applied.
         cells: Of a sheet of pictures its places, row by row, which a page arranges itself.
         columns: How many of these stand in a row.
@@ -37,7 +37,7 @@ class Drawing:
 
     table: Table
     summary: str
-    caption: str
+    kind: str
     plot: Callable[[], Figure]
     cells: tuple[Cell, ...] = ()
     columns: int = 0

@@ -74,10 +74,7 @@ def subgroup_forest(groups: Sequence[Group], everything: Mapping[str, Estimate],
             f"{column + ': ' if column else ''}{name}, AUC {numbers['auc'].text()}"
             for column, name, _, _, numbers in each
         ),
-        "Results for each group, with {level} intervals; the dotted line is the value for all "
-        "images. Hollow marks are groups in which a class has fewer than 20 images; these "
-        "results are unreliable. With many groups, some differ by chance; confirm a striking "
-        "group on other data.",
+        "subgroup_forest",
         lambda: forest(rows, _TITLES, reference=everywhere),
     )
 
@@ -98,9 +95,7 @@ def finding_forest(found: FindingNumbers) -> Drawing:
             ((name, n.labelled, n.positive, *rate_values(own)) for name, n, own in each),
         ),
         "; ".join(f"{name}, AUC {own['auc'].text()}" for name, _, own in each),
-        "Each finding on the images that have a label of it, with {level} intervals; in brackets "
-        "how many of them have the finding. Hollow marks are findings of which fewer than 20 "
-        "labelled images have it, or have it not: hardly anything can be said of them.",
+        "finding_forest",
         lambda: forest(rows, _TITLES),
     )
 
@@ -134,11 +129,7 @@ def new_patients_forest(found: NewPatients) -> Drawing:
     return Drawing(
         table_of(("group", "number", "value", "low", "high", "promised_by_block"), rows),
         f"{len(found.groups)} groups as if new: {ranges}",
-        "Dots: each group, judged by a reader that was trained on the others and whose decision "
-        "was chosen on the others, with {level} intervals by patient. Hollow squares: what a block "
-        "of the others' patients promised for the same reader, at the decision chosen on it. "
-        "Last row: the mean over groups with its interval, and beside it, without a mark, the "
-        "range to expect of one more group.",
+        "new_patients_forest",
         lambda: forest(_new_rows(found), [NAMES[name] for name in _NEW], scale=_within, across=2),
     )
 
@@ -202,10 +193,7 @@ def robustness_curves(found: Sequence[Corrupted]) -> Drawing:
         f"AUC under {len(kinds)} corruptions on {plain.numbers['accuracy'].n:,} images; "
         f"lowest at the strongest {worst}, {last[worst]:.3f} against "
         f"{plain.numbers['auc'].text()} on the unchanged images",
-        "AUC on the same images with degradations from slight (left) to strong; the dotted "
-        "line is the AUC on the unchanged images. Bars are {level} intervals. If the AUC drops "
-        "at a strength that occurs in practice, such images should not be read with this "
-        "reader.",
+        "robustness_curves",
         lambda: _plot_robustness(found),
     )  # fmt: skip
 

@@ -62,8 +62,7 @@ def confusion_matrix(counts: npt.ArrayLike, classes: Sequence[str]) -> Drawing:
             + ", ".join(f"{n:,} classified as {c}" for n, c in zip(row, classes, strict=True))
             for truth, row in zip(classes, matrix, strict=True)
         ),
-        "Each row holds the images of one true class and adds up to 100%. Correct conclusions "
-        "are on the diagonal (blue), wrong ones beside it (orange).",
+        "confusion_matrix",
         lambda: _plot_matrix(matrix, shares, classes, columns="conclusion"),
     )
 
@@ -86,9 +85,7 @@ def class_confusion(found: ClassNumbers) -> Drawing:
             f"{name} {_percent(found.shares[k][k])} of {count:,}"
             for k, (name, count) in enumerate(zip(names, found.counts, strict=True))
         ),
-        "Each row holds the images of one true class and adds up to 100%; the columns say which "
-        "class the reader finds likeliest. Right ones lie on the diagonal (blue), wrong ones "
-        "beside it (orange). Ranges are {level} intervals by patient.",
+        "class_confusion",
         lambda: _plot_matrix(matrix, shares, names, columns="most probable class"),
     )
 
@@ -180,10 +177,7 @@ def score_distributions(
         columns_of(("from", "to", *classes), edges[:-1], edges[1:], *counts),
         f"Probabilities of {negative:,} {classes[0]} and {positive:,} {classes[1]} images, "
         f"threshold {threshold:.3g}{between}",
-        "Distribution of the probability for each class, on a square-root scale so that single "
-        "images remain visible. Images right of the line are classified as positive: those "
-        "below the axis are true positives, those above it false positives. In the grey zone, "
-        "if any, the conclusion is UNCERTAIN.",
+        "score_distributions",
         lambda: _plot_distributions(edges, counts, classes, threshold, zone),
     )
 
@@ -257,9 +251,7 @@ def prediction_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int
     return Drawing(
         table_of(("what", "which", "share", "low", "high"), rows),
         f"Possible classes, {', '.join(sizes)}; true class among them, {among}",
-        "Left: how many classes remain possible for an image. Right: how often the true class is "
-        "among them, for the images of each class, with {level} intervals by patient; the dotted "
-        "line is what the reader promises of each class.",
+        "prediction_sets",
         lambda: _plot_sets(sets, names, counts),
     )
 

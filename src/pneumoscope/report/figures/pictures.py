@@ -20,30 +20,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CASES = (
-    "Above each image is its label, and below it the conclusion. Look for what these "
-    "images have in common: wrong labels, poor image quality, tubes and cables, difficult "
-    "cases."
-)
-"""How to read a sheet of cases."""
 
-
-def sheet(
-    cells: Sequence[Cell], table: Table, summary: str, caption: str, *, columns: int
-) -> Drawing:
+def sheet(cells: Sequence[Cell], table: Table, summary: str, kind: str, *, columns: int) -> Drawing:
     """Return pictures in a grid; a page places them itself, so that phones show fewer per row.
 
     Args:
         cells: Row by row, one at least.
         table: Of what they show.
         summary: The same in a sentence.
-        caption: How to read it.
+        kind: The key of its title and caption.
         columns: Cells in a row.
     """
     if not cells:
         raise OptionError("cells", must="one at least", was=0)
     plot = lambda: _plot_sheet(cells, columns)  # noqa: E731 - as for all figures
-    return Drawing(table, summary, caption, plot, tuple(cells), columns)
+    return Drawing(table, summary, kind, plot, tuple(cells), columns)
 
 
 def pictures_of_page(drawing: Drawing) -> tuple[Picture, ...]:
@@ -130,9 +121,7 @@ def augmentation_sheet(originals: Pixels, augmented: Pixels, labels: Sequence[st
             ),
         ),
         f"{len(labels)} training images, each beside {versions} augmented versions of itself",
-        "Each row shows one training image (left) and augmented versions of it. The finding "
-        "must remain visible in every version; if a radiologist could no longer see it, the "
-        "augmentation is too strong.",
+        "augmentation_sheet",
         columns=1 + versions,
     )
 
@@ -151,11 +140,11 @@ def case_sheet(cells: Sequence[Cell], names: Sequence[str], *, columns: int = 4)
         ("picture", "label", "said", "path"), range(1, len(cells) + 1), titles, told, names
     )
     summary = "; ".join(f"{title}, {said}" for title, said in zip(titles, told, strict=True))
-    return sheet(cells, table, summary, CASES, columns=columns)
+    return sheet(cells, table, summary, "case_sheet", columns=columns)
 
 
 def picture_sheet(
-    pictures: Pixels, titles: Sequence[str], names: Sequence[str], *, columns: int = 6
+    pictures: Pixels, titles: Sequence[str], names: Sequence[str], kind: str, *, columns: int = 4
 ) -> Drawing:
     """Return images of a data set, each with a caption.
 
@@ -163,6 +152,7 @@ def picture_sheet(
         pictures: ``uint8 [N, H, W]``.
         titles: What stands above each, ``N`` of them.
         names: The file of each.
+        kind: The key of title and caption.
         columns: Pictures in a row.
     """
     if len(titles) != len(pictures):
@@ -172,7 +162,7 @@ def picture_sheet(
         [Cell((picture,), "", title) for picture, title in zip(pictures, titles, strict=True)],
         columns_of(("picture", "title", "path"), range(1, n + 1), titles, names),
         f"{n} {'image' if n == 1 else 'images'}: {', '.join(dict.fromkeys(titles))}",
-        "Images as the model sees them, reduced in size.",
+        kind,
         columns=columns,
     )
 
@@ -208,10 +198,6 @@ def mean_images(
         f"Mean images of {counts[0]:,} {classes[0]} and {counts[1]:,} {classes[1]}; the mean "
         f"difference is {middle:.2f} standard deviations in the middle and {outside:.2f} in the "
         "outer eighth",
-        "The mean image of each class, and their difference in standard deviations of each "
-        "pixel: light where the second class is brighter, dark where it is darker, grey where "
-        "both are equal; black and white are one standard deviation. A difference over the "
-        "lungs may be disease; a difference at the border, in a corner or everywhere comes "
-        "from how the images were made.",
+        "mean_images",
         columns=3,
     )

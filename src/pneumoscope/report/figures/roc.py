@@ -136,11 +136,7 @@ def roc_curve(
     return Drawing(
         columns_of(header, *columns),
         ", ".join([f"ROC curve, area under the curve {curve.area:.3f}{between}", *where]),
-        "Each point is a threshold on the probability. The dotted diagonal is chance level "
-        "(AUC 0.5); a perfect reader passes through the upper left corner (AUC 1). The AUC is "
-        "the probability that a random positive image ranks higher than a random negative one. "
-        "The band, if shown, contains {level} of the resamples of the patients, at each false "
-        "positive rate separately.",
+        "roc_curve",
         lambda: _plot_one(curve, point, "\n".join(where), band, auc_range),
     )
 
@@ -223,9 +219,7 @@ def roc_curves(found: Comparison) -> Drawing:
             ),
         ),
         "ROC curves; " + "; ".join(line.label for line in lines),
-        "One line per reader, on the same images; the mark is its threshold. If curves cross, "
-        "look at the false positive rate you would accept. Whether two curves differ by more "
-        "than chance is shown by the paired test of their areas, not by overlapping bands.",
+        "roc_curves",
         lambda: _plot_together(lines),
     )  # fmt: skip
 
@@ -240,9 +234,7 @@ def class_roc(found: ClassNumbers, scores: ClassScores) -> Drawing:
             ((one.name, *row) for one in lines for row in zip(one.fpr, one.tpr, strict=True)),
         ),
         "One-vs-rest ROC curves; " + "; ".join(line.label for line in lines),
-        "Each class against all others, by its own probability. The mark is where the class is "
-        "predicted if it is the most probable. A class that is not distinguished from the others "
-        "lies on the dotted diagonal.",
+        "class_roc",
         lambda: (
             _plot_together([one._replace(name=shortened(one.name)) for one in lines])
             if several

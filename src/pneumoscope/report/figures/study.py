@@ -65,10 +65,7 @@ def level_differences(levels: Sequence[LevelDifference]) -> Drawing:
             ),
         ),
         f"Significantly different: {', '.join(found) or 'none'}, of {len(levels)} levels",
-        "AUC on the held-out patients minus that of the base, with {level} intervals over "
-        "patients and seeds; small marks are seeds. If an interval includes zero, no "
-        "difference is shown; this does not prove equality. Squares mark significant "
-        "differences, Holm-corrected for the levels of their question.",
+        "level_differences",
         lambda: forest(rows, scale=scale, width_in=WIDE_IN),
     )  # fmt: skip
 
@@ -115,8 +112,7 @@ def loss_curves(names: Sequence[str], losses: Sequence[Sequence[Sequence[float]]
             ),
         ),
         f"Lowest validation loss: {', '.join(lowest)}",
-        "Validation loss after each epoch, one line per run, with one style per level. A line "
-        "ends where its training ended.",
+        "loss_curves",
         plot,
     )
 
@@ -174,10 +170,7 @@ def validation_spread(ways: Sequence[Validated]) -> Drawing:
             ),
         ),
         "; ".join(found),
-        "Small dots: accuracy on the validation images after each epoch of all runs. Rings: "
-        "after the epoch that each run kept. Squares: accuracy of the same runs on the "
-        "held-out patients. Widely scattered dots, and rings far from the squares, mean that "
-        "these validation images are not informative.",
+        "validation_spread",
         plot,
     )
 
@@ -210,8 +203,7 @@ def parallel_coordinates(
     return Drawing(
         table_of(("trial", *shown, number), ((k, *own, one) for k, (own, one) in enumerate(rows))),
         f"The best of {len(values)} trials: {chosen}",
-        "One line per trial, from its settings on each axis to its result on the last; the "
-        "thick line is the best trial. Pale lines were stopped early.",
+        "parallel_coordinates",
         lambda: _plot_trials(shown, heights, reached, number, best),
     )
 
@@ -279,7 +271,6 @@ def importance(names: Sequence[str], shares: Sequence[float]) -> Drawing:
     return Drawing(
         columns_of(("field", "importance"), names, shares),
         ", ".join(f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True)),
-        "The importance of each field for good trials, by PED-ANOVA (Watanabe and others, "
-        "IJCAI 2023). With few trials it is only a hint.",
+        "importance",
         plot,
     )

@@ -47,9 +47,7 @@ def class_counts(splits: Sequence[str], classes: Sequence[str], counts: Integers
             f"{split}: " + ", ".join(f"{n:,} {c}" for n, c in zip(row, classes, strict=True))
             for split, row in zip(splits, counts, strict=True)
         ),
-        "Images of each class, one panel for each part of the data. Each panel has its own "
-        "scale, so that small parts remain readable: compare the numbers across panels, not "
-        "the heights.",
+        "class_counts",
         lambda: _plot_counts(splits, classes, counts),
     )
 
@@ -138,9 +136,7 @@ def learning_curves(
         columns_of(("epoch", *columns), x, *columns.values()),
         f"Loss and accuracy over {x.size} epochs, {best}; at the end validation loss "
         f"{judged[-1]:.3f}, validation accuracy {columns['val_accuracy'][-1]:.3f}",
-        "The dotted line marks the epoch whose weights were kept. Falling training loss with "
-        "rising validation loss is overfitting; a jagged validation curve means that the "
-        "validation set is small.",
+        "learning_curves",
         lambda: _plot_learning(x, columns, best_epoch),
     )
 
