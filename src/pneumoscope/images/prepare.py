@@ -204,7 +204,7 @@ def prepare_bytes(
         spec: The input that the model takes.
         name: What messages call it.
         any_kind: As for ``decode``.
-        colours: Whether ``chroma`` of the metadata is measured; of DICOM it never is.
+        colours: Whether ``chroma`` of the metadata is measured; of DICOM it always is.
 
     Raises:
         ImageError: They cannot be read as an image.

@@ -35,7 +35,7 @@ class ImageMeta(NamedTuple):
     ``dicom`` holds more of it for DICOM files, and is None for the others. ``rendering`` is there
     once the pixels of a DICOM file have been decoded. ``other_kind`` says why the header is not
     that of a frontal chest radiograph, where such images are let pass; empty otherwise. ``chroma``
-    is what ``read.chroma`` gives; None where it was not asked for, or not measured yet.
+    is what ``read.chroma`` gives; None where it was not asked for.
     """
 
     width: int
