@@ -67,12 +67,12 @@ class Canvas:
         facts["level"] = level_text(self.level)
         title, caption = (words[key].format(**facts).rstrip() for key in ("title", "caption"))
         self.table(name, figure.table)
-        svg = save(figure.draw(), self.folder, name=name) if can_draw() else None
+        svg = save(figure.draw(), self.folder, name=name) if can_draw() else ""
         alt = figure.summary
         if figure.cells:
             pictures = pictures_of_page(figure)
             return Panel(title, caption, alt=alt, pictures=pictures, columns=figure.columns)
-        if svg is None:
+        if not svg:
             place = f"{self.folder.name}/{name}.csv"
             return Panel(title, f"Not drawn; the data are in {place}.", instead=alt)
         return Panel(title, caption, svg=svg, alt=alt)

@@ -73,31 +73,28 @@ class Panel:
         title: What it shows.
         caption: How to read it.
         svg: What `pneumoscope.report.save` returned. It is put into the page as it is.
-        png: A PNG or JPEG file.
         alt: What it shows, for those who cannot see it; the title if empty.
         pictures: A sheet of pictures, which stand side by side as far as there is room.
-        instead: What stands in place of a figure that could not be drawn. Of ``svg``, ``png``,
+        instead: What stands in place of a figure that could not be drawn. Of ``svg``,
             ``pictures`` and this, one is given.
         columns: How many of them in a row where there is room for all; on a phone half of it.
     """
 
     title: str
     caption: str
-    svg: str | None = None
-    png: bytes | None = None
+    svg: str = ""
     alt: str = ""
     pictures: tuple[Picture, ...] = ()
     columns: int = 4
     instead: str = ""
 
     def __post_init__(self) -> None:
-        kinds = {"svg": self.svg, "png": self.png, "pictures": self.pictures or None,
-                 "instead": self.instead or None}  # fmt: skip
-        given = [name for name, value in kinds.items() if value is not None]
+        kinds = {"svg": self.svg, "pictures": self.pictures, "instead": self.instead}
+        given = [name for name, value in kinds.items() if value]
         if len(given) != 1:
-            must = "given svg, png, pictures or instead, one of them"
+            must = "given svg, pictures or instead, one of them"
             raise OptionError(f"Panel {self.title!r}", must=must, was=given or "none")
-        if self.svg is not None and not self.svg.startswith("<svg"):
+        if self.svg and not self.svg.startswith("<svg"):
             must = "given an svg that begins with <svg"
             hint = "Pass what pneumoscope.report.save() returned."
             raise OptionError(f"Panel {self.title!r}", must=must, was=self.svg[:20], hint=hint)
