@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 RESIZE = ("stretch", "pad", "crop")
-"""How another aspect ratio is brought to that of the input."""
+"""How images of other aspect ratios are fitted to the input."""
 
 _STRIP_VALUES = 2**22
-"""16-bit pixels are brought to floats in strips of so many, so that memory stays small."""
+"""Number of 16-bit pixels that are converted to floats at a time, to limit memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class InputSpec:
     Args:
         height_px: Rows of the input.
         width_px: Columns of the input.
-        resize: How another aspect ratio is brought to it: ``stretch`` scales the axes separately,
-            ``pad`` fits the whole image in and leaves the rest black, ``crop`` fills the input
-            with the middle of the image.
+        resize: How images of other aspect ratios are fitted to it: ``stretch`` scales the axes
+            separately, ``pad`` fits the whole image in and leaves the rest black, ``crop`` fills
+            the input with the middle of the image.
     """
 
     height_px: int = 224

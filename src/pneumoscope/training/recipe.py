@@ -37,10 +37,10 @@ class Recipe:
 
     Attributes:
         preset: The preset that it began as.
-        data: Which images, and as what the network sees them.
-        learning: Which network, and how it learns.
-        decision: What validation images decide in the end.
-        seed: Of the split, the initial weights, the order, the augmentation and the dropout.
+        data: The images and their preparation.
+        learning: The network and its training.
+        decision: What is fitted on validation images after training.
+        seed: Seed of split, initial weights, order, augmentation and dropout.
     """
 
     preset: str = setting("seed", "the preset it is based on", flag="")
