@@ -287,17 +287,17 @@ def _disagreements(
         )
         for item, own in zip(found.disagreements[:SHOWN], said, strict=False)
     ]
-    sheet = pictures.sheet(cases) if pictures else None
     return Section(
         "Disagreements",
         text=(
             f"The conclusions differ for {len(found.disagreements):,} of {found.n:,} images; + "
             "means positive. The largest differences come first."
         ),
-        panels=tuple(
-            canvas.panel(one, "disagreements-images", kind="disagreements", positive=classes[1])
-            for one in ([sheet] if sheet else [])
-        ),
+        panels=pictures.panels(
+            canvas, cases, "disagreements-images", "disagreements", positive=classes[1]
+        )
+        if pictures
+        else (),
         table=canvas.table("disagreements", (("image", "label", *short.values()), rows)),
         table_title="All images with different conclusions",
     )

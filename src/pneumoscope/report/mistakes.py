@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.evaluation import Evaluation
     from pneumoscope.evaluation.scores import Scores
     from pneumoscope.report.canvas import Canvas
+    from pneumoscope.report.page import Panel
     from pneumoscope.report.pictures import Pictures
 
 SHOWN_MISTAKES = 8
@@ -55,11 +56,10 @@ def mistakes(
         Case(scores.path[row], label[row], f"{found.classes[1]} {said[row]}")
         for row in worst_rows(ranked, called)
     ]
-    sheet = pictures.sheet(cases) if pictures else None
-    panels = []
-    if sheet and pictures:
+    panels: tuple[Panel, ...] = ()
+    if pictures is not None:
         kind, facts = _how_to_read(found, pictures)
-        panels.append(canvas.panel(sheet, f"{name}-images", kind=kind, **facts))
+        panels = pictures.panels(canvas, cases, f"{name}-images", kind, **facts)
     false_alarms = int(called[wrong].sum())
     return [
         Section(
@@ -71,7 +71,7 @@ def mistakes(
                 f"alone.{_set_aside(found, int(wrong.size))} The most confident errors come "
                 "first."
             ),
-            panels=tuple(panels),
+            panels=panels,
             table=table,
             table_title="All errors",
         )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.reader.predictor import Predictor
+    from pneumoscope.report.canvas import Canvas
+    from pneumoscope.report.page import Panel
     from pneumoscope.report.tables import Pixels
 
 _SIDE_PX = 320
@@ -60,6 +62,13 @@ class Pictures:
             cells.append(Cell(images, case.label, case.said))
             names.append(case.path)
         return case_sheet(cells, names, columns=columns) if cells else None
+
+    def panels(
+        self, canvas: Canvas, cases: Sequence[Case], name: str, kind: str = "", **facts: object
+    ) -> tuple[Panel, ...]:
+        """Return the sheet of the cases for a page; see ``Canvas.panel``."""
+        sheet = self.sheet(cases)
+        return () if sheet is None else (canvas.panel(sheet, name, kind=kind, **facts),)
 
     @property
     def draws_evidence(self) -> bool:
