@@ -7,12 +7,13 @@ that of several findings ``templates/findings_card.md``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.evaluation.decision import decision_rows, decision_text
 from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
 from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.report.class_sections import class_table, set_rows
 from pneumoscope.report.facts import PARTS, RunFacts
@@ -24,6 +25,8 @@ from pneumoscope.runs import RunFolder, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pneumoscope.evaluation.evaluation import Evaluation
 
 PERSON: Final = "[to be filled by a person]"
 """Marks what the software cannot know."""
@@ -68,62 +71,57 @@ def write_card(run: RunFolder) -> Path:
 
 def card_text(facts: RunFacts) -> str:
     """Return the card as Markdown."""
-    text = _findings_card(facts) if facts.info.findings else _card(facts)
+    several = bool(facts.info.findings)
+    findings = facts.findings.get("test") or facts.findings.get("val")
+    found = findings if several else facts.best
+    root = facts.provenance.get("data_root")
+    notes = [GENERATED] if root and is_generated(root) else []
+    if found is not None:
+        notes += found.notes if isinstance(found, FindingsEvaluation) else caveats(found)
+    text = environment().get_template("findings_card.md" if several else "card.md").render(
+        facts=facts,
+        found=found,
+        notice=NOTICE,
+        person=PERSON,
+        notes=notes,
+        level=level_text(found.question.level) if found else "",
+        evidence_caveat=evidence_caveat(facts.info),
+        **(_of_findings(findings) if several else _of_classes(facts, facts.best)),
+    )  # fmt: skip
     return f"{text}\n"
 
 
-def _generated(facts: RunFacts) -> list[str]:
-    root = facts.provenance.get("data_root")
-    return [GENERATED] if root and is_generated(root) else []
+def _of_findings(found: FindingsEvaluation | None) -> dict[str, Any]:
+    if found is None:
+        return {"evaluated_images": "none."}
+    numbers = found.numbers
+    each = zip(numbers.names, numbers.counts, numbers.thresholds, numbers.by_finding, strict=True)
+    return {
+        "evaluated_images": f"{numbers.n:,} {images_of(found)} of {numbers.patients:,} patients",
+        "rows": list(each),
+    }
 
 
-def _findings_card(facts: RunFacts) -> str:
-    found = facts.findings.get("test") or facts.findings.get("val")
-    numbers = found.numbers if found else None
-    return environment().get_template("findings_card.md").render(
-        facts=facts,
-        found=found,
-        notice=NOTICE,
-        person=PERSON,
-        level=level_text(found.question.level) if found else "",
-        evaluated=f"{numbers.n:,} {images_of(found)} of {numbers.patients:,} patients"
-        if found and numbers
-        else "",
-        rows=list(zip(numbers.names, numbers.counts, numbers.thresholds, numbers.by_finding,
-                      strict=True)) if numbers else [],
-        notes=[*_generated(facts), *(found.notes if found else ())],
-    )  # fmt: skip
-
-
-def _card(facts: RunFacts) -> str:
-    found = facts.best
+def _of_classes(facts: RunFacts, found: Evaluation | None) -> dict[str, Any]:
     negative, positive = facts.info.pair
     others = [part for part in facts.evaluations if part in PARTS and found and part != found.part]
-    return environment().get_template("card.md").render(
-        facts=facts,
-        found=found,
-        notice=NOTICE,
-        person=PERSON,
-        positive=positive,
-        negative=negative,
-        evidence_caveat=evidence_caveat(facts.info),
-        groups=", ".join(dict.fromkeys(group.column for group in found.groups)) if found else "",
-        evaluated_images=_evaluated_images(facts),
-        decision_rows=decision_rows(found) if found else (),
-        decision_text=decision_text(found) if found else "",
-        level=level_text(found.level) if found else "",
-        shown=_SHOWN,
-        classes=found and found.by_class,
-        class_table=class_table(found.by_class, "images") if found and found.by_class else None,
-        set_rows=set_rows(found.by_class.sets)
-        if found and found.by_class and found.by_class.sets
-        else (),
-        class_names=CLASS_NAMES,
-        new_patients=card_lines(facts.new_patients) if facts.new_patients else (),
-        names=NAMES,
-        others=[facts.performance(part) for part in others],
-        notes=[*_generated(facts), *(caveats(found) if found else ())],
-    )  # fmt: skip
+    own = found.by_class if found else None
+    return {
+        "positive": positive,
+        "negative": negative,
+        "groups": ", ".join(dict.fromkeys(group.column for group in found.groups)) if found else "",
+        "evaluated_images": _evaluated_images(facts),
+        "decision_rows": decision_rows(found) if found else (),
+        "decision_text": decision_text(found) if found else "",
+        "shown": _SHOWN,
+        "names": NAMES,
+        "classes": own,
+        "class_table": class_table(own, "images") if own else None,
+        "class_names": CLASS_NAMES,
+        "set_rows": set_rows(own.sets) if own and own.sets else (),
+        "new_patients": card_lines(facts.new_patients) if facts.new_patients else (),
+        "others": [facts.performance(part) for part in others],
+    }
 
 
 def _evaluated_images(facts: RunFacts) -> str:
