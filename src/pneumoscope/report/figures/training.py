@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -141,7 +141,7 @@ def learning_curves(
     )
 
 
-def _plot_learning(epochs: Integers, columns: dict[str, Floats], best: int | None) -> Figure:
+def _plot_learning(epochs: Integers, columns: Mapping[str, Floats], best: int | None) -> Figure:
     """Draw loss above accuracy over the same epochs, the best one marked in both."""
     figure = new_figure(NARROW_IN, 4.7, gap=0.08)
     grid = figure.subplots(2, 1, sharex=True)
