@@ -81,6 +81,7 @@ class Work:
             model: Which model said it.
             more: Further fields of ``Prediction``: its numbers, where the image was judged.
         """
+        numbers: dict[str, Any] = {"probability": None, "logit": None, "threshold": None, **more}
         return Prediction(
             path=self.name,
             conclusion=conclusion,
@@ -93,7 +94,7 @@ class Work:
             outside=self.outside,
             refused=self.refused,
             decode_seconds=self.decode_seconds,
-            **{"probability": None, "logit": None, "threshold": None, **more},
+            **numbers,
         )
 
 
