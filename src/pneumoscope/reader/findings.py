@@ -14,12 +14,9 @@ from pneumoscope.errors import OptionError, nearest
 from pneumoscope.labels import LabelSpace
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.policy import NOT_ASSESSABLE, UNCERTAIN, DecisionPolicy
-from pneumoscope.reader.prediction import ERROR
 
 if TYPE_CHECKING:
     from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
-    from pneumoscope.reader.prediction import ModelName, Prediction
-    from pneumoscope.reader.work import Work
 
 NEGATIVE: Final = "NEGATIVE"
 POSITIVE: Final = "POSITIVE"
@@ -168,21 +165,6 @@ class FindingsPolicy:
         said = {finding.conclusion for finding in found}
         whole = next((one for one in (POSITIVE, UNCERTAIN) if one in said), NEGATIVE)
         return Concluded(whole, found, outside)
-
-    def prediction(self, work: Work, refused: Sequence[str], model: ModelName) -> Prediction:
-        """Return the prediction of an image that passed the graph, or has an error.
-
-        Args:
-            work: The image.
-            refused: Why it gets no conclusion; empty if it gets one.
-            model: Which model says it.
-        """
-        if work.error:
-            return work.prediction(ERROR, work.outside, model)
-        conclusion, findings, reasons = self.decide(
-            work.logits or (), work.probabilities or (), refused=refused, outside=work.outside
-        )
-        return work.prediction(conclusion, reasons, model, findings=findings)
 
 
 def of_finding(info: ModelInfo, name: str) -> ModelInfo:

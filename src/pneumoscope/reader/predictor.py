@@ -322,7 +322,7 @@ class Predictor:
     def _prediction(self, work: Work) -> Prediction:
         refused = work.refused if self._gated else ()
         if self._findings is not None:
-            return self._findings.prediction(work, refused, self._name)
+            return work.prediction_of_findings(self._findings, refused, self._name)
         point = self.info.operating_point
         conclusion, possible, reasons = ERROR, None, work.outside
         if not work.error:

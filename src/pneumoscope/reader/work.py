@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import OtherKindError
 from pneumoscope.images.radiograph import ImageMeta
-from pneumoscope.reader.prediction import Prediction
+from pneumoscope.reader.prediction import ERROR, Prediction
 from pneumoscope.reader.preprocess import LoadedImage, dicom_of, load_image
 
 if TYPE_CHECKING:
     from pneumoscope.images.record import DicomRecord
     from pneumoscope.images.sources import Source
     from pneumoscope.reader.checks.intended_use import Scope
+    from pneumoscope.reader.findings import FindingsPolicy
     from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.reader.prediction import ModelName
     from pneumoscope.reader.predictor import Predictor
@@ -96,6 +97,23 @@ class Work:
             decode_seconds=self.decode_seconds,
             **numbers,
         )
+
+    def prediction_of_findings(
+        self, policy: FindingsPolicy, refused: tuple[str, ...], model: ModelName
+    ) -> Prediction:
+        """Return the prediction of a model of several findings.
+
+        Args:
+            policy: Decides each finding.
+            refused: Why the image gets no conclusion; empty if it gets one.
+            model: Which model said it.
+        """
+        if self.error:
+            return self.prediction(ERROR, self.outside, model)
+        conclusion, findings, reasons = policy.decide(
+            self.logits or (), self.probabilities or (), refused=refused, outside=self.outside
+        )
+        return self.prediction(conclusion, reasons, model, findings=findings)
 
 
 def _scope(taken: LoadedImage, info: ModelInfo) -> Scope | None:

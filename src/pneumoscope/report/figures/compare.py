@@ -155,7 +155,7 @@ def seed_dots(
         known: A spread to show beside the accuracies; None if there is none.
         kept: The number of the reader that was kept of them, drawn hollow; None if none was.
     """
-    accuracies = [own[1] for own in values]
+    accuracies = [own[1] for own in values if math.isfinite(own[1])] or [math.nan]
     return Drawing(
         table_of(
             ("reader", "recipe", *(key for key, _ in NUMBERS)),
@@ -164,8 +164,7 @@ def seed_dots(
                 for name, recipe, own in zip(names, group, values, strict=True)
             ),
         ),
-        f"{len(names)} readers; accuracy from {np.nanmin(accuracies):.3f} to "
-        f"{np.nanmax(accuracies):.3f}",
+        f"{len(names)} readers; accuracy from {min(accuracies):.3f} to {max(accuracies):.3f}",
         "seed_dots",
         lambda: _plot_dots(np.array(values), group, known, kept),
     )

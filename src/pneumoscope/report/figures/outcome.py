@@ -114,7 +114,7 @@ def _plot_matrix(
         _plot_cell(axes, t, c, int(matrix[t, c]), shares[t, c], classes=n)
     few = n <= _WITH_COUNTS
     size = 9 if few else 8.5
-    names = [shortened(name) for name in classes]
+    names = [name if n == 2 else shortened(name) for name in classes]
     axes.set_xlim(-0.5, n - 0.5)
     axes.set_ylim(n - 0.5, -0.5)
     axes.set_xticks(range(n), names, rotation=0 if n <= _WITH_INTERVALS else 90, size=size)

@@ -263,7 +263,7 @@ def _class_line(found: ClassNumbers, scores: ClassScores, k: int) -> Line:
 
 def _plot_together(lines: Sequence[Line]) -> Figure:
     width, height = SQUARE_IN
-    figure, axes = one_panel(width, height + 0.25 * len(lines))
+    figure, axes = one_panel(width, height + 0.3 + 0.26 * len(lines))
     diagonal(axes)
     drawn = []
     for place, one in enumerate(lines):
