@@ -64,6 +64,7 @@ class Client:
         image: str | PathLike[str] | bytes,
         evidence: bool = False,
         model: str | None = None,
+        evidence_of: str | None = None,
     ) -> dict[str, Any]:
         """Return the record of an image, as ``pneumoscope predict --format json`` prints it.
 
@@ -73,6 +74,8 @@ class Client:
             image: The path of a file, or the bytes of one.
             evidence: Whether the service shall draw where the evidence lies; see ``evidence``.
             model: Which of the service's models; None is its first one.
+            evidence_of: The class or finding that is drawn, if any is; None leaves it to the
+                service.
 
         Returns:
             The record; ``path`` is the path that was given, empty for bytes.
@@ -84,6 +87,7 @@ class Client:
         """
         content = image if isinstance(image, bytes) else Path(image).read_bytes()
         asked = {"evidence": "1"} if evidence else {}
+        asked |= {"evidence_of": evidence_of} if evidence and evidence_of else {}
         query = urlencode(asked | ({"model": model} if model else {}))
         body = self._ask(f"/v1/predictions{'?' * bool(query)}{query}", content)
         record: dict[str, Any] = json.loads(body)

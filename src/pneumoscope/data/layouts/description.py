@@ -51,7 +51,7 @@ class TableDescription:
         present: Values that say that a finding is there, for ``columns``.
         uncertain: Values that say that it may be there.
         absent: Values that say that it is not there; any other is no label.
-        values: Value in the label column → name.
+        values: Value in the label column, or column for ``columns``, → name.
         not_findings: Names or columns that are no findings.
         known_labels: A table is taken for this layout only if its labels are among these.
         repeat: Several rows of one image: ``merge`` equal ones and refuse contradictory ones, or
