@@ -49,8 +49,8 @@ class Scores:
             float64.
         part: Part of the data: ``train``, ``val``, ``test``, ``all`` or ``mixed``; empty if the
             data have no parts.
-        sha256: Of each file; empty if unknown.
-        model: SHA-256 of the model file that said it; empty if unknown.
+        sha256: SHA-256 of each file; empty if unknown.
+        model: SHA-256 of the model file; empty if unknown.
         refused: Whether the reader's gate refuses each image (which has a probability
             nevertheless); bool, None if unknown.
         dicom: Identity and rendering of each DICOM image, None for other formats; empty if there is
