@@ -98,13 +98,8 @@ _DECODERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "GIF": _gif,
     "JPEG 2000": _jpeg2000,
 }
-_BYTES_PER_PIXEL = {
-    "1": 1,
-    "L": 1,
-    "P": 1,
-    "I;16": 2,
-    "I;16B": 2,
-}  # in Pillow's memory; otherwise 4
+# In Pillow's memory; 4 for other modes.
+_BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}
 # Known variants that Pillow does not decode, by its error message.
 _NOT_READ = (
     "bit layers",

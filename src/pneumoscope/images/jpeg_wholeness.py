@@ -36,7 +36,7 @@ _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
 # restart markers, since a decoder that waits for one skips all other bytes.
 _NOISE = bytes(1 + (number * number * 81 + number // 7) % 254 for number in range(2048))
 _FILLER = _NOISE + b"".join(bytes((0xFF, 0xD0 + number)) + _NOISE[:256] for number in range(8))
-_MOST_INTERVALS = 2**20  # maximum number of scans examined; real images have fewer
+_MOST_INTERVALS = 2**20  # maximum number of intervals examined; real images have fewer
 _BETWEEN = 64  # bytes of noise before a restart marker
 _MOST_FILLER = 2**24  # bytes: malicious files may consist of markers
 _OTHER_FILLER = bytes(255 - byte for byte in _NOISE)
