@@ -73,8 +73,8 @@ class Reading:
         of = request.query_params.get("evidence_of")
         if of is not None and wanted == "0":
             return problem(400, "evidence_of needs evidence=1")
-        classes = self._pool.models[model]["classes"] if self._pool.ready else [of]
-        if of is not None and of not in classes:
+        classes: list[str] = self._pool.models[model]["classes"] if self._pool.ready else []
+        if of is not None and classes and of not in classes:
             return problem(400, f"evidence_of must be one of {', '.join(classes)}")
         name = self._evidence.new_name() if wanted == "1" else ""
         fields = {"kind": "predict", "model": model}
