@@ -104,6 +104,7 @@ def test_a_file_is_opened_once_for_pixels_and_colours(
     assert without.chroma is None
     # A CMYK JPEG is decoded by Pillow at the size that its pixels need, others at an eighth.
     assert meta.chroma == pytest.approx(chroma(data, name="x"), abs=2 if mode == "CMYK" else 0)
+    assert meta.chroma is not None
     assert (meta.chroma > 20) == (mode != "L")
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def evidence_caveat(info: ModelInfo) -> str:
     """Return the limits of the evidence stated in a model's card.
 
-    Empty if the card says nothing of it.
+    Empty if the card does not state them.
     """
     card, said = info.card, []
     if "auc_lungs_blanked" in card and "auc_borders_alone" in card:
@@ -48,10 +48,10 @@ def evidence_caveat(info: ModelInfo) -> str:
 
 
 def share_at_edges(evidence: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the share of all evidence that lies in the outer eighth on each side, and its area.
+    """Return the share of all evidence in the outer eighth on each side, and its area.
 
-    Evidence counts by its size, for and against alike; the area is that of the edges as a share of
-    the image. No evidence gives a share of 0.
+    Evidence counts by its absolute value; the area is that of the edges as a share of the image.
+    Without evidence, the share is 0.
 
     >>> share_at_edges(np.ones((8, 8), np.float32))
     (0.4375, 0.4375)
@@ -59,7 +59,7 @@ def share_at_edges(evidence: NDArray[np.float32]) -> tuple[float, float]:
     height, width = evidence.shape
 
     def weights(count: int) -> NDArray[np.float64]:
-        """Return which share of each row or column lies within the middle six eighths."""
+        """Return the share of each row or column that is within the middle six eighths."""
         edges = np.linspace(0, 1, count + 1)
         inside = np.clip(edges, 1 / 8, 7 / 8)
         found: NDArray[np.float64] = np.diff(inside) * count
@@ -82,19 +82,19 @@ def evidence_image(
     """Return the evidence of a prediction over its image, RGB, at the size of the image.
 
     Args:
-        predictor: The reader that made it, one that shows its evidence.
-        found: What it said of the image; it has a probability.
+        predictor: The reader of the prediction, with evidence maps.
+        found: The prediction, with a probability.
         source: The image.
-        notice: What the caption says besides.
+        notice: Additional text of the caption.
         of: As for ``titled``.
 
     Raises:
-        OptionError: There is no such class.
-        ImageError: The image cannot be read any more.
+        OptionError: The class does not exist.
+        ImageError: The image can no longer be read.
     """
     of, caption = titled(predictor.info, found, of)
     if found.dicom and (shown := found.dicom.caption()):
-        caption = f"{shown}\n{caption}"  # the first words are left out where there is no room
+        caption = f"{shown}\n{caption}"  # the first words are omitted if there is no space
     if notice:
         caption = f"{caption}\n{notice}"
     pixels = native(source)
@@ -105,8 +105,8 @@ def evidence_image(
 def class_drawn(labels: LabelSpace, found: Prediction, of: str | None) -> str | None:
     """Return the class whose evidence is drawn; None for that of all positive classes.
 
-    It is the one that was asked for; if none was, the concluded one where a model of more than two
-    classes concluded a positive one.
+    It is the requested class. If none was requested, it is the concluded class, if a model of more
+    than two classes concluded a positive one.
     """
     if of is None and len(labels) > 2 and found.conclusion in labels.positive:
         return found.conclusion
@@ -119,14 +119,14 @@ def evidence_of_image(
     """Return the evidence over the whole of an image, in units of the logit, [h, w].
 
     Args:
-        predictor: A reader that shows its evidence.
+        predictor: A reader with evidence maps.
         source: The image.
         shape: (height, width) of the image in pixels.
         of: The class; None for all positive classes.
 
     Raises:
-        OptionError: There is no such class.
-        ImageError: The image cannot be read any more.
+        OptionError: The class does not exist.
+        ImageError: The image can no longer be read.
     """
     taken = load_image(source, predictor.info.input, any_kind=True)
     evidence = predictor.evidence(taken.pixels[np.newaxis], of)[0]
@@ -138,12 +138,12 @@ def titled(info: ModelInfo, found: Prediction, of: str | None) -> tuple[str | No
 
     Args:
         info: The metadata of the model.
-        found: What it said of the image.
-        of: The class that was asked for; see ``class_drawn``. Of several findings the name of one;
-            None for the likeliest.
+        found: The prediction.
+        of: The requested class; see ``class_drawn``. For several findings, the name of one; None
+            for the most probable.
 
     Raises:
-        OptionError: There is no such finding.
+        OptionError: The finding does not exist.
     """
     if found.findings:
         each = {finding.name: finding for finding in found.findings}
@@ -168,7 +168,7 @@ def over_whole_image(
     """Return a map of the model input as a map of the whole image.
 
     Args:
-        evidence: Over the input, [h, w].
+        evidence: Evidence over the input, [h, w].
         spec: The input.
         shape: (height, width) of the image in pixels.
     """

@@ -1,9 +1,8 @@
 """Colour evidence over an image.
 
-Orange speaks for the positive class, blue against it: people with any of the common colour vision
-deficiencies tell them apart. The scale is that of the reader, the same for all its images, so that
-the picture of an image with hardly any evidence is hardly coloured, instead of being stretched
-until it alarms; below a stated level nothing is drawn at all.
+Orange is evidence for the positive class, blue against it. The two colours can be distinguished
+with all common colour vision deficiencies. The scale is the same for all images of a reader, so
+that weak evidence is not exaggerated; below a stated level, nothing is drawn.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ FOR, AGAINST = (230, 97, 1), (33, 113, 181)
 """The colours of evidence for and against the positive class, RGB."""
 
 EVIDENCE_FULL = "evidence_full"
-"""The key of a model file's ``reference`` for the evidence, in logits, of full colour."""
+"""The key in a model file's ``reference`` for the evidence with full colour, in logits."""
 
 _MOST_OPAQUE = 0.65
 _INK, _GROUND = (245, 245, 245), (16, 16, 16)
@@ -39,8 +38,8 @@ class Scale:
     """The colour scale of evidence, in units of the logit.
 
     Attributes:
-        full: From here on the colour is full.
-        least: Below this nothing is drawn.
+        full: Evidence from which the colour is full.
+        least: Minimum evidence that is drawn.
     """
 
     full: float = 4.0
@@ -59,8 +58,8 @@ class Scale:
     def of_reader(cls, info: ModelInfo) -> Scale:
         """Return the scale of all images of a reader.
 
-        The model file states it under ``evidence_full`` of its ``reference``; ``UNSTATED`` is that
-        of files that do not.
+        It is stored in the model file under ``evidence_full`` of ``reference``; otherwise it is
+        ``UNSTATED``.
         """
         stated = info.reference.get(EVIDENCE_FULL)
         if isinstance(stated, int | float) and math.isfinite(stated) and stated > 0:
@@ -75,7 +74,7 @@ class Scale:
 
 
 UNSTATED = Scale(16.0, 2.0)
-"""The scale of readers that state none."""
+"""The scale of readers without a stated one."""
 
 
 def overlay(
@@ -87,17 +86,17 @@ def overlay(
 ) -> Image.Image:
     """Return the image with its evidence, RGB, at the size of ``pixels``.
 
-    A strip at the lower edge holds the colour scale and the caption.
+    A strip at the lower edge contains the colour scale and the caption.
 
     Args:
         evidence: Signed map of any size over the whole image, in units of the logit, [h, w].
         pixels: The image, grey, [height, width].
-        caption: What the strip says, such as class and probability; where there is no evidence at
-            all, or none for the positive class, it says that too. A line break is kept.
-        scale: How evidence becomes colour; the one that holds the map if None.
+        caption: Text of the strip, such as class and probability; if there is no evidence, or none
+            for the positive class, this is added. Line breaks are preserved.
+        scale: Colour scale; if None, the smallest that contains the map.
 
     Raises:
-        ValueError: The map holds values that are no numbers.
+        ValueError: The map contains NaN.
     """
     from PIL import Image  # noqa: PLC0415 - only where a picture is drawn
 
@@ -124,7 +123,7 @@ def coloured(
     Args:
         evidence: Signed map of any size over the whole image, in units of the logit, [h, w].
         grey: Grey levels 0 to 255, [height, width].
-        scale: How evidence becomes colour.
+        scale: Colour scale.
     """
     from PIL import Image  # noqa: PLC0415 - only where a picture is drawn
 
@@ -152,15 +151,15 @@ def grey_levels(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.fl
 def _strip(image: Image.Image, said: list[str], *, scale: Scale | None) -> None:
     """Draw text and colour bar onto the lower edge; without scale, no bar.
 
-    What does not fit into a line goes into more of them, while they cover little of the image;
-    then the first words are left out.
+    Long text is broken into several lines as long as they cover little of the image; otherwise the
+    first words are omitted.
     """
     from PIL import ImageDraw, ImageFont  # noqa: PLC0415 - only where a picture is drawn
 
     width, height = image.size
     side = min(width, height)
     tall = max(12 if side < 150 else 14, round(side * 0.045))
-    if height < 3 * tall or width < 6 * tall:  # no room for words
+    if height < 3 * tall or width < 6 * tall:  # no space for words
         return
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(tall * 0.72)

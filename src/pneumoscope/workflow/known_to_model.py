@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from pneumoscope.training.fitted import Traced
 
 FALSE_REFUSALS = 0.01
-"""The share of validation images that the gate of features may refuse."""
+"""Maximum share of validation images that the feature gate may refuse."""
 
 _EVIDENCE_IMAGES = 200
-_LOOK_IMAGES = (200, 5000)  # fewer cannot carry the limits of a look, more only take memory
-_KNOWN_IMAGES = 2000  # whose features are known; more take time and tell nothing new
+_LOOK_IMAGES = (200, 5000)  # fewer are too few for the limits of a look, more only need memory
+_KNOWN_IMAGES = 2000  # maximum number of images for features; more only take time
 _RANK = 32
 
 
@@ -73,14 +73,14 @@ def known_of_images(
 
 
 def _channel_statistics(bundle: Bundle, data: PreparedData, rows: Sequence[int]) -> dict[str, Any]:
-    """Return the entry of ``ModelInfo.reference`` by which ``adapt`` knows the training images.
+    """Return the entry of ``ModelInfo.reference`` with statistics of training images for ``adapt``.
 
     It is empty for graphs without convolutions.
 
     Args:
         bundle: The exported graph.
         data: The images.
-        rows: Those that the network learnt from.
+        rows: The training rows.
     """
     model = onnx.load_from_string(read_model(bundle.path))
     try:
@@ -119,10 +119,10 @@ def _gate(
 
 
 def _evidence_full(bundle: Bundle, data: PreparedData) -> float:
-    """Return the evidence of full colour: the strongest of a typical validation image.
+    """Return the evidence with full colour: the maximum of a typical validation image.
 
-    Of 4, 8, 16 and so on it is the one nearest to the median over images of the strongest place of
-    each, so that one scale serves all images of the reader.
+    It is the value out of 4, 8, 16 and so on that is closest to the median over images of their
+    maximum, so that one scale is suitable for all images of the reader.
     """
     rows = evenly(data.split.rows("val"), _EVIDENCE_IMAGES)
     maps, labels = outputs_of(bundle, data, rows, "evidence"), data.catalog.label_space
