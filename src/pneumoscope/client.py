@@ -84,8 +84,8 @@ class Client:
             OSError: The file cannot be read.
         """
         content = image if isinstance(image, bytes) else Path(image).read_bytes()
-        asked = {"evidence": "1"} if evidence else {}
-        query = urlencode(asked | ({"model": model} if model else {}))
+        parameters = {"evidence": "1"} if evidence else {}
+        query = urlencode(parameters | ({"model": model} if model else {}))
         body = self._ask(f"/v1/predictions{'?' * bool(query)}{query}", content)
         record: dict[str, Any] = json.loads(body)
         if not isinstance(image, bytes):
