@@ -64,6 +64,7 @@ class Client:
         image: str | PathLike[str] | bytes,
         evidence: bool = False,
         model: str | None = None,
+        evidence_of: str | None = None,
     ) -> dict[str, Any]:
         """Return the record of an image, as ``pneumoscope predict --format json`` prints it.
 
@@ -74,6 +75,7 @@ class Client:
             image: The path of a file, or the bytes of one.
             evidence: Whether the service draws an evidence picture; see ``evidence``.
             model: Name of a model of the service; None for the first one.
+            evidence_of: Class or finding whose evidence is drawn; None for the service's choice.
 
         Returns:
             The record; ``path`` is the given path, empty for bytes.
@@ -85,6 +87,7 @@ class Client:
         """
         content = image if isinstance(image, bytes) else Path(image).read_bytes()
         parameters = {"evidence": "1"} if evidence else {}
+        parameters |= {"evidence_of": evidence_of} if evidence and evidence_of else {}
         query = urlencode(parameters | ({"model": model} if model else {}))
         body = self._ask(f"/v1/predictions{'?' * bool(query)}{query}", content)
         record: dict[str, Any] = json.loads(body)

@@ -126,11 +126,6 @@ def run(args: Namespace) -> int:
     """Serve until a signal ends it."""
     _check_packages()
     settings = settings_of(args)
-    if any(settings.models.values()):
-        from pneumoscope.reader.model_file.bundle import refuse_findings  # noqa: PLC0415
-
-        for place in filter(None, settings.models.values()):
-            refuse_findings(place, what="the service")
     gc.disable()  # imported objects contain no cycles
     # A reading process loads its models while the HTTP server is imported.
     from pneumoscope.serve.process import Process  # noqa: PLC0415 - after parsing

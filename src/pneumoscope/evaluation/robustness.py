@@ -216,7 +216,8 @@ def _rows(
     threshold: float,
     level: float,
 ) -> tuple[Corrupted, ...]:
-    label = np.array([entry.label == catalog.positive for entry in entries], np.int64)
+    inside = catalog.label_space.positive
+    label = np.array([entry.label in inside for entry in entries], np.int64)
     paths = tuple(entry.path for entry in entries)
     patients = tuple(entry.patient for entry in entries)
     before = answers[0, :, 1] >= threshold

@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.errors import ManyFindingsError, ModelFileError
+from pneumoscope.errors import ModelFileError
 from pneumoscope.reader.model_file import checksum as seal
 from pneumoscope.reader.model_file.inspection import Contents, inspect
 from pneumoscope.reader.model_file.metadata import PAIRS, ModelInfo
-from pneumoscope.reader.model_file.session import Graph, find_model, first_line, read_model
+from pneumoscope.reader.model_file.session import Graph, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,23 +164,6 @@ def read_info(content: bytes, path: Path) -> tuple[ModelInfo, Contents]:
     """
     contents = inspect(content, path)
     return _info(seal.own_text(content, contents, path), path), contents
-
-
-def refuse_findings(model: Path | str | None, *, what: str) -> None:
-    """Raise an error for a model of several findings, if a single conclusion is needed.
-
-    Args:
-        model: A model file or a run folder; ``shipped`` or None for the package's own.
-        what: The caller, for the message.
-
-    Raises:
-        ManyFindingsError: The model has several findings.
-        ModelFileError: There is no model, or the file is not a model file of this package.
-    """
-    path = find_model(model)
-    info, _ = read_info(read_model(path), path)
-    if info.findings:
-        raise ManyFindingsError(info.classes, what=what)
 
 
 def open_bundle(
