@@ -33,6 +33,7 @@ from pneumoscope.reader.model_file.session import read_model
 from pneumoscope.reader.model_file.training_hashes import hashes_of
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import written_whole
+from pneumoscope.stats.tolerance import tolerance_limit
 from pneumoscope.workflow.decide import Decided, decide
 from pneumoscope.workflow.decide_findings import FindingsDecided, decide_findings
 from pneumoscope.workflow.recalibrate import write_calibrated
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from pneumoscope.training.recipe import Recipe
 
 FALSE_REFUSALS = 0.01
-"""Maximum share of validation images that the feature gate may refuse."""
+"""Maximum share of new images like the validation images that the feature gate may refuse."""
 
 _CHECKED_IMAGES = 200
 _LOOK_IMAGES = (200, 5000)  # fewer are too few for the limits of a look, more only need memory
@@ -299,7 +300,8 @@ def _gate(
     likeness = FeatureDistribution.fit(known, rank=_RANK)
     seen = _outputs(bundle, data, data.split.rows("val"), "features")
     distances = likeness.distance(seen)
-    features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))
+    limit = tolerance_limit(distances, share=1 - FALSE_REFUSALS)
+    features = FeatureGate(likeness, limit)
     gate = {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
     return gate, distances.tolist()
 
