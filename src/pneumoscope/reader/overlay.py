@@ -105,13 +105,13 @@ def overlay(
     scale = scale or Scale.of(evidence)
     mixed = coloured(evidence, grey_levels(pixels), scale)
     image = Image.fromarray(np.rint(mixed).astype(np.uint8))
-    said = [caption]
+    lines = [caption]
     any_colour = bool((np.abs(evidence) >= scale.least).any())
     if not any_colour:
-        said.append(f"no evidence (±{scale.least:g})")
+        lines.append(f"no evidence (±{scale.least:g})")
     elif not bool((evidence >= scale.least).any()):
-        said.append("no evidence for it")
-    _strip(image, said, scale=scale if any_colour else None)
+        lines.append("no evidence for it")
+    _strip(image, lines, scale=scale if any_colour else None)
     return image
 
 
@@ -148,7 +148,7 @@ def grey_levels(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.fl
     return grey
 
 
-def _strip(image: Image.Image, said: list[str], *, scale: Scale | None) -> None:
+def _strip(image: Image.Image, texts: list[str], *, scale: Scale | None) -> None:
     """Draw text and colour bar onto the lower edge; without scale, no bar.
 
     Long text is broken into several lines as long as they cover little of the image; otherwise the
@@ -170,7 +170,7 @@ def _strip(image: Image.Image, said: list[str], *, scale: Scale | None) -> None:
         return pad + draw.textlength(line, font=font) + beside <= width
 
     lines: list[str] = []
-    for line in " · ".join(said).split("\n"):
+    for line in " · ".join(texts).split("\n"):
         words = [part for part in line.split(" · ") if fits(part, pad)]
         lines += _lines(words, lambda words: fits(words, pad))
     if bar and bar.width <= width and not (lines and fits(lines[-1], tall // 2 + bar.width)):

@@ -23,6 +23,7 @@ from pneumoscope.reader.drift import distance_histogram
 from pneumoscope.reader.groups import map_of
 from pneumoscope.reader.model_file.session import read_model
 from pneumoscope.reader.overlay import EVIDENCE_FULL, Scale
+from pneumoscope.stats.tolerance import tolerance_limit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pneumoscope.training.fitted import Traced
 
 FALSE_REFUSALS = 0.01
-"""Maximum share of validation images that the feature gate may refuse."""
+"""Maximum share of new images like the validation images that the feature gate may refuse."""
 
 _EVIDENCE_IMAGES = 200
 _LOOK_IMAGES = (200, 5000)  # fewer are too few for the limits of a look, more only need memory
@@ -113,7 +114,8 @@ def _gate(
     likeness = FeatureDistribution.fit(known, rank=_RANK)
     seen = outputs_of(bundle, data, data.split.rows("val"), "features")
     distances = likeness.distance(seen)
-    features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))
+    limit = tolerance_limit(distances, share=1 - FALSE_REFUSALS)
+    features = FeatureGate(likeness, limit)
     gate = {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
     return gate, distances.tolist()
 
