@@ -21,9 +21,10 @@ from pneumoscope.evaluation.multilabel.numbers import (
     finding_numbers,
 )
 from pneumoscope.evaluation.multilabel.scores import FindingScores, holds_findings
-from pneumoscope.evaluation.multilabel.weighted import FindingTable, point, statistics
+from pneumoscope.evaluation.multilabel.weighted import FindingTable, statistics
 from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.question import Question
+from pneumoscope.evaluation.several import point
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.findings import FindingRule, policy_of
 from pneumoscope.reader.model_file.metadata import OperatingPoint
@@ -164,7 +165,7 @@ def test_a_resample_is_the_metric_of_repeated_images() -> None:
     counts = np.random.default_rng(5).integers(0, 3, (1, int(patient.max()) + 1)).astype(float)
     weighted = statistics(FindingTable.of(scores, [0.5] * 4), counts)
     rows = np.repeat(np.arange(len(scores)), counts[0, patient].astype(int))
-    repeated = point(FindingTable.of(scores.select(rows), [0.5] * 4))
+    repeated = point(statistics, FindingTable.of(scores.select(rows), [0.5] * 4))
     for key in ("auc", "sensitivity", "specificity", "ppv", "brier", "loss", "macro_auc"):
         assert weighted[key][0] == pytest.approx(repeated[key]), key
 
