@@ -100,9 +100,9 @@ def size_findings(audit: Audit) -> Iterator[Finding]:
             f"{len(names)} classes: {', '.join(names)}",
             "Label shortcuts are searched for between two groups of classes"
             + (f": {' and '.join(audit.shortcuts.classes)}." if audit.shortcuts else "."),
-            "Check that `positive` names all positive classes."
+            "Check that `--positive` names all positive classes."
             if audit.shortcuts
-            else "To search for them, name the positive classes with `positive`, or combine the "
+            else "To search for them, name the positive classes with `--positive`, or combine the "
             "classes into two with a class map.",
         )
     if len(names) == 1:
