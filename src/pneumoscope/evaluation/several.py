@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -186,7 +186,11 @@ class Measured:
 
     def _drawn(self, name: str, *place: int) -> Floats | None:
         """Return the resampled values of a metric, [R]."""
-        return None if self.draws is None else self.draws[name][(slice(None), *place)]
+        if self.draws is None:
+            return None
+        index: tuple[Any, ...] = (slice(None), *place)
+        found: Floats = self.draws[name][index]
+        return found
 
     def _interval(self, name: str, *place: int) -> Interval | None:
         return percentiles(self._drawn(name, *place), level=self.level)
