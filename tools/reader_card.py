@@ -101,11 +101,11 @@ def _own_validation(bundle: Bundle, catalog: Catalog, scores: Scores) -> dict[st
     )
     for label, name in enumerate(catalog.classes):
         rows = np.flatnonzero(own.labels == label)
-        said = Counter(gated[row].conclusion for row in rows)
+        conclusions = Counter(gated[row].conclusion for row in rows)
         probabilities = np.array([ungated[row].probability for row in rows], np.float64)
         found[name] = {
             "n": len(rows),
-            "conclusions": dict(sorted(said.items())),
+            "conclusions": dict(sorted(conclusions.items())),
             "median_probability": float(np.median(probabilities)),
             "median_of_validation": float(np.median(scores.probability[scores.label == label])),
         }

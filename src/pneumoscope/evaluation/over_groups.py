@@ -108,9 +108,9 @@ def choose_over(rule: Rule, groups: Sequence[Scores], *, share: float = 1.0) -> 
                 f"an operating point over groups needs one with {FEWEST} images of each class."
             )
         threshold = float(cuts[_best(rule, groups, found, share, float(everything.label.mean()))])
-    told = achieved(everything, threshold)
-    told["groups"] = _achieved(groups, threshold, share)
-    return OperatingPoint(str(rule), threshold, achieved=told)
+    performance = achieved(everything, threshold)
+    performance["groups"] = _achieved(groups, threshold, share)
+    return OperatingPoint(str(rule), threshold, achieved=performance)
 
 
 def _rates(groups: Sequence[Scores], cuts: NDArray[np.float64], label: int) -> NDArray[np.float64]:
@@ -143,7 +143,7 @@ def _best(
     if rule.kind == "specificity":
         kept = _served(1 - found[0], share) >= rule.value - _SLACK
         if not kept.any():
-            raise DataError(f"{rule} cannot be reached in so many groups.")
+            raise DataError(f"{rule} cannot be reached in this number of groups.")
         return _last(kept)
     whole = [
         place

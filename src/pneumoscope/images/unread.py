@@ -39,13 +39,13 @@ def looks_like(start: bytes) -> str:
     >>> looks_like(b"%PDF-1.7")
     'this is a PDF document; export the radiograph from it as DICOM or PNG'
     """
-    for place, magic, says in _LOOKS:
+    for place, magic, description in _LOOKS:
         if start[place : place + len(magic)] == magic:
-            return says
+            return description
     if start[4:8] == b"ftyp":
         if start[8:12] in _PICTURES:
             return f"this is a HEIC or AVIF image, {_AS_PNG}"
         return "this is a video; save the radiograph in it as PNG"
     if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
-        return "this is a text file, whatever its name says"
+        return "this is a text file, regardless of its name"
     return "its content is not a supported image format"

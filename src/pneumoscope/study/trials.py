@@ -107,7 +107,7 @@ class Hunter:
             study.tell(trial.number, state=TrialState.FAIL)
             if trial.params:
                 study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
-            self._watcher.say(f"Trial {trial.number} was killed; it goes on")
+            self._watcher.say(f"Trial {trial.number} was killed and is continued")
 
     def objective(self, trial: optuna.Trial) -> float:
         """Return the result of a trial on the validation images.
@@ -152,13 +152,13 @@ class Hunter:
         from pneumoscope.study.learn import learn  # noqa: PLC0415 - torch
 
         run = item.run
-        heard = Pruning(trial, self._hunt.number, self._until, self._epoch_of(item))
+        pruning = Pruning(trial, self._hunt.number, self._until, self._epoch_of(item))
         with locked_folder(run.root):
             for row in run.log():  # of an unfinished or finished run
-                heard.report(row)
+                pruning.report(row)
             if not run.finished:
                 run.error_file.unlink(missing_ok=True)
-                learn(run, self._data(item), on_epoch=heard)
+                learn(run, self._data(item), on_epoch=pruning)
         found = run.result().val
         return found[self._hunt.number.removeprefix("val_")]
 
@@ -184,12 +184,12 @@ class Hunter:
         return self._opened[key]
 
     def _ended(
-        self, item: Entered, numbers: Mapping[str, float], said: str, *, failed: bool = False
+        self, item: Entered, numbers: Mapping[str, float], reason: str, *, failed: bool = False
     ) -> None:
         self._folder.note("failed" if failed else "finished", item.run.name)
         for tracker in self._trackers:
             tracker.end(item.run.name, numbers, [item.run.held_out], failed=failed)
-        (self._watcher.warn if failed else self._watcher.say)(said)
+        (self._watcher.warn if failed else self._watcher.say)(reason)
 
 
 def check_decides(images: StudyImages, split: Split) -> None:
@@ -202,7 +202,7 @@ def check_decides(images: StudyImages, split: Split) -> None:
         wrong = [row for row in split.rows(part) if images.catalog.entries[row].split == HELD_OUT]
         if wrong:
             raise LeakError(
-                f"{images.catalog.root}: {len(wrong):,} held-out or test images stand in the "
+                f"{images.catalog.root}: {len(wrong):,} held-out or test images are in the "
                 f"part {part!r} of a search; they must not be used for decisions."
             )
 
@@ -218,9 +218,9 @@ class Pruning:
     """
 
     def __init__(
-        self, trial: optuna.Trial, number: str, until: float, heard: Callable[[Epoch], None]
+        self, trial: optuna.Trial, number: str, until: float, callback: Callable[[Epoch], None]
     ) -> None:
-        self._trial, self._number, self._until, self._heard = trial, number, until, heard
+        self._trial, self._number, self._until, self._heard = trial, number, until, callback
 
     def report(self, row: Epoch) -> None:
         """Report an epoch to the trial."""

@@ -166,7 +166,7 @@ def tables_of(
                 return found[0], place, found[1]
     if layout is not None:
         raise DataError(
-            f"{data}: holds no table of the layout {layout.name!r}"
+            f"{data}: contains no table of the layout {layout.name!r}"
             + (f" ({', '.join(layout.tables)})" if layout.tables else "")
             + "; give the table itself instead of the folder."
         )
@@ -253,9 +253,9 @@ def _merged(data: Path, labelled: Sequence[tuple[Named, str]]) -> tuple[list[Ent
 
 
 def _said(row: Named, label: str) -> str:
-    said = label or "|".join(row.names) or "no label"
+    name = label or "|".join(row.names) or "no label"
     return (
-        said
+        name
         + (f", patient {row.patient}" if row.patient else "")
         + (f", {row.split}" if row.split else "")
     )
