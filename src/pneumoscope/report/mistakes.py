@@ -92,8 +92,8 @@ def _how_to_read(found: Evaluation, pictures: Pictures) -> tuple[str, dict[str, 
         return "", {}
     info = pictures.predictor.info
     full = f"{Scale.of_reader(info).full:g}"
-    facts = {"positive": found.classes[1], "full": full, "caveat": evidence_caveat(info)}
-    return "cases_with_evidence", facts
+    caveat = evidence_caveat(info)
+    return "cases_with_evidence", {"positive": found.classes[1], "full": full, "caveat": caveat}
 
 
 def _set_aside(found: Evaluation, wrong: int) -> str:

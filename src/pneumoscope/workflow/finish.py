@@ -149,7 +149,7 @@ def _checked_difference(
     path: Path,
     data: PreparedData,
     rows: Sequence[int],
-    expected: NDArray[np.floating],
+    expected: NDArray[np.float64],
 ) -> float:
     """Return how far the original files lie from the cached images, in probability.
 

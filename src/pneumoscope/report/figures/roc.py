@@ -128,7 +128,7 @@ def roc_curve(
         where = [] if threshold is None else [f"at probability ≥ {threshold:.3g}"]
         where += [f"sensitivity {point[1]:.3f}", f"specificity {1 - point[0]:.3f}"]
     between = f" ({auc_range})" if auc_range else ""
-    columns = [curve.thresholds, curve.false_positive_rate, curve.sensitivity]
+    columns: list[Floats] = [curve.thresholds, curve.false_positive_rate, curve.sensitivity]
     header = ["threshold", "false_positive_rate", "sensitivity"]
     if band is not None:
         header += ["low", "high"]
