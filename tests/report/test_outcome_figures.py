@@ -238,7 +238,11 @@ def test_differences_have_the_sign_of_first_less_second(two: Comparison) -> None
     first, second = (two.numbers[name]["auc"].value or 0 for name in two.names)
     assert float(figure.table[1][0][3]) == pytest.approx(first - second, abs=1e-5)
     assert figure.table[1][0][:3] == ("a", "b", "auc")
-    assert "a minus b" in texts(figure.draw())
+    drawn = figure.draw()
+    assert "a minus b" in texts(drawn)
+    drawn.draw_without_rendering()
+    label = drawn.axes[0].xaxis.label.get_window_extent()
+    assert 0 <= label.x0 < label.x1 <= drawn.bbox.width
 
 
 def test_the_curves_of_all_readers_are_in_one_figure(two: Comparison) -> None:

@@ -74,7 +74,7 @@ def differences(found: Comparison) -> Drawing:
         _, low, high = point = point_of(one)
         mark = difference_mark(point, apart=low > 0 or high < 0)
         rows.append(Row(title, (mark,), f"{first} minus {second}"))
-    scale = around_zero("second is better  ←  difference  →  first is better")
+    scale = around_zero("second better  ←  →  first better")
     return Drawing(
         table_of(
             ("first", "second", "number", "difference", "low", "high"),
