@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helpers.launchers import SECONDS, Machines
 from helpers.processes import wait_for
 from pneumoscope.data.build_lock import alone
 from pneumoscope.data.cache import build_cache
@@ -27,8 +27,6 @@ from pneumoscope.training.fit import fit
 from pneumoscope.training.log import Epoch, read_log
 from pneumoscope.training.recipe import Recipe, recipe_of
 
-SECONDS = 300.0
-
 
 def recipe(**changes: Any) -> Recipe:
     return recipe_of(
@@ -38,35 +36,11 @@ def recipe(**changes: Any) -> Recipe:
     )  # fmt: skip
 
 
-class Machines:
-    """Two machines with one process each, as far as the processes can tell."""
-
-    def __init__(self, *words: str | Path, data: tuple[Path, Path]) -> None:
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            port = str(one.getsockname()[1])
-        common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-        placed = ["--accelerator", "cpu", "--nodes", "2", "--devices", "1"]
-        self.processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "pneumoscope", "train", place, *words, *placed],
-                env={**os.environ, **common, "NODE_RANK": str(rank)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for rank, place in enumerate(data)
-        ]
-
-    def end(self) -> tuple[list[int], list[str]]:
-        """Return exit code and output of each."""
-        said = [process.communicate(timeout=SECONDS)[0] for process in self.processes]
-        return [process.returncode for process in self.processes], said
-
-    def bury(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.communicate()
+@pytest.fixture
+def machines(phantoms: Path, tmp_path: Path) -> Iterator[Machines]:
+    those = Machines(tmp_path / "machines", phantoms)
+    yield those
+    those.bury()
 
 
 def learning(rows: list[Epoch]) -> list[tuple[float, ...]]:
@@ -74,33 +48,30 @@ def learning(rows: list[Epoch]) -> list[tuple[float, ...]]:
 
 
 def test_two_processes_are_one_with_the_batches_of_both_and_go_on_after_a_kill(
-    phantoms: Path, tmp_path: Path
+    machines: Machines, phantoms: Path, tmp_path: Path
 ) -> None:
-    run, config = tmp_path / "run", tmp_path / "recipe.yaml"
-    recipe(max_epochs=8, batch_size=8).save(config)
-    machines = Machines("--out", run, "--config", config, data=(phantoms, phantoms))
-    try:
-        wait_for(lambda: len(read_log(run / "log.csv")) >= 2, seconds=SECONDS, what="two epochs")
-        machines.processes[1].kill()
-        codes, said = machines.end()
-    finally:
-        machines.bury()
-    assert codes == [1, -signal.SIGKILL], said
-    assert "another process of this training ended" in said[0]
-    assert "Traceback" not in said[0]
+    """Started, and queued again, by a job for Slurm."""
+    run = machines.run
+    recipe(max_epochs=8, batch_size=8).save(tmp_path / "machines" / "recipe.yaml")
+    machines.slurm()
+    wait_for(lambda: len(read_log(run / "log.csv")) >= 2, seconds=SECONDS, what="two epochs")
+    machines.kill_a_task()
+    (code,), _ = machines.end()
+    assert code == 128 + signal.SIGKILL
+    said = machines.tasks()[0]
+    assert "another process of this training ended" in said
+    assert "Traceback" not in said
     before = learning(read_log(run / "log.csv"))
     assert 2 <= len(before) < 8
     assert not (run / "model.onnx").exists()
 
-    machines = Machines("--out", run, "--resume", data=(phantoms, phantoms))
-    try:
-        codes, said = machines.end()
-    finally:
-        machines.bury()
-    assert codes == [0, 0], said
-    assert "Validation (" in said[0]
-    assert "Validation (" not in said[1]
-    assert "epoch" not in said[1]
+    machines.slurm()
+    (code,), _ = machines.end()
+    said, other = machines.tasks()
+    assert code == 0, (said, other)
+    assert "Validation (" in said
+    assert "Validation (" not in other
+    assert "epoch" not in other
     after = learning(read_log(run / "log.csv"))
     assert len(after) == 8
     assert after[: len(before)] == before
@@ -121,22 +92,20 @@ def prepared(phantoms: Path, run: Path) -> PreparedData:
     return PreparedData(catalog, cache, split)
 
 
-def test_machines_with_other_images_do_not_train_together(phantoms: Path, tmp_path: Path) -> None:
+def test_machines_with_other_images_do_not_train_together(
+    machines: Machines, phantoms: Path, tmp_path: Path
+) -> None:
+    """As pods of Kubernetes, whose launcher adds its own report."""
     shutil.copytree(phantoms, tmp_path / "less")
     next((tmp_path / "less" / "train" / "NORMAL").iterdir()).unlink()
-    config = tmp_path / "recipe.yaml"
-    recipe(max_epochs=2).save(config)
-    words = ("--out", tmp_path / "run", "--config", config)
-    machines = Machines(*words, data=(phantoms, tmp_path / "less"))
-    try:
-        codes, said = machines.end()
-    finally:
-        machines.bury()
+    recipe(max_epochs=2).save(tmp_path / "machines" / "recipe.yaml")
+    machines.kubernetes(tmp_path / "less")
+    codes, said = machines.end()
     assert codes == [1, 1]
     for text in said:
         assert "have different images or parts" in text
-        assert "Traceback" not in text
-    assert read_log(tmp_path / "run" / "log.csv") == []
+        assert f"{Path('pneumoscope') / 'cli'}" not in text  # no traceback of ours
+    assert read_log(machines.run / "log.csv") == []
 
 
 _BUILD = """
@@ -242,16 +211,14 @@ def test_one_process_leads(
     assert is_leader() is leads
 
 
-def test_layers_that_do_not_learn_yet_give_no_gradients(tmp_path: Path, phantoms: Path) -> None:
-    config = tmp_path / "recipe.yaml"
-    frozen = recipe_of(
+def test_layers_that_do_not_learn_yet_give_no_gradients(machines: Machines, tmp_path: Path) -> None:
+    """Started by torchrun."""
+    recipe_of(
         "transfer", image_size=32, max_epochs=2, head_epochs=1, val_fraction=0.25, batch_size=14
+    ).save(tmp_path / "machines" / "recipe.yaml")
+    machines.torchrun()
+    log = machines.run / "log.csv"
+    wait_for(
+        lambda: len(read_log(log)) == 2 or machines.any_ended(), seconds=SECONDS, what="two epochs"
     )
-    frozen.save(config)
-    machines = Machines("--out", tmp_path / "run", "--config", config, data=(phantoms, phantoms))
-    try:
-        codes, said = machines.end()
-    finally:
-        machines.bury()
-    assert codes == [0, 0], said
-    assert len(read_log(tmp_path / "run" / "log.csv")) == 2
+    assert len(read_log(log)) == 2, machines.end()
