@@ -4,133 +4,130 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
 import subprocess
-import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
 import yaml
+from torch.distributed.run import config_from_args, parse_args
 
 from helpers.processes import below, kill
+from helpers.warm import Warm
 
 SECONDS = 300.0
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "cluster.md"
-
-_PROGRAMS = {
-    "pneumoscope": 'exec "{python}" -m pneumoscope "$@" --accelerator cpu\n',
-    "torchrun": 'exec "{python}" -m torch.distributed.run "$@" --accelerator cpu\n',
-    # A task on each of two machines, and the exit code of the worse
-    "srun": (
-        "for rank in 0 1; do\n"
-        '  SLURM_PROCID=$rank SLURM_NODEID=$rank SLURM_LOCALID=0 "$@" > said.$rank 2>&1 &\n'
-        "  echo $! > pid.$rank\n"
-        "done\n"
-        "worst=0\n"
-        "for rank in 0 1; do\n"
-        "  wait $(cat pid.$rank) || worst=$?\n"
-        "done\n"
-        "exit $worst\n"
-    ),
-}
-
-
-def _block(part: str) -> str:
-    blocks = re.findall(r"^```\w*\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    return next(str(block) for block in blocks if part in block)
+_PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "cluster.md"
 
 
 class Machines:
     """Two machines with one process each, as far as the processes can tell.
 
+    The current folder has the images as ``chest_xray``, and ``recipe.yaml``.
+
     Args:
-        folder: Where the commands run: it gets ``chest_xray``, ``runs`` and the programs.
-        data: The images.
+        module: What both run, as for ``python -m``.
+        words: Its arguments, for each.
+        variables: What the launcher tells each.
     """
 
-    def __init__(self, folder: Path, data: Path) -> None:
-        self.run = folder / "runs" / "large"
-        self.run.parent.mkdir(parents=True)
-        self._folder = folder
-        self._started: list[subprocess.Popen[str]] = []
-        (folder / "chest_xray").symlink_to(data)
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            self._port = str(one.getsockname()[1])
-        for name, text in _PROGRAMS.items():
-            place = folder / "bin" / name
-            place.parent.mkdir(exist_ok=True)
-            place.write_text("#!/bin/sh\n" + text.format(python=sys.executable))
-            place.chmod(0o755)
+    def __init__(
+        self,
+        module: str,
+        words: Sequence[Sequence[str]],
+        variables: Sequence[Mapping[str, str]] = ({}, {}),
+    ) -> None:
+        self.processes = [
+            Warm(module, *own, "--accelerator", "cpu", variables=told)
+            for own, told in zip(words, variables, strict=True)
+        ]
 
-    def slurm(self) -> None:
-        """Submit the page's job."""
-        counts = {"SLURM_NTASKS": "2", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "1"}
-        self._begin(_block("#SBATCH --nodes=2"), **counts, SLURM_JOB_ID="7", MASTER_PORT=self._port)
-
-    def torchrun(self) -> None:
-        """Start the page's command on each machine."""
-        for _ in range(2):
-            self._begin(
-                _block("torchrun --nnodes").replace("HEAD:29500", f"127.0.0.1:{self._port}")
-            )
-
-    def kubernetes(self, others: Path) -> None:
-        """Start the pods of the page's job; the second one has other images.
-
-        The operator says by variables what torchrun has to know.
-        """
-        job = yaml.safe_load(_block("kind: PyTorchJob"))["spec"]
-        master, worker = (job["pytorchReplicaSpecs"][name] for name in ("Master", "Worker"))
-        assert master == worker
-        (container,) = master["template"]["spec"]["containers"]
-        command = " ".join([*container["command"], *container["args"]])
-        for rank, data in enumerate((self._folder / "chest_xray", others)):
-            told = {"NNODES": "2", "NPROC_PER_NODE": "1", "NODE_RANK": str(rank)}
-            told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": self._port}
-            here = command.replace("/data/chest_xray", str(data)).replace("/runs", "runs")
-            self._begin(here, **{f"PET_{name}": value for name, value in told.items()})
-
-    def kill_a_task(self) -> None:
-        """Kill the second task of the job."""
-        kill(int((self._folder / "pid.1").read_text()))
-
-    def tasks(self) -> list[str]:
-        """Return what each task of the job said."""
-        return [(self._folder / f"said.{rank}").read_text() for rank in range(2)]
-
-    def any_ended(self) -> bool:
-        """Return whether a command has ended."""
-        return any(process.poll() is not None for process in self._started)
-
-    def end(self) -> tuple[list[int], list[str]]:
-        """Return exit code and output of each command."""
-        said = [process.communicate(timeout=SECONDS)[0] for process in self._started]
-        codes = [process.returncode for process in self._started]
-        self._started.clear()
-        return codes, said
+    def end(self) -> tuple[list[int | None], list[str]]:
+        """Return exit code and output of each."""
+        said = ["".join(process.communicate(timeout=SECONDS)) for process in self.processes]
+        return [process.returncode for process in self.processes], said
 
     def bury(self) -> None:
         """Kill what still runs."""
-        for process in self._started:
-            kill(*below(process.pid), process.pid)
-            process.communicate()
-        self._started.clear()
+        for process in self.processes:
+            if process.returncode is None:
+                kill(*below(process.pid), process.pid)
+                process.communicate()
 
-    def _begin(self, script: str, **variables: str) -> None:
-        script = script.replace("--preset transfer", "--config recipe.yaml")
-        script = script.replace("--devices 4", "--devices 1").replace(
-            "--nproc-per-node 4", "--nproc-per-node 1"
-        )
-        path = f"{self._folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        own = {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-        cache = "export PNEUMOSCOPE_CACHE=/scratch/shared/pneumoscope\n"  # tests have their own
-        self._started.append(
-            subprocess.Popen(
-                ["/bin/bash", "-c", script.replace(cache, "")],
-                cwd=self._folder,
-                env={**os.environ, **own, **variables},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
+
+def by_slurm(programs: Path) -> Machines:
+    """Submit the page's job; ``srun`` starts a task on each machine.
+
+    Args:
+        programs: A folder for it.
+    """
+    asked = programs / "asked"
+    srun = programs / "srun"
+    srun.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{asked}"\n')
+    srun.chmod(0o755)
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    script = _of_page("#SBATCH --nodes=2")
+    subprocess.run(["/bin/bash", "-ec", script], check=True, env={**os.environ, "PATH": path})
+    program, *words = asked.read_text().splitlines()
+    assert program == "pneumoscope"
+    counts = {"SLURM_NTASKS": "2", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "1"}
+    common = {**counts, "SLURM_JOB_ID": "7", "MASTER_PORT": _free_port()}
+    tasks = [{"SLURM_PROCID": rank, "SLURM_NODEID": rank, "SLURM_LOCALID": "0"} for rank in "01"]
+    return Machines(program, [words] * 2, [{**common, **task} for task in tasks])
+
+
+def by_torchrun() -> Machines:
+    """Start the page's command on each machine."""
+    command = _of_page("torchrun --nnodes").replace("HEAD:29500", f"127.0.0.1:{_free_port()}")
+    command = command.replace("--nproc-per-node 4", "--nproc-per-node 1").replace("\\\n", " ")
+    program, *words = shlex.split(command)
+    assert program == "torchrun"
+    return Machines("torch.distributed.run", [words] * 2)
+
+
+def by_kubernetes(*images: Path) -> Machines:
+    """Start what torchrun starts in the pods of the page's job, each with images of its own."""
+    job = yaml.safe_load(_of_page("kind: PyTorchJob"))["spec"]
+    master, worker = (job["pytorchReplicaSpecs"][name] for name in ("Master", "Worker"))
+    assert master == worker
+    (container,) = master["template"]["spec"]["containers"]
+    program, *words = [*container["command"], *container["args"]]
+    assert program == "torchrun"
+    told = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1", "PET_MASTER_ADDR": "127.0.0.1"}
+    with pytest.MonkeyPatch.context() as patch:  # the operator sets them
+        for name, value in told.items():
+            patch.setenv(name, value)
+        settings, _, started = config_from_args(parse_args(words))
+    assert (settings.min_nodes, settings.max_nodes, settings.nproc_per_node) == (2, 2, 1)
+    place = started.index("-m")
+    module, *words = started[place + 1 :]
+    words = [word.replace("/runs", "runs") for word in words]
+    common = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port()}
+    return Machines(
+        module,
+        [[str(own) if word == "/data/chest_xray" else word for word in words] for own in images],
+        [{**common, "RANK": rank, "GROUP_RANK": rank} for rank in "01"],
+    )
+
+
+def _of_page(part: str) -> str:
+    """Return the page's block that has something in it, for one process on each machine."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", _PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    block = next(str(block) for block in blocks if part in block)
+    changes = {
+        "--devices 4": "--devices 1",
+        '--devices, "4"': '--devices, "1"',
+        "--preset transfer": "--config recipe.yaml",
+        "--preset, transfer": "--config, recipe.yaml",
+    }
+    for there, here in changes.items():
+        block = block.replace(there, here)
+    return block
+
+
+def _free_port() -> str:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return str(one.getsockname()[1])

@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers.launchers import SECONDS, Machines
+from helpers.launchers import SECONDS, by_kubernetes, by_slurm, by_torchrun
 from helpers.processes import wait_for
 from pneumoscope.data.build_lock import alone
 from pneumoscope.data.cache import build_cache
@@ -36,11 +35,16 @@ def recipe(**changes: Any) -> Recipe:
     )  # fmt: skip
 
 
+RUN = Path("runs", "large")
+
+
 @pytest.fixture
-def machines(phantoms: Path, tmp_path: Path) -> Iterator[Machines]:
-    those = Machines(tmp_path / "machines", phantoms)
-    yield those
-    those.bury()
+def recipe_file(phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Change to a folder with the images, and return where the recipe belongs."""
+    monkeypatch.chdir(tmp_path)
+    Path("chest_xray").symlink_to(phantoms)
+    RUN.parent.mkdir()
+    return Path("recipe.yaml")
 
 
 def learning(rows: list[Epoch]) -> list[tuple[float, ...]]:
@@ -48,30 +52,34 @@ def learning(rows: list[Epoch]) -> list[tuple[float, ...]]:
 
 
 def test_two_processes_are_one_with_the_batches_of_both_and_go_on_after_a_kill(
-    machines: Machines, phantoms: Path, tmp_path: Path
+    recipe_file: Path, phantoms: Path, tmp_path: Path
 ) -> None:
     """Started, and queued again, by a job for Slurm."""
-    run = machines.run
-    recipe(max_epochs=8, batch_size=8).save(tmp_path / "machines" / "recipe.yaml")
-    machines.slurm()
-    wait_for(lambda: len(read_log(run / "log.csv")) >= 2, seconds=SECONDS, what="two epochs")
-    machines.kill_a_task()
-    (code,), _ = machines.end()
-    assert code == 128 + signal.SIGKILL
-    said = machines.tasks()[0]
-    assert "another process of this training ended" in said
-    assert "Traceback" not in said
+    run = tmp_path / RUN
+    recipe(max_epochs=8, batch_size=8).save(recipe_file)
+    machines = by_slurm(tmp_path)
+    try:
+        wait_for(lambda: len(read_log(run / "log.csv")) >= 2, seconds=SECONDS, what="two epochs")
+        machines.processes[1].kill()
+        codes, said = machines.end()
+    finally:
+        machines.bury()
+    assert codes == [1, -signal.SIGKILL], said
+    assert "another process of this training ended" in said[0]
+    assert "Traceback" not in said[0]
     before = learning(read_log(run / "log.csv"))
     assert 2 <= len(before) < 8
     assert not (run / "model.onnx").exists()
 
-    machines.slurm()
-    (code,), _ = machines.end()
-    said, other = machines.tasks()
-    assert code == 0, (said, other)
-    assert "Validation (" in said
-    assert "Validation (" not in other
-    assert "epoch" not in other
+    machines = by_slurm(tmp_path)
+    try:
+        codes, said = machines.end()
+    finally:
+        machines.bury()
+    assert codes == [0, 0], said
+    assert "Validation (" in said[0]
+    assert "Validation (" not in said[1]
+    assert "epoch" not in said[1]
     after = learning(read_log(run / "log.csv"))
     assert len(after) == 8
     assert after[: len(before)] == before
@@ -93,19 +101,22 @@ def prepared(phantoms: Path, run: Path) -> PreparedData:
 
 
 def test_machines_with_other_images_do_not_train_together(
-    machines: Machines, phantoms: Path, tmp_path: Path
+    recipe_file: Path, phantoms: Path, tmp_path: Path
 ) -> None:
-    """As pods of Kubernetes, whose launcher adds its own report."""
+    """In pods of Kubernetes."""
     shutil.copytree(phantoms, tmp_path / "less")
     next((tmp_path / "less" / "train" / "NORMAL").iterdir()).unlink()
-    recipe(max_epochs=2).save(tmp_path / "machines" / "recipe.yaml")
-    machines.kubernetes(tmp_path / "less")
-    codes, said = machines.end()
+    recipe(max_epochs=2).save(recipe_file)
+    machines = by_kubernetes(phantoms, tmp_path / "less")
+    try:
+        codes, said = machines.end()
+    finally:
+        machines.bury()
     assert codes == [1, 1]
     for text in said:
         assert "have different images or parts" in text
-        assert f"{Path('pneumoscope') / 'cli'}" not in text  # no traceback of ours
-    assert read_log(machines.run / "log.csv") == []
+        assert "Traceback" not in text
+    assert read_log(RUN / "log.csv") == []
 
 
 _BUILD = """
@@ -211,14 +222,17 @@ def test_one_process_leads(
     assert is_leader() is leads
 
 
-def test_layers_that_do_not_learn_yet_give_no_gradients(machines: Machines, tmp_path: Path) -> None:
+def test_layers_that_do_not_learn_yet_give_no_gradients(recipe_file: Path) -> None:
     """Started by torchrun."""
-    recipe_of(
-        "transfer", image_size=32, max_epochs=2, head_epochs=1, val_fraction=0.25, batch_size=14
-    ).save(tmp_path / "machines" / "recipe.yaml")
-    machines.torchrun()
-    log = machines.run / "log.csv"
-    wait_for(
-        lambda: len(read_log(log)) == 2 or machines.any_ended(), seconds=SECONDS, what="two epochs"
-    )
-    assert len(read_log(log)) == 2, machines.end()
+    frozen = recipe_of(
+        "transfer", model="timm:test_resnet", weights="none", image_size=32, max_epochs=2,
+        head_epochs=1, val_fraction=0.25, batch_size=14,
+    )  # fmt: skip
+    frozen.save(recipe_file)
+    machines = by_torchrun()
+    try:
+        codes, said = machines.end()
+    finally:
+        machines.bury()
+    assert codes == [0, 0], said
+    assert len(read_log(RUN / "log.csv")) == 2

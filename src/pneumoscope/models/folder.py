@@ -33,12 +33,12 @@ class Entry:
     """A row of ``weights.json``.
 
     Attributes:
-        name: The model, as ``--model`` takes it.
-        file: The file's name in the folder.
-        sha256: Of its content.
-        bytes: Its size.
-        licence: Of the weights, or where to read it.
-        source: Where they came from.
+        name: The network, as in ``--model``.
+        file: The file name in the folder.
+        sha256: SHA-256 of the file.
+        bytes: Size of the file.
+        licence: Licence of the weights, or where to read it.
+        source: Origin of the weights.
     """
 
     name: str
