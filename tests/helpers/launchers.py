@@ -80,8 +80,7 @@ def by_slurm(programs: Path) -> Machines:
 def by_torchrun() -> Machines:
     """Start the page's command on each machine."""
     command = _of_page("torchrun --nnodes").replace("HEAD:29500", f"127.0.0.1:{_free_port()}")
-    command = command.replace("--nproc-per-node 4", "--nproc-per-node 1").replace("\\\n", " ")
-    program, *words = shlex.split(command)
+    program, *words = shlex.split(command.replace("\\\n", " "))
     assert program == "torchrun"
     return Machines("torch.distributed.run", [words] * 2)
 
@@ -94,7 +93,8 @@ def by_kubernetes(*images: Path) -> Machines:
     (container,) = master["template"]["spec"]["containers"]
     program, *words = [*container["command"], *container["args"]]
     assert program == "torchrun"
-    told = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1", "PET_MASTER_ADDR": "127.0.0.1"}
+    told = {"PET_NNODES": "2", "PET_MASTER_ADDR": "127.0.0.1"}
+    told["PET_NPROC_PER_NODE"] = job["nprocPerNode"]
     with pytest.MonkeyPatch.context() as patch:  # the operator sets them
         for name, value in told.items():
             patch.setenv(name, value)
@@ -103,7 +103,7 @@ def by_kubernetes(*images: Path) -> Machines:
     place = started.index("-m")
     module, *words = started[place + 1 :]
     words = [word.replace("/runs", "runs") for word in words]
-    common = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    common = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
     common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port()}
     return Machines(
         module,
@@ -119,6 +119,8 @@ def _of_page(part: str) -> str:
     changes = {
         "--devices 4": "--devices 1",
         '--devices, "4"': '--devices, "1"',
+        "--nproc-per-node 4": "--nproc-per-node 1",
+        'nprocPerNode: "4"': 'nprocPerNode: "1"',
         "--preset transfer": "--config recipe.yaml",
         "--preset, transfer": "--config, recipe.yaml",
     }
