@@ -18,8 +18,8 @@ from pneumoscope.reader.records import Record
 
 _STYLES: Mapping[str, str] = {ERROR: "31", UNCERTAIN: "33", NOT_ASSESSABLE: "2"}
 _POSITIVE = "1"
-_NAMES = 31  # the column that file names begin in
-_NARROW = 40  # with less room beside it, what is said of a file begins further left
+_NAMES = 31  # the first column of file names
+_NARROW = 40  # with less space next to it, notes about a file are indented less
 
 
 def write_table(
@@ -32,11 +32,10 @@ def write_table(
     """Write aligned columns and a summary; file names come last and are never cut.
 
     Args:
-        out: Where to.
-        records: What to show.
-        positive: The conclusions that stand out.
-        tally: What was counted so far is summed up in the last lines; it counts the records itself
-            if None.
+        out: Output stream.
+        records: Records to show.
+        positive: Conclusions to highlight.
+        tally: Counts for the summary in the last lines; if None, the records are counted.
     """
     colour = in_colour(out)
     width = _width() if out.isatty() else None
@@ -80,28 +79,28 @@ def _line(record: Record, *, positive: tuple[str, ...], colour: bool, width: int
     if colour:
         style = _STYLES.get(conclusion, _POSITIVE if conclusion in positive else "")
         padded = f"\x1b[{style}m{padded}\x1b[0m" if style else padded
-    told = [printable(record["error"].removeprefix(f"{record['path']}: "))] * bool(record["error"])
+    notes = [printable(record["error"].removeprefix(f"{record['path']}: "))] * bool(record["error"])
     if each := record.get("probabilities"):
-        told.append(", ".join(f"{name} {probability_text(one)}" for name, one in each.items()))
-    told += _findings(record)
-    told += record["reasons"]  # beside a class, they say how the image is outside the intended use
+        notes.append(", ".join(f"{name} {probability_text(one)}" for name, one in each.items()))
+    notes += _findings(record)
+    notes += record["reasons"]  # how it is outside the intended use
     if record["evidence"]:
-        told.append(f"evidence: {printable(record['evidence'])}")
+        notes.append(f"evidence: {printable(record['evidence'])}")
     lines = [f"{padded}  {shown:>11}  {printable(record['path'])}".rstrip()]
-    for text in told:
+    for text in notes:
         lines += _indented(text, width=width)
     return "\n".join(lines) + "\n"
 
 
 def _findings(record: Record) -> list[str]:
-    """Return the findings of an image that are there, and those that may be, a line each."""
-    said: dict[str, list[str]] = {}
+    """Return the present and the uncertain findings of an image, one per line."""
+    names: dict[str, list[str]] = {}
     for name, found in (record.get("findings") or {}).items():
         text = f"{printable(name)} {probability_text(found['probability'])}"
-        said.setdefault(found["conclusion"], []).append(text)
-    lines = [", ".join(said["POSITIVE"])] if "POSITIVE" in said else []
-    if UNCERTAIN in said:
-        lines.append(f"uncertain: {', '.join(said[UNCERTAIN])}")
+        names.setdefault(found["conclusion"], []).append(text)
+    lines = [", ".join(names["POSITIVE"])] if "POSITIVE" in names else []
+    if UNCERTAIN in names:
+        lines.append(f"uncertain: {', '.join(names[UNCERTAIN])}")
     return lines
 
 

@@ -21,7 +21,7 @@ def rows_of_study(folder: StudyFolder) -> list[dict[str, object]]:
     """Return one row per run of the study in the order of its plan; see ``COLUMNS``.
 
     Raises:
-        DataError: The folder holds no study.
+        DataError: The folder is not a study.
     """
     found = []
     for item in folder.facts().get("runs", []):
@@ -45,7 +45,7 @@ def write_table(folder: StudyFolder, place: Path) -> None:
     """Write the table as CSV.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     rows = rows_of_study(folder)
     write_csv(place, COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
@@ -57,14 +57,14 @@ def table_text(folder: StudyFolder) -> str:
     width = max([5, *(len(str(row["title"])) for row in rows)])
     lines = [f"{'run':{width}}  state    val AUC  held-out AUC  accuracy  epochs  minutes"]
     for row in rows:
-        said = f"{row['title']!s:{width}}  {row['state']:7}"
+        line = f"{row['title']!s:{width}}  {row['state']:7}"
         if row["state"] == "done":
-            said += (
+            line += (
                 f"  {row['val_auc']:7.4f}  {row['held_out_auc']:12.4f}  "
                 f"{row['held_out_accuracy']:8.4f}  {row['epochs']:6d}  "
                 f"{float(str(row['seconds'])) / 60:7.1f}"
             )
         elif row["error"]:
-            said += f"  {row['error']}"
-        lines.append(said)
+            line += f"  {row['error']}"
+        lines.append(line)
     return "\n".join(lines)

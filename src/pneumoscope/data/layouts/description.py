@@ -51,7 +51,7 @@ class TableDescription:
         present: Values for a finding that is present, for ``columns``.
         uncertain: Values for an uncertain finding.
         absent: Values for an absent finding; any other value counts as no label.
-        values: Value in the label column → name.
+        values: Value in the label column, or column for ``columns``, → name.
         not_findings: Names or columns that are not findings.
         known_labels: The layout applies only to tables whose labels are all among these.
         repeat: Several rows of one image: ``merge`` equal rows, with an error for contradictory

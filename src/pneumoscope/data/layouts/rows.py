@@ -188,7 +188,7 @@ def _findings(
     if layout.encoding == "columns":
         own = set(layout.columns.values()) | set(layout.not_findings) | set(layout.joins.values())
         columns = layout.findings or [name for name in row if name and name not in own]
-        values = {name: (row.get(name) or "").strip() for name in columns}
+        values = {layout.values.get(name, name): (row.get(name) or "").strip() for name in columns}
         return (
             tuple(name for name, value in values.items() if value in layout.present),
             tuple(name for name, value in values.items() if value in layout.uncertain),
