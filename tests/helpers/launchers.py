@@ -91,22 +91,21 @@ def by_kubernetes(*images: Path) -> Machines:
     master, worker = (job["pytorchReplicaSpecs"][name] for name in ("Master", "Worker"))
     assert master == worker
     (container,) = master["template"]["spec"]["containers"]
-    program, *words = [*container["command"], *container["args"]]
-    assert program == "torchrun"
+    called: list[str] = [*container["command"], *container["args"]]
+    assert called[0] == "torchrun"
     told = {"PET_NNODES": "2", "PET_MASTER_ADDR": "127.0.0.1"}
     told["PET_NPROC_PER_NODE"] = job["nprocPerNode"]
     with pytest.MonkeyPatch.context() as patch:  # the operator sets them
         for name, value in told.items():
             patch.setenv(name, value)
-        settings, _, started = config_from_args(parse_args(words))
+        settings, _, started = config_from_args(parse_args(called[1:]))  # type: ignore[no-untyped-call]
     assert (settings.min_nodes, settings.max_nodes, settings.nproc_per_node) == (2, 2, 1)
-    place = started.index("-m")
-    module, *words = started[place + 1 :]
-    words = [word.replace("/runs", "runs") for word in words]
+    place = started.index("-m") + 1
+    words = [word.replace("/runs", "runs") for word in started[place + 1 :]]
     common = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
     common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port()}
     return Machines(
-        module,
+        started[place],
         [[str(own) if word == "/data/chest_xray" else word for word in words] for own in images],
         [{**common, "RANK": rank, "GROUP_RANK": rank} for rank in "01"],
     )
