@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pneumoscope.data.layouts.labels import plain
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
 from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation, evaluate_findings
 from pneumoscope.evaluation.multilabel.scores import (
@@ -103,9 +104,11 @@ def evaluate_findings_reader(
     if evaluated.run is not None and not question.what_if:
         update_json(evaluated.run.metrics, {found.part: found.to_dict()})
     if report is not None:
-        from pneumoscope.report.findings_page import write_findings_page  # noqa: PLC0415 - heavy
+        from pneumoscope.report.evaluation_page import (  # noqa: PLC0415 - heavy
+            write_evaluation_page,
+        )
 
-        page = write_findings_page(report, found, info=info)
+        page = write_evaluation_page(report, found, info=info)
         watcher.say(f"Report: {page}")
     return found
 
@@ -163,7 +166,13 @@ def evaluate_finding(
     reader = Reader(evaluated.name)
     if info is not None:
         reader = Reader.of(info, name=f"{evaluated.name}, {finding}", sha256=evaluated.sha256)
-    images = replace(evaluated.images, training=evaluated.taught(finding))
+    # The label itself defines no subgroup: each would have images of one class.
+    columns = {
+        name: values
+        for name, values in evaluated.images.columns.items()
+        if plain(name) != plain(finding)
+    }
+    images = replace(evaluated.images, training=evaluated.taught(finding), columns=columns)
     found = evaluate(scores, question, reader=reader, images=images)
     if scores_file is not None:
         scores.save(scores_file)
