@@ -238,8 +238,12 @@ def test_differences_have_the_sign_of_first_less_second(two: Comparison) -> None
     first, second = (two.numbers[name]["auc"].value or 0 for name in two.names)
     assert float(figure.table[1][0][3]) == pytest.approx(first - second, abs=1e-5)
     assert figure.table[1][0][:3] == ("a", "b", "auc")
-    drawn = figure.draw()
-    assert "a minus b" in texts(drawn)
+    assert "a minus b" in texts(figure.draw())
+
+
+def test_the_label_below_differences_fits_beside_long_names() -> None:
+    found = compared(("seeds/seed-5", "other/seed-6"), ("", ""))
+    drawn = differences(found).draw()
     drawn.draw_without_rendering()
     label = drawn.axes[0].xaxis.label.get_window_extent()
     assert 0 <= label.x0 < label.x1 <= drawn.bbox.width
