@@ -41,6 +41,7 @@ BENCHMARKS = {
     "inspect": "inspect_speed",
     "bootstrap": "bootstrap_speed",
     "class-numbers": "class_numbers",
+    "classes": "classes",
     "memory": "memory",
     "gpu": "gpu",
 }

@@ -1,6 +1,6 @@
-"""Write the tables of docs/reference/files.md that tell of a dataclass: its fields, as documented.
+"""Generate the tables of docs/reference/files.md that list the documented fields of a dataclass.
 
-``python tools/file_tables.py`` writes them anew, between marks that name them; a test compares.
+``python tools/file_tables.py`` replaces them between the marks that name them; a test compares.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ _PRESETS = ("seed", "transfer")
 
 
 def meanings(kind: type) -> dict[str, str]:
-    """Return what each field of a class means, by ``Attributes`` or ``Args`` of its docstring."""
-    said = re.split(r"^(?:Attributes|Args):\n", inspect.getdoc(kind) or "", flags=re.MULTILINE)[-1]
+    """Return the description of each field, from ``Attributes`` or ``Args`` of the docstring."""
+    section = re.split(r"^(?:Attributes|Args):\n", inspect.getdoc(kind) or "", flags=re.MULTILINE)[
+        -1
+    ]
     return {
         name: " ".join(text.split()).replace("``", "`").rstrip(".")
-        for name, text in _ATTRIBUTE.findall(said)
+        for name, text in _ATTRIBUTE.findall(section)
     }
 
 
 def _fields(kind: type, value: Any = None, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield name and meaning of each field; of one that is a dataclass, its fields follow."""
+    """Yield name and description of each field, and then of the fields of nested dataclasses."""
     known, kinds = meanings(kind), get_type_hints(kind)
     for item in dataclasses.fields(kind):
         words = [f"`{word}`" for word in get_args(kinds[item.name]) if isinstance(word, str)]
@@ -45,20 +47,20 @@ def _fields(kind: type, value: Any = None, prefix: str = "") -> Iterator[tuple[s
 
 
 def _value(recipe: Recipe, name: str) -> str:
-    found: Any = recipe
+    value: Any = recipe
     for part in name.split("."):
-        found = getattr(found, part)
-    if dataclasses.is_dataclass(found):
+        value = getattr(value, part)
+    if dataclasses.is_dataclass(value):
         return ""
-    if isinstance(found, Mapping):
-        return ", ".join(f"{key} {value}" for key, value in found.items()) or "none"
-    if found is None or isinstance(found, bool):
-        return {None: "null", True: "true", False: "false"}[found]
-    return f"`{found}`" if isinstance(found, str) else f"{found:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {inner}" for key, inner in value.items()) or "none"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"`{value}`" if isinstance(value, str) else f"{value:.4g}"
 
 
 def _recipe_fields(plain: Recipe) -> Iterator[tuple[str, str, str]]:
-    """Yield name, meaning and place of each field: files name those of a part without the part."""
+    """Yield name in files, description and dotted path of each field of a recipe."""
     for name, meaning in _fields(Recipe):
         part = getattr(plain, name)
         if dataclasses.is_dataclass(part):
@@ -69,7 +71,7 @@ def _recipe_fields(plain: Recipe) -> Iterator[tuple[str, str, str]]:
 
 
 def recipe_table() -> str:
-    """Return the keys of a recipe: their meaning, their default, and what presets set."""
+    """Return the table of a recipe: key, description, default, and values of the presets."""
     plain = Recipe()
     presets = [recipe_of(name) for name in _PRESETS]
     heads = " | ".join(f"`{name}`" for name in _PRESETS)
@@ -83,7 +85,7 @@ def recipe_table() -> str:
 
 
 def table(kind: type) -> str:
-    """Return the fields of a class and their meaning."""
+    """Return the table of a class: fields and descriptions."""
     rows = [f"| `{name}` | {_cell(meaning)} |" for name, meaning in _fields(kind)]
     return "\n".join(["| column | value |", "|---|---|", *rows])
 
@@ -93,7 +95,7 @@ def _cell(text: str) -> str:
 
 
 def written(page: str) -> str:
-    """Return the page with its tables made anew."""
+    """Return the page with its tables replaced."""
     tables = {
         "Recipe": recipe_table(),
         "Epoch": table(Epoch),
@@ -103,7 +105,7 @@ def written(page: str) -> str:
     for name, text in tables.items():
         marked = re.search(rf"<!-- {name}: .*? -->\n\n(.*?)\n\n<!-- end -->", page, re.DOTALL)
         if marked is None:
-            raise ValueError(f"{PAGE}: the marks of {name} are not there")
+            raise ValueError(f"{PAGE}: the marks of {name} are missing")
         page = page[: marked.start(1)] + text + page[marked.end(1) :]
     return page
 

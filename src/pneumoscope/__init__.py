@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from pneumoscope.workflow.evaluate import evaluate_reader as evaluate_reader
     from pneumoscope.workflow.train import train_reader as train_reader
 
-# Libraries read these when they are loaded. ONNX Runtime's Linux wheels otherwise write a device
-# identifier into the user's cache folder and look for a server; Hugging Face's library counts uses.
+# Libraries read these when they are loaded. Otherwise ONNX Runtime's Linux wheels write a device
+# identifier into the user's cache folder and contact a server, and Hugging Face's library reports
+# its use.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 

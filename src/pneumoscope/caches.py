@@ -18,10 +18,10 @@ def cache_home() -> Path:
 
 
 def keep_matplotlib_here() -> None:
-    """Make matplotlib keep its font list in our cache instead of two folders of its own.
+    """Make matplotlib store its font list in the cache of this package.
 
-    It must be called before matplotlib is imported; afterwards it does nothing. A folder that the
-    user chose with ``MPLCONFIGDIR`` stays as it is.
+    Must be called before matplotlib is imported; later calls have no effect. A folder set by
+    ``MPLCONFIGDIR`` is not changed.
     """
     if "MPLCONFIGDIR" not in os.environ and "matplotlib" not in sys.modules:
         os.environ["MPLCONFIGDIR"] = str((cache_home() / "matplotlib").absolute())

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import ssl
 
 ATTEMPTS = 5
-"""How often a request is sent to a service that is busy."""
+"""Maximum number of attempts for a request to a busy service."""
 
 LONGEST_WAIT_SECONDS = 60.0
-"""A client waits no longer than this before it sends a request again, whatever the service says."""
+"""Maximum time between two attempts, regardless of the response of the service."""
 
 _BUSY = 429
 _UNAVAILABLE = 503
@@ -36,13 +36,13 @@ class Client:
     """A client of the service.
 
     Args:
-        url: Of the service, such as ``http://127.0.0.1:8080``.
-        token: The bearer token, if the service asks for one.
-        timeout: Seconds to wait for an answer.
+        url: Address of the service, such as ``http://127.0.0.1:8080``.
+        token: The access token, if the service requires one.
+        timeout: Seconds to wait for a response.
         context: For ``https`` with a certificate authority or a client certificate of your own.
 
     Raises:
-        OptionError: ``url`` is no address of a service.
+        OptionError: ``url`` is not the address of a service.
     """
 
     def __init__(
@@ -64,26 +64,30 @@ class Client:
         image: str | PathLike[str] | bytes,
         evidence: bool = False,
         model: str | None = None,
+        evidence_of: str | None = None,
     ) -> dict[str, Any]:
         """Return the record of an image, as ``pneumoscope predict --format json`` prints it.
 
-        A service that is busy is asked again, at most ``ATTEMPTS`` times, when it says so.
+        If the service is busy, the request is repeated after the time stated by the service, at
+        most ``ATTEMPTS`` times in total.
 
         Args:
             image: The path of a file, or the bytes of one.
-            evidence: Whether the service shall draw where the evidence lies; see ``evidence``.
-            model: Which of the service's models; None is its first one.
+            evidence: Whether the service draws an evidence picture; see ``evidence``.
+            model: Name of a model of the service; None for the first one.
+            evidence_of: Class or finding whose evidence is drawn; None for the service's choice.
 
         Returns:
-            The record; ``path`` is the path that was given, empty for bytes.
+            The record; ``path`` is the given path, empty for bytes.
 
         Raises:
-            ServiceError: There is no answer, or one that holds no record: an image that cannot be
-                read, for example.
+            ServiceError: There is no response, or it contains no record, for example because the
+                image cannot be read.
             OSError: The file cannot be read.
         """
         content = image if isinstance(image, bytes) else Path(image).read_bytes()
         asked = {"evidence": "1"} if evidence else {}
+        asked |= {"evidence_of": evidence_of} if evidence and evidence_of else {}
         query = urlencode(asked | ({"model": model} if model else {}))
         body = self._ask(f"/v1/predictions{'?' * bool(query)}{query}", content)
         record: dict[str, Any] = json.loads(body)
@@ -95,10 +99,10 @@ class Client:
         """Return the picture linked in a record, a PNG; the link expires after some minutes.
 
         Args:
-            record: From ``predict`` with ``evidence=True``.
+            record: The result of ``predict`` with ``evidence=True``.
 
         Raises:
-            ServiceError: The record links to none, or the picture is not there any more.
+            ServiceError: The record has no link, or the picture is no longer available.
         """
         if not record.get("evidence"):
             raise ServiceError(
@@ -133,7 +137,7 @@ class Client:
                 if fault.code != _BUSY or not wait.isdecimal() or attempt == attempts:
                     raise refusal from None
                 time.sleep(min(LONGEST_WAIT_SECONDS, float(wait)))
-            except OSError as fault:  # URLError, TimeoutError and a reset connection are some
+            except OSError as fault:  # includes URLError, TimeoutError and reset connections
                 reason = fault.reason if isinstance(fault, URLError) else fault
                 raise ServiceError(f"{self._url} does not respond ({reason})") from fault
         raise AssertionError("the last attempt returns or raises")

@@ -1,33 +1,33 @@
-"""The tree of exceptions. Each message names the fault and the way out.
+"""The hierarchy of exceptions. Each message states the error and a solution.
 
-A way out that is an argument is named by its parameter, between backticks: `val_fraction`. The
-command line puts its own option in that place; no message of the library names one.
+A solution that is an argument is named by its parameter in backticks: `val_fraction`. The command
+line replaces it by its option; messages of the library do not contain options.
 
 ::
 
-    PneumoscopeError            everything this package raises on purpose
-    ├── OptionError             an argument has a value that it cannot have
-    ├── MissingArgumentError    a command was not told what it is about
-    ├── ImageError              one file could not be read as a radiograph
-    │   ├── UnreachableImageError   it could not be fetched or decoded here and now
-    │   ├── EmptyImageError         nothing in it
-    │   ├── NotAnImageError         its content is no format that is read
+    PneumoscopeError            base class of all errors
+    ├── OptionError             an argument has an invalid value
+    ├── MissingArgumentError    a required argument is missing
+    ├── ImageError              a file could not be read as a radiograph
+    │   ├── UnreachableImageError   not fetched or decoded at the moment
+    │   ├── EmptyImageError         the file is empty
+    │   ├── NotAnImageError         not in a supported format
     │   ├── DamagedImageError       truncated or corrupt
-    │   ├── ImageTooLargeError      claims more pixels than any radiograph has
-    │   └── UnsupportedImageError   a known format in a variant that is not read
+    │   ├── ImageTooLargeError      more pixels than any radiograph has
+    │   └── UnsupportedImageError   an unsupported variant of a known format
     │       ├── NoDecoderError          its decoder is not installed
-    │       └── OtherKindError          no frontal chest radiograph, by what its header says
-    ├── DataError               a folder, a table or a split cannot be worked with
-    │   └── LeakError               data is used for a decision that it must not make
-    ├── DownloadError           a data set cannot be fetched, or is not what it should be
-    │   └── FetchError              one address does not give its file
-    ├── ModelFileError          a file is no model, or a run folder holds none
-    ├── ManyFindingsError       what works on one conclusion an image was given several findings
-    ├── WeightsError            pretrained weights cannot be had, or do not fit the network
+    │       └── OtherKindError          not a frontal chest radiograph according to the header
+    ├── DataError               a folder, a table or a split is invalid
+    │   └── LeakError               data are used for a decision they must not be used for
+    ├── DownloadError           a data set cannot be downloaded, or is not the expected one
+    │   └── FetchError              a file cannot be downloaded
+    ├── ModelFileError          a file is not a model, or a run folder contains none
+    ├── ManyFindingsError       a single conclusion per image is needed
+    ├── WeightsError            pretrained weights are not available or do not fit
     ├── ExportError             the exported graph does not agree with the network
-    ├── EngineError             workers of a long run cannot be had, or fail
-    ├── ServiceError            a service refused a request, or does not answer
-    └── OutputError             a result cannot be written where it was asked for
+    ├── EngineError             the workers of a long run cannot be reached or fail
+    ├── ServiceError            a service refused a request or does not respond
+    └── OutputError             a result cannot be written
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class PneumoscopeError(Exception):
 
 
 class OptionError(PneumoscopeError):
-    """An argument has a value that it cannot have.
+    """An argument has an invalid value.
 
     Args:
-        name: The argument, as Python writes it; the command line names its own option instead.
-        must: What it must be.
-        was: What it was.
-        hint: What to try instead.
+        name: The name of the argument in Python; the command line replaces it by its option.
+        must: The valid values.
+        was: The invalid value.
+        hint: A suggestion.
     """
 
     def __init__(self, name: str, *, must: str, was: object, hint: str = "") -> None:
@@ -56,36 +56,36 @@ class OptionError(PneumoscopeError):
 
 
 class MissingArgumentError(PneumoscopeError):
-    """A command was not told what it is about."""
+    """A required argument of a command is missing."""
 
 
 class ImageError(PneumoscopeError):
-    """One file could not be read as a radiograph.
+    """A file could not be read as a radiograph.
 
     Attributes:
-        header: What its header says (``ImageMeta``), where a DICOM header could be read.
+        header: Metadata of the file (``ImageMeta``), if a DICOM header could be read.
     """
 
     header: object = None
 
     @property
     def passing(self) -> bool:
-        """Whether the same bytes may be read at another time or on another machine."""
+        """Whether the same bytes may be readable at another time or on another machine."""
         return isinstance(self.__cause__, MemoryError)
 
 
 class UnreachableImageError(ImageError):
-    """The file could not be fetched or decoded here and now; its content may be sound."""
+    """The file could not be fetched or decoded at the moment; its content may be valid."""
 
     passing = True
 
 
 class EmptyImageError(ImageError):
-    """The file holds no bytes."""
+    """The file is empty."""
 
 
 class NotAnImageError(ImageError):
-    """The content is no image format that is read here, whatever the suffix says."""
+    """The content is not in a supported image format, regardless of the suffix."""
 
 
 class DamagedImageError(ImageError):
@@ -93,26 +93,26 @@ class DamagedImageError(ImageError):
 
 
 class ImageTooLargeError(ImageError):
-    """The header claims more pixels than any radiograph has (a decompression bomb)."""
+    """The header declares more pixels than any radiograph has (a decompression bomb)."""
 
 
 class UnsupportedImageError(ImageError):
-    """A known format in a variant that is not read."""
+    """The variant of a known format is not supported."""
 
 
 class NoDecoderError(UnsupportedImageError):
-    """What decodes this variant is not installed."""
+    """The decoder of this variant is not installed."""
 
     passing = True
 
 
 class OtherKindError(UnsupportedImageError):
-    """Not a frontal chest radiograph, by what the header says of modality, view or body part.
+    """The image is not a frontal chest radiograph according to its header.
 
     Args:
-        name: What the file is called.
-        reason: What it is instead.
-        header: What the header says, the ``ImageMeta`` of the file; None if it is not known.
+        name: Name of the file.
+        reason: Description of the image.
+        header: Metadata of the file (``ImageMeta``); None if unknown.
     """
 
     def __init__(self, name: str, reason: str, *, header: object = None) -> None:
@@ -122,23 +122,23 @@ class OtherKindError(UnsupportedImageError):
 
 
 class DataError(PneumoscopeError):
-    """A folder, a table or a split cannot be worked with."""
+    """A folder, a table or a split is invalid."""
 
 
 class LeakError(DataError):
-    """Data is used for a decision that it must not make (test rows, say)."""
+    """Data are used for a decision that they must not be used for, such as test rows."""
 
 
 class DownloadError(PneumoscopeError):
-    """A data set cannot be fetched, or what came is not what it should be."""
+    """A data set cannot be downloaded, or is not the expected one."""
 
 
 class FetchError(DownloadError):
-    """One address does not give its file.
+    """A file cannot be downloaded from an address.
 
     Args:
         url: The address.
-        reason: Why, in words.
+        reason: The reason, in words.
     """
 
     def __init__(self, url: str, reason: str) -> None:
@@ -147,11 +147,11 @@ class FetchError(DownloadError):
 
 
 class ManyFindingsError(PneumoscopeError):
-    """What works on one conclusion an image was given a reader of several findings.
+    """An operation that needs a single conclusion per image was called with several findings.
 
     Args:
-        findings: Their names.
-        what: What works on one conclusion; empty where that is plain.
+        findings: Names of the findings.
+        what: The operation; empty if it is obvious.
     """
 
     def __init__(self, findings: Iterable[str], *, what: str = "") -> None:
@@ -164,26 +164,26 @@ class ManyFindingsError(PneumoscopeError):
 
 
 class ModelFileError(PneumoscopeError):
-    """A file is no pneumoscope model, or a run folder holds none."""
+    """A file is not a pneumoscope model, or a run folder contains none."""
 
 
 class WeightsError(PneumoscopeError):
-    """Pretrained weights cannot be had, are not what they should be, or do not fit the network."""
+    """Pretrained weights are not available, invalid, or do not fit the network."""
 
 
 class ExportError(PneumoscopeError):
-    """The exported graph does not agree with the network that it was made from."""
+    """The exported graph does not agree with the network."""
 
 
 class EngineError(PneumoscopeError):
-    """The workers of a long run cannot be reached or do not start, or one fails by no image."""
+    """The workers of a long run cannot be reached, do not start, or fail regardless of images."""
 
 
 class ServiceError(PneumoscopeError):
-    """A service refused a request, or does not answer.
+    """A service refused a request, or does not respond.
 
     Attributes:
-        status: Of the answer; None if there was none.
+        status: Status of the response; None if there was none.
     """
 
     def __init__(self, reason: str, *, status: int | None = None) -> None:
@@ -192,11 +192,11 @@ class ServiceError(PneumoscopeError):
 
 
 class OutputError(PneumoscopeError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to the requested location."""
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that ``word`` is most likely a misspelling of; None if there is none.
+    """Return the known word closest to ``word``; None if none is similar.
 
     >>> closest("trian", ["train", "test"])
     'train'
@@ -208,7 +208,7 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a hint that names the known word nearest to ``word``; empty if none is near.
+    """Return a hint with the known word closest to ``word``; empty if none is similar.
 
     >>> did_you_mean("trian", ["train", "test"])
     "Did you mean 'train'?"
@@ -218,7 +218,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint that names the known word nearest to ``word``, or lists them all.
+    """Return a hint with the known word closest to ``word``, or with all known words.
 
     >>> nearest("x", ["train", "test"])
     'Known: train, test.'
@@ -228,7 +228,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def in_words(fault: Exception) -> str:
-    """Return what is wrong with a table that cannot be read, for people.
+    """Describe why a table cannot be read.
 
     >>> in_words(KeyError("label"))
     "no column 'label'; between columns stand commas"
@@ -245,20 +245,20 @@ def in_words(fault: Exception) -> str:
 
 
 def in_range(name: str, value: float, *, low: float, high: float) -> None:
-    """Refuse a value that is no number from ``low`` to ``high``.
+    """Raise an error for a value that is not a number from ``low`` to ``high``.
 
     Raises:
-        OptionError: It is something else.
+        OptionError: The value is invalid.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise OptionError(name, must=f"from {low:g} to {high:g}", was=value)
 
 
 def one_of(name: str, value: str, known: Iterable[str]) -> None:
-    """Refuse a word that is not known.
+    """Raise an error for an unknown word.
 
     Raises:
-        OptionError: It is not; the message names the nearest.
+        OptionError: The word is unknown; the message suggests the closest.
     """
     words = list(known)
     if value not in words:

@@ -1,4 +1,4 @@
-"""Trained network → one-file model, and the proof that both give the same numbers."""
+"""Export a trained network to a model file, and verify that their outputs agree."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ TOLERANCE = 1e-4
 """The largest difference in probability between the graph and the network (float32)."""
 
 HALF_TOLERANCE = 0.02
-"""The same where the weights are stored in half precision."""
+"""The same for weights stored in half precision."""
 
 _BATCH = 32
-_LARGE = 256  # values; below, a node would take more room than it saves
+_LARGE = 256  # values; below this, a node would need more space than it saves
 _STAND_INS = (0.7345129, 0.2381573)
 
 
 class ReaderGraph(nn.Module):
-    """The whole way from prepared pixels to probabilities, as it is exported.
+    """The computation from prepared pixels to probabilities, as exported.
 
-    Between logits and probabilities stands the calibration: the difference of the two logits, or
-    of more classes each logit, is multiplied by ``calibration_scale``, and ``calibration_bias`` is
-    added. Both are initializers of the exported graph under these names, numbers for two classes
-    and one a class for more classes and for findings, so that a calibration that is fitted later
-    can be written into the file without torch (``workflow.recalibrate``). The logits stay as they
-    are.
+    Between logits and probabilities is the calibration: the difference of the two logits, or each
+    logit for more classes, is multiplied by ``calibration_scale``, and ``calibration_bias`` is
+    added. Both are initializers of the exported graph under these names, scalars for two classes
+    and one value per class for more classes and for findings, so that a calibration that is fitted
+    later can be written into the file without torch (``workflow.recalibrate``). The logits are not
+    changed.
     """
 
     calibration_scale: Tensor
@@ -69,10 +69,10 @@ class ReaderGraph(nn.Module):
     def forward(self, pixels: UInt8[Tensor, "n 1 height width"]) -> dict[str, Tensor]:
         """Return the outputs by name.
 
-        ``logits`` and ``probabilities`` [n, K] in the order of the classes, or of findings, each
-        of which has a probability of its own; ``features`` [n, d],
-        what the last layer took; and ``evidence``, [n, rows, columns] for two classes, else
-        [n, K, rows, columns], where the logits come from, if the network can tell.
+        ``logits`` and ``probabilities`` [n, K] in the order of the classes, or of findings, each of
+        which has its own probability; ``features`` [n, d], the input of the last layer; and
+        ``evidence``, [n, rows, columns] for two classes, otherwise [n, K, rows, columns], the
+        contributions to the logits, if supported by the network.
         """
         logits, features, evidence = self.classifier.explained(to_unit(pixels))
         if self.classifier.multilabel:
@@ -97,20 +97,20 @@ def export(
 ) -> float:
     """Write the model file; return the largest difference in probability to the network.
 
-    The file appears only after the graph, run by ONNX Runtime, agreed with the network on images.
+    The file only appears after the graph, run by ONNX Runtime, agreed with the network on images.
 
     Args:
         classifier: The trained network, in evaluation mode, on the CPU: from grey pixels in [0, 1]
             to the logit of each class.
-        path: Where the file goes.
-        info: What it says of itself.
-        check: Prepared images to compare on, uint8 [n, height, width].
-        half: Store the weights in half precision; what computes with them is float32 as before.
-        graph: What ``trace`` gave for the same network before its last layer was learnt; saves
-            the seconds that tracing takes.
+        path: Path of the model file.
+        info: Metadata of the file.
+        check: Prepared images for the comparison, uint8 [n, height, width].
+        half: Whether to store the weights in half precision; computations still use float32.
+        graph: The result of ``trace`` for the same network before its last layer was fitted, which
+            saves the time of tracing.
 
     Raises:
-        ExportError: They differ by more than ``TOLERANCE``, or ``HALF_TOLERANCE`` for half
+        ExportError: The outputs differ by more than ``TOLERANCE``, or ``HALF_TOLERANCE`` for half
             precision.
         OutputError: The file cannot be written.
     """
@@ -121,7 +121,7 @@ def export(
         predictor = Predictor(temporary, gated=False)
         difference = _largest_difference(network, predictor, check)
         allowed = HALF_TOLERANCE if half else TOLERANCE
-        if not difference <= allowed:  # NaN must not pass
+        if not difference <= allowed:  # NaN must not be accepted
             raise ExportError(
                 f"{path}: not written, because the exported graph differs from the network by "
                 f"{difference:.2g} in probability ({allowed:g} is allowed). Please report it "
@@ -134,9 +134,9 @@ def export(
 def network_logits(
     classifier: Classifier | Averaged, batches: Iterable[NDArray[np.uint8]]
 ) -> NDArray[np.float64]:
-    """Return what the network gives for prepared images.
+    """Return the logits of the network for prepared images.
 
-    Of two classes the logit of the second against the first, [n]; of more, and of findings, the
+    For two classes, the logit of the second against the first, [n]; for more, and for findings, the
     logit of each, [n, K].
     """
     graph = ReaderGraph(classifier).eval()
@@ -145,7 +145,7 @@ def network_logits(
 
 
 def own_logits(logits: NDArray[np.float32], *, multilabel: bool = False) -> NDArray[np.float64]:
-    """Return the logits of a graph, [n, K], as ``network_logits`` gives them: [n] for two."""
+    """Return the logits of a graph, [n, K], in the form of ``network_logits``: [n] for two."""
     exact = logits.astype(np.float64)
     if multilabel or exact.shape[1] != 2:
         return exact
@@ -170,10 +170,10 @@ def _largest_difference(
 
 
 def trace(classifier: Classifier, spec: InputSpec) -> onnx.ModelProto:
-    """Return the graph of a network, whose output ``features`` can be used before it has learnt.
+    """Return the graph of a network, for computing ``features`` before the last layer is fitted.
 
-    The exporter merges equal constants and drops what changes nothing, so the last layer is first
-    given values that nothing else in the graph has.
+    The exporter merges equal constants and removes operations without effect, so the last layer is
+    first set to values that occur nowhere else in the graph.
     """
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -204,7 +204,7 @@ def _traced(graph: ReaderGraph, spec: InputSpec) -> onnx.ModelProto:
 
 
 def _with_last_layer(traced: onnx.ModelProto, graph: ReaderGraph) -> onnx.ModelProto | None:
-    """Return a traced graph with the last layer as it is now, None if the exporter changed it."""
+    """Return a traced graph with the current last layer; None if the exporter changed it."""
     if not isinstance(graph.classifier, Classifier):
         return None
     last = list(graph.classifier.network.last_layer.parameters())
@@ -227,7 +227,7 @@ def _write(model: onnx.ModelProto, info: ModelInfo, path: Path, *, half: bool = 
     for entry in list(model.metadata_props):
         model.metadata_props.remove(entry)
     onnx.helper.set_model_props(model, {KEY: info.to_json()})
-    for node in model.graph.node:  # the exporter notes stack traces of this machine
+    for node in model.graph.node:  # the exporter records stack traces of this machine
         del node.metadata_props[:]
         node.doc_string = ""
     onnx.checker.check_model(model)
@@ -236,7 +236,7 @@ def _write(model: onnx.ModelProto, info: ModelInfo, path: Path, *, half: bool = 
 
 @contextlib.contextmanager
 def _nothing_in_place(graph: ReaderGraph) -> Iterator[None]:
-    """Let activations return new tensors: taking changes in place apart costs the exporter long."""
+    """Make activations return new tensors, since in-place changes slow down the exporter."""
     changed = [layer for layer in graph.modules() if getattr(layer, "inplace", False)]
     try:
         for layer in changed:
@@ -249,9 +249,9 @@ def _nothing_in_place(graph: ReaderGraph) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _visible_calibration(graph: ReaderGraph) -> Iterator[None]:
-    """Give the calibration values that nothing else in the graph has.
+    """Set the calibration to values that occur nowhere else in the graph.
 
-    The exporter would drop a factor of 1 and a summand of 0, and merge constants that are equal.
+    The exporter would remove a factor of 1 and a summand of 0, and merge equal constants.
     """
     buffers = (graph.calibration_scale, graph.calibration_bias)
     kept = [buffer.clone() for buffer in buffers]
@@ -267,10 +267,10 @@ def _visible_calibration(graph: ReaderGraph) -> Iterator[None]:
 
 
 def _store_in_half(model: onnx.ModelProto) -> None:
-    """Store large float32 tensors as float16, each with a node that turns it back.
+    """Store large float32 tensors as float16, each with a node that converts it back.
 
-    The runtime folds these nodes when it opens the file, so reading is as fast and computes in
-    float32; only the weights were rounded.
+    The runtime folds these nodes when it opens the file, so inference is as fast and uses float32;
+    only the weights are rounded.
     """
     graph = model.graph
     casts = []
@@ -280,7 +280,7 @@ def _store_in_half(model: onnx.ModelProto) -> None:
         name = tensor.name
         values = onnx.numpy_helper.to_array(tensor)
         if np.abs(values).max(initial=0) >= np.finfo(np.float16).max:
-            continue  # it would overflow
+            continue  # float16 would overflow
         stored = f"{name}.half"
         tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
         casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
@@ -303,7 +303,7 @@ def _write_calibration(model: onnx.ModelProto, graph: ReaderGraph) -> None:
 
 @contextlib.contextmanager
 def _quiet_exporter():  # type: ignore[no-untyped-def]
-    """Keep the exporter's progress and its own deprecation notes from the user's terminal."""
+    """Hide the exporter's progress and deprecation warnings."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""A model file in float32 → one that computes in whole numbers of eight bits."""
+"""Quantise a float32 model file to 8-bit integers."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantize(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Replace a model file by one whose convolutions and matrix products are in int8.
+    """Replace a model file by one whose convolutions and matrix products use int8.
 
-    Weights have a scale for each channel; the ranges of activations are those of the images.
+    Weights have a scale for each channel; the ranges of activations are measured on the images.
 
     Args:
-        path: The file; its metadata are lost.
+        path: The model file; its metadata are not preserved.
         pixels: Prepared images, uint8 [n, height, width].
     """
-    logger = logging.getLogger()  # onnxruntime advises a step there that this graph had already
+    logger = logging.getLogger()  # onnxruntime recommends a step that was already done
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

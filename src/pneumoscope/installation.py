@@ -1,7 +1,7 @@
 """The command that adds an extra to this installation.
 
-The package is on no index, so ``pip install pneumoscope[train]`` would find nothing, or something
-else of that name. What pip noted of where it came from tells what works.
+The package is not on an index, so ``pip install pneumoscope[train]`` would find nothing, or another
+package of that name. The correct command depends on the origin recorded by pip.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The classes of a task, and which of them count as positive."""
+"""The classes of a task, and the positive ones among them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ class LabelSpace:
     """The class names of a single-label task, in the order of the model's outputs.
 
     Attributes:
-        names: Two or more different names.
+        names: At least two distinct names.
         positive: The names that count as positive, in the order of ``names``; at least one, and
             not all of them. With NORMAL, BACTERIA and VIRUS the positive group BACTERIA, VIRUS
             makes P(positive) the sum of both probabilities.
-        group: What the positive group is called, such as PNEUMONIA; empty where it has no name of
-            its own.
+        group: Name of the positive group, such as PNEUMONIA; empty if it has none.
 
     Raises:
-        ValueError: The names or the group cannot be.
+        ValueError: The names or the group are invalid.
     """
 
     names: tuple[str, ...]
@@ -66,7 +65,7 @@ class LabelSpace:
         return tuple(name in self.positive for name in self.names)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, as ``of`` takes them."""
+        """Return the fields as JSON values, as accepted by ``of``."""
         found: dict[str, Any] = {"names": list(self.names), "positive": list(self.positive)}
         return {**found, "group": self.group} if self.group else found
 
@@ -79,10 +78,10 @@ class LabelSpace:
         """Return P(positive), [...], the sum over the positive group.
 
         Args:
-            probabilities: Of each class, [..., K].
+            probabilities: Probabilities of each class, [..., K].
 
         Raises:
-            ValueError: The last axis has not K values.
+            ValueError: The last axis does not have K values.
         """
         if probabilities.shape[-1] != len(self):
             raise ValueError(f"{probabilities.shape[-1]} probabilities for {len(self)} classes")

@@ -10,7 +10,7 @@ from typing import TextIO
 
 
 class JsonLines(logging.Formatter):
-    """Writes the event's name and its facts, and nothing else of a record."""
+    """Only writes the name of an event and its fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a line."""
@@ -22,7 +22,7 @@ class JsonLines(logging.Formatter):
             **facts,
         }
         if record.exc_info and record.exc_info[0] is not None:
-            line["exception"] = record.exc_info[0].__name__  # its message may quote the request
+            line["exception"] = record.exc_info[0].__name__  # the message may quote the request
             trace = record.exc_info[2]
             while trace is not None and trace.tb_next is not None:
                 trace = trace.tb_next
@@ -36,7 +36,7 @@ def start_logging(*others: str, stream: TextIO | None = None) -> None:
 
     Args:
         others: Loggers of libraries; only their warnings are shown.
-        stream: Where the lines go instead.
+        stream: Another stream for the lines.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines())

@@ -23,10 +23,10 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
-    """Return the number of processors that this process may use.
+    """Return the number of CPUs that this process may use.
 
-    That is its affinity, not the machine's count, and no more than the quota of its control group,
-    which is how containers are limited.
+    This is the CPU affinity of the process, not the number of CPUs of the machine, limited by the
+    quota of its control group, which containers use.
     """
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
@@ -37,10 +37,10 @@ def cores() -> int:
 
 
 def cgroup_quota(root: Path = _CGROUP) -> float | None:
-    """Return the processors granted by the control group, None if unlimited.
+    """Return the number of CPUs granted by the control group; None if unlimited.
 
     Args:
-        root: Where the control groups are mounted, version 2 or 1. In a container, this is the
+        root: Mount point of the control groups, version 2 or 1. In a container, this is the
             container's own group.
     """
     for name in ("cpu.max", "cpu/cpu.cfs_quota_us"):
@@ -64,9 +64,9 @@ def ordered_map(
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in order, computed in threads.
 
-    At most ``ahead`` items a worker are under way or waiting, so memory stays constant however
-    many items come. Decoding releases Python's lock, hence threads and not processes.
-    An exception of ``function`` is raised where its result would have come.
+    At most ``ahead`` items per worker are in progress or waiting, so memory is constant for any
+    number of items. Decoding releases Python's lock, hence threads and not processes. An exception
+    of ``function`` is raised in place of its result.
     """
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - one image needs none
 

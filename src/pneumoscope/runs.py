@@ -34,9 +34,9 @@ _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 def is_of_writing(fault: OSError, *places: Path) -> bool:
     """Return whether an error comes from writing at the given paths.
 
-    A fault that names a file is of writing if that is one of the places, lies in one or holds one.
-    One that names none is if it speaks of a disk, or comes from an encoder, which has no number
-    for it; a broken connection or pipe does not.
+    An error with a file name is a write error if the file is one of the paths, in one of them or a
+    parent of one. An error without a file name is a write error if it concerns a disk, or comes
+    from an encoder, which has no error number; a broken connection or pipe is not.
     """
     if isinstance(fault.filename, str | bytes):
         named = Path(os.fsdecode(fault.filename))
@@ -51,7 +51,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path that replaces ``path`` when the block succeeds.
 
     Raises:
-        OutputError: The place cannot be written. What else the block raises is left as it is.
+        OutputError: The path cannot be written. Other exceptions of the block are not changed.
     """
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
@@ -68,11 +68,11 @@ def written_whole(path: Path) -> Iterator[Path]:
 def files_written_whole(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder whose files are moved to ``folder`` when the block succeeds.
 
-    What stands there under the same names is replaced then; all else stays. If the block fails, as
-    on a full disk, ``folder`` is as it was before: not there, if it was not.
+    Files of the same names are replaced; all others are kept. If the block fails, for example
+    because the disk is full, ``folder`` is unchanged, or still missing if it did not exist.
 
     Raises:
-        OutputError: The place cannot be written.
+        OutputError: The folder cannot be written.
     """
     made = not folder.exists()
     temporary = folder / f".{secrets.token_hex(4)}.part"
@@ -87,7 +87,7 @@ def files_written_whole(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if made:
-            with contextlib.suppress(OSError):  # it holds what was written
+            with contextlib.suppress(OSError):  # it contains the written files
                 folder.rmdir()
 
 
@@ -96,7 +96,7 @@ def _named_faults(path: Path, temporary: Path) -> Iterator[None]:
     """Turn system errors about writing into one message; other errors pass through."""
     try:
         yield
-    except OutputError as told:  # of a file in a temporary folder, whose name says nothing
+    except OutputError as told:  # of a file in a temporary folder, whose name is meaningless
         if not isinstance(told.__cause__, OSError):
             raise
         raise _cannot_be_written(path, told.__cause__) from told.__cause__
@@ -114,7 +114,7 @@ def _cannot_be_written(path: Path, fault: OSError) -> OutputError:
 
 
 def part_pattern(path: Path) -> str:
-    """Return the glob pattern of the temporary names that ``written_whole`` uses."""
+    """Return the glob pattern of the temporary names used by ``written_whole``."""
     name = "".join(f"[{sign}]" if sign in "[*?" else sign for sign in path.name[:100])
     return f".{name}.????????.part"
 
@@ -134,7 +134,7 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's content, as hexadecimal digits.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -164,7 +164,7 @@ def lock(file: BinaryIO | int, path: Path) -> None:
     """Lock a file or folder against other processes while the file object is open.
 
     Raises:
-        OutputError: One does.
+        OutputError: Another process holds the lock.
     """
     try:
         import fcntl  # noqa: PLC0415 - not on Windows
@@ -176,7 +176,7 @@ def lock(file: BinaryIO | int, path: Path) -> None:
         raise OutputError(
             f"{path}: another process is writing here; wait for it to finish."
         ) from fault
-    except OSError:  # a file system without locks; then there is none to wait for
+    except OSError:  # a file system without locks
         return
 
 
@@ -185,9 +185,9 @@ def locked_folder(path: Path) -> Iterator[None]:
     """Lock a folder against other processes while the block runs.
 
     Raises:
-        OutputError: Another process has it.
+        OutputError: Another process holds the lock.
     """
-    if os.name == "nt":  # a folder cannot be opened there
+    if os.name == "nt":  # folders cannot be opened on this system
         yield
         return
     folder = os.open(path, os.O_RDONLY)
@@ -206,7 +206,7 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The recipe, written before anything heavy."""
+        """The recipe, written before training."""
         return self.root / "config.yaml"
 
     @property
@@ -241,7 +241,7 @@ class RunFolder:
 
     @property
     def new_patients(self) -> Path:
-        """What to expect on new patients, where groups were held out in turn."""
+        """Expected performance on new patients, if groups were held out in turn."""
         return self.root / "new-patients.json"
 
     @property
@@ -268,7 +268,7 @@ class RunFolder:
         """Return a new run folder.
 
         Raises:
-            OutputError: It exists and holds something, or cannot be written.
+            OutputError: The folder is not empty, or cannot be written.
         """
         try:
             if root.is_dir() and not any(root.iterdir()):
@@ -292,8 +292,8 @@ class RunFolder:
 def provenance(**facts: object) -> dict[str, Any]:
     """Versions, seed, data, commit, machine and duration.
 
-    Versions of the packages that took part, commit of the source if it is a checkout, machine and
-    time; ``facts`` are added as they are.
+    Versions of the packages used, commit of a source checkout, machine and time; ``facts`` are
+    added unchanged.
     """
     return {
         **facts,
@@ -313,9 +313,9 @@ def rows_of(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file written by this package.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets add a mark
+    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets add a byte order mark
         return list(csv.DictReader(file))
 
 

@@ -5,6 +5,14 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
+
+from pneumoscope.export import export
+from pneumoscope.images.prepare import InputSpec
+from pneumoscope.models.registry import build_model
+from pneumoscope.reader.findings import FindingRule
+from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
+
 FINDINGS = ("Consolidation", "Infiltrate", "Clear")
 
 
@@ -31,3 +39,23 @@ def findings_table(folder: Path, out: Path) -> Path:
             place = path.relative_to(out.parent)
             writer.writerow((place, f"{kind}-{patient}", part, "F" if number % 2 else "M", *labels))
     return out
+
+
+def write_findings(path: Path, names: tuple[str, ...] = FINDINGS, *, sides: int = 32) -> Path:
+    """Write a model file of several findings that has learnt nothing; return it."""
+    spec = InputSpec(sides, sides)
+    counts = [10] * 10
+    rules = tuple(
+        FindingRule(
+            OperatingPoint("youden", 0.3 + 0.1 * number),
+            reference={"probability_histogram": counts},
+        )
+        for number in range(len(names))
+    )
+    info = ModelInfo("several", spec, names, OperatingPoint(), {}, findings=rules)
+    model = build_model(
+        "seed-cnn", spec, filters=[4], classes=len(names), multilabel=True
+    ).eval()  # fmt: skip
+    pixels = np.random.default_rng(0).integers(0, 256, (4, sides, sides), np.uint8)
+    export(model, path, info=info, check=pixels)
+    return path

@@ -1,17 +1,25 @@
-"""What the forks of ``helpers.warm`` have loaded; nothing here may start a thread."""
+"""What the forks of ``helpers.warm`` have loaded; nothing here may start a thread.
+
+The first export loads modules for seconds, and so a network is exported here once.
+"""
 
 from contextlib import suppress
 
-from torch.onnx._internal.exporter import _registration
+import torch._dynamo  # noqa: F401 - the first step of an optimizer loads it
 
 import pneumoscope.cli.train
-import pneumoscope.export
+import pneumoscope.evaluation.evaluation
 import pneumoscope.report.run_report
 import pneumoscope.training.fit
+import pneumoscope.training.probe
 import pneumoscope.workflow.evaluate
+import pneumoscope.workflow.finish
 import pneumoscope.workflow.seeds
 import pneumoscope.workflow.train
 from helpers.exporter import read_operators_once
+from pneumoscope.export import trace
+from pneumoscope.images.prepare import InputSpec
+from pneumoscope.models.registry import build_model
 
 with suppress(ModuleNotFoundError):  # extras
     import pneumoscope.cli.node
@@ -28,4 +36,4 @@ with suppress(ModuleNotFoundError):
     optuna.storages.RDBStorage  # noqa: B018 - it is loaded when it is first used
 
 read_operators_once()
-_registration.ONNXRegistry.from_torchlib()
+trace(build_model("seed-cnn", InputSpec(16, 16), filters=[2]).eval(), InputSpec(16, 16))

@@ -47,6 +47,7 @@ class Warm:
         drawn: bool = False,
         follow: bool = False,
         values: Mapping[str, Any] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """Start it.
 
@@ -56,6 +57,7 @@ class Warm:
             drawn: Whether its pages have drawings. They take most of the time of a tiny run.
             follow: Whether ``stderr`` is a pipe that somebody reads all the time.
             values: Values of module attributes in it, such as of intervals, by their full names.
+            variables: What its environment has beside that of the tests.
         """
         _ensure_server()
         receiver, sender = _FORKS.Pipe(duplex=False)
@@ -73,9 +75,10 @@ class Warm:
             **({} if drawn else {"pneumoscope.report.canvas.can_draw": _never}),
             **(values or {}),
         }
+        environment = {**os.environ, **(variables or {})}
         self._process = _FORKS.Process(
             target=_run,
-            args=(program, words, sender, place, dict(os.environ), Path.cwd(), changed),
+            args=(program, words, sender, place, environment, Path.cwd(), changed),
         )
         self._process.start()
         sender.close()
@@ -129,6 +132,23 @@ class Warm:
             overdue.cancel()
         self.returncode = self._process.exitcode
         return out, errors
+
+
+class WarmChild(Warm):
+    """Takes the place of ``subprocess.Popen`` for ``python -m MODULE``, its output in a file."""
+
+    def __init__(self, command: list[str], *, env: dict[str, str], stdout: IO[bytes], **_: object):
+        """Start it; ``stderr`` goes where ``stdout`` goes."""
+        module, *words = command[2:]
+        super().__init__(module, *words, variables=env)
+        self._told = stdout
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._told.write("".join(self.communicate(timeout)).encode())
+        return super().wait()
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
 
 
 def run_warm(

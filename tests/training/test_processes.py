@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from helpers.processes import wait_for
+from helpers.warm import Warm
 from pneumoscope.data.build_lock import alone
 from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import read_catalog
@@ -45,28 +45,26 @@ class Machines:
         with socket.socket() as one:
             one.bind(("127.0.0.1", 0))
             port = str(one.getsockname()[1])
-        common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+        common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         placed = ["--accelerator", "cpu", "--nodes", "2", "--devices", "1"]
         self.processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "pneumoscope", "train", place, *words, *placed],
-                env={**os.environ, **common, "NODE_RANK": str(rank)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
+            Warm(
+                "pneumoscope", "train", place, *words, *placed,
+                variables={**common, "NODE_RANK": str(rank)},
             )
             for rank, place in enumerate(data)
-        ]
+        ]  # fmt: skip
 
-    def end(self) -> tuple[list[int], list[str]]:
+    def end(self) -> tuple[list[int | None], list[str]]:
         """Return exit code and output of each."""
-        said = [process.communicate(timeout=SECONDS)[0] for process in self.processes]
+        said = ["".join(process.communicate(timeout=SECONDS)) for process in self.processes]
         return [process.returncode for process in self.processes], said
 
     def bury(self) -> None:
         for process in self.processes:
-            process.kill()
-            process.communicate()
+            if process.returncode is None:
+                process.kill()
+                process.communicate()
 
 
 def learning(rows: list[Epoch]) -> list[tuple[float, ...]]:
@@ -245,8 +243,9 @@ def test_one_process_leads(
 def test_layers_that_do_not_learn_yet_give_no_gradients(tmp_path: Path, phantoms: Path) -> None:
     config = tmp_path / "recipe.yaml"
     frozen = recipe_of(
-        "transfer", image_size=32, max_epochs=2, head_epochs=1, val_fraction=0.25, batch_size=14
-    )
+        "transfer", model="timm:test_resnet", weights="none", image_size=32, max_epochs=2,
+        head_epochs=1, val_fraction=0.25, batch_size=14,
+    )  # fmt: skip
     frozen.save(config)
     machines = Machines("--out", tmp_path / "run", "--config", config, data=(phantoms, phantoms))
     try:

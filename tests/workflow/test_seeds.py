@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from helpers.warm import WarmChild
 from pneumoscope.data.generated import GENERATED, mark_generated
 from pneumoscope.errors import OptionError, OutputError
+from pneumoscope.report import run_report
 from pneumoscope.runs import rows_of
 from pneumoscope.training.devices import Placement
 from pneumoscope.training.log import read_log
 from pneumoscope.training.recipe import Recipe, recipe_of
+from pneumoscope.workflow import side_by_side
 from pneumoscope.workflow.seeds import Seeds, train_seeds
 
 
@@ -70,6 +76,20 @@ def check_page(found: Seeds, out: Path) -> None:
     assert sum(row["kept"] == "yes" for row in rows_of(out / "figures" / "seeds-runs.csv")) == 1
 
 
+@pytest.fixture
+def undrawn_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the pages of the runs come without drawings; that of all seeds has its own."""
+    written = run_report.write_run_report
+
+    def write(*given: Any, **named: Any) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pneumoscope.report.canvas.can_draw", lambda: False)
+            written(*given, **named)
+
+    monkeypatch.setattr(run_report, "write_run_report", write)
+
+
+@pytest.mark.usefixtures("undrawn_runs")
 def test_in_turn(phantoms: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(phantoms, tmp_path / "data"))
     mark_generated(data)
@@ -78,7 +98,10 @@ def test_in_turn(phantoms: Path, tmp_path: Path) -> None:
     assert GENERATED in found.report.read_text(encoding="utf-8")
 
 
-def test_side_by_side(phantoms: Path, tmp_path: Path) -> None:
+def test_side_by_side(phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In forks; ``test_vary`` has a run in a process that starts from nothing."""
+    forks = SimpleNamespace(Popen=WarmChild, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr(side_by_side, "subprocess", forks)
     places = [{"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "1"}]
     out = tmp_path / "runs"
     check(

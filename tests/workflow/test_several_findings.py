@@ -328,7 +328,6 @@ def test_one_finding_alone(table: Path, tmp_path: Path) -> None:
     ("command", "said"),
     [
         (("checklist", "RUN", "--standard", "claim"), "a checklist works on one conclusion"),
-        (("serve", "--model", "RUN"), "the service works on one conclusion"),
         (("train", "TABLE", "--findings", "--seeds", "2", "--out", "OUT"), "--seeds must be left"),
         (
             ("train", "TABLE", "--findings", "--validation", "groups", "--out", "OUT"),

@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.classes import KINDS, TINY
+from helpers.classes import GROUP, KINDS, TINY
 from pneumoscope.cli import main
+from pneumoscope.data.catalog import read_catalog
 from pneumoscope.errors import ExportError, OptionError
 from pneumoscope.evaluation.multiclass.calibration import VectorCalibration, softmax
+from pneumoscope.evaluation.numbers import numbers_of
+from pneumoscope.evaluation.robustness import robustness
 from pneumoscope.evaluation.scores import Scores
+from pneumoscope.evaluation.scoring import score
 from pneumoscope.labels import LabelSpace
 from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.predictor import Predictor
@@ -162,3 +166,15 @@ def test_cards_and_checklists_speak_of_each_class(run: Trained) -> None:
     page = run.run.report.read_text(encoding="utf-8")
     assert "Each of the 3 classes, on the test images" in page
     assert "and each of 3 classes from the others?" in page
+
+
+def test_robustness_is_that_of_the_positive_group(run: Trained, kinds: Path) -> None:
+    predictor = Predictor(run.run.model, gated=False)
+    catalog = read_catalog(kinds / "test", positive=GROUP)
+    (plain, *_) = robustness(predictor, catalog, names=("brighter",))
+    scores, _ = score(predictor, catalog)
+    threshold = predictor.info.operating_point.threshold
+    wanted = numbers_of(scores, threshold=threshold, resamples=0)
+    assert plain.numbers["auc"].value is not None
+    for name, number in plain.numbers.items():
+        assert number.value == pytest.approx(wanted[name].value)

@@ -1,8 +1,8 @@
 """The convolutions of an exported graph, and the moments of their channels.
 
-Exported graphs hold no batch normalisation: it is folded into the convolution before it, whose
-output then has, on training images, the mean and the variance that the normalisation gave it. So
-the output of a convolution is where a change of image statistics can be measured and undone.
+Exported graphs contain no batch normalisation: it is folded into the preceding convolution, whose
+output then has, on training images, the mean and the variance given by the normalisation. A change
+of image statistics can therefore be measured and corrected at the output of a convolution.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SMALLEST_VARIANCE = 1e-5
-"""Added to variances before they divide, as batch normalisation does."""
+"""Added to variances before division, as in batch normalisation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Layer:
     """A convolution.
 
     Attributes:
-        node: Its place among the nodes of the graph.
-        output: The name of its output.
-        weight: The tensor that holds its weights, in whatever precision they are stored.
-        bias: The tensor that holds its bias; empty if it has none.
-        channels: Of its output.
+        node: Index among the nodes of the graph.
+        output: Name of the output.
+        weight: The tensor with the weights, in any precision.
+        bias: The tensor with the bias; empty if there is none.
+        channels: Number of output channels.
         kind: ``stem`` for the first one, ``depthwise``, ``linear`` if no activation follows it, or
             ``pointwise``.
     """
@@ -49,14 +49,14 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Mean and variance of every channel over the places of images.
+    """Mean and variance of every channel over the positions of images.
 
     The channels are those of all layers, one layer after the other.
 
     Attributes:
-        mean: Of each channel, float64 [channels]; [classes, channels] where each class has its own.
-        variance: The same of variances.
-        weight: How many images they are of; float64 [classes] where each class has its own.
+        mean: Mean of each channel, float64 [channels]; [classes, channels] if by class.
+        variance: Variance of each channel, in the same shape.
+        weight: Number of images; float64 [classes] if by class.
     """
 
     mean: NDArray[np.float64]
@@ -77,7 +77,7 @@ def layers_of(model: onnx.ModelProto, path: Path) -> tuple[Layer, ...]:
     Those are the first one and the depthwise ones; all of them in a graph without depthwise ones.
 
     Raises:
-        ModelFileError: It has none, or they compute in whole numbers.
+        ModelFileError: The graph has no convolutions, or they use integer arithmetic.
     """
     graph = model.graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
@@ -98,12 +98,13 @@ def layers_of(model: onnx.ModelProto, path: Path) -> tuple[Layer, ...]:
         weight, *rest = (_stored(name, made_by) for name in node.input[1:] if name)
         bias = rest[0] if rest else ""
         if weight not in tensors or (bias and bias not in tensors):
-            continue  # its weights are computed, so it is no layer with weights of its own
+            continue  # its weights are computed, so it has no weights of its own
         channels = int(tensors[weight].dims[0])
         kind = _kind(node, first=not found, channels=channels, takers=takers)
         found.append(Layer(place, node.output[0], weight, bias, channels, kind))
     if any(layer.kind == "depthwise" for layer in found):
-        # They stand in every block, and tell as much as all convolutions at a third of the room.
+        # They occur in every block, and are as informative as all convolutions, in a third of the
+        # space.
         found = [layer for layer in found if layer.kind in {"stem", "depthwise"}]
     if not found:
         raise ModelFileError(
@@ -113,7 +114,7 @@ def layers_of(model: onnx.ModelProto, path: Path) -> tuple[Layer, ...]:
 
 
 def parts(layers: Sequence[Layer]) -> list[slice]:
-    """Return where the channels of each layer stand among those of all."""
+    """Return the positions of each layer's channels among those of all layers."""
     ends = np.cumsum([layer.channels for layer in layers])
     return [
         slice(int(end) - layer.channels, int(end)) for layer, end in zip(layers, ends, strict=True)
@@ -121,7 +122,7 @@ def parts(layers: Sequence[Layer]) -> list[slice]:
 
 
 def _stored(name: str, made_by: dict[str, onnx.NodeProto]) -> str:
-    """Return the tensor behind a name, which may be stored in half precision."""
+    """Return a tensor by name, which may be stored in half precision."""
     node = made_by.get(name)
     return node.input[0] if node is not None and node.op_type == "Cast" else name
 

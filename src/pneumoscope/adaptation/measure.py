@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 _MEANS, _SECONDS = "channel_means", "channel_seconds"
 _PLACES, _IMAGES = "channel_places", "channel_images"
 _KNOWN = "known_mean", "known_variance"
-_AXES_ARE_INPUTS = 18  # of ReduceMean, from this version of ONNX's operators on
+_AXES_ARE_INPUTS = 18  # of ReduceMean, from this opset version on
 
 
 class Batch(NamedTuple):
-    """Images that are measured together.
+    """A batch of images that are measured together.
 
     Attributes:
         pixels: uint8 [n, height, width].
-        classes: How far each image is of each class, [n, classes]: labels as 0 and 1, or
+        classes: Membership of each image in each class, [n, classes]: labels as 0 and 1, or
             probabilities.
     """
 
@@ -45,9 +45,9 @@ def by_class(
 
     Args:
         model: The graph; it is not changed.
-        layers: Its convolutions that are measured.
+        layers: The convolutions to measure.
         batches: The images, with their classes.
-        threads: Processor threads.
+        threads: Number of CPU threads.
     """
     session = _session(_measuring(model, layers, None), threads)
     first: NDArray[np.float64] | None = None
@@ -75,19 +75,19 @@ def behind_adapted(
     share: float,
     threads: int = 1,
 ) -> Moments:
-    """Return the moments of a site's images, each layer behind layers that are adapted already.
+    """Return the moments of a site's images, with preceding layers already adapted.
 
-    Every layer is normalised by the moments of its own batch before the next one sees it, as a
-    network with batch normalisation does in training mode; so one pass is enough. What a batch is
-    compared with are the moments of training images of the same classes.
+    The output of every layer is normalised by the moments of the batch before it reaches the next
+    layer, as in a network with batch normalisation in training mode, so a single pass is
+    sufficient. Each batch is compared with the moments of training images of the same classes.
 
     Args:
         model: The graph; it is not changed.
-        layers: Its convolutions that are adapted.
-        batches: The site's images, some thirty each, mixed as the whole.
-        reference: Of training images, for each class.
-        share: How far a batch is moved to what the reference says, 0 to 1.
-        threads: Processor threads.
+        layers: The convolutions to adapt.
+        batches: The site's images, about thirty each, with the class mixture of the whole.
+        reference: Moments of training images, for each class.
+        share: Share of the difference from the reference that is corrected, 0 to 1.
+        threads: Number of CPU threads.
     """
     session = _session(_measuring(model, layers, share), threads)
     channels = reference.mean.shape[1]
@@ -120,7 +120,8 @@ def _session(content: bytes, threads: int) -> onnxruntime.InferenceSession:
 def _measuring(model: onnx.ModelProto, layers: Sequence[Layer], share: float | None) -> bytes:
     """Return a graph whose outputs are mean and mean square of each image, [n, channels].
 
-    With a share the layers are normalised, and the graph takes what is known of the channels.
+    With a share, the layers are normalised, and the graph takes the moments of the channels as
+    input.
     """
     import onnx as package  # noqa: PLC0415 - of the extra "adapt"
 
@@ -162,7 +163,7 @@ def _measuring(model: onnx.ModelProto, layers: Sequence[Layer], share: float | N
 
 
 class _Writer:
-    """Writes the nodes behind one convolution."""
+    """Builds the nodes that follow one convolution."""
 
     def __init__(self, graph: onnx.GraphProto, opset: int, share: float | None) -> None:
         self._graph = graph
@@ -177,7 +178,7 @@ class _Writer:
             self._constant("small", np.array(SMALLEST_VARIANCE))
 
     def known_of(self, sizes: NDArray[np.int64]) -> list[onnx.NodeProto]:
-        """Return the nodes that give each layer its part of what is known of the channels."""
+        """Return the nodes that give each layer its part of the moments."""
         from onnx.helper import make_node  # noqa: PLC0415 - loaded already
 
         self._constant("sizes", sizes)
@@ -194,7 +195,7 @@ class _Writer:
         return nodes
 
     def measured(self, node: onnx.NodeProto, number: int) -> list[onnx.NodeProto]:
-        """Return the nodes that measure what a convolution says, and normalise it."""
+        """Return the nodes that measure and normalise the output of a convolution."""
         from onnx.helper import make_node  # noqa: PLC0415 - loaded already
 
         name = node.output[0]

@@ -1,4 +1,4 @@
-"""The moments of training images as a model file holds them, under ``reference.channels``."""
+"""The moments of training images stored in a model file, under ``reference.channels``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def packed(moments: Moments) -> dict[str, Any]:
     """Return moments as JSON values: base64 of little-endian float16.
 
     Args:
-        moments: Of each class, [classes, channels].
+        moments: Moments of each class, [classes, channels].
     """
     return {
         "images": [round(float(weight), 3) for weight in moments.weight],
@@ -32,15 +32,15 @@ def packed(moments: Moments) -> dict[str, Any]:
 
 
 def unpacked(reference: Mapping[str, Any], *, classes: int, channels: int) -> Moments | None:
-    """Return the moments in a model's ``reference``, of each class; None if it holds none.
+    """Return the moments of each class in a model's ``reference``; None if there are none.
 
     Args:
-        reference: Of ``ModelInfo``.
-        classes: How many the model has.
-        channels: How many the layers of its graph have together.
+        reference: The field of ``ModelInfo``.
+        classes: Number of classes of the model.
+        channels: Total number of channels of the layers of its graph.
 
     Raises:
-        ValueError: They are damaged, or of another graph.
+        ValueError: The moments are damaged, or belong to another graph.
     """
     values = reference.get(KEY)
     if not values:

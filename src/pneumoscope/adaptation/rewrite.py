@@ -1,4 +1,4 @@
-"""Write other statistics into the convolutions of a graph."""
+"""Change the channel statistics of the convolutions of a graph."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def renormalised(
     site: Moments,
     share: float,
 ) -> onnx.ModelProto:
-    """Return a graph whose channels say of a site's images what they said of training images.
+    """Return a graph whose channels have, on a site's images, the statistics of training images.
 
     A channel y of mean m and variance v on the site becomes (y - m) sqrt(u / v') + m', where u is
-    the variance of the reference, v' lies the given share of the way from u to v, and m' the same
-    share of the way from m to the mean of the reference. As y is linear in weights and bias, both
-    are changed and no node is added.
+    the variance of the reference, v' is the given share of the way from u to v, and m' the same
+    share of the way from m to the mean of the reference. Since y is linear in weights and bias,
+    only these are changed, and no node is added.
 
     Args:
         model: The graph; it is not changed.
-        layers: Its convolutions that are adapted.
-        reference: Moments of their channels on training images, mixed as the site's classes are.
-        site: On those of the site, each layer behind layers that are adapted already.
-        share: From 0, which changes nothing, to 1.
+        layers: The convolutions to adapt.
+        reference: Moments of their channels on training images, with the class mixture of the site.
+        site: Moments on the site's images, with preceding layers already adapted.
+        share: Strength of the adaptation, from 0 (no change) to 1.
     """
     import onnx as package  # noqa: PLC0415 - of the extra "adapt"
     from onnx import numpy_helper  # noqa: PLC0415
@@ -53,12 +53,12 @@ def renormalised(
         moved = weight * by.reshape(-1, *(1,) * (weight.ndim - 1))
         tensor.CopyFrom(numpy_helper.from_array(moved.astype(weight.dtype), layer.weight))
         known = numpy_helper.to_array(tensors[layer.bias]) if layer.bias else np.float32(0)
-        # A tensor of its own, in float32: what is stored in half precision has too few digits for
-        # a sum of two moments, and equal tensors of several layers may be stored as one.
+        # A new float32 tensor: half precision has too few digits for a sum of two moments, and
+        # equal tensors of several layers may be stored only once.
         name = f"{layer.output}_bias"
         bias = np.asarray((known - site.mean[where]) * by + goal[where], np.float32)
         stored = numpy_helper.from_array(bias, name)
-        if name in tensors:  # of a graph that was adapted before
+        if name in tensors:  # in a graph that was adapted before
             tensors[name].CopyFrom(stored)
         else:
             graph.initializer.append(stored)

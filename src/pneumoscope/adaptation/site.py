@@ -1,4 +1,4 @@
-"""The images of a site: which of them count, and how far they lie from the training images."""
+"""The images of a site: their selection, and their distance from the training images."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from pneumoscope.reader.preprocess import LoadedImage
 
 FEWEST = 100
-"""With fewer images than these nothing is adapted."""
+"""Minimum number of images for an adaptation."""
 
 MOST = 2000
-"""Of more images these many are used; more change the moments by less than their own error."""
+"""Maximum number of images used; more would change the moments by less than their error."""
 
 ODD = 0.2
-"""If the gate refuses a larger share of the images, they are not what the reader is for."""
+"""If the gate refuses a larger share of the images, they are outside the intended use."""
 
 FARTHEST = 1.0
-"""Sites whose channels lie farther from training than this, in standard deviations, are refused."""
+"""Maximum distance of a site's channels from training, in standard deviations."""
 
 BATCH = 16
 _NOISE = 0.02
@@ -41,15 +41,15 @@ _NOISE = 0.02
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SiteImages:
-    """The images that count.
+    """The selected images.
 
     Attributes:
         pixels: uint8 [n, height, width].
-        sha256: Of their prepared pixels together, in order.
-        given: How many files were read.
-        unreadable: How many of them are no image that can be read.
-        copies: How many have the same pixels as another one.
-        refused: How many the gate of the reader refuses.
+        sha256: SHA-256 of their prepared pixels, in order.
+        given: Number of files.
+        unreadable: Number of unreadable files.
+        copies: Number of images with the same pixels as another one.
+        refused: Number of images that the gate refuses.
     """
 
     pixels: NDArray[np.uint8]
@@ -65,7 +65,7 @@ class SiteImages:
             yield self.pixels[start : start + BATCH]
 
     def counts(self) -> dict[str, int]:
-        """Return what became of the files."""
+        """Return the numbers of files as JSON values."""
         return {
             "given": self.given,
             "used": len(self.pixels),
@@ -77,13 +77,14 @@ class SiteImages:
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """How far the channels of a site lie from those of the training images.
+    """The distance of a site's channels from those of the training images.
 
     Attributes:
         mean: The root mean square, over channels, of the difference of the means in standard
             deviations of the training images.
         spread: The median, over channels, of the ratio of the standard deviations.
-        by_chance: ``mean`` as it would be without any difference, from two halves of the images.
+        by_chance: Expected value of ``mean`` without any difference, estimated from two halves of
+            the images.
     """
 
     mean: float
@@ -92,8 +93,8 @@ class Distance:
 
     @property
     def verdict(self) -> str:
-        """``none``, ``slight`` or ``large``: up to 2 and 4 times what chance gives, or more."""
-        # The statistics of the training images have an error of their own.
+        """``none``, ``slight`` or ``large``: up to 2, up to 4, or more times the expected value."""
+        # The statistics of the training images also have an error.
         ratio = self.mean / max(self.by_chance, _NOISE)
         return "none" if ratio < 2 else "slight" if ratio < 4 else "large"
 
@@ -103,11 +104,11 @@ class Distance:
 
 
 def distance(halves: Sequence[Moments], reference: Moments) -> Distance:
-    """Return how far a site lies from the training images.
+    """Return the distance of a site from the training images.
 
     Args:
-        halves: Moments of two halves of its images in the graph as it is, as one class.
-        reference: Of training images, mixed as the classes of the site are.
+        halves: Moments of two halves of its images in the unchanged graph, as one class.
+        reference: Moments of training images, with the class mixture of the site.
     """
     one, other = (Moments(half.mean[0], half.variance[0], half.weight) for half in halves)
     both = Moments(
@@ -115,7 +116,7 @@ def distance(halves: Sequence[Moments], reference: Moments) -> Distance:
     ).mixed(np.concatenate([one.weight, other.weight]))
     deviation = np.sqrt(reference.variance + SMALLEST_VARIANCE)
     moved = (both.mean - reference.mean) / deviation
-    # Two halves differ by the noise of both, which is twice that of the mean of all of them.
+    # Two halves differ by the noise of both, which is twice that of the overall mean.
     chance = (one.mean - other.mean) / deviation / 2
     ratio = np.sqrt((both.variance + SMALLEST_VARIANCE) / (reference.variance + SMALLEST_VARIANCE))
     return Distance(
@@ -132,13 +133,13 @@ def read_site(
     gated: bool = True,
     progress: Progress | None = None,
 ) -> SiteImages:
-    """Read the images of a site, and leave out copies and what the gate refuses.
+    """Read the images of a site, without copies and images that the gate refuses.
 
     Args:
         bundle: The reader.
-        sources: Image files; of more than ``MOST``, evenly spaced ones are taken.
-        gated: Whether what the gate refuses is left out.
-        progress: Hears how it goes.
+        sources: Image files; if there are more than ``MOST``, evenly spaced ones are used.
+        gated: Whether to exclude images that the gate refuses.
+        progress: Called as images are read.
     """
     files = list(sources)
     if len(files) > MOST:
@@ -184,10 +185,11 @@ def read_site(
 
 
 def check_site(images: SiteImages) -> None:
-    """Reject too few images, or images that the reader is not for.
+    """Reject too few images, or images outside the intended use.
 
     Raises:
-        DataError: There are fewer than ``FEWEST``, or the gate refuses more than ``ODD``.
+        DataError: There are fewer than ``FEWEST`` images, or the gate refuses a share above
+            ``ODD``.
     """
     known = images.given - images.unreadable - images.copies
     if known and images.refused > ODD * known:
@@ -205,10 +207,10 @@ def check_site(images: SiteImages) -> None:
 
 
 def check_distance(found: Distance) -> None:
-    """Reject a site that lies too far from training.
+    """Reject a site that is too far from the training images.
 
     Raises:
-        DataError: It lies farther than ``FARTHEST``, or its channels hardly vary, or too much.
+        DataError: The distance is above ``FARTHEST``, or the channels vary too little or too much.
     """
     if found.mean > FARTHEST or not 0.25 < found.spread < 4:
         raise DataError(
@@ -221,14 +223,15 @@ def check_distance(found: Distance) -> None:
 def batches_of(
     pixels: NDArray[np.uint8], classes: NDArray[np.float64], *, size: int = BATCH
 ) -> list[Batch]:
-    """Return batches of images in an order that depends on nothing but their number.
+    """Return batches of images in an order that only depends on their number.
 
-    Neighbours in a folder are of one patient or one class, and each batch must look like the whole.
+    Neighbours in a folder are often of the same patient or class, but each batch must be
+    representative.
 
     Args:
         pixels: uint8 [n, height, width].
-        classes: How far each image is of each class, [n, classes].
-        size: Of a batch.
+        classes: Membership of each image in each class, [n, classes].
+        size: Size of a batch.
     """
     order = np.random.default_rng(0).permutation(len(pixels))
     parts = [order[start : start + size] for start in range(0, len(order), size)]
@@ -240,7 +243,7 @@ def _batched(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 
 
 def _known(bundle: Bundle, pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which images the gate of features lets pass."""
+    """Return whether each image passes the feature-distance gate."""
     gate = bundle.feature_gate
     assert gate is not None  # noqa: S101 - asked before
     far: Sequence[NDArray[np.float32]] = [

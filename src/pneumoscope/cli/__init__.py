@@ -1,12 +1,12 @@
 """The command line: each verb parses, calls one library function and prints.
 
-Written with argparse, since reading one image takes half a second and an argument parser
-must not double that. Modules here import nothing heavy at the top, so that ``--help`` and reading
-start at once.
+Written with argparse, since reading one image takes half a second, which an argument parser must
+not double. Modules here do not import large packages at the top, so that ``--help`` and reading
+start immediately.
 
-Exit codes: 0 done, 1 a fault that a message names or errors in inspected data, 2 wrong usage,
-3 some images could not be read, 4 a conclusion came up that ``--fail-on`` names, 130 ended by
-Ctrl-C, 143 ended by SIGTERM.
+Exit codes: 0 success, 1 an error with a message or errors in inspected data, 2 incorrect usage, 3
+some images could not be read, 4 a conclusion named by ``--fail-on`` occurred, 130 ended by Ctrl-C,
+143 ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ VERBS = (
     "node",
     "pull",
 )
-"""The verbs, each a module beside this one, in the order of the help."""
+"""The verbs, each a module of this package, in the order of the help."""
 
 _EXTRAS = {
     "onnx": "adapt",
@@ -73,30 +73,31 @@ _EXTRAS = {
         ("httptools", "prometheus_client", "python_multipart", "starlette", "uvicorn"), "serve"
     ),
 }
-"""The extra that a missing package comes with, where it is not ``train``."""
+"""The extra of a missing package, if it is not ``train``."""
 
 
 def command() -> NoReturn:
     """Run the command line of this process and exit."""
     predicting = sys.argv[1:2] == ["predict"]
     if predicting:
-        # NumPy's OpenBLAS starts a thread a core, which spin while the rest of the program loads.
+        # NumPy's OpenBLAS starts a thread per core, which would spin while the rest of the program
+        # loads.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        # Looking for cycles among what the imports make finds none, and takes 5 ms.
+        # Searching for cycles among imported objects finds none, and takes 5 ms.
         gc.set_threshold(50_000)
     instead = "write to --out FILE, which can be continued with --resume" if predicting else ""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # it is None where it was closed before the start
+    if isinstance(sys.stdout, io.TextIOWrapper):  # it is None if it was closed before the start
         sys.stdout = StandardOutput(sys.stdout, instead=instead)
     signals = Signals()
     signals.take()
     try:
         code = main(signals=signals)
     except Exception:
-        if not signals.came:  # some compiled packages turn it into a fault of their own
+        if not signals.came:  # some compiled packages turn it into their own exception
             raise
         code = _ended(signals, None)
     if predicting and threading.active_count() == 1:
-        # All is written and closed; taking ONNX Runtime apart would take as long as an image.
+        # All files are closed; deallocating ONNX Runtime would take as long as an image.
         _flush()
         os._exit(code)
     sys.exit(code)
@@ -108,11 +109,11 @@ def main(  # noqa: PLR0911 - one for each way to end
     """Run the command line and return its exit code; errors end in one message.
 
     Args:
-        arguments: The words after the name of the program; those of this process if None.
-        signals: What knows which signal a ``KeyboardInterrupt`` came from; Ctrl-C if None.
+        arguments: The arguments after the name of the program; those of this process if None.
+        signals: Records which signal caused a ``KeyboardInterrupt``; Ctrl-C if None.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # What this terminal cannot show, such as the name of a file, must not end the run.
+        # Characters that the terminal cannot show, such as in file names, must not end the run.
         sys.stdout.reconfigure(errors="backslashreplace")
     args: Namespace | None = None
     try:
@@ -141,7 +142,8 @@ def main(  # noqa: PLR0911 - one for each way to end
     except KeyboardInterrupt:
         return _ended(signals or Signals(), args)
     except BrokenPipeError:
-        # The reader of our output went away, as ``head`` does; Python must not flush into it again.
+        # The reading end of the pipe was closed, for example by ``head``; Python must not flush
+        # into it again.
         forget_output()
         return FAULT
     except OSError as fault:
@@ -153,7 +155,7 @@ def parser(verb: str = "") -> Parser:
     """Return the parser of the whole command line.
 
     Args:
-        verb: If it is one, only this verb is there: the others take as long as parsing itself.
+        verb: If valid, only this verb is added, since adding the others takes as long as parsing.
     """
     top = Parser(
         prog="pneumoscope",

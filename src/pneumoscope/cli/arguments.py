@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 _Formatter = argparse.RawDescriptionHelpFormatter
 
 Verbs = Any
-"""What argparse's ``add_subparsers`` returns; its class is private."""
+"""The result of argparse's ``add_subparsers``, whose class is private."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser with short error messages that suggest the nearest known word."""
+    """A parser with short error messages that suggest the closest known word."""
 
     def __init__(self, **options: Any) -> None:
-        # One is made for each argument; of a fixed width, it does not ask the terminal (2 ms).
+        # One is created for each argument; with a fixed width, it does not query the terminal (2
+        # ms).
         options.setdefault("formatter_class", partial(_Formatter, width=80))
         super().__init__(allow_abbrev=False, **options)
 
@@ -67,11 +68,11 @@ def add_verb(
     """Return the parser of a new verb, which calls ``run`` with its arguments.
 
     Args:
-        verbs: What the main parser's ``add_subparsers`` returned.
+        verbs: The result of ``add_subparsers`` of the main parser.
         name: The verb.
-        run: Takes the parsed arguments and returns the exit code.
-        about: What it does, in a sentence or two.
-        example: A command that shows it.
+        run: Function of the parsed arguments that returns the exit code.
+        about: Description in one or two sentences.
+        example: An example command.
     """
     parser: Parser = verbs.add_parser(
         name, help=about, description=about, epilog=f"example: {example}"
@@ -84,8 +85,8 @@ def add_interval_options(parser: Parser, *, seed_of: str) -> None:
     """Add the options of intervals: ``--level``, ``--resamples`` and ``--seed``.
 
     Args:
-        parser: Of the verb.
-        seed_of: What the seed decides, for the help.
+        parser: Parser of the verb.
+        seed_of: Description of what is seeded, for the help.
     """
     parser.add_argument(
         "--level", type=float, default=0.95, metavar="P", help="confidence level (default: 0.95)"
@@ -111,8 +112,8 @@ def add_data_options(parser: Parser, *, reader: bool = False) -> None:
     """Add ``--map``, ``--findings``, ``--uncertain-labels``, ``--columns`` and ``--layout``.
 
     Args:
-        parser: Of the verb.
-        reader: Whether a reader tells the findings, so that ``--findings`` is left out.
+        parser: Parser of the verb.
+        reader: Whether the findings are given by a reader, so that ``--findings`` is omitted.
     """
     data = parser.add_argument_group("classes and tables").add_argument
     data(
@@ -163,7 +164,7 @@ def data_options_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return the values of the ``add_data_options`` options as stored in recipes.
 
     Raises:
-        PneumoscopeError: A value that cannot be, or a file that cannot be read.
+        PneumoscopeError: An invalid value, or a file that cannot be read.
     """
     from pneumoscope.data.layouts.options import parse_columns, parse_map  # noqa: PLC0415
     from pneumoscope.data.layouts.shipped import layout_option  # noqa: PLC0415 - needs YAML
@@ -201,7 +202,7 @@ def numbers(text: str) -> tuple[int, ...]:
     """Parse comma-separated numbers such as ``32,64,64``.
 
     Raises:
-        argparse.ArgumentTypeError: The text is something else.
+        argparse.ArgumentTypeError: The text has another form.
     """
     try:
         return tuple(int(item) for item in text.split(","))

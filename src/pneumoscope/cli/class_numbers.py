@@ -27,8 +27,8 @@ def class_lines(found: ClassNumbers, table: Callable[[Sequence[Sequence[str]]], 
     """Return the metrics of each class and of all classes, and the certainty about the kind.
 
     Args:
-        found: The numbers.
-        table: Lays rows out in columns.
+        found: The metrics.
+        table: Formats rows in columns.
     """
     names = found.labels.names
     rows = [("each class against the rest", "n", *(title for title, _ in _OF_CLASS))]
@@ -53,11 +53,11 @@ def class_lines(found: ClassNumbers, table: Callable[[Sequence[Sequence[str]]], 
 def class_comparison_lines(
     found: ClassComparison, table: Callable[[Sequence[Sequence[str]]], str]
 ) -> list[str]:
-    """Return the comparison class by class: each reader's numbers, then each pair's differences.
+    """Return the comparison by class: metrics of each reader, then differences of each pair.
 
     Args:
         found: The comparison.
-        table: Lays rows out in columns.
+        table: Formats rows in columns.
     """
     lines = []
     for title, key in _OF_CLASS:

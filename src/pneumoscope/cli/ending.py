@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and after SIGTERM: 128 and the number of the signal, as in shells."""
 
-_STEP_SECONDS = 0.2  # a wait is not cut short by a signal
+_STEP_SECONDS = 0.2  # a signal does not interrupt a wait
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Signals:
     """Turns SIGTERM into ``KeyboardInterrupt``, and records which signal came.
 
-    So all that cleans up after Ctrl-C does so when a batch system, a container or a shutdown ends
-    the process. A signal that the process was started to ignore stays ignored.
+    Cleaning up after Ctrl-C therefore also happens when a batch system, a container or a shutdown
+    ends the process. A signal that the process was started to ignore is still ignored.
 
     Attributes:
-        came: Whether one came.
+        came: Whether a signal was received.
         terminated: Whether it was SIGTERM.
     """
 
@@ -63,7 +63,7 @@ class StandardOutput(io.TextIOWrapper):
 
     Args:
         before: The stream to replace.
-        instead: What to do instead; free some space and repeat the command if empty.
+        instead: The suggested action; by default, to free some space and repeat the command.
     """
 
     def __init__(self, before: io.TextIOWrapper, *, instead: str = "") -> None:
@@ -76,7 +76,7 @@ class StandardOutput(io.TextIOWrapper):
         """Write a text.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The text cannot be written.
             BrokenPipeError: The reading end of the pipe was closed.
         """
         with self._named_faults():
@@ -104,8 +104,8 @@ class StandardOutput(io.TextIOWrapper):
 class EndOnSignal:
     """Records whether Ctrl-C or SIGTERM was received since it was created.
 
-    The caller finishes the current item then. A second Ctrl-C interrupts as usual. A signal that
-    the process was started to ignore stays ignored.
+    The caller then finishes the current item. A second Ctrl-C interrupts as usual. A signal that
+    the process was started to ignore is still ignored.
     """
 
     def __init__(self) -> None:
@@ -139,7 +139,7 @@ _WAYS = {
 
 
 def how_to_go_on(args: Namespace | None) -> str:
-    """Return how to continue after a command was interrupted.
+    """Return a hint on continuing an interrupted command.
 
     Args:
         args: The parsed arguments; None if they were not parsed yet.
@@ -147,7 +147,7 @@ def how_to_go_on(args: Namespace | None) -> str:
     verb = getattr(args, "verb", "")
     out = getattr(args, "out", None)
     if verb == "predict" and getattr(args, "engine", None) and out is not None:
-        return "" if (out / "_run.json").exists() else _NOT_BEGUN  # as below, of its parts
+        return "" if (out / "_run.json").exists() else _NOT_BEGUN  # as below, for its parts
     if (
         verb == "predict" and out is not None
     ):  # with a journal, the number of images kept was printed

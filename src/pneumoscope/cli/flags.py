@@ -1,9 +1,9 @@
 """Replace parameter names in messages by the options of the command line.
 
-Messages name a parameter of Python: an ``OptionError`` by itself, others between backticks, as
-`val_fraction` or with a value, as `validation=folder`. Where the verb that runs has an option for
-it, people read that option. A verb that they name as a function, as `train(DATA, out=RUN)`, is read
-as a command.
+Messages contain parameters of Python: in an ``OptionError`` as a separate field, in others in
+backticks, such as `val_fraction`, or with a value, `validation=folder`. If the current verb has an
+option for a parameter, it is shown instead. A verb named as a function, such as `train(DATA,
+out=RUN)`, is shown as a command.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _FLAGS: dict[str, str] = {}
 _OTHERWISE = {"part": "split", "class_map": "map"}
-"""Parameters whose options are called otherwise."""
+"""Parameters whose options have other names."""
 
 
 def speak_of(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def speak_of(parser: argparse.ArgumentParser) -> None:
 def with_flags(text: str) -> str:
     """Return a text with parameter names in backticks replaced by options.
 
-    Others stay as they are.
+    Others are unchanged.
     """
     text = re.sub(r"`([a-z]+)\(([^`]*)\)`", _command, text)
     return re.sub(r"`([a-z_]+)(?:=([^`]*))?`", _option, text)

@@ -78,7 +78,7 @@ def _print_layers(args: Namespace) -> None:
     from pneumoscope.images.prepare import InputSpec  # noqa: PLC0415
     from pneumoscope.models.names import check_known  # noqa: PLC0415
 
-    check_known(args.name)  # a slip of the keyboard needs no torch to be named
+    check_known(args.name)  # report a misspelled name without importing torch
     from pneumoscope.models.registry import build_model, layer_table  # noqa: PLC0415 - torch
 
     options: dict[str, Any] = {"batch_norm": True} if args.batch_norm else {}

@@ -58,7 +58,7 @@ def _wrapped(name: str, text: str) -> list[str]:
 
 
 def _intended(intended: Mapping[str, Any]) -> str:
-    """Return the intended use; missing information is said to be unspecified."""
+    """Return the intended use; missing information is shown as unspecified."""
     if not intended:
         return "not stated in the file; assume images like those it was trained on"
     parts = []
@@ -94,7 +94,7 @@ def _decision(info: ModelInfo) -> list[str]:
 
 
 def _findings(info: ModelInfo) -> list[str]:
-    """Return how each of several findings is decided."""
+    """Return the decision rule of each of several findings."""
     lines = [
         f"{len(info.findings)} findings, each concluded separately: POSITIVE, NEGATIVE or UNCERTAIN"
     ]
@@ -128,7 +128,7 @@ def _deployed(info: ModelInfo) -> str:
 
 
 def _how_good(info: ModelInfo) -> str:
-    if info.findings:  # each says it beside its threshold
+    if info.findings:  # stated next to each threshold
         return ""
     achieved = info.operating_point.achieved
     numbers = [

@@ -48,7 +48,7 @@ def run(args: Namespace) -> int:
         from pneumoscope.hospital.node import Node  # noqa: PLC0415
         from pneumoscope.logs import start_logging  # noqa: PLC0415
 
-        warnings.simplefilter("ignore")  # pydicom's may quote what a header says of a patient
+        warnings.simplefilter("ignore")  # pydicom's messages may quote patient data from a header
         start_logging("pynetdicom")
         node = Node(settings)
         ended = EndOnSignal()

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Source = str | bytes | Unlisted
 
 _POSITIVE = "POSITIVE"
-"""That of ``reader.findings``, which is loaded for models of findings alone."""
+"""The same as in ``reader.findings``, which is only loaded for models of findings."""
 _GO_ON = "repeat the command with --resume to continue"
 FORMATS = ("table", "json", "jsonl", "csv", "parquet")
 
@@ -70,7 +70,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def _add_output(parser: Parser) -> None:
-    """Add the options of where results go, and of long runs."""
+    """Add the options of output and of long runs."""
     parser.add_argument(
         "--format",
         choices=FORMATS,
@@ -133,7 +133,7 @@ def _add_output(parser: Parser) -> None:
 
 
 def _add_conclusion(parser: Parser) -> None:
-    """Add the options of what is concluded."""
+    """Add the options of the decision."""
     parser.add_argument(
         "--no-gate",
         action="store_true",
@@ -158,7 +158,7 @@ def run(args: Namespace) -> int:
         return run_on_workers(args)
     one = _is_one_file(args)
 
-    # All else that reading takes is loaded while ONNX Runtime opens the graph.
+    # Other modules needed for reading are loaded while ONNX Runtime opens the graph.
     from pneumoscope.reader.model_file.session import Graph  # noqa: PLC0415 - after parsing
 
     graph = Graph(args.model, few=one)
@@ -181,7 +181,7 @@ def run(args: Namespace) -> int:
     others: Counter[str] = Counter()
     looks = _looks(args, others)
     wanted = fail_on(args.fail_on, predictor.info)
-    if not predictor.draws_evidence and args.evidence:  # in this order, it waits for the graph
+    if not predictor.draws_evidence and args.evidence:  # last, since it waits for the graph
         raise OptionError(
             "--evidence", must="omitted: this model provides no evidence", was=str(args.evidence)
         )
@@ -216,7 +216,7 @@ def _tell_caveat(info: ModelInfo) -> None:
 
 
 def _is_one_file(args: Namespace) -> bool:
-    # os.path, since pathlib raises for a name that is longer than the system allows
+    # os.path, since pathlib raises for names longer than the system allows
     return len(args.images) == 1 and (
         args.images == [STDIN] or os.path.isfile(args.images[0])  # noqa: PTH113
     )
@@ -316,7 +316,7 @@ def _shown(
 
 
 def _findings(info: ModelInfo) -> tuple[str, ...]:
-    """Return the findings of a model that knows several."""
+    """Return the findings of a multi-label model."""
     return info.classes if info.findings else ()
 
 
@@ -352,7 +352,7 @@ def _archived(
         "evidence": args.evidence and str(args.evidence),
         **({"dicom_out": str(args.dicom_out)} if args.dicom_out else {}),
     }
-    if args.outside_intended_use != OUTSIDE[0]:  # so that runs from before the option go on
+    if args.outside_intended_use != OUTSIDE[0]:  # so that runs of earlier versions can be continued
         what["outside_intended_use"] = args.outside_intended_use
     with Archive(
         args.out,
@@ -405,6 +405,6 @@ class _Total:
         return max(done, self._counted)
 
     def _count(self, args: Namespace) -> None:
-        with contextlib.suppress(DataError, OSError):  # reading them will say it
+        with contextlib.suppress(DataError, OSError):  # reported when they are read
             for number, _ in enumerate(_sources(args), 1):
                 self._counted = number

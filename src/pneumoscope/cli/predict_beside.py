@@ -20,8 +20,8 @@ def with_what_is_written(
     Args:
         args: The arguments of ``predict``.
         predictor: The reader.
-        found: What it says of the image.
-        content: The image, where it came from standard input; else empty.
+        found: The prediction.
+        content: The image, if it came from standard input; otherwise empty.
     """
     return _with_objects(args, predictor, _with_evidence(args, predictor, found, content), content)
 
@@ -40,7 +40,7 @@ def _with_evidence(
         return draw_evidence(
             predictor, found, args.evidence, content=content or None, of=args.evidence_of
         )
-    except ImageError as fault:  # it vanished since; what was read of it holds
+    except ImageError as fault:  # it was deleted since; the result remains valid
         reasons = (*found.reasons, f"its evidence cannot be drawn: {fault}")
         return dataclasses.replace(found, reasons=reasons)
 

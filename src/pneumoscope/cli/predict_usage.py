@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pneumoscope.reader.model_file.metadata import ModelInfo
 
 ENGINES = ("ray", "processes")
-"""What reads with many workers."""
+"""The engines for many workers."""
 
 STDIN = "-"
 """The name of standard input."""
@@ -25,7 +25,7 @@ SOME_UNREADABLE, FAIL_ON = 3, 4
 """Exit codes."""
 
 OUTSIDE = ("note", "uncertain", "refuse")
-"""Those of ``reader.policy``, which is not loaded to parse."""
+"""The same as in ``reader.policy``, which is not loaded for parsing."""
 
 
 def add_engine_options(parser: Parser) -> None:
@@ -56,9 +56,9 @@ def refuse_senseless(args: Namespace) -> None:
     """Raise an error for contradictory options before anything is loaded.
 
     Raises:
-        OptionError: They do; the message names one of them.
-        MissingArgumentError: No images are named.
-        DataError: An image is named by an empty text.
+        OptionError: Options contradict each other; the message names one of them.
+        MissingArgumentError: No images are given.
+        DataError: The name of an image is empty.
     """
     if args.resume and not args.out:
         raise OptionError("--resume", must="combined with --out, the file to continue", was=True)
@@ -132,24 +132,24 @@ def _refuse_senseless_watch(args: Namespace) -> None:
     for item in args.images:
         if not os.path.isdir(item):  # noqa: PTH112 - as below
             raise OptionError("--watch", must="used with existing folders", was=item)
-        # What is written would arrive there as new images, of which more would be written.
+        # Written files would arrive there as new images, for which more files would be written.
         for name, folder in (("--evidence", args.evidence), ("--dicom-out", args.dicom_out)):
             if folder and folder.resolve().is_relative_to(Path(item).resolve()):
                 raise OptionError(name, must="outside the watched folders", was=str(folder))
 
 
 def _conclusions(info: ModelInfo) -> tuple[str, ...]:
-    """Return the conclusions of a model beside those that every model has."""
+    """Return the conclusions of a model besides those common to all models."""
     if info.findings:
         return "POSITIVE", "NEGATIVE"
     return (*info.classes, *info.pair)
 
 
 def fail_on(given: Sequence[str], info: ModelInfo) -> set[str]:
-    """Return the conclusions that ``--fail-on`` means.
+    """Return the conclusions selected by ``--fail-on``.
 
     Raises:
-        OptionError: One is none of this model.
+        OptionError: A conclusion does not exist in this model.
     """
     from pneumoscope.errors import nearest  # noqa: PLC0415 - rare
     from pneumoscope.reader.prediction import ERROR, NOT_ASSESSABLE, UNCERTAIN  # noqa: PLC0415

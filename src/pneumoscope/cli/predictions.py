@@ -18,8 +18,8 @@ from pneumoscope.reader.records import Record
 
 _STYLES: Mapping[str, str] = {ERROR: "31", UNCERTAIN: "33", NOT_ASSESSABLE: "2"}
 _POSITIVE = "1"
-_NAMES = 31  # the column that file names begin in
-_NARROW = 40  # with less room beside it, what is said of a file begins further left
+_NAMES = 31  # the first column of file names
+_NARROW = 40  # with less space next to it, notes about a file are indented less
 
 
 def write_table(
@@ -32,11 +32,10 @@ def write_table(
     """Write aligned columns and a summary; file names come last and are never cut.
 
     Args:
-        out: Where to.
-        records: What to show.
-        positive: The conclusions that stand out.
-        tally: What was counted so far is summed up in the last lines; it counts the records itself
-            if None.
+        out: Output stream.
+        records: Records to show.
+        positive: Conclusions to highlight.
+        tally: Counts for the summary in the last lines; if None, the records are counted.
     """
     colour = in_colour(out)
     width = _width() if out.isatty() else None
@@ -84,7 +83,7 @@ def _line(record: Record, *, positive: tuple[str, ...], colour: bool, width: int
     if each := record.get("probabilities"):
         told.append(", ".join(f"{name} {probability_text(one)}" for name, one in each.items()))
     told += _findings(record)
-    told += record["reasons"]  # beside a class, they say how the image is outside the intended use
+    told += record["reasons"]  # how it is outside the intended use
     if record["evidence"]:
         told.append(f"evidence: {printable(record['evidence'])}")
     lines = [f"{padded}  {shown:>11}  {printable(record['path'])}".rstrip()]
@@ -94,7 +93,7 @@ def _line(record: Record, *, positive: tuple[str, ...], colour: bool, width: int
 
 
 def _findings(record: Record) -> list[str]:
-    """Return the findings of an image that are there, and those that may be, a line each."""
+    """Return the present and the uncertain findings of an image, one per line."""
     said: dict[str, list[str]] = {}
     for name, found in (record.get("findings") or {}).items():
         text = f"{printable(name)} {probability_text(found['probability'])}"

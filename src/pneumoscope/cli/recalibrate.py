@@ -154,7 +154,7 @@ def _losses(fitted: Calibration | VectorCalibration) -> str:
 
 
 def _line(fitted: Calibration | VectorCalibration) -> str:
-    """Return scale and bias, of each class where there are several."""
+    """Return scale and bias, by class if there are several."""
     from pneumoscope.evaluation.calibration import Calibration  # noqa: PLC0415 - loaded already
 
     if isinstance(fitted, Calibration):

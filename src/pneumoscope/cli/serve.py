@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pneumoscope.serve.settings import Settings
 
 PACKAGES = ("httptools", "prometheus_client", "python_multipart", "starlette", "uvicorn")
-"""What the extra ``serve`` brings."""
+"""Packages of the extra ``serve``."""
 
 TOKEN_VARIABLE = "PNEUMOSCOPE_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -126,13 +126,8 @@ def run(args: Namespace) -> int:
     """Serve until a signal ends it."""
     _check_packages()
     settings = settings_of(args)
-    if any(settings.models.values()):
-        from pneumoscope.reader.model_file.bundle import refuse_findings  # noqa: PLC0415
-
-        for place in filter(None, settings.models.values()):
-            refuse_findings(place, what="the service")
-    gc.disable()  # there are no cycles to be found among what is imported
-    # A process that reads loads its models while the HTTP server is imported.
+    gc.disable()  # imported objects contain no cycles
+    # A reading process loads its models while the HTTP server is imported.
     from pneumoscope.serve.process import Process  # noqa: PLC0415 - after parsing
 
     first = Process(settings.models)
@@ -156,7 +151,7 @@ def _check_packages() -> None:
     """Check that the packages of the extra are installed.
 
     Raises:
-        ModuleNotFoundError: One is not installed.
+        ModuleNotFoundError: A package is not installed.
     """
     for name in PACKAGES:
         if find_spec(name) is None:
@@ -167,7 +162,7 @@ def settings_of(args: Namespace) -> Settings:
     """Return the settings given by the options.
 
     Raises:
-        OptionError: One cannot be.
+        OptionError: A setting is invalid.
     """
     from pneumoscope.serve.settings import MEGABYTE, Settings  # noqa: PLC0415 - after parsing
 

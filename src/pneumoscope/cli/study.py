@@ -79,7 +79,7 @@ def duration(text: str) -> float:
     """Parse a duration such as ``90m``, ``2h`` or ``1h30m`` into seconds.
 
     Raises:
-        argparse.ArgumentTypeError: The text is something else.
+        argparse.ArgumentTypeError: The text has another form.
     """
     found = re.findall(r"(\d+(?:\.\d+)?)(s|min|m|h)", text)
     if not found or "".join(number + unit for number, unit in found) != text:

@@ -28,7 +28,7 @@ def add_tracker_options(parser: argparse.ArgumentParser) -> None:
 def trackers_of(
     args: Namespace, out: Path, warn: Callable[[str], None], *, nested: bool = True
 ) -> list[Tracker]:
-    """Return the trackers that the options name."""
+    """Return the trackers selected by the options."""
     from pneumoscope.tracking import make_tracker  # noqa: PLC0415 - if asked for
 
     names = list(dict.fromkeys(args.tracker or ()))

@@ -114,7 +114,7 @@ def _type(item: Setting) -> Callable[[str], object]:
     def number_or_word(text: str) -> object:
         return text if text in item.words else of_text(text)
 
-    number_or_word.__name__ = item.kind.__name__  # argparse tells it where the text is neither
+    number_or_word.__name__ = item.kind.__name__  # argparse reports texts that are neither
     return number_or_word
 
 
@@ -130,7 +130,7 @@ def _defaults(item: Setting) -> str:
 
 
 def _word(value: object) -> str:
-    """Return a value as it is written on the command line."""
+    """Return a value as written on the command line."""
     from pneumoscope.training.augmentation import AUGMENTATIONS  # noqa: PLC0415
 
     match value:
@@ -201,7 +201,7 @@ def _placement(args: Namespace) -> Placement:
 
 
 def _trained(args: Namespace, recipe: Recipe | None, watcher: Watcher) -> Trained | None:
-    """Train, and let the trackers hear of it."""
+    """Train, and report to the trackers."""
     from pneumoscope.runs import RunFolder  # noqa: PLC0415 - after parsing
     from pneumoscope.workflow.track import (  # noqa: PLC0415
         Tracked,
@@ -295,7 +295,7 @@ _TOLD = {
 
 
 def _tell_new(found: NewPatients) -> None:
-    """Print what to expect on new patients."""
+    """Print the expected performance on new patients."""
     print(f"New patients, {len(found.groups)} groups by {found.by} in turn:")
     for group in found.groups:
         told = ", ".join(

@@ -17,11 +17,11 @@ STATISTICS: Final = (
     "mean", "standard deviation", "5th percentile", "95th percentile", "mean of the border",
     "share of black", "log of the sharpness",
 )  # fmt: skip
-"""What is measured of each image, in the order of the columns."""
+"""Names of the statistics, in the order of the columns."""
 
 _BATCH = 64
 _BLACK = 8
-_FAR = 4.0  # standard deviations; a file that is farther off would be a cluster of its own
+_FAR = 4.0  # standard deviations; an outlier beyond this limit would form a cluster by itself
 
 
 def acquisition_statistics(data: PreparedData, rows: Sequence[int]) -> NDArray[np.float64]:
@@ -29,7 +29,7 @@ def acquisition_statistics(data: PreparedData, rows: Sequence[int]) -> NDArray[n
 
     Args:
         data: The images.
-        rows: Which of them.
+        rows: The rows to use.
     """
     found = np.zeros((len(rows), len(STATISTICS)))
     entries = [data.catalog.entries[row] for row in rows]
@@ -80,15 +80,15 @@ def clusters(
 ) -> NDArray[np.int64]:
     """Return the number of each image's cluster by k-means, [n].
 
-    Statistics are standardised within each class, so that clusters are of acquisition and not of
-    the classes that it goes with; images that belong together share the mean of theirs.
+    Statistics are standardised within each class, so that clusters reflect the acquisition and not
+    the classes correlated with it; images that belong together share the mean of their statistics.
 
     Args:
-        statistics: What ``acquisition_statistics`` gave, [n, k].
+        statistics: The result of ``acquisition_statistics``, [n, k].
         labels: The number of each image's class, [n].
         together: A number for images that belong together, such as those of a patient, [n].
-        count: How many clusters.
-        seed: Of the first centres.
+        count: Number of clusters.
+        seed: Seed of the initial centres.
     """
     from sklearn.cluster import KMeans  # noqa: PLC0415 - of the training extra
 

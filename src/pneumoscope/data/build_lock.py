@@ -1,4 +1,4 @@
-"""One builder at a time: others wait, and find what it built."""
+"""A lock that lets one process build while others wait for its result."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def alone(place: Path) -> Iterator[None]:
-    """Wait until no other process is in such a block with the same place.
+    """Wait until no other process is in a block with the same lock file.
 
-    The system frees the lock of a process that ends, however it ends. Where a file system knows no
-    locks, or on Windows, nobody waits.
+    The system releases the lock of a process that ends, for whatever reason. On file systems
+    without locks, and on Windows, processes do not wait.
 
     Args:
-        place: A file that is made for the time of the block.
+        place: The lock file, which exists for the duration of the block.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The file cannot be created.
     """
     try:
         import fcntl  # noqa: PLC0415 - not on Windows
@@ -31,7 +31,7 @@ def alone(place: Path) -> Iterator[None]:
         try:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_at(file, place):  # its holder removed it, and others may hold a new one
+            if not _is_at(file, place):  # removed by its holder; there may be a new one
                 continue
             try:
                 yield

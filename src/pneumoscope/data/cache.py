@@ -1,14 +1,14 @@
 """Cache of decoded images: each file is decoded and resized once, into a memory map.
 
-A cache lies in a folder named by what it was made from: the InputSpec, the versions of the pixel
-path and of the decoders, and the contents of the files. What is kept of a content, its pixels or
-that it cannot be decoded, holds for these bytes at any time. A file that could not be fetched, has
-changed meanwhile or lacks its decoder is left out of this run alone; the next one tries it again.
+The folder of a cache is named by a hash of its inputs: the InputSpec, the versions of the pixel
+path and of the decoders, and the contents of the files. The stored result for a content (its
+pixels, or that it cannot be decoded) is valid permanently. A file that could not be fetched, has
+changed meanwhile or lacks its decoder is excluded from this run only; the next run tries it again.
 
-A cache is built beside its place and renamed into it, so it is there whole or not at all, and a
-killed build leaves only a temporary folder that the next build removes. A process that needs what
-another one is building waits for it. Pixels of files that have not changed are taken from the
-caches that are there already.
+A cache is built in a temporary folder and then renamed, so it is never incomplete, and a killed
+build leaves only a temporary folder, which the next build removes. A process that needs a cache
+that another one is building waits for it. Pixels of unchanged files are copied from existing
+caches.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PIXEL_PATH = 7
-"""Raised whenever ``prepare`` gives other pixels for the same file, or a cache has other files."""
+"""Incremented when ``prepare`` returns other pixels, or the files of a cache change."""
 
 _PIXELS = "pixels.npy"
 _ROWS = "rows.csv"
@@ -67,10 +67,10 @@ class ImageCache:
     """The prepared images of a catalog, uint8 [n, height, width] on disk, one row per content.
 
     Attributes:
-        folder: Where it lies; ``pixels.npy`` can be opened with ``numpy.load`` too.
-        spec: The input that the pixels were made for.
+        folder: The folder of the cache; ``pixels.npy`` can also be opened with ``numpy.load``.
+        spec: The input that the pixels were prepared for.
         row_of: SHA-256 of a file → its row.
-        dicom: SHA-256 of a DICOM file → which image it is and how its pixels were shown.
+        dicom: SHA-256 of a DICOM file → identity and rendering of the image.
     """
 
     folder: Path
@@ -90,8 +90,8 @@ class ImageCache:
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return a copy of some rows, uint8 [len(rows), height, width].
 
-        The pages that were read are handed back, so that the memory of a process does not grow
-        with the part of the map that it has seen; the system keeps them in its page cache.
+        The memory pages that were read are released, so that the memory of a process does not grow
+        with the part of the map that it has read; the system keeps them in its page cache.
         """
         pixels = self._pixels[rows]
         if hasattr(mmap, "MADV_DONTNEED"):
@@ -103,7 +103,7 @@ class ImageCache:
         """Open the cache in a folder.
 
         Raises:
-            OSError: It is not there.
+            OSError: The cache does not exist.
         """
         row_of = {row["sha256"]: number for number, row in enumerate(rows_of(folder / _ROWS))}
         with (folder / _PIXELS).open("rb") as file:
@@ -122,18 +122,17 @@ def build_cache(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[ImageCache, Catalog]:
-    """Return the cache of a catalog, built where necessary, and the readable catalog.
+    """Return the cache of a catalog, built if necessary, and the readable catalog.
 
     Args:
         catalog: The images.
-        spec: The input that they are prepared for.
-        home: Where caches lie; ``cache_home()`` if None.
-        workers: Decoding threads; one a core if None.
+        spec: The input to prepare them for.
+        home: Folder of all caches; ``cache_home()`` if None.
+        workers: Number of decoding threads; one per core if None.
         progress: Called as images are decoded.
 
     Raises:
-        DataError: More than 5 % of the files turned out to be unreadable, or the cache that is
-            there cannot be read.
+        DataError: More than 5 % of the files are unreadable, or an existing cache cannot be read.
         OutputError: The cache cannot be written.
     """
     home = cache_home() if home is None else home
@@ -145,7 +144,7 @@ def build_cache(
             shelf.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             with _writing(shelf):
-                # Processes of one training would decode everything, each of them.
+                # Otherwise each process of a training would decode all images.
                 stack.enter_context(alone(shelf / f".{folder.name}.lock"))
             if not (folder / _ROWS).is_file():
                 folder, passing = _built(
@@ -163,7 +162,7 @@ def _built(
     workers: int | None,
     progress: Progress | None,
 ) -> tuple[Path, dict[str, str]]:
-    """Build a cache; return where it lies, and what could not be read in this run alone."""
+    """Build a cache; return its folder, and the files that could not be read in this run."""
     shelf = known.shelf
     with _writing(shelf):
         _tidy(shelf)
@@ -175,7 +174,7 @@ def _built(
             passing = _build(
                 catalog, entries, known, building=building, workers=workers, progress=progress
             )
-            # Named by what it holds: the next run finds all of it, and tries the rest again.
+            # Named by its contents: the next run finds them, and tries the other files again.
             folder = shelf / _key(*sorted(unique.keys() - passing.keys()))
             _into_place(building, folder)
     finally:
@@ -197,7 +196,7 @@ def _writing(shelf: Path) -> Iterator[None]:
 
 
 def _decoders() -> list[str]:
-    """Return the versions of the decoders, since others may give other pixels."""
+    """Return the versions of the decoders, on which pixels may depend."""
     found = []
     for name in ("pillow", "simplejpeg", "imagecodecs"):
         try:
@@ -218,7 +217,7 @@ def _opened(
             f"{folder}: the image cache cannot be read ({in_words(fault)}); remove this folder, "
             "and it is built again."
         ) from fault
-    with contextlib.suppress(OSError):  # a shared, read-only cache serves as well
+    with contextlib.suppress(OSError):  # a shared, read-only cache is sufficient
         os.utime(folder)
     reasons |= passing
     bad = [
@@ -319,7 +318,7 @@ class _Known:
         for folder in shelf.iterdir():
             if folder.name.startswith("."):
                 continue
-            # Removed meanwhile, or damaged: then its contents are decoded again.
+            # Removed meanwhile, or damaged: its contents are decoded again.
             with contextlib.suppress(OSError, ValueError, KeyError):
                 cache = ImageCache.open(folder, spec)
                 for digest, row in cache.row_of.items():

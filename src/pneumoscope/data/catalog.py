@@ -45,13 +45,13 @@ __all__ = [
 ]
 
 UNREADABLE_SHARE = 0.05
-"""Above this share of unreadable files the data, not the files, are at fault."""
+"""Above this share of unreadable files, the data as a whole are considered damaged."""
 
 ANY_FINDING = LabelSpace((NEGATIVE, POSITIVE), (POSITIVE,))
-"""The classes of images that may have several findings: without any of them, and with one."""
+"""The classes of images in multi-label data: without any finding, and with at least one."""
 
 FINDING = "finding "
-"""What the columns of findings begin with; the name follows."""
+"""Prefix of the columns of findings, before the name."""
 
 _COLUMNS = ("path", "label", "patient", "split", "width", "height", "mode", "bytes", "sha256")
 
@@ -61,15 +61,15 @@ class Catalog:
     """The table of the images under one root folder.
 
     Attributes:
-        root: What the paths of the entries are relative to.
-        entries: A row an image.
+        root: Folder that the paths of the entries are relative to.
+        entries: One row per image.
         classes: The names of the classes, in the order of a model's outputs.
         unreadable: Files that were skipped.
-        left_out: Rows and files that were not taken, by reason.
-        notes: How the data were understood, and what to beware of.
+        left_out: Excluded rows and files, by reason.
+        notes: How the data were interpreted, and caveats.
         space: The classes, and which of them count as positive; None if that is the last one.
-        findings: The names of ``Entry.findings``, where an image may have several; the classes
-            then are those of images without and with any of them. Empty for one class an image.
+        findings: The names of ``Entry.findings``, for multi-label data; the classes are then those
+            of images without and with any finding. Empty for one class per image.
     """
 
     root: Path
@@ -96,12 +96,12 @@ class Catalog:
 
     @property
     def positive(self) -> str:
-        """The class whose probability is given, or a name for the group of them."""
+        """The positive class, or the name of the positive group."""
         return self.label_space.pair[1]
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """1 where the entry is of a positive class, else 0; [n]."""
+        """1 if the entry is of a positive class, otherwise 0; [n]."""
         positive = self.label_space.positive
         return np.array([entry.label in positive for entry in self.entries], np.int64)
 
@@ -113,7 +113,7 @@ class Catalog:
 
     @property
     def strata(self) -> tuple[str, ...]:
-        """What draws keep the shares of: the class, or the rarest finding of each image; [n]."""
+        """The strata of random draws: the class, or the rarest finding of each image; [n]."""
         if not self.findings:
             return tuple(entry.label for entry in self.entries)
         labels = self.finding_labels == 1
@@ -124,7 +124,7 @@ class Catalog:
 
     @property
     def finding_labels(self) -> NDArray[np.int8]:
-        """The label of each finding: 1, 0, or -1 where there is none; [n, F]."""
+        """The label of each finding: 1, 0, or -1 without a label; [n, F]."""
         rows = [entry.findings for entry in self.entries]
         return np.array(rows, np.int8).reshape(len(rows), len(self.findings))
 
@@ -185,13 +185,13 @@ class Catalog:
     def save(self, path: Path, *, dicom: Mapping[str, DicomRecord] | None = None) -> None:
         """Write the table as CSV, with a column ``study`` if studies are known.
 
-        Where images may have several findings, a column ``finding NAME`` a finding is 1, 0 or
-        empty.
+        For multi-label data, the table has a column ``finding NAME`` for each finding, with 1, 0 or
+        an empty value.
 
         Args:
             path: The file.
-            dicom: SHA-256 of a file → which DICOM image it is and how its pixels were shown; if
-                there are any, the table has their columns too.
+            dicom: SHA-256 of a file → identity and rendering of a DICOM image; if there are any,
+                the table also has their columns.
         """
         known = dicom or {}
         own: tuple[str, ...] = _COLUMNS
@@ -230,20 +230,21 @@ def read_catalog(
         data: A folder with ``train/``, ``val/``, ``test/`` (any subset) with class folders
             inside, a folder with class folders, the folder or the table of a public data set, or
             a CSV with ``path,label[,patient][,study][,split]`` whose paths are relative to it.
-        positive: The class whose probability is wanted, or several of them with commas between,
-            or ``NAME=CLASS,CLASS`` to give the group a name; PNEUMONIA where it exists.
-        classes: Those that a model has fixed, the last of them positive unless they are a label
-            space; the data may then lack one.
-        patient_regex: What finds the patient in a path. A ``PatientPattern`` that is inherited is
-            passed over, with a note, where it finds no patient or the same one in all paths.
-        options: Which names make up which class, and how a table is read.
+        positive: The positive class, or several separated by commas, or ``NAME=CLASS,CLASS`` to
+            name the group; PNEUMONIA if present.
+        classes: The classes of an existing model, the last of them positive unless they are a label
+            space; the data may then lack a class.
+        patient_regex: Regular expression that extracts the patient from a path. An inherited
+            ``PatientPattern`` is ignored, with a note, if it finds no patient or the same one in
+            all paths.
+        options: The class map, and how to read a table.
         progress: Called as files are read.
 
     Raises:
-        DataError: Nothing there, fewer than two classes, an unknown class, contradictory rows, or
-            too many unreadable files.
-        OptionError: ``positive`` is no class of the data, ``patient_regex`` cannot be used, or a
-            map has names that the data do not have.
+        DataError: No images, fewer than two classes, an unknown class, contradictory rows, or too
+            many unreadable files.
+        OptionError: ``positive`` is not a class of the data, ``patient_regex`` is invalid, or a map
+            has names that do not occur in the data.
     """
     pattern = PatientPattern(patient_regex) if isinstance(patient_regex, str) else patient_regex
     options = options or DataOptions()
@@ -292,7 +293,7 @@ def read_catalog(
 
 
 def _groups_said(space: LabelSpace) -> list[str]:
-    """Return which classes count as positive, where that is not plain."""
+    """Return a note about the classes that count as positive, if it is not obvious."""
     if len(space) == 2:
         return []
     listed = f"{len(space)} classes: {', '.join(space.names)}."
@@ -306,7 +307,7 @@ def is_useless(pattern: PatientPattern, found: Sequence[Entry]) -> bool:
     """Return whether a pattern finds no patient, or the same patient in all paths.
 
     Raises:
-        OptionError: The pattern is not inherited, and finds no more.
+        OptionError: The pattern is not inherited, and finds no more than that.
     """
     patients = {pattern.patient_of(entry.path) for entry in found}
     if pattern.inherited:
@@ -349,11 +350,11 @@ def with_facts(
     """Return an entry completed from its file: patient, study, size, mode, bytes, checksum.
 
     Args:
-        entry: The file, as it was listed.
-        data: Its content.
-        meta: What its header says.
-        pattern: The user's, for the patient.
-        header_patients: Whether PatientID in a DICOM header tells the patient.
+        entry: The file as listed.
+        data: Content of the file.
+        meta: Facts of its header.
+        pattern: The user's pattern for the patient.
+        header_patients: Whether PatientID in a DICOM header identifies the patient.
     """
     in_file = meta.dicom.patient_id if meta.dicom and header_patients else ""
     stated = entry.patient.name if entry.patient.known else ""

@@ -1,4 +1,4 @@
-"""The names in the data → the classes of a task, and which of them count as positive."""
+"""Map the names in the data to the classes of a task, and determine the positive ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pneumoscope.errors import DataError, OptionError, nearest
 from pneumoscope.labels import LabelSpace
 
 POSITIVE: Final = "PNEUMONIA"
-"""The class whose probability is given where there is one of this name, in any case."""
+"""The positive class by default, if present, in any case."""
 
 _LAYOUT = (
     " Expected: class folders (NORMAL/, PNEUMONIA/); train/, val/ and test/ with class folders "
@@ -25,7 +25,7 @@ _LAYOUT = (
 )
 _SHOWN = 30
 MOST_CLASSES: Final = 100
-"""More different labels are taken for something else than the classes of a task."""
+"""More distinct labels than this are not interpreted as the classes of a task."""
 _NEGATIVE_WORDS = ("no finding", "normal", "healthy", "negative")
 _POSITIVE_WORDS = ("pneumonia", "bacteria", "virus", "viral", "covid", "positive")
 
@@ -33,17 +33,17 @@ _POSITIVE_WORDS = ("pneumonia", "bacteria", "virus", "viral", "covid", "positive
 def positive_of_map(
     data: Path, options: DataOptions, *, fixed: LabelSpace | None, positive: str | None
 ) -> tuple[str, ...] | None:
-    """Return the positive classes of a map, None where there is no map.
+    """Return the positive classes of a map, or None without a map.
 
     Args:
         data: The folder or table, for messages.
-        options: With the map.
-        fixed: The classes that a model has fixed.
-        positive: The class whose probability is wanted, or several; see ``positive_group``.
+        options: Options with the map.
+        fixed: The classes of an existing model.
+        positive: The positive class, or several; see ``positive_group``.
 
     Raises:
-        DataError: The map does not tell.
-        OptionError: ``positive`` is no class of the map.
+        DataError: The map does not determine them.
+        OptionError: ``positive`` is not a class of the map.
     """
     if options.classes is None:
         return None
@@ -57,17 +57,17 @@ def positive_of_map(
 def classes_of_data(
     data: Path, listing: Listing, *, fixed: LabelSpace | None, positive: str | None
 ) -> tuple[list[Entry], LabelSpace]:
-    """Return the entries, with each class spelled in one way, and the classes.
+    """Return the entries with consistently spelled classes, and the classes.
 
     Args:
         data: The folder or table, for messages.
         listing: Its images.
-        fixed: The classes that a model has fixed.
-        positive: The class whose probability is wanted, or several; see ``positive_group``.
+        fixed: The classes of an existing model.
+        positive: The positive class, or several; see ``positive_group``.
 
     Raises:
         DataError: No images, fewer than two classes, or an unknown class.
-        OptionError: ``positive`` is no class of the data.
+        OptionError: ``positive`` is not a class of the data.
     """
     found = list(listing.entries)
     if not any(entry.label for entry in found):
@@ -114,11 +114,11 @@ def _space(
 
 
 def _are_classes(listing: Listing, training: Counter[str], *, named: bool) -> bool:
-    """Tell whether the labels of the training part are the classes of a task.
+    """Return whether the labels of the training part are the classes of a task.
 
-    Two labels are. More of them are in class folders, in a table of one label an image, and in a
-    map; those of a public data set are only where the positive ones are named, since an image may
-    have several findings there.
+    Two labels always are. More labels are if they come from class folders, a table with one label
+    per image, or a map. Those of a public data set only are if the positive classes are named,
+    since an image may have several findings there.
     """
     if len(training) == 2 or listing.mapped:
         return len(training) >= 2
@@ -133,8 +133,8 @@ def _group(
     """Return the positive classes as the data spell them, in order, and the name of the group.
 
     Raises:
-        DataError: Nothing tells which they are.
-        OptionError: One that was named is none of the classes, or no class is left.
+        DataError: The positive classes are not determined.
+        OptionError: A named class does not exist, or no negative class is left.
     """
     if positive is not None:
         return positive_group(positive, known, of=of)
@@ -153,7 +153,7 @@ def _group(
 def positive_group(
     text: str, known: Sequence[str], *, of: str = "the data"
 ) -> tuple[tuple[str, ...], str]:
-    """Return the positive classes that a text names, in order, and the name of their group.
+    """Parse the positive classes, in order, and the name of their group.
 
     >>> positive_group("virus,bacteria", ["NORMAL", "BACTERIA", "VIRUS"])
     (('BACTERIA', 'VIRUS'), '')
@@ -161,12 +161,12 @@ def positive_group(
     (('BACTERIA', 'VIRUS'), 'PNEUMONIA')
 
     Args:
-        text: A class, or several with commas between, or ``NAME=CLASS,CLASS``.
-        known: The classes, as the data spell them.
-        of: What they are the classes of, for messages.
+        text: A class, or several separated by commas, or ``NAME=CLASS,CLASS``.
+        known: The classes, as spelled in the data.
+        of: What the classes belong to, for messages.
 
     Raises:
-        OptionError: A name is none of the classes, or all of them are named.
+        OptionError: A named class does not exist, or all classes are named.
     """
     if own := find_class(text, known):
         return (own,), ""
@@ -184,7 +184,7 @@ def positive_group(
 
 
 def names_in(positive: str | None) -> tuple[str, ...]:
-    """Return the names in a text that ``positive_group`` takes; PNEUMONIA for None.
+    """Return the class names in an argument of ``positive_group``; PNEUMONIA for None.
 
     >>> names_in("PNEUMONIA=BACTERIA,VIRUS")
     ('BACTERIA', 'VIRUS')
@@ -195,7 +195,7 @@ def names_in(positive: str | None) -> tuple[str, ...]:
 
 
 def find_class(name: str, known: Iterable[str]) -> str | None:
-    """Return a class as the data spell it, in whatever case it was asked for; None if unknown."""
+    """Return a class as spelled in the data, ignoring case; None if unknown."""
     names = list(known)
     if name in names:
         return name
@@ -204,7 +204,7 @@ def find_class(name: str, known: Iterable[str]) -> str | None:
 
 
 def map_command(listing: Listing, classes: tuple[str, str] | None = None) -> str:
-    """Return a hint with ``--map`` options that would make two classes; empty without names.
+    """Return a hint with ``--map`` options that would define two classes; empty without names.
 
     Args:
         listing: The data.
@@ -231,7 +231,7 @@ def map_command(listing: Listing, classes: tuple[str, str] | None = None) -> str
 
 
 def _guessed(names: Counter[str]) -> tuple[list[str], list[str]]:
-    """Return names that may be of the positive and of the negative class."""
+    """Return names that probably belong to the positive and to the negative class."""
     words = {name: plain(name) for name in names}
     negative = [name for word in _NEGATIVE_WORDS for name, own in words.items() if own == word]
     negative = negative[:1] or [name for name, own in words.items() if own.startswith("no ")][:1]
@@ -259,7 +259,7 @@ def _not_classes(data: Path, listing: Listing, training: Counter[str]) -> str:
 
 
 def _respelled(found: Sequence[Entry], names: Sequence[str]) -> list[Entry]:
-    """Return entries whose labels are spelled as in ``names``, the first of equal ones."""
+    """Return entries with labels spelled as in ``names``, the first of equal ones."""
     spelled: dict[str, str] = {}
     for name in names:
         spelled.setdefault(plain(name), name)

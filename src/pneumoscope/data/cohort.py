@@ -1,8 +1,8 @@
-"""Whose images a number speaks of: catalog, parts, and what a reader has learnt from them.
+"""Cohorts: images with their patients, parts, copies and relation to a reader's training.
 
-Training, evaluation, comparison, recalibration and inspection ask the same questions of images:
-which part each is of, which of them belong together, and whether a reader has seen them. The
-answers stand in one value, a ``Cohort``.
+Training, evaluation, comparison, recalibration and inspection need the same information about
+images: the part of each, which of them belong together, and whether a reader was trained on them. A
+``Cohort`` contains it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pneumoscope.runs import RunFolder
 
 ALL = "all"
-"""What every row is of, whatever its part."""
+"""The name of all rows, regardless of their part."""
 
 _HEAVIEST = {UNUSED: 0, "train": 1, "val": 2, "test": 3}
 
@@ -40,15 +40,15 @@ class Origin:
     """The images that a reader was made from, by content.
 
     Attributes:
-        part_of: SHA-256 of a file, or its first digits, → its part. Where a content stands in
-            several parts, which a sound split does not have, it is the one that judges.
-        taught: The known patients of the training part.
-        root: The folder that the paths of the images begin at; None where that is not known.
-        digits: How many digits of a SHA-256 the keys have.
-        whole: Whether every image of the data is there, those that judge too; a model file knows
-            what it learnt from alone.
-        names: The first digits of the digests of the names of the files that it learnt from, as
-            ``reader.model_file.training_hashes`` makes them; empty where they are not known.
+        part_of: SHA-256 of a file, or its first digits, → its part. If a content is in several
+            parts, which a valid split excludes, the part used for evaluation takes precedence.
+        taught: Known patients of the training part.
+        root: The folder that the paths of the images are relative to; None if unknown.
+        digits: Number of digits of the SHA-256 in the keys.
+        whole: Whether all images of the data are included, also those used for evaluation; a model
+            file only contains the hashes of its training images.
+        names: The first digits of the hashes of the names of training files, as computed by
+            ``reader.model_file.training_hashes``; empty if unknown.
     """
 
     part_of: Mapping[str, str]
@@ -59,15 +59,15 @@ class Origin:
     names: frozenset[str] = frozenset()
 
     def part(self, sha256: str) -> str:
-        """Return the part of a file, empty where it is none of these."""
+        """Return the part of a file, or an empty string if it is not among these images."""
         return self.part_of.get(sha256[: self.digits], "")
 
     @classmethod
     def of_run(cls, run: RunFolder) -> Origin | None:
-        """Return what a run was made from; None where its folder does not tell.
+        """Return the images that a run was made from; None if its folder does not contain them.
 
         Raises:
-            DataError: Its files cannot be read.
+            DataError: The files of the run cannot be read.
         """
         if not (run.catalog.is_file() and run.split.is_file()):
             return None
@@ -95,18 +95,19 @@ class Origin:
         root: Path | None = None,
         paths: Sequence[str] = (),
     ) -> Relation:
-        """Return what images have to do with the reader.
+        """Return the relation of images to the reader.
 
-        Contents are the same wherever they lie. Names of patients are not: other data may number
-        their patients alike. They count only where the images are of the same source: most of them
-        are the run's, or some of them are and they lie in the same folder.
+        File contents identify images in any place. Names of patients do not, since other data may
+        number their patients in the same way. Names are only compared if the images are from the
+        same source: if most of them belong to the run, or some of them do and they are in the same
+        folder.
 
         Args:
-            sha256: Of the file of each image, [n].
-            patients: Whose they are, [n].
-            root: The folder that they lie in.
-            paths: Their paths, [n], for copies in another size or format: where few contents are
-                known and most names are, the names count.
+            sha256: SHA-256 of the file of each image, [n].
+            patients: The patient of each image, [n].
+            root: The folder of the images.
+            paths: Paths of the images, [n], to detect copies in another size or format: if few
+                contents but most names are known, names are compared.
         """
         parts = [self.part(digest) for digest in sha256]
         shared = sum(map(bool, parts))
@@ -134,14 +135,14 @@ def _root_of(run: RunFolder) -> Path | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cohort:
-    """Images, their patients, the part of each, and what a reader has to do with them.
+    """Images with their patients, parts and relation to a reader.
 
     Attributes:
-        catalog: The images and whose they are.
-        split: The part of each: ``train``, ``val``, ``test``, ``unused``, or empty where nothing
-            tells parts.
-        relation: To the reader that is asked; nothing is known where none is.
-        copies: Which images show the same picture, as far as that was looked for.
+        catalog: The images with their patients.
+        split: The part of each: ``train``, ``val``, ``test``, ``unused``, or empty if there are no
+            parts.
+        relation: Relation to the reader, unknown without a reader.
+        copies: Images that show the same picture, as far as copies were searched.
     """
 
     catalog: Catalog
@@ -154,11 +155,11 @@ class Cohort:
 
     @classmethod
     def of(cls, catalog: Catalog, origin: Origin | None = None) -> Cohort:
-        """Return a catalog with the parts of a run if most of it is the run's, else with its own.
+        """Return a catalog with the parts of a run if most images are the run's, otherwise its own.
 
         Args:
             catalog: The images.
-            origin: What the reader that is asked was made from; None where that is not known.
+            origin: The images that the reader was made from; None if unknown.
         """
         own = Split(tuple(entry.split for entry in catalog.entries))
         if origin is None:
@@ -176,23 +177,23 @@ class Cohort:
 
     @property
     def patients(self) -> int:
-        """How many patients there are; an image of an unknown one counts as one of its own."""
+        """Number of patients; each image of an unknown patient counts separately."""
         return len({entry.patient for entry in self.catalog.entries})
 
     @property
     def groups(self) -> list[int]:
-        """A group number a row: rows of one patient or picture, which belong into one part."""
+        """The group number of each row: rows of a patient or picture, which belong to one part."""
         return groups_of(self.catalog, self.copies)
 
     @property
     def pictures(self) -> list[list[int]]:
-        """The rows of each picture that is stored more than once, identical files included."""
+        """The rows of each picture that is stored more than once, including identical files."""
         same = equal_rows(entry.sha256 for entry in self.catalog.entries)
         return tied(len(self), chain(same, self.copies.ties()))
 
     @property
     def crossing(self) -> tuple[Shared, ...]:
-        """The groups that stand in more than one part; none in a sound split."""
+        """The groups in more than one part; none in a valid split."""
         return shared_between_parts(self.split.parts, self.groups)
 
     def rows(self, part: str) -> list[int]:
@@ -200,7 +201,7 @@ class Cohort:
         return list(range(len(self))) if part == ALL else self.split.rows(part)
 
     def too_few(self, part: str) -> str:
-        """Return why the images of a part can decide nothing, empty where they can or are none."""
+        """Return why a part has too few images for decisions; empty if it has enough or none."""
         entries = self.catalog.select(self.rows(part)).entries
         labels = Counter(entry.label for entry in entries)
         if not entries or enough_to_decide(list(labels.elements()), self.catalog.classes):
@@ -229,11 +230,11 @@ class Cohort:
         )
 
     def part(self, name: str | None) -> tuple[str, Cohort]:
-        """Return the name and the images of a part; of ``test`` where there is one, if None.
+        """Return the name and the images of a part; by default ``test``, if present.
 
         Raises:
-            OptionError: There is no such part.
-            DataError: It has no images.
+            OptionError: The part does not exist.
+            DataError: The part has no images.
         """
         name = name or ("test" if self.rows("test") else ALL)
         if name not in {*PARTS, ALL}:

@@ -19,24 +19,24 @@ KNOWN: Final = frozenset(
         *DICOM_COLUMNS,
     }
 )  # fmt: skip
-"""Columns that mean something already, and are no grouping of their own."""
+"""Columns with a fixed meaning, which do not define subgroups."""
 
 
 OF_A_CLASS: Final = ("logit ", "probability ")
-"""What the columns of scores begin with that are of one class of several; its name follows."""
+"""Prefixes of columns with scores of one of several classes, before its name."""
 
 LABEL_OF: Final = "label "
-"""What the columns of labels of findings begin with; the name of the finding follows."""
+"""Prefix of columns with labels of a finding, before its name."""
 
 
 def further_columns(
     rows: Sequence[Mapping[str, Any]], paths: Sequence[str]
 ) -> dict[str, dict[str, str]]:
-    """Return the values by path of each column that has no meaning of its own.
+    """Return the values by path of each column without a fixed meaning.
 
     Args:
-        rows: Of a CSV file.
-        paths: What the image of each row is called.
+        rows: The rows of a CSV file.
+        paths: The image path of each row.
 
     >>> further_columns([{"path": "a.png", "sex": " F "}], ["a.png"])
     {'sex': {'a.png': 'F'}}
@@ -65,5 +65,5 @@ def manifest_columns(data: Path) -> dict[str, dict[str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
         raise DataError(f"{data}: cannot be read as a CSV file ({in_words(fault)}).") from fault
     if not rows or "path" not in rows[0]:
-        return {}  # the table of a public data set, whose columns have names of their own
+        return {}  # the table of a public data set, whose columns have other names
     return further_columns(rows, [(row.get("path") or "").strip() for row in rows])

@@ -1,4 +1,4 @@
-"""Rows that show the same picture, and the groups that follow from them."""
+"""Rows that show the same picture, and the groups formed by them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Pair:
     Attributes:
         first: A row.
         second: A later row.
-        correlation: Of what is left when the common anatomy is taken away, -1 to 1.
+        correlation: Correlation after removing the common anatomy, -1 to 1.
         mirrored: Whether one is the other's mirror image.
     """
 
@@ -29,9 +29,9 @@ class Copies:
     """Which rows of a table show the same picture.
 
     Attributes:
-        exact: Groups of rows of equal pixels, however they are encoded.
-        near: Pairs of rows that show the same picture moved, rescaled, mirrored or saved anew. A
-            row stands for the whole of its group.
+        exact: Groups of rows with equal pixels, regardless of encoding.
+        near: Pairs of rows that show the same picture shifted, rescaled, mirrored or re-encoded. A
+            row represents its whole group.
     """
 
     exact: tuple[tuple[int, ...], ...] = ()
@@ -47,7 +47,7 @@ class Copies:
     def select(self, rows: Sequence[int]) -> Copies:
         """Return the copies among a selection of rows, renumbered.
 
-        A near copy whose own row is not among them is kept by another row of its group.
+        If the row of a near copy is not selected, another row of its group replaces it.
         """
         place = {row: number for number, row in enumerate(rows)}
         stands_for = {
@@ -72,8 +72,8 @@ def group_numbers(n: int, ties: Iterable[tuple[int, int]]) -> list[int]:
     """Return a group number per row, numbered from 0 in order of first occurrence.
 
     Args:
-        n: How many rows there are.
-        ties: Pairs of rows that belong together, and with everything that either is tied to.
+        n: Number of rows.
+        ties: Pairs of rows that belong together; groups are formed transitively.
 
     >>> group_numbers(5, [(0, 3), (3, 4)])
     [0, 1, 2, 0, 0]

@@ -1,4 +1,4 @@
-"""The rows of a catalog, and what was left out of it."""
+"""The rows of a catalog, and the files excluded from it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class Entry:
 
     Attributes:
         path: The file, relative to the root of the data.
-        label: Its class; empty where the data name none.
-        patient: Whose image it is.
-        split: ``train``, ``val``, ``test``, or empty where the data name no parts.
-        width: In pixels.
-        height: In pixels.
-        mode: Of the pixels, as Pillow names it.
+        label: The class; empty if the data define none.
+        patient: The patient.
+        split: ``train``, ``val``, ``test``, or empty if the data define no parts.
+        width: Width in pixels.
+        height: Height in pixels.
+        mode: Pixel type, as named by Pillow.
         bytes: Size of the file.
-        sha256: Of the file.
-        study: The study that the image belongs to; empty where unknown.
-        findings: In a data set of several findings an image, for each of them 1 (there), 0 (not
-            there) or ``data.findings.UNLABELLED``; else empty.
+        sha256: SHA-256 of the file.
+        study: The study; empty if unknown.
+        findings: In multi-label data, for each finding 1 (present), 0 (absent) or
+            ``data.findings.UNLABELLED``; otherwise empty.
     """
 
     path: str
@@ -45,7 +45,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A file that was skipped, and why."""
+    """A skipped file, and the reason."""
 
     path: str
     reason: str
@@ -56,9 +56,9 @@ class LeftOut:
     """Rows or files that are not in the catalog, with the reason.
 
     Attributes:
-        reason: Why, such as ``label not in the class map``.
-        n: How many.
-        detail: Which ones, such as ``Effusion 12, Mass 3``.
+        reason: The reason, such as ``label not in the class map``.
+        n: Number of rows or files.
+        detail: Details, such as ``Effusion 12, Mass 3``.
     """
 
     reason: str

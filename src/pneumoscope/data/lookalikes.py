@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _KEPT = "lookalikes.json"
 _VERSION = 1
-"""Raised whenever the same pixels give other copies."""
+"""Incremented when the same pixels give other copies."""
 
 
 def find_copies(
@@ -44,28 +44,28 @@ def find_copies(
 ) -> Copies:
     """Return which images of a catalog show the same picture.
 
-    Each content is looked at once, in its prepared pixels. Inputs of fewer than 112 rows or columns
-    show too little, so that there the files are read again. What is found depends on the contents
-    alone; it is kept beside their pixels, so that the next training on them need not look.
+    Each content is compared once, by its prepared pixels. Inputs with fewer than 112 rows or
+    columns contain too little detail, so in this case the files are read again. The result only
+    depends on the contents; it is stored next to their pixels and reused by later trainings.
 
     Args:
         catalog: The images.
         cache: Their pixels.
-        near: Whether near copies are wanted too.
-        progress: Called as images are looked at.
+        near: Whether to search for near copies as well.
+        progress: Called as images are processed.
 
     Raises:
         ImageError: A file cannot be read again.
         OutputError: The disk of temporary files is full.
     """
     entry_of = {entry.sha256: entry for entry in catalog.entries}
-    contents = sorted(entry_of)  # whatever the files are called
+    contents = sorted(entry_of)  # independent of the names of files
     found = _kept(cache, contents) if near else None
     if found is None:
         found = _found([entry_of[digest] for digest in contents], catalog, cache, near, progress)
         if near:
             _keep(cache, contents, found)
-    # A row stands for its content, and identical files are tied by their checksums.
+    # A row represents its content, and identical files are connected by their checksums.
     row_of: dict[str, int] = {}
     for row, entry in enumerate(catalog.entries):
         row_of.setdefault(entry.sha256, row)
@@ -125,7 +125,7 @@ def _kept(cache: ImageCache, contents: Sequence[str]) -> Copies | None:
     """Return a previous result for the same contents; None if there is none."""
     try:
         kept = json.loads((cache.folder / _KEPT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there, or cut off
+    except (OSError, ValueError):  # missing or truncated
         return None
     if (kept["version"], kept["contents"]) != (_VERSION, _fingerprint(contents)):
         return None
@@ -141,7 +141,7 @@ def _keep(cache: ImageCache, contents: Sequence[str], found: Copies) -> None:
         "exact": found.exact,
         "near": [(p.first, p.second, p.correlation, p.mirrored) for p in found.near],
     }
-    with contextlib.suppress(OutputError):  # a shared, read-only cache serves as well
+    with contextlib.suppress(OutputError):  # a shared, read-only cache is sufficient
         write_json(cache.folder / _KEPT, values)
 
 

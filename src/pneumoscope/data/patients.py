@@ -2,8 +2,8 @@
 
 The public paediatric data set has two naming schemes. ``personN_bacteria_M`` and
 ``personN_virus_M`` number patients separately, and so do ``IM-N-…`` and ``NORMAL2-IM-N-…``: the
-patient is (series, N). Bare ``personN`` would make one patient of two. The newer release of the
-same set names files ``BACTERIA-<id>-<n>``, ``VIRUS-<id>-<n>`` and ``NORMAL-<id>-<n>``.
+patient is (series, N). With ``personN`` alone, two patients would become one. The newer release of
+the same set names files ``BACTERIA-<id>-<n>``, ``VIRUS-<id>-<n>`` and ``NORMAL-<id>-<n>``.
 
 Source: Kermany, Zhang, Goldbaum (2018), Mendeley Data, doi:10.17632/rscbjbr9sj.
 """
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
     from pneumoscope.data.entries import Entry
 
-_UNKNOWN = "image:"  # how tables spell a patient that nothing tells; read and written here alone
+_UNKNOWN = "image:"  # how tables spell an unknown patient; only read and written here
 
 MANY = 10
-"""From so many images on, one ID for all of them is taken for a placeholder."""
+"""From this number of images on, a single ID for all of them is considered a placeholder."""
 
 LONGEST_PATTERN = 200
-"""A longer regular expression is refused: nobody can read it, and it may never end."""
+"""Maximum length of a regular expression; longer ones may take forever."""
 
 LONGEST_NAME = 300
-"""Names are cut to so many characters, their last ones, before a user's pattern is tried."""
+"""Number of final characters of a path that a user's pattern is applied to."""
 
 _SCHEMES = (
     (re.compile(r"person(\d+)_(bacteria|virus)_\d+(?:_\d+)?"), r"\2-person\1"),
@@ -52,12 +52,12 @@ _UNBOUNDED = re.compile(r"[*+]|\{\d*,\d*\}")
 class Patient:
     """The patient of an image: known, with a name in the data, or unknown.
 
-    An image of an unknown patient counts as a patient of its own. Such a patient is called by the
-    image, and equals no known one, whatever the names.
+    Each image of an unknown patient counts as a separate patient. Such a patient is named after the
+    image, and never equals a known one.
 
     Attributes:
-        name: Of the patient; of the image, where the patient is unknown.
-        known: Whether the data tell who it is.
+        name: Name of the patient, or path of the image if the patient is unknown.
+        known: Whether the patient is known.
     """
 
     name: str
@@ -65,10 +65,10 @@ class Patient:
 
     @classmethod
     def of(cls, cell: str | None, image: str) -> Patient:
-        """Return the patient of a table cell, an unknown one if it is empty.
+        """Return the patient of a table cell; an empty cell gives an unknown patient.
 
         Args:
-            cell: A name; empty, None or ``image:…``, as ``str`` spells it, where it is unknown.
+            cell: A name; empty, None, or the text of an unknown patient as given by ``str``.
             image: The path of the image.
 
         >>> str(Patient.of("p17", "a.png")), str(Patient.of("", "a.png"))
@@ -135,11 +135,11 @@ def patient_of_image(
     """Return the patient of an image from all sources, None if unknown.
 
     Args:
-        path: Where it lies, relative to the data folder.
-        stated: What a manifest says; it comes first.
-        pattern: The user's; second.
-        in_file: What the file says of itself, such as DICOM's PatientID; third. The naming
-            schemes of the public data set come last, since other software names files alike.
+        path: Path relative to the data folder.
+        stated: The patient in a manifest, which takes precedence.
+        pattern: The user's pattern, which comes second.
+        in_file: The patient in the file, such as DICOM's PatientID, which comes third. The naming
+            schemes of the public data set come last, since other software uses similar names.
     """
     return stated or (pattern and pattern.patient_of(path)) or in_file or patient_of(path)
 
@@ -147,11 +147,11 @@ def patient_of_image(
 def settle_patients(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
     """Replace placeholder patients, and return notes for the user.
 
-    IDs such as ANONYMOUS, and one ID that all of many images share, would make one patient of
-    many; such images get the patient that their names tell, or none.
+    IDs such as ANONYMOUS, and one ID shared by many images, would merge many patients; such images
+    get the patient in their file names, if any.
 
     Args:
-        entries: With what the data say of their patients.
+        entries: The images, with the patients given by the data.
     """
     warnings = []
     named = [entry.patient.name for entry in entries if entry.patient.known]
@@ -184,22 +184,22 @@ def settle_patients(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class PatientPattern:
-    r"""A user's regular expression that finds the patient in a path.
+    r"""A user's regular expression that extracts the patient from a path.
 
-    It is searched in the path relative to the data folder, with ``/`` between folders. The patient
-    is the group named ``patient``, else the first group; a group named ``series``, if there is
-    one, keeps patients of equal numbers apart.
+    The expression is searched in the path relative to the data folder, with ``/`` between folders.
+    The patient is the group named ``patient``, or the first group; a group named ``series``, if
+    present, distinguishes patients with the same number.
 
     >>> PatientPattern(r"(?P<series>site\d)/p(?P<patient>\d+)").patient_of("ill/site2/p07_1.png")
     'site2-07'
 
     Attributes:
         text: The expression.
-        inherited: Whether it is that of a run and may find nothing in other data; else that is a
-            fault of the user's.
+        inherited: Whether it is the pattern of a run, for which finding nothing in other data is no
+            error.
 
     Raises:
-        OptionError: It is no regular expression, has no group, or could take for ever.
+        OptionError: It is not a regular expression, has no group, or could take forever.
     """
 
     text: str
@@ -238,7 +238,7 @@ class PatientPattern:
 
     def patient_of(self, path: str) -> str | None:
         """Return the patient that the pattern finds in a path, otherwise None."""
-        found = re.search(self.text, path[-LONGEST_NAME:])  # re keeps compiled patterns
+        found = re.search(self.text, path[-LONGEST_NAME:])  # re caches compiled patterns
         if found is None:
             return None
         named = found.groupdict()
@@ -252,10 +252,10 @@ class PatientPattern:
 def _may_explode(pattern: str) -> bool:
     """Return whether a pattern has nested unbounded repetition.
 
-    Python's matcher tries every way to share a text among such repetitions, and their number
-    doubles with each character. Some harmless patterns are refused with them.
+    Python tries every way of dividing a text among such repetitions, and their number doubles with
+    each character. Some harmless patterns are refused as well.
     """
-    restless = [False]  # one flag a group that is open: something inside repeats or branches
+    restless = [False]  # a flag for each open group: whether something inside repeats or branches
     in_class = False
     place = 0
     while place < len(pattern):
@@ -266,7 +266,7 @@ def _may_explode(pattern: str) -> bool:
         elif character == "[":
             in_class = True
             place += pattern[place : place + 1] == "^"
-            place += pattern[place : place + 1] == "]"  # here it is a plain character
+            place += pattern[place : place + 1] == "]"  # a literal character here
         elif character == "(":
             restless.append(False)
         elif character == ")":

@@ -26,7 +26,7 @@ class PreparedData:
         catalog: The images.
         cache: Their pixels.
         split: The part of each.
-        copies: Which of them show the same picture.
+        copies: Images that show the same picture.
     """
 
     catalog: Catalog
@@ -41,7 +41,7 @@ class PreparedData:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over paths, contents, labels and parts, in their order."""
+        """SHA-256 over paths, contents, labels and parts, in order."""
         told = hashlib.sha256()
         for part in (*PARTS, UNUSED):
             told.update(part.encode())

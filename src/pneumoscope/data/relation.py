@@ -10,20 +10,20 @@ class TrainingRelation(StrEnum):
     """The relation of images to training as a word; see ``Relation.to_part``."""
 
     TRAINING = "training"
-    """Its own training part."""
+    """The training part of the reader."""
     VALIDATION = "validation"
-    """Its own validation part, which decided about it."""
+    """The validation part, on which decisions about the reader were made."""
     TEST = "test"
-    """A part of the data that it was trained on which neither taught nor decided."""
+    """A part of the same data that was used neither for training nor for decisions."""
     OTHER = "other"
-    """Other data: none of the images is known to be among those that it learnt from."""
+    """Other data: no image is known to be a training image."""
     OVERLAP = "overlap"
-    """Some of the images, or others of their patients, are among those that it learnt from."""
+    """Some of the images, or other images of their patients, are training images."""
     SAME_NAMES = "same-names"
-    """Most of the files are called as those that it learnt from, but their contents are others: the
-    same images in another size or format, or other images that are called alike."""
+    """Most of the files have names of training images, but other contents: the same images in
+    another size or format, or other images with the same names."""
     UNKNOWN = "unknown"
-    """Nothing tells."""
+    """The relation is unknown."""
 
 
 _OWN = {
@@ -38,15 +38,13 @@ class Relation:
     """The relation of images to the training of a reader.
 
     Attributes:
-        known: Whether anything tells what the reader learnt from; else nothing follows from the
-            other fields.
-        own: Whether most of the images are of the data of the reader's run, so that its parts are
-            theirs.
-        taught: For each image, whether the reader learnt from it, or from another image of its
-            patient.
-        named: For each image, whether its file is called as one that the reader learnt from. Given
-            only where most of the images are, and few contents are known: they may be copies in
-            another size or format, or other files that are called alike.
+        known: Whether the training images are known; otherwise the other fields are meaningless.
+        own: Whether most of the images belong to the data of the reader's run, so that its parts
+            apply.
+        taught: For each image, whether it or another image of its patient was used in training.
+        named: For each image, whether its file has the name of a training image. Only given if this
+            is true of most images and few contents are known: they may be copies in another size or
+            format, or other files with the same names.
     """
 
     known: bool = False
@@ -68,8 +66,8 @@ class Relation:
         """Return the relation as a word.
 
         Args:
-            part: Of the images: ``train``, ``val``, ``test`` or ``all``. In the reader's own data
-                it says all; a mixture of its parts is an overlap.
+            part: Part of the images: ``train``, ``val``, ``test`` or ``all``. In the data of the
+                reader's run, the part determines the relation; a mixture of parts is an overlap.
         """
         if self.own:
             return _OWN.get(part, TrainingRelation.OVERLAP)

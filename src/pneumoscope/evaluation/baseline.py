@@ -28,9 +28,9 @@ class Baseline:
 
     Attributes:
         name: ``majority class`` or ``file size``.
-        accuracy: Share of right conclusions.
+        accuracy: Share of correct predictions.
         auc: Area under the ROC curve.
-        fitted_on: Where the rule comes from: ``training images``, ``other patients of these
+        fitted_on: Data that the rule was fitted on: ``training images``, ``other patients of these
             images, five folds`` or ``these images``.
     """
 
@@ -70,11 +70,11 @@ def majority_baseline(
     """Return the performance of always predicting the majority class of the training part.
 
     Args:
-        scores: Labels and patients of the images that are judged on.
-        trained_on: Labels of the training images; None if they are not known.
+        scores: Labels and patients of the evaluated images.
+        trained_on: Labels of the training images; None if unknown.
         level: Confidence level.
-        resamples: Of the patients; 0 leaves the interval to closed forms.
-        seed: Of the resampling.
+        resamples: Number of resamples of the patients; 0 uses closed-form intervals only.
+        seed: Seed of the resampling.
     """
     label = scores.label
     known = label if trained_on is None or not len(trained_on) else trained_on
@@ -100,17 +100,17 @@ def size_baseline(
 ) -> Baseline:
     """Return the performance of a threshold on the file size.
 
-    The rule is a threshold of the size, and a direction, with the highest accuracy on the images
-    that it is fitted on: those of the training, else in turn four fifths of the patients for the
-    last fifth.
+    The rule consists of a threshold of the size and a direction, with the highest accuracy on the
+    images that it is fitted on: the training images, or, if unknown, other patients by five-fold
+    cross-validation.
 
     Args:
-        scores: Labels and patients of the images that are judged on.
-        size_bytes: Size of each one's file, [n].
+        scores: Labels and patients of the evaluated images.
+        size_bytes: Size of each image's file, [n].
         training: Sizes and labels of the training images.
         level: Confidence level.
-        resamples: Of the patients; 0 leaves the interval to closed forms.
-        seed: Of the folds and the resampling.
+        resamples: Number of resamples of the patients; 0 uses closed-form intervals only.
+        seed: Seed of the folds and the resampling.
     """
     n = len(scores)
     size = size_bytes.astype(np.float64)
@@ -158,7 +158,7 @@ def _stump(size: NDArray[np.float64], label: NDArray[np.int64]) -> tuple[float, 
         return 0.0, 1
     values, inverse = np.unique(size, return_inverse=True)
     gains = np.bincount(inverse, np.where(label == 1, 1.0, -1.0))
-    above = np.concatenate([np.cumsum(gains[::-1])[::-1], [0.0]])  # positives less negatives
+    above = np.concatenate([np.cumsum(gains[::-1])[::-1], [0.0]])  # positives minus negatives
     cuts = np.concatenate([[values[0] - 1], (values[1:] + values[:-1]) / 2, [values[-1] + 1]])
     below = above[0] - above
     if above.max() >= below.max():

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 BOOTSTRAP = "bootstrap by patient"
 RESAMPLES = 2000
 DEFINED = 0.95
-"""An interval is given if the metric is defined in this share of the resamples."""
+"""An interval is given if the metric is defined in at least this share of the resamples."""
 
-_CELLS = 2**18  # weights of one block: a few arrays of it fit into a processor's cache
+_CELLS = 2**18  # weights per block: a few arrays of this size fit into a CPU cache
 
 
 def draw_counts(
@@ -29,8 +29,8 @@ def draw_counts(
 ) -> Iterator[NDArray[np.float64]]:
     """Yield blocks [b, patients] of the number of times each patient is drawn.
 
-    The same arguments give the same draws, so that two readers of the same images are resampled
-    alike.
+    The same arguments give the same draws, so that two readers of the same images are resampled in
+    the same way.
     """
     generator = np.random.default_rng(seed)
     for begin in range(0, resamples, block):
@@ -58,7 +58,7 @@ def resampled(
     """Return the metrics of resamples by patient, [resamples, ...] each; NaN if undefined.
 
     Raises:
-        OptionError: Fewer than 100 resamples, which say nothing of a 95 % interval.
+        OptionError: Fewer than 100 resamples, which are too few for a 95 % interval.
     """
     if resamples < 100:
         raise OptionError("resamples", must="a whole number from 100", was=resamples)
@@ -83,8 +83,8 @@ def percentiles(
 ) -> Interval | None:
     """Return the percentile interval of draws [R]; None if too few are defined.
 
-    A ratio whose denominator is zero in a resample is infinite there, which is a value like any
-    other; the upper end of its interval may be infinite. NaN is not defined.
+    A ratio whose denominator is zero in a resample is infinite, which counts as a value; the upper
+    end of its interval may be infinite. NaN means undefined.
     """
     if draws is None:
         return None
@@ -94,7 +94,7 @@ def percentiles(
     ends = [(1 - level) / 2, (1 + level) / 2]
     if np.isfinite(there).all():
         low, high = np.quantile(there, ends)
-    else:  # nothing lies between a number and infinity
+    else:  # no interpolation between a number and infinity
         low, high = np.quantile(there, ends, method="higher")
     return Interval(float(low), float(high), method, level) if np.isfinite(low) else None
 

@@ -1,9 +1,9 @@
 """Calibration: temperature and Platt scaling, fitted on validation scores.
 
-Both put one straight line between the network's logit and the logit of the probability:
-``scale * logit + bias``. Temperature scaling (Guo and others, ICML 2017) has no bias, and its scale
-is 1 / T; Platt scaling (Platt, 1999) has both. The line rises, so the order of images, and with it
-the area under the ROC curve, never changes.
+Both map the network's logit to the logit of the probability by a straight line, ``scale * logit +
+bias``. Temperature scaling (Guo and others, ICML 2017) has no bias, and its scale is 1 / T; Platt
+scaling (Platt, 1999) has both. The line is increasing, so the order of images, and with it the area
+under the ROC curve, does not change.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 METHODS = ("temperature", "platt")
 SCALES = (0.01, 100.0)
-"""The scale is sought between these; where the logits part the classes it would grow for ever."""
+"""Limits of the scale, which would be unbounded if the logits separate the classes."""
 
 _ENOUGH = 10
 
@@ -35,13 +35,13 @@ class Calibration:
     """The line from logit to calibrated logit, and the data it was fitted on.
 
     Attributes:
-        scale: Its slope, above 0.
-        bias: Where it cuts the axis.
+        scale: Slope of the line, above 0.
+        bias: Intercept of the line.
         method: ``none``, ``temperature`` or ``platt``.
-        n: Images that it was fitted on.
-        loss_before: Mean cross-entropy on them in nats, without calibration.
-        loss_after: The same, with it.
-        note: What is doubtful about the fit; empty if nothing is.
+        n: Number of images it was fitted on.
+        loss_before: Mean cross-entropy on these images in nats, without calibration.
+        loss_after: The same, with calibration.
+        note: Doubts about the fit; empty if there are none.
     """
 
     scale: float = 1.0
@@ -72,9 +72,9 @@ def fit_calibration(scores: Scores, *, method: str = "temperature") -> Calibrati
     """Fit a calibration by name to validation scores.
 
     Raises:
-        OptionError: There is no such method.
+        OptionError: An unknown method.
         LeakError: The scores are of training or test images.
-        DataError: A class has fewer than 10 images, or the scores point the wrong way.
+        DataError: A class has fewer than 10 images, or the scores rank the classes in reverse.
     """
     match method:
         case "temperature":
@@ -93,11 +93,11 @@ def fit_calibration(scores: Scores, *, method: str = "temperature") -> Calibrati
 def fit_temperature(scores: Scores) -> Calibration:
     """Fit the scale of the logits that minimises the cross-entropy on validation scores.
 
-    The loss is convex in the scale, so its derivative is bisected.
+    The loss is convex in the scale, so the zero of its derivative is found by bisection.
 
     Raises:
         LeakError: The scores are of training or test images.
-        DataError: A class has fewer than 10 images, or the scores point the wrong way.
+        DataError: A class has fewer than 10 images, or the scores rank the classes in reverse.
     """
     logit, label = _checked(scores)
 
@@ -125,13 +125,13 @@ def fit_temperature(scores: Scores) -> Calibration:
 def fit_platt(scores: Scores) -> Calibration:
     """Fit scale and bias of the logits that minimise the cross-entropy on validation scores.
 
-    The targets are Platt's, (N+ + 1) / (N+ + 2) and 1 / (N- + 2), so that a finite line is found
-    where the logits part the classes; Newton's method with halved steps (Lin, Lin and Weng,
-    Machine Learning 68, 2007).
+    The targets are Platt's, (N+ + 1) / (N+ + 2) and 1 / (N- + 2), so that the line is finite even
+    if the logits separate the classes. Fitted by Newton's method with step halving (Lin, Lin and
+    Weng, Machine Learning 68, 2007).
 
     Raises:
         LeakError: The scores are of training or test images.
-        DataError: A class has fewer than 10 images, or the scores point the wrong way.
+        DataError: A class has fewer than 10 images, or the scores rank the classes in reverse.
     """
     logit, label = _checked(scores)
     positives = label.sum()
@@ -170,6 +170,6 @@ def described(
     logit: NDArray[np.float64],
     label: NDArray[np.float64],
 ) -> Calibration:
-    """Return a line with the losses before and after it on the images that it was fitted on."""
+    """Return a line with its losses before and after on the images that it was fitted on."""
     before, after = (float(log_loss(x, label).mean()) for x in (logit, scale * logit + bias))
     return Calibration(scale, bias, method, len(label), before, after)

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contender:
-    """One of the readers that are compared.
+    """A reader in a comparison.
 
     Attributes:
-        name: What it is called.
-        scores: What it said.
-        threshold: The probability from which it calls an image positive.
-        recipe: What it shares with runs that differ in the seed alone; empty if not known.
+        name: Name.
+        scores: Scores of the reader.
+        threshold: Probability at or above which it calls an image positive.
+        recipe: Identifier shared with runs that only differ in the seed; empty if unknown.
     """
 
     name: str
@@ -61,19 +61,19 @@ class Comparison:
 
     Attributes:
         names: The readers.
-        n: Images that all of them scored.
-        patients: Their patients.
-        left_out: Images that some reader did not score.
-        unreadable: Files that could not be read, which no reader scored.
-        numbers: The numbers of each reader on these images, with the intervals of ``evaluate``.
-        pairs: Each two readers against each other.
-        seeds: Runs that differ in the seed alone.
+        n: Number of images scored by all readers.
+        patients: Number of their patients.
+        left_out: Number of images that some reader did not score.
+        unreadable: Number of files that could not be read, which no reader scored.
+        numbers: The metrics of each reader on these images, with the intervals of ``evaluate``.
+        pairs: The comparison of each pair of readers.
+        seeds: Runs that only differ in the seed.
         disagreements: Images on which the readers conclude differently, those with the widest
             spread of probabilities first.
         level: Confidence level of all intervals.
-        roc: Of each reader its ROC curve.
-        by_class: The same class by class, where all readers know the same classes and more than
-            two; everything else then is of the positive group.
+        roc: The ROC curve of each reader.
+        by_class: The comparison by class, if all readers have the same classes and more than two;
+            everything else then describes the positive group.
     """
 
     names: tuple[str, ...]
@@ -93,7 +93,7 @@ class Comparison:
         """Return a sentence on each pair of readers: which one is better.
 
         Args:
-            called: Name → what to call the reader.
+            called: Name → displayed name of the reader.
         """
         names = called or {}
         return tuple(
@@ -141,15 +141,15 @@ def compare(
     """Compare readers on the images that all of them scored.
 
     Args:
-        contenders: Two or more, with different names.
+        contenders: At least two readers, with different names.
         level: Confidence level.
-        resamples: Resamples of the patients, the same ones for every reader.
-        seed: Of the resampling.
-        unreadable: Files that no reader could score.
+        resamples: Number of resamples of the patients, which are the same for every reader.
+        seed: Seed of the resampling.
+        unreadable: Number of files that no reader could score.
 
     Raises:
-        OptionError: Fewer than two, or two of one name.
-        DataError: They share no image, or differ in an image's label.
+        OptionError: There are fewer than two readers, or two of the same name.
+        DataError: The readers share no image, or differ in an image's label.
     """
     names = [contender.name for contender in contenders]
     if len(names) < 2 or len(set(names)) < len(names):
@@ -209,10 +209,10 @@ def compare(
 
 
 def align(all_scores: Sequence[Scores]) -> tuple[list[Scores], int]:
-    """Return the rows of the common images in one order, and the number left out.
+    """Return the rows of the common images in the same order, and the number of excluded images.
 
     Raises:
-        DataError: There are none, a path comes twice, or an image has two labels.
+        DataError: There are no common images, a path is repeated, or an image has two labels.
     """
     rows: list[dict[str, int]] = []
     for scores in all_scores:
@@ -231,7 +231,7 @@ def align(all_scores: Sequence[Scores]) -> tuple[list[Scores], int]:
         scores.select([known[path] for path in shared])
         for scores, known in zip(all_scores, rows, strict=True)
     ]
-    # One file may know the patients where another does not; resampling must be the same for all.
+    # Patients may be known in one file and not in another; resampling must be the same for all.
     patient = next((one.patient for one in aligned if one.patients_known), aligned[0].patient)
     aligned = [replace(scores, patient=patient) for scores in aligned]
     for scores in aligned[1:]:

@@ -1,13 +1,13 @@
 """Fit the uncertain zone by class-conditional split conformal prediction.
 
-For each class the probabilities that validation images of that class got tell how low the
-probability of the true class may be. An image's prediction set holds each class that is not below
-that (Vovk, ACML 2012, "conditional validity"), and the class that the threshold concludes. Of new
-images like the validation ones, at most the error level of each class are concluded to be another
-class: ``reader.policy`` calls an image with several possible classes UNCERTAIN.
+For each class, a lower limit of the probability of the true class is determined from validation
+images of that class. The prediction set of an image contains each class that reaches its limit
+(Vovk, ACML 2012, "conditional validity"), and the class given by the threshold. For new images
+similar to the validation images, the share of each class that is concluded to be another class is
+at most the error level: in ``reader.policy``, an image with several plausible classes is UNCERTAIN.
 
-A level at or above the error rates that the reader has anyway promises nothing new: no image would
-be set aside. ``fit_zone`` refuses such a level, and one that so few images cannot hold.
+With a level at or above the error rates of the threshold alone, no image would be set aside.
+``fit_zone`` refuses such a level, and levels too low for the number of images.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.scores import Scores
 
 AUTO: Literal["auto"] = "auto"
-"""The error level that ``fit_zone`` chooses itself."""
+"""The value for which ``fit_zone`` chooses the error level."""
 
 LEVELS = (0.1, 0.05, 0.02, 0.01, 0.005)
-"""What ``auto`` chooses from, the largest first."""
+"""Candidates of ``auto``, the largest first."""
 
 CAUGHT = 1 / 3
-"""The share of the threshold's wrong conclusions on validation images that a zone chosen by
-``auto`` sets aside at least; the share that a zone catches is about one less its level divided by
-the error rate, and a level just below the error rate would catch next to none."""
+"""Minimum share of the threshold's wrong conclusions on validation images that a zone chosen by
+``auto`` sets aside. A zone sets aside a share of about one minus its level divided by the error
+rate, so a level just below the error rate would have almost no effect."""
 
 ROUNDING = 1e-6
-"""By so much quantiles are larger than the nonconformity of the image that they come from: a model
-file computes in float32, and that very image must not fall out of its set by rounding."""
+"""Amount added to quantiles: a model file computes in float32, and the image that determines a
+quantile must not be excluded from its set by rounding."""
 
 TWO_GROUPS = LabelSpace(("negative", "positive"), ("positive",))
-"""The label space of scores whose class names are not known."""
+"""The label space of scores with unknown class names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class Zone:
     """The result of ``fit_zone``.
 
     Attributes:
-        conformal: The rule of the uncertain zone; None if no level makes one that means something.
-        note: Why there is none; empty where there is one.
+        conformal: The rule of the uncertain zone; None if no level gives a meaningful zone.
+        note: Why there is no zone; empty if there is one.
     """
 
     conformal: Conformal | None
@@ -63,7 +63,7 @@ class Zone:
 
 
 class Fit(Protocol):
-    """How the quantiles of a level are found."""
+    """A method of determining the quantiles of a level."""
 
     def __call__(self, scores: Scores, *, level: float) -> Conformal:
         """Return the quantiles of validation scores at an error level."""
@@ -78,21 +78,22 @@ def fit_zone(
 ) -> Zone:
     """Fit the uncertain zone around a threshold.
 
-    ``auto`` takes the largest of ``LEVELS`` that the validation images can hold (1 / (n + 1) at
-    least, for n images of each class) and whose zone sets aside at least a third of the images that
-    the threshold alone gets wrong. If there is none, there is no zone, and the note says why.
+    ``auto`` selects the largest of ``LEVELS`` that the number of validation images supports (at
+    least 1 / (n + 1), for n images of each class) and whose zone sets aside at least a third of the
+    images that the threshold alone gets wrong. If there is none, there is no zone, and the note
+    explains why.
 
     Args:
-        scores: Of validation images.
-        threshold: The probability from which the positive class is concluded.
-        level: The share of each class that may be concluded to be the other class at most.
-        fit: How the quantiles of a level are found; ``fit_conformal`` if None.
+        scores: Scores of validation images.
+        threshold: Probability at or above which the conclusion is the positive class.
+        level: Maximum share of each class that may be concluded to be the other class.
+        fit: Method of determining the quantiles of a level; ``fit_conformal`` if None.
 
     Raises:
         OptionError: The level is not between 0 and 1.
         LeakError: The scores are of training or test images.
-        DataError: A class is missing, or the level means nothing for this reader; the message gives
-            its error rates and the levels that would.
+        DataError: A class is missing, or the level is meaningless for this reader; the message
+            states its error rates and meaningful levels.
     """
     fit = fit or fit_conformal
     if level != AUTO:
@@ -109,7 +110,7 @@ def fit_zone(
     for one in LEVELS:
         conformal = fit(scores, level=one)
         if max(conformal.quantiles) >= 1:
-            break  # smaller levels need still more images
+            break  # smaller levels need even more images
         aside = _set_aside(conformal, scores, threshold)
         if (aside & wrong).sum() >= CAUGHT * wrong.sum():
             return Zone(conformal)
@@ -126,9 +127,9 @@ def fit_conformal(scores: Scores, *, level: float) -> Conformal:
     """Return the conformal quantiles of validation scores at an error level.
 
     The quantile of a class with n images is the ⌈(n + 1)(1 - level)⌉-th smallest of one minus the
-    probability of the true class. Where n is too small for that (fewer than 1 / level - 1), the
-    class is always possible: its quantile is 1. ``ROUNDING`` is added. ``fit_zone`` refuses levels
-    that mean nothing.
+    probability of the true class. If n is too small for that (below 1 / level - 1), the quantile is
+    1 and the class is always plausible. ``ROUNDING`` is added. ``fit_zone`` refuses meaningless
+    levels.
 
     Raises:
         OptionError: The level is not between 0 and 1.
@@ -196,7 +197,7 @@ def _nonconformity(scores: Scores, label: int) -> NDArray[np.float64]:
 
 
 def _wrong(scores: Scores, threshold: float) -> NDArray[np.bool_]:
-    """Return which images the threshold alone gets wrong, [n]."""
+    """Return whether the threshold alone is wrong on each image, [n]."""
     code = _policy(None, scores, threshold).decide_many(scores.decided_by).code
     found: NDArray[np.bool_] = code != _numbers(scores)
     return found
@@ -208,7 +209,7 @@ def _error_rates(scores: Scores, threshold: float) -> tuple[float, ...]:
 
 
 def _set_aside(conformal: Conformal, scores: Scores, threshold: float) -> NDArray[np.bool_]:
-    """Return for which images no single class is concluded, [n]."""
+    """Return whether each image has no single concluded class, [n]."""
     code = _policy(conformal, scores, threshold).decide_many(scores.decided_by).code
     found: NDArray[np.bool_] = code < 0
     return found

@@ -50,7 +50,7 @@ class _Columns:
 class RocBand(_Columns):
     """Highest sensitivity at each false positive rate, with pointwise interval; [101] each.
 
-    A step function: what some threshold reaches, nothing interpolated.
+    A step function of values reached by some threshold, without interpolation.
     """
 
     false_positive_rate: NDArray[np.float64]
@@ -92,8 +92,9 @@ class Reliability(_Columns):
 class DecisionCurve(_Columns):
     """Net benefit of using the reader at each threshold probability; [99] each.
 
-    Net benefit counts true positives, less false positives at the odds of the threshold, a share of
-    all images (Vickers and Elkin, Med Decis Making 26, 2006). Treating nobody has 0.
+    Net benefit is the number of true positives minus that of false positives weighted by the odds
+    of the threshold, as a share of all images (Vickers and Elkin, Med Decis Making 26, 2006). It is
+    0 if nobody is treated.
     """
 
     threshold: NDArray[np.float64]
@@ -138,11 +139,11 @@ class Curves:
         """Return the curves of a point estimate, with bands if there are resamples.
 
         Args:
-            point: What ``point`` gave.
-            draws: What ``resampled`` gave.
+            point: The result of ``point``.
+            draws: The result of ``resampled``.
             level: Confidence level.
             clustered: Whether patients have several images; bins of the reliability diagram then
-                have intervals by resampling patients, where those have a width.
+                have intervals by resampling patients, unless their width is zero.
         """
 
         def edges(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

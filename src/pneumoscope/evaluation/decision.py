@@ -19,7 +19,7 @@ def sets_aside(found: Evaluation) -> bool:
 def decision_rows(found: Evaluation) -> tuple[tuple[str, str, str], ...]:
     """Return rows of name, value as deployed, and value at the threshold alone.
 
-    Empty where the reader concludes on every image, so that both are the same.
+    Empty if every image has a conclusion, so that both values are equal.
     """
     if found.policy is None or not sets_aside(found):
         return ()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def bins_of(probability: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
     """Return the bin of each probability, from 0; bins have equal size, ties share a bin.
 
-    Where many probabilities are equal some bins stay empty.
+    If many probabilities are equal, some bins are empty.
     """
     rising = np.sort(probability)
     edges = rising[[len(rising) * number // bins for number in range(1, bins)]]
@@ -28,15 +28,15 @@ def calibration_errors(
 ) -> dict[str, NDArray[np.float64]]:
     """Return expected and mean squared calibration errors, [b] each.
 
-    A bin of n images whose probabilities are right still shows a difference between the share of
-    positive images and the mean probability: noise of variance share (1 - share) / n. What it adds
-    is subtracted, after Kumar, Liang and Ma (NeurIPS 2019): from the squared error exactly; from
-    the absolute one to first order, with normal noise, where they simulate and here the mean of a
-    folded normal variable stands.
+    Even with correct probabilities, the share of positive images in a bin of n images differs from
+    the mean probability, by noise of variance share (1 - share) / n. This bias is subtracted, after
+    Kumar, Liang and Ma (NeurIPS 2019): exactly from the squared error; from the absolute error to
+    first order, assuming normal noise, with the mean of a folded normal variable instead of their
+    simulation.
 
-    A resample has the noise of the sample and as much again of its own. For intervals there are
-    therefore versions with twice the noise subtracted (``…_twice``), which lie around the truth as
-    the sample's own version does.
+    A resample contains the noise of the sample and the same amount of its own. For intervals, there
+    are therefore versions with twice the noise subtracted (``…_twice``), which have the same bias
+    as the value of the sample.
 
     Args:
         count: Images of each bin, [b, bins].
@@ -45,7 +45,7 @@ def calibration_errors(
 
     Returns:
         ``ece`` (not below 0), ``ece_twice``, ``squared_error`` and
-        ``squared_error_twice`` (below 0 where noise alone explains more than was seen).
+        ``squared_error_twice`` (below 0 if noise alone explains more than the observed error).
     """
     share = count / count.sum(axis=1, keepdims=True)
     difference = np.abs(observed - said)

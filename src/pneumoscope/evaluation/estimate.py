@@ -15,11 +15,11 @@ class Estimate:
     """A number with its interval, method and sample size.
 
     Attributes:
-        value: The number; None where it is not defined (no image of a class).
-        n: How many images it is a mean or a count over.
-        low: Lower end of its interval; None where there is none.
-        high: Upper end; ``math.inf`` where a ratio has none.
-        method: How the interval was made: ``wilson``, ``delong``, ``bootstrap by patient``, …
+        value: The number; None if undefined (no image of a class).
+        n: Number of images it is computed from.
+        low: Lower end of its interval; None if there is none.
+        high: Upper end; ``math.inf`` for a ratio without an upper end.
+        method: Method of the interval: ``wilson``, ``delong``, ``bootstrap by patient``, …
         level: Confidence level of the interval.
         also: Intervals by other methods.
     """
@@ -50,7 +50,7 @@ class Estimate:
         """Return the estimate written by ``to_dict``.
 
         Raises:
-            KeyError, TypeError: Something is missing or of the wrong kind.
+            KeyError, TypeError: A field is missing or has the wrong type.
         """
         low, high = values["low"], values["high"]
         return cls(
@@ -94,7 +94,7 @@ class Estimate:
     def with_range(self, digits: int = 3) -> str:
         """Return the number with its interval: ``0.962 (0.938 to 0.978)``.
 
-        A ratio of 10 or more has two digits less, since nobody reads 21.526.
+        Ratios of at least 10 have two digits fewer.
         """
         if self.value is not None and abs(self.value) >= 10:
             digits = max(1, digits - 2)

@@ -1,7 +1,8 @@
 """Evaluate a reader on a set of labelled images.
 
-Pages, tables, the model card and the checklists render an ``Evaluation``; none of them computes.
-``metrics.json`` holds ``to_dict`` of one for each part of the data, and ``from_dict`` reads it.
+Pages, tables, the model card and the checklists render an ``Evaluation`` without computing
+anything. ``metrics.json`` contains the result of ``to_dict`` for each part of the data, and
+``from_dict`` reads it.
 """
 
 from __future__ import annotations
@@ -41,34 +42,33 @@ class Evaluation:
     """The performance of a reader on a set of labelled images.
 
     Attributes:
-        reader: Name, version and SHA-256 of what was evaluated; empty where not known.
+        reader: Name, version and SHA-256 of the model; empty if unknown.
         labels: The classes.
-        part: ``train``, ``val``, ``test`` or ``all``; empty where the data know no parts.
-        relation: How the images stand to those that the reader learnt from.
-        question: What was asked: level, resamples, seed, unit.
-        threshold: From which probability on an image is called positive, and who said so.
-        n: What was judged: images, studies or patients, as ``question.per`` says.
-        images: How many images they have.
-        patients: How many patients.
-        patients_known: Whether the data tell the patient of every image.
+        part: ``train``, ``val``, ``test`` or ``all``; empty if the data have no parts.
+        relation: Relation of the images to those of the training.
+        question: Settings of the evaluation: level, resamples, seed, unit.
+        threshold: The decision threshold and its source.
+        n: Number of units: images, studies or patients, depending on ``question.per``.
+        images: Number of images.
+        patients: Number of patients.
+        patients_known: Whether the patient of every image is known.
         confusion: [[true negatives, false positives], [false negatives, true positives]].
-        numbers: Each number under its name; ``docs/reference/files.md`` explains them.
-        policy: What the reader's whole decision achieves, with its uncertain zone and its gate,
-            beside the threshold alone; None where there is no model, or where studies or patients
-            were judged.
-        calibration: What lies between logits and probabilities; None where nothing tells.
-        curves: The arrays for figures; None if they were not asked for.
-        groups: The main numbers in groups of the images.
-        baselines: What knows nothing of lungs achieves on the same images.
-        robustness: The main numbers on images made worse; empty if they were not asked for.
-        seen: How many of the images, or others of their patients, the reader was trained on.
-        has_test: Whether the reader's own data have a test part; None where nothing tells.
-        fingerprint: Of the data that the images are of; empty where not known.
-        unreadable: How many files could not be read.
-        left_out: Rows and files of the data that were not taken.
-        notes: What to know before relying on it, the gravest first.
-        by_class: The numbers of each class and of all together, where a reader knows more than two;
-            everything else then is of the positive group. None for two classes.
+        numbers: The metrics by name; ``docs/reference/files.md`` explains them.
+        policy: The performance of the decision policy, with uncertain zone and gate, compared with
+            the threshold alone; None without a model, or if studies or patients were evaluated.
+        calibration: The calibration; None if unknown.
+        curves: The arrays for figures; None if not requested.
+        groups: The main metrics in subgroups of the images.
+        baselines: The performance of rules that do not look at the lungs, on the same images.
+        robustness: The main metrics on corrupted images; empty if not requested.
+        seen: Number of images that were used in training, or whose patients were.
+        has_test: Whether the data of the training have a test part; None if unknown.
+        fingerprint: Fingerprint of the data; empty if unknown.
+        unreadable: Number of files that could not be read.
+        left_out: Excluded rows and files of the data.
+        notes: Caveats, the most serious first.
+        by_class: The metrics of each class and of all classes, for a reader of more than two;
+            everything else then describes the positive group. None for two classes.
     """
 
     reader: Mapping[str, str]
@@ -117,7 +117,7 @@ class Evaluation:
 
     @property
     def calibration_of_all(self) -> Calibration | VectorCalibration | None:
-        """What lies between logits and probabilities, of two classes or of more."""
+        """The calibration, of two or more classes."""
         return self.calibration if self.by_class is None else self.by_class.calibration
 
     def baseline(self, name: str) -> Baseline | None:
@@ -171,7 +171,7 @@ class Evaluation:
         """Return the evaluation written by ``to_dict``; curves have six digits.
 
         Raises:
-            KeyError, TypeError, ValueError: Something is missing or cannot be.
+            KeyError, TypeError, ValueError: A field is missing or invalid.
         """
         question = Question(**values["question"])
         (tn, fp), (fn, tp) = values["confusion_matrix"]["value"]
@@ -220,15 +220,15 @@ def evaluate(
     """Evaluate scores.
 
     Args:
-        scores: What the reader said of labelled images.
-        question: What is asked; the defaults if None.
-        reader: What is known of the reader.
-        images: What is known of the images.
-        robustness: What ``robustness`` gave at the same threshold and level.
+        scores: Scores of labelled images.
+        question: Settings of the evaluation; the defaults if None.
+        reader: Information about the reader.
+        images: Information about the images.
+        robustness: The result of ``robustness`` with the same threshold and level.
 
     Raises:
-        DataError: There are no scores, or studies or patients were asked for that are not known,
-            or that have no one label.
+        DataError: There are no scores, or the requested studies or patients are unknown or have
+            contradictory labels.
         OptionError: There are too few resamples.
 
     Example:
@@ -280,7 +280,7 @@ def judged_scores(scores: Scores, question: Question, images: Images) -> Scores:
     """Return the scores that are evaluated: by image, study or patient.
 
     Raises:
-        DataError: The studies or patients are not known, or have no one label.
+        DataError: The studies or patients are unknown or have contradictory labels.
     """
     if question.per == "image":
         return scores
@@ -298,7 +298,7 @@ def _columns(scores: Scores, question: Question, images: Images) -> Mapping[str,
 
 
 def _policy(scores: Scores, question: Question, reader: Reader) -> PolicyResult | None:
-    """Return the performance of the whole decision; only for single images."""
+    """Return the performance of the decision policy; only for single images."""
     policy = reader.policy_for(question)
     if policy is None or question.per != "image":
         return None
@@ -312,12 +312,12 @@ def _policy(scores: Scores, question: Question, reader: Reader) -> PolicyResult 
 
 
 def _fitted(scores: Scores) -> Calibration | None:
-    """Return the line between logits and probabilities of two classes."""
+    """Return the calibration of two classes."""
     return fitted_calibration(scores) if scores.classes is None else None
 
 
 def _by_class(scores: Scores, question: Question, reader: Reader) -> ClassNumbers | None:
-    """Return the numbers of each class, where there are more than two."""
+    """Return the metrics of each class, if there are more than two."""
     if scores.classes is None:
         return None
     return class_numbers(

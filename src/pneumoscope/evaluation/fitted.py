@@ -11,15 +11,15 @@ from pneumoscope.evaluation.calibration import Calibration
 if TYPE_CHECKING:
     from pneumoscope.evaluation.scores import Scores
 
-_ALIKE = 2e-3  # of the logit: probabilities are written in single precision
-_TOLD = (0.01, 0.99)  # beyond, probabilities have lost digits of the logit
+_ALIKE = 2e-3  # relative error of the logit: probabilities are written in single precision
+_TOLD = (0.01, 0.99)  # beyond this, probabilities have lost digits of the logit
 _ENOUGH = 3
 
 
 def fitted_calibration(scores: Scores) -> Calibration | None:
     """Return the line between logits and calibrated logits, None if there is none.
 
-    What a reader does to its logits shows in what it says, whatever its recipe had asked for.
+    The calibration is derived from the scores themselves, regardless of the recipe.
     """
     told = (scores.probability > _TOLD[0]) & (scores.probability < _TOLD[1])
     x, probability = scores.logit[told], scores.probability[told]

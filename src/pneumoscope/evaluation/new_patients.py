@@ -1,8 +1,9 @@
-"""What to expect on new patients: each group of the data in turn as if it were new.
+"""Expected performance on new patients, estimated by holding out each group of the data in turn.
 
-Every group is judged by a reader that was trained on the others and whose threshold, calibration
-and uncertain zone were chosen on the others. Beside it stands what a block of the others' own
-patients promised for the same reader: the difference is the optimism of such a validation.
+Every group is scored by a model that was trained on the other groups and whose threshold,
+calibration and uncertain zone were chosen on the other groups. The result is compared with the
+performance of the same model on a validation block of the other groups' patients: the difference is
+the optimism of such a validation.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from pneumoscope.reader.policy import DecisionPolicy
 
 NUMBERS: Final = ("sensitivity", "specificity", "auc", "ece")
-"""The numbers of the threshold alone."""
+"""The metrics of the threshold alone."""
 DEPLOYED: Final = ("set_aside", "error")
-"""The numbers of the whole decision: the share without a conclusion, and the share of wrong ones
+"""The metrics of the decision policy: the share without a conclusion, and the share of wrong ones
 among the rest."""
 
 RESAMPLES = 500
@@ -39,10 +40,10 @@ ESTIMATOR: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a decision achieves on images.
+    """The performance of a decision policy on images.
 
     Attributes:
-        threshold: The probability from which the positive class is concluded.
+        threshold: Probability at or above which the conclusion is the positive class.
         numbers: ``NUMBERS`` and ``DEPLOYED``, with intervals by patient.
     """
 
@@ -65,20 +66,20 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class AsNew:
-    """One group as if it were new.
+    """The results of one held-out group.
 
     Attributes:
-        name: What the group is called.
-        n: Images that were judged, those that complete a missing class included.
-        own: Images of the group itself.
-        patients: Of all of them.
-        positives: Positive images.
-        completed: What completes it; empty where it has all classes.
-        taught: Images that the reader learnt from.
-        found: At the decision that was chosen over the other groups.
-        at_block: At the decision that was chosen on a block of the others' patients.
-        promised: What that block promised: its own numbers at that decision.
-        notes: What could not be decided over the others.
+        name: Name of the group.
+        n: Number of scored images, including those that complete a missing class.
+        own: Number of images of the group itself.
+        patients: Number of patients of all scored images.
+        positives: Number of positive images.
+        completed: Description of the images that complete it; empty if it has all classes.
+        taught: Number of training images.
+        found: Performance with the decision chosen over the other groups.
+        at_block: Performance with the decision chosen on a block of the other groups' patients.
+        promised: Performance on that block with the same decision.
+        notes: Decisions that could not be made over the other groups.
     """
 
     name: str
@@ -120,18 +121,19 @@ class AsNew:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What to expect of a number on new patients.
+    """The expected value of a metric on new patients.
 
     Attributes:
-        mean: Over groups, by random effects; ``low`` and ``high`` are of this mean.
-        new_low: Lower end of the prediction interval for one more group; None for fewer than three.
+        mean: Random-effects mean over groups, with the interval ``low`` to ``high``.
+        new_low: Lower end of the prediction interval for a new group; None for fewer than three
+            groups.
         new_high: Its upper end.
         lowest: The lowest value of a group.
         highest: The highest.
-        worst: The group that fares worst.
-        block: The mean of what blocks promised.
-        optimism: How much better blocks promised than the same readers kept, at the decisions that
-            were chosen on blocks; the mean over groups.
+        worst: The group with the worst performance.
+        block: The mean on validation blocks.
+        optimism: Mean over groups of the difference between a validation block and the group, with
+            the decision chosen on the block.
     """
 
     mean: Estimate
@@ -164,18 +166,18 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class NewPatients:
-    """What was found on each group as if it were new, and what follows.
+    """The results of all held-out groups, and the expected performance on new patients.
 
     Attributes:
-        by: What makes a group: ``series``, ``blocks``, ``acquisition`` or a column.
-        rule: How thresholds are chosen.
-        share: The share of groups in which decisions must keep their promise; 1 is the worst case.
-        nested: Whether no reader that a decision for a group rests on had learnt from that group;
-            else only its own scores had no say.
-        groups: Each of them.
-        expected: Name of a number → what to expect of it.
-        level: Of all intervals.
-        note: How the groups were made, where that needs words.
+        by: Kind of groups: ``series``, ``blocks``, ``acquisition`` or a column.
+        rule: Rule that chooses thresholds.
+        share: Share of groups in which decisions must reach their targets; 1 is the worst case.
+        nested: Whether decisions for a group only depend on models trained without that group;
+            otherwise only the scores of the group itself are excluded.
+        groups: The groups.
+        expected: Name of a metric → its expected value.
+        level: Confidence level of all intervals.
+        note: Explanation of how the groups were formed, if needed.
     """
 
     by: str
@@ -199,7 +201,7 @@ class NewPatients:
         note: str = "",
         level: float = LEVEL,
     ) -> NewPatients:
-        """Return the groups with what to expect."""
+        """Return the groups with the expected performance."""
         names = (*NUMBERS, *DEPLOYED)
         expected = {name: _expected(name, groups, level=level) for name in names}
         kept = {name: own for name, own in expected.items() if own is not None}
@@ -224,7 +226,7 @@ class NewPatients:
         """Return the value written by ``to_dict``.
 
         Raises:
-            KeyError, TypeError: Something is missing or of the wrong kind.
+            KeyError, TypeError: A field is missing or has the wrong type.
         """
         return cls(
             values["by"],
@@ -239,7 +241,7 @@ class NewPatients:
 
 
 def outcome(scores: Scores, policy: DecisionPolicy, *, level: float = LEVEL) -> Outcome:
-    """Return what a decision achieves on calibrated scores, with intervals by patient.
+    """Return the performance of a decision on calibrated scores, with intervals by patient.
 
     Raises:
         DataError: There are no scores.
@@ -258,7 +260,7 @@ def outcome(scores: Scores, policy: DecisionPolicy, *, level: float = LEVEL) -> 
 
 
 def _expected(name: str, groups: Sequence[AsNew], *, level: float) -> Expected | None:
-    """Return what to expect of a number; None where fewer than two groups have it."""
+    """Return the expected value of a metric; None if fewer than two groups have it."""
     known = [
         (group, number)
         for group in groups
@@ -310,8 +312,8 @@ def _expected(name: str, groups: Sequence[AsNew], *, level: float) -> Expected |
 def _on_scale(number: Estimate, *, bent: bool) -> tuple[float, float]:
     """Return a number and its standard error, on the logit scale if ``bent``.
 
-    The error is that of the interval, whose ends are read on the scale; values and ends at 0 and 1
-    are moved by half an image, so that they have a logit.
+    The standard error is derived from the interval on that scale; values and limits at 0 and 1 are
+    moved by half an image, so that their logits are finite.
     """
     z = 2 * normal_quantile(number.level)
     value, low, high = (float(end or 0.0) for end in (number.value, number.low, number.high))

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.evaluation import Evaluation
 
 SUSPICIOUS_SIZE = 0.7
-"""From this area under the curve on, the size of the file is named before the reader's numbers."""
+"""AUC of the file size from which it is mentioned as a caveat."""
 
 _NEARLY_ALL = 0.98
-"""From this share of the images on, one class is named for everything."""
+"""Share of images from which a reader is said to predict the same class for all."""
 
 _LIMIT_SLACK = 1 - 1e-6
 
@@ -28,9 +28,9 @@ class Note:
     """A caveat of an evaluation.
 
     Attributes:
-        code: A word for programs; ``docs/reference/files.md`` lists them.
-        text: The same for people.
-        grave: Whether the numbers mislead whoever does not know it.
+        code: A fixed identifier; ``docs/reference/files.md`` lists them.
+        text: The caveat in words.
+        grave: Whether the metrics are misleading without it.
     """
 
     code: str
@@ -129,7 +129,7 @@ _WAY_OUT = {
 
 
 def _named_for_everything(found: Evaluation) -> tuple[str, int] | None:
-    """Return the class predicted for nearly all images, and how often; None otherwise."""
+    """Return the class predicted for nearly all images, and its share; None otherwise."""
     (tn, fp), (fn, tp) = found.confusion
     called = fp + tp
     name, most = max(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, NDArray[np.float64]]
 
 SMALL = 20
-"""Below so many images of a class the numbers of a group are flagged."""
+"""Number of images of a class below which the metrics of a group are flagged."""
 
 _WHOLE_GROUP = {
     "loss", "balanced_accuracy", "lr_positive", "lr_negative", "f1", "mcc", "average_precision",
@@ -46,8 +46,8 @@ class Numbers:
         n: Images.
         patients: Patients.
         confusion: [[true negatives, false positives], [false negatives, true positives]].
-        values: Each number under its name; ``docs/reference/files.md`` explains them.
-        curves: The arrays for figures; None if they were not asked for.
+        values: The metrics by name; ``docs/reference/files.md`` explains them.
+        curves: The arrays for figures; None if not requested.
     """
 
     n: int
@@ -72,19 +72,19 @@ def numbers_of(
 ) -> Numbers:
     """Return the metrics of scores at a probability threshold.
 
-    Intervals: of the area under the ROC curve DeLong's, by patient (Newcombe's where every pair is
-    in order). Of proportions Wilson's where each patient has one image; where patients have
-    several, whose images are alike, the interval by resampling patients, or, where that has no
-    width (100 of 100), Wilson's with the number of patients. Of everything else by resampling
-    patients. What is not used stands under ``also``.
+    The area under the ROC curve has DeLong's interval, by patient (Newcombe's if every pair is in
+    order). Proportions have Wilson's interval if each patient has one image. If patients have
+    several images, which are correlated, the interval is by resampling patients, or, if that has
+    zero width (100 of 100), Wilson's with the number of patients. All other metrics have intervals
+    by resampling patients. Intervals by other methods are in ``also``.
 
     Args:
-        scores: What the reader said.
-        threshold: The probability from which an image is called positive.
-        prevalence: Give predictive values for this share of positive patients as well.
+        scores: Scores of the reader.
+        threshold: Probability at or above which an image is called positive.
+        prevalence: Share of positive patients for which predictive values are computed in addition.
         level: Confidence level of all intervals.
-        resamples: Resamples of the patients; 0 leaves these intervals out.
-        seed: Of the resampling.
+        resamples: Number of resamples of the patients; 0 omits these intervals.
+        seed: Seed of the resampling.
         curves: Whether to compute the arrays of the figures.
 
     Raises:
@@ -123,7 +123,7 @@ def area_of(
     """Return the area under the ROC curve with DeLong's interval, or else Newcombe's.
 
     Args:
-        label: 1 for positive images, else 0; [n].
+        label: 1 for positive images, otherwise 0; [n].
         score: Higher is more positive; [n].
         patient: Number of each image's patient, [n].
         level: Confidence level.
@@ -194,14 +194,13 @@ def _numbers(
 def _brier_parts(draws: Arrays | None, n: int, *, level: float) -> dict[str, Interval | None]:
     """Return the intervals of reliability and resolution.
 
-    Both are sums of squares of shares in bins. A resample adds noise of its own to these shares,
-    which can only raise the squares; it is subtracted, so that the interval lies around what was
-    seen.
+    Both are sums of squares of shares in bins. A resample adds noise to these shares, which
+    increases the squares; it is subtracted, so that the interval is centred on the observed value.
     """
     if draws is None:
         return {"brier_reliability": None, "brier_resolution": None}
     noise = draws["brier_reliability"] - draws["squared_error"]
-    whole = draws["brier_uncertainty"] / max(n - 1, 1)  # the share of all images is one as well
+    whole = draws["brier_uncertainty"] / max(n - 1, 1)  # the overall share is one as well
     found = {}
     for name, values in (
         ("brier_reliability", draws["squared_error"]),

@@ -1,7 +1,7 @@
 """Choose the decision threshold by a named rule on validation scores.
 
-A rule is a short text: ``youden``, ``sensitivity>=0.95``, ``specificity>=0.9``,
-``cost fn=5 fp=1`` or ``probability=0.5``. ``parse_rule`` reads it, ``choose`` finds its threshold.
+A rule is a string such as ``youden``, ``sensitivity>=0.95``, ``specificity>=0.9``, ``cost fn=5
+fp=1`` or ``probability=0.5``. ``parse_rule`` parses it, ``choose`` finds its threshold.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.scores import Scores
 
 FORMS = ("youden", "sensitivity>=0.95", "specificity>=0.9", "cost fn=5 fp=1", "probability=0.5")
-"""One rule of each kind, as they are written."""
+"""An example of each kind of rule."""
 
 _NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
 _PATTERNS = {
@@ -43,9 +43,9 @@ class Rule:
 
     Attributes:
         kind: ``youden``, ``sensitivity``, ``specificity``, ``cost`` or ``probability``.
-        value: The sensitivity, specificity or probability that it asks for; else 0.
-        fn: For ``cost``: what a missed positive image costs.
-        fp: For ``cost``: what a false alarm costs.
+        value: The required sensitivity, specificity or probability; otherwise 0.
+        fn: For ``cost``: cost of a missed positive image.
+        fp: For ``cost``: cost of a false alarm.
     """
 
     kind: str
@@ -71,7 +71,7 @@ def parse_rule(text: str) -> Rule:
     """Parse a rule; spaces and letter case are ignored.
 
     Raises:
-        OptionError: It is none, or asks for what cannot be.
+        OptionError: It is not a rule, or has an invalid value.
 
     >>> parse_rule("Sensitivity >= .95")
     Rule(kind='sensitivity', value=0.95, fn=1.0, fp=1.0)
@@ -107,21 +107,21 @@ def parse_rule(text: str) -> Rule:
 def choose(rule: Rule, scores: Scores, *, model: str = "") -> OperatingPoint:
     """Return the operating point that a rule chooses on validation scores.
 
-    The threshold is put in the middle of the gap between two neighbouring probabilities, since
-    there it is furthest from changing a conclusion; only ``probability=…`` takes its own. Among
-    thresholds that serve a rule equally well, the tie goes to ``youden`` and ``cost``: the one
-    with the higher sensitivity; ``sensitivity>=…``: the highest specificity that keeps the
-    promise, which is the highest threshold; ``specificity>=…``: the lowest threshold that keeps it.
+    The threshold is the midpoint between two neighbouring probabilities, where small changes do not
+    alter a conclusion; only ``probability=…`` sets it directly. Ties between thresholds are
+    resolved as follows. ``youden`` and ``cost`` take the one with the higher sensitivity;
+    ``sensitivity>=…`` takes the highest threshold that reaches the sensitivity, which has the
+    highest specificity; ``specificity>=…`` takes the lowest threshold that reaches the specificity.
 
     Args:
-        rule: What ``parse_rule`` gave.
-        scores: Of the validation images, or of a site's own; both classes must be there.
+        rule: The result of ``parse_rule``.
+        scores: Scores of the validation images, or of a site's images, of both classes.
         model: SHA-256 of the model file that gave the scores.
 
     Returns:
-        The point, with what it achieved on these very scores under ``achieved``: each of
-        ``sensitivity`` and ``specificity`` with its interval, as an evaluation gives it, and n. The
-        rule promises on these images; on others the interval tells what to expect.
+        The operating point. ``achieved`` contains ``sensitivity`` and ``specificity`` on these
+            scores with intervals, as in an evaluation, and n. The rule only guarantees its target
+            on these images; the interval indicates the values to expect on others.
 
     Raises:
         LeakError: The scores are of training or test images.
@@ -153,7 +153,7 @@ def achieved(scores: Scores, threshold: float) -> dict[str, Any]:
 
 
 def candidates(scores: Scores) -> NDArray[np.float64]:
-    """Return the thresholds that ``choose`` may take, falling, of scores with both classes.
+    """Return the candidate thresholds of ``choose``, decreasing, of scores with both classes.
 
     Raises:
         DataError: A class is missing.
@@ -169,7 +169,7 @@ def _candidates(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return decreasing thresholds from "none positive" to "all positive", with their rates.
 
-    Rates are the true and the false positive one. The outermost thresholds stand halfway between
+    The rates are the true and the false positive rate. The outermost thresholds are halfway between
     the outermost probabilities and 1 and 0.
     """
     curve = roc(positive.astype(np.int64), probability)
@@ -177,15 +177,15 @@ def _candidates(
     falling, tp, fp = curve.thresholds[1:], curve.sensitivity, curve.false_positive_rate
     edges = np.concatenate([[1.0], falling, [0.0]])
     cuts = (edges[:-1] + edges[1:]) / 2
-    # Where no number lies between two neighbours, their middle may round down to the lower one.
+    # If there is no number between two neighbours, their midpoint may be rounded to the lower one.
     cuts = np.where(cuts <= edges[1:], edges[:-1], cuts)
-    if falling[0] == 1.0:  # no probability calls none: a threshold of at most 1 calls this one
+    if falling[0] == 1.0:  # no threshold gives "none positive"
         cuts, tp, fp = cuts[1:], tp[1:], fp[1:]
     return cuts, tp, fp
 
 
 def _best(rule: Rule, tp: NDArray[np.float64], fp: NDArray[np.float64], *, share: float) -> int:
-    slack = 1e-12  # 0.95 of 20 must be 19 of 20, whatever floating point says
+    slack = 1e-12  # 0.95 of 20 must be 19, despite rounding errors
     match rule.kind:
         case "youden":
             gain = tp - fp

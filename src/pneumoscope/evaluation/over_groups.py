@@ -1,9 +1,9 @@
-"""Threshold, calibration and uncertain zone that keep their promise over groups of images.
+"""Threshold, calibration and uncertain zone that reach their targets over groups of images.
 
-What is chosen on one block of images holds for images like those. Here every group is judged by a
-reader that has not seen it, and a decision must be good in the worst of the groups, or in a stated
-share of them: for each candidate the groups are ordered by how well they fare, and the one that
-must still be served decides.
+A decision chosen on one block of images is valid for similar images. Here every group is scored by
+a model trained without it, and a decision must be good in the worst group, or in a given share of
+the groups: for each candidate, the groups are ordered by performance, and the value of the last
+group of that share counts.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FEWEST = 10
-"""A group with fewer images of a class says nothing of that class."""
+"""A group with fewer images of a class is ignored for that class."""
 
-_GRID = 25  # values of a parameter that are tried at a time
-_ROUNDS = 5  # each looks closer at the best of the last one
+_GRID = 25  # values of a parameter per grid
+_ROUNDS = 5  # each grid refines the best value of the previous one
 _BIAS = 8.0
 _SLACK = 1e-12
 
@@ -70,7 +70,7 @@ def pooled(groups: Sequence[Scores]) -> Scores:
 
 
 def must_hold(groups: int, share: float) -> int:
-    """Return in how many groups a promise must hold.
+    """Return the number of groups in which a target must be reached.
 
     >>> must_hold(4, 1.0), must_hold(5, 0.8), must_hold(3, 0.1)
     (4, 4, 1)
@@ -81,16 +81,16 @@ def must_hold(groups: int, share: float) -> int:
 def choose_over(rule: Rule, groups: Sequence[Scores], *, share: float = 1.0) -> OperatingPoint:
     """Return the operating point that a rule chooses over groups.
 
-    ``sensitivity>=X`` takes the highest threshold at which a share of the groups has that
+    ``sensitivity>=X`` takes the highest threshold at which the share of the groups has that
     sensitivity, ``specificity>=X`` the lowest with that specificity; ``youden`` and ``cost`` take
-    the one at which the last of the groups that are to be served fares best (costs at the share of
-    positive images of all groups together). Groups with fewer than 10 images of a class have no say
-    on it.
+    the threshold with the best value in the last group of that share (costs use the share of
+    positive images over all groups). Groups with fewer than 10 images of a class are ignored for
+    it.
 
     Args:
-        rule: What ``parse_rule`` gave.
-        groups: Calibrated scores of each group, by readers that have not seen it.
-        share: Of the groups that are to be served; 1 is all of them.
+        rule: The result of ``parse_rule``.
+        groups: Calibrated scores of each group, by models trained without it.
+        share: Share of groups in which the target must be reached; 1 is all of them.
 
     Raises:
         LeakError: The scores are of training or test images.
@@ -124,7 +124,7 @@ def _rates(groups: Sequence[Scores], cuts: NDArray[np.float64], label: int) -> N
 
 
 def _served(values: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    """Return the value of the last group that is to be served, the best first, [cuts]."""
+    """Return the value of the last group of the share, ordered from the best, [cuts]."""
     place = must_hold(len(values), share) - 1
     found: NDArray[np.float64] = -np.sort(-values, axis=0)[place]
     return found
@@ -137,7 +137,7 @@ def _best(
     share: float,
     positives: float,
 ) -> int:
-    """Return the number of the best cut; cuts fall, so that sensitivity rises."""
+    """Return the number of the best cut; cuts decrease, so sensitivity increases."""
     if rule.kind == "sensitivity":
         return int(np.argmax(_served(found[1], share) >= rule.value - _SLACK))
     if rule.kind == "specificity":
@@ -184,16 +184,16 @@ def _achieved(groups: Sequence[Scores], threshold: float, share: float) -> dict[
 def calibrate_over(
     groups: Sequence[Scores], *, method: str, share: float = 1.0
 ) -> Calibration | VectorCalibration:
-    """Return the calibration whose excess loss is smallest in the last group to be served.
+    """Return the calibration with the smallest excess loss in the last group of the share.
 
-    The excess of a group is its mean cross-entropy less that of the line that would suit it best:
-    what a calibration could still mend there. The best of them, whatever the groups, is sought on a
-    grid that narrows. Vector scaling of more than two classes is fitted on all groups together.
+    The excess loss of a group is its mean cross-entropy minus that of its own optimal calibration.
+    It is minimised on successively finer grids. Vector scaling of more than two classes is fitted
+    on all groups together.
 
     Args:
-        groups: Raw scores of each group, by readers that have not seen it.
+        groups: Uncalibrated scores of each group, by models trained without it.
         method: ``temperature`` or ``platt``.
-        share: Of the groups that are to be served; 1 is all of them.
+        share: Share of groups in which the target must be reached; 1 is all of them.
 
     Raises:
         LeakError: The scores are of training or test images.
@@ -229,7 +229,7 @@ def calibrate_over(
 
 
 def _sought(excess: Any, share: float, *, with_bias: bool) -> tuple[float, float]:
-    """Return scale and bias with the smallest excess, by a grid that narrows."""
+    """Return scale and bias with the smallest excess loss, on successively finer grids."""
     low, high = (math.log(end) for end in SCALES)
     bias_low, bias_high = (-_BIAS, _BIAS) if with_bias else (0.0, 0.0)
     best, scale, bias = math.inf, 0.0, 0.0
@@ -279,16 +279,16 @@ def zone_over(
     level: float | Literal["auto"] = AUTO,
     share: float = 1.0,
 ) -> Zone:
-    """Fit the uncertain zone whose error level holds in the last group to be served.
+    """Fit the uncertain zone whose error level is reached in the given share of groups.
 
-    Each class takes the quantile of the last group that is to be served; groups with too few images
-    of a class to hold the level have no say on that class.
+    For each class, the quantile of the last group of the share is used; groups with too few images
+    of a class for the level are ignored for that class.
 
     Args:
-        groups: Calibrated scores of each group, by readers that have not seen it.
-        threshold: The probability from which the positive class is concluded.
+        groups: Calibrated scores of each group, by models trained without it.
+        threshold: Probability at or above which the conclusion is the positive class.
         level: As for ``fit_zone``.
-        share: Of the groups that are to be served; 1 is all of them.
+        share: Share of groups in which the target must be reached; 1 is all of them.
 
     Raises:
         OptionError, LeakError, DataError: As for ``fit_zone``.

@@ -42,20 +42,21 @@ class Pair:
     Attributes:
         first: Name of the first.
         second: Name of the second.
-        differences: Of each number, with the interval by resampling the patients of both alike;
-            of the area DeLong's interval first.
-        auc_p: Of DeLong's test that the areas are equal; None where it cannot be made.
+        differences: Difference of each metric, with the interval by resampling the patients of both
+            in the same way; that of the area has DeLong's interval first.
+        auc_p: P value of DeLong's test that the areas are equal; None if undefined.
         auc_p_holm: The same, after Holm's correction for all pairs.
-        only_first_right: Images that the first alone concluded rightly.
-        only_second_right: Images that the second alone concluded rightly.
-        mcnemar_p: Of McNemar's exact test that both are right equally often.
-        mcnemar_mid_p: Its mid-p version, which is less conservative.
+        only_first_right: Number of images that only the first classified correctly.
+        only_second_right: Number of images that only the second classified correctly.
+        mcnemar_p: P value of McNemar's exact test that both are correct equally often.
+        mcnemar_mid_p: The mid-p version, which is less conservative.
         mcnemar_p_holm: The mid-p after Holm's correction for all pairs.
-        detectable_auc: The smallest true difference of the areas that this test would have found
-            with a power of 80 %: (1.960 + 0.842) times the standard error of the difference, where
-            the level is 95 %.
-        level: Confidence level of the intervals; p below 1 less the level is a difference.
-        pairs: How many pairs Holm's correction was for.
+        detectable_auc: The smallest true difference of the areas that this test would detect with a
+            power of 80 %: (1.960 + 0.842) times the standard error of the difference, for a level
+            of 95 %.
+        level: Confidence level of the intervals; differences with p below 1 minus the level are
+            significant.
+        pairs: Number of pairs in Holm's correction.
     """
 
     first: str
@@ -81,8 +82,8 @@ class Pair:
         """Return a sentence on which of the two is better.
 
         Args:
-            first: What to call the first; its name if None.
-            second: What to call the second.
+            first: Displayed name of the first; its name if None.
+            second: Displayed name of the second.
         """
         first, second = first or self.first, second or self.second
         area = self.differences["auc"]
@@ -136,12 +137,12 @@ def pair_of(
     """Compare two readers.
 
     Args:
-        rows: Which two.
-        names: Of the readers.
-        points: Of each reader its numbers.
-        draws: Of each reader its numbers on the same resamples of the patients.
-        found: The areas of all readers with their covariance; None if they are not defined.
-        right: Of each reader which images it concluded rightly.
+        rows: The two readers.
+        names: Names of the readers.
+        points: The metrics of each reader.
+        draws: The metrics of each reader on the same resamples of the patients.
+        found: The areas of all readers with their covariance; None if undefined.
+        right: Whether each reader classified each image correctly.
         level: Confidence level.
     """
     i, j = rows
@@ -153,7 +154,7 @@ def pair_of(
         ]
         if name == "auc" and found is not None:
             intervals.insert(0, _difference_interval(found, i, j, level=level))
-        if name == "ece":  # noise raises both, so the resamples tell little of the difference
+        if name == "ece":  # noise increases both, so resamples are uninformative
             intervals = []
         differences[name] = Estimate.of(points[i][name] - points[j][name], n, *intervals)
     error = _standard_error(found, i, j) if found is not None else 0.0

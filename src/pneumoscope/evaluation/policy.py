@@ -1,7 +1,7 @@
 """Evaluate a decision policy: at the threshold alone, and as deployed.
 
-As deployed means with everything that ``predict`` does: images in the uncertain zone and images
-that the gate refuses are set aside, and only the others get a conclusion.
+"As deployed" means as in ``predict``: images in the uncertain zone and images that the gate refuses
+are set aside, and only the others have a conclusion.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Shares:
         """Return the proportions written by ``to_dict``.
 
         Raises:
-            KeyError, TypeError: Something is missing or of the wrong kind.
+            KeyError, TypeError: A field is missing or has the wrong type.
         """
         return cls(*(Estimate.from_dict(values[field.name]) for field in fields(cls)))  # type: ignore[arg-type]
 
@@ -61,7 +61,7 @@ class AtThreshold(_Shares):
     Attributes:
         sensitivity: Share of positive images that are called positive.
         specificity: Share of negative images that are called negative.
-        accuracy: Share of images that are called right.
+        accuracy: Share of images that are classified correctly.
     """
 
     sensitivity: Estimate
@@ -76,21 +76,21 @@ class Deployed(_Shares):
     Attributes:
         set_aside: Share of images without a conclusion, UNCERTAIN or refused.
         uncertain: Share of images that are UNCERTAIN.
-        uncertain_negative: The same of negative images.
-        uncertain_positive: The same of positive images.
-        refused: Share of images that the gate refuses; not defined where that is not known.
-        refused_negative: The same of negative images.
-        refused_positive: The same of positive images.
+        uncertain_negative: The same among negative images.
+        uncertain_positive: The same among positive images.
+        refused: Share of images that the gate refuses; undefined if unknown.
+        refused_negative: The same among negative images.
+        refused_positive: The same among positive images.
         sensitivity: Among positive images with a conclusion, the share of positive conclusions.
         specificity: Among negative images with a conclusion, the share of negative conclusions.
-        accuracy: Among images with a conclusion, the share of right ones.
+        accuracy: Among images with a conclusion, the share of correct ones.
         error: Among images with a conclusion, the share of wrong ones.
         detected: Among all positive images, the share of positive conclusions: the sensitivity if
-            what is set aside counts as not detected.
-        missed: Among all positive images, the share of negative conclusions; what the error level
-            of the zone bounds for images like the validation ones.
-        false_alarms: Among all negative images, the share of positive conclusions; bounded
-            likewise.
+            images that are set aside count as not detected.
+        missed: Among all positive images, the share of negative conclusions; the error level of the
+            zone is an upper bound of it for images similar to the validation images.
+        false_alarms: Among all negative images, the share of positive conclusions; bounded in the
+            same way.
     """
 
     set_aside: Estimate
@@ -116,9 +116,9 @@ class PolicyResult:
     Attributes:
         n: Images.
         patients: Patients.
-        threshold: The probability from which the positive class is concluded.
-        rule: How the threshold was chosen.
-        error_level: What the uncertain zone promises: of each class at most this share is
+        threshold: Probability at or above which the conclusion is the positive class.
+        rule: Rule that chose the threshold.
+        error_level: Error level of the uncertain zone: the maximum share of each class that is
             concluded to be the other class. None without a zone.
         zone: The probabilities between which an image is UNCERTAIN; None if there are none.
         gate_known: Whether it is known which images the gate refuses.
@@ -155,7 +155,7 @@ class PolicyResult:
         """Return the result written by ``to_dict``.
 
         Raises:
-            KeyError, TypeError, ValueError: Something is missing or cannot be.
+            KeyError, TypeError, ValueError: A field is missing or invalid.
         """
         zone = values["zone"]
         return cls(
@@ -172,18 +172,17 @@ class PolicyResult:
 
 
 SUMMARY = ("set_aside", "uncertain", "refused", "sensitivity", "specificity", "error")
-"""The numbers of ``Deployed`` that a model file keeps."""
+"""The metrics of ``Deployed`` that a model file contains."""
 
 
 def summary(policy: DecisionPolicy, scores: Scores) -> dict[str, Any]:
     """Return the performance as deployed, as stored in a model file under ``reference.policy``.
 
-    Each number is a share with its interval, as an evaluation gives it; what is not defined is
-    left out.
+    Each metric is a share with its interval, as in an evaluation; undefined metrics are omitted.
 
     Args:
-        policy: How the reader decides.
-        scores: Of the images that it was decided on.
+        policy: The decision policy of the reader.
+        scores: Scores of the images that the policy was chosen on.
 
     Raises:
         DataError: There are no scores.
@@ -213,12 +212,12 @@ def evaluate_policy(
     """Evaluate a decision policy on scores, with intervals by patient.
 
     Args:
-        policy: How the reader decides.
-        scores: What it said of labelled images, and which of them its gate refuses; where that is
-            not known (``Scores.refused`` is None) the gate is left out.
+        policy: The decision policy of the reader.
+        scores: Scores of labelled images, and which of them the gate refuses; if that is unknown
+            (``Scores.refused`` is None), the gate is ignored.
         level: Confidence level of the intervals.
-        resamples: Resamples of the patients; 0 leaves the intervals to closed forms.
-        seed: Of the resampling.
+        resamples: Number of resamples of the patients; 0 uses closed-form intervals only.
+        seed: Seed of the resampling.
 
     Raises:
         DataError: There are no scores.

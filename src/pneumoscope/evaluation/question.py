@@ -1,4 +1,4 @@
-"""What is asked of scores, and what is known of the reader and the images that gave them."""
+"""The settings of an evaluation, and information about the reader and the images."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 _THRESHOLD = 0.5
 
 UNNAMED = LabelSpace.of(("negative", "positive"))
-"""Two classes whose names nothing tells."""
+"""Two classes with unknown names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """From which probability on an image is called positive, and who said so.
+    """The decision threshold and its source.
 
     Attributes:
         value: The probability.
-        source: ``model`` (its operating point), ``given`` (by the user) or ``default`` (0.5, where
-            there is no model).
-        rule: How the model's was chosen, as ``parse_rule`` reads it; else empty.
+        source: ``model`` (its operating point), ``given`` (by the user) or ``default`` (0.5,
+            without a model).
+        rule: Rule that chose the threshold of the model, as for ``parse_rule``; otherwise empty.
     """
 
     value: float
@@ -52,22 +52,22 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of scores.
+    """The settings of an evaluation.
 
     Attributes:
-        threshold: The probability from which an image is called positive; None for the model's
-            own, or 0.5 where there is no model.
-        prevalence: Give predictive values for this share of positive patients as well.
+        threshold: The probability from which an image is called positive; None for that of the
+            model, or 0.5 without a model.
+        prevalence: Share of positive patients for which predictive values are computed in addition.
         level: Confidence level of every interval.
-        resamples: Resamples of the patients; 0 leaves these intervals out.
-        group_resamples: The same in groups of the images; as many as elsewhere if None.
-        seed: Of everything that is drawn.
-        per: What is judged: each ``image``, ``study`` or ``patient``.
-        aggregate: How the probabilities of a study or patient become one: ``mean`` or ``max``.
-        curves: Whether the arrays of the figures are wanted.
+        resamples: Number of resamples of the patients; 0 omits these intervals.
+        group_resamples: The same in subgroups of the images; equal to ``resamples`` if None.
+        seed: Seed of all random draws.
+        per: Unit of evaluation: ``image``, ``study`` or ``patient``.
+        aggregate: How the probabilities of a study or patient are aggregated: ``mean`` or ``max``.
+        curves: Whether to compute the arrays of the figures.
 
     Raises:
-        OptionError: A value that cannot be.
+        OptionError: An invalid value.
     """
 
     threshold: float | None = None
@@ -94,9 +94,9 @@ class Question:
 
     @property
     def what_if(self) -> bool:
-        """Whether it asks for other numbers than those of the reader as it is.
+        """Whether the settings differ from those of the reader itself.
 
-        The answer to such a question does not belong into a run's ``metrics.json``.
+        Evaluations with such settings are not written into a run's ``metrics.json``.
         """
         return (
             self.threshold is not None
@@ -112,17 +112,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What is known of the reader that gave scores.
+    """Information about the reader that produced scores.
 
     Attributes:
-        name: What it is called: a run, a model file, a scores file.
-        labels: The classes that it tells apart.
-        version: Of the model.
-        sha256: Of the model file.
-        policy: How it decides, at its own operating point; None where there is no model.
-        calibration: What was fitted, as the model file tells it; None where it does not.
-        class_calibration: The same of a model of more than two classes.
-        point: Its operating point, where that is known and the rest of the policy is not.
+        name: Name of a run, model file or scores file.
+        labels: The classes of the reader.
+        version: Version of the model.
+        sha256: SHA-256 of the model file.
+        policy: The decision policy at its own operating point; None without a model.
+        calibration: The calibration recorded in the model file; None if there is none.
+        class_calibration: The same for a model of more than two classes.
+        point: The operating point, if only this part of the policy is known.
     """
 
     name: str = ""
@@ -136,12 +136,12 @@ class Reader:
 
     @classmethod
     def of(cls, info: ModelInfo, *, name: str, sha256: str = "") -> Reader:
-        """Return what a model file says of itself.
+        """Return the information in the metadata of a model file.
 
         Args:
-            info: Its metadata.
-            name: What it is called.
-            sha256: Of the file.
+            info: Metadata of the model file.
+            name: Displayed name.
+            sha256: SHA-256 of the file.
         """
         return cls(
             name,
@@ -154,7 +154,7 @@ class Reader:
         )
 
     def threshold_for(self, question: Question) -> Threshold:
-        """Return the threshold that a question is answered at."""
+        """Return the decision threshold of an evaluation."""
         if question.threshold is not None:
             return Threshold(question.threshold, "given")
         point = self.policy.operating_point if self.policy is not None else self.point
@@ -163,7 +163,7 @@ class Reader:
         return Threshold(_THRESHOLD)
 
     def policy_for(self, question: Question) -> DecisionPolicy | None:
-        """Return how it decides at the threshold that a question names; None without a model."""
+        """Return the decision policy at the threshold of an evaluation; None without a model."""
         if self.policy is None or question.threshold is None:
             return self.policy
         given = OperatingPoint(f"probability={question.threshold:g}", question.threshold)
@@ -176,21 +176,21 @@ class Reader:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Images:
-    """What is known of the images that were scored.
+    """Information about the scored images.
 
     Attributes:
-        part: ``train``, ``val``, ``test`` or ``all``; empty where the data know no parts.
-        relation: How they stand to those that the reader learnt from.
-        seen: How many of them, or others of their patients, the reader was trained on.
-        has_test: Whether the reader's own data have a test part; None where nothing tells.
-        fingerprint: Of the data that they come from; empty where it is not known.
-        columns: Name → path → group, what they are grouped by.
-        sizes: Path → bytes of the file; the baseline of file sizes needs all of them.
+        part: ``train``, ``val``, ``test`` or ``all``; empty if the data have no parts.
+        relation: Relation of the images to those of the training.
+        seen: Number of images that were used in training, or whose patients were.
+        has_test: Whether the data of the training have a test part; None if unknown.
+        fingerprint: Fingerprint of the data; empty if unknown.
+        columns: Columns that define subgroups: name → path → group.
+        sizes: Path → size of the file in bytes; the baseline of the file size needs all of them.
         studies: Path → study.
-        training: Bytes and labels of the images that the baselines are fitted on; None fits them
-            on these.
-        unreadable: How many files could not be read.
-        left_out: Rows and files of the data that were not taken.
+        training: Sizes and labels of the images that the baselines are fitted on; if None, they are
+            fitted on the evaluated images.
+        unreadable: Number of files that could not be read.
+        left_out: Excluded rows and files of the data.
     """
 
     part: str = ""
@@ -219,7 +219,7 @@ def _class_calibration(info: ModelInfo) -> VectorCalibration | None:
 
 
 def _recorded(info: ModelInfo) -> dict[str, Any] | None:
-    """Return what was fitted, the last time if it was changed."""
+    """Return the calibration, the latest if it was changed."""
     told = [change["calibration"] for change in info.history if "calibration" in change]
     last = told[-1] if told else info.training.get("calibration")
     return dict(last) if isinstance(last, Mapping) else None

@@ -1,16 +1,16 @@
 """Compare two recipes trained with the same seeds and evaluated on the same images.
 
-Two things make a difference chance: which patients the images are of, and which seeds were drawn.
-Both are taken in. Of the mean difference over S seeds
+A difference may be due to chance in the choice of patients and in the seeds. Both are taken into
+account. For the mean difference over S seeds,
 
-- the variance over patients is that of the mean of all runs' influences, a patient with several
-  images counting once (for areas DeLong's, by patient);
+- the variance over patients is that of the mean of all runs' influences, where a patient with
+several images counts once (for areas DeLong's, by patient);
 - the variance over seeds is that of the S paired differences, divided by S.
 
-Their sum is an estimate of the variance over both (the seeds' part holds a little of the patients'
-once more, so the interval is rather too wide than too narrow). Its degrees of freedom are
-Satterthwaite's (Biometrics Bull 2, 1946), rounded down; with one seed nothing is known of chance in
-learning, and the interval is of the patients alone.
+Their sum estimates the variance over both. The variance over seeds includes a small part of that
+over patients, so the interval is slightly too wide. The degrees of freedom are Satterthwaite's
+(Biometrics Bull 2, 1946), rounded down. With one seed, the variance over seeds is unknown, and the
+interval only reflects the patients.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Contrast:
     """A difference between two recipes, first minus second; None if undefined.
 
     Attributes:
-        value: Its mean over the seeds.
-        low: Of the interval over patients and seeds.
+        value: The mean difference over the seeds.
+        low: Lower end of the interval over patients and seeds.
         high: Its upper end.
-        p: Of the test that there is none.
-        patients: The interval over patients alone, for these very runs.
+        p: P value of the test that there is no difference.
+        patients: The interval over patients only, for these runs.
         seeds: The difference of each seed.
-        degrees: Of freedom.
+        degrees: Degrees of freedom.
         level: Confidence level.
     """
 
@@ -65,8 +65,8 @@ class Runs:
     """The scores of runs of one recipe on the same images, one run per seed.
 
     Attributes:
-        logits: [n] for each seed.
-        right: Which images each concluded rightly; bool [n] for each seed.
+        logits: The logits, [n] for each seed.
+        right: Whether each image is classified correctly, bool [n] for each seed.
     """
 
     logits: Sequence[NDArray[np.float64]]
@@ -84,8 +84,8 @@ def area_contrast(
     """Return the difference in AUC of runs paired by seed.
 
     Args:
-        first: Of one recipe.
-        second: Of another, with the same seeds in the same order.
+        first: Runs of one recipe.
+        second: Runs of another recipe, with the same seeds in the same order.
         label: 1 for positive, 0 for negative; [n].
         patient: Number of each image's patient, [n].
         level: Confidence level.
@@ -124,8 +124,8 @@ def contrast(
 
     Args:
         each: The difference of each seed, [S].
-        variance: Of their mean, over patients.
-        patients: How many.
+        variance: Variance of their mean over patients.
+        patients: Number of patients.
         level: Confidence level.
     """
     value, count = float(each.mean()), len(each)

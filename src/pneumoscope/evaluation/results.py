@@ -1,7 +1,7 @@
 """Join the output of ``predict --out`` with labels.
 
 Results are a folder of Parquet parts, a Parquet file or a CSV. They are read in batches, and only
-rows with a label are kept, so memory grows with the labels and not with the archive.
+rows with a label are kept, so memory grows with the number of labels and not with the archive.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PARTS = "part-*.parquet"
-"""The parts in a folder of results; sorted by name they are in the order of the archive."""
+"""The parts in a folder of results; sorted by name, they are in the order of the archive."""
 
 _PARQUET = ".parquet"
 _NEEDED = (
     *("path", "conclusion", "probability", "logit", "threshold"),
     *("rule", "model", "model_version", "model_sha256", "study_uid"),
 )
-_OF_SEVERAL = ("probabilities",)  # results of older versions and of two classes lack it
+_OF_SEVERAL = ("probabilities",)  # missing in results of older versions and of two classes
 _SET_ASIDE = {ERROR, NOT_ASSESSABLE, UNCERTAIN, "", None}
 _KNOWN = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "normal": 0, "pneumonia": 1}
-"""Spellings of labels, 1 for the positive class; what the reader concluded comes before them."""
+"""Spellings of labels, 1 for the positive class; names of the reader's classes take precedence."""
 
 _BATCH = 10_000
 
@@ -51,12 +51,11 @@ class Labelled:
     """Results with labels.
 
     Attributes:
-        rows: As ``Scores.of_rows`` takes them: ``path``, ``label`` (0 or 1), ``logit``,
-            ``probability``, ``patient``, ``study``, ``model_sha256`` and the further columns of the
-            labels.
-        reader: What the results tell of the reader.
-        unreadable: Labelled images that could not be read.
-        left_out: What has no probability or no label, and labels without a result.
+        rows: Rows for ``Scores.of_rows``: ``path``, ``label`` (0 or 1), ``logit``, ``probability``,
+            ``patient``, ``study``, ``model_sha256`` and the further columns of the labels.
+        reader: Information about the reader in the results.
+        unreadable: Number of labelled images that could not be read.
+        left_out: Results without probability or label, and labels without a result.
     """
 
     rows: list[Row]
@@ -83,14 +82,14 @@ def labelled_results(place: Path, labels: Path | None = None) -> Labelled:
     """Return the results that have a label.
 
     Args:
-        place: A folder of parts, a Parquet file, or a CSV, as ``predict --out`` writes them.
-        labels: A CSV or Parquet table with ``path`` and ``label``, and if known ``patient``,
-            ``study``, ``split`` and columns to group by. Labels are 0 and 1 or the names of the
-            classes; paths are those of the results, or relative to the table. If None, the label
-            is the innermost folder of the path that is called like a class.
+        place: A folder of parts, a Parquet file, or a CSV, as written by ``predict --out``.
+        labels: A CSV or Parquet table with ``path`` and ``label``, and optionally ``patient``,
+            ``study``, ``split`` and columns that define subgroups. Labels are 0 and 1 or the names
+            of the classes; paths are those of the results, or relative to the table. If None, the
+            label is the innermost folder of the path that is named like a class.
 
     Raises:
-        DataError: A table cannot be read, no image has a label, or a label is no class.
+        DataError: A table cannot be read, no image has a label, or a label is not a class.
         ManyFindingsError: The results are of a reader of several findings.
         ModuleNotFoundError: pyarrow is not installed; it comes with the extra ``parquet``.
     """
@@ -160,7 +159,7 @@ class _Told:
             self.classes[float(row["probability"]) >= threshold].add(str(row["conclusion"]))
 
     def settle(self, rows: Sequence[Row]) -> None:
-        """Find the classes of a reader of more than two, and which of them are positive.
+        """Determine the classes of a reader of more than two, and which of them are positive.
 
         Raises:
             DataError: The rows contradict each other.
@@ -185,7 +184,7 @@ class _Told:
             found |= {plain(name): int(is_positive) for name in names}
         unknown = sorted({plain(label) for label in labels if label} - found.keys())
         if len(unknown) == 1 and sum(map(bool, self.classes.values())) == 1:
-            found[unknown[0]] = int(not self.classes[True])  # it was concluded of no image
+            found[unknown[0]] = int(not self.classes[True])  # it is the conclusion of no image
         return found
 
     def reader(self, place: Path) -> Reader:
@@ -292,7 +291,7 @@ def _refuse_findings(columns: Iterable[str]) -> None:
     """Raise an error for results of a reader of several findings.
 
     Raises:
-        ManyFindingsError: They are.
+        ManyFindingsError: The results are of a reader of several findings.
     """
     begin = "conclusion "
     findings = [name.removeprefix(begin) for name in columns if name.startswith(begin)]
@@ -332,7 +331,7 @@ def _joined(row: Row, own: Row, *, label: int, several: bool) -> Row:
 def _by_class(rows: list[Row], labels: Sequence[str], space: LabelSpace) -> list[Row]:
     """Return rows with the columns of each class, if all labels name one.
 
-    Labels that say 0, 1 or the group's name alone leave the numbers of the group.
+    With labels 0, 1 or the group's name, only the metrics of the group are available.
     """
     names = {plain(name): name for name in space.names}
     each = [row.pop("probabilities") for row in rows]

@@ -1,7 +1,7 @@
 """Evaluate a reader on corrupted images.
 
-Each corruption is a function on decoded grey pixels; what it returns goes through ``prepare`` as
-any image does. Amounts are in units that people know: grey levels, degrees, shares of the side.
+Each corruption is a function on decoded grey pixels, whose result goes through ``prepare`` like any
+image. Amounts are in familiar units: grey levels, degrees, shares of the side.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Corruption:
     """A corruption of images.
 
     Attributes:
-        name: What it is called.
-        unit: What its amounts are.
-        amounts: Five of them, from slight to strong.
-        apply: Takes grey pixels, an amount, the input's (height, width) and a generator.
+        name: Name.
+        unit: Unit of the amounts.
+        amounts: Five amounts, from slight to strong.
+        apply: Function of grey pixels, an amount, the (height, width) of the input and a generator.
     """
 
     name: str
@@ -59,12 +59,12 @@ class Corrupted:
     """The metrics under one corruption at one strength.
 
     Attributes:
-        corruption: Its name; ``none`` for the images as they are.
-        strength: 1 to 5; 0 for the images as they are.
-        amount: In ``unit``.
-        unit: What the amount is.
+        corruption: Name of the corruption; ``none`` for the original images.
+        strength: 1 to 5; 0 for the original images.
+        amount: Amount in ``unit``.
+        unit: Unit of the amount.
         numbers: ``auc``, ``accuracy``, ``sensitivity`` and ``specificity``.
-        changed: Share of images whose conclusion differs from that on the image as it is.
+        changed: Share of images whose conclusion differs from that on the original image.
     """
 
     corruption: str
@@ -111,20 +111,21 @@ def robustness(
 ) -> tuple[Corrupted, ...]:
     """Return the metrics on the original images and under each corruption at five strengths.
 
-    Images that cannot be read are left out.
+    Images that cannot be read are excluded.
 
     Args:
         predictor: The reader, without its gate.
         catalog: Labelled images.
-        threshold: The probability from which an image is called positive; the model's own if None.
-        limit: At most so many, drawn so that the classes keep their shares; None for all.
+        threshold: Probability at or above which an image is called positive; that of the model if
+            None.
+        limit: Maximum number of images, sampled with stratification by class; None for all.
         names: Corruptions to apply; all of them if None.
-        seed: Of the drawing and of the noise.
+        seed: Seed of the sample and of the noise.
         level: Confidence level.
-        progress: Called as images are done.
+        progress: Called as images are processed.
 
     Raises:
-        OptionError: The limit is below 10, or a name is no corruption.
+        OptionError: The limit is below 10, or a corruption is unknown.
     """
     chosen = [CORRUPTIONS[name] for name in names or CORRUPTIONS] if _known(names) else []
     cases = [(corruption, strength) for corruption in chosen for strength in range(1, 6)]
@@ -137,10 +138,10 @@ def robustness(
             plain = predictor.predict(catalog.file(entry))
             pixels = grey_levels(catalog.file(entry), at_least=predictor.info.input.shape)
         except ImageError:
-            return None  # the evaluation has named it
+            return None  # already reported by the evaluation
         said = [(plain.logit, plain.probability)]
         for corruption, strength in cases:
-            # The same noise for an image whenever and wherever it is read.
+            # The noise of an image does not depend on the order of reading.
             generator = np.random.default_rng([seed, strength, zlib.crc32(entry.path.encode())])
             amount = corruption.amounts[strength - 1]
             worse = corruption.apply(pixels, amount, predictor.info.input.shape, generator)
@@ -196,7 +197,7 @@ def grey_levels(path: Path, *, at_least: tuple[int, int]) -> NDArray[np.uint8]:
         at_least: (height, width) of the model's input; see ``images.read.decode``.
 
     Raises:
-        ImageError: It cannot be read.
+        ImageError: The file cannot be read.
     """
     radiograph = decode(read_bytes(path), name=str(path), at_least=at_least, any_kind=True)
     pixels, bits = radiograph.pixels, radiograph.bits
@@ -215,7 +216,8 @@ def _rows(
     threshold: float,
     level: float,
 ) -> tuple[Corrupted, ...]:
-    label = np.array([entry.label == catalog.positive for entry in entries], np.int64)
+    inside = catalog.label_space.positive
+    label = np.array([entry.label in inside for entry in entries], np.int64)
     paths = tuple(entry.path for entry in entries)
     patients = tuple(entry.patient for entry in entries)
     before = answers[0, :, 1] >= threshold

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 COLUMNS = ("path", "patient", "label", "logit", "probability")
 REFUSED = "refused"
-"""The column that tells which images the gate refuses; it may be missing."""
+"""The optional column for images that the gate refuses."""
 MIXED = "mixed"
-"""The part of scores whose rows are of several parts."""
+"""The part of scores with rows of several parts."""
 
 _MAY_NOT_DECIDE = ("train", "test", "all", MIXED)
 _FILE_NAME = re.compile(r"scores-(train|val|test|all)\.csv")
 _SMALLEST = 1e-15
-"""Probabilities are kept this far from 0 and 1 where a logit is made of them."""
+"""Probabilities are clipped to this distance from 0 and 1 before computing logits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,20 +40,22 @@ class Scores:
     """A reader's output for labelled images; all columns have n rows.
 
     Attributes:
-        path: The files.
-        patient: Whose they are.
-        label: 1 for the positive class, or one of the positive classes, else 0; int64.
-        logit: Of the positive class; of several classes the log odds of ``probability``; float64.
-        probability: Of the positive class, or of all positive classes together, in [0, 1]; float64.
-        part: Which part of the data it is: ``train``, ``val``, ``test``, ``all`` or ``mixed``;
-            empty where the data know no parts.
-        sha256: Of each file; empty where that is not known.
-        model: SHA-256 of the model file that said it; empty where that is not known.
-        refused: Which images the reader's gate refuses (they have a probability all the same);
-            bool, None where that is not known.
-        dicom: Which DICOM image each is and how its pixels were shown, None for other formats;
-            empty where there is no DICOM image, or where the scores come from a table.
-        classes: What was said of each class, where a reader knows more than two; else None.
+        path: The file of each image.
+        patient: The patient of each image.
+        label: 1 for the positive class, or one of the positive classes, otherwise 0; int64.
+        logit: Logit of the positive class; for several classes the log odds of ``probability``;
+            float64.
+        probability: Probability of the positive class, or of all positive classes, in [0, 1];
+            float64.
+        part: Part of the data: ``train``, ``val``, ``test``, ``all`` or ``mixed``; empty if the
+            data have no parts.
+        sha256: SHA-256 of each file; empty if unknown.
+        model: SHA-256 of the model file; empty if unknown.
+        refused: Whether the reader's gate refuses each image (which has a probability
+            nevertheless); bool, None if unknown.
+        dicom: Identity and rendering of each DICOM image, None for other formats; empty if there is
+            no DICOM image, or if the scores come from a table.
+        classes: The scores of each class, for a reader of more than two; otherwise None.
     """
 
     path: tuple[str, ...]
@@ -73,11 +75,11 @@ class Scores:
 
     @property
     def decided_by(self) -> NDArray[np.float64]:
-        """What a policy decides by: ``probability``, or those of each class, [n, K]."""
+        """The input of a decision policy: ``probability``, or those of each class, [n, K]."""
         return self.probability if self.classes is None else self.classes.probabilities
 
     def with_classes(self, classes: ClassScores) -> Scores:
-        """Return the scores with what is said of each class, and of the positive group by that."""
+        """Return the scores with those of each class, and the positive group computed from them."""
         return replace(
             self,
             label=classes.label,
@@ -101,10 +103,10 @@ class Scores:
     def log_odds(self) -> NDArray[np.float64]:
         """The logit of ``probability``, [n], as precise as the columns allow.
 
-        A model's probability is a straight line of its logit, taken through the logistic function
-        (the line is its calibration); where both columns fit such a line, the line is used, since
-        probabilities near 0 and 1 have lost their digits. Else the probabilities themselves, kept
-        1e-15 away from 0 and 1.
+        A model's probability is the logistic function of a straight line of its logit (the
+        calibration). If both columns agree with such a line, the line is used, since probabilities
+        near 0 and 1 have few significant digits. Otherwise the probabilities are used, clipped to
+        1e-15 from 0 and 1.
         """
         own = logit_of(self.probability)
         told = (self.probability > 1e-4) & (self.probability < 1 - 1e-4)
@@ -137,12 +139,12 @@ class Scores:
     def save(self, path: Path) -> None:
         """Write the table as CSV, with numbers that round-trip.
 
-        What is known of their origin stands in further columns: ``split`` (the part), ``sha256``
-        (of each file), ``model_sha256`` (of the model file) and ``refused`` (1 for images that the
-        gate refuses, else 0); of DICOM images also what ``predict`` says of them
-        (``DICOM_COLUMNS``); of readers of more than two classes what they say of each (see
-        ``ClassScores.columns``). So the table, wherever it is copied, still tells whether it may
-        decide anything, and of which reader it is.
+        Further columns record the origin, if known: ``split`` (the part), ``sha256`` (of each
+        file), ``model_sha256`` (of the model file) and ``refused`` (1 for images that the gate
+        refuses, otherwise 0); for DICOM images also the columns of ``predict`` (``DICOM_COLUMNS``);
+        for readers of more than two classes the scores of each class (see ``ClassScores.columns``).
+        A copy of the table thus still shows the reader it belongs to, and whether it may be used
+        for decisions.
         """
         n = len(self)
         columns: dict[str, Iterable[object]] = {
@@ -171,17 +173,18 @@ class Scores:
     def load(cls, path: Path, *, part: str | None = None) -> Scores:
         """Read scores from a CSV file, also from other software.
 
-        ``label`` is needed, and ``probability`` or ``logit``: either is made of the other. Without
-        ``path`` rows are called by their number. Without ``patient`` it is read from file names
-        that tell it; else every image counts as a patient of its own (``patients_known`` is then
-        False). The part is that of the column ``split``, or of a file called ``scores-PART.csv``.
+        ``label`` is required, and ``probability`` or ``logit``, from which the other is computed.
+        Without ``path``, rows are identified by their number. Without ``patient``, the patient is
+        taken from the file name, if it contains one; otherwise every image counts as a separate
+        patient (``patients_known`` is then False). The part is taken from the column ``split``, or
+        from the file name ``scores-PART.csv``.
 
         Args:
             path: The file.
-            part: Take the rows of this part alone.
+            part: Only read the rows of this part.
 
         Raises:
-            DataError: It is missing, lacks a column, or holds a value that cannot be.
+            DataError: The file is missing, lacks a column, or contains an invalid value.
         """
         try:
             rows = rows_of(path)
@@ -198,12 +201,12 @@ class Scores:
         """Return the scores of the rows of a table; see ``load``.
 
         Args:
-            path: Where they come from, for messages; its name may tell the part.
-            rows: Texts by column; numbers may be numbers.
-            part: Take the rows of this part alone.
+            path: Source of the rows, for messages; its name may contain the part.
+            rows: Values by column, as text or numbers.
+            part: Only read the rows of this part.
 
         Raises:
-            DataError: A column is missing, or a row holds a value that cannot be.
+            DataError: A column is missing, or a row contains an invalid value.
         """
         try:
             scores = _parsed(path, rows, part=part)
@@ -230,12 +233,12 @@ def check_may_decide(scores: Scores, *, what: str) -> None:
     """Raise an error if scores are of training or test images, before decisions on them.
 
     Args:
-        scores: What the decision would rest on.
-        what: What is to be decided: "an operating point".
+        scores: The scores that the decision would be based on.
+        what: The decision, such as "an operating point".
 
     Raises:
-        LeakError: They are of the training or test part, or of several parts.
-        DataError: There are none.
+        LeakError: The scores are of the training or test part, or of several parts.
+        DataError: There are no scores.
     """
     if scores.part in _MAY_NOT_DECIDE:
         raise LeakError(
@@ -316,7 +319,7 @@ def _refused(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.bool_]:
 
 
 def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """Return slope and bias of the least squares line; (1, 0) where x does not vary."""
+    """Return slope and bias of the least squares line; (1, 0) if x is constant."""
     spread = float(np.var(x))
     if spread == 0:
         return 1.0, 0.0

@@ -29,14 +29,15 @@ def score(
     """Score the images of a catalog, read from their files.
 
     Args:
-        predictor: The reader, which concludes on every image (``gated=False``); the scores say
-            what its gate refuses.
+        predictor: The reader, without refusals (``gated=False``); the scores record which images
+            its gate refuses.
         catalog: The images.
-        part: Which part of the data they are.
+        part: Part of the data.
         progress: Called as images are read.
 
     Returns:
-        The scores in the catalog's order, and the files that could not be read, which have none.
+        The scores in the order of the catalog, and the files that could not be read, which have
+            none.
 
     Raises:
         DataError: More than 5 % of the files could not be read.
@@ -85,7 +86,7 @@ def score(
 
 
 def _with_classes(scores: Scores, catalog: Catalog, read: Sequence[Prediction]) -> Scores:
-    """Return scores with what was said of each class, where there are more than two."""
+    """Return scores with those of each class, if there are more than two."""
     if len(catalog.classes) == 2 or not read:
         return scores
     logits, probabilities = (

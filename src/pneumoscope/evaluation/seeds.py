@@ -12,7 +12,7 @@ import numpy as np
 from pneumoscope.stats.intervals import student_quantile
 
 POWER = 0.8
-"""The chance of finding a difference that is as large as the detectable one."""
+"""The power of the test for the detectable difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,12 @@ class SeedGroup:
     """Runs of one recipe with several seeds.
 
     Attributes:
-        members: Their names.
-        mean: Mean of each number over them.
-        deviation: Its standard deviation (n - 1).
-        detectable: The smallest difference in means to as many runs of another recipe, spread
-            alike, that a two-sided t test at 5 % finds with a power of 80 %:
-            (t(0.975, 2k - 2) + t(0.8, 2k - 2)) · deviation · sqrt(2 / k) for k runs.
+        members: Names of the runs.
+        mean: Mean of each metric over the runs.
+        deviation: Standard deviation of each metric (n - 1).
+        detectable: The smallest difference from the mean of the same number of runs of another
+            recipe, with the same standard deviation, that a two-sided t test at 5 % detects with a
+            power of 80 %: (t(0.975, 2k - 2) + t(0.8, 2k - 2)) · deviation · sqrt(2 / k) for k runs.
     """
 
     members: tuple[str, ...]
@@ -49,9 +49,9 @@ def seed_groups(
     """Return the mean and spread of two or more runs with the same recipe.
 
     Args:
-        names: The runs.
-        recipes: What each shares with those that differ in the seed alone; empty if not known.
-        points: The numbers of each.
+        names: Names of the runs.
+        recipes: Identifiers shared by runs that only differ in the seed; empty if unknown.
+        points: The metrics of each run.
     """
     alike: dict[str, list[int]] = {}
     for row, recipe in enumerate(recipes):

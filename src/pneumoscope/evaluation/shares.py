@@ -28,15 +28,16 @@ def share(
 ) -> Estimate:
     """Return a proportion of images; undefined if there are none.
 
-    Where each patient has one image the interval is Wilson's. Where patients have several, whose
-    images are alike, it is that of resampling patients; where that has no width (100 of 100), or
-    was not done, Wilson's with the number of patients. What is not used stands under ``also``.
+    If each patient has one image, the interval is Wilson's. If patients have several images, which
+    are correlated, the interval is by resampling patients; if that has zero width (100 of 100), or
+    without resampling, it is Wilson's with the number of patients. Intervals by other methods are
+    in ``also``.
 
     Args:
-        hits: What counts, [n].
-        of: Among what, [n].
+        hits: Whether each image counts in the numerator, [n].
+        of: Whether each image counts in the denominator, [n].
         patient: Number of each image's patient, [n].
-        draws: The share in resamples of the patients, as ``share_draws`` gives it.
+        draws: The share in resamples of the patients; the result of ``share_draws``.
         level: Confidence level.
     """
     count, total = int((hits & of).sum()), int(of.sum())
@@ -74,10 +75,10 @@ def many_share_draws(
     """Return several shares in the same resamples of the patients, [resamples, shares].
 
     Args:
-        pairs: What counts and among what, [n] each.
+        pairs: Numerators and denominators, [n] each.
         patient: Number of each image's patient, [n].
-        resamples: How many; 0 gives None.
-        seed: Of the resampling.
+        resamples: Number of resamples; 0 gives None.
+        seed: Seed of the resampling.
     """
     if not resamples or not pairs:
         return None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ETIOLOGY = "etiology"
 NUMBERS = ("auc", "sensitivity", "specificity", "accuracy")
 MAX_VALUES = 12
-"""A column with more values than this is no grouping (an identifier, say)."""
+"""A column with more values than this does not define subgroups (for example an identifier)."""
 
 _ETIOLOGY = re.compile(r"(?:^|[_\/-])(bacteria|virus)[_-]", re.IGNORECASE)
 
@@ -35,12 +35,12 @@ class Group:
     """The metrics of one group.
 
     Attributes:
-        column: What the images were grouped by.
+        column: The column that defines the group.
         value: The group.
-        n: Images; for an etiology the positive ones of it and all negative ones.
+        n: Number of images; for an etiology, its positive images and all negative ones.
         patients: Patients.
         positives: Positive images.
-        small: Whether a class has fewer than 20 images, so that little can be said.
+        small: Whether a class has fewer than 20 images, which is too few for reliable metrics.
         numbers: ``auc``, ``sensitivity``, ``specificity`` and ``accuracy``.
     """
 
@@ -90,18 +90,18 @@ def subgroups(
     """Return the metrics of each group of the given columns.
 
     Those of ``own_columns`` come first. Images without a value in a column are in none of its
-    groups; a column with one value, or with more than 12, is left out.
+    groups; a column with one value, or with more than 12, is ignored.
 
-    An etiology is one of positive images alone. Its group is these and all negative images, so that
-    the area under the curve is that between the etiology and the negative class.
+    Only positive images have an etiology. Its group also contains all negative images, so that the
+    area under the curve is that between the etiology and the negative class.
 
     Args:
-        scores: What the reader said.
-        threshold: The probability from which an image is called positive.
-        columns: For further columns, the value of each path.
+        scores: Scores of the reader.
+        threshold: Probability at or above which an image is called positive.
+        columns: The value of each path, for further columns.
         level: Confidence level.
-        resamples: Resamples of the patients.
-        seed: Of the resampling.
+        resamples: Number of resamples of the patients.
+        seed: Seed of the resampling.
     """
     rows: list[Group] = []
     for column, values in {**own_columns(scores), **(columns or {})}.items():
@@ -121,9 +121,9 @@ def subgroups(
 
 
 def own_columns(scores: Scores) -> dict[str, dict[str, str]]:
-    """Return the grouping columns in scores themselves: etiology and images per patient.
+    """Return the grouping columns derived from scores: etiology and images per patient.
 
-    The etiology is that of the patient's name (``bacteria-person1``) or the path.
+    The etiology is taken from the patient's name (``bacteria-person1``) or the path.
     """
     found: dict[str, dict[str, str]] = {}
     rows = list(zip(scores.path, scores.patient, scores.label, strict=True))

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.scores import Scores
 
 UNITS: Final = ("image", "study", "patient")
-"""What can be judged."""
+"""Units of evaluation."""
 
 AGGREGATES: Final = ("mean", "max")
-"""How the probabilities of a unit's images become one."""
+"""Methods of aggregating the probabilities of a unit's images."""
 
 _SHOWN = 5
 
@@ -33,13 +33,13 @@ def unit_of_images(
     """Return the study or the patient of each image.
 
     Args:
-        scores: Of the images.
+        scores: Scores of the images.
         per: ``study`` or ``patient``.
         study: Path → study.
 
     Raises:
-        OptionError: ``per`` is something else.
-        DataError: The study or the patient of an image is not known.
+        OptionError: ``per`` has another value.
+        DataError: The study or the patient of an image is unknown.
     """
     one_of("per", per, UNITS)
     if per == "image":
@@ -68,20 +68,20 @@ def aggregated(scores: Scores, unit: Sequence[str], *, how: str = "mean") -> Sco
     """Return one row per study or patient: label, patient and probability (of each class).
 
     Probabilities are aggregated, not logits: they are calibrated and bounded, so that one image
-    with an extreme logit does not outweigh the others. The order of the maximum is the same for
-    both. The logit is that of the aggregated probability, and ``path`` is the unit.
+    with an extreme logit does not outweigh the others. The maximum is the same for both. The logit
+    is that of the aggregated probability, and ``path`` is the unit.
 
     Args:
-        scores: Of n images.
+        scores: Scores of n images.
         unit: The unit of each image, [n].
         how: ``mean`` or ``max``.
 
     Returns:
-        Scores in the order of the units' first images; patients whose images are unknown to be
-        of one patient count as one where they share a unit.
+        Scores in the order of the units' first images. Images of unknown patients in the same unit
+            count as one patient.
 
     Raises:
-        OptionError: ``how`` is something else.
+        OptionError: ``how`` has another value.
         DataError: A unit has images of both classes, or of several patients.
     """
     one_of("aggregate", how, AGGREGATES)
@@ -101,16 +101,16 @@ def aggregated(scores: Scores, unit: Sequence[str], *, how: str = "mean") -> Sco
         logit=logit_of(probability),
         probability=probability,
         sha256=(),
-        refused=None,  # the gate judges images
+        refused=None,  # the gate only applies to images
         dicom=(),
         classes=_classes(scores, list(rows.values())) if how == "mean" else None,
     )
 
 
 def _classes(scores: Scores, rows: Sequence[Sequence[int]]) -> ClassScores | None:
-    """Return the mean probabilities of units; None where a unit has images of several classes.
+    """Return the mean probabilities of units; None if a unit has images of several classes.
 
-    The maximum of each class's probabilities would not be probabilities.
+    The maxima of the class probabilities would not sum to 1.
     """
     own = scores.classes
     if own is None or any(len(set(own.number[list(unit)].tolist())) > 1 for unit in rows):
@@ -127,7 +127,7 @@ def shared_columns(
 
     Args:
         columns: Name → path → value.
-        paths: Of the images, [n].
+        paths: Paths of the images, [n].
         unit: The unit of each image, [n].
     """
     found: dict[str, dict[str, str]] = {}

@@ -1,9 +1,9 @@
 """All metrics as functions of row weights, for many weightings at once.
 
-Resampling patients with replacement is the same as giving each row the number of times that its
-patient was drawn. Rows are sorted once; each metric is then a product of weights with fixed
-columns, or comes from running sums of the weights along the sorted rows. Nothing is sorted again,
-whatever the number of resamples, and the unweighted metric is the case of weights of one.
+Resampling patients with replacement is equivalent to weighting each row by the number of times that
+its patient was drawn. Rows are sorted once; each metric is then a product of weights with fixed
+columns, or computed from cumulative sums of the weights along the sorted rows. Resampling needs no
+further sorting, and the unweighted metric is the case of weights of one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RECALLS = np.linspace(0.01, 1, 100)
 ODDS_THRESHOLDS = np.linspace(0.01, 0.99, 99)
 
 _LINEAR = ("positives", "negatives", "tp", "fp", "loss", "brier", "probability")
-_SLACK = 1e-9  # 0.9 of 20 is 18, whatever floating point says
+_SLACK = 1e-9  # 0.9 of 20 must be 18, despite rounding errors
 _NEWTON_STEPS = 30
 
 
@@ -36,13 +36,13 @@ class TableOptions:
     """The options of the metrics.
 
     Attributes:
-        threshold: The probability from which an image is called positive.
-        prevalence: The share of positive patients where the reader is to be used, for predictive
-            values there; None asks only for those of the set itself.
-        fixed: The specificities at which sensitivity is asked for, and the reverse.
-        partial_from: The sensitivity from which the partial area counts.
+        threshold: Probability at or above which an image is called positive.
+        prevalence: Share of positive patients in the intended population, for predictive values
+            there; if None, only those of the data themselves are computed.
+        fixed: Specificities at which sensitivity is computed, and the reverse.
+        partial_from: Lower limit of the sensitivity for the partial area.
         bins: Bins of equal mass for calibration.
-        curves: Whether curves are asked for as well.
+        curves: Whether to compute curves as well.
     """
 
     threshold: float = 0.5
@@ -58,15 +58,15 @@ class Table:
     """Scores in decreasing order of the logit, with everything that does not depend on weights.
 
     Attributes:
-        ask: What is asked.
+        ask: Options of the metrics.
         patient: Number of each row's patient, [n].
-        patients: How many there are.
-        positive: 1 for positive rows, else 0; [n].
+        patients: Number of patients.
+        positive: 1 for positive rows, otherwise 0; [n].
         log_odds: Logit of each row's probability, [n].
-        ends: The last row of each run of equal logits, [u].
-        columns: What sums are taken of, [n, k].
-        order: The row of the scores that each row was, [n].
-        start: Slope and intercept from which recalibration is sought.
+        ends: The last row of each sequence of equal logits, [u].
+        columns: Columns that are summed, [n, k].
+        order: Index of each row in the scores, [n].
+        start: Initial slope and intercept of the recalibration.
     """
 
     ask: TableOptions
@@ -124,11 +124,11 @@ def statistics(table: Table, weights: NDArray[np.float64]) -> dict[str, NDArray[
     """Return all metrics under each of b weightings; NaN if undefined.
 
     Args:
-        table: What ``Table.of`` gave.
-        weights: [b, n], in the table's order.
+        table: The result of ``Table.of``.
+        weights: Row weights, [b, n], in the order of the table.
 
     Returns:
-        Numbers under their names, [b] each, and, if curves are asked for: ``roc`` [b, 101],
+        Metrics by name, [b] each, and, if curves are requested: ``roc`` [b, 101],
         ``precision_recall`` [b, 100], ``net_benefit`` [b, 99]. ``bin_n``, ``bin_positive`` and
         ``bin_probability`` are [b, bins].
     """
@@ -187,8 +187,8 @@ def _at_threshold(
 def _calibration(found: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
     """Return calibration errors and the decomposition of the Brier score.
 
-    The parts are Murphy's (J Appl Meteorol 12, 1973). They sum up to the score of probabilities
-    that are equal within a bin; what the differences within bins add stands by itself.
+    The parts are Murphy's (J Appl Meteorol 12, 1973). Their sum is the score if probabilities are
+    equal within each bin; the contribution of differences within bins is a separate value.
     """
     count, hits, mass = found["bin_n"], found["bin_positive"], found["bin_probability"]
     n = count.sum(axis=1)
@@ -216,7 +216,7 @@ def _ranking(
     """Return the metrics that depend on the order only, from cumulative sums."""
     gained = weights * table.positive
     total, tp = np.cumsum(weights, axis=1), np.cumsum(gained, axis=1)
-    if len(table.ends) < weights.shape[1]:  # equal scores move together
+    if len(table.ends) < weights.shape[1]:  # equal scores form one step
         total, tp = total[:, table.ends], tp[:, table.ends]
         gained = np.diff(tp, axis=1, prepend=0)
         lost = np.diff(total, axis=1, prepend=0) - gained
@@ -226,7 +226,7 @@ def _ranking(
         tied = np.zeros(len(weights))
     fp = total - tp
     area = (np.einsum("bu,bu->b", lost, tp) - tied) / (positives * negatives)
-    np.divide(tp, total, out=total, where=total > 0)  # now the precision
+    np.divide(tp, total, out=total, where=total > 0)  # becomes the precision
     found = {"auc": area, "average_precision": np.einsum("bu,bu->b", gained, total) / positives}
     return found | _read_off(table.ask, tp, fp, positives, negatives)
 
@@ -238,7 +238,7 @@ def _read_off(
     positives: NDArray[np.float64],
     negatives: NDArray[np.float64],
 ) -> dict[str, NDArray[np.float64]]:
-    """Return points of the curves: the best of any threshold, without interpolation."""
+    """Return points of the curves: the best value over thresholds, without interpolation."""
     rows = len(tp)
     rates = np.array([1 - share for share in ask.fixed])
     shares = np.array(ask.fixed)
@@ -296,7 +296,7 @@ def _recalibration(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return slope and intercept of the logistic recalibration (Cox).
 
-    Newton's method on all weightings side by side.
+    Newton's method on all weightings at once.
     """
     rows = len(weights)
     slope, intercept = (np.full(rows, value) for value in table.start)
@@ -312,11 +312,11 @@ def _recalibration(
         line *= 0.5
         np.tanh(line, out=line)
         line += 1
-        line *= 0.5  # now the fitted probability
+        line *= 0.5  # becomes the fitted probability
         weighted = part * line
         gradient = truth[moving] - weighted @ design[:, :2]
         line -= 1
-        weighted *= line  # now minus the weight in the information matrix
+        weighted *= line  # becomes minus the weight in the information matrix
         a, b, c = -(weighted @ design).T
         determinant = a * c - b * b
         step_intercept = (c * gradient[:, 0] - b * gradient[:, 1]) / determinant

@@ -18,7 +18,7 @@ class Database:
     """An SQLite file; safe to use from any thread.
 
     Args:
-        path: Its file; it is made if it is not there.
+        path: The file, which is created if it does not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,7 +27,7 @@ class Database:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._connection.executescript(SCHEMA)
-        # Questions have a connection of their own: they need not wait for the disk.
+        # Queries use a separate connection, so that they do not wait for the disk.
         self._asking_lock = threading.Lock()
         self._asking = _opened(path)
 

@@ -34,9 +34,9 @@ class Sender(threading.Thread):
     """Delivers the objects for one destination.
 
     Args:
-        destination: Who gets it.
-        queue: What has to be sent.
-        link: Makes the way to it.
+        destination: The destination.
+        queue: The queue.
+        link: Creates the connection.
     """
 
     def __init__(self, destination: Destination, queue: Queue, link: Callable[[], Link]) -> None:
@@ -62,7 +62,7 @@ class Sender(threading.Thread):
         link = self._new_link()
         while not self._ended.is_set():
             try:
-                # What was in hand when a node ended, or its disk was full, may have arrived.
+                # Objects being sent when a node ended, or its disk was full, may have arrived.
                 self._queue.interrupted(self._destination.name)
                 while not self._ended.is_set():
                     self._deliver(link)
@@ -83,7 +83,7 @@ class Sender(threading.Thread):
             return
         if self._destination.commitment:
             self._ask(link)
-        # The association stays open for what may follow soon: making one takes longer than
+        # The association remains open for further objects, since opening one takes longer than
         # sending a report.
         if not self._wake.wait(self._pause()):
             link.close()
@@ -118,7 +118,7 @@ class Sender(threading.Thread):
         self._queue.mark_sending(delivery)
         try:
             data = pydicom.dcmread(delivery.path)
-            # It may have arrived the last time, though no answer came.
+            # It may have arrived the last time, although there was no response.
             again = delivery.error not in {"", NOT_COMMITTED}
             error = "" if again and self._is_there(link, data, delivery) else link.send(data)
         except Exception as fault:  # pynetdicom, pydicom and requests raise many kinds
@@ -132,7 +132,7 @@ class Sender(threading.Thread):
         self._queue.mark_refused(delivery, error, self._destination)
 
     def _accepted(self, delivery: Delivery) -> None:
-        """Note that the destination has it; nothing else is done before that is noted."""
+        """Record that the destination has the object, before anything else is done."""
         while True:
             try:
                 self._queue.mark_sent(delivery)
@@ -149,7 +149,7 @@ class Sender(threading.Thread):
         The query is C-FIND or QIDO-RS, otherwise storage commitment if the destination offers it.
 
         Raises:
-            OSError: It cannot be reached now; it has to be asked later.
+            OSError: The destination cannot be reached; the query must be repeated later.
         """
         there = link.has(data)
         if there is not None or not self._destination.commitment:
@@ -168,7 +168,7 @@ class Sender(threading.Thread):
             state = self._queue.state_of(delivery)
             if state == "committed":
                 return True
-            if state != "sending":  # it is not kept: it has to be sent
+            if state != "sending":  # it is not stored and must be sent
                 self._queue.mark_sending(delivery)
                 return False
             time.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Files that survive a loss of power."""
+"""Files that survive a power failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file so that it, and its name, survive a loss of power."""
+    """Write a file so that it and its name survive a power failure."""
     temporary = path.with_suffix(f".{os.getpid()}.{id(content)}.part")
     try:
         with temporary.open("wb") as file:

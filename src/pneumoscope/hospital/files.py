@@ -23,20 +23,20 @@ def write_objects(
 ) -> str:
     """Write the report and the picture of an image into a folder, named by their UIDs.
 
-    Objects that are there already stay as they are: they are of the same image and the same model,
-    and differ in the time alone.
+    Existing objects are not changed: they belong to the same image and model, and only differ in
+    the time.
 
     Args:
-        found: What the reader says of the image.
+        found: The prediction.
         predictor: The reader.
-        folder: Where the objects go.
-        content: The image, where it has no path.
+        folder: Folder of the objects.
+        content: The image, if it has no path.
 
     Returns:
-        Why there are no objects; empty if there are.
+        The reason why there are no objects; empty if there are.
 
     Raises:
-        OutputError: They cannot be written.
+        OutputError: The objects cannot be written.
     """
     source = Path(found.path) if content is None else content
     try:
@@ -48,13 +48,13 @@ def write_objects(
     uid = device_of(predictor).instance_uid(str(header.SOPInstanceUID), "report")
     if (folder / f"{uid}.dcm").exists():
         return ""
-    # An object goes to other machines, where the path of a file means nothing.
+    # Objects are sent to other machines, where the path of a file is meaningless.
     found = dataclasses.replace(found, error=found.error.removeprefix(f"{found.path}: "))
     made = datetime.now().astimezone()
     objects = objects_of(header, source, found, predictor, made=made)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for one in reversed(objects):  # the report last: once it is there, all are
+        for one in reversed(objects):  # the report last: if it exists, all objects do
             write_durably(folder / f"{one.uid}.dcm", encoded(one).content)
     except OSError as fault:
         raise OutputError(f"{folder}: cannot be written ({fault.strerror or fault}).") from fault

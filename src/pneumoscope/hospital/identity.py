@@ -1,7 +1,7 @@
 """Deterministic identifiers of the objects made from an image and a model.
 
-An image that is sent again, by another modality or after a restart, gives the same objects, so
-that no archive holds two. Another model, or other settings, give others.
+An image that is sent again, by another modality or after a restart, gives the same objects, so that
+an archive does not contain two. Another model, or other settings, give other objects.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Device:
     """The device identity of a model; each model is a different device.
 
     Attributes:
-        model_name: Of the network.
-        model_version: Of the model; may be empty.
+        model_name: Name of the network.
+        model_version: Version of the model; may be empty.
         model_sha256: The hash of the model file.
         software: The version of this package.
-        settings: What else decides about the content, such as ``gate=yes``.
+        settings: Other settings that affect the content, such as ``gate=yes``.
     """
 
     model_name: str

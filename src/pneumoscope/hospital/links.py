@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from pneumoscope.hospital.settings import Destination, Tls
 
 _FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # study root
-_COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # of the push model, well known
-_ANSWER_SECONDS = 10.0  # most destinations answer by calling back instead
-_NO_SEARCH = (400, 404, 405, 406, 410, 415, 501)  # the destination has no search, or not this one
+_COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # well-known instance of the push model
+_ANSWER_SECONDS = 10.0  # most destinations call back instead of answering
+_NO_SEARCH = (400, 404, 405, 406, 410, 415, 501)  # the destination does not support this search
 SENT_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.88.34",  # report
     "1.2.840.10008.5.1.4.1.1.7",  # picture
@@ -34,11 +34,11 @@ SENT_CLASSES = (
 _SYNTAXES = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
 _DUPLICATE = 0x0111  # "duplicate SOP instance": the destination has it already
 _OUT_OF_RESOURCES = 0xA700
-_WARNINGS = (0xB000, 0xB006, 0xB007)  # stored, with remarks
+_WARNINGS = (0xB000, 0xB006, 0xB007)  # stored, with warnings
 
 
 class NoCommitmentError(RuntimeError):
-    """The destination does not promise to keep anything."""
+    """The destination does not support storage commitment."""
 
 
 class Link(ABC):
@@ -57,7 +57,7 @@ class Link(ABC):
         """Return whether the destination has an object; None if unknown.
 
         Raises:
-            OSError: It cannot be reached, or not be asked at the moment.
+            OSError: The destination cannot be reached or queried at the moment.
         """
 
     def ask_commitment(
@@ -67,15 +67,16 @@ class Link(ABC):
     ) -> Dataset | None:
         """Request storage commitment for objects.
 
-        It answers later, by calling this node, or over this link: then that is returned.
+        The response comes later by a call to this node, or immediately over this connection, and is
+        then returned.
 
         Args:
-            deliveries: Which objects.
-            answered: Whether it has answered by a call.
+            deliveries: The objects.
+            answered: Returns whether the destination has responded by a call.
 
         Raises:
             OSError: The destination cannot be reached.
-            NoCommitmentError: It offers no storage commitment, or refuses it.
+            NoCommitmentError: Storage commitment is not supported, or refused.
         """
         raise NoCommitmentError("the destination offers no storage commitment")
 
@@ -84,7 +85,7 @@ class Link(ABC):
 
 
 class StoreLink(Link):
-    """C-STORE over one association, kept open while there are objects to send."""
+    """C-STORE over one association, which is kept open while there are objects to send."""
 
     def __init__(self, destination: Destination, *, ae_title: str) -> None:
         self._destination = destination
@@ -102,7 +103,7 @@ class StoreLink(Link):
             return "the destination does not accept objects of this class"
         status = association.send_c_store(data)
         if not status:
-            association.abort()  # a release would wait for it once more
+            association.abort()  # a release would wait for it again
             raise ConnectionError("the destination did not answer")
         code = int(status.Status)
         if code in {0, _DUPLICATE} or code in _WARNINGS:
@@ -143,7 +144,7 @@ class StoreLink(Link):
             said.append(event.event_information)
             return 0x0000, None
 
-        def sending(event: Any) -> None:  # pynetdicom 3.0 calls this before it sends
+        def sending(event: Any) -> None:  # pynetdicom 3.0 calls this before sending
             if type(event.message).__name__ == "N_EVENT_REPORT_RSP":
                 replying.set()
 
@@ -176,7 +177,7 @@ class StoreLink(Link):
                 raise NoCommitmentError(f"storage commitment was refused (status {code})")
             end = time.monotonic() + _ANSWER_SECONDS
             while association.is_established and time.monotonic() < end and not answered():
-                if replied.wait(0.05):  # released before that, it would wait for the reply
+                if replied.wait(0.05):  # if released earlier, it would wait for the reply
                     break
         finally:
             if association.is_established:
@@ -260,7 +261,7 @@ class WebLink(Link):
 
 
 def web_client(url: str, tls: Tls | None, *, seconds: float) -> DICOMwebClient:
-    """Return a client of a DICOMweb address, which waits so long for an answer."""
+    """Return a client of a DICOMweb address with a time limit for responses."""
     from dicomweb_client.api import DICOMwebClient  # noqa: PLC0415 - for DICOMweb alone
     from requests import Session  # noqa: PLC0415
 
@@ -275,9 +276,9 @@ def web_client(url: str, tls: Tls | None, *, seconds: float) -> DICOMwebClient:
 
 
 def _adapter(always: dict[str, Any]) -> Any:
-    """Return what sends each request of a session with the same settings.
+    """Return a function that sends each request of a session with the same settings.
 
-    Of those of the session itself, REQUESTS_CA_BUNDLE of the environment overrides ``verify``.
+    Otherwise the environment variable REQUESTS_CA_BUNDLE would override ``verify`` of the session.
     """
     from requests.adapters import HTTPAdapter  # noqa: PLC0415 - for DICOMweb alone
 
@@ -309,7 +310,7 @@ def _accepts(association: Any, sop_class: str) -> bool:
 def _storage_contexts() -> list[Any]:
     """Return presentation contexts for all kinds of objects, for one association.
 
-    They are also proposed where something else is wanted, which the destination may not offer: an
-    association without any accepted context ends at once, and looks like one that was refused.
+    They are also proposed for other services, which the destination may not support: an association
+    without any accepted context ends immediately and appears to be refused.
     """
     return [build_context(sop_class, _SYNTAXES) for sop_class in SENT_CLASSES]

@@ -23,7 +23,7 @@ class QueueCollector(Collector):
     """Numbers of waiting, finished and undeliverable objects.
 
     Args:
-        queue: Of the node.
+        queue: Queue of the node.
     """
 
     def __init__(self, queue: Queue) -> None:
@@ -64,7 +64,7 @@ def serve_metrics(queue: Queue, host: str, port: int) -> int:
     """Serve the metrics at ``/metrics`` in a daemon thread; return the port.
 
     Raises:
-        OutputError: It cannot listen there.
+        OutputError: The port cannot be listened on.
     """
     registry = CollectorRegistry()
     registry.register(QueueCollector(queue))

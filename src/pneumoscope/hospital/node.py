@@ -32,7 +32,8 @@ _SLEEP_SECONDS = 0.5
 _CLEANING_SECONDS = 2.0
 _SILENCE_SECONDS = 0.5
 _NICE = 19
-# Between threads; the interpreter's own 5 ms let an association wait for its readers at each turn.
+# Switch interval of threads; with the default of 5 ms, an association would wait for the readers at
+# each switch.
 _SWITCH_SECONDS = 0.0005
 
 _log = logging.getLogger("pneumoscope.hospital")
@@ -42,7 +43,7 @@ class Node:
     """A running node.
 
     Args:
-        settings: Of the node.
+        settings: Settings of the node.
 
     Raises:
         ModelFileError: The model cannot be used.
@@ -81,7 +82,7 @@ class Node:
         """Resume unfinished work, and listen.
 
         Raises:
-            OutputError: It cannot listen there.
+            OutputError: The port cannot be listened on.
         """
         sys.setswitchinterval(_SWITCH_SECONDS)
         left = self.queue.resume() + self.receiver.recover()
@@ -119,9 +120,9 @@ class Node:
         _log.info("ended", extra={"facts": {}})
 
     def _read_all(self, always: bool) -> None:
-        """Read images until the node ends; if not always, only while no image comes in."""
-        if sys.platform == "linux":  # there, it is the priority of this thread alone
-            # A modality waits for its acknowledgement; nobody waits for a report that way.
+        """Read images until the node ends; if not ``always``, only while no image arrives."""
+        if sys.platform == "linux":  # on Linux, it only affects this thread
+            # A modality waits for its acknowledgement, but not for a report.
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         image = None
         while not self._ended.is_set():
@@ -130,26 +131,26 @@ class Node:
                 continue
             try:
                 if image is None:
-                    self._arrived.clear()  # before the look, so that none is overlooked
+                    self._arrived.clear()  # before the query, so that no image is missed
                     image = self.queue.take_image()
                 if image is None:
                     self._arrived.wait(_SLEEP_SECONDS)
                     continue
                 self._read(image)
-            except (OSError, sqlite3.Error) as fault:  # such as a full disk: it is tried again
+            except (OSError, sqlite3.Error) as fault:  # such as a full disk: tried again later
                 _log.error("not_read", extra={"facts": {"reason": str(fault)}})
                 self._ended.wait(_SLEEP_SECONDS)
                 continue
             image = None
         if image is not None:
-            with contextlib.suppress(sqlite3.Error):  # it is taken up at the next start anyway
+            with contextlib.suppress(sqlite3.Error):  # it is resumed at the next start
                 self.queue.put_back(image)
 
     def _read(self, image: Image) -> None:
         """Read an image, make its objects, and add them to the queue."""
         try:
             content = image.path.read_bytes()
-        except OSError as fault:  # no report can be made without its header
+        except OSError as fault:  # a report cannot be created without its header
             _log.error("image_lost", extra={"facts": {"uid": image.uid, "reason": str(fault)}})
             record = {"conclusion": ERROR, "error": f"its file cannot be read ({fault.strerror})"}
             self.queue.finish(image, record, [], sha256="")
@@ -170,14 +171,14 @@ class Node:
             sender.wake()
 
     def _answer(self, image: Image, content: bytes) -> Answer:
-        """Return the answer to an image; any failure becomes an answer that states it."""
+        """Return the answer to an image; a failure gives an answer that states it."""
         made = datetime.now().astimezone()
         wanted = Wanted(
             outline=any("presentation" in one.kinds for one in self.settings.destinations),
             institution=self.settings.institution,
         )
         try:
-            if image.attempts > 1:  # the node ended while it was read, perhaps because of it
+            if image.attempts > 1:  # the node ended while reading it, perhaps because of it
                 return answer_apart(content, self.predictor, made=made, wanted=wanted)
             return answer_to(content, self.predictor, made=made, wanted=wanted)
         except Exception as fault:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An object that was made.
+    """A created object.
 
     Attributes:
         kind: ``report``, ``picture`` or ``presentation``.
@@ -66,14 +66,14 @@ def objects_of(
     """Return the report of an image and, if there is evidence, the picture.
 
     Args:
-        header: Of the image.
+        header: Header of the image.
         content: The image.
-        found: What the reader says of it.
+        found: The prediction.
         predictor: The reader.
-        made: When it was read.
-        pictures: Whether a picture is wanted.
-        outline: Whether a presentation state with the outline of the evidence is wanted.
-        institution: The institution that the report names.
+        made: Time of reading.
+        pictures: Whether to create a picture.
+        outline: Whether to create a presentation state with the outline of the evidence.
+        institution: Name of the institution in the report.
     """
     device = device_of(predictor)
     drawn = outlined = None
@@ -83,7 +83,7 @@ def objects_of(
                 drawn = evidence_image(predictor, found, content, notice=NOTICE)
             if outline:
                 outlined = _outline(header, content, found, predictor, made=made)
-        except ImageError as fault:  # a file that changed since; what was read of it holds
+        except ImageError as fault:  # the file has changed since; the result remains valid
             reasons = (*found.reasons, f"its evidence cannot be drawn: {fault}")
             found = dataclasses.replace(found, reasons=reasons)
     info = predictor.info
@@ -122,10 +122,10 @@ def _outline(
 
 
 def is_own(header: Dataset) -> str:
-    """Return why an object must not be read because software made it; empty otherwise.
+    """Return why an object must not be read because it was created by software; empty otherwise.
 
-    What is read again and again would go round between nodes that forward to each other. The text
-    is empty for an image to be read.
+    Otherwise objects would circulate between nodes that forward to each other. The text is empty
+    for an image to be read.
     """
     equipment = header.get("ContributingEquipmentSequence") or []
     makers = [header.get("Manufacturer"), *(item.get("Manufacturer") for item in equipment)]

@@ -30,7 +30,8 @@ def outlines(inside: NDArray[np.bool_]) -> list[NDArray[np.float32]]:
         heading = (0, 0)
         while True:
             ends = following[at]
-            # Where two cells touch at a corner, two borders meet: the turn keeps them apart.
+            # If two cells touch at a corner, two borders meet: the direction of the turn separates
+            # them.
             to = max(ends, key=lambda end, at=at, heading=heading: _turn(heading, at, end))  # type: ignore[misc]
             ends.remove(to)
             if not ends:

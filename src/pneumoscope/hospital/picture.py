@@ -1,7 +1,7 @@
 """The evidence as a Secondary Capture image.
 
-Written element by element: highdicom 0.28.2's SCImage neither writes BurnedInAnnotation nor names
-the source image.
+Written element by element, since SCImage of highdicom 0.28.2 neither writes BurnedInAnnotation nor
+refers to the source image.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def picture(
     """Return a picture with its evidence as Secondary Capture.
 
     Args:
-        header: Of the image.
-        pixels: The picture, uint8 [height, width, 3], with the notice in it.
-        device: What read the image.
-        made: When.
+        header: Header of the image.
+        pixels: The picture, uint8 [height, width, 3], including the notice.
+        device: The device that read the image.
+        made: Time of reading.
     """
     found = pydicom.Dataset()
     instance = device.instance_uid(str(header.SOPInstanceUID), "picture")
@@ -61,7 +61,7 @@ def _general(
     found.SeriesTime = found.ContentTime = made.strftime("%H%M%S")
     found.InstanceNumber = 1
     found.Modality = str(header.get("Modality") or "OT")
-    found.Laterality = ""  # of type 2C: nothing says that a chest has no side
+    found.Laterality = ""  # of type 2C, since the chest is not defined as unpaired
     found.ConversionType = "WSD"
     found.Manufacturer = MANUFACTURER
     found.ManufacturerModelName = device.model_name[:64]

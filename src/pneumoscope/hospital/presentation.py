@@ -33,7 +33,7 @@ OF_PEAK: Final = 0.5
 """The outline's level, as a share of the largest evidence in the image."""
 
 _GRID = 256  # cells along the longer side
-_MOST = 20  # outlines; smaller ones than these are left out
+_MOST = 20  # maximum number of outlines; smaller ones are omitted
 
 _GREY = (
     *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsStored"),
@@ -52,18 +52,18 @@ def presentation(
     caption: str,
     made: datetime,
 ) -> Dataset | None:
-    """Return the outline of the evidence for the positive class; None where there is none.
+    """Return the outline of the evidence for the positive class; None if there is none.
 
-    The outline encloses the pixels with at least half of the peak's evidence, the usual way to
-    turn such a map into regions; weaker evidence covers most of an image and would outline all.
+    The outline encloses the pixels with at least half of the maximum evidence, the usual way of
+    converting such a map to regions; weaker evidence covers most of an image.
 
     Args:
-        header: Of the image.
-        evidence: Over the whole image, float32 [h, w], in units of the logit.
-        device: What read the image.
-        least: Weaker evidence, which the picture does not colour, is not outlined.
-        caption: What it says beside the outline.
-        made: When.
+        header: Header of the image.
+        evidence: Evidence over the whole image, float32 [h, w], in units of the logit.
+        device: The device that read the image.
+        least: Minimum evidence that the picture colours; weaker evidence is not outlined.
+        caption: Text next to the outline.
+        made: Time of reading.
     """
     source = evidence_of(header)
     for name in _GREY:
@@ -103,7 +103,7 @@ def presentation(
         specific_character_set=UTF8,
     )
     document["SoftwareVersions"] = DataElement(0x00181020, "LO", device.versions)
-    document.Laterality = ""  # of type 2C: nothing says that a chest has no side
+    document.Laterality = ""  # of type 2C, since the chest is not defined as unpaired
     date, clock = DA(made.date()), TM(made.time().replace(microsecond=0))
     document.SeriesDate = document.PresentationCreationDate = document.InstanceCreationDate = date
     document.SeriesTime = document.PresentationCreationTime = document.InstanceCreationTime = clock

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _FIND, _MOVE = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.2"  # study root
 _ANSWER_SECONDS = 60.0
 _RADIOGRAPHS = frozenset(str(one) for one in CLASSES[:2])
-"""Computed and digital radiographs for presentation. Secondary Captures are left out: the pictures
-that this package makes are among them."""
+"""Computed and digital radiographs for presentation. Secondary Captures are excluded, since they
+include the pictures of this package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,18 @@ class Source(ABC):
 
     @abstractmethod
     def search(self, level: str, keys: dict[str, str]) -> Iterator[Dataset]:
-        """Yield what matches at the level ``STUDY``, ``SERIES`` or ``IMAGE``.
+        """Yield the matches at the level ``STUDY``, ``SERIES`` or ``IMAGE``.
 
         Raises:
-            DataError: The archive does not answer.
+            DataError: The archive does not respond.
         """
 
     @abstractmethod
     def fetch(self, place: Place) -> bytes:
-        """Return an instance as a DICOM file, in the encoding that the archive holds.
+        """Return an instance as a DICOM file, in the encoding of the archive.
 
         Raises:
-            OSError: It cannot be fetched.
+            OSError: The instance cannot be fetched.
         """
 
     def find(self, study_date: str, modalities: Sequence[str]) -> Iterator[Place]:
@@ -69,10 +69,10 @@ class Source(ABC):
 
         Args:
             study_date: ``YYYYMMDD``, or a range with a hyphen.
-            modalities: Such as CR and DX.
+            modalities: Modalities, such as CR and DX.
 
         Raises:
-            DataError: The archive does not answer.
+            DataError: The archive does not respond.
         """
         for study in self.search("STUDY", {"StudyDate": study_date, "StudyInstanceUID": ""}):
             keys = {"StudyInstanceUID": str(study.StudyInstanceUID)}
@@ -98,8 +98,8 @@ class WebSource(Source):
     """QIDO-RS and WADO-RS.
 
     Args:
-        url: Of the archive's DICOMweb.
-        tls: Certificates for https; None trusts the usual authorities and shows none.
+        url: DICOMweb address of the archive.
+        tls: Certificates for https; None trusts the usual authorities without a client certificate.
     """
 
     def __init__(self, url: str, tls: Tls | None = None) -> None:
@@ -107,7 +107,7 @@ class WebSource(Source):
         self._client.set_http_retry_params(retry=True, max_attempts=3)
 
     def search(self, level: str, keys: dict[str, str]) -> Iterator[Dataset]:
-        """Ask by QIDO-RS, page by page."""
+        """Query by QIDO-RS, page by page."""
         from requests import RequestException  # noqa: PLC0415
 
         inside = {
@@ -153,15 +153,15 @@ class DicomSource(Source):
     """C-FIND, and C-MOVE to this machine.
 
     Args:
-        host: Of the archive.
-        port: Of the archive.
-        called: Its AE title.
-        ae_title: Of this machine; the archive must know its address and port.
-        listen: Address and port on which the archive delivers.
+        host: Host of the archive.
+        port: Port of the archive.
+        called: AE title of the archive.
+        ae_title: AE title of this machine; the archive must know its address and port.
+        listen: Address and port to which the archive sends.
         tls: Certificates, for TLS in both directions.
 
     Raises:
-        DataError: The archive accepts no association, or the port cannot be listened on.
+        DataError: The archive does not accept associations, or the port cannot be listened on.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class DicomSource(Source):
         self._association = self._associated()
 
     def search(self, level: str, keys: dict[str, str]) -> Iterator[Dataset]:
-        """Ask by C-FIND."""
+        """Query by C-FIND."""
         asked = Dataset()
         asked.QueryRetrieveLevel = level
         for name, value in keys.items():

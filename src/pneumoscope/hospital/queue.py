@@ -1,10 +1,10 @@
 """The durable queue of a node, in SQLite.
 
-A row an image (``received`` → ``reading`` → ``read`` → ``done``), and a row for each object and
-destination (``waiting`` → ``sending`` → ``sent`` → ``committed``, or ``dead``). Each step is one
-transaction, and files are on disk before the row that names them, so that the process may be killed
-at any moment. What is sent to a destination also survives a loss of power before anything else
-happens; the other steps are repeated after one, which changes nothing.
+There is a row for each image (``received`` → ``reading`` → ``read`` → ``done``), and a row for each
+object and destination (``waiting`` → ``sending`` → ``sent`` → ``committed``, or ``dead``). Each
+step is one transaction, and files are written to disk before the rows that refer to them, so that
+the process may be killed at any moment. The state of deliveries also survives a power failure; the
+other steps may be repeated after one, without effect.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Queue(Database):
     """The database of a node; safe to use from any thread.
 
     Args:
-        path: Its file; it is made if it is not there.
-        quiet_seconds: Objects are due once no image of their study has come for so long.
+        path: The file, which is created if it does not exist.
+        quiet_seconds: Objects are due once no image of their study has arrived for this time.
     """
 
     def __init__(self, path: Path, *, quiet_seconds: float = 0.0) -> None:
@@ -48,12 +48,12 @@ class Queue(Database):
     def add(self, uid: str, *, study: str, path: Path, sender: str) -> bool:
         """Add an image; return whether it is new.
 
-        A loss of power may undo this. The file itself survives it, and is added at the next start.
+        A power failure may undo this, but the file survives it and is added at the next start.
 
         Args:
-            uid: Its SOP Instance UID.
-            study: Its Study Instance UID.
-            path: Its file, which is on disk.
+            uid: SOP Instance UID.
+            study: Study Instance UID.
+            path: File on disk.
             sender: The calling AE title.
         """
         now = time.time()
@@ -63,7 +63,7 @@ class Queue(Database):
                 " VALUES (?, ?, ?, '', ?, ?)",
                 (uid, study, str(path), sender, now),
             )
-            if self._quiet and found.rowcount:  # the study goes on
+            if self._quiet and found.rowcount:  # the study continues
                 connection.execute(
                     "UPDATE deliveries SET due = ? WHERE state = 'waiting' AND attempts = 0"
                     " AND image IN (SELECT id FROM images WHERE study = ?)",
@@ -72,15 +72,15 @@ class Queue(Database):
             return found.rowcount == 1
 
     def known(self, uid: str) -> tuple[Path, str] | None:
-        """Return the file and the hash of the image of this UID, None if there is none.
+        """Return the file and the hash of the image with this UID; None if there is none.
 
-        The hash is empty until the image was read; the file is gone once everything was delivered.
+        The hash is empty until the image is read; the file is removed once everything is delivered.
         """
         rows = self.rows("SELECT path, sha256 FROM images WHERE uid = ?", (uid,))
         return (Path(rows[0][0]), rows[0][1]) if rows else None
 
     def unknown(self, paths: Sequence[Path]) -> list[Path]:
-        """Return the files that are of no image of the queue."""
+        """Return the files that belong to no image of the queue."""
         marks = ", ".join("?" * len(paths))
         query = f"SELECT path FROM images WHERE path IN ({marks})"  # noqa: S608 - marks alone
         known = {path for (path,) in self.rows(query, [str(path) for path in paths])}
@@ -89,9 +89,9 @@ class Queue(Database):
     def take_image(self) -> Image | None:
         """Return the next image to read, None if there is none.
 
-        It is taken until it is marked as read, or the node starts again.
+        It remains reserved until it is marked as read, or the node starts again.
         """
-        # A loss of power that undoes this costs nothing: the image is read another time.
+        # If a power failure undoes this, the image is read again.
         with self.transaction(durable=False) as connection:
             row = connection.execute(
                 "SELECT id, uid, path, attempts FROM images WHERE state = 'received'"
@@ -117,9 +117,9 @@ class Queue(Database):
 
         Args:
             image: The image.
-            record: What the reader says of it.
+            record: The record of the image.
             sha256: The hash of its file.
-            deliveries: Its objects, which are on disk, each with a destination.
+            deliveries: Its objects on disk, each with a destination.
         """
         now = time.time()
         with self.transaction(durable=False) as connection:
@@ -159,8 +159,8 @@ class Queue(Database):
     def delivered(self, *, limit: int = 100) -> list[tuple[int, list[Path]]]:
         """Return images whose objects have all been delivered, with all their files.
 
-        An object has arrived where the destination accepted it and, if it was to be asked, promised
-        to keep it.
+        An object is delivered once the destination has accepted it and, if requested, committed to
+        its storage.
         """
         rows = self.rows(
             "SELECT id, path FROM images WHERE state = 'read' AND NOT EXISTS ("
@@ -191,14 +191,14 @@ class Queue(Database):
     # Deliveries
 
     def due(self, destination: str, *, limit: int = 50) -> list[Delivery]:
-        """Return the deliveries that are due, the longest due first."""
+        """Return the due deliveries, the oldest first."""
         return self._deliveries(
             "destination = ? AND state = 'waiting' AND due <= ? ORDER BY due, id LIMIT ?",
             (destination, time.time(), limit),
         )
 
     def interrupted(self, destination: str) -> int:
-        """Take up what was being sent when a node ended: it may have arrived; return how many."""
+        """Resume deliveries that were being sent when a node ended; return their number."""
         with self.transaction() as connection:
             found = connection.execute(
                 "UPDATE deliveries SET state = 'waiting', error = ?, due = ?"
@@ -208,7 +208,7 @@ class Queue(Database):
             return found.rowcount
 
     def state_of(self, delivery: Delivery) -> str:
-        """Return the state of a delivery as it is now."""
+        """Return the current state of a delivery."""
         (found,) = self.rows("SELECT state FROM deliveries WHERE id = ?", (delivery.id,))
         return str(found[0])
 
@@ -230,7 +230,7 @@ class Queue(Database):
     def mark_sent(self, delivery: Delivery) -> None:
         """Record that the destination accepted the object."""
         now = time.time()
-        # The destination may have promised to keep it before this is noted.
+        # The destination may have committed to its storage before this is recorded.
         state = "CASE state WHEN 'committed' THEN state ELSE 'sent' END"
         self._set(f"state = {state}, error = '', sent = ?, due = ?", delivery, now, now)
 
@@ -242,7 +242,7 @@ class Queue(Database):
         )
 
     def mark_asked(self, deliveries: Sequence[Delivery]) -> None:
-        """Record that commitment was requested; without an answer it is requested again."""
+        """Record that commitment was requested; without a response, it is requested again."""
         later = time.time() + ASK_AGAIN_SECONDS
         with self.transaction() as connection:
             connection.executemany(
@@ -251,11 +251,11 @@ class Queue(Database):
             )
 
     def mark_committed(self, uids: Sequence[str], destinations: Sequence[str]) -> int:
-        """Record that a destination keeps objects; return the number of deliveries."""
+        """Record that a destination committed to objects; return the number of deliveries."""
         return self._answered("state = 'committed', error = ''", uids, destinations)
 
     def mark_lost(self, uids: Sequence[str], destinations: Sequence[str]) -> int:
-        """Record that a destination does not keep objects, to send them again; return how many."""
+        """Record that a destination lacks objects, to send them again; return their number."""
         change = f"state = 'waiting', due = {time.time()}, error = '{NOT_COMMITTED}'"
         return self._answered(change, uids, destinations)
 
@@ -296,7 +296,7 @@ class Queue(Database):
             )
             return found.rowcount
 
-    # Figures
+    # Statistics
 
     def figures(self) -> dict[str, dict[str, int]]:
         """Return the numbers of images and deliveries by state."""

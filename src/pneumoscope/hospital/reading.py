@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pneumoscope.reader.predictor import Predictor
 
 NOT_READ = "NOT_READ"
-"""The conclusion of a record about an object that is not read at all, such as our own."""
+"""The conclusion of a record about an object that is not read, such as one of this package."""
 
 LONGEST_SECONDS = 300.0
 
@@ -49,11 +49,11 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the objects of an image are to be.
+    """The requested objects of an image.
 
     Attributes:
-        outline: Whether there is to be a presentation state with the outline of the evidence.
-        institution: The institution that the reports name.
+        outline: Whether to create a presentation state with the outline of the evidence.
+        institution: Name of the institution in reports.
     """
 
     outline: bool = False
@@ -68,8 +68,8 @@ class Answer:
     """The objects returned for an image.
 
     Attributes:
-        record: What the reader says of it.
-        objects: The objects; none where there is no header to refer to, or nothing to read.
+        record: The record of the image.
+        objects: The objects; none without a header to refer to, or without an image to read.
     """
 
     record: dict[str, Any]
@@ -84,9 +84,9 @@ def answer_to(
     Args:
         content: The image, a DICOM file.
         predictor: The reader.
-        made: The time that the objects name.
-        wanted: What the objects are to be.
-        fault: Why it cannot be read, known already; it is not tried then.
+        made: Time stated in the objects.
+        wanted: The requested objects.
+        fault: Why the image cannot be read, if known; it is then not read.
     """
     try:
         header = read_header(content)
@@ -101,7 +101,7 @@ def answer_to(
         outline=wanted.outline,
         institution=wanted.institution,
     )
-    if found.dicom is None:  # nothing was decoded; the record names the image all the same
+    if found.dicom is None:  # nothing was decoded, but the record identifies the image
         found = dataclasses.replace(found, dicom=_origin(header))
     return Answer(record_of(found), tuple(encoded(one) for one in objects))
 
@@ -116,14 +116,15 @@ def answer_apart(
 ) -> Answer:
     """Read an image in a separate process, which may die; return its answer.
 
-    For images during whose reading the node ended before: a damaged image may crash a decoder.
+    For images during whose reading the node ended before, since a damaged image may crash a
+    decoder.
 
     Args:
         content: The image, a DICOM file.
         predictor: The reader.
-        made: The time that the objects name.
-        wanted: What the objects are to be.
-        seconds: After this time the process is ended.
+        made: Time stated in the objects.
+        wanted: The requested objects.
+        seconds: Time limit after which the process is ended.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
@@ -185,7 +186,7 @@ def _origin(header: Dataset) -> DicomRecord:
 def _predicted(content: bytes, predictor: Predictor) -> Prediction:
     try:
         return predictor.predict(content)
-    except UnsupportedImageError as fault:  # such as an image for processing: nothing was tried
+    except UnsupportedImageError as fault:  # such as an image for processing, which is not read
         reason = _reason(fault)
         found = failure(predictor, "")
         return dataclasses.replace(found, conclusion=NOT_ASSESSABLE, reasons=(reason,))

@@ -48,7 +48,8 @@ CLASSES: Final = (
     DigitalXRayImageStorageForProcessing,
     SecondaryCaptureImageStorage,
 )
-"""What is accepted. Raw images (for processing) are answered with a report that says why not."""
+"""Accepted storage classes. Raw images (for processing) are answered with a report that states why
+they are not assessed."""
 
 _ALWAYS: Final = (
     "1.2.840.10008.1.2.1",  # explicit VR, little endian
@@ -84,7 +85,7 @@ STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
 IMPLEMENTATION_UID: Final = uid_of("implementation")
 SILENCE_SECONDS: Final = 60.0
 _MEGABYTE = 2**20
-_PDU_BYTES = 131072  # dcmtk's largest; a PDU costs the same whatever its size
+_PDU_BYTES = 131072  # maximum of dcmtk; the cost of a PDU does not depend on its size
 
 _log = logging.getLogger("pneumoscope.hospital")
 
@@ -93,9 +94,9 @@ class Receiver:
     """Listens for images and adds them to the queue.
 
     Args:
-        settings: Of the node.
-        queue: Where images are noted.
-        arrived: Called after a new one.
+        settings: Settings of the node.
+        queue: The queue.
+        arrived: Called after a new image.
     """
 
     def __init__(self, settings: NodeSettings, queue: Queue, arrived: Callable[[], object]) -> None:
@@ -111,21 +112,21 @@ class Receiver:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port of the listener."""
         assert self._server is not None  # noqa: S101 - it was started
         port: int = self._server.server_address[1]
         return port
 
     @property
     def silent_seconds(self) -> float:
-        """For how long no image has come in."""
+        """Time since the last image arrived."""
         return time.monotonic() - self._last
 
     def start(self) -> None:
         """Listen, in threads.
 
         Raises:
-            OSError: It cannot listen there.
+            OSError: The port cannot be listened on.
         """
         self._server = self._ae.start_server(
             (self._settings.host, self._settings.port),
@@ -145,10 +146,10 @@ class Receiver:
         self._ae.shutdown()
 
     def recover(self) -> int:
-        """Put the folder in order after a node ended; return how many images were added.
+        """Clean up the folder after a node ended; return the number of images added.
 
-        Partial files are removed, since they were never acknowledged. Complete files that the
-        queue does not know are added to it: their rows were lost with the power.
+        Partial files are removed, since they were never acknowledged. Complete files that are
+        missing in the queue are added to it: their rows were lost in a power failure.
         """
         for path in self.folder.glob("*.part"):
             path.unlink()
@@ -173,7 +174,7 @@ class Receiver:
         if not callers:
             return
         request = event.assoc.requestor
-        # Its ae_title is set only after this event.
+        # Its ae_title is only set after this event.
         title = str(cast("A_ASSOCIATE", request.primitive).calling_ae_title).strip()
         allowed = callers.get(title)
         if allowed is None and title in self._committing:
@@ -219,7 +220,7 @@ class Receiver:
         sender = str(event.assoc.requestor.ae_title).strip()
         study = str(header.StudyInstanceUID)
         try:
-            with self._locks[hash(uid) % len(self._locks)]:  # of two senders at once, one waits
+            with self._locks[hash(uid) % len(self._locks)]:  # two senders wait for each other
                 if self._known(uid, content):
                     return SUCCESS
                 self._queue.add(uid, study=study, path=self._written(uid, content), sender=sender)
@@ -235,7 +236,7 @@ class Receiver:
         if known is None:
             return False
         path, digest = known
-        if not digest:  # it is not read yet
+        if not digest:  # not read yet
             with contextlib.suppress(FileNotFoundError):
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if digest != hashlib.sha256(content).hexdigest():
@@ -271,7 +272,7 @@ def _entity(settings: NodeSettings) -> AE:
     for sop_class in CLASSES:
         entity.add_supported_context(sop_class, transfer_syntaxes())
     if any(one.commitment for one in settings.destinations):
-        # The destination calls back, as the provider of the service.
+        # The destination calls back as the provider of the service.
         entity.add_supported_context(STORAGE_COMMITMENT, scu_role=False, scp_role=True)
     return entity
 

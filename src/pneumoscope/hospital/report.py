@@ -1,7 +1,7 @@
 """The structured report of a prediction: Comprehensive 3D SR, TID 1500.
 
-What a reader does not decide, does not judge or cannot read becomes a report that says so: a
-missing report must not be taken for a normal one.
+An image that is uncertain, not assessable or unreadable gives a report that states so, since a
+missing report must not be mistaken for a normal one.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ SCHEME: Final = "99PNEUMO"
 """The designator of this package's own codes."""
 
 PNEUMONIA: Final = CodedConcept("233604007", "SCT", "Pneumonia")
-# The one of the codes that TID 1500 names (CID 100) which holds for a radiograph; what the order
-# called the procedure stands in the header, as in the image.
+# The code of TID 1500 (CID 100) that applies to a radiograph; the procedure of the order is in the
+# header, as in the image.
 _PROCEDURE = CodedConcept("363679005", "SCT", "Imaging procedure")
 _PRESENT = CodedConcept("52101004", "SCT", "Present")
 _ABSENT = CodedConcept("2667000", "SCT", "Absent")
@@ -78,12 +78,12 @@ def report(
     """Return the structured report of an image.
 
     Args:
-        header: Of the image.
-        found: What the reader says of it.
-        device: What read it.
-        positive: The conclusions that mean the finding.
-        made: When it was read.
-        institution: Where the software runs.
+        header: Header of the image.
+        found: The prediction.
+        device: The device that read the image.
+        positive: The conclusions that mean that the finding is present.
+        made: Time of reading.
+        institution: Institution that runs the software.
     """
     evidence = evidence_of(header)
     source_uid = str(header.SOPInstanceUID)
@@ -125,7 +125,7 @@ def report(
     )
     document.InstanceCreationDate = DA(made.date())
     document.InstanceCreationTime = TM(made.time().replace(microsecond=0))
-    # Set here, since the class of highdicom 0.28 for its items knows no Device UID.
+    # Set here, since the class of highdicom 0.28 for its items does not support a Device UID.
     document["ContributingEquipmentSequence"] = DataElement(
         0x0018A001, "SQ", Sequence([equipment(device, made)])
     )
@@ -142,7 +142,7 @@ def _group(
         tracking_identifier=TrackingIdentifier(
             uid=uid_of("tracking", source_uid, device.uid), identifier="pneumoscope"
         ),
-        # A viewer may show the finding alone: it stands there only if it was found.
+        # A viewer may show only the finding, so it is only included if present.
         finding_type=PNEUMONIA if found.conclusion in positive else None,
         algorithm_id=AlgorithmIdentification(
             name=f"{MANUFACTURER} {device.model_name}",

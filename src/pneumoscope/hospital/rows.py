@@ -45,13 +45,13 @@ CREATE INDEX IF NOT EXISTS deliveries_by_state ON deliveries (destination, state
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image that was received.
+    """A received image.
 
     Attributes:
-        id: Of the row.
-        uid: Its SOP Instance UID.
-        path: Its file.
-        attempts: How often it was begun to be read.
+        id: ID of the row.
+        uid: SOP Instance UID.
+        path: File of the image.
+        attempts: Number of attempts to read it.
     """
 
     id: int
@@ -65,15 +65,15 @@ class Delivery:
     """An object for a destination.
 
     Attributes:
-        id: Of the row.
+        id: ID of the row.
         kind: ``report``, ``picture`` or ``presentation``.
-        uid: Its SOP Instance UID.
-        sop_class: Its SOP Class UID.
-        path: Its file.
+        uid: SOP Instance UID.
+        sop_class: SOP Class UID.
+        path: File of the image.
         destination: The name of the destination.
         state: ``waiting``, ``sending``, ``sent``, ``committed`` or ``dead``.
-        attempts: How often it was sent.
-        error: Why it was not accepted the last time.
+        attempts: Number of attempts to send it.
+        error: Why it was not accepted at the last attempt.
     """
 
     id: int
@@ -89,7 +89,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An object that was made and is on disk."""
+    """A created object on disk."""
 
     kind: str
     uid: str

@@ -23,9 +23,9 @@ class Tls:
     """Paths of certificates (PEM).
 
     Attributes:
-        certificate: Of this node.
-        key: Of the certificate.
-        authorities: Who must have signed the other side's certificate.
+        certificate: Certificate of this node.
+        key: Key of the certificate.
+        authorities: Authorities that sign the peer's certificate.
     """
 
     certificate: Path
@@ -38,17 +38,17 @@ class Destination:
     """A receiver of objects: a DICOM node or a DICOMweb address.
 
     Attributes:
-        name: What the queue calls it.
-        ae_title: Of a DICOM node.
-        host: Of a DICOM node.
-        port: Of a DICOM node.
+        name: Name in the queue.
+        ae_title: AE title of a DICOM node.
+        host: Host of a DICOM node.
+        port: Port of a DICOM node.
         url: A DICOMweb address instead, such as ``https://pacs.example/dicom-web``.
-        kinds: Which objects it gets: ``report``, ``picture``, ``presentation``.
-        commitment: Whether to ask it for storage commitment.
-        attempts: After so many failures a delivery is dead.
-        first_pause: Seconds after the first failure; twice as long after each further one, up to
+        kinds: The objects to send: ``report``, ``picture``, ``presentation``.
+        commitment: Whether to request storage commitment.
+        attempts: Number of failures after which a delivery is dead.
+        first_pause: Seconds to wait after the first failure; doubled after each further one, up to
             an hour.
-        seconds: An answer must come within this time.
+        seconds: Time limit for a response.
         tls: For a TLS connection.
     """
 
@@ -90,24 +90,25 @@ class NodeSettings:
     """Settings of a node.
 
     Attributes:
-        folder: Where images, objects and the queue are kept.
-        destinations: Who gets the objects.
-        ae_title: Of this node.
+        folder: Folder of images, objects and the queue.
+        destinations: Destinations of the objects.
+        ae_title: AE title of this node.
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
-        model: A model file or run folder; None is the reader of the package.
-        callers: Calling AE titles that may send, each with addresses or none; empty lets all.
-        check_called: Whether callers must name this node's AE title.
-        workers: Images that are read at once.
-        associations: Associations at once.
-        least_free_mb: Below so much free disk space nothing is accepted.
-        keep_images: Whether images are kept after everything was delivered.
+        model: A model file or run folder; None is the included reader.
+        callers: Calling AE titles that may send, each with its addresses, if restricted; empty
+            accepts all.
+        check_called: Whether callers must use this node's AE title.
+        workers: Number of images read in parallel.
+        associations: Maximum number of simultaneous associations.
+        least_free_mb: Minimum free disk space for accepting images.
+        keep_images: Whether images are kept after delivery.
         tls: For TLS connections.
-        quiet_seconds: Objects of a study are sent together, once no image of it has come for so
-            long; 0 sends those of each image at once.
-        institution: For the reports.
-        metrics_port: Port of the figures for Prometheus, on ``host``; 0 takes a free one, None
-            serves none.
+        quiet_seconds: Objects of a study are sent together once no image of it has arrived for this
+            time; 0 sends those of each image immediately.
+        institution: Institution stated in reports.
+        metrics_port: Port of the Prometheus metrics, on ``host``; 0 takes a free one, None disables
+            them.
     """
 
     folder: Path
@@ -146,8 +147,8 @@ class NodeSettings:
         """Read settings from a YAML file; relative paths are relative to its folder.
 
         Raises:
-            DataError: It cannot be read, or holds what no setting is.
-            OptionError: A value cannot be.
+            DataError: The file cannot be read, or contains an unknown setting.
+            OptionError: An invalid value.
         """
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -165,7 +166,7 @@ def check_ae_title(title: str) -> None:
     """Raise an error for an invalid AE title (PS3.5, 6.2).
 
     Raises:
-        OptionError: It is none.
+        OptionError: It is not an AE title.
     """
     if not _AE_TITLE.fullmatch(title):
         raise OptionError("ae_title", must="1 to 16 characters of ASCII without \\", was=title)

@@ -1,4 +1,4 @@
-"""Header elements that objects take over from their source image."""
+"""Header elements that objects copy from their source image."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_header(source: bytes | Path) -> Dataset:
     """Return the elements of an image without its pixels.
 
     Raises:
-        DamagedImageError: It is no DICOM file that can be read, or names no study or instance.
+        DamagedImageError: It is not a readable DICOM file, or has no study or instance UID.
     """
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
@@ -82,12 +82,12 @@ def evidence_of(header: Dataset) -> Dataset:
 def take_over(header: Dataset, found: Dataset) -> None:
     """Copy patient, study and character set of an image to an object.
 
-    The bytes of each text stay the same. Where the character set of the image does not hold the
-    other texts of the object, the object is in UTF-8.
+    The bytes of each text are preserved. If the character set of the image cannot represent the
+    other texts of the object, the object uses UTF-8.
 
     Args:
-        header: Of the image.
-        found: The object, which has all its other elements.
+        header: Header of the image.
+        found: The object with all its other elements.
     """
     for name in PATIENT_STUDY:
         if name in header:

@@ -1,12 +1,12 @@
 """Workarounds for the connection handling of pynetdicom 3.0.
 
-It reads 4,096 bytes at a time. Each piece gives up the interpreter's lock and asks for it again,
-which takes up to 5 ms where other threads read images: seconds for a radiograph.
+It reads 4,096 bytes at a time. Each read releases and reacquires Python's lock, which takes up to 5
+ms while other threads read images, and so seconds for a radiograph.
 
-It loses answers. The thread of an association that we opened looks for messages, too. It is told to
-pause while we wait for an answer, but may be past the place where it looks for that; then it takes
-the answer, and drops it as unexpected. After the timeout, what the destination had accepted would
-be sent again.
+It also loses responses. The thread of an outgoing association also reads messages. It is paused
+while the requesting thread waits for a response, but may already be reading; it then receives the
+response and drops it as unexpected. After the timeout, an object that the destination had accepted
+would be sent again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def read_exactly(connection: socket.socket, count: int) -> bytearray:
     """Read a number of bytes, fewer only if the peer has closed the connection.
 
     Raises:
-        OSError: The connection broke, or its timeout passed.
+        OSError: The connection was lost, or timed out.
     """
     content = bytearray(count)
     view = memoryview(content)
@@ -45,12 +45,12 @@ def prepare(event: Event, seconds: float) -> None:
     """Configure the connection of an association; a handler of EVT_CONN_OPEN.
 
     Args:
-        event: Of pynetdicom.
-        seconds: A peer that stops in the middle of a message is let go after this time. Without
-            it, its two threads would wait for ever.
+        event: The event of pynetdicom.
+        seconds: Time limit for a peer that stops in the middle of a message. Without it, its two
+            threads would wait forever.
     """
     outer = event.assoc.dul.socket
-    if outer is None or outer.socket is None:  # it is closed already
+    if outer is None or outer.socket is None:  # already closed
         return
     outer.socket.settimeout(seconds)
     outer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -58,10 +58,10 @@ def prepare(event: Event, seconds: float) -> None:
 
 
 def keep_answers(association: Association) -> None:
-    """Reserve the answers of an outgoing association for the requesting thread.
+    """Reserve the responses of an outgoing association for the requesting thread.
 
-    Its thread has nothing to take: requests of the peer for N-EVENT-REPORT, the only ones there,
-    are handled as they arrive.
+    The association's thread has nothing to receive: N-EVENT-REPORT requests of the peer, the only
+    possible ones, are handled as they arrive.
     """
     take = association.dimse.get_msg
 

@@ -1,4 +1,5 @@
 """From files to pixels to model input.
 
-Importing it takes numpy alone; Pillow comes with the first image, pydicom with the first DICOM.
+Importing it only loads numpy; Pillow is loaded with the first image, pydicom with the first DICOM
+file.
 """

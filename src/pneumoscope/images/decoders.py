@@ -35,7 +35,7 @@ DECODER_FAULTS = (
     struct.error,
     zlib.error,
 )
-"""What Pillow raises at damaged files."""
+"""The exceptions that Pillow raises for damaged files."""
 
 
 def _jpeg(file: io.BytesIO) -> ImageFile:
@@ -98,8 +98,9 @@ _DECODERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "GIF": _gif,
     "JPEG 2000": _jpeg2000,
 }
-_BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in Pillow's memory; else 4
-# Known variants that Pillow does not decode, by what it says of them.
+# In Pillow's memory; 4 for other modes.
+_BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}
+# Known variants that Pillow does not decode, by its error message.
 _NOT_READ = (
     "bit layers",
     "layer images",
@@ -111,22 +112,22 @@ _NOT_READ = (
 
 
 def open_image(data: bytes, format_name: str, *, name: str) -> ImageFile:
-    """Return Pillow's image with its header read and its pixels not yet decoded.
+    """Return Pillow's image, with its header read and its pixels not decoded yet.
 
     Args:
         data: The bytes of a file.
-        format_name: What ``read.sniff`` says of them.
-        name: What messages call them.
+        format_name: The result of ``read.sniff``.
+        name: Name of the file in messages.
 
     Raises:
-        ImageError: Damaged, too large, or a variant that is not read.
+        ImageError: The image is damaged, too large, or of an unsupported variant.
     """
-    if format_name == "WebP":  # its decoder takes memory for all pixels when it is opened
+    if format_name == "WebP":  # opening allocates memory for all pixels
         _check_webp(data, name=name)
     elif format_name == "JPEG 2000":
         check_whole(data, name=name)
     try:
-        with nullcontext() if format_name == "JPEG" else quietly():  # nothing warns in JPEG headers
+        with nullcontext() if format_name == "JPEG" else quietly():  # no warnings in JPEG headers
             image = _DECODERS[format_name](io.BytesIO(data))
     except DECODER_FAULTS as fault:
         if any(words in str(fault) for words in _NOT_READ):
@@ -141,7 +142,7 @@ def open_image(data: bytes, format_name: str, *, name: str) -> ImageFile:
     except _too_large() as fault:
         raise ImageTooLargeError(f"{name}: {fault}; not decoded.") from fault
     width, height = image.size
-    # The decoder of JPEG 2000 works on 32 bits a sample before Pillow's image is made of them.
+    # The decoder of JPEG 2000 uses 32 bits per sample before Pillow's image is created.
     work = (4 if image.mode in {"L", "I;16"} else 8) if format_name == "JPEG 2000" else 0
     bytes_per_pixel = work or _BYTES_PER_PIXEL.get(image.mode, 4)
     check_size(width, height, name=name, bytes_per_pixel=bytes_per_pixel)
@@ -180,7 +181,7 @@ def _check_webp(data: bytes, *, name: str) -> None:
     """Reject a WebP file by its first chunk: too large, animated or truncated.
 
     Raises:
-        ImageError: It is.
+        ImageError: It is too large, animated or truncated.
     """
     kind = data[12:16]
     if kind == b"VP8X" and len(data) >= 30:
@@ -199,7 +200,7 @@ def _check_webp(data: bytes, *, name: str) -> None:
         )
     check_size(width, height, name=name, bytes_per_pixel=8)  # two canvases of four bytes
     missing = int.from_bytes(data[4:8], "little") + 8 - len(data)
-    if missing > 1:  # the padding of an odd length may be left out
+    if missing > 1:  # the padding of an odd length may be missing
         raise DamagedImageError(
             f"{name}: truncated WebP ({missing:,} bytes are missing); copy it again."
         )

@@ -1,7 +1,7 @@
 """The range between black and white of an image that does not declare it.
 
-A few extreme pixels decide nothing: defects of the detector, burnt-in letters, a pixel in the
-corner that a program wrote.
+A few extreme pixels, such as detector defects, burnt-in letters or a pixel written into a corner,
+do not affect it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SAMPLE = 2**18
-"""About so many pixels are looked at."""
+"""Approximate number of pixels in a sample."""
 
-_SHARE = 0.02  # of the pixels at each end may be extreme: letters take more than one hundredth
-_SLACK = 0.5  # of the range of the others: farther away, they are
-_EVEN = 0.01  # of the range of all: a row or column that spans less is a border
-_STRAY = 0.02  # of the pixels of a border may be others
-_THICKEST = 0.3  # of a side
-_LEAST = 32  # levels; with fewer there is no image to stretch
+_SHARE = 0.02  # of the pixels at each end may be outliers: letters cover over 1 %
+_SLACK = 0.5  # share of the range of the others: values farther away are extreme
+_EVEN = 0.01  # share of the whole range: a row or column that spans less is a border
+_STRAY = 0.02  # share of the pixels of a border that may differ
+_THICKEST = 0.3  # share of a side
+_LEAST = 32  # levels; with fewer, the contrast is not stretched
 
 
 def sample_of(pixels: NDArray[Any], excluded: NDArray[np.bool_] | None = None) -> NDArray[Any]:
@@ -31,7 +31,7 @@ def sample_of(pixels: NDArray[Any], excluded: NDArray[np.bool_] | None = None) -
 
     Args:
         pixels: Grey pixels [height, width].
-        excluded: True where there is no anatomy; the same shape.
+        excluded: Mask of pixels without anatomy; the same shape.
     """
     step = max(1, int(np.sqrt(pixels.size / _SAMPLE)))
     few = pixels[::step, ::step]
@@ -58,7 +58,7 @@ def _without_border(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def used_range(sample: NDArray[Any]) -> tuple[float, float]:
-    """Return the smallest and largest value of a sample without extremes.
+    """Return the smallest and largest value of a sample without outliers.
 
     >>> used_range(np.array([*range(1000), 65535]))
     (0.0, 999.0)
@@ -74,13 +74,13 @@ def shown_range(
 ) -> tuple[float, float]:
     """Return the values shown as black and white if there is no window.
 
-    That is zero and the largest value of a depth, if the pixels use at least half of its range and
-    begin in the tenth of it that is black; else the range that they use.
+    These are zero and the largest value of a depth, if the pixels use at least half of its range
+    and their smallest value is in its darkest tenth; otherwise the range of the pixels.
 
     Args:
         sample: Some of the pixels.
-        bits: The depth that is declared; None for the smallest usual one (8, 10, 12, 14, 16 bits)
-            that holds the pixels.
+        bits: The declared depth; None for the smallest usual one (8, 10, 12, 14, 16 bits) that
+            contains the pixels.
         inverted: Whether the largest value is black.
 
     Example:

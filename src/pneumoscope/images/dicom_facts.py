@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 OLDEST_YEARS = 120
-"""A patient's age above this is not believed."""
+"""Maximum valid age of a patient."""
 
 _DAYS = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25}
 _UNITS = ("", *(name for unit in ("DAY", "WEEK", "MONTH", "YEAR") for name in (unit, f"{unit}S")))
@@ -13,17 +13,17 @@ _UNITS = ("", *(name for unit in ("DAY", "WEEK", "MONTH", "YEAR") for name in (u
 
 @dataclass(frozen=True, slots=True)
 class DicomFacts:
-    """What a DICOM header says of the patient, the view and the detector; empty where it is silent.
+    """Facts about patient, view and detector in a DICOM header; empty if not stated.
 
     Names of people are never read.
 
     Attributes:
         patient_id: PatientID (0010,0020).
         patient_age: PatientAge as written: ``034Y``, ``006M``, ``010D``.
-        age_from_dates: Years from the dates of birth and study, where PatientAge gives none. The
-            dates themselves are not kept.
+        age_from_dates: Age in years from the dates of birth and study, if PatientAge does not state
+            it. The dates themselves are not stored.
         patient_sex: PatientSex: ``F``, ``M``, ``O``.
-        view: ViewPosition, else the meaning of the view's code: ``PA``, ``AP``.
+        view: ViewPosition, or the meaning of the view code: ``PA``, ``AP``.
         modality: Modality in capitals: ``CR``, ``DX``, ``RG`` or empty.
         body_part: BodyPartExamined.
         photometric: PhotometricInterpretation.
@@ -32,9 +32,9 @@ class DicomFacts:
         imager_pixel_spacing_mm: The same at the detector.
         study_uid: StudyInstanceUID.
         series_uid: SeriesInstanceUID.
-        sop_instance_uid: SOPInstanceUID, which names this image.
+        sop_instance_uid: SOPInstanceUID, which identifies the image.
         sop_class_uid: SOPClassUID, the storage class.
-        notes: Contradictions between elements and what was assumed, in words.
+        notes: Contradictions between elements, and assumptions, in words.
     """
 
     patient_id: str = ""
@@ -69,8 +69,8 @@ class DicomFacts:
 def years_of(age: str) -> float | None:
     """Return the years of a PatientAge; None if invalid or above 120 years.
 
-    Beside the form of the standard (``003Y``), these are read: fewer or more digits, spaces, lower
-    case, the unit in words, and a number without a unit, which is taken as years.
+    Besides the standard form (``003Y``), these are accepted: fewer or more digits, spaces, lower
+    case, the unit in words, and a number without a unit, which is interpreted as years.
 
     >>> years_of("36M"), years_of("3 years"), years_of("unknown")
     (3.0, 3.0, None)
@@ -89,14 +89,14 @@ class Rendering:
     """How the stored values of a DICOM image were converted to grey pixels.
 
     Attributes:
-        decoder: What decoded the pixel data, such as ``pillow (JPEG 2000)``.
+        decoder: The decoder of the pixel data, such as ``pillow (JPEG 2000)``.
         modality: The modality transformation, such as ``slope 1, intercept -1024``; empty if none.
-        voi: The VOI transformation, such as ``window 2047/4093 LINEAR``, or the range of the
-            pixels that was shown instead.
-        inverted: Whether the smallest value was shown white.
-        padding: The values that were taken out as padding; empty if none.
+        voi: The VOI transformation, such as ``window 2047/4093 LINEAR``, or the range of pixel
+            values used instead.
+        inverted: Whether the smallest value is shown white.
+        padding: The values that were removed as padding; empty if none.
         shutter: The shutter that was applied; empty if none.
-        notes: What was assumed or left out, in words.
+        notes: Assumptions and ignored elements, in words.
     """
 
     decoder: str = ""

@@ -19,9 +19,9 @@ _ARITHMETIC_PROGRESSIVE = 10
 END = b"\xff\xd9"
 
 START_OF_SCAN, _END_OF_IMAGE, _RESTART_INTERVAL = 0xDA, 0xD9, 0xDD
-_NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})  # DHT, JPG, DAC lie among the start-of-frame markers
-# A marker in entropy-coded data: no stuffed byte, no restart, no fill. JPEG-LS stuffs bits, so
-# that no byte after 0xFF is above 0x7F.
+_NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})  # DHT, JPG, DAC are in the range
+# A marker in entropy-coded data other than stuffed bytes, restart markers and fill bytes. JPEG-LS
+# stuffs bits, so that no byte after 0xFF is above 0x7F.
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _LS_MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 
@@ -32,18 +32,18 @@ class JpegHeader(NamedTuple):
     Attributes:
         process: Number of the start-of-frame marker: 0 baseline, 1 extended, 2 progressive,
             3 lossless, from 9 on arithmetic coding; ``JPEG_LS``.
-        precision: Bits a sample.
-        rows: Of the image; 0 if the codestream defines them after the first scan.
-        columns: Of the image.
+        precision: Bits per sample.
+        rows: Number of rows; 0 if the codestream defines it after the first scan.
+        columns: Number of columns.
         components: Identifiers of the components.
         subsampled: Whether components have different sampling factors.
-        jfif: Whether there is a JFIF marker, which says YCbCr (or grey).
+        jfif: Whether there is a JFIF marker, which implies YCbCr (or grey).
         adobe: Colour transform of Adobe's marker: 0 none, 1 YCbCr, 2 YCCK; None without one.
-        body: Where the first entropy-coded segment begins.
-        scanned: How many of the components the first scan holds.
+        body: Position of the first entropy-coded segment.
+        scanned: Number of components in the first scan.
         interval: Units between restart markers; 0 if there are none.
-        unit: (height, width) in pixels of what is coded together; where there are several
-            components, if they share a scan.
+        unit: (height, width) in pixels of a coding unit; for several components, if they share a
+            scan.
     """
 
     process: int
@@ -96,7 +96,7 @@ def _header(
     if len(parts) != 3 * count:
         return None
     side = 1 if marker - 0xC0 == LOSSLESS else 8
-    sampling = parts[1::3] if count > 1 else b"\x11"  # of one component it does not count
+    sampling = parts[1::3] if count > 1 else b"\x11"  # irrelevant for a single component
     return JpegHeader(
         process=JPEG_LS if marker == JPEG_LS else marker - 0xC0,
         precision=content[0],
@@ -134,7 +134,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 def end_of_image(data: bytes, header: JpegHeader) -> int | None:
     """Return the position of the end marker, None if there is none.
 
-    Thumbnails in application segments, and bytes behind the image, do not mislead it.
+    Thumbnails in application segments, and bytes after the image, are ignored.
     """
     pattern = _LS_MARKER if header.process == JPEG_LS else MARKER
     position = header.body
@@ -149,18 +149,18 @@ def end_of_image(data: bytes, header: JpegHeader) -> int | None:
 def closed(data: bytes, header: JpegHeader) -> bytes:
     """Return a codestream that ends with its end marker.
 
-    What stands behind the marker is dropped, and a missing one is added; whether the image before
-    it is whole is for ``is_whole`` to say.
+    Bytes after the marker are dropped, and a missing marker is added; ``is_whole`` checks whether
+    the image is complete.
     """
     at = end_of_image(data, header)
     return (data if at is None else data[:at]) + END
 
 
 def has_all_scans(data: bytes, header: JpegHeader) -> bool:
-    """Return whether the scans of an image are known to be all of it.
+    """Return whether the scans of an image are known to be complete.
 
-    The last ones may be missing without a warning of a decoder. Known is it of a single scan that
-    holds all components, and of progressive scans that give all bits of all coefficients.
+    Scans may be missing at the end without a warning of the decoder. A single scan that contains
+    all components is complete, and so are progressive scans that give all bits of all coefficients.
     """
     if header.process not in {PROGRESSIVE, _ARITHMETIC_PROGRESSIVE}:
         return header.scanned == len(header.components)

@@ -1,7 +1,7 @@
 """Check that a JPEG 2000 codestream is complete (ISO/IEC 15444-1, annexes A and I).
 
-Some decoders return half an image for half a codestream, and take memory for each tile that a
-header declares. So the tile-parts are counted before a decoder is asked.
+Some decoders return half an image for half a codestream, and allocate memory for each tile that the
+header declares. The tile-parts are therefore counted before decoding.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import struct
 from pneumoscope.errors import DamagedImageError
 
 CODESTREAM = b"\xff\x4f\xff\x51"
-"""How a codestream begins: SOC and SIZ."""
+"""The first bytes of a codestream: SOC and SIZ."""
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
-"""How a file with boxes (.jp2, .jpf) begins."""
+"""The first bytes of a file with boxes (.jp2, .jpf)."""
 
 END = b"\xff\xd9"
 """The marker that ends a codestream."""
@@ -28,10 +28,10 @@ def check_whole(data: bytes, *, name: str) -> None:
 
     Args:
         data: A codestream, or a file with boxes around one.
-        name: What messages call it.
+        name: Name of the file in messages.
 
     Raises:
-        DamagedImageError: It was cut, or its markers cannot be.
+        DamagedImageError: It is truncated, or its markers are invalid.
     """
     try:
         begin, end = codestream_in(data)
@@ -55,12 +55,12 @@ def end_of_tile_parts(data: bytes, begin: int, end: int) -> int:
     """Return the end of the last tile-part, where the end marker should be.
 
     Args:
-        data: It holds the codestream.
-        begin: Where the codestream begins.
-        end: Where it ends, or the data that may belong to it.
+        data: Bytes that contain the codestream.
+        begin: Start of the codestream.
+        end: End of the codestream, or of the data that may belong to it.
 
     Raises:
-        CutError: A tile or a part of one is missing, or its markers cannot be.
+        CutError: A tile or a part of one is missing, or its markers are invalid.
     """
     try:
         first = _first_tile_part(data, begin, end)
@@ -73,7 +73,7 @@ def precision_of(data: bytes) -> int:
     """Return the bits per sample of the first component.
 
     Raises:
-        CutError: It has no header.
+        CutError: There is no header.
     """
     begin, end = codestream_in(data)
     if begin + 43 > end:
@@ -102,7 +102,7 @@ def _check_tile_parts(data: bytes, at: int, end: int, tiles: int) -> int:
         tile, length, _, parts = struct.unpack_from(">HIBB", data, at + 4)
         seen[tile] = seen.get(tile, 0) + 1
         announced[tile] = max(announced.get(tile, 0), parts)
-        if length == 0:  # the last one, which reaches to the end marker
+        if length == 0:  # the last one, which extends to the end marker
             marker = data.rfind(END, at, end)
             at = marker if marker > at else end
             break
@@ -131,7 +131,7 @@ def codestream_in(data: bytes) -> tuple[int, int]:
     """Return start and end of the codestream in a file.
 
     Raises:
-        CutError: There is none, or a box is cut.
+        CutError: There is none, or a box is truncated.
     """
     if data.startswith(CODESTREAM):
         return 0, len(data)

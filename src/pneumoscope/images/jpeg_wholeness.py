@@ -1,10 +1,10 @@
 """Check that the data of a JPEG image are complete, by decoding it with modified bytes.
 
-libjpeg fills in what is missing of a truncated image, passes over what is too much, and only counts
-a warning, which no Python binding hands on for all precisions. So both are found by what cannot be
-hidden: the pixels of a whole image do not depend on the bytes that follow its data, and they need
-the last byte of it. A hole in the data shifts all that follows, so that nearly always one of the
-two does not hold.
+libjpeg fills in the missing part of a truncated image, skips surplus data, and only counts a
+warning, which no Python binding reports for all precisions. Both are therefore detected by their
+effects: the pixels of a whole image do not depend on the bytes that follow its data, and they
+depend on the last byte of it. A hole in the data shifts everything that follows, so that one of the
+two conditions is nearly always violated.
 """
 
 from __future__ import annotations
@@ -32,23 +32,24 @@ if TYPE_CHECKING:
 
 _RESTART_OR_SCAN = re.compile(rb"\xff[\xd0-\xd7\xda]")
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
-# Decodes to something else than the zeros that libjpeg fills in, whatever the Huffman tables are.
-# Restart markers are among it, since a decoder that waits for one passes over all else.
+# Decodes to other values than the zeros that libjpeg fills in, for all Huffman tables. It includes
+# restart markers, since a decoder that waits for one skips all other bytes.
 _NOISE = bytes(1 + (number * number * 81 + number // 7) % 254 for number in range(2048))
 _FILLER = _NOISE + b"".join(bytes((0xFF, 0xD0 + number)) + _NOISE[:256] for number in range(8))
-_MOST_INTERVALS = 2**20  # are looked at; images in more of them are made up
+_MOST_INTERVALS = 2**20  # maximum number of intervals examined; real images have fewer
 _BETWEEN = 64  # bytes of noise before a restart marker
-_MOST_FILLER = 2**24  # bytes: made-up files may consist of markers
+_MOST_FILLER = 2**24  # bytes: malicious files may consist of markers
 _OTHER_FILLER = bytes(255 - byte for byte in _NOISE)
 _NEEDLESS = 2
-"""So many bytes behind the data are harmless, and any number of equal ones: writers pad so."""
+"""Number of extra bytes after the data that are harmless padding, besides any number of equal
+ones."""
 
 
 def pause(data: bytes, header: JpegHeader) -> int:
     """Return the number of bytes before the last byte of the image data.
 
-    A decoder that is then ready has not needed all of the data; see ``has_data_left``. Arithmetic
-    decoding cannot be interrupted, and gets all bytes at once.
+    A decoder that finishes without them did not need all of the data; see ``has_data_left``.
+    Arithmetic decoding cannot be interrupted and receives all bytes at once.
     """
     at = data.rfind(END)
     sequential = header.process in {BASELINE, EXTENDED}
@@ -56,14 +57,14 @@ def pause(data: bytes, header: JpegHeader) -> int:
 
 
 def has_data_left(data: bytes, header: JpegHeader, ready_without: Callable[[int], bool]) -> bool:
-    """Return whether data are left when the image is complete: then a part of them is damaged.
+    """Return whether there are surplus data after the image, which indicates damage.
 
-    Equal bytes at the end, and two others, are no damage but padding.
+    Equal bytes at the end, and two others, are padding and not damage.
 
     Args:
-        data: The codestream, as ``closed`` returns it.
-        header: Its header.
-        ready_without: Says whether the image is complete without so many of the last bytes.
+        data: The codestream, as returned by ``closed``.
+        header: Header of the codestream.
+        ready_without: Returns whether the image is complete without a number of the last bytes.
     """
     body = data[header.body : -len(END)]
     padding = len(body) - len(body.rstrip(body[-1:]))
@@ -76,21 +77,21 @@ def same_without(
 ) -> bool:
     """Return whether the image is unchanged when the last bytes are replaced.
 
-    It is what ``has_data_left`` asks, for a decoder that cannot be interrupted.
+    Used for ``has_data_left`` with a decoder that cannot be interrupted.
 
     Args:
-        data: The codestream, as ``closed`` returns it.
-        withheld: How many of the last bytes are replaced.
-        pixels: What ``decode`` made of ``data``.
+        data: The codestream, as returned by ``closed``.
+        withheld: Number of last bytes that are replaced.
+        pixels: The result of ``decode`` for ``data``.
         decode: The decoder.
     """
     rest = data[: -len(END) - withheld].rstrip(b"\xff")
-    try:  # two fillers, since one of them may happen to say the same as the data
+    try:  # two fillers, since one of them may happen to equal the data
         return all(
             np.array_equal(pixels, decode(rest + filler + END))
             for filler in (_FILLER, _OTHER_FILLER)
         )
-    except Exception:  # decoders' faults share no base; data that are not needed cause none
+    except Exception:  # decoders have no common exception; unneeded data cause none
         return False
 
 
@@ -104,20 +105,20 @@ def is_whole(
 ) -> bool:
     """Return whether a decoded image has no areas filled in by the decoder.
 
-    Where data end too early, libjpeg fills the rest with the middle of the range, up to the next
-    restart marker. Only if the last pixel, or the last units before a restart marker, have that
-    value, or where more scans could follow, the image is decoded a second time, with other bytes
-    behind its data: a whole image stays the same. Of a lossless image the last row is not covered,
-    of others the last block.
+    If data end too early, libjpeg fills the rest with the middle of the range, up to the next
+    restart marker. If the last pixel, or the last units before a restart marker, have that value,
+    or if more scans could follow, the image is decoded a second time with other bytes after its
+    data, which do not change a whole image. The last row of a lossless image, and the last block of
+    others, are not covered.
 
     Args:
-        data: The codestream, as ``closed`` returns it.
-        header: Its header.
-        pixels: What ``decode`` made of ``data``, at any of its sizes, before any change of sign or
-            colour.
+        data: The codestream, as returned by ``closed``.
+        header: Header of the codestream.
+        pixels: The result of ``decode`` for ``data``, at any of its sizes, before any change of
+            sign or colour.
         decode: The decoder.
-        always: Whether to decode a second time whatever the pixels are: colours may have been
-            converted in a way that hides the middle of the range.
+        always: Whether to decode a second time regardless of the pixels, since a colour conversion
+            may hide the middle of the range.
     """
     if not _restarts_in_order(data, header):
         return False
@@ -132,7 +133,7 @@ def is_whole(
         return True
     try:
         other = decode(_with_filler(data, header))
-    except Exception:  # decoders' faults share no base; a whole image is decoded as before
+    except Exception:  # decoders have no common exception; a whole image is decoded as before
         return False
     return bool(np.array_equal(pixels, other))
 
@@ -143,7 +144,7 @@ def _with_filler(data: bytes, header: JpegHeader) -> bytes:
     position = header.body
     while marker := MARKER.search(data, position):
         at = marker.start()
-        # A cut marker would make another one with the first byte of the filler.
+        # A truncated marker would form another one with the first byte of the filler.
         scan = data[position:at].rstrip(b"\xff")
         left = _MOST_FILLER - (len(found) - position)
         if scan.count(b"\xff") * _BETWEEN < left:
@@ -168,7 +169,7 @@ def _with_filler(data: bytes, header: JpegHeader) -> bytes:
 def _restarts_in_order(data: bytes, header: JpegHeader) -> bool:
     """Return whether the restart markers of each scan count modulo eight.
 
-    Where they do not, data are missing between them, and rows are out of their place.
+    If they do not, data are missing between them, and rows are misplaced.
     """
     expected = 0
     for found in _RESTART_OR_SCAN.finditer(data, header.body):
@@ -185,7 +186,7 @@ def _restarts_in_order(data: bytes, header: JpegHeader) -> bool:
 def _middle_before_restarts(pixels: NDArray[Any], header: JpegHeader) -> bool:
     """Return whether the last two units of any restart interval have the middle of the range.
 
-    One unit alone has it too often in whole images.
+    In whole images, a single unit has this value too often.
     """
     height, width = header.unit
     if header.interval < 2 or not (header.rows and header.columns):
@@ -196,7 +197,7 @@ def _middle_before_restarts(pixels: NDArray[Any], header: JpegHeader) -> bool:
     last = np.arange(header.interval - 1, across * down, header.interval)
     scale = max(
         1, round(header.rows / len(pixels))
-    )  # decoded at a half, a quarter or an eighth of it
+    )  # decoded at a half, a quarter or an eighth of the size
     found = np.ones(len(last), np.bool_)
     for number in (last - 1, last):
         row = np.minimum(number // across * height + height // 2, header.rows - 1) // scale
@@ -207,8 +208,8 @@ def _middle_before_restarts(pixels: NDArray[Any], header: JpegHeader) -> bool:
 
 
 def _middle(pixels: NDArray[Any], precision: int) -> NDArray[np.bool_]:
-    """Return for pixels, [n] or [n, channels], whether one of the values is that of a filling."""
+    """Return whether pixels, [n] or [n, channels], have a value used for filling."""
     values = pixels.reshape(len(pixels), -1).astype(np.int64)
-    # Colours are rounded when they are converted, so one level of 8 bits is left for it.
+    # Colour conversion rounds values, so a difference of one level of 8 bits is tolerated.
     near = np.abs(values - 2 ** (precision - 1)) <= (values.shape[1] > 1)
     return np.asarray(near.any(axis=1), np.bool_)

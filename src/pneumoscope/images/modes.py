@@ -1,6 +1,6 @@
 """Convert Pillow's modes to grey levels.
 
-Most radiographs are grey already and never come here.
+Most radiographs are grey already and do not need a conversion.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-_WORK_BYTES = 16  # a pixel, where 16 bits a colour become luma
+_WORK_BYTES = 16  # per pixel, for the luma of 16 bits per colour
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
 def grey_of(image: Image.Image, *, name: str, white_is_zero: bool) -> Image.Image:
     """Return the image in mode L, or I;16 for 16-bit grey."""
     if image.mode == "L" or image.mode.startswith("I;16"):
-        # Pillow inverts 8-bit TIFF images whose white is zero, and leaves others as they are.
+        # Pillow only inverts 8-bit TIFF images whose white is zero.
         return image if image.mode == "L" or not white_is_zero else _inverted(image)
     if image.mode in {"LA", "PA", "RGBA"} or "transparency" in image.info:
         from PIL import Image  # noqa: PLC0415 - needed for this variant alone
@@ -48,8 +48,8 @@ def grey_of(image: Image.Image, *, name: str, white_is_zero: bool) -> Image.Imag
 def _stretched(values: NDArray[Any], *, name: str, white_is_zero: bool) -> Image.Image:
     """Scale float or 32-bit pixels to 16 bits between their minimum and maximum.
 
-    They declare no range; single extreme values do not count. Whole numbers that fit into 16 bits
-    are kept as they are.
+    They declare no range; single extreme values are ignored. Integers that fit into 16 bits are
+    unchanged.
     """
     from PIL import Image  # noqa: PLC0415 - needed for this variant alone
 
@@ -80,9 +80,9 @@ def _inverted(image: Image.Image) -> Image.Image:
 def luma_of_16_bits(image: Any, data: bytes, format_name: str, *, name: str) -> Image.Image | None:
     """Return the 16-bit luma of an image with 16 bits per channel, otherwise None.
 
-    Pillow keeps only the upper 8 bits, and 12 bits stored in 16 would come out almost black. Its
-    unpackers for the two byte orders take one byte of each pair: decoding with both gives all.
-    Transparency, which Pillow lays over these pixels too, is taken from the upper bytes.
+    Pillow keeps only the upper 8 bits, so 12 bits stored in 16 would be almost black. Its unpackers
+    for the two byte orders each read one byte of each pair: decoding with both gives all bits.
+    Transparency, which Pillow also applies to these pixels, is taken from the upper bytes.
     """
     tiles = getattr(image, "tile", [])
     args = tiles[0].args if tiles else None
@@ -101,7 +101,7 @@ def luma_of_16_bits(image: Any, data: bytes, format_name: str, *, name: str) -> 
     ]
     other.load()
     luma = _weighted(other)
-    del other  # its memory goes before the next is taken
+    del other  # free its memory before allocating the next
     image.load()
     luma += np.float32(256) * _weighted(image)
     if image.mode == "RGBA":
@@ -120,10 +120,10 @@ def _weighted(image: Image.Image) -> NDArray[np.float32]:
 def declared_bits(image: Any, data: bytes, format_name: str, grey: Image.Image) -> int | None:
     """Return the declared depth of 16-bit pixels, if there is one.
 
-    A declaration that the pixels exceed is not believed: the PNG standard has samples scaled to
-    all 16 bits, whatever depth they had, but many writers store them as they are.
+    A declaration that the pixels exceed is ignored: according to the PNG standard, samples are
+    scaled to all 16 bits, but much software stores them unscaled.
     """
-    if format_name == "JPEG 2000":  # Pillow's decoder brings every depth to 16 bits
+    if format_name == "JPEG 2000":  # Pillow's decoder scales every depth to 16 bits
         return 16 if jpeg2000.precision_of(data) < 16 else None
     declared = 0
     if format_name == "PNG":

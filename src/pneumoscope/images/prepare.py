@@ -1,7 +1,7 @@
 """The pixel path: from a file, its bytes or an array to the model input.
 
-Cache, training, evaluation, prediction and serving all call ``prepare``; there is no second
-resize anywhere. Normalisation lives in the network and in the exported graph.
+Cache, training, evaluation, prediction and serving all call ``prepare``; there is no second resize
+anywhere. Normalisation is part of the network and of the exported graph.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 RESIZE = ("stretch", "pad", "crop")
-"""How another aspect ratio is brought to that of the input."""
+"""How images of other aspect ratios are fitted to the input."""
 
 _STRIP_VALUES = 2**22
-"""16-bit pixels are brought to floats in strips of so many, so that memory stays small."""
+"""Number of 16-bit pixels that are converted to floats at a time, to limit memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class InputSpec:
     Args:
         height_px: Rows of the input.
         width_px: Columns of the input.
-        resize: How another aspect ratio is brought to it: ``stretch`` scales the axes separately,
-            ``pad`` fits the whole image in and leaves the rest black, ``crop`` fills the input
-            with the middle of the image.
+        resize: How images of other aspect ratios are fitted to it: ``stretch`` scales the axes
+            separately, ``pad`` fits the whole image in and leaves the rest black, ``crop`` fills
+            the input with the middle of the image.
     """
 
     height_px: int = 224
@@ -75,7 +75,7 @@ class InputSpec:
         """Return the specification written by ``to_dict``.
 
         Raises:
-            OptionError: An unknown field, or a value that cannot be.
+            OptionError: An unknown field, or an invalid value.
         """
         known = [field.name for field in fields(cls)]
         for key in values:
@@ -87,15 +87,15 @@ class InputSpec:
 
 
 class Placing(NamedTuple):
-    """Which part of an image goes where in the input, in whole pixels.
+    """The part of an image and its position in the input, in whole pixels.
 
     Attributes:
-        left: Of the part, in the image.
-        top: Of the part, in the image.
-        width: Of the part.
-        height: Of the part.
-        size: (width, height) that it is resized to.
-        at: (x, y) of its upper left corner in the input.
+        left: Left edge of the part in the image.
+        top: Top edge of the part in the image.
+        width: Width of the part.
+        height: Height of the part.
+        size: (width, height) after resizing.
+        at: (x, y) of the upper left corner in the input.
     """
 
     left: int
@@ -132,9 +132,9 @@ def prepare(source: Source, spec: InputSpec) -> NDArray[np.uint8]:
     """Return the model input of one image, uint8 [spec.height_px, spec.width_px].
 
     Args:
-        source: A path, the bytes of a file, a binary file object (read from where it stands), a
-            Pillow image, or pixels: an array [height, width] or [height, width, 3] of whole
-            numbers from 0 to 65535, or ``Pixels`` with a stated range.
+        source: A path, the bytes of a file, a binary file object (read from its current position),
+            a Pillow image, or pixels: an array [height, width] or [height, width, 3] of integers
+            from 0 to 65535, or ``Pixels`` with an explicit range.
         spec: The input that the model takes.
 
     Raises:
@@ -161,13 +161,13 @@ def to_input(
     """Return grey pixels [height, width] as uint8 [spec.height_px, spec.width_px].
 
     The resize is bilinear with support widened for reduction (antialiased). 16-bit pixels are
-    scaled by their depth; where none is given, by ``depth.shown_range``: detectors store 12 bits
-    in 16, and dividing those by 257 would leave an almost black image.
+    scaled by their depth, or, if unknown, by ``depth.shown_range``: detectors store 12 bits in 16,
+    and dividing these values by 257 would give an almost black image.
 
     Args:
         pixels: Grey pixels.
         spec: The input that the model takes.
-        bits: The depth of 16-bit pixels, as ``Radiograph.bits`` gives it.
+        bits: The depth of 16-bit pixels, as in ``Radiograph.bits``.
     """
     from PIL import Image  # noqa: PLC0415 - so that importing the package stays light
 
@@ -177,12 +177,12 @@ def to_input(
     place = placing(spec, pixels.shape[1], pixels.shape[0])
     pixels = pixels[place.top : place.top + place.height, place.left : place.left + place.width]
     factor = np.float32(255 / (high - low))
-    # Pillow resizes columns, then rows; columns strip by strip give the same to the last bit.
+    # Pillow resizes columns, then rows; resizing columns in strips gives exactly the same result.
     narrow = np.empty((pixels.shape[0], place.size[0]), np.float32)
     step = max(1, _STRIP_VALUES // pixels.shape[1])
     for top in range(0, pixels.shape[0], step):
         strip = pixels[top : top + step].astype(np.float32)
-        if bits is None:  # before the resize, which would spread a single extreme value
+        if bits is None:  # before resizing, which would spread a single extreme value
             np.clip(strip, low, high, out=strip)
             strip -= np.float32(low)
         strip *= factor
@@ -202,19 +202,19 @@ def prepare_bytes(
     Args:
         data: The bytes.
         spec: The input that the model takes.
-        name: What messages call it.
+        name: Name of the file in messages.
         any_kind: As for ``decode``.
-        colours: Whether ``chroma`` of the metadata is measured; of DICOM it never is.
+        colours: Whether to measure ``chroma`` of the metadata; it is never measured for DICOM.
 
     Raises:
-        ImageError: They cannot be read as an image.
+        ImageError: The bytes cannot be read as an image.
     """
     format_name = sniff(data[:MAGIC_BYTES], name=name)
     if format_name != "DICOM":
         image, meta, bits = raster.grey_image(
             data, format_name, name=name, at_least=spec.shape, colours=colours
         )
-        if image.mode == "L":  # resized before it becomes an array, which saves two copies
+        if image.mode == "L":  # resized before conversion to an array, which saves two copies
             return _resized(image, spec), meta
         return to_input(raster.to_array(image), spec, bits=bits), meta
     from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is loaded for DICOM alone

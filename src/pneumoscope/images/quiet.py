@@ -15,12 +15,14 @@ from contextlib import contextmanager
 def quietly() -> Iterator[None]:
     """Suppress warnings of parsers; relevant problems are checked by this package.
 
-    Any number of threads may be inside at once, and a thread may enter twice. Warning filters
-    belong to the whole process: the first one in replaces them, the last one out restores them,
-    and only these two moments are locked. While anyone is inside, no thread shows warnings.
+    Any number of threads may enter the block at once, and a thread may enter it twice. Warning
+    filters belong to the whole process: the first thread to enter replaces them, the last one to
+    leave restores them, and only these two operations are locked. Meanwhile no thread shows
+    warnings.
     """
     if getattr(sys.flags, "context_aware_warnings", False):
-        # Python 3.14 can keep filters for each thread; then each thread has to set its own.
+        # Python 3.14 can have separate filters for each thread; then each thread has to set its
+        # own.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield

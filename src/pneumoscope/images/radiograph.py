@@ -14,28 +14,29 @@ if TYPE_CHECKING:
     from pneumoscope.images.dicom_facts import DicomFacts, Rendering
 
 MAX_PIXELS = 100_000_000
-"""Above this a header is not believed: the largest detectors have about 25 million pixels."""
+"""Maximum plausible number of pixels; the largest detectors have about 25 million."""
 
 MAX_DECODED_BYTES = 160_000_000
-"""Above this an image is not decoded: 100 million grey pixels need less, 40 million in colour."""
+"""Maximum size of a decoded image; 100 million grey pixels need less, as do 40 million in
+colour."""
 
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits that detectors use."""
 
 GREY_MODES = frozenset({"1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
-"""Modes of Pillow's whose pixels have no colour."""
+"""Modes of Pillow without colour."""
 
 LUMA = (0.299, 0.587, 0.114)
-"""What red, green and blue weigh in luma (ITU-R BT.601)."""
+"""Weights of red, green and blue in luma (ITU-R BT.601)."""
 
 
 class ImageMeta(NamedTuple):
     """The header of an image file: width and height in pixels as stored, mode, format.
 
-    ``dicom`` holds more of it for DICOM files, and is None for the others. ``rendering`` is there
-    once the pixels of a DICOM file have been decoded. ``other_kind`` says why the header is not
-    that of a frontal chest radiograph, where such images are let pass; empty otherwise. ``chroma``
-    is what ``read.chroma`` gives; None where it was not asked for, or not measured yet.
+    ``dicom`` contains further facts for DICOM files, and is None for others. ``rendering`` is set
+    once the pixels of a DICOM file are decoded. ``other_kind`` explains why the header is not that
+    of a frontal chest radiograph, if such images are accepted; otherwise it is empty. ``chroma`` is
+    the result of ``read.chroma``; None if it was not requested or not measured yet.
     """
 
     width: int
@@ -51,8 +52,8 @@ class ImageMeta(NamedTuple):
 class Radiograph(NamedTuple):
     """A decoded image: grey pixels [height, width], uint8 or uint16, with metadata.
 
-    A scaled decode gives fewer pixels than ``meta`` names. ``bits`` is the depth that the file
-    declares for 16-bit pixels: white is ``2**bits - 1``; None where it declares none.
+    After a scaled decode, there are fewer pixels than stated in ``meta``. ``bits`` is the declared
+    depth of 16-bit pixels: white is ``2**bits - 1``; None if none is declared.
     """
 
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
@@ -61,7 +62,7 @@ class Radiograph(NamedTuple):
 
 
 def usual_depth(largest: float) -> int:
-    """Return the smallest usual bit depth that holds a value.
+    """Return the smallest usual bit depth that can represent a value.
 
     >>> usual_depth(3000)
     12
@@ -73,7 +74,7 @@ def check_size(width: int, height: int, *, name: str, bytes_per_pixel: int = 1) 
     """Reject a declared size before memory is allocated.
 
     Raises:
-        ImageTooLargeError: More pixels than any radiograph has.
+        ImageTooLargeError: The image has more pixels than any radiograph.
     """
     pixels = width * height
     if pixels > MAX_PIXELS or pixels * bytes_per_pixel > MAX_DECODED_BYTES:

@@ -1,6 +1,7 @@
 """Read files of the formats that Pillow decodes as grey pixels.
 
-An image stays Pillow's as long as it can: ``prepare`` resizes it before it becomes an array.
+Images remain Pillow objects as long as possible: ``prepare`` resizes them before conversion to
+arrays.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
     from pneumoscope.images.turbo import Heard
 
-_ORIENTATION, _SHORT = 0x0112, 3  # the EXIF tag, and the kind of its value
-_JPEG_FILL = 128  # the grey that libjpeg fills in where data are missing
+_ORIENTATION, _SHORT = 0x0112, 3  # the EXIF tag, and the type of its value
+_JPEG_FILL = 128  # the grey that libjpeg fills in for missing data
 _WARNS = frozenset({"TIFF", "GIF", "WebP", "BMP"})
 
 
@@ -31,7 +32,7 @@ def probe(data: bytes, format_name: str, *, name: str) -> ImageMeta:
     """Read the header.
 
     Raises:
-        ImageError: Damaged, too large, or a variant that is not read.
+        ImageError: The image is damaged, too large, or of an unsupported variant.
     """
     return _meta(open_image(data, format_name, name=name))
 
@@ -42,7 +43,7 @@ def decode(
     """Return the grey pixels; see ``read.decode``.
 
     Raises:
-        ImageError: Damaged, too large, or a variant that is not read.
+        ImageError: The image is damaged, too large, or of an unsupported variant.
     """
     image, meta, bits = grey_image(data, format_name, name=name, at_least=at_least)
     return Radiograph(to_array(image), meta, bits)
@@ -64,15 +65,15 @@ def grey_image(
 ) -> tuple[Image.Image, ImageMeta, int | None]:
     """Return Pillow's image in mode L or I;16, its metadata, and the declared depth.
 
-    With ``colours`` the metadata have ``chroma``, measured on the image that is open anyway.
+    With ``colours``, the metadata include ``chroma``, measured on the open image.
 
     Raises:
-        ImageError: Damaged, too large, or a variant that is not read.
+        ImageError: The image is damaged, too large, or of an unsupported variant.
     """
     image: Any = open_image(data, format_name, name=name)
     meta = _meta(image)
     try:
-        orientation = 1  # Pillow turns TIFF images itself
+        orientation = 1  # Pillow applies the orientation of TIFF images itself
         if format_name not in {"TIFF", "GIF", "BMP"} and "exif" in image.info:
             orientation = _orientation(image.info["exif"])
         if format_name == "JPEG":
@@ -99,13 +100,13 @@ def grey_image(
 def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: str) -> Image.Image:
     """Return the grey image of a JPEG, and reject damaged or truncated ones.
 
-    Nearly all images are known to be whole without a second look; see ``jpeg``.
+    Nearly all images are known to be whole without further checks; see ``jpeg``.
 
     Args:
-        image: As it was opened.
-        data: The file.
-        at_least: (height, width) that is needed, as the pixels are stored; None for full size.
-        name: Of the file, for faults.
+        image: The opened image.
+        data: Content of the file.
+        at_least: Required (height, width) in stored orientation; None for full size.
+        name: Name of the file, for messages.
     """
     from pneumoscope.images import jpeg  # noqa: PLC0415 - for JPEG alone
 
@@ -116,7 +117,7 @@ def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: st
             raise DamagedImageError(
                 f"{name}: truncated or damaged JPEG ({heard.warning}); copy it again."
             )
-        luma = image.mode == "L" or at_least is not None  # colours at full size are Pillow's
+        luma = image.mode == "L" or at_least is not None  # Pillow decodes colours at full size
         if heard.pixels is not None and luma and header and jpeg.has_all_scans(data, header):
             from PIL import Image  # noqa: PLC0415 - loaded with the decoder
 
@@ -160,7 +161,7 @@ def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: st
 def _strict(image: Any, data: bytes, at_least: tuple[int, int] | None) -> Heard:
     """Return the luma of a JPEG at the size of Pillow's draft mode.
 
-    Of colours that are wanted at full size it is an eighth of the size: only warnings are heard.
+    For colours at full size, the result has an eighth of the size, to detect warnings only.
     """
     from pneumoscope.images.turbo import grey  # noqa: PLC0415 - for JPEG alone
 
@@ -175,10 +176,10 @@ def _strict(image: Any, data: bytes, at_least: tuple[int, int] | None) -> Heard:
 def _interrupted(
     image: Any, data: bytes, at_least: tuple[int, int] | None, block: int, *, name: str
 ) -> tuple[Image.Image, bool]:
-    """Return the grey image of a JPEG that is fed in blocks of a given size.
+    """Return the grey image of a JPEG decoded from blocks of a given size.
 
-    Besides, whether its decoder was ready before it got all bytes. Few calls of the decoder are
-    faster than one for every 64 KiB, which is Pillow's default.
+    Also return whether the decoder finished before it received all bytes. Large blocks are faster
+    than Pillow's default of 64 KiB.
     """
     if at_least is not None:
         image.draft("L", (at_least[1], at_least[0]))
@@ -206,7 +207,7 @@ def chroma(data: bytes, format_name: str, *, name: str) -> float:
 def _chroma(image: Any, data: bytes, format_name: str, *, name: str) -> float:
     """Return the chroma of an open image; of a JPEG at the smallest size of its draft mode."""
     if format_name == "JPEG" and image.mode != "L":
-        if not image.tile:  # decoded for its pixels, at another size
+        if not image.tile:  # already decoded at another size
             image = open_image(data, format_name, name=name)
         image.draft("RGB", (1, 1))
     with quietly() if format_name in _WARNS else nullcontext():
@@ -217,7 +218,7 @@ def chroma_of(image: Image.Image) -> float:
     """Return the chroma of an open image of any mode."""
     if image.mode in GREY_MODES:
         return 0.0
-    # Noise of single pixels is no colour.
+    # Noise of single pixels is not colour.
     small = image.convert("RGB").reduce(max(1, min(image.size) // 64))
     colours = np.asarray(small)
     return float((colours.max(2).astype(np.float32) - colours.min(2)).mean())
@@ -226,11 +227,11 @@ def chroma_of(image: Image.Image) -> float:
 def from_pillow(image: Image.Image, *, name: str) -> tuple[Image.Image, float]:
     """Return an image given in mode L or I;16, upright, and its chroma.
 
-    It is treated as the file would be, as far as Pillow has not lost what the file holds: of 16
-    bits a colour it keeps eight. Of several pages or pictures it is the one that is selected.
+    It is treated like the file, as far as Pillow preserves the content: of 16 bits per colour, it
+    keeps eight. Of several pages or pictures, the selected one is used.
 
     Raises:
-        ImageError: Damaged, or in a mode that is not read.
+        ImageError: The image is damaged, or in an unsupported mode.
     """
     from pneumoscope.images.modes import grey_of  # noqa: PLC0415 - files come without
 
@@ -274,7 +275,7 @@ def _loaded(image: Any, data: bytes, format_name: str, *, name: str) -> Image.Im
 def _orientation(exif: bytes) -> int:
     """Return the EXIF orientation, 1 (upright) to 8; 1 if not stated.
 
-    Pillow's own reading of it loads its TIFF decoder, which takes 30 ms: as long as two images.
+    Pillow's own function loads its TIFF decoder, which takes 30 ms, as long as two images.
     """
     header = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(header[:4])

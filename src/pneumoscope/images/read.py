@@ -1,7 +1,7 @@
 """Read image files as grey pixels; the format is detected from the content.
 
-The formats have their rooms: ``raster`` reads those of Pillow, ``dicom`` reads DICOM. Which one
-is asked is decided here by the first bytes, so that no other decoder is ever reached.
+``raster`` reads the formats of Pillow, ``dicom`` reads DICOM. The decoder is selected here by the
+first bytes, so that no other decoder is ever called.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from pneumoscope.images.jpeg2000 import CODESTREAM, SIGNATURE
 from pneumoscope.images.radiograph import ImageMeta, Radiograph
 
 MAX_BYTES = 512 * 2**20
-"""Above this a file is not read into memory."""
+"""Maximum size of a file."""
 
 MAGIC_BYTES = 132
-"""``sniff`` needs so many bytes from the start of a file."""
+"""Number of bytes that ``sniff`` needs from the start of a file."""
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm", ".dicom", ".webp", ".bmp", ".gif"),
     *(".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
 )
-"""How image files are usually called; content decides."""
+"""Usual suffixes of image files; the format is determined by the content."""
 
 _READABLE = "readable are JPEG, PNG, TIFF, DICOM, WebP, BMP, GIF and JPEG 2000 images"
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
@@ -40,11 +40,12 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 def read_bytes(path: Path) -> bytes:
     """Return the bytes of an image file.
 
-    Only regular files that begin like an image are read, so that a pipe cannot block the reader
-    and a film cannot fill its memory.
+    Only regular files that begin like an image are read, so that a pipe cannot block and a video
+    cannot fill the memory.
 
     Raises:
-        ImageError: Not a regular file, missing, not permitted, empty, too large, or no image.
+        ImageError: The file is missing, not a regular file, not readable, empty, too large, or not
+            an image.
     """
     try:
         # Non-blocking, since opening a named pipe would otherwise wait for its writer.
@@ -60,8 +61,8 @@ def read_bytes(path: Path) -> bytes:
                     f"{path}: {status.st_size:,} bytes are too large for a radiograph; the "
                     f"limit is {MAX_BYTES:,} bytes."
                 )
-            # Unbuffered: the whole file then arrives in one piece of memory and is not copied
-            # again. ``open`` raises for a folder, and would leave the descriptor open.
+            # Unbuffered: the whole file is read into one block of memory without another copy.
+            # ``open`` raises for a folder, and would leave the descriptor open.
             with open(descriptor, "rb", buffering=0, closefd=False) as file:
                 sniff(file.read(MAGIC_BYTES), name=str(path))
                 file.seek(0)
@@ -76,21 +77,22 @@ def read_bytes(path: Path) -> bytes:
 def sniff(start: bytes, *, name: str) -> str:
     """Detect the format from the first bytes.
 
-    It is one of ``JPEG``, ``PNG``, ``TIFF``, ``DICOM``, ``WebP``, ``BMP``, ``GIF``, ``JPEG 2000``.
+    The result is one of ``JPEG``, ``PNG``, ``TIFF``, ``DICOM``, ``WebP``, ``BMP``, ``GIF``, ``JPEG
+    2000``.
 
     Args:
         start: The first ``MAGIC_BYTES`` bytes of a file, or all of it.
-        name: What messages call it.
+        name: Name of the file in messages.
 
     Raises:
-        EmptyImageError: No bytes.
-        NotAnImageError: None of the formats.
+        EmptyImageError: There are no bytes.
+        NotAnImageError: The format is not supported.
     """
     if start.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
-    # DICOM first: its 128 bytes of preamble may make it a TIFF file too.
+    # DICOM first: with its preamble of 128 bytes, it may be a TIFF file as well.
     if start[128:132] == b"DICM" or _begins_a_data_set(start):
         return "DICOM"
     if start.startswith(_TIFF):
@@ -109,7 +111,7 @@ def probe(data: bytes, *, name: str) -> ImageMeta:
     """Read the header without decoding pixels.
 
     Raises:
-        ImageError: As for ``decode``, as far as the header shows it.
+        ImageError: As for ``decode``, as far as it can be determined from the header.
     """
     format_name = sniff(data[:MAGIC_BYTES], name=name)
     if format_name == "DICOM":
@@ -128,22 +130,23 @@ def decode(
 ) -> Radiograph:
     """Return the grey pixels of an encoded image.
 
-    Colour is turned into luma (ITU-R 601), transparency is laid over black, EXIF orientation is
-    applied, 16-bit grey stays 16-bit. DICOM pixels pass the modality and VOI transformations, and
-    MONOCHROME1 is inverted: black is air in all that comes out.
+    Colour is converted to luma (ITU-R 601), transparency is blended with black, EXIF orientation is
+    applied, 16-bit grey stays 16-bit. For DICOM, the modality and VOI transformations are applied,
+    and MONOCHROME1 is inverted: air is black in all results.
 
     Args:
         data: The bytes of the file.
-        name: What messages call it.
-        at_least: (height, width) in pixels that the caller needs. JPEG is then decoded at the
-            smallest of 1/1, 1/2, 1/4, 1/8 of its size that is not below it, which skips most of
-            the work, and JPEG 2000 in DICOM likewise; without it, or for other formats, at full
+        name: Name of the file in messages.
+        at_least: (height, width) in pixels that the caller needs. JPEG, and JPEG 2000 in DICOM, are
+            then decoded at the smallest of 1/1, 1/2, 1/4, 1/8 of the size that is not below it,
+            which is much faster. Without it, and for other formats, images are decoded at full
             size.
-        any_kind: Whether DICOM images of other modalities, views and parts of the body are
-            decoded, too; ``meta.other_kind`` then says what they are.
+        any_kind: Whether DICOM images of other modalities, views and body parts are decoded as
+            well; ``meta.other_kind`` then describes them.
 
     Raises:
-        ImageError: The bytes are empty, no image, damaged, too large or of an unread variant.
+        ImageError: The bytes are empty, not an image, damaged, too large or of an unsupported
+            variant.
     """
     format_name = sniff(data[:MAGIC_BYTES], name=name)
     if format_name == "DICOM":
@@ -154,7 +157,7 @@ def decode(
 
 
 _BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
-# "BM" alone would be the beginning of many texts.
+# "BM" alone would match many texts.
 _OTHERS: Mapping[str, Callable[[bytes], bool]] = {
     "WebP": lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP",
     "BMP": lambda start: start[:2] == b"BM" and _number(start, 14) in _BMP_HEADERS,
@@ -170,8 +173,8 @@ _VALUE_KINDS = frozenset(
 def chroma(data: bytes, *, name: str) -> float:
     """Return the colourfulness of an encoded image: 0 for grey, in grey levels up to 255.
 
-    It is the mean difference between the strongest and the weakest of red, green and blue. A file
-    that has one channel is grey and not decoded; of a colour JPEG an eighth of the size is.
+    This is the mean difference between the strongest and the weakest of red, green and blue. A file
+    with one channel is grey and not decoded; a colour JPEG is decoded at an eighth of its size.
 
     Raises:
         ImageError: As for ``decode``.
@@ -198,8 +201,8 @@ def _number(start: bytes, at: int) -> int:
 def _begins_a_data_set(start: bytes) -> bool:
     """Return whether bytes start like DICOM elements without a preamble.
 
-    The first element is then of group 0002 or 0008, and its value has a known kind (explicit) or
-    a short, even length (implicit).
+    The first element is then of group 0002 or 0008, and has a known value representation (explicit)
+    or a short, even length (implicit).
     """
     if len(start) < 8:
         return False

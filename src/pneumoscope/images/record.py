@@ -12,24 +12,24 @@ from pneumoscope.images.radiograph import ImageMeta
 
 @dataclass(frozen=True, slots=True)
 class DicomRecord:
-    """The identity of a DICOM image, and how grey pixels were made from it.
+    """The identity of a DICOM image and its conversion to grey pixels.
 
-    The fields from ``decoder`` on are empty, and ``inverted`` is None, where the pixels were not
-    decoded, such as for an image that its header excludes.
+    The fields from ``decoder`` on are empty, and ``inverted`` is None, if the pixels were not
+    decoded, for example because the header excludes the image.
 
     Attributes:
         study_uid: StudyInstanceUID.
         series_uid: SeriesInstanceUID.
         sop_instance_uid: SOPInstanceUID.
-        transfer_syntax: UID of the encoding, as the file states it.
-        photometric: PhotometricInterpretation, as the file states it.
-        decoder: What decoded the pixel data.
+        transfer_syntax: UID of the encoding, as stated in the file.
+        photometric: PhotometricInterpretation, as stated in the file.
+        decoder: The decoder of the pixel data.
         modality_transform: The modality transformation: rescale or lookup table.
-        voi: The VOI transformation: the window or table, or the range that was shown instead.
-        inverted: Whether the smallest value was shown white.
-        padding: The values that were taken out as padding.
+        voi: The VOI transformation: the window or table, or the range used instead.
+        inverted: Whether the smallest value is shown white.
+        padding: The values that were removed as padding.
         shutter: The shutter that was applied.
-        notes: Contradictions in the header, what was assumed and what was left out, in words.
+        notes: Contradictions in the header, assumptions and ignored elements, in words.
     """
 
     study_uid: str

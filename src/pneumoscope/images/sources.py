@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 _KINDS = (
     "a path, the bytes of a file, a binary file object, a Pillow image or an array of grey pixels"
 )
-_WORK_BYTES = 16  # a colour pixel, while it becomes luma
-_MOST_OUTSIDE = 0.5  # of the pixels, beyond which a range is taken for a mistake
+_WORK_BYTES = 16  # per colour pixel, during conversion to luma
+_MOST_OUTSIDE = 0.5  # share of pixels outside a range, from which it is considered a mistake
 
 
 class BinaryFile(Protocol):
     """A file object opened in binary mode."""
 
     def read(self, size: int = ..., /) -> bytes:
-        """Return at most so many bytes."""
+        """Return at most a number of bytes."""
 
 
 class ArrayLike(Protocol):
@@ -47,10 +47,10 @@ class Pixels:
 
     Args:
         array: Grey [height, width] or colour [height, width, 3], of any real type.
-        value_range: The values that are shown black and white. Values outside are clipped.
+        value_range: The values shown as black and white. Values outside are clipped.
 
     Raises:
-        OptionError: The range is not two finite numbers, the smaller first.
+        OptionError: The range is not a pair of finite, increasing numbers.
 
     Example:
         >>> from pneumoscope import InputSpec, prepare
@@ -80,15 +80,15 @@ Source: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Image.Image"
     " | NDArray[Any] | ArrayLike | Pixels"
 )
-"""What an image may be handed over as."""
+"""Types that are accepted as an image."""
 
 
 class Encoded(NamedTuple):
     """The bytes of a file.
 
     Attributes:
-        data: All of them.
-        name: What messages call them.
+        data: The bytes.
+        name: Name of the file in messages.
     """
 
     data: bytes
@@ -99,9 +99,9 @@ class Decoded(NamedTuple):
     """An image given as pixels.
 
     Attributes:
-        pixels: Grey, uint8 or uint16 [height, width], black air.
-        chroma: How coloured it was, as ``read.chroma`` tells of a file.
-        bits: The depth of 16-bit pixels where it is known, as ``to_input`` takes it.
+        pixels: Grey pixels with air as black, uint8 or uint16 [height, width].
+        chroma: Colourfulness, as ``read.chroma`` measures it for a file.
+        bits: The depth of 16-bit pixels, if known, as for ``to_input``.
     """
 
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
@@ -112,10 +112,10 @@ class Decoded(NamedTuple):
 def resolve(source: Source) -> Encoded | Decoded:
     """Return the bytes of an encoded image, or grey pixels.
 
-    A file object is read from where it stands to its end.
+    A file object is read from its current position to its end.
 
     Raises:
-        ImageError: It cannot be read, or is nothing that an image can be handed over as.
+        ImageError: The source cannot be read, or is of an unsupported type.
     """
     encoded = _encoded(source)
     if encoded is not None:
@@ -127,7 +127,7 @@ def resolve(source: Source) -> Encoded | Decoded:
     hint = ""
     if isinstance(source, list | tuple):
         hint = "; use numpy.asarray(it, numpy.uint8)"
-    elif type(source).__module__.startswith("pydicom."):  # its array would lack what a header says
+    elif type(source).__module__.startswith("pydicom."):  # its array would lack the header
         hint = "; give the path or the bytes of the DICOM file"
     elif hasattr(source, "__array__") or isinstance(source, memoryview):
         return _decoded(_array(source))
@@ -176,7 +176,7 @@ def _content(read: Callable[[int], object]) -> bytes:
 
 
 def _is_pillow(source: object) -> bool:
-    module = sys.modules.get("PIL.Image")  # whoever has an image has loaded it
+    module = sys.modules.get("PIL.Image")  # a caller with a Pillow image has loaded Pillow
     return module is not None and isinstance(source, module.Image)
 
 
@@ -196,7 +196,7 @@ def _image_bytes(mode: str) -> int:
 def _array(source: Any) -> NDArray[Any]:
     try:
         return np.asarray(source)
-    except Exception as fault:  # whatever another package raises, such as for a tensor on a GPU
+    except Exception as fault:  # any exception of another package, such as for a tensor on a GPU
         raise ImageError(
             f"{type(source).__name__} cannot be converted to an array ({fault}); give a numpy "
             "array."
@@ -243,7 +243,7 @@ def _whole(array: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.uint16]:
     kind = array.dtype.kind
     if array.dtype == np.uint8:
         return array
-    if kind == "b":  # as a file of one bit
+    if kind == "b":  # like a file of one bit
         return array.astype(np.uint8) * np.uint8(255)
     if kind == "f":
         numbers = array[np.isfinite(array)]

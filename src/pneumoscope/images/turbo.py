@@ -1,7 +1,7 @@
 """Decode grey 8-bit JPEG with libjpeg-turbo, including its warnings.
 
-libjpeg goes on at damaged data and only counts a warning, which Pillow does not hand on. simplejpeg
-raises instead, and decodes the same pixels as Pillow a little faster.
+libjpeg continues at damaged data and only counts a warning, which Pillow does not report.
+simplejpeg raises an error instead, and decodes the same pixels slightly faster than Pillow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_HARMLESS = "extraneous bytes before marker"  # also where writers pad
+_HARMLESS = "extraneous bytes before marker"  # also caused by padding
 _CORRUPT = "Corrupt JPEG data"
 
 
@@ -23,9 +23,9 @@ class Heard(NamedTuple):
 
     Attributes:
         pixels: uint8 [rows, columns]; None if there was a warning.
-        damaged: Whether the warning is one that only damaged data give. Others, such as of bytes
-            behind the data or of a missing end, are for a second look.
-        warning: In libjpeg's words.
+        damaged: Whether the warning is only given for damaged data. Other warnings, such as of
+            bytes after the data or a missing end, need further checks.
+        warning: Text of the warning.
     """
 
     pixels: NDArray[np.uint8] | None

@@ -34,7 +34,7 @@ def looks_like(start: bytes) -> str:
     """Return a description of a file by its first bytes, with advice if there is any.
 
     Args:
-        start: Its first bytes.
+        start: The first bytes of the file.
 
     >>> looks_like(b"%PDF-1.7")
     'this is a PDF document; export the radiograph from it as DICOM or PNG'

@@ -26,19 +26,19 @@ class Backbone(Network):
     """A network of timm for normalised grey pixels.
 
     Args:
-        model: What the model's name stands for.
+        model: The resolved model name.
         input_px: (height, width) of the input in pixels.
-        weights: A file to load; None draws fresh weights.
-        drop_rate: Share of the pooled features that are dropped in training.
-        drop_path_rate: Share of the residual branches that are skipped in training.
-        classes: How many there are.
+        weights: A file to load; None for random weights.
+        drop_rate: Dropout rate of the pooled features.
+        drop_path_rate: Stochastic depth rate: share of residual branches skipped in training.
+        classes: Number of classes.
 
     Attributes:
-        plan: How pixels in [0, 1] are to be normalised, and what the weights make of them.
-        record: What was loaded.
+        plan: Normalisation of pixels in [0, 1], and adaptation of the weights.
+        record: Record of the loaded weights.
 
     Raises:
-        OptionError: A value that the network cannot take.
+        OptionError: An invalid value for the network.
         WeightsError: The weights do not fit.
     """
 
@@ -57,7 +57,7 @@ class Backbone(Network):
         self.plan = GreyPlan.of(facts)
         self.record: WeightsRecord | None = None
         options: dict[str, Any] = {"drop_rate": _share("drop_rate", drop_rate), **facts.build}
-        if drop_path_rate:  # not all networks have it
+        if drop_path_rate:  # not supported by all networks
             options["drop_path_rate"] = _share("drop_path_rate", drop_path_rate)
         self.lift: Lift = AsItIs()
         self.net = _create(model, input_px, in_chans=1, classes=classes, options=options)
@@ -127,7 +127,7 @@ class Backbone(Network):
         return _several(self.net.pretrained_cfg.get("first_conv"))
 
     def _quieten_head(self) -> None:
-        """Initialise the head with small weights; timm's rule gives logits of ten and more."""
+        """Initialise the head with small weights; timm's weights give logits of ten and more."""
         for name, weights in self.net.named_parameters():
             if name.startswith(self._heads_dotted):
                 if weights.ndim > 1:
@@ -158,14 +158,14 @@ class Backbone(Network):
         for name in self._first:
             weights, bias = (tensors.get(f"{name}.{kind}") for kind in ("weight", "bias"))
             if weights is None or weights.ndim != 4 or weights.shape[1] % 3 or not self.plan.rgb:
-                continue  # for one channel already, or a misfit that the loader will name
+                continue  # already for one channel, or a mismatch that the loader reports
             made[f"{name}.weight"] = grey_weights(weights, self.plan, self.lift)
             if isinstance(self.lift, AsItIs) and bias is not None and self.plan.shifted:
                 made[f"{name}.bias"] = shifted_bias(bias, weights, self.plan)
         return made
 
     def _translate(self, tensors: Tensors) -> Tensors:
-        """Return the tensors under timm's names, as timm's own loader does."""
+        """Return the tensors under timm's names, like timm's own loader."""
         module = sys.modules[type(self.net).__module__]
         translate = getattr(module, "checkpoint_filter_fn", None)
         if translate is None:
@@ -177,7 +177,7 @@ class Backbone(Network):
         """Return the tensors under this network's names, given in the same order.
 
         Raises:
-            ValueError: Their number, kinds or shapes are others; the message names the first.
+            ValueError: Their number, kinds or shapes differ; the message names the first mismatch.
         """
         wanted = self.net.state_dict()
         if len(wanted) != len(tensors):
@@ -225,7 +225,7 @@ def check_input(network: Network, input_px: tuple[int, int], *, name: str, train
     """Raise an error if the input is too small for the network or otherwise unsuitable.
 
     Raises:
-        OptionError: It cannot take it.
+        OptionError: The network does not support the input.
     """
     was = network.training
     try:
@@ -244,7 +244,7 @@ def check_input(network: Network, input_px: tuple[int, int], *, name: str, train
 
 
 def _check_patches(network: Network, input_px: tuple[int, int]) -> None:
-    """Raise an error if the input is not a whole number of patches."""
+    """Raise an error if the input is not a multiple of the patch size."""
     for module in network.modules():
         patch = getattr(module, "patch_size", None)
         if isinstance(patch, tuple) and any(

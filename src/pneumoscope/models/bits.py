@@ -1,7 +1,7 @@
 """Reinterpret floating-point tensors as integers of the same width.
 
-Those that are not negative are in the same order as their bits, and a processor compares integers
-faster than bfloat16, which it has to convert first.
+Values that are not negative are in the same order as their bits, and CPUs compare integers faster
+than bfloat16, which must be converted first.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pneumoscope.errors import WeightsError
 from pneumoscope.models.pretrained import find_weights
 
-# In the order in which they are tried; the last one lies in the package.
+# In the order in which they are tried; the last one is included in the package.
 _WANTED = {
     "cuda": ("timm:convnextv2_nano.fcmae_ft_in22k_in1k", "timm:mobilenetv2_100"),
     "mps": ("timm:convnextv2_nano.fcmae_ft_in22k_in1k", "timm:mobilenetv2_100"),
@@ -28,8 +28,8 @@ class Choice:
 def choose_backbone(device: str) -> Choice:
     """Return the backbone for ``auto`` on a kind of device: ``cpu``, ``cuda``, ``mps``.
 
-    Weights that are not on this machine are fetched if there is a network; without one the next
-    backbone is taken.
+    Weights that are not on this machine are downloaded; without a network connection, the next
+    backbone is used.
     """
     missing = []
     for model in _WANTED.get(device, ()):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pneumoscope.parallel import Progress
 
 MOST_BYTES = 16 * 2**30
-"""Larger files are no weights of one network."""
+"""Maximum size of a weights file."""
 
 _OWN_MACHINE = ("localhost", "127.0.0.1", "::1")
 
@@ -24,17 +24,17 @@ def download(
 ) -> str:
     """Download a file to ``target`` and return its SHA-256.
 
-    What has arrived is kept if the connection breaks for good; the next call continues it.
+    If the connection is lost permanently, the downloaded part is kept, and the next call continues.
 
     Args:
         url: An ``https`` address; ``http`` only with ``sha256``, or on this machine.
-        target: Where the file goes.
-        sha256: What its content must hash to.
-        progress: Called with bytes done and bytes in all.
+        target: Destination.
+        sha256: Expected SHA-256 of the content.
+        progress: Called with (bytes, total bytes).
 
     Raises:
-        WeightsError: The address must not be trusted.
-        FetchError: The file cannot be fetched, or its content is another.
+        WeightsError: The address is not trusted.
+        FetchError: The download failed, or the content differs from the expected one.
         OutputError: It cannot be written.
     """
     parts = urlsplit(url)

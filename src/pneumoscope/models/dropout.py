@@ -1,8 +1,8 @@
-"""Fast dropout on processors.
+"""Fast dropout on CPUs.
 
-``torch.nn.Dropout`` draws each value of each mask by itself on the CPU, which takes a third of a
-step of a small network. Here a pool of keep-or-drop masks is drawn once in a while, and each mask
-is a stretch of the pool from a random start. Other devices use ``torch.nn.functional.dropout``.
+On the CPU, ``torch.nn.Dropout`` draws each value of each mask separately, which takes a third of a
+step of a small network. Here a pool of mask values is drawn from time to time, and each mask is a
+section of the pool from a random start. Other devices use ``torch.nn.functional.dropout``.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pneumoscope.models.bits import as_bits
 
 _POOL_VALUES = 2**25
 _ALIGNMENT = 64
-_OWN_STREAM = 0x5EED  # so that the pool does not repeat what torch's own generator draws
+_OWN_STREAM = 0x5EED  # so that the pool differs from the numbers of torch's own generator
 
 
 class KeepMasks:
     """A source of masks: all bits set with probability 1 - ``rate``, otherwise none.
 
-    The pool is drawn anew whenever torch's generator has been given another seed, which training
-    does every epoch; the starts come from that generator. Within a mask the values are
-    independent. Two masks of one pool share values, but at another offset, one of some 500,000.
+    A new pool is drawn whenever the seed of torch's generator changes, which happens in every epoch
+    of training; the starts are drawn from that generator. Within a mask, the values are
+    independent. Two masks of one pool share values, but at different offsets, out of about 500,000.
 
     Args:
         rate: Share of values that are dropped, at least 0 and below 1.
@@ -52,14 +52,14 @@ class KeepMasks:
             self._seed = seed
         starts = (pool.numel() - values.numel()) // _ALIGNMENT
         start = int(torch.randint(starts, ())) * _ALIGNMENT
-        layout = torch.empty_like(values, device="meta")  # dense, whatever the values' strides are
+        layout = torch.empty_like(values, device="meta")  # dense, regardless of the values' strides
         return pool[start : start + values.numel()].as_strided(layout.shape, layout.stride())
 
     def _draw(self, count: int, dtype: torch.dtype, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed ^ _OWN_STREAM)
         words = torch.empty(count // 4, dtype=torch.int64)
-        words.random_(-(2**63), None, generator=generator)  # all 64 bits, the sign included
-        # Two bytes a value: the share that is dropped is then exact to 1/65,536.
+        words.random_(-(2**63), None, generator=generator)  # all 64 bits, including the sign
+        # Two bytes per value, so that the rate is exact to 1/65,536.
         keep = words.view(torch.int16) >= round(self.rate * 2**16) - 2**15
         return keep.to(dtype).neg_()
 
@@ -67,8 +67,8 @@ class KeepMasks:
 class ReluDropout(nn.Module):
     """ReLU, then inverted dropout (Srivastava et al., JMLR 15, 2014), in place.
 
-    In evaluation it is ReLU alone. In training on the CPU it changes its input, which must be a
-    result that nothing else uses.
+    In evaluation mode, only ReLU is applied. In training on the CPU, the input is modified in
+    place, so it must not be used elsewhere.
     """
 
     def __init__(self, masks: KeepMasks) -> None:
@@ -90,7 +90,7 @@ class ReluDropout(nn.Module):
 
 
 class _MaskedRelu(torch.autograd.Function):
-    """ReLU, mask and scale in place; the positive outputs mark where gradients flow."""
+    """ReLU, mask and scale in place; gradients flow where outputs are positive."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, keep: Tensor, scale: float) -> Tensor:

@@ -14,7 +14,7 @@ from pneumoscope.errors import OptionError, nearest
 from pneumoscope.models.registry import Classifier
 
 VIEWS = ("plain", "flip", "zoom")
-"""How an image may be looked at: as it is, mirrored, and its middle 80 % enlarged."""
+"""Views of an image: unchanged, mirrored, and with its middle 80 % enlarged."""
 
 _ZOOM = 0.8
 _LINEAR = ("weight", "bias")
@@ -24,11 +24,11 @@ class Averaged(nn.Module):
     """The mean logits of classifiers over views of an image.
 
     Args:
-        members: Trained classifiers that take the same input.
-        views: Names of ``VIEWS``; the first one is what evidence is shown on.
+        members: Trained classifiers with the same input.
+        views: Names of ``VIEWS``; evidence is that of the first.
 
     Raises:
-        OptionError: No member, no view, or an unknown one.
+        OptionError: There is no member or no view, or a view is unknown.
     """
 
     def __init__(self, members: Sequence[Classifier], views: Sequence[str] = ("plain",)) -> None:
@@ -47,12 +47,12 @@ class Averaged(nn.Module):
 
     @property
     def classes(self) -> int:
-        """How many there are."""
+        """Number of classes."""
         return next(iter(self.members)).classes
 
     @property
     def multilabel(self) -> bool:
-        """Whether each logit is of a finding, several of which an image may have."""
+        """Whether the logits are those of findings that do not exclude each other."""
         return next(iter(self.members)).multilabel
 
     def forward(
@@ -68,7 +68,7 @@ class Averaged(nn.Module):
         """Return mean logits, the first member's features, and the mean evidence, in one pass.
 
         Features and evidence are of the first view; evidence is None unless all members have it.
-        Maps of several sizes are brought to that of the finest.
+        Maps of different sizes are resized to that of the finest.
         """
         first = [member.explained(_seen(pixels, self.views[0])) for member in self.members]
         more = [member(_seen(pixels, view)) for view in self.views[1:] for member in self.members]
@@ -80,11 +80,10 @@ class Averaged(nn.Module):
 def side_by_side(members: Sequence[Classifier]) -> Classifier | None:
     """Return one classifier that computes the mean logits of several of one architecture.
 
-    Their channels stand side by side in every layer, in groups that do not mix; the last layer
-    takes the mean. It computes what ``Averaged`` does with one graph instead of several, which
-    opens and runs faster. None for networks that cannot be put together so: of several
-    architectures, or with layers other than convolutions, batch normalisation and a last linear
-    layer.
+    Their channels are concatenated in every layer, in separate groups; the last layer computes the
+    mean. The result equals that of ``Averaged``, with one graph instead of several, which opens and
+    runs faster. None for networks that cannot be merged: of different architectures, or with layers
+    other than convolutions, batch normalisation and a last linear layer.
     """
     first = deepcopy(members[0])
     network = first.network
@@ -148,7 +147,7 @@ def _widen(layer: nn.Module, layers: Sequence[nn.Module], *, shared: bool, last:
 def _mean_map(maps: Sequence[Tensor]) -> Tensor:
     """Return the mean of maps [n, (classes,) rows, columns] at the size of the finest.
 
-    Each keeps its own mean, which is its logit but for the bias.
+    The mean of each map, which is its logit without the bias, is preserved.
     """
     shape = max((tuple(each.shape[-2:]) for each in maps), key=lambda size: size[0] * size[1])
     fine = []

@@ -1,6 +1,6 @@
 """Folders of weight files and their manifest ``weights.json``.
 
-This file imports no torch, so that a folder is checked at once.
+This module does not import torch, so that a folder is checked quickly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "weights.json"
 BUNDLED = Path(__file__).parents[1] / "assets"
-"""Where weights lie that come with the package."""
+"""Folder of the weights included in the package."""
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
@@ -33,12 +33,12 @@ class Entry:
     """A row of ``weights.json``.
 
     Attributes:
-        name: The model, as ``--model`` takes it.
-        file: The file's name in the folder.
-        sha256: Of its content.
-        bytes: Its size.
-        licence: Of the weights, or where to read it.
-        source: Where they came from.
+        name: The network, as in ``--model``.
+        file: The file name in the folder.
+        sha256: SHA-256 of the file.
+        bytes: Size of the file.
+        licence: Licence of the weights, or where to read it.
+        source: Origin of the weights.
     """
 
     name: str
@@ -54,10 +54,10 @@ class Finding:
     """The result of ``verify_folder`` for one file.
 
     Attributes:
-        file: Its name.
-        name: The model whose weights it holds, if that is known.
-        state: ``ok``, ``wrong``, or ``unchecked`` where there is nothing to check it by.
-        says: What is wrong, or why nothing was checked.
+        file: Name of the file.
+        name: The model whose weights it contains, if known.
+        state: ``ok``, ``wrong``, or ``unchecked`` if there is no reference.
+        says: The problem, or why the file was not checked.
     """
 
     file: str
@@ -78,7 +78,7 @@ def read_manifest(folder: Path) -> tuple[Entry, ...]:
     """Return the rows of a folder's ``weights.json``; none if the file does not exist.
 
     Raises:
-        WeightsError: It is no list of rows, or names files elsewhere.
+        WeightsError: It is not a list of rows, or names files elsewhere.
     """
     path = folder / MANIFEST
     try:
@@ -107,10 +107,10 @@ def find_in_folder(folder: Path, names: Sequence[str]) -> tuple[Path, Entry | No
 
     Args:
         folder: The folder; it need not exist.
-        names: What the model is called, most precise name first.
+        names: Names of the model, the most precise first.
 
     Raises:
-        WeightsError: ``weights.json`` is broken, or names a file that is not there.
+        WeightsError: ``weights.json`` is invalid, or names a missing file.
     """
     entries = read_manifest(folder)
     for name in names:
@@ -136,7 +136,7 @@ def add_to_folder(folder: Path, path: Path, entry: Entry) -> Entry:
     """Copy a weights file into a folder, add it to ``weights.json``, and return the row.
 
     Raises:
-        WeightsError: The copy is not what was to be copied.
+        WeightsError: The copy differs from the original.
         OutputError: The folder cannot be written.
     """
     target = folder / entry.file
@@ -154,7 +154,7 @@ def verify_folder(folder: Path) -> list[Finding]:
     """Return a finding for each weights file that is listed or present.
 
     Raises:
-        WeightsError: There is no such folder, or its ``weights.json`` is broken.
+        WeightsError: The folder does not exist, or its ``weights.json`` is invalid.
     """
     if not folder.is_dir():
         raise WeightsError(

@@ -1,12 +1,13 @@
 """Run RGB networks on grey images with the same output as for three equal channels.
 
 Each channel c of the normalised RGB image is ``scale[c] * grey + shift[c]``, where ``grey`` is
-normalised by one mean and one deviation. A convolution is linear, so the scales go into its
-weights: ``sum(scale[c] * weights[c])`` are the weights for one channel. The shifts are zero if the
-three channels share a mean. If not, they make a constant: it goes into the bias where the image is
-not padded; where zeros stand around the normalised image, the constant depends on how many taps
-fall outside, and a second channel of ones, padded in the same way, carries it exactly. Where the
-first layer is not linear in its weights (weight standardisation), three channels are made again.
+normalised by one mean and one standard deviation. A convolution is linear, so the scales are
+multiplied into its weights: ``sum(scale[c] * weights[c])`` are the weights for one channel. The
+shifts are zero if the three channels share a mean. Otherwise they add a constant. Without padding,
+it is added to the bias. If the normalised image is padded with zeros, the constant depends on how
+many taps are outside, and a second channel of ones, padded in the same way, represents it exactly.
+If the first layer is not linear in its weights (weight standardisation), grey is expanded to three
+channels.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ class GreyPlan:
     """How grey pixels replace the channels that the weights were trained on.
 
     Attributes:
-        mean: What is subtracted from grey pixels in [0, 1].
-        std: What they are then divided by.
-        scale: What each channel is of the normalised grey, a factor each.
-        shift: What is then added to each channel.
+        mean: Mean subtracted from grey pixels in [0, 1].
+        std: Standard deviation they are divided by.
+        scale: Factor from normalised grey to each channel.
+        shift: Constant added to each channel.
     """
 
     mean: float
@@ -43,7 +44,7 @@ class GreyPlan:
 
     @classmethod
     def of(cls, facts: WeightsFacts) -> GreyPlan:
-        """Return the plan with the average mean and deviation of the channels."""
+        """Return the plan with the average mean and standard deviation of the channels."""
         mean = sum(facts.mean) / len(facts.mean)
         std = sum(facts.std) / len(facts.std)
         shift = [(mean - m) / s for m, s in zip(facts.mean, facts.std, strict=True)]
@@ -105,8 +106,8 @@ def lift_for(first: Sequence[nn.Module], plan: GreyPlan) -> Lift:
     """Return the module that turns grey pixels into the input the network needs.
 
     Args:
-        first: The layers that see the image.
-        plan: How the channels follow from grey.
+        first: The layers that take the image.
+        plan: The relation of the channels to grey.
     """
     if not first or not all(_is_linear(layer) for layer in first):
         return AsColours(plan)
@@ -120,8 +121,8 @@ def grey_weights(
 ) -> Float[Tensor, "out lifted height width"]:
     """Return the weights of a first layer for the lifted input, from weights for RGB.
 
-    Several groups of RGB channels (of neighbouring pixels, in networks that begin by folding space
-    into channels) are treated alike.
+    Several groups of RGB channels (of neighbouring pixels, in networks that begin with a
+    space-to-depth layer) are treated in the same way.
     """
     out, channels, height, width = weights.shape
     match lift:

@@ -19,7 +19,7 @@ def cached(published: Published) -> Path | None:
     """Return the file if it is in the hub's local cache."""
     try:
         from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - not for every model
-    except ModuleNotFoundError:  # reading alone is installed, so nothing was fetched by it
+    except ModuleNotFoundError:  # only reading is installed, so nothing was downloaded with it
         return None
 
     for file in published.files:
@@ -35,7 +35,8 @@ def fetch(published: Published) -> Path:
     """Return the file in the hub's cache, downloading it if necessary.
 
     Raises:
-        ConnectionError: The hub does not answer, or not with this file; the text says why.
+        ConnectionError: The hub does not respond or does not provide the file; the message states
+            why.
     """
     from huggingface_hub import hf_hub_download  # noqa: PLC0415 - not for every model
     from huggingface_hub.errors import (  # noqa: PLC0415
@@ -52,20 +53,20 @@ def fetch(published: Published) -> Path:
                     published.repository, file, revision=published.revision, cache_dir=_cache()
                 )
             )
-        except RemoteEntryNotFoundError as fault:  # there, but under its other name
+        except RemoteEntryNotFoundError as fault:  # present under its other name
             reason = _line(fault)
         except LocalEntryNotFoundError as fault:
             raise ConnectionError(_line(fault.__cause__ or fault)) from fault
-        except (OSError, ValueError) as fault:  # its errors of transport are OSErrors
+        except (OSError, ValueError) as fault:  # its network errors are OSErrors
             raise ConnectionError(_line(fault)) from fault
     raise ConnectionError(reason)
 
 
 def check(path: Path, sha256: str | None = None) -> str:
-    """Verify a cached file, and return its SHA-256; large files are named by theirs.
+    """Verify a cached file, and return its SHA-256, which is the name of large files.
 
     Raises:
-        WeightsError: The content is another.
+        WeightsError: The content differs.
     """
     found = sha256 or sha256_of(path)
     name = path.resolve().name
@@ -78,17 +79,17 @@ def check(path: Path, sha256: str | None = None) -> str:
 
 
 def _check_reachable() -> None:
-    """Fail at once without a network; the hub's library would retry for half a minute.
+    """Fail immediately without a network; the hub's library would retry for half a minute.
 
     Raises:
-        ConnectionError: The hub cannot be reached, or the user told its library not to.
+        ConnectionError: The hub cannot be reached, or its library is set to offline mode.
     """
     from huggingface_hub import constants  # noqa: PLC0415
 
     if constants.HF_HUB_OFFLINE:
         raise ConnectionError("HF_HUB_OFFLINE is set")
     place = urlsplit(constants.ENDPOINT)
-    if getproxies():  # then it is for the proxy to find the place
+    if getproxies():  # the proxy then resolves the address
         return
     try:
         port = place.port or (443 if place.scheme == "https" else 80)

@@ -13,13 +13,13 @@ class WeightsFacts:
     """The settings that a network needs for given weights.
 
     Attributes:
-        mean: Subtracted from each channel of pixels in [0, 1]; three numbers, or one for grey.
-        std: What they are then divided by.
-        build: Arguments of the network's constructor that differ from its defaults.
+        mean: Mean subtracted from each channel of pixels in [0, 1]; three numbers, or one for grey.
+        std: Standard deviation they are divided by.
+        build: Arguments of the network's constructor that differ from the defaults.
         input_px: Side of the square images that it was trained on.
-        by_order: Whether the tensors have other names and are taken in the network's order.
-        licence: Of the weights, or where to read it.
-        credit: Who made them, from what.
+        by_order: Whether the tensors have other names and are matched in the network's order.
+        licence: Licence of the weights, or where to read it.
+        credit: Authors and training data.
     """
 
     mean: tuple[float, ...]
@@ -36,10 +36,10 @@ class KnownFile:
     """A weights file that is recognised by its content.
 
     Attributes:
-        file: Its usual name.
-        sha256: Of its content.
-        model: The model whose weights it holds.
-        facts: What the network needs.
+        file: Usual file name.
+        sha256: SHA-256 of the content.
+        model: The model whose weights it contains.
+        facts: Settings of the network.
     """
 
     file: str

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SEED = "seed-cnn"
 MOST = 40
-"""How many models are measured for one filter."""
+"""Maximum number of models measured for one filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class Listed:
     """A row of ``pneumoscope models``.
 
     Attributes:
-        name: The model, as ``--model`` takes it.
-        parameters: How many it has here, with one channel in and two classes out.
-        multiply_adds: How many one image of ``input_px`` by ``input_px`` takes.
-        input_px: Side of the images that its weights were trained on.
-        licence: Of the pretrained weights, or where to read it; empty where there are none.
-        here: Whether pretrained weights are on this machine; None where there are none.
+        name: The network, as in ``--model``.
+        parameters: Number of parameters with one input channel and two classes.
+        multiply_adds: Number of multiply-adds for one image of ``input_px`` by ``input_px``.
+        input_px: Side of the images that the weights were trained on.
+        licence: Licence of the pretrained weights, or where to read it; empty if there are none.
+        here: Whether pretrained weights are on this machine; None if there are none.
     """
 
     name: str
@@ -72,9 +72,9 @@ CHOSEN: tuple[Listed, ...] = (
         "timm:convnextv2_tiny.fcmae_ft_in22k_in1k", 27_864_962, 4_445_131_008, 224, "cc-by-nc-4.0"
     ),
 )
-"""A few that make sense for radiographs on ordinary machines, from light to heavy.
+"""A selection suitable for radiographs on ordinary machines, from small to large.
 
-The numbers are those of ``measure``; they stand here so that listing them loads nothing heavy.
+The numbers are results of ``measure``, stored here so that listing does not load large packages.
 """
 
 
@@ -87,7 +87,7 @@ def names_like(pattern: str) -> list[str]:
     """Return the names of all matching models, with the tags of their weights.
 
     Args:
-        pattern: With ``*`` and ``?`` as in a shell; without them, a part of the name.
+        pattern: Pattern with ``*`` and ``?`` as in a shell; without them, a part of the name.
     """
     import timm  # noqa: PLC0415 - takes a second
 
@@ -126,8 +126,8 @@ def measure(name: str) -> Listed:
     """Return the row of a model, measured without allocating its weights (meta device).
 
     Raises:
-        OptionError: There is no such model.
-        NotImplementedError: The network needs values to be made.
+        OptionError: The model does not exist.
+        NotImplementedError: The network cannot be built on the meta device.
     """
     import torch  # noqa: PLC0415 - so that the chosen models are listed at once
     from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415

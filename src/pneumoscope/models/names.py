@@ -16,13 +16,13 @@ OWN = ("seed-cnn",)
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Where weights are published: a file on the Hugging Face hub, or an address.
+    """The source of published weights: a file on the Hugging Face hub, or an address.
 
     Attributes:
         repository: OWNER/NAME on the hub, or empty.
-        files: The names the file may have there, the preferred one first.
+        files: Possible names of the file, the preferred one first.
         revision: A branch or commit of the repository; None for its main branch.
-        url: The address, where there is no repository.
+        url: The address, if there is no repository.
     """
 
     repository: str = ""
@@ -44,11 +44,11 @@ class Pretrained:
     """The architecture and weights of a model name.
 
     Attributes:
-        name: The name in full, with the tag of the weights.
-        asked: The name as it was given.
+        name: The full name, with the tag of the weights.
+        asked: The name as given.
         architecture: The network in timm.
-        facts: What its published weights were trained as.
-        published: Where they are; None if nobody has published any.
+        facts: Settings of the published weights.
+        published: Source of the weights; None if there are no published ones.
     """
 
     name: str
@@ -67,7 +67,7 @@ def check_known(name: str) -> None:
     """Raise an error for an unknown name.
 
     Raises:
-        OptionError: It is one; the message names the nearest.
+        OptionError: The name is unknown; the message suggests the closest.
     """
     if name in OWN or is_pretrained_name(name):
         return
@@ -79,7 +79,7 @@ def resolve(name: str) -> Pretrained:
     """Return the model for ``timm:NAME`` or ``xrv:NAME``.
 
     Raises:
-        OptionError: There is no such model; the message names the nearest.
+        OptionError: The model does not exist; the message suggests the closest.
     """
     family, _, rest = name.partition(":")
     match family:
@@ -144,9 +144,9 @@ def _hub_files(given: str | None) -> tuple[str, ...]:
     return (safe, usual)
 
 
-# torchxrayvision's networks are torchvision's DenseNet-121 and ResNet-50 for one channel, and timm
-# has both with the same names of tensors. Input is scaled to [-1024, 1024]. The addresses are those
-# of torchxrayvision 1.5.7; see docs/decisions/0002-pretrained-networks.md.
+# torchxrayvision's networks are torchvision's DenseNet-121 and ResNet-50 for one channel; timm has
+# both with the same tensor names. Input is scaled to [-1024, 1024]. The addresses are those of
+# torchxrayvision 1.5.7; see docs/decisions/0002-pretrained-networks.md.
 _XRV_FILES = MappingProxyType(
     {
         "densenet121-res224-all": "nih-pc-chex-mimic_ch-google-openi-kaggle-densenet121-d121-tw-"

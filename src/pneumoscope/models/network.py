@@ -13,12 +13,12 @@ from torch import Tensor, nn
 class Network(nn.Module, ABC):
     """Logits [batch, classes] from normalised grey pixels [batch, 1, height, width].
 
-    ``head(features(pixels))`` is ``forward(pixels)``, and ``pooled(features(pixels))`` is what the
-    last layer takes: a linear probe trains that layer alone.
+    ``head(features(pixels))`` equals ``forward(pixels)``, and ``pooled(features(pixels))`` is the
+    input of the last layer: a linear probe only trains that layer.
 
     Attributes:
-        multilabel: Whether each logit is of a finding of its own, so that its evidence is against
-            nothing else.
+        multilabel: Whether the logits are those of independent findings, so that the evidence of
+            one is not relative to the others.
     """
 
     def __init__(self) -> None:
@@ -30,8 +30,8 @@ class Network(nn.Module, ABC):
     def features(self, pixels: Float[Tensor, "batch 1 height width"]) -> Tensor:
         """Return the feature maps before pooling.
 
-        Maps [batch, channels, h, w] of convolutional networks; others keep their own form, such as
-        tokens [batch, n, channels].
+        Convolutional networks return maps [batch, channels, h, w]; others have their own form, such
+        as tokens [batch, n, channels].
         """
 
     @abstractmethod
@@ -62,12 +62,12 @@ class Network(nn.Module, ABC):
     def evidence(self, maps: Tensor) -> Tensor | None:
         """Return the evidence maps, from the output of ``features``.
 
-        Class activation maps (Zhou et al., CVPR 2016), signed: where the last layer takes the mean
-        of the maps, the logit of a class is the mean of its map, and a bias that knows no place.
-        Of two classes there is one map, [batch, h, w], for the second class and against the first;
-        of more one a class, [batch, classes, h, w], for it and against the mean of the others.
-        Of findings one each, [batch, findings, h, w].
-        None for networks that end in another way.
+        Signed class activation maps (Zhou et al., CVPR 2016): if the input of the last layer is the
+        mean of the maps, the logit of a class is the mean of its map plus a bias without location.
+        For two classes, there is one map, [batch, h, w], for the second class against the first;
+        for more, one per class, [batch, classes, h, w], against the mean of the others. For
+        findings, there is one per finding, [batch, findings, h, w]. None for networks with another
+        head.
         """
         layer = self.last_layer
         if not isinstance(layer, nn.Linear) or maps.ndim != 4:
@@ -77,13 +77,13 @@ class Network(nn.Module, ABC):
         return weighted_maps(maps, self.speaking(layer.weight))
 
     def speaking(self, weights: Float[Tensor, "classes features"]) -> Tensor:
-        """Return what speaks for each class against the others, or for each finding."""
+        """Return the contributions to each class against the others, or to each finding."""
         return weights if self.multilabel else against_others(weights)
 
     def _takes_the_mean(self, maps: Tensor) -> bool:
         """Return whether the input of the last layer is the mean of the maps.
 
-        It is tried once, on made-up maps; an exporter cannot follow a comparison of numbers.
+        This is tested once, on random maps, since an exporter cannot trace a comparison of values.
         """
         if self._mean_is_seen is None:
             with torch.no_grad():
@@ -106,7 +106,7 @@ class Network(nn.Module, ABC):
         """Freeze the first groups of ``parameter_groups``, and unfreeze the others.
 
         Args:
-            groups: How many; 0 frees everything.
+            groups: Number of groups; 0 unfreezes everything.
         """
         for number, group in enumerate(self.parameter_groups()):
             for weights in group:
@@ -116,7 +116,7 @@ class Network(nn.Module, ABC):
     def train(self, mode: bool = True) -> Self:
         """Set the mode; frozen layers keep their running statistics in both modes.
 
-        A layer is frozen if none of its own parameters takes gradients.
+        A layer is frozen if none of its own parameters requires gradients.
         """
         super().train(mode)
         for layer in self.modules():
@@ -127,9 +127,9 @@ class Network(nn.Module, ABC):
 
 
 def against_others(weights: Float[Tensor, "classes features"]) -> Float[Tensor, "maps features"]:
-    """Return what speaks for a class and against the others: their mean subtracted.
+    """Return the contributions to each class minus the mean of the others.
 
-    Of two classes it is one row, the second less the first; else one a class.
+    For two classes, there is one row, the second minus the first; otherwise one per class.
     """
     count = len(weights)
     if count == 2:
@@ -141,8 +141,8 @@ def weighted_maps(maps: Float[Tensor, "b c h w"], weights: Tensor) -> Tensor:
     """Return sums of maps over the channels: [b, h, w] for one row of weights, else [b, k, h, w].
 
     Args:
-        maps: Of the channels.
-        weights: Of each channel, [k, c], or for each image [b, k, c].
+        maps: Maps of the channels.
+        weights: Weights of the channels, [k, c], or for each image [b, k, c].
     """
     if weights.shape[-2] == 1:
         return (maps * weights[..., 0, :, None, None]).sum(1)

@@ -1,7 +1,7 @@
-"""Weights that come as Python packages: found among what is installed, and never imported.
+"""Weights in Python packages, which are found if installed, and never imported.
 
-The package index holds a few packages that contain one weights file and nothing else of use. They
-are an extra of this package, so that good weights are had wherever pip works, without the hub.
+The package index has a few packages that only contain a weights file. They are an extra of this
+package, so that good weights are available wherever pip works, without the hub.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EXTRA: Final = "weights"
-"""The extra that installs them."""
+"""The extra that installs the packages."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightsPackage:
-    """A package that holds the weights of a model.
+    """A package with the weights of a model.
 
     Attributes:
-        package: Its name on the index.
-        file: The name of the file in it; its SHA-256 stands in ``known``.
+        package: Name on the index.
+        file: Name of the file in the package; ``known`` contains its SHA-256.
         model: The model whose weights they are.
-        address: Where it is published.
+        address: Web address of the package.
     """
 
     package: str
@@ -52,14 +52,14 @@ PACKAGES: Final = (_lite(0, "57934424"), _lite(1, "77cc7160"), _lite(2, "9656183
 
 
 def package_of(names: Sequence[str]) -> WeightsPackage | None:
-    """Return the package that holds the weights of a model, installed or not."""
+    """Return the package with the weights of a model, installed or not."""
     return next((one for one in PACKAGES if one.model in names), None)
 
 
 def installed_file(package: WeightsPackage) -> Path | None:
     """Return the weights file of a package; None if it is not installed.
 
-    Nothing of the package is imported: what its installation noted tells where the file is.
+    The package is not imported: its installation metadata contain the path of the file.
     """
     try:
         files = metadata.files(package.package)
@@ -76,7 +76,7 @@ def installed_weights(names: Sequence[str]) -> tuple[WeightsPackage, Path] | Non
     """Return the package and file with the weights of a model; None if none is installed.
 
     Args:
-        names: What the model is called.
+        names: Names of the model.
     """
     package = package_of(names)
     path = None if package is None else installed_file(package)

@@ -1,11 +1,11 @@
-"""Convolution, 2x2 max pooling, ReLU and dropout in one training step on processors.
+"""Convolution, 2x2 max pooling, ReLU and dropout in one training step on CPUs.
 
-The maps that a convolution writes are four times as large as what pooling leaves of them, and
-pooling them by torch's own functions takes longer than a small convolution: it writes an 8-byte
-index for each result, and scatters the gradients one by one. Here a few images at a time are
-convolved and pooled while their maps are still in the processor's cache, first pairs of rows and
-then pairs of columns, by operations on whole vectors of integers. The difference of each pair is
-kept: its sign tells which of the two the gradient belongs to.
+The maps of a convolution are four times as large as the pooled ones, and pooling them with torch's
+functions takes longer than a small convolution: it writes an 8-byte index for each result, and
+scatters the gradients one by one. Here a few images at a time are convolved and pooled while their
+maps are still in the CPU cache, first pairs of rows and then pairs of columns, by vectorised
+integer operations. The difference of each pair is stored: its sign determines which of the two
+receives the gradient.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from pneumoscope.models.bits import as_bits
 from pneumoscope.models.dropout import KeepMasks
 
-# What the maps of a part may take, so that the next operation still finds them in a cache.
+# Maximum size of the maps of a part, so that they are still in the cache for the next operation.
 _PART_BYTES = 7 * 2**20
 _PADDING = 1
 _THRESHOLD_BACKWARD = torch.ops.aten.threshold_backward
@@ -28,17 +28,17 @@ _THRESHOLD_BACKWARD = torch.ops.aten.threshold_backward
 def convolve_pool_drop(maps: Tensor, convolution: nn.Conv2d, masks: KeepMasks) -> Tensor:
     """Apply ``convolution``, 2x2 max pooling, ReLU and inverted dropout.
 
-    Dropout's factor multiplies the weights, since pooling and ReLU let it through. Of equal values
-    in a cell one alone gets the gradient. NaN may come out as 0, since its sign decides.
+    The factor of dropout is multiplied into the weights, since pooling and ReLU commute with it. Of
+    equal values in a cell, only one receives the gradient. NaN may become 0, depending on its sign.
 
     Args:
         maps: [b, in, h, w] on the CPU, h and w even.
         convolution: 3x3, with padding 1 and a bias.
-        masks: What is kept.
+        masks: Dropout masks.
 
     Returns:
-        [b, out, h/2, w/2] in channels-last memory, of the dtype in which autocast convolves, where
-        it is on, else of that of ``maps``.
+        [b, out, h/2, w/2] in channels-last memory, with the dtype of autocast, if enabled, or else
+            of ``maps``.
     """
     if torch.is_autocast_enabled("cpu"):
         maps = maps.to(torch.get_autocast_dtype("cpu"))
@@ -62,15 +62,15 @@ class _ConvolveAndPool(torch.autograd.Function):
         )
         results = _places(pooled)
         keep = masks.like(pooled).permute(0, 2, 3, 1) if masks.rate else None
-        # By how much the first of a pair is larger: the upper row, the left column.
+        # Difference of a pair: upper minus lower row, left minus right column.
         upper = results.new_empty((batch, height, 2 * width * channels))
         left = results.new_empty((batch, height * width, channels))
         parts = _parts(pooled)
         part_rows = torch.empty_like(upper[parts[0]])
         for part in parts:
             convolved = F.conv2d(maps[part], weight, bias, padding=_PADDING)
-            # ReLU comes first: the bits of what is not negative are in the order of the values,
-            # and their differences are no larger than they are.
+            # ReLU comes first: the bits of values that are not negative are in the order of the
+            # values, and their differences do not overflow.
             positive = _places(convolved).clamp_min_(0)
             rows = part_rows[: len(convolved)]
             _pool(positive.view(-1, height, 2, 2 * width * channels), rows, upper[part])

@@ -40,10 +40,10 @@ class WeightsFile:
     """A weights file on this machine.
 
     Attributes:
-        path: Where it is.
-        source: Where it came from: a path or an address.
-        sha256: Of its content.
-        facts: What its network needs; None for networks that need nothing.
+        path: Path of the file.
+        source: Origin: a path or an address.
+        sha256: SHA-256 of the content.
+        facts: Settings of its network; None if it needs none.
     """
 
     path: Path
@@ -57,12 +57,12 @@ class WeightsRecord:
     """The weights that were loaded, for the provenance of a run.
 
     Attributes:
-        source: Where the file came from: a path or an address.
-        sha256: Of its content.
-        tensors: How many tensors were taken from it.
-        head: Whether the last layer was among them.
-        licence: Of the weights, or where to read it.
-        credit: Who made them, from what.
+        source: Origin of the file: a path or an address.
+        sha256: SHA-256 of the content.
+        tensors: Number of tensors used.
+        head: Whether they include the last layer.
+        licence: Licence of the weights, or where to read it.
+        credit: Authors and training data.
     """
 
     source: str
@@ -81,18 +81,18 @@ class WeightsRecord:
 def find_weights(
     model: str, weights: str = AUTO, *, progress: Progress | None = None
 ) -> WeightsFile | None:
-    """Return the file that ``weights`` stands for, downloading it if needed; None for ``none``.
+    """Return the file specified by ``weights``, downloading it if needed; None for ``none``.
 
     Args:
         model: The model's name.
-        weights: ``none``; ``auto`` (the folder of weights, installed packages, the hub's cache,
-            the network); a path, or an address of the web, either with ``#sha256=DIGITS`` after it
-            where its content is to be checked.
-        progress: Called with bytes done and bytes in all, while one is fetched from an address.
+        weights: ``none``; ``auto`` (the folder of weights, installed packages, the hub's cache, the
+            network); or a path or web address, optionally followed by ``#sha256=DIGITS`` to verify
+            the content.
+        progress: Called with (bytes, total bytes) during a download.
 
     Raises:
-        OptionError: There is no such model.
-        WeightsError: There is no such file, or it is not what it should be.
+        OptionError: The model does not exist.
+        WeightsError: The file does not exist, or is not the expected one.
     """
     if weights == NONE:
         return None
@@ -114,7 +114,7 @@ def read_weights(file: WeightsFile) -> Tensors:
     """Return the tensors of a file.
 
     Raises:
-        WeightsError: It cannot be read, or is a checkpoint of a run of a pretrained network.
+        WeightsError: The file cannot be read, or is a checkpoint of a run of a pretrained network.
     """
     tensors = read_tensors(file.path)
     if any(name.startswith(OWN_CHECKPOINT) for name in tensors):
@@ -137,17 +137,17 @@ def load_weights(
     """Load a weights file into a network; return its record.
 
     Args:
-        network: Where the tensors go.
-        file: What ``find_weights`` found.
-        tensors: What ``read_weights`` read in it.
-        heads: Names of the modules that are the head, which may be missing or of another shape.
-        prepare: Makes the file's tensors fit this input.
-        adapt: Translates names of other makers.
+        network: The network.
+        file: The result of ``find_weights``.
+        tensors: The result of ``read_weights``.
+        heads: Names of the modules of the head, which may be missing or have another shape.
+        prepare: Adapts the tensors of the file to the input.
+        adapt: Translates tensor names of other projects.
 
     Raises:
-        WeightsError: They do not fit; the message lists the tensors.
+        WeightsError: The tensors do not fit; the message lists them.
     """
-    # Other makers' names are translated only if the tensors do not fit as they are.
+    # Names of other projects are only translated if the tensors do not fit unchanged.
     attempts = [lambda: prepare(tensors)]
     if adapt is not None:
         attempts.append(lambda: prepare(adapt(tensors)))
@@ -166,12 +166,12 @@ def load_weights(
 def gather(names: Sequence[str], folder: Path, *, progress: Progress | None = None) -> list[Entry]:
     """Collect the weights of models in a folder, with rows in its ``weights.json``.
 
-    They are taken from the folder itself, from this machine's folder of weights, from the hub's
-    cache, or from the network.
+    They are copied from the folder itself, from this machine's folder of weights or from the hub's
+    cache, or downloaded.
 
     Raises:
-        OptionError: There is no such model, or it has no pretrained weights.
-        WeightsError: Weights cannot be had.
+        OptionError: The model does not exist, or has no pretrained weights.
+        WeightsError: Weights are not available.
         OutputError: The folder cannot be written.
     """
     for name in names:
@@ -239,7 +239,7 @@ def _in_folder(folder: Path, model: Pretrained) -> WeightsFile | None:
 
 
 def _in_package(model: Pretrained) -> WeightsFile | None:
-    """Return the file of an installed package that holds the weights of a model."""
+    """Return the file of an installed package with the weights of a model."""
     found = installed_weights(_names(model))
     if found is None:
         return None
@@ -262,7 +262,7 @@ def _from_publisher(model: Pretrained, url: str, progress: Progress | None) -> W
         sha256 = download(url, target, progress=progress)
     except FetchError as fault:
         raise WeightsError(_way_out(model, fault.reason)) from fault
-    start = re.search(r"-([0-9a-f]{8,64})\.\w+$", url)  # the manner of torch's own hub
+    start = re.search(r"-([0-9a-f]{8,64})\.\w+$", url)  # as in torch's own hub
     if start and not sha256.startswith(start[1]):
         target.unlink()
         raise WeightsError(f"{url}: its SHA-256 {sha256} does not begin with {start[1]}.")
@@ -306,7 +306,7 @@ def _facts(sha256: str, model: Pretrained | None, *, own: bool) -> WeightsFacts 
         return known.facts
     if model is None:
         return None
-    # Whose a user's own file is, and under which licence, the user knows.
+    # Author and licence of a user's own file are unknown.
     return replace(model.facts, licence="", credit="") if own else model.facts
 
 

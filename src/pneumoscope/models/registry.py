@@ -24,11 +24,11 @@ class ModelEntry:
     """A model in the registry.
 
     Attributes:
-        build: Gives the network for an InputSpec and the model's own options.
-        options: The names of these options.
-        heads: The names of the layers that give the logits.
-        mean: What is subtracted from pixels in [0, 1].
-        std: What they are then divided by.
+        build: Returns the network for an InputSpec and the options of the model.
+        options: Names of these options.
+        heads: Names of the layers that output the logits.
+        mean: Mean subtracted from pixels in [0, 1].
+        std: Standard deviation they are divided by.
     """
 
     build: Callable[..., Network]
@@ -52,13 +52,13 @@ class Classifier(nn.Module):
     """A network with its normalisation, from pixels to logits.
 
     Attributes:
-        network: Takes normalised pixels.
-        weights: What it was pretrained on; None if it was drawn afresh.
-        classes: How many there are.
-        multilabel: Whether each logit is of a finding of its own, several of which an image may
-            have; else the logits are of classes that exclude each other.
-        logit_offset: Added to the network's logits; corrects the prior of a training in which
-            the classes had another share than in the data.
+        network: The network, which takes normalised pixels.
+        weights: Record of the pretrained weights; None for random ones.
+        classes: Number of classes.
+        multilabel: Whether the logits are those of independent findings; otherwise they are those
+            of classes that exclude each other.
+        logit_offset: Added to the network's logits; corrects the prior if the shares of the classes
+            in training differed from those of the data.
     """
 
     mean: Tensor
@@ -130,22 +130,22 @@ def build_model(
     multilabel: bool = False,
     **options: Any,
 ) -> Classifier:
-    """Return a model with fresh weights, or with pretrained ones and a fresh last layer.
+    """Return a model with random weights, or with pretrained ones and a random last layer.
 
-    A model that is to be given the state of another must be built with the same ``weights``, since
-    they decide the normalisation, and details of the network too.
+    A model that will receive the state of another must be built with the same ``weights``, since
+    they determine the normalisation and details of the network.
 
     Args:
         name: A name of the registry, or ``timm:NAME`` or ``xrv:NAME``.
-        spec: The input that it will take.
-        weights: What ``find_weights`` takes.
-        classes: How many logits it gives.
-        multilabel: Whether they are of findings, several of which an image may have.
-        options: The model's own options, for ``seed-cnn`` those of ``SeedCNN``.
+        spec: The input of the model.
+        weights: As for ``find_weights``.
+        classes: Number of logits.
+        multilabel: Whether they are those of independent findings.
+        options: Options of the model, for ``seed-cnn`` those of ``SeedCNN``.
 
     Raises:
-        OptionError: An unknown name or option, or a value that cannot be.
-        WeightsError: The weights cannot be had or do not fit.
+        OptionError: An unknown name or option, or an invalid value.
+        WeightsError: The weights are not available or do not fit.
     """
     if is_pretrained_name(name):
         _check_options(name, options, BACKBONE_OPTIONS)

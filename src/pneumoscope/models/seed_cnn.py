@@ -17,7 +17,7 @@ from pneumoscope.models.network import Network, weighted_maps
 from pneumoscope.models.pooled import convolve_pool_drop
 
 POOLING = ("max", "average", "stride")
-"""What may halve the maps of a block."""
+"""Ways of halving the maps of a block."""
 
 
 class SeedCNN(Network):
@@ -27,14 +27,14 @@ class SeedCNN(Network):
         input_px: (height, width) of the input in pixels; each block halves it.
         filters: Output channels of each block; their number is the depth.
         dropout: Share of the activations dropped after each block and after the hidden layer.
-        batch_norm: Normalise each convolution's output over the batch.
-        pooling: What halves the maps: the largest or the mean of each 2x2 pixels, or a convolution
-            that takes every other pixel.
+        batch_norm: Whether to apply batch normalisation after each convolution.
+        pooling: How maps are halved: by the maximum or the mean of each 2x2 pixels, or by a
+            convolution with stride 2.
         hidden: Units of the dense layer.
-        classes: How many there are.
+        classes: Number of classes.
 
     Raises:
-        OptionError: A value that cannot be, or an input too small for so many blocks.
+        OptionError: An invalid value, or an input too small for the number of blocks.
     """
 
     def __init__(
@@ -107,14 +107,14 @@ class SeedCNN(Network):
     def evidence(self, maps: Float[Tensor, "batch c h w"]) -> Tensor:
         """Return the evidence maps from the gradient at the last feature maps.
 
-        Grad-CAM (Selvaraju et al., ICCV 2017), signed and not cut at zero, times the number of
-        places, so that it is in units of the logit. The gradient through the two dense layers is
-        written out in forward operations, so it can be exported.
+        Grad-CAM (Selvaraju et al., ICCV 2017), signed and not clipped at zero, multiplied by the
+        number of positions, so that it is in units of the logit. The gradient through the two dense
+        layers is expressed by forward operations, so that it can be exported.
         """
         active = (self.hidden(self.flatten(maps)) > 0).to(maps.dtype)
         through = active[:, None] * self.speaking(self.output.weight)
         channels, height, width = maps.shape[1:]
-        # Each channel's gradient, summed over its places: the mean, times their number.
+        # The gradient of each channel summed over positions: the mean times their number.
         rows = self.hidden.weight.reshape(-1, height * width, channels).sum(1)
         return weighted_maps(maps, through @ rows)
 
@@ -124,7 +124,7 @@ class SeedCNN(Network):
 
 
 def _initialise(module: nn.Module) -> None:
-    """Initialise as Keras does: Glorot uniform weights, zero biases."""
+    """Initialise as in Keras: Glorot uniform weights, zero biases."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         assert module.bias is not None  # noqa: S101 - every layer here has one
@@ -134,9 +134,9 @@ def _initialise(module: nn.Module) -> None:
 class Block(nn.Module):
     """3x3 convolution, 2x2 pooling, ReLU, dropout: [b, in, h, w] to [b, out, h/2, w/2].
 
-    Max pooling comes before ReLU: both orders give the same numbers, since ReLU is monotone, and
-    this one touches a quarter of the memory. Means are taken after it, as usual. With ``stride``
-    nothing is pooled: the convolution moves two pixels at a time.
+    Max pooling comes before ReLU: both orders give the same result, since ReLU is monotone, and
+    this order accesses a quarter of the memory. Average pooling comes after ReLU, as usual. With
+    ``stride``, there is no pooling: the convolution has stride 2.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Block(nn.Module):
         """Return the block's maps."""
         if self.training and self._in_one_step(maps):
             return convolve_pool_drop(maps, self.convolution, self.dropout.masks)
-        if self.pools == "stride":  # of odd sides the last row and column go, as in pooling
+        if self.pools == "stride":  # drop odd rows and columns, as in pooling
             maps = maps[..., : maps.shape[2] // 2 * 2, : maps.shape[3] // 2 * 2]
         convolved = self.norm(self.convolution(maps))
         if self.pools == "max":
@@ -180,7 +180,7 @@ class Block(nn.Module):
 class FlattenMaps(nn.Module):
     """Flatten rows, columns, channels: [b, c, h, w] to [b, h * w * c].
 
-    In channels-last memory this copies nothing.
+    With channels-last memory, no data are copied.
     """
 
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b features"]:

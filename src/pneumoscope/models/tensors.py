@@ -18,7 +18,7 @@ from pneumoscope.errors import WeightsError
 Tensors = Mapping[str, Tensor]
 
 _SHOWN = 5
-# What checkpoints of training runs keep the tensors under, and put before their names.
+# Keys and name prefixes of tensors in checkpoints of training runs.
 _INSIDE = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.", "classifier.network.")
 OWN_CHECKPOINT = "classifier.network.net."
@@ -27,10 +27,10 @@ OWN_CHECKPOINT = "classifier.network.net."
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file, a checkpoint, or a pickled PyTorch module.
 
-    A module is not brought to life: only its parameters and buffers are taken out.
+    Modules are not instantiated: only their parameters and buffers are extracted.
 
     Raises:
-        WeightsError: The file is none of these, or holds what could be executed.
+        WeightsError: The file is none of these, or contains executable objects.
     """
     try:
         with path.open("rb") as file:
@@ -41,7 +41,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path}: contains more than tensors, which could execute code. Convert it to "
             "safetensors on a machine where you trust it."
         ) from fault
-    except Exception as fault:  # whatever a broken file makes its reader stumble over
+    except Exception as fault:  # any exception caused by a damaged file
         raise WeightsError(
             f"{path}: can be read neither as safetensors nor as a checkpoint ({_line(fault)})."
         ) from fault
@@ -60,12 +60,13 @@ def load_tensors(
 ) -> tuple[int, bool]:
     """Load tensors into a network; return their number, and whether the head was included.
 
-    The head is loaded if the file has one of its shape, and else left as it is. All else must fit.
+    The head is loaded if the file has one of the same shape, and otherwise unchanged. All other
+    tensors must fit.
 
     Args:
-        network: Where they go.
-        attempts: The tensors of a file, read in one way or another; the first that fits is taken.
-        heads: Names of the modules that are the head.
+        network: The network.
+        attempts: The tensors of a file in alternative interpretations; the first that fits is used.
+        heads: Names of the modules of the head.
         source: The file, for messages.
 
     Raises:
@@ -149,10 +150,10 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 class _Shell:
-    """Stands in for a module of a pickled network: its attributes, without its code."""
+    """Replacement for a module of a pickled network: its attributes, without its code."""
 
 
-# The modules of networks that torchxrayvision keeps whole.
+# The modules of networks that torchxrayvision pickles as a whole.
 _SHELLS = (
     "torchxrayvision.models.DenseNet",
     "torchxrayvision.models._DenseBlock",
@@ -171,7 +172,7 @@ _SHELLS = (
 def _checkpoint(path: Path) -> Any:
     shells: list[Any] = [(_Shell, name) for name in _SHELLS]
     with torch.serialization.safe_globals(shells), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of old formats, which do not matter here
+        warnings.simplefilter("ignore", UserWarning)  # of old formats, which are irrelevant here
         return torch.load(path, map_location="cpu", weights_only=True)
 
 

@@ -2,13 +2,13 @@
 
 Split conformal prediction, class by class (Vovk, Gammerman and Shafer, "Algorithmic Learning in a
 Random World", 2005; class-conditional form: Vovk, "Conditional validity of inductive conformal
-predictors", ACML 2012). How far an image is from a class is one minus the probability of that
-class. A class stays in the set of an image if it is no farther than the quantile of that class,
-which comes from validation images. Of new images like those, in each class at most the share
-``level`` have a set without their true class.
+predictors", ACML 2012). The nonconformity of an image to a class is one minus the probability of
+that class. The set of an image contains each class whose nonconformity is at most the quantile of
+that class, which is determined on validation images. For new images similar to these, at most the
+share ``level`` of each class have a set without their true class.
 
-A set may be empty; ``reader.policy`` adds the class that the threshold concludes, which keeps the
-promise, since sets only grow.
+A set may be empty; ``reader.policy`` adds the class given by the threshold, which preserves the
+guarantee, since sets only become larger.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Conformal:
-    """The probabilities at which classes enter the prediction set.
+    """The rule that determines the classes in a prediction set.
 
     Attributes:
-        level: The error level: of each class at most this share misses its true class.
-        quantiles: One a class, in the order of the model's outputs: the class stands in the set if
-            one minus its probability is at most this.
-        n: Validation images of each class that the quantiles come from; 0 where unknown.
+        level: The error level: the maximum share of each class whose set lacks the true class.
+        quantiles: One quantile per class, in the order of the model's outputs: the set contains the
+            class if one minus its probability is at most the quantile.
+        n: Number of validation images of each class that the quantiles were determined on; 0 if
+            unknown.
     """
 
     level: float
@@ -60,7 +61,7 @@ class Conformal:
         """Return which classes are in the sets of n images, [n, K].
 
         Args:
-            probability: Of the second class, [n], where there are two; else of each class, [n, K].
+            probability: Probabilities of the second of two classes, [n], or of each class, [n, K].
         """
         import numpy as np  # noqa: PLC0415 - a single decision needs no numpy
 
@@ -78,7 +79,7 @@ class Conformal:
         """Return the rule written by ``to_dict``; other keys are informational.
 
         Raises:
-            KeyError, TypeError, ValueError: Something is missing or cannot be.
+            KeyError, TypeError, ValueError: A field is missing or invalid.
         """
         return cls(
             float(values["level"]),

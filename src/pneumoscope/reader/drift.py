@@ -1,11 +1,11 @@
 """Drift of the probabilities from those of the validation images.
 
 Two measures between histograms over the same bins. The population stability index is the symmetric
-Kullback-Leibler divergence (Jeffreys, 1946) of the shares; below 0.1 counts as none and above 0.25
-as large, by the custom of credit scoring, where it comes from (Siddiqi, "Credit Risk Scorecards",
-2006). The Kolmogorov-Smirnov distance is the largest difference of the cumulated shares at the
-edges of the bins, so it is at most that of the values themselves. Neither says that the reader is
-wrong: more ill patients than in validation are a drift too.
+Kullback-Leibler divergence (Jeffreys, 1946) of the shares; by the convention of credit scoring,
+where it originates (Siddiqi, "Credit Risk Scorecards", 2006), values below 0.1 count as no drift
+and above 0.25 as large. The Kolmogorov-Smirnov distance is the largest difference of the cumulative
+shares at the edges of the bins, so it is at most that of the values themselves. Neither implies
+that the reader is wrong: a higher prevalence than in validation is also a drift.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 BINS = 20
 FEW = 100
-"""With fewer images both measures are mostly chance, and none is given."""
+"""Minimum number of images; with fewer, both measures are mostly chance and not given."""
 
 SLIGHT, LARGE = 0.1, 0.25
 
@@ -30,8 +30,8 @@ class Drift:
     Attributes:
         psi: Population stability index, 0 if equal, unbounded.
         ks: Kolmogorov-Smirnov distance, 0 to 1.
-        n: New images.
-        n_reference: Images of the reference.
+        n: Number of new images.
+        n_reference: Number of images of the reference.
     """
 
     psi: float
@@ -71,7 +71,7 @@ def bin_of(probability: float, *, bins: int = BINS) -> int:
 def drift(counts: Sequence[int], reference: Sequence[int]) -> Drift | None:
     """Return the drift between two histograms over the same bins; None with fewer than 100 images.
 
-    Half an image is added to each bin, so that an empty one gives no infinite number.
+    Half an image is added to each bin, so that the result is finite even with empty bins.
 
     Raises:
         ValueError: The bins differ.
@@ -95,7 +95,7 @@ def drift(counts: Sequence[int], reference: Sequence[int]) -> Drift | None:
 def reference_distances(reference: Mapping[str, Any]) -> tuple[list[float], list[int]] | None:
     """Return edges and counts of a model's ``distance_histogram``; None if unusable.
 
-    The bins are those between the edges, which rise, and one at either end for all beyond.
+    The bins are those between the increasing edges, and one at either end for all values beyond.
     """
     found = reference.get("distance_histogram")
     if not isinstance(found, Mapping):

@@ -1,10 +1,9 @@
 """Draw the evidence over the image at its original size.
 
-A model that shows its evidence gives a signed map in units of the logit: orange speaks for the
-positive class, blue against it. Orange and blue are told apart by people with any of the common
-colour vision deficiencies. The scale is that of the reader, the same for all its images, so that
-the picture of an image with hardly any evidence is hardly coloured, instead of being stretched
-until it alarms; below a stated level nothing is drawn at all.
+A model with evidence maps returns a signed map in units of the logit: orange is evidence for the
+positive class, blue against it. The two colours can be distinguished with all common colour vision
+deficiencies. The scale is the same for all images of a reader, so that weak evidence is not
+exaggerated; below a stated level, nothing is drawn.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ FOR, AGAINST = (230, 97, 1), (33, 113, 181)
 """The colours of evidence for and against the positive class, RGB."""
 
 EVIDENCE_FULL = "evidence_full"
-"""The key of a model file's ``reference`` for the evidence, in logits, of full colour."""
+"""The key in a model file's ``reference`` for the evidence with full colour, in logits."""
 
 _MOST_OPAQUE = 0.65
 _INK, _GROUND = (245, 245, 245), (16, 16, 16)
@@ -47,7 +46,7 @@ _INK, _GROUND = (245, 245, 245), (16, 16, 16)
 def evidence_caveat(info: ModelInfo) -> str:
     """Return the limits of the evidence stated in a model's card.
 
-    Empty if the card says nothing of it.
+    Empty if the card does not state them.
     """
     card, said = info.card, []
     if "auc_lungs_blanked" in card and "auc_borders_alone" in card:
@@ -70,8 +69,8 @@ class Scale:
     """The colour scale of evidence, in units of the logit.
 
     Attributes:
-        full: From here on the colour is full.
-        least: Below this nothing is drawn.
+        full: Evidence from which the colour is full.
+        least: Minimum evidence that is drawn.
     """
 
     full: float = 4.0
@@ -90,8 +89,8 @@ class Scale:
     def of_reader(cls, info: ModelInfo) -> Scale:
         """Return the scale of all images of a reader.
 
-        The model file states it under ``evidence_full`` of its ``reference``; ``UNSTATED`` is that
-        of files that do not.
+        It is stored in the model file under ``evidence_full`` of ``reference``; otherwise it is
+        ``UNSTATED``.
         """
         stated = info.reference.get(EVIDENCE_FULL)
         if isinstance(stated, int | float) and math.isfinite(stated) and stated > 0:
@@ -106,7 +105,7 @@ class Scale:
 
 
 UNSTATED = Scale(16.0, 2.0)
-"""The scale of readers that state none."""
+"""The scale of readers without a stated one."""
 
 
 def overlay(
@@ -118,17 +117,17 @@ def overlay(
 ) -> Image.Image:
     """Return the image with its evidence, RGB, at the size of ``pixels``.
 
-    A strip at the lower edge holds the colour scale and the caption.
+    A strip at the lower edge contains the colour scale and the caption.
 
     Args:
         evidence: Signed map of any size over the whole image, in units of the logit, [h, w].
         pixels: The image, grey, [height, width].
-        caption: What the strip says, such as class and probability; where there is no evidence at
-            all, or none for the positive class, it says that too. A line break is kept.
-        scale: How evidence becomes colour; the one that holds the map if None.
+        caption: Text of the strip, such as class and probability; if there is no evidence, or none
+            for the positive class, this is added. Line breaks are preserved.
+        scale: Colour scale; if None, the smallest that contains the map.
 
     Raises:
-        ValueError: The map holds values that are no numbers.
+        ValueError: The map contains NaN.
     """
     from PIL import Image  # noqa: PLC0415 - only where a picture is drawn
 
@@ -155,7 +154,7 @@ def coloured(
     Args:
         evidence: Signed map of any size over the whole image, in units of the logit, [h, w].
         grey: Grey levels 0 to 255, [height, width].
-        scale: How evidence becomes colour.
+        scale: Colour scale.
     """
     from PIL import Image  # noqa: PLC0415 - only where a picture is drawn
 
@@ -171,10 +170,10 @@ def coloured(
 
 
 def share_at_edges(evidence: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the share of all evidence that lies in the outer eighth on each side, and its area.
+    """Return the share of all evidence in the outer eighth on each side, and its area.
 
-    Evidence counts by its size, for and against alike; the area is that of the edges as a share of
-    the image. No evidence gives a share of 0.
+    Evidence counts by its absolute value; the area is that of the edges as a share of the image.
+    Without evidence, the share is 0.
 
     >>> share_at_edges(np.ones((8, 8), np.float32))
     (0.4375, 0.4375)
@@ -182,7 +181,7 @@ def share_at_edges(evidence: NDArray[np.float32]) -> tuple[float, float]:
     height, width = evidence.shape
 
     def weights(count: int) -> NDArray[np.float64]:
-        """Return which share of each row or column lies within the middle six eighths."""
+        """Return the share of each row or column that is within the middle six eighths."""
         edges = np.linspace(0, 1, count + 1)
         inside = np.clip(edges, 1 / 8, 7 / 8)
         found: NDArray[np.float64] = np.diff(inside) * count
@@ -205,19 +204,19 @@ def evidence_image(
     """Return the evidence of a prediction over its image, RGB, at the size of the image.
 
     Args:
-        predictor: The reader that made it, one that shows its evidence.
-        found: What it said of the image; it has a probability.
+        predictor: The reader of the prediction, with evidence maps.
+        found: The prediction, with a probability.
         source: The image.
-        notice: What the caption says besides.
+        notice: Additional text of the caption.
         of: As for ``titled``.
 
     Raises:
-        OptionError: There is no such class.
-        ImageError: The image cannot be read any more.
+        OptionError: The class does not exist.
+        ImageError: The image can no longer be read.
     """
     of, caption = titled(predictor.info, found, of)
     if found.dicom and (shown := found.dicom.caption()):
-        caption = f"{shown}\n{caption}"  # the first words are left out where there is no room
+        caption = f"{shown}\n{caption}"  # the first words are omitted if there is no space
     if notice:
         caption = f"{caption}\n{notice}"
     pixels = native(source)
@@ -228,8 +227,8 @@ def evidence_image(
 def class_drawn(labels: LabelSpace, found: Prediction, of: str | None) -> str | None:
     """Return the class whose evidence is drawn; None for that of all positive classes.
 
-    It is the one that was asked for; if none was, the concluded one where a model of more than two
-    classes concluded a positive one.
+    It is the requested class. If none was requested, it is the concluded class, if a model of more
+    than two classes concluded a positive one.
     """
     if of is None and len(labels) > 2 and found.conclusion in labels.positive:
         return found.conclusion
@@ -242,14 +241,14 @@ def evidence_of_image(
     """Return the evidence over the whole of an image, in units of the logit, [h, w].
 
     Args:
-        predictor: A reader that shows its evidence.
+        predictor: A reader with evidence maps.
         source: The image.
         shape: (height, width) of the image in pixels.
         of: The class; None for all positive classes.
 
     Raises:
-        OptionError: There is no such class.
-        ImageError: The image cannot be read any more.
+        OptionError: The class does not exist.
+        ImageError: The image can no longer be read.
     """
     taken = load_image(source, predictor.info.input, any_kind=True)
     evidence = predictor.evidence(taken.pixels[np.newaxis], of)[0]
@@ -261,12 +260,12 @@ def titled(info: ModelInfo, found: Prediction, of: str | None) -> tuple[str | No
 
     Args:
         info: The metadata of the model.
-        found: What it said of the image.
-        of: The class that was asked for; see ``class_drawn``. Of several findings the name of one;
-            None for the likeliest.
+        found: The prediction.
+        of: The requested class; see ``class_drawn``. For several findings, the name of one; None
+            for the most probable.
 
     Raises:
-        OptionError: There is no such finding.
+        OptionError: The finding does not exist.
     """
     if found.findings:
         each = {finding.name: finding for finding in found.findings}
@@ -291,7 +290,7 @@ def over_whole_image(
     """Return a map of the model input as a map of the whole image.
 
     Args:
-        evidence: Over the input, [h, w].
+        evidence: Evidence over the input, [h, w].
         spec: The input.
         shape: (height, width) of the image in pixels.
     """
@@ -330,15 +329,15 @@ def grey_levels(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.fl
 def _strip(image: Image.Image, said: list[str], *, scale: Scale | None) -> None:
     """Draw text and colour bar onto the lower edge; without scale, no bar.
 
-    What does not fit into a line goes into more of them, while they cover little of the image;
-    then the first words are left out.
+    Long text is broken into several lines as long as they cover little of the image; otherwise the
+    first words are omitted.
     """
     from PIL import ImageDraw, ImageFont  # noqa: PLC0415 - only where a picture is drawn
 
     width, height = image.size
     side = min(width, height)
     tall = max(12 if side < 150 else 14, round(side * 0.045))
-    if height < 3 * tall or width < 6 * tall:  # no room for words
+    if height < 3 * tall or width < 6 * tall:  # no space for words
         return
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(tall * 0.72)

@@ -1,8 +1,8 @@
-"""The evidence picture: the image beside the same image with its evidence, and what was concluded.
+"""The evidence picture: the image next to the same image with its evidence, and the conclusion.
 
-Everything that is needed to read the picture without its file stands in the pixels: name, date,
-model, conclusion, threshold, the scale with its unit, how much of the evidence lies at the edges,
-and that this is research. An image that cannot be assessed gets a picture with the reasons.
+All information needed to interpret the picture is drawn into it: name, date, model, conclusion,
+threshold, the scale with its unit, the share of the evidence at the edges, and the notice that this
+is research. For an image that cannot be assessed, the picture shows the reasons.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ if TYPE_CHECKING:
     Font = FreeTypeFont | ImageFont
 
 PANEL_PX: Final = (448, 1024)
-"""The height of a panel lies between these, whatever the size of the image."""
+"""Minimum and maximum height of a panel, regardless of the size of the image."""
 
-_WIDEST = 1400  # of a panel; a strip of an image is shown lower
+_WIDEST = 1400  # of a panel; very wide images are lower
 _INK, _DIM, _GROUND, _WARN = (245, 245, 245), (170, 170, 170), (16, 16, 16), (255, 209, 102)
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What the picture says beside the images.
+    """The text of the picture.
 
     Attributes:
         title: The conclusion.
@@ -78,14 +78,14 @@ def draw_evidence(
     """Write the evidence picture of a prediction into a folder; return it with the path.
 
     Args:
-        predictor: The reader that made it, one that shows its evidence.
-        found: What it said of a file; where it could not assess it, the picture says why.
-        folder: Where the picture goes, named after the file and a hash of its path.
-        content: The bytes of the file, if it has no path; the picture is then called ``stdin``.
+        predictor: The reader of the prediction, with evidence maps.
+        found: The prediction of a file; if it could not be assessed, the picture states why.
+        folder: Folder of the picture, whose name is made of the file name and a hash of its path.
+        content: The bytes of the file, if it has no path; the picture is then named ``stdin``.
         of: As for ``class_drawn``.
 
     Raises:
-        ImageError: The file cannot be read any more.
+        ImageError: The file can no longer be read.
         OutputError: The picture cannot be written.
     """
     source = Path(found.path) if content is None else content
@@ -112,16 +112,16 @@ def evidence_sheet(
     """Return the evidence picture of a prediction, RGB.
 
     Args:
-        predictor: The reader that made it.
-        found: What it said of the image; without a probability, the picture gives the reasons.
+        predictor: The reader of the prediction.
+        found: The prediction; without a probability, the picture shows the reasons.
         source: The image.
-        name: What the image is called.
-        made: When it was read.
+        name: Name of the image.
+        made: Time of reading.
         of: The class whose evidence is drawn; see ``evidence.class_drawn``.
 
     Raises:
-        OptionError: There is no such class.
-        ImageError: The image cannot be read any more.
+        OptionError: The class does not exist.
+        ImageError: The image can no longer be read.
     """
     if not found.judged:
         return _not_assessable(predictor, found, source, name=name, made=made)
@@ -166,7 +166,7 @@ def _facts(
 
 
 def _threshold(info: ModelInfo, found: Prediction, of: str | None) -> str:
-    """Return from which probability on the class or finding is concluded."""
+    """Return the decision threshold of the class or finding."""
     for finding in found.findings:
         if finding.name == of:
             return f"{of} from probability {finding.threshold:.3g} on"
@@ -190,7 +190,7 @@ def _not_assessable(
     except ImageError:
         if found.conclusion != NOT_ASSESSABLE:
             raise
-        grey = np.zeros((PANEL_PX[0], PANEL_PX[0]), np.float32)  # its header excludes it
+        grey = np.zeros((PANEL_PX[0], PANEL_PX[0]), np.float32)  # excluded by its header
     else:
         grey = _resized(grey_levels(pixels), *_panel(pixels.shape))
     words = Words(
@@ -268,7 +268,7 @@ def _rows(
     line: int,
     fill: tuple[int, int, int],
 ) -> int:
-    """Write lines from a place on; return where the next one goes."""
+    """Write lines from a position on; return the position of the next one."""
     x, y = place
     for row in rows:
         draw.text((x, y), row, fill=fill, font=font)

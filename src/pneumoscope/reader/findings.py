@@ -1,7 +1,7 @@
-"""Readers of several findings an image: how each finding is decided, and what is said of it.
+"""Readers of several findings per image: decision rules and conclusions.
 
-Each finding has a probability of its own, an operating point and, if it was fitted, an uncertain
-zone; it is decided as the positive class of two. Loaded for models of findings alone.
+Each finding has its own probability, operating point and, if fitted, uncertain zone; it is decided
+like the positive class of two. Only loaded for models of findings.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 NEGATIVE: Final = "NEGATIVE"
 POSITIVE: Final = "POSITIVE"
-"""The conclusions about a finding, beside UNCERTAIN; and about an image, of which POSITIVE says
-that it has a finding, UNCERTAIN that it may have one, and NEGATIVE that it has none."""
+"""The conclusions about a finding, besides UNCERTAIN; and about an image, for which POSITIVE means
+that a finding is present, UNCERTAIN that one may be, and NEGATIVE that none is."""
 
 _PAIR = LabelSpace((NEGATIVE, POSITIVE), (POSITIVE,))
 
 
 @dataclass(frozen=True, slots=True)
 class FindingRule:
-    """How a finding is decided.
+    """The decision rule of a finding.
 
     Attributes:
-        operating_point: From which probability on it is concluded.
-        conformal: The rule of its uncertain zone; None: it is never uncertain.
-        calibration: From its logit to its probability, for people; empty where not known.
-        reference: What the reader said of validation images, as in ``ModelInfo.reference``.
+        operating_point: The operating point.
+        conformal: The rule of its uncertain zone; None without a zone.
+        calibration: Calibration of its logit, for information; empty if unknown.
+        reference: Distributions on validation images, as in ``ModelInfo.reference``.
     """
 
     operating_point: OperatingPoint
@@ -57,11 +57,11 @@ class FindingRule:
         """Return the rule written by ``to_dict``.
 
         Args:
-            values: What it gave.
-            point: Its operating point.
+            values: The result of ``to_dict``.
+            point: The operating point.
 
         Raises:
-            KeyError, TypeError, ValueError: Something is missing or cannot be.
+            KeyError, TypeError, ValueError: A field is missing or invalid.
         """
         if not 0 <= point.threshold <= 1:
             raise ValueError(f"the threshold of a finding is {point.threshold!r}")
@@ -75,13 +75,13 @@ class FindingRule:
 
 
 class Finding(NamedTuple):
-    """What a reader says of one finding of an image.
+    """The conclusion about one finding of an image.
 
     Attributes:
         name: The finding.
-        probability: In [0, 1].
-        logit: Before calibration, unbounded.
-        threshold: The probability from which it is concluded.
+        probability: Probability in [0, 1].
+        logit: Logit before calibration.
+        threshold: Decision threshold.
         conclusion: ``POSITIVE``, ``NEGATIVE`` or ``UNCERTAIN``.
     """
 
@@ -93,12 +93,12 @@ class Finding(NamedTuple):
 
 
 class Concluded(NamedTuple):
-    """What a reader says of an image.
+    """The conclusions about an image.
 
     Attributes:
         conclusion: ``POSITIVE``, ``UNCERTAIN``, ``NEGATIVE`` or ``NOT_ASSESSABLE``.
-        findings: Each finding; empty where the image was refused.
-        reasons: Why the image was set aside, and what lies outside the intended use.
+        findings: The findings; empty if the image was refused.
+        reasons: Why the image was set aside, and facts outside the intended use.
     """
 
     conclusion: str
@@ -116,18 +116,17 @@ class FindingsPolicy:
 
     Args:
         info: The metadata of a model of findings.
-        outside: What is done with an image outside the intended use, one of
-            ``reader.policy.OUTSIDE``.
+        outside: How images outside the intended use are handled, one of ``reader.policy.OUTSIDE``.
 
     Raises:
-        ValueError: ``outside`` is something else.
+        ValueError: ``outside`` has another value.
     """
 
     def __init__(self, info: ModelInfo, *, outside: str = "note") -> None:
         self.names = info.classes
         self.outside = outside
         self.rules = tuple(map(policy_of, info.findings))
-        # Of the outside alone, which it checks.
+        # Only checks and applies ``outside``.
         DecisionPolicy(_PAIR, info.findings[0].operating_point, None, outside)
 
     def decide(
@@ -141,10 +140,10 @@ class FindingsPolicy:
         """Return the conclusions about one image.
 
         Args:
-            logits: Of each finding, [F].
-            probabilities: Of each finding, [F].
+            logits: Logits of the findings, [F].
+            probabilities: Probabilities of the findings, [F].
             refused: Why the gate refuses the image; empty if it does not.
-            outside: What about the image lies outside the intended use.
+            outside: Facts of the image outside the intended use.
         """
         outside = tuple(outside)
         if refused or (outside and self.outside == "refuse"):
@@ -171,7 +170,7 @@ def of_finding(info: ModelInfo, name: str) -> ModelInfo:
     """Return the metadata of a reader of one finding; see ``ModelInfo.of_finding``.
 
     Raises:
-        OptionError: There is no such finding.
+        OptionError: The finding does not exist.
     """
     if not info.findings or name not in info.classes:
         raise OptionError(

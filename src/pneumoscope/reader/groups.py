@@ -1,6 +1,6 @@
 """The positive group of readers with more than two classes.
 
-Loaded for models of more than two classes alone.
+Only loaded for models of more than two classes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pneumoscope.labels import LabelSpace
 
 _SMALLEST = 1e-45
-"""Probabilities are kept this far from 0 where a logarithm is taken: the least float32 above 0."""
+"""Lower limit of probabilities before taking logarithms: the smallest positive float32."""
 
 
 def of_group(
@@ -23,11 +23,10 @@ def of_group(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return log odds and probability of the positive group, [n] each.
 
-    The odds are those of the two sums, so that they keep their digits where the probability is all
-    but 0 or 1.
+    The odds are computed from the two sums, so that they are precise for probabilities near 0 or 1.
 
     Args:
-        probabilities: Of each class, [n, K].
+        probabilities: Probabilities of each class, [n, K].
         labels: The classes.
     """
     exact = probabilities.astype(np.float64)
@@ -42,12 +41,12 @@ def map_of(
     """Return the evidence map of a class or of the positive group, [n, h, w].
 
     Args:
-        maps: Of each class against the mean of the others, [n, K, h, w].
+        maps: Maps of each class against the mean of the others, [n, K, h, w].
         labels: The classes.
         name: The class; None gives the mean of the positive classes against that of the others.
 
     Raises:
-        ValueError: There is no such class.
+        ValueError: The class does not exist.
     """
     if name is not None:
         return maps[:, labels.names.index(name)]

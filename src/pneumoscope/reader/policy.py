@@ -3,10 +3,10 @@
 Everything that turns a probability into a conclusion goes through ``DecisionPolicy``: prediction,
 evaluation, model cards and reports.
 
-The possible classes of an image are its conformal prediction set (see ``reader.conformal``)
-together with the class that the threshold alone concludes, so the set is never empty. An image is
-UNCERTAIN if two or more classes are possible, unless all of them are positive, or all negative:
-then that group is concluded, and its kind is uncertain.
+The plausible classes of an image are its conformal prediction set (see ``reader.conformal``) and
+the class given by the threshold alone, so the set is never empty. An image is UNCERTAIN if two or
+more classes are plausible, unless all of them are positive or all are negative: the conclusion is
+then that group, and its kind is uncertain.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from pneumoscope.reader.model_file.metadata import OperatingPoint
 
 NOT_ASSESSABLE = "NOT_ASSESSABLE"
-"""The conclusion about an image that the reader cannot judge."""
+"""The conclusion about an image that cannot be assessed."""
 
 UNCERTAIN = "UNCERTAIN"
-"""The conclusion about an image for which several classes are possible."""
+"""The conclusion about an image for which several classes are plausible."""
 
 OUTSIDE = ("note", "uncertain", "refuse")
-"""What may be done with an image outside the intended use: conclude and add a note, set it aside as
+"""Ways to handle an image outside the intended use: conclude and add a note, set it aside as
 UNCERTAIN, or refuse it as NOT_ASSESSABLE."""
 
 REFUSED_CODE, UNCERTAIN_CODE = -2, -1
@@ -45,9 +45,9 @@ class Outcome(NamedTuple):
 
     Attributes:
         conclusion: A class, the name of a group of them, ``UNCERTAIN`` or ``NOT_ASSESSABLE``.
-        possible: The possible classes, in the order of the label space; None if the image was
+        possible: The plausible classes, in the order of the label space; None if the image was
             refused, or if the policy has no uncertain zone and concluded a class.
-        reasons: Why the image was set aside, and what lies outside the intended use.
+        reasons: Why the image was set aside, and facts outside the intended use.
     """
 
     conclusion: str
@@ -61,8 +61,8 @@ class Outcomes(NamedTuple):
     Attributes:
         code: The number of the concluded class, or one of ``POSITIVE_CODE``, ``NEGATIVE_CODE``,
             ``UNCERTAIN_CODE`` and ``REFUSED_CODE``; int64 [n].
-        possible: Which classes are possible, before any refusal; bool [n, K].
-        at_threshold: The number of the class that the threshold alone concludes; int64 [n].
+        possible: Whether each class is plausible, before any refusal; bool [n, K].
+        at_threshold: The number of the class given by the threshold alone; int64 [n].
     """
 
     code: NDArray[np.int64]
@@ -76,12 +76,12 @@ class DecisionPolicy:
 
     Attributes:
         labels: The K classes, and which of them count as positive.
-        operating_point: The probability of the positive group from which it is concluded.
+        operating_point: The operating point of the positive group.
         conformal: The rule of the uncertain zone; None for a policy that always concludes.
-        outside: What is done with an image outside the intended use, one of ``OUTSIDE``.
+        outside: How images outside the intended use are handled, one of ``OUTSIDE``.
 
     Raises:
-        ValueError: ``outside`` is something else, or the zone is of another number of classes.
+        ValueError: ``outside`` has another value, or the zone has another number of classes.
     """
 
     labels: LabelSpace
@@ -107,9 +107,9 @@ class DecisionPolicy:
     def zone(self) -> tuple[float, float] | None:
         """The probabilities (low, high) between which a two-class policy is uncertain.
 
-        None if no probability is: without a conformal rule, with one whose set is always one class,
-        and for more than two classes, whose zone is no interval of one probability.
-        Below ``low`` the negative class is concluded. Above ``high`` the positive class is.
+        None if there are none: without a conformal rule, with one whose sets always have one class,
+        and for more than two classes, whose zone is not an interval of one probability. Below
+        ``low``, the conclusion is the negative class, above ``high`` the positive class.
         """
         if self.conformal is None or self.labels.positive != self.labels.names[1:2]:
             return None
@@ -127,9 +127,9 @@ class DecisionPolicy:
         """Return the conclusion for one image.
 
         Args:
-            probability: Of the second class where there are two; else of each class, [K].
+            probability: Probability of the second of two classes, or of each class, [K].
             refused: Why the gate refuses the image; empty if it does not.
-            outside: What about the image lies outside the intended use.
+            outside: Facts of the image outside the intended use.
         """
         outside = tuple(outside)
         if refused or (outside and self.outside == "refuse"):
@@ -159,9 +159,8 @@ class DecisionPolicy:
         """Return the conclusions for n images, equal to those of ``decide``.
 
         Args:
-            probability: Of the second class, [n], where there are two; else of each class,
-                [n, K].
-            refused: Which images the gate refuses, [n]; none of them if None.
+            probability: Probability of the second of two classes, [n], or of each class, [n, K].
+            refused: Whether the gate refuses each image, [n]; None if it refuses none.
         """
         import numpy as np  # noqa: PLC0415 - a single decision needs no numpy
 
@@ -186,7 +185,7 @@ class DecisionPolicy:
         return Outcomes(code.astype(np.int64), possible, said.astype(np.int64))
 
     def _group(self, possible: tuple[str, ...]) -> str:
-        """Return the name of the group that all of several classes are of; empty if of both."""
+        """Return the name of the group of all given classes; empty if they are of both."""
         positive = [name in self.labels.positive for name in possible]
         if any(positive) and not all(positive):
             return ""
@@ -200,8 +199,8 @@ class DecisionPolicy:
         return tuple(probability)
 
     def _at_threshold(self, each: tuple[float, ...]) -> int:
-        """Return the likeliest class of the group chosen by the threshold."""
-        positive = 0.0  # not sum(), which rounds otherwise than numpy from Python 3.12 on
+        """Return the most probable class of the group chosen by the threshold."""
+        positive = 0.0  # not sum(), which rounds differently from numpy since Python 3.12
         for one, inside in zip(each, self.labels.is_positive, strict=True):
             positive += one if inside else 0.0
         wanted = positive >= self.threshold

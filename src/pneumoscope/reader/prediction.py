@@ -22,8 +22,8 @@ class ModelName:
     """The model that made a prediction.
 
     Attributes:
-        name: Of the network.
-        version: Of the model; empty if it has none.
+        name: Name of the network.
+        version: Version of the model; empty if it has none.
     """
 
     __slots__ = ("_bundle", "_sha256", "name", "version")
@@ -60,40 +60,39 @@ class Prediction:
     """The result of reading one image.
 
     Attributes:
-        path: The file, as it was named; empty for arrays and bytes.
-        conclusion: One of the model's classes, the name of a group of them where the kind is
-            uncertain, ``UNCERTAIN``, ``NOT_ASSESSABLE`` or ``ERROR``. Of a model of several
-            findings ``POSITIVE`` (it has one of them), ``UNCERTAIN`` (it may have one) or
+        path: The file as given; empty for arrays and bytes.
+        conclusion: One of the model's classes, the name of a group of them if the kind is
+            uncertain, ``UNCERTAIN``, ``NOT_ASSESSABLE`` or ``ERROR``. For a model of several
+            findings, ``POSITIVE`` (one of them is present), ``UNCERTAIN`` (one may be) or
             ``NEGATIVE``.
-        probability: Of the positive class, or of all positive classes together, in [0, 1]; None if
-            the image was not read or cannot be judged, since a number would be taken for an answer,
-            and for a model of several findings, each of which has its own.
-        logit: Of the same, unbounded; for more than two classes the log odds of ``probability``.
-        threshold: The probability from which a positive class is concluded; None for a model of
-            several findings.
+        probability: Probability of the positive class, or of all positive classes, in [0, 1]; None
+            if the image was not read or cannot be assessed, since a number would be mistaken for a
+            result, and for a model of several findings, each of which has its own.
+        logit: Logit of the same; for more than two classes, the log odds of ``probability``.
+        threshold: The decision threshold; None for a model of several findings.
         error: Why the image could not be read; empty if it was.
-        rule: By which rule the threshold was chosen.
-        conformal_set: The possible classes: one, or several where the conclusion is ``UNCERTAIN``;
-            None if the model has no uncertain zone, or the image was not judged.
-        reasons: Why it is uncertain or cannot be judged, what lies outside the intended use, and
-            other notes about the file, in words.
-        model: Which model said it.
-        seconds: Spent on this image; its share, where several went through the graph at once.
-        evidence: The picture that shows where the conclusion comes from; empty if none was asked.
-        distance: How far the image is from those that the model knows, by its gate; about 1 for
-            them. None if the gate knows no distance, or refused the image before.
-        dicom: Which DICOM image it was and how its pixels were shown; None for other formats, and
-            where the file could not be read.
-        outside: What the file states that lies outside the model's intended use; also in
-            ``reasons``.
-        refused: Why the gate refuses the image, also where the gate is off and the image got a
-            conclusion; empty if it does not.
-        decode_seconds: Of ``seconds``, what decoding and preparing the image took.
-        probabilities: Of each of ``classes``, [K], where a model knows more than two; else None.
+        rule: The rule that chose the threshold.
+        conformal_set: The plausible classes: one, or several if the conclusion is ``UNCERTAIN``;
+            None if the model has no uncertain zone, or the image was not assessed.
+        reasons: Why the image is uncertain or cannot be assessed, facts outside the intended use,
+            and other notes about the file, in words.
+        model: The model.
+        seconds: Time for this image, or its share if several were processed at once.
+        evidence: Path of the evidence picture; empty if not requested.
+        distance: Distance of the image from the training images according to the gate; about 1 for
+            training images. None if the gate has no distance, or refused the image before computing
+            it.
+        dicom: Identity and rendering of a DICOM image; None for other formats and unreadable files.
+        outside: Facts of the file outside the model's intended use; also in ``reasons``.
+        refused: Why the gate refuses the image, even if the gate is off and there is a conclusion;
+            empty if it does not.
+        decode_seconds: The part of ``seconds`` for decoding and preparing the image.
+        probabilities: Probabilities of ``classes``, [K], for a model of more than two; otherwise
+            None.
         logits: The same before calibration.
-        classes: The classes of ``probabilities``; empty where there are none.
-        findings: What is said of each finding by a model of several; empty for other models, and
-            where the image was not judged.
+        classes: The classes of ``probabilities``; empty if there are none.
+        findings: The conclusions about the findings of a multi-label model; empty for other models,
+            and if the image was not assessed.
     """
 
     path: str
@@ -120,7 +119,7 @@ class Prediction:
 
     @property
     def judged(self) -> bool:
-        """Whether there is a conclusion about the image, be it UNCERTAIN."""
+        """Whether there is a conclusion about the image, including UNCERTAIN."""
         return self.probability is not None or bool(self.findings)
 
 

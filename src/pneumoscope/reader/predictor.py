@@ -31,28 +31,29 @@ if TYPE_CHECKING:
     from pneumoscope.reader.model_file.session import Graph
     from pneumoscope.reader.policy import DecisionPolicy
 
-_BATCH = 2  # more are no faster on a processor, and take more memory
+_BATCH = 2  # more are not faster on a CPU, and need more memory
 
 
 class Predictor:
     """Reads images with one model.
 
-    The seal of the model file is checked, and its self-test run, beside the first work; the first
-    answer waits for both.
+    The checksum of the model file is verified and its self-test is run in parallel to the first
+    image; the first result waits for both.
 
     Args:
-        model: A model file or a run folder; ``shipped`` or None for the reader of the package. Or
-            its graph, which somebody began to open; its faults then come when it is first used.
-        threads: Processor threads for one image; more of them help a single image, one is best
-            where many images are read side by side.
-        gated: Whether images that cannot be judged are refused; if not, every image that can be
-            decoded gets a conclusion, and ``Prediction.refused`` says why the gate refuses it.
-        outside: What is done with images outside the intended use: ``note``, ``uncertain`` or
+        model: A model file or a run folder; ``shipped`` or None for the included reader. Or its
+            graph, which may still be loading; its errors are then raised at first use.
+        threads: CPU threads for one image; several are faster for a single image, one is best if
+            many images are read in parallel.
+        gated: Whether images that cannot be assessed are refused; if not, every image that can be
+            decoded has a conclusion, and ``Prediction.refused`` states why the gate would refuse
+            it.
+        outside: How images outside the intended use are handled: ``note``, ``uncertain`` or
             ``refuse``.
 
     Raises:
-        ModelFileError: There is no model, or the file is none or not to be trusted.
-        OptionError: ``outside`` is something else.
+        ModelFileError: There is no model, or the file is not a model file or is refused.
+        OptionError: ``outside`` has another value.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Predictor:
         """The decision policy.
 
         Raises:
-            ManyFindingsError: The model decides several findings, each by a policy of its own.
+            ManyFindingsError: The model has several findings, each with its own policy.
         """
         if self._policy is None:
             raise ManyFindingsError(self.info.classes)
@@ -120,17 +121,17 @@ class Predictor:
         """Raise an error for a model of several findings.
 
         Args:
-            what: What works on one conclusion an image, for the message.
+            what: The operation that needs a single conclusion per image, for the message.
 
         Raises:
-            ManyFindingsError: The model is one.
+            ManyFindingsError: The model has several findings.
         """
         if self._findings is not None:
             raise ManyFindingsError(self.info.classes, what=what)
 
     @property
     def outside(self) -> str:
-        """What is done with images outside the intended use."""
+        """How images outside the intended use are handled."""
         return (self._findings or self.policy).outside
 
     @property
@@ -155,12 +156,12 @@ class Predictor:
 
         Args:
             pixels: What ``prepare`` gave for each image, uint8 [n, height, width].
-            of: The class that positive values speak for, and negative ones against; the positive
-                group if None. A model of several findings needs the name of one.
+            of: The class that positive values are evidence for, and negative ones against; the
+                positive group if None. A model of several findings needs the name of a finding.
 
         Raises:
-            ModelFileError: The model draws no evidence.
-            OptionError: There is no such class.
+            ModelFileError: The model has no evidence maps.
+            OptionError: The class does not exist.
         """
         if of is not None and of not in self.info.classes:
             raise OptionError("of", must=f"one of {', '.join(self.info.classes)}", was=of)
@@ -182,11 +183,10 @@ class Predictor:
         """Wait until the checksum is verified and the self-test has passed.
 
         Raises:
-            ModelFileError: The file was changed since it was written, or the model did not say what
-                it said then.
+            ModelFileError: The file was changed after it was written, or the self-test failed.
         """
         self._bundle.check_seal()
-        test = self._test  # several workers may come here at once
+        test = self._test  # several workers may call this at once
         if test is not None:
             test.wait()
             self._test = None
@@ -196,11 +196,11 @@ class Predictor:
 
         Args:
             source: A path, the bytes of a file, a binary file object, a Pillow image, an array of
-                pixels or ``Pixels``, as ``prepare`` takes them.
+                pixels or ``Pixels``, as for ``prepare``.
 
         Raises:
-            ImageError: It cannot be read as an image.
-            ModelFileError: The model failed its self-test, or gives no number.
+            ImageError: The source cannot be read as an image.
+            ModelFileError: The model failed its self-test, or its output is not a number.
         """
         started = time.perf_counter()
         work = Work(name_of(source), started)
@@ -219,18 +219,17 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Yield the prediction of each image in order; unreadable ones give ``ERROR``.
 
-        Each of the workers decodes, prepares and reads its own images, so that decoding and
-        inference overlap without waiting for each other. Memory does not grow with the number of
-        files; ``sources`` may be a generator.
+        Each worker decodes, prepares and reads its own images, so that decoding and inference
+        overlap. Memory does not grow with the number of files; ``sources`` may be a generator.
 
         Args:
-            sources: Image files, or what else ``predict`` takes.
-            workers: Threads; one a core if None.
-            alone_first: Whether the first image passes the graph alone, so that its answer comes
-                at once.
+            sources: Image files, or other sources that ``predict`` accepts.
+            workers: Number of threads; one per core if None.
+            alone_first: Whether the first image is processed alone, so that its result is available
+                immediately.
 
         Raises:
-            OptionError: ``sources`` is one image instead of several.
+            OptionError: ``sources`` is a single image.
             ModelFileError: The model failed its self-test.
         """
         if isinstance(sources, str | bytes | bytearray | os.PathLike):
@@ -243,7 +242,7 @@ class Predictor:
         workers = workers or cores()
         rest = iter(sources)
         first = tuple(itertools.islice(rest, 2))
-        if len(first) < 2:  # threads would cost more than they give
+        if len(first) < 2:  # threads would cost more time than they save
             yield from self._read_group(first)
             return
         groups = _grouped(itertools.chain(first, rest), _BATCH, alone_first=alone_first)
@@ -269,7 +268,7 @@ class Predictor:
     def refusals(self, taken: LoadedImage) -> tuple[tuple[str, ...], float | None]:
         """Return why the gate refuses pixels, and their distance.
 
-        The words are empty if it does not; the distance is None if there is none.
+        The reason is empty if it does not; the distance is None if there is none.
         """
         gate = self._bundle.pixel_gate
         return gate.judge(taken.pixels, taken.shape) if gate else ((), None)
@@ -316,7 +315,7 @@ class Predictor:
     def _run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> list[NDArray[np.float32]]:
         try:
             return self._bundle.run(pixels, outputs)
-        finally:  # beside the self-test, whose fault is the one to be told
+        finally:  # in parallel to the self-test, whose error takes precedence
             self.check()
 
     def _prediction(self, work: Work) -> Prediction:
@@ -389,7 +388,7 @@ def _reopened(path: Path, threads: int, gated: bool, outside: str, sha256: str) 
     """Return an unpickled reader.
 
     Raises:
-        ModelFileError: Its file is gone, or is another one by now.
+        ModelFileError: The model file is missing, or was replaced.
     """
     reader = Predictor(path, threads=threads, gated=gated, outside=outside)
     if reader.sha256 != sha256:
@@ -412,7 +411,7 @@ def _findings_policy(info: ModelInfo, outside: str) -> FindingsPolicy:
 def _grouped(
     sources: Iterable[Source | Unlisted], size: int, *, alone_first: bool
 ) -> Iterator[tuple[Source | Unlisted, ...]]:
-    """Yield groups of sources; the first may be of one, for a quick first answer."""
+    """Yield groups of sources; the first may have one, for a fast first result."""
     rest = iter(sources)
     for count in itertools.chain((1,) if alone_first else (), itertools.repeat(size)):
         group = tuple(itertools.islice(rest, count))
@@ -428,12 +427,12 @@ def load(
 
     Args:
         model: A model file or a run folder; ``shipped`` or None for the reader of the package.
-        threads: Processor threads for one image; one a core if None.
-        outside: What is done with images outside the intended use; see ``Predictor``.
+        threads: CPU threads for one image; one per core if None.
+        outside: How images outside the intended use are handled; see ``Predictor``.
 
     Raises:
-        ModelFileError: There is no model, the file is none, or it failed its self-test.
-        OptionError: ``outside`` is none of ``note``, ``uncertain`` and ``refuse``.
+        ModelFileError: There is no model, the file is not a model file, or the self-test failed.
+        OptionError: ``outside`` is not ``note``, ``uncertain`` or ``refuse``.
     """
     predictor = Predictor(model, threads=threads or cores(), outside=outside)
     predictor.check()

@@ -1,6 +1,6 @@
 """Load an image from a file, bytes or pixels for the network.
 
-The pixels are those of ``prepare``, made by the same functions; a test holds both together.
+The pixels equal those of ``prepare`` and are computed by the same functions; a test compares both.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Shape(NamedTuple):
     """Facts of an image besides its prepared pixels.
 
     Attributes:
-        width: In pixels, as stored.
-        height: In pixels, as stored.
+        width: Stored width in pixels.
+        height: Stored height in pixels.
         chroma: Mean difference between the strongest and the weakest colour, in grey levels.
     """
 
@@ -41,11 +41,11 @@ class LoadedImage(NamedTuple):
 
     Attributes:
         pixels: uint8 [height, width] of the model's input.
-        shape: Its size as stored, and how coloured it is.
-        facts: What its file says of patient and view, as ``scope_of`` takes it.
-        other_kind: Why its header is not that of a frontal chest radiograph; empty if it is.
-        dicom: Which DICOM image it is and how its pixels were shown; None for other formats.
-        notes: Contradictions in its header and what was assumed, in words.
+        shape: Stored size and colourfulness.
+        facts: Facts about patient and view in the file, as for ``scope_of``.
+        other_kind: Why the header is not that of a frontal chest radiograph; empty if it is.
+        dicom: Identity and rendering of a DICOM image; None for other formats.
+        notes: Contradictions in the header, and assumptions, in words.
     """
 
     pixels: NDArray[np.uint8]
@@ -62,11 +62,11 @@ def load_image(source: Source, spec: InputSpec, *, any_kind: bool = False) -> Lo
     Args:
         source: The image.
         spec: The input of the model.
-        any_kind: Whether an image is taken, too, whose header says that it is no frontal chest
-            radiograph.
+        any_kind: Whether to accept an image that is not a frontal chest radiograph according to its
+            header.
 
     Raises:
-        OtherKindError: Its header says so, and ``any_kind`` is false.
+        OtherKindError: It is not a frontal chest radiograph, and ``any_kind`` is false.
         ImageError: It cannot be read.
     """
     given = resolve(source)
@@ -76,7 +76,7 @@ def load_image(source: Source, spec: InputSpec, *, any_kind: bool = False) -> Lo
         return LoadedImage(pixels, Shape(width, height, given.chroma), facts={})
     pixels, meta = prepare_bytes(given.data, spec, name=given.name, any_kind=any_kind, colours=True)
     colour = meta.chroma
-    if colour is None:  # of DICOM, whose colours are decoded on their own
+    if colour is None:  # of DICOM, whose colours are decoded separately
         colour = 0.0 if meta.mode in _GREY else chroma(given.data, name=given.name)
     shape = Shape(meta.width, meta.height, colour)
     notes = meta.dicom.notes if meta.dicom else ()

@@ -21,9 +21,9 @@ COLUMNS = (
     *("study_uid", "series_uid", "sop_instance_uid", "transfer_syntax", "photometric", "decoder"),
     *("modality_transform", "voi", "inverted", "padding", "shutter", "notes", "probabilities"),
 )
-"""The columns of a table of records. What is a list in a record is joined by ``; `` there, and
-``dicom`` is spread over the columns from ``study_uid`` to ``notes``. Of a model of several findings
-the columns of ``finding_columns`` follow."""
+"""The columns of a table of records. Lists in a record are joined by ``; ``, and ``dicom`` is split
+into the columns from ``study_uid`` to ``notes``. For a model of several findings, the columns of
+``finding_columns`` follow."""
 
 TEXT_SUFFIXES: Mapping[str, str] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}
 
@@ -32,8 +32,9 @@ def record_of(prediction: Prediction, *, hashed: bool = True) -> Record:
     """Return a prediction as JSON values.
 
     Args:
-        prediction: What a reader said of an image.
-        hashed: Whether to name the hash of the model file, which takes a moment the first time.
+        prediction: The prediction.
+        hashed: Whether to include the hash of the model file, whose first computation takes a
+            moment.
     """
     model = prediction.model
     possible, each = prediction.conformal_set, prediction.probabilities
@@ -89,8 +90,8 @@ def row_of(record: Record, findings: Sequence[str] = ()) -> Record:
     """Return a record as a row of ``COLUMNS``: texts, numbers and None.
 
     Args:
-        record: What ``record_of`` gave.
-        findings: Those that the model knows, where it knows several.
+        record: The result of ``record_of``.
+        findings: The findings of a multi-label model.
     """
     model = record["model"] or {}
     possible = record["conformal_set"]
@@ -153,9 +154,9 @@ def write_csv(out: TextIO, records: Iterable[Record], findings: Sequence[str] = 
     """Write a header and one row per record (RFC 4180); unknown values are empty.
 
     Args:
-        out: Where to.
+        out: Output file.
         records: Its rows.
-        findings: Those that the model knows, where it knows several.
+        findings: The findings of a multi-label model.
     """
     import csv  # noqa: PLC0415 - reading one image does without
 
@@ -176,11 +177,11 @@ TEXT_WRITERS: Mapping[str, Writer] = {
 
 
 def text_writer(file_format: str, findings: Sequence[str] = ()) -> Writer:
-    """Return what writes records as ``json``, ``jsonl`` or ``csv``.
+    """Return a function that writes records as ``json``, ``jsonl`` or ``csv``.
 
     Args:
         file_format: One of these.
-        findings: Those that the model knows, where it knows several.
+        findings: The findings of a multi-label model.
     """
     if file_format != "csv" or not findings:
         return TEXT_WRITERS[file_format]
@@ -202,11 +203,11 @@ def write_parquet(
     """Write a Parquet file with the columns of the CSV, in row groups of constant memory.
 
     Args:
-        place: The file, or one that is open.
+        place: Path of the file, or an open file.
         records: Its rows.
-        group: Rows a group.
-        metadata: Asked after the last record for what stands in the metadata of the file.
-        findings: Those that the model knows, where it knows several.
+        group: Rows per row group.
+        metadata: Called after the last record; returns the metadata of the file.
+        findings: The findings of a multi-label model.
 
     Raises:
         ModuleNotFoundError: pyarrow is not installed; it comes with the extra ``parquet``.

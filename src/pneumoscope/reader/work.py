@@ -1,4 +1,4 @@
-"""One image on its way from a source to a prediction."""
+"""The state of one image, from the source to the prediction."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ class Work:
         self.dicom: DicomRecord | None = None
 
     def load_image(self, source: Source, predictor: Predictor) -> None:
-        """Decode and prepare the image, and ask the gate and the intended use about it.
+        """Decode and prepare the image, and check the gate and the intended use.
 
         Raises:
-            ImageError: It cannot be read as an image.
+            ImageError: The source cannot be read as an image.
         """
         try:
             self.taken = load_image(source, predictor.info.input, any_kind=not predictor.gated)
         except OtherKindError as fault:
-            if not predictor.gated:  # then a conclusion was asked for, and there is none
+            if not predictor.gated:  # a conclusion was requested, but there is none
                 raise
             self.refused = (fault.reason,)
             if isinstance(fault.header, ImageMeta):

@@ -77,11 +77,12 @@ class About:
             "outputs": [{"name": "record", "datatype": "BYTES", "shape": [1]}],
             "parameters": {
                 **{key: about[key] for key in ("sha256", "name", "classes", "positive", "pair")},
-                **{key: about[key] for key in ("threshold", "rule")},
-                **{
-                    key: about[key]
-                    for key in ("intended", "card", "achieved", "uncertain_zone", "draws_evidence")
+                **{key: about[key] for key in ("threshold", "rule", "achieved", "uncertain_zone")},
+                "findings": {
+                    name: {key: value for key, value in one.items() if key != "reference"}
+                    for name, one in about["findings"].items()
                 },
+                **{key: about[key] for key in ("intended", "card", "draws_evidence")},
             },
         }
 

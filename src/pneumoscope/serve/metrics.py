@@ -42,6 +42,11 @@ class Metrics:
         self._requests = self._counter("requests", "Requests answered.", "route", "status")
         self._answered: dict[tuple[str, int], Counter] = {}
         self._conclusions = self._counter("conclusions", "Conclusions.", "model", "conclusion")
+        self._findings = self._counter(
+            "finding_conclusions",
+            "Conclusions about each finding, of models of several.",
+            *("model", "finding", "conclusion"),
+        )
         self._refusals = self._counter("refusals", "Images without a conclusion.", "reason")
         self._wait = self._histogram("wait_seconds", "Waiting time from complete body to process.")
         self._decode = self._histogram("decode_seconds", "Decoding an image.")
@@ -90,8 +95,13 @@ class Metrics:
         self._conclusions.labels(model, fields["conclusion"]).inc()
         if fields["refused"]:
             self.refused("header" if fields["by_header"] else "gate")
+        about = self._pool.models[model]
         if fields["probability"] is not None:
-            self._drift.add(model, fields["probability"], self._pool.models[model]["reference"])
+            self._drift.add((model,), fields["probability"], about["reference"])
+        for name, (conclusion, probability) in fields["findings"].items():
+            self._findings.labels(model, name, conclusion).inc()
+            reference = about["findings"].get(name, {}).get("reference", {})
+            self._drift.add((model, name), probability, reference)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -99,38 +109,44 @@ class Metrics:
 
 
 class _DriftCollector:
-    """The drift of each model's probabilities from those of its validation images."""
+    """The drift of each model's probabilities from those of its validation images.
+
+    Keys are (model,), and (model, finding) for each finding of a model of several.
+    """
 
     def __init__(self) -> None:
-        self._counts: dict[str, list[int]] = {}
-        self._references: dict[str, Sequence[int]] = {}
-        self._known: dict[str, Mapping[str, Any]] = {}
+        self._counts: dict[tuple[str, ...], list[int]] = {}
+        self._references: dict[tuple[str, ...], Sequence[int]] = {}
+        self._known: dict[tuple[str, ...], Mapping[str, Any]] = {}
 
-    def add(self, model: str, probability: float, reference: Mapping[str, Any]) -> None:
-        if self._known.get(model) is not reference:  # the first image, or the model was replaced
-            self._known[model] = reference
+    def add(self, key: tuple[str, ...], probability: float, reference: Mapping[str, Any]) -> None:
+        if self._known.get(key) is not reference:  # the first image, or the model was replaced
+            self._known[key] = reference
             expected = reference_counts(reference) or []
-            if self._references.get(model) != expected:
-                self._references[model] = expected
-                self._counts[model] = [0] * len(expected)
-        if counts := self._counts[model]:
+            if self._references.get(key) != expected:
+                self._references[key] = expected
+                self._counts[key] = [0] * len(expected)
+        if counts := self._counts[key]:
             counts[bin_of(probability, bins=len(counts))] += 1
 
     def collect(self) -> Iterator[Metric]:
-        index = GaugeMetricFamily(
-            "pneumoscope_drift_psi",
-            "Population stability index of the probabilities against validation.",
-            labels=["model"],
-        )
-        distance = GaugeMetricFamily(
-            "pneumoscope_drift_ks",
-            "Kolmogorov-Smirnov distance of the probabilities against validation.",
-            labels=["model"],
-        )
-        for model, counts in self._counts.items():
-            found = drift(counts, self._references[model])  # none without a reference
-            if found is not None:
-                index.add_metric([model], found.psi)
-                distance.add_metric([model], found.ks)
-        yield index
-        yield distance
+        for kind, labels in (("drift", ["model"]), ("finding_drift", ["model", "finding"])):
+            index = GaugeMetricFamily(
+                f"{_NAMESPACE}_{kind}_psi",
+                "Population stability index of the probabilities against validation.",
+                labels=labels,
+            )
+            distance = GaugeMetricFamily(
+                f"{_NAMESPACE}_{kind}_ks",
+                "Kolmogorov-Smirnov distance of the probabilities against validation.",
+                labels=labels,
+            )
+            for key, counts in self._counts.items():
+                if len(key) != len(labels):
+                    continue
+                found = drift(counts, self._references[key])  # none without a reference
+                if found is not None:
+                    index.add_metric(key, found.psi)
+                    distance.add_metric(key, found.ks)
+            yield index
+            yield distance

@@ -62,6 +62,7 @@ def _predictions(settings: Settings) -> dict[str, Any]:
         "parameters": [
             _query("model", "The model to use.", {"enum": list(settings.models)}),
             _query("evidence", "1 adds a link to an evidence picture.", {"enum": ["0", "1"]}),
+            _query("evidence_of", "The class or finding whose evidence is drawn.", {}),
         ],
         "requestBody": _image_body(settings),
         "responses": {
@@ -226,12 +227,13 @@ def _schemas() -> dict[str, Any]:
                 "path": text,
                 "conclusion": {
                     **text,
-                    "description": f"A class of the model, {UNCERTAIN} or {NOT_ASSESSABLE}; "
-                    f"{ERROR} is answered with 422.",
+                    "description": f"A class of the model or a group of them, {UNCERTAIN} or "
+                    f"{NOT_ASSESSABLE}; POSITIVE, NEGATIVE or {UNCERTAIN} for a model of several "
+                    f"findings. {ERROR} is answered with 422.",
                 },
                 "probability": maybe,
                 "logit": maybe,
-                "threshold": number,
+                "threshold": maybe,
                 "error": text,
                 "rule": text,
                 "conformal_set": {"type": ["array", "null"], "items": text},
@@ -249,6 +251,21 @@ def _schemas() -> dict[str, Any]:
                     "additionalProperties": number,
                     "description": "By class, for a model of more than two classes; else null.",
                 },
+                "findings": {
+                    "type": "object",
+                    "additionalProperties": {"$ref": "#/components/schemas/Finding"},
+                    "description": "By name, for a model of several findings; else missing.",
+                },
+            },
+        },
+        "Finding": {
+            "type": "object",
+            "required": ["conclusion", "probability", "logit", "threshold"],
+            "properties": {
+                "conclusion": {"enum": ["POSITIVE", "NEGATIVE", UNCERTAIN]},
+                "probability": number,
+                "logit": number,
+                "threshold": number,
             },
         },
         "State": {"type": "object", "additionalProperties": {"type": "boolean"}},

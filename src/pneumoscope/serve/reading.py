@@ -86,10 +86,18 @@ class Reading:
         wanted = asked.get("evidence", "0")
         if wanted not in {"0", "1"}:
             return problem(400, "evidence must be 0 or 1")
+        of = request.query_params.get("evidence_of")
+        if of is not None and wanted == "0":
+            return problem(400, "evidence_of needs evidence=1")
+        classes: list[str] = self._pool.models[model]["classes"] if self._pool.ready else []
+        if of is not None and classes and of not in classes:
+            return problem(400, f"evidence_of must be one of {', '.join(classes)}")
         name = self._evidence.new_name() if wanted == "1" else ""
         fields = {"kind": "predict", "model": model}
         if name:
             fields["evidence"] = f"/v1/evidence/{name}"
+        if of is not None:
+            fields["evidence_of"] = of
         return await self._with_image(
             scope, fields, lambda answer: self._record(model, name, answer)
         )

@@ -21,6 +21,7 @@ from pneumoscope.errors import ImageError, OtherKindError, PneumoscopeError
 from pneumoscope.serve.channel import receive, send
 
 if TYPE_CHECKING:
+    from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
     from pneumoscope.reader.prediction import Prediction
     from pneumoscope.reader.predictor import Predictor
 
@@ -82,23 +83,58 @@ def _opened(models: Mapping[str, str | None]) -> dict[str, Predictor]:
 
 
 def _about(reader: Predictor) -> dict[str, Any]:
-    info, zone = reader.info, reader.policy.zone
+    """Return what the service tells of a model; of several findings, of each by itself."""
+    info = reader.info
     return {
         "sha256": reader.sha256,
         "name": info.name,
         "version": info.version,
         "classes": list(info.classes),
-        "positive": list(info.labels.positive),
-        "pair": list(info.labels.pair),
-        "threshold": info.operating_point.threshold,
-        "rule": info.operating_point.rule,
+        **(_findings(info) if info.findings else _decided(reader)),
         "input": info.input.to_dict(),
         "intended": dict(info.intended),
         "card": dict(info.card),
         "reference": dict(info.reference),
-        "achieved": info.operating_point.achieved,
-        "uncertain_zone": zone and list(zone),
         "draws_evidence": reader.draws_evidence,
+    }
+
+
+def _decided(reader: Predictor) -> dict[str, Any]:
+    """Return how a model of classes decides."""
+    info = reader.info
+    return {
+        "positive": list(info.labels.positive),
+        "pair": list(info.labels.pair),
+        **_rule(info.operating_point, reader.policy.zone),
+        "findings": {},
+    }
+
+
+def _findings(info: ModelInfo) -> dict[str, Any]:
+    """Return how a model of several findings decides each of them."""
+    from pneumoscope.reader.findings import policy_of  # noqa: PLC0415 - for models of findings
+
+    none = {"threshold": None, "rule": "", "achieved": None, "uncertain_zone": None}
+    return {
+        "positive": [],
+        "pair": [],
+        **none,
+        "findings": {
+            name: {
+                **_rule(rule.operating_point, policy_of(rule).zone),
+                "reference": dict(rule.reference or {}),
+            }
+            for name, rule in zip(info.classes, info.findings, strict=True)
+        },
+    }
+
+
+def _rule(point: OperatingPoint, zone: tuple[float, float] | None) -> dict[str, Any]:
+    return {
+        "threshold": point.threshold,
+        "rule": point.rule,
+        "achieved": point.achieved,
+        "uncertain_zone": zone and list(zone),
     }
 
 
@@ -133,13 +169,14 @@ def _predicted(
     record = record_of(found)
     record["path"] = fields.get("name", "")
     picture = b""
-    if fields.get("evidence") and found.probability is not None and reader.draws_evidence:
-        picture = _evidence(reader, found, content)
+    if fields.get("evidence") and found.judged and reader.draws_evidence:
+        picture = _evidence(reader, found, content, fields.get("evidence_of"))
         record["evidence"] = fields["evidence"]
     answer = {
         "status": "ok",
         "conclusion": found.conclusion,
         "probability": found.probability,
+        "findings": {one.name: [one.conclusion, one.probability] for one in found.findings},
         "refused": found.conclusion == NOT_ASSESSABLE,
         "by_header": found.conclusion == NOT_ASSESSABLE and found.distance is None,
         "seconds": found.seconds,
@@ -150,12 +187,13 @@ def _predicted(
     return answer, text + picture
 
 
-def _evidence(reader: Predictor, found: Prediction, content: bytes) -> bytes:
+def _evidence(reader: Predictor, found: Prediction, content: bytes, of: str | None) -> bytes:
     from pneumoscope.reader.evidence import evidence_image  # noqa: PLC0415 - where it is asked for
     from pneumoscope.reader.model_file.metadata import NOTICE  # noqa: PLC0415 - the same
 
     out = io.BytesIO()
-    evidence_image(reader, found, content, notice=NOTICE).save(out, format="PNG", compress_level=1)
+    drawn = evidence_image(reader, found, content, notice=NOTICE, of=of)
+    drawn.save(out, format="PNG", compress_level=1)
     return out.getvalue()
 
 

@@ -26,8 +26,8 @@ class Areas:
 
     Attributes:
         values: The areas, [k].
-        covariance: Of their errors, [k, k].
-        clustered: Whether patients with several images were counted as one draw each.
+        covariance: Covariance of their errors, [k, k].
+        clustered: Whether patients with several images count as one draw each.
     """
 
     values: NDArray[np.float64]
@@ -68,14 +68,14 @@ def areas(
     """Return areas under ROC curves with their covariance; None unless each class has two images.
 
     The variance is that of DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988). Its placement
-    values are counted by binary search, in O(n log n) as the mid-ranks of Sun and Xu (IEEE Signal
-    Process Lett 21, 2014) are. Given patients, those with several images enter as one draw each,
-    after Obuchowski (Biometrics 53, 1997); with one image a patient both are the same.
+    values are counted by binary search, in O(n log n) like the mid-ranks of Sun and Xu (IEEE Signal
+    Process Lett 21, 2014). If patients are given, those with several images count as one draw each,
+    after Obuchowski (Biometrics 53, 1997); with one image per patient, both methods agree.
 
     Args:
         label: 1 for positive, 0 for negative; [n].
-        scores: What each reader says, [n] each; higher is more positive.
-        patient: Number of each image's patient, [n]; None if every image counts by itself.
+        scores: Scores of each reader, [n] each; higher is more positive.
+        patient: Number of each image's patient, [n]; None if images are independent.
     """
     positive = label == 1
     m, n = int(positive.sum()), int((~positive).sum())

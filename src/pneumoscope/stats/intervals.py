@@ -1,6 +1,6 @@
 """Closed-form intervals by Wilson and Newcombe, and the quantiles they need.
 
-Nothing here draws a random number; ``evaluation.bootstrap`` does.
+For intervals by resampling, see ``evaluation.bootstrap``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from pneumoscope.errors import OptionError
 
 LEVEL = 0.95
-"""The share of intervals that hold the truth, unless another is asked for."""
+"""The default confidence level."""
 
 WILSON = "wilson"
 WILSON_PATIENTS = "wilson, n = patients"
@@ -69,7 +69,7 @@ def wilson(
     share = successes / n
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (share * (1 - share) + z2 / (4 * n)) / n) / (1 + z2 / n)
-    # At 0 and n of n the ends are 0 and 1 exactly, which rounding would miss.
+    # At 0 and n of n, the limits are exactly 0 and 1, despite rounding.
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
     return Interval(low, high, method, level)
@@ -80,9 +80,9 @@ def newcombe_area(
 ) -> Interval | None:
     """Return Newcombe's interval of an area under the ROC curve (Stat Med 25, 2006, method 5).
 
-    It is the one that also holds where every pair is in order, and DeLong's has no width: the ends
-    are those areas from which the observed one is z standard errors away, the standard error being
-    that of Hanley and McNeil with both groups taken as large as their mean.
+    In contrast to DeLong's, this interval has a width even if every pair is in order. Its limits
+    are the areas that differ from the observed one by z standard errors, with the standard error of
+    Hanley and McNeil and both groups as large as their mean.
     """
     if not positives or not negatives:
         return None
@@ -133,7 +133,7 @@ def student_quantile(probability: float, degrees: int) -> float:
 
 
 def student_below(t: float, degrees: int) -> float:
-    """Return the chance that Student's t, for whole degrees of freedom, lies below t >= 0."""
+    """Return the probability that Student's t, for integer degrees of freedom, is below t >= 0."""
     theta = math.atan(t / math.sqrt(degrees))
     sine, cosine = math.sin(theta), math.cos(theta)
     odd = degrees % 2

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _STEPS = 200
 _SMALLEST_STEP = 1e-10
-_ENOUGH = 1e-13  # what a step still gains, as a share of the loss: the next one would gain nothing
+_ENOUGH = 1e-13  # relative decrease of the loss below which the iteration stops
 
 
 def logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -29,8 +29,8 @@ def group_log_odds(logits: NDArray[np.float64], inside: NDArray[np.bool_]) -> ND
     """Return the log odds of a group of classes, [n].
 
     Args:
-        logits: Of each class, or logarithms of its probability, [n, K].
-        inside: Whether each class is of the group, [K]; neither all nor none are.
+        logits: Logits or log probabilities of the classes, [n, K].
+        inside: Whether each class belongs to the group, [K]; neither all nor none do.
     """
     found: NDArray[np.float64] = np.logaddexp.reduce(logits[:, inside], axis=1)
     found -= np.logaddexp.reduce(logits[:, ~inside], axis=1)
@@ -55,7 +55,7 @@ def log_loss(
 def fit_line(x: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float, float]:
     """Return slope and intercept of the logistic regression of targets in [0, 1] on x, [n].
 
-    Where the targets are 0 and 1 and parted by x, the slope has no end; a steep one is returned.
+    If targets of 0 and 1 are separated by x, the slope is unbounded; a steep one is returned.
     """
     centre, width = float(x.mean()), float(x.std()) or 1.0
     design = np.column_stack([(x - centre) / width, np.ones_like(x)])
@@ -69,13 +69,13 @@ def fit_ridge(
 ) -> NDArray[np.float64]:
     """Fit a ridge logistic regression; return weights [columns + 1], the intercept last.
 
-    Minimises the summed log-loss plus ``penalty / 2`` times the squared weights, the intercept
-    free (scikit-learn's ``C`` is ``1 / penalty``).
+    Minimises the summed log-loss plus ``penalty / 2`` times the squared weights without the
+    intercept (scikit-learn's ``C`` is ``1 / penalty``).
 
     Args:
         features: [n, columns].
         label: 0 or 1, [n].
-        penalty: Above 0, so that classes which are apart have an answer too.
+        penalty: Above 0, so that the minimum exists for separable classes as well.
     """
     design = np.column_stack([features, np.ones(len(features))])
     ridge = np.full(design.shape[1], penalty)
@@ -92,7 +92,7 @@ def _newton(
 ) -> NDArray[np.float64]:
     """Return the weights that minimise the penalised cross-entropy.
 
-    A step of Newton's is halved until it no longer makes things worse.
+    A Newton step is halved until it no longer increases the loss.
     """
 
     def loss_of(weights: NDArray[np.float64]) -> float:
@@ -111,7 +111,7 @@ def _newton(
                 break
             size /= 2
         else:
-            break  # as low as the digits allow
+            break  # as low as floating point allows
         weights, loss = tried, tried_loss
         if float(gradient @ step) <= _ENOUGH * (1 + abs(loss)):
             break

@@ -1,4 +1,4 @@
-"""Random-effects meta-analysis: the mean of groups that differ, and what a new group may have."""
+"""Random-effects meta-analysis: mean and prediction interval over groups."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class RandomEffects:
         mean: The mean of the distribution that the groups are drawn from.
         low: Lower end of the confidence interval of the mean.
         high: Its upper end.
-        new_low: Lower end of the prediction interval, for the true value of one more group.
+        new_low: Lower end of the prediction interval for the true value of a new group.
         new_high: Its upper end; both None for fewer than three groups.
         tau: Standard deviation between the groups.
-        groups: How many there were.
+        groups: Number of groups.
     """
 
     mean: float
@@ -37,7 +37,7 @@ class RandomEffects:
 def random_effects(
     values: Sequence[float], errors: Sequence[float], *, level: float = LEVEL
 ) -> RandomEffects:
-    """Return the random-effects mean of groups and the prediction interval for another one.
+    """Return the random-effects mean of groups and the prediction interval for a new one.
 
     The variance between groups is DerSimonian's and Laird's (Control Clin Trials 7, 1986). The
     confidence interval of the mean is that of Hartung and Knapp and of Sidik and Jonkman, with k -
@@ -46,9 +46,9 @@ def random_effects(
     R Stat Soc A 172, 2009), with k - 2 degrees of freedom.
 
     Args:
-        values: Of each of two groups or more.
+        values: Values of at least two groups.
         errors: Their standard errors, above 0.
-        level: Of both intervals.
+        level: Confidence level of both intervals.
 
     Raises:
         ValueError: Fewer than two groups, or an error that is not above 0.

@@ -16,9 +16,9 @@ class Roc:
     """Counts at each of t thresholds, from "none positive" to "all positive".
 
     Attributes:
-        thresholds: An image is called from this score on, [t], falling from infinity.
-        true_positives: Positive images that are called, [t], rising from 0.
-        false_positives: Negative images that are called, [t], rising from 0.
+        thresholds: Minimum scores of images called positive, [t], decreasing from infinity.
+        true_positives: Positive images called positive, [t], increasing from 0.
+        false_positives: Negative images called positive, [t], increasing from 0.
     """
 
     thresholds: NDArray[np.float64]
@@ -41,7 +41,7 @@ class Roc:
     def area(self) -> float:
         """The area under the curve: the Mann-Whitney statistic, ties count half.
 
-        Summed in whole numbers, so that it is exact (Hanley and McNeil, Radiology 143, 1982).
+        Computed exactly, as a sum of integers (Hanley and McNeil, Radiology 143, 1982).
         """
         hits, alarms = self.true_positives, self.false_positives
         twice = int(np.sum(np.diff(alarms) * (hits[1:] + hits[:-1])))
@@ -51,7 +51,7 @@ class Roc:
 def roc(label: NDArray[np.integer], score: NDArray[np.floating]) -> Roc | None:
     """Return the ROC curve of scores; None unless both classes are present.
 
-    Equal scores are one step, so that the order of images decides nothing.
+    Equal scores form one step, so that the result does not depend on the order of images.
 
     Args:
         label: 1 for positive, else 0; [n].

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LevelRun:
-    """A run of a level: seed, folder and result, None if it has none yet."""
+    """A run of a level: seed, folder and result, which is None until the run is finished."""
 
     seed: int
     run: StudyRun
@@ -35,10 +35,10 @@ class Answered:
 
     Attributes:
         level: The level.
-        runs: Its runs, a seed each.
-        area: Its held-out AUC less the base's; None where there is no pair of runs.
-        accuracy: The same of the accuracy.
-        p_holm: Of the area, after Holm's correction for all levels of the question.
+        runs: The runs, one per seed.
+        area: Difference of the held-out AUC from the base; None without a pair of runs.
+        accuracy: The same for the accuracy.
+        p_holm: P value for the area after Holm's correction for all levels of the question.
     """
 
     level: Level
@@ -76,10 +76,10 @@ class Answer:
 
     Attributes:
         question: The question.
-        base: Its first level, which the others are compared with.
-        others: The others.
-        patients: Held-out patients.
-        images: Held-out images.
+        base: The first level, which the others are compared with.
+        others: The other levels.
+        patients: Number of held-out patients.
+        images: Number of held-out images.
     """
 
     question: Question
@@ -145,9 +145,9 @@ def answers(
     """Return the answer to each question of a plan.
 
     Args:
-        folder: The study.
-        plan: Its plan.
-        runs: Which run answers what: ``runs`` of ``study.json``.
+        folder: Folder of the study.
+        plan: Plan of the study.
+        runs: The runs that answer each question: ``runs`` of ``study.json``.
         level: Confidence level.
     """
     by_level: dict[tuple[str, str], list[LevelRun]] = {}

@@ -10,12 +10,12 @@ class Board:
     """The progress of a study: finished, running and failed runs, and the best so far.
 
     Attributes:
-        total: Runs of the plan.
-        before: Runs that were finished already.
-        done: Title → held-out AUC of the runs that finished, and seconds.
+        total: Number of runs of the plan.
+        before: Number of runs finished before.
+        done: Title → held-out AUC and seconds of finished runs.
         failed: Title → error.
-        running: Title → epochs learnt.
-        jobs: How many run at once.
+        running: Title → finished epochs.
+        jobs: Number of parallel runs.
     """
 
     total: int

@@ -9,14 +9,14 @@ from typing import Any
 from pneumoscope.training.recipe import Recipe, change_recipe
 
 AUGMENTATION = "augmentation."
-"""What the names of its parts begin with."""
+"""Prefix of the names of its fields."""
 
 
 def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """Return a recipe with changes; ``augmentation.zoom`` changes only that field.
 
     Raises:
-        OptionError: An unknown field, or a value that cannot be.
+        OptionError: An unknown field, or an invalid value.
     """
     plain = {key: _plain(value) for key, value in changes.items() if "." not in key}
     recipe = change_recipe(recipe, **plain)

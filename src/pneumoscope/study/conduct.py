@@ -33,23 +33,23 @@ def conduct(
 ) -> StudyFolder:
     """Train every run of a plan, and write its page; return the folder.
 
-    A finished run is never repeated: a run is what its recipe, its images, their split and the
-    version of this package make it, and where such a run is finished it is taken. One that was
-    begun goes on at its last epoch. A run that fails is a row with its error.
+    A finished run is never repeated: a run is identified by recipe, images, split and version of
+    this package, and a finished run with the same identity is reused. An unfinished run is
+    continued from its last epoch. A failed run is a row with its error.
 
     Args:
-        data: What ``read_catalog`` takes; its test part is left out.
-        out: The folder of the study; new, or of an earlier call.
-        plan: What to do.
-        jobs: How many runs at once, as far as memory allows.
-        retry: Whether runs that failed are tried again.
-        trackers: Hear of every run.
+        data: The data, as for ``read_catalog``; the test part is excluded.
+        out: The folder of the study, new or existing.
+        plan: The plan.
+        jobs: Maximum number of parallel runs, limited by memory.
+        retry: Whether failed runs are repeated.
+        trackers: Trackers that receive every run.
         show: Called with the table whenever it changes.
-        watcher: Hears how it goes.
+        watcher: Receives progress reports.
 
     Raises:
-        OutputError: The folder holds something else, another study, or is in use.
-        PneumoscopeError: The data cannot be worked with.
+        OutputError: The folder contains other files or another study, or is in use.
+        PneumoscopeError: The data are invalid.
     """
     watcher = watcher or Watcher()
     in_range("jobs", jobs, low=1, high=1000)
@@ -76,11 +76,11 @@ def train_entered(
     show: Callable[[Board], None] | None = None,
     watcher: Watcher,
 ) -> None:
-    """Train runs that have their folders; see ``conduct``."""
+    """Train runs whose folders exist; see ``conduct``."""
     board = Board(len(entered), jobs)
     left = _left(entered, board, retry=retry, watcher=watcher)
     for item in entered:
-        if item.run.finished:  # a tracker has all runs of a study, whenever they were learnt
+        if item.run.finished:  # a tracker receives all runs of a study, including earlier ones
             _tell_of(item, trackers)
     if left:
         crew = Crew(folder, data, board, trackers=trackers, show=show, watcher=watcher)
@@ -111,7 +111,7 @@ def _left(
 
 
 def _tell_of(item: Entered, trackers: Sequence[Tracker]) -> None:
-    """Tell trackers of a run that is finished."""
+    """Report a finished run to trackers."""
     run = item.run
     for tracker in trackers:
         tracker.begin(run.name, Recipe.load(run.files.config).to_dict())

@@ -29,9 +29,9 @@ class Entered:
     """A run of a plan with its folder.
 
     Attributes:
-        planned: What it is to be.
-        run: Its folder.
-        split: The file of its split.
+        planned: The planned run.
+        run: The folder of the run.
+        split: The file of the split.
     """
 
     planned: Planned
@@ -43,7 +43,7 @@ def opened(out: Path) -> StudyFolder:
     """Return the folder of a study, new or existing.
 
     Raises:
-        OutputError: It holds something else, or cannot be made.
+        OutputError: The folder contains other files, or cannot be created.
     """
     folder = StudyFolder(out)
     try:
@@ -59,16 +59,16 @@ def images_of(folder: StudyFolder, data: Path, plan: Plan, *, watcher: Watcher) 
     """Return the images of a study with their split, and record them.
 
     Raises:
-        OutputError: The folder has a study of other images, or divided otherwise.
+        OutputError: The folder contains a study of other images, or with another split.
     """
     base = with_network(plan.base)
     catalog = read_images(data, base, watcher=watcher)
-    # Before anything heavy, so that a study that is killed here can go on.
+    # Before any long computation, so that a study that is killed here can be continued.
     _note_study(folder, data, plan, catalog)
     journal = folder.root / JOURNAL
     if journal.is_file() and journal.stat().st_size:
         text = journal.read_bytes()
-        if not text.endswith(b"\n"):  # a line that a crash cut short
+        if not text.endswith(b"\n"):  # a line truncated by a crash
             journal.write_bytes(text + b"\n")
     return StudyImages.of(catalog, base, plan.division, watcher=watcher)
 
@@ -122,7 +122,7 @@ def enter(folder: StudyFolder, images: StudyImages, plan: Plan) -> list[Entered]
     """Create folder, recipe and split of each run of a plan; return them in order.
 
     Raises:
-        PneumoscopeError: The images cannot be divided as a recipe says.
+        PneumoscopeError: The images cannot be split as set in a recipe.
     """
     return [enter_run(folder, images, plan, planned) for planned in plan.runs()]
 
@@ -130,7 +130,7 @@ def enter(folder: StudyFolder, images: StudyImages, plan: Plan) -> list[Entered]
 def enter_run(folder: StudyFolder, images: StudyImages, plan: Plan, planned: Planned) -> Entered:
     """Create folder, recipe and split of a run.
 
-    One whose split cannot be made, as where the data have no validation folder, has failed.
+    A run whose split is impossible, for example without a validation folder, counts as failed.
     """
     recipe = with_network(divided(planned.recipe, plan))
     digest, error = "none", ""

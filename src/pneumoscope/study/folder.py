@@ -29,17 +29,17 @@ class Result:
     """The result of a finished run.
 
     Attributes:
-        val: Numbers of the validation rows: ``auc``, ``accuracy``, ``loss``.
-        held_out: The same of the held-out rows.
-        threshold: The probability from which an image is called positive.
-        epochs: How many were learnt.
-        best_epoch: Whose weights were kept.
-        seconds: Of the run: its epochs and its scores.
-        parameters: Of the network.
+        val: Metrics on the validation rows: ``auc``, ``accuracy``, ``loss``.
+        held_out: The same on the held-out rows.
+        threshold: Probability at or above which an image is called positive.
+        epochs: Number of epochs.
+        best_epoch: The epoch whose weights were kept.
+        seconds: Duration of training and scoring.
+        parameters: Number of parameters of the network.
         device: The kind of device.
-        precision: Of the computation.
-        peak_bytes: The most memory that its process has held so far; 0 where that is not known.
-        validation_images: How many rows chose the epoch.
+        precision: Numerical precision.
+        peak_bytes: Peak memory of the process; 0 if unknown.
+        validation_images: Number of images that chose the epoch.
     """
 
     val: dict[str, float]
@@ -109,7 +109,7 @@ class StudyRun:
         """Return the result.
 
         Raises:
-            DataError: It is not finished, or its file is none.
+            DataError: The run is not finished, or its file is invalid.
         """
         try:
             return Result(**json.loads(self.result_file.read_text(encoding="utf-8")))
@@ -176,7 +176,7 @@ class StudyFolder:
         """Return the recorded facts of the study.
 
         Raises:
-            DataError: It is none.
+            DataError: The folder is not a study.
         """
         try:
             found: dict[str, Any] = json.loads(self.facts_file.read_text(encoding="utf-8"))
@@ -199,7 +199,7 @@ class StudyFolder:
         """Append a line to the journal durably.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The journal cannot be written.
         """
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         line = json.dumps({"time": now, "event": event, "run": run, **more}) + "\n"
@@ -243,5 +243,5 @@ def numbers_of(found: Result) -> dict[str, float]:
 
 
 def files_of(run: StudyRun) -> list[Path]:
-    """Return the files of a run that a tracker takes; they need not be there."""
+    """Return the files of a run for trackers, whether or not they exist."""
     return [run.files.model, run.files.config, run.files.log, run.held_out, run.result_file]

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 def forecast_text(data: Path, plan: Plan, *, jobs: int, watcher: Watcher) -> str:
     """Return the number of runs of a plan and their maximum duration on this machine.
 
-    What a training image costs is measured for each network that the plan names; a validation
-    image is counted as a third of one. Training that ends early takes less.
+    The time per training image is measured for each network of the plan; a validation image counts
+    as a third of it. Early stopping reduces the duration.
 
     Args:
-        data: What ``read_catalog`` takes.
+        data: The data, as for ``read_catalog``.
         plan: The plan.
-        jobs: How many runs at once; on a processor they share its cores, so it changes little.
-        watcher: Hears how it goes.
+        jobs: Number of parallel runs, which makes little difference on a CPU, whose cores they
+            share.
+        watcher: Receives progress reports.
     """
     base = with_network(plan.base)
     catalog = read_images(data, base, watcher=watcher)

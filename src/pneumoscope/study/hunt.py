@@ -13,7 +13,7 @@ NUMBERS: Mapping[str, Literal["maximize", "minimize"]] = {
     "val_accuracy": "maximize",
     "val_loss": "minimize",
 }
-"""What a search may be for, and which way is better."""
+"""Metrics that a search can optimise, and their direction."""
 
 
 SAMPLERS = ("tpe", "random", "grid")
@@ -27,18 +27,20 @@ class Hunt:
     """The settings of a search.
 
     Attributes:
-        number: What to optimise: one of ``NUMBERS``.
-        trials: How many, of all workers together.
-        seconds: After so long no trial is begun, and the one that runs is ended; None for ever.
-        sampler: ``tpe``, ``random``, or ``grid`` for a space of values alone.
-        seed: Of the sampler.
-        pruning: What ends trials early that are worse than the others were: ``median``,
-            ``hyperband`` or ``none``.
-        storage: Where trials are kept; see ``open_storage``.
-        name: Of the search in its storage; that of its folder if None.
-        confirm: With how many new seeds the best and the base are learnt again; 0 is not at all.
+        number: The metric to optimise, one of ``NUMBERS``.
+        trials: Number of trials of all workers together.
+        seconds: Time limit, after which the running trial is ended and no other is started; None
+            for no limit.
+        sampler: ``tpe``, ``random``, or ``grid`` for a space that only has lists of values.
+        seed: Seed of the sampler.
+        pruning: Method of ending trials early that are worse than others: ``median``, ``hyperband``
+            or ``none``.
+        storage: Storage of the trials; see ``open_storage``.
+        name: Name of the search in its storage; that of its folder if None.
+        confirm: Number of new seeds with which the best recipe and the base are trained again; 0
+            for none.
         heartbeat_seconds: See ``open_storage``.
-        jobs: How many processes.
+        jobs: Number of processes.
     """
 
     number: str

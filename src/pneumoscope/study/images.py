@@ -1,7 +1,7 @@
 """The images of a study, with held-out patients that no run uses.
 
-The rows of the data's own test part are dropped before anything else, so that nothing in a study
-can reach them. What a study holds out takes the place of a test part in the splits of its runs.
+The rows of the data's own test part are dropped first, so that a study cannot use them. The
+held-out images of a study are the test part in the splits of its runs.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from pneumoscope.watch import Watcher
 
 HELD_OUT = "test"
-"""The part, in the splits of a study's runs, of the rows that questions are answered on."""
+"""The part, in the splits of a study's runs, of the rows used to answer questions."""
 
 DIVIDING = ("validation", "val_fraction", "block", "folds", "fold")
-"""Fields of the recipe that say which rows choose the epoch."""
+"""Fields of the recipe that determine the rows that choose the epoch."""
 
 
 def read_images(data: Path, recipe: Recipe, *, watcher: Watcher) -> Catalog:
     """Return the images that a study may use: all except the data's own test part.
 
     Raises:
-        PneumoscopeError: The data cannot be worked with.
+        PneumoscopeError: The data are invalid.
     """
     if recipe.data.findings is not None:
         raise OptionError("findings", must="left out of a study", was=recipe.data.findings)
@@ -65,9 +65,9 @@ class StudyImages:
     """The images of a study with their held-out part.
 
     Attributes:
-        catalog: The images that take part; the held-out ones say ``test`` as their own part.
-        copies: Which of them show the same picture.
-        division: How they are divided.
+        catalog: The participating images, of which the held-out ones have the part ``test``.
+        copies: Images that show the same picture.
+        division: The division of the images.
     """
 
     catalog: Catalog
@@ -80,10 +80,10 @@ class StudyImages:
         """Draw the participating and the held-out patients.
 
         Args:
-            catalog: From ``read_images``.
-            recipe: The base of the study.
-            division: How to divide.
-            watcher: Hears how it goes.
+            catalog: The result of ``read_images``.
+            recipe: The base recipe of the study.
+            division: The division.
+            watcher: Receives progress reports.
 
         Raises:
             LeakError: The catalog has test rows.
@@ -116,7 +116,7 @@ class StudyImages:
         """Return the split of a recipe; the held-out part is always the same.
 
         Raises:
-            DataError: A part would be empty or hold one class alone.
+            DataError: A part would be empty or contain only one class.
         """
         return split_catalog(
             self.catalog,
@@ -134,7 +134,7 @@ def refuse_test_rows(catalog: Catalog) -> None:
     """Raise an error for images of the data's own test part.
 
     Raises:
-        LeakError: There are some.
+        LeakError: There are such images.
     """
     count = sum(entry.split == "test" for entry in catalog.entries)
     if count:
@@ -157,14 +157,14 @@ def open_split(
     """Return the images of a run with their pixels.
 
     Args:
-        catalog: From ``read_images``.
-        spec: What the network takes.
-        split_file: The split; rows that it does not name take no part.
+        catalog: The result of ``read_images``.
+        spec: The input of the network.
+        split_file: The split; rows that are not listed are excluded.
         without: Parts that are not needed.
 
     Raises:
         LeakError: The catalog has test rows.
-        DataError: The split names an image that is not there.
+        DataError: The split lists a missing image.
     """
     refuse_test_rows(catalog)
     parts = parts_in_file(split_file, catalog).parts

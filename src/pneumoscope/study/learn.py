@@ -43,17 +43,18 @@ def learn(
 ) -> Result:
     """Train a run, resuming it if necessary, and return its result.
 
-    Writes the log, the scores of both parts, and in the end the result. The checkpoints, which
-    only a run that goes on needs, are removed then.
+    Writes the log, the scores of both parts, and finally the result. The checkpoints, which are
+    only needed to continue a run, are then removed.
 
     Args:
-        run: Its folder, which has its recipe.
+        run: The folder of the run, with its recipe.
         data: The images, from ``open_split``.
-        on_epoch: Called with each epoch's row; what it raises ends the run, which can go on.
-        model: Whether a model file is written.
+        on_epoch: Called with each epoch's row; an exception ends the run, which can be continued
+            later.
+        model: Whether to write a model file.
 
     Raises:
-        PneumoscopeError: The recipe cannot be learnt, or a file cannot be written.
+        PneumoscopeError: Training failed, or a file cannot be written.
     """
     recipe = Recipe.load(run.files.config)
     fitted = _fitted(run, recipe, data, on_epoch)

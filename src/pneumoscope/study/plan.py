@@ -28,7 +28,7 @@ from pneumoscope.training.recipe import (
 )
 
 BASE = "base"
-"""The name of the level that changes nothing."""
+"""The name of the level without changes."""
 MOST_SEEDS = 100
 
 _PLANS = resources.files(__package__) / "plans"
@@ -38,21 +38,21 @@ _OTHER_IMAGES = frozenset(
         "test_fraction",
     }
 )  # fmt: skip
-"""Fields that say what the images are: runs that differ in them cannot be judged on the same."""
+"""Fields that affect the images: runs that differ in them cannot be compared on the same images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """How a study divides the images, once for all runs.
+    """The division of the images of a study, which is the same for all runs.
 
     Attributes:
-        validation: Where the rows come from that choose the epoch: a name of ``split_catalog``.
+        validation: Source of the rows that choose the epoch, as in ``split_catalog``.
         val_fraction: Their share of the training part.
-        block: Which block, where ``validation`` is ``block``.
-        held_out: The share of the training part that no run learns from and that chooses nothing;
-            questions are answered on it.
-        patients: The share of the training part's patients that takes part at all.
-        seed: Of the draw.
+        block: The block, if ``validation`` is ``block``.
+        held_out: Share of the training part that is used neither for training nor for choices, but
+            to answer the questions.
+        patients: Share of the training part's patients that participates.
+        seed: Seed of the draw.
     """
 
     validation: str = "grouped"
@@ -76,7 +76,7 @@ class Level:
     """One of the settings that a question compares.
 
     Attributes:
-        label: What it is called.
+        label: Name of the level.
         changes: Fields of the recipe and their values; none for the base.
     """
 
@@ -91,7 +91,7 @@ class Question:
     Attributes:
         name: A short name.
         ask: The question in words.
-        levels: What is compared; the first is the base, which the others are compared with.
+        levels: The levels, of which the first is the base that the others are compared with.
     """
 
     name: str
@@ -113,16 +113,16 @@ class Plan:
     """The plan of a study.
 
     Attributes:
-        about: What it is for.
-        base: The recipe that all others are changes of.
-        given: The preset or the file that it is made of.
-        changes: What it changes of that.
-        seeds: A run for each level and seed.
-        division: Of the images.
-        questions: What is asked.
-        space: What a search may choose from.
+        about: Description of the study.
+        base: The base recipe, which the others modify.
+        given: The preset or file of the base.
+        changes: Changes of the base to the preset or file.
+        seeds: The seeds; there is a run for each level and seed.
+        division: Division of the images.
+        questions: The questions.
+        space: The space of a search.
         models: Whether each run writes a model file.
-        source: The plan as it was read.
+        source: The plan as read.
     """
 
     base: Recipe
@@ -140,7 +140,7 @@ class Plan:
         """Return the recipe of a level and a seed.
 
         Raises:
-            OptionError: An unknown field, or a value that cannot be.
+            OptionError: An unknown field, or an invalid value.
         """
         plain = dict(changes)
         base = self.base
@@ -211,12 +211,12 @@ def shipped_plans() -> list[str]:
 def read_plan(name: str | Path) -> Plan:
     """Return an included plan by name, or read one from a YAML file.
 
-    Everything in it is checked here, before anything runs: an unknown word gets the nearest known
-    one, and every recipe is made.
+    The whole plan is checked before any run: for an unknown word, the message suggests the closest
+    one, and every recipe is created.
 
     Raises:
-        DataError: There is no such plan, or it is no YAML.
-        OptionError: An unknown key or field, or a value that cannot be.
+        DataError: The plan does not exist, or is not YAML.
+        OptionError: An unknown key or field, or an invalid value.
     """
     known = shipped_plans()
     place = _PLANS / f"{name}.yaml" if str(name) in known else Path(name)
@@ -258,7 +258,7 @@ def plan_of(text: str, *, where: str = "plan") -> Plan:
     asked = _mapping("questions", values.get("questions"))
     questions = tuple(_question(str(name), item, plan) for name, item in asked.items())
     plan = dataclasses.replace(plan, questions=questions)
-    plan.runs()  # every recipe is made, so that what cannot be is found now
+    plan.runs()  # every recipe is created, so that errors are found now
     plan.space.check(plan.base)
     return plan
 
@@ -332,7 +332,7 @@ def _grid(where: str, axes: Mapping[str, Any]) -> list[Level]:
 
 
 def _with_base(levels: Sequence[Level], plan: Plan) -> tuple[Level, ...]:
-    """Place the level equal to the base recipe first, or add one."""
+    """Move the level equal to the base recipe to the front, or add one."""
     own = plan.recipe({}, plan.seeds[0])
     same = [level for level in levels if plan.recipe(level.changes, plan.seeds[0]) == own]
     first = Level(same[0].label, {}) if same else Level(BASE, {})

@@ -34,9 +34,9 @@ class StudyPage:
     """The files of the page.
 
     Attributes:
-        place: The page.
+        place: Path of the page.
         sentences: The answers.
-        failed: How many runs failed.
+        failed: Number of failed runs.
     """
 
     place: Path
@@ -47,11 +47,11 @@ class StudyPage:
 def write_study_page(folder: StudyFolder) -> StudyPage:
     """Write ``study.html``, ``runs.csv``, ``answers.csv`` and ``figures/``.
 
-    Nothing is trained for it: it can be written while the study runs.
+    Nothing is trained: the page can be written while the study runs.
 
     Raises:
-        DataError: The folder holds no study.
-        OutputError: It cannot be written to.
+        DataError: The folder is not a study.
+        OutputError: The folder cannot be written to.
     """
     facts = folder.facts()
     plan = plan_of(folder.plan.read_text(encoding="utf-8"), where=str(folder.plan))

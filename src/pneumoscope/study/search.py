@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SUMMARY, TRIALS = "search.json", "trials.journal"
 
 _NEW_SEEDS = 1000
-"""The winner is learnt again with seeds from here on, which no trial had."""
+"""First seed for confirming the best recipe; no trial uses these seeds."""
 
 
 def search(
@@ -39,24 +39,24 @@ def search(
 ) -> StudyFolder:
     """Search a plan's space for a recipe, and compare the best one with the base on new seeds.
 
-    Trials are judged by validation rows. The best is better than what it truly is worth, since it
-    was chosen for it; so it and the base are learnt again with seeds that no trial had, and
-    compared on held-out patients, which had no say in the search.
+    Trials are evaluated on validation rows. The result of the best trial is optimistic, since it
+    was selected for it. The best recipe and the base are therefore trained again with new seeds,
+    and compared on held-out patients that were not used in the search.
 
-    Several workers may search together through one storage, each with a folder of its own.
+    Several workers may search together with one storage, each with its own folder.
 
     Args:
-        data: What ``read_catalog`` takes; its test part is left out.
+        data: The data, as for ``read_catalog``; the test part is excluded.
         out: The folder of this worker.
-        plan: Its ``base`` and ``search``.
-        hunt: How to search.
-        trackers: Hear of every trial.
-        watcher: Hears how it goes.
+        plan: Plan with ``base`` and ``search``.
+        hunt: Settings of the search.
+        trackers: Trackers that receive every trial.
+        watcher: Receives progress reports.
 
     Raises:
-        LeakError: Something else than validation rows would decide.
-        OptionError: The plan has nothing to search, or an option that cannot be.
-        PneumoscopeError: The data or the storage cannot be worked with.
+        LeakError: Other rows than validation rows would be used.
+        OptionError: The plan has no search space, or an option is invalid.
+        PneumoscopeError: The data or the storage are invalid.
     """
     watcher = watcher or Watcher()
     if not plan.space.axes:

@@ -38,7 +38,7 @@ class Space:
         """Return the space described by a plan.
 
         Raises:
-            OptionError: An unknown field or key, or a range that cannot be.
+            OptionError: An unknown field or key, or an invalid range.
         """
         axes: dict[str, Range | tuple[Any, ...]] = {}
         for name, given in values.items():
@@ -53,7 +53,7 @@ class Space:
         """Raise an error for ranges or values that the recipe does not accept.
 
         Raises:
-            OptionError: A value that cannot be.
+            OptionError: An invalid value.
         """
         for name, axis in self.axes.items():
             ends = (axis.low, axis.high) if isinstance(axis, Range) else axis
@@ -65,7 +65,8 @@ class Space:
         found: dict[str, Any] = {}
         for name, axis in self.axes.items():
             if not isinstance(axis, Range):
-                # Optuna takes plain values alone; lists, such as filters, are named by their place.
+                # Optuna only accepts scalars; lists, such as filters, are identified by their
+                # index.
                 found[name] = axis[trial.suggest_categorical(name, range(len(axis)))]
             elif isinstance(axis.low, int) and isinstance(axis.high, int):
                 step = int(axis.step or 1)

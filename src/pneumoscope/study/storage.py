@@ -27,13 +27,13 @@ def open_storage(
     """Yield the storage of a search.
 
     Args:
-        url: ``postgresql://user@host/database`` is shared by machines; ``journal:PATH`` is a file
-            that processes of one machine may share; ``sqlite:///PATH`` is for one process alone.
-            None is the file ``default``.
+        url: ``postgresql://user@host/database`` can be shared by machines; ``journal:PATH`` is a
+            file that processes of one machine can share; ``sqlite:///PATH`` is for one process
+            only. None is the file ``default``.
         default: A journal file.
-        heartbeat_seconds: How often a worker says that it is there; one that has been silent for
-            twice as long is taken for dead, and another does its trial. Of PostgreSQL alone.
-        jobs: How many processes of this command use it.
+        heartbeat_seconds: Interval of heartbeats; a worker without a heartbeat for twice as long
+            counts as dead, and another worker takes over its trial. Only with PostgreSQL.
+        jobs: Number of processes of this command.
 
     Raises:
         OptionError: An unknown kind of storage, or several writers of SQLite.
@@ -57,7 +57,7 @@ def open_storage(
         return
     if jobs > 1:
         raise OptionError("storage", must=_ONE_WRITER, was=url)
-    with _only_writer(Path(url.split("://", 1)[1][1:])):  # as SQLAlchemy has it: /// and a path
+    with _only_writer(Path(url.split("://", 1)[1][1:])):  # as in SQLAlchemy: /// and a path
         yield _database(url, None)
 
 
@@ -103,7 +103,7 @@ def _database(url: str, heartbeat_seconds: int | None) -> BaseStorage:
     driver = re.sub(r"^(postgresql|postgres)://", "postgresql+psycopg://", url)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats, since years
+            warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
             return RDBStorage(
                 driver,
                 heartbeat_interval=heartbeat_seconds,

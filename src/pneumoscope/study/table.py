@@ -21,7 +21,7 @@ def rows_of_study(folder: StudyFolder) -> list[dict[str, object]]:
     """Return one row per run of the study in the order of its plan; see ``COLUMNS``.
 
     Raises:
-        DataError: The folder holds no study.
+        DataError: The folder is not a study.
     """
     found = []
     for item in folder.facts().get("runs", []):
@@ -45,7 +45,7 @@ def write_table(folder: StudyFolder, place: Path) -> None:
     """Write the table as CSV.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     rows = rows_of_study(folder)
     write_csv(place, COLUMNS, ([row[name] for name in COLUMNS] for row in rows))

@@ -1,4 +1,4 @@
-"""The trials of a search: what Optuna suggests is trained, judged and pruned."""
+"""The trials of a search: recipes suggested by Optuna are trained, evaluated and pruned."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Hunter:
         done = sum(trial.state in states for trial in study.get_trials(deepcopy=False))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            optuna.storages.fail_stale_trials(study)  # of workers that died; they wait again then
+            optuna.storages.fail_stale_trials(study)  # of dead workers; enqueued again
         waiting = (optuna.trial.TrialState.WAITING,)
         if done < self._hunt.trials or study.get_trials(deepcopy=False, states=waiting):
             study.optimize(
@@ -100,7 +100,7 @@ class Hunter:
         from optuna.trial import TrialState  # noqa: PLC0415 - an extra
 
         here = str(self._folder.root.resolve())
-        alone = self._hunt.storage is None  # nobody else knows this file
+        alone = self._hunt.storage is None  # no other process uses this file
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if not alone and trial.user_attrs.get(_OUT) != here:
                 continue
@@ -113,7 +113,7 @@ class Hunter:
         """Return the result of a trial on the validation images.
 
         Raises:
-            TrialPruned: It was ended early.
+            TrialPruned: The trial was ended early.
         """
         import optuna  # noqa: PLC0415 - an extra
 
@@ -124,7 +124,7 @@ class Hunter:
         recipe = self._plan.recipe(changes, self._plan.seeds[0])
         item = enter_run(self._folder, self._images, self._plan, Planned(title, recipe, ()))
         trial.set_user_attr(_RUN, item.run.name)
-        if item.run.finished:  # by a process that was killed before it could tell, or before
+        if item.run.finished:  # by a process that was killed before reporting it, or earlier
             return self._value(trial, item)
         for tracker in self._trackers:
             tracker.begin(item.run.name, Recipe.load(item.run.files.config).to_dict())
@@ -154,7 +154,7 @@ class Hunter:
         run = item.run
         heard = Pruning(trial, self._hunt.number, self._until, self._epoch_of(item))
         with locked_folder(run.root):
-            for row in run.log():  # of a run that was begun, or that is finished
+            for row in run.log():  # of an unfinished or finished run
                 heard.report(row)
             if not run.finished:
                 run.error_file.unlink(missing_ok=True)
@@ -196,7 +196,7 @@ def check_decides(images: StudyImages, split: Split) -> None:
     """Raise an error if held-out or test images would influence the search.
 
     Raises:
-        LeakError: They would be learnt from, or would choose.
+        LeakError: They would be used for training or for choices.
     """
     for part in ("train", "val"):
         wrong = [row for row in split.rows(part) if images.catalog.entries[row].split == HELD_OUT]
@@ -212,9 +212,9 @@ class Pruning:
 
     Args:
         trial: The trial.
-        number: The column of ``log.csv`` that is optimised.
-        until: When the time of the search is over, by ``time.monotonic``.
-        heard: Hears of each epoch besides.
+        number: The column of ``log.csv`` to optimise.
+        until: End of the search's time limit, by ``time.monotonic``.
+        heard: Also called with each epoch.
     """
 
     def __init__(
@@ -230,7 +230,7 @@ class Pruning:
         """Report an epoch, and stop the trial if it is worse than others.
 
         Raises:
-            TrialPruned: It is, or the time is over.
+            TrialPruned: The trial is worse than others, or the time limit is reached.
         """
         import optuna  # noqa: PLC0415 - an extra
 
@@ -275,10 +275,10 @@ def summary_of(study: optuna.Study, plan: Plan, hunt: Hunt, *, seconds: float) -
     """Return the result of a search as JSON values.
 
     Args:
-        study: Optuna's.
+        study: The Optuna study.
         plan: The plan.
-        hunt: How it was searched.
-        seconds: What this call took.
+        hunt: Settings of the search.
+        seconds: Duration of this call.
     """
     from optuna.trial import TrialState  # noqa: PLC0415 - an extra
 

@@ -1,7 +1,7 @@
 """A worker process that trains runs of a study.
 
-It takes a line of JSON on its standard input for each run, and writes a line for each thing that
-happens on its standard output. It ends when its input does: whoever started it is gone then.
+The process reads a line of JSON for each run from standard input, and writes a line for each event
+to standard output. It ends at the end of its input, when the parent process has ended.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> int:
     """Train the runs named in the input until it ends."""
     asked: SimpleQueue[dict[str, Any]] = SimpleQueue()
     said = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no event
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output of libraries is not an event
     threading.Thread(target=_listen, args=(asked,), daemon=True).start()
     images: Images | None = None
     while True:
@@ -69,7 +69,7 @@ def main() -> int:
                 _train(run, Path(job["split"]), images, said, model=job["model"])
         except KeyboardInterrupt:
             return 130
-        except Exception as fault:  # a run that fails is a row, not the end
+        except Exception as fault:  # a failed run is a row and does not end the worker
             told = str(fault) if isinstance(fault, PneumoscopeError) else _told(fault)
             run.fail(told, more=traceback.format_exc(limit=-12))
             _say(said, event="failed", run=run.name, error=told)
@@ -78,13 +78,13 @@ def main() -> int:
 def _listen(asked: SimpleQueue[dict[str, Any]]) -> None:
     for line in sys.stdin:
         asked.put(json.loads(line))
-    os._exit(0)  # nobody is there any more who would take what we find
+    os._exit(0)  # the parent process that would receive results has ended
 
 
 def _train(run: StudyRun, split: Path, images: Images, said: TextIO, *, model: bool) -> None:
     from pneumoscope.study.learn import learn  # noqa: PLC0415 - torch
 
-    if run.finished:  # by another process, while this one waited for it
+    if run.finished:  # finished by another process while this one waited
         _say(said, event="done", run=run.name)
         return
     data = images.of(Recipe.load(run.files.config), split)

@@ -30,7 +30,7 @@ WORKER = (sys.executable, "-m", "pneumoscope.study.worker")
 
 
 NEEDS_BYTES = 2 * 2**30
-"""What a run is taken to need before one has told."""
+"""Assumed memory of a run until one has reported it."""
 
 
 class Crew:
@@ -55,7 +55,7 @@ class Crew:
         """Train all runs.
 
         Raises:
-            KeyboardInterrupt: The end was asked for; what was learnt is kept.
+            KeyboardInterrupt: The study was interrupted; finished epochs are kept.
         """
         waiting = deque(entered)
         workers: list[Worker] = []
@@ -168,7 +168,7 @@ class Worker:
             encoding="utf-8",
             errors="replace",
             env={"OMP_NUM_THREADS": str(threads), **os.environ},
-            start_new_session=True,  # Ctrl-C is for us alone; closing its input ends it
+            start_new_session=True,  # only the parent handles Ctrl-C; it closes the input
         )
         self._last: deque[str] = deque(maxlen=5)
         self._reading = threading.Thread(target=self._read_errors, daemon=True)
@@ -177,19 +177,19 @@ class Worker:
         self._listening.start()
 
     def give(self, item: Entered, *, models: bool) -> None:
-        """Assign a run to it."""
+        """Assign a run to the process."""
         self.item = item
         assert self._process.stdin is not None  # noqa: S101 - a pipe, as asked for
         job = {
             "data": str(self._data.absolute()), "run": str(item.run.root.absolute()),
             "split": str(item.split.absolute()), "model": models,
         }  # fmt: skip
-        with contextlib.suppress(BrokenPipeError):  # it died; its end is heard of
+        with contextlib.suppress(BrokenPipeError):  # it died; its end is detected elsewhere
             self._process.stdin.write(json.dumps(job) + "\n")
             self._process.stdin.flush()
 
     def end(self) -> None:
-        """Stop it now; its run can be resumed later."""
+        """Stop the process now; its run can be resumed later."""
         assert self._process.stdin is not None  # noqa: S101 - a pipe, as asked for
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()

@@ -30,16 +30,16 @@ def make_tracker(
     Args:
         name: ``mlflow`` or ``tensorboard``.
         out: The folder of the run or study; ``tensorboard`` writes into a folder in it.
-        title: What the whole is called.
-        uri: Of ``mlflow``: a server, such as ``http://host:5000``, or a database, such as
-            ``sqlite:///mlflow.db``; None is ``MLFLOW_TRACKING_URI``, else the file ``mlflow.db``
-            beside ``out``.
-        warn: Is called where something could not be told.
+        title: Title of the run or study.
+        uri: For ``mlflow``: a server, such as ``http://host:5000``, or a database, such as
+            ``sqlite:///mlflow.db``; None is ``MLFLOW_TRACKING_URI``, or else the file ``mlflow.db``
+            next to ``out``.
+        warn: Called if a report failed.
         nested: Whether runs are children of one run of this title.
 
     Raises:
         OptionError: An unknown name, or an address for a tracker that has none.
-        ModuleNotFoundError: Its package is not installed.
+        ModuleNotFoundError: The package of the tracker is not installed.
     """
     one_of("tracker", name, TRACKERS)
     if name == "mlflow":

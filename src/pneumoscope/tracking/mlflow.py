@@ -1,7 +1,7 @@
 """Track runs with MLflow, on a server or in a database.
 
-Everything is told from a thread of its own, so that a server which is slow, down or gone holds no
-training up. What could not be told is kept, and told when the server is there again.
+Reports are sent from a separate thread, so that a server that is slow or unavailable does not delay
+training. Failed reports are kept and sent when the server is available again.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 EXPERIMENT = "pneumoscope"
 
 _QUIET = {
-    # Nothing leaves the machine but what was asked for: MLflow 3 tells its makers of its use.
+    # No data other than the requested reports leave the machine: MLflow 3 has usage telemetry.
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    # By itself it tries for minutes; we try again at the next epoch.
+    # By default, MLflow retries for minutes; here reports are retried at the next epoch.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -42,11 +42,11 @@ class MLflowTracker:
     Args:
         client: An ``MlflowClient``.
         title: The name of the parent run.
-        where: Its address, for messages.
-        warn: Is called, once for each outage, where something could not be told.
-        artifacts: Where files go; None leaves it to the server.
-        nested: Whether runs are children of one run, as those of a study are.
-        flush_seconds: How long ``close`` waits for a server that does not answer.
+        where: Address of the server, for messages.
+        warn: Called once for each outage.
+        artifacts: Location of artifacts; None for that of the server.
+        nested: Whether runs are children of one run, like those of a study.
+        flush_seconds: Time limit of ``close`` for a server that does not respond.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class MLflowTracker:
             )
         client = mlflow.MlflowClient(tracking_uri=where)
         artifacts = None
-        if not where.startswith("http"):  # a database holds no files; MLflow would take ./mlruns
+        if not where.startswith("http"):  # a database has no files; MLflow would use ./mlruns
             artifacts = (beside.parent.absolute() / "mlartifacts").as_uri()
         return cls(
             client, title=title, where=without_secret(where), warn=warn, artifacts=artifacts,
@@ -151,7 +151,7 @@ class MLflowTracker:
         there = [path for path in files if path.is_file()]
 
         def finish() -> None:
-            if not self._parent:  # nothing was begun, or there is none
+            if not self._parent:  # there is no started run
                 return
             for path in there:
                 self._client.log_artifact(self._parent, str(path))
@@ -164,7 +164,7 @@ class MLflowTracker:
             self._something.notify()
         while self._thread.is_alive():
             self._thread.join(0.2)
-            # What is under way may be slow, as the making of a database; what fails is given up.
+            # Pending requests may be slow, such as creating a database; failed ones are given up.
             patience = self._flush_seconds * (1 if self._down else _SLOW)
             if time.monotonic() - self._progress > patience:
                 break
@@ -221,7 +221,7 @@ class MLflowTracker:
                 task = self._tasks[0]
             try:
                 task()
-            except Exception as fault:  # whatever it is, training goes on
+            except Exception as fault:  # training continues after any error
                 if _is_refused(fault):
                     self._warn(f"{self._where}: rejected a message ({_in_a_line(fault)}).")
                     self._tasks.popleft()
@@ -243,7 +243,7 @@ class MLflowTracker:
 
 
 def _is_refused(fault: Exception) -> bool:
-    """Tell whether it would be refused again: a fault of what is told, not of the server."""
+    """Return whether a report would be refused again: an error in the report, not of the server."""
     from mlflow.exceptions import RestException  # noqa: PLC0415 - see above
 
     if not isinstance(fault, RestException):

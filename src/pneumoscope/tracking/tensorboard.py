@@ -18,8 +18,8 @@ class TensorBoardTracker:
     """Writes a folder of event files for each run.
 
     Args:
-        folder: Where they go; TensorBoard's ``logdir``.
-        warn: Is called where something could not be written.
+        folder: The folder of event files, TensorBoard's ``logdir``.
+        warn: Called if a file could not be written.
     """
 
     def __init__(self, folder: Path, *, warn: Callable[[str], None]) -> None:
@@ -61,7 +61,7 @@ class TensorBoardTracker:
 
     def close(self, files: Sequence[Path] = ()) -> None:
         """Close all event files."""
-        del files  # event files hold no pages
+        del files  # event files cannot contain pages
         with self._told():
             for writer in self._writers.values():
                 writer.close()

@@ -18,8 +18,8 @@ class Tracker(Protocol):
         """A run starts or resumes.
 
         Args:
-            run: Its name.
-            recipe: Its recipe, as in ``config.yaml``.
+            run: Name of the run.
+            recipe: The recipe, as in ``config.yaml``.
         """
 
     def epoch(self, run: str, row: Epoch) -> None:
@@ -36,10 +36,10 @@ class Tracker(Protocol):
         """A run is finished.
 
         Args:
-            run: Its name.
-            numbers: What it reached.
-            files: What it wrote; those that are not there are passed over.
-            failed: Whether it failed.
+            run: Name of the run.
+            numbers: Metrics by name.
+            files: Files of the run; missing files are ignored.
+            failed: Whether the run failed.
         """
 
     def close(self, files: Sequence[Path] = ()) -> None:

@@ -1,8 +1,8 @@
 """Configure glibc's allocator to keep large blocks instead of returning them after each step.
 
 A training step on the CPU allocates and frees blocks of up to 100 MB. glibc maps such blocks from
-the system and unmaps them when they are freed, so that each step pays for clearing every page
-anew: about half of the time of a small network.
+the system and unmaps them when they are freed, so that every page is cleared again in each step,
+which takes about half of the time of a small network.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _KEEP_BELOW_BYTES = 2**30
 def keep_large_blocks() -> bool:
     """Make glibc's allocator keep freed blocks; return whether that was possible.
 
-    The setting is one of the whole process and stays until it ends. Other allocators and systems
-    are left as they are.
+    The setting applies to the whole process until it ends. Other allocators and systems are not
+    changed.
     """
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return False

@@ -17,9 +17,9 @@ def augment(
 ) -> Float[Tensor, "b 1 h w"]:
     """Return the images, each augmented with its own random amounts.
 
-    First the intensities, then one bilinear resampling for all that moves, where what comes in
-    from outside repeats the nearest edge, then what is painted over. The amounts come from torch's
-    generator of the CPU, whatever the device of the images.
+    Intensities are changed first; then all geometric changes are applied in one bilinear
+    resampling, with edge values repeated outside the image; then regions are painted over. The
+    amounts are drawn from torch's CPU generator, regardless of the device of the images.
     """
     changed = photometric(pixels, augmentation)
     if augmentation.moves:
@@ -35,10 +35,11 @@ def augment(
 def _grid(
     affine: Float[Tensor, "n 2 3"], height: int, width: int
 ) -> Float[Tensor, "n {height} {width} 2"]:
-    """Return the sampling grid, as ``F.affine_grid`` does.
+    """Return the sampling grid, like ``F.affine_grid``.
 
-    A sum of a row and a column instead of a matrix product a pixel: an eighth of the time, and
-    float32 also under autocast, where bfloat16 coordinates would be coarser than a pixel is wide.
+    Computed as a sum of a row and a column instead of a matrix product per pixel, in an eighth of
+    the time, and in float32 even with autocast, since bfloat16 coordinates would be coarser than a
+    pixel.
     """
     columns = (torch.arange(width, device=affine.device) * 2 + 1) / width - 1
     rows = (torch.arange(height, device=affine.device) * 2 + 1) / height - 1
@@ -74,7 +75,7 @@ def _affine(count: int, augmentation: Augmentation, *, aspect: float) -> Float[T
     shear = torch.zeros(count)
     if augmentation.shear_degrees:
         shear = (torch.rand(count) * 2 - 1) * math.tan(math.radians(augmentation.shear_degrees))
-    # A rotation in pixels is one in these coordinates only where the image is square.
+    # A rotation in pixels is a rotation in these coordinates only if the image is square.
     return torch.stack(
         (
             torch.stack(
@@ -103,7 +104,7 @@ def photometric(
 ) -> Float[Tensor, "b 1 h w"]:
     """Apply random brightness, contrast, gamma, blur and noise to each image.
 
-    Like other exposures, other processing and other detectors; anatomy stays where it is.
+    This imitates other exposures, processing and detectors; the anatomy is not moved.
     """
     count = len(pixels)
     changed = pixels
@@ -143,8 +144,8 @@ def _blurred(pixels: Float[Tensor, "b 1 h w"], largest_px: float) -> Float[Tenso
 def _noisy(pixels: Float[Tensor, "b 1 h w"], largest: float) -> Float[Tensor, "b 1 h w"]:
     """Add Gaussian noise of individual strength to each image.
 
-    One field of four images' size is drawn, and each image takes a stretch of it from a random
-    start: drawing every value anew would take longer than all other changes together.
+    One field of the size of four images is drawn, and each image uses a section of it from a random
+    start, since drawing every value would take longer than all other changes together.
     """
     count, _, height, width = pixels.shape
     field = torch.randn(4 * height * width).to(pixels.device)
@@ -183,5 +184,5 @@ def erase(pixels: Float[Tensor, "b 1 h w"], augmentation: Augmentation) -> Float
     return changed
 
 
-# Rows and columns: 0 the first band, 1 the last one, 2 all of them.
+# Rows and columns: 0 for the first band, 1 for the last one, 2 for all of them.
 _PLACES = ((0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (1, 2), (2, 0), (2, 1))

@@ -16,21 +16,22 @@ class Augmentation:
     which are kept in that range.
 
     Attributes:
-        rotation_degrees: Rotation about the centre, by plus or minus so much at most.
-        zoom: Scaling of height and of width, drawn separately; 0.1 is from 0.9 to 1.1.
-        shift: Translation along each axis, as a share of the side.
-        shear_degrees: Shear along the rows, by plus or minus so much at most.
-        crop: A crop of at least this share of the area fills the frame; 1 keeps the image whole.
-        crop_stretch: How much the aspect ratio of that crop may change; 4/3 is from 3/4 to 4/3.
-        flip: Mirror left and right with probability one half; it moves the heart.
-        brightness: Added intensity, by plus or minus so much at most.
-        contrast: Factor about the mean intensity; 0.2 is from 0.8 to 1.2.
-        gamma: Exponent of the intensities; 0.3 is from 1 / 1.3 to 1.3.
-        blur_px: Largest standard deviation of a Gaussian blur, in pixels.
-        noise: Largest standard deviation of Gaussian noise.
-        erase: Chance that a rectangle of up to a fifth of the area is painted over.
-        erase_border: Chance that a band along an edge, or a corner, is painted over: where
-            markers, labels and collimators stand.
+        rotation_degrees: Maximum rotation about the centre, in either direction.
+        zoom: Maximum scaling of height and of width, drawn separately; 0.1 is from 0.9 to 1.1.
+        shift: Maximum translation along each axis, as a share of the side.
+        shear_degrees: Maximum shear along the rows, in either direction.
+        crop: Minimum share of the area that a crop keeps; 1 disables cropping.
+        crop_stretch: Maximum change of the aspect ratio of that crop; 4/3 is from 3/4 to 4/3.
+        flip: Whether images are mirrored left to right with probability one half, which moves the
+            heart.
+        brightness: Maximum change of intensity, in either direction.
+        contrast: Maximum change of contrast about the mean intensity; 0.2 is from 0.8 to 1.2.
+        gamma: Maximum change of the exponent of the intensities; 0.3 is from 1 / 1.3 to 1.3.
+        blur_px: Maximum standard deviation of a Gaussian blur, in pixels.
+        noise: Maximum standard deviation of Gaussian noise.
+        erase: Probability of painting over a rectangle of up to a fifth of the area.
+        erase_border: Probability of painting over a band along an edge, or a corner, where markers,
+            labels and collimators are.
     """
 
     rotation_degrees: float = 0.0
@@ -98,7 +99,7 @@ def augmentation_of(given: str | Mapping[str, object] | Augmentation) -> Augment
     """Return the augmentation of a preset name or a mapping of fields.
 
     Raises:
-        OptionError: An unknown name or field, or a value that cannot be.
+        OptionError: An unknown name or field, or an invalid value.
     """
     match given:
         case Augmentation():

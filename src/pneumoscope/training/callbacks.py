@@ -106,10 +106,10 @@ class Interrupted(Exception):  # noqa: N818 - a request, not an error
 
 
 class SameData(L.Callback):
-    """Refuses to train where processes have different images or another split.
+    """Raises an error if processes have different images or splits.
 
     Args:
-        digest: Of what this process trains on and after which epoch.
+        digest: Hash of the data and epoch of this process.
     """
 
     def __init__(self, digest: str) -> None:
@@ -128,14 +128,14 @@ class SameData(L.Callback):
 
 
 _ASK_EVERY = 10
-"""Batches between two questions whether any process was asked to end."""
+"""Number of batches between two checks whether any process was asked to end."""
 
 
 class EndOnInterrupt(L.Callback):
     """Raises ``Interrupted`` on Ctrl-C after the current batch; a second Ctrl-C is immediate.
 
-    Lightning itself would end the whole process. Several processes all end after the same batch,
-    at most ten batches later: one alone would leave the others waiting for its gradients.
+    Lightning itself would end the whole process. Several processes all end after the same batch, at
+    most ten batches later: if only one ended, the others would wait for its gradients.
     """
 
     def __init__(self) -> None:
@@ -170,7 +170,7 @@ class EndOnInterrupt(L.Callback):
             raise Interrupted
 
     def on_validation_batch_end(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
-        """End here if asked to; of several processes each has its own number of batches here."""
+        """End here if asked to; the number of batches may differ between processes."""
         if trainer.world_size == 1:
             self._end_if_asked()
 
@@ -186,15 +186,15 @@ class EndOnInterrupt(L.Callback):
 def weight_average(decay: float) -> WeightAveraging:
     """Return an exponential moving average of all weights and batch-norm statistics.
 
-    It is what is validated and saved; the training goes on with its own weights. The decay rises
-    to its value as (1 + n) / (10 + n) over the first steps n, so that short trainings do not keep
-    what they began with.
+    The average is validated and saved; training continues with the current weights. The decay
+    increases to its value as (1 + n) / (10 + n) over the first steps n, so that short trainings do
+    not retain the initial weights.
     """
 
     def averaged(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
         n = int(count)
         share = 1 - min(decay, (1 + n) / (10 + n))
-        if not average.is_floating_point():  # batch-norm's count of batches
+        if not average.is_floating_point():  # number of batches of batch normalisation
             return current
         return torch.lerp(average, current, share)
 

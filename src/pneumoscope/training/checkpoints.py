@@ -17,8 +17,8 @@ from pneumoscope.runs import written_whole
 class WholeCheckpoints(TorchCheckpointIO):
     """Writes each checkpoint to a temporary file and renames it.
 
-    Lightning itself collects it in the system's temporary folder and copies it, so that a full
-    disk leaves half a checkpoint in the place of the one before.
+    Lightning itself writes to the system's temporary folder and copies the file, so that a full
+    disk would leave an incomplete checkpoint instead of the previous one.
     """
 
     def save_checkpoint(
@@ -27,7 +27,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write a checkpoint.
 
         Raises:
-            OutputError: The place cannot be written; what stood there is still there.
+            OutputError: The file cannot be written; the previous file is unchanged.
         """
         del storage_options
         content = io.BytesIO()
@@ -40,7 +40,7 @@ def epochs_in(path: Path) -> int:
     """Return the number of finished epochs of a checkpoint; 0 if there is none.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: The checkpoint cannot be read.
     """
     if not path.is_file():
         return 0

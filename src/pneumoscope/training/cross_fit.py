@@ -1,4 +1,4 @@
-"""Train on some images and judge others, again and again, as one recipe says."""
+"""Train a recipe repeatedly on some images and score others."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pneumoscope.training.recipe import Recipe
 
 Learner = Callable[[str, "Split", Sequence[int]], "NDArray[np.float64] | None"]
-"""``learner(name, split, judged)`` trains on the ``train`` rows of a split, with its ``val`` rows
-for the choice of the epoch, and returns the logits of the judged rows; None if it was ended."""
+"""``learner(name, split, judged)`` trains on the ``train`` rows of a split, chooses the epoch on
+its ``val`` rows, and returns the logits of the judged rows; None if it was interrupted."""
 
 
 def learner_of(
@@ -35,14 +35,14 @@ def learner_of(
     placement: Placement | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Learner:
-    """Return what trains the recipe on a split and judges rows.
+    """Return a function that trains the recipe on a split and scores rows.
 
     Args:
-        recipe: What to learn and how.
+        recipe: The recipe.
         data: The images.
-        folder: Where networks that are trained keep their logs and checkpoints, a folder each
-            under ``groups/``; one that was begun goes on, one that is finished is used again.
-        features: Of all rows, for a probe.
+        folder: Folder of logs and checkpoints, with a subfolder of ``groups/`` for each training.
+            An unfinished training is continued, a finished one is reused.
+        features: Features of all rows, for a probe.
         placement: The device; one process.
         on_step: Called after each batch of a network.
     """

@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from pneumoscope.data.prepared import PreparedData
 
 Batch = tuple[Tensor, Tensor]
-"""Pixels uint8 [batch, 1, height, width], and labels int64 [batch], or for findings float32
-[batch, findings] with NaN where there is no label."""
+"""Pixels uint8 [batch, 1, height, width], and labels int64 [batch], or for findings float32 [batch,
+findings] with NaN for missing labels."""
 
 
 class CachedImages(Dataset[Batch]):
@@ -38,7 +38,7 @@ class CachedImages(Dataset[Batch]):
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The share of each class, in their order; of findings the share that is there."""
+        """The share of each class, in order; for findings, the share of positive labels."""
         if self.labels.ndim == 2:
             return tuple(np.nanmean(self.labels, axis=0).tolist())
         if len(self.label_space) == 2:
@@ -55,16 +55,16 @@ class CachedImages(Dataset[Batch]):
 class EpochBatches(Sampler[list[int]]):
     """Batches of positions; the order depends only on the seed and the epoch.
 
-    So a run that is resumed at an epoch goes on as if it had never stopped. With several processes
-    each takes its own share of every epoch, of equal size.
+    A run resumed at an epoch therefore continues as if it had not been interrupted. With several
+    processes, each takes an equal share of every epoch.
 
     Args:
-        count: Images.
-        batch_size: Images a batch; the last one may be smaller.
-        seed: None keeps the order of the data.
-        weights: How often each image is drawn, relative to the others; an epoch is then drawn
-            with replacement. None takes each image once.
-        rank: Of this process.
+        count: Number of images.
+        batch_size: Images per batch; the last one may be smaller.
+        seed: Seed of the order; None keeps the order of the data.
+        weights: Relative frequency of each image; an epoch is then drawn with replacement. With
+            None, each image occurs once.
+        rank: Rank of this process.
         world_size: Number of processes.
     """
 
@@ -94,7 +94,7 @@ class EpochBatches(Sampler[list[int]]):
         return math.ceil(self._share() / self._batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        # Runs with the first ``next``: Lightning makes the iterator before it names the epoch.
+        # Runs at the first ``next``: Lightning creates the iterator before it sets the epoch.
         order = np.arange(self._count)
         if self._seed is not None:
             generator = np.random.default_rng((self._seed, self._epoch))
@@ -119,9 +119,9 @@ class SplitData(L.LightningDataModule):
 
     Args:
         data: The images.
-        batch_size: Images a batch.
-        seed: Of the order.
-        balanced: Draw all classes equally often in training.
+        batch_size: Images per batch.
+        seed: Seed of the order.
+        balanced: Whether all classes are drawn equally often in training.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class SplitData(L.LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
         )
-        # A batch is one read of the memory map, so worker processes would only add copies.
+        # A batch is a single read of the memory map, so worker processes would only add copies.
         return DataLoader(
             images,
             sampler=batches,

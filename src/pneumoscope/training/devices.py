@@ -14,10 +14,10 @@ from pneumoscope.errors import OptionError, in_range, one_of
 from pneumoscope.training.parts import Precision
 
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
-"""Where launchers say which of several processes this is, in the order that Lightning asks."""
+"""Environment variables with the rank of a process, in the order of Lightning."""
 
 _NODE_RANKS = ("NODE_RANK", "GROUP_RANK")
-"""Where they say which machine this is, if they start a process on each by hand."""
+"""Environment variables with the rank of a machine, if a process is started on each manually."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Placement:
     """Device settings, passed to Lightning unchanged.
 
     Raises:
-        OptionError: A value cannot be on any machine.
+        OptionError: A value is invalid on every machine.
     """
 
     accelerator: str = "auto"
@@ -44,7 +44,7 @@ def check_here(placement: Placement) -> None:
     """Raise an error for a placement that this machine does not support.
 
     Raises:
-        OptionError: It has no such accelerator, or far fewer processor cores than processes asked.
+        OptionError: The machine lacks the accelerator, or has far fewer CPU cores than processes.
     """
     has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     wanted = placement.accelerator
@@ -56,7 +56,7 @@ def check_here(placement: Placement) -> None:
             was=wanted,
         )
     if best_device(wanted) == "cpu" and placement.devices.isdigit():
-        most = max(2, os.cpu_count() or 1)  # two, so that several processes can be tried anywhere
+        most = max(2, os.cpu_count() or 1)  # two can be tried on any machine
         if int(placement.devices) > most:
             raise OptionError(
                 "devices",
@@ -77,7 +77,7 @@ def _told(names: tuple[str, ...]) -> int:
 
 
 def best_device(accelerator: str) -> str:
-    """Return the kind of device that an accelerator name stands for on this machine."""
+    """Return the kind of device that an accelerator name refers to on this machine."""
     if accelerator not in {"auto", "gpu"}:
         return accelerator
     if torch.cuda.is_available():
@@ -86,10 +86,10 @@ def best_device(accelerator: str) -> str:
 
 
 def computes_in_bfloat16(precision: Precision, device: str, network: nn.Module) -> bool:
-    """Return whether to compute in bfloat16: if requested, or natively fast.
+    """Return whether to compute in bfloat16: if requested, or if natively fast.
 
-    Processors gain by it in dense convolutions, and lose in those with groups: a step of
-    MobileNetV2 takes up to twice as long.
+    On CPUs, dense convolutions become faster and grouped ones slower: a step of MobileNetV2 takes
+    up to twice as long.
     """
     if precision != "auto":
         return precision == "bfloat16"
@@ -100,7 +100,7 @@ def computes_in_bfloat16(precision: Precision, device: str, network: nn.Module) 
 
 
 def _cpu_flags() -> set[str]:
-    """Return the processor flags that Linux reports; none on other systems."""
+    """Return the CPU flags reported by Linux; none on other systems."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:

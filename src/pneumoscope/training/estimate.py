@@ -19,7 +19,8 @@ _STEPS = 3
 def seconds_per_image(recipe: Recipe, *, device: str) -> float:
     """Return the time per training image, measured over a few steps on random images.
 
-    Weights cost no time of their own, so fresh ones are used; torch's generator is left as it is.
+    The time does not depend on the weights, so random ones are used; the state of torch's generator
+    is preserved.
     """
     keep_large_blocks()
     with torch.random.fork_rng(devices=[]):

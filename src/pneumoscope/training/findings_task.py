@@ -1,4 +1,4 @@
-"""The Lightning module of several findings an image: sigmoid outputs and a masked loss."""
+"""The Lightning module for several findings per image: sigmoid outputs and a masked loss."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def masked_loss(
     Without any label the loss is 0, with a gradient of 0.
 
     Args:
-        logits: Of each finding.
-        targets: From 0 to 1; NaN where there is no label.
-        positive_weights: What the loss counts a positive label of each finding for, [findings]; 1
-            if None.
+        logits: Logits of each finding.
+        targets: Targets from 0 to 1; NaN for missing labels.
+        positive_weights: Weight of a positive label of each finding in the loss, [findings]; 1 if
+            None.
         negative_weights: The same for a negative label.
     """
     known = ~targets.isnan()
@@ -45,14 +45,14 @@ def masked_loss(
         own = sought * positive_weights + (1 - sought) * negative_weights
         weights = weights * own.to(loss.dtype)
     total = weights.sum()
-    # By the sum of weights, as cross_entropy takes the mean with weights of classes.
+    # Divided by the sum of weights, like the mean of cross_entropy with class weights.
     return (loss * weights).sum() / total.clamp_min(1e-12), known.sum()
 
 
 class MacroArea(Metric):
     """The mean area under the ROC curve of findings, each over its labelled images.
 
-    Findings without labels of both kinds are left out; NaN if that leaves none.
+    Findings without labels of both kinds are ignored; NaN if none remain.
     """
 
     full_state_update = False
@@ -85,14 +85,14 @@ class MacroArea(Metric):
 class FindingsTask(ClassificationTask):
     """Trains a classifier of several findings with masked binary cross-entropy.
 
-    Logs what ``ClassificationTask`` logs: ``accuracy`` is the share of labels that a probability
-    of 0.5 gets right, ``val_auc`` the mean area over the findings.
+    Logs the same values as ``ClassificationTask``: ``accuracy`` is the share of correct labels at a
+    threshold of 0.5, ``val_auc`` the mean area over the findings.
 
     Args:
-        classifier: What to train.
-        recipe: How.
-        weights: (positive, negative) what the loss counts a label of each finding for,
-            [findings] each; 1 if None.
+        classifier: The network to train.
+        recipe: The recipe.
+        weights: (positive, negative) weights of a label of each finding in the loss, [findings]
+            each; 1 if None.
     """
 
     def __init__(
@@ -114,7 +114,8 @@ class FindingsTask(ClassificationTask):
         images, targets = mix_targets(images, labels, mixup=learning.mixup, cutmix=learning.cutmix)
         if learning.label_smoothing:
             targets = targets.lerp(torch.full_like(targets, 0.5), learning.label_smoothing)
-        # The loss is of what the network says itself; the correction for the prior comes after.
+        # The loss uses the raw output of the network; the correction for the prior is applied
+        # later.
         logits = self.classifier.uncorrected(images).float()
         positive, negative = (
             (None, None) if self.weights is None else map(logits.new_tensor, self.weights)
@@ -153,15 +154,15 @@ def _add(means: Means, loss: Tensor, known: Tensor, logits: Tensor, labels: Tens
 def findings_task(
     classifier: Classifier, recipe: Recipe, shares: tuple[float, ...]
 ) -> FindingsTask:
-    """Return what is learnt, with the balance of labels that the recipe asks for.
+    """Return the training task, with the balance of labels set by the recipe.
 
-    With ``weights`` both labels of each finding have the same say, and the logits are corrected
-    for it afterwards.
+    With ``weights``, both labels of each finding have the same total weight, and the logits are
+    corrected afterwards.
 
     Args:
-        classifier: With a logit a finding.
-        recipe: How.
-        shares: Of the labelled training images, those with each finding.
+        classifier: The network, with one logit per finding.
+        recipe: The recipe.
+        shares: Share of labelled training images with each finding.
     """
     if recipe.data.balance == "none":
         return FindingsTask(classifier, recipe)

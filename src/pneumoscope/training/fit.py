@@ -45,12 +45,12 @@ from pneumoscope.training.task import ClassificationTask
 
 _REFUSALS = (
     MisconfigurationException,
-    ImportError,  # a strategy whose package is not installed
+    ImportError,  # raised for a strategy whose package is not installed
     RuntimeError,
     TypeError,
     ValueError,
 )
-"""What Lightning raises where it cannot run with the options of a placement."""
+"""The exceptions that Lightning raises for an impossible placement."""
 
 
 class NothingLearntError(PneumoscopeError):
@@ -58,7 +58,7 @@ class NothingLearntError(PneumoscopeError):
 
 
 class LostProcessError(PneumoscopeError):
-    """Another process of a training ended, so that it cannot go on."""
+    """Another process of a training ended, so that training cannot continue."""
 
 
 def fit(
@@ -74,23 +74,23 @@ def fit(
     """Train, and return the classifier of the selected epoch.
 
     Writes ``log.csv`` and ``checkpoints/`` (best and last) into the run folder. Ctrl-C ends
-    training after the batch in hand, with what was learnt so far.
+    training after the current batch and keeps the results so far.
 
     Args:
-        recipe: What to learn and how.
-        data: The images; the rows of ``train`` teach, those of ``val`` decide.
-        folder: Where the log and the checkpoints go.
-        placement: Devices and processes; by itself if None.
-        resume: Continue at the last checkpoint of the folder, if there is one.
+        recipe: The recipe.
+        data: The images; ``train`` rows are for training, ``val`` rows choose the epoch.
+        folder: Folder of the log and the checkpoints.
+        placement: Devices and processes; chosen automatically if None.
+        resume: Whether to continue at the last checkpoint of the folder, if there is one.
         on_epoch: Called with each epoch's row.
         on_step: Called as ``on_step(done, total)`` after each batch.
 
     Raises:
-        OptionError: The recipe names an unknown model, or Lightning knows no such placement.
-        OutputError: The log or a checkpoint cannot be written; those before are still there.
-        NothingLearntError: Interrupted before the first epoch was over.
-        LostProcessError: Of several processes another one ended.
-        DataError: Of several processes one has other images or another split.
+        OptionError: The recipe names an unknown model, or Lightning does not support the placement.
+        OutputError: The log or a checkpoint cannot be written; earlier ones are preserved.
+        NothingLearntError: Training was interrupted before the end of the first epoch.
+        LostProcessError: Another one of several processes ended.
+        DataError: One of several processes has other images or another split.
     """
     keep_large_blocks()
     placement = placement or Placement()
@@ -106,7 +106,7 @@ def fit(
     )
     task = _task(classifier, recipe, batches)
     log = EpochLog(folder.log, on_epoch)
-    # Of an epoch whose checkpoint could not be written, the log may have a row.
+    # The log may have a row of an epoch whose checkpoint could not be written.
     learnt = epochs_in(last) if resume else 0
     callbacks = [
         SameData(f"{data.digest} after {learnt}"),
@@ -127,7 +127,7 @@ def fit(
             "training ended before its first epoch was completed, so nothing was saved; train "
             "again with `resume` to continue."
         )
-    if trainer.is_global_zero:  # other machines need not see the folder of the run
+    if trainer.is_global_zero:  # other machines may not have access to the folder of the run
         classifier = with_weights(task.classifier, kept)
     return Fitted(
         classifier=classifier,
@@ -142,7 +142,7 @@ def fit(
 
 
 def _task(classifier: Classifier, recipe: Recipe, batches: SplitData) -> ClassificationTask:
-    """Return what is learnt, with the balance of the classes that the recipe asks for."""
+    """Return the training task, with the class balance set by the recipe."""
     if recipe.data.findings is not None:
         return findings_task(classifier, recipe, batches.training.shares)
     space, shares = batches.training.label_space, batches.training.shares
@@ -163,7 +163,7 @@ def _callbacks(
     log: EpochLog,
     on_step: Callable[[int, int], None] | None,
 ) -> list[L.Callback]:
-    """Return what happens beside the steps: the log, early stopping, checkpoints, progress."""
+    """Return the callbacks: log, early stopping, checkpoints, progress."""
     checkpoints = ModelCheckpoint(
         folder.checkpoints,
         filename="best",
@@ -177,7 +177,7 @@ def _callbacks(
     )
     callbacks: list[L.Callback] = [log, patience, EndOnInterrupt(), checkpoints]
     if recipe.learning.ema:
-        # Validation and checkpoints then are of the average; it must come before both.
+        # Validation and checkpoints use the average, so it must come before both.
         callbacks.insert(0, weight_average(recipe.learning.ema))
     if on_step:
         callbacks.append(StepProgress(on_step))
@@ -186,15 +186,15 @@ def _callbacks(
 
 @contextmanager
 def _without_known_warnings() -> Iterator[None]:
-    """Silence the warnings of Lightning and torch that do not hold here."""
+    """Silence the warnings of Lightning and torch that do not apply here."""
     with warnings.catch_warnings():
-        # Batches come from a memory map; workers would only copy them once more.
+        # Batches come from a memory map; workers would only add a copy.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        # A resumed run finds its own checkpoints in its folder, as it should.
+        # The folder of a resumed run contains its checkpoints, as intended.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-        # A pytree helper of Lightning uses a name that newer torch deprecates.
+        # A pytree helper of Lightning uses a name that is deprecated in newer versions of torch.
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-        # The means are of all processes when they are logged.
+        # The logged means are already over all processes.
         warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
         yield
 
@@ -202,7 +202,7 @@ def _without_known_warnings() -> Iterator[None]:
 def _learn(
     trainer: L.Trainer, task: ClassificationTask, batches: SplitData, checkpoint: Path | None
 ) -> bool:
-    """Train until it is over, from a checkpoint if there is one; return whether it was ended."""
+    """Train to the end, from a checkpoint if there is one; return whether it was interrupted."""
     try:
         trainer.fit(
             task,
@@ -220,13 +220,13 @@ def _learn(
             f"({' '.join(str(fault).split())[:200]}). The completed epochs are kept; continue "
             "with `resume`."
         ) from fault
-    except SystemExit as end:  # what Lightning makes of a Ctrl-C that we did not take
+    except SystemExit as end:  # raised by Lightning for a Ctrl-C that was not handled here
         raise KeyboardInterrupt from end
     return False
 
 
 def _is_of_others(fault: RuntimeError) -> bool:
-    """Tell whether a fault is of the connection to other processes."""
+    """Return whether an error is caused by the connection to other processes."""
     return isinstance(fault, torch.distributed.DistError) or "gloo" in str(fault)
 
 
@@ -234,17 +234,17 @@ def check_placement(placement: Placement) -> None:
     """Raise an error early for a placement that is not possible here.
 
     Raises:
-        OptionError: This machine has no such devices, or Lightning knows no such strategy.
+        OptionError: This machine lacks the devices, or Lightning does not support the strategy.
     """
     check_here(placement)
     _bare_trainer(placement)
 
 
 def check_alone(placement: Placement) -> None:
-    """Raise an error if a placement has several processes, where groups are held out in turn.
+    """Raise an error if several processes are to hold out groups in turn.
 
     Raises:
-        OptionError: It has.
+        OptionError: The placement has several processes.
     """
     count = _bare_trainer(placement).world_size
     if count > 1:
@@ -269,7 +269,7 @@ def _bare_trainer(placement: Placement) -> L.Trainer:
 
 
 def _strategy(recipe: Recipe, placement: Placement) -> str:
-    """Return the strategy; while only the head learns, other layers give ``ddp`` no gradients."""
+    """Return the strategy; ``ddp`` needs another one while only the head is trained."""
     if not recipe.learning.head_epochs or placement.strategy not in {"auto", "ddp"}:
         return placement.strategy
     several = _bare_trainer(placement).world_size > 1

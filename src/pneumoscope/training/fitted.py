@@ -30,8 +30,8 @@ class Traced:
     """A network of which only the last layer was trained, as a graph.
 
     Attributes:
-        graph: As ``export.trace`` gave it, with another last layer.
-        features: What that layer takes of each training image, float32 [n, d].
+        graph: The result of ``export.trace``, with another last layer.
+        features: Input of that layer for each training image, float32 [n, d].
     """
 
     graph: onnx.ModelProto
@@ -45,13 +45,13 @@ class Fitted:
     Attributes:
         classifier: The network with the weights of the best epoch, on the CPU, in evaluation mode.
         epochs: The log.
-        best: The epoch whose weights were kept: of the lowest validation loss, or the last.
-        seconds: Of the whole training.
+        best: The epoch whose weights were kept: that of the lowest validation loss, or the last.
+        seconds: Duration of the training.
         precision: ``float32`` or ``bfloat16``.
         device: The kind of device: ``cpu``, ``cuda``, ``mps``.
-        interrupted: Whether it was ended by hand.
-        leader: Whether this process is the one that writes results.
-        traced: What a probe had to make, and the model file needs too.
+        interrupted: Whether training was interrupted by the user.
+        leader: Whether this process writes the results.
+        traced: The exported graph of a probe, for the model file.
     """
 
     classifier: Classifier
@@ -74,7 +74,7 @@ def load_trained(folder: RunFolder, recipe: Recipe) -> Classifier:
     """Return the network of a run with its kept weights, ready for export.
 
     Raises:
-        DataError: The run has no checkpoint that fits.
+        DataError: The run has no matching checkpoint.
         OptionError: The recipe names an unknown model.
     """
     kept = folder.checkpoints / "best.ckpt"
@@ -95,7 +95,7 @@ def with_weights(classifier: Classifier, kept: Path) -> Classifier:
     """Return a classifier with the weights of a checkpoint, on the CPU, in evaluation mode.
 
     Raises:
-        DataError: There is none that fits.
+        DataError: There is no matching checkpoint.
     """
     return _filled(classifier, _weights(kept), kept)
 

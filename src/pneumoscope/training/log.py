@@ -15,16 +15,16 @@ class Epoch:
     """A row of ``log.csv``.
 
     Attributes:
-        epoch: Its number, from 1.
-        loss: Mean cross-entropy over the steps, in nats, with augmentation and dropout on.
-        accuracy: Mean over the steps, with both on.
-        val_loss: On the validation rows, after the epoch.
-        val_accuracy: The same.
-        val_auc: The same.
-        seconds: The whole epoch, validation included.
-        images_per_second: Training images over these seconds.
-        learning_rate: Of the last layer at the last step; None where there are no steps, and in
-            logs that were written before it was noted.
+        epoch: Number of the epoch, from 1.
+        loss: Mean training cross-entropy over the steps, in nats, with augmentation and dropout.
+        accuracy: Mean training accuracy over the steps, with augmentation and dropout.
+        val_loss: Validation cross-entropy after the epoch, in nats.
+        val_accuracy: Validation accuracy after the epoch.
+        val_auc: Validation AUC after the epoch.
+        seconds: Duration of the epoch, including validation.
+        images_per_second: Training images per second of this duration.
+        learning_rate: Learning rate of the last layer at the last step; None if there are no steps,
+            and in logs of earlier versions.
     """
 
     epoch: int
@@ -45,14 +45,14 @@ def read_log(path: Path) -> list[Epoch]:
     """Return the epochs of a log; none if the file does not exist.
 
     Raises:
-        DataError: It is no log.
+        DataError: The file is not a training log.
     """
     if not path.exists():
         return []
     try:
         return [_epoch(row) for row in rows_of(path)]
     except (KeyError, ValueError, TypeError) as fault:
-        raise DataError(f"{path}: no training log ({fault!r}).") from fault
+        raise DataError(f"{path}: not a training log ({fault!r}).") from fault
 
 
 def _epoch(row: Mapping[str, str]) -> Epoch:

@@ -21,15 +21,15 @@ def mix(
 ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b classes"]]:
     """Mix a batch with a permutation of itself; return images and class probabilities.
 
-    With both, a batch is mixed by one of the two, drawn evenly. Mixup (Zhang et al., ICLR 2018)
-    blends all pixels; cutmix (Yun et al., ICCV 2019) pastes a rectangle.
+    With both, each batch uses one of the two, chosen with equal probability. Mixup (Zhang et al.,
+    ICLR 2018) blends all pixels; cutmix (Yun et al., ICCV 2019) pastes a rectangle.
 
     Args:
         pixels: The images.
         labels: The number of each image's class, from 0.
-        mixup: Parameter of the beta distribution that the share is drawn from; 0 is off.
+        mixup: Parameter of the beta distribution of the share; 0 disables it.
         cutmix: The same for the area of the rectangle.
-        classes: How many there are.
+        classes: Number of classes.
     """
     targets = F.one_hot(labels, classes).float()
     return mix_targets(pixels, targets, mixup=mixup, cutmix=cutmix)
@@ -46,7 +46,7 @@ def mix_targets(
 
     Args:
         pixels: The images.
-        targets: Of each class or finding.
+        targets: Targets of each class or finding.
         mixup: As for ``mix``.
         cutmix: As for ``mix``.
     """

@@ -14,13 +14,13 @@ def network_of(recipe: Recipe, *, pretrained: bool = True, classes: int = 2) -> 
     """Return the untrained network of a recipe.
 
     Args:
-        recipe: Its name, its options, its input and its weights.
-        pretrained: Begin with the recipe's weights; else all are drawn.
-        classes: How many logits it gives; one a finding where the recipe names findings.
+        recipe: Recipe with name, options, input and weights.
+        pretrained: Whether to load the recipe's weights; otherwise all weights are random.
+        classes: Number of logits; one per finding if the recipe names findings.
 
     Raises:
         OptionError: An unknown model or option.
-        WeightsError: The weights cannot be had, or do not fit.
+        WeightsError: The weights are not available, or do not fit.
     """
     learning = recipe.learning
     return build_model(

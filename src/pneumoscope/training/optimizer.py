@@ -15,13 +15,13 @@ from pneumoscope.training.recipe import Recipe
 def build_optimizer(recipe: Recipe, network: Network) -> torch.optim.Optimizer:
     """Return the recipe's optimizer over all parameters of a network.
 
-    The head learns at the recipe's rate, each depth before it at ``layer_decay`` times the rate
-    of the next. The weight decay leaves out biases and the scales of norms: pulling those to zero
-    does not make a function simpler.
+    The head has the recipe's learning rate, each layer before it ``layer_decay`` times the rate of
+    the next. The weight decay is not applied to biases and the scales of norms, since decreasing
+    them does not simplify the function.
     """
     groups = _groups(recipe, network)
     rate = recipe.learning.learning_rate
-    # In mixed precision a fused step would undo the scaling of gradients after they were clipped.
+    # In mixed precision, a fused step would rescale the gradients after they were clipped.
     fused = not recipe.learning.clip
     match recipe.learning.optimizer:
         case "adam":
@@ -43,12 +43,12 @@ def build_schedule(
 ) -> LambdaLR | None:
     """Return the schedule of the learning rates by step; None if constant.
 
-    What is done after an epoch is ``build_plateau``'s.
+    For changes after an epoch, see ``build_plateau``.
 
     Args:
-        recipe: What to learn and how.
-        optimizer: Whose rates they are.
-        steps: Of the optimizer, in the whole training.
+        recipe: The recipe.
+        optimizer: The optimizer.
+        steps: Number of optimizer steps in the whole training.
     """
     learning = recipe.learning
     if learning.schedule != "cosine" and not learning.warmup_epochs:
@@ -84,9 +84,9 @@ class _Warmup(LambdaLR):
 def build_plateau(recipe: Recipe, optimizer: torch.optim.Optimizer) -> ReduceLROnPlateau | None:
     """Return the schedule that reduces the rates on a plateau; None if not used.
 
-    ``step(val_loss)`` is called after each epoch. After ``plateau_patience`` epochs without a lower
-    loss than ever before, all rates are multiplied with ``plateau_factor``; the smallest rates of
-    earlier layers are as much lower than ``plateau_minimum`` as their rates are.
+    ``step(val_loss)`` is called after each epoch. After ``plateau_patience`` epochs without a new
+    minimum of the loss, all rates are multiplied by ``plateau_factor``. The minimum rates of
+    earlier layers are lower than ``plateau_minimum`` by the same factor as their rates.
     """
     learning = recipe.learning
     if learning.schedule != "plateau":
@@ -94,7 +94,7 @@ def build_plateau(recipe: Recipe, optimizer: torch.optim.Optimizer) -> ReduceLRO
     return ReduceLROnPlateau(
         optimizer,
         factor=learning.plateau_factor,
-        patience=learning.plateau_patience - 1,  # torch waits for one more
+        patience=learning.plateau_patience - 1,  # torch waits for one more epoch
         threshold=0.0,
         min_lr=[
             learning.plateau_minimum * group["lr"] / learning.learning_rate

@@ -23,33 +23,34 @@ CalibrationMethod = Literal["none", "temperature", "platt"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataRecipe:
-    """Which images are used, and how they are prepared.
+    """The images and their preparation.
 
     Attributes:
-        input: What the model takes.
-        balance: ``weights`` in the loss or ``sampling`` give both classes the same say; the
-            logits are corrected for it afterwards, so that probabilities keep the data's prior.
-        validation: Where validation rows come from; see ``split_catalog``.
-        val_fraction: The share of the training part that is taken for validation.
-        block: Which block of patient numbers, where ``validation`` is ``block``.
-        groups: What makes a group, where it is ``groups``; see ``new_groups``.
-        folds: How many folds, where it is ``kfold``; how many blocks or clusters, where it is
-            ``groups``.
-        fold: Which of them is for validation, from 0.
-        test_fraction: The share that is drawn for test where the data have no test part.
-        near_copies: Whether near copies of a picture, moved, rescaled, mirrored or saved anew, stay
-            in one part (``tie``), or equal pixels alone (``ignore``).
-        positive: The class whose probability is wanted, or several with commas between, or
-            ``NAME=CLASS,CLASS``; None is PNEUMONIA where it exists.
-        patient_regex: What finds the patient in a path; see ``PatientPattern``.
-        class_map: Class → its names in the data; empty takes the names as they are.
-        uncertain_labels: What uncertain labels of a mapped table count as: ``ignore``,
-            ``positive`` or ``negative``; None is ``ignore``.
-        columns: Role → column of a CSV table, where its columns have other names.
-        layout: The name of a known layout, or the keys of a description; None finds it.
-        findings: The findings that an image may have, several at once, with commas between; ``all``
-            takes those that the data name. None for one class an image.
-        unlabelled: What findings without a label count as: ``ignore`` or ``negative``; None is
+        input: The input of the model.
+        balance: Whether ``weights`` in the loss or ``sampling`` balance the classes; the logits are
+            corrected afterwards, so that probabilities keep the prior of the data.
+        validation: The source of validation images; see ``split_catalog``.
+        val_fraction: The share of the training part used for validation.
+        block: The block of patient numbers used for validation, if ``validation`` is ``block``.
+        groups: The kind of groups, if ``validation`` is ``groups``; see ``new_groups``.
+        folds: The number of folds, if ``validation`` is ``kfold``, or of blocks or clusters, if it
+            is ``groups``.
+        fold: The fold used for validation, from 0.
+        test_fraction: The share drawn for testing if the data have no test part.
+        near_copies: Whether near copies of an image (shifted, rescaled, mirrored or re-encoded)
+            stay in one part (``tie``), or only images with equal pixels (``ignore``).
+        positive: The positive class, or several separated by commas, or ``NAME=CLASS,CLASS``; None
+            is PNEUMONIA if present.
+        patient_regex: Regular expression that extracts the patient from a path; see
+            ``PatientPattern``.
+        class_map: Class → its names in the data; if empty, names are used unchanged.
+        uncertain_labels: How uncertain labels of a mapped table count: ``ignore``, ``positive`` or
+            ``negative``; None is ``ignore``.
+        columns: Role → column of a CSV table whose columns have other names.
+        layout: The name of a known layout, or the keys of a layout file; None detects it.
+        findings: The findings of multi-label data, separated by commas; ``all`` takes those of the
+            data. None for one class per image.
+        unlabelled: How findings without a label count: ``ignore`` or ``negative``; None is
             ``ignore``.
     """
 
@@ -83,9 +84,9 @@ class DataRecipe:
     block: str = setting("low", "the block: low, high, or K/N", metavar="WHICH")
     groups: str = setting(
         "auto",
-        "what makes a group where groups are held out: series (of patient names), blocks (of "
-        "patient numbers), acquisition (clusters of images that were made alike), or a column of "
-        "the manifest; auto: a column of sites, else series, else blocks",
+        "the kind of groups to hold out: series (of patient names), blocks (of patient numbers), "
+        "acquisition (clusters of images acquired alike), or a column of the manifest; auto: a "
+        "column of sites, else series, else blocks",
         metavar="BY",
     )
     folds: int = setting(5, "number of folds, or of blocks or clusters that are held out")
@@ -121,13 +122,13 @@ class DataRecipe:
             raise OptionError("balance", must="none or weights with `findings`", was=self.balance)
 
     def options(self, *, inherited: bool = False) -> DataOptions:
-        """Return how the data are to be read.
+        """Return the options for reading the data.
 
         Args:
-            inherited: Whether the data may be others than those of the recipe.
+            inherited: Whether the data may differ from those of the recipe.
 
         Raises:
-            OptionError: A value that cannot be.
+            OptionError: An invalid value.
         """
         return data_options(
             class_map=self.class_map,
@@ -142,39 +143,43 @@ class DataRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningRecipe:
-    """Which network is trained, and how.
+    """The network and its training.
 
     Attributes:
-        model: A name of the registry; ``auto`` is the best that is known for the machine.
-        model_options: That model's own options.
-        weights: What the network begins with: ``none``, ``auto`` (the pretrained weights of its
-            name, from this machine or the network), a file or a URL.
-        probe: Learn a linear head on the frozen network, without gradient steps.
-        augmentation: What happens to training images; in files and options also a preset's name.
-        max_epochs: At most so many passes over the training images.
-        patience: Training ends after so many epochs without a lower validation loss.
-        keep: The epoch whose weights are kept: of the ``best`` validation loss, or the ``last``.
-        batch_size: Images a step.
-        accumulate: Batches whose gradients are added up for one step of the optimizer.
-        optimizer: The rule of the steps.
-        learning_rate: Their size.
-        layer_decay: What the learning rate is multiplied with from one depth of the network to
-            the next towards the input; 1 gives all layers the same.
-        schedule: How the learning rate goes: ``constant``, down to zero along a ``cosine``, or
-            lower whenever the validation loss stands on a ``plateau``.
-        plateau_patience: After so many epochs without a lower validation loss it is lowered.
-        plateau_factor: What it is then multiplied with.
-        plateau_minimum: It is not lowered below this.
-        warmup_epochs: Over so many epochs it first rises from zero.
-        head_epochs: In so many first epochs only the head learns, the rest is frozen.
+        model: A name of the registry; ``auto`` is the best known network for the machine.
+        model_options: Options of that network.
+        weights: The initial weights: ``none``, ``auto`` (the pretrained weights of the network,
+            from this machine or downloaded), a file or a URL.
+        probe: Whether only a linear head is fitted on the frozen network, without gradient steps.
+        augmentation: Augmentation of training images; in files and options also the name of a
+            preset.
+        max_epochs: Maximum number of epochs.
+        patience: Early stopping: epochs without a lower validation loss before training ends.
+        keep: The epoch whose weights are kept: that of the ``best`` validation loss, or the
+            ``last``.
+        batch_size: Images per batch.
+        accumulate: Batches whose gradients are accumulated for one optimizer step.
+        optimizer: The optimizer.
+        learning_rate: The learning rate.
+        layer_decay: Factor of the learning rate from each layer to the previous one, towards the
+            input; 1 uses the same rate for all layers.
+        schedule: Learning rate schedule: ``constant``, decreasing to zero along a ``cosine``, or
+            reduced when the validation loss reaches a ``plateau``.
+        plateau_patience: Plateau schedule: epochs without a lower validation loss before the rate
+            is reduced.
+        plateau_factor: Plateau schedule: factor of each reduction.
+        plateau_minimum: Plateau schedule: minimum learning rate.
+        warmup_epochs: Epochs over which the learning rate first rises from zero.
+        head_epochs: Initial epochs that train only the last layer.
         weight_decay: L2 penalty (decoupled for AdamW), on weights, not on biases and norms.
-        clip: Largest norm of the gradient; 0 leaves it.
-        label_smoothing: Share of a label that is spread over the classes.
-        mixup: Parameter of the beta distribution by which pairs of images are blended; 0 is off.
+        clip: Maximum norm of the gradient; 0 disables clipping.
+        label_smoothing: Share of a label that is distributed over the classes.
+        mixup: Parameter of the beta distribution used to blend pairs of images; 0 disables it.
         cutmix: The same for pasting a rectangle of one image into another.
-        ema: Decay, step by step, of an exponential moving average of the weights, which then is
-            validated and kept; 0 is off.
-        precision: ``auto`` is bfloat16 where the processor gains by it, else float32.
+        ema: Decay per step of an exponential moving average of the weights, which is then
+            validated and kept; 0 disables it.
+        precision: Numerical precision; ``auto`` is bfloat16 on processors that it makes faster,
+            otherwise float32.
     """
 
     model: str = setting("seed-cnn", "the network: seed-cnn, timm:NAME, or auto")
@@ -259,13 +264,13 @@ class DecisionRecipe:
     """What is fitted on validation images after training.
 
     Attributes:
-        calibration: From logits to probabilities.
-        operating_point: The rule by which the threshold is chosen.
-        error_level: Of the uncertain zone: the share of each class that may be concluded to be the
-            other class at most; ``auto`` chooses it, 0 is a reader without a zone.
-        group_share: Of groups that are new in turn, the share in which threshold, calibration and
-            zone must keep their promise; 1 is the worst case.
-        gate: Whether the reader refuses images unlike those that it learnt from.
+        calibration: Method of calibrating the probabilities.
+        operating_point: The rule that chooses the decision threshold.
+        error_level: Error level of the uncertain zone: the maximum share of each class classified
+            as the other; ``auto`` selects it, 0 disables the zone.
+        group_share: The share of held-out groups in which threshold, calibration and uncertain zone
+            must reach their targets; 1 is the worst case.
+        gate: Whether the reader refuses images unlike the training images.
     """
 
     calibration: CalibrationMethod = setting(
@@ -286,8 +291,8 @@ class DecisionRecipe:
     )
     group_share: float = setting(
         1.0,
-        "of groups that are held out, the share in which threshold, calibration and uncertain zone "
-        "keep their promise; 1 is the worst case",
+        "share of held-out groups in which threshold, calibration and uncertain zone "
+        "must reach their targets; 1 is the worst case",
         between=(0.01, 1),
         metavar="P",
     )

@@ -1,7 +1,7 @@
 """Fit a linear probe on the features of a frozen network.
 
-The features of every image are computed once; on those of the training part a logistic regression
-is fitted, whose regularisation is chosen by cross-validation that keeps patients together.
+The features of every image are computed once. A logistic regression is fitted on those of the
+training part, with its regularisation chosen by cross-validation that keeps patients together.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from pneumoscope.training.network import network_of
 from pneumoscope.training.recipe import Recipe
 
 PENALTIES = np.logspace(-5, 0, 6)
-"""The inverse strengths of the L2 penalty that are tried, on standardised features."""
+"""Candidate inverse strengths of the L2 penalty, on standardised features."""
 
 _FOLDS = 5
 _BATCH = 64
@@ -46,15 +46,15 @@ _BATCH = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """What a frozen network gives for images, from which probes are fitted.
+    """Features of images by a frozen network, from which probes are fitted.
 
     Attributes:
         classifier: The network, on the CPU, in evaluation mode.
-        graph: The same as a graph, as ``export.trace`` gives it; None where a GPU computed.
+        graph: The network as a graph, as returned by ``export.trace``; None if computed on a GPU.
         row_of: Catalog row → row of ``values``.
         values: The pooled features, float32 [n, d].
-        device: What computed them.
-        seconds: How long that took.
+        device: The device that computed them.
+        seconds: Duration of the computation.
     """
 
     classifier: Classifier
@@ -80,9 +80,9 @@ def probe_features(
     """Return the pooled features of catalog rows by the frozen network of a recipe.
 
     Args:
-        recipe: Which network, with which weights.
+        recipe: Recipe with network and weights.
         data: The images.
-        rows: Which of them.
+        rows: The rows to use.
         accelerator: As for ``fit``.
         on_step: Called as ``on_step(done, total)`` after each batch.
     """
@@ -93,7 +93,7 @@ def probe_features(
     classifier = network_of(recipe, classes=classes).eval()
     device = best_device(accelerator)
     graph = None
-    if device == "cpu":  # where the graph that is exported in the end is twice as fast as torch
+    if device == "cpu":  # where the exported graph is twice as fast as torch
         graph = trace(classifier, recipe.data.input)
         features_of = _by_graph(graph)
     else:
@@ -111,20 +111,21 @@ def probe_logits(
     taught: Sequence[int],
     judged: Sequence[int],
 ) -> NDArray[np.float64]:
-    """Return the logits of a probe that is fitted on some rows, for others.
+    """Return the logits of some rows by a probe that is fitted on others.
 
     Args:
-        recipe: ``seed`` and ``balance`` are used.
+        recipe: Recipe, of which ``seed`` and ``balance`` are used.
         data: The images.
-        features: Of all these rows.
-        taught: The rows that teach.
-        judged: Those that are judged.
+        features: Features of all these rows.
+        taught: Rows to fit the probe on.
+        judged: Rows to score.
 
     Returns:
-        Of two classes the logit of the second against the first, [n]; of more that of each, [n, K].
+        For two classes, the logit of the second against the first, [n]; for more, that of each, [n,
+            K].
 
     Raises:
-        DataError: Too few patients for cross-validation.
+        DataError: There are too few patients for cross-validation.
     """
     labels = data.catalog.select(taught).class_numbers
     groups = np.array(data.cohort.groups)[list(taught)]
@@ -150,18 +151,18 @@ def fit_probe(
     Writes one row into ``log.csv``. Images are not augmented: the features are computed once.
 
     Args:
-        recipe: Which network, with which weights; ``seed`` draws the folds.
-        data: The images; those of ``train`` teach and choose the penalty, those of ``val`` are
-            only measured.
-        folder: Where the log goes.
+        recipe: Recipe with network and weights; ``seed`` determines the folds.
+        data: The images; ``train`` rows are used to fit the probe and choose the penalty, ``val``
+            rows only for the log.
+        folder: Folder of the log.
         accelerator: As for ``fit``.
         on_epoch: Called with the row of the log.
         on_step: Called as ``on_step(done, total)`` after each batch of features.
-        known: The features of these images, where they were computed before.
+        known: Features of these images, if computed before.
 
     Raises:
         OptionError: The network's last layer is not linear.
-        DataError: Too few patients for cross-validation.
+        DataError: There are too few patients for cross-validation.
     """
     keep_large_blocks()
     started = time.perf_counter() - (known.seconds if known else 0.0)
@@ -256,14 +257,14 @@ def fit_findings(
     """Return weights [F, features] and biases [F], each finding fitted on its labelled images.
 
     Args:
-        features: Of the images, [n, features].
-        labels: 1, 0, or -1 where there is none; [n, F].
+        features: Features of the images, [n, features].
+        labels: 1, 0, or -1 without a label; [n, F].
         groups: Images of one group stay in one fold, [n].
-        seed: Of the folds.
+        seed: Seed of the folds.
         balanced: As for ``fit_logistic``.
 
     Raises:
-        DataError: A finding has too few patients with it, or without it.
+        DataError: There are too few patients with or without a finding.
     """
     found = []
     for own in labels.T:
@@ -290,7 +291,7 @@ def fit_logistic(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return weights [k, features] and biases [k] of a logistic regression on the raw features.
 
-    Of two classes there is one logit, of the second against the first; of more one a class.
+    For two classes, there is one logit, of the second against the first; for more, one per class.
     """
     classes = range(int(labels.max()) + 1)
     smallest = min(len(set(groups[labels == label].tolist())) for label in classes)
@@ -345,10 +346,10 @@ def findings_row(
     """Return the row of the log: means over the labels of all findings, and the mean area.
 
     Args:
-        logits: Of each finding, [n, F].
-        labels: 1, 0, or -1 where there is none; [n, F].
-        learnt: So many first images are of the training part, the others of the validation part.
-        seconds: What it took.
+        logits: Logits of each finding, [n, F].
+        labels: 1, 0, or -1 without a label; [n, F].
+        learnt: Number of training images, which come first; the others are validation images.
+        seconds: Duration.
     """
     known, truth = labels >= 0, (labels == 1).astype(np.int64)
     losses, right = log_loss(logits, truth), (logits >= 0) == (labels == 1)

@@ -1,7 +1,7 @@
 """The configuration of a training run, its presets, and its file.
 
 A recipe has three parts: ``data``, ``learning`` and ``decision``. Files, provenance and options
-name their fields without the part: no name stands in two of them.
+name fields without the part, since names are unique.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PARTS: Mapping[str, type[Any]] = {
 }
 _OF_INPUT = ("image_size", "resize")
 OF_MODEL = ("filters", "dropout", "batch_norm", "pooling")
-"""Options of a model that are named as fields of the recipe are."""
+"""Model options that can be set like fields of the recipe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +36,11 @@ class Recipe:
     """All settings of a training.
 
     Attributes:
-        preset: The preset that it began as.
-        data: Which images, and as what the network sees them.
-        learning: Which network, and how it learns.
-        decision: What validation images decide in the end.
-        seed: Of the split, the initial weights, the order, the augmentation and the dropout.
+        preset: The preset it is based on.
+        data: The images and their preparation.
+        learning: The network and its training.
+        decision: What is fitted on validation images after training.
+        seed: Seed of split, initial weights, order, augmentation and dropout.
     """
 
     preset: str = setting("seed", "the preset it is based on", flag="")
@@ -56,7 +56,7 @@ class Recipe:
         """Return the value of a field by name, such as ``image_size``.
 
         Raises:
-            OptionError: There is none of that name.
+            OptionError: The field does not exist.
         """
         if name == "image_size":
             height, width = self.data.input.shape
@@ -87,7 +87,7 @@ class Recipe:
         """Return the recipe written by ``to_dict``.
 
         Raises:
-            OptionError: An unknown key, or a value that cannot be.
+            OptionError: An unknown key, or an invalid value.
         """
         plain = dict(values)
         for key in ("input", "model_options", "class_map", "columns"):
@@ -108,8 +108,8 @@ class Recipe:
         """Read a recipe from a YAML file.
 
         Raises:
-            DataError: It cannot be read.
-            OptionError: It holds an unknown key or a value that cannot be.
+            DataError: The file cannot be read.
+            OptionError: The file contains an unknown key or an invalid value.
         """
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -161,14 +161,14 @@ ABOUT: Mapping[str, str] = {
     "transfer": "a pretrained network: its last layer first, then all of it",
     "probe": "a linear layer on the features of a frozen pretrained network",
 }
-"""What each preset is."""
+"""Descriptions of the presets."""
 
 
 def recipe_of(preset: str, **changes: Any) -> Recipe:
     """Return a preset with some fields changed; see ``change_recipe``.
 
     Raises:
-        OptionError: An unknown preset, or a value that cannot be.
+        OptionError: An unknown preset, or an invalid value.
     """
     if preset not in PRESETS:
         raise OptionError(
@@ -181,13 +181,13 @@ def change_recipe(recipe: Recipe, **changes: Any) -> Recipe:
     """Return a recipe with some fields changed.
 
     Args:
-        recipe: What to begin with.
-        changes: Fields of the recipe, without their part; besides ``image_size`` (the side of a
-            square input) and ``resize``, which go into ``input``, and ``filters``, ``dropout``,
-            ``batch_norm``, ``pooling``, which go into ``model_options``.
+        recipe: The recipe to change.
+        changes: Fields of the recipe, without their part; also ``image_size`` (the side of a square
+            input) and ``resize``, which change ``input``, and ``filters``, ``dropout``,
+            ``batch_norm``, ``pooling``, which change ``model_options``.
 
     Raises:
-        OptionError: An unknown field, or a value that cannot be.
+        OptionError: An unknown field, or an invalid value.
     """
     plain = dict(changes)
     for item in (item for group in settings().values() for item in group):
@@ -231,7 +231,7 @@ def _part_of(name: str) -> str | None:
     """Return the part that contains a field; None for fields of the recipe itself.
 
     Raises:
-        OptionError: There is no such field.
+        OptionError: The field does not exist.
     """
     for part, kind in _PARTS.items():
         if name in kind.__dataclass_fields__:

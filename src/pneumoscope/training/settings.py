@@ -1,6 +1,6 @@
 """Metadata of recipe fields: bounds, help and command-line options.
 
-The command line and the checks are made of these; nothing lists the fields a second time.
+Command-line options and checks are generated from it; the fields are not listed anywhere else.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ class Setting:
     """The metadata of one value.
 
     Attributes:
-        name: The field, or the part of a field, that it sets.
-        about: What it is, for the help.
-        kind: ``bool``, ``int``, ``float`` or ``str``; ``tuple`` is whole numbers with commas
-            between them.
-        optional: Whether it may be None.
-        choices: The words that it may be; any if empty.
-        words: Words that may stand in place of a number.
-        low: Its smallest value, with ``high``; None leaves the check to whoever uses the value.
-        high: Its largest value.
-        flag: The name of its option on the command line, if that is not its own with hyphens; an
-            empty text is none.
-        metavar: What the help calls its value.
-        parts: What is set in its place, where its value is no single one.
+        name: The field, or the part of a field, that the value sets.
+        about: Description, for the help.
+        kind: ``bool``, ``int``, ``float`` or ``str``; ``tuple`` is a list of integers separated by
+            commas.
+        optional: Whether the value may be None.
+        choices: Valid words; any if empty.
+        words: Words that are valid instead of a number.
+        low: Minimum, with ``high``; if None, the user of the value checks it.
+        high: Maximum.
+        flag: Name of the command-line option, if it differs from the name with hyphens; empty for
+            no option.
+        metavar: Name of the value in the help.
+        parts: Settings of its parts, if the value is composite.
     """
 
     name: str = ""
@@ -51,7 +51,7 @@ class Setting:
         """Raise an error for an invalid value.
 
         Raises:
-            OptionError: Of the wrong kind, out of bounds, or no word that is known.
+            OptionError: The value has the wrong type, is out of bounds, or is an unknown word.
         """
         if (value is None and self.optional) or (isinstance(value, str) and value in self.words):
             return
@@ -83,14 +83,15 @@ def setting(
     """Return a dataclass field with one value; see ``Setting``.
 
     Args:
-        default: Its value; its kind is that of the setting.
-        about: For the help.
-        between: The smallest and the largest value.
-        choices: The words that it may be.
-        words: Words that may stand in place of a number.
-        flag: The name of its option, if that is not its own with hyphens; an empty text is none.
-        metavar: What the help calls its value.
-        kind: Where the default is None.
+        default: Default value, which determines the type.
+        about: Description, for the help.
+        between: Minimum and maximum.
+        choices: Valid words.
+        words: Words that are valid instead of a number.
+        flag: Name of the command-line option, if it differs from the name with hyphens; empty for
+            no option.
+        metavar: Name of the value in the help.
+        kind: Type, if the default is None.
     """
     low, high = between or (None, None)
     found = Setting(
@@ -129,7 +130,7 @@ def check_settings(value: Any) -> None:
     """Raise an error for invalid values of a settings dataclass.
 
     Raises:
-        OptionError: The first of them.
+        OptionError: For the first invalid value.
     """
     for own in _own_settings(value):
         if own.kind is not dict:

@@ -24,13 +24,13 @@ from pneumoscope.training.recipe import Recipe
 class ClassificationTask(L.LightningModule):
     """Trains a classifier with cross-entropy.
 
-    Logs ``loss``, ``accuracy``, ``val_loss``, ``val_accuracy`` and ``val_auc`` an epoch; the first
-    two are means over the steps of the epoch, with augmentation, dropout and mixing on.
+    Logs ``loss``, ``accuracy``, ``val_loss``, ``val_accuracy`` and ``val_auc`` per epoch; the first
+    two are means over the steps of the epoch, with augmentation, dropout and mixing.
 
     Args:
-        classifier: What to train.
-        recipe: How.
-        class_weights: What the loss counts an image of each class for; 1 if None.
+        classifier: The network to train.
+        recipe: The recipe.
+        class_weights: Weight of an image of each class in the loss; 1 if None.
         positive: Whether each class counts as positive, for ``val_auc``.
     """
 
@@ -63,8 +63,8 @@ class ClassificationTask(L.LightningModule):
     def on_train_batch_start(self, _: Batch, batch_idx: int) -> None:
         """Seed augmentation and dropout by epoch, so that a resumed run repeats them.
 
-        Not when the epoch starts: making the loader's iterator, which a resumed run does earlier,
-        draws from torch's generator too.
+        Not at the start of the epoch: creating the loader's iterator, which happens earlier in a
+        resumed run, also draws from torch's generator.
         """
         if batch_idx > 0:
             return
@@ -82,7 +82,8 @@ class ClassificationTask(L.LightningModule):
             cutmix=recipe.learning.cutmix,
             classes=len(self.positive),
         )
-        # The loss is of what the network says itself; the correction for the prior comes after.
+        # The loss uses the raw output of the network; the correction for the prior is applied
+        # later.
         logits = self.classifier.uncorrected(images).float()
         loss = F.cross_entropy(
             logits,
@@ -110,8 +111,8 @@ class ClassificationTask(L.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Reduce the learning rates on a plateau.
 
-        Here and not by Lightning, which would do so after it wrote the checkpoint: a resumed run
-        would not know of the epoch before.
+        Done here and not by Lightning, which would do it after writing the checkpoint, so that a
+        resumed run would lack the previous epoch.
         """
         if self.plateau is not None:
             self.plateau.step(float(self.trainer.callback_metrics["val_loss"]))
@@ -144,12 +145,13 @@ class ClassificationTask(L.LightningModule):
 class Means(nn.Module):
     """Mean loss and accuracy of an epoch over all processes.
 
-    What Lightning does to every logged value of every step takes a millisecond.
+    Logging each value in every step with Lightning takes a millisecond per value.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # NaN is to be seen. Without its checks the metric takes no weights, hence a value an image.
+        # NaN must be visible. Without its checks, the metric does not accept weights, so one value
+        # per image is passed.
         self.loss = MeanMetric(nan_strategy="disable")
         self.accuracy = MeanMetric(nan_strategy="disable")
 
@@ -172,9 +174,9 @@ def _ranked(logits: Tensor, labels: Tensor, positive: tuple[bool, ...]) -> tuple
 
     The logit is that of the positive group, the label 1 for its classes.
 
-    torchmetrics takes what lies outside as logits, and sends it through a sigmoid in the precision
-    that it has: confident images would tie. A sigmoid in double precision still gives 1 from a
-    difference of 37 on; z / (1 + |z|) keeps those apart, too.
+    torchmetrics interprets values outside [0, 1] as logits and applies a sigmoid in the same
+    precision, which would create ties between confident images. Even in double precision, a sigmoid
+    gives 1 from a difference of 37 on; z / (1 + |z|) distinguishes these as well.
     """
     if positive == (False, True):
         margin = (logits[:, 1] - logits[:, 0]).detach()

@@ -1,11 +1,11 @@
 """Adapt a model file to a site's own images, without labels.
 
-Weights and biases of convolutions are changed so that their channels say of the site's images what
-they said of training images of the same classes. Which class an image is of is taken from the
-reader's own probabilities: a site with another share of ill patients has other statistics, and
-taking that for a change of the images would undo what the reader says. Calibration, threshold and
-uncertain zone stay as they are; ``recalibrate`` fits them where there are labels. Needs the package
-``onnx`` (extra ``adapt``) and no training framework.
+Weights and biases of convolutions are changed so that their channels have, on the site's images,
+the statistics of training images of the same classes. The classes are estimated by the reader's own
+probabilities: the prevalence of a site affects the statistics, and correcting this as a change of
+the images would bias the conclusions. Calibration, threshold and uncertain zone are unchanged;
+``recalibrate`` fits them if there are labels. Requires the package ``onnx`` (extra ``adapt``), but
+no training framework.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STRENGTH = 0.1
-"""How far statistics are moved to those of the site, before shrinkage by their number. It is small
-since no held-out group gained from more (docs/explanation/adaptation.md)."""
+"""Strength of the adaptation, before shrinkage by the number of images. It is small, since no
+held-out group improved with a higher strength (docs/explanation/adaptation.md)."""
 
 SHRINKAGE = 100
-"""Of so many images the statistics of a site weigh as much as those of training."""
+"""Number of images for which the statistics of a site have the same weight as those of training."""
 
-_BATCH = 32  # images that are normalised together while they are measured
+_BATCH = 32  # number of images that are normalised together while they are measured
 _LARGE_MOVE = 1.0  # logits
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a reader says of the site's images.
+    """The scores of a reader on the site's images.
 
     Attributes:
-        positive: The share at or above the threshold.
-        mean_logit: Of the positive group, over all images.
+        positive: Share of images at or above the threshold.
+        mean_logit: Mean logit of the positive group.
     """
 
     positive: float
@@ -73,17 +73,16 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """What was done, and the path of the new model.
+    """The result of an adaptation, and the path of the new model.
 
     Attributes:
         model: The new file.
-        images: What became of the files: ``given``, ``used``, ``unreadable``, ``copies`` and
-            ``refused``.
-        distance: How far the site lies from training.
-        share: How far the statistics were moved, 0 to 1: strength times n / (n + ``SHRINKAGE``).
-        before: What the old model says of the images.
-        after: What the new one says.
-        changed: The share of images on whose side of the threshold both differ.
+        images: Numbers of files: ``given``, ``used``, ``unreadable``, ``copies`` and ``refused``.
+        distance: Distance of the site from the training images.
+        share: Effective strength, 0 to 1: strength times n / (n + ``SHRINKAGE``).
+        before: Scores of the old model.
+        after: Scores of the new model.
+        changed: Share of images on different sides of the threshold before and after.
     """
 
     model: Path
@@ -99,7 +98,7 @@ class Adapted:
         return {"model": str(self.model), **self.change(), "images": self.images}
 
     def change(self) -> dict[str, Any]:
-        """Return what stands in the model's history."""
+        """Return the entry of the model's history."""
         return {
             "images": self.images["used"],
             "left_out": {name: self.images[name] for name in ("unreadable", "copies", "refused")},
@@ -124,23 +123,21 @@ def adapt(
 ) -> Adapted:
     """Write a model file whose statistics are moved towards those of a site's images.
 
-    The images need no labels. They should be what the site reads on other days: consecutive
-    examinations, not chosen ones, since a share of ill patients other than in training moves the
-    statistics, too.
+    The images need no labels. They should be representative of the site: consecutive, unselected
+    examinations, since the prevalence also affects the statistics.
 
     Args:
-        model: A run folder or a model file; ``shipped`` for the reader of the package. It is not
-            changed.
-        images: Files, folders or patterns, as ``predict`` takes them; 100 different ones at least.
+        model: A run folder or a model file; ``shipped`` for the included reader. It is not changed.
+        images: Files, folders or patterns, as for ``predict``; at least 100 distinct images.
         out: The new model file.
-        reference: Images that the reader learnt from, in place of the statistics in its file;
-            needed for files that hold none.
-        strength: How far the statistics are moved to the site's if there are many images, 0 to 1.
-        watcher: Hears how it goes.
+        reference: Training images of the reader, instead of the statistics in its file; required
+            for files without them.
+        strength: Strength of the adaptation for many images, 0 to 1.
+        watcher: Receives progress reports.
 
     Raises:
-        DataError: The images are too few, too odd or too far from training, or nothing tells the
-            statistics of the training images.
+        DataError: The images are too few, outside the intended use or too far from training, or the
+            statistics of the training images are unknown.
         ModelFileError: There is no model, or its graph cannot be adapted.
         OptionError: The strength is not from 0 to 1.
         OutputError: The file cannot be written.
@@ -223,7 +220,7 @@ def _reference(
 def _distance(
     graph: onnx.ModelProto, layers: Sequence[Layer], site: SiteImages, reference: Moments
 ) -> Distance:
-    """Return how far the site lies from training in the graph as it is."""
+    """Return the distance of the site from training in the unchanged graph."""
     halves = []
     for start in (0, 1):
         pixels = site.pixels[start::2]
@@ -233,7 +230,7 @@ def _distance(
 
 
 def _classes_said(bundle: Bundle, images: SiteImages) -> NDArray[np.float64]:
-    """Return the probability of each class that the reader gives images, [n, classes]."""
+    """Return the reader's probability of each class for images, [n, classes]."""
     said = [bundle.run(pixels, ["probabilities"])[0] for pixels in images.batches()]
     return np.concatenate(said).astype(np.float64)
 
@@ -269,7 +266,7 @@ def _written(
             new,
             float((codes != codes_now).mean()),
         )
-        # Once more, with what it says now in its history.
+        # Written again, with its current scores in the history.
         _save(changed, bundle, temporary, {**change, **found.change()})
         onnx.checker.check_model(str(temporary))
     return found
@@ -285,10 +282,10 @@ def _save(changed: onnx.ModelProto, bundle: Bundle, path: Path, change: dict[str
 
 
 def _said(bundle: Bundle, site: SiteImages) -> tuple[Said, NDArray[np.bool_]]:
-    """Return what a model says of the images, and which are at or above its threshold.
+    """Return the scores of a model, and whether each image is at or above its threshold.
 
     Raises:
-        ModelFileError: It gives no numbers.
+        ModelFileError: The scores are not numbers.
     """
     logit, probability = [], []
     for pixels in site.batches():

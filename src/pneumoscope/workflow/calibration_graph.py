@@ -1,7 +1,7 @@
 """The calibration in the graph of a model file of several classes.
 
-Scales and biases are constants that every such graph has. Dirichlet scaling needs a matrix, which
-stands before them: ``softmax((log_softmax(logits) @ matrix) * scales + biases)``.
+Every such graph has constant scales and biases. Dirichlet scaling needs a matrix before them:
+``softmax((log_softmax(logits) @ matrix) * scales + biases)``.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MATRIX: Final = "calibration_matrix"
-"""The initializer that holds the matrix, [K, K], transposed: a column holds a class's weights."""
+"""Name of the initializer with the matrix, [K, K], transposed: a column contains the weights of a
+class."""
 
 _LOGARITHMS, _LINE = "calibration_log_probabilities", "calibration_line"
 
 
 def class_calibration_of(found: Mapping[str, NDArray[np.float32]]) -> VectorCalibration:
-    """Return the calibration that the initializers of a graph make.
+    """Return the calibration defined by the initializers of a graph.
 
     Args:
-        found: Scales, biases and the matrix, if there is one, by their names.
+        found: Scales, biases and the matrix, if there is one, by name.
     """
     scales, biases = (
         tuple(map(float, found[name])) for name in (CALIBRATION_SCALE, CALIBRATION_BIAS)
@@ -44,14 +45,14 @@ def class_calibration_of(found: Mapping[str, NDArray[np.float32]]) -> VectorCali
 
 
 def set_matrix(model: Any, matrix: tuple[tuple[float, ...], ...]) -> None:
-    """Put the matrix of Dirichlet scaling into a graph, or take the one that is there out.
+    """Insert the matrix of Dirichlet scaling into a graph, or remove an existing one.
 
     Args:
         model: The parsed graph (``onnx.ModelProto``); it is changed.
-        matrix: [K][K], a row a class; empty for calibrations that need none.
+        matrix: [K][K], one row per class; empty for calibrations without a matrix.
 
     Raises:
-        ModelFileError: The graph does not use its scales as it should.
+        ModelFileError: The graph does not use its scales as expected.
     """
     from onnx import helper, numpy_helper  # noqa: PLC0415 - of the extra "train"
 

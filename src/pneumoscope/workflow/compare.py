@@ -46,22 +46,23 @@ def compare_readers(
     """Compare readers on the images that all of them scored.
 
     Args:
-        places: Run folders, model files and scores files, in any mixture. Scores files are taken
-            as they are; without ``data``, so are the scores of runs.
-        data: Labelled images that runs and models read.
-        options: Which names of the data make up which class, and how a table is read; what is not
-            given is taken from each run.
-        patient_regex: What finds the patient in a path; if None, that of each run, where it fits.
-        part: Of the data, or of the scores of runs: ``train``, ``val``, ``test`` or ``all``; if
-            None, ``test`` where there is one, else ``all`` (for scores of runs: ``val``).
+        places: Run folders, model files and scores files, in any combination. Scores files are used
+            unchanged; without ``data``, the existing scores of runs are used.
+        data: Labelled images to score with runs and models.
+        options: The class map, and how to read a table; options that are not given are taken from
+            each run.
+        patient_regex: Regular expression that extracts the patient from a path; if None, that of
+            each run, if it matches.
+        part: Part of the data, or of the scores of runs: ``train``, ``val``, ``test`` or ``all``;
+            if None, ``test`` if present, otherwise ``all`` (for scores of runs: ``val``).
         level: Confidence level.
-        resamples: Resamples of the patients.
-        seed: Of the resampling.
+        resamples: Number of resamples of the patients.
+        seed: Seed of the resampling.
         report: A folder for ``report.html`` and ``figures/``; None writes none.
-        watcher: Hears how it goes.
+        watcher: Receives progress reports.
 
     Raises:
-        PneumoscopeError: A reader, the data or an option cannot be worked with.
+        PneumoscopeError: A reader, the data or an option is invalid.
 
     Example:
         >>> compare_readers([Path("runs/a"), Path("runs/b")],
@@ -191,7 +192,7 @@ def _from_images(
     name: str, place: Path, *, source: DataSource, part: str | None
 ) -> tuple[Contender, Path, tuple[Unreadable, ...]]:
     """Score images with a reader; return scores, root folder and unreadable files."""
-    predictor = Predictor(place, gated=False)  # a refused image has no probability to compare
+    predictor = Predictor(place, gated=False)  # a refused image has no probability
     watcher = source.watcher
     part, cohort = source.cohort(place, predictor.info).part(part)
     warn_of_training(cohort.relation, watcher, reader=name)
@@ -206,7 +207,7 @@ def _from_images(
 def recipe_key(info: ModelInfo) -> str:
     """Return an identifier shared by runs that differ only in the seed.
 
-    Recalibrated models are no runs of a recipe, nor are ensembles of several.
+    Recalibrated models and ensembles are not runs of a recipe.
     """
     recipe = info.training.get("recipe")
     if not isinstance(recipe, dict) or info.history or info.training.get("members"):

@@ -36,18 +36,18 @@ def contenders_of_findings(
     part: str | None = None,
     watcher: Watcher | None = None,
 ) -> list[FindingsContender]:
-    """Return readers of several findings with what they said.
+    """Return readers of several findings with their scores.
 
     Args:
         places: Run folders, model files and CSV files of scores.
-        data: Images to read; None takes the scores of the runs.
-        options: How a table is read.
-        patient_regex: What finds the patient in a path.
+        data: Images to score; None uses the existing scores of the runs.
+        options: How to read a table.
+        patient_regex: Regular expression that extracts the patient from a path.
         part: ``train``, ``val``, ``test`` or ``all``.
-        watcher: Hears how it goes.
+        watcher: Receives progress reports.
 
     Raises:
-        OptionError: Some of the readers are of two classes.
+        OptionError: Some of the readers have two classes.
         PneumoscopeError: A reader, the data or an option cannot be worked with.
     """
     watcher = watcher or Watcher()
@@ -84,15 +84,15 @@ def compare_findings_readers(
     """Compare readers on each finding that all of them know, or on one.
 
     Args:
-        places: As for ``contenders_of_findings``, as are the other arguments.
-        finding: Compare this one alone, as ``compare`` compares two classes; None compares all.
+        places: As for ``contenders_of_findings``, like the other arguments.
+        finding: Only compare this finding, as ``compare`` does for two classes; None compares all.
         data: The same.
         options: The same.
         patient_regex: The same.
         part: The same.
         level: Confidence level.
-        resamples: Resamples of the patients.
-        seed: Of the resampling.
+        resamples: Number of resamples of the patients.
+        seed: Seed of the resampling.
         watcher: The same.
 
     Raises:

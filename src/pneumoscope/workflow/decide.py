@@ -36,11 +36,11 @@ class Decided:
     """The fitted decision of a reader.
 
     Attributes:
-        calibration: From logits to probabilities.
-        point: From which probability on an image is called positive.
-        conformal: When an image is set aside; None for a reader that always concludes.
-        scores: The validation scores that all of it rests on.
-        notes: What could not be decided, and why.
+        calibration: The calibration.
+        point: The operating point.
+        conformal: The rule of the uncertain zone; None without a zone.
+        scores: The validation scores that the decision is based on.
+        notes: Decisions that could not be made, with reasons.
     """
 
     calibration: Calibration | VectorCalibration
@@ -50,7 +50,7 @@ class Decided:
     notes: tuple[str, ...] = ()
 
     def decided_info(self, bare: ModelInfo) -> ModelInfo:
-        """Return metadata with the decisions, and what they achieve on the validation images."""
+        """Return metadata with the decisions and their performance on the validation images."""
         info = replace(bare, operating_point=self.point, conformal=self.conformal)
         reference = {
             **bare.reference,
@@ -70,15 +70,15 @@ def decide(
     """Fit the decision by the recipe's rules on validation images.
 
     Args:
-        recipe: ``calibration``, ``operating_point`` and ``error_level`` say how.
+        recipe: Recipe with ``calibration``, ``operating_point`` and ``error_level``.
         data: The images.
-        logit: What the network said of the validation rows, in their order: float64 [n] for two
-            classes, else [n, K].
-        part: Which part they are.
+        logit: Logits of the validation rows, in order: float64 [n] for two classes, otherwise [n,
+            K].
+        part: Name of the part.
 
     Raises:
-        OptionError: A rule that cannot be read.
-        LeakError: The part must not decide anything.
+        OptionError: An invalid rule.
+        LeakError: The part must not be used for decisions.
     """
     return decide_on(raw_scores(data, data.split.rows(part), logit, part=part), recipe)
 
@@ -86,13 +86,13 @@ def decide(
 def raw_scores(
     data: PreparedData, rows: Sequence[int], logit: NDArray[np.float64], *, part: str = "val"
 ) -> Scores:
-    """Return what a network said of catalog rows as scores, not calibrated.
+    """Return the uncalibrated scores of catalog rows.
 
     Args:
         data: The images.
-        rows: Which of them.
-        logit: Of each row: float64 [n] for two classes, else [n, K].
-        part: Which part they are.
+        rows: The rows.
+        logit: Logit of each row: float64 [n] for two classes, otherwise [n, K].
+        part: Name of the part.
     """
     chosen = data.catalog.select(rows)
     several = logit.ndim == 2
@@ -115,16 +115,17 @@ def raw_scores(
 def decide_on(raw: Scores, recipe: Recipe) -> Decided:
     """Fit the decision by the recipe's rules on scores.
 
-    What too few images cannot decide is left out, with a note, since a training must not be lost
-    for it.
+    Decisions for which there are too few images are omitted, with a note, so that the training is
+    not lost.
 
     Args:
-        raw: Of validation images, with the network's own logits; their probabilities are not used.
-        recipe: ``calibration``, ``operating_point`` and ``error_level`` say how.
+        raw: Scores of validation images, with the logits of the network; their probabilities are
+            not used.
+        recipe: Recipe with ``calibration``, ``operating_point`` and ``error_level``.
 
     Raises:
-        OptionError: A rule that cannot be read.
-        LeakError: The scores must not decide anything.
+        OptionError: An invalid rule.
+        LeakError: The scores must not be used for decisions.
     """
     rule = parse_rule(recipe.decision.operating_point)
     notes = []
@@ -162,22 +163,22 @@ def decide_on(raw: Scores, recipe: Recipe) -> Decided:
 
 
 def no_calibration(raw: Scores) -> Calibration | VectorCalibration:
-    """Return the calibration that changes nothing."""
+    """Return the identity calibration."""
     return Calibration() if raw.classes is None else VectorCalibration.none(len(raw.classes.labels))
 
 
 def fit(raw: Scores, *, method: str) -> Calibration | VectorCalibration:
-    """Return the calibration that a method fits to validation scores.
+    """Return the calibration fitted to validation scores by a method.
 
     Args:
-        raw: With the network's own logits.
-        method: ``temperature`` or ``platt``; for more than two classes the latter is vector
-            scaling, and there are ``vector``, ``dirichlet`` and ``auto`` besides.
+        raw: Scores with the logits of the network.
+        method: ``temperature`` or ``platt``; for more than two classes, the latter is vector
+            scaling, and ``vector``, ``dirichlet`` and ``auto`` are available as well.
 
     Raises:
-        OptionError: There is no such method.
+        OptionError: An unknown method.
         LeakError: The scores are of training or test images.
-        DataError: A class has too few images, or the scores point the wrong way.
+        DataError: A class has too few images, or the scores rank the classes in reverse.
     """
     if raw.classes is None:
         return fit_calibration(raw, method=method)
@@ -189,7 +190,7 @@ def fit(raw: Scores, *, method: str) -> Calibration | VectorCalibration:
 
 
 def calibrated(raw: Scores, calibration: Calibration | VectorCalibration) -> Scores:
-    """Return scores with the probabilities that a calibration makes of the network's logits."""
+    """Return scores with the probabilities of a calibration of the network's logits."""
     if isinstance(calibration, Calibration):
         return replace(raw, probability=calibration.apply(raw.logit))
     assert raw.classes is not None  # noqa: S101 - such a calibration is of several classes

@@ -31,7 +31,7 @@ class FindingsCalibration:
     """The calibration of each finding, a line from its logit to the logit of its probability.
 
     Attributes:
-        each: Of each finding, [F].
+        each: Calibration of each finding, [F].
     """
 
     each: tuple[Calibration, ...]
@@ -59,9 +59,9 @@ class FindingsDecided:
 
     Attributes:
         names: The findings.
-        each: What was fitted for each.
-        scores: The validation scores that all of it rests on, calibrated.
-        notes: What could not be decided, of which finding, and why.
+        each: The fitted decision of each finding.
+        scores: The calibrated validation scores that the decisions are based on.
+        notes: Decisions that could not be made, with findings and reasons.
     """
 
     names: tuple[str, ...]
@@ -71,7 +71,7 @@ class FindingsDecided:
 
     @property
     def calibration(self) -> FindingsCalibration:
-        """From the logit of each finding to its probability."""
+        """The calibration of each finding."""
         found = []
         for decided in self.each:
             assert isinstance(decided.calibration, Calibration)  # noqa: S101 - of two classes
@@ -103,14 +103,14 @@ def decide_findings(
     """Fit the decision of each finding by the recipe's rules on validation images.
 
     Args:
-        recipe: ``calibration``, ``operating_point`` and ``error_level`` say how.
+        recipe: Recipe with ``calibration``, ``operating_point`` and ``error_level``.
         data: The images.
-        logits: What the network said of the validation rows, in their order; float64 [n, F].
-        part: Which part they are.
+        logits: Logits of the validation rows, in order; float64 [n, F].
+        part: Name of the part.
 
     Raises:
         OptionError: A rule that cannot be read.
-        LeakError: The part must not decide anything.
+        LeakError: The part must not be used for decisions.
     """
     chosen = data.catalog.select(data.split.rows(part))
     raw = FindingScores(
@@ -130,12 +130,12 @@ def decide_findings_on(raw: FindingScores, recipe: Recipe) -> FindingsDecided:
     """Fit the decision of each finding by the recipe's rules on scores; see ``decide_on``.
 
     Args:
-        raw: Of validation images; their probabilities are not used.
+        raw: Scores of validation images; their probabilities are not used.
         recipe: As for ``decide_findings``.
 
     Raises:
         OptionError: A rule that cannot be read.
-        LeakError: The scores must not decide anything.
+        LeakError: The scores must not be used for decisions.
     """
     each = tuple(decide_on(raw.of(name), recipe) for name in raw.names)
     notes = _noted(raw.names, each)
@@ -145,7 +145,7 @@ def decide_findings_on(raw: FindingScores, recipe: Recipe) -> FindingsDecided:
 
 
 def _noted(names: Sequence[str], each: Sequence[Decided]) -> tuple[str, ...]:
-    """Return the notes of all findings, each with the findings that it is of."""
+    """Return the notes of all findings, each with the names of its findings."""
     of: dict[str, list[str]] = {}
     for name, decided in zip(names, each, strict=True):
         for note in decided.notes:

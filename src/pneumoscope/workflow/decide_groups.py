@@ -1,4 +1,4 @@
-"""Fit calibration, threshold and uncertain zone so that they hold over groups of images."""
+"""Fit calibration, threshold and uncertain zone over groups of images."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 
 
 def decide_over(groups: Sequence[Scores], recipe: Recipe) -> Decided:
-    """Fit the decision by the recipe's rules, to hold over groups.
+    """Fit the decision by the recipe's rules over groups.
 
-    What cannot be decided is left out, with a note, as ``decide_on`` does.
+    Decisions that cannot be made are omitted, with a note, as in ``decide_on``.
 
     Args:
-        groups: Raw scores of each group, by networks that have not seen it; their probabilities are
-            not used.
-        recipe: ``calibration``, ``operating_point``, ``error_level`` and ``group_share`` say how.
+        groups: Uncalibrated scores of each group, by networks trained without it; their
+            probabilities are not used.
+        recipe: Recipe with ``calibration``, ``operating_point``, ``error_level`` and
+            ``group_share``.
 
     Raises:
-        OptionError: A rule that cannot be read.
-        LeakError: The scores must not decide anything.
+        OptionError: An invalid rule.
+        LeakError: The scores must not be used for decisions.
     """
     rule = parse_rule(recipe.decision.operating_point)
     share, method = recipe.decision.group_share, recipe.decision.calibration

@@ -34,10 +34,10 @@ def run_demo(
 ) -> Demonstrated:
     """Generate images into ``out/images``, train into ``out/run``, and summarise the results.
 
-    If it does not come to its end, ``out`` is removed: all of it is generated.
+    If it fails, ``out`` is removed, since it only contains generated data.
 
     Raises:
-        OutputError: ``out`` exists and holds something, or cannot be written.
+        OutputError: ``out`` is not empty, or cannot be written.
     """
     folder = RunFolder.create(out)
     try:
@@ -54,7 +54,7 @@ def _run_in(out: Path, *, patients: int, seed: int, watcher: Watcher) -> Demonst
 
     started = time.perf_counter()
     images, place = fill(out, patients=patients, seed=seed, watcher=watcher), out / "run"
-    # Smaller than the preset: some hundred images and two minutes are not 5,000 and ten.
+    # Smaller than the preset, for a few hundred images and two minutes.
     recipe = recipe_of(
         "seed",
         image_size=96,
@@ -62,7 +62,8 @@ def _run_in(out: Path, *, patients: int, seed: int, watcher: Watcher) -> Demonst
         batch_norm=True,
         dropout=0.2,
         augmentation=Augmentation(rotation_degrees=8, zoom=0.08, shift=0.05),
-        # Without a slow start one seed in three dies at once: every unit of a layer falls silent.
+        # Without warm-up, training fails for one seed in three: all units of a layer become
+        # inactive.
         warmup_epochs=3.0,
         schedule="cosine",
         clip=1.0,
@@ -73,7 +74,7 @@ def _run_in(out: Path, *, patients: int, seed: int, watcher: Watcher) -> Demonst
     )
     trained = train_reader(images, place, recipe=recipe, watcher=watcher)
     assert trained is not None  # noqa: S101 - one process
-    if trained.fitted.interrupted:  # a reader that is half trained demonstrates nothing
+    if trained.fitted.interrupted:  # a partly trained reader is of no use for the demonstration
         raise KeyboardInterrupt
     found = evaluate_reader(place, images, part="test", watcher=watcher)
     predictor = Predictor(place, gated=False)

@@ -35,21 +35,21 @@ _MIB = 2**20
 def download_data_set(
     data_set: str, to: Path, *, source: str | None = None, watcher: Watcher | None = None
 ) -> Verification:
-    """Download a public data set into a folder, which appears only when verified.
+    """Download a public data set into a folder, which only appears after verification.
 
-    What arrives is collected in a hidden folder beside it. If the line breaks for good, that one
-    stays, and the same call goes on from it.
+    Files are downloaded into a hidden folder next to it. If the connection is lost permanently,
+    that folder remains, and the same call continues from it.
 
     Args:
-        data_set: Its name here, such as ``kermany``.
-        to: The folder; it must not exist, or be empty.
-        source: The address of a zip archive, or of a listing (``….json``); None asks Kaggle.
-        watcher: Hears how it goes.
+        data_set: Name of the data set, such as ``kermany``.
+        to: The folder; it must not exist or must be empty.
+        source: The address of a zip archive, or of a listing (``….json``); None for Kaggle.
+        watcher: Receives progress reports.
 
     Raises:
-        OptionError: An unknown data set, or an address that is none.
-        DownloadError: It cannot be had, or is not what it should be.
-        OutputError: The folder cannot be written, or holds something.
+        OptionError: An unknown data set, or an invalid address.
+        DownloadError: The download failed, or the files are not the expected ones.
+        OutputError: The folder cannot be written, or is not empty.
 
     Example:
         >>> download_data_set("kermany", Path("chest_xray"))  # doctest: +SKIP
@@ -70,7 +70,7 @@ def download_data_set(
         _collect(data_set, manifest, source, files, watcher=watcher)
     except DownloadError as fault:
         with contextlib.suppress(OSError):
-            work.rmdir()  # nothing arrived
+            work.rmdir()  # nothing was downloaded
         kept = (
             f" The downloaded part is kept in {work}; repeat the command to continue."
             if _holds(work)
@@ -90,7 +90,7 @@ def download_data_set(
         )
     with _usable(to):
         if to.is_dir():
-            to.rmdir()  # it is empty; not every system renames onto a folder
+            to.rmdir()  # it is empty; not all systems can rename onto an existing folder
         files.replace(to)
     shutil.rmtree(work, ignore_errors=True)
     return found
@@ -103,7 +103,7 @@ def verify_data_set(
 
     Raises:
         OptionError: An unknown data set.
-        DataError: There is no such folder.
+        DataError: The folder does not exist.
     """
     with (watcher or Watcher()).progress("Verifying") as progress:
         return verify_folder(folder, load_manifest(data_set), progress=progress)
@@ -137,8 +137,8 @@ def _collect(
         with watcher.progress("Unpacking") as progress:
             unpack(archive, files, manifest, progress=progress)
     except DownloadError as fault:
-        if not isinstance(fault.__cause__, OSError):  # it is unsound, not out of reach for now
-            archive.unlink(missing_ok=True)  # the next try must not find it
+        if not isinstance(fault.__cause__, OSError):  # it is invalid, not temporarily unavailable
+            archive.unlink(missing_ok=True)  # the next attempt must not use it
         raise
     except OutputError:
         _forget(files)
@@ -156,7 +156,7 @@ def _from_kaggle(name: str) -> Path:
         ) from fault
     try:
         return Path(kagglehub.dataset_download(name))
-    except Exception as fault:  # its faults have no common base; each is told with its cause
+    except Exception as fault:  # its exceptions have no common base class
         raise DownloadError(
             f"Kaggle does not give {name} ({str(fault) or type(fault).__name__})."
         ) from fault

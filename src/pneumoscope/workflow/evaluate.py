@@ -56,38 +56,39 @@ def evaluate_reader(
 ) -> Evaluation:
     """Evaluate a reader on labelled images, or by existing scores.
 
-    With data, the reader reads the images from their files. Where ``place`` is a run folder that
-    was trained on most of these images, the parts are those of its ``split.csv``. The scores of a
-    whole part are then written into it, and its ``metrics.json`` too, unless the question is one of
-    ``Question.what_if``. On other data the parts are the folders or the column of the data.
+    With data, the reader scores the images from their files. If ``place`` is a run folder that was
+    trained on most of these images, the parts are those of its ``split.csv``. The scores of a whole
+    part are then written into it, and its ``metrics.json`` is updated, unless ``Question.what_if``
+    is true. On other data, the parts are given by the folders or the column of the data.
 
-    Without data, the scores of a file or of a run are taken. Beside ``scores-PART.csv`` of a run
-    its ``model.onnx`` tells the threshold, and its ``catalog.csv`` the size of images and files.
+    Without data, the scores of a file or of a run are used. For ``scores-PART.csv`` of a run, the
+    threshold is taken from its ``model.onnx``, and the size of images and files from its
+    ``catalog.csv``.
 
-    Results of ``predict --out`` (a folder of parts, a Parquet file, a CSV) are taken as scores with
-    the labels of a table, or those that the folders in their paths tell.
+    Results of ``predict --out`` (a folder of parts, a Parquet file, a CSV) are used as scores, with
+    labels from a table or from the folders in their paths.
 
     Args:
-        place: A run folder or a model file; without data a run folder, a CSV file that
-            ``Scores.load`` reads, or results of ``predict``.
-        data: What ``read_catalog`` takes.
-        labels: A table of labels for results, as ``labelled_results`` takes it.
-        part: ``train``, ``val``, ``test`` or ``all``; if None, ``test`` where there is one, else
-            ``all`` (of the scores of a run ``val``).
-        question: What is asked; the defaults if None.
-        robustness: Whether to read the images again, made worse.
-        limit: At most so many images for that; None for all.
-        scores_file: Where to write the scores as well.
+        place: A run folder or a model file; without data, a run folder, a CSV file for
+            ``Scores.load``, or results of ``predict``.
+        data: The data, as for ``read_catalog``.
+        labels: A table of labels for results, as for ``labelled_results``.
+        part: ``train``, ``val``, ``test`` or ``all``; if None, ``test`` if present, otherwise
+            ``all`` (for the scores of a run: ``val``).
+        question: Settings of the evaluation; the defaults if None.
+        robustness: Whether to evaluate on corrupted images as well.
+        limit: Maximum number of images for that; None for all.
+        scores_file: An additional file for the scores.
         report: A folder for ``report.html`` and ``figures/``; None writes none.
-        threads: Processor threads for one call of the graph.
-        options: Which names of the data make up which class, and how a table is read; what is
-            not given is taken from the run.
-        patient_regex: What finds the patient in a path; if None, that of the run, where it fits.
-        watcher: Hears how it goes.
+        threads: CPU threads for one call of the graph.
+        options: The class map, and how to read a table; options that are not given are taken from
+            the run.
+        patient_regex: Regular expression that extracts the patient from a path; if None, that of
+            the run, if it matches.
+        watcher: Receives progress reports.
 
     Raises:
-        PneumoscopeError: The model, the data, the scores or the part cannot be worked with, or a
-            place not be written.
+        PneumoscopeError: The model, data, scores or part are invalid, or a file cannot be written.
 
     Example:
         >>> evaluate_reader(Path("runs/first"), Path("chest_xray"), part="test")  # doctest: +SKIP
@@ -159,7 +160,7 @@ def _without_images(
     report: Path | None,
     watcher: Watcher,
 ) -> Evaluation:
-    """Return what results or scores say that a reader gave before."""
+    """Return the evaluation of existing results or scores."""
     if are_results(place):
         return evaluate_results(
             place,
@@ -178,7 +179,7 @@ def _without_images(
 
 
 def _check_robustness(place: Path, data: Path | None, question: Question, *, asked: bool) -> None:
-    """Raise OptionError where images made worse are asked for and cannot be read."""
+    """Raise OptionError if corrupted images are requested without images."""
     if asked and data is None:
         must = "used with a model and data, since it reads images"
         raise OptionError("robustness", must=must, was=str(place))
@@ -189,8 +190,8 @@ def _check_robustness(place: Path, data: Path | None, question: Question, *, ask
 def _read(
     predictor: Predictor, cohort: Cohort, judged: Cohort, *, part: str, watcher: Watcher
 ) -> tuple[Scores, tuple[Unreadable, ...]]:
-    """Return what the reader says of the images of a part, and those that cannot be read."""
-    # All images of data that the reader has not seen may decide, say, a threshold there.
+    """Return the scores of the images of a part, and the files that cannot be read."""
+    # All images of data not used in training may be used for decisions, such as a threshold.
     known_part = "" if part == "all" and not cohort.relation.own else part
     with watcher.progress("Reading the images") as progress:
         scores, bad = score(predictor, judged.catalog, part=known_part, progress=progress)
@@ -269,11 +270,11 @@ def images_of_cohort(
     """Return the facts of the images that are read.
 
     Args:
-        info: What the model says of itself.
+        info: Metadata of the model.
         cohort: All images of the data.
-        judged: Those that are read.
-        part: What they are of.
-        data: The folder or manifest that they come from.
+        judged: The evaluated images.
+        part: Part of these images.
+        data: The folder or manifest of the images.
     """
     own, training = cohort.relation.own, None
     if own and part != "train":
@@ -302,7 +303,7 @@ def _relation(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str) -> 
     if 2 * learnt_from(info, hashes, part="val") > len(hashes):
         return TrainingRelation.VALIDATION
     if info.training.get("data_fingerprint") == cohort.catalog.fingerprint:
-        # The very data that it was trained on. Which rows taught stands in the run, or the hashes.
+        # The data that it was trained on. The training rows are known from the run, or from hashes.
         by_hash = cohort.relation.known and part == "test"
         return TrainingRelation.TEST if by_hash else TrainingRelation.OVERLAP
     return found
@@ -315,13 +316,13 @@ def pictures_of(
     *,
     finding: str | None = None,
 ) -> Pictures | None:
-    """Return where the images are; none for studies and patients.
+    """Return the locations of the images; none for studies and patients.
 
     Args:
         found: The evaluation.
-        root: What the paths of the images are relative to; None where not known.
+        root: Folder that the paths of the images are relative to; None if unknown.
         predictor: The reader, whose evidence is drawn.
-        finding: Of which evidence is drawn, where it knows several findings.
+        finding: The finding whose evidence is drawn, for a multi-label reader.
     """
     from pneumoscope.report.pictures import Pictures  # noqa: PLC0415 - heavy
 

@@ -1,4 +1,4 @@
-"""Evaluate a reader of several findings: all of them together, or one as two classes."""
+"""Evaluate a reader of several findings: all of them, or one as two classes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def is_of_findings(place: Path) -> bool:
-    """Return whether a run folder, a model file or a file of scores is of several findings.
+    """Return whether a run folder, a model file or a scores file has several findings.
 
     Raises:
         ModelFileError: A model file cannot be used.
@@ -61,25 +61,24 @@ def evaluate_findings_reader(
 ) -> FindingsEvaluation:
     """Evaluate a reader of several findings on labelled images, or by existing scores.
 
-    As ``evaluate_reader`` does: on the run's own data the scores of a whole part and its
-    ``metrics.json`` are written anew. Each finding is measured on the images that have a label of
-    it.
+    Like ``evaluate_reader``: on the run's own data, the scores of a whole part and its
+    ``metrics.json`` are updated. Each finding is evaluated on the images that have a label of it.
 
     Args:
-        place: A run folder, a model file, or a CSV file that ``FindingScores.load`` reads.
-        data: A table that ``list_findings`` reads; None takes existing scores.
+        place: A run folder, a model file, or a CSV file for ``FindingScores.load``.
+        data: A table for ``list_findings``; None uses existing scores.
         part: As for ``evaluate_reader``.
-        question: What is asked, of images; the defaults if None.
-        scores_file: Where to write the scores as well.
+        question: Settings of the evaluation, by image; the defaults if None.
+        scores_file: An additional file for the scores.
         report: A folder for ``report.html`` and ``figures/``; None writes none.
-        threads: Processor threads for one call of the graph.
-        options: How a table is read; what is not given is taken from the run.
-        patient_regex: What finds the patient in a path; if None, that of the run, where it fits.
-        watcher: Hears how it goes.
+        threads: CPU threads for one call of the graph.
+        options: How to read a table; options that are not given are taken from the run.
+        patient_regex: Regular expression that extracts the patient from a path; if None, that of
+            the run, if it matches.
+        watcher: Receives progress reports.
 
     Raises:
-        PneumoscopeError: The model, the data, the scores or the part cannot be worked with, or a
-            place not be written.
+        PneumoscopeError: The model, data, scores or part are invalid, or a file cannot be written.
     """
     watcher, question = watcher or Watcher(), question or Question()
     check_report(report)
@@ -125,18 +124,18 @@ def evaluate_finding(
     patient_regex: str | None = None,
     watcher: Watcher | None = None,
 ) -> Evaluation:
-    """Evaluate one finding of a reader of several as ``evaluate_reader`` evaluates two classes.
+    """Evaluate one finding of a reader of several, as ``evaluate_reader`` does for two classes.
 
-    The classes are called ``no NAME`` and ``NAME``; images without a label of the finding are left
-    out. Nothing is written into a run.
+    The classes are ``no NAME`` and ``NAME``; images without a label of the finding are excluded.
+    Nothing is written into a run.
 
     Args:
         place: As for ``evaluate_findings_reader``.
         finding: The name of the finding.
-        data: As for ``evaluate_findings_reader``, as are the others.
+        data: As for ``evaluate_findings_reader``, like the other arguments.
         part: The same.
-        question: What is asked, of images, studies or patients.
-        scores_file: Where to write the scores of this finding.
+        question: Settings of the evaluation, by image, study or patient.
+        scores_file: A file for the scores of this finding.
         report: The same.
         threads: The same.
         options: The same.
@@ -144,7 +143,7 @@ def evaluate_finding(
         watcher: The same.
 
     Raises:
-        OptionError: There is no such finding.
+        OptionError: The finding does not exist.
         PneumoscopeError: As for ``evaluate_findings_reader``.
     """
     watcher, question = watcher or Watcher(), question or Question()
@@ -183,7 +182,7 @@ def evaluate_finding(
 
 
 class _Asked:
-    """The scores that are evaluated, and what is known of reader and images."""
+    """The scores to evaluate, and information about reader and images."""
 
     def __init__(self, scores: FindingScores, images: Images, name: str) -> None:
         self.scores = scores

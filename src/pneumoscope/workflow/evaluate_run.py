@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pneumoscope.watch import Watcher
 
 RUN_QUESTION = Question(resamples=500, group_resamples=200)
-"""Fewer resamples than ``evaluate`` draws, so that training does not wait for its report."""
+"""Fewer resamples than in ``evaluate``, so that training does not wait for its report."""
 
 
 def evaluate_part(
@@ -31,10 +31,10 @@ def evaluate_part(
     """Score a part with the reader of a new run, write the scores, and evaluate them.
 
     Args:
-        run: The run; its model file is written already.
+        run: The run, with its model file.
         prepared: Its images.
         part: ``val`` or ``test``.
-        data: The folder or manifest that the images come from.
+        data: The folder or manifest of the images.
         watcher: Shows the progress.
 
     Raises:

@@ -42,13 +42,13 @@ class Exported:
     """The result of an export.
 
     Attributes:
-        model: The file.
-        bytes: Its size.
-        members: The runs that are averaged in it.
-        precision: Of its stored weights.
-        validation: On the validation images, by members that did not learn from them.
-        shift: How far the file lies from the float32 networks on them.
-        notes: What could not be decided.
+        model: Path of the model file.
+        bytes: Size of the file.
+        members: The averaged runs.
+        precision: Precision of the stored weights.
+        validation: Evaluation on the validation images, by members not trained on them.
+        shift: Differences between the file and the float32 networks on these images.
+        notes: Decisions that could not be made.
     """
 
     model: Path
@@ -64,7 +64,7 @@ class Exported:
         """The evaluation of a model of classes.
 
         Raises:
-            ManyFindingsError: It is one of several findings.
+            ManyFindingsError: The model has several findings.
         """
         if isinstance(self.validation, FindingsEvaluation):
             raise ManyFindingsError(self.validation.numbers.names)
@@ -86,26 +86,26 @@ def export_runs(
     """Write one model file from one or several runs.
 
     The logits of several runs are averaged, as are those of several views. Calibration, threshold
-    and uncertain zone are decided anew, each validation image being judged by the members that did
-    not learn from it: runs of several seeds share their validation rows, runs of several folds
-    together have every row.
+    and uncertain zone are fitted again, with each validation image scored by the members that were
+    not trained on it: runs of several seeds share their validation rows, runs of several folds
+    together cover all rows.
 
     Args:
         runs: Run folders, trained on the same data with the same input.
         out: The model file.
-        data: Where the images are; where the first run found them if None.
-        views: How each image is looked at; see ``models.ensemble.VIEWS``.
-        precision: How weights are stored: ``float32``, ``float16`` or ``int8``.
-        operating_point: Another rule for the threshold than that of the recipe.
-        rules: Whose rules validation follows; the first run's recipe if None.
+        data: The images; if None, those of the first run.
+        views: Views of each image; see ``models.ensemble.VIEWS``.
+        precision: Precision of stored weights: ``float32``, ``float16`` or ``int8``.
+        operating_point: A rule for the threshold that replaces that of the recipe.
+        rules: The recipe whose decision rules are used; that of the first run if None.
         more: Further fields of ``ModelInfo``: version, licence, intended, card.
-        watcher: Hears how it goes.
+        watcher: Receives progress reports.
 
     Raises:
         OptionError: An unknown precision or view.
-        DataError: A run lacks something, or they do not belong together.
-        ExportError: The file disagrees with the network, or its precision changes more than
-            ``workflow.shift`` allows; a file that was there before stays.
+        DataError: A run is incomplete, or the runs are not compatible.
+        ExportError: The file disagrees with the network, or its precision causes larger changes
+            than ``workflow.shift`` allows; an existing file is preserved.
 
     Example:
         >>> export_runs([Path("runs/a"), Path("runs/b")], Path("both.onnx"))  # doctest: +SKIP
@@ -162,7 +162,7 @@ def export_runs(
 
 
 def _folders(runs: Sequence[Path]) -> list[RunFolder]:
-    """Return the folders of the runs; each must hold a recipe and a split."""
+    """Return the folders of the runs; each must contain a recipe and a split."""
     folders = [RunFolder(run) for run in runs]
     for folder in folders:
         if not folder.config.is_file() or not folder.split.is_file():
@@ -173,7 +173,7 @@ def _folders(runs: Sequence[Path]) -> list[RunFolder]:
 def _recipes(
     folders: Sequence[RunFolder], rules: Recipe | None, operating_point: str | None
 ) -> tuple[list[Recipe], Recipe]:
-    """Return the recipe of each run, and the one that the common file is made by."""
+    """Return the recipe of each run, and the recipe of the common file."""
     from pneumoscope.training.recipe import Recipe, change_recipe  # noqa: PLC0415 - torch
 
     recipes = [Recipe.load(folder.config) for folder in folders]
@@ -188,7 +188,7 @@ def _recipes(
 def _prepared(
     folders: Sequence[RunFolder], recipe: Recipe, data: Path | None, watcher: Watcher
 ) -> tuple[PreparedData, list[Split]]:
-    """Return the images, with what is judged on as validation, and the split of each run."""
+    """Return the images, with the union of the runs' validation rows, and the split of each run."""
     catalog = _catalog(folders[0], recipe, data, watcher)
     with watcher.progress("Preparing the images") as progress:
         cache, catalog = build_cache(catalog, recipe.data.input, progress=progress)
@@ -197,7 +197,7 @@ def _prepared(
 
 
 def _taught(splits: Sequence[Split]) -> list[int]:
-    """Return the rows that some run learnt from."""
+    """Return the training rows of all runs."""
     parts = zip(*(split.parts for split in splits), strict=True)
     return [row for row, names in enumerate(parts) if "train" in names]
 

@@ -49,13 +49,13 @@ if TYPE_CHECKING:
     from pneumoscope.training.recipe import Recipe
 
 FALSE_REFUSALS = 0.01
-"""The share of validation images that the gate of features may refuse."""
+"""Maximum share of validation images that the feature gate may refuse."""
 
 _CHECKED_IMAGES = 200
-_LOOK_IMAGES = (200, 5000)  # fewer cannot carry the limits of a look, more only take memory
-_KNOWN_IMAGES = 2000  # whose features are known; more take time and tell nothing new
+_LOOK_IMAGES = (200, 5000)  # fewer are too few for the limits of a look, more only need memory
+_KNOWN_IMAGES = 2000  # maximum number of images for features; more only take time
 _RANK = 32
-_QUANTIZED_BY = 200  # images that show the ranges of activations
+_QUANTIZED_BY = 200  # number of images for the ranges of activations
 
 Precision = Literal["float32", "float16", "int8"]
 
@@ -65,12 +65,11 @@ class Written:
     """The performance of a new model file.
 
     Attributes:
-        decided: What validation images decided.
-        logit: What the file itself says of the validation rows, before calibration; float64 [n],
-            or [n, K] for more than two classes and for findings.
-        difference: The largest difference in probability between reading the original files and
-            reading the cached images.
-        shift: How far the file lies from the networks in float32, where their logits were given.
+        decided: The decision fitted on validation images.
+        logit: Logits of the validation rows by the file, before calibration; float64 [n], or [n, K]
+            for more than two classes and for findings.
+        difference: The largest difference in probability between original files and cached images.
+        shift: Differences between the file and the float32 networks, if their logits were given.
     """
 
     decided: Decided | FindingsDecided
@@ -96,28 +95,29 @@ def write_model(
 ) -> Written:
     """Write the model file of a network, and verify it on the original image files.
 
-    Calibration, threshold and uncertain zone are decided by validation rows; the gate is fitted on
-    training rows, and its limit of features set on validation rows.
+    Calibration, threshold and uncertain zone are fitted on validation rows; the gate is fitted on
+    training rows, with its limit for features set on validation rows.
 
     Args:
         classifier: The network, in evaluation mode, on the CPU.
-        path: Where the file goes.
-        recipe: Its rules for what validation decides.
+        path: Path of the model file.
+        recipe: Recipe with the decision rules.
         data: The images.
-        facts: How and from what the network was made.
-        precision: How the weights are stored; ``int8`` computes in whole numbers too.
-        logit: What decides, of the validation rows, where the network itself may not because it
-            learnt from some of them; None lets the file itself say it.
-        network_logit: What the network says of the validation rows in float32; the file may say
-            little else then, and its metadata tell how much (``shift`` of ``training``).
+        facts: Description of the training.
+        precision: Precision of stored weights; ``int8`` also uses integer arithmetic.
+        logit: Logits of the validation rows for the decision, if the network was trained on some of
+            them; None uses those of the file itself.
+        network_logit: Logits of the validation rows by the float32 network; the differences of the
+            file are then limited, and recorded in its metadata (``shift`` of ``training``).
         more: Further fields of ``ModelInfo``: version, licence, intended, card.
-        traced: What a probe made already.
-        taught: The rows that the network learnt from; the training rows if None.
-        decided: What was decided on images of other trainings; None decides on the validation rows.
+        traced: The exported graph of a probe.
+        taught: Rows that the network was trained on; the training rows if None.
+        decided: A decision fitted on images of other trainings; None fits it on the validation
+            rows.
 
     Raises:
-        ExportError: They differ by more than ``TOLERANCE``, or the file says too much otherwise
-            than ``network_logit`` (``workflow.shift``).
+        ExportError: The outputs differ by more than ``TOLERANCE``, or the file differs too much
+            from ``network_logit`` (``workflow.shift``).
         OutputError: The file cannot be written.
     """
     validation = data.split.rows("val")
@@ -137,7 +137,7 @@ def write_model(
             quantize(temporary, data.pixels(_evenly(data.split.rows("train"), _QUANTIZED_BY)))
             temporary.write_bytes(with_info(read_model(temporary), bare, path=path))
         bundle = open_bundle(temporary, threads=cores())
-        # What the file itself says decides: weights in half precision were rounded.
+        # The output of the file is used, since weights in half precision were rounded.
         own = own_logits(
             _outputs(bundle, data, validation, "logits"), multilabel=bool(data.catalog.findings)
         )
@@ -177,20 +177,20 @@ def write_model(
 def _decided(
     recipe: Recipe, data: PreparedData, logit: NDArray[np.float64]
 ) -> Decided | FindingsDecided:
-    """Return what validation rows decide."""
+    """Return the decision fitted on validation rows."""
     by_rows = decide_findings if data.catalog.findings else decide
     return by_rows(recipe, data, logit)
 
 
 def channel_statistics(bundle: Bundle, data: PreparedData, rows: Sequence[int]) -> dict[str, Any]:
-    """Return the entry of ``ModelInfo.reference`` by which ``adapt`` knows the training images.
+    """Return the entry of ``ModelInfo.reference`` with statistics of training images for ``adapt``.
 
     It is empty for graphs without convolutions.
 
     Args:
         bundle: The exported graph.
         data: The images.
-        rows: Those that the network learnt from.
+        rows: The training rows.
     """
     model = onnx.load_from_string(read_model(bundle.path))
     try:
@@ -215,7 +215,7 @@ def _undecided(
     taught: Sequence[int],
     more: Mapping[str, Any],
 ) -> ModelInfo:
-    """Return the metadata of a model before anything is decided on validation rows."""
+    """Return the metadata of a model before decisions are fitted on validation rows."""
     entries = data.catalog.entries
     findings = data.catalog.findings
     return replace(
@@ -242,9 +242,9 @@ def _shift(
     before: NDArray[np.float64],
     said: NDArray[np.float64],
 ) -> Shift:
-    """Return how far the file lies from the network on validation rows, both calibrated.
+    """Return the differences between file and network on validation rows, both calibrated.
 
-    Of several findings, all labelled entries are taken together.
+    For several findings, all labelled entries are pooled.
     """
     chosen = data.catalog.select(data.split.rows("val"))
     if info.findings:
@@ -269,7 +269,7 @@ def _shift(
 def _difference(
     model: Path, data: PreparedData, rows: Sequence[int], expected: NDArray[np.float64]
 ) -> float:
-    """Return the largest difference between what a model says of original files and of pixels."""
+    """Return the largest difference between a model's outputs for original files and for pixels."""
     files = [data.catalog.file(data.catalog.entries[row]) for row in rows]
     read = Predictor(model, gated=False).predict_many(files)
     from_files = np.array(
@@ -305,10 +305,10 @@ def _gate(
 
 
 def _evidence_full(bundle: Bundle, data: PreparedData) -> float:
-    """Return the evidence of full colour: the strongest of a typical validation image.
+    """Return the evidence with full colour: the maximum of a typical validation image.
 
-    Of 4, 8, 16 and so on it is the one nearest to the median over images of the strongest place of
-    each, so that one scale serves all images of the reader.
+    It is the value out of 4, 8, 16 and so on that is closest to the median over images of their
+    maximum, so that one scale is suitable for all images of the reader.
     """
     rows = _evenly(data.split.rows("val"), _CHECKED_IMAGES)
     maps, labels = _outputs(bundle, data, rows, "evidence"), data.catalog.label_space
@@ -319,7 +319,7 @@ def _evidence_full(bundle: Bundle, data: PreparedData) -> float:
 
 
 def _positive(catalog: Catalog) -> dict[str, Any]:
-    """Return what a model file of more than two classes says of its positive group."""
+    """Return the metadata of a model file about the positive group of more than two classes."""
     space = catalog.label_space
     if len(space) == 2:  # also of findings
         return {}
@@ -332,14 +332,14 @@ def _compared(data: PreparedData, said: NDArray[np.float64]) -> NDArray[np.float
 
 
 def _of_positive(data: PreparedData, said: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the probability of the positive group, [n], of what a calibration gives."""
+    """Return the probability of the positive group, [n], from calibrated probabilities."""
     if said.ndim == 1:
         return said
     return data.catalog.label_space.positive_probability(said).astype(np.float64)
 
 
 def _of_all_classes(data: PreparedData, rows: Sequence[int], count: int) -> list[int]:
-    """Return so many rows at most, in order: as many of each class, where there are as many."""
+    """Return at most a number of rows, in order, with equal numbers of each class if possible."""
     numbers, classes = data.catalog.class_numbers, len(data.catalog.classes)
     by_class = [[row for row in rows if numbers[row] == label] for label in range(classes)]
     taken: list[int] = []

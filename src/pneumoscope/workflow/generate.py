@@ -17,12 +17,12 @@ def generate_images(
 
     Args:
         out: A folder that does not exist or is empty.
-        patients: How many.
-        seed: Of the generator.
-        watcher: Hears how it goes.
+        patients: Number of patients.
+        seed: Seed of the generator.
+        watcher: Receives progress reports.
 
     Raises:
-        OutputError: ``out`` exists and holds something, or cannot be written.
+        OutputError: ``out`` is not empty, or cannot be written.
     """
     folder = RunFolder.create(out)
     try:

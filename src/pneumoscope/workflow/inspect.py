@@ -48,20 +48,20 @@ def inspect_data(
     """Audit a data set, and write ``inspect.html``, ``inspect.json`` and ``figures/`` into ``out``.
 
     Args:
-        data: What ``audit_data`` takes.
-        out: A folder; what an earlier inspection wrote there is replaced.
-        positive: The class that is the finding.
-        options: Which names make up which class, and how a table is read.
-        patient_regex: What finds the patient in a path.
-        split_file: A split to prove: a CSV with ``path`` and ``split``, or a run folder.
-        scores: Scores files of a reader that was not trained on these images; from these, labels
-            that it contradicts are listed.
-        seed: Of what is drawn.
-        workers: Decoding threads; one a core if None.
-        watcher: Hears how it goes.
+        data: The data, as for ``audit_data``.
+        out: A folder; files of an earlier inspection are replaced.
+        positive: The positive class.
+        options: The class map, and how to read a table.
+        patient_regex: Regular expression that extracts the patient from a path.
+        split_file: A split to check: a CSV with ``path`` and ``split``, or a run folder.
+        scores: Scores files of a reader that was not trained on these images; labels that it
+            contradicts are listed.
+        seed: Seed of random choices.
+        workers: Number of decoding threads; one per core if None.
+        watcher: Receives progress reports.
 
     Raises:
-        PneumoscopeError: The data or an option cannot be worked with, or the place not be written.
+        PneumoscopeError: The data or an option are invalid, or the folder cannot be written.
 
     Example:
         >>> inspect_data(Path("chest_xray"), Path("inspect")).audit.count("error")  # doctest: +SKIP

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 def columns_of(entries: Sequence[Entry], data: Path) -> dict[str, dict[str, str]]:
-    """Return the columns by which images can be grouped: size, and columns of a manifest.
+    """Return the columns that define subgroups: size, and columns of a manifest.
 
     Args:
         entries: The images.
-        data: The folder or manifest that they come from.
+        data: The folder or manifest of the images.
 
     Raises:
         DataError: The manifest cannot be read.
@@ -50,9 +50,9 @@ def images_of_scores(
 
     Args:
         path: The file.
-        scores: What it holds.
-        part: The rows that were taken; None for all.
-        run: The run that the file is one of; None for other files.
+        scores: The scores in the file.
+        part: The part that was read; None for all.
+        run: The run of the file; None for other files.
         labels: The classes of the run.
 
     Raises:
@@ -98,12 +98,12 @@ def images_of_scores(
 def images_of_rows(
     rows: Sequence[Mapping[str, Any]], scores: Scores, *, part: str | None
 ) -> Images:
-    """Return what the rows of a table of scores tell of the images.
+    """Return the facts of the images in the rows of a table of scores.
 
     Args:
-        rows: All of the table.
-        scores: What it holds.
-        part: The rows that were taken; None for all.
+        rows: All rows of the table.
+        scores: The scores in the file.
+        part: The part that was read; None for all.
     """
     chosen = _rows_of_part(rows, part)
     columns, sizes = _told_by(chosen, scores)
@@ -121,11 +121,11 @@ def images_of_run(
     """Return the facts of the images of one part of a run.
 
     Args:
-        run: With a split.
+        run: Run with a split.
         part: ``val`` or ``test``.
         catalog: All images of the run.
-        training: Those of the training part.
-        data: The folder or manifest that they come from.
+        training: Images of the training part.
+        data: The folder or manifest of the images.
 
     Raises:
         DataError: The manifest cannot be read.
@@ -149,7 +149,7 @@ def images_of_run(
 
 
 def _own(taught: Iterable[bool]) -> Relation:
-    """Return the relation of images of a run's own data; each of them taught or did not."""
+    """Return the relation of images of a run's own data."""
     return Relation(known=True, own=True, taught=tuple(taught))
 
 

@@ -15,7 +15,7 @@ from pneumoscope.training.recipe import PRESETS, Recipe
 
 _NUMBERS = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "loss")
 _LOWER = {"loss", "val_loss", "seconds", "epochs"}
-"""Numbers of which the lowest stands first."""
+"""Metrics for which the lowest value is best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,13 @@ class ListedRun:
     """A run folder.
 
     Attributes:
-        place: Where it is.
-        recipe: Its recipe, as in ``config.yaml``.
-        differs: What of it differs from its preset.
-        numbers: What it reached: those of the test part where there is one, else of the
-            validation part; those of the log begin with ``val_``.
-        part: The part that the numbers are of; empty for a run that is not finished.
-        facts: Its provenance; empty where it has none.
+        place: Path of the run folder.
+        recipe: The recipe, as in ``config.yaml``.
+        differs: Fields that differ from its preset.
+        numbers: Metrics of the test part, or, without one, of the validation part; those of the log
+            begin with ``val_``.
+        part: The part of the metrics; empty for an unfinished run.
+        facts: The provenance; empty if there is none.
     """
 
     place: Path
@@ -44,7 +44,7 @@ def find_runs(root: Path) -> list[ListedRun]:
     """Return the runs below a folder, sorted by name.
 
     Raises:
-        DataError: There is no such folder.
+        DataError: The folder does not exist.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder.")
@@ -53,7 +53,7 @@ def find_runs(root: Path) -> list[ListedRun]:
         try:
             found.append(read_run(place.parent))
         except PneumoscopeError:
-            continue  # a YAML file of that name that is no recipe
+            continue  # a YAML file of that name that is not a recipe
     return found
 
 
@@ -61,7 +61,7 @@ def read_run(place: Path) -> ListedRun:
     """Read a run.
 
     Raises:
-        DataError: There is none.
+        DataError: There is no run.
     """
     run = RunFolder(place)
     if not run.config.is_file():
@@ -124,11 +124,11 @@ def chosen(
 
     Args:
         runs: The runs.
-        where: ``FIELD=VALUE`` of the recipe; all must hold.
-        sort: A number; runs that do not have it stand last.
+        where: ``FIELD=VALUE`` of the recipe; all must match.
+        sort: A metric; runs without it come last.
 
     Raises:
-        OptionError: No run has a field or a number of that name.
+        OptionError: No run has a field or metric of that name.
     """
     kept = list(runs)
     for condition in where:

@@ -1,4 +1,4 @@
-"""Hold out every group of the data in turn, and decide over them."""
+"""Hold out every group of the data in turn, and fit decisions over them."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ GROUPS = "groups"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OverGroups:
-    """What groups that are new in turn decide and tell.
+    """The results of holding out groups in turn.
 
     Attributes:
-        decided: The decision of the reader that is shipped.
-        found: What to expect on new patients.
+        decided: The decision of the final reader.
+        found: The expected performance on new patients.
     """
 
     decided: Decided
@@ -56,13 +56,13 @@ def groups_of_recipe(data: PreparedData, recipe: Recipe, *, source: Path) -> New
     """Return the groups that a recipe holds out.
 
     Args:
-        data: The images; those of ``train`` and ``val`` are divided.
-        recipe: ``groups``, ``folds`` and ``seed`` say how.
-        source: The data as they were given; a manifest has the columns.
+        data: The images, of which those of ``train`` and ``val`` are divided.
+        recipe: Recipe with ``groups``, ``folds`` and ``seed``.
+        source: The data as given; a manifest contains the columns.
 
     Raises:
-        OptionError: There is no such column.
-        DataError: Fewer than two groups can be made.
+        OptionError: The column does not exist.
+        DataError: There are fewer than two groups.
     """
     catalog, together = data.catalog, data.cohort.groups
 
@@ -89,7 +89,7 @@ def groups_of_recipe(data: PreparedData, recipe: Recipe, *, source: Path) -> New
 
 
 def pool_of(data: PreparedData) -> list[int]:
-    """Return the rows that teach and validate, in order."""
+    """Return the training and validation rows, in order."""
     return sorted([*data.split.rows("train"), *data.split.rows("val")])
 
 
@@ -103,29 +103,28 @@ def over_groups(
     placement: Placement | None = None,
     watcher: Watcher,
 ) -> OverGroups:
-    """Train without each group in turn, judge it, and decide over all of them.
+    """Train without each group in turn, score it, and fit decisions over all groups.
 
-    A probe, which is fitted in seconds, is fitted without each pair of groups as well, so that what
-    decides for a group rests on no reader that has learnt from it. Of networks that are trained
-    step by step, the readers of the other groups have learnt from it; its own scores alone have no
-    say.
+    A probe, which is fitted in seconds, is also fitted without each pair of groups, so that
+    decisions for a group only depend on models trained without it. For networks trained by gradient
+    steps, the models of the other groups were trained on it; only its own scores are excluded.
 
     Writes ``new-patients.json``, and the scores of each group under ``groups/``.
 
     Args:
-        recipe: What to learn, how, and the rules of the decision.
+        recipe: The recipe, with the decision rules.
         data: The images.
-        run: Where the results go, and the networks of the groups.
-        source: The data as they were given.
-        features: Of all rows of the pool, for a probe.
+        run: Folder of the results and the networks of the groups.
+        source: The data as given.
+        features: Features of all rows of the pool, for a probe.
         placement: The device.
-        watcher: Hears how it goes.
+        watcher: Receives progress reports.
 
     Raises:
-        DataError: Too few groups, or a class is missing without one of them.
-        OptionError: ``groups`` is no column.
+        DataError: There are too few groups, or a class is missing without one of them.
+        OptionError: ``groups`` is not a column.
         OutputError: The results cannot be written.
-        KeyboardInterrupt: A training was ended by hand.
+        KeyboardInterrupt: A training was interrupted.
     """
     from pneumoscope.training.cross_fit import learner_of  # noqa: PLC0415 - torch
 
@@ -177,12 +176,12 @@ def slug(name: str) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Turn:
-    """What a reader that has not seen a group said.
+    """The scores of a model trained without a group.
 
     Attributes:
-        scores: Of the group, not calibrated.
-        block: Of the block that its training was validated on, not calibrated.
-        taught: Images that it learnt from.
+        scores: Uncalibrated scores of the group.
+        block: Uncalibrated scores of the validation block of its training.
+        taught: Number of training images.
     """
 
     scores: Scores
@@ -203,7 +202,7 @@ class _Turns:
     done: int = 0
 
     def without(self, place: int) -> _Turn:
-        """Train without a group; judge it and the validation block of its training."""
+        """Train without a group; score it and the validation block of its training."""
         group = self.groups[place]
         split = _without(self.recipe, self.data, group.rows)
         block = split.rows("val")
@@ -216,7 +215,7 @@ class _Turns:
         )
 
     def of_pairs(self, splits: Mapping[tuple[int, int], Split]) -> dict[tuple[int, int], Scores]:
-        """Return for (group, other) the other's scores by a reader that has seen neither."""
+        """Return for (group, other) the scores of the other by a model trained without both."""
         found = {}
         for (first, second), split in splits.items():
             one, other = self.groups[first], self.groups[second]
@@ -238,7 +237,7 @@ class _Turns:
 
 
 def _without(recipe: Recipe, data: PreparedData, held: Sequence[int]) -> Split:
-    """Return the parts of a training without some rows and what is tied to them.
+    """Return the parts of a training without some rows and rows connected to them.
 
     Raises:
         DataError: A class is missing in one of them.
@@ -257,10 +256,10 @@ def _without(recipe: Recipe, data: PreparedData, held: Sequence[int]) -> Split:
 def _pairs(
     recipe: Recipe, data: PreparedData, groups: Sequence[NewGroup]
 ) -> dict[tuple[int, int], Split]:
-    """Return the parts of each training without two groups, where all classes are left.
+    """Return the parts of each training without two groups, if all classes remain.
 
-    Two series of one class may hold all its images: nothing can be trained without both, and so
-    neither has a say on the other.
+    Two series of one class may contain all its images: training without both is impossible, so
+    neither is used in decisions for the other.
     """
     found = {}
     for first, second in combinations(range(len(groups)), 2):
@@ -281,7 +280,7 @@ def _as_new(
     alone: Sequence[_Turn],
     pairs: dict[tuple[int, int], Scores],
 ) -> tuple[AsNew, Scores]:
-    """Return what a group says of decisions that others made, and its scores under them."""
+    """Return the results of a group with decisions fitted on the others, and its scores."""
     group, turn = groups[place], alone[place]
     others = [
         _apart(data, groups[other], group, pairs[place, other] if pairs else alone[other].scores)
@@ -316,7 +315,7 @@ def _as_new(
 
 
 def _apart(data: PreparedData, other: NewGroup, group: NewGroup, scores: Scores) -> Scores:
-    """Return the scores of another group without what it shares with the one that is judged."""
+    """Return the scores of another group without images shared with the evaluated group."""
     left = set(rest_of(other.rows, group.rows, data.cohort.groups))
     return scores.select(np.array([row in left for row in other.rows], np.bool_))
 
@@ -324,7 +323,7 @@ def _apart(data: PreparedData, other: NewGroup, group: NewGroup, scores: Scores)
 def features_of_pool(
     recipe: Recipe, data: PreparedData, *, accelerator: str, watcher: Watcher
 ) -> Features:
-    """Return the features of all images that teach and validate, for probes."""
+    """Return the features of all training and validation images, for probes."""
     from pneumoscope.training.probe import probe_features  # noqa: PLC0415 - torch
 
     with watcher.progress("Computing features", unit="batches") as on_step:
@@ -332,7 +331,7 @@ def features_of_pool(
 
 
 def check_groups(recipe: Recipe, data: PreparedData, *, source: Path) -> None:
-    """Raise an error early where no groups can be held out.
+    """Raise an error early if no groups can be held out.
 
     Raises:
         ManyFindingsError: The images have several findings each.

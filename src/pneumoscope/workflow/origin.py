@@ -1,4 +1,4 @@
-"""Whether scores may decide anything about the model that they are of."""
+"""Check whether scores may be used for decisions about a model."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def check_origin(
         bundle: The opened model.
         scores: The scores, of classes or of findings.
         path: Their file, for messages.
-        watcher: Is warned.
+        watcher: Receives warnings.
 
     Raises:
         DataError: The scores are of another model.
-        LeakError: They are of the test images of the run.
+        LeakError: The scores are of the test images of the run.
         ModelFileError: The hashes of the model file are damaged.
     """
     if scores.model and scores.model != bundle.sha256:

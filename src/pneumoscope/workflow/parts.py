@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def tell_notes(catalog: Catalog, watcher: Watcher) -> None:
-    """Print how the data were read, and warn about what was left out."""
+    """Print how the data were read, and warn about excluded rows."""
     for note in catalog.notes:
         watcher.say(note)
     for item in catalog.left_out:
@@ -36,12 +36,12 @@ class DataSource:
     """Labelled images for one or several readers; shared work is done once.
 
     Attributes:
-        data: What ``read_catalog`` takes.
-        watcher: Hears how it goes, and how the data were understood.
-        options: Which names of the data make up which class, and how a table is read; what is not
-            given is taken from the reader's run.
-        patient_regex: What finds the patient in a path. If None, that of the reader's run, as far
-            as it finds anything in these paths.
+        data: The data, as for ``read_catalog``.
+        watcher: Receives progress reports, and how the data were interpreted.
+        options: The class map, and how to read a table; options that are not given are taken from
+            the reader's run.
+        patient_regex: Regular expression that extracts the patient from a path. If None, that of
+            the reader's run, if it matches.
     """
 
     data: Path
@@ -54,13 +54,13 @@ class DataSource:
         """Return the images with their parts and their relation to a reader.
 
         Args:
-            reader: A run folder or a model file. On data of which most images are a run's, the
-                parts are the run's; else they are those of the data.
-            info: What its model file says of itself.
+            reader: A run folder or a model file. If most images belong to a run, the parts are
+                those of the run; otherwise those of the data.
+            info: Metadata of its model file.
 
         Raises:
             DataError: The data or the run cannot be read.
-            ModelFileError: What the model file says that it learnt from is damaged.
+            ModelFileError: The hashes of training images in the model file are damaged.
             OptionError: An option does not fit the data.
         """
         run = RunFolder(reader) if reader.is_dir() else None
@@ -97,7 +97,7 @@ class DataSource:
 
 @dataclass(frozen=True, slots=True)
 class _How:
-    """How data are read."""
+    """Options for reading data."""
 
     classes: LabelSpace | None
     pattern: PatientPattern | None
@@ -107,7 +107,7 @@ class _How:
 def _of_findings(
     info: ModelInfo, recipe: Recipe | None, options: DataOptions | None
 ) -> DataOptions:
-    """Return how data are read for a reader of several findings: those that the data have."""
+    """Return the options for a reader of several findings: the findings present in the data."""
     options = options or DataOptions()
     if options.classes is not None:
         raise OptionError(
@@ -121,10 +121,10 @@ def _of_findings(
 def _options(
     run: RunFolder | None, recipe: Recipe | None, data: Path, asked: DataOptions | None
 ) -> DataOptions | None:
-    """Return how data are read: as requested, otherwise as in the run.
+    """Return the options for reading data: as requested, otherwise as in the run.
 
-    On the run's own data all of its options hold; on others its classes do, as far as their names
-    are there.
+    On the run's own data, all of its options apply; on other data its classes do, as far as their
+    names occur.
     """
     if recipe is None:
         return asked
@@ -145,10 +145,10 @@ def origin_of(reader: Path, info: ModelInfo) -> Origin | None:
 
     Args:
         reader: A run folder or a model file.
-        info: What its model file says of itself.
+        info: Metadata of its model file.
 
     Returns:
-        None where neither tells.
+        The images, or None if unknown.
 
     Raises:
         DataError: The tables of the run cannot be read.
@@ -188,9 +188,9 @@ def warn_of_training(relation: Relation, watcher: Watcher, *, reader: str = "") 
     """Warn if a reader is evaluated on its training images.
 
     Args:
-        relation: Of the reader to the images.
-        watcher: Is warned.
-        reader: What the reader is called, where there are several.
+        relation: Relation of the images to the reader.
+        watcher: Receives warnings.
+        reader: Name of the reader, if there are several.
     """
     called = f"{reader}: " if reader else ""
     if relation.same_names:

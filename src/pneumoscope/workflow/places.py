@@ -21,7 +21,7 @@ def scores_of_run(run: Path, part: str | None) -> Path:
     """Return the scores file of a part of a run; by default ``test`` if present, else ``val``.
 
     Raises:
-        DataError: It has none.
+        DataError: The run has none.
     """
     for name in (part,) if part else ("test", "val"):
         path = RunFolder(run).scores(name)
@@ -56,7 +56,7 @@ def check_report(folder: Path | None) -> None:
     """Raise an error early if a report cannot be written.
 
     Raises:
-        OutputError: Its place is a file.
+        OutputError: The path is a file.
     """
     if folder is None:
         return

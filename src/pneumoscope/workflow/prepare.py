@@ -30,15 +30,15 @@ def prepare_data(
     """Return the prepared images of a recipe with their split.
 
     Args:
-        data: What ``read_catalog`` takes.
-        recipe: How they are read, what the network takes, and how the parts are drawn.
+        data: The data, as for ``read_catalog``.
+        recipe: Recipe with options for reading, input and split.
         split_file: A split to read instead of drawing one.
-        drawn: Whether it is one that was drawn before, and so is not proved again.
-        workers: Decoding threads; one a core if None.
-        watcher: Hears how it goes.
+        drawn: Whether the split was drawn before, so that it is not checked again.
+        workers: Number of decoding threads; one per core if None.
+        watcher: Receives progress reports.
 
     Raises:
-        PneumoscopeError: The data or an option cannot be worked with.
+        PneumoscopeError: The data or an option are invalid.
     """
     if workers is not None:
         in_range("workers", workers, low=1, high=1000)
@@ -77,7 +77,7 @@ def prepare_data(
 
 
 def tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
-    """Print which images there are, what was left out, and what will be trained."""
+    """Print the numbers of images, excluded rows, and the planned training."""
     catalog, split = data.catalog, data.split
     for item in catalog.unreadable:
         watcher.warn(f"skipped: {item.reason}")

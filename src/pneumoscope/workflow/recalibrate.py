@@ -1,8 +1,7 @@
 """Recalibrate a model file on a site's own scores.
 
-Calibration, operating point and uncertain zone are fitted again; the network stays as it is.
-Needs the package ``onnx`` (extra ``train``), since the two numbers of the calibration stand in the
-graph.
+Calibration, operating point and uncertain zone are fitted again; the network is unchanged. Requires
+the package ``onnx`` (extra ``adapt`` or ``train``), since the calibration is stored in the graph.
 """
 
 from __future__ import annotations
@@ -49,10 +48,10 @@ class Recalibrated:
 
     Attributes:
         model: The new file.
-        before: The calibration that the model had.
-        after: The one that it has now, from the network's logit.
-        operating_point: The new one.
-        conformal: The new uncertain zone; None if no level makes one.
+        before: The previous calibration.
+        after: The new calibration, of the network's logit.
+        operating_point: The new operating point.
+        conformal: The rule of the new uncertain zone; None if no level gives one.
     """
 
     model: Path
@@ -90,26 +89,27 @@ def recalibrate(
 ) -> Recalibrated:
     """Write a model file with calibration, operating point and uncertain zone fitted again.
 
-    The scores must be of this model, on images that it has not seen and that will not judge it.
+    The scores must be of this model, on images that were not used in training and will not be used
+    to evaluate it.
 
     Args:
         model: A run folder or a model file; it is not changed.
-        scores_file: What the model said of labelled images (``pneumoscope evaluate MODEL DATA
+        scores_file: Scores of labelled images by the model (``pneumoscope evaluate MODEL DATA
             --scores FILE``).
         out: The new model file.
-        method: ``temperature`` or ``platt``; for more than two classes ``temperature``,
-            ``vector``, ``dirichlet``, or ``auto``, the one of these with the least loss on patients
-            left out of the fit.
-        rule: Of the operating point; the model's own rule if None.
-        level: The error level of the uncertain zone; ``auto`` as ``fit_zone`` chooses it.
-        part: Take the rows of this part alone, where the file has a column ``split``.
-        watcher: Hears how it goes.
+        method: ``temperature`` or ``platt``; for more than two classes ``temperature``, ``vector``,
+            ``dirichlet``, or ``auto``, the one with the lowest cross-validated loss.
+        rule: Rule of the operating point; that of the model if None.
+        level: The error level of the uncertain zone; ``auto`` as in ``fit_zone``.
+        part: Only use the rows of this part, if the file has a column ``split``.
+        watcher: Receives progress reports.
 
     Raises:
-        LeakError: The scores are of training or test images, whatever their file is called.
-        DataError: They cannot be of this model, or are too few, or the level means nothing.
-        ModelFileError: The model's graph carries no calibration.
-        OptionError: The method, the rule or the level cannot be.
+        LeakError: The scores are of training or test images.
+        DataError: The scores do not belong to this model or are too few, or the level is
+            meaningless.
+        ModelFileError: The model's graph has no calibration.
+        OptionError: The method, rule or level is invalid.
         OutputError: The file cannot be written.
 
     Example:
@@ -166,11 +166,11 @@ def recalibrate(
 
 
 def one_class_for_all(scores: Scores, threshold: float, *, classes: tuple[str, str]) -> str:
-    """Return a warning if a threshold finds none of a class; otherwise empty.
+    """Return a warning if no image is on one side of a threshold; otherwise empty.
 
     Args:
-        scores: What the model says, calibrated.
-        threshold: The probability from which an image is called positive.
+        scores: Calibrated scores.
+        threshold: Probability at or above which an image is called positive.
         classes: (negative, positive).
     """
     called = scores.probability >= threshold
@@ -189,7 +189,7 @@ def calibration_of(bundle: Bundle) -> Calibration | VectorCalibration:
     """Return the calibration in a model's graph.
 
     Raises:
-        ModelFileError: There is none; files from before it was introduced have to be trained anew.
+        ModelFileError: There is none; models of earlier versions must be trained again.
     """
     _, found = _parsed(bundle)
     if len(bundle.info.classes) > 2:
@@ -208,11 +208,11 @@ def write_calibrated(
 ) -> None:
     """Write a model file with another calibration and other metadata atomically.
 
-    The new file is opened and run before it gets its name: its logits must be those of the old
-    one, and its probabilities those of the new calibration.
+    The new file is opened and run before it is renamed: its logits must equal those of the old
+    file, and its probabilities must match the new calibration.
 
     Raises:
-        ModelFileError: The graph carries no calibration, or the new file does not do as it should.
+        ModelFileError: The graph has no calibration, or the output of the new file is wrong.
         OutputError: The file cannot be written.
     """
     import onnx  # noqa: PLC0415 - of the extra "adapt"
@@ -258,10 +258,10 @@ def _parsed(bundle: Bundle) -> tuple[Any, dict[str, Any]]:
 
 
 def _raw_logits(scores: Scores, before: Calibration | VectorCalibration, path: Path) -> Scores:
-    """Return the scores with raw logits, after checking that they belong to the model.
+    """Return the scores with uncalibrated logits, after checking that they belong to the model.
 
-    A file of this package has the network's logits. One that has probabilities alone, or logits
-    made of them, is turned back through the calibration that the model had.
+    A file of this package contains the network's logits. If a file only has probabilities, or
+    logits computed from them, the previous calibration of the model is inverted.
     """
     if isinstance(before, VectorCalibration):
         own = scores.classes

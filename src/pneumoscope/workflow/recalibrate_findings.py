@@ -33,8 +33,8 @@ class FindingsRecalibrated:
 
     Attributes:
         model: The new file.
-        rules: Finding → how it is decided now.
-        kept: Finding → why its old decision was kept.
+        rules: Finding → new decision rule.
+        kept: Finding → why its decision was not changed.
     """
 
     model: Path
@@ -63,24 +63,23 @@ def recalibrate_findings(
 ) -> FindingsRecalibrated:
     """Write a model file with calibration, operating point and zone of each finding fitted again.
 
-    A finding that the scores cannot decide (too few labels of a kind) keeps what it had, with a
-    warning.
+    A finding with too few labels of a kind is not changed, with a warning.
 
     Args:
         model: A run folder or a model file of several findings; it is not changed.
-        scores_file: What the model said of images with labels of findings
-            (``pneumoscope evaluate MODEL DATA --scores FILE``).
+        scores_file: Scores of images with labels of findings by the model (``pneumoscope evaluate
+            MODEL DATA --scores FILE``).
         out: The new model file.
         method: ``temperature`` or ``platt``.
-        rule: Of the operating points; each finding's own rule if None.
-        level: The error level of the uncertain zones; ``auto`` as ``fit_zone`` chooses it.
-        part: Take the rows of this part alone, where the file has a column ``split``.
-        watcher: Hears how it goes.
+        rule: Rule of the operating points; that of each finding if None.
+        level: The error level of the uncertain zones; ``auto`` as in ``fit_zone``.
+        part: Only use the rows of this part, if the file has a column ``split``.
+        watcher: Receives progress reports.
 
     Raises:
-        LeakError: The scores are of training or test images, whatever their file is called.
-        DataError: They cannot be of this model, or cannot be used for it.
-        OptionError: The method, the rule or the level cannot be.
+        LeakError: The scores are of training or test images.
+        DataError: The scores do not belong to this model, or cannot be used.
+        OptionError: The method, rule or level is invalid.
         OutputError: The file cannot be written.
     """
     watcher = watcher or Watcher()
@@ -128,7 +127,7 @@ def _fitted(
     level: float | Literal["auto"],
     model: str,
 ) -> FindingRule:
-    """Return how a finding is decided by its scores, which have the network's own logits."""
+    """Return the decision rule of a finding fitted on scores with the network's logits."""
     calibration = fit_calibration(scores, method=method)
     now = replace(scores, probability=calibration.apply(scores.logit))
     point = choose(parse_rule(rule or before.operating_point.rule), now, model=model)
@@ -149,7 +148,7 @@ def _check(
 
     Raises:
         DataError: The scores are of another model, or lack a finding.
-        LeakError: They are of the test images of the run.
+        LeakError: The scores are of the test images of the run.
     """
     info = bundle.info
     missing = [name for name in info.classes if name not in scores.names]

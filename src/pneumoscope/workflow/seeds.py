@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from pneumoscope.training.recipe import Recipe
 
 MAIN = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "loss")
-"""The numbers that stand first."""
+"""Metrics listed first."""
 
 OF_CLASSES = ("classes_accuracy", "classes_balanced_accuracy", "classes_macro_auc")
-"""Those that follow of more than two classes."""
+"""Metrics listed next for more than two classes."""
 
 SUMMARY = "seeds.json"
 MOST = 1000
@@ -37,12 +37,11 @@ class Seeds:
     """The results of several runs of one recipe.
 
     Attributes:
-        runs: Their folders.
-        groups: For each part of the data the mean and the spread of each number, those of
-            ``MAIN`` first.
-        numbers: For each part the numbers of each run that are defined in all runs.
+        runs: Folders of the runs.
+        groups: For each part of the data, mean and spread of each metric, those of ``MAIN`` first.
+        numbers: For each part, the metrics of each run that are defined in all runs.
         kept: The run with the lowest validation loss.
-        report: The page.
+        report: Path of the page.
     """
 
     runs: tuple[RunFolder, ...]
@@ -67,23 +66,23 @@ def train_seeds(
 ) -> Seeds:
     """Train one run per seed, starting from the recipe's seed; see ``vary``.
 
-    All share the split of the first, so that they differ in nothing but chance in learning.
+    All share the split of the first, so that they only differ in the randomness of training.
 
     Args:
-        data: What ``read_catalog`` takes.
+        data: The data, as for ``read_catalog``.
         out: The folder of the runs, ``seed-0`` and so on, of ``seeds.json`` and of
             ``report.html``.
-        recipe: What to learn and how.
-        seeds: How many runs.
+        recipe: The recipe.
+        seeds: Number of runs.
         split_file: A split to read instead of drawing one.
-        placement: Of each run.
+        placement: Placement of each run.
         places: As for ``vary``.
-        workers: Decoding threads; one a core if None.
-        resume: Whether the folder may hold runs already: they are kept, or go on.
-        watcher: Hears how it goes.
+        workers: Number of decoding threads; one per core if None.
+        resume: Whether the folder may contain runs, which are kept or continued.
+        watcher: Receives progress reports.
 
     Raises:
-        OptionError: Fewer than two seeds.
+        OptionError: There are fewer than two seeds.
         PneumoscopeError: A run failed.
     """
     watcher = watcher or Watcher()
@@ -113,8 +112,8 @@ def sum_up(out: Path, runs: Sequence[RunFolder]) -> Seeds:
     """Return mean and spread of runs of one recipe, and write ``seeds.json`` and the page.
 
     Args:
-        out: The folder that takes both.
-        runs: Finished runs that differ in the seed alone, two or more.
+        out: The output folder.
+        runs: At least two finished runs that only differ in the seed.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -150,7 +149,7 @@ def sum_up(out: Path, runs: Sequence[RunFolder]) -> Seeds:
 
 
 def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers in a part of ``metrics.json``, the main ones first."""
+    """Return the metrics in a part of ``metrics.json``, the main ones first."""
     deployed = found.get("policy", {}).get("deployed", {})
     every = {**found, **{name: deployed[name] for name in _DEPLOYED if name in deployed}}
     every |= _of_classes(found.get("classes"))
@@ -168,10 +167,10 @@ def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _of_classes(found: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the numbers of a reader of more than two classes, called otherwise than its group's.
+    """Return the metrics by class of a reader of more than two, with names unlike its group's.
 
-    ``classes_`` and the name of a number are over all classes, ``auc`` and the name of a class of
-    that class against the rest.
+    Names with the prefix ``classes_`` are metrics over all classes; ``auc`` and the name of a class
+    is the AUC of that class against the rest.
     """
     if found is None:
         return {}
@@ -180,7 +179,7 @@ def _of_classes(found: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _in_all(points: Sequence[dict[str, float]]) -> list[dict[str, float]]:
-    """Return the numbers that every run has; some may be undefined in a run."""
+    """Return the metrics that every run has; some may be undefined in a run."""
     shared = [name for name in points[0] if all(name in own for own in points)]
     return [{name: own[name] for name in shared} for own in points]
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from pneumoscope.labels import LabelSpace
 
 LARGEST_LOSS = 0.002
-"""The largest loss in validation AUC that a smaller precision may cost."""
+"""Maximum loss in validation AUC caused by a smaller precision."""
 
 LARGEST_SHIFT = 0.1
-"""Nineteen of twenty validation images may move by at most this in probability."""
+"""Maximum of the 95th percentile of differences in probability on validation images."""
 
 LARGEST_CHANGED = 0.02
-"""The largest share of validation images whose conclusion may change; one image always may."""
+"""Maximum share of validation images whose conclusion changes; one image is always accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,12 @@ class Shift:
     """The changes on validation images caused by smaller precision.
 
     Attributes:
-        n: How many images.
-        auc_loss: AUC of the float32 networks less that of the file; of more than two classes the
-            largest such loss, of the positive group or of a class against the rest.
+        n: Number of images.
+        auc_loss: AUC of the float32 networks minus that of the file; for more than two classes, the
+            largest such loss of the positive group or of a class against the rest.
         largest: The largest difference in probability.
         usual: The 95th percentile of the differences in probability.
-        changed: How many images get another conclusion.
+        changed: Number of images whose conclusion changes.
     """
 
     n: int
@@ -59,8 +59,8 @@ class Shift:
         Args:
             before: Probabilities of the positive class by the networks, [n].
             after: The same by the file.
-            label: 1 for images of the positive class, else 0; [n]. Both occur.
-            changed: How many images get another conclusion.
+            label: 1 for images of the positive class, otherwise 0; [n]. Both occur.
+            changed: Number of images whose conclusion changes.
         """
         areas = [area_under_roc(label, probability) for probability in (before, after)]
         if areas[0] is None or areas[1] is None:
@@ -90,9 +90,9 @@ class Shift:
             before: Probabilities of each class by the networks, [n, K].
             after: The same by the file.
             number: True class of each image, [n].
-            labels: The classes. Both groups occur; a class that does not is judged by its
-                probabilities alone.
-            changed: How many images get another conclusion.
+            labels: The classes. Both groups must occur; for a class that does not occur, only
+                probabilities are compared.
+            changed: Number of images whose conclusion changes.
         """
         inside = np.array(labels.is_positive)
         sides = [(inside[number], [each[:, inside].sum(axis=1) for each in (before, after)])]
@@ -117,7 +117,7 @@ class Shift:
         """Raise an error if the differences are too large.
 
         Raises:
-            ExportError: One of the three bounds is exceeded, or a number is none.
+            ExportError: One of the three bounds is exceeded, or a value is NaN.
         """
         allowed = max(1, int(LARGEST_CHANGED * self.n))
         faults = []

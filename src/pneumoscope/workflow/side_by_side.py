@@ -1,7 +1,7 @@
 """Train several runs in parallel processes, one per device at a time.
 
-The process is this module, started with a file of what it is to do; those that Lightning starts for
-a run on several devices read the same file.
+Each process runs this module with a job file; processes started by Lightning for a run on several
+devices read the same file.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def train_side_by_side(
     Args:
         jobs: The runs.
         places: Environment variables of each place.
-        watcher: Hears how it goes.
+        watcher: Receives progress reports.
 
     Raises:
-        PneumoscopeError: A run failed; its log is kept beside it.
+        PneumoscopeError: A run failed; its log is kept next to it.
         KeyboardInterrupt: A run was interrupted.
     """
     free: SimpleQueue[Mapping[str, str]] = SimpleQueue()
@@ -91,7 +91,7 @@ def train_side_by_side(
         ahead = [pool.submit(train, job) for job in jobs]
         try:
             wait(ahead)
-        except BaseException:  # the end was asked for, and not of a run alone
+        except BaseException:  # the whole training was interrupted, not a single run
             for future in ahead:
                 future.cancel()
             children.end()

@@ -1,4 +1,4 @@
-"""Training that trackers hear of: the rows of ``log.csv`` as they come, then model and report."""
+"""Report a training to trackers: each row of ``log.csv``, then model and report."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _NUMBERS = (
 
 @dataclass(slots=True)
 class Tracked:
-    """Tells trackers of one run.
+    """Reports one run to trackers.
 
     Attributes:
-        run: Its folder.
-        trackers: Who hears of it.
-        name: What they call it.
-        begun: Whether they have heard of it.
+        run: Folder of the run.
+        trackers: The trackers.
+        name: Name of the run in trackers.
+        begun: Whether the run was reported.
     """
 
     run: RunFolder
@@ -42,7 +42,7 @@ class Tracked:
         self.name = self.name or self.run.root.resolve().name
 
     def epoch(self, row: Epoch) -> None:
-        """Tell of an epoch; with the first one, of all that came before in a resumed run."""
+        """Report an epoch; the first time, also all previous epochs of a resumed run."""
         if self.begun:
             for tracker in self.trackers:
                 tracker.epoch(self.name, row)
@@ -50,11 +50,11 @@ class Tracked:
         self._begin()
 
     def end(self, numbers: Mapping[str, float], *, failed: bool = False) -> None:
-        """Tell what the run reached, and hand its files over.
+        """Report the results and files of the run.
 
         Args:
-            numbers: What it reached, by name.
-            failed: Whether it did not end well.
+            numbers: Metrics by name.
+            failed: Whether the run failed.
         """
         if not self.begun and self.run.config.is_file():
             self._begin()
@@ -96,7 +96,7 @@ def numbers_by_run(parts: Mapping[str, Sequence[Mapping[str, float]]]) -> list[d
     """Return the main numbers of each of several runs, by part and name.
 
     Args:
-        parts: Of each part the numbers of each run.
+        parts: Metrics of each run, for each part.
     """
     count = max(map(len, parts.values()), default=0)
     return [

@@ -1,6 +1,7 @@
 """Train a reader: from a data set to a run folder.
 
-Every step reads and writes files; nothing here computes, each step has its room.
+Every step reads and writes files and is implemented in another package; this module only combines
+them.
 """
 
 from __future__ import annotations
@@ -54,11 +55,11 @@ class Trained:
     """The result of a training run.
 
     Attributes:
-        run: Its folder.
-        fitted: What was learnt.
-        evaluations: The metrics of each part; empty for several findings an image.
-        findings: The metrics of each part for several findings an image.
-        new_patients: What to expect on new patients, where groups were held out in turn.
+        run: Folder of the run.
+        fitted: The trained network.
+        evaluations: The metrics of each part; empty for several findings per image.
+        findings: The metrics of each part for several findings per image.
+        new_patients: Expected performance on new patients, if groups were held out in turn.
     """
 
     run: RunFolder
@@ -83,24 +84,24 @@ def train_reader(
     """Train a reader and return its run; None in helper processes of distributed runs.
 
     Args:
-        data: What ``read_catalog`` takes.
-        out: The run folder; new, or with ``resume`` one that was begun.
-        recipe: What to learn and how; with ``resume`` None, since the run has its own.
+        data: The data, as for ``read_catalog``.
+        out: The run folder: a new one, or with ``resume`` an existing one.
+        recipe: The recipe; None with ``resume``, since the run has its own.
         split_file: A split to read instead of drawing one.
         placement: Devices and processes.
-        resume: Continue a run that was ended or killed.
-        workers: Decoding threads; one a core if None.
+        resume: Whether to continue an interrupted run.
+        workers: Number of decoding threads; one per core if None.
         on_epoch: Called with each row of the log.
-        watcher: Hears how it goes.
+        watcher: Receives progress reports.
 
     Raises:
-        PneumoscopeError: The data, an option or the place cannot be worked with.
+        PneumoscopeError: The data, an option or the folder are invalid.
 
     Example:
         >>> train_reader(Path("chest_xray"), Path("runs/first"),
         ...              recipe=recipe_of("seed"))  # doctest: +SKIP
     """
-    # Here, since evaluating and reading share this module and need no training framework.
+    # Imported here, since evaluation shares this module and does not need a training framework.
     from pneumoscope.training.devices import is_leader  # noqa: PLC0415
     from pneumoscope.training.recipe import Recipe  # noqa: PLC0415
 

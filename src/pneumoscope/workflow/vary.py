@@ -21,7 +21,7 @@ from pneumoscope.workflow.side_by_side import Job, devices, train_side_by_side
 from pneumoscope.workflow.train import train_reader
 
 BASE = "recipe.yaml"
-"""The recipe that is varied, in the folder of its runs."""
+"""The file of the varied recipe, in the folder of its runs."""
 
 _DIVIDING = frozenset(
     {
@@ -30,7 +30,7 @@ _DIVIDING = frozenset(
         "patient_regex", "class_map", "uncertain_labels", "columns", "layout",
     }
 )  # fmt: skip
-"""Fields that say which images are in which part, or what they are."""
+"""Fields that affect images or their parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +59,27 @@ def vary(
 ) -> tuple[RunFolder, ...]:
     """Train a run for each value of a field of a recipe; return their folders in order.
 
-    All share one split, so that they differ in nothing else, unless the field itself says how the
-    images are divided (``fold``: a cross-validation). What was finished is kept and what was begun
-    goes on, if it is of the same recipe, data and version.
+    All share one split, so that they only differ in the field, unless the field affects the split
+    itself (``fold``: a cross-validation). Finished runs are kept and unfinished ones continued, if
+    they have the same recipe, data and version.
 
     Args:
-        data: What ``read_catalog`` takes.
-        out: The folder of the runs, ``FIELD-VALUE`` each, and of what they share.
-        recipe: What to learn and how.
-        field: What is varied; a name that ``change_recipe`` takes.
-        values: Its values.
+        data: The data, as for ``read_catalog``.
+        out: The folder of the runs, named ``FIELD-VALUE``, and of shared files.
+        recipe: The recipe.
+        field: The varied field; a name for ``change_recipe``.
+        values: Values of the field.
         split_file: A split to read instead of drawing one.
-        placement: Of each run.
+        placement: Placement of each run.
         places: Environment variables of each place, such as ``{"CUDA_VISIBLE_DEVICES": "1"}``. With
-            several, runs train side by side, a process each; else in turn.
-        workers: Decoding threads; one a core if None.
-        resume: Whether the folder may hold runs already; else it must be new.
-        watcher: Hears how it goes.
+            several, runs are trained in parallel, in separate processes; otherwise in turn.
+        workers: Number of decoding threads; one per core if None.
+        resume: Whether the folder may contain runs; otherwise it must be new.
+        watcher: Receives progress reports.
 
     Raises:
-        OptionError: An unknown field, or a value that cannot be or is there twice.
-        OutputError: The folder holds something else, or runs of another recipe, other data or
+        OptionError: An unknown field, or an invalid or repeated value.
+        OutputError: The folder contains other files, or runs of another recipe, other data or
             another version.
         PneumoscopeError: A run failed; the others can be resumed.
 
@@ -90,7 +90,7 @@ def vary(
     watcher = watcher or Watcher()
     placement = placement or Placement()
     if len(places) > 1 and placement.devices == "auto":
-        placement = replace(placement, devices="1")  # a place is one
+        placement = replace(placement, devices="1")  # each place is one device
     recipe = _with_network(recipe, placement)
     names = [f"{field}-{_word(value)}" for value in values]
     if not names or len({name.lower() for name in names}) < len(names):
@@ -201,7 +201,7 @@ def _planned(
 
 
 def _by_file(recipe: Recipe) -> Recipe:
-    """Return the recipe with its parts from a file; groups are held out of those all the same."""
+    """Return the recipe with its parts from a file; groups are still held out of these."""
     held = recipe.data.validation == GROUPS
     return recipe if held else change_recipe(recipe, validation="file")
 
@@ -210,7 +210,7 @@ def _finished(plan: _Planned) -> bool:
     """Return whether a run is complete.
 
     Raises:
-        OutputError: It is of another recipe, other data or another version.
+        OutputError: The run has another recipe, other data or another version.
     """
     run = plan.run
     if run.config.is_file():

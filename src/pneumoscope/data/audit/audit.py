@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pneumoscope.parallel import Progress
 
 Bar = Callable[[str], AbstractContextManager["Progress"]]
-"""Gives the progress function of a stage that is about to begin."""
+"""Returns the progress function of a stage."""
 
 _SHOWN = 12
 _NEARLY_ONE = 0.99
@@ -64,25 +64,24 @@ def audit_data(
 ) -> Audit:
     """Audit a data set.
 
-    Every file is read once. Unreadable files are findings and never end an audit, and any number
-    of classes is audited, also one or none.
+    Every file is read once. Unreadable files are reported as findings and never end an audit. The
+    number of classes is arbitrary, including one and none.
 
     Args:
         data: A folder of part folders or class folders, a CSV manifest, or a folder of images.
-        positive: The class that is the finding, or several with commas between; PNEUMONIA where
-            it exists.
-        options: Which names make up which class, and how a table is read.
-        patient_regex: What finds the patient in a path; see ``PatientPattern``.
-        split_file: Parts to prove instead of those of the folders: CSV with ``path`` and
-            ``split``.
+        positive: The positive class, or several separated by commas; PNEUMONIA if present.
+        options: The class map, and how to read a table.
+        patient_regex: Regular expression that extracts the patient from a path; see
+            ``PatientPattern``.
+        split_file: Parts to check instead of those of the folders: CSV with ``path`` and ``split``.
         suspects: Images whose label a reader contradicts.
-        seed: Of what is drawn: the images that are shown, hyperplanes, folds.
-        workers: Decoding threads; one a core if None.
+        seed: Seed of random choices: images shown, hyperplanes, folds.
+        workers: Number of decoding threads; one per core if None.
         bar: Shows the progress of each stage.
 
     Raises:
         DataError: There is no such folder, or a table cannot be read.
-        OptionError: ``positive`` is no class of the data, or ``patient_regex`` cannot be used.
+        OptionError: ``positive`` is not a class of the data, or ``patient_regex`` is invalid.
         OutputError: The disk of temporary files is full.
     """
     bar = bar or _no_bar
@@ -103,7 +102,7 @@ def audit_data(
         classes = classes_of([entry.label for entry in entries], positive)
         catalog = Catalog(root, entries, classes or ("", ""), measured.unreadable)
         split = Split(tuple(entry.split for entry in entries))
-        if any(split.parts):  # an empty part counts as training, as it does there
+        if any(split.parts):  # an empty part counts as training, as in training itself
             split = Split(tuple(part or "train" for part in split.parts))
         if split_file is not None:
             split = parts_in_file(split_file, catalog)
@@ -169,8 +168,8 @@ def _equal_after_all(
 ) -> Copies:
     """Move near copies whose files decode to the same pixels to the exact copies.
 
-    Preparing decodes a JPEG at a fraction of its size, so the same picture as JPEG and as PNG is
-    prepared a little differently.
+    A JPEG is decoded at a fraction of its size, so the prepared pixels of the same image differ
+    slightly between JPEG and PNG.
     """
     entries = measured.entries
 
@@ -195,7 +194,7 @@ def classes_of(labels: Sequence[str], positive: str | None) -> tuple[str, str] |
     """Return (negative, positive) if there are exactly two labels, otherwise None.
 
     Raises:
-        OptionError: ``positive`` is none of them.
+        OptionError: ``positive`` is not one of them.
     """
     names = sorted(set(labels))
     named = positive_group(positive, names)[0] if positive is not None and len(names) > 1 else None

@@ -1,10 +1,10 @@
 """Find images that occur more than once: exactly, or shifted, rescaled, mirrored or re-encoded.
 
-Near duplicates are found in two steps. First, candidates: the logarithm of an image's amplitude
-spectrum does not move when the image does; its principal components, less the mean of the data,
-go into hash tables by random hyperplanes (Charikar, STOC 2002), so that no image is compared with
-all others. Then each candidate is laid over its partner (`registration`), and what counts is the
-correlation of the structure that chests do not share.
+Near duplicates are found in two steps. The first step finds candidates: the logarithm of an image's
+amplitude spectrum is invariant to shifts; its principal components, after subtracting the mean of
+the data, are put into hash tables by random hyperplanes (Charikar, STOC 2002), so that no image is
+compared with all others. In the second step, each pair of candidates is aligned (`registration`);
+the pair is a duplicate if the structure that differs between chests correlates.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from pneumoscope.parallel import Progress
 
 CANDIDATE: Final = 0.55
-"""Cosine of two spectra from which a pair is laid over each other."""
+"""Minimum cosine of two spectra for a pair to be aligned."""
 
 _TABLES = 64
-_MEETS = 12  # how many of its bucket an image is compared with, in each table
-_IN_BUCKET = 8  # how many images share a bucket on average
-_PAIRS_A_ROW = 4  # of candidates that are kept, the most alike first
+_MEETS = 12  # number of images of its bucket that an image is compared with, in each table
+_IN_BUCKET = 8  # average number of images in a bucket
+_PAIRS_A_ROW = 4  # candidates that are kept, the most similar first
 _SPECTRUM_PX = 56
-_LOW = 12  # frequencies up to this many waves a picture
+_LOW = 12  # maximum frequency, in waves per image
 _COMPONENTS = 96
 _SAMPLE = 4096
 _AT_ONCE = 256
@@ -61,10 +61,10 @@ def near_pairs(
 
     Args:
         store: The reduced images.
-        skip: Groups of equal rows; only the first of each takes part.
-        leave_out: Rows that show nothing.
-        seed: Of the random hyperplanes.
-        progress: Called as candidates are laid over each other.
+        skip: Groups of equal rows; only the first row of each is compared.
+        leave_out: Rows of blank images.
+        seed: Seed of the random hyperplanes.
+        progress: Called as candidates are aligned.
     """
     left_out = {row for group in skip for row in group[1:]} | set(leave_out)
     rows = np.array([row for row in range(len(store)) if row not in left_out], np.int64)
@@ -86,7 +86,7 @@ def _confirmed(
 ) -> Iterator[Pair]:
     """Yield the candidates that are confirmed by registration."""
     needed = sorted({row for first, second, _ in candidates for row in (first, second)})
-    # Here and not in the threads: each product of matrices uses all cores by itself.
+    # Here and not in the threads: each matrix product already uses all cores.
     flat = dict(zip(needed, flatten(store.take(rows[needed])), strict=True))
 
     def compared(candidate: tuple[int, int, bool]) -> float:
@@ -103,8 +103,8 @@ def _confirmed(
 def spectra(store: PixelStore, rows: NDArray[np.int64], *, seed: int) -> NDArray[np.float32]:
     """Return the unit vectors to hash, of each image and its mirror image, [2, n, d].
 
-    An image and its mirror image have the same spectrum with one axis reversed, so the second
-    costs no second transform. The mean and the principal components are those of a sample.
+    An image and its mirror image have the same spectrum with one axis reversed, so no second
+    transform is needed. The mean and the principal components are those of a sample.
     """
     sample = np.random.default_rng(seed).permutation(len(rows))[:_SAMPLE]
     seen = np.concatenate(list(_spectra_of(store, rows[np.sort(sample)])), axis=1)
@@ -135,11 +135,11 @@ def _spectra_of(store: PixelStore, rows: NDArray[np.int64]) -> Iterator[NDArray[
 def alike(features: NDArray[np.float32], *, seed: int) -> list[tuple[int, int, bool]]:
     """Return pairs of rows (first, second, mirrored) whose cosine similarity is at least 0.55.
 
-    Random hyperplanes cut the space into buckets of a few images each, 64 times anew; an image is
-    compared with at most 12 others of its bucket. So the work grows as n log n, and a bucket of a
-    thousand equal images costs no more than any other. Among evenly spread vectors, a pair of
-    cosine 0.8 meets in at least one of the tables with probability 0.99 at 5,000 images and 0.87
-    at 100,000, one of cosine 0.9 always.
+    Random hyperplanes divide the space into buckets of a few images each, in 64 tables; an image is
+    compared with at most 12 others of its bucket. The cost therefore grows as n log n, and a bucket
+    of a thousand equal images costs no more than any other. For uniformly distributed vectors, a
+    pair with cosine 0.8 shares a bucket in at least one table with probability 0.99 at 5,000 images
+    and 0.87 at 100,000; a pair with cosine 0.9 always does.
 
     Args:
         features: Unit vectors of the images and of their mirror images, [2, n, d].
@@ -161,7 +161,7 @@ def alike(features: NDArray[np.float32], *, seed: int) -> list[tuple[int, int, b
             together = np.flatnonzero(sorted_keys[:-step] == sorted_keys[step:])
             if not len(together):
                 break
-            if len(together) > n // 2:  # neighbours in memory are faster than picking rows
+            if len(together) > n // 2:  # contiguous rows are faster than indexed ones
                 cosine = np.einsum("ij,ij->i", ordered[:-step], ordered[step:])[together]
             else:
                 cosine = np.einsum("ij,ij->i", ordered[together], ordered[together + step])

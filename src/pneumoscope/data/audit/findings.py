@@ -12,17 +12,17 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem, or something worth knowing.
+    """A problem or notable property of the data.
 
     Attributes:
-        id: A word for programs, ``patients-shared`` say.
+        id: A fixed identifier, such as ``patients-shared``.
         severity: ``error`` (results from these data would be wrong), ``warning`` (they may be) or
             ``note``.
-        title: What was found, with its number.
+        title: The finding, with its number.
         why: Why it matters.
         action: What to do.
         files: The files concerned, in groups that belong together.
-        details: Numbers for programs.
+        details: Numbers, for processing by programs.
     """
 
     id: str

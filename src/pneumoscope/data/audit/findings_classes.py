@@ -14,8 +14,8 @@ from pneumoscope.data.split import ENOUGH_TO_DECIDE
 if TYPE_CHECKING:
     from pneumoscope.data.audit.result import Audit
 
-_TELLING = 0.75  # a clue whose area reaches this is a warning
-_HINT = 0.65  # and from here on a note
+_TELLING = 0.75  # AUC of a clue from which it is a warning
+_HINT = 0.65  # AUC from which it is a note
 _FEW_MODES = 3
 _IMBALANCE = 1.5
 _GRAVE_IMBALANCE = 10.0
@@ -24,7 +24,7 @@ _WIDE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Advice:
-    """Why a kind of shortcut matters, and what to do about it."""
+    """Relevance of a kind of shortcut, and the recommended action."""
 
     why: str
     action: str

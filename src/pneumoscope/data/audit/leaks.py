@@ -20,10 +20,10 @@ class Crossing:
     """What two parts have in common.
 
     Attributes:
-        parts: Their names.
+        parts: Names of the two parts.
         patients: Patients with images in both.
-        exact: Groups of equal images (rows) that reach into both.
-        near: Pairs of rows that show the same picture, one in each.
+        exact: Groups of equal images (rows) with members in both.
+        near: Pairs of rows that show the same image, one in each part.
     """
 
     parts: tuple[str, str]
@@ -58,11 +58,11 @@ def crossings(
     """Return what each pair of parts has in common; images without a part are ignored.
 
     Args:
-        entries: The images; an unknown patient is shared with nobody.
+        entries: The images; unknown patients are never shared.
         parts: The part of each.
         exact: Groups of rows of equal images.
-        near: Pairs of rows that show the same picture. Each stands for the whole groups of its
-            two rows.
+        near: Pairs of rows that show the same image. Each represents the whole groups of its two
+            rows.
     """
     there = [part for part in PARTS if part in parts]
     group_of = {row: tuple(group) for group in exact for row in group}

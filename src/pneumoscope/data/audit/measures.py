@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from pneumoscope.parallel import Progress
 
 INPUT: Final = InputSpec(2 * SIDE_PX, 2 * SIDE_PX)
-"""What images are prepared for: the default input of a model."""
+"""The input that images are prepared for: the default input of a model."""
 
 TINY_PX: Final = 16
-"""Rows and columns of the pictures that stay in memory."""
+"""Rows and columns of the images that stay in memory."""
 
 SIDES: Final = ("top", "bottom", "left", "right")
-_EDGE_PX = 4  # of 224: what a burnt-in frame or a collimator's shadow occupies at least
+_EDGE_PX = 4  # of 224: minimum width of a burnt-in frame or a collimator's shadow
 _COLOUR_PX = 64
-_MOST_COLOUR_PIXELS = 50_000_000  # no radiograph of this size is stored in colour
+_MOST_COLOUR_PIXELS = 50_000_000  # radiographs of this size are never stored in colour
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +47,8 @@ class Sums:
     Attributes:
         total: Sum of the reduced images, int64 [112, 112].
         squares: Sum of their squares, int64 [112, 112].
-        histogram: How often each grey level occurs, int64 [256].
-        count: Images.
+        histogram: Number of pixels of each grey level, int64 [256].
+        count: Number of images.
     """
 
     total: NDArray[np.int64]
@@ -79,13 +79,13 @@ class Measured:
         brightness: Mean grey level, 0 to 255.
         contrast: Standard deviation of the grey levels.
         colour: Mean difference between the colour channels, grey levels; 0 for grey files.
-        white: Share of pixels from 250 on.
+        white: Share of pixels with a grey level of at least 250.
         common: Share of pixels of the most frequent grey level.
         edges: Mean grey level of the outermost 2 % at top, bottom, left and right, [n, 4].
-        edges_black: Share of black pixels (below 8) there, [n, 4].
+        edges_black: Share of black pixels (below 8) in these regions, [n, 4].
         tiny: The image at 16x16, uint8 [n, 16, 16].
-        sums: Label → what was added up over its images.
-        samples: Row → prepared image, for the rows that were drawn to be shown.
+        sums: Label → running sums over its images.
+        samples: Row → prepared image, for the rows drawn for display.
     """
 
     entries: tuple[Entry, ...]
@@ -152,18 +152,18 @@ def measure_files(
     """Read every file once and return its measurements.
 
     Args:
-        root: What the paths of the entries are relative to.
-        entries: The images, unread.
+        root: Folder that the paths of the entries are relative to.
+        entries: The images, not read yet.
         store: Takes the reduced image of every readable file, in the order of the result.
-        samples_per_class: How many images of each class are kept to be shown.
-        seed: Which ones.
-        workers: Decoding threads; one a core if None.
-        pattern: What finds the patient in a path.
-        header_patients: Whether PatientID in a DICOM header tells the patient.
+        samples_per_class: Number of images of each class kept for display.
+        seed: Seed of their selection.
+        workers: Number of decoding threads; one per core if None.
+        pattern: Extracts the patient from a path.
+        header_patients: Whether PatientID in a DICOM header identifies the patient.
         progress: Called as files are read.
 
     Raises:
-        OutputError: The reduced images cannot be kept.
+        OutputError: The reduced images cannot be stored.
     """
     wanted = _drawn(entries, samples_per_class, seed=seed)
     good: list[Entry] = []
@@ -280,8 +280,8 @@ def _measured(
 def _colour(data: bytes, meta: ImageMeta) -> float:
     """Return the mean difference between colour channels in grey levels; 0 without colour.
 
-    A radiograph saved in colour has three equal channels, a photograph has not. The file was
-    decoded to grey before; this looks at a small version of it in colour.
+    A radiograph saved in colour has three equal channels, in contrast to a photograph. The file was
+    decoded to grey before; this decodes a small colour version.
     """
     if meta.mode in GREY_MODES or meta.width * meta.height > _MOST_COLOUR_PIXELS:
         return 0.0
@@ -292,7 +292,7 @@ def _colour(data: bytes, meta: ImageMeta) -> float:
             image.draft("RGB", (_COLOUR_PX, _COLOUR_PX))
             image.thumbnail((_COLOUR_PX, _COLOUR_PX), Image.Resampling.BOX)
             red, green, blue = (np.asarray(c, np.int16) for c in image.convert("RGB").split())
-    except (OSError, ValueError, SyntaxError):  # not one of these formats: colour is not judged
+    except (OSError, ValueError, SyntaxError):  # not one of these formats: colour is not measured
         return 0.0
     most = np.maximum(np.maximum(red, green), blue)
     return float((most - np.minimum(np.minimum(red, green), blue)).mean())

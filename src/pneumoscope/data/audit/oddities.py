@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 Kind = Literal["blank", "colour", "document", "inverted", "turned", "unlike"]
 
 ENOUGH: Final = 30
-"""From so many images on their own mean is taken for what a chest looks like here."""
+"""Minimum number of images whose mean serves as a template of a chest."""
 
-# Measured on the 5,232 public paediatric radiographs, where none of these raised a false alarm:
-# their contrast is 20 or more, their commonest level covers 30 % at most, their white 8 %, their
-# correlation with the mean image is 0.24 or more, and none fits better by 0.08 when it is turned.
+# Measured on the 5,232 public paediatric radiographs, where none of these limits caused a false
+# alarm: their contrast is at least 20, their most frequent level covers at most 30 %, white at most
+# 8 %, their correlation with the mean image is at least 0.24, and for none it increases by 0.08 if
+# rotated.
 _BLANK_CONTRAST, _BLANK_SHARE = 6.0, 0.9
 _COLOUR_LEVELS = 12.0
 _PAPER_SHARE = 0.45
@@ -35,9 +36,9 @@ class Odd:
     """An image that looks wrong.
 
     Attributes:
-        row: Which one.
-        kind: What it looks like.
-        why: The measurement that says so.
+        row: Row of the image.
+        kind: Kind of oddity.
+        why: The measurement that shows it.
     """
 
     row: int
@@ -57,9 +58,9 @@ def _is_blank(contrast: float, common: float) -> bool:
 def odd_images(measured: Measured) -> list[Odd]:
     """Return the odd images in order, each with its most important problem.
 
-    Blank, coloured and paper-white images are told by themselves. Inverted and turned ones, and
-    those that look like nothing else here, are told by their correlation with the mean image of
-    the data at 16x16 pixels; this needs 30 images.
+    Blank, coloured and paper-white images are recognised individually. Inverted and rotated images,
+    and images unlike all others, are recognised by their correlation with the mean image of the
+    data at 16x16 pixels; this needs 30 images.
     """
     found: list[Odd] = []
     fits = _fits(measured.tiny) if len(measured) >= ENOUGH else None
@@ -109,12 +110,12 @@ def _fits(tiny: NDArray[np.uint8]) -> NDArray[np.float32]:
     flat -= flat.mean(axis=1, keepdims=True)
     flat /= np.maximum(flat.std(axis=1, keepdims=True), 1e-6)
     mean = _standard(flat.mean(axis=0))
-    for _ in range(2):  # without what does not fit
+    for _ in range(2):  # without outliers
         fits = flat @ mean / flat.shape[1] > 0.3
         if fits.any():
             mean = _standard(flat[fits].mean(axis=0))
     square = mean.reshape(TINY_PX, TINY_PX)
-    # An image that was turned by k quarters fits the mean that is turned alike.
+    # An image rotated by k quarter turns correlates with the mean rotated in the same way.
     turned = np.stack([np.rot90(square, k).ravel() for k in range(4)], axis=1)
     return np.asarray(flat @ turned / flat.shape[1], np.float32)
 

@@ -1,10 +1,11 @@
 """Align two chest X-rays and correlate what remains after removing what all chests share.
 
 All frontal chests have lungs, ribs and a heart in the same places, so two healthy people correlate
-well. What tells films apart is the fine structure, so each image is flattened first: at every
-point its local mean is subtracted and the rest divided by its local spread. This takes away the
-anatomy that chests share, exposure and gamma alike. Two flattened films are then aligned by the
-peak of their cross-correlation over a few scales and turns, and correlated where they overlap.
+well. Images of different people differ in their fine structure, so each image is flattened first:
+at every point, the local mean is subtracted and the difference divided by the local standard
+deviation. This removes the common anatomy, exposure and gamma. Two flattened images are then
+aligned at the peak of their cross-correlation over a few scales and rotations, and correlated where
+they overlap.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAME_PICTURE: Final = 0.78
-"""From this correlation on two files count as one picture; measured, see docs/how-to/audit.md."""
+"""Minimum correlation of two files that show the same image; measured, see docs/how-to/audit.md."""
 
 _SCALES: Final = (1.0, 0.96, 1.04, 0.92, 1.08)
 _TURNS_DEGREES: Final = (-3.0, -1.5, 1.5, 3.0)
-_PROMISING = 0.45  # below this no turn of a few degrees brings a pair to SAME_PICTURE
-_CERTAIN = 0.95  # at this no other scale is tried
+_PROMISING = 0.45  # below this, no rotation by a few degrees brings a pair to SAME_PICTURE
+_CERTAIN = 0.95  # from this on, no other scale is tried
 _BLUR_PX = 4.0
 _SHIFT_PX = 14  # an eighth of the width
-_LEAST_SPREAD = 2.0  # grey levels: flat areas stay flat instead of showing noise
+_LEAST_SPREAD = 2.0  # grey levels: uniform areas stay uniform, without amplified noise
 
 
 def flatten(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -42,7 +43,7 @@ def flatten(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 def likeness(still: NDArray[np.float32], moving: NDArray[np.float32]) -> float:
     """Return the correlation of two flattened images in the best alignment, -1 to 1.
 
-    Shifts up to an eighth of the width, scales of 0.92 to 1.08 and turns of up to 3 degrees are
+    Shifts up to an eighth of the width, scales of 0.92 to 1.08 and rotations of up to 3 degrees are
     tried.
     """
     spectrum = np.conj(np.fft.rfft2(still * _window()))

@@ -36,20 +36,19 @@ class Audit:
     """The result of an audit.
 
     Attributes:
-        root: What paths are relative to.
-        measured: What was measured of each readable image.
-        cohort: The same images with their patients, the part of each, and which of them show the
-            same picture.
-        classes: (negative, positive) where there are just two labels, else None.
-        crossings: What each two parts share.
-        odd: Images that look wrong.
-        shortcuts: How well the class can be guessed; None where that cannot be judged.
+        root: Folder that paths are relative to.
+        measured: The measurements of each readable image.
+        cohort: The same images with their patients, parts and copies.
+        classes: (negative, positive) if there are exactly two labels, otherwise None.
+        crossings: What each pair of parts has in common.
+        odd: Images that do not look like upright frontal chest X-rays.
+        shortcuts: How well other properties predict the class; None if there are too few images.
         suspects: Images whose label a reader contradicts.
-        pictures: Row → reduced image, for the rows that a page shows.
-        findings: What is wrong, errors first.
-        seed: Of all that was drawn.
-        left_out: Rows and files that were not taken, by reason.
-        notes: How the data were understood.
+        pictures: Row → reduced image, for the rows shown on the page.
+        findings: The findings, errors first.
+        seed: Seed of random choices.
+        left_out: Excluded rows and files, by reason.
+        notes: How the data were interpreted.
     """
 
     root: Path
@@ -78,7 +77,7 @@ class Audit:
 
     @property
     def near(self) -> tuple[Pair, ...]:
-        """Pairs of rows that show the same picture."""
+        """Pairs of rows that show the same image."""
         return self.cohort.copies.near
 
     def count(self, severity: str) -> int:

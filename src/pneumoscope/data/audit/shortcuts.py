@@ -1,8 +1,8 @@
 """Measure how well the class can be predicted from properties other than anatomy.
 
-A network learns whatever tells the classes apart. Where size, encoding or the border of the film
-do, a high score proves nothing about lungs. Each clue gets a small model of its own, a logistic
-regression that is tested on patients which it was not fitted on.
+A network learns any property that separates the classes. If size, encoding or the border of the
+film do, a high score is no evidence about lungs. For each clue, a logistic regression is fitted and
+tested on other patients.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pneumoscope.data.audit.measures import Measured
 
 FEWEST: Final = 10
-"""Images, and patients, that each class must have for the clues to be judged."""
+"""Minimum number of images, and of patients, of each class."""
 
 FOLDS: Final = 5
 MOST_IMAGES: Final = 20_000
@@ -34,15 +34,15 @@ _KNOTS = (0.25, 0.5, 0.75)
 
 @dataclass(frozen=True, slots=True)
 class Clue:
-    """A property that predicts the class, and how well.
+    """A property, and how well it predicts the class.
 
     Attributes:
-        name: What the guess was made from.
-        kind: ``file`` (a fact of the file), ``pixels`` (a fact of the picture as a whole),
-            ``periphery`` (the picture without its middle) or ``together``.
-        area: How well it tells the classes apart; 0.5 is guessing.
-        medians: Label → the median of the clue, where it is one number.
-        unit: Of the medians.
+        name: The property.
+        kind: ``file`` (a property of the file), ``pixels`` (of the whole image), ``periphery`` (of
+            the image without its centre) or ``together``.
+        area: AUC of the prediction; 0.5 is chance.
+        medians: Label → the median of the property, if it is one number.
+        unit: Unit of the medians.
     """
 
     name: str
@@ -68,10 +68,10 @@ class Shortcuts:
 
     Attributes:
         classes: (negative, positive).
-        clues: What was tried.
-        constant: Clues that are the same in all images, and so tell nothing.
-        images: On how many images.
-        patients: Of how many patients.
+        clues: The properties tested.
+        constant: Properties with the same value in all images.
+        images: Number of images.
+        patients: Number of patients.
     """
 
     classes: tuple[str, str]
@@ -93,7 +93,7 @@ class Shortcuts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Source:
-    """A property to test: columns [n, k], and whether each gets a spline basis."""
+    """A property to test: columns [n, k], and whether each is expanded into a spline basis."""
 
     name: str
     kind: str
@@ -106,13 +106,13 @@ class _Source:
 def probe(measured: Measured, classes: tuple[str, str], *, seed: int = 0) -> Shortcuts | None:
     """Return how well each property predicts the class; None if there are too few images.
 
-    Scores are those of the fold in which a patient was left out, so nothing is fitted on the
-    patients that it is judged on. Above 20,000 images, patients are drawn until so many are there.
+    Scores are cross-validated over patients, so no model is tested on patients that it was fitted
+    on. Above 20,000 images, a sample of patients with about that many images is drawn.
 
     Args:
-        measured: The images; those of other labels are left out.
+        measured: The images; those with other labels are ignored.
         classes: (negative, positive).
-        seed: Of the folds.
+        seed: Seed of the folds.
     """
     labels = np.array([entry.label for entry in measured.entries])
     names = [str(entry.patient) for entry in measured.entries]
@@ -205,7 +205,7 @@ def _left_out(
 
 
 class _Shape:
-    """Standardises columns on the training rows, with a spline basis at the quartiles if asked."""
+    """Standardises columns on the training rows, optionally with a spline basis."""
 
     def __init__(self, training: NDArray[np.float64], *, bent: bool) -> None:
         self._mean = training.mean(axis=0)

@@ -22,7 +22,7 @@ class Area:
         value: The area, 0 to 1.
         low: Lower end.
         high: Upper end.
-        n: Images that it rests on.
+        n: Number of images.
     """
 
     value: float
@@ -52,9 +52,9 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 def area(label: NDArray[np.int64], score: NDArray[np.float64], groups: NDArray[np.int64]) -> Area:
     """Return the area under the ROC curve with an interval by patient.
 
-    The interval is symmetric on the logit scale, so that it stays inside 0..1 also where a clue
-    gives the class away. Where nothing varies, as at an area of 1, nothing can be said of the
-    spread: there it is the rule of three, by patient.
+    The interval is symmetric on the logit scale, so that it stays within 0 and 1 even for an area
+    near 1. If the variance is zero, as at an area of 1, the interval is given by the rule of three,
+    by patient.
 
     Args:
         label: 0 or 1, [n]; both occur.
@@ -77,7 +77,7 @@ def folds_of(
 ) -> NDArray[np.int64]:
     """Return the fold of each image, [n]: whole groups, stratified by class.
 
-    Groups are dealt out in a drawn order, those that hold a positive image apart from the others.
+    Groups are assigned in random order, those with a positive image separately from the others.
     """
     generator = np.random.default_rng(seed)
     names, inverse = np.unique(groups, return_inverse=True)

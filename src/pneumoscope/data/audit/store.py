@@ -24,8 +24,8 @@ _ROW_BYTES = SIDE_PX * SIDE_PX
 class PixelStore:
     """Images of uint8 [112, 112] in an unnamed temporary file, removed with the process.
 
-    First all rows are appended, then they are read. The memory of the process does not grow with
-    their number.
+    All rows are appended before any is read. The memory of the process does not grow with their
+    number.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class PixelStore:
         """Append a row.
 
         Raises:
-            OutputError: The disk of temporary files is full.
+            OutputError: The disk for temporary files is full.
         """
         assert image.shape == (SIDE_PX, SIDE_PX)  # noqa: S101 - our own caller
         try:

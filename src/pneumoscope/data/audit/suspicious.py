@@ -13,8 +13,8 @@ class Suspect:
 
     Attributes:
         path: The image.
-        label: What the data say.
-        probability: What the reader gives that label, 0 to 0.5.
+        label: The label in the data.
+        probability: Probability of that label according to the reader, 0 to 0.5.
     """
 
     path: str
@@ -33,12 +33,13 @@ def suspects(
     *,
     classes: tuple[str, str],
 ) -> list[Suspect]:
-    """Return the images whose own label has a probability below 0.5, the least likely first.
+    """Return the images whose own label has a probability below 0.5, the lowest first.
 
     Args:
         paths: The images.
-        labels: 1 for the positive class, else 0.
-        probabilities: Of the positive class, from a reader that was not trained on them.
+        labels: 1 for the positive class, otherwise 0.
+        probabilities: Probabilities of the positive class, from a reader that was not trained on
+            the images.
         classes: (negative, positive).
     """
     own = [p if label else 1 - p for label, p in zip(labels, probabilities, strict=True)]

@@ -1,8 +1,8 @@
 """Download a public data set and verify that it is complete.
 
-The rooms: ``manifest`` knows what the data set holds and checks folders against it, ``fetch``
-brings bytes over unreliable lines, ``listing`` many files, ``unpack`` takes the images out of an
-archive or a folder. ``workflow.download`` puts them together.
+``manifest`` describes the contents of the data set and checks folders against it, ``fetch``
+downloads a file over an unreliable connection, ``listing`` downloads many files, and ``unpack``
+extracts images from an archive or a folder. ``workflow.download`` combines them.
 """
 
 from __future__ import annotations

@@ -32,10 +32,10 @@ def written(file: Path) -> Iterator[None]:
 def write_all(out: FileIO, chunk: bytes) -> None:
     """Write a chunk completely to an unbuffered file.
 
-    Unbuffered, so that nothing is left for ``close`` to fail at.
+    Unbuffered, so that ``close`` cannot fail.
 
     Raises:
-        OSError: There is no room.
+        OSError: The disk is full.
     """
     view = memoryview(chunk)
     while view:

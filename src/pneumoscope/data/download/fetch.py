@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 30.0
 TRIES = 5
-"""So often a connection may fail without a byte gained."""
+"""Number of consecutive failures without progress before giving up."""
 
 _CHUNK = 1 << 18
-_ASK_AGAIN = {408, 416, 429}  # and what is the server's own fault, from 500 on
+_ASK_AGAIN = {408, 416, 429}  # and errors of the server, from 500 on
 _BROKEN = (OSError, http.client.HTTPException)
 
 
@@ -63,7 +63,7 @@ def check_url(url: str) -> None:
     """Raise an error if a text is not a web address.
 
     Raises:
-        OptionError: It is none.
+        OptionError: It is not a web address.
     """
     try:
         place = urlsplit(url)
@@ -82,22 +82,22 @@ def fetch(
     most_bytes: int,
     progress: Progress | None = None,
 ) -> None:
-    """Download a URL to a file, which appears only when it is complete.
+    """Download a URL to a file, which only appears once it is complete.
 
-    What arrived is kept beside it as ``.NAME.part`` if the line breaks for good, and a later call
-    goes on from there: with a Range request that holds only while the server's file is the same
-    one. Servers without ranges send it all again. Two processes may fetch the same file at once:
-    they write the same bytes to the same places.
+    If the connection is lost permanently, the downloaded part is kept as ``.NAME.part`` in the same
+    folder, and a later call continues from it, with a Range request that is valid only while the
+    server's file is unchanged. Servers without ranges send the whole file again. Two processes may
+    download the same file at the same time: they write the same bytes to the same positions.
 
     Args:
-        url: Where from, http or https.
-        file: Where to.
-        expected: What it must be.
-        most_bytes: More is refused.
-        progress: Called with (bytes, bytes in all) where the server tells the size.
+        url: Address, http or https.
+        file: Destination.
+        expected: Expected size and checksum.
+        most_bytes: Maximum size.
+        progress: Called with (bytes, total bytes) if the server states the size.
 
     Raises:
-        FetchError: It cannot be had, or is not what is expected.
+        FetchError: The download failed, or the file is not the expected one.
         OutputError: The file cannot be written.
     """
     check_url(url)
@@ -118,7 +118,7 @@ def fetch(
             fault: Exception = ConnectionError("the connection ended early")
         except urllib.error.HTTPError as refusal:
             refusal.close()
-            if refusal.code == 416:  # nothing lies behind what is here
+            if refusal.code == 416:  # there are no bytes after those received
                 if refusal.headers.get("Content-Range") == f"bytes */{before}":
                     break
                 _forget(part, note)
@@ -127,7 +127,7 @@ def fetch(
             fault = refusal
         except _BROKEN as broken:
             if isinstance(getattr(broken, "reason", None), socket.gaierror | ssl.SSLError):
-                raise FetchError(url, _reason(broken)) from broken  # no wait will help
+                raise FetchError(url, _reason(broken)) from broken  # waiting does not help
             fault = broken
         failed = 0 if _size(part) > before else failed + 1
         if failed >= TRIES:
@@ -211,7 +211,7 @@ def _check_content(url: str, part: Path, note: Path, expected: Expected) -> None
         if found != expected.sha256.lower():
             wrong = f"its SHA-256 is {found} instead of {expected.sha256}"
     if wrong:
-        _forget(part, note)  # the next try must not go on from it
+        _forget(part, note)  # the next attempt must not continue from it
         raise FetchError(url, f"{wrong}; removed")
 
 
@@ -223,7 +223,7 @@ def _noted(note: Path) -> dict[str, str]:
     try:
         held = json.loads(note.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}  # no note, or one that was cut: begin anew
+        return {}  # no note, or a truncated one: start again
     return held if isinstance(held, dict) else {}
 
 

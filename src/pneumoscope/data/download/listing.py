@@ -34,7 +34,7 @@ def read_listing(file: Path, manifest: Manifest) -> tuple[Listed, ...]:
     """Return the files of a listing: ``{"files": [{"path", "bytes", "sha256"}, …]}``.
 
     Raises:
-        DownloadError: It is none, or names a file outside of the data set's folders.
+        DownloadError: It is not a listing, or names a file outside the data set's folders.
     """
     try:
         listed = tuple(
@@ -61,11 +61,11 @@ def fetch_listed(
 ) -> None:
     """Download the files of a listing into a folder; existing files are kept.
 
-    A file appears only when it is whole and has its checksum, so a later call goes on where
-    this one was ended.
+    A file only appears once it is complete and its checksum is verified, so a later call continues
+    after an interruption.
 
     Raises:
-        DownloadError: A file cannot be had, or is not what the listing says.
+        DownloadError: A file cannot be downloaded, or differs from the listing.
         OutputError: A file cannot be written.
     """
 

@@ -43,9 +43,9 @@ class Manifest:
     """The expected contents of a data set.
 
     Attributes:
-        title: Its published name.
-        source: Its DOI.
-        licence: Its licence.
+        title: The published name.
+        source: The DOI.
+        licence: The licence.
         folders: The folders with images, such as ``train/NORMAL``.
         known: Files whose content is known, by path.
     """
@@ -66,7 +66,7 @@ def load_manifest(data_set: str) -> Manifest:
     """Return the expected contents of a data set.
 
     Raises:
-        OptionError: No such data set is known.
+        OptionError: The data set is unknown.
     """
     if data_set not in DATA_SETS:
         raise OptionError(
@@ -92,11 +92,11 @@ class Verification:
     """The differences between a folder and the expected contents.
 
     Attributes:
-        files: Images that should be there.
-        missing: Paths of those that are not; where names are not known, a line that counts them.
-        extra: Paths of files that should not be there.
-        wrong: (path, what is wrong with its size or content).
-        contents: Files whose content was compared with a published SHA-256.
+        files: Number of expected images.
+        missing: Paths of missing images; if their names are unknown, a line with their number.
+        extra: Paths of unexpected files.
+        wrong: (path, the problem with its size or content).
+        contents: Number of files compared with a published SHA-256.
     """
 
     files: int
@@ -136,17 +136,17 @@ def verify_folder(
 ) -> Verification:
     """Return what is missing, additional or wrong in a folder.
 
-    Names are compared where they are known, else counted and read as the data set's patients;
-    every file must begin as an image; files whose content is known are compared byte by byte,
-    by size and SHA-256. Hidden and system files are passed over, and so are other folders.
+    Names are compared if they are known, otherwise counted and checked against the naming scheme.
+    Every file must begin like an image; files with known content are compared by size and SHA-256.
+    Hidden and system files and other folders are ignored.
 
     Args:
-        folder: With ``train/NORMAL`` and so on inside.
-        manifest: What should be there.
+        folder: Folder that contains ``train/NORMAL`` etc.
+        manifest: The expected contents.
         progress: Called as files are read.
 
     Raises:
-        DataError: There is no such folder, or it cannot be listed.
+        DataError: The folder does not exist, or cannot be listed.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder.")
@@ -188,7 +188,7 @@ def verify_folder(
 
 
 def is_junk(name: str) -> bool:
-    """Return whether a name is a system file that may be next to images."""
+    """Return whether a name is that of a system file, which may occur next to images."""
     return name.startswith(".") or name.lower() in JUNK
 
 
@@ -222,7 +222,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _is_foreign(name: str, manifest: Manifest) -> bool:
-    """Return whether a file cannot belong to a folder whose names are not known."""
+    """Return whether a file cannot belong to a folder whose file names are unknown."""
     elsewhere = any(held.names and name in held.names for held in manifest.folders.values())
     return elsewhere or not name.endswith(".jpeg") or patient_of(name) is None
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pneumoscope.parallel import Progress
 
 MOST_BYTES = 16 * 2**30
-"""An archive that claims more is refused: the data set has little more than one GiB."""
+"""Maximum total size of an archive; the data set has little more than one GiB."""
 
 MOST_FILES = 100_000
 
@@ -35,7 +35,7 @@ _DAMAGED = (
     EOFError,
     ValueError,
     OverflowError,
-    RuntimeError,  # encrypted, or compressed in a way that is not known here
+    RuntimeError,  # encrypted, or compressed with an unknown method
 )
 
 
@@ -44,18 +44,18 @@ def unpack(
 ) -> None:
     """Extract the images of a zip archive into the folders of a data set.
 
-    The data set may lie at any depth, as it does in Kaggle's archive; of several copies the
-    uppermost is taken. Other members are passed over.
+    The data set may be at any depth, as in Kaggle's archive; of several copies, the uppermost is
+    used. Other members are ignored.
 
     Args:
         archive: A zip file.
-        folder: Where ``train/NORMAL`` and so on are made.
+        folder: Destination of ``train/NORMAL`` etc.
         manifest: The folders to look for.
-        progress: Called with (images, images in all).
+        progress: Called with (images, total images).
 
     Raises:
-        DownloadError: It is no zip archive, is damaged, claims to be gigantic, or holds a path
-            that leads out of the folder.
+        DownloadError: It is not a zip archive, is damaged or too large, or contains a path outside
+            the folder.
         OutputError: The images cannot be written.
     """
     try:
@@ -82,7 +82,7 @@ def gather(
     """Copy the images of a data set from a folder of any layout.
 
     Raises:
-        DownloadError: It is not this data set, or cannot be read.
+        DownloadError: The folder does not contain this data set, or cannot be read.
         OutputError: The images cannot be written.
     """
     try:

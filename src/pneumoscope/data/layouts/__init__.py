@@ -1,8 +1,8 @@
 """Layouts of data sets: class folders, manifests and public data sets.
 
-``description`` says how a table is read; ``known/`` holds the descriptions of public data sets,
-and ``shipped`` recognises them. ``folders`` walks class folders, ``rows`` reads tables, ``labels``
-maps names to classes, and ``listing`` is the whole road.
+``description`` defines how a table is read; ``known/`` contains the descriptions of public data
+sets, and ``shipped`` recognises them. ``folders`` walks class folders, ``rows`` reads tables,
+``labels`` maps names to classes, and ``listing`` combines these steps.
 """
 
 from __future__ import annotations

@@ -20,10 +20,10 @@ FRONTAL: Final = (
     "PA", "AP", "frontal", "AP supine", "AP erect", "AP horizontal", "posteroanterior",
     "anteroposterior", "postero-anterior", "antero-posterior",
 )  # fmt: skip
-"""Views that count as frontal where a description names none."""
+"""Views that count as frontal by default."""
 
 ROLES: Final = ("path", "label", "patient", "study", "view", "split")
-"""What a column can be."""
+"""Roles of columns."""
 
 _FIELD = re.compile(r"\{([^{}:]+)(?::(\d+))?\}")
 
@@ -33,42 +33,42 @@ class TableDescription:
     """How to read a table of images; ``docs/reference/layouts.md`` explains the keys.
 
     Attributes:
-        name: What the layout is called.
-        title: What the data set is called.
-        tables: File name pattern → part that its rows belong to, empty where a column or a list
-            tells, or nothing does.
-        first_only: Read the first pattern that is there, not all of them.
-        header: Names of the columns where the table has no header line.
-        delimiter: Between columns; empty for comma, semicolon or tab, whichever fits.
-        line: Regular expression that fits a whole line where there is no header line and no sign
-            separates the columns; its named groups are the columns.
+        name: Name of the layout.
+        title: Name of the data set.
+        tables: File name pattern → part of its rows; empty if a column or a list determines it, or
+            if there are no parts.
+        first_only: Read only the tables of the first pattern that matches.
+        header: Names of the columns of a table without a header line.
+        delimiter: Separator of columns; if empty, comma, semicolon or tab, whichever fits.
+        line: Regular expression that matches a whole line, for tables without a header line and
+            without a separator; its named groups are the columns.
         columns: Role (``path``, ``label``, ``patient``, ``study``, ``view``, ``split``) → column.
         encoding: ``one`` name; names ``separated``; a ``list`` as Python writes it; ``columns``,
-            one a finding.
-        separator: Between names, for ``separated``.
-        findings: The columns of findings, for ``columns``; empty for all that are in no role and
-            not in ``not_findings``.
-        present: Values that say that a finding is there, for ``columns``.
-        uncertain: Values that say that it may be there.
-        absent: Values that say that it is not there; any other is no label.
-        values: Value in the label column → name.
-        not_findings: Names or columns that are no findings.
-        known_labels: A table is taken for this layout only if its labels are among these.
-        repeat: Several rows of one image: ``merge`` equal ones and refuse contradictory ones, or
-            take the ``union`` of their findings (a row a box, or a reader).
-        image: Where an image lies, from the folder of the table on: ``{column}``, and
-            ``{column:2}`` for its first two characters. Each is tried in turn.
-        find: Search the folder for the file name, wherever it lies below.
-        suffixes: Tried at the end of the path.
-        patient_pattern: Finds the patient in the value of ``path``; the first group.
-        header_patients: Whether PatientID in a DICOM header tells the patient where the table does
-            not.
-        study_pattern: Finds the study there.
-        view_pattern: Finds the view there, where no column says it.
+            one per finding.
+        separator: Separator of names, for ``separated``.
+        findings: The columns of findings, for ``columns``; empty for all columns without a role
+            that are not in ``not_findings``.
+        present: Values for a finding that is present, for ``columns``.
+        uncertain: Values for an uncertain finding.
+        absent: Values for an absent finding; any other value counts as no label.
+        values: Value in the label column, or column for ``columns``, → name.
+        not_findings: Names or columns that are not findings.
+        known_labels: The layout applies only to tables whose labels are all among these.
+        repeat: Several rows of one image: ``merge`` equal rows, with an error for contradictory
+            ones, or use the ``union`` of their findings (one row per box, or per radiologist).
+        image: Possible paths of an image, relative to the folder of the table, tried in order:
+            ``{column}`` is a value, ``{column:2}`` its first two characters.
+        find: Search the folder and its subfolders for the file name.
+        suffixes: Suffixes that are tried at the end of the path.
+        patient_pattern: Extracts the patient from the value of ``path``, as the first group.
+        header_patients: Whether PatientID in a DICOM header identifies the patient if the table
+            does not.
+        study_pattern: Extracts the study in the same way.
+        view_pattern: Extracts the view in the same way, if there is no such column.
         frontal: Values of ``view`` that are frontal.
-        lists: File name → part, files with a value of ``path`` a line.
-        joins: File name pattern → the column by which its rows are added.
-        suggest: Class → names, for the message that shows how to map.
+        lists: File name → part, for files with one value of ``path`` per line.
+        joins: File name pattern → the column by which its rows are joined.
+        suggest: Class → names, for the message that explains how to map labels.
 
     Raises:
         OptionError: A value that cannot be.
@@ -139,11 +139,11 @@ class TableDescription:
         return own | (fields - {"split", "path"}) | set(findings[:1])
 
     def image_paths(self, row: Mapping[str, str], *, part: str) -> list[str]:
-        """Return the possible paths of a row's image, the likeliest first.
+        """Return the possible paths of a row's image, the most likely first.
 
         Args:
             row: Column → value.
-            part: Of the row, for ``{split}``.
+            part: Part of the row, for ``{split}``.
         """
         value = (row.get(self.columns.get("path", "")) or "").strip()
         known = {"split": part, "path": value}
@@ -193,8 +193,8 @@ class TableDescription:
         """Read a description from a YAML file.
 
         Raises:
-            DataError: It cannot be read.
-            OptionError: It holds an unknown key or a value that cannot be.
+            DataError: The file cannot be read.
+            OptionError: An unknown key, or an invalid value.
         """
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,8 +1,8 @@
 """List the images of a table in which an image may have several findings.
 
-Each finding of an image is there (1), not there (0) or without a label. Tables of two kinds are
-read: those with a column a finding, whose cells say 1, 0, -1 (uncertain) or nothing, and those
-that name the findings of an image, where the ones that are not named are not there.
+Each finding of an image is present (1), absent (0) or without a label. Two kinds of tables are
+supported: those with a column for each finding, whose values are 1, 0, -1 (uncertain) or empty, and
+those that list the findings of an image, so that unlisted findings are absent.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError, OptionError, nearest
 
 UNLABELLED: Final = -1
-"""The value of a finding that has no label in an image."""
+"""The value of a finding without a label."""
 
 NEGATIVE, POSITIVE = "NEGATIVE", "POSITIVE"
 """The label of an image without and with any of its findings."""
 
 NOTHING_FOUND: Final = ("no finding", "normal", "healthy", "negative")
-"""Names, in lower case, of what is no finding: they say that none of the findings is there."""
+"""Names, in lower case, that state that no finding is present."""
 
 _ROLES = ("path", "patient", "study", "view", "split")
 _BLANK = {"", "nan", "none", "null", "na", "n/a"}
@@ -42,7 +42,7 @@ class FindingsListing:
     """The images of a data set with several findings an image, not read yet.
 
     Attributes:
-        listing: The images; the label is ``POSITIVE`` where any finding is there, else
+        listing: The images; the label is ``POSITIVE`` if any finding is present, otherwise
             ``NEGATIVE``.
         names: The findings, in the order of ``Entry.findings``.
     """
@@ -54,18 +54,17 @@ class FindingsListing:
 def list_findings(data: Path, options: DataOptions) -> FindingsListing:
     """Return the images of a table, unread, with the label of each finding.
 
-    Uncertain labels count as ``options.uncertain`` says (``ignore`` leaves the finding without a
-    label), missing ones as ``options.unlabelled``. An image for which the table says that nothing
-    was found ("No Finding") has a negative label of every finding that has none of its own. Images
-    without any label are left out.
+    Uncertain labels count as given by ``options.uncertain`` (``ignore`` leaves the finding without
+    a label), missing ones by ``options.unlabelled``. If the table states "No Finding" for an image,
+    all findings without a label of their own are negative. Images without any label are excluded.
 
     Args:
         data: A table, or the folder of a public data set.
-        options: With ``findings``, the names that are wanted, in whatever case; empty takes all.
+        options: Options with ``findings``, the names to read, in any case; empty for all.
 
     Raises:
-        DataError: There is no table, it cannot be read, or it contradicts itself.
-        OptionError: A finding that the data do not have.
+        DataError: There is no table, it cannot be read, or its rows are contradictory.
+        OptionError: A finding does not occur in the data.
     """
     if not data.exists():
         raise DataError(f"{data}: no such folder or file.")
@@ -113,7 +112,7 @@ def list_findings(data: Path, options: DataOptions) -> FindingsListing:
 def _own_layout(
     table: Path, layout: TableDescription, options: DataOptions
 ) -> tuple[TableDescription, list[str]]:
-    """Return how a table of a user is read: names in a label column, or a column a finding."""
+    """Return the layout of a user's table: a label column with names, or a column per finding."""
     columns = Table.open(table, needed={layout.columns["path"]}).columns
     roles = {role: name for role, name in layout.columns.items() if layout.name == "columns"}
     roles = roles or {role: role for role in _ROLES if role in columns}
@@ -148,7 +147,7 @@ def _own_layout(
 def _odd_columns(
     table: Path, layout: TableDescription, names: Sequence[str]
 ) -> tuple[dict[str, str], set[str]]:
-    """Return columns with values that are no label of a finding, and those without any value.
+    """Return columns with values that are not labels of a finding, and columns without any value.
 
     The former with the first such value, for messages.
     """
@@ -167,7 +166,7 @@ def _odd_columns(
 
 
 def _known(rows: Sequence[Named], layout: TableDescription) -> dict[str, str]:
-    """Return the findings of the data: normalised name → as the data spell it."""
+    """Return the findings of the data: normalised name → spelling in the data."""
     counts = Counter(name for row in rows for name in (*row.names, *row.uncertain, *row.absent))
     known = list(layout.findings) if layout.encoding == "columns" else []
     known += sorted(name for name in counts if name not in known)
@@ -179,11 +178,11 @@ def _known(rows: Sequence[Named], layout: TableDescription) -> dict[str, str]:
 
 
 def _names(data: Path, known: Mapping[str, str], options: DataOptions) -> tuple[str, ...]:
-    """Return the findings that are wanted.
+    """Return the findings to read.
 
     Raises:
-        DataError: The data name no finding.
-        OptionError: One that was named is none of the data.
+        DataError: The data contain no finding.
+        OptionError: A finding does not occur in the data.
     """
     if not known:
         raise DataError(f"{data}: names no finding.")
@@ -205,7 +204,7 @@ def _values(
     there, maybe, absent = (
         {plain(name) for name in found} for found in (row.names, row.uncertain, row.absent)
     )
-    # A table that names findings says by that which are not there.
+    # In a table that lists findings, unlisted findings are absent.
     healthy = layout.encoding != "columns" or not there.isdisjoint(NOTHING_FOUND)
     missing = 0 if healthy or options.unlabelled == "negative" else UNLABELLED
     doubtful = {"ignore": UNLABELLED, "positive": 1, "negative": 0}[options.uncertain]
@@ -223,7 +222,7 @@ def _values(
 
 
 def _merged(data: Path, rows: Sequence[Named], *, union: bool) -> list[Named]:
-    """Return one row an image.
+    """Return one row per image.
 
     Raises:
         DataError: Rows of one image differ.

@@ -32,7 +32,7 @@ IMAGE_SUFFIXES: Final = frozenset(
         ".jp2",
     }
 )  # fmt: skip
-"""Suffixes by which loose files are taken for images; in class folders every file is one."""
+"""Suffixes of images among loose files; in class folders, every file is an image."""
 
 _JUNK = {"thumbs.db", "desktop.ini", "__macosx", "dicomdir"}
 _MASKS = re.compile(r"(?:.*[ _-])?(?:manual|left|right)?masks?", re.IGNORECASE)
@@ -76,7 +76,8 @@ def is_junk(name: str) -> bool:
 def unwrapped(data: Path) -> list[Path]:
     """Return a folder and the single folders nested in it, the innermost last.
 
-    A folder wraps if it holds one folder and no image, and this holds parts or classes.
+    A folder is a wrapper if it contains one folder and no image, and that folder contains parts or
+    classes.
     """
     chain = [data]
     while True:
@@ -95,7 +96,7 @@ def read_folders(data: Path, passed: Passed) -> Iterator[tuple[str, str, str]]:
 
     Args:
         data: The folder.
-        passed: Counts what is not taken.
+        passed: Counters of skipped files.
 
     Raises:
         DataError: A folder cannot be listed.

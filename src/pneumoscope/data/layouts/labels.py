@@ -11,10 +11,10 @@ from typing import Final
 from pneumoscope.errors import OptionError, closest, one_of
 
 POLICIES: Final = ("ignore", "positive", "negative")
-"""What an uncertain label may count as."""
+"""Ways to count uncertain labels."""
 
 REST: Final = "*"
-"""In a map: every image that no other name decides."""
+"""In a map: all other images."""
 
 NO_CLASS: Final = "label not in the class map"
 NO_LABEL: Final = "no label"
@@ -39,9 +39,10 @@ class ClassMap:
     """The names in the data that make up each class.
 
     Attributes:
-        classes: (class, its names in the data); the name ``*`` stands for all other images.
-        inherited: The map comes from a run, and the data may be others: names that the data do
-            not have are no error, and a class's own name counts as well.
+        classes: (class, its names in the data); the name ``*`` represents all other images.
+        inherited: Whether the map comes from a run and the data may differ from those of the run:
+            names that do not occur in the data are no error, and the name of a class counts as
+            well.
 
     Raises:
         OptionError: A name is in two classes, or a class has no names.
@@ -88,7 +89,7 @@ class ClassMap:
         """Raise an error for names that do not occur in the data.
 
         Raises:
-            OptionError: There is one; the message names the nearest.
+            OptionError: A name does not occur; the message suggests the closest.
         """
         if self.inherited:
             return
@@ -112,16 +113,15 @@ def classify(  # noqa: PLR0911 - one return a rule
 ) -> tuple[str, str]:
     """Return the class of an image, or an empty one and the reason.
 
-    An image is positive if any of its names is one of the positive class. It is of another class
-    only if all of its names are of that class. An image with names of several positive classes has
-    none.
+    An image is positive if any of its names belongs to the positive class. It belongs to another
+    class only if all of its names do. An image with names of several positive classes has no class.
 
     Args:
         names: Findings that the image has.
-        uncertain: Findings that it may have.
+        uncertain: Uncertain findings of the image.
         classes: The map.
-        positive: The positive class or classes; None where that is open.
-        policy: What an uncertain finding counts as.
+        positive: The positive class or classes; None if undetermined.
+        policy: How uncertain findings count.
 
     >>> pair = ClassMap((("PNEUMONIA", ("Pneumonia",)), ("NORMAL", ("No Finding",))))
     >>> classify(["Effusion", "pneumonia"], [], classes=pair, positive="PNEUMONIA", policy="ignore")
@@ -162,7 +162,7 @@ def check_policy(policy: str) -> None:
     """Raise an error for an unknown policy for uncertain labels.
 
     Raises:
-        OptionError: It is none of ``POLICIES``.
+        OptionError: It is not one of ``POLICIES``.
     """
     one_of("uncertain_labels", policy, POLICIES)
 
@@ -179,7 +179,7 @@ def in_short(counts: Counter[str], *, most: int = 8) -> str:
 
 
 def _hint(name: str, there: Mapping[str, str]) -> str:
-    """Return the nearest name in the data, or all of them."""
+    """Return the closest name in the data, or all of them."""
     close = closest(plain(name), there)
     if close is None:
         return f"Known: {', '.join(there.values())}."

@@ -42,13 +42,13 @@ class Listing:
     """The images of a data set, not read yet.
 
     Attributes:
-        root: What paths are relative to.
-        entries: A row an image; an empty label where there is none.
-        left_out: What was not taken, and why.
-        notes: How the data were understood, for people.
-        layout: How they are laid out; None for folders.
-        names: How many images have each finding, before they are mapped.
-        mapped: Whether the labels are classes of a map.
+        root: Folder that paths are relative to.
+        entries: One row per image; the label is empty if there is none.
+        left_out: Excluded rows and files, with reasons.
+        notes: How the data were interpreted, in words.
+        layout: The layout of a table; None for folders.
+        names: Number of images of each label, before mapping.
+        mapped: Whether the labels are the classes of a map.
     """
 
     root: Path
@@ -72,9 +72,9 @@ def list_data(
     positive: str | Sequence[str] | None = None,
     keep_unlabelled: bool = False,
 ) -> Listing:
-    """Return the images of a data set, unread, with all their classes.
+    """Return the images of a data set, not read yet, with all their classes.
 
-    In a folder without class folders every file counts, with an empty label.
+    In a folder without class folders, every file is an image with an empty label.
 
     Args:
         data: A folder or a table.
@@ -83,8 +83,8 @@ def list_data(
         keep_unlabelled: Keep rows of a table that have no finding, with an empty label.
 
     Raises:
-        DataError: Nothing there, a table that cannot be read, or contradictory rows.
-        OptionError: A map with names that the data do not have.
+        DataError: No images, an unreadable table, or contradictory rows.
+        OptionError: A map with names that do not occur in the data.
     """
     options = options or DataOptions()
     if not data.exists():
@@ -144,10 +144,10 @@ def tables_of(
 
     Args:
         data: A folder or a table.
-        layout: How the tables are read; None finds it.
+        layout: The layout of the tables; None detects it.
 
     Raises:
-        DataError: There is no table of the layout.
+        DataError: No table matches the layout.
     """
     if data.is_file():
         if layout is not None:

@@ -1,4 +1,4 @@
-"""How a data set is to be read: classes, columns and layout."""
+"""Options for reading a data set: classes, columns and layout."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from pneumoscope.data.layouts.labels import ClassMap, check_policy
 from pneumoscope.errors import OptionError, nearest, one_of
 
 ALL_FINDINGS = "all"
-"""In place of names: every finding that the data name."""
+"""Instead of names: all findings of the data."""
 
 UNLABELLED_POLICIES = ("ignore", "negative")
-"""What a finding without a label may count as."""
+"""Ways to count findings without a label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataOptions:
-    """How a data set is to be read.
+    """Options for reading a data set.
 
     Attributes:
-        classes: Which names of the data make up which class; None takes the names as they are.
-        uncertain: What an uncertain label counts as: ``ignore``, ``positive`` or ``negative``.
-        layout: How the table is read; None finds it by its columns.
-        findings: The findings that an image may have, several at once; empty for all that the data
-            name. None for data of one class an image.
-        unlabelled: What a finding without a label counts as: ``ignore`` or ``negative``.
-        lenient: Whether findings that the data do not have are no error; they are without labels.
+        classes: The class map; None uses the names unchanged.
+        uncertain: How uncertain labels count: ``ignore``, ``positive`` or ``negative``.
+        layout: The layout of the table; None detects it by its columns.
+        findings: The findings of multi-label data; empty for all findings of the data. None for
+            data with one class per image.
+        unlabelled: How findings without a label count: ``ignore`` or ``negative``.
+        lenient: Whether findings that do not occur in the data have no labels, instead of causing
+            an error.
 
     Raises:
-        OptionError: An unknown way to count uncertain or missing labels.
+        OptionError: An unknown value for uncertain or missing labels.
     """
 
     classes: ClassMap | None = None
@@ -47,13 +48,13 @@ class DataOptions:
 
 
 def parse_map(texts: Sequence[str]) -> dict[str, list[str]]:
-    """Parse ``--map`` options; a class that is repeated gets more names.
+    """Parse ``--map`` options; repeating a class adds names to it.
 
     >>> parse_map(["PNEUMONIA=BACTERIA,VIRUS", "NORMAL=No Finding"])
     {'PNEUMONIA': ['BACTERIA', 'VIRUS'], 'NORMAL': ['No Finding']}
 
     Raises:
-        OptionError: A text is something else.
+        OptionError: A text has another form.
     """
     found: dict[str, list[str]] = {}
     for text in texts:
@@ -66,13 +67,13 @@ def parse_map(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def parse_findings(text: str) -> tuple[str, ...]:
-    """Return the findings that a text names; none for all that the data name.
+    """Parse the names of findings; the result is empty for all findings of the data.
 
     >>> parse_findings("Pneumonia, Pleural Effusion"), parse_findings("all")
     (('Pneumonia', 'Pleural Effusion'), ())
 
     Raises:
-        OptionError: It names none, or one twice.
+        OptionError: There is no name, or a name is repeated.
     """
     if text.strip() == ALL_FINDINGS:
         return ()
@@ -89,11 +90,11 @@ def parse_columns(texts: Sequence[str], *, label: bool = True) -> dict[str, str]
     {'path': 'file', 'label': 'finding'}
 
     Args:
-        texts: Of the options.
-        label: Whether a column of labels is needed.
+        texts: Values of the options.
+        label: Whether a column of labels is required.
 
     Raises:
-        OptionError: A text is something else, or path or label is missing.
+        OptionError: A text has another form, or path or label is missing.
     """
     found: dict[str, str] = {}
     for text in ",".join(texts).split(","):
@@ -125,12 +126,12 @@ def data_options(
     Args:
         class_map: Class → names in the data.
         uncertain_labels: ``ignore``, ``positive`` or ``negative``; ``ignore`` if None.
-        columns: Role → column, in place of a layout.
+        columns: Role → column, instead of a layout.
         layout: The name of a known layout, or the keys of a description.
         inherited: Whether the map comes from a run; see ``ClassMap``.
-        findings: The findings that an image may have, with commas between, or ``all``; None for
-            data of one class an image.
-        unlabelled: What a finding without a label counts as; ``ignore`` if None.
+        findings: The findings of multi-label data, separated by commas, or ``all``; None for data
+            with one class per image.
+        unlabelled: How findings without a label count; ``ignore`` if None.
 
     Raises:
         OptionError: A value that cannot be.
@@ -151,7 +152,7 @@ def data_options(
         raise OptionError("unlabelled", must="given with `findings`", was=unlabelled)
     table: TableDescription | None = None
     if columns:
-        bare = findings is not None and "label" not in columns  # then a column a finding
+        bare = findings is not None and "label" not in columns  # a column for each finding
         encoding: Encoding = "columns" if bare else "separated"
         table = TableDescription(name="columns", columns=dict(columns), encoding=encoding)
     elif isinstance(layout, str):

@@ -17,7 +17,7 @@ class Places:
 
     Attributes:
         root: The folder.
-        find: Whether a file name alone will do.
+        find: Whether a file name alone is sufficient.
     """
 
     root: Path
@@ -54,7 +54,7 @@ class Places:
             if number < len(parts) and (number == 0 or not Path(path).is_absolute()):
                 shorter = Path(*parts[number:])
                 if number == len(parts) - 1 and number > 0:
-                    break  # the bare name: any file of the folder could be meant
+                    break  # the name alone could refer to any file of the folder
                 if (self.root / shorter).is_file():
                     self._strip = number
                     return path if number == 0 else shorter.as_posix()

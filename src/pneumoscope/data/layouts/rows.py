@@ -26,14 +26,13 @@ class Named:
     """An image with its findings.
 
     Attributes:
-        path: Relative to the root of the data.
-        names: Findings that it has.
-        uncertain: Findings that it may have.
-        absent: Findings that it does not have, where the table says so itself (a column a
-            finding).
-        patient: Whose it is; empty where unknown.
-        study: Its study; empty where unknown.
-        split: Its part; empty where unknown.
+        path: Path relative to the root of the data.
+        names: Findings that are present.
+        uncertain: Uncertain findings.
+        absent: Absent findings, if the table has a column for each finding.
+        patient: The patient; empty if unknown.
+        study: The study; empty if unknown.
+        split: The part; empty if unknown.
         where: The table and line, for messages.
     """
 
@@ -50,17 +49,18 @@ class Named:
 def read_rows(
     root: Path, tables: Sequence[tuple[Path, str]], layout: TableDescription, *, strict: bool
 ) -> tuple[list[Named], list[LeftOut]]:
-    """Return the frontal images of tables, one row each, and what was left out.
+    """Return the frontal images of tables, one row each, and the excluded rows.
 
     Args:
-        root: What the paths of images are relative to.
-        tables: Files, each with the part that its rows belong to (may be empty).
-        layout: How to read them.
-        strict: Keep rows whose file is missing, so that they are reported as unreadable; else
-            they are left out, since public data sets are often fetched in part.
+        root: Folder that the paths of images are relative to.
+        tables: Files, each with the part of its rows (may be empty).
+        layout: Layout of the tables.
+        strict: Whether rows whose file is missing are kept, so that they are reported as
+            unreadable. Otherwise they are excluded, since public data sets are often downloaded in
+            part.
 
     Raises:
-        DataError: A table cannot be read, lacks a column, or none of its images is there.
+        DataError: A table cannot be read, lacks a column, or none of its images exists.
     """
     places = Places(root, find=layout.find)
     lists = _lists(tables[0][0].parent, layout)
@@ -116,7 +116,7 @@ def _check_columns(table: Table, layout: TableDescription, columns: set[str]) ->
     """Raise an error if a table lacks columns that its layout needs."""
     wanted = [name for role, name in layout.columns.items() if role in {"path", "label"}]
     wanted += sorted(layout.needed - set(wanted))
-    if layout.name == "columns":  # the user has named each of them
+    if layout.name == "columns":  # the user named each of them
         wanted = list(layout.columns.values())
     missing = [name for name in dict.fromkeys(wanted) if name not in columns]
     if not missing:
@@ -184,11 +184,11 @@ def _named(
 def _findings(
     row: Mapping[str, str], layout: TableDescription, *, where: str
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Return the findings that a row says are there, may be there and are not there."""
+    """Return the present, uncertain and absent findings of a row."""
     if layout.encoding == "columns":
         own = set(layout.columns.values()) | set(layout.not_findings) | set(layout.joins.values())
         columns = layout.findings or [name for name in row if name and name not in own]
-        values = {name: (row.get(name) or "").strip() for name in columns}
+        values = {layout.values.get(name, name): (row.get(name) or "").strip() for name in columns}
         return (
             tuple(name for name, value in values.items() if value in layout.present),
             tuple(name for name, value in values.items() if value in layout.uncertain),

@@ -25,7 +25,7 @@ def known_layout(name: str) -> TableDescription:
     """Return an included layout.
 
     Raises:
-        OptionError: There is none of this name.
+        OptionError: There is no layout of this name.
     """
     if name not in ORDER:
         raise OptionError(
@@ -40,7 +40,7 @@ def layout_option(text: str) -> str | dict[str, Any]:
 
     Raises:
         DataError: The file cannot be read.
-        OptionError: It is no layout.
+        OptionError: It is not a layout.
     """
     path = Path(text)
     if path.suffix.lower() in {".yaml", ".yml"} or path.is_file():
@@ -72,7 +72,7 @@ def fits(path: Path, layout: TableDescription) -> bool:
         known = {plain(name) for name in layout.known_labels}
         rows = [row for row, _ in zip(table.rows(), range(_SAMPLE), strict=False)]
     except DataError:
-        return False  # another table, whatever it is
+        return False  # another kind of table
     return bool(rows) and all(plain(row.values[layout.columns["label"]]) in known for row in rows)
 
 
@@ -80,7 +80,7 @@ def opened(path: Path, layout: TableDescription) -> Table:
     """Open a table as a layout describes it.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: The table cannot be read.
     """
     return Table.open(
         path,
@@ -92,9 +92,9 @@ def opened(path: Path, layout: TableDescription) -> Table:
 
 
 def recognised(place: Path) -> tuple[TableDescription, list[tuple[Path, str]]] | None:
-    """Return the layout of a folder or a table, with its tables; None if none fits.
+    """Return the layout of a folder or a table, with its tables; None if no layout matches.
 
-    A table that rows are only added from, such as the labels of MIMIC-CXR-JPG, stands for the
+    A table that is only joined to another, such as the labels of MIMIC-CXR-JPG, is replaced by the
     table that it belongs to.
     """
     for name in ORDER:
@@ -106,7 +106,7 @@ def recognised(place: Path) -> tuple[TableDescription, list[tuple[Path, str]]] |
             continue
         own = [part for pattern, part in layout.tables.items() if place.match(pattern)]
         if (layout.header or layout.line) and not own:
-            continue  # nothing but the name tells such a table
+            continue  # such a table is only recognised by its name
         if fits(place, layout):
             return layout, [(place, own[0] if own else "")]
         if any(place.match(pattern) for pattern in layout.joins):

@@ -1,6 +1,6 @@
 """Read text tables separated by commas, semicolons, tabs or spaces, also gzipped.
 
-Lines that no sign separates reliably are taken apart by a regular expression.
+Lines without a reliable separator are split by a regular expression.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class Table:
 
         Args:
             path: The file; gzipped if its name ends in ``.gz``.
-            needed: Columns that decide which delimiter it has.
-            header: The columns where the file has no header line.
-            delimiter: Between columns; empty for comma, semicolon or tab.
-            line: Regular expression that fits a whole line of a file without a header line; its
+            needed: Columns by which the delimiter is determined.
+            header: The columns of a file without a header line.
+            delimiter: Separator of columns; if empty, comma, semicolon or tab.
+            line: Regular expression that matches a whole line of a file without a header line; its
                 named groups are the columns.
 
         Raises:
@@ -143,4 +143,4 @@ def _split(line: str, sign: str) -> list[str]:
     try:
         return [cell.strip() for cell in next(csv.reader([line], delimiter=sign), [])]
     except csv.Error:
-        return []  # such as a picture that was named in place of a table
+        return []  # such as an image given instead of a table

@@ -1,12 +1,12 @@
 """Generated chest radiographs, for the demonstration and for the tests.
 
-They are drawn, not learnt and not copied: frontal films of children, with and without pneumonia,
-made so that a reader has to look. What tells the classes apart is the opacity in the lungs alone;
-size, exposure, noise, markers and what else a film shows are drawn without regard to the class.
+The images are drawn, not learned and not copied: frontal radiographs of children, with and without
+pneumonia. The classes differ only in the opacity in the lungs; size, exposure, noise, markers and
+other properties are independent of the class.
 
-The rooms: ``canvas`` turns body coordinates into pixels, ``anatomy`` is the person, ``opacities``
-the disease, ``film`` the image; ``layers`` is what the beam meets, ``radiograph`` one finished
-image, ``folder`` many.
+``canvas`` converts body coordinates to pixels; ``anatomy`` describes the person, ``opacities`` the
+disease, ``layers`` the attenuation of the beam and ``film`` the exposure; ``radiograph`` renders
+one image, ``folder`` many.
 """
 
 from __future__ import annotations

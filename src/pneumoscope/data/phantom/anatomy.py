@@ -1,7 +1,8 @@
-"""The person: shapes that stay the same in every image of one patient, in body coordinates.
+"""Anatomy: shapes that are the same in every image of a patient, in body coordinates.
 
-Nothing here knows the class of the image. What makes a normal film hard to read (prominent hilar
-vessels, a large thymus, soft-tissue folds, scapulae over the lungs) is drawn for everybody.
+The anatomy is independent of the class of the image. Features that make a normal radiograph hard to
+read (prominent hilar vessels, a large thymus, soft-tissue folds, scapulae over the lungs) occur in
+both classes.
 """
 
 from __future__ import annotations
@@ -36,25 +37,25 @@ class Vessels:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """One patient. Lengths are in body units, shares and gains have 1 or 0 as their neutral value.
+    """One patient. Lengths are in body units; shares and gains have 1 or 0 as neutral value.
 
     Attributes:
         age: From 0 (infant: flat ribs, wide heart, large thymus) to 1 (school child).
         height: From the lung apices to the costophrenic angles on full inspiration.
-        taper: How much narrower than usual the upper thorax is.
-        domes: How high the diaphragm's domes stand above the costophrenic angles, by side.
-        rib_drop: How far a rib falls from the spine to the lateral wall.
+        taper: Narrowing of the upper thorax.
+        domes: Height of the diaphragm's domes above the costophrenic angles, by side.
+        rib_drop: Descent of a rib from the spine to the lateral wall.
         heart: Transverse size of the heart, as a factor.
-        heart_tilt: How far the heart's apex points downward.
+        heart_tilt: Downward tilt of the heart's apex.
         thymus: Width of the thymus beside the upper mediastinum, left and right in the image.
         fat: Soft tissue outside the ribs.
         fold: Opacity of the breast or soft-tissue shadow over the lower lungs.
-        scapula: How far the scapulae's medial borders reach into the lungs.
+        scapula: Overlap of the scapulae with the lungs.
         arm_angle: Direction of the arms from the horizontal, in radians; negative is raised.
         vessel_gain: Prominence of the hilar vessels.
         gas: Gastric and bowel gas below the image-right dome: x, y, half width, half height.
         vessels: The pulmonary vessels of both sides, by generation from the hila outwards.
-        unevenness: Seed of the slow variation of the aeration, which everybody has.
+        unevenness: Seed of the slow variation of the aeration, which every patient has.
     """
 
     age: float
@@ -219,8 +220,8 @@ def clavicle(side: float, *, lift: float) -> tuple[Points, Points]:
     """Return the middle line of one clavicle and its widths.
 
     Args:
-        side: Which one.
-        lift: How far its lateral end stands above its medial one.
+        side: The side.
+        lift: Height of the lateral end above the medial one.
     """
     line = curve(
         [
@@ -262,7 +263,7 @@ def fold(side: float, *, height: float) -> Points:
 
 
 def _vessels(rng: np.random.Generator) -> tuple[Vessels, ...]:
-    """Return arteries and veins branching from both hila, one generation after the other."""
+    """Return arteries and veins branching from both hila, by generation."""
     # Directions from the hilum in degrees below the lateral horizontal: the lower lobe's artery
     # is the widest, the upper lobe's vessels are thinner, the middle ones thinnest.
     degrees = np.tile([66.0, 40.0, 10.0, -30.0, -64.0], 2)

@@ -1,4 +1,4 @@
-"""Where body coordinates become pixels: the view of a patient, and what is drawn on it.
+"""Conversion of body coordinates to pixels, and drawing in body coordinates.
 
 Body coordinates are the image's, x to the right (the patient's left) and y downwards. One unit is
 half the width of the inner thorax; (0, 0) lies in the midline at the height of the lung apices.
@@ -17,17 +17,17 @@ from PIL import Image, ImageDraw, ImageFilter
 Points = NDArray[np.float64]
 Plane = NDArray[np.float32]
 
-# Everything is drawn at twice the resolution that is asked for, as Pillow's polygons are jagged.
+# Shapes are drawn at twice the requested resolution, as Pillow's polygons are not antialiased.
 _OVERSAMPLING = 2
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How one patient lies on one pixel grid.
+    """The position of a patient on a pixel grid.
 
     Attributes:
         shape: (rows, columns) of the grid.
-        unit_px: Pixels to one body unit.
+        unit_px: Pixels per body unit.
         turn: Rotation of the patient in the image plane, in radians, clockwise.
         centre: The body point in the middle of the grid.
     """
@@ -61,9 +61,9 @@ class View:
         return x, y
 
     def texture(self, values: Plane, *, corner: tuple[float, float] = (-1.4, -0.5)) -> Plane:
-        """Return a small grid of values laid over the thorax and smoothly interpolated.
+        """Return a small grid of values over the thorax, smoothly interpolated.
 
-        The texture belongs to the body, so that it moves with the patient.
+        The texture is in body coordinates, so it moves with the patient.
 
         Args:
             values: The values, shape [n, n]; they cover a square of 2.8 body units.
@@ -86,7 +86,7 @@ class View:
 
 
 class Canvas:
-    """A plane on which shapes in body coordinates are drawn in values from 0 to 1."""
+    """A plane with values from 0 to 1, on which shapes in body coordinates are drawn."""
 
     def __init__(self, view: View) -> None:
         self._view = View(
@@ -118,7 +118,7 @@ class Canvas:
 
 
 def resized(plane: Plane, shape: tuple[int, int]) -> Plane:
-    """Return a plane at another shape, bicubic, with antialiasing where it becomes smaller."""
+    """Return a plane resized to another shape, bicubic, with antialiasing if it becomes smaller."""
     if plane.shape == shape:
         return plane
     image = Image.fromarray(plane).resize(shape[::-1], Image.Resampling.BICUBIC)
@@ -126,13 +126,13 @@ def resized(plane: Plane, shape: tuple[int, int]) -> Plane:
 
 
 def resized_bytes(plane: Plane, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return a plane of values from 0 to 1 at another shape in 0 to 255: several times faster."""
+    """Return a plane of values from 0 to 1 resized with 8 bits, which is several times faster."""
     image = Image.fromarray(np.clip(plane * 255.0 + 0.5, 0, 255).astype(np.uint8))
     return np.asarray(image.resize(shape[::-1], Image.Resampling.BICUBIC))
 
 
 def resized_mask(plane: Plane, shape: tuple[int, int], *, above: float) -> NDArray[np.bool_]:
-    """Return where a plane of values from 0 to 1 lies above a threshold, at another shape."""
+    """Return where a plane of values from 0 to 1, resized to another shape, exceeds a threshold."""
     image = Image.fromarray(np.clip(plane * 255.0 + 0.5, 0, 255).astype(np.uint8))
     inside: NDArray[np.bool_] = (
         np.asarray(image.resize(shape[::-1], Image.Resampling.BILINEAR)) > above * 255.0
@@ -141,19 +141,19 @@ def resized_mask(plane: Plane, shape: tuple[int, int], *, above: float) -> NDArr
 
 
 def coarse_level(plane: Plane, factor: int) -> Plane:
-    """Return what is left of a plane, same shape, when its details below a size are gone."""
+    """Return a plane without its details below a size, same shape."""
     image = Image.fromarray(plane)
     level = image.reduce(max(1, factor)).resize(image.size, Image.Resampling.BICUBIC)
     return np.asarray(level, dtype=np.float32)
 
 
 def curve(points: Sequence[tuple[float, float]], *, closed: bool = False, steps: int = 8) -> Points:
-    """Return a smooth line through points (Catmull-Rom); a point that comes twice is a corner.
+    """Return a smooth line through points (Catmull-Rom); a repeated point is a corner.
 
     Args:
         points: The points to pass through, at least two.
         closed: Whether the last point is joined to the first.
-        steps: How many points come out for each that goes in.
+        steps: Number of output points per input point.
     """
     p = np.asarray(points, dtype=np.float64)
     padded = (

@@ -1,6 +1,6 @@
-"""The image: how a patient lies, how the beam is exposed, and what the detector makes of it.
+"""The image: position of the patient, exposure and detector.
 
-Everything here follows the image's seed alone; nothing may depend on the class.
+All values only depend on the seed of the image, never on the class.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class Film:
 
     Attributes:
         shape: (height, width) of the image in pixels.
-        view: How the patient lies on the grid on which the image is composed.
+        view: Position of the patient on the grid on which the image is composed.
         inspiration: Height of the lungs as a share of full inspiration.
-        lift: How far the clavicles' lateral ends stand above the medial ones.
+        lift: Height of the clavicles' lateral ends above the medial ones.
         shift: Sideways shift of the mediastinum by a slight rotation about the body's axis.
         penetration: Contrast of bone against soft tissue, as a factor.
         dark: Grey value, 0 to 1, of the darkest part of the body.
         bright: Grey value of the brightest part.
         gamma: Exponent of the film's curve.
-        equalisation: Share of the large-scale contrast that the processing takes away.
+        equalisation: Share of the large-scale contrast that the processing removes.
         tilt: Fall of the beam's intensity along x and y (the heel effect).
         noise: Standard deviation of the quantum noise, 0 to 1.
         unsharpness: Standard deviation of the detector's blur, in body units.
@@ -133,18 +133,18 @@ def expose(film: Film, attenuation: Plane, *, body: Plane) -> NDArray[np.uint8]:
 
     Args:
         film: The exposure.
-        attenuation: What the body takes from the beam, on the film's view; about 0 to 1.
-        body: Where the body is, same shape, 0 to 1.
+        attenuation: Attenuation of the beam by the body, on the film's view; about 0 to 1.
+        body: Mask of the body, same shape, 0 to 1.
     """
     rows, columns = attenuation.shape
     across = np.linspace(-1, 1, columns, dtype=np.float32)
     down = np.linspace(-1, 1, rows, dtype=np.float32)[:, None]
     heel = np.float32(film.tilt[0]) * across + np.float32(film.tilt[1]) * down
-    # The processing takes the large structures' contrast back, as every digital system does.
+    # The processing reduces the contrast of large structures, as every digital system does.
     level = coarse_level(attenuation, max(rows, columns) // 16)
     grey = attenuation + heel - np.float32(film.equalisation) * (level - np.float32(0.55))
-    # The window follows what is in the body (automatic exposure), so that a white lung does not
-    # simply make a bright image.
+    # The window depends on the body (automatic exposure), so that a white lung does not simply make
+    # a bright image.
     inside = grey[::4, ::4][body[::4, ::4] > 0.5]
     inside = inside if inside.size else grey.ravel()
     low, high = (float(value) for value in np.quantile(inside, (0.03, 0.97)))
@@ -156,13 +156,13 @@ def expose(film: Film, attenuation: Plane, *, body: Plane) -> NDArray[np.uint8]:
     grey = open_field * (grey - film.border_grey) + np.float32(film.border_grey)
     grey = np.maximum(grey, _overlay(film))
     full = resized_bytes(grey, film.shape).astype(np.float32)
-    # Bright places are those that few quanta reach: the noise is largest there.
+    # Bright areas are reached by few quanta: the noise is largest there.
     full += _noise(film) * (full + np.float32(90.0))
     return np.clip(full, 0, 255, out=full).astype(np.uint8)
 
 
 def soften(film: Film, attenuation: Plane) -> Plane:
-    """Return the attenuation as the detector blurs it."""
+    """Return the attenuation blurred by the detector."""
     sigma = film.unsharpness * film.view.unit_px
     share = min(0.25, 0.5 * sigma * sigma)
     for _ in range(2):
@@ -173,7 +173,7 @@ def soften(film: Film, attenuation: Plane) -> Plane:
 
 
 def _collimation(film: Film, *, across: Plane, down: Plane) -> Plane:
-    """Return 1 where the beam passes the collimator and 0 where not, with a narrow penumbra."""
+    """Return a mask of the collimated field, 0 to 1, with a narrow penumbra."""
     left, top, right, bottom = (np.float32(2 * border) for border in film.borders)
     slope, sharpness = np.float32(film.border_slope), np.float32(0.35 * film.view.shape[0])
     field = np.ones(film.view.shape, dtype=np.float32)
@@ -189,7 +189,7 @@ def _collimation(film: Film, *, across: Plane, down: Plane) -> Plane:
 
 
 def _overlay(film: Film) -> Plane:
-    """Return the side marker and the lead: metal, so that it is white whatever lies behind."""
+    """Return the side marker and the lead, which are metal and therefore always white."""
     canvas = Canvas(film.view)
     if film.cable:
         line = curve(film.cable, steps=14)
@@ -209,7 +209,7 @@ def _marker_units(film: Film) -> float:
 def _placed(film: Film, stroke: Points) -> Points:
     """Return a letter's stroke, drawn in a unit square, in body coordinates.
 
-    It turns with the patient by a few degrees, as a marker laid down by hand is never straight.
+    It is rotated by a few degrees, like a marker placed by hand.
     """
     rows, columns = film.view.shape
     corner = np.array(
@@ -245,7 +245,7 @@ def _noise(film: Film) -> Plane:
     """Return quantum noise with the short correlation that a scintillator gives it."""
     rng = np.random.default_rng(film.noise_seed)
     rows, columns = film.shape
-    # A sum of four uniform numbers is near enough to a Gaussian one, and much faster.
+    # A sum of four uniform numbers approximates a Gaussian one sufficiently, and is much faster.
     white = rng.integers(0, 256, (rows + 1, columns + 1), dtype=np.uint8).astype(np.int16)
     rough = white[:-1] + white[1:]
     rough = rough[:, :-1] + rough[:, 1:]

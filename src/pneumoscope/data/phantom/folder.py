@@ -1,4 +1,4 @@
-"""A folder of generated radiographs, laid out and named as the public data set is."""
+"""A folder of generated radiographs, with the layout and names of the public data set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPLITS: Final[Mapping[str, float]] = MappingProxyType({"train": 0.8, "test": 0.2
 _KNOWN_SPLITS = ("train", "val", "test")
 # Of the pneumonias of the public data set, about two in three are bacterial.
 _BACTERIAL_SHARE = 0.63
-# How often a patient has one image, two, three or four.
+# Probabilities that a patient has one image, two, three or four.
 _IMAGES_A_PATIENT = (0.74, 0.16, 0.07, 0.03)
 _IDS = 10_000_000
 _CHUNK = 8
@@ -57,28 +57,28 @@ def write_folder(
 
     Names follow the public data set's: ``NORMAL-<patient>-<n>``, ``BACTERIA-<patient>-<n>`` and
     ``VIRUS-<patient>-<n>`` with a 7-digit patient and a 4-digit number. Most patients have one
-    image, some up to four. A patient lies in one split only, and every split has the same share of
-    pneumonias, as nearly as whole patients allow.
+    image, some up to four. A patient is in one split only, and every split has the same share of
+    pneumonias, as closely as possible with whole patients.
 
-    The same arguments write the same bytes, whatever ``workers`` is, with one release of Pillow and
-    numpy. A file can be rendered again from its name: its patient seed is
-    ``seed * 10_000_000 + patient``, its image seed is its number.
+    With the same versions of Pillow and numpy, the same arguments write the same bytes, regardless
+    of ``workers``. A file can be rendered again from its name: its patient seed is ``seed *
+    10_000_000 + patient``, its image seed is its number.
 
     Processes are spawned, so a script that uses several needs ``if __name__ == "__main__":``.
 
     Args:
-        folder: Where to; it may exist, but must be empty.
-        patients: How many patients.
-        seed: Which set of patients, 0 or more.
+        folder: Destination; it may exist, but must be empty.
+        patients: Number of patients.
+        seed: Seed, 0 or more.
         size_px: (height, width) of every image; None draws native sizes.
-        pneumonia_share: Share of the patients that have a pneumonia, 0 to 1.
+        pneumonia_share: Share of patients with pneumonia, 0 to 1.
         splits: Share of the patients by split ("train", "val", "test"); the shares sum to 1.
-        workers: How many processes; None takes one for each core, 1 starts none.
-        progress: Called with (images written, images in all) after each image.
+        workers: Number of processes; None for one per core; 1 starts none.
+        progress: Called with (images written, total images) after each image.
 
     Raises:
-        OptionError: If an argument has a value that it cannot have.
-        OutputError: If the folder is not empty or cannot be written to.
+        OptionError: An argument has an invalid value.
+        OutputError: The folder is not empty or cannot be written to.
 
     Example:
         >>> import tempfile
@@ -140,7 +140,7 @@ def _plan(
     pneumonia_share: float,
     splits: Mapping[str, float],
 ) -> list[_Job]:
-    """Return every file to write; all that is drawn for the folder as a whole is drawn here."""
+    """Return the files to write; all random choices for the folder as a whole are made here."""
     rng = np.random.default_rng([seed, 4])
     ids = 1 + rng.choice(_IDS - 1, patients, replace=False)
     jobs = []
@@ -171,7 +171,7 @@ def _plan(
 
 
 def _written(jobs: list[_Job], workers: int) -> Iterator[None]:
-    """Write the files, and yield once for each."""
+    """Write the files, yielding once for each."""
     workers = min(workers, -(-len(jobs) // _CHUNK))
     if workers <= 1:
         yield from map(_write, jobs)
@@ -183,9 +183,9 @@ def _written(jobs: list[_Job], workers: int) -> Iterator[None]:
 
 
 def _leave_signals() -> None:
-    """Let the process that waits for this one end it: terminals and batch systems signal both.
+    """Ignore signals: terminals and batch systems send them to the parent process as well.
 
-    A worker that ends first breaks the pool, which then tells of itself in a traceback.
+    If a worker ended first, the pool would break and print a traceback.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

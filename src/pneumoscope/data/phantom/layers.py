@@ -1,7 +1,7 @@
-"""What takes something from the beam: one plane for each kind of tissue, on a film's view.
+"""Attenuation of the beam: one plane for each kind of tissue, on a film's view.
 
-Attenuations are shares of the darkest part of the body's, and they add up; only scatter, which
-``radiograph`` accounts for, and metal, which ``film`` lays over, do not.
+Attenuations are relative to that of the densest part of the body, and they add up, except scatter,
+which ``radiograph`` accounts for, and metal, which ``film`` draws on top.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class SmoothParts:
 
     Attributes:
         tissue: Attenuation of everything but air in the lungs and bone.
-        air: What the air in the lungs takes away from it, less what a pneumonia has displaced.
-        trunk: Where the body is.
-        lungs: The lung fields.
+        air: Reduction of the attenuation by air in the lungs that is not displaced by a pneumonia.
+        trunk: Mask of the body.
+        lungs: Mask of the lung fields.
         disease: Share of the air that is displaced.
     """
 
@@ -47,7 +47,7 @@ class SmoothParts:
 
 
 def smooth_parts(anatomy: Anatomy, film: Film, pneumonia: Pneumonia | None) -> SmoothParts:
-    """Return tissue, air and disease of a patient as one film shows them, coarse grid."""
+    """Return tissue, air and disease of a patient for one exposure, coarse grid."""
     view = film.view.reduced(2)
     x, y = view.grid()
     height = anatomy.height * film.inspiration
@@ -98,7 +98,7 @@ def _filled(view: View, outlines: list[NDArray[np.float64]], *, blur: float = 0.
 
 
 def _gas(anatomy: Anatomy, view: View, *, height: float) -> Plane:
-    """Return what the trachea, the main bronchi, the stomach's and the bowel's gas take away."""
+    """Return the reduction of attenuation by trachea, main bronchi, gastric and bowel gas."""
     canvas = Canvas(view)
     top = height - anatomy.domes[1]
     for x, y, half_width, half_height in anatomy.gas:
@@ -122,10 +122,10 @@ def _bronchi(anatomy: Anatomy, view: View, *, height: float) -> Plane:
 
 
 def vessels(anatomy: Anatomy, film: Film) -> Plane:
-    """Return how much vessels brighten the air that they run through, sharp grid."""
+    """Return the attenuation of vessels in the air of the lungs, sharp grid."""
     canvas = Canvas(film.view)
     scale = np.array([1.0, anatomy.height * film.inspiration])
-    # The widest last, as they hide nothing but their own branches' beginnings.
+    # The widest last, since they only cover the origins of their branches.
     contrasts = (0.8, 0.75, 0.6, 0.45)
     for branches, value in reversed(tuple(zip(anatomy.vessels, contrasts, strict=True))):
         canvas.fill(tube(branches.lines * scale, branches.widths), value)

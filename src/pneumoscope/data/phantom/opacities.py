@@ -1,4 +1,4 @@
-"""The disease: where a pneumonia lies in the lungs, and what it looks like."""
+"""The disease: position and appearance of a pneumonia."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from pneumoscope.data.phantom.canvas import Plane, View
 
 # Lobes in the image's coordinates, at a lung height of 1: centre, half width, half height, and the
-# height of the fissure that cuts the lobe off sharply with the side on which the lobe lies of it.
+# height of the fissure that sharply limits the lobe, and the side of the lobe relative to it.
 _LOBES = (
     (-0.52, 0.22, 0.36, 0.26, 0.42, -1.0),  # right upper
     (-0.42, 0.66, 0.27, 0.16, 0.46, 1.0),  # middle
@@ -43,7 +43,7 @@ class Pneumonia:
         reticulation: Share of fine lines in the haze, 0 to 1.
         softness: Width of the blobs' edges, as a share of their size.
         bronchogram: Whether air-filled bronchi show within the opacity.
-        balance: How much of the haze lies on each side of the image.
+        balance: Share of the haze on each side of the image.
         seed: Seed of the texture.
     """
 
@@ -60,10 +60,10 @@ def draw_pneumonia(rng: np.random.Generator, pathogen: str) -> Pneumonia:
     """Return a pneumonia drawn at random.
 
     Args:
-        rng: Where the chance comes from.
+        rng: Random generator.
         pathogen: "BACTERIA" (lobar or patchy) or "VIRUS" (mostly interstitial, both sides).
     """
-    # Faint ones are common: with them, no reader can be perfect.
+    # Faint ones are common, so that no reader can be perfect.
     strength = float(0.25 + 0.7 * rng.beta(1.5, 1.5))
     blobs: tuple[Blob, ...] = ()
     haze = 0.0
@@ -92,8 +92,8 @@ def consolidation(
     """Return the share of the air that the pneumonia displaces, shape of the grid, 0 to 1.
 
     Args:
-        pneumonia: What the patient has.
-        view: How the patient lies on the grid.
+        pneumonia: The pneumonia of the patient.
+        view: Position of the patient on the grid.
         grid: The body coordinates of the grid's pixels.
         height: Height of the lungs in this image, in body units.
     """
@@ -113,7 +113,7 @@ def consolidation(
             shape *= _step(edge)
         clear *= 1.0 - blob.strength * shape * (1.0 + 0.09 * ragged + 0.07 * mottled)
     if pneumonia.haze > 0:
-        # Haze thins out from the hila; thickened interstitium draws ridges of noise into it.
+        # Haze fades away from the hila; thickened interstitium adds ridges of noise.
         left, right = pneumonia.balance
         away = ((np.abs(x) - 0.3) / 0.5) ** 2 + ((y - 0.55) / 0.42) ** 2
         extent = np.exp(-0.6 * away) * np.where(x < 0, np.float32(left), np.float32(right))

@@ -1,4 +1,4 @@
-"""One generated radiograph: a patient, perhaps a pneumonia, and an exposure put together."""
+"""One generated radiograph: a patient, an optional pneumonia, and an exposure combined."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SMALLEST_PX, _LARGEST_PX = 16, 8192
 
 @dataclass(frozen=True, slots=True)
 class Phantom:
-    """A generated radiograph and the truth about it.
+    """A generated radiograph with its ground truth.
 
     Attributes:
         pixels: The image, shape [height, width], black air and white bone.
-        lungs: Where the lung fields are, shape [height, width].
-        opacity: Where the pneumonia is, shape [height, width], within the lung fields; False
-            everywhere in a normal one.
+        lungs: Mask of the lung fields, shape [height, width].
+        opacity: Mask of the pneumonia within the lung fields, shape [height, width]; False
+            everywhere in a normal radiograph.
         label: "NORMAL" or "PNEUMONIA".
     """
 
@@ -48,20 +48,20 @@ def render(
 ) -> Phantom:
     """Return a generated frontal chest radiograph.
 
-    The anatomy and the pneumonia follow ``patient_seed``; position, inspiration, exposure, noise
-    and size follow ``image_seed``, so that several images of one patient look like one person. The
-    same patient can be rendered with and without a pneumonia.
+    Anatomy and pneumonia are determined by ``patient_seed``; position, inspiration, exposure, noise
+    and size by ``image_seed``, so that several images of one patient look like one person. The same
+    patient can be rendered with and without a pneumonia.
 
     Args:
         label: "NORMAL" or "PNEUMONIA".
-        patient_seed: Which patient, 0 or more.
-        image_seed: Which image of the patient, 0 or more.
+        patient_seed: Seed of the patient, 0 or more.
+        image_seed: Seed of the image of the patient, 0 or more.
         size_px: (height, width) of the image; None draws a native size, about 1000 by 1250.
-        pathogen: "BACTERIA" (lobar or patchy) or "VIRUS" (mostly interstitial); None lets the
-            patient decide. Without effect on a normal one.
+        pathogen: "BACTERIA" (lobar or patchy) or "VIRUS" (mostly interstitial); None makes it
+            depend on the patient. Ignored for a normal radiograph.
 
     Raises:
-        OptionError: If an argument has a value that it cannot have.
+        OptionError: An argument has an invalid value.
 
     Example:
         >>> phantom = render("PNEUMONIA", patient_seed=7, size_px=(96, 128))
@@ -78,7 +78,7 @@ def render(
     check_whole_number("patient_seed", patient_seed)
     check_whole_number("image_seed", image_seed)
     check_size(size_px)
-    # Separate streams: asking for a pneumonia must change nothing else.
+    # Separate streams: a pneumonia must not change anything else.
     anatomy = draw_anatomy(np.random.default_rng([patient_seed, 1]))
     film = draw_film(np.random.default_rng([patient_seed, image_seed, 2]), size_px)
     pneumonia = None
@@ -89,7 +89,7 @@ def render(
     soft = smooth_parts(anatomy, film, pneumonia)
     air = resized(soft.air, film.view.shape)
     attenuation = resized(soft.tissue, film.view.shape) - air
-    # Scattered radiation takes contrast from bone that lies over dense tissue.
+    # Scattered radiation reduces the contrast of bone over dense tissue.
     visible = np.clip(1.25 - 1.15 * attenuation, 0.25, 1.0)
     attenuation += bones(anatomy, film) * visible + vessels(anatomy, film) * air
     trunk = resized_bytes(soft.trunk, film.view.shape) * np.float32(1 / 255)
@@ -97,20 +97,20 @@ def render(
     lungs = resized_mask(soft.lungs, film.shape, above=0.5)
     opacity = np.zeros(film.shape, dtype=np.bool_)
     if pneumonia is not None:
-        # Relative to its densest part, as a faint pneumonia has an extent as well.
+        # Relative to its densest part, so that a faint pneumonia has an extent as well.
         densest = max(1e-6, float((soft.disease * soft.lungs).max()))
         opacity = lungs & resized_mask(soft.disease / densest, film.shape, above=0.4)
     return Phantom(pixels=pixels, lungs=lungs, opacity=opacity, label=label)
 
 
 def check_whole_number(name: str, value: object, *, at_least: int = 0) -> None:
-    """Raise OptionError unless a value is a whole number of a least size."""
+    """Raise OptionError unless a value is an integer of at least a minimum."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
         raise OptionError(name, must=f"a whole number, {at_least} or more", was=value)
 
 
 def check_size(size_px: tuple[int, int] | None) -> None:
-    """Raise OptionError unless an image can have this size."""
+    """Raise OptionError unless the size of an image is valid."""
     if size_px is None:
         return
     if not isinstance(size_px, tuple) or len(size_px) != 2:

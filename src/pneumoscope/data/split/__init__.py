@@ -1,7 +1,7 @@
 """Split a catalog into training, validation and test.
 
-The rooms: ``groups`` says which rows must stay together, ``draw`` which of them are taken,
-``parts`` is the result and its file, ``make`` the whole road with its checks.
+``groups`` determines which rows must stay together, ``draw`` selects rows, ``parts`` is the result
+and its file, and ``make`` combines these steps with checks.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pneumoscope.data.catalog import Catalog
 
 SMALLEST_SERIES = 20
-"""Series of fewer patients are drawn together: a tenth of each would be nobody."""
+"""Series with fewer patients are drawn together, since a tenth of each may be no patient."""
 
 _Stratum = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -30,8 +30,8 @@ _Stratum = tuple[tuple[str, ...], tuple[str, ...]]
 class Block:
     """A range of each series of patient numbers: number ``index`` of ``count``, from 1.
 
-    ``count`` is 0 for a stretch at an end whose length a fraction gives: the low one if ``index``
-    is 1, else the high one.
+    ``count`` is 0 for a range at one end whose length is a given fraction: the low end if ``index``
+    is 1, otherwise the high end.
     """
 
     index: int
@@ -42,7 +42,7 @@ class Block:
         """Parse ``low``, ``high`` or a fraction such as ``2/5``.
 
         Raises:
-            OptionError: The text is something else.
+            OptionError: The text has another form.
         """
         if text in {"low", "high"}:
             return cls(1 if text == "low" else 2)
@@ -74,9 +74,9 @@ def draw_share(
 ) -> None:
     """Move whole groups from the training part, about ``fraction`` of each class.
 
-    The series of patients that are known (the etiologies, say) lose it alike. Groups are taken in
-    a drawn order for as long as they fit. A group that is tied to rows of other parts (a patient
-    of the test folder, say) is left where it is.
+    The share is the same in each known series of patients (such as the etiologies). Groups are
+    taken in random order as long as they fit. A group connected to rows of other parts (such as a
+    patient of the test folder) is not moved.
     """
     generator = np.random.default_rng(seed)
     for strata in _classes(catalog, _free(parts, groups)):
@@ -95,8 +95,8 @@ def draw_share(
 def draw_block(catalog: Catalog, parts: list[str], *, block: Block, fraction: float) -> None:
     """Move a block of patient numbers of each series from the training part to validation.
 
-    Each class loses about ``fraction`` of its images in each series. Rows elsewhere that are tied
-    to the block are for the caller to set aside: a block with holes would be none.
+    About ``fraction`` of the images of each class in each series are moved. The caller sets aside
+    rows elsewhere that are connected to the block, since a block must be contiguous.
 
     Raises:
         DataError: Patients have no numbers.
@@ -125,7 +125,7 @@ def block_or_share(
     fraction: float,
     seed: int,
 ) -> None:
-    """Move a block of patient numbers to validation, or a drawn share where there are none."""
+    """Move a block of patient numbers to validation, or a random share without numbers."""
     before = list(parts)
     try:
         draw_block(catalog, parts, block=block, fraction=fraction)
@@ -137,9 +137,9 @@ def block_or_share(
 def draw_folds(
     catalog: Catalog, parts: Sequence[str], groups: Sequence[int], *, folds: int, seed: int
 ) -> list[int | None]:
-    """Return the fold, from 0, of each row; None for rows that no fold may take.
+    """Return the fold, from 0, of each row; None for rows that are in no fold.
 
-    Groups stay whole, and folds are alike in the number of images of each class and series.
+    Groups stay whole, and folds have similar numbers of images of each class and series.
     """
     generator = np.random.default_rng(seed)
     fold_of: list[int | None] = [None] * len(parts)
@@ -149,7 +149,7 @@ def draw_folds(
         for members in strata:
             in_stratum = [0] * folds
             drawn = [members[index] for index in generator.permutation(len(members))]
-            for rows in sorted(drawn, key=len, reverse=True):  # large ones first: the rest evens
+            for rows in sorted(drawn, key=len, reverse=True):  # large ones first
                 fold = min(range(folds), key=lambda k: (in_stratum[k], in_class[k], in_all[k]))
                 for counts in (in_stratum, in_class, in_all):
                     counts[fold] += len(rows)
@@ -173,7 +173,7 @@ def _free(parts: Sequence[str], groups: Sequence[int]) -> list[list[int]]:
 def _classes(catalog: Catalog, members: Iterable[list[int]]) -> list[list[list[list[int]]]]:
     """Return groups by class, and within a class by series, in a fixed order.
 
-    A group with rows of both classes is of a class of its own.
+    A group with rows of both classes forms a separate class.
     """
     strata: dict[_Stratum, list[list[int]]] = defaultdict(list)
     own = catalog.strata
@@ -197,7 +197,7 @@ def _numbers(catalog: Catalog, patients: dict[Patient, list[int]]) -> dict[Patie
     """Return the patient key of each group.
 
     Raises:
-        DataError: A patient has none, or the numbers are no numbering.
+        DataError: A patient has no number, or the numbers are not consecutive.
     """
     way_out = (
         "Set them with `patient_regex` or in the patient column of a manifest, such as P17, or "
@@ -225,7 +225,7 @@ def _numbers(catalog: Catalog, patients: dict[Patient, list[int]]) -> dict[Patie
 
 
 def _cut(ends: Sequence[int], share: float) -> int:
-    """Return the boundary between patients that is nearest to a share of all images."""
+    """Return the boundary between patients that is closest to a share of all images."""
     wanted = share * ends[-1]
     above = min(bisect_left(ends, wanted), len(ends) - 1)
     below = max(above - 1, 0)

@@ -1,4 +1,4 @@
-"""Groups of rows that must stay in one part, and the check that they did."""
+"""Groups of rows that must stay in one part, and a check for violations."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def groups_of(catalog: Catalog, copies: Copies | None = None) -> list[int]:
     """Return a group number per row; rows of one patient or one picture share it.
 
     Args:
-        catalog: The images. Identical files are copies, whatever else is known.
-        copies: Which rows show the same picture; None where that was not looked for.
+        catalog: The images. Identical files always count as copies.
+        copies: Rows that show the same picture; None if copies were not searched.
     """
     entries = catalog.entries
     ties = [
@@ -37,9 +37,9 @@ class Shared:
     """A patient or picture that occurs in more than one part.
 
     Attributes:
-        key: What: a patient, a checksum, a number of a group.
-        parts: Where, in the order train, val, test.
-        rows: All its rows in these parts, in their order.
+        key: The patient, checksum or group number.
+        parts: The parts, in the order train, val, test.
+        rows: All rows with this key in these parts, in order.
     """
 
     key: Hashable
@@ -50,13 +50,12 @@ class Shared:
 def shared_between_parts(
     parts: Sequence[str], keys: Sequence[Hashable | None]
 ) -> tuple[Shared, ...]:
-    """Return what occurs in more than one of train, val and test.
+    """Return the keys that occur in more than one of train, val and test.
 
     Args:
-        parts: The part of each row: of folders, of a ``Split``, of a file. Rows of other parts
-            (``unused``, none) are passed over.
-        keys: What each row must share with no other part: the patients, the checksums, the numbers
-            of ``groups_of`` or of any other grouping. Rows whose key is None are passed over.
+        parts: The part of each row. Rows of other parts (``unused`` or none) are ignored.
+        keys: The key of each row that must not occur in two parts: patients, checksums, or the
+            numbers of ``groups_of`` or any other grouping. Rows with the key None are ignored.
 
     >>> shared_between_parts(["train", "val", "test", "train"], ["a", "a", "b", None])
     (Shared(key='a', parts=('train', 'val'), rows=(0, 1)),)

@@ -24,14 +24,13 @@ if TYPE_CHECKING:
     from pneumoscope.data.copies import Copies
 
 ENOUGH_TO_DECIDE = 100
-"""A validation folder with fewer images, or of either class than a fifth of this, is not used
-unasked.
+"""Minimum size of a validation folder that is used by default; each class needs a fifth of it.
 
 With 16 images the 95 % interval of an accuracy of 90 % is from 67 to 98 %.
 """
 
 VALIDATIONS = ("auto", "grouped", "block", "kfold", "folder", "groups", "file")
-"""Where validation rows may come from; ``file`` means that ``read_split`` reads them."""
+"""Sources of validation rows; ``file`` means that ``read_split`` reads them."""
 
 
 def split_catalog(
@@ -50,40 +49,39 @@ def split_catalog(
 
     Args:
         catalog: The images.
-        validation: Where the validation rows come from.
+        validation: Source of the validation rows.
 
             ``grouped`` draws them from the training part, patient by patient, stratified by class
             and by the series of patient numbers (for the public data set, the etiology).
 
-            ``block`` takes a contiguous block of the patient numbers of each series. Where data
-            were split by number, as the folders of the public data set were, this imitates the
-            step from training to test better than a draw.
+            ``block`` takes a contiguous block of the patient numbers of each series. If the data
+            were split by number, like the folders of the public data set, this imitates the
+            difference between training and test part better than random draws.
 
             ``kfold`` takes one of ``folds`` equal parts, drawn as by ``grouped``.
 
             ``folder`` takes the data's own ``val`` part.
 
-            ``groups`` is ``block``, or ``grouped`` where patients have no numbers: the rows that
-            choose the epoch, while groups that are new in turn decide all else
-            (``data.split.new_groups``).
+            ``groups`` is ``block``, or ``grouped`` if patients have no numbers. These rows choose
+            the epoch; held-out groups determine all other decisions (``data.split.new_groups``).
 
-            ``auto`` is ``folder`` where that part is large enough to decide anything, else
+            ``auto`` is ``folder`` if that part is large enough for decisions, otherwise
             ``grouped``.
         fraction: The share of the training part that ``grouped`` and ``block`` take.
-        test_fraction: The share that is drawn for test where the data have no test part.
+        test_fraction: The share drawn for testing if the data have no test part.
         block: ``low`` or ``high``, an end of the numbers; or ``K/N``, the K-th of N blocks with
-            about equally many images, whatever ``fraction``.
-        folds: How many folds.
-        fold: Which of them is for validation, from 0.
-        seed: The same seed draws the same rows; ``block`` draws nothing.
-        copies: Which images show the same picture; None ties identical files alone.
+            about equal numbers of images, regardless of ``fraction``.
+        folds: Number of folds.
+        fold: The validation fold, from 0.
+        seed: Seed of random draws; ``block`` does not use it.
+        copies: Images that show the same picture; if None, only identical files are connected.
 
     Raises:
         OptionError: A value that cannot be.
-        DataError: A part would be empty or hold one class alone, or patients have no numbers.
+        DataError: A part would be empty or contain only one class, or patients have no numbers.
 
-    A row of the training part whose patient or copy stands in the data's own test part
-    is set aside as ``unused``; so is one that is tied to a block and stands outside of it.
+    A row of the training part whose patient or copy is in the data's own test part is set aside as
+    ``unused``, as is a row that is connected to a block but outside it.
     """
     _check_options(validation, fraction=fraction, folds=folds, fold=fold)
     together = groups_of(catalog, copies)
@@ -114,9 +112,9 @@ def read_split(path: Path, catalog: Catalog, *, copies: Copies | None = None) ->
         copies: As for ``split_catalog``.
 
     Raises:
-        DataError: The file is no split, names none of the images, or leaves a class without
+        DataError: The file is not a split, lists none of the images, or leaves a class without
             training or validation images.
-        LeakError: It puts a patient, or copies of an image, into two parts.
+        LeakError: A patient, or copies of an image, are in two parts.
     """
     split = parts_in_file(path, catalog)
     near = copies is not None and bool(copies.near)
@@ -169,7 +167,7 @@ def _finished(catalog: Catalog, parts: list[str], groups: Sequence[int]) -> Spli
 def _set_leaks_aside(parts: list[str], groups: Sequence[int]) -> None:
     """Keep each group in its most important part: test, then validation, then training.
 
-    Drawn groups are whole; blocks cut through groups, and so may folders that came with the data.
+    Random draws keep groups whole; blocks, and folders of the data, may divide groups.
     """
     weight = {UNUSED: 0, "train": 1, "val": 2, "test": 3}
     heaviest: dict[int, str] = {}
@@ -184,8 +182,8 @@ def enough_to_decide(labels: Sequence[str], classes: Sequence[str]) -> bool:
     """Return whether there are at least 100 images and 20 of each class.
 
     Args:
-        labels: Of the images.
-        classes: All that there should be.
+        labels: Labels of the images.
+        classes: All expected classes.
     """
     counts = Counter(labels)
     smallest = min((counts[name] for name in classes), default=0)
@@ -198,7 +196,7 @@ def _decides(catalog: Catalog, parts: Sequence[str]) -> bool:
 
 
 def _check_findings(catalog: Catalog, split: Split) -> None:
-    """Raise DataError unless each finding can be learnt, and something can be validated."""
+    """Raise DataError unless each finding can be learned and some finding can be validated."""
     labels = catalog.finding_labels
     for part in ("train", "val"):
         own = labels[split.rows(part)]

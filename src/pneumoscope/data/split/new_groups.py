@@ -1,8 +1,8 @@
-"""Groups of images that are new in turn: series, blocks of patients, clusters, or a column.
+"""Groups of images that are held out in turn: series, blocks of patients, clusters, or a column.
 
-A group has images of all classes. One that lacks a class, as a series of patient numbers of the
-public data set does, is completed by a block of patients of the other groups, as large as the
-share of the class asks for; the blocks of different groups do not overlap.
+A group has images of all classes. A group that lacks a class, like a series of patient numbers of
+the public data set, is completed by a block of patients of the other groups, in proportion to the
+share of the class; the blocks of different groups do not overlap.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from pneumoscope.data.catalog import Catalog
 
 WAYS: Final = ("auto", "series", "blocks", "acquisition")
-"""What may make a group, besides a column of the manifest."""
+"""Kinds of groups, besides a column of the manifest."""
 
 SITES: Final = ("site", "hospital", "institution", "center", "centre", "scanner", "device")
-"""Columns that ``auto`` takes, in this order."""
+"""Columns that ``auto`` uses, in this order."""
 
 SMALLEST: Final = 40
-"""Smaller groups are put together: nothing can be said of each."""
+"""Smaller groups are merged, since their metrics would be too uncertain."""
 
 FEWEST: Final = 10
-"""A group with fewer images of a class lacks it."""
+"""A group with fewer images of a class counts as lacking it."""
 
 REST = "other"
 
@@ -42,10 +42,10 @@ class NewGroup:
     """A group of images that is held out.
 
     Attributes:
-        name: What it is called.
-        rows: The catalog rows that are judged as new, those that complete it included.
+        name: Name of the group.
+        rows: The held-out catalog rows, including those that complete the group.
         own: The rows of the group itself.
-        completed: What completes it; empty where it has all classes.
+        completed: Description of the rows that complete it; empty if it has all classes.
     """
 
     name: str
@@ -59,9 +59,9 @@ class NewGroups:
     """The groups of a data set that are held out in turn.
 
     Attributes:
-        by: What makes a group: ``series``, ``blocks``, ``acquisition`` or a column.
-        groups: Two or more.
-        note: What was decided on the way; empty where nothing was.
+        by: Kind of groups: ``series``, ``blocks``, ``acquisition`` or a column.
+        groups: The groups, at least two.
+        note: Note about decisions made in forming the groups; empty if there were none.
     """
 
     by: str
@@ -84,20 +84,20 @@ def new_groups(
 
     Args:
         catalog: The images.
-        pool: The rows that may teach and validate.
-        together: A number a row of the catalog; rows that share it belong together.
+        pool: Rows that may be used for training and validation.
+        together: A number for each row of the catalog; rows with the same number belong together.
         by: ``series`` of the patients' names; ``blocks`` of the patient numbers of each series, or
-            drawn where there are no numbers; ``acquisition`` for clusters of how the images were
-            made; or a column of the manifest. ``auto`` is a column that names sites, else the
-            series, else blocks.
-        count: How many blocks or clusters.
-        seed: Of what is drawn.
-        columns: Name → path → value, of the manifest.
-        clusters: Gives the cluster of each of some rows, for ``acquisition``.
+            random blocks without numbers; ``acquisition`` for clusters of images acquired alike; or
+            a column of the manifest. ``auto`` is a column of sites, or else the series, or else
+            blocks.
+        count: Number of blocks or clusters.
+        seed: Seed of random draws.
+        columns: Columns of the manifest: name → path → value.
+        clusters: Returns the cluster of each of some rows, for ``acquisition``.
 
     Raises:
-        OptionError: There is no such column.
-        DataError: Fewer than two groups can be made.
+        OptionError: The column does not exist.
+        DataError: There are fewer than two groups.
     """
     columns = columns or {}
     if by == "auto":
@@ -149,10 +149,10 @@ def inner_split(
 ) -> Split:
     """Return training and validation rows among some rows; all others are unused.
 
-    Validation is a block of the patient numbers of each series, or drawn where there are none.
+    Validation is a block of the patient numbers of each series, or random without numbers.
 
     Raises:
-        DataError: A class is missing in one of both.
+        DataError: A class is missing in one of the two parts.
     """
     parts = [UNUSED] * len(catalog)
     for row in rows:
@@ -174,7 +174,7 @@ def inner_split(
 
 
 def _by_name(rows: Sequence[int], names: Sequence[str]) -> dict[str, list[int]]:
-    """Return the rows of each name, small groups put together, in order of their names."""
+    """Return the rows of each name, with small groups merged, in order of their names."""
     found: dict[str, list[int]] = defaultdict(list)
     for row, name in zip(rows, names, strict=True):
         found[name or REST].append(row)
@@ -196,7 +196,7 @@ def _named(
     by: str,
     columns: Mapping[str, Mapping[str, str]],
 ) -> dict[str, list[int]]:
-    """Return the groups of series or of a column; groups too small for one are left out."""
+    """Return the groups of series or of a column, without groups that are too small."""
     entries = catalog.entries
     if by == "series":
         keys = [PatientKey.of(entries[row].patient) for row in pool]
@@ -208,7 +208,7 @@ def _named(
 
 
 def _has_whole_class(catalog: Catalog, pool: Sequence[int], own: Sequence[int]) -> bool:
-    """Return whether fewer than 10 images of a class are left without a group."""
+    """Return whether fewer than 10 images of a class are outside the group."""
     every, held = (Counter(catalog.entries[row].label for row in rows) for rows in (pool, own))
     return any(every[name] - held[name] < FEWEST for name in catalog.classes)
 
@@ -216,7 +216,7 @@ def _has_whole_class(catalog: Catalog, pool: Sequence[int], own: Sequence[int]) 
 def _blocks(
     catalog: Catalog, pool: Sequence[int], together: Sequence[int], *, count: int, seed: int
 ) -> dict[str, list[int]]:
-    """Return blocks of the patient numbers of each series, or drawn folds without numbers."""
+    """Return blocks of the patient numbers of each series, or random folds without numbers."""
     parts = [UNUSED] * len(catalog)
     for row in pool:
         parts[row] = "train"
@@ -240,7 +240,7 @@ def _blocks(
 def _completed(
     catalog: Catalog, pool: Sequence[int], found: Mapping[str, list[int]]
 ) -> tuple[NewGroup, ...]:
-    """Return the groups, those that lack a class with a block of it from the others."""
+    """Return the groups; those that lack a class are completed by a block from the others."""
     of_class = {
         name: [row for row in pool if catalog.entries[row].label == name]
         for name in catalog.classes

@@ -42,7 +42,7 @@ def parts_in_file(path: Path, catalog: Catalog) -> Split:
     """Return the parts of a split file for the rows of a catalog, without checking for leaks.
 
     Raises:
-        DataError: The file is no split, or names none of the images.
+        DataError: The file is not a split, or lists none of the images.
     """
     try:
         rows = rows_of(path)

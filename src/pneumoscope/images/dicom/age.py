@@ -1,6 +1,6 @@
 """The age of the patient, from PatientAge or from two dates.
 
-The date of birth is used here and kept nowhere.
+The date of birth is only used here and not stored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ AGE_TAGS = (
     "AcquisitionDate",
     "ContentDate",
 )
-"""The keywords of the elements that are read here."""
+"""Keywords of the elements read here."""
 
 _DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})(\D|$)")
 
@@ -31,9 +31,9 @@ _DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})(\D|$)")
 def age_of(dataset: Dataset) -> tuple[float | None, tuple[str, ...]]:
     """Return the age in years, and a note about contradictions.
 
-    PatientAge counts, and the first result is then None. Where PatientAge is missing, cannot be
-    read, or is 0 years, the age is the time from PatientBirthDate to the date of the study, series,
-    acquisition or content, whichever is there first: in whole years, below two years in months.
+    If PatientAge is valid, it takes precedence, and the first result is None. If it is missing,
+    malformed, or 0 years, the age is the time from PatientBirthDate to the first date of study,
+    series, acquisition and content that is present: in whole years, or in months below two years.
     """
     written, notes = text_of(dataset, "PatientAge"), []
     stated = years_of(written)

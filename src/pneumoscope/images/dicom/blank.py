@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _LEAST_VISIBLE = 0.1
-"""A shutter that leaves less of the image is not believed."""
+"""A shutter that leaves a smaller share of the image is ignored."""
 
-# Lossy compression spreads padding over a few grey levels of 256, next to edges over more. It is
-# still much more even than tissue or air, whose noise is left in by compression for diagnosis.
+# Lossy compression spreads padding over a few grey levels of 256, and over more next to edges. It
+# is still much more uniform than tissue or air, whose noise is preserved by compression for
+# diagnostic use.
 _LOSSY_LEVELS = 3
 _EVEN_LEVELS = 1
 _EVEN_SHARE = 0.9
-_LEAST_PADDED = 0.005  # of the image: a smaller even area may be chance
+_LEAST_PADDED = 0.005  # share of the image: a smaller uniform area may be chance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,10 +33,10 @@ class Blank:
     """A mask of pixels that are not part of the image.
 
     Attributes:
-        mask: True there, [rows, columns]; None if there are none.
+        mask: Mask of these pixels, [rows, columns]; None if there are none.
         padding: The padding values that were found; empty if none.
         shutter: The shutter or collimator that was applied; empty if none.
-        notes: What was left out, and why.
+        notes: Ignored elements, with reasons.
     """
 
     mask: NDArray[np.bool_] | None = None
@@ -55,15 +56,15 @@ def blank_of(
 ) -> Blank:
     """Return the mask of stored values that show no anatomy.
 
-    Pixels of the padding value count only where they reach the edge of the image: inside of it,
-    the same value may be bone. Colours are padding if each of the three has the value.
+    Pixels with the padding value only count if they are connected to the edge of the image: inside,
+    the same value may be bone. Colours are padding if all three components have the value.
 
     Args:
         dataset: The header.
         pixels: Stored values [rows, columns] or RGB [rows, columns, 3], with their sign.
-        bits: The depth of unsigned values, if it is known.
-        lossy: Whether compression has changed the values: then an even area at the edge is
-            padding, too, if its values are near the padding value.
+        bits: The depth of unsigned values, if known.
+        lossy: Whether compression changed the values: a uniform area at the edge is then padding as
+            well, if its values are near the padding value.
     """
     masks = []
     notes: list[str] = []
@@ -107,7 +108,7 @@ def _padding_limits(
     if not values or "PixelPaddingValue" not in dataset:
         return None
     wrapped = [_with_sign(int(value), kind) for value in values]
-    if kind.kind == "u" and bits is not None:  # 65535 is written for "all bits", too
+    if kind.kind == "u" and bits is not None:  # 65535 may also mean "all bits"
         wrapped = [value & (2**bits - 1) for value in wrapped]
     return min(wrapped), max(wrapped)
 
@@ -172,7 +173,7 @@ def _outside(
 ) -> NDArray[np.bool_] | None:
     """Return the mask outside a shape, None if its values are missing or invalid.
 
-    Rows and columns of the header count from 1.
+    Rows and columns in the header are numbered from 1.
     """
     height, width = size
     rows, columns = np.ogrid[1 : height + 1, 1 : width + 1]

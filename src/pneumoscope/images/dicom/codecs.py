@@ -35,9 +35,9 @@ class Decoded:
     """The samples of a frame.
 
     Attributes:
-        pixels: As the codestream defines them, [rows, columns] or RGB [rows, columns, 3].
+        pixels: Samples as defined by the codestream, [rows, columns] or RGB [rows, columns, 3].
         decoder: The library and the coding process.
-        notes: What was assumed about colours.
+        notes: Assumptions about colours.
     """
 
     pixels: NDArray[Any]
@@ -52,17 +52,17 @@ def decode(
 
     Args:
         stream: The frame.
-        photometric: The photometric interpretation of the header, for colours that the
-            codestream leaves open.
-        name: Of the file, for faults.
-        at_least: (height, width) that is needed; JPEG 2000 is then decoded at 1/2, 1/4 or less of
-            its size, if four times as many pixels each way are left. None decodes at full size.
+        photometric: The photometric interpretation in the header, for colours that the codestream
+            does not define.
+        name: Name of the file, for messages.
+        at_least: Required (height, width); JPEG 2000 is then decoded at 1/2, 1/4 or less of its
+            size, if four times as many pixels in each direction remain. None decodes at full size.
 
     Raises:
-        UnsupportedImageError: This kind of codestream is not read.
-        NoDecoderError: Its decoder is not installed.
-        UnreachableImageError: Its decoder cannot be started.
-        DamagedImageError: It cannot be decoded, or is not whole.
+        UnsupportedImageError: This kind of codestream is not supported.
+        NoDecoderError: The decoder is not installed.
+        UnreachableImageError: The decoder cannot be started.
+        DamagedImageError: The frame cannot be decoded, or is incomplete.
     """
     if stream.fault:
         raise _cut(name, stream.fault)
@@ -83,7 +83,7 @@ def decode(
         raise UnreachableImageError(
             f"{name}: the process that decodes {stream.name} cannot be started ({fault})."
         ) from fault
-    except Exception as fault:  # the decoders share no class of faults
+    except Exception as fault:  # the decoders have no common exception class
         said = " ".join(str(fault).split())[:120] or type(fault).__name__
         raise DamagedImageError(
             f"{name}: its {stream.name} data cannot be decoded, they are truncated or damaged "
@@ -108,8 +108,8 @@ def _need_imagecodecs(stream: Codestream, *, name: str) -> None:
 def _jpeg_ls(data: bytes) -> NDArray[Any]:
     """Return the samples of a JPEG-LS frame.
 
-    Zeros before an end marker that was missing may be padding, which CharLS does not pass over;
-    the last few of them may belong to the image.
+    If the end marker was missing, zeros before it may be padding, which CharLS does not skip; the
+    last few of them may belong to the image.
     """
     try:
         return jpegls.decode(data)
@@ -170,7 +170,8 @@ def _colours_are_open(header: jpeg.JpegHeader) -> bool:
 def _open_colours(components: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Return components as RGB: unchanged or from YCbCr, whichever is greyer.
 
-    The header says RGB; only components that look like YCbCr (two planes near 128) override it.
+    The header states RGB; this is only overridden if components look like YCbCr (two planes near
+    128).
     """
     from PIL import Image  # noqa: PLC0415 - loaded with the decoder
 
@@ -190,7 +191,7 @@ def _of_8_bits(
     from pneumoscope.images.turbo import grey  # noqa: PLC0415 - for JPEG frames alone
 
     full = stream.rows, stream.columns
-    # Of colours it only hears the warnings, at an eighth of the size.
+    # Colour images are only checked for warnings, at an eighth of the size.
     heard = grey(
         stream.data, full if stream.components == 1 else (-(-full[0] // 8), -(-full[1] // 8))
     )
@@ -232,8 +233,8 @@ def _by_imagecodecs(
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return samples of more than 8 bits, or of lossless JPEG.
 
-    Its decoder cannot be interrupted, so damage is looked for by decoding again. Damaged lossless
-    data of fewer than 16 bits are told by values that these cannot hold, with no decoding at all.
+    The decoder cannot be interrupted, so damage is detected by decoding again. Damaged lossless
+    data with fewer than 16 bits are recognised by values that exceed the bits.
     """
     _need_imagecodecs(stream, name=name)
     from imagecodecs import jpeg8_decode  # noqa: PLC0415 - an extra
@@ -263,9 +264,9 @@ def _holed(name: str) -> DamagedImageError:
 
 
 def _interrupted(data: bytes, mode: str, block: int) -> tuple[NDArray[np.uint8], bool]:
-    """Return the image that Pillow decodes when fed in blocks of a given size.
+    """Return the image decoded by Pillow from blocks of a given size.
 
-    Besides, whether its decoder was ready before it got all of them.
+    Also return whether its decoder finished before it received all of them.
     """
     from PIL.JpegImagePlugin import JpegImageFile  # noqa: PLC0415 - for JPEG frames alone
 
@@ -273,7 +274,7 @@ def _interrupted(data: bytes, mode: str, block: int) -> tuple[NDArray[np.uint8],
     image: Any = JpegImageFile(file)
     if mode:
         image.draft(mode, image.size)
-    image.decodermaxblock = block  # few calls of the decoder
+    image.decodermaxblock = block  # fewer calls of the decoder
     image.load()
     return np.asarray(image), file.tell() < len(data)
 
@@ -289,7 +290,7 @@ def _jpeg_2000(
         )
     levels = _levels_to_skip(stream, at_least) if at_least else 0
     if not levels and importlib.util.find_spec("imagecodecs") is not None:
-        # It lets other threads work meanwhile, which Pillow does not.
+        # It releases Python's lock while decoding, which Pillow does not.
         from imagecodecs import jpeg2k_decode  # noqa: PLC0415 - an extra
 
         pixels = jpeg2k_decode(stream.data, numthreads=1)
@@ -302,7 +303,7 @@ def _jpeg_2000(
     pixels = np.asarray(image)
     if stream.components == 3:
         return Decoded(_rgb_of(pixels, stream, photometric), decoder)
-    # Pillow shifts samples to the upper bits of its words, and adds half of the range to signed.
+    # Pillow shifts samples to the upper bits of words, and adds half of the range to signed ones.
     pixels = pixels >> (8 * pixels.dtype.itemsize - stream.precision)
     if stream.signed:
         pixels = (pixels.astype(np.int32) - 2 ** (stream.precision - 1)).astype(np.int16)
@@ -310,7 +311,7 @@ def _jpeg_2000(
 
 
 def _rgb_of(pixels: NDArray[Any], stream: Codestream, photometric: str) -> NDArray[Any]:
-    """Return pixels as RGB; some codestreams leave the transform to the reader."""
+    """Return pixels as RGB; some codestreams leave the transform to the application."""
     open_colours = stream.components == 3 and not stream.transformed
     if not (open_colours and photometric.startswith("YBR_FULL") and pixels.dtype == np.uint8):
         return pixels
@@ -320,10 +321,10 @@ def _rgb_of(pixels: NDArray[Any], stream: Codestream, photometric: str) -> NDArr
 
 
 def _levels_to_skip(stream: Codestream, at_least: tuple[int, int]) -> int:
-    """Return how often an image can be halved while keeping four times the target size.
+    """Return how many times an image can be halved while keeping four times the target size.
 
-    Then its greys differ from those of a full decode by a quarter of a level of 255 on average;
-    with twice the pixels it would be a whole level.
+    The grey levels then differ from those of a full decode by a quarter of a level of 255 on
+    average; with twice the target size it would be a whole level.
     """
     ratio = min(stream.rows / at_least[0], stream.columns / at_least[1]) / 4
     return max(0, min(stream.levels, int(np.log2(ratio)) if ratio >= 1 else 0))

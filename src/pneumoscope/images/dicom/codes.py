@@ -2,9 +2,9 @@
 
 Source: PS3.16 of the DICOM standard, context groups 4010 (DX View) and 4031 (Common Anatomic
 Region), with the lordotic projection and the decubitus positions from SNOMED CT. The older
-SNOMED-RT codes (scheme designators SRT, SNM3 and 99SDM) of the same concepts are in the mapping
-of PS3.16 annex O. The codes of both schemes cannot be confused with each other, so the designator
-is not looked at: it is the part that is most often wrong.
+SNOMED-RT codes (scheme designators SRT, SNM3 and 99SDM) of the same concepts are in the mapping of
+PS3.16 annex O. The codes of the two schemes are distinct, so the designator, which is the part that
+is most often wrong, is ignored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FRONTAL_VIEWS = _table("""
     272479007 R-40888 postero-anterior
     260450008 R-40799 lordotic
 """)
-"""Views that can be judged."""
+"""Views that can be assessed."""
 
 OTHER_VIEWS = _table("""
     399242004 R-102C6 acanthioparietal

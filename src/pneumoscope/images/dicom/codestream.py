@@ -23,17 +23,18 @@ class Codestream:
     Attributes:
         kind: ``JPEG``, ``JPEG-LS`` or ``JPEG 2000``.
         name: The same with its process, such as ``JPEG lossless`` or ``HTJ2K``.
-        data: The frame with its end marker, without what stood behind it.
-        rows: Of the image.
-        columns: Of the image.
-        components: How many there are.
-        precision: Bits a sample.
-        signed: Whether samples are signed; only JPEG 2000 can say so.
+        data: The frame up to and including its end marker.
+        rows: Number of rows.
+        columns: Number of columns.
+        components: Number of components.
+        precision: Bits per sample.
+        signed: Whether samples are signed; only defined by JPEG 2000.
         jpeg: The header of a JPEG or JPEG-LS frame.
-        transformed: Whether a JPEG 2000 frame undoes a colour transform, so that RGB comes out.
-        levels: How often a JPEG 2000 frame can be halved while it is decoded.
-        fault: What is missing of the frame; empty if nothing is known to be.
-        lossy: Whether its kind of compression changes values.
+        transformed: Whether a JPEG 2000 frame includes a colour transform, so that decoding gives
+            RGB.
+        levels: How many times a JPEG 2000 frame can be halved while it is decoded.
+        fault: The missing part of the frame; empty if it is complete as far as known.
+        lossy: Whether the compression changes values.
     """
 
     kind: str
@@ -88,7 +89,8 @@ def _jpeg(frame: bytes) -> Codestream | None:
         components=len(header.components),
         precision=header.precision,
         jpeg=header,
-        # The scan header of JPEG-LS ends in the permitted error, the interleave and a transform.
+        # The scan header of JPEG-LS ends with the permitted error, the interleave mode and a
+        # transform.
         lossy=(
             frame[header.body - 3 : header.body - 2] > b"\0"
             if lossless_ls
@@ -142,7 +144,7 @@ def _markers(frame: bytes) -> Iterator[tuple[int, int]]:
 def _coding_style(frame: bytes) -> tuple[bool, int, bool]:
     """Return the fields of COD: colour transform, decomposition levels, lossy.
 
-    The wavelet 0 works with fractions (9-7), and so loses a little; 1 does not (5-3).
+    Wavelet 0 (9-7) is lossy, wavelet 1 (5-3) is lossless.
     """
     for marker, at in _markers(frame):
         if marker == 0x52 and len(frame) > at + 13:

@@ -14,7 +14,7 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
     """Return the value of an element; None if missing, empty or invalid."""
     try:
         return dataset.get(keyword)
-    except Exception:  # a fact that cannot be read is a fact that is not given
+    except Exception:  # malformed values count as missing
         return None
 
 
@@ -35,7 +35,8 @@ def number_of(dataset: Dataset, keyword: str) -> float | None:
 def numbers_of(dataset: Dataset, keyword: str) -> list[float | None]:
     """Return all values of a decimal string element; None for invalid ones.
 
-    A decimal comma is read as a point: some makers write numbers as their country does.
+    A decimal comma is read as a point, since some manufacturers write numbers in their local
+    format.
     """
     return [_decimal(text) for text in texts_of(dataset, keyword)]
 
@@ -43,7 +44,7 @@ def numbers_of(dataset: Dataset, keyword: str) -> list[float | None]:
 def texts_of(dataset: Dataset, keyword: str) -> list[str]:
     """Return all values as clean text of at most 64 characters; empty if missing.
 
-    The bytes are taken as they are stored where pydicom does not parse them.
+    The stored bytes are used if pydicom does not parse them.
     """
     value = value_of(dataset, keyword)
     if value is None:
@@ -83,7 +84,7 @@ def whole_of(dataset: Dataset, keyword: str, default: int = 0) -> int:
 def clean_texts_of(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     """Return all non-empty values as clean texts, limited as by ``text_of``.
 
-    Where one value was written into the element with its backslashes, it is taken apart too.
+    A single value that contains backslashes is split as well.
     """
     value = value_of(dataset, keyword)
     many = isinstance(value, list | tuple) or type(value).__name__ == "MultiValue"

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 MODALITIES = frozenset({"CR", "DX", "RG"})
-"""Projection radiographs: computed, digital, and film that was scanned."""
+"""Projection radiographs: computed, digital, and scanned film."""
 
-_NO_TERM = frozenset({"DR", "XR", "CXR", "XRAY", "X-RAY"})  # not DICOM's, but meant as DX
+_NO_TERM = frozenset({"DR", "XR", "CXR", "XRAY", "X-RAY"})  # not DICOM terms, but treated as DX
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _SECONDARY_CAPTURES = frozenset(f"{_STORAGE}{tail}" for tail in ("7", "7.1", "7.2", "7.3", "7.4"))
@@ -36,9 +36,9 @@ class Eligibility:
     """Whether an image can be assessed, and why not.
 
     Attributes:
-        refusal: What it is instead of a frontal chest radiograph; empty if it may be judged.
-        view: What the view is called; empty if it is not stated.
-        notes: Contradictions between elements and what was assumed, in words.
+        refusal: What it is instead of a frontal chest radiograph; empty if it can be assessed.
+        view: Name of the view; empty if not stated.
+        notes: Contradictions between elements, and assumptions, in words.
     """
 
     refusal: str
@@ -58,7 +58,7 @@ def eligibility_of(dataset: Dataset) -> Eligibility:
 def is_raw(dataset: Dataset) -> bool:
     """Return whether an image is raw detector data, FOR PROCESSING.
 
-    PresentationIntentType says so; where it is missing, the storage class does.
+    Determined by PresentationIntentType or, if missing, by the storage class.
     """
     intent = text_of(dataset, "PresentationIntentType").upper()
     if not intent:
@@ -91,7 +91,7 @@ def _kind(dataset: Dataset) -> tuple[str, str]:
         refusal = f"modality {modality!r}; {_ONLY}"
     elif stored_as in _PROJECTIONS:
         note = f"modality {modality!r}, but {called}; the modality counts"
-    elif not fits and stored_as.startswith(_STORAGE):  # others are private classes
+    elif not fits and stored_as.startswith(_STORAGE):  # all others are private classes
         refusal = f"modality {modality!r}, but {called}; {_ONLY}"
     elif modality in _NO_TERM:
         note = f"modality {modality!r} is no term of DICOM; it is taken for DX"

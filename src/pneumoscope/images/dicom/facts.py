@@ -31,7 +31,7 @@ FACT_TAGS = (
     *VIEW_TAGS,
     *AGE_TAGS,
 )
-"""The keywords of the elements that are read for the facts and for eligibility."""
+"""Keywords of the elements read for the facts and for eligibility."""
 
 
 def facts_of(
@@ -40,11 +40,10 @@ def facts_of(
     """Return the facts in a header.
 
     Args:
-        dataset: Its elements, of which ``FACT_TAGS`` are read.
-        syntax: The transfer syntax that the file states.
-        view: The view, as ``view_of`` names it.
-        notes: What was found odd before, in words; what is odd about the age and the
-            presentation comes after it.
+        dataset: Elements of the header, of which ``FACT_TAGS`` are read.
+        syntax: The transfer syntax stated in the file.
+        view: The view, as named by ``view_of``.
+        notes: Previous notes, to which those about age and presentation are appended.
     """
     patient = text_of(dataset, "PatientID")
     from_dates, odd = age_of(dataset)
@@ -71,9 +70,9 @@ def facts_of(
 def _shape_notes(dataset: Dataset) -> tuple[str, ...]:
     """Return the contradiction between PresentationLUTShape and the photometric interpretation.
 
-    The standard has IDENTITY with MONOCHROME2 and INVERSE with MONOCHROME1 (PS3.3 C.8.11.3). Some
-    writers state INVERSE beside MONOCHROME2 without meaning it, so the photometric interpretation
-    decides, as in other readers.
+    The standard combines IDENTITY with MONOCHROME2 and INVERSE with MONOCHROME1 (PS3.3 C.8.11.3).
+    Some software writes INVERSE with MONOCHROME2 by mistake, so the photometric interpretation
+    takes precedence, as in other viewers.
     """
     shape = text_of(dataset, "PresentationLUTShape").upper()
     photometric = text_of(dataset, "PhotometricInterpretation").upper()

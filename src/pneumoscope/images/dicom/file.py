@@ -1,6 +1,6 @@
 """Read DICOM files: grey pixels and header.
 
-pydicom parses the header and undoes the encodings that it knows; ``codecs`` does the others.
+pydicom parses the header and decodes some encodings; ``codecs`` decodes the others.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 MAX_INFLATED_BYTES = 64 * 2**20
-"""A deflated data set that grows beyond this is not read."""
+"""Maximum size of a deflated data set after decompression."""
 
 _IMPLICIT = "1.2.840.10008.1.2"
 _EXPLICIT = "1.2.840.10008.1.2.1"
@@ -38,7 +38,7 @@ def probe(data: bytes, *, name: str) -> ImageMeta:
     """Read the header.
 
     Raises:
-        ImageError: Damaged, or not a frontal chest radiograph that is read here.
+        ImageError: The file is damaged, or not a supported frontal chest radiograph.
     """
     with _guarded(name), quietly():
         dataset, syntax = _read(data, name=name, pixels=False)
@@ -54,21 +54,22 @@ def decode(
 ) -> Radiograph:
     """Return the grey pixels, uint8 or uint16 [rows, columns]; air is black.
 
-    Modality table or rescale, then the first VOI table or window under which the image can be
-    seen, then the inversion of MONOCHROME1. Without values of interest the range of the stored
-    bits is shown; where that is all 16 bits, or signed, the range that the pixels use. Padding and
-    what a shutter covers is black. Colour becomes luma.
+    Applies the modality table or rescale, then the first usable VOI table or window, then the
+    inversion of MONOCHROME1. Without values of interest, the range of the stored bits is shown; if
+    that is all 16 bits, or signed, the range of the pixels. Padding and areas covered by a shutter
+    are black. Colour is converted to luma.
 
     Args:
         data: The bytes of the file.
         name: Of the file, for faults.
-        at_least: (height, width) that is needed. JPEG 2000 is then decoded at a smaller size,
-            where nothing but the pixels decides how they are shown.
-        any_kind: Whether images that the header says are no frontal chest radiographs are
-            decoded, too; ``meta.other_kind`` then says what they are.
+        at_least: Required (height, width). JPEG 2000 is then decoded at a smaller size, if the
+            display only depends on the pixels.
+        any_kind: Whether images that are not frontal chest radiographs according to the header are
+            decoded as well; ``meta.other_kind`` then describes them.
 
     Raises:
-        ImageError: Damaged, not a frontal chest radiograph, or encoded in a way that is not read.
+        ImageError: The file is damaged, not a frontal chest radiograph, or in an unsupported
+            encoding.
     """
     with _guarded(name), quietly():
         dataset, syntax = _read(data, name=name, pixels=True)
@@ -79,7 +80,7 @@ def decode(
                 layout = layout_of(dataset, name=name)
             return radiograph_of(dataset, meta, layout, name=name, at_least=at_least)
     except ImageError as fault:
-        fault.header = meta  # which image it was is known
+        fault.header = meta  # the identity of the image is known
         raise
 
 
@@ -103,7 +104,7 @@ def _guarded(name: str) -> Iterator[None]:
         yield
     except ImageError:
         raise
-    except Exception as fault:  # pydicom has no base class for what hostile bytes raise in it
+    except Exception as fault:  # pydicom has no base class for errors caused by malformed bytes
         raise DamagedImageError(
             f"{name}: not read as DICOM: its elements are damaged ({_short(fault)}); copy it again."
         ) from fault
@@ -120,9 +121,9 @@ def _read(data: bytes, *, name: str, pixels: bool) -> tuple[Dataset, str]:
         raise DamagedImageError(f"{name}: its file meta information is damaged; copy it again.")
     dataset = _parsed(body, pixels=pixels)
     if pixels and "PixelData" not in dataset and _ends_in_fragments(body):
-        # pydicom drops an element of undefined length that has no end.
+        # pydicom drops an element of undefined length without an end.
         dataset = _parsed(body + DELIMITER, pixels=True)
-    if syntax in _NATIVE:  # how the elements are written is seen, whatever the file meta says
+    if syntax in _NATIVE:  # detected from the elements, regardless of the file meta information
         implicit, little = dataset.original_encoding
         found = _IMPLICIT if implicit else _EXPLICIT if little else _BIG_ENDIAN
     else:

@@ -17,11 +17,11 @@ def frame_of(value: bytes, *, frames: int, name: str) -> bytes:
 
     Args:
         value: The items of the pixel data: the offset table, then the fragments.
-        frames: How many frames the header declares.
-        name: Of the file, for faults.
+        frames: Number of frames declared in the header.
+        name: Name of the file, for messages.
 
     Raises:
-        DamagedImageError: A fragment is cut, or there is none.
+        DamagedImageError: A fragment is truncated, or there is none.
         UnsupportedImageError: There are several frames.
     """
     items = _items(value, name=name)

@@ -1,7 +1,7 @@
 """From stored DICOM values to grey: modality transformation, values of interest, inversion.
 
-The order and the formulas are those of DICOM PS3.3 C.11.1, C.11.2 and C.7.6.3.1.2.
-All is computed once for each value that can occur, not for each pixel.
+The order and the formulas are those of DICOM PS3.3 C.11.1, C.11.2 and C.7.6.3.1.2. Values are
+computed once for each possible stored value, not for each pixel.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ class Look:
     """How stored values are displayed.
 
     Attributes:
-        slope: Of the modality transformation, where there is no ``modality`` table.
-        intercept: Of the same.
-        modality: Its table.
-        voi: The table of the values of interest; goes before ``window``.
+        slope: Slope of the modality transformation, without a ``modality`` table.
+        intercept: Intercept of the same.
+        modality: Table of the modality transformation.
+        voi: The table of the values of interest; takes precedence over ``window``.
         window: The window.
         inverted: Whether the smallest value is white (MONOCHROME1).
     """
@@ -95,7 +95,7 @@ class Look:
     def applied(self, stored: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the grey, 0 black to 1 white, of stored values of any shape.
 
-        Not for a ``plain`` look, which needs to know the range of the pixels.
+        Not for a ``plain`` look, which depends on the range of the pixels.
         """
         values = self.modality(stored) if self.modality else stored * self.slope + self.intercept
         if self.voi:
@@ -110,7 +110,7 @@ class Look:
     def ranged(self, stored: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
         """Return the grey of stored values with ``low`` as black and ``high`` as white.
 
-        A negative slope turns them round, as does ``inverted``.
+        A negative slope reverses them, as does ``inverted``.
         """
         grey = np.clip((stored - low) / ((high - low) or 1.0), 0, 1)
         return 1 - grey if self.inverted != (self.slope < 0) else grey

@@ -19,16 +19,16 @@ def checked_meta(dataset: Dataset, syntax: str, *, name: str, any_kind: bool = F
     """Return the metadata of a DICOM image that can be assessed.
 
     Args:
-        dataset: Its elements, of which ``FACT_TAGS`` and ``PIXEL_TAGS`` are read.
-        syntax: The transfer syntax that the file states.
-        name: Of the file, for faults.
-        any_kind: Whether images of another kind than frontal chest radiographs are let pass;
-            ``other_kind`` of what is returned then says what they are.
+        dataset: Elements of the header, of which ``FACT_TAGS`` and ``PIXEL_TAGS`` are read.
+        syntax: The transfer syntax stated in the file.
+        name: Name of the file, for messages.
+        any_kind: Whether images other than frontal chest radiographs are accepted; ``other_kind``
+            of the result then describes them.
 
     Raises:
-        OtherKindError: It is no frontal chest radiograph.
-        UnsupportedImageError: It is stored in a way not read here.
-        ImageTooLargeError: It has more pixels than are read.
+        OtherKindError: The image is not a frontal chest radiograph.
+        UnsupportedImageError: The pixels are stored in an unsupported way.
+        ImageTooLargeError: The image has more pixels than the limit.
     """
     rows, columns = whole_of(dataset, "Rows"), whole_of(dataset, "Columns")
     if not rows or not columns:

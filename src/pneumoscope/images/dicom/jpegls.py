@@ -1,8 +1,9 @@
 """Decode JPEG-LS in separate processes.
 
-The JPEG-LS decoders for Python end the process at some damaged files, or never return. So worker
-processes decode: they may die, and each image has a time limit. A worker serves one thread at a
-time and is used again, since starting an interpreter takes longer than decoding an image.
+The JPEG-LS decoders for Python end the process for some damaged files, or never return. Images are
+therefore decoded in worker processes, which may die, with a time limit for each image. A worker
+serves one thread at a time and is reused, since starting an interpreter takes longer than decoding
+an image.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 def decode(frame: bytes) -> NDArray[Any]:
     """Return the values of a JPEG-LS codestream, [rows, columns] or [rows, columns, samples].
 
-    Any number of threads may call it; each has a worker process to itself meanwhile. A worker
-    that failed, died or was too slow is replaced, so no image meets what another one left behind.
+    Any number of threads may call it; each uses its own worker process during the call. A worker
+    that failed, died or was too slow is replaced, so images do not affect each other.
 
     Raises:
-        ValueError: It cannot be decoded, or not in time.
+        ValueError: The codestream cannot be decoded, or not in time.
         NotStartedError: No worker can be started.
     """
     return _workers().decode(frame)
@@ -72,9 +73,9 @@ class _Worker:
         """Return the decoded values.
 
         Raises:
-            ValueError: The worker says that it cannot decode them.
-            OSError: It died.
-            _Late: It was killed, since it took longer than ``seconds``.
+            ValueError: The worker cannot decode them.
+            OSError: The worker died.
+            _Late: The worker was killed after ``seconds``.
         """
         late = threading.Event()
 
@@ -82,7 +83,7 @@ class _Worker:
             late.set()
             self._process.kill()
 
-        # Killing the worker also wakes this thread up, whether it is writing or reading.
+        # Killing the worker also wakes up this thread, whether it is writing or reading.
         timer = threading.Timer(seconds, expire)
         timer.daemon = True
         timer.start()
@@ -94,7 +95,7 @@ class _Worker:
             raise
         finally:
             timer.cancel()
-            timer.join()  # so that no thread is left of it when the program ends
+            timer.join()  # so that no thread remains when the program ends
 
     def _ask(self, frame: bytes) -> NDArray[Any]:
         _write(self._process.stdin, LENGTH.pack(len(frame)))
@@ -142,7 +143,7 @@ class _Workers:
             raise ValueError(f"JPEG-LS data that are not decoded in {SECONDS} seconds") from None
         except OSError as fault:
             raise ValueError("JPEG-LS data that cannot be decoded") from fault
-        finally:  # also at Ctrl-C: then an answer that nobody awaits is under way
+        finally:  # also at Ctrl-C, when an answer would arrive that nobody waits for
             if whole:
                 self._give_back(worker)
             else:
@@ -157,7 +158,7 @@ class _Workers:
                 worker = self._idle.pop()
                 if worker.alive:
                     return worker
-            self._discard(worker)  # something outside killed it
+            self._discard(worker)  # killed by another process
         try:
             worker = _Worker()
         except OSError as fault:
@@ -205,7 +206,7 @@ def _read(pipe: IO[bytes] | None, into: Any) -> None:
     """Fill a buffer.
 
     Raises:
-        OSError: The pipe ended before.
+        OSError: The pipe ended early.
     """
     left = memoryview(into).cast("B")
     while left:

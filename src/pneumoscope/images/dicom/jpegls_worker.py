@@ -1,12 +1,12 @@
 """The worker process of ``jpegls``: codestreams on standard input, values on standard output.
 
-A request is the length of a codestream and the codestream. An answer is the bytes of a value, the
-rows, the columns and the samples (0 if there is one, without an axis of its own), then the values;
-all zeros if the codestream cannot be decoded, and then the worker ends. It also ends with its
-input, which the system closes when the parent is gone, however that happened.
+A request is the length of a codestream and the codestream. An answer is the number of bytes per
+value, the rows, the columns and the samples (0 for a single sample without an axis), then the
+values; or all zeros if the codestream cannot be decoded, after which the worker ends. It also ends
+at the end of its input, which the system closes when the parent process ends for any reason.
 
-It runs as a file, not as a module of the package, and imports nothing of the package: so it starts
-in half the time.
+It runs as a script, not as a module of the package, and does not import the package, which halves
+its start-up time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from typing import BinaryIO
 
 SECONDS = 30
-"""Time limit for an image, far above what the largest detector's image takes."""
+"""Time limit for an image, far above the time for an image of the largest detector."""
 
 LENGTH = struct.Struct("<Q")
 ANSWER = struct.Struct("<4Q")
@@ -41,7 +41,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         _limit()
         try:
             pixels = jpegls_decode(frame)
-        except (RuntimeError, ValueError, MemoryError):  # imagecodecs' own fault is a RuntimeError
+        except (RuntimeError, ValueError, MemoryError):  # imagecodecs raises RuntimeError
             answers.write(ANSWER.pack(0, 0, 0, 0))
             answers.flush()
             return
@@ -58,7 +58,7 @@ def _limit() -> None:
     import resource  # noqa: PLC0415 - only on Unix
 
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
-    until = int(time.process_time()) + SECONDS + 1  # of the whole life of the process
+    until = int(time.process_time()) + SECONDS + 1  # since the start of the process
     if most == resource.RLIM_INFINITY or until < most:
         resource.setrlimit(resource.RLIMIT_CPU, (until, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -68,7 +68,7 @@ def _limit() -> None:
 
 
 def _main() -> None:
-    # Whatever a library prints must not come between the answers.
+    # Output of libraries must not be mixed with the answers.
     own = os.dup(sys.stdout.fileno())
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, sys.stdout.fileno())
@@ -76,7 +76,7 @@ def _main() -> None:
     with open(own, "wb") as answers:  # noqa: PTH123 - a descriptor
         try:
             serve(sys.stdin.buffer, answers)
-        except BrokenPipeError:  # the parent is gone
+        except BrokenPipeError:  # the parent process ended
             os._exit(0)
 
 

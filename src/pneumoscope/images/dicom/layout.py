@@ -60,7 +60,7 @@ PIXEL_TAGS = (
     ),
     "PixelData",
 )
-"""The keywords of the elements that decide how pixels are decoded and shown."""
+"""Keywords of the elements that determine how pixels are decoded and shown."""
 
 PHOTOMETRIC = (
     "MONOCHROME1",
@@ -72,7 +72,7 @@ PHOTOMETRIC = (
     "YBR_RCT",
     "YBR_ICT",
 )
-"""Photometric interpretations that are read."""
+"""Supported photometric interpretations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +80,16 @@ class Layout:
     """The layout of one frame; values missing in the header are None.
 
     Attributes:
-        rows: Of the image.
-        columns: Of the image.
-        samples: 1 or 3 a pixel.
+        rows: Number of rows.
+        columns: Number of columns.
+        samples: Samples per pixel, 1 or 3.
         photometric: One of ``PHOTOMETRIC``.
-        planar: Whether the colours of uncompressed pixels lie plane by plane.
+        planar: Whether the colours of uncompressed pixels are stored plane by plane.
         allocated: Bits of a stored word.
-        stored: Bits of a sample in it.
+        stored: Bits of a sample.
         signed: Whether samples are signed.
-        frames: How many frames are declared.
-        notes: What was assumed.
+        frames: Declared number of frames.
+        notes: Assumptions, in words.
     """
 
     rows: int
@@ -113,8 +113,8 @@ def layout_of(dataset: Dataset, *, name: str) -> Layout:
     """Return the layout described by a header.
 
     Raises:
-        UnsupportedImageError: There is no image, or it is stored in a way that is not read.
-        ImageTooLargeError: There are more pixels than are read.
+        UnsupportedImageError: There is no image, or it is stored in an unsupported way.
+        ImageTooLargeError: There are more pixels than the limit.
     """
     rows, columns = whole_of(dataset, "Rows"), whole_of(dataset, "Columns")
     if not rows or not columns:

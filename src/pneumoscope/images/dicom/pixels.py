@@ -33,17 +33,17 @@ def radiograph_of(
     """Return the image of a data set with air as black.
 
     Args:
-        dataset: With its pixel data.
-        meta: What the header says of the image.
-        layout: What it says of the pixels.
-        name: Of the file, for faults.
-        at_least: (height, width) that is needed, if a smaller image will do; None for full size.
+        dataset: Data set with pixel data.
+        meta: Metadata from the header.
+        layout: Layout of the pixels.
+        name: Name of the file, for messages.
+        at_least: Required (height, width), if a smaller image is sufficient; None for full size.
 
     Raises:
         ImageError: Damaged, or encoded in a way that is not read.
     """
     if may_be_blank(dataset):
-        at_least = None  # masks are of the full size, and values must not be mixed with padding
+        at_least = None  # masks have the full size, and values must not be blended with padding
     stored = stored_values(dataset, layout, name=name, at_least=at_least)
     blank = _blank_of(stored, dataset, layout)
     if stored.pixels.ndim == 3:
@@ -59,7 +59,7 @@ def radiograph_of(
 def colours_of(dataset: Dataset, layout: Layout, *, name: str) -> NDArray[Any] | None:
     """Return the colours of an image, RGB [rows, columns, 3]; None if it is grey.
 
-    What is no part of the image is black: padding may have a colour where anatomy has none.
+    Blank regions are black, since padding may be coloured in an image without colour.
 
     Raises:
         ImageError: Damaged, or encoded in a way that is not read.
@@ -80,7 +80,7 @@ def _blank_of(stored: Stored, dataset: Dataset, layout: Layout) -> Blank:
     """Return the mask of regions that are not part of the image."""
     if not may_be_blank(dataset):
         return Blank()
-    # Neighbours among the entries of a palette need not be alike.
+    # Neighbouring entries of a palette may differ.
     lossy = stored.lossy and layout.photometric != "PALETTE COLOR"
     with quietly():
         return blank_of(dataset, stored.pixels, bits=stored.bits, lossy=lossy)
@@ -116,7 +116,7 @@ def _luma_of(stored: Stored, blank: Blank) -> tuple[NDArray[Any], int | None]:
         return _blackened(luma, blank), declared
     if blank.mask is None:
         return luma, None
-    # Black is then the least value that is seen, not that of the padding.
+    # Black is the smallest visible value, not that of the padding.
     low, high = shown_range(sample_of(luma, blank.mask))
     share = np.clip((luma - np.float32(low)) / np.float32(high - low or 1), 0, 1)
     return _blackened(np.rint(share * 65535).astype(np.uint16), blank), 16
@@ -174,7 +174,7 @@ def _table(
 
 
 def palette_colours(stored: NDArray[Any], dataset: Dataset, *, name: str) -> NDArray[np.uint8]:
-    """Return the colours that the values stand for, RGB [rows, columns, 3].
+    """Return the colours of the values, RGB [rows, columns, 3].
 
     Raises:
         UnsupportedImageError: The palette is missing or malformed.

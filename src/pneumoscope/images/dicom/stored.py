@@ -1,8 +1,8 @@
 """The stored values of a DICOM image, with their actual sign and bits.
 
-Where header and codestream contradict each other, or bits above BitsStored are used, several
-readings are possible. The right one is the smoothest: a wrong sign or a wrong mask tears the image
-apart at half or at the end of its range.
+If header and codestream contradict each other, or bits above BitsStored are used, several
+interpretations are possible. The correct one is the smoothest: a wrong sign or mask causes jumps at
+half or at the end of the range.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Stored:
 
     Attributes:
         pixels: uint8, uint16 or int16 [rows, columns], or RGB [rows, columns, 3].
-        bits: The depth that values are known to have; None if only the pixels show it.
-        decoder: What decoded them.
-        notes: What was assumed.
-        lossy: Whether compression has changed them.
+        bits: The depth of the values; None if unknown.
+        decoder: The decoder.
+        notes: Assumptions, in words.
+        lossy: Whether compression changed the values.
     """
 
     pixels: NDArray[Any]
@@ -54,14 +54,14 @@ def stored_values(
     """Return the stored values of an image.
 
     Args:
-        dataset: With its pixel data and transfer syntax.
-        layout: What the header says of the pixels.
-        name: Of the file, for faults.
-        at_least: (height, width) that is needed, if a smaller image will do; None for full size.
+        dataset: Data set with pixel data and transfer syntax.
+        layout: Layout of the pixels according to the header.
+        name: Name of the file, for messages.
+        at_least: Required (height, width), if a smaller image is sufficient; None for full size.
 
     Raises:
-        UnsupportedImageError: An encoding that is not read, or whose decoder is not installed.
-        DamagedImageError: The pixel data are truncated, damaged, or not what the header says.
+        UnsupportedImageError: An unsupported encoding, or one whose decoder is not installed.
+        DamagedImageError: The pixel data are truncated, damaged, or do not match the header.
     """
     element = dataset.get_item("PixelData")
     if element is None or not element.value:
@@ -93,7 +93,7 @@ def stored_values(
     return _compressed(stream, layout, notes, at_least, name=name)
 
 
-# Transfer syntaxes by the kind of codestream that they promise, by the end of their identifiers.
+# The kind of codestream of transfer syntaxes, by the end of their identifiers.
 _PROMISED = {
     "JPEG": ("50", "51", "57", "70"),
     "JPEG-LS": ("80", "81"),
@@ -155,7 +155,7 @@ def _uncompressed(
             f"{name}: its pixel data hold {held // expected} frames, but its header declares "
             f"{layout.frames}; save the intended frame."
         )
-    # Some files have a little padding; more of it means rows that would be cut off.
+    # Some files have a little padding; more would mean missing rows.
     if held - expected > max(2 * expected // layout.rows, expected // 50):
         raise DamagedImageError(
             f"{name}: its pixel data have {held:,} bytes, {layout.rows} rows of {layout.columns} "
@@ -216,7 +216,7 @@ def _by_pydicom(dataset: Dataset, layout: Layout, plugin: str, what: str, *, nam
     try:
         with quietly():
             pixels, _ = decoder.as_array(dataset, index=0, decoding_plugin=plugin)
-    except Exception as fault:  # pydicom has no class for what damaged data raise in it
+    except Exception as fault:  # pydicom has no base class for errors caused by damaged data
         said = " ".join(str(fault).split())[:120]
         raise DamagedImageError(
             f"{name}: its {what} pixel data are truncated or damaged ({said}); copy it again."
@@ -232,7 +232,7 @@ def _has_more_rows(decoder: Any, dataset: Dataset, plugin: str) -> bool:
     try:
         with quietly():
             decoder.as_array(dataset, index=0, decoding_plugin=plugin)
-    except Exception:  # pydicom has no class for it; that data are missing is the usual case
+    except Exception:  # pydicom has no class for it; usually data are missing
         return False
     finally:
         dataset.Rows = rows
@@ -258,9 +258,9 @@ def _compressed(
             f"{stream.components} samples a pixel, not the header's {layout.samples}",
         )
     if layout.stored is not None and stream.precision > layout.stored:
-        at_least = None  # bits above BitsStored may be no part of the values
+        at_least = None  # bits above BitsStored may not belong to the values
     if layout.signed is not None and layout.signed != stream.signed:
-        at_least = None  # values may wrap around, and such must not be averaged
+        at_least = None  # values may wrap around, so they must not be averaged
     decoded = codecs.decode(stream, photometric=layout.photometric, name=name, at_least=at_least)
     if decoded.pixels.ndim == 3 and stream.kind == "JPEG-LS":
         decoded = replace(decoded, pixels=_rgb(decoded.pixels, layout))
@@ -285,11 +285,11 @@ def _resolved(
     """Return grey samples with their sign, without bits that do not belong to them.
 
     Args:
-        decoded: Samples as they were decoded.
-        layout: What the header says of them.
+        decoded: The decoded samples.
+        layout: Layout according to the header.
         precision: Bits of a sample in the codestream, or of a word of uncompressed pixels.
-        stream_signed: What the codestream says of the sign; None if it cannot say.
-        notes: What was assumed so far.
+        stream_signed: Whether the codestream is signed; None if it does not define the sign.
+        notes: Previous assumptions.
     """
     notes = (*layout.notes, *notes, *decoded.notes)
     bits = layout.stored or precision
@@ -334,7 +334,7 @@ def _readings(
         if not int(np.bitwise_or.reduce(pixels, axis=None)) & (2 ** (precision - bits) - 1):
             return {_AS_DECLARED: pixels}  # left-aligned: the unused bits are the lower ones
         swapped = pixels.byteswap()
-        if int(swapped.max()) < 2**bits:  # then they are in the other byte order, all of them
+        if int(swapped.max()) < 2**bits:  # all of them are in the other byte order
             return {"words of the other byte order": swapped}
         lower = pixels & pixels.dtype.type(2**bits - 1)
         words = f"their lower {bits} bits: those above are no part of the values"
@@ -370,8 +370,9 @@ def _twos_complement(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
 def _smoothest(readings: dict[str, NDArray[Any]]) -> str:
     """Return the interpretation under which most neighbouring pixels are similar.
 
-    Only neighbours that differ between the readings count: they lie where one reading jumps by the
-    weight of a bit. They are counted, not summed, since edges of the image jump too.
+    Only neighbours that differ between the interpretations count: these are places where one
+    interpretation jumps by the weight of a bit. They are counted, not summed, since edges in the
+    image are jumps as well.
     """
     differences = []
     for pixels in readings.values():

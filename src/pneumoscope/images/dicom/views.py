@@ -19,7 +19,7 @@ VIEW_TAGS = (
     "SeriesDescription",
     "ProtocolName",
 )
-"""The keywords of the elements that are read here."""
+"""Keywords of the elements read here."""
 
 _ONLY = "only frontal views (AP, PA) can be judged"
 _SHORT = {"antero-posterior": "AP", "postero-anterior": "PA"}
@@ -31,9 +31,9 @@ class View:
     """The view stated by the elements.
 
     Attributes:
-        name: ViewPosition, else the meaning of the view's code, as written; ``AP`` and ``PA`` where
-            a known code means them. Empty if neither is there.
-        refusal: Why it cannot be judged; empty if it can, or if nothing is said.
+        name: ViewPosition, or the meaning of the view code, as written; ``AP`` and ``PA`` for known
+            codes. Empty if both are missing.
+        refusal: Why the view cannot be assessed; empty if it can, or if it is not stated.
         notes: Contradictions between elements, in words.
     """
 
@@ -45,10 +45,10 @@ class View:
 def view_of(dataset: Dataset) -> View:
     """Return the view stated by a header.
 
-    ViewPosition and the view's code count most, and one of them that is not frontal is enough for
-    a refusal. PatientOrientation decides where both are silent, then the words of
-    BodyPartExamined, SeriesDescription and ProtocolName; against a stated frontal view these only
-    give a note, since they often hold the defaults of a device.
+    ViewPosition and the view code take precedence, and a view that is not frontal in either of them
+    leads to a refusal. If both are missing, PatientOrientation decides, then the words of
+    BodyPartExamined, SeriesDescription and ProtocolName. If they contradict a stated frontal view,
+    they only lead to a note, since they often contain defaults of the device.
     """
     position = "\\".join(clean_texts_of(dataset, "ViewPosition"))
     codes = [_named(item) for item in value_of(dataset, "ViewCodeSequence") or ()]

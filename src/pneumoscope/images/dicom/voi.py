@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
-_LEAST_INSIDE = 0.05  # of the pixels must be neither black nor white
-_LEAST_SPREAD = 0.1  # between the first and the last hundredth of the greys
+_LEAST_INSIDE = 0.05  # minimum share of pixels that are neither black nor white
+_LEAST_SPREAD = 0.1  # minimum difference between the 1st and 99th percentile of the greys
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,10 +35,10 @@ class Choice:
     """The transformations to apply.
 
     Attributes:
-        look: They themselves.
+        look: The transformations.
         modality: The modality transformation in words; empty if there is none.
         voi: The VOI transformation in words; empty if there is none.
-        notes: What was left out, and why.
+        notes: Ignored transformations, with reasons.
     """
 
     look: Look
@@ -50,9 +50,8 @@ class Choice:
 def choose(dataset: Dataset, sample: NDArray[Any], *, inverted: bool) -> Choice:
     """Choose the transformations of an image.
 
-    VOI tables come first, then windows; a window that is explained as NORMAL comes before others.
-    Tables and windows that are malformed, or under which nothing of the image can be seen, are
-    passed over.
+    VOI tables come first, then windows; a window explained as NORMAL comes before others. Tables
+    and windows that are malformed, or do not show the image, are skipped.
 
     Args:
         dataset: The header.
@@ -142,7 +141,7 @@ def _windows(dataset: Dataset, notes: list[str]) -> list[tuple[Window, str, str]
 def _shows(look: Look, sample: NDArray[Any]) -> bool:
     """Return whether an image is visible under a transformation."""
     if sample.min() == sample.max():
-        return True  # there is nothing to be seen under any
+        return True  # no transformation would show anything
     grey = look.applied(sample.astype(np.float64))
     inside = float(((grey > grey.min()) & (grey < grey.max())).mean())
     low, high = np.quantile(grey, (0.01, 0.99))

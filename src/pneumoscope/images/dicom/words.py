@@ -1,8 +1,8 @@
 """Words for views and body parts in free text, in several languages.
 
-Text is taken apart at everything that is no letter, and whole words are compared: ``PLATE`` and
-``BILATERAL`` are no ``LAT``. English, German, French, Spanish, Italian, Portuguese and Dutch are
-known; accents do not count.
+Text is split at all characters other than letters, and whole words are compared: ``PLATE`` and
+``BILATERAL`` do not match ``LAT``. English, German, French, Spanish, Italian, Portuguese and Dutch
+are supported; accents are ignored.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _COMPOUND = re.compile(
 _NO_VIEW = frozenset("BILATERAL BILATERALE UNILATERAL CONTRALATERAL IPSILATERAL COLLATERAL".split())  # noqa: SIM905
 _DECUBITUS = frozenset("DECUB DECUBITUS DECUBITO DECUBITE LLD RLD".split())  # noqa: SIM905
 _LYING = frozenset("DORSAL DORSALE DORSALIS SUPINE SUPIN SUPINO VENTRAL PRONE PRONO".split())  # noqa: SIM905
-# Too short or too ambiguous for a description, but plain in an element that holds a view.
+# Too short or ambiguous for a description, but unambiguous in an element for views.
 _VIEW_ONLY = frozenset("LL RL SIDE PROFILE ZIJ SAG".split())  # noqa: SIM905
 _FRONTAL = frozenset(
     """
@@ -65,7 +65,7 @@ _ELSEWHERE = frozenset(
     CERVICAL CERVICALSPINE THORACICSPINE LUMBARSPINE LUMBOSACRALSPINE
     """.split()  # noqa: SIM905 - the same
 ) | frozenset(
-    # The commonest of them in other languages, where the word has no other meaning.
+    # The most frequent of them in other languages, unless the word has another meaning.
     """
     KNIE SCHADEL SCHAEDEL BECKEN SCHULTER HUFTE HUEFTE ELLENBOGEN ELLBOGEN HANDGELENK
     SPRUNGGELENK GENOU CRANE BASSIN EPAULE HANCHE PIED COUDE POIGNET CHEVILLE
@@ -93,7 +93,7 @@ def other_view(text: str, *, strict: bool = False) -> str:
 
     Args:
         text: A view, or a description of an image.
-        strict: Whether only words count that are unambiguous in a description.
+        strict: Whether to accept only words that are unambiguous in a description.
 
     Example:
         >>> other_view("PA PLATE"), other_view("Thorax seitl.")

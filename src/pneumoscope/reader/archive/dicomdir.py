@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 MAX_BYTES = 256 * 2**20
-"""A larger DICOMDIR is not read."""
+"""Maximum size of a DICOMDIR."""
 
 _IN_USE = 0xFFFF
 
@@ -23,11 +23,11 @@ def images_of(path: str, *, others: Counter[str]) -> Iterator[str]:
     """Yield the files of the image records of a DICOMDIR, in order, existing or not.
 
     Args:
-        path: The DICOMDIR; the files lie below its folder.
-        others: Counts the records of files that are no images, and those that lead elsewhere.
+        path: The DICOMDIR; its files are below its folder.
+        others: Counters of records that are not images, or refer to files elsewhere.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: The DICOMDIR cannot be read.
     """
     folder = os.path.dirname(path)  # noqa: PTH120 - strings are kept as they were given
     for record in _records(path):
@@ -51,7 +51,7 @@ def _records(path: str) -> list[Dataset]:
             if os.path.getsize(path) <= MAX_BYTES:  # noqa: PTH202 - strings are kept as they are
                 found = dcmread(path, specific_tags=["DirectoryRecordSequence"])
                 return list(found.get("DirectoryRecordSequence") or [])
-    except Exception as fault:  # pydicom has no base class for what damaged bytes raise in it
+    except Exception as fault:  # pydicom has no base class for errors caused by damaged bytes
         reason = " ".join(str(fault).split())[:120] or type(fault).__name__
         raise DataError(
             f"{path}: not a readable DICOMDIR ({reason}); give the folder of the images."

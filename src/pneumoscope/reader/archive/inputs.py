@@ -1,6 +1,6 @@
-"""Find the image files meant by files, folders, patterns and lists.
+"""Find the image files given by files, folders, patterns and lists.
 
-Nothing here holds the names of all files: an archive may have more of them than memory.
+The names of all files are never held in memory, since an archive may have too many.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ CALLED_IMAGES = (
     *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".jph", ".jls", ".jxl"),
     *(".heic", ".heif", ".avif", ".dic", ".ima", ".nii", ".nii.gz", ".nrrd", ".mha"),
 )
-"""A file in a folder that is called so is meant as an image: it is read, or a row says why not."""
+"""Suffixes of images: such files in a folder are read, or a row states why they cannot be."""
 
 HIDDEN, HIDDEN_FOLDER, NO_SUFFIX = "hidden", "hidden folder", "no file extension"
-"""Kinds of files that are counted beside those that are named by their suffix."""
+"""Kinds of skipped files, besides those named by their suffix."""
 
 _MOST_KINDS = 100
 _LONGEST_SUFFIX = 12
 _RUN = 20_000
-"""So many names of one folder are sorted in memory; of larger folders, sorted runs lie on disk."""
+"""Maximum number of names sorted in memory; for larger folders, sorted runs are written to disk."""
 
 
 class Unlisted(NamedTuple):
-    """A folder that could not be listed; it becomes a row in the output."""
+    """A folder that could not be listed, which becomes a row of the output."""
 
     path: str
     reason: str
@@ -42,21 +42,22 @@ class Unlisted(NamedTuple):
 def iterate_images(
     given: Sequence[str], *, others: Counter[str] | None = None
 ) -> Iterator[str | Unlisted]:
-    """Yield the files that arguments mean: files, images of folders, pattern matches.
+    """Yield the files given by arguments: files, images of folders, pattern matches.
 
-    The order is that of the arguments; within a folder or pattern it is sorted. A folder stands
-    for the files below it that are called like an image or begin like one; files that are named
-    themselves are kept, whatever they are. A DICOMDIR that is named itself stands for the images
-    that it lists. A folder below that cannot be listed gives an ``Unlisted`` in its place.
+    Files are in the order of the arguments, and sorted within a folder or pattern. A folder is
+    replaced by the files in it and its subfolders that are named like an image or begin like one;
+    files given explicitly are always included. A DICOMDIR given explicitly is replaced by the
+    images that it lists. A subfolder that cannot be listed gives an ``Unlisted``.
 
     Args:
         given: The arguments.
-        others: Counts the files of folders that are no images, by kind, as the items come: their
-            suffix in lower case, ``HIDDEN``, ``HIDDEN_FOLDER``, ``NO_SUFFIX`` or ``DICOMDIR``.
+        others: Counters of files in folders that are not images, updated as items are yielded, by
+            kind: their suffix in lower case, ``HIDDEN``, ``HIDDEN_FOLDER``, ``NO_SUFFIX`` or
+            ``DICOMDIR``.
 
     Raises:
-        DataError: A folder or a pattern holds no image. This is raised at once, not when the items
-            come; if such a folder could not be listed, the message says so.
+        DataError: A folder or a pattern contains no image. This is raised immediately, not when
+            items are yielded; if such a folder could not be listed, the message states it.
     """
     for item in given:
         _hold_something(item)
@@ -160,7 +161,7 @@ def _below(folder: str, *, visited: set[int], others: Counter[str]) -> Iterator[
                 _count(others, HIDDEN_FOLDER if is_folder else HIDDEN)
             elif is_folder:
                 yield from _below(path, visited=visited, others=others)
-            elif is_dicomdir(name):  # the images that it lists lie beside it
+            elif is_dicomdir(name):  # the images that it lists are next to it
                 _count(others, "DICOMDIR")
             elif name.lower().endswith(CALLED_IMAGES) or _is_meant_as_image(path):
                 yield path
@@ -206,7 +207,7 @@ def _sorted_names(folder: str) -> Iterator[tuple[str, bool]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link into a file system that is gone; reading it will say so
+    except OSError:  # a link to a file system that is gone; reading it will report it
         return False
 
 
@@ -234,8 +235,9 @@ def _read_back(file: IO[str]) -> Iterator[tuple[str, bool]]:
 def _is_meant_as_image(path: str) -> bool:
     """Return whether a file without an image suffix is an image by its content.
 
-    Archives of DICOM files often have names without a suffix. What has none and is empty, cannot be
-    opened, or ends within DICOM's preamble of zeros, is taken for such a file that is damaged.
+    DICOM files in archives often have names without a suffix. A file without a suffix that is
+    empty, cannot be opened, or ends within DICOM's preamble of zeros counts as a damaged DICOM
+    file.
     """
     nameless = not suffix_of(os.path.basename(path))  # noqa: PTH119 - strings are kept as they are
     try:

@@ -1,9 +1,9 @@
 """The append-only journal of a long run: a header, then one JSON object per line.
 
-Beside the fields of a record a line holds ``FILE``, size and modification time of the image file as
-they were before it was read. An image is read again if they are others now; its new line then says
-with ``AGAIN`` that it takes the place of the oldest line of that path. Lines of folders that could
-not be listed (``FOLDER``) hold until a line says that the run was continued (``CONTINUED``).
+In addition to the fields of a record, a line contains ``FILE``, the size and modification time of
+the image file before it was read. An image is read again if they have changed; ``AGAIN`` in its new
+line means that it replaces the oldest line of that path. Lines of folders that could not be listed
+(``FOLDER``) are valid until a line states that the run was continued (``CONTINUED``).
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ FILE, AGAIN, FOLDER, CONTINUED = "_file", "_again", "_folder", "_continued"
 
 
 def lines(path: Path, *, packed: bool) -> Iterator[Record]:
-    """Yield the valid lines: not those of images that were read again, nor of folders.
+    """Yield the valid lines, without those of folders and of images that were read again.
 
     Args:
         path: The journal.
-        packed: Whether it is that of a finished run, compressed, with one more line before it.
+        packed: Whether it is the compressed journal of a finished run, with one more line at the
+            start.
 
     Raises:
         OutputError: A line is damaged.

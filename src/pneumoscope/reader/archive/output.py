@@ -1,9 +1,9 @@
 """Write the results of an archive to one file, in a run that can be resumed.
 
-Records go to a journal beside the file, a JSON object a line, as they come. When the last one is
-there, the journal becomes the file, and is kept beside it, compressed. What a killed run leaves is
-a journal, of which at most the last line is torn; the next run drops that line, and passes over
-the images that have one. A finished run is continued from the kept journal.
+Records are appended to a journal next to the file, one JSON object per line. After the last one,
+the file is written from the journal, which is kept in compressed form. A killed run leaves a
+journal, of which at most the last line is incomplete; the next run drops that line and skips the
+images that have a line. A finished run is continued from the compressed journal.
 """
 
 from __future__ import annotations
@@ -63,21 +63,22 @@ class Archive:
     """The output of one long run; a context manager.
 
     Args:
-        out: The file that the records go to.
-        what: What must be the same in a run that is continued: the model, what is read.
-        resume: Whether to continue the run that left its journal here, or that was finished.
-        retry_errors: Whether to read again what could not be read, with ``resume``.
-        file_format: ``json``, ``jsonl``, ``csv`` or ``parquet``; by the suffix of ``out`` if None.
-        findings: Those that the model knows, where it knows several.
+        out: The output file.
+        what: Properties that must be equal in a continued run: the model, the input.
+        resume: Whether to continue an interrupted or finished run.
+        retry_errors: Whether to read files that could not be read again, with ``resume``.
+        file_format: ``json``, ``jsonl``, ``csv`` or ``parquet``; determined by the suffix of
+            ``out`` if None.
+        findings: The findings of a multi-label model.
 
     Attributes:
-        done: How many images have a record.
-        complete: Whether the file is there already, and no record was added to it.
+        done: Number of images with a record.
+        complete: Whether the file is complete and no record was added to it.
 
     Raises:
-        OptionError: Neither the format nor the suffix is one that can be written.
+        OptionError: The format or suffix is not supported.
         OutputError: There is a file or journal already, another process writes to it, the journal
-            is of another run, the file was changed since it was written, or the place cannot be
+            belongs to another run, the file was changed after it was written, or it cannot be
             written.
     """
 
@@ -101,7 +102,7 @@ class Archive:
         self._kept = out.with_name(out.name + ".resume.gz")
         self._header = {"journal": _JOURNAL, **what, "format": self._format}
         self._retry_errors = retry_errors
-        # Sorted by the hash of the path: 17 bytes an image, however long its name is.
+        # Sorted by the hash of the path: 17 bytes per image, regardless of the length of its name.
         self._seen: NDArray[Any] = np.zeros(0, _SEEN)
         self._taken: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._on_their_way: deque[Record] = deque()
@@ -136,17 +137,17 @@ class Archive:
         if self._file is None:
             return
         file, self._file = self._file, None
-        # Closing writes once more what could not be written, which was told already; the next run
-        # drops the torn line.
+        # Closing tries to write the remaining data again; that error was reported already, and the
+        # next run drops the incomplete line.
         with contextlib.suppress(OSError):
             file.close()
 
     def left(self, items: Iterable[Named]) -> Iterator[Named]:
         """Yield the items still to be read; records must be added in the same order.
 
-        These are the items without a record, those whose file has another size or modification time
-        than when it was read, and with ``retry_errors`` those that could not be read. An item that
-        is named twice gets two records.
+        These are the items without a record, those whose file has changed in size or modification
+        time since it was read, and with ``retry_errors`` those that could not be read. A repeated
+        item gets two records.
         """
         for item in items:
             path = item.path if isinstance(item, Unlisted) else os.fsdecode(item)
@@ -155,7 +156,7 @@ class Archive:
             if row is not None:
                 seen = self._seen[row]
                 now, then = marks.get(FILE), int(seen["file"])
-                # What was read of a file that is gone since holds.
+                # The record of a file that was deleted since remains valid.
                 same = then in {_UNKNOWN, marked(now)} or (now is None and not seen["error"])
                 if same and not (self._retry_errors and seen["error"]):
                     continue
@@ -168,10 +169,10 @@ class Archive:
         return Counter(record["conclusion"] for record in self._records())
 
     def add(self, record: Record) -> None:
-        """Write a record; it survives a kill when this returns.
+        """Write a record, which is preserved if the process is killed afterwards.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The record cannot be written.
         """
         if self.complete:
             self._reopen()
@@ -180,7 +181,7 @@ class Archive:
         with self._named_faults():
             self._file.write(json.dumps({**record, **marks}).encode() + b"\n")
             self._file.flush()
-            # From a machine that loses its power, what is older than this is safe.
+            # In case of a power failure, older records are safe.
             if time.monotonic() - self._synced > _SYNC_SECONDS:
                 os.fsync(self._file.fileno())
                 self._synced = time.monotonic()
@@ -189,11 +190,11 @@ class Archive:
     def finish(self, tally: RunSummary) -> None:
         """Turn the journal into the output file, and summarise all records.
 
-        Beside the file, ``….summary.json`` holds the counts, and ``….resume.gz`` what continuing it
-        needs.
+        The counts are written to ``….summary.json``, and the data needed to continue the run to
+        ``….resume.gz``.
 
         Raises:
-            OutputError: It cannot be written; the journal stays.
+            OutputError: The file cannot be written; the journal remains.
         """
 
         def counted() -> Iterator[Record]:
@@ -224,7 +225,7 @@ class Archive:
         """Raise an error for a finished file that was not written by such a run.
 
         Raises:
-            OutputError: It is not, or what continuing it needs is missing.
+            OutputError: It was not, or the data needed to continue it are missing.
         """
         try:
             with gzip.open(self._kept, "rb") as kept:
@@ -278,7 +279,7 @@ class Archive:
         if remember:
             self._remember()
         for torn in self.out.parent.glob(part_pattern(self.out)):
-            torn.unlink(missing_ok=True)  # of a run that was killed while it wrote the file
+            torn.unlink(missing_ok=True)  # of a run that was killed while writing the file
         self._file.seek(0, os.SEEK_END)
         self._file.write(json.dumps({CONTINUED: True}).encode() + b"\n")
         self._file.flush()
@@ -296,7 +297,7 @@ class Archive:
 
     def _remember(self) -> None:
         """Record which images have a record."""
-        # Continuing makes the lines of folders that could not be listed void.
+        # Continuing invalidates the lines of folders that could not be listed.
         held = (line for line in lines(self._place, packed=self.complete) if FOLDER not in line)
         self._seen = np.fromiter(
             (

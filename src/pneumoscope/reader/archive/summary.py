@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from pneumoscope.reader.drift import Drift
 
 _MOST_NOTES = 50
-_FEW = 100  # below so many images, nothing is said of drift
+_FEW = 100  # minimum number of images for a statement about drift
 
 
 class RunSummary:
-    """Counts records as they pass.
+    """Counters of records.
 
     Args:
-        reference: What the model said of validation images, as its file keeps it.
-        most_notes: So many different notes are counted; all if None.
+        reference: Distributions on validation images, from the model file.
+        most_notes: Maximum number of distinct notes that are counted; all if None.
 
     Attributes:
-        conclusions: How often each conclusion came up.
-        notes: How often each note came up beside a conclusion.
-        others: How many files of each kind lay beside the images and were skipped.
+        conclusions: Number of images with each conclusion.
+        notes: Number of images with each note and a conclusion.
+        others: Number of skipped files of each kind.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class RunSummary:
     def merge(self, counts: Mapping[str, Any]) -> None:
         """Add the counts of other records with the same reference.
 
-        Several, merged in the order of their records, count what one would count of all, if they
-        count all notes.
+        Merging several summaries in the order of their records is equivalent to a single summary,
+        if all notes are counted.
 
         Raises:
-            ValueError: The reference was another one.
+            ValueError: The references differ.
         """
         for mine, theirs in (
             (self._binned(), counts["probability_histogram"]),

@@ -1,9 +1,9 @@
 """Watch folders for complete new images, each reported once.
 
-Folders are looked through again and again, since no standard way of being told works on network
-drives. A file is ready when its size and modification time did not change from one look to the
-next, when it has not been changed for as long before the first look, or when its format shows that
-it is whole.
+Folders are listed repeatedly, since notifications of changes do not work reliably on network
+drives. A file is ready when its size and modification time did not change between two checks, when
+it had not been changed for as long before the first check, or when its format shows that it is
+complete.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pneumoscope.reader.archive.journal import state_of
 
 _JPEG_START_OF_SCAN = 0xDA
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
-"""Markers of JPEG that no length follows."""
+"""Markers of JPEG that are not followed by a length."""
 
 
 def arrivals(
@@ -32,13 +32,13 @@ def arrivals(
 ) -> Iterator[Iterator[str | Unlisted]]:
     """Yield the complete new images of each check, and wait until the next.
 
-    Each look must be used up before the next one is asked for.
+    The images of each check must be consumed before the next check.
 
     Args:
-        folders: Where images arrive; files that lie there already come with the first looks.
-        interval: Seconds from the end of a look to the next.
-        others: Counts the files that are no images, as they were at the last look.
-        ended: Waits for so many seconds, and tells whether to end instead; asked between two looks,
+        folders: Folders in which images arrive; existing files are yielded by the first checks.
+        interval: Seconds between the end of a check and the next.
+        others: Counters of files that are not images, as of the last check.
+        ended: Waits for a number of seconds and returns whether to end; called between two checks,
             and with 0 before each image.
     """
     watch = _Watch(folders, interval, others)
@@ -71,7 +71,7 @@ class _Watch:
                 if key in self._read:
                     continue
                 state = state_of(found)
-                if state is None:  # it went away, or will be there again at the next look
+                if state is None:  # it was removed, or will be found by the next check
                     continue
                 if state == self._waiting.get(found) or self._is_whole(found, state):
                     self._read.add(key)
@@ -91,7 +91,7 @@ class _Watch:
 def is_whole(path: str) -> bool:
     """Return whether a file contains its complete image, by its format.
 
-    JPEG and PNG show it at their end. False for other formats, and for what cannot be read.
+    JPEG and PNG have an end marker. False for other formats and unreadable files.
     """
     try:
         with Path(path).open("rb") as file:
@@ -102,7 +102,7 @@ def is_whole(path: str) -> bool:
                 return end == b"\0\0\0\0IEND\xaeB`\x82"
             if not start.startswith(b"\xff\xd8\xff") or not end.endswith(b"\xff\xd9"):
                 return False
-            # The end marker may be that of a thumbnail: the image itself must have begun.
+            # The end marker may belong to a thumbnail, so the image itself must have begun.
             position = 2
             while True:
                 file.seek(position)

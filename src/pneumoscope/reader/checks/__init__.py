@@ -1,1 +1,1 @@
-"""Input checks: whether an image may be judged, by its header, its pixels and its features."""
+"""Input checks: whether an image can be assessed, by its header, pixels and features."""

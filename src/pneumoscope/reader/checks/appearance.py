@@ -1,9 +1,9 @@
 """Describe what a refused image may be instead.
 
-Noise, pages and screens differ from every radiograph in how neighbouring pixels differ. The limits
-lie between both: of 1,120 radiographs of children (Kermany et al. 2018) the roughest has 0.13, the
-most even 0.44. A photograph in grey, another part of the body and a side view have no such mark;
-nothing is claimed of them.
+In noise, pages and screens, the differences of neighbouring pixels are unlike those of any
+radiograph. The limits separate them: among 1,120 radiographs of children (Kermany et al. 2018), the
+roughest has 0.13, the smoothest 0.44. Grey photographs, other body parts and lateral views have no
+such property and are not described.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ PAGE = "it looks like a page of text or a document: sharp marks on uniform white
 NOISE = "it looks like noise or a texture: neighbouring pixels have little in common"
 SCREEN = "it looks like a screenshot or a drawing: most of it consists of areas of uniform grey"
 
-_SIDE = 160  # with fewer pixels each way, neighbours differ in a chest as they do in noise
+_SIDE = 160  # with fewer pixels in each direction, neighbours differ in a chest as in noise
 _ROUGH = 0.2  # mean step between neighbours, in standard deviations
 _EVEN = 0.6  # share of pixels without a step to the right and below
-_PAPER, _PAPER_SHARE = 200, 0.22  # most pixels of a page are of one light grey
+_PAPER, _PAPER_SHARE = 200, 0.22  # most pixels of a page have the same light grey
 
 
 def kind(pixels: NDArray[np.uint8]) -> tuple[str, ...]:
     """Describe what a refused image looks like; empty if unclear.
 
     Args:
-        pixels: What ``prepare`` gave, uint8 [height, width].
+        pixels: The result of ``prepare``, uint8 [height, width].
     """
     if min(pixels.shape) < _SIDE:
         return ()

@@ -1,8 +1,8 @@
 """Distance from the training images: a normal distribution of low rank.
 
 Probabilistic principal components (Tipping and Bishop, "Probabilistic Principal Component
-Analysis", 1999): along a few directions the variance is that of the known images, along all others
-it is one small number. The distance is Mahalanobis' of that model.
+Analysis", 1999): along a few directions, the variance is that of the training images; along all
+others, it is one small number. The distance is the Mahalanobis distance of this model.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class FeatureDistribution(NamedTuple):
         mean: float32 [d].
         directions: Orthonormal rows, float32 [k, d], rounded as in the file.
         variances: Along the directions, float32 [k], all positive.
-        rest: The variance along every other direction, positive.
+        rest: The variance along all other directions, positive.
     """
 
     mean: NDArray[np.float32]
@@ -37,8 +37,8 @@ class FeatureDistribution(NamedTuple):
         """Return the distances of vectors [n, d], float32 [n]; about 1 for training images."""
         centred = vectors - self.mean
         along = centred @ self.directions.T
-        # What is left beyond the directions, and not a difference of squares: the directions are
-        # orthonormal but for their rounding, and a difference would count that many times over.
+        # The residual is computed explicitly, not as a difference of squares: the directions are
+        # only orthonormal up to rounding, which a difference would amplify.
         beyond = centred - along @ self.directions
         squared = (along * along / self.variances).sum(1) + (beyond * beyond).sum(1) / self.rest
         found: NDArray[np.float32] = np.sqrt(squared / len(self.mean))
@@ -49,8 +49,8 @@ class FeatureDistribution(NamedTuple):
         """Fit the distribution to vectors [n, d].
 
         Args:
-            vectors: What is known.
-            rank: The number of directions; less where there are fewer vectors.
+            vectors: Vectors of the training images.
+            rank: The number of directions; fewer if there are fewer vectors.
         """
         n, d = vectors.shape
         mean = vectors.mean(0, dtype=np.float64)
@@ -79,7 +79,7 @@ class FeatureDistribution(NamedTuple):
         """Return the distribution written by ``to_dict``.
 
         Raises:
-            KeyError, TypeError, ValueError: Something is missing or cannot be.
+            KeyError, TypeError, ValueError: A field is missing or invalid.
         """
         mean = _unpacked(values["mean"])
         variances = np.array(values["variances"], np.float32)
@@ -92,7 +92,7 @@ class FeatureDistribution(NamedTuple):
 
 
 def _rounded(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Round as the file will, so that distances are the same before and after writing."""
+    """Round as in the file, so that distances are the same before and after writing."""
     return values.astype("<f2").astype(np.float32)
 
 

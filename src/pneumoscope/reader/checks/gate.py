@@ -1,8 +1,9 @@
 """Whether an image can be assessed at all, by its pixels and features.
 
-The rules speak in words, and their limits are data of the model file. The plain ones hold for any
-radiograph: large enough, grey, neither blank nor washed out. ``Look`` knows how the images of one
-model look as a whole, and so tells an image that is turned, inverted, or no chest X-ray at all.
+The rules return reasons in words, and their limits are stored in the model file. The simple rules
+apply to any radiograph: large enough, grey, neither blank nor washed out. ``Look`` describes the
+overall appearance of the training images, and so recognises images that are rotated, inverted, or
+not chest X-rays.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pneumoscope.reader.preprocess import Shape
 
 _WHITE, _BLACK = 250, 5
-_LOW, _HIGH = 2, 98  # percentiles between which the grey levels of an image lie
+_LOW, _HIGH = 2, 98  # percentiles that define the range of grey levels of an image
 _SIDE = 16
 _UNLIKE = "the image does not look like the frontal chest X-rays this reader was trained on"
 _TURNS = ("", "turned by 90° to the left", "turned by 180°", "turned by 90° to the right")
@@ -29,18 +30,20 @@ _TURNS = ("", "turned by 90° to the left", "turned by 180°", "turned by 90° t
 class Rules(NamedTuple):
     """Limits for any radiograph.
 
-    The defaults leave room around 5,352 paediatric radiographs of one hospital (of which the most
-    extreme is named behind each): far from what a radiograph is, so that they hold for others too.
+    The defaults have a large margin around 5,352 paediatric radiographs of one hospital (the most
+    extreme value is given in brackets), so that they apply to other radiographs as well.
 
     Attributes:
-        side_px: The shorter side has at least so many pixels, or as many as the model's input.
-        aspect: The longer side is at most so many times the shorter one (2.9).
-        chroma: Mean difference between the strongest and the weakest colour, in grey levels (0).
-        contrast: Grey levels between the darkest and the brightest 2 % of the pixels (80).
-        detail: Mean difference of a pixel from the mean of its neighbours to both sides, in grey
-            levels (0.52); a gradient has none.
-        white: Share of pixels that are all but white (0.08).
-        black: Share of pixels that are all but black (0.35).
+        side_px: Minimum of the shorter side in pixels, unless the model's input is smaller.
+        aspect: Maximum ratio of the longer to the shorter side (2.9).
+        chroma: Maximum of the mean difference between the strongest and the weakest colour, in grey
+            levels (0).
+        contrast: Minimum number of grey levels between the darkest and the brightest 2 % of the
+            pixels (80).
+        detail: Minimum of the mean difference between a pixel and the mean of its neighbours on
+            both sides, in grey levels (0.52); 0 for a gradient.
+        white: Maximum share of nearly white pixels (0.08).
+        black: Maximum share of nearly black pixels (0.35).
     """
 
     side_px: float = 64
@@ -56,10 +59,10 @@ class Look(NamedTuple):
     """The distribution of training images at 16 x 16 pixels.
 
     Attributes:
-        likeness: Of images brought to mean 0 and variance 1.
-        turned: Refused if turning or inverting an image brings it to less than this share of its
-            distance.
-        farthest: Refused if it is farther than this.
+        likeness: Distribution of images standardised to mean 0 and variance 1.
+        turned: An image is refused if rotating or inverting it reduces its distance to less than
+            this share.
+        farthest: Maximum distance of an image that is not refused.
     """
 
     likeness: FeatureDistribution
@@ -69,7 +72,7 @@ class Look(NamedTuple):
     def distances(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the distances of an image in its eight orientations, float32 [8].
 
-        First as it is and turned by 90°, 180° and 270° to the right, then the same inverted.
+        The order is: unchanged, rotated by 90°, 180° and 270° clockwise, then the same inverted.
         """
         found: NDArray[np.float32] = self._distances(_thumbnail(pixels)[np.newaxis])[0]
         return found
@@ -81,10 +84,10 @@ class Look(NamedTuple):
         return np.stack([self.likeness.distance(way) for way in ways], axis=1)
 
     def turned_way(self, distances: NDArray[np.float32]) -> int | None:
-        """Return the orientation that turns an image upright, 1 to 7; None if it is upright.
+        """Return the orientation that makes an image upright, 1 to 7; None if it is upright.
 
         Args:
-            distances: What ``distances`` gave for it.
+            distances: The result of ``distances`` for the image.
         """
         way = int(distances[1:].argmin()) + 1
         near = distances[way] < self.turned * distances[0] and distances[way] <= self.farthest
@@ -98,11 +101,11 @@ class Look(NamedTuple):
         """Return why an image does not look like the training images; empty if it does.
 
         Args:
-            distances: What ``distances`` gave for it.
+            distances: The result of ``distances`` for the image.
         """
         way = self.turned_way(distances)
         if way is not None:
-            # What turns it back says how it was turned.
+            # The orientation that corrects it determines how it was rotated.
             faults = [_TURNS[way % 4]] if way % 4 else []
             faults += ["inverted (bone dark, air bright)"] if way >= 4 else []
             return [f"the image looks {' and '.join(faults)}"]
@@ -116,18 +119,18 @@ class Look(NamedTuple):
     ) -> Look:
         """Fit the distribution to prepared images, with limits that refuse almost none of them.
 
-        The limits come from images that the distribution was not fitted to: each fifth is judged
-        by the other four. Images of one patient should follow each other, so that folds, which are
-        stretches of the rows, do not share patients.
+        The limits are determined by cross-validation: the distances of each fifth are computed with
+        a distribution fitted to the others. Images of one patient should be adjacent, so that
+        folds, which are contiguous rows, do not share patients.
 
         Args:
             pixels: uint8 [n, height, width], at least 200.
-            rank: Directions of the distribution.
-            allowed: The share of them that each of the two limits may refuse.
-            folds: How many stretches.
+            rank: Number of directions of the distribution.
+            allowed: Maximum share of images that each of the two limits may refuse.
+            folds: Number of folds.
 
         Raises:
-            ValueError: Fewer than 200 images; they could not carry such limits.
+            ValueError: There are fewer than 200 images, which are too few for such limits.
         """
         if len(pixels) < 200:
             raise ValueError(f"a look needs at least 200 images, got {len(pixels)}")
@@ -182,15 +185,15 @@ class PixelGate(NamedTuple):
     ) -> tuple[tuple[str, ...], float | None]:
         """Return why an image cannot be assessed, and its distance.
 
-        The words are empty if it can. The distance is None if there is no look, or if a plain rule
-        refuses the image already.
+        The reason is empty if it can be assessed. The distance is None if there is no look, or if a
+        simple rule already refuses the image.
 
         Args:
             pixels: What ``prepare`` gave, uint8 [height, width].
-            shape: What else is known of it.
+            shape: Further facts of the image.
         """
         found = [*self._of_shape(shape, pixels.shape), *self._of_levels(pixels)]
-        # An image that is blank or coloured looks like nothing else; saying so adds nothing.
+        # For a blank or coloured image, a description would add nothing.
         if found or self.look is None:
             return tuple(found), None
         distances = self.look.distances(pixels)
@@ -206,7 +209,7 @@ class PixelGate(NamedTuple):
         from pneumoscope.reader.checks.appearance import SCREEN, kind  # noqa: PLC0415 - rare
 
         instead = kind(pixels)
-        # A page is no chest turned by 180°, however alike. A chest that is turned may be even.
+        # A page may resemble a chest rotated by 180°. A rotated chest may be smooth.
         if not instead or (instead == (SCREEN,) and way is not None):
             return tuple(self.look.reasons(distances))
         return (_UNLIKE, *instead)
@@ -233,7 +236,7 @@ class PixelGate(NamedTuple):
         return found
 
     def _of_levels(self, pixels: NDArray[np.uint8]) -> list[str]:
-        step = max(1, min(pixels.shape) // 64)  # some thousand pixels tell as much as all
+        step = max(1, min(pixels.shape) // 64)  # a few thousand pixels are sufficient
         some = pixels[::step, ::step]
         share = np.cumsum(np.bincount(some.ravel(), minlength=256)) / some.size
         darkest, brightest = np.searchsorted(share, (_LOW / 100, _HIGH / 100))
@@ -254,7 +257,7 @@ class PixelGate(NamedTuple):
         return [*found, *kind(pixels)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the gate as JSON values, as it stands in a model file under ``gate``."""
+        """Return the gate as JSON values, as stored in a model file under ``gate``."""
         look = {} if self.look is None else {"look": self.look.to_dict()}
         return {"rules": self.rules._asdict(), **look}
 
@@ -274,8 +277,8 @@ class FeatureGate(NamedTuple):
     """The check of the features from the network's output ``features``.
 
     Attributes:
-        likeness: Of the features of known images.
-        farthest: Refused if the features are farther than this.
+        likeness: Distribution of the features of training images.
+        farthest: Maximum distance of features that are not refused.
     """
 
     likeness: FeatureDistribution
@@ -292,7 +295,7 @@ class FeatureGate(NamedTuple):
         return (reason,)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the gate as JSON values, as it stands in a model file under ``gate.features``."""
+        """Return the gate as JSON values, as stored in a model file under ``gate.features``."""
         return {"likeness": self.likeness.to_dict(), "farthest": self.farthest}
 
     @classmethod

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 AGE, VIEW, MODALITY, BODY_PART = "age_years", "view", "modality", "body_part"
-"""Facts that a file may state; DICOM does. A file that has room for a fact and leaves it open
-states it as the empty text."""
+"""Facts that a file may state, as DICOM does. A fact that the file could state but does not is an
+empty string."""
 
 
 class Scope(NamedTuple):
-    """How the facts of an image relate to the intended use of a model.
+    """The relation of an image's facts to the intended use of a model.
 
     Attributes:
-        outside: What the file states and the model is not for, in words.
-        unknown: What the file could state and does not, in words.
+        outside: Stated facts outside the intended use, in words.
+        unknown: Facts that the file could state but does not, in words.
     """
 
     outside: tuple[str, ...]
@@ -23,15 +23,16 @@ class Scope(NamedTuple):
 
 
 def scope_of(facts: Mapping[str, str], intended: Mapping[str, Any]) -> Scope:
-    """Return what is outside, or may be outside, a model's intended use.
+    """Return the facts that are, or may be, outside a model's intended use.
 
-    A fact that the file does not know at all gives no note: a JPEG has no place for an age, and a
-    note that stands on every line is read by nobody.
+    A fact that the format cannot contain gives no note: a JPEG has no element for the age, and a
+    note on every line would be ignored.
 
     Args:
-        facts: What the file says, such as ``{"age_years": "43", "view": "LL"}``; a fact that is
-            the empty text is one that the file could state and does not.
-        intended: What the model is for, such as ``{"age_years": [1, 5], "view": ["AP", "PA"]}``.
+        facts: Facts in the file, such as ``{"age_years": "43", "view": "LL"}``; an empty string is
+            a fact that the file could state but does not.
+        intended: Intended use of the model, such as ``{"age_years": [1, 5], "view": ["AP",
+            "PA"]}``.
     """
     outside: list[str] = []
     unknown: list[str] = []
@@ -51,7 +52,7 @@ def scope_of(facts: Mapping[str, str], intended: Mapping[str, Any]) -> Scope:
 
 
 def _names_one(found: str, wanted: Sequence[str], *, words: bool) -> bool:
-    """Return whether a fact is an intended one; "AP SUPINE" in ``words`` names AP."""
+    """Return whether a fact is within the intended use; with ``words``, "AP SUPINE" includes AP."""
     names = {value.upper() for value in wanted}
     if found.upper() in names:
         return True
@@ -67,7 +68,7 @@ def _age_note(age: str, bounds: Sequence[float]) -> tuple[list[str], bool]:
         years = float(age)
     except ValueError:
         return [f"the age of the patient is not known; {made_for}"], False
-    if youngest <= years < oldest + 1:  # five years old until the sixth birthday
+    if youngest <= years < oldest + 1:  # the age is five years until the sixth birthday
         return [], True
     return [f"the patient is {_years(years)} old; {made_for}"], True
 
@@ -75,7 +76,7 @@ def _age_note(age: str, bounds: Sequence[float]) -> tuple[list[str], bool]:
 def _years(years: float) -> str:
     if years >= 2:
         return f"{int(years)} years"
-    months = int(years * 12 + 0.01)  # one month is a little less than a twelfth of a year
+    months = int(years * 12 + 0.01)  # one month is slightly less than a twelfth of a year
     if not months:
         return "less than a month"
     return f"{months} month" if months == 1 else f"{months} months"

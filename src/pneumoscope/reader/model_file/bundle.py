@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.errors import ManyFindingsError, ModelFileError
+from pneumoscope.errors import ModelFileError
 from pneumoscope.reader.model_file import checksum as seal
 from pneumoscope.reader.model_file.inspection import Contents, inspect
 from pneumoscope.reader.model_file.metadata import PAIRS, ModelInfo
-from pneumoscope.reader.model_file.session import Graph, find_model, first_line, read_model
+from pneumoscope.reader.model_file.session import Graph, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,11 +25,11 @@ class Bundle:
     """An opened model: metadata, gates and graph.
 
     Args:
-        graph: The graph of its file; it may still be opened.
-        info: Its metadata.
+        graph: The graph of its file, which may still be loading.
+        info: Metadata of the file.
 
     Raises:
-        ModelFileError: Its gates cannot be.
+        ModelFileError: The gates are invalid.
     """
 
     def __init__(self, graph: Graph, info: ModelInfo) -> None:
@@ -56,11 +56,11 @@ class Bundle:
             ) from fault
 
     def opened(self) -> Bundle:
-        """Return itself when the graph is open and the checksum verified.
+        """Return itself once the graph is open and the checksum is verified.
 
         Raises:
-            ModelFileError: The file was changed since it was written, or the graph cannot be
-                opened or lacks an output.
+            ModelFileError: The file was changed after it was written, or the graph cannot be opened
+                or lacks an output.
         """
         self.check_seal()
         _ = self.outputs
@@ -94,7 +94,7 @@ class Bundle:
         """The opened graph; waits until it is open.
 
         Raises:
-            ModelFileError: It cannot be opened.
+            ModelFileError: The graph cannot be opened.
         """
         return self._graph.session
 
@@ -107,16 +107,16 @@ class Bundle:
         """Run the graph; return the named outputs, each float32 [n, …].
 
         Args:
-            pixels: What ``prepare`` gave for each image, uint8 [n, height, width].
-            outputs: Their names.
+            pixels: The result of ``prepare`` for each image, uint8 [n, height, width].
+            outputs: Names of the outputs.
 
         Raises:
-            ModelFileError: The graph cannot be run on them, or gives something else.
+            ModelFileError: The graph cannot be run on the pixels, or has other outputs.
         """
-        session = self.session  # a graph that cannot be opened says so itself
+        session = self.session  # a graph that cannot be opened raises its own error
         try:
             found: list[NDArray[np.float32]] = session.run(outputs, {"pixels": pixels[:, None]})
-        except Exception as fault:  # onnxruntime's exceptions share no public base
+        except Exception as fault:  # onnxruntime's exceptions have no public base class
             raise ModelFileError(
                 f"{self.path}: its graph cannot be run ({first_line(fault)})."
             ) from fault
@@ -135,12 +135,12 @@ class Bundle:
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return logit and probability of the positive group, [n] each.
 
-        Of two classes the logit is the network's own; of more it is the log odds of the
-        probability. Of findings both are those of the likeliest one.
+        For two classes, the logit is that of the network; for more, it is the log odds of the
+        probability. For findings, both are those of the most probable one.
 
         Args:
-            logits: What the graph gave, [n, K].
-            probabilities: The same.
+            logits: Logits of the graph, [n, K].
+            probabilities: Probabilities of the graph, [n, K].
         """
         if self.info.findings:
             return logits.max(axis=1), probabilities.max(axis=1)
@@ -160,27 +160,10 @@ def read_info(content: bytes, path: Path) -> tuple[ModelInfo, Contents]:
     """Return the metadata and contents of a model file without opening its graph.
 
     Raises:
-        ModelFileError: The file is none of this package, or one that is not opened.
+        ModelFileError: The file is not a model file of this package, or is refused.
     """
     contents = inspect(content, path)
     return _info(seal.own_text(content, contents, path), path), contents
-
-
-def refuse_findings(model: Path | str | None, *, what: str) -> None:
-    """Raise an error for a model of several findings, where one conclusion an image is needed.
-
-    Args:
-        model: A model file or a run folder; ``shipped`` or None for the package's own.
-        what: What needs it, for the message.
-
-    Raises:
-        ManyFindingsError: It is one.
-        ModelFileError: There is no model, or the file is none of this package.
-    """
-    path = find_model(model)
-    info, _ = read_info(read_model(path), path)
-    if info.findings:
-        raise ManyFindingsError(info.classes, what=what)
 
 
 def open_bundle(
@@ -190,13 +173,13 @@ def open_bundle(
 
     Args:
         model: A model file or a run folder; ``shipped`` or None for the package's own. Or its
-            graph, which somebody began to open; its faults then come when it is first used.
-        threads: Processor threads for one call of the graph, if it is opened here.
-        unsealed: Whether a file is opened, too, that was changed since it was written.
+            graph, which may still be loading; its errors are then raised at first use.
+        threads: CPU threads for one call of the graph, if it is opened here.
+        unsealed: Whether to accept a file that was changed after it was written.
 
     Raises:
-        ModelFileError: There is no model, the file is none of this package, it was changed since
-            it was written, or it is not opened.
+        ModelFileError: There is no model, or the file is not a model file of this package, was
+            changed after it was written, or is refused.
     """
     if isinstance(model, Graph):
         return Bundle(model, _info(model.text, model.path))

@@ -1,7 +1,7 @@
 """Read, replace and sign the metadata of a model file without opening its graph.
 
-The seal is a SHA-256 over the whole file in which the digits of the seal itself are zeros. It shows
-that neither graph nor metadata changed since the file was written; it cannot show who wrote it.
+The checksum ("seal") is a SHA-256 over the whole file, with zeros instead of its own digits. It
+shows that neither graph nor metadata changed after the file was written, but not who wrote it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Metadata(Protocol):
-        """What ``ModelInfo`` is to this module."""
+        """The interface of ``ModelInfo`` used here."""
 
         def to_json(self) -> str:
-            """Return the metadata as they stand in the file."""
+            """Return the metadata as stored in the file."""
 
 
 KEY = "pneumoscope"
-"""The entry of the metadata that is ours."""
+"""The key of this package's metadata."""
 
 UNSEALED = "0" * 64
 SEAL_KEY = "seal"
@@ -35,10 +35,10 @@ _METADATA_FIELD, _KEY_FIELD, _VALUE_FIELD = 14, 1, 2
 
 
 def own_text(content: bytes, contents: Contents, path: Path) -> str:
-    """Return our metadata in a model file.
+    """Return this package's metadata in a model file.
 
     Raises:
-        ModelFileError: There are none.
+        ModelFileError: There are no such metadata.
     """
     entry = contents.metadata.get(KEY)
     if entry is None:
@@ -55,7 +55,7 @@ def with_info(content: bytes, info: Metadata, *, path: Path = Path("model.onnx")
     """Return the model file with other metadata and a new checksum; the graph is unchanged.
 
     Raises:
-        ModelFileError: The bytes are no model file.
+        ModelFileError: The bytes are not a model file.
     """
     contents = inspect(content, path)
     entry = contents.metadata.get(KEY)
@@ -69,7 +69,8 @@ def sealed(content: bytes, *, path: Path = Path("model.onnx")) -> bytes:
     """Return the model file with its checksum set.
 
     Raises:
-        ModelFileError: The bytes are no model file of this package, or have no room for a seal.
+        ModelFileError: The bytes are not a model file of this package, or have no space for a
+            checksum.
     """
     place = _place_in(content, inspect(content, path), path)
     if place is None:
@@ -80,12 +81,11 @@ def sealed(content: bytes, *, path: Path = Path("model.onnx")) -> bytes:
 def state_of(content: bytes, contents: Contents, path: Path) -> str:
     """Return the state of a model file's checksum: ``intact``, ``broken`` or ``none``.
 
-    ``none`` is a file without a seal: one written before there were seals, or one that is being
-    written and whose seal is not set yet. Files with a self-test were always sealed, so one
-    without a seal is broken.
+    ``none`` is a file without a checksum: one of an old version, or one whose checksum is not set
+    yet. Files with a self-test always have a checksum, so such a file without one is ``broken``.
 
     Raises:
-        ModelFileError: The bytes are no model file of this package.
+        ModelFileError: The bytes are not a model file of this package.
     """
     place = _place_in(content, contents, path)
     if place is None:
@@ -104,7 +104,7 @@ def _place_in(content: bytes, contents: Contents, path: Path) -> int | None:
     own_text(content, contents, path)
     entry = contents.metadata[KEY]
     place = entry.value_start + len(_BEGINNING)
-    # Only at the very beginning, so that no text further on can pass for the seal.
+    # Only at the very beginning, so that no later text can be mistaken for the checksum.
     there = content[entry.value_start : place] == _BEGINNING
     closed = content[place + len(UNSEALED) : place + len(UNSEALED) + 1] == b'"'
     return place if there and closed and place + len(UNSEALED) < entry.value_end else None

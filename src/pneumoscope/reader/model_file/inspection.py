@@ -1,9 +1,9 @@
 """Inspect a model file before ONNX Runtime opens it.
 
-Opening a file of a stranger must run nothing but a graph of standard operators over tensors that
-the file itself holds. So refused are tensors in other files, operators and functions that are not
-ONNX's own, control flow, and sizes that no reader needs. What a graph of standard operators can
-still do is take long and fill the memory; and whether its conclusions are good, no check can tell.
+Opening an untrusted file must only run a graph of standard operators on tensors that the file
+contains. Therefore tensors in other files, operators and functions outside the ONNX standard,
+control flow, and excessive sizes are refused. A graph of standard operators can still be slow or
+use much memory, and no check can determine whether its conclusions are correct.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ MAX_ATTRIBUTES = 200_000
 MAX_METADATA_BYTES = 8 * 2**20
 
 OWN_DOMAINS = frozenset({b"", b"ai.onnx"})
-"""Where operators may come from: the ONNX standard, and nowhere else."""
+"""Accepted domains of operators: only the ONNX standard."""
 
 NOT_IN_A_READER = frozenset(
     {
-        # control flow: graphs within graphs, which may run for ever
+        # control flow: nested graphs, which may run forever
         *(b"If", b"Loop", b"Scan", b"SequenceMap"),
-        # chance: the same image would get another answer
+        # randomness: the result for an image would vary
         *(b"Bernoulli", b"Multinomial", b"RandomNormal", b"RandomNormalLike"),
         *(b"RandomUniform", b"RandomUniformLike"),
-        # pixels come prepared, and text has no place in them
+        # pixels are prepared beforehand, and text is not needed
         *(b"ImageDecoder", b"RegexFullMatch", b"StringConcat", b"StringNormalizer"),
         *(b"StringSplit", b"TfIdfVectorizer"),
     }
@@ -51,7 +51,7 @@ _ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS = 5, 10
 _ATTRIBUTE_GRAPHS = frozenset({6, 11})
 _ATTRIBUTE_SPARSE = frozenset({22, 23})
 _TENSOR_DIMS, _TENSOR_EXTERNAL, _TENSOR_PLACE = 1, 13, 14
-_HERE = 0  # a place of tensors: in this file
+_HERE = 0  # data location of tensors: in this file
 
 
 class Entry(NamedTuple):
@@ -67,11 +67,11 @@ class Contents(NamedTuple):
     """The contents of a model file, found without opening it.
 
     Attributes:
-        operators: How often each operator of the graph occurs.
-        tensors: How many tensors it holds.
-        values: How many numbers they hold together.
-        opset: The version of ONNX's operators.
-        metadata: Where each entry of the metadata stands.
+        operators: Number of occurrences of each operator of the graph.
+        tensors: Number of tensors.
+        values: Total number of their values.
+        opset: The ONNX opset version.
+        metadata: Position of each entry of the metadata.
     """
 
     operators: Mapping[str, int]
@@ -97,11 +97,11 @@ def inspect(content: bytes, path: Path) -> Contents:
     """Return the contents of a model file.
 
     Args:
-        content: Its bytes.
-        path: What it is called in messages.
+        content: Bytes of the file.
+        path: Name of the file in messages.
 
     Raises:
-        ModelFileError: It is no ONNX file, or one that is not opened; the message says why.
+        ModelFileError: It is not an ONNX file, or is refused; the message states why.
     """
     if len(content) > MAX_BYTES:
         raise ModelFileError(
@@ -240,7 +240,7 @@ def _tensor(data: bytes, start: int, end: int, found: _Found) -> None:
         if number == _TENSOR_DIMS:
             for size in (a,) if kind == VARINT else varints(data, a, b):
                 values *= size
-                # The smallest kind of number takes half a byte.
+                # The smallest data type takes half a byte.
                 if values > 2 * (end - start):
                     raise _Refused("a tensor declares more values than the file contains")
         elif number == _TENSOR_EXTERNAL or (

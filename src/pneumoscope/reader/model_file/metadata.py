@@ -1,12 +1,11 @@
 """The metadata of a model file: everything a reader needs besides the graph.
 
-The graph goes from prepared pixels to probabilities: input ``pixels`` uint8 [n, 1, height, width],
+The graph computes probabilities of prepared pixels: input ``pixels`` uint8 [n, 1, height, width],
 outputs ``logits`` and ``probabilities`` float32 [n, K] in the order of the classes, or of the
-findings of a reader of several findings an image. Normalisation
-is inside. There may be two more outputs: ``features`` float32 [n, d], by which the gate judges, and
-``evidence`` float32 [n, rows, columns], where in the image the logit comes from, with one map a
-class, [n, K, rows, columns], where there are more than two. The metadata are one JSON object under
-the key ``pneumoscope``.
+findings of a multi-label reader. Normalisation is included. There may be two further outputs:
+``features`` float32 [n, d], which the gate uses, and ``evidence`` float32 [n, rows, columns], the
+contribution of each region to the logit, or one map per class, [n, K, rows, columns], for more than
+two classes. The metadata are one JSON object under the key ``pneumoscope``.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ if TYPE_CHECKING:
     from pneumoscope.reader.policy import DecisionPolicy
 
 FORMAT = 1
-"""The format of files of two classes, of which the second one is positive."""
+"""The format of files of two classes, of which the second is positive."""
 FORMAT_OF_CLASSES = 2
-"""The format of files of more classes: as 1, and ``positive`` names those that count as positive.
-Readers of two classes alone refuse it."""
+"""The format of files of more classes: like 1, with ``positive`` for the classes that count as
+positive. Software for two classes only refuses it."""
 FORMAT_OF_FINDINGS = 3
-"""The format of files of several findings an image: ``classes`` are the findings, each with a
-probability of its own, and ``findings`` says how each is decided."""
+"""The format of files of several findings per image: ``classes`` are the findings, each with its
+own probability, and ``findings`` are their decision rules."""
 FORMATS = (FORMAT, FORMAT_OF_CLASSES, FORMAT_OF_FINDINGS)
 KEY = seal.KEY
 CALIBRATION_SCALE, CALIBRATION_BIAS = "calibration_scale", "calibration_bias"
-"""Names of the two numbers in the graph that make probabilities of logits."""
+"""Names of the two values of the calibration in the graph."""
 
 NOTICE = "Research software, not a medical device."
 
@@ -51,11 +50,11 @@ class OperatingPoint:
     """The decision threshold and the rule that chose it.
 
     Attributes:
-        rule: The rule, as ``evaluation.operating_point.parse_rule`` reads it.
+        rule: The rule, as for ``evaluation.operating_point.parse_rule``.
         threshold: The probability.
-        achieved: What it reached on the images that it was chosen on, for people; empty where it
-            was not chosen on any.
-        model: SHA-256 of the model file whose scores it was chosen on; empty where unknown.
+        achieved: Performance on the images that it was chosen on, for information; empty if there
+            were none.
+        model: SHA-256 of the model file whose scores it was chosen on; empty if unknown.
     """
 
     rule: str = "probability=0.5"
@@ -69,29 +68,29 @@ class ModelInfo:
     """The metadata of a model file.
 
     Attributes:
-        name: The network.
-        input: What it takes.
-        classes: Their names, in the order of the graph's outputs.
-        operating_point: From which probability of the positive group on it is concluded.
-        training: How and from what it was made, for people.
-        version: Of this model, for people.
-        licence: Under which it may be used.
-        intended: Whom and what it is for, as ``scope_of`` takes it.
-        gate: What it refuses to judge, as ``PixelGate.to_dict`` gives it; under ``features`` that
-            of a ``FeatureGate``. Empty: it refuses nothing.
-        conformal: The rule of its uncertain zone; None: it is never uncertain.
-        reference: What it said of validation images: ``probability_histogram``, counts in equal
+        name: Name of the network.
+        input: The input.
+        classes: Names of the classes, in the order of the graph's outputs.
+        operating_point: The operating point of the positive group.
+        training: Description of the training, for information.
+        version: Version of the model, for information.
+        licence: Licence of the model.
+        intended: The intended use, as for ``scope_of``.
+        gate: The gate, as returned by ``PixelGate.to_dict``, with that of a ``FeatureGate`` under
+            ``features``. Empty without a gate.
+        conformal: The rule of the uncertain zone; None without a zone.
+        reference: Distributions on validation images: ``probability_histogram``, counts in equal
             bins from 0 to 1; ``distance_histogram``, ``edges`` and ``counts`` of the gate's
             distances.
-        self_test: What it must say of a generated image.
-        card: What else to know before using it, for people.
-        history: What was changed after training, oldest first: recalibrations, for people.
-        learnt: Shortened hashes of the images that it learnt from and that its decisions rest on,
-            as ``reader.learnt`` writes them; empty: not known.
-        positive: The classes that count as positive; empty: the last one.
-        group: What the positive group is called; empty where it has no name of its own.
-        findings: How each of ``classes`` is decided where they are findings, several of which an
-            image may have; empty for classes that exclude each other.
+        self_test: Expected output for a generated image.
+        card: Further information for users.
+        history: Changes after training, such as recalibrations, oldest first, for information.
+        learnt: Shortened hashes of the images used in training and for decisions, as written by
+            ``training_hashes``; empty if unknown.
+        positive: The classes that count as positive; if empty, the last one.
+        group: Name of the positive group; empty if it has none.
+        findings: Decision rules of ``classes`` in a multi-label model; empty for classes that
+            exclude each other.
     """
 
     name: str
@@ -118,8 +117,7 @@ class ModelInfo:
         """The classes, with the positive group.
 
         Raises:
-            ManyFindingsError: They are findings, which exclude each other as little as their
-                names do.
+            ManyFindingsError: They are findings, which do not exclude each other.
         """
         if self.findings:
             raise ManyFindingsError(self.classes)
@@ -138,7 +136,7 @@ class ModelInfo:
         """Return the metadata of a reader of one finding: classes ``no NAME`` and ``NAME``.
 
         Raises:
-            OptionError: There is no such finding.
+            OptionError: The finding does not exist.
         """
         from pneumoscope.reader.findings import of_finding  # noqa: PLC0415 - for several findings
 
@@ -148,12 +146,12 @@ class ModelInfo:
         """Return the decision policy of the model.
 
         Args:
-            outside: What is done with images outside the intended use; one of
+            outside: How images outside the intended use are handled; one of
                 ``reader.policy.OUTSIDE``.
-            threshold: Another threshold than the model's own.
+            threshold: A threshold that replaces that of the model.
 
         Raises:
-            ValueError: ``outside`` is something else, or the threshold is not from 0 to 1.
+            ValueError: ``outside`` has another value, or the threshold is not from 0 to 1.
         """
         from pneumoscope.reader.policy import DecisionPolicy  # noqa: PLC0415 - see below
 
@@ -200,7 +198,7 @@ class ModelInfo:
         """Return the metadata written by ``to_json``.
 
         Raises:
-            ValueError: Something is missing, or of the wrong kind.
+            ValueError: A field is missing or has the wrong type.
         """
         try:
             values = json.loads(text)
@@ -243,8 +241,8 @@ class ModelInfo:
             raise ValueError(f"its metadata are incomplete ({fault!r})") from fault
 
 
-# A model without gate, self-test or conformal rule is read without their modules, since each class
-# takes about half a millisecond to define.
+# Without gate, self-test or conformal rule, their modules are not imported, since defining each
+# class takes about half a millisecond.
 
 
 def _conformal(values: Mapping[str, Any]) -> Conformal:

@@ -1,7 +1,7 @@
 """The wire format of protocol buffers, as needed to inspect ONNX files.
 
 Field numbers and wire types are those of the ONNX specification (``onnx.proto``) and of the
-Protocol Buffers encoding. Nothing is copied: values are places in the bytes.
+Protocol Buffers encoding. Nothing is copied: values are positions in the bytes.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ class WireError(ValueError):
 def fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield (number, wire type, a, b) of each field of the message ``data[start:end]``.
 
-    For ``BYTES`` the content is ``data[a:b]``; for ``VARINT`` a is the value, unsigned, and b is
-    where the field ends; for the fixed types ``data[a:b]`` are the bytes of the value.
+    For ``BYTES``, the content is ``data[a:b]``; for ``VARINT``, a is the unsigned value and b the
+    end of the field; for the fixed types, ``data[a:b]`` are the bytes of the value.
 
     Raises:
-        WireError: A field reaches beyond the message, or its type is unknown. Groups, which ONNX
-            does not use, count as unknown.
+        WireError: A field exceeds the message, or its type is unknown. Groups, which ONNX does not
+            use, count as unknown.
     """
     at = start
     while at < end:
-        # Most keys and lengths are one byte, hence the short way beside the long one.
+        # Most keys and lengths are one byte, hence the fast path.
         key = data[at]
         at += 1
         if key > 127:
@@ -67,7 +67,7 @@ def varints(data: bytes, start: int, end: int) -> Iterator[int]:
     """Yield the numbers of a packed field.
 
     Raises:
-        WireError: The last one is cut off.
+        WireError: The last number is truncated.
     """
     at = start
     while at < end:
@@ -90,7 +90,7 @@ def _number(value: int) -> bytes:
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    if at < end and data[at] < 128:  # most of them
+    if at < end and data[at] < 128:  # the usual case
         return data[at], at + 1
     value = 0
     for shift in range(0, 7 * _MOST_VARINT, 7):

@@ -1,6 +1,6 @@
 """Check a model against the output recorded for one generated image.
 
-The image is computed in whole numbers, so it is the same everywhere and needs no room in the file.
+The image is computed with integers, so it is identical on all machines and need not be stored.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pneumoscope.reader.model_file.bundle import Bundle
 
 IMAGE = "lungs-1"
-"""The name of the image; another image would get another name."""
+"""The name of the image, which identifies its version."""
 
 TOLERANCE = 0.05
-"""How far the logit may be off: processors round differently, most of all with 8-bit networks."""
+"""Tolerance of the logit: rounding differs between CPUs, especially for 8-bit networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class SelfTest:
 
     Attributes:
         image: The name of the image.
-        logit: Of the positive group of classes.
-        probability: Of the same.
-        tolerance: How far the logit may be off.
-        logits: Of each finding, for a model of several; ``logit`` is the highest.
+        logit: Logit of the positive group of classes.
+        probability: Probability of the same.
+        tolerance: Tolerance of the logit.
+        logits: Logits of the findings, for a multi-label model; ``logit`` is the highest.
     """
 
     image: str
@@ -67,7 +67,7 @@ class SelfTest:
         """Return the self-test written by ``to_dict``.
 
         Raises:
-            KeyError, TypeError, ValueError: Something is missing or cannot be.
+            KeyError, TypeError, ValueError: A field is missing or invalid.
         """
         image = str(values["image"])
         if image != IMAGE:
@@ -112,7 +112,7 @@ class RunningTest:
     """The self-test in a background thread, while the first image is read.
 
     Args:
-        bundle: A model whose file holds a self-test.
+        bundle: A model whose file contains a self-test.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -121,7 +121,8 @@ class RunningTest:
         self._bundle = bundle
         self._passed = False
         self._fault: BaseException | None = None
-        # No daemon: a process that ends while the graph runs is aborted by ONNX Runtime's threads.
+        # Not a daemon: a process that ends while the graph runs is aborted by ONNX Runtime's
+        # threads.
         self._thread = threading.Thread(target=self._work)
         self._thread.start()
 
@@ -129,7 +130,7 @@ class RunningTest:
         """Wait for the result.
 
         Raises:
-            ModelFileError: It did not.
+            ModelFileError: The self-test failed.
         """
         self._thread.join()
         if self._passed:
@@ -143,7 +144,7 @@ class RunningTest:
     def _work(self) -> None:
         try:
             self._compare()
-        except BaseException as fault:  # raised again by wait: nothing may pass for a passed test
+        except BaseException as fault:  # raised again by wait: not a passed test
             self._fault = fault
         else:
             self._passed = True

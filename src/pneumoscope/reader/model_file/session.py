@@ -1,7 +1,7 @@
 """Find and check a model file, and open its graph with ONNX Runtime.
 
-ONNX Runtime builds a graph without holding Python's lock, so it is done in a thread of its own:
-who reads one image loads the rest of the program in that time.
+ONNX Runtime builds a graph without holding Python's lock, so this is done in a separate thread,
+while the rest of the program is loaded.
 """
 
 from __future__ import annotations
@@ -18,32 +18,33 @@ if TYPE_CHECKING:
     import onnxruntime
 
 SHIPPED = "shipped"
-"""The name of the reader that comes with the package."""
+"""The name of the included reader."""
 
 SHIPPED_FILE = Path(__file__).parents[2] / "assets" / "reader.onnx"
 
 _RUN_MODEL = "model.onnx"
-_LARGE = 2_000_000  # numbers in the tensors of a graph
+_LARGE = 2_000_000  # number of values in the tensors of a graph
 
 
 class Graph:
     """The graph of a model file, opened in the background.
 
-    The file is looked at before ONNX Runtime sees it; see ``inspection``.
+    The file is inspected before ONNX Runtime opens it; see ``inspection``.
 
     Args:
         place: A model file or a run folder; ``shipped`` or None for the package's own.
-        threads: Processor threads for one call of the graph.
-        few: Whether few images will be read: large graphs then start sooner and run slower.
-        unsealed: Whether a file is taken, too, that was changed since it was written.
+        threads: CPU threads for one call of the graph.
+        few: Whether few images will be read: large graphs then start faster and run more slowly.
+        unsealed: Whether to accept a file that was changed after it was written.
 
     Attributes:
         path: The file.
-        contents: What it holds.
-        text: What it says of itself.
+        contents: The inspected contents.
+        text: The metadata as text.
 
     Raises:
-        ModelFileError: There is no model, the file is none of this package, or it is not opened.
+        ModelFileError: There is no model, or the file is not a model file of this package or is
+            refused.
     """
 
     def __init__(
@@ -64,31 +65,32 @@ class Graph:
         self._unsealed = unsealed
         self._seal = ""
         self._seal_fault: Exception | None = None
-        # Beside the imports, which keep one processor busy.
+        # In parallel to the imports, which use one core.
         self._sealing = threading.Thread(target=self._look_at_seal, args=(content,))
         self._sealing.start()
 
-        # First, since Ctrl-C in what ONNX Runtime loads of it would be shown as a fault of it.
+        # Imported first, since a Ctrl-C during its import by ONNX Runtime would appear as an error
+        # of ONNX Runtime.
         import numpy  # noqa: F401, PLC0415
         import onnxruntime  # noqa: PLC0415 - not before there is something to run
 
-        # For a process that loaded ONNX Runtime before this package, and for Windows; elsewhere
-        # the environment variable that the package sets has kept it silent from the start.
+        # For a process that loaded ONNX Runtime before this package, and for Windows; otherwise the
+        # environment variable set by the package already silences it.
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Planned memory does not depend on who meets whom, but planning doubles the first runs.
+        # Planning makes memory use predictable, but doubles the time of the first runs.
         options.enable_mem_pattern = not few
         if few and self.contents.values > _LARGE:
-            # Without the rearrangement of weights for this processor: it takes as long as an image.
+            # Without rearranging weights for this CPU, which takes as long as an image.
             levels = onnxruntime.GraphOptimizationLevel
             options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED
         self._session: onnxruntime.InferenceSession | None = None
         self._fault: Exception | None = None
         self._opened = threading.Event()
-        # No daemon: a process that ends meanwhile is aborted by ONNX Runtime's threads.
+        # Not a daemon: a process that ends meanwhile is aborted by ONNX Runtime's threads.
         self._opening = threading.Thread(target=self._open, args=(content, options))
         self._opening.start()
 
@@ -97,7 +99,7 @@ class Graph:
         """The opened graph; waits until it is open.
 
         Raises:
-            ModelFileError: ONNX Runtime does not open it.
+            ModelFileError: ONNX Runtime cannot open it.
         """
         self._opened.wait()
         if self._session is None:
@@ -140,7 +142,7 @@ class Graph:
             self._session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as fault:  # onnxruntime's exceptions share no public base
+        except Exception as fault:  # onnxruntime's exceptions have no public base class
             self._fault = fault
         finally:
             self._opened.set()
@@ -148,7 +150,7 @@ class Graph:
     def _look_at_seal(self, content: bytes) -> None:
         try:
             self._seal = state_of(content, self.contents, self.path)
-        except Exception as fault:  # told by check_seal
+        except Exception as fault:  # reported by check_seal
             self._seal_fault = fault
 
 
@@ -156,11 +158,10 @@ def find_model(place: Path | str | None) -> Path:
     """Return the path of a model: a file, that of a run folder, or the included one.
 
     Args:
-        place: A model file or a run folder; ``shipped`` or None for the reader that comes with the
-            package.
+        place: A model file or a run folder; ``shipped`` or None for the included reader.
 
     Raises:
-        ModelFileError: There is none.
+        ModelFileError: There is no model.
     """
     if place is None or str(place) == SHIPPED:
         if not SHIPPED_FILE.is_file():
@@ -187,7 +188,7 @@ def read_model(path: Path) -> bytes:
     """Return the bytes of a model file.
 
     Raises:
-        ModelFileError: It cannot be read, is no regular file, or is larger than any reader.
+        ModelFileError: The file cannot be read, is not a regular file, or is too large.
     """
     try:
         if not path.is_file():

@@ -1,11 +1,12 @@
 """Hashes of the training images, stored in the model file.
 
-A hash is the first 6 bytes of the SHA-256 of a file, so that 5,000 images take 40 kB. That none of
-a million other images is taken for one of 100,000 known ones is 99.96 % certain. No image can be
-made of a hash.
+A hash is the first 6 bytes of the SHA-256 of a file, so that 5,000 images take 40 kB. The
+probability that none of a million other images is mistaken for one of 100,000 known ones is 99.96
+%. An image cannot be reconstructed from its hash.
 
-Copies in another size or format have other hashes. So the names of the files are kept, too, as
-hashes of the same length: a folder of which most names are known is most likely the same data.
+Copies in another size or format have other hashes. The names of the files are therefore stored as
+well, as hashes of the same length: if most names in a folder are known, it most likely contains the
+same data.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 BYTES = 6
 MOST = 400_000
-"""Of more images than these the smallest hashes are kept, which is a random sample; together they
-stay below the size that metadata may have."""
+"""Maximum number of hashes; for more images, the smallest hashes are stored, which are a random
+sample. The limit keeps metadata below their maximum size."""
 
 PARTS = ("train", "val")
 
@@ -33,8 +34,8 @@ def hashes_of(
     """Return the value of ``ModelInfo.learnt``.
 
     Args:
-        train: Path and SHA-256, in hexadecimal digits, of the files that the network learnt from.
-        val: The same of the files that its decisions rest on: threshold, uncertain zone, gate.
+        train: Path and SHA-256, in hexadecimal digits, of the training files.
+        val: The same for the files used for decisions: threshold, uncertain zone, gate.
     """
     found: dict[str, Any] = {"bytes": BYTES}
     for part, files in zip(PARTS, (train, val), strict=True):
@@ -46,7 +47,7 @@ def hashes_of(
 
 
 def _packed(digests: Iterable[str]) -> tuple[int, str]:
-    """Return the number of different digests, and the shortened ones as text."""
+    """Return the number of distinct digests, and the shortened digests as text."""
     short = sorted({bytes.fromhex(one)[:BYTES] for one in digests})
     return len(short), base64.b64encode(b"".join(short[:MOST])).decode("ascii")
 
@@ -57,7 +58,7 @@ def learnt_from(info: ModelInfo, sha256s: Iterable[str], *, part: str = "train")
     Args:
         info: The metadata of the model.
         sha256s: SHA-256 of the files, in hexadecimal digits.
-        part: ``train`` for what the network learnt from, ``val`` for what its decisions rest on.
+        part: ``train`` for training files, ``val`` for files used for decisions.
 
     Raises:
         ValueError: The hashes of the model file are damaged.
@@ -84,12 +85,12 @@ def known_hashes(
     """Return the shortened hashes of a part; empty if there are none.
 
     Args:
-        learnt: Of a model file.
+        learnt: The field of a model file.
         part: ``train`` or ``val``.
         of: ``hashes`` of the files, or of their ``names``.
 
     Raises:
-        ValueError: They are damaged.
+        ValueError: The hashes are damaged.
     """
     own = learnt.get(part)
     if not own or (of == "names" and of not in own):

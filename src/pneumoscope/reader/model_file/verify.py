@@ -20,10 +20,10 @@ class Verified:
 
     Attributes:
         path: The file.
-        name: Of the network.
+        name: Name of the network.
         seal: ``intact``, ``broken`` or ``none``.
-        expected: What the model must say of the generated image; None if the file has no self-test.
-        found: What it says.
+        expected: Expected output for the generated image; None if the file has no self-test.
+        found: The actual output.
     """
 
     path: str
@@ -70,7 +70,7 @@ def verify(place: Path | str | None) -> Verified:
     """Verify a model file.
 
     Args:
-        place: A model file or a run folder; ``shipped`` or None for the reader of the package.
+        place: A model file or a run folder; ``shipped`` or None for the included reader.
 
     Raises:
         ModelFileError: There is no model, or it cannot be opened.
@@ -92,7 +92,7 @@ def finish(path: Path) -> None:
     """Complete a model file in place: record its self-test and set its checksum.
 
     Raises:
-        ModelFileError: It cannot be opened.
+        ModelFileError: The file cannot be opened.
     """
     bundle = open_bundle(path, unsealed=True)
     info = dataclasses.replace(bundle.info, self_test=say(bundle))

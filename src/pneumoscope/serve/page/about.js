@@ -15,9 +15,12 @@ export function showModel($, model) {
   $("how-good").textContent = good?.sensitivity && good?.specificity
     ? `On similar ${good.part === "val" ? "validation" : good.part} images: sensitivity ${range(good.sensitivity)}, specificity ${range(good.specificity)}. Expect lower values on images from other sources.`
     : "";
+  const findings = Object.entries(facts.findings ?? {});
+  const decided = findings.length
+    ? [["Findings", findings.map(([name, one]) => `${name} (threshold ${one.threshold.toFixed(4)}, ${one.rule})`).join(", ")]]
+    : [["Classes", facts.classes.join(", ")], ["Decision threshold", `${facts.threshold.toFixed(4)} (${facts.rule})`]];
   const rows = [
-    ["Model", `${facts.name} ${model.versions.join(" ")}`], ["SHA-256", facts.sha256],
-    ["Classes", facts.classes.join(", ")], ["Decision threshold", `${facts.threshold.toFixed(4)} (${facts.rule})`],
+    ["Model", `${facts.name} ${model.versions.join(" ")}`], ["SHA-256", facts.sha256], ...decided,
     ["Made for", made.join(", ")], ["Limits", facts.card.limits], ["Data", facts.card.data],
     ["How good", $("how-good").textContent],
   ].filter(([, value]) => value);

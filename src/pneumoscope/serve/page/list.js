@@ -1,6 +1,7 @@
 // The list of images.
 
-import { kind, probabilityText, sorted, state, verdict } from "./state.js";
+import { opinionText } from "./opinions.js";
+import { kind, likeliest, probabilityText, sorted, state, verdict } from "./state.js";
 
 export function renderList($, show) {
   const focused = document.activeElement?.dataset?.item;
@@ -11,8 +12,8 @@ export function renderList($, show) {
     button.dataset.item = state.items.indexOf(item);
     if (item === state.shown) button.setAttribute("aria-current", "true");
     button.append(
-      span("name", item.name), span("number", probabilityText(item.record?.probability)),
-      span("verdict", verdict(item)), span("opinion", item.opinion?.label ? `you: ${item.opinion.label}` : ""),
+      span("name", item.name), span("number", probabilityText(likeliest(item.record))),
+      span("verdict", verdict(item)), span("opinion", item.opinion && opinionText(item.opinion) ? `you: ${opinionText(item.opinion)}` : ""),
     );
     button.addEventListener("click", () => show(item));
     const row = document.createElement("li");

@@ -19,15 +19,17 @@ export class Opinions {
     return this.all[`${key} ${model}`] ?? null;
   }
 
-  keep(key, record, { name, classes, positive, group, label = "", note = "" }) {
+  // `label` is a class; of a model of several findings, `findings` is {name: 1 or 0} of some.
+  keep(key, record, { name, classes, positive, group, label = "", findings = {}, note = "" }) {
     const place = `${key} ${record.model.sha256}`;
-    if (!label && !note) {
+    if (!label && !note && !Object.keys(findings).length) {
       delete this.all[place];
       this.save();
       return null;
     }
     this.all[place] = {
-      label, note, name, classes, positive, group, key, probabilities: record.probabilities ?? null,
+      label, findings, note, name, classes, positive, group, key, probabilities: record.probabilities ?? null,
+      said: record.findings ?? null,
       logit: record.logit, probability: record.probability, conclusion: record.conclusion,
       model: record.model.sha256, time: new Date().toISOString(),
     };
@@ -49,26 +51,55 @@ export class Opinions {
   }
 
   // The opinions that have a label, and how many notes have none: `evaluate` and `recalibrate`
-  // take labelled images alone.
-  counts() {
-    const all = Object.values(this.all);
-    const labelled = all.filter(hasLabel).length;
-    return { labelled, notes: all.length - labelled };
+  // take labelled images alone. With `findings`, those about models of these findings, else those
+  // about models of classes: one table holds one kind.
+  labelled(findings = []) {
+    const of = findings.join("|");
+    return Object.values(this.all).filter((one) => hasLabel(one) && Object.keys(one.said ?? {}).join("|") === of);
   }
 
-  csv() {
-    const labelled = Object.values(this.all).filter(hasLabel);
-    const names = namesOfAll(labelled);
-    const rows = labelled.map((one) => [
-      one.name, "", isPositive(one) ? 1 : 0, one.logit, one.probability, one.conclusion,
-      one.label === one.conclusion ? "agree" : one.classes.includes(one.conclusion) ? "disagree" : "decided",
-      one.note, isDigest(one.key) ? one.key : "", one.model, one.time,
-      ...(names.length ? [one.label, one.positive.join("|"), groupOf(one), ...names.map((name) => one.probabilities[name])] : []),
-    ]);
-    const columns = names.length ? [...COLUMNS, ...OF_CLASSES, ...names.map((name) => `probability ${name}`)] : COLUMNS;
-    return [columns, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+  counts(findings) {
+    const notes = Object.values(this.all).filter((one) => !hasLabel(one)).length;
+    return { labelled: this.labelled(findings).length, notes };
+  }
+
+  csv(findings) {
+    return findings?.length ? tableOfFindings(this.labelled(findings), findings) : tableOfClasses(this.labelled());
   }
 }
+
+// What a person thinks, in words; empty without a label.
+export function opinionText({ label, findings }) {
+  return label || Object.entries(findings ?? {}).map(([name, there]) => `${name} ${there ? "present" : "absent"}`).join(", ");
+}
+
+function tableOfClasses(labelled) {
+  const names = namesOfAll(labelled);
+  const rows = labelled.map((one) => [
+    one.name, "", isPositive(one) ? 1 : 0, one.logit, one.probability, one.conclusion,
+    one.label === one.conclusion ? "agree" : one.classes.includes(one.conclusion) ? "disagree" : "decided",
+    one.note, isDigest(one.key) ? one.key : "", one.model, one.time,
+    ...(names.length ? [one.label, one.positive.join("|"), groupOf(one), ...names.map((name) => one.probabilities[name])] : []),
+  ]);
+  const columns = names.length ? [...COLUMNS, ...OF_CLASSES, ...names.map((name) => `probability ${name}`)] : COLUMNS;
+  return table(columns, rows);
+}
+
+// A label is empty where the person said nothing of a finding.
+function tableOfFindings(labelled, names) {
+  const columns = [
+    "path", "patient", "conclusion", "note", "sha256", "model_sha256", "time",
+    ...["label", "logit", "probability"].flatMap((what) => names.map((name) => `${what} ${name}`)),
+  ];
+  const rows = labelled.map((one) => [
+    one.name, "", one.conclusion, one.note, isDigest(one.key) ? one.key : "", one.model, one.time,
+    ...names.map((name) => one.findings[name] ?? ""),
+    ...["logit", "probability"].flatMap((what) => names.map((name) => one.said[name][what])),
+  ]);
+  return table(columns, rows);
+}
+
+const table = (columns, rows) => [columns, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 
 // The classes that all opinions are of, where they are more than two; otherwise none.
 function namesOfAll(opinions) {
@@ -79,7 +110,7 @@ function namesOfAll(opinions) {
 
 const groupOf = (one) => (one.group === one.positive.join(" or ") ? "" : one.group ?? "");
 const isPositive = (one) => (one.positive ?? one.classes.slice(-1)).includes(one.label);
-const hasLabel = (one) => one.label && one.probability !== null;
+const hasLabel = (one) => (one.label && one.probability !== null) || Object.keys(one.findings ?? {}).length > 0;
 const isDigest = (key) => /^[0-9a-f]{64}$/.test(key);
 
 // A cell that a spreadsheet would take for a formula gets an apostrophe; numbers stay numbers.

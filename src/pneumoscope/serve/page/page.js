@@ -6,9 +6,9 @@ import { Opinions } from "./opinions.js";
 import { filesOf } from "./files.js";
 import { fetchModels, showModel } from "./about.js";
 import { evidenceOf, plainOf, Reading } from "./reading.js";
-import { renderPrinted, renderResult } from "./result.js";
+import { renderFindings, renderPrinted, renderResult } from "./result.js";
 import { renderList } from "./list.js";
-import { forgetPictures, NOT_ASSESSABLE, sorted, state, wait } from "./state.js";
+import { drawnOf, forgetPictures, NOT_ASSESSABLE, sorted, state, wait } from "./state.js";
 
 const $ = (id) => document.getElementById(id);
 const opinions = new Opinions();
@@ -93,8 +93,35 @@ function render() {
   $("case").hidden = !state.shown;
   if (!state.shown) return;
   renderResult($);
+  renderEach();
   renderOpinion();
   renderPictures(state.shown);
+}
+
+// The findings of a model of several.
+function renderEach() {
+  const { shown, model } = state;
+  renderFindings($, {
+    drawn: model?.parameters.draws_evidence && drawnOf(shown),
+    chosen: (name) => shown.opinion?.findings?.[name],
+    choose: (name, label) => {
+      const { [name]: before, ...others } = shown.opinion?.findings ?? {};
+      keep({ findings: before === label ? others : { ...others, [name]: label } });
+      renderEach();
+      list();
+    },
+    draw: model?.parameters.draws_evidence && ((name) => drawEvidence(shown, name)),
+  });
+}
+
+// Show the evidence of a finding: the likeliest one's is there already.
+function drawEvidence(item, name) {
+  if (drawnOf(item) === name) return;
+  item.of = name;
+  item.record.evidence = "";
+  delete item.pictures.marked;
+  renderEach();
+  renderPictures(item);
 }
 
 let turn = 0;
@@ -115,8 +142,9 @@ async function renderPictures(item) {
     return;
   }
   if (over() || item.state !== "done") return;
-  if (!state.model?.parameters.draws_evidence || item.record.probability === null) {
-    viewer.noEvidence(item.record.probability === null ? "Images that cannot be assessed have no evidence." : "This reader provides no evidence.");
+  const judged = item.record.probability !== null || Boolean(item.record.findings);
+  if (!state.model?.parameters.draws_evidence || !judged) {
+    viewer.noEvidence(!judged ? "Images that cannot be assessed have no evidence." : "This reader provides no evidence.");
     return;
   }
   try {
@@ -137,10 +165,11 @@ function renderOpinion() {
   $("opinion").hidden = !record;
   if (!record) return;
   const classes = model?.parameters.classes ?? [];
-  const concluded = classes.includes(record.conclusion);
+  const concluded = classes.includes(record.conclusion) && !record.findings;
+  const none = record.conclusion === NOT_ASSESSABLE || record.findings; // findings have buttons of their own
   const choices = concluded
     ? [["Agree", record.conclusion], ...disagreed(classes.filter((name) => name !== record.conclusion))]
-    : record.conclusion === NOT_ASSESSABLE ? [] : classes.map((name) => [`It is ${name}`, name]);
+    : none ? [] : classes.map((name) => [`It is ${name}`, name]);
   $("opinions").replaceChildren(...choices.map(([text, label]) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -248,8 +277,9 @@ function listen() {
   $("note").addEventListener("input", () => keep({ note: $("note").value }));
   window.addEventListener("beforeprint", () => renderPrinted($));
   $("export").addEventListener("click", () => {
-    const { labelled, notes } = opinions.counts();
-    if (labelled) save(opinions.csv(), "opinions.csv");
+    const findings = Object.keys(state.model?.parameters.findings ?? {});
+    const { labelled, notes } = opinions.counts(findings);
+    if (labelled) save(opinions.csv(findings), "opinions.csv");
     $("saved").textContent = `${labelled ? `${count(labelled, "opinion")} saved` : "There is no opinion to save"}${notes ? `; ${count(notes, "note")} without an opinion ${notes === 1 ? "stays" : "stay"} in this browser` : ""}.`;
   });
   $("clear").addEventListener("click", () => {

@@ -69,6 +69,7 @@ async function predicted(item, evidence) {
   const query = new URLSearchParams();
   if (state.models.length > 1) query.set("model", state.model.name);
   if (evidence) query.set("evidence", "1");
+  if (evidence && item.of) query.set("evidence_of", item.of);
   const words = query.toString();
   return await (await ask(`/v1/predictions${words && "?"}${words}`, item.file)).json();
 }

@@ -1,6 +1,7 @@
 // What the reader says of one image: conclusion, scale, reasons; and the same for a printer.
 
-import { kind, NOT_ASSESSABLE, probabilityText, state, UNCERTAIN, verdict } from "./state.js";
+import { opinionText } from "./opinions.js";
+import { findingsOf, kind, NOT_ASSESSABLE, POSITIVE, probabilityText, state, UNCERTAIN, verdict } from "./state.js";
 
 const MEANINGS = {
   [NOT_ASSESSABLE]: "The reader cannot assess this image. This is not a normal result.",
@@ -30,7 +31,7 @@ export function renderResult($) {
 
 function renderScale($, record) {
   const { model } = state;
-  const known = record && record.probability !== null;
+  const known = record && record.probability !== null && !record.findings;
   $("scale").hidden = !known;
   if (!known) return;
   const [negative, positive] = model?.parameters.pair ?? ["negative", "positive"];
@@ -52,6 +53,45 @@ function renderScale($, record) {
   $("bar").setAttribute("aria-label", `Probability of ${positive} ${probabilityText(record.probability)}; the threshold is ${record.threshold.toFixed(3)}${zone ? `; undecided from ${zone[0].toFixed(3)} to ${zone[1].toFixed(3)}` : ""}`);
 }
 
+// The findings of an image, a row each. `chosen` tells what a person thinks of one, `choose` keeps
+// it, `draw` shows the evidence of one.
+export function renderFindings($, { drawn, chosen, choose, draw }) {
+  const { record } = state.shown ?? {};
+  const rows = findingsOf(record);
+  $("findings").hidden = !rows.length;
+  $("findings-rows").replaceChildren(...rows.map(([name, said]) => {
+    const row = document.createElement("tr");
+    row.className = { [POSITIVE]: "positive", [UNCERTAIN]: "unsure" }[said.conclusion] ?? "negative";
+    const title = cell("th", draw ? button(name, drawn === name, `Evidence of ${name}`, () => draw(name)) : name);
+    title.scope = "row";
+    const opinion = cell("td", ...[["present", 1], ["absent", 0]].map(
+      ([word, label]) => button(word, chosen(name) === label, `${name} ${word}`, () => choose(name, label)),
+    ));
+    opinion.className = "screen";
+    row.append(
+      title, cell("td", said.conclusion),
+      cell("td", `${probabilityText(said.probability)} (${said.threshold.toFixed(3)})`), opinion,
+    );
+    return row;
+  }));
+}
+
+function cell(kind, ...content) {
+  const node = document.createElement(kind);
+  node.append(...content);
+  return node;
+}
+
+function button(text, pressed, label, act) {
+  const node = document.createElement("button");
+  node.type = "button";
+  node.textContent = text;
+  node.setAttribute("aria-label", label);
+  node.setAttribute("aria-pressed", String(pressed));
+  node.addEventListener("click", act);
+  return node;
+}
+
 const place = (node, share) => { node.style.left = `${100 * share}%`; };
 
 export function renderPrinted($) {
@@ -59,7 +99,7 @@ export function renderPrinted($) {
   if (!shown) return;
   const { record, opinion } = shown;
   const lines = [
-    opinion?.label ? `Opinion of the person who printed this: ${opinion.label}.` : "",
+    opinion && opinionText(opinion) ? `Opinion of the person who printed this: ${opinionText(opinion)}.` : "",
     opinion?.note ? `Note: ${opinion.note}` : "",
     record ? `Model ${record.model.name} ${record.model.version}, SHA-256 ${record.model.sha256}.` : "",
     `Printed ${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC. Research software, not a medical device.`,

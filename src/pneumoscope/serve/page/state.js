@@ -2,6 +2,7 @@
 
 export const NOT_ASSESSABLE = "NOT_ASSESSABLE";
 export const UNCERTAIN = "UNCERTAIN";
+export const POSITIVE = "POSITIVE"; // of a model of several findings, as NEGATIVE is
 
 export const state = {
   models: [], // what the service tells of each
@@ -15,6 +16,7 @@ export function kind(item) {
   if (item.state !== "done") return "waiting";
   if (item.record.conclusion === NOT_ASSESSABLE) return "refused";
   if (item.record.conclusion === UNCERTAIN) return "unsure";
+  if (item.record.findings) return item.record.conclusion === POSITIVE ? "positive" : "negative";
   return item.record.probability >= item.record.threshold ? "positive" : "negative";
 }
 
@@ -22,7 +24,7 @@ export function kind(item) {
 const ORDER = { failed: 0, refused: 1, unsure: 2, positive: 3, negative: 4, waiting: 5 };
 
 export function sorted() {
-  const chance = (item) => item.record?.probability ?? 0;
+  const chance = (item) => likeliest(item.record) ?? 0;
   return [...state.items].sort((a, b) => ORDER[kind(a)] - ORDER[kind(b)] || chance(b) - chance(a));
 }
 
@@ -31,9 +33,33 @@ export function verdict(item) {
   return item.state === "done" ? words(item.record) : item.state === "reading" ? "reading …" : "waiting";
 }
 
-// Of more than two classes, what remains possible is part of the conclusion.
-function words({ conclusion, conformal_set: possible, probabilities }) {
+// The probability of an image: its own, or that of its likeliest finding.
+export function likeliest(record) {
+  if (!record?.findings) return record?.probability;
+  return Math.max(...Object.values(record.findings).map((one) => one.probability));
+}
+
+// The findings of an image, those that a person must see first: [name, what is said of it].
+export function findingsOf(record) {
+  const order = { [POSITIVE]: 0, [UNCERTAIN]: 1 };
+  const place = ({ conclusion }) => order[conclusion] ?? 2;
+  return Object.entries(record?.findings ?? {}).sort(([, a], [, b]) => place(a) - place(b) || b.probability - a.probability);
+}
+
+// The finding whose evidence is drawn: the one that was asked for, or the likeliest.
+export function drawnOf({ record, of }) {
+  const each = Object.entries(record?.findings ?? {});
+  return each.some(([name]) => name === of) ? of : each.sort(([, a], [, b]) => b.probability - a.probability)[0]?.[0];
+}
+
+// Of more than two classes, what remains possible is part of the conclusion; of several findings,
+// those that were concluded, or else those that are uncertain.
+function words({ conclusion, conformal_set: possible, probabilities, findings }) {
   const text = conclusion.replaceAll("_", " ");
+  if (findings) {
+    const named = findingsOf({ findings }).filter(([, one]) => one.conclusion === conclusion).map(([name]) => name);
+    return conclusion === POSITIVE || conclusion === UNCERTAIN ? `${text}: ${named.join(", ")}` : text;
+  }
   const several = Object.keys(probabilities ?? {}).length > 2 && (possible ?? []).length > 1;
   if (!several || conclusion === NOT_ASSESSABLE) return text;
   return conclusion === UNCERTAIN ? `${text}: ${possible.join(" or ")}` : `${text}, kind uncertain`;
@@ -48,7 +74,7 @@ export function probabilityText(value) {
 // An image to be read, or to be read again.
 export function wait(item) {
   forgetPicture(item, "marked");
-  Object.assign(item, { state: "waiting", record: null, reason: "", opinion: null });
+  Object.assign(item, { state: "waiting", record: null, reason: "", opinion: null, of: "" });
 }
 
 export function forgetPictures(item) {
