@@ -86,7 +86,7 @@ class Reading:
         wanted = asked.get("evidence", "0")
         if wanted not in {"0", "1"}:
             return problem(400, "evidence must be 0 or 1")
-        of = request.query_params.get("evidence_of")
+        of = asked.get("evidence_of")
         if of is not None and wanted == "0":
             return problem(400, "evidence_of needs evidence=1")
         classes: list[str] = self._pool.models[model]["classes"] if self._pool.ready else []
