@@ -283,18 +283,18 @@ def main() -> None:
         "--model",
         help="count what both gates of this model file refuse of files at native and reduced size",
     )
-    asked = parser.parse_args()
+    args = parser.parse_args()
     shared = Path(os.environ.get("PNEUMOSCOPE_SHARED", "shared"))
     if not (shared / "data" / "chest_xray").is_dir():
         raise SystemExit(f"no real images at {shared}; name their place with PNEUMOSCOPE_SHARED")
-    if asked.model:
-        found = of_sizes(asked.model, shared)
+    if args.model:
+        found = of_sizes(args.model, shared)
         print("\n".join(f"{name}: {k['refused']} of {k['n']}" for name, k in found.items()))
     else:
         found = measure(shared)
         print(table(found))
-    if asked.out:
-        asked.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if args.out:
+        args.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -176,8 +176,8 @@ def call(command: Sequence[str | Path]) -> str:
     """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr or done.stdout)[-2000:]
-        raise RuntimeError(f"{Path(command[0]).name} ended with code {done.returncode}:\n{said}")
+        message = (done.stderr or done.stdout)[-2000:]
+        raise RuntimeError(f"{Path(command[0]).name} ended with code {done.returncode}:\n{message}")
     return done.stdout
 
 
@@ -210,6 +210,6 @@ def peak(
         raise RuntimeError(f"{Path(command[0]).name} could not be started:\n{done.stderr[-2000:]}")
     facts = json.loads(done.stdout)
     if facts["code"] not in allowed:
-        said = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        raise RuntimeError(f"{Path(command[0]).name} ended with code {facts['code']}:\n{said}")
+        message = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        raise RuntimeError(f"{Path(command[0]).name} ended with code {facts['code']}:\n{message}")
     return Peak(facts["seconds"], facts["megabytes"])

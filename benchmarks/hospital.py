@@ -75,9 +75,9 @@ def node(
     values = {"folder": "store", "port": 0, "model": str(reader.path), "keep_images": True}
     place.write_text(yaml.safe_dump({**values, **settings}), encoding="utf-8")
     log = folder / "node.log"
-    with log.open("w") as said:
+    with log.open("w") as stream:
         process = subprocess.Popen(
-            [*inside, PNEUMOSCOPE, "node", "run", "--settings", place], stderr=said
+            [*inside, PNEUMOSCOPE, "node", "run", "--settings", place], stderr=stream
         )
     try:
         while '"ready"' not in log.read_text():

@@ -20,7 +20,7 @@ def main(folder: str) -> None:
     """Predict twice, the first time to trace and to read every file, and print the second."""
     model = network()
     seconds = 0.0
-    said = []
+    outputs = []
     for _ in range(2):
         images = Generator(rescale=1 / 255).flow_from_directory(
             folder,
@@ -31,9 +31,9 @@ def main(folder: str) -> None:
             shuffle=False,
         )
         started = time.perf_counter()
-        said = model.predict(images, verbose=0)
+        outputs = model.predict(images, verbose=0)
         seconds = time.perf_counter() - started
-    facts = {"seconds": seconds, "images": len(said), "tensorflow": tf.__version__}
+    facts = {"seconds": seconds, "images": len(outputs), "tensorflow": tf.__version__}
     print(json.dumps(facts))
 
 

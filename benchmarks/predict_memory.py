@@ -26,8 +26,8 @@ def measure(plan: Plan) -> Outcome:
         command += ["--model", reader.path, "--format", "csv"]
         log = plan.work / f"{count}.csv"
         taken = peak(command, log=log)
-        with log.open(encoding="utf-8") as said:
-            rows = sum(line.startswith(str(plan.work)) for line in said)
+        with log.open(encoding="utf-8") as stream:
+            rows = sum(line.startswith(str(plan.work)) for line in stream)
         if rows != count:
             raise RuntimeError(f"pneumoscope predict gave {rows} rows for {count} images")
         say(f"{count:,} images: {taken.megabytes:.1f} MB, {taken.seconds:.0f} s")

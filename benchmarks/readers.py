@@ -33,17 +33,17 @@ class Reader:
 
 def reader_of(plan: Plan) -> Reader:
     """Return the reader that the plan asks for; a fresh one is written into its folder."""
-    asked = plan.model or (SHIPPED if SHIPPED_FILE.is_file() else _FRESH)
-    if asked == _FRESH:
+    model = plan.model or (SHIPPED if SHIPPED_FILE.is_file() else _FRESH)
+    if model == _FRESH:
         from fresh_model import write_fresh_model  # noqa: PLC0415 - torch
 
         path = write_fresh_model(plan.work / "fresh.onnx")
     else:
-        path = find_model(asked)
+        path = find_model(model)
     info, _ = read_info(read_model(path), path)
     members = len(info.training.get("members", ())) or 1
     views = list(info.training.get("views", ("plain",)))
-    told = f"{asked if asked in {SHIPPED, _FRESH} else path.name}: {info.name}"
+    told = f"{model if model in {SHIPPED, _FRESH} else path.name}: {info.name}"
     if members > 1 or len(views) > 1:
         told += f", {members} networks on {len(views)} views"
     say(f"reader: {told}, {info.input.height_px}x{info.input.width_px}, {path.stat().st_size:,} B")

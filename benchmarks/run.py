@@ -51,7 +51,7 @@ _TERMINATED = 128 + signal.SIGTERM
 
 def main() -> int:
     """Run the benchmarks and write what they found; 1 if one of them could not be run."""
-    asked = _arguments()
+    args = _arguments()
     # As an exception, so that what runs is ended and what was made is removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     outcomes: dict[str, Outcome] = {}
@@ -62,25 +62,25 @@ def main() -> int:
         real = real_images()
         if real is None:
             print("No real images (see README.md), so generated ones at a smaller scale.")
-        small, native = real or generated_images(work / "generated", quick=asked.quick)
+        small, native = real or generated_images(work / "generated", quick=args.quick)
         plan = Plan(
             small=small,
             native=native,
             generated=real is None,
-            quick=asked.quick,
+            quick=args.quick,
             work=work,
-            keras=asked.keras,
-            rounds=asked.rounds,
-            model=asked.model,
-            batches=asked.batches,
-            many=asked.many,
-            before=asked.before,
+            keras=args.keras,
+            rounds=args.rounds,
+            model=args.model,
+            batches=args.batches,
+            many=args.many,
+            before=args.before,
         )
         facts = table.about(generated=plan.generated)
         print(f"{facts['processor']}, {facts['cores']} cores, {facts['images']}", flush=True)
         if facts["load_at_start"] > 0.5:
             print(f"The machine is busy (load {facts['load_at_start']}): do not trust the ratios.")
-        for name in asked.only or BENCHMARKS:
+        for name in args.only or BENCHMARKS:
             outcome = _outcome(name, plan)
             if outcome:
                 outcomes[name] = outcome
@@ -88,11 +88,11 @@ def main() -> int:
     for name, outcome in outcomes.items():
         if outcome.skipped:
             print(f"{name} was skipped: {outcome.skipped}")
-    if asked.quick:
+    if args.quick:
         print("Nothing is written: --quick only tries whether everything runs.")
     elif outcomes:
         table.write(Path(__file__).parent, facts, outcomes)
-    return int(len(outcomes) < len(asked.only or BENCHMARKS))
+    return int(len(outcomes) < len(args.only or BENCHMARKS))
 
 
 def _outcome(name: str, plan: Plan) -> Outcome | None:

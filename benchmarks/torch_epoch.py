@@ -70,18 +70,18 @@ def plain_changes(size: tuple[int, int], mean: float, std: float) -> Any:
 
 def main(plan: str) -> None:
     """Train for one epoch after a few batches that nobody times, validate, and print both."""
-    asked = json.loads(Path(plan).read_text(encoding="utf-8"))
-    size = (asked["size"][0], asked["size"][1])
-    normal = (asked["mean"], asked["std"])
+    settings = json.loads(Path(plan).read_text(encoding="utf-8"))
+    size = (settings["size"][0], settings["size"][1])
+    normal = (settings["mean"], settings["std"])
     torch.manual_seed(0)
-    model = timm.create_model(asked["model"], in_chans=1, num_classes=2)
+    model = timm.create_model(settings["model"], in_chans=1, num_classes=2)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.02)
-    options = {"batch_size": asked["batch_size"], "num_workers": asked["workers"]}
+    options = {"batch_size": settings["batch_size"], "num_workers": settings["workers"]}
     changes = training_changes(size, *normal)
-    few = asked["train"][: _WARM_UP * asked["batch_size"]]
+    few = settings["train"][: _WARM_UP * settings["batch_size"]]
     train_one(model, optimizer, DataLoader(Files(few, changes), shuffle=True, **options))
-    training = DataLoader(Files(asked["train"], changes), shuffle=True, **options)
-    validation = DataLoader(Files(asked["val"], plain_changes(size, *normal)), **options)
+    training = DataLoader(Files(settings["train"], changes), shuffle=True, **options)
+    validation = DataLoader(Files(settings["val"], plain_changes(size, *normal)), **options)
     started = time.perf_counter()
     train_one(model, optimizer, training)
     trained = time.perf_counter()
@@ -90,7 +90,7 @@ def main(plan: str) -> None:
     facts = {
         "seconds": ended - started,
         "training_seconds": trained - started,
-        "images": [len(asked["train"]), len(asked["val"])],
+        "images": [len(settings["train"]), len(settings["val"])],
         "val_loss": loss,
         "val_accuracy": accuracy,
         "torch": torch.__version__,

@@ -32,18 +32,18 @@ SEED_CNN: dict[str, Any] = {
 
 def main(list_of_paths: str, architecture: str = "") -> None:
     """Read the images and print what that took."""
-    asked: dict[str, Any] = json.loads(architecture) if architecture else SEED_CNN
+    layout: dict[str, Any] = json.loads(architecture) if architecture else SEED_CNN
     torch.manual_seed(0)
     paths = Path(list_of_paths).read_text(encoding="utf-8").splitlines()
-    height, width = asked["size"]
-    members = [network(asked["model"], height, width).eval() for _ in range(asked["members"])]
+    height, width = layout["size"]
+    members = [network(layout["model"], height, width).eval() for _ in range(layout["members"])]
     ready = time.perf_counter()
     probabilities = []
     with torch.no_grad():
         for path in paths:
             image = Image.open(path).convert("L").resize((width, height), Image.Resampling.BILINEAR)
             pixels = torch.from_numpy(np.array(image, np.float32) / 255)[None, None]
-            seen = [view(pixels, name) for name in asked["views"]]
+            seen = [view(pixels, name) for name in layout["views"]]
             logits = torch.stack([member(one) for one in seen for member in members]).mean(0)
             probabilities.append(logits.softmax(1)[0, 1].item())
     ended = time.perf_counter()

@@ -35,8 +35,8 @@ def measure(plan: Plan) -> Outcome:
     prepared = _prepared(plan, recipe, batches)
     parts = {part: prepared.split.rows(part) for part in ("train", "val")}
     count = sum(map(len, parts.values()))
-    asked = plan.work / "torch.json"
-    asked.write_text(json.dumps(_told(recipe, prepared)), encoding="utf-8")
+    plan_file = plan.work / "torch.json"
+    plan_file.write_text(json.dumps(_told(recipe, prepared)), encoding="utf-8")
     ours: list[float] = []
     first: list[float] = []
     theirs: list[float] = []
@@ -48,7 +48,7 @@ def measure(plan: Plan) -> Outcome:
         first.append(fitted.epochs[0].seconds)
         ours.append(fitted.epochs[1].seconds)
         say(f"round {number} of {rounds}: ours {first[-1]:.1f} s, {ours[-1]:.1f} s")
-        facts = json.loads(call([sys.executable, _TORCH_SCRIPT, asked]).splitlines()[-1])
+        facts = json.loads(call([sys.executable, _TORCH_SCRIPT, plan_file]).splitlines()[-1])
         theirs.append(facts["seconds"])
         say(f"round {number} of {rounds}: plain PyTorch {theirs[-1]:.1f} s")
     mine, other = median(ours), median(theirs)

@@ -40,6 +40,7 @@ install_import_hook(
     "beartype.beartype",
 )
 
+from helpers.drawing import drawing  # noqa: E402
 from helpers.exporter import read_operators_once  # noqa: E402
 from helpers.schedule import COSTLY, LEFT_OUT, ByFile, longest_first  # noqa: E402
 from pneumoscope.data.phantom import write_folder  # noqa: E402
@@ -124,10 +125,18 @@ def _memory_goes_back() -> Iterator[None]:
         libc.malloc_trim(0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _undrawn() -> Iterator[None]:
+    """Leave the drawings out of pages, except where a test asks for them."""
+    with drawing(False):
+        yield
+
+
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let pages come without drawings, which take most of the time of a tiny run."""
-    monkeypatch.setattr("pneumoscope.report.canvas.can_draw", lambda: False)
+def drawn() -> Iterator[None]:
+    """Let the pages that a test writes have their drawings."""
+    with drawing():
+        yield
 
 
 def _made_once(name: str, factory: pytest.TempPathFactory, make: Callable[[Path], Made]) -> Made:
@@ -159,7 +168,8 @@ def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained
 
     def make(folder: Path) -> Trained:
         recipe = recipe_of("seed", image_size=32, filters=(4, 8), max_epochs=2, val_fraction=0.2)
-        result = train_reader(phantoms, folder / "tiny", recipe=recipe)
+        with drawing():
+            result = train_reader(phantoms, folder / "tiny", recipe=recipe)
         assert result is not None
         return result
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.drawing import drawing
 from helpers.public_sets import MAKERS, classes_with_names, put
 from helpers.service import running
 from pneumoscope.cli import VERBS, main, parser
@@ -249,18 +250,14 @@ DRAWN = ("README.md", "report.md")
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
-def test_commands_in_the_documents_run(
-    page: Path, world: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if page.name not in DRAWN:
-        monkeypatch.setattr("pneumoscope.report.canvas.can_draw", lambda: False)
-    for command in commands(page.read_text(encoding="utf-8")):
-        if is_run(command):
-            set_up(command, page)
-            run(command, trained)
+def test_commands_in_the_documents_run(page: Path, world: Path, trained: Trained) -> None:
+    with drawing(page.name in DRAWN):
+        for command in commands(page.read_text(encoding="utf-8")):
+            if is_run(command):
+                set_up(command, page)
+                run(command, trained)
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_the_examples_of_the_help_run(world: Path, trained: Trained) -> None:
     found = examples()
     assert len(found) == len(VERBS)

@@ -55,25 +55,25 @@ def main() -> None:
     parser.add_argument(
         "--decide-only", action="store_true", help="keep the networks of the file that is there"
     )
-    asked = parser.parse_args()
+    args = parser.parse_args()
     watcher = TerminalWatcher()
     numbers = CARD.with_suffix(".json")
-    if asked.decide_only:
-        redecide(asked.out, data=asked.data, rules=Recipe.load(RECIPE))
+    if args.decide_only:
+        redecide(args.out, data=args.data, rules=Recipe.load(RECIPE))
         seeds = json.loads(numbers.read_text(encoding="utf-8"))["seeds"]
     else:
-        seeds = [of_run(run) for run in _trained(asked, watcher)]
-    if asked.out.stat().st_size > LARGEST_BYTES:
-        raise SystemExit(f"{asked.out}: more than {LARGEST_BYTES:,} bytes")
-    card = write_card(asked.out, seeds, data=asked.data, native=asked.native)
+        seeds = [of_run(run) for run in _trained(args, watcher)]
+    if args.out.stat().st_size > LARGEST_BYTES:
+        raise SystemExit(f"{args.out}: more than {LARGEST_BYTES:,} bytes")
+    card = write_card(args.out, seeds, data=args.data, native=args.native)
     CARD.write_text(card.text, encoding="utf-8")
     numbers.write_text(json.dumps(card.numbers, indent=1) + "\n", encoding="utf-8")
-    watcher.say(f"{asked.out}: {asked.out.stat().st_size / 1e6:.2f} MB; its card is {CARD}")
+    watcher.say(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB; its card is {CARD}")
 
 
-def _trained(asked: argparse.Namespace, watcher: TerminalWatcher) -> list[Path]:
+def _trained(args: argparse.Namespace, watcher: TerminalWatcher) -> list[Path]:
     """Train a network for each seed, write their average, and return their runs."""
-    runs = [asked.runs / f"seed-{seed}" for seed in SEEDS]
+    runs = [args.runs / f"seed-{seed}" for seed in SEEDS]
     for seed, place in zip(SEEDS, runs, strict=True):
         run = RunFolder(place)
         if run.model.is_file():
@@ -81,12 +81,12 @@ def _trained(asked: argparse.Namespace, watcher: TerminalWatcher) -> list[Path]:
             continue
         begun = run.config.is_file()
         recipe = None if begun else replace(Recipe.load(RECIPE), seed=seed)
-        train_reader(asked.data, place, recipe=recipe, resume=begun, watcher=watcher)
+        train_reader(args.data, place, recipe=recipe, resume=begun, watcher=watcher)
     today = datetime.datetime.now(datetime.UTC).date()
     export_runs(
         runs,
-        asked.out,
-        data=asked.data,
+        args.out,
+        data=args.data,
         precision="float16",
         rules=Recipe.load(RECIPE),
         more={

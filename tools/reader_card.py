@@ -19,6 +19,7 @@ from pneumoscope.evaluation.scores import Scores
 from pneumoscope.images.prepare import prepare
 from pneumoscope.parallel import cores
 from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
+from pneumoscope.reader.policy import NOT_ASSESSABLE
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.preprocess import LoadedImage, load_image
 from pneumoscope.runs import RunFolder, rows_of
@@ -84,7 +85,7 @@ def write_card(
         "gate": _gate(model, taken),
         "evidence": evidence,
         "own_validation": _own_validation(bundle, catalog, scores),
-        "native": None if native is None else _native(Predictor(model, gated=False), native, data),
+        "native": None if native is None else _native(model, native, data),
         "scores": scores_to_dict(scores),
     }
     return Card(card_text(bundle, numbers), numbers)
@@ -100,11 +101,11 @@ def _own_validation(bundle: Bundle, catalog: Catalog, scores: Scores) -> dict[st
     )
     for label, name in enumerate(catalog.classes):
         rows = np.flatnonzero(own.labels == label)
-        said = Counter(gated[row].conclusion for row in rows)
+        conclusions = Counter(gated[row].conclusion for row in rows)
         probabilities = np.array([ungated[row].probability for row in rows], np.float64)
         found[name] = {
             "n": len(rows),
-            "conclusions": dict(sorted(said.items())),
+            "conclusions": dict(sorted(conclusions.items())),
             "median_probability": float(np.median(probabilities)),
             "median_of_validation": float(np.median(scores.probability[scores.label == label])),
         }
@@ -161,7 +162,8 @@ def _gate(model: Path, known: Sequence[LoadedImage]) -> dict[str, Any]:
     """Return what is refused of validation images, and of each other kind."""
     predictor = Predictor(model, threads=cores())
     distance, refused = _judged(predictor, known)
-    limit = float(np.quantile(distance, 0.99))
+    gate = predictor._bundle.feature_gate
+    assert gate is not None
     kinds = {}
     for name, images in others(known):
         far, away = _judged(predictor, images)
@@ -170,7 +172,7 @@ def _gate(model: Path, known: Sequence[LoadedImage]) -> dict[str, Any]:
             "n": len(images),
             "refused": away,
             "auroc": area_under_roc(labels, np.r_[distance, far]),
-            "beyond_1_percent": int((far > limit).sum()),
+            "beyond_limit": int((far > gate.farthest).sum()),
         }
     return {"validation": {"n": len(known), "refused": refused}, "kinds": kinds}
 
@@ -224,13 +226,19 @@ def _evidence(bundle: Bundle) -> dict[str, float]:
     }
 
 
-def _native(predictor: Predictor, native: Path, data: Path) -> dict[str, Any]:
+def _native(model: Path, native: Path, data: Path) -> dict[str, Any]:
     """Return how differently files at their original size and their reduced copies are read."""
     reduced = {path.name: path for path in data.rglob("*.jpeg")}
     pairs = [(p, reduced[p.name]) for p in sorted(native.rglob("*.jpeg")) if p.name in reduced]
+    predictor, gated = Predictor(model, gated=False), Predictor(model)
+    sides = list(zip(*pairs, strict=True))
     read = [
         np.array([found.probability for found in predictor.predict_many(side)], np.float64)
-        for side in zip(*pairs, strict=True)
+        for side in sides
+    ]
+    refused = [
+        sum(found.conclusion == NOT_ASSESSABLE for found in gated.predict_many(side))
+        for side in sides
     ]
     difference = np.abs(read[0] - read[1])
     code = [predictor.policy.decide_many(side).code for side in read]
@@ -239,4 +247,5 @@ def _native(predictor: Predictor, native: Path, data: Path) -> dict[str, Any]:
         "mean": float(difference.mean()),
         "largest": float(difference.max()),
         "other_conclusion": int((code[0] != code[1]).sum()),
+        "refused": refused,
     }

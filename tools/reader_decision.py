@@ -7,21 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pneumoscope.data.catalog import Catalog, read_catalog
 from pneumoscope.data.split import Split, split_catalog
 from pneumoscope.evaluation.policy import summary
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.scoring import score
+from pneumoscope.images.prepare import prepare
 from pneumoscope.parallel import cores
+from pneumoscope.reader.checks.gate import FeatureGate
 from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
 from pneumoscope.reader.model_file.metadata import ModelInfo
 from pneumoscope.reader.model_file.training_hashes import hashes_of
 from pneumoscope.reader.predictor import Predictor
+from pneumoscope.stats.tolerance import tolerance_limit
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.workflow.decide import decide_on
+from pneumoscope.workflow.finish import FALSE_REFUSALS
 from pneumoscope.workflow.recalibrate import write_calibrated
 
-WHAT = "threshold and uncertain zone decided anew on the validation images"
+WHAT = "threshold, uncertain zone and gate decided anew on the validation images"
 
 
 def split_of(info: ModelInfo, data: Path) -> tuple[Catalog, Split]:
@@ -52,19 +58,21 @@ def scores_of(model: Path, catalog: Catalog, split: Split) -> Scores:
 
 
 def redecide(model: Path, *, data: Path, rules: Recipe) -> None:
-    """Decide calibration, threshold and uncertain zone anew; the network stays as it is.
+    """Decide calibration, threshold, uncertain zone and gate anew; the network stays as it is.
 
     The file also gets the hashes of what it learnt from, and a new seal.
     """
     bundle = open_bundle(model, threads=cores())
     catalog, split = split_of(bundle.info, data)
     decided = decide_on(scores_of(model, catalog, split), rules)
+    gate = _gate(bundle, catalog, split)
     assert not decided.notes, decided.notes
     entries = catalog.entries
     info = replace(
         bundle.info,
         operating_point=decided.point,
         conformal=decided.conformal,
+        gate={**bundle.info.gate, "features": gate.to_dict()},
         learnt=hashes_of(
             *(
                 [(entries[row].path, entries[row].sha256) for row in split.rows(part)]
@@ -77,7 +85,11 @@ def redecide(model: Path, *, data: Path, rules: Recipe) -> None:
             "undecided": list(decided.notes),
         },
         history=(
-            *(change for change in bundle.info.history if change.get("what") != WHAT),
+            *(
+                change
+                for change in bundle.info.history
+                if "decided anew" not in str(change.get("what"))
+            ),
             {"what": WHAT, "written": f"{datetime.datetime.now(datetime.UTC).date()}"},
         ),
     )
@@ -97,6 +109,21 @@ def describe(model: Path, card: dict[str, Any]) -> Bundle:
     changed = replace(info, card={**info.card, **card})
     model.write_bytes(with_info(read_model(model), changed, path=model))
     return open_bundle(model)
+
+
+def _gate(bundle: Bundle, catalog: Catalog, split: Split) -> FeatureGate:
+    """Return the gate of features with its limit by the validation images."""
+    assert bundle.feature_gate is not None
+    likeness = bundle.feature_gate.likeness
+    validation = catalog.select(split.rows("val"))
+    pixels = np.stack([prepare(validation.file(e), bundle.info.input) for e in validation.entries])
+    distances = np.concatenate(
+        [
+            likeness.distance(bundle.run(pixels[start : start + 32], ["features"])[0])
+            for start in range(0, len(pixels), 32)
+        ]
+    )
+    return FeatureGate(likeness, tolerance_limit(distances, share=1 - FALSE_REFUSALS))
 
 
 def _with_rules(training: dict[str, Any], rules: Recipe) -> dict[str, Any]:

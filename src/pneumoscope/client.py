@@ -86,9 +86,9 @@ class Client:
             OSError: The file cannot be read.
         """
         content = image if isinstance(image, bytes) else Path(image).read_bytes()
-        asked = {"evidence": "1"} if evidence else {}
-        asked |= {"evidence_of": evidence_of} if evidence and evidence_of else {}
-        query = urlencode(asked | ({"model": model} if model else {}))
+        parameters = {"evidence": "1"} if evidence else {}
+        parameters |= {"evidence_of": evidence_of} if evidence and evidence_of else {}
+        query = urlencode(parameters | ({"model": model} if model else {}))
         body = self._ask(f"/v1/predictions{'?' * bool(query)}{query}", content)
         record: dict[str, Any] = json.loads(body)
         if not isinstance(image, bytes):

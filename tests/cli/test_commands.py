@@ -196,7 +196,6 @@ def test_train_writes_a_whole_run(trained: Trained) -> None:
     assert "not a medical device" in page
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_run_remembers_how_it_was_split(
     trained: Trained, phantoms: Path, tmp_path: Path, capsys: Captured
 ) -> None:
@@ -369,7 +368,6 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Captu
     assert "[train]" in refused(["model", "seed-cnn"], capsys)
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_manifest_trains_with_its_own_classes(
     phantoms: Path, tmp_path: Path, capsys: Captured
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.drawing import drawing
 from helpers.tiny_model import write_tiny
 from pneumoscope.cli import main
 from pneumoscope.errors import OutputError
@@ -200,22 +201,19 @@ def test_an_inspection_that_fails_keeps_the_one_before(
 ) -> None:
     out = tmp_path / "out"
     command = ["inspect", str(phantoms), "--out", str(out)]
-    with monkeypatch.context() as patch:
-        patch.setattr("pneumoscope.report.canvas.can_draw", lambda: False)  # as in `undrawn`
-        assert main(command) == 0
+    assert main(command) == 0
     before = files_in(out)
 
     def full(*_: object, **__: object) -> None:
         raise FULL
 
-    with monkeypatch.context() as patch:
+    with drawing(), monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)  # of the figures, after the first files
         assert main([*command, "--seed", "1"]) == 1
     assert "out: cannot be written (No space left on device)" in the_message(capsys)
     assert files_in(out) == before
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     "words",
     [

@@ -171,7 +171,6 @@ def test_without_the_extra_the_page_comes_without_figures_and_says_so(
     assert drawn == {".csv"}
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_patients_by_a_pattern(phantoms: Path, tmp_path: Path, capsys: Captured) -> None:
     """Names that tell no patient by themselves, and a patient in two parts whom a pattern finds."""
     data = tmp_path / "data"

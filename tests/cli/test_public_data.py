@@ -22,7 +22,6 @@ def printed(command: list[str], capsys: Captured) -> dict[str, object]:
     return dict(json.loads(capsys.readouterr().out))
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_the_map_is_part_of_the_run(tmp_path: Path, capsys: Captured) -> None:
     made = MAKERS["mimic"](tmp_path / "data")
     data, run = str(made.place), tmp_path / "run"
@@ -82,7 +81,6 @@ def test_scores_are_judged_by_study(tmp_path: Path, capsys: Captured) -> None:
     assert "--per must be one of image, study, patient" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_inspect_takes_the_classes_of_a_map(tmp_path: Path, capsys: Captured) -> None:
     made = MAKERS["radiography"](tmp_path / "data")
     command = ["inspect", str(made.place), "--out", str(tmp_path / "i")]

@@ -127,7 +127,6 @@ def test_the_level_that_was_asked_stands_everywhere_on_the_page(
     assert "95%" not in out
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_an_external_folder_with_a_test_part_is_not_of_the_same_source(
     run: Path, tmp_path: Path, capsys: Captured
 ) -> None:
@@ -161,7 +160,6 @@ def test_images_that_it_learnt_from_are_told(run: Path, phantoms: Path, capsys: 
     assert "do not apply to new" in capsys.readouterr().out.replace("\n", " ")
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_reader_that_calls_everything_positive_is_told_how_to_mend_it(
     tmp_path: Path, capsys: Captured
 ) -> None:

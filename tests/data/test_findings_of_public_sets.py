@@ -95,7 +95,7 @@ def _mimic(root: Path) -> None:
                  "CHEST (PA AND LAT)", "postero-anterior", "Erect")
             )  # fmt: skip
             parts.append((image, study, patient, "train"))
-    header = (
+    header: tuple[str, ...] = (
         *("dicom_id", "subject_id", "study_id", "PerformedProcedureStepDescription"),
         *("ViewPosition", "Rows", "Columns", "StudyDate", "StudyTime"),
         *("ProcedureCodeSequence_CodeMeaning", "ViewCodeSequence_CodeMeaning"),

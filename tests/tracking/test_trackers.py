@@ -68,7 +68,6 @@ def history(uri: str, run: Any, key: str) -> dict[int, float]:
     return {m.step: m.value for m in client.get_metric_history(run.info.run_id, key)}
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_train_tells_both_what_log_csv_says(phantoms: Path, tmp_path: Path) -> None:
     out, uri = tmp_path / "run", f"sqlite:///{tmp_path / 'tracked.db'}"
     code = main([

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from helpers.classes import TINY, by_kind
+from helpers.drawing import drawing
 from pneumoscope.data.phantom import write_folder
 from pneumoscope.training.recipe import recipe_of
 from pneumoscope.workflow.train import Trained, train_reader
@@ -22,6 +23,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def kinds_run(kinds: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     recipe = recipe_of("seed", balance="weights", mixup=0.2, label_smoothing=0.1, gate=True, **TINY)
-    found = train_reader(kinds, tmp_path_factory.mktemp("three") / "run", recipe=recipe)
+    with drawing():
+        found = train_reader(kinds, tmp_path_factory.mktemp("three") / "run", recipe=recipe)
     assert found is not None
     return found

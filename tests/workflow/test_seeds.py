@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.drawing import drawing
 from helpers.warm import WarmChild
 from pneumoscope.data.generated import GENERATED, mark_generated
 from pneumoscope.errors import OptionError, OutputError
@@ -82,14 +83,13 @@ def undrawn_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     written = run_report.write_run_report
 
     def write(*given: Any, **named: Any) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("pneumoscope.report.canvas.can_draw", lambda: False)
+        with drawing(False):
             written(*given, **named)
 
     monkeypatch.setattr(run_report, "write_run_report", write)
 
 
-@pytest.mark.usefixtures("undrawn_runs")
+@pytest.mark.usefixtures("drawn", "undrawn_runs")
 def test_in_turn(phantoms: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(phantoms, tmp_path / "data"))
     mark_generated(data)

@@ -143,7 +143,6 @@ def test_the_verbs_speak_of_each_class(
     assert "A group, kind uncertain" in told
 
 
-@pytest.mark.usefixtures("undrawn")  # the run has the drawings of three classes
 def test_evaluate_recalibrate_compare(run: Trained, kinds: Path, tmp_path: Path) -> None:
     found = evaluate_reader(
         run.run.root, kinds, scores_file=tmp_path / "s.csv", report=tmp_path / "page"
@@ -205,7 +204,6 @@ def _said(model: Classifier, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     return softmax(network_logits(model, [pixels]))
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_probe_of_three_classes(kinds: Path, tmp_path: Path) -> None:
     recipe = recipe_of("seed", probe=True, balance="weights", **{**TINY, "val_fraction": 0.3})
     found = train_reader(kinds, tmp_path / "probe", recipe=recipe)

@@ -43,7 +43,6 @@ def written(run: RunFolder) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in run.root.iterdir()}
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_runs_that_are_there_are_not_done_again(phantoms: Path, tmp_path: Path) -> None:
     out = tmp_path / "rates"
     (first,) = rates(phantoms, out, 1e-3)

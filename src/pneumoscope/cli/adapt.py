@@ -21,7 +21,7 @@ def add_to(verbs: Verbs) -> None:
         "adapt",
         run,
         about="Adapt a model to the images of a site, without labels: the statistics in its graph "
-        "are moved towards the site's.",
+        "are moved towards those of the site.",
         example="pneumoscope adapt shipped radiographs/ --out site.onnx",
     )
     parser.add_argument(
@@ -31,7 +31,7 @@ def add_to(verbs: Verbs) -> None:
         "images",
         nargs="+",
         metavar="IMAGES",
-        help="files, folders or patterns of at least 100 unlabelled images, as they come",
+        help="files, folders or patterns of at least 100 consecutive unlabelled images",
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="the new model file"
@@ -41,15 +41,15 @@ def add_to(verbs: Verbs) -> None:
         action="append",
         default=[],
         metavar="IMAGES",
-        help="images that the model learnt from, if its file holds no statistics of them",
+        help="training images of the model, if its file does not contain their statistics",
     )
     parser.add_argument(
         "--strength",
         type=float,
         default=0.1,
         metavar="X",
-        help="how far statistics are moved to the site's, from 0 to 1, times n / (n + 100) for n"
-        " images (default: 0.1)",
+        help="strength of the adaptation, from 0 to 1; it is multiplied by n / (n + 100) for n "
+        "images (default: 0.1)",
     )
     add_json_option(parser)
 

@@ -175,7 +175,7 @@ def _run_findings(args: Namespace, question: Question, given: dict[str, Any]) ->
     for name, value in (("--robustness", args.robustness), ("--labels", args.labels)):
         if value:
             raise OptionError(name, must="left out with a reader of several findings", was=value)
-    asked: dict[str, Any] = {
+    options: dict[str, Any] = {
         "part": args.split,
         "question": question,
         "scores_file": args.scores,
@@ -185,11 +185,14 @@ def _run_findings(args: Namespace, question: Question, given: dict[str, Any]) ->
         "watcher": TerminalWatcher(),
     }
     if args.finding is not None:
-        one = evaluate_finding(args.model, args.finding, args.data, **asked)
-        told, text = {"split": one.part, "finding": args.finding, **one.to_dict()}, evaluation_text
-        print(json.dumps(told) if args.json else text(one))
+        one = evaluate_finding(args.model, args.finding, args.data, **options)
+        values, text = (
+            {"split": one.part, "finding": args.finding, **one.to_dict()},
+            evaluation_text,
+        )
+        print(json.dumps(values) if args.json else text(one))
         return 0
-    found = evaluate_findings_reader(args.model, args.data, **asked)
+    found = evaluate_findings_reader(args.model, args.data, **options)
     if args.json:
         print(json.dumps({"split": found.part, **found.to_dict()}))
     else:

@@ -104,12 +104,12 @@ def _findings(info: ModelInfo) -> list[str]:
         zone = info.of_finding(name).policy().zone
         if zone is not None:
             text += f", UNCERTAIN between {zone[0]:.3f} and {zone[1]:.3f}"
-        told = [
+        entries = [
             f"{key} {one['value']:.3f}"
             for key in ("sensitivity", "specificity")
             if isinstance(one := point.achieved.get(key), Mapping) and one.get("value") is not None
         ]
-        lines.append(f"{text}; validation {', '.join(told)}" if told else text)
+        lines.append(f"{text}; validation {', '.join(entries)}" if entries else text)
     return lines
 
 
@@ -159,15 +159,15 @@ def _training(info: ModelInfo) -> list[str]:
     facts = info.training
     members = facts.get("members") or []
     counts = facts.get("images") or (members[0].get("images") if members else None) or {}
-    said = [str(info.card[name]) for name in ("data", "weights") if name in info.card]
+    parts = [str(info.card[name]) for name in ("data", "weights") if name in info.card]
     if counts.get("train"):
-        said.append(f"{counts['train']:,} training images")
+        parts.append(f"{counts['train']:,} training images")
     if len(members) > 1:
-        said.append(f"{len(members)} networks averaged")
+        parts.append(f"{len(members)} networks averaged")
     recipe = facts.get("recipe")
     if isinstance(recipe, Mapping) and recipe.get("preset"):
-        said.append(f"preset {recipe['preset']}")
-    return said
+        parts.append(f"preset {recipe['preset']}")
+    return parts
 
 
 def _change(change: Mapping[str, Any]) -> str:

@@ -76,14 +76,14 @@ def evaluation_text(found: Evaluation) -> str:
             for name, key in (("PPV", "ppv"), ("NPV", "npv"))
         ]
     rows += [_row(name, found[key]) for name, key in (*_FIXED, *_CALIBRATION)]
-    said = {"given": ", as specified", "default": ", the default"}.get(found.threshold.source, "")
+    source = {"given": ", as specified", "default": ", the default"}.get(found.threshold.source, "")
     lines = [
         *_decision(found),
         table(rows),
         "",
         (
             f"{found.n:,} {units(found)} of {found.patients:,} patients. At probability "
-            f"{found.threshold.value:.4g}{said} or higher, {article(found.unit)} is classified "
+            f"{found.threshold.value:.4g}{source} or higher, {article(found.unit)} is classified "
             "as positive:"
         ),
         f"  {tp:,} true positives, {fn:,} false negatives",

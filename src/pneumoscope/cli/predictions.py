@@ -79,28 +79,28 @@ def _line(record: Record, *, positive: tuple[str, ...], colour: bool, width: int
     if colour:
         style = _STYLES.get(conclusion, _POSITIVE if conclusion in positive else "")
         padded = f"\x1b[{style}m{padded}\x1b[0m" if style else padded
-    told = [printable(record["error"].removeprefix(f"{record['path']}: "))] * bool(record["error"])
+    notes = [printable(record["error"].removeprefix(f"{record['path']}: "))] * bool(record["error"])
     if each := record.get("probabilities"):
-        told.append(", ".join(f"{name} {probability_text(one)}" for name, one in each.items()))
-    told += _findings(record)
-    told += record["reasons"]  # how it is outside the intended use
+        notes.append(", ".join(f"{name} {probability_text(one)}" for name, one in each.items()))
+    notes += _findings(record)
+    notes += record["reasons"]  # how it is outside the intended use
     if record["evidence"]:
-        told.append(f"evidence: {printable(record['evidence'])}")
+        notes.append(f"evidence: {printable(record['evidence'])}")
     lines = [f"{padded}  {shown:>11}  {printable(record['path'])}".rstrip()]
-    for text in told:
+    for text in notes:
         lines += _indented(text, width=width)
     return "\n".join(lines) + "\n"
 
 
 def _findings(record: Record) -> list[str]:
     """Return the present and the uncertain findings of an image, one per line."""
-    said: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for name, found in (record.get("findings") or {}).items():
         text = f"{printable(name)} {probability_text(found['probability'])}"
-        said.setdefault(found["conclusion"], []).append(text)
-    lines = [", ".join(said["POSITIVE"])] if "POSITIVE" in said else []
-    if UNCERTAIN in said:
-        lines.append(f"uncertain: {', '.join(said[UNCERTAIN])}")
+        names.setdefault(found["conclusion"], []).append(text)
+    lines = [", ".join(names["POSITIVE"])] if "POSITIVE" in names else []
+    if UNCERTAIN in names:
+        lines.append(f"uncertain: {', '.join(names[UNCERTAIN])}")
     return lines
 
 

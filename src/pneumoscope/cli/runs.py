@@ -29,9 +29,14 @@ def add_to(verbs: Verbs) -> None:
         "places", type=Path, nargs="*", metavar="DIR",
         help="a folder of runs (default: runs); or: diff A B",
     )  # fmt: skip
-    parser.add_argument("--sort", metavar="NUMBER", help="by a number, such as auc, the best first")
     parser.add_argument(
-        "--where", action="append", metavar="FIELD=VALUE", help="only runs of such a recipe"
+        "--sort", metavar="NUMBER", help="sort by a metric, such as auc, the best first"
+    )
+    parser.add_argument(
+        "--where",
+        action="append",
+        metavar="FIELD=VALUE",
+        help="only runs with this value in the recipe",
     )
     add_json_option(parser)
 

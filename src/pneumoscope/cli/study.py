@@ -35,42 +35,65 @@ def add_to(verbs: Verbs) -> None:
         example="pneumoscope study chest_xray --plan report --out studies/report",
     )
     parser.add_argument(
-        "data", type=Path, help="what train takes; or show, followed by the folder of a study"
+        "data", type=Path, help="data as for train; or show, followed by a study folder"
     )
     parser.add_argument("folder", type=Path, nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, help="the folder of the study; a study there goes on")
-    parser.add_argument("--plan", metavar="PLAN", help="report, or a YAML file (default: report)")
+    parser.add_argument("--out", type=Path, help="study folder; an existing study is continued")
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="runs at once, as far as memory allows"
+        "--plan", metavar="PLAN", help="the plan: report, or a YAML file (default: report)"
     )
-    parser.add_argument("--retry", action="store_true", help="try runs again that failed")
     parser.add_argument(
-        "--dry-run", action="store_true", help="print the runs and how long they take at most"
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of parallel runs, limited by memory",
+    )
+    parser.add_argument("--retry", action="store_true", help="repeat failed runs")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the runs and their maximum duration"
     )
     search = parser.add_argument_group("search").add_argument
-    search("--optimise", metavar="NUMBER", help="val_auc, val_accuracy or val_loss")
-    search("--trials", type=int, default=40, metavar="N", help="at most (default: 40)")
-    search("--time", type=duration, metavar="TIME", help="at most, such as 90m or 2h")
-    search("--sampler", default="tpe", metavar="HOW", help="tpe, random or grid (default: tpe)")
+    search(
+        "--optimise",
+        metavar="NUMBER",
+        help="search for a recipe: val_auc, val_accuracy or val_loss",
+    )
+    search("--trials", type=int, default=40, metavar="N", help="number of trials (default: 40)")
+    search("--time", type=duration, metavar="TIME", help="time limit, such as 90m or 2h")
+    search(
+        "--sampler",
+        default="tpe",
+        metavar="HOW",
+        help="sampler: tpe, random or grid (default: tpe)",
+    )
     search(
         "--pruning", default="median", metavar="HOW",
-        help="what ends hopeless trials early: median, hyperband or none (default: median)",
+        help="early stopping of poor trials: median, hyperband or none (default: median)",
     )  # fmt: skip
     search(
         "--confirm", type=int, default=3, metavar="N",
-        help="new seeds that the best and the base are learnt again with (default: 3; 0: none)",
+        help="number of new seeds to train the best and the base recipe with (default: 3)",
     )  # fmt: skip
-    search("--name", metavar="NAME", help="of the search in --storage (default: that of --out)")
+    search(
+        "--name", metavar="NAME", help="name of the search in --storage (default: that of --out)"
+    )
     search(
         "--heartbeat", type=int, default=60, metavar="SECONDS",
-        help="how often a worker says that it is there; others do the trial of one that is silent "
-        "for twice as long (default: 60)",
+        help="interval of heartbeats; the trial of a worker without one for twice as long is "
+        "given to another (default: 60)",
     )  # fmt: skip
-    search("--sampler-seed", type=int, default=0, metavar="N", help="of the sampler (default: 0)")
+    search(
+        "--sampler-seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="random seed of the sampler (default: 0)",
+    )
     search(
         "--storage", metavar="URL",
-        help="where trials are kept: postgresql://… is shared by machines (default: a file in "
-        "--out)",
+        help="storage of the trials: postgresql://… to share it between machines (default: a "
+        "file in --out)",
     )  # fmt: skip
     add_tracker_options(parser)
 

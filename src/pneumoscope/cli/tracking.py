@@ -20,7 +20,7 @@ def add_tracker_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("tracking").add_argument
     group(
         "--tracker", action="append", metavar="NAME",
-        help="mlflow or tensorboard; may be given twice",
+        help="mlflow or tensorboard; can be repeated",
     )  # fmt: skip
     group("--tracking-uri", metavar="URI", help="MLflow's server or database (default: mlflow.db)")
 

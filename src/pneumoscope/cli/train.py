@@ -124,9 +124,9 @@ def _defaults(item: Setting) -> str:
 
     values = {name: _word(recipe.value(item.name)) for name, recipe in PRESETS.items()}
     first = values.pop("seed")
-    told = [f"default: {first}"] if first else []
-    told += [f"{name}: {value}" for name, value in values.items() if value not in {"", first}]
-    return f" ({'; '.join(told)})" if told else ""
+    defaults = [f"default: {first}"] if first else []
+    defaults += [f"{name}: {value}" for name, value in values.items() if value not in {"", first}]
+    return f" ({'; '.join(defaults)})" if defaults else ""
 
 
 def _word(value: object) -> str:
@@ -298,14 +298,14 @@ def _tell_new(found: NewPatients) -> None:
     """Print the expected performance on new patients."""
     print(f"New patients, {len(found.groups)} groups by {found.by} in turn:")
     for group in found.groups:
-        told = ", ".join(
+        text = ", ".join(
             f"{name} {group.found.numbers[key].text()}"
             for key, name in (
                 ("auc", "AUC"), ("sensitivity", "sensitivity"), ("specificity", "specificity"),
                 ("ece", "ECE"),
             )
         )  # fmt: skip
-        print(f"  {group.name} ({group.n:,} images): {told}")
+        print(f"  {group.name} ({group.n:,} images): {text}")
     for name in ("sensitivity", "specificity"):
         own = found.expected.get(name)
         if own is not None and own.block is not None and own.optimism is not None:

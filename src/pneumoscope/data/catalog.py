@@ -255,8 +255,8 @@ def read_catalog(
     if options.findings is not None:
         if positive is not None:
             raise OptionError("positive", must="left out where `findings` is given", was=positive)
-        told = list_findings(data, options)
-        listing, names, space = told.listing, told.names, ANY_FINDING
+        table = list_findings(data, options)
+        listing, names, space = table.listing, table.names, ANY_FINDING
         found = list(listing.entries)
     else:
         finding = positive_of_map(data, options, fixed=fixed, positive=positive)

@@ -42,16 +42,16 @@ class PreparedData:
     @property
     def digest(self) -> str:
         """SHA-256 over paths, contents, labels and parts, in order."""
-        told = hashlib.sha256()
+        digest = hashlib.sha256()
         for part in (*PARTS, UNUSED):
-            told.update(part.encode())
+            digest.update(part.encode())
             for row in self.split.rows(part):
                 entry = self.catalog.entries[row]
                 line = f"\n{entry.path}\0{entry.sha256}\0{entry.label}"
                 if entry.findings:
                     line += f"\0{entry.findings}"
-                told.update(line.encode("utf-8", "surrogateescape"))
-        return told.hexdigest()
+                digest.update(line.encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
 
     def pixels(self, rows: Sequence[int]) -> NDArray[np.uint8]:
         """Return a copy of the prepared images of catalog rows, uint8 [n, height, width]."""

@@ -170,8 +170,8 @@ def _fault(conformal: Conformal, scores: Scores, threshold: float) -> str:
 def _rates(scores: Scores, threshold: float) -> str:
     if scores.classes is not None:
         rates = zip(_error_rates(scores, threshold), scores.classes.labels.names, strict=True)
-        told = ", ".join(f"{rate:.2%} ({name})" for rate, name in rates)
-        return f"at the threshold, the error rates on validation images are {told}"
+        listed = ", ".join(f"{rate:.2%} ({name})" for rate, name in rates)
+        return f"at the threshold, the error rates on validation images are {listed}"
     negative, positive = _error_rates(scores, threshold)
     return (
         f"at the threshold, the error rates on validation images are {negative:.2%} (negative) "

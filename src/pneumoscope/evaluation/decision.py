@@ -30,8 +30,8 @@ def decision_rows(found: Evaluation) -> tuple[tuple[str, str, str], ...]:
         ("Specificity, among conclusions", now.specificity, alone.specificity),
         ("Accuracy, among conclusions", now.accuracy, alone.accuracy),
     )
-    told = [(name, value.with_range(), other.with_range()) for name, value, other in rows]
-    told += [
+    table = [(name, value.with_range(), other.with_range()) for name, value, other in rows]
+    table += [
         (name, value.with_range(), "none")
         for name, value in (
             ("Set aside", now.set_aside),
@@ -43,14 +43,14 @@ def decision_rows(found: Evaluation) -> tuple[tuple[str, str, str], ...]:
     ]
     error = (alone.sensitivity, alone.specificity)
     missed, alarms = (1 - one.value if one.value is not None else None for one in error)
-    told += [
+    table += [
         (name, value.with_range(), "not defined" if other is None else f"{other:.3f}")
         for name, value, other in (
             (f"{positive} classified as {negative}, of all {positive}", now.missed, missed),
             (f"{negative} classified as {positive}, of all {negative}", now.false_alarms, alarms),
         )
     ]
-    return tuple(told)
+    return tuple(table)
 
 
 def decision_text(found: Evaluation) -> str:

@@ -24,7 +24,7 @@ def bins_of(probability: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
 def calibration_errors(
     count: NDArray[np.float64],
     observed: NDArray[np.float64],
-    said: NDArray[np.float64],
+    probability: NDArray[np.float64],
 ) -> dict[str, NDArray[np.float64]]:
     """Return expected and mean squared calibration errors, [b] each.
 
@@ -41,14 +41,14 @@ def calibration_errors(
     Args:
         count: Images of each bin, [b, bins].
         observed: Share of positive images in it.
-        said: Mean probability in it.
+        probability: Mean probability in it.
 
     Returns:
         ``ece`` (not below 0), ``ece_twice``, ``squared_error`` and
         ``squared_error_twice`` (below 0 if noise alone explains more than the observed error).
     """
     share = count / count.sum(axis=1, keepdims=True)
-    difference = np.abs(observed - said)
+    difference = np.abs(observed - probability)
     variance = observed * (1 - observed)
     plain = (share * difference).sum(axis=1)
     squared = (share * difference**2).sum(axis=1)

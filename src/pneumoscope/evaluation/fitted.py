@@ -21,8 +21,8 @@ def fitted_calibration(scores: Scores) -> Calibration | None:
 
     The calibration is derived from the scores themselves, regardless of the recipe.
     """
-    told = (scores.probability > _TOLD[0]) & (scores.probability < _TOLD[1])
-    x, probability = scores.logit[told], scores.probability[told]
+    usable = (scores.probability > _TOLD[0]) & (scores.probability < _TOLD[1])
+    x, probability = scores.logit[usable], scores.probability[usable]
     if len(np.unique(x)) < _ENOUGH or not np.isfinite(x).all():
         return None
     y = np.log(probability) - np.log1p(-probability)

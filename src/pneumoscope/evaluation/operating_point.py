@@ -147,8 +147,8 @@ def achieved(scores: Scores, threshold: float) -> dict[str, Any]:
     patient = scores.patient_numbers
     for name, rows in (("sensitivity", positive), ("specificity", ~positive)):
         draws = share_draws(right, rows, patient, resamples=RESAMPLES)
-        told = replace(share(right, rows, patient, draws=draws), also=())
-        found[name] = told.to_dict()
+        estimate = replace(share(right, rows, patient, draws=draws), also=())
+        found[name] = estimate.to_dict()
     return found
 
 

@@ -108,9 +108,9 @@ def choose_over(rule: Rule, groups: Sequence[Scores], *, share: float = 1.0) -> 
                 f"an operating point over groups needs one with {FEWEST} images of each class."
             )
         threshold = float(cuts[_best(rule, groups, found, share, float(everything.label.mean()))])
-    told = achieved(everything, threshold)
-    told["groups"] = _achieved(groups, threshold, share)
-    return OperatingPoint(str(rule), threshold, achieved=told)
+    performance = achieved(everything, threshold)
+    performance["groups"] = _achieved(groups, threshold, share)
+    return OperatingPoint(str(rule), threshold, achieved=performance)
 
 
 def _rates(groups: Sequence[Scores], cuts: NDArray[np.float64], label: int) -> NDArray[np.float64]:

@@ -208,18 +208,22 @@ class Images:
 
 def _calibration(info: ModelInfo) -> Calibration | None:
     """Return the calibration that a model file of two classes records."""
-    told = _recorded(info)
-    return Calibration(**told) if told is not None and "scale" in told else None
+    recorded = _recorded(info)
+    return Calibration(**recorded) if recorded is not None and "scale" in recorded else None
 
 
 def _class_calibration(info: ModelInfo) -> VectorCalibration | None:
     """Return the calibration that a model file of more classes records."""
-    told = _recorded(info)
-    return VectorCalibration.from_dict(told) if told is not None and "scales" in told else None
+    recorded = _recorded(info)
+    return (
+        VectorCalibration.from_dict(recorded)
+        if recorded is not None and "scales" in recorded
+        else None
+    )
 
 
 def _recorded(info: ModelInfo) -> dict[str, Any] | None:
     """Return the calibration, the latest if it was changed."""
-    told = [change["calibration"] for change in info.history if "calibration" in change]
-    last = told[-1] if told else info.training.get("calibration")
+    recorded = [change["calibration"] for change in info.history if "calibration" in change]
+    last = recorded[-1] if recorded else info.training.get("calibration")
     return dict(last) if isinstance(last, Mapping) else None

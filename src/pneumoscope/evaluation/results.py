@@ -93,19 +93,19 @@ def labelled_results(place: Path, labels: Path | None = None) -> Labelled:
         ManyFindingsError: The results are of a reader of several findings.
         ModuleNotFoundError: pyarrow is not installed; it comes with the extra ``parquet``.
     """
-    said = _Told()
+    facts = _Told()
     table = _Table.read(labels) if labels is not None else None
     kept: list[tuple[Row, Row]] = []
     unlabelled = 0
     for row in _rows(place):
-        said.hear(row)
+        facts.hear(row)
         own = table.of(str(row["path"])) if table else {"label": ""}
         if own is None:
             unlabelled += 1
         else:
             kept.append((row, own))
-    said.settle([row for row, _ in kept])
-    positive = said.positive(own["label"] for _, own in kept)
+    facts.settle([row for row, _ in kept])
+    positive = facts.positive(own["label"] for _, own in kept)
     without: Counter[str] = Counter()
     rows, named = [], []
     for row, own in kept:
@@ -121,19 +121,19 @@ def labelled_results(place: Path, labels: Path | None = None) -> Labelled:
         elif row["probability"] in {None, ""}:
             without[str(row["conclusion"])] += 1
         else:
-            several = said.space is not None
+            several = facts.space is not None
             rows.append(_joined(row, own, label=positive[plain(label)], several=several))
             named.append(label)
     if not rows:
-        raise DataError(_nothing(place, labels, said.first))
-    if said.space is not None:
-        rows = _by_class(rows, named, said.space)
+        raise DataError(_nothing(place, labels, facts.first))
+    if facts.space is not None:
+        rows = _by_class(rows, named, facts.space)
     left = [
         *([LeftOut("results without a label", unlabelled)] if unlabelled else []),
         *(LeftOut(f"{name}: no probability", n) for name, n in without.items() if name != ERROR),
         *([LeftOut("labels without a result", table.missing)] if table and table.missing else []),
     ]
-    return Labelled(rows, said.reader(place), without[ERROR], tuple(left))
+    return Labelled(rows, facts.reader(place), without[ERROR], tuple(left))
 
 
 @dataclass(slots=True)

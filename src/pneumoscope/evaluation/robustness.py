@@ -139,15 +139,15 @@ def robustness(
             pixels = grey_levels(catalog.file(entry), at_least=predictor.info.input.shape)
         except ImageError:
             return None  # already reported by the evaluation
-        said = [(plain.logit, plain.probability)]
+        outputs = [(plain.logit, plain.probability)]
         for corruption, strength in cases:
             # The noise of an image does not depend on the order of reading.
             generator = np.random.default_rng([seed, strength, zlib.crc32(entry.path.encode())])
             amount = corruption.amounts[strength - 1]
             worse = corruption.apply(pixels, amount, predictor.info.input.shape, generator)
             prediction = predictor.predict(worse)
-            said.append((prediction.logit, prediction.probability))
-        return np.array(said, np.float64)
+            outputs.append((prediction.logit, prediction.probability))
+        return np.array(outputs, np.float64)
 
     read_entries, answers = [], []
     for done, answer in enumerate(ordered_map(read, entries, ahead=2), 1):
@@ -158,8 +158,8 @@ def robustness(
             progress(done, len(entries))
     if not answers:
         return ()
-    said = np.stack(answers, axis=1)
-    return _rows(cases, read_entries, said, catalog, threshold=threshold, level=level)
+    stacked = np.stack(answers, axis=1)
+    return _rows(cases, read_entries, stacked, catalog, threshold=threshold, level=level)
 
 
 def drawn_rows(label: NDArray[np.int64], *, limit: int | None, seed: int) -> list[int]:
@@ -222,8 +222,10 @@ def _rows(
     patients = tuple(entry.patient for entry in entries)
     before = answers[0, :, 1] >= threshold
 
-    def row(said: NDArray[np.float64], corruption: Corruption | None, strength: int) -> Corrupted:
-        scores = Scores(paths, patients, label, said[:, 0], said[:, 1])
+    def row(
+        outputs: NDArray[np.float64], corruption: Corruption | None, strength: int
+    ) -> Corrupted:
+        scores = Scores(paths, patients, label, outputs[:, 0], outputs[:, 1])
         found = numbers_of(scores, threshold=threshold, level=level, resamples=0, curves=False)
         return Corrupted(
             corruption.name if corruption else "none",
@@ -232,7 +234,7 @@ def _rows(
             corruption.unit if corruption else "",
             {name: found[name] for name in NUMBERS},
             share(
-                (said[:, 1] >= threshold) != before,
+                (outputs[:, 1] >= threshold) != before,
                 np.ones(len(label), bool),
                 scores.patient_numbers,
                 level=level,
@@ -240,7 +242,7 @@ def _rows(
         )
 
     rows = [row(answers[0], None, 0)]
-    rows += [row(said, *case) for case, said in zip(cases, answers[1:], strict=True)]
+    rows += [row(output, *case) for case, output in zip(cases, answers[1:], strict=True)]
     return tuple(rows)
 
 

@@ -109,11 +109,11 @@ class Scores:
         1e-15 from 0 and 1.
         """
         own = logit_of(self.probability)
-        told = (self.probability > 1e-4) & (self.probability < 1 - 1e-4)
-        if not told.any():
-            told = np.abs(logistic(self.logit) - self.probability) < 1e-6
-            return self.logit if told.all() else own
-        x, y = self.logit[told], own[told]
+        usable = (self.probability > 1e-4) & (self.probability < 1 - 1e-4)
+        if not usable.any():
+            usable = np.abs(logistic(self.logit) - self.probability) < 1e-6
+            return self.logit if usable.all() else own
+        x, y = self.logit[usable], own[usable]
         slope, bias = (1.0, 0.0) if np.allclose(x, y, atol=2e-3) else _line(x, y)
         line = slope * self.logit + bias
         fits = np.isfinite(line).all() and np.abs(logistic(line) - self.probability).max() < 1e-5

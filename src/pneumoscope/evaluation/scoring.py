@@ -48,19 +48,19 @@ def score(
             "scores need a reader with gated=False; the column refused records what the gate "
             "refuses"
         )
-    said = []
+    predictions = []
     paths = [catalog.file(entry) for entry in catalog.entries]
     for done, prediction in enumerate(predictor.predict_many(paths), 1):
-        said.append(prediction)
+        predictions.append(prediction)
         if progress:
             progress(done, len(paths))
     bad = [
         Unreadable(entry.path, prediction.error)
-        for entry, prediction in zip(catalog.entries, said, strict=True)
+        for entry, prediction in zip(catalog.entries, predictions, strict=True)
         if prediction.error
     ]
     readable = catalog.without(bad)
-    read = [prediction for prediction in said if not prediction.error]
+    read = [prediction for prediction in predictions if not prediction.error]
     dicom = tuple(prediction.dicom for prediction in read)
     return (
         _with_classes(

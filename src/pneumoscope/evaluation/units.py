@@ -115,9 +115,9 @@ def _classes(scores: Scores, rows: Sequence[Sequence[int]]) -> ClassScores | Non
     own = scores.classes
     if own is None or any(len(set(own.number[list(unit)].tolist())) > 1 for unit in rows):
         return None
-    said = np.stack([own.probabilities[list(unit)].mean(axis=0) for unit in rows])
+    means = np.stack([own.probabilities[list(unit)].mean(axis=0) for unit in rows])
     number = np.array([own.number[unit[0]] for unit in rows], np.int64)
-    return ClassScores(own.labels, number, np.log(np.maximum(said, 1e-45)), said)
+    return ClassScores(own.labels, number, np.log(np.maximum(means, 1e-45)), means)
 
 
 def shared_columns(

@@ -194,12 +194,12 @@ def _calibration(found: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.
     n = count.sum(axis=1)
     base = hits.sum(axis=1) / n
     observed = np.where(count > 0, hits / np.maximum(count, 1), 0)
-    said = np.where(count > 0, mass / np.maximum(count, 1), 0)
-    reliability = (count * (said - observed) ** 2).sum(axis=1) / n
+    probability = np.where(count > 0, mass / np.maximum(count, 1), 0)
+    reliability = (count * (probability - observed) ** 2).sum(axis=1) / n
     resolution = (count * (observed - base[:, np.newaxis]) ** 2).sum(axis=1) / n
     uncertainty = base * (1 - base)
     return {
-        **calibration_errors(count, observed, said),
+        **calibration_errors(count, observed, probability),
         "brier_reliability": reliability,
         "brier_resolution": resolution,
         "brier_uncertainty": uncertainty,

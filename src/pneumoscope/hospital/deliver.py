@@ -96,19 +96,19 @@ class Sender(threading.Thread):
 
     def _ask(self, link: Link) -> None:
         """Ask the destination for storage commitment."""
-        asked = self._queue.uncommitted(self._destination.name)
-        if not asked:
+        pending = self._queue.uncommitted(self._destination.name)
+        if not pending:
             return
-        self._queue.mark_asked(asked)
+        self._queue.mark_asked(pending)
         try:
-            said = link.ask_commitment(
-                asked, lambda: self._ended.is_set() or self._queue.state_of(asked[0]) != "sent"
+            response = link.ask_commitment(
+                pending, lambda: self._ended.is_set() or self._queue.state_of(pending[0]) != "sent"
             )
         except (OSError, RuntimeError) as fault:
             self._note("commitment_not_asked", str(fault))
             return
-        if said is not None:
-            note_commitment(self._queue, said, [self._destination.name])
+        if response is not None:
+            note_commitment(self._queue, response, [self._destination.name])
 
     def _note(self, event: str, reason: str) -> None:
         facts = {"destination": self._destination.name, "reason": reason}
@@ -155,14 +155,14 @@ class Sender(threading.Thread):
         if there is not None or not self._destination.commitment:
             return bool(there)
         try:
-            said = link.ask_commitment(
+            response = link.ask_commitment(
                 [delivery], lambda: self._queue.state_of(delivery) != "sending"
             )
         except NoCommitmentError as fault:
             self._note("commitment_not_asked", str(fault))
             return False
-        if said is not None:
-            note_commitment(self._queue, said, [self._destination.name])
+        if response is not None:
+            note_commitment(self._queue, response, [self._destination.name])
         end = time.monotonic() + self._destination.seconds
         while time.monotonic() < end and not self._ended.is_set():
             state = self._queue.state_of(delivery)

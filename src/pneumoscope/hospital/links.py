@@ -116,12 +116,12 @@ class StoreLink(Link):
         try:
             if not _accepts(association, _FIND):
                 return None
-            asked = Dataset()
-            asked.QueryRetrieveLevel = "IMAGE"
+            query = Dataset()
+            query.QueryRetrieveLevel = "IMAGE"
             for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
-                setattr(asked, name, str(data[name].value))
+                setattr(query, name, str(data[name].value))
             found = False
-            for status, one in association.send_c_find(asked, _FIND):
+            for status, one in association.send_c_find(query, _FIND):
                 if not status or status.Status == _OUT_OF_RESOURCES:
                     raise ConnectionError("the destination did not answer C-FIND")
                 if status.Status not in {0x0000, 0xFF00, 0xFF01}:
@@ -137,11 +137,11 @@ class StoreLink(Link):
         self, deliveries: Sequence[Delivery], answered: Callable[[], bool]
     ) -> Dataset | None:
         """Request storage commitment for objects."""
-        said: list[Dataset] = []
+        replies: list[Dataset] = []
         replying, replied = threading.Event(), threading.Event()
 
         def reported(event: Any) -> tuple[int, None]:
-            said.append(event.event_information)
+            replies.append(event.event_information)
             return 0x0000, None
 
         def sending(event: Any) -> None:  # pynetdicom 3.0 calls this before sending
@@ -162,11 +162,11 @@ class StoreLink(Link):
         try:
             if not _accepts(association, STORAGE_COMMITMENT):
                 raise NoCommitmentError("the destination offers no storage commitment")
-            asked = Dataset()
-            asked.TransactionUID = generate_uid()
-            asked.ReferencedSOPSequence = [_reference(one) for one in deliveries]
+            request = Dataset()
+            request.TransactionUID = generate_uid()
+            request.ReferencedSOPSequence = [_reference(one) for one in deliveries]
             status, _ = association.send_n_action(
-                asked, 1, STORAGE_COMMITMENT, _COMMITMENT_INSTANCE
+                request, 1, STORAGE_COMMITMENT, _COMMITMENT_INSTANCE
             )
             if not status:
                 raise ConnectionError(
@@ -182,7 +182,7 @@ class StoreLink(Link):
         finally:
             if association.is_established:
                 association.release()
-        return said[0] if said else None
+        return replies[0] if replies else None
 
     def close(self) -> None:
         """Close the connection."""

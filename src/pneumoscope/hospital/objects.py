@@ -113,8 +113,8 @@ def _outline(
         predictor.info.input,
         (int(header.Rows), int(header.Columns)),
     )
-    said = probability_text(found.probability) if found.probability is not None else ""
-    caption = f"{found.conclusion}, p({predictor.info.pair[1]}) {said}"
+    probability = probability_text(found.probability) if found.probability is not None else ""
+    caption = f"{found.conclusion}, p({predictor.info.pair[1]}) {probability}"
     least = Scale.of_reader(predictor.info).least
     return presentation(
         header, evidence, device_of(predictor), least=least, caption=caption, made=made

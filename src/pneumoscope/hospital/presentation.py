@@ -76,10 +76,10 @@ def presentation(
     ]
     if not drawn:
         return None
-    said = TextObject(
+    text = TextObject(
         f"{caption}\n{NOTICE}", units="PIXEL", anchor_point=(1.0, 1.0), anchor_point_visible=False
     )
-    annotation = GraphicAnnotation([source], layer, graphic_objects=drawn, text_objects=[said])
+    annotation = GraphicAnnotation([source], layer, graphic_objects=drawn, text_objects=[text])
     inverted = str(source.PhotometricInterpretation) == "MONOCHROME1"
     document = GrayscaleSoftcopyPresentationState(
         [source],

@@ -199,11 +199,11 @@ class DicomSource(Source):
 
     def search(self, level: str, keys: dict[str, str]) -> Iterator[Dataset]:
         """Query by C-FIND."""
-        asked = Dataset()
-        asked.QueryRetrieveLevel = level
+        query = Dataset()
+        query.QueryRetrieveLevel = level
         for name, value in keys.items():
-            setattr(asked, name, value)
-        answers = list(self._live().send_c_find(asked, _FIND))
+            setattr(query, name, value)
+        answers = list(self._live().send_c_find(query, _FIND))
         for status, one in answers:
             if not status or status.Status not in {0x0000, 0xFF00, 0xFF01}:
                 code = f"0x{int(status.Status):04X}" if status else "none"
@@ -213,13 +213,13 @@ class DicomSource(Source):
 
     def fetch(self, place: Place) -> bytes:
         """Let the archive send an instance by C-MOVE."""
-        asked = Dataset()
-        asked.QueryRetrieveLevel = "IMAGE"
-        asked.StudyInstanceUID = place.study
-        asked.SeriesInstanceUID = place.series
-        asked.SOPInstanceUID = place.instance
+        query = Dataset()
+        query.QueryRetrieveLevel = "IMAGE"
+        query.StudyInstanceUID = place.study
+        query.SeriesInstanceUID = place.series
+        query.SOPInstanceUID = place.instance
         last = None
-        for status, _ in self._live().send_c_move(asked, self._ae.ae_title, _MOVE):
+        for status, _ in self._live().send_c_move(query, self._ae.ae_title, _MOVE):
             last = status
         content = self._arrived.pop(place.instance, None)
         if content is None:

@@ -251,10 +251,10 @@ class Receiver:
         return path
 
 
-def note_commitment(queue: Queue, said: Dataset, destinations: Sequence[str]) -> None:
+def note_commitment(queue: Queue, result: Dataset, destinations: Sequence[str]) -> None:
     """Record a storage commitment result (PS3.4, J.3.3)."""
-    kept = [str(one.ReferencedSOPInstanceUID) for one in said.get("ReferencedSOPSequence") or []]
-    lost = [str(one.ReferencedSOPInstanceUID) for one in said.get("FailedSOPSequence") or []]
+    kept = [str(one.ReferencedSOPInstanceUID) for one in result.get("ReferencedSOPSequence") or []]
+    lost = [str(one.ReferencedSOPInstanceUID) for one in result.get("FailedSOPSequence") or []]
     queue.mark_committed(kept, destinations)
     again = queue.mark_lost(lost, destinations)
     facts = {"committed": len(kept), "failed": len(lost), "sent_again": again}

@@ -133,8 +133,8 @@ def declared_bits(image: Any, data: bytes, format_name: str, grey: Image.Image) 
             declared = max(data[at + 4 : at + 4 + length])
     elif format_name == "TIFF":
         tags = image.tag_v2
-        said = [tags.get(tag) for tag in (341, 281)]  # SMaxSampleValue, MaxSampleValue
-        numbers = [_first_number(value) for value in said]
+        tagged = [tags.get(tag) for tag in (341, 281)]  # SMaxSampleValue, MaxSampleValue
+        numbers = [_first_number(value) for value in tagged]
         largest = next((number for number in numbers if number), 0)
         stored = _first_number(tags.get(258)) or 16  # BitsPerSample
         declared = usual_depth(largest) if largest else int(stored)

@@ -112,16 +112,16 @@ def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: st
 
     header = jpeg.read_header(data)
     if image.mode in {"L", "RGB"}:
-        heard = _strict(image, data, at_least)
-        if heard.damaged:
+        strict = _strict(image, data, at_least)
+        if strict.damaged:
             raise DamagedImageError(
-                f"{name}: truncated or damaged JPEG ({heard.warning}); copy it again."
+                f"{name}: truncated or damaged JPEG ({strict.warning}); copy it again."
             )
         luma = image.mode == "L" or at_least is not None  # Pillow decodes colours at full size
-        if heard.pixels is not None and luma and header and jpeg.has_all_scans(data, header):
+        if strict.pixels is not None and luma and header and jpeg.has_all_scans(data, header):
             from PIL import Image  # noqa: PLC0415 - loaded with the decoder
 
-            return Image.fromarray(heard.pixels)
+            return Image.fromarray(strict.pixels)
     if header is None:
         return _interrupted(image, data, at_least, len(data), name=name)[0]
     from pneumoscope.images import jpeg_wholeness  # noqa: PLC0415 - for few files

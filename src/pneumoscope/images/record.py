@@ -60,11 +60,11 @@ class DicomRecord:
         >>> DicomRecord("", "", "", "", "MONOCHROME1", voi="window 40/400", inverted=True).caption()
         'DICOM window 40/400, MONOCHROME1 inverted'
         """
-        said = [self.voi, self.padding and f"padding {self.padding}", self.shutter]
+        parts = [self.voi, self.padding and f"padding {self.padding}", self.shutter]
         if self.inverted:
             first = self.photometric == "MONOCHROME1"
-            said.append("MONOCHROME1 inverted" if first else "inverted")
-        shown = ", ".join(part for part in said if part)
+            parts.append("MONOCHROME1 inverted" if first else "inverted")
+        shown = ", ".join(part for part in parts if part)
         return f"DICOM {shown}" if shown else ""
 
 

@@ -44,6 +44,6 @@ def grey(data: bytes, size: tuple[int, int]) -> Heard:
     try:
         pixels: NDArray[Any] = decode_jpeg(data, "GRAY", min_height=size[0], min_width=size[1])
     except ValueError as fault:
-        said = str(fault)
-        return Heard(None, _CORRUPT in said and _HARMLESS not in said, said)
+        message = str(fault)
+        return Heard(None, _CORRUPT in message and _HARMLESS not in message, message)
     return Heard(pixels[..., 0]) if pixels.shape[:2] == size else Heard(None)

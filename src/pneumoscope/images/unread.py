@@ -39,9 +39,9 @@ def looks_like(start: bytes) -> str:
     >>> looks_like(b"%PDF-1.7")
     'this is a PDF document; export the radiograph from it as DICOM or PNG'
     """
-    for place, magic, says in _LOOKS:
+    for place, magic, description in _LOOKS:
         if start[place : place + len(magic)] == magic:
-            return says
+            return description
     if start[4:8] == b"ftyp":
         if start[8:12] in _PICTURES:
             return f"this is a HEIC or AVIF image, {_AS_PNG}"

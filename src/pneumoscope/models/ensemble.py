@@ -59,8 +59,8 @@ class Averaged(nn.Module):
         self, pixels: Float[Tensor, "batch 1 height width"]
     ) -> Float[Tensor, "batch classes"]:
         """Return the mean logit of each class from grey pixels in [0, 1]."""
-        said = [member(_seen(pixels, view)) for view in self.views for member in self.members]
-        return torch.stack(said).mean(0)
+        outputs = [member(_seen(pixels, view)) for view in self.views for member in self.members]
+        return torch.stack(outputs).mean(0)
 
     def explained(
         self, pixels: Float[Tensor, "batch 1 height width"]
@@ -109,11 +109,11 @@ def side_by_side(members: Sequence[Classifier]) -> Classifier | None:
 
 def _same_layers(one: nn.Module, other: nn.Module) -> bool:
     """Return whether two networks have the same layers; equal weight shapes are not enough."""
-    told = [
+    layers = [
         [(name, type(layer), layer.extra_repr()) for name, layer in network.named_modules()]
         for network in (one, other)
     ]
-    return told[0] == told[1]
+    return layers[0] == layers[1]
 
 
 def _widen(layer: nn.Module, layers: Sequence[nn.Module], *, shared: bool, last: bool) -> bool:

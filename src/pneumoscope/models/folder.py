@@ -177,8 +177,8 @@ def _listed(path: Path, entry: Entry) -> Finding:
         return Finding(entry.file, entry.name, "wrong", "missing")
     size = path.stat().st_size
     if size != entry.bytes:
-        says = f"{size:,} bytes instead of {entry.bytes:,}"
-        return Finding(entry.file, entry.name, "wrong", says)
+        problem = f"{size:,} bytes instead of {entry.bytes:,}"
+        return Finding(entry.file, entry.name, "wrong", problem)
     return _compared(path, entry.name, entry.sha256)
 
 

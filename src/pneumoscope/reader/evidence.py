@@ -48,20 +48,20 @@ def evidence_caveat(info: ModelInfo) -> str:
 
     Empty if the card does not state them.
     """
-    card, said = info.card, []
+    card, caveats = info.card, []
     if "auc_lungs_blanked" in card and "auc_borders_alone" in card:
-        said.append(
+        caveats.append(
             "with the lungs blanked out, this reader still reaches an AUC of "
             f"{card['auc_lungs_blanked']:.2f}, and {card['auc_borders_alone']:.2f} from the "
             "image borders alone"
         )
     if "evidence_peak_in_opacity" in card and "evidence_peak_in_opacity_by_chance" in card:
-        said.append(
+        caveats.append(
             "on generated radiographs its strongest evidence lies in the opacity in "
             f"{card['evidence_peak_in_opacity']:.0%} (by chance: "
             f"{card['evidence_peak_in_opacity_by_chance']:.0%})"
         )
-    return f"The evidence does not locate a finding: {'; '.join(said)}." if said else ""
+    return f"The evidence does not locate a finding: {'; '.join(caveats)}." if caveats else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +136,13 @@ def overlay(
     scale = scale or Scale.of(evidence)
     mixed = coloured(evidence, grey_levels(pixels), scale)
     image = Image.fromarray(np.rint(mixed).astype(np.uint8))
-    said = [caption]
+    lines = [caption]
     any_colour = bool((np.abs(evidence) >= scale.least).any())
     if not any_colour:
-        said.append(f"no evidence (±{scale.least:g})")
+        lines.append(f"no evidence (±{scale.least:g})")
     elif not bool((evidence >= scale.least).any()):
-        said.append("no evidence for it")
-    _strip(image, said, scale=scale if any_colour else None)
+        lines.append("no evidence for it")
+    _strip(image, lines, scale=scale if any_colour else None)
     return image
 
 
@@ -272,16 +272,16 @@ def titled(info: ModelInfo, found: Prediction, of: str | None) -> tuple[str | No
         if of is not None and of not in each:
             raise OptionError("of", must=f"one of {', '.join(each)}", was=of)
         chosen = each[of] if of else max(found.findings, key=lambda one: one.probability)
-        told = probability_text(chosen.probability)
-        return chosen.name, f"{chosen.name} {chosen.conclusion} · p {told}"
+        probability = probability_text(chosen.probability)
+        return chosen.name, f"{chosen.name} {chosen.conclusion} · p {probability}"
     assert found.probability is not None  # noqa: S101 - only judged images have evidence
     labels = info.labels
     of = class_drawn(labels, found, of)
     by_class = dict(zip(found.classes, found.probabilities or (), strict=True))
-    told = probability_text(by_class.get(of or "", found.probability))
+    probability = probability_text(by_class.get(of or "", found.probability))
     if of == labels.names[0] and len(labels) == 2:
-        told = probability_text(1 - found.probability)
-    return of, f"{found.conclusion} · p({of or labels.pair[1]}) {told}"
+        probability = probability_text(1 - found.probability)
+    return of, f"{found.conclusion} · p({of or labels.pair[1]}) {probability}"
 
 
 def over_whole_image(
@@ -326,7 +326,7 @@ def grey_levels(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.fl
     return grey
 
 
-def _strip(image: Image.Image, said: list[str], *, scale: Scale | None) -> None:
+def _strip(image: Image.Image, texts: list[str], *, scale: Scale | None) -> None:
     """Draw text and colour bar onto the lower edge; without scale, no bar.
 
     Long text is broken into several lines as long as they cover little of the image; otherwise the
@@ -348,7 +348,7 @@ def _strip(image: Image.Image, said: list[str], *, scale: Scale | None) -> None:
         return pad + draw.textlength(line, font=font) + beside <= width
 
     lines: list[str] = []
-    for line in " · ".join(said).split("\n"):
+    for line in " · ".join(texts).split("\n"):
         words = [part for part in line.split(" · ") if fits(part, pad)]
         lines += _lines(words, lambda words: fits(words, pad))
     if bar and bar.width <= width and not (lines and fits(lines[-1], tall // 2 + bar.width)):

@@ -65,10 +65,10 @@ class FindingRule:
         """
         if not 0 <= point.threshold <= 1:
             raise ValueError(f"the threshold of a finding is {point.threshold!r}")
-        told = values.get("conformal")
+        conformal = values.get("conformal")
         return cls(
             point,
-            None if told is None else Conformal.from_dict(told),
+            None if conformal is None else Conformal.from_dict(conformal),
             dict(values.get("calibration", {})),
             dict(values.get("reference", {})),
         )
@@ -161,8 +161,8 @@ class FindingsPolicy:
                 self.names, logits, probabilities, self.rules, strict=True
             )
         )
-        said = {finding.conclusion for finding in found}
-        whole = next((one for one in (POSITIVE, UNCERTAIN) if one in said), NEGATIVE)
+        conclusions = {finding.conclusion for finding in found}
+        whole = next((one for one in (POSITIVE, UNCERTAIN) if one in conclusions), NEGATIVE)
         return Concluded(whole, found, outside)
 
 

@@ -135,16 +135,16 @@ class DecisionPolicy:
         if refused or (outside and self.outside == "refuse"):
             return Outcome(NOT_ASSESSABLE, None, (*refused, *outside))
         each = self._each(probability)
-        said = self._at_threshold(each)
+        concluded = self._at_threshold(each)
         if outside and self.outside == "uncertain":
             return Outcome(UNCERTAIN, self.labels.names, outside)
         if self.conformal is None:
-            return Outcome(self.labels.names[said], None, outside)
+            return Outcome(self.labels.names[concluded], None, outside)
         held = self.conformal.holds(tuple(1 - one for one in each) if len(each) > 2 else each[::-1])
         possible = tuple(
             name
             for number, (name, holds) in enumerate(zip(self.labels.names, held, strict=True))
-            if holds or number == said
+            if holds or number == concluded
         )
         if len(possible) == 1:
             return Outcome(possible[0], possible, outside)
@@ -170,19 +170,19 @@ class DecisionPolicy:
         each = np.stack([1 - given, given], axis=-1) if given.ndim == 1 else given
         inside = np.array(self.labels.is_positive)
         side = (each[:, inside].sum(axis=1) >= self.threshold)[:, np.newaxis] == inside
-        said = np.where(side, each, -np.inf).argmax(axis=1)
+        at_threshold = np.where(side, each, -np.inf).argmax(axis=1)
         possible = np.zeros(each.shape, np.bool_)
-        possible[np.arange(len(each)), said] = True
+        possible[np.arange(len(each)), at_threshold] = True
         if self.conformal is not None:
             possible |= self.conformal.sets(given)
-        code = np.where(possible.sum(axis=1) > 1, UNCERTAIN_CODE, said)
+        code = np.where(possible.sum(axis=1) > 1, UNCERTAIN_CODE, at_threshold)
         if each.shape[1] > 2:
             several = code == UNCERTAIN_CODE
             code[several & ~possible[:, ~inside].any(axis=1)] = POSITIVE_CODE
             code[several & ~possible[:, inside].any(axis=1)] = NEGATIVE_CODE
         if refused is not None:
             code = np.where(refused, REFUSED_CODE, code)
-        return Outcomes(code.astype(np.int64), possible, said.astype(np.int64))
+        return Outcomes(code.astype(np.int64), possible, at_threshold.astype(np.int64))
 
     def _group(self, possible: tuple[str, ...]) -> str:
         """Return the name of the group of all given classes; empty if they are of both."""

@@ -111,8 +111,8 @@ def native(source: Source) -> NDArray[np.uint8] | NDArray[np.uint16]:
 
 def _facts(meta: ImageMeta) -> dict[str, str]:
     """Return the facts in a file's header; only DICOM has them."""
-    said = meta.dicom
-    if said is None:
+    facts = meta.dicom
+    if facts is None:
         return {}
     from pneumoscope.reader.checks.intended_use import (  # noqa: PLC0415 - for DICOM alone
         AGE,
@@ -121,10 +121,10 @@ def _facts(meta: ImageMeta) -> dict[str, str]:
         VIEW,
     )
 
-    years = said.age_years
+    years = facts.age_years
     return {
         AGE: "" if years is None else f"{years:g}",
-        VIEW: said.view,
-        MODALITY: said.modality,
-        BODY_PART: said.body_part,
+        VIEW: facts.view,
+        MODALITY: facts.modality,
+        BODY_PART: facts.body_part,
     }

@@ -147,7 +147,8 @@ def save(figure: Figure, folder: Path, *, name: str) -> str:
     undated = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with style():
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # placed once for both files; each would do it anew
+        # Placed once for both files. Without an engine, neither is drawn once more to be placed.
+        figure.set_layout_engine(None)
         figure.savefig(svg, format="svg", metadata=undated)
         figure.savefig(png, format="png", dpi=192, metadata={"Software": None})
     # Both are in memory before the first is written: a drawing that fails leaves no half pair.

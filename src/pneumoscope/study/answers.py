@@ -100,10 +100,10 @@ class Answer:
         apart = [other for other in known if other.apart]
         if not apart:
             widest = max(known, key=lambda other: abs(_value(other)))
-            said = f"{widest.level.label} against {base}: AUC {_interval(widest.area)}"
+            sentence = f"{widest.level.label} against {base}: AUC {_interval(widest.area)}"
             more = "" if len(known) == 1 else "the widest gap, "
             return (
-                f"{self.question.ask} {_upper(said)}, {more}no difference that {seeds} and "
+                f"{self.question.ask} {_upper(sentence)}, {more}no difference that {seeds} and "
                 f"{self.patients:,} patients could show."
             )
         parts = [

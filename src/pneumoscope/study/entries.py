@@ -147,13 +147,13 @@ def enter_run(folder: StudyFolder, images: StudyImages, plan: Plan, planned: Pla
     run = folder.run(planned.name, own)
     if not run.asked.is_file():
         recipe.save(run.files.config)
-        asked = {
+        answers = {
             "title": planned.name,
             "identity": own,
             "split": place.name,
             "version": version(),
         }
-        write_json(run.asked, asked)
+        write_json(run.asked, answers)
     if error:
         run.fail(error)
     return Entered(planned, run, place)

@@ -121,8 +121,8 @@ def _scores(classifier: Classifier, data: PreparedData, part: str) -> Scores:
     with torch.inference_mode():
         for pixels in data.batches(rows, size=_BATCH):
             batch = torch.from_numpy(pixels).unsqueeze(1).to(device)
-            said = network(to_unit(batch)).double().cpu().numpy()
-            logits.append(said[:, 1] - said[:, 0])
+            output = network(to_unit(batch)).double().cpu().numpy()
+            logits.append(output[:, 1] - output[:, 0])
     classifier.cpu()
     chosen = data.catalog.select(rows)
     logit = np.concatenate(logits) if logits else np.zeros(0)

@@ -255,8 +255,8 @@ def plan_of(text: str, *, where: str = "plan") -> Plan:
         models=_truth("models", values.get("models", False)),
         source=values,
     )
-    asked = _mapping("questions", values.get("questions"))
-    questions = tuple(_question(str(name), item, plan) for name, item in asked.items())
+    entries = _mapping("questions", values.get("questions"))
+    questions = tuple(_question(str(name), item, plan) for name, item in entries.items())
     plan = dataclasses.replace(plan, questions=questions)
     plan.runs()  # every recipe is created, so that errors are found now
     plan.space.check(plan.base)

@@ -133,25 +133,25 @@ def _answer(sentences: Sequence[str], found: Sequence[Answer]) -> str:
 def _caveats(
     facts: dict[str, Any], plan: Plan, failed: Sequence[object], left: int
 ) -> tuple[str, ...]:
-    said = []
+    caveats = []
     if is_generated(facts["data_root"]):
-        said.append(GENERATED)
+        caveats.append(GENERATED)
     if left:
-        said.append(f"{left} runs are not finished: this page will change.")
+        caveats.append(f"{left} runs are not finished: this page will change.")
     if failed:
-        said.append(f"{len(failed)} runs failed; their errors are in the table of the runs.")
+        caveats.append(f"{len(failed)} runs failed; their errors are in the table of the runs.")
     size = plan.base.value("image_size")
-    said.append(
+    caveats.append(
         f"Images of {size} pixels and at most {plan.base.learning.max_epochs} epochs: settings "
         "with little effect here may matter at another size or in a longer training."
     )
     if len(plan.seeds) < 5:
-        said.append(
+        caveats.append(
             f"{len(plan.seeds)} seeds give only a rough estimate of chance in training, so "
             "intervals are wide; no difference shown does not mean that there is none."
         )
-    said.append("One factor at a time: interactions between factors are not tested.")
-    return tuple(said[:4])
+    caveats.append("One factor at a time: interactions between factors are not tested.")
+    return tuple(caveats[:4])
 
 
 def _overview(found: Sequence[Answer], canvas: Canvas) -> Section:
@@ -226,7 +226,7 @@ def _spread(levels: Sequence[Answered]) -> ValidationSpread:
 
 def _spread_text(levels: Sequence[Answered]) -> str:
     """Describe the spread of validation results over epochs, and their error."""
-    said = []
+    sentences = []
     spread = _spread(levels)
     for k, level in enumerate(levels):
         logs = [own.run.log() for own in level.runs if own.result]
@@ -238,12 +238,12 @@ def _spread_text(levels: Sequence[Answered]) -> str:
         pairs = zip(spread.kept[k], spread.held_out[k], strict=True)
         gaps = [abs(kept - held) for kept, held in pairs]
         jump = f"{100 * sum(steps) / len(steps):.1f} points" if steps else "nothing"
-        said.append(
+        sentences.append(
             f"{level.level.label} ({spread.images[k]:,} images): its accuracy changes by {jump} "
             "between epochs on average, and for the kept epochs it differs from the held-out "
             f"accuracy by {100 * sum(gaps) / len(gaps):.1f} points on average."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _row(level: Answered) -> tuple[str, ...]:

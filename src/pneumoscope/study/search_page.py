@@ -34,15 +34,15 @@ def search_sentences(folder: StudyFolder) -> tuple[str, ...]:
     if found is None:
         return ()
     states = [trial["state"] for trial in found["trials"]]
-    told = ", ".join(
+    listed = ", ".join(
         f"{states.count(state)} {name}" for state, name in _STATES.items() if state in states
     )
     best = found["best"]
     if best is None:
-        return (f"No trial of the search finished ({told or 'none was begun'}).",)
+        return (f"No trial of the search finished ({listed or 'none was begun'}).",)
     name = found["number"].replace("_", " ").replace("val", "validation").replace("auc", "AUC")
-    said = f"Of {len(states)} trials ({told}) the best is {best['title']}: {name} "
-    return (f"{said}{best['value']:.4f}.", *_optimism(folder, found))
+    sentence = f"Of {len(states)} trials ({listed}) the best is {best['title']}: {name} "
+    return (f"{sentence}{best['value']:.4f}.", *_optimism(folder, found))
 
 
 def _optimism(folder: StudyFolder, found: Mapping[str, Any]) -> tuple[str, ...]:
@@ -61,12 +61,12 @@ def _optimism(folder: StudyFolder, found: Mapping[str, Any]) -> tuple[str, ...]:
     gap = found["best"]["value"] - mean
     if found["direction"] == "minimize":
         gap = -gap
-    said = (
+    sentence = (
         f"With {len(values)} new seeds the same recipe reaches {mean:.4f} on average "
         f"({min(values):.4f} to {max(values):.4f}): {gap:+.4f} of what the search shows is "
         "selection optimism."
     )
-    return (said,)
+    return (sentence,)
 
 
 def search_sections(folder: StudyFolder, canvas: Canvas) -> list[Section]:

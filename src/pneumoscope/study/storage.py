@@ -114,7 +114,7 @@ def _database(url: str, heartbeat_seconds: int | None) -> BaseStorage:
                 engine_kwargs={"pool_pre_ping": True} if heartbeat_seconds else None,
             )
     except (SQLAlchemyError, ValueError) as fault:
-        told = " ".join(str(fault).split())[:200]
+        message = " ".join(str(fault).split())[:200]
         raise DataError(
-            f"{without_secret(url)}: no storage can be opened there ({told})."
+            f"{without_secret(url)}: no storage can be opened there ({message})."
         ) from fault

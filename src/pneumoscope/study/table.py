@@ -57,14 +57,14 @@ def table_text(folder: StudyFolder) -> str:
     width = max([5, *(len(str(row["title"])) for row in rows)])
     lines = [f"{'run':{width}}  state    val AUC  held-out AUC  accuracy  epochs  minutes"]
     for row in rows:
-        said = f"{row['title']!s:{width}}  {row['state']:7}"
+        line = f"{row['title']!s:{width}}  {row['state']:7}"
         if row["state"] == "done":
-            said += (
+            line += (
                 f"  {row['val_auc']:7.4f}  {row['held_out_auc']:12.4f}  "
                 f"{row['held_out_accuracy']:8.4f}  {row['epochs']:6d}  "
                 f"{float(str(row['seconds'])) / 60:7.1f}"
             )
         elif row["error"]:
-            said += f"  {row['error']}"
-        lines.append(said)
+            line += f"  {row['error']}"
+        lines.append(line)
     return "\n".join(lines)

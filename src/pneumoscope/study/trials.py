@@ -152,13 +152,13 @@ class Hunter:
         from pneumoscope.study.learn import learn  # noqa: PLC0415 - torch
 
         run = item.run
-        heard = Pruning(trial, self._hunt.number, self._until, self._epoch_of(item))
+        pruning = Pruning(trial, self._hunt.number, self._until, self._epoch_of(item))
         with locked_folder(run.root):
             for row in run.log():  # of an unfinished or finished run
-                heard.report(row)
+                pruning.report(row)
             if not run.finished:
                 run.error_file.unlink(missing_ok=True)
-                learn(run, self._data(item), on_epoch=heard)
+                learn(run, self._data(item), on_epoch=pruning)
         found = run.result().val
         return found[self._hunt.number.removeprefix("val_")]
 
@@ -184,12 +184,12 @@ class Hunter:
         return self._opened[key]
 
     def _ended(
-        self, item: Entered, numbers: Mapping[str, float], said: str, *, failed: bool = False
+        self, item: Entered, numbers: Mapping[str, float], reason: str, *, failed: bool = False
     ) -> None:
         self._folder.note("failed" if failed else "finished", item.run.name)
         for tracker in self._trackers:
             tracker.end(item.run.name, numbers, [item.run.held_out], failed=failed)
-        (self._watcher.warn if failed else self._watcher.say)(said)
+        (self._watcher.warn if failed else self._watcher.say)(reason)
 
 
 def check_decides(images: StudyImages, split: Split) -> None:
@@ -218,9 +218,9 @@ class Pruning:
     """
 
     def __init__(
-        self, trial: optuna.Trial, number: str, until: float, heard: Callable[[Epoch], None]
+        self, trial: optuna.Trial, number: str, until: float, callback: Callable[[Epoch], None]
     ) -> None:
-        self._trial, self._number, self._until, self._heard = trial, number, until, heard
+        self._trial, self._number, self._until, self._heard = trial, number, until, callback
 
     def report(self, row: Epoch) -> None:
         """Report an epoch to the trial."""

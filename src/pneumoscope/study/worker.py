@@ -55,45 +55,45 @@ class Images:
 
 def main() -> int:
     """Train the runs named in the input until it ends."""
-    asked: SimpleQueue[dict[str, Any]] = SimpleQueue()
-    said = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    requests: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output of libraries is not an event
-    threading.Thread(target=_listen, args=(asked,), daemon=True).start()
+    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
     images: Images | None = None
     while True:
-        job = asked.get()
+        job = requests.get()
         images = images or Images(Path(job["data"]))
         run = StudyRun(Path(job["run"]))
         try:
             with _taken(run):
-                _train(run, Path(job["split"]), images, said, model=job["model"])
+                _train(run, Path(job["split"]), images, output, model=job["model"])
         except KeyboardInterrupt:
             return 130
         except Exception as fault:  # a failed run is a row and does not end the worker
-            told = str(fault) if isinstance(fault, PneumoscopeError) else _told(fault)
-            run.fail(told, more=traceback.format_exc(limit=-12))
-            _say(said, event="failed", run=run.name, error=told)
+            message = str(fault) if isinstance(fault, PneumoscopeError) else _told(fault)
+            run.fail(message, more=traceback.format_exc(limit=-12))
+            _say(output, event="failed", run=run.name, error=message)
 
 
-def _listen(asked: SimpleQueue[dict[str, Any]]) -> None:
+def _listen(requests: SimpleQueue[dict[str, Any]]) -> None:
     for line in sys.stdin:
-        asked.put(json.loads(line))
+        requests.put(json.loads(line))
     os._exit(0)  # the parent process that would receive results has ended
 
 
-def _train(run: StudyRun, split: Path, images: Images, said: TextIO, *, model: bool) -> None:
+def _train(run: StudyRun, split: Path, images: Images, output: TextIO, *, model: bool) -> None:
     from pneumoscope.study.learn import learn  # noqa: PLC0415 - torch
 
     if run.finished:  # finished by another process while this one waited
-        _say(said, event="done", run=run.name)
+        _say(output, event="done", run=run.name)
         return
     data = images.of(Recipe.load(run.files.config), split)
-    _say(said, event="begun", run=run.name)
+    _say(output, event="begun", run=run.name)
     learn(
         run, data, model=model,
-        on_epoch=lambda row: _say(said, event="epoch", run=run.name, epoch=row.epoch),
+        on_epoch=lambda row: _say(output, event="epoch", run=run.name, epoch=row.epoch),
     )  # fmt: skip
-    _say(said, event="done", run=run.name)
+    _say(output, event="done", run=run.name)
 
 
 @contextmanager
@@ -118,9 +118,9 @@ def _told(fault: Exception) -> str:
     return f"{type(fault).__name__}: {text}" if text else type(fault).__name__
 
 
-def _say(said: TextIO, **event: object) -> None:
-    said.write(json.dumps(event) + "\n")
-    said.flush()
+def _say(output: TextIO, **event: object) -> None:
+    output.write(json.dumps(event) + "\n")
+    output.flush()
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class Crew:
         """
         waiting = deque(entered)
         workers: list[Worker] = []
-        told = False
+        reported = False
         try:
             while waiting or any(worker.item for worker in workers):
                 for worker in workers:
@@ -69,8 +69,8 @@ class Crew:
                     if not workers or available_bytes() > self._needs:
                         workers.append(Worker(self._data, self._heard, threads=_threads(jobs)))
                         continue
-                    if not told:
-                        told = True
+                    if not reported:
+                        reported = True
                         self._watcher.warn(
                             f"memory is sufficient for {len(workers)} of {jobs} parallel runs."
                         )
@@ -118,12 +118,12 @@ class Crew:
                 self._failed(item, str(event["error"]))
             case "ended":
                 code = int(event["code"])
-                said = f"its process ended with signal {-code}" if code < 0 else (
+                reason = f"its process ended with signal {-code}" if code < 0 else (
                     f"its process ended with code {code}"
                 )  # fmt: skip
                 if code == -9:
-                    said += ", as the system does where memory runs out"
-                error = f"{said}. {event['last']}".strip()
+                    reason += ", as the system does where memory runs out"
+                error = f"{reason}. {event['last']}".strip()
                 run.fail(error)
                 self._failed(item, error)
         worker.item = None
@@ -137,10 +137,10 @@ class Crew:
             tracker.end(item.run.name, {}, [], failed=True)
         self._watcher.warn(f"{item.planned.name}: {error}")
 
-    def _tell(self, title: str, said: str, seconds: float) -> None:
+    def _tell(self, title: str, text: str, seconds: float) -> None:
         board = self._board
         left = board.seconds_left
-        parts = [f"{len(board.done)} of {board.total}", f"{title}: {said} after {seconds:.0f} s"]
+        parts = [f"{len(board.done)} of {board.total}", f"{title}: {text} after {seconds:.0f} s"]
         if board.best:
             parts.append(f"best so far {board.best[1]:.4f} ({board.best[0]})")
         if left and board.left:
@@ -156,7 +156,7 @@ class Worker:
     """A process that trains runs."""
 
     def __init__(
-        self, data: Path, heard: SimpleQueue[tuple[Worker, dict[str, Any]]], *, threads: int
+        self, data: Path, events: SimpleQueue[tuple[Worker, dict[str, Any]]], *, threads: int
     ) -> None:
         self.item: Entered | None = None
         self._data = data
@@ -172,7 +172,7 @@ class Worker:
         )
         self._last: deque[str] = deque(maxlen=5)
         self._reading = threading.Thread(target=self._read_errors, daemon=True)
-        self._listening = threading.Thread(target=self._listen, args=(heard,), daemon=True)
+        self._listening = threading.Thread(target=self._listen, args=(events,), daemon=True)
         self._reading.start()
         self._listening.start()
 
@@ -200,20 +200,20 @@ class Worker:
             self._process.wait()
         self._listening.join(10)
 
-    def _listen(self, heard: SimpleQueue[tuple[Worker, dict[str, Any]]]) -> None:
+    def _listen(self, events: SimpleQueue[tuple[Worker, dict[str, Any]]]) -> None:
         assert self._process.stdout is not None  # noqa: S101 - a pipe, as asked for
-        with self._process.stdout as said:
-            for line in said:
+        with self._process.stdout as stream:
+            for line in stream:
                 with contextlib.suppress(ValueError):
-                    heard.put((self, json.loads(line)))
+                    events.put((self, json.loads(line)))
         code = self._process.wait()
         self._reading.join(5)
-        heard.put((self, {"event": "ended", "code": code, "last": " ".join(self._last)}))
+        events.put((self, {"event": "ended", "code": code, "last": " ".join(self._last)}))
 
     def _read_errors(self) -> None:
         assert self._process.stderr is not None  # noqa: S101 - a pipe, as asked for
-        with self._process.stderr as said:
-            for line in said:
+        with self._process.stderr as stream:
+            for line in stream:
                 if line.strip():
                     self._last.append(line.strip())
 

@@ -73,11 +73,13 @@ class MacroArea(Metric):
 
     def compute(self) -> Tensor:
         """Return the mean area."""
-        said, known = (dim_zero_cat(values).cpu().numpy() for values in (self.logits, self.targets))
+        scores, known = (
+            dim_zero_cat(values).cpu().numpy() for values in (self.logits, self.targets)
+        )
         areas = []
-        for place in range(said.shape[1]):
+        for place in range(scores.shape[1]):
             own = ~np.isnan(known[:, place])
-            areas.append(area_under_roc(known[own, place].astype(np.int64), said[own, place]))
+            areas.append(area_under_roc(known[own, place].astype(np.int64), scores[own, place]))
         there = [area for area in areas if area is not None]
         return torch.tensor(sum(there) / len(there) if there else float("nan"))
 

@@ -386,8 +386,11 @@ def _row(
     else:
         inside = np.array(space.is_positive)
         ranked, positive = group_log_odds(logits, inside), inside[labels]
-        told = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-        losses, right = -told[np.arange(len(told)), labels], told.argmax(axis=1) == labels
+        log_probability = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        losses, right = (
+            -log_probability[np.arange(len(log_probability)), labels],
+            log_probability.argmax(axis=1) == labels,
+        )
     return Epoch(
         epoch=1,
         loss=float(losses[:learnt].mean()),

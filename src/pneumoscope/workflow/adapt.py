@@ -231,8 +231,8 @@ def _distance(
 
 def _classes_said(bundle: Bundle, images: SiteImages) -> NDArray[np.float64]:
     """Return the reader's probability of each class for images, [n, classes]."""
-    said = [bundle.run(pixels, ["probabilities"])[0] for pixels in images.batches()]
-    return np.concatenate(said).astype(np.float64)
+    probabilities = [bundle.run(pixels, ["probabilities"])[0] for pixels in images.batches()]
+    return np.concatenate(probabilities).astype(np.float64)
 
 
 def _written(

@@ -108,8 +108,8 @@ def raw_scores(
     )
     if not several:
         return raw
-    number, said = chosen.class_numbers, softmax(logit)
-    return raw.with_classes(ClassScores(chosen.label_space, number, logit, said))
+    number, probabilities = chosen.class_numbers, softmax(logit)
+    return raw.with_classes(ClassScores(chosen.label_space, number, logit, probabilities))
 
 
 def decide_on(raw: Scores, recipe: Recipe) -> Decided:
@@ -194,5 +194,5 @@ def calibrated(raw: Scores, calibration: Calibration | VectorCalibration) -> Sco
     if isinstance(calibration, Calibration):
         return replace(raw, probability=calibration.apply(raw.logit))
     assert raw.classes is not None  # noqa: S101 - such a calibration is of several classes
-    said = calibration.apply(raw.classes.logits)
-    return raw.with_classes(replace(raw.classes, probabilities=said))
+    probabilities = calibration.apply(raw.classes.logits)
+    return raw.with_classes(replace(raw.classes, probabilities=probabilities))

@@ -44,9 +44,9 @@ def decide_over(groups: Sequence[Scores], recipe: Recipe) -> Decided:
             raise
         except DataError as fault:
             notes.append(f"the probabilities are not calibrated: {fault}")
-    told = [calibrated(group, line) for group in groups]
+    scores = [calibrated(group, line) for group in groups]
     try:
-        point = choose_over(rule, told, share=share)
+        point = choose_over(rule, scores, share=share)
     except LeakError:
         raise
     except DataError as fault:
@@ -56,7 +56,7 @@ def decide_over(groups: Sequence[Scores], recipe: Recipe) -> Decided:
     if recipe.decision.error_level:
         try:
             zone = zone_over(
-                told, threshold=point.threshold, level=recipe.decision.error_level, share=share
+                scores, threshold=point.threshold, level=recipe.decision.error_level, share=share
             )
         except LeakError:
             raise
@@ -66,4 +66,4 @@ def decide_over(groups: Sequence[Scores], recipe: Recipe) -> Decided:
             conformal = zone.conformal
             if zone.note:
                 notes.append(f"there is no uncertain zone: {zone.note}.")
-    return Decided(line, point, conformal, pooled(told), tuple(notes))
+    return Decided(line, point, conformal, pooled(scores), tuple(notes))

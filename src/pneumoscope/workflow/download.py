@@ -164,13 +164,13 @@ def _from_kaggle(name: str) -> Path:
 
 def _in_mib(progress: Progress) -> Progress:
     """Return a progress callback in bytes that reports whole MiB."""
-    told = -1
+    reported = -1
 
     def advance(done: int, total: int) -> None:
-        nonlocal told
-        if done // _MIB > told:
-            told = done // _MIB
-            progress(told, -(-total // _MIB))
+        nonlocal reported
+        if done // _MIB > reported:
+            reported = done // _MIB
+            progress(reported, -(-total // _MIB))
 
     return advance
 

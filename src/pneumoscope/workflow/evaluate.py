@@ -95,7 +95,7 @@ def evaluate_reader(
     """
     watcher, question = watcher or Watcher(), question or Question()
     check_report(report)
-    _check_robustness(place, data, question, asked=robustness)
+    _check_robustness(place, data, question, requested=robustness)
     if data is None:
         return _without_images(
             place, labels, part, question, scores_file=scores_file, report=report, watcher=watcher
@@ -178,12 +178,14 @@ def _without_images(
     return _by_scores(place, part, question, report=report, watcher=watcher)
 
 
-def _check_robustness(place: Path, data: Path | None, question: Question, *, asked: bool) -> None:
+def _check_robustness(
+    place: Path, data: Path | None, question: Question, *, requested: bool
+) -> None:
     """Raise OptionError if corrupted images are requested without images."""
-    if asked and data is None:
+    if requested and data is None:
         must = "used with a model and data, since it reads images"
         raise OptionError("robustness", must=must, was=str(place))
-    if asked and question.per != "image":
+    if requested and question.per != "image":
         raise OptionError("robustness", must="used with `per=image`", was=question.per)
 
 

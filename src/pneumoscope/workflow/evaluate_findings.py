@@ -82,7 +82,7 @@ def evaluate_findings_reader(
     """
     watcher, question = watcher or Watcher(), question or Question()
     check_report(report)
-    asked = _asked(
+    evaluated = _asked(
         place,
         data,
         part=part,
@@ -92,16 +92,16 @@ def evaluate_findings_reader(
         patient_regex=patient_regex,
         watcher=watcher,
     )
-    info = asked.info
+    info = evaluated.info
     found = evaluate_findings(
-        asked.scores,
+        evaluated.scores,
         question,
         rules=info.findings if info is not None else (),
-        reader=reader_of(info, asked.name, asked.sha256),
-        images=asked.images,
+        reader=reader_of(info, evaluated.name, evaluated.sha256),
+        images=evaluated.images,
     )
-    if asked.run is not None and not question.what_if:
-        update_json(asked.run.metrics, {found.part: found.to_dict()})
+    if evaluated.run is not None and not question.what_if:
+        update_json(evaluated.run.metrics, {found.part: found.to_dict()})
     if report is not None:
         from pneumoscope.report.findings_page import write_findings_page  # noqa: PLC0415 - heavy
 
@@ -148,7 +148,7 @@ def evaluate_finding(
     """
     watcher, question = watcher or Watcher(), question or Question()
     check_report(report)
-    asked = _asked(
+    evaluated = _asked(
         place,
         data,
         part=part,
@@ -158,12 +158,12 @@ def evaluate_finding(
         patient_regex=patient_regex,
         watcher=watcher,
     )
-    scores = asked.scores.of(finding)
-    info = asked.info.of_finding(finding) if asked.info is not None else None
-    reader = Reader(asked.name)
+    scores = evaluated.scores.of(finding)
+    info = evaluated.info.of_finding(finding) if evaluated.info is not None else None
+    reader = Reader(evaluated.name)
     if info is not None:
-        reader = Reader.of(info, name=f"{asked.name}, {finding}", sha256=asked.sha256)
-    images = replace(asked.images, training=asked.taught(finding))
+        reader = Reader.of(info, name=f"{evaluated.name}, {finding}", sha256=evaluated.sha256)
+    images = replace(evaluated.images, training=evaluated.taught(finding))
     found = evaluate(scores, question, reader=reader, images=images)
     if scores_file is not None:
         scores.save(scores_file)
@@ -173,8 +173,8 @@ def evaluate_finding(
             found,
             judged_scores(scores, question, images),
             info=info,
-            pictures=pictures_of(found, asked.root, asked.predictor, finding=finding),
-            root=asked.root,
+            pictures=pictures_of(found, evaluated.root, evaluated.predictor, finding=finding),
+            root=evaluated.root,
             origin={"model": str(place), **({"data": str(data)} if data else {})},
             watcher=watcher,
         )

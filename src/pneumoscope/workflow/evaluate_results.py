@@ -26,16 +26,16 @@ def evaluate_results(
 ) -> Evaluation:
     """Evaluate the results of ``predict``; see ``evaluate_reader``."""
     watcher, question = watcher or Watcher(), question or Question()
-    told = labelled_results(place, labels)
-    scores = Scores.of_rows(place, told.rows, part=part)
+    results = labelled_results(place, labels)
+    scores = Scores.of_rows(place, results.rows, part=part)
     warn_of_unknown_patients(scores, watcher)
-    for item in told.left_out:
+    for item in results.left_out:
         watcher.warn(str(item))
-    if told.unreadable:
-        watcher.warn(f"{told.unreadable:,} images with a label could not be read.")
-    images = images_of_rows(told.rows, scores, part=part)
-    images = replace(images, unreadable=told.unreadable, left_out=told.left_out)
-    found = evaluate(scores, question, reader=told.reader, images=images)
+    if results.unreadable:
+        watcher.warn(f"{results.unreadable:,} images with a label could not be read.")
+    images = images_of_rows(results.rows, scores, part=part)
+    images = replace(images, unreadable=results.unreadable, left_out=results.left_out)
+    found = evaluate(scores, question, reader=results.reader, images=images)
     if scores_file is not None:
         scores.save(scores_file)
     if report is not None:

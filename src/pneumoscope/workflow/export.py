@@ -127,8 +127,10 @@ def export_runs(
     network = (side_by_side(members) if plain else None) or Averaged(members, views)
     rows = prepared.split.rows("val")
     watcher.say(f"Evaluating {len(rows):,} validation images with {len(members)} networks")
-    said = [network_logits(Averaged([member], views), prepared.batches(rows)) for member in members]
-    logit = _unseen_mean(said, splits, rows)
+    logits = [
+        network_logits(Averaged([member], views), prepared.batches(rows)) for member in members
+    ]
+    logit = _unseen_mean(logits, splits, rows)
     shared = all(split.rows("val") == rows for split in splits)
     facts = {
         "members": [_facts(folder) for folder in folders],
@@ -145,7 +147,7 @@ def export_runs(
         facts=facts,
         precision=precision,
         logit=None if shared else logit,
-        network_logit=np.stack(said).mean(0),
+        network_logit=np.stack(logits).mean(0),
         more=more,
         taught=_taught(splits),
     )
@@ -248,13 +250,13 @@ def _judged_split(splits: Sequence[Split]) -> Split:
 
 
 def _unseen_mean(
-    said: Sequence[NDArray[np.float64]], splits: Sequence[Split], rows: Sequence[int]
+    logits: Sequence[NDArray[np.float64]], splits: Sequence[Split], rows: Sequence[int]
 ) -> NDArray[np.float64]:
     """Return for each row the mean logit of the members that were not trained on it."""
     unseen = np.array([[split.parts[row] != "train" for row in rows] for split in splits])
-    if said[0].ndim == 2:
+    if logits[0].ndim == 2:
         unseen = unseen[:, :, np.newaxis]
-    mean: NDArray[np.float64] = (np.stack(said) * unseen).sum(0) / unseen.sum(0)
+    mean: NDArray[np.float64] = (np.stack(logits) * unseen).sum(0) / unseen.sum(0)
     return mean
 
 

@@ -33,6 +33,7 @@ from pneumoscope.reader.model_file.session import read_model
 from pneumoscope.reader.model_file.training_hashes import hashes_of
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import written_whole
+from pneumoscope.stats.tolerance import tolerance_limit
 from pneumoscope.workflow.decide import Decided, decide
 from pneumoscope.workflow.decide_findings import FindingsDecided, decide_findings
 from pneumoscope.workflow.recalibrate import write_calibrated
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from pneumoscope.training.recipe import Recipe
 
 FALSE_REFUSALS = 0.01
-"""Maximum share of validation images that the feature gate may refuse."""
+"""Maximum share of new images like the validation images that the feature gate may refuse."""
 
 _CHECKED_IMAGES = 200
 _LOOK_IMAGES = (200, 5000)  # fewer are too few for the limits of a look, more only need memory
@@ -142,7 +143,7 @@ def write_model(
             _outputs(bundle, data, validation, "logits"), multilabel=bool(data.catalog.findings)
         )
         made = decided or _decided(recipe, data, own if logit is None else logit)
-        said = made.calibration.apply(own)
+        probabilities = made.calibration.apply(own)
         info = made.decided_info(bare)
         if recipe.decision.gate:
             gate, distances = _gate(bundle, data, traced)
@@ -158,12 +159,12 @@ def write_model(
         shift = None
         if network_logit is not None:
             before = made.calibration.apply(network_logit)
-            shift = _shift(info, data, before, said)
+            shift = _shift(info, data, before, probabilities)
             shift.check(path, precision)
             info = replace(info, training={**info.training, "shift": shift.to_dict()})
         write_calibrated(bundle, temporary, info=info, calibration=made.calibration)
         place = {row: number for number, row in enumerate(validation)}
-        expected = _compared(data, said)[[place[row] for row in checked_rows]]
+        expected = _compared(data, probabilities)[[place[row] for row in checked_rows]]
         difference = _difference(temporary, data, checked_rows, expected)
         if not difference <= TOLERANCE:
             raise ExportError(
@@ -240,7 +241,7 @@ def _shift(
     info: ModelInfo,
     data: PreparedData,
     before: NDArray[np.float64],
-    said: NDArray[np.float64],
+    logits: NDArray[np.float64],
 ) -> Shift:
     """Return the differences between file and network on validation rows, both calibrated.
 
@@ -252,17 +253,17 @@ def _shift(
         changed = 0
         for place, name in enumerate(info.classes):
             policy, rows = info.of_finding(name).policy(), known[:, place]
-            codes = [policy.decide_many(each[rows, place]).code for each in (before, said)]
+            codes = [policy.decide_many(each[rows, place]).code for each in (before, logits)]
             changed += int((codes[0] != codes[1]).sum())
         label = chosen.finding_labels[known].astype(np.int64)
-        return Shift.between(before[known], said[known], label, changed=changed)
-    codes = [info.policy().decide_many(each).code for each in (before, said)]
+        return Shift.between(before[known], logits[known], label, changed=changed)
+    codes = [info.policy().decide_many(each).code for each in (before, logits)]
     changed = int((codes[0] != codes[1]).sum())
     if before.ndim == 2:
         space = data.catalog.label_space
-        return Shift.between_classes(before, said, chosen.class_numbers, space, changed=changed)
+        return Shift.between_classes(before, logits, chosen.class_numbers, space, changed=changed)
     return Shift.between(
-        _of_positive(data, before), _of_positive(data, said), chosen.labels, changed=changed
+        _of_positive(data, before), _of_positive(data, logits), chosen.labels, changed=changed
     )
 
 
@@ -299,7 +300,8 @@ def _gate(
     likeness = FeatureDistribution.fit(known, rank=_RANK)
     seen = _outputs(bundle, data, data.split.rows("val"), "features")
     distances = likeness.distance(seen)
-    features = FeatureGate(likeness, float(np.quantile(distances, 1 - FALSE_REFUSALS)))
+    limit = tolerance_limit(distances, share=1 - FALSE_REFUSALS)
+    features = FeatureGate(likeness, limit)
     gate = {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
     return gate, distances.tolist()
 
@@ -326,16 +328,16 @@ def _positive(catalog: Catalog) -> dict[str, Any]:
     return {"positive": space.positive, "group": space.group}
 
 
-def _compared(data: PreparedData, said: NDArray[np.float64]) -> NDArray[np.float64]:
+def _compared(data: PreparedData, output: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the probability of the positive group, [n], or of each finding, [n, F]."""
-    return said if data.catalog.findings else _of_positive(data, said)
+    return output if data.catalog.findings else _of_positive(data, output)
 
 
-def _of_positive(data: PreparedData, said: NDArray[np.float64]) -> NDArray[np.float64]:
+def _of_positive(data: PreparedData, output: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the probability of the positive group, [n], from calibrated probabilities."""
-    if said.ndim == 1:
-        return said
-    return data.catalog.label_space.positive_probability(said).astype(np.float64)
+    if output.ndim == 1:
+        return output
+    return data.catalog.label_space.positive_probability(output).astype(np.float64)
 
 
 def _of_all_classes(data: PreparedData, rows: Sequence[int], count: int) -> list[int]:

@@ -156,8 +156,8 @@ def _own(taught: Iterable[bool]) -> Relation:
 def _fingerprint(run: RunFolder) -> str:
     if not run.provenance.is_file():
         return ""
-    told = json.loads(run.provenance.read_text(encoding="utf-8"))
-    return str(told.get("data_fingerprint", ""))
+    provenance = json.loads(run.provenance.read_text(encoding="utf-8"))
+    return str(provenance.get("data_fingerprint", ""))
 
 
 def _rows_of_part(

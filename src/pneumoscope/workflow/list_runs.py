@@ -90,8 +90,8 @@ def _numbers(run: RunFolder) -> tuple[dict[str, float], str]:
     part = next((name for name in ("test", "val") if name in metrics), "")
     several = metrics.get(part, {}).get("findings", {}).get("values", {})
     for name in _NUMBERS:
-        told = several.get(f"macro_{name}") or metrics.get(part, {}).get(name, {})
-        value = told.get("value")
+        metric = several.get(f"macro_{name}") or metrics.get(part, {}).get(name, {})
+        value = metric.get("value")
         if value is not None:
             numbers[name] = float(value)
     return numbers, part

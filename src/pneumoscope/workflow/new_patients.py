@@ -143,9 +143,9 @@ def over_groups(
         learner = learner_of(recipe, data, folder=run, features=features, placement=placement)
         turns = _Turns(recipe, data, made.groups, learner, progress, fits)
         alone = [turns.without(place) for place in range(len(made.groups))]
-        said = turns.of_pairs(pairs)
+        paired = turns.of_pairs(pairs)
     groups = [
-        _as_new(recipe, data, made.groups, place, alone=alone, pairs=said)
+        _as_new(recipe, data, made.groups, place, alone=alone, pairs=paired)
         for place in range(len(alone))
     ]
     decided = decide_over([one.scores for one in alone], recipe)

@@ -119,7 +119,7 @@ def _of_findings(
 
 
 def _options(
-    run: RunFolder | None, recipe: Recipe | None, data: Path, asked: DataOptions | None
+    run: RunFolder | None, recipe: Recipe | None, data: Path, requested: DataOptions | None
 ) -> DataOptions | None:
     """Return the options for reading data: as requested, otherwise as in the run.
 
@@ -127,17 +127,17 @@ def _options(
     names occur.
     """
     if recipe is None:
-        return asked
+        return requested
     before = data_of(run)
     same = before is not None and before.resolve() == data.resolve()
-    if same and asked is None:
+    if same and requested is None:
         return recipe.data.options()
     if recipe.data.findings is not None:
-        return asked or DataOptions(uncertain=recipe.data.uncertain_labels or "ignore")
+        return requested or DataOptions(uncertain=recipe.data.uncertain_labels or "ignore")
     classes = ClassMap.of(recipe.data.class_map, inherited=True)
-    if asked is None:
+    if requested is None:
         return DataOptions(classes=classes, uncertain=recipe.data.uncertain_labels or "ignore")
-    return asked if asked.classes is not None else replace(asked, classes=classes)
+    return requested if requested.classes is not None else replace(requested, classes=classes)
 
 
 def origin_of(reader: Path, info: ModelInfo) -> Origin | None:

@@ -301,10 +301,10 @@ def _check(
     exact = logits.astype(np.float64)
     same = np.allclose(before, logits, rtol=1e-4, atol=1e-4)
     if isinstance(calibration, Calibration):
-        said, wanted = probabilities[:, 1], calibration.apply(exact[:, 1] - exact[:, 0])
+        probability, wanted = probabilities[:, 1], calibration.apply(exact[:, 1] - exact[:, 0])
     else:
-        said, wanted = probabilities, calibration.apply(exact)
-    if not (same and np.abs(said - wanted).max() < _TOLERANCE):
+        probability, wanted = probabilities, calibration.apply(exact)
+    if not (same and np.abs(probability - wanted).max() < _TOLERANCE):
         raise ModelFileError(
             f"{old.path}: the recalibrated graph failed its check, so it was not written. "
             "Please report it with the versions of onnx and onnxruntime."

@@ -118,10 +118,10 @@ class _Children:
 
     def train(self, job: Job, place: Mapping[str, str]) -> None:
         log = job.out.with_name(f"{job.out.name}.log")
-        asked = job.out.with_name(f"{job.out.name}.json")
-        write_json(asked, job.to_dict())
-        command = [sys.executable, "-m", __name__, str(asked)]
-        with log.open("wb") as told:
+        job_file = job.out.with_name(f"{job.out.name}.json")
+        write_json(job_file, job.to_dict())
+        command = [sys.executable, "-m", __name__, str(job_file)]
+        with log.open("wb") as stream:
             with self._lock:
                 if self._ended:
                     return
@@ -129,8 +129,8 @@ class _Children:
                     command,
                     env={**os.environ, **place},
                     stdin=subprocess.DEVNULL,
-                    stdout=told,
-                    stderr=told,
+                    stdout=stream,
+                    stderr=stream,
                 )
                 self._running.add(child)
             child.wait()
@@ -142,7 +142,7 @@ class _Children:
             last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
             raise PneumoscopeError(f"{job.out}: training failed ({' '.join(last)}); see {log}.")
         log.unlink()
-        asked.unlink()
+        job_file.unlink()
 
     def end(self) -> None:
         """Request all of them to end."""
@@ -171,16 +171,16 @@ def _main() -> int:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, end)
-    asked = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
         trained = train_reader(
-            Path(asked["data"]),
-            Path(asked["out"]),
-            recipe=None if asked["resume"] else Recipe.from_dict(asked["recipe"]),
-            split_file=Path(asked["split_file"]) if asked["split_file"] else None,
-            placement=Placement(**asked["placement"]),
-            resume=asked["resume"],
-            workers=asked["workers"],
+            Path(job["data"]),
+            Path(job["out"]),
+            recipe=None if job["resume"] else Recipe.from_dict(job["recipe"]),
+            split_file=Path(job["split_file"]) if job["split_file"] else None,
+            placement=Placement(**job["placement"]),
+            resume=job["resume"],
+            workers=job["workers"],
             watcher=_Plain(),
         )
     except PneumoscopeError as fault:

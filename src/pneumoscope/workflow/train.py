@@ -231,8 +231,8 @@ def _finished(
             evaluate_part(run, prepared, part, data=source, watcher=watcher) for part in parts
         ]
     evaluations = {found.part: found for found, _ in judged}
-    told = findings or evaluations
-    write_json(run.metrics, {part: found.to_dict() for part, found in told.items()})
+    results = findings or evaluations
+    write_json(run.metrics, {part: found.to_dict() for part, found in results.items()})
     facts["seconds_total"] = round(time.perf_counter() - started, 1)
     write_json(run.provenance, provenance(data=str(source.resolve()), **facts))
     found = held.found if held is not None else None

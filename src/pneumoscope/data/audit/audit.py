@@ -138,14 +138,14 @@ def _listing(data: Path, options: DataOptions | None, positive: str | None) -> L
         return list_data(data, options, positive=names_in(positive), keep_unlabelled=True)
     if positive is not None:
         raise OptionError("positive", must="left out where `findings` is given", was=positive)
-    told = list_findings(data, options)
+    table = list_findings(data, options)
     counts = []
-    for place, name in enumerate(told.names):
-        own = [entry.findings[place] for entry in told.listing.entries]
+    for place, name in enumerate(table.names):
+        own = [entry.findings[place] for entry in table.listing.entries]
         counts.append(f"{name} {own.count(1):,} of {len(own) - own.count(UNLABELLED):,}")
     note = f"Images with each finding, of those that have a label of it: {', '.join(counts)}."
     compared = "Clues are about images with any of the findings against those without one."
-    return replace(told.listing, notes=(*told.listing.notes, note, compared))
+    return replace(table.listing, notes=(*table.listing.notes, note, compared))
 
 
 def _findings(audit: Audit) -> tuple[Finding, ...]:

@@ -181,13 +181,13 @@ def shortcut_findings(audit: Audit) -> Iterator[Finding]:
     yield from _modes(audit)
     if audit.shortcuts is None:
         return
-    telling = [c for c in audit.shortcuts.clues if c.area.value >= _TELLING and c.area.low > 0.5]
+    strong = [c for c in audit.shortcuts.clues if c.area.value >= _TELLING and c.area.low > 0.5]
     hints = [
         clue
         for clue in audit.shortcuts.clues
         if _HINT <= clue.area.value < _TELLING and clue.area.low > 0.5
     ]
-    for severity, clues in (("warning", telling), ("note", hints)):
+    for severity, clues in (("warning", strong), ("note", hints)):
         for kind in ("file", "pixels", "periphery"):
             chosen = [clue for clue in clues if clue.kind == kind]
             if not chosen:

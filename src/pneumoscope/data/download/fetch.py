@@ -185,10 +185,10 @@ def _received(
 def _place(answer: Any, have: int) -> tuple[int, int | None]:
     """Return the offset of a response in the file, and the total size if known."""
     if answer.status == 206:
-        told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
-        if told is None or int(told[1]) != have:
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+        if match is None or int(match[1]) != have:
             raise http.client.HTTPException("the server sent another range than requested")
-        return have, None if told[2] == "*" else int(told[2])
+        return have, None if match[2] == "*" else int(match[2])
     length = answer.headers.get("Content-Length", "")
     return 0, int(length) if length.isdecimal() else None
 

@@ -253,9 +253,9 @@ def _merged(data: Path, labelled: Sequence[tuple[Named, str]]) -> tuple[list[Ent
 
 
 def _said(row: Named, label: str) -> str:
-    said = label or "|".join(row.names) or "no label"
+    name = label or "|".join(row.names) or "no label"
     return (
-        said
+        name
         + (f", patient {row.patient}" if row.patient else "")
         + (f", {row.split}" if row.split else "")
     )

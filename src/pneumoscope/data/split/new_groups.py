@@ -251,7 +251,7 @@ def _completed(
     taken = dict.fromkeys(catalog.classes, 0.0)
     groups = []
     for name, own in found.items():
-        rows, told = set(own), []
+        rows, notes = set(own), []
         for label, members in of_class.items():
             if counts[name][label] >= FEWEST or not len(pool) > len(members):
                 continue
@@ -260,8 +260,8 @@ def _completed(
             chosen = _stretch(catalog, others, taken[label], min(1.0, taken[label] + width))
             taken[label] += width
             rows |= set(chosen)
-            told.append(f"{len(chosen):,} {label} of other groups")
-        groups.append(NewGroup(name, tuple(sorted(rows)), tuple(own), " and ".join(told)))
+            notes.append(f"{len(chosen):,} {label} of other groups")
+        groups.append(NewGroup(name, tuple(sorted(rows)), tuple(own), " and ".join(notes)))
     return tuple(groups)
 
 

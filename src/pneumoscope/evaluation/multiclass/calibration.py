@@ -1,8 +1,8 @@
 """Calibration of several classes: temperature, vector and Dirichlet scaling.
 
 Each logit is multiplied by a scale, and a bias is added, before the softmax. Temperature scaling
-has one scale for all classes and no biases; vector scaling has a scale and a bias a class (Guo and
-others, "On calibration of modern neural networks", ICML 2017). Dirichlet scaling multiplies the
+has one scale for all classes and no biases; vector scaling has a scale and a bias per class (Guo
+and others, "On calibration of modern neural networks", ICML 2017). Dirichlet scaling multiplies the
 logarithms of the probabilities by a matrix (``dirichlet`` fits it).
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _ENOUGH = 10
 _STEPS = 50
-_PENALTY = 1.0  # the weight of one image pulls scales to 1 and biases to 0
+_PENALTY = 1.0  # a penalty with the weight of one image pulls scales to 1 and biases to 0
 
 _WRONG_WAY = (
     "in these scores, the logits of the true classes are not higher than the others, so "
@@ -37,16 +37,16 @@ class VectorCalibration:
     """Scales and biases of the logits, and the data they were fitted on.
 
     Attributes:
-        scales: Of each class, above 0.
-        biases: Of each class.
+        scales: Scale of each class, above 0.
+        biases: Bias of each class.
         method: ``none``, ``temperature``, ``vector`` or ``dirichlet``.
-        n: Images that it was fitted on.
-        loss_before: Mean cross-entropy on them in nats, without calibration.
-        loss_after: The same, with it.
-        note: What is doubtful about the fit; empty if nothing is.
-        matrix: Of Dirichlet scaling, [K][K], which multiplies log probabilities and stands in
-            place of the scales (all 1 then); empty for the other methods.
-        losses: Cross-fitted loss of each method that was compared, if several were.
+        n: Number of images it was fitted on.
+        loss_before: Mean cross-entropy on these images in nats, without calibration.
+        loss_after: The same, with calibration.
+        note: Doubts about the fit; empty if there are none.
+        matrix: Matrix of Dirichlet scaling, [K][K], which multiplies log probabilities and replaces
+            the scales (which are 1); empty for the other methods.
+        losses: Cross-fitted loss of each compared method, if several were.
     """
 
     scales: tuple[float, ...]
@@ -92,7 +92,7 @@ class VectorCalibration:
         """Return the calibration written by ``to_dict``.
 
         Raises:
-            KeyError, TypeError: Something is missing or of the wrong kind.
+            KeyError, TypeError: A field is missing or has the wrong type.
         """
         told = {**values, "scales": tuple(values["scales"]), "biases": tuple(values["biases"])}
         told["matrix"] = tuple(map(tuple, values.get("matrix", ())))
@@ -124,12 +124,12 @@ def fit_classes(scores: ClassScores, *, method: str = "temperature") -> VectorCa
     """Fit the calibration that minimises the cross-entropy on validation scores.
 
     Args:
-        scores: Of validation images; their probabilities are not used.
-        method: ``temperature``; or ``vector``, which ``platt`` means for several classes.
+        scores: Scores of validation images; their probabilities are not used.
+        method: ``temperature``, or ``vector``, for which ``platt`` is another name.
 
     Raises:
-        DataError: A class has fewer than 10 images, a logit is infinite, or the logits point the
-            wrong way.
+        DataError: A class has fewer than 10 images, a logit is infinite, or the logits rank the
+            classes in reverse.
     """
     check_enough(scores)
     fit = vector_scaling if method in {"platt", "vector"} else temperature_scaling
@@ -162,7 +162,7 @@ def temperature_scaling(
         number: True class of each image, [n].
 
     Raises:
-        DataError: The logits point the wrong way.
+        DataError: The logits rank the classes in reverse.
     """
     own = logits[np.arange(len(logits)), number]
 
@@ -190,16 +190,16 @@ def temperature_scaling(
 
 
 def vector_scaling(logits: NDArray[np.float64], number: NDArray[np.int64]) -> VectorCalibration:
-    """Return the scale and bias a class that minimise the loss, by Newton's method.
+    """Return the scales and biases that minimise the loss, by Newton's method.
 
-    The loss is convex, so halved steps lead to its minimum.
+    The loss is convex, so Newton steps with step halving converge to its minimum.
 
     Args:
         logits: Of each class, [n, K].
         number: True class of each image, [n].
 
     Raises:
-        DataError: The logits point the wrong way.
+        DataError: The logits rank the classes in reverse.
     """
     n, classes = logits.shape
     truth = np.eye(classes)[number]

@@ -1,10 +1,10 @@
 """Dirichlet scaling, and the choice between methods by their cross-fitted loss.
 
 The logarithms of the probabilities are multiplied by a matrix, and biases are added, before the
-softmax: classes that are taken for each other can be mended, which a scale a class cannot (Kull and
-others, "Beyond temperature scaling: obtaining well-calibrated multiclass probabilities with
-Dirichlet calibration", NeurIPS 2019). Entries off the diagonal and biases are penalised (their
-ODIR), as much as cross-fitting by patient finds best.
+softmax: this can correct classes that are mistaken for each other, in contrast to one scale per
+class (Kull and others, "Beyond temperature scaling: obtaining well-calibrated multiclass
+probabilities with Dirichlet calibration", NeurIPS 2019). Off-diagonal entries and biases are
+penalised (their ODIR), with a penalty chosen by cross-fitting over patients.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ if TYPE_CHECKING:
     Fit = Callable[[Floats, Integers], VectorCalibration]
 
 METHODS: Final = ("dirichlet", "auto")
-"""What calibrates more than two classes and is fitted here."""
+"""Methods of calibrating more than two classes that are fitted here."""
 
 PENALTIES: Final = (10.0, 1.0, 0.1, 0.01, 0.001)
-"""The strongest first: it is taken where others are no better."""
+"""Candidate penalties, the strongest first, which is preferred in ties."""
 
 _FOLDS = 5
 _STEPS = 50
-_RIDGE = 1.0  # the weight of one image pulls the diagonal to 1, which ODIR leaves free
+_RIDGE = 1.0  # pulls the diagonal to 1, which ODIR does not penalise
 _SMALLEST = 1e-45
 
 
 def fit_by_cross_fitting(
     scores: ClassScores, patient: Integers, *, method: str
 ) -> VectorCalibration:
-    """Fit a calibration that is chosen by its loss on patients who were left out of the fit.
+    """Fit a calibration that is selected by its loss on patients left out of the fit.
 
     Args:
-        scores: Of validation images; their probabilities are not used.
+        scores: Scores of validation images; their probabilities are not used.
         patient: Number of each image's patient, [n]; a patient is in one fold.
-        method: ``dirichlet``, whose penalty is chosen; or ``auto``, the best of temperature,
-            vector and Dirichlet scaling, the simpler one where they tie.
+        method: ``dirichlet``, with a selected penalty; or ``auto``, the best of temperature, vector
+            and Dirichlet scaling, the simplest in case of ties.
 
     Raises:
-        DataError: A class has fewer than 10 images, a logit is infinite, or the logits point the
-            wrong way.
+        DataError: A class has fewer than 10 images, a logit is infinite, or the logits rank the
+            classes in reverse.
     """
     check_enough(scores)
     logits, number = scores.logits, scores.number
@@ -93,7 +93,7 @@ def cross_fitted_loss(logits: Floats, number: Integers, patient: Integers, fit: 
     for inside, outside in _folds(patient):
         try:
             line = fit(logits[inside], number[inside])
-        except DataError:  # of so few images the logits may seem to point the wrong way
+        except DataError:  # with few images, the logits may seem to rank the classes in reverse
             return float("inf")
         said = line.apply(logits[outside])[np.arange(len(outside)), number[outside]]
         lost[outside] = -np.log(np.maximum(said, _SMALLEST))
@@ -101,7 +101,7 @@ def cross_fitted_loss(logits: Floats, number: Integers, patient: Integers, fit: 
 
 
 def _folds(patient: Integers) -> Iterator[tuple[Integers, Integers]]:
-    """Yield the rows of the fit and those left out, by patients in a drawn order."""
+    """Yield the rows of the fit and those left out, by patients in random order."""
     people = np.unique(patient, return_inverse=True)[1]
     count = int(people.max()) + 1
     fold = np.random.default_rng(0).permutation(count) % min(_FOLDS, count)
@@ -117,8 +117,9 @@ def _dirichlet(penalty: float) -> Fit:
 def dirichlet_scaling(logits: Floats, number: Integers, *, penalty: float) -> VectorCalibration:
     """Return the matrix and biases that minimise the penalised loss, by Newton's method.
 
-    The loss is the mean cross-entropy, plus ``penalty`` times the mean square of the entries off
-    the diagonal, plus the same of the biases. It is convex, so halved steps lead to its minimum.
+    The loss is the mean cross-entropy, plus ``penalty`` times the mean square of the off-diagonal
+    entries, plus the same for the biases. It is convex, so Newton steps with step halving converge
+    to its minimum.
 
     Args:
         logits: Of each class, [n, K].
@@ -128,7 +129,7 @@ def dirichlet_scaling(logits: Floats, number: Integers, *, penalty: float) -> Ve
     n, classes = logits.shape
     inputs = np.concatenate([log_softmax(logits), np.ones((n, 1))], axis=1)
     truth = np.eye(classes)[number]
-    # Row k of the values: the weights of class k's line, its bias last.
+    # Row k of the values: the weights of class k, its bias last.
     start = np.concatenate([np.eye(classes), np.zeros((classes, 1))], axis=1)
     off = np.ones((classes, classes)) - np.eye(classes)
     weight = np.concatenate(

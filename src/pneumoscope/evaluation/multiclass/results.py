@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from pneumoscope.errors import DataError
 from pneumoscope.labels import LabelSpace
 
-_TRIED = 14  # up to so many classes, every group is tried
-_ROWS = 500  # are enough to tell which classes are positive
-_DIGITS = 2e-4  # results have six digits; a sum of many misses by this at most
+_TRIED = 14  # maximum number of classes for which every group is tried
+_ROWS = 500  # images are sufficient to determine the positive classes
+_DIGITS = 2e-4  # results have six digits; maximum error of a sum of several
 
 
 def probabilities_of(cell: str) -> dict[str, float]:
-    """Return the probabilities by class that stand in a cell of a table of results.
+    """Return the probabilities by class in a cell of a table of results.
 
     Raises:
-        DataError: The cell is not as ``predict`` writes it.
+        DataError: The cell does not have the form written by ``predict``.
 
     >>> probabilities_of("NORMAL 0.1; NO FINDING 0.9")
     {'NORMAL': 0.1, 'NO FINDING': 0.9}
@@ -41,12 +41,12 @@ def probabilities_of(cell: str) -> dict[str, float]:
 def label_space(
     said: Sequence[dict[str, float]], probability: Sequence[float], conclusions: Collection[str]
 ) -> LabelSpace:
-    """Return the classes of results, and the group whose sum is their probability.
+    """Return the classes of results, and the group whose probabilities sum to that of the results.
 
     Args:
         said: The probabilities by class of each image.
-        probability: Of the positive group, of each image.
-        conclusions: All that was concluded; one that is no class may name the group.
+        probability: Probability of the positive group for each image.
+        conclusions: All conclusions; one that is not a class may be the name of the group.
 
     Raises:
         DataError: Images have different classes, or no group of them has these sums.

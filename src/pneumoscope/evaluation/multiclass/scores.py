@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CLASS, POSITIVE, GROUP = "class", "positive_classes", "positive_group"
-"""Columns of a table of scores: the true class, and the same in every row, the positive classes
-with ``|`` between and the name of their group."""
+"""Columns of a table of scores: the true class, and, with the same value in every row, the positive
+classes separated by ``|`` and the name of their group."""
 LOGIT, PROBABILITY = OF_A_CLASS
-"""What the columns of each class begin with; its name follows."""
+"""Prefixes of the columns of each class, before its name."""
 
-_SUM = 1e-3  # by so much the probabilities of an image may miss 1
+_SUM = 1e-3  # tolerance of the sum of an image's probabilities
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,13 +30,13 @@ class ClassScores:
     """The scores of a reader of more than two classes for n labelled images.
 
     Attributes:
-        labels: The K classes, and which of them count as positive.
+        labels: The K classes, with the positive group.
         number: The number of each image's true class; int64 [n].
-        logits: Of each class, before calibration; float64 [n, K].
-        probabilities: Of each class; float64 [n, K], rows sum to 1.
+        logits: Logits of each class before calibration; float64 [n, K].
+        probabilities: Probabilities of each class; float64 [n, K], rows sum to 1.
 
     Raises:
-        ValueError: The shapes do not fit, or a number is of no class.
+        ValueError: The shapes do not match, or a class number is invalid.
     """
 
     labels: LabelSpace
@@ -64,7 +64,7 @@ class ClassScores:
 
     @property
     def label(self) -> NDArray[np.int64]:
-        """1 for images of a positive class, else 0; [n]."""
+        """1 for images of a positive class, otherwise 0; [n]."""
         return self.inside[self.number].astype(np.int64)
 
     @property
@@ -103,11 +103,11 @@ class ClassScores:
     def of_rows(cls, rows: Sequence[Mapping[str, str]]) -> ClassScores | None:
         """Return the scores by class in the rows of a table; None if there are none.
 
-        Logits may be missing: the logarithms of the probabilities then stand for them.
+        If logits are missing, the logarithms of the probabilities are used.
 
         Raises:
-            DataError: A class is unknown, or probabilities are not those of classes.
-            KeyError, ValueError: A column is missing, or a value is no number.
+            DataError: A class is unknown, or probabilities do not sum to 1.
+            KeyError, ValueError: A column is missing, or a value is not a number.
         """
         columns = list(rows[0]) if rows else []
         if CLASS not in columns or POSITIVE not in columns:

@@ -26,15 +26,15 @@ class SetNumbers:
     """The coverage and size of prediction sets, before the gate.
 
     Attributes:
-        error_level: What the sets promise: of each class at most this share misses its true class;
-            None for a policy without sets, which always names one class.
-        coverage: Share of images whose set holds their true class.
-        coverage_by_class: The same of the images of each class.
-        sizes: Share of images with one possible class, with two, and so on up to K.
+        error_level: The error level: the maximum share of each class whose set lacks the true
+            class; None for a policy without sets, which always concludes one class.
+        coverage: Share of images whose set contains the true class.
+        coverage_by_class: The same for the images of each class.
+        sizes: Share of images with one plausible class, with two, and so on up to K.
         named: Share of images for which one class is concluded.
-        kind_uncertain: Share for which a group is concluded and its kind is uncertain.
+        kind_uncertain: Share for which a group is concluded, but its kind is uncertain.
         uncertain: Share that is UNCERTAIN.
-        right: Among images for which one class is concluded, the share whose class it is.
+        right: Among images for which one class is concluded, the share of correct ones.
     """
 
     error_level: float | None
@@ -64,7 +64,7 @@ class SetNumbers:
         """Return the numbers written by ``to_dict``.
 
         Raises:
-            KeyError, TypeError: Something is missing or of the wrong kind.
+            KeyError, TypeError: A field is missing or has the wrong type.
         """
 
         def one(name: str) -> Estimate:
@@ -94,12 +94,12 @@ def set_numbers(
     """Evaluate the prediction sets of a policy, with intervals by patient.
 
     Args:
-        policy: How the reader decides.
-        scores: What it said of labelled images.
+        policy: The decision policy of the reader.
+        scores: Scores of labelled images.
         patient: Number of each image's patient, [n].
         level: Confidence level.
         resamples: Of the patients; 0 leaves the intervals to closed forms.
-        seed: Of the resampling.
+        seed: Seed of the resampling.
     """
     code, possible, _ = policy.decide_many(scores.probabilities)
     n, classes = possible.shape

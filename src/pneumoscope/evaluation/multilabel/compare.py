@@ -16,12 +16,12 @@ from pneumoscope.stats.intervals import LEVEL
 
 @dataclass(frozen=True, slots=True)
 class FindingsContender:
-    """One of the readers that are compared.
+    """A reader in a comparison.
 
     Attributes:
-        name: What it is called.
-        scores: What it said.
-        thresholds: Finding → the probability from which it is called.
+        name: Name.
+        scores: Scores of the reader.
+        thresholds: Finding → decision threshold.
         recipe: As in ``Contender``.
     """
 
@@ -42,8 +42,8 @@ class FindingsComparison:
 
     Attributes:
         names: The readers.
-        by_finding: Finding → the comparison on the images that have a label of it. Its p values
-            are corrected by Holm's method for all pairs of readers and all findings.
+        by_finding: Finding → the comparison on the images that have a label of it. The p values are
+            corrected by Holm's method for all pairs of readers and all findings.
         left_out: Finding → why it is not compared.
     """
 
@@ -67,20 +67,20 @@ def compare_findings(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> FindingsComparison:
-    """Compare readers on each finding that all of them know.
+    """Compare readers on each of their common findings.
 
-    Each finding is compared as ``compare`` compares two classes, on the images that all readers
-    scored and that have a label of it. Findings whose labels are of one kind are left out.
+    Each finding is compared as by ``compare`` for two classes, on the images that all readers
+    scored and that have a label of it. Findings with only one kind of label are excluded.
 
     Args:
-        contenders: Two or more, with different names.
+        contenders: At least two readers, with different names.
         level: Confidence level.
-        resamples: Resamples of the patients, the same ones for every reader.
-        seed: Of the resampling.
+        resamples: Number of resamples of the patients, which are the same for every reader.
+        seed: Seed of the resampling.
 
     Raises:
-        OptionError: Fewer than two, or two of one name.
-        DataError: They share no finding or no image, or differ in a label.
+        OptionError: There are fewer than two readers, or two of the same name.
+        DataError: The readers share no finding or no image, or differ in a label.
     """
     names = contenders[0].scores.names if contenders else ()
     shared = [name for name in names if all(name in one.scores.names for one in contenders)]

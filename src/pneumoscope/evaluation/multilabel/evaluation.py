@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pneumoscope.reader.findings import FindingRule
 
 DEFAULT = 0.5
-"""The probability from which a finding is called where no model says another."""
+"""The decision threshold without a model."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,18 +27,18 @@ class FindingsEvaluation:
     """The performance of a reader of several findings on a set of images.
 
     Attributes:
-        reader: Name, version and SHA-256 of what was evaluated; empty where not known.
-        part: ``train``, ``val``, ``test`` or ``all``; empty where the data know no parts.
-        relation: How the images stand to those that the reader learnt from.
-        question: What was asked: level, resamples, seed.
-        numbers: Of each finding, and of all together.
-        patients_known: Whether the data tell the patient of every image.
-        seen: How many of the images, or others of their patients, the reader was trained on.
-        has_test: Whether the reader's own data have a test part; None where nothing tells.
-        fingerprint: Of the data that the images are of; empty where not known.
-        unreadable: How many files could not be read.
-        left_out: Rows and files of the data that were not taken.
-        notes: What to know before relying on it.
+        reader: Name, version and SHA-256 of the model; empty if unknown.
+        part: ``train``, ``val``, ``test`` or ``all``; empty if the data have no parts.
+        relation: Relation of the images to those of the training.
+        question: Settings of the evaluation: level, resamples, seed.
+        numbers: Metrics of each finding, and over all findings.
+        patients_known: Whether the patient of every image is known.
+        seen: Number of images that were used in training, or whose patients were.
+        has_test: Whether the data of the training have a test part; None if unknown.
+        fingerprint: Fingerprint of the data; empty if unknown.
+        unreadable: Number of files that could not be read.
+        left_out: Excluded rows and files of the data.
+        notes: Caveats.
     """
 
     reader: Mapping[str, str]
@@ -55,7 +55,7 @@ class FindingsEvaluation:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields as JSON values; the numbers stand under ``findings``."""
+        """Return all fields as JSON values; the metrics are under ``findings``."""
         return {
             "n": {"value": self.numbers.n},
             "patients": {"value": self.numbers.patients},
@@ -78,7 +78,7 @@ class FindingsEvaluation:
         """Return the evaluation written by ``to_dict``.
 
         Raises:
-            KeyError, TypeError, ValueError: Something is missing or cannot be.
+            KeyError, TypeError, ValueError: A field is missing or invalid.
         """
         return cls(
             dict(values["reader"]),
@@ -107,15 +107,15 @@ def evaluate_findings(
     """Evaluate the scores of several findings.
 
     Args:
-        scores: What the reader said of images with labels of some findings.
-        question: What is asked; the defaults if None.
-        rules: How the reader decides each finding; empty calls each from 0.5 on.
-        reader: Its name, version and hash.
-        images: What is known of the images.
+        scores: Scores of images with labels of some findings.
+        question: Settings of the evaluation; the defaults if None.
+        rules: Decision rules of the findings; if empty, the threshold of each is 0.5.
+        reader: Name, version and hash of the reader.
+        images: Information about the images.
 
     Raises:
         DataError: There are no scores.
-        OptionError: The question is of one finding, or there are too few resamples.
+        OptionError: The settings are only valid for one finding, or there are too few resamples.
     """
     question, images = question or Question(), images or Images()
     for name in ("threshold", "prevalence"):
@@ -156,7 +156,7 @@ _RELATIONS = {
 
 
 def _notes(found: FindingsEvaluation) -> list[str]:
-    """Return what to know before relying on an evaluation, the gravest first."""
+    """Return the caveats of an evaluation, the most serious first."""
     notes = [_RELATIONS[found.relation]] if found.relation in _RELATIONS else []
     if found.seen and not notes:
         notes.append(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pneumoscope.reader.predictor import Predictor
 
 LOGIT, PROBABILITY = OF_A_CLASS
-"""What the columns of each finding begin with, beside ``LABEL_OF``; its name follows."""
+"""Prefixes of the columns of each finding, besides ``LABEL_OF``, before its name."""
 
 _EXPECTED = (
     "expected are, for each finding, the columns 'label NAME' (1, 0 or empty) and "
@@ -37,23 +37,23 @@ _EXPECTED = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FindingScores:
-    """A reader's output for images of which each finding may have a label.
+    """A reader's output for images with labels of some findings.
 
     Attributes:
         names: The F findings.
-        labels: 1, 0, or -1 where there is no label; int8 [n, F].
-        logits: Before calibration; float64 [n, F].
-        probabilities: float64 [n, F].
+        labels: 1, 0, or -1 without a label; int8 [n, F].
+        logits: Logits before calibration; float64 [n, F].
+        probabilities: Probabilities; float64 [n, F].
         path: The files, [n].
-        patient: Whose they are, [n].
+        patient: The patient of each image, [n].
         part: As in ``Scores``.
-        sha256: Of each file; empty where that is not known.
-        model: SHA-256 of the model file that said it; empty where that is not known.
-        refused: Which images the reader's gate refuses, bool [n]; None where that is not known.
+        sha256: SHA-256 of each file; empty if unknown.
+        model: SHA-256 of the model file; empty if unknown.
+        refused: Whether the reader's gate refuses each image, bool [n]; None if unknown.
         dicom: As in ``Scores``.
 
     Raises:
-        ValueError: The shapes do not fit, or a label is something else.
+        ValueError: The shapes do not match, or a label is invalid.
     """
 
     names: tuple[str, ...]
@@ -97,10 +97,10 @@ class FindingScores:
         return found
 
     def of(self, name: str) -> Scores:
-        """Return the scores of one finding, of the images that have a label of it.
+        """Return the scores of one finding for the images that have a label of it.
 
         Raises:
-            OptionError: There is no such finding.
+            OptionError: The finding does not exist.
         """
         if name not in self.names:
             hint = nearest(name, self.names)
@@ -135,7 +135,7 @@ class FindingScores:
     def save(self, path: Path) -> None:
         """Write the table as CSV, with numbers that round-trip; see ``load``.
 
-        ``split``, ``sha256``, ``model_sha256`` and ``refused`` are as ``Scores.save`` writes them.
+        ``split``, ``sha256``, ``model_sha256`` and ``refused`` are as in ``Scores.save``.
         """
         n = len(self)
         columns: dict[str, Iterable[object]] = {"path": self.path, "patient": self.patient}
@@ -162,15 +162,15 @@ class FindingScores:
     def load(cls, path: Path, *, part: str | None = None) -> FindingScores:
         """Read scores from a CSV file, also from other software.
 
-        Each finding has the columns ``label NAME`` (1, 0, or empty where there is no label), and
+        Each finding has the columns ``label NAME`` (1, 0, or empty without a label), and
         ``probability NAME`` or ``logit NAME``. The others are as in ``Scores.load``.
 
         Args:
             path: The file.
-            part: Take the rows of this part alone.
+            part: Only read the rows of this part.
 
         Raises:
-            DataError: It is missing, lacks a column, or holds a value that cannot be.
+            DataError: The file is missing, lacks a column, or contains an invalid value.
         """
         try:
             rows = rows_of(path)
@@ -196,7 +196,7 @@ def _parsed(path: Path, rows: Sequence[Mapping[str, Any]], *, part: str | None) 
     names = tuple(name.removeprefix(LABEL_OF) for name in columns if name.startswith(LABEL_OF))
     if not rows or not names:
         raise DataError(f"{path}: holds no scores of findings; {_EXPECTED}.")
-    # Of everything that is no finding, as the scores of two classes are read.
+    # Other columns are read like those of scores of two classes.
     blank = [{**row, "label": "0", "logit": "0", "probability": "0.5"} for row in rows]
     about = Scores.of_rows(path, blank, part=part)
     if part is not None and len(about) < len(rows):
@@ -227,7 +227,7 @@ def _parsed(path: Path, rows: Sequence[Mapping[str, Any]], *, part: str | None) 
 
 
 def _label(text: str | None) -> int:
-    """Return the label of a cell: 1, 0, or -1 for an empty one and for one that is uncertain."""
+    """Return the label of a cell: 1, 0, or -1 for empty and uncertain cells."""
     value = (text or "").strip().casefold()
     if value in {"", "nan", "-1", "-1.0"}:
         return UNLABELLED
@@ -252,7 +252,7 @@ def score_findings(
     part: str = "",
     progress: Progress | None = None,
 ) -> tuple[FindingScores, tuple[Unreadable, ...]]:
-    """Score the images of a catalog with a reader of findings; as ``scores.score`` does.
+    """Score the images of a catalog with a reader of findings; see ``scoring.score``.
 
     Raises:
         DataError: More than 5 % of the files could not be read.

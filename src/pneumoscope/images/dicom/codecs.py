@@ -84,10 +84,10 @@ def decode(
             f"{name}: the process that decodes {stream.name} cannot be started ({fault})."
         ) from fault
     except Exception as fault:  # the decoders have no common exception class
-        said = " ".join(str(fault).split())[:120] or type(fault).__name__
+        message = " ".join(str(fault).split())[:120] or type(fault).__name__
         raise DamagedImageError(
             f"{name}: its {stream.name} data cannot be decoded, they are truncated or damaged "
-            f"({said}); copy it again."
+            f"({message}); copy it again."
         ) from fault
 
 
@@ -192,19 +192,19 @@ def _of_8_bits(
 
     full = stream.rows, stream.columns
     # Colour images are only checked for warnings, at an eighth of the size.
-    heard = grey(
+    decoded = grey(
         stream.data, full if stream.components == 1 else (-(-full[0] // 8), -(-full[1] // 8))
     )
-    if heard.damaged:
+    if decoded.damaged:
         raise DamagedImageError(
-            f"{name}: its {stream.name} data are damaged ({heard.warning}); copy it again."
+            f"{name}: its {stream.name} data are damaged ({decoded.warning}); copy it again."
         )
     if (
-        heard.pixels is not None
+        decoded.pixels is not None
         and stream.components == 1
         and jpeg.has_all_scans(stream.data, header)
     ):
-        return "simplejpeg", heard.pixels
+        return "simplejpeg", decoded.pixels
     return "pillow", _by_pillow(stream, header, "YCbCr" if raw else "", name=name)
 
 

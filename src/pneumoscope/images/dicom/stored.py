@@ -217,9 +217,9 @@ def _by_pydicom(dataset: Dataset, layout: Layout, plugin: str, what: str, *, nam
         with quietly():
             pixels, _ = decoder.as_array(dataset, index=0, decoding_plugin=plugin)
     except Exception as fault:  # pydicom has no base class for errors caused by damaged data
-        said = " ".join(str(fault).split())[:120]
+        message = " ".join(str(fault).split())[:120]
         raise DamagedImageError(
-            f"{name}: its {what} pixel data are truncated or damaged ({said}); copy it again."
+            f"{name}: its {what} pixel data are truncated or damaged ({message}); copy it again."
         ) from fault
     decoded = codecs.Decoded(pixels, f"pydicom ({what})")
     return _resolved(decoded, layout, precision=layout.allocated or 16)

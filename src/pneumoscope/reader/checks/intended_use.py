@@ -56,8 +56,8 @@ def _names_one(found: str, wanted: Sequence[str], *, words: bool) -> bool:
     names = {value.upper() for value in wanted}
     if found.upper() in names:
         return True
-    said = set(found.upper().split()) if words else set()
-    return bool(said & names) and not said & ({"AP", "PA"} - names)
+    stated = set(found.upper().split()) if words else set()
+    return bool(stated & names) and not stated & ({"AP", "PA"} - names)
 
 
 def _age_note(age: str, bounds: Sequence[float]) -> tuple[list[str], bool]:

@@ -54,13 +54,13 @@ class SelfTest:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        told: dict[str, Any] = {
+        values: dict[str, Any] = {
             "image": self.image,
             "logit": self.logit,
             "probability": self.probability,
             "tolerance": self.tolerance,
         }
-        return {**told, "logits": list(self.logits)} if self.logits else told
+        return {**values, "logits": list(self.logits)} if self.logits else values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SelfTest:
@@ -102,9 +102,9 @@ def say(bundle: Bundle) -> SelfTest:
         ModelFileError: The graph cannot be run.
     """
     image = generated_image(*bundle.info.input.shape)
-    said = bundle.run(image[np.newaxis], ["logits", "probabilities"])
-    logit, probability = bundle.positive(said[0], said[1])
-    each = tuple(map(float, said[0][0])) if bundle.info.findings else ()
+    outputs = bundle.run(image[np.newaxis], ["logits", "probabilities"])
+    logit, probability = bundle.positive(outputs[0], outputs[1])
+    each = tuple(map(float, outputs[0][0])) if bundle.info.findings else ()
     return SelfTest(IMAGE, float(logit[0]), float(probability[0]), logits=each)
 
 

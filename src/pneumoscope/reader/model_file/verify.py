@@ -99,5 +99,5 @@ def finish(path: Path) -> None:
     path.write_bytes(with_info(read_model(path), info, path=path))
 
 
-def _shown(said: SelfTest) -> str:
-    return f"probability {said.probability:.6f}, logit {said.logit:+.6f}"
+def _shown(expected: SelfTest) -> str:
+    return f"probability {expected.probability:.6f}, logit {expected.logit:+.6f}"

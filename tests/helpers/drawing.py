@@ -1,0 +1,25 @@
+"""Whether pages have drawings, which take most of the time of a tiny run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pneumoscope.report import canvas
+
+_can_draw = canvas.can_draw
+
+
+def never() -> bool:
+    """Return that nothing can be drawn."""
+    return False
+
+
+@contextmanager
+def drawing(on: bool = True) -> Iterator[None]:
+    """Let pages have drawings, or none, inside the ``with`` block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canvas, "can_draw", _can_draw if on else never)
+        yield
