@@ -159,7 +159,7 @@ class ManyFindingsError(PneumoscopeError):
         more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
         super().__init__(
             f"this reader concludes on several findings of an image ({', '.join(listed[:3])}{more})"
-            f", and {what or 'what was asked for'} works on one conclusion an image."
+            f", and {what or 'this operation'} needs a single conclusion per image."
         )
 
 

@@ -217,7 +217,7 @@ def test_whole_numbers_and_graphs_without_convolutions_are_refused(tmp_path: Pat
         layers_of(onnx.load(path), path)
     graph = onnx.load(write_conv(tmp_path / "conv.onnx"))
     graph.graph.node.append(onnx.helper.make_node("DequantizeLinear", ["a", "b"], ["c"]))
-    with pytest.raises(ModelFileError, match="eight bits"):
+    with pytest.raises(ModelFileError, match="8-bit integers"):
         layers_of(graph, path)
 
 

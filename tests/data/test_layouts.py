@@ -43,7 +43,7 @@ def test_two_folders_of_one_part_are_both_read(tmp_path: Path) -> None:
         classes(tmp_path / part, seed=seed)
     catalog = read_catalog(tmp_path)
     assert counted(catalog) == {"train": 6, "val": 12, "test": 6}
-    assert catalog.notes == ("val/ and validation/ both stand for the part val.",)
+    assert catalog.notes == ("val/ and validation/ are both read as the part val.",)
 
 
 def test_masks_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_options_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="label=COLUMN"):
         parse_columns(["path=a"])
     classes(tmp_path)
-    with pytest.raises(DataError, match="holds no table of the layout 'nih'"):
+    with pytest.raises(DataError, match="contains no table of the layout 'nih'"):
         read_catalog(tmp_path, options=data_options(layout="nih"))
     assert np.all(read_catalog(tmp_path).labels[:3] == 0)
 

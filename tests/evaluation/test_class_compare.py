@@ -187,6 +187,7 @@ def test_a_class_without_images() -> None:
     assert missing.sensitivity_p_holm is None
 
 
+@pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize("classes", [3, 14])
 def test_text_json_and_page(classes: int, tmp_path: Path) -> None:
     found = two(classes, 40 * classes, better=1.5)

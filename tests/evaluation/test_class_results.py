@@ -103,7 +103,7 @@ def test_which_classes_are_positive() -> None:
     assert label_space(said, [0.8, 0.4], {"A", "ILL", "B C"}).group == "ILL"
     assert label_space(said, [0.8, 0.4], {"A", "B C or D"}).group == ""
     assert label_space(said, [0.2, 0.6], set()).positive == ("A",)
-    with pytest.raises(DataError, match="no sum"):
+    with pytest.raises(DataError, match="not a sum"):
         label_space(said, [0.9, 0.9], set())
     with pytest.raises(DataError, match="different classes"):
         label_space([said[0], {"A": 1.0}], [0.8, 0], set())

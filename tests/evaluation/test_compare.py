@@ -159,6 +159,26 @@ def test_rows_are_matched_by_path() -> None:
     np.testing.assert_array_equal(first.logit, second.logit)
 
 
+def test_rows_are_matched_by_content_where_folders_have_other_names() -> None:
+    """As those of two classes and of three; copies of a file are matched by name."""
+    scores = make_scores(60)
+    digests = tuple(f"{max(row, 2):064x}" for row in range(60))  # the first three are one picture
+    two = replace(
+        scores, path=tuple(f"PNEUMONIA/{row:02}.png" for row in range(60)), sha256=digests
+    )
+    three = replace(
+        scores, path=tuple(f"VIRUS/{row:02}.png" for row in range(60)), sha256=digests
+    ).select(np.random.default_rng(0).permutation(60)[:50])
+    (first, second), left_out = align([two, three])
+    assert (len(first), left_out) == (50, 10)
+    assert [path.partition("/")[2] for path in first.path] == [
+        path.partition("/")[2] for path in second.path
+    ]
+    np.testing.assert_array_equal(first.logit, second.logit)
+    with pytest.raises(DataError, match="no images in common"):
+        align([two, replace(three, sha256=())])
+
+
 def test_patients_that_one_file_knows_count_for_all() -> None:
     scores = make_scores(40, per_patient=2)
     bare = replace(scores, patient=tuple(Patient(path, known=False) for path in scores.path))

@@ -206,7 +206,7 @@ def test_a_reader_that_calls_nearly_everything_positive_is_told_how_to_mend_it()
         (TrainingRelation.VALIDATION, False, "validation-images", "There was no test part", "more"),
         (TrainingRelation.VALIDATION, None, "validation-images", "used to choose", "test part"),
         (TrainingRelation.TEST, True, "same-source", "comes from the same source", "validation"),
-        (TrainingRelation.OTHER, None, "other-hospitals", "like these", "same source"),
+        (TrainingRelation.OTHER, None, "other-hospitals", "similar images", "same source"),
         (TrainingRelation.TRAINING, True, "training-images", "trained on", "same source"),
     ],
 )

@@ -191,6 +191,55 @@ def test_permuting_the_classes_permutes_the_numbers(classes: int, seed: int) -> 
 
 
 @LOOSE
+@given(st.integers(2, 6), st.integers(0, 1000))
+def test_permuting_the_classes_permutes_the_sets(classes: int, seed: int) -> None:
+    own = made(90, classes, seed=seed)
+    order = np.random.default_rng(seed).permutation(classes)
+    names = [own.labels.names[k] for k in order]
+    moved = ClassScores(
+        LabelSpace.of(names, own.labels.positive),
+        np.argsort(order)[own.number],
+        own.logits[:, order],
+        own.probabilities[:, order],
+    )
+    found = []
+    for scores in (own, moved):
+        rule = fit_conformal(as_scores(scores), level=0.2)
+        how = DecisionPolicy(scores.labels, OperatingPoint(), rule)
+        possible = how.decide_many(as_scores(scores).decided_by).possible
+        numbers = set_numbers(how, scores, patients(90), resamples=0)
+        found.append((possible, numbers))
+    (sets, one), (others, other) = found
+    if classes > 2:  # of two classes the sets are one interval of the positive one's probability
+        np.testing.assert_array_equal(sets[:, order], others)
+    coverage = [one.coverage_by_class[k].value for k in order]
+    assert coverage == pytest.approx([each.value for each in other.coverage_by_class])
+    assert [each.value for each in one.sizes] == pytest.approx([e.value for e in other.sizes])
+    for name in ("coverage", "named", "kind_uncertain", "uncertain", "right"):
+        assert getattr(one, name).value == pytest.approx(getattr(other, name).value, nan_ok=True)
+
+
+@LOOSE
+@given(
+    st.integers(2, 6),
+    st.integers(0, 1000),
+    st.sampled_from(["temperature", "platt"]),
+)
+def test_calibrated_probabilities_sum_to_one(classes: int, seed: int, method: str) -> None:
+    own = made(40 * classes, classes, seed=seed)
+    balanced = ClassScores(own.labels, np.arange(len(own)) % classes, own.logits, own.probabilities)
+    logits = balanced.logits + 1.5 * np.eye(classes)[balanced.number]
+    fitted = fit_classes(
+        ClassScores(own.labels, balanced.number, logits, softmax(logits)), method=method
+    )
+    said = fitted.apply(own.logits)
+    assert said.sum(axis=1) == pytest.approx(1)
+    assert ((said >= 0) & (said <= 1)).all()
+    group = ClassScores(own.labels, own.number, own.logits, said)
+    assert group.probability == pytest.approx(said[:, 1:].sum(axis=1))
+
+
+@LOOSE
 @given(st.integers(2, 6), st.integers(0, 1000), st.floats(0.2, 4))
 def test_the_area_does_not_change_by_a_monotone_map(classes: int, seed: int, power: float) -> None:
     scores = made(60, classes, seed=seed)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss, precision_score, recall_score, roc_auc_score
 from torchmetrics.functional.classification import multilabel_auroc, multilabel_specificity
 
@@ -21,9 +24,10 @@ from pneumoscope.evaluation.multilabel.numbers import (
     finding_numbers,
 )
 from pneumoscope.evaluation.multilabel.scores import FindingScores, holds_findings
-from pneumoscope.evaluation.multilabel.weighted import FindingTable, point, statistics
+from pneumoscope.evaluation.multilabel.weighted import FindingTable, statistics
 from pneumoscope.evaluation.numbers import numbers_of
 from pneumoscope.evaluation.question import Question
+from pneumoscope.evaluation.several import point
 from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.findings import FindingRule, policy_of
 from pneumoscope.reader.model_file.metadata import OperatingPoint
@@ -164,7 +168,7 @@ def test_a_resample_is_the_metric_of_repeated_images() -> None:
     counts = np.random.default_rng(5).integers(0, 3, (1, int(patient.max()) + 1)).astype(float)
     weighted = statistics(FindingTable.of(scores, [0.5] * 4), counts)
     rows = np.repeat(np.arange(len(scores)), counts[0, patient].astype(int))
-    repeated = point(FindingTable.of(scores.select(rows), [0.5] * 4))
+    repeated = point(statistics, FindingTable.of(scores.select(rows), [0.5] * 4))
     for key in ("auc", "sensitivity", "specificity", "ppv", "brier", "loss", "macro_auc"):
         assert weighted[key][0] == pytest.approx(repeated[key]), key
 
@@ -222,3 +226,48 @@ def test_an_evaluation_round_trips_and_refuses_what_is_of_one_finding() -> None:
     for question in (Question(threshold=0.4), Question(prevalence=0.1), Question(per="patient")):
         with pytest.raises(OptionError, match="finding"):
             evaluate_findings(scores, question)
+
+
+LOOSE = settings(deadline=None, max_examples=25)
+
+
+@LOOSE
+@given(st.integers(2, 6), st.integers(0, 1000))
+def test_permuting_the_findings_permutes_the_numbers(findings: int, seed: int) -> None:
+    scores = made(seed, n=120, findings=findings)
+    order = np.random.default_rng(seed).permutation(findings)
+    moved = replace(
+        scores,
+        names=tuple(scores.names[k] for k in order),
+        labels=scores.labels[:, order],
+        logits=scores.logits[:, order],
+        probabilities=scores.probabilities[:, order],
+    )
+    thresholds = np.linspace(0.3, 0.6, findings)
+    one = finding_numbers(scores, thresholds.tolist(), resamples=0)
+    other = finding_numbers(moved, thresholds[order].tolist(), resamples=0)
+    for name in scores.names:
+        for key in OF_FINDING:
+            assert one.of(name)[key].value == pytest.approx(other.of(name)[key].value, nan_ok=True)
+    for key in OF_ALL:
+        assert one[key].value == pytest.approx(other[key].value, nan_ok=True)
+
+
+@LOOSE
+@given(st.integers(2, 6), st.integers(0, 1000), st.floats(0.2, 4))
+def test_the_areas_do_not_change_by_a_monotone_map(findings: int, seed: int, power: float) -> None:
+    scores = made(seed, n=80, findings=findings)
+    bent = replace(scores, probabilities=scores.probabilities**power)
+    half = [0.5] * findings
+    one, other = (finding_numbers(each, half, resamples=0) for each in (scores, bent))
+    for name in scores.names:
+        assert one.of(name)["auc"].value == pytest.approx(other.of(name)["auc"].value, nan_ok=True)
+    assert one["macro_auc"].value == pytest.approx(other["macro_auc"].value, nan_ok=True)
+
+
+def test_the_mean_calibration_error_has_an_interval() -> None:
+    found = finding_numbers(made(3), [0.5] * 4, resamples=200)["macro_ece"]
+    assert found.value is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 <= found.low <= found.value <= found.high

@@ -93,7 +93,7 @@ def kaggle(root: Path) -> Made:
     total = N + 8
     return Made(
         root / "archive", None, (), (total, total),
-        {"hidden": 8, "files beside": 2 * total}, patients=2 * total,
+        {"hidden": 8, "files next to": 2 * total}, patients=2 * total,
         splits=("test", "train", "val"),
     )  # fmt: skip
 

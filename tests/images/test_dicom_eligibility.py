@@ -94,7 +94,7 @@ def test_a_plate_is_read(text: str) -> None:
     [
         ({"ViewPosition": "SEITLICH"}, "view 'SEITLICH'"),
         ({"ViewPosition": ["PA", "LAT"]}, "view 'PA"),
-        ({"ViewCodeSequence": code("399173006")}, r"'left lateral' \(ViewPosition says 'PA'\)"),
+        ({"ViewCodeSequence": code("399173006")}, r"'left lateral' \(ViewPosition is 'PA'\)"),
         ({"ViewCodeSequence": code("R-10236", scheme="SRT"), "ViewPosition": None}, "left lateral"),
         ({"ViewCodeSequence": code("X1", "Thorax seitlich", "99HOUSE")}, "seitlich"),
         ({"ViewPosition": None, "PatientOrientation": ["A", "F"]}, "PatientOrientation A/F"),
@@ -108,7 +108,7 @@ def test_every_element_that_names_another_view_is_heard(
     elements: dict[str, Any], says: str
 ) -> None:
     reason = refusal(**elements)
-    assert "only frontal views (AP, PA) can be judged" in reason
+    assert "only frontal views (AP, PA) can be assessed" in reason
     assert re.search(says, reason), reason
 
 
@@ -124,7 +124,7 @@ def test_every_element_that_names_another_view_is_heard(
         ({"ViewPosition": None, "SeriesDescription": "Thorax p.a./seitl."}, None),
         ({"ViewPosition": None, "SeriesDescription": "Chest A-P, lat"}, None),
         ({"ViewPosition": None, "ProtocolName": "PROFILE 2, SIDE R, LL"}, None),
-        ({"ViewCodeSequence": code("399348003")}, "ViewPosition says PA, the view's code AP"),
+        ({"ViewCodeSequence": code("399348003")}, "ViewPosition is PA, the view code is AP"),
         ({"ViewCodeSequence": code("272479007")}, None),
         ({"ViewCodeSequence": Sequence([])}, None),
     ],
@@ -196,7 +196,7 @@ def test_free_text_is_no_other_part(text: str) -> None:
     ],
 )
 def test_a_hand_is_refused(elements: dict[str, Any]) -> None:
-    assert "only chest radiographs can be judged" in refusal(**elements)
+    assert "only chest radiographs can be assessed" in refusal(**elements)
 
 
 @pytest.mark.parametrize(
@@ -229,8 +229,8 @@ def test_a_babygram_is_read() -> None:
         (None, "7", None),
         (None, None, None),
         ("CR", "7.2", None),
-        ("DR", "1.1", "'DR' is no term of DICOM"),
-        ("XR", None, "'XR' is no term of DICOM"),
+        ("DR", "1.1", "'DR' is not a DICOM term"),
+        ("XR", None, "'XR' is not a DICOM term"),
         ("OT", "7", "modality 'OT'"),
         ("OT", "1", "modality 'OT'"),
         ("OT", None, "modality 'OT'"),
@@ -322,7 +322,7 @@ def test_ages_are_read_in_sloppy_forms(written: str, years: float | None) -> Non
         ("adult", "20200115", {"StudyDate": "20231114"}, 3, "'adult' is not plausible"),
         ("003Y", "20200115", {"StudyDate": "20231114"}, 3, None),
         ("004Y", "20200115", {"StudyDate": "20231114"}, 4, None),
-        ("034Y", "20200115", {"StudyDate": "20231114"}, 34, "PatientAge counts"),
+        ("034Y", "20200115", {"StudyDate": "20231114"}, 34, "PatientAge takes precedence"),
         ("3", None, {}, 3, "has no unit"),
         ("200Y", None, {}, None, "is not plausible"),
         (None, "20240101", {"StudyDate": "20231114"}, None, "no plausible age"),

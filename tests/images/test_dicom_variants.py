@@ -227,7 +227,7 @@ def test_a_collimator_in_other_coordinates_is_not_applied() -> None:
     }
     data = made(wide, 12, CollimatorShape="RECTANGULAR", **edges)
     check_same(data, PICTURE)
-    assert "the image goes on outside" in rendering(data).notes[0]
+    assert "the image continues outside" in rendering(data).notes[0]
 
 
 def test_escapes_in_a_header_do_not_reach_the_record() -> None:

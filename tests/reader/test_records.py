@@ -147,7 +147,7 @@ def test_contradictions_are_reasons_and_notes(predictor: Predictor) -> None:
     found = predictor.predict(film(PatientOrientation=["A", "F"], Modality="DR"))
     assert found.conclusion == "PNEUMONIA"
     assert found.dicom is not None
-    for word in ("PatientOrientation A/F", "'DR' is no term of DICOM"):
+    for word in ("PatientOrientation A/F", "'DR' is not a DICOM term"):
         assert any(word in reason for reason in found.reasons)
         assert any(word in note for note in found.dicom.notes)
 

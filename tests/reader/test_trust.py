@@ -113,7 +113,7 @@ def twice(model: onnx.ModelProto) -> None:
         (outside, "is stored in another file"),
         (outside_in_attribute, "is stored in another file"),
         (subgraph, "contains a subgraph"),
-        (function, "operators of its own"),
+        (function, "custom operators"),
         (large_claim, "more values than the file contains"),
         (domain, r"com\.example"),
         (node_domain, r"com\.microsoft"),

@@ -129,7 +129,8 @@ def test_the_reports_plan_asks_what_the_report_tried() -> None:
     assert {"folder", "auto"} == values("validation", "validation")
     tried = {
         name
-        for level in asked["augmentation"].levels
+        for question in ("augmentation", "brightness")
+        for level in asked[question].levels
         for name in ("rotation_degrees", "zoom", "shift", "flip", "brightness")
         if getattr(plan.recipe(level.changes, 0).learning.augmentation, name)
     }

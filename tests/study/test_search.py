@@ -192,7 +192,7 @@ def test_a_trial_that_was_killed_goes_on(
     told = Told()
     folder = search(data, tmp_path / "a", plan=plan_of(PLAN), hunt=hunt(trials=2), watcher=told)
     trials = found_in(folder)["trials"]
-    assert "Trial 0 was killed; it goes on" in told.lines
+    assert "Trial 0 was killed and is continued" in told.lines
     assert [trial["state"] for trial in trials] == ["fail", "complete", "complete"]
     assert trials[0]["changes"] == trials[1]["changes"]
     assert trials[0]["run"] == trials[1]["run"]  # the same folder, from its second epoch on

@@ -79,7 +79,7 @@ def test_older_readers_refuse_the_file(run: Trained) -> None:
     with pytest.raises(ValueError, match="its format is 4, but this version reads 1 to 3; update"):
         ModelInfo.from_json(json.dumps(values))
     values["format"], values["findings"] = 3, values["findings"][:2]
-    with pytest.raises(ValueError, match="3 findings, and says how 2 are decided"):
+    with pytest.raises(ValueError, match="3 findings, but decision rules for 2"):
         ModelInfo.from_json(json.dumps(values))
 
 
@@ -247,7 +247,7 @@ def test_tables_of_records_have_columns_for_each_finding(
             assert float(row[f"probability {one.name}"]) == pytest.approx(one.probability)
     capsys.readouterr()
     assert main(["evaluate", str(out)]) == 1
-    assert "an evaluation of results works on one conclusion an image" in capsys.readouterr().err
+    assert "an evaluation of results needs a single conclusion per image" in capsys.readouterr().err
 
 
 def test_readers_are_compared_finding_by_finding(run: Trained, table: Path) -> None:
@@ -327,16 +327,16 @@ def test_one_finding_alone(table: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (("checklist", "RUN", "--standard", "claim"), "a checklist works on one conclusion"),
+        (("checklist", "RUN", "--standard", "claim"), "a checklist needs a single conclusion"),
         (("train", "TABLE", "--findings", "--seeds", "2", "--out", "OUT"), "--seeds must be left"),
         (
             ("train", "TABLE", "--findings", "--validation", "groups", "--out", "OUT"),
-            "validation over groups works on one conclusion",
+            "validation over groups needs a single conclusion",
         ),
         (("evaluate", "RUN", "TABLE", "--robustness"), "--robustness must be left out"),
         (("compare", "RUN", "RUN", "--report", "OUT"), "--report must be left out"),
         (("train", "TABLE", "--out", "OUT", "--findings", "Hernia"), "findings of the data"),
-        (("predict", "IMAGE", "--model", "RUN", "--dicom-out", "OUT"), "a DICOM report works on"),
+        (("predict", "IMAGE", "--model", "RUN", "--dicom-out", "OUT"), "a DICOM report needs"),
     ],
 )  # fmt: skip
 def test_what_needs_one_conclusion_refuses_in_a_sentence(

@@ -88,7 +88,7 @@ def layers_of(model: onnx.ModelProto, path: Path) -> tuple[Layer, ...]:
             takers.setdefault(name, []).append(node.op_type)
     if any(node.op_type == "DequantizeLinear" for node in graph.node):
         raise ModelFileError(
-            f"{path}: its weights are whole numbers of eight bits, which cannot be adapted; adapt "
+            f"{path}: its weights are 8-bit integers, which cannot be adapted; adapt "
             "the file with weights in float16 or float32."
         )
     found: list[Layer] = []

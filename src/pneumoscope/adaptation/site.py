@@ -195,12 +195,12 @@ def check_site(images: SiteImages) -> None:
     if known and images.refused > ODD * known:
         raise DataError(
             f"the reader's gate refuses {images.refused:,} of {known:,} images, more than "
-            f"{ODD:.0%}: they are not what this reader is for, so it is not adapted to them. Look "
-            "at what it says of them with: `predict`"
+            f"{ODD:.0%}: they are outside the intended use, so the reader is not adapted to "
+            "them. Check its conclusions with: `predict`"
         )
     if len(images.pixels) < FEWEST:
         raise DataError(
-            f"{len(images.pixels):,} different images that can be judged are too few to adapt to "
+            f"{len(images.pixels):,} distinct assessable images are too few for an adaptation "
             f"(at least {FEWEST}; {images.unreadable:,} could not be read, {images.copies:,} are "
             f"copies, {images.refused:,} are refused by the reader's gate)."
         )
@@ -214,9 +214,9 @@ def check_distance(found: Distance) -> None:
     """
     if found.mean > FARTHEST or not 0.25 < found.spread < 4:
         raise DataError(
-            f"the images lie too far from those that the reader learnt from ({found.mean:.2f} "
+            f"the images are too far from the training images ({found.mean:.2f} "
             f"standard deviations, at most {FARTHEST:g}; spread {found.spread:.2f} of theirs): "
-            "other statistics cannot bridge that. Train a reader on images of the site."
+            "adapting statistics cannot correct this. Train a reader on images of the site."
         )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -211,24 +213,27 @@ def compare(
 def align(all_scores: Sequence[Scores]) -> tuple[list[Scores], int]:
     """Return the rows of the common images in the same order, and the number of excluded images.
 
+    Images are the same if their paths are. Where all scores have the files' SHA-256 and more images
+    agree in it than in their paths, it identifies them: the folders of a reader of three classes
+    have other names than those of a reader of two.
+
     Raises:
         DataError: There are no common images, a path is repeated, or an image has two labels.
     """
-    rows: list[dict[str, int]] = []
-    for scores in all_scores:
-        rows.append({path: row for row, path in enumerate(scores.path)})
-        if len(rows[-1]) < len(scores):
-            raise DataError(
-                "a path occurs twice in the scores; readers are compared image by image."
-            )
-    shared = [path for path in all_scores[0].path if all(path in known for known in rows)]
+    if any(len(set(scores.path)) < len(scores) for scores in all_scores):
+        raise DataError("a path occurs twice in the scores; readers are compared image by image.")
+    rows = [{path: row for row, path in enumerate(scores.path)} for scores in all_scores]
+    by_content = [_by_content(scores) for scores in all_scores]
+    if len(_common(by_content)) > len(_common(rows)):
+        rows = by_content
+    shared = _common(rows)
     if not shared:
         raise DataError(
             "the readers have no images in common (column path); score them on the same data: "
             "`compare(A, B, data=DATA)`"
         )
     aligned = [
-        scores.select([known[path] for path in shared])
+        scores.select([known[key] for key in shared])
         for scores, known in zip(all_scores, rows, strict=True)
     ]
     # Patients may be known in one file and not in another; resampling must be the same for all.
@@ -237,9 +242,29 @@ def align(all_scores: Sequence[Scores]) -> tuple[list[Scores], int]:
     for scores in aligned[1:]:
         differs = np.flatnonzero(scores.label != aligned[0].label)
         if len(differs):
-            raise DataError(f"{shared[int(differs[0])]}: its label differs between the scores.")
-    everything = {path for known in rows for path in known}
+            path = aligned[0].path[int(differs[0])]
+            raise DataError(f"{path}: its label differs between the scores.")
+    everything = {key for known in rows for key in known}
     return aligned, len(everything) - len(shared)
+
+
+def _common(rows: Sequence[Mapping[str, int]]) -> list[str]:
+    """Return the keys that all have, in the order of the first."""
+    return [key for key in rows[0] if all(key in known for known in rows)]
+
+
+def _by_content(scores: Scores) -> dict[str, int]:
+    """Return the row of each image by its SHA-256; copies of a file are numbered by their names."""
+    if not scores.sha256 or not all(scores.sha256):
+        return {}
+    rows: dict[str, int] = {}
+    copies: Counter[str] = Counter()
+    by_name = {row: PurePosixPath(path).name for row, path in enumerate(scores.path)}
+    for row in sorted(by_name, key=lambda row: (by_name[row], scores.path[row])):
+        digest = scores.sha256[row]
+        rows[f"{digest} {copies[digest]}"] = row
+        copies[digest] += 1
+    return dict(sorted(rows.items(), key=lambda item: item[1]))
 
 
 def _disagreements(

@@ -92,7 +92,7 @@ def _no_better_than_chance(found: Evaluation) -> Note:
     return Note(
         "one-class",
         f"It predicts one class for nearly everything: {_share(most, found.n)} of the "
-        f"{units(found)} are classified as {name}, and its AUC is {area}. It has not learnt to "
+        f"{units(found)} are classified as {name}, and its AUC is {area}. It has not learned to "
         "distinguish the classes; more epochs, another learning rate or pretrained weights may "
         "help.",
         grave=True,
@@ -214,8 +214,8 @@ def _file_size(found: Evaluation) -> Iterator[Note]:
         yield Note(
             "file-size",
             f"The file size alone distinguishes the classes with AUC {size.auc.with_range()}: "
-            "the way the images were made is associated with the disease, and the reader may "
-            "have learnt that.",
+            "the acquisition of the images is associated with the disease, and the reader may "
+            "have learned this.",
             grave=True,
         )
 
@@ -253,7 +253,7 @@ def _elsewhere(found: Evaluation) -> Iterator[Note]:
     if found.relation in {TrainingRelation.OTHER, TrainingRelation.UNKNOWN}:
         yield Note(
             "other-hospitals",
-            "The results hold for images and patients like these, not for other hospitals.",
+            "The results apply to similar images and patients, not to other hospitals.",
         )
     yield Note("labels", "Labels are used as given: errors in the labels affect the results.")
 

@@ -143,7 +143,7 @@ def _best(
     if rule.kind == "specificity":
         kept = _served(1 - found[0], share) >= rule.value - _SLACK
         if not kept.any():
-            raise DataError(f"{rule} cannot be reached in so many groups.")
+            raise DataError(f"{rule} cannot be reached in this number of groups.")
         return _last(kept)
     whole = [
         place

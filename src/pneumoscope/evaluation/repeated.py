@@ -4,7 +4,7 @@ A difference may be due to chance in the choice of patients and in the seeds. Bo
 account. For the mean difference over S seeds,
 
 - the variance over patients is that of the mean of all runs' influences, where a patient with
-several images counts once (for areas DeLong's, by patient);
+  several images counts once (for areas DeLong's, by patient);
 - the variance over seeds is that of the S paired differences, divided by S.
 
 Their sum estimates the variance over both. The variance over seeds includes a small part of that

@@ -94,6 +94,7 @@ def labelled_results(place: Path, labels: Path | None = None) -> Labelled:
         ModuleNotFoundError: pyarrow is not installed; it comes with the extra ``parquet``.
     """
     facts = _Told()
+    next(_rows(place), None)  # faults of the results are reported before those of the labels
     table = _Table.read(labels) if labels is not None else None
     kept: list[tuple[Row, Row]] = []
     unlabelled = 0

@@ -170,7 +170,7 @@ def _content(read: Callable[[int], object]) -> bytes:
         )
     if len(data) > MAX_BYTES:
         raise ImageTooLargeError(
-            f"the file object holds more than {MAX_BYTES:,} bytes, which is no radiograph."
+            f"the file object has more than {MAX_BYTES:,} bytes, which is too large."
         )
     return bytes(data)
 
@@ -280,7 +280,7 @@ def _ranged(array: NDArray[Any], value_range: tuple[float, float]) -> NDArray[np
     if float(((array < low) | (array > high)).mean()) > _MOST_OUTSIDE:
         raise ImageError(
             f"values from {array.min():g} to {array.max():g} do not fit the value_range "
-            f"({low:g}, {high:g}): most of them lie outside."
+            f"({low:g}, {high:g}): most of them are outside."
         )
     share = np.clip((array.astype(np.float64) - low) / (high - low), 0, 1)
     scaled: NDArray[np.uint16] = np.rint(share * 65535).astype(np.uint16)

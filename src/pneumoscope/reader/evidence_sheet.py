@@ -171,7 +171,7 @@ def _threshold(info: ModelInfo, found: Prediction, of: str | None) -> str:
         if finding.name == of:
             return f"{of} from probability {finding.threshold:.3g} on"
     if info.findings:
-        return f"{len(info.findings)} findings, each with a threshold of its own"
+        return f"{len(info.findings)} findings, each with its own threshold"
     rule = f" (rule {found.rule})" if found.rule else ""
     return f"{info.labels.pair[1]} from probability {found.threshold:.3g} on{rule}"
 

@@ -101,9 +101,9 @@ class Answer:
         if not apart:
             widest = max(known, key=lambda other: abs(_value(other)))
             sentence = f"{widest.level.label} against {base}: AUC {_interval(widest.area)}"
-            more = "" if len(known) == 1 else "the widest gap, "
+            among = "" if len(known) == 1 else f", the largest of {len(known)} differences"
             return (
-                f"{self.question.ask} {_upper(sentence)}, {more}no difference that {seeds} and "
+                f"{self.question.ask} {_upper(sentence)}{among}; no difference that {seeds} and "
                 f"{self.patients:,} patients could show."
             )
         parts = [

@@ -97,7 +97,7 @@ def search_sections(folder: StudyFolder, canvas: Canvas) -> list[Section]:
         Section(
             "The search",
             text=" ".join(search_sentences(folder))
-            + "\n\nTrials are judged by validation images alone; held-out patients are used "
+            + "\n\nTrials are evaluated on validation images only; held-out patients are used "
             "only afterwards, with new seeds, to test whether the best is better than the "
             "base.",
             panels=tuple(panels),

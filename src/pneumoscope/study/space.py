@@ -103,6 +103,6 @@ def _axis(name: str, given: object) -> Range | tuple[Any, ...]:
         raise OptionError(f"search: {name}", must="given low below high", was=dict(given))
     log, step = bool(given.get("log", False)), given.get("step")
     if log and (step is not None or low <= 0):  # type: ignore[operator]
-        must = "without a step and above 0 where it is log"
+        must = "above 0 and without a step if it is logarithmic"
         raise OptionError(f"search: {name}", must=must, was=dict(given))
     return Range(low, high, log, step)  # type: ignore[arg-type]

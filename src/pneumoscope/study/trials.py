@@ -107,7 +107,7 @@ class Hunter:
             study.tell(trial.number, state=TrialState.FAIL)
             if trial.params:
                 study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
-            self._watcher.say(f"Trial {trial.number} was killed; it goes on")
+            self._watcher.say(f"Trial {trial.number} was killed and is continued")
 
     def objective(self, trial: optuna.Trial) -> float:
         """Return the result of a trial on the validation images.
@@ -202,7 +202,7 @@ def check_decides(images: StudyImages, split: Split) -> None:
         wrong = [row for row in split.rows(part) if images.catalog.entries[row].split == HELD_OUT]
         if wrong:
             raise LeakError(
-                f"{images.catalog.root}: {len(wrong):,} held-out or test images stand in the "
+                f"{images.catalog.root}: {len(wrong):,} held-out or test images are in the "
                 f"part {part!r} of a search; they must not be used for decisions."
             )
 

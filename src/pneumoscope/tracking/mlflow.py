@@ -230,7 +230,7 @@ class MLflowTracker:
                     self._down = True
                     self._warn(
                         f"{self._where}: does not accept messages ({_in_a_line(fault)}); "
-                        "training goes on, and delivery is retried."
+                        "training continues, and delivery is retried."
                     )
                 silent = time.monotonic() - self._progress
                 if self._closing and silent > self._flush_seconds:

@@ -61,7 +61,7 @@ def set_matrix(model: Any, matrix: tuple[tuple[float, ...], ...]) -> None:
     if len(users) != 1 or users[0].op_type != "Mul":
         raise ModelFileError(
             f"the graph of this model does not multiply its logits by {CALIBRATION_SCALE}, so it "
-            "cannot be calibrated anew; export the run again with this version."
+            "cannot be calibrated again; export the run again with this version."
         )
     (times,) = users
     place = 1 - list(times.input).index(CALIBRATION_SCALE)

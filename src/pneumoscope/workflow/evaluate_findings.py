@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pneumoscope.data.layouts.labels import plain
 from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
 from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation, evaluate_findings
 from pneumoscope.evaluation.multilabel.scores import (
@@ -163,7 +164,13 @@ def evaluate_finding(
     reader = Reader(evaluated.name)
     if info is not None:
         reader = Reader.of(info, name=f"{evaluated.name}, {finding}", sha256=evaluated.sha256)
-    images = replace(evaluated.images, training=evaluated.taught(finding))
+    # The label itself defines no subgroup: each would have images of one class.
+    columns = {
+        name: values
+        for name, values in evaluated.images.columns.items()
+        if plain(name) != plain(finding)
+    }
+    images = replace(evaluated.images, training=evaluated.taught(finding), columns=columns)
     found = evaluate(scores, question, reader=reader, images=images)
     if scores_file is not None:
         scores.save(scores_file)

@@ -214,8 +214,8 @@ def _common(recipes: Sequence[Recipe], folders: Sequence[RunFolder]) -> Recipe:
             )
         if recipe.data.findings != first.data.findings:
             raise DataError(
-                f"{folder.root}: learnt other findings than {folders[0].root}, so the two cannot "
-                "be averaged."
+                f"{folder.root}: was trained on other findings than {folders[0].root}, so the "
+                "two cannot be averaged."
             )
     return first
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumoscope.data.audit.audit import audit_data, classes_of
+from pneumoscope.data.audit.audit import audit_data, compared
 from pneumoscope.data.audit.result import Audit
 from pneumoscope.data.audit.suspicious import Suspect, suspects
 from pneumoscope.data.classes import names_in
@@ -108,9 +108,10 @@ def _contradicted(
     from pneumoscope.evaluation.scores import Scores  # noqa: PLC0415 - onnxruntime
 
     entries = list_data(data, options, positive=names_in(positive)).entries
-    classes = classes_of([entry.label for entry in entries], positive)
-    if classes is None:
-        raise DataError(f"{data}: `scores` needs two classes.")
+    found = compared([entry.label for entry in entries], positive)
+    if found is None:
+        raise DataError(f"{data}: `scores` needs two classes, or `positive` for more.")
+    classes, inside = found
     label_of = {entry.path: entry.label for entry in entries}
     paths: list[str] = []
     labels: list[int] = []
@@ -120,7 +121,7 @@ def _contradicted(
         for path, probability in zip(scores.path, scores.probability.tolist(), strict=True):
             if path in label_of:
                 paths.append(path)
-                labels.append(int(label_of[path] == classes[1]))
+                labels.append(int(label_of[path] in inside))
                 probabilities.append(probability)
     if not paths:
         raise DataError(

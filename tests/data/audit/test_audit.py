@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from helpers.classes import GROUP, by_kind
 from pneumoscope.data.audit import measures
 from pneumoscope.data.audit.audit import audit_data
 from pneumoscope.data.audit.findings import Finding, count
@@ -216,6 +217,22 @@ def test_three_classes_are_audited(phantoms: Path, tmp_path: Path) -> None:
     assert find(audit, "many-classes").title == "3 classes: NORMAL, OTHER, PNEUMONIA"
     assert len(find(audit, "duplicates-with-two-labels").files) == 1
     assert audit.shortcuts is None
+
+
+def test_shortcuts_of_several_classes_are_those_of_their_positive_group(
+    phantoms: Path, tmp_path: Path
+) -> None:
+    data = by_kind(phantoms, tmp_path / "data") / "train"
+    several = audit_data(data, positive=GROUP)
+    two = audit_data(phantoms / "train").shortcuts
+    assert several.shortcuts is not None
+    assert two is not None
+    assert several.shortcuts.classes == ("NORMAL", "PNEUMONIA")
+    assert several.classes is None
+    assert "NORMAL and PNEUMONIA" in find(several, "many-classes").why
+    assert several.shortcuts.images == two.images
+    names = [{clue.name for clue in one.clues} for one in (several.shortcuts, two)]
+    assert names[0] == names[1]
 
 
 def test_a_misspelt_class_folder_is_an_error(phantoms: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from pneumoscope.data.audit.leaks import crossings
 from pneumoscope.data.audit.measures import Measured, measure_files, same_pixels
 from pneumoscope.data.audit.oddities import odd_images
 from pneumoscope.data.audit.result import Audit
-from pneumoscope.data.audit.shortcuts import probe
+from pneumoscope.data.audit.shortcuts import Shortcuts, probe
 from pneumoscope.data.audit.store import PixelStore
 from pneumoscope.data.catalog import Catalog, is_useless
 from pneumoscope.data.classes import POSITIVE, find_class, names_in, positive_group
@@ -36,6 +36,7 @@ from pneumoscope.data.layouts.findings import UNLABELLED, list_findings
 from pneumoscope.data.patients import PatientPattern, settle_patients
 from pneumoscope.data.split import Split, parts_in_file
 from pneumoscope.errors import OptionError
+from pneumoscope.labels import LabelSpace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +120,7 @@ def audit_data(
             classes,
             tuple(crossings(entries, split.parts, exact=copies.exact, near=copies.near)),
             tuple(odd),
-            probe(measured, classes, seed=seed) if classes else None,
+            _shortcuts(measured, positive, seed=seed),
             tuple(suspects),
             {},
             (),
@@ -202,6 +203,37 @@ def classes_of(labels: Sequence[str], positive: str | None) -> tuple[str, str] |
         return None
     chosen = named[0] if named else find_class(POSITIVE, names) or names[1]
     return (names[0] if names[1] == chosen else names[1]), chosen
+
+
+def compared(
+    labels: Sequence[str], positive: str | None
+) -> tuple[tuple[str, str], set[str]] | None:
+    """Return names for the negative and the positive labels, and the positive labels.
+
+    Two labels are compared as they are, more only if ``positive`` names some of them; None if there
+    is nothing to compare.
+
+    Raises:
+        OptionError: ``positive`` is not one of the labels.
+    """
+    pair = classes_of(labels, positive)
+    if pair is not None:
+        return pair, {pair[1]}
+    names = sorted(set(labels))
+    if positive is None or len(names) < 2:
+        return None
+    chosen, group = positive_group(positive, names)
+    return LabelSpace.of(names, chosen, group).pair, set(chosen)
+
+
+def _shortcuts(measured: Measured, positive: str | None, *, seed: int) -> Shortcuts | None:
+    """Return how well properties of the images predict whether a label is positive."""
+    found = compared([entry.label for entry in measured.entries], positive)
+    if found is None:
+        return None
+    pair, inside = found
+    entries = tuple(replace(entry, label=pair[entry.label in inside]) for entry in measured.entries)
+    return probe(replace(measured, entries=entries), pair, seed=seed)
 
 
 def _shown(audit: Audit) -> list[int]:

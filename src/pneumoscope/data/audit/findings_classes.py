@@ -98,9 +98,12 @@ def size_findings(audit: Audit) -> Iterator[Finding]:
             "many-classes",
             "note",
             f"{len(names)} classes: {', '.join(names)}",
-            "Label shortcuts are only searched for between two classes.",
-            "To search for them, combine the classes into two with a class map, or put two of "
-            "them into a separate folder.",
+            "Label shortcuts are searched for between two groups of classes"
+            + (f": {' and '.join(audit.shortcuts.classes)}." if audit.shortcuts else "."),
+            "Check that `--positive` names all positive classes."
+            if audit.shortcuts
+            else "To search for them, name the positive classes with `--positive`, or combine the "
+            "classes into two with a class map.",
         )
     if len(names) == 1:
         label = names[0]

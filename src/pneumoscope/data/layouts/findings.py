@@ -134,7 +134,7 @@ def _own_layout(
             f"{held}."
         )
     passed = [name for name in others if name in left] if not wanted else []
-    notes = [f"Columns that are no findings: {', '.join(passed)}."] if passed else []
+    notes = [f"Columns that are not findings: {', '.join(passed)}."] if passed else []
     described = TableDescription(
         name="columns",
         columns={"path": layout.columns["path"], **roles},

@@ -60,7 +60,7 @@ class Passed:
         if self.beside:
             found.append(
                 LeftOut(
-                    "files beside the part or class folders, such as a second copy of the data",
+                    "files next to the part or class folders, such as a second copy of the data",
                     self.beside.total(),
                     in_short(self.beside),
                 )
@@ -124,7 +124,7 @@ def read_folders(data: Path, passed: Passed) -> Iterator[tuple[str, str, str]]:
         places = parts.get(part, [])
         if len(places) > 1:
             names = " and ".join(f"{place.name}/" for place in places)
-            passed.notes.append(f"{names} both stand for the part {part}.")
+            passed.notes.append(f"{names} are both read as the part {part}.")
         for place in places:
             inner = _within(place, names={plain(data.name), plain(base.name), plain(place.name)})
             yield from _classes(data, inner, part=part, passed=passed)

@@ -166,7 +166,7 @@ def tables_of(
                 return found[0], place, found[1]
     if layout is not None:
         raise DataError(
-            f"{data}: holds no table of the layout {layout.name!r}"
+            f"{data}: contains no table of the layout {layout.name!r}"
             + (f" ({', '.join(layout.tables)})" if layout.tables else "")
             + "; give the table itself instead of the folder."
         )

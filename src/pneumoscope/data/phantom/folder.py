@@ -94,7 +94,7 @@ def write_folder(
     if workers is not None:
         check_whole_number("workers", workers, at_least=1)
     if patients >= _IDS:
-        raise OptionError("patients", must=f"below {_IDS}, as names hold 7 digits", was=patients)
+        raise OptionError("patients", must=f"below {_IDS}, since names have 7 digits", was=patients)
     if not 0.0 <= pneumonia_share <= 1.0:
         raise OptionError("pneumonia_share", must="from 0 to 1", was=pneumonia_share)
     _check_splits(splits)

@@ -15,9 +15,10 @@ from pneumoscope.evaluation.bootstrap import RESAMPLES, percentiles
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.multiclass.numbers import ClassNumbers, class_numbers
 from pneumoscope.evaluation.multiclass.scores import ClassScores
-from pneumoscope.evaluation.multiclass.weighted import ClassTable, point, resampled
+from pneumoscope.evaluation.multiclass.weighted import ClassTable, statistics
 from pneumoscope.evaluation.paired import holm, mcnemar
 from pneumoscope.evaluation.pairs import delong_difference
+from pneumoscope.evaluation.several import point, resampled
 from pneumoscope.labels import LabelSpace
 from pneumoscope.stats.areas import areas
 from pneumoscope.stats.intervals import LEVEL, Interval
@@ -176,8 +177,8 @@ def compare_classes(
     points, draws = [], []
     for scores in same:
         table = ClassTable.of(scores, patient)
-        points.append(point(table))
-        draws.append(resampled(table, resamples=resamples, seed=seed))
+        points.append(point(statistics, table))
+        draws.append(resampled(statistics, table, resamples=resamples, seed=seed))
     numbers = {
         name: class_numbers(scores, patient, level=level, resamples=resamples, seed=seed)
         for name, scores in zip(names, same, strict=True)

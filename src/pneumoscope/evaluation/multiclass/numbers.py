@@ -9,23 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import DataError, in_range
-from pneumoscope.evaluation.bootstrap import RESAMPLES, percentiles
+from pneumoscope.evaluation.bootstrap import RESAMPLES
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.multiclass.calibration import VectorCalibration
 from pneumoscope.evaluation.multiclass.sets import SetNumbers, set_numbers
-from pneumoscope.evaluation.multiclass.weighted import ClassTable, point, resampled
-from pneumoscope.evaluation.numbers import area_of
-from pneumoscope.evaluation.shares import share
+from pneumoscope.evaluation.multiclass.weighted import ClassTable, statistics
+from pneumoscope.evaluation.several import Measured, point, resampled
 from pneumoscope.labels import LabelSpace
-from pneumoscope.stats.intervals import LEVEL, Interval
+from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.evaluation.multiclass.scores import ClassScores
     from pneumoscope.reader.policy import DecisionPolicy
-
-    Draws = Mapping[str, NDArray[np.float64]]
 
 OF_CLASS = ("auc", "sensitivity", "specificity", "ppv", "f1", "ece")
 """The numbers of each class against the rest."""
@@ -155,9 +152,9 @@ def class_numbers(
     if resamples:
         in_range("resamples", resamples, low=100, high=10_000_000)
     table = ClassTable.of(scores, patient)
-    found = point(table)
-    draws = resampled(table, resamples=resamples, seed=seed) if resamples else None
-    ask = _Asked(scores, patient, found, draws, level)
+    found = point(statistics, table)
+    draws = resampled(statistics, table, resamples=resamples, seed=seed) if resamples else None
+    ask = _Asked(scores, patient, Measured(found, draws, level))
     classes = range(len(scores.labels))
     confusion = found["confusion"].astype(int)
     return ClassNumbers(
@@ -178,30 +175,11 @@ def class_numbers(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """Point values and resamples of scores, and the estimates made from them."""
+    """The estimates of scores."""
 
     scores: ClassScores
     patient: NDArray[np.int64]
-    found: Draws
-    draws: Draws | None
-    level: float
-
-    def _interval(self, name: str, *place: int) -> Interval | None:
-        return percentiles(self._drawn(name, *place), level=self.level)
-
-    def _drawn(self, name: str, *place: int) -> NDArray[np.float64] | None:
-        """Return the resampled values of a metric, [R]."""
-        if self.draws is None:
-            return None
-        found = self.draws[name]
-        for at in place:
-            found = found[:, at]
-        return found
-
-    def _share(
-        self, hits: NDArray[np.bool_], of: NDArray[np.bool_], name: str, *place: int
-    ) -> Estimate:
-        return share(hits, of, self.patient, draws=self._drawn(name, *place), level=self.level)
+    measured: Measured
 
     @property
     def _called(self) -> NDArray[np.int64]:
@@ -210,52 +188,26 @@ class _Asked:
 
     def cell(self, true: int, called: int) -> Estimate:
         """Return the row share of a cell of the confusion matrix."""
-        own = self.scores.number == true
-        return self._share(self._called == called, own, "row_shares", true, called)
+        hits, own = self._called == called, self.scores.number == true
+        return self.measured.share(hits, own, self.patient, "row_shares", true, called)
 
     def of_all(self, name: str) -> Estimate:
         """Return a metric over all classes."""
-        everything = np.ones(len(self.scores), bool)
-        if name == "accuracy":
-            return self._share(self._called == self.scores.number, everything, name)
-        value = float(self.found[name])
-        return Estimate.of(value, len(everything), self._error_interval(name))
+        if name != "accuracy":
+            return self.measured.number(name, len(self.scores))
+        right, everything = self._called == self.scores.number, np.ones(len(self.scores), bool)
+        return self.measured.share(right, everything, self.patient, name)
 
     def of_class(self, name: str, k: int) -> Estimate:
         """Return a one-vs-rest metric of a class."""
         own, called = self.scores.number == k, self._called == k
-        match name:
-            case "sensitivity":
-                return self._share(called, own, name, k)
-            case "specificity":
-                return self._share(~called, ~own, name, k)
-            case "ppv":
-                return self._share(own, called, name, k)
-            case "auc":
-                said = self.scores.probabilities[:, k]
-                first = area_of(own.astype(np.int64), said, self.patient, level=self.level)
-                return _with_also(first, self._interval(name, k))
-            case _:
-                value = float(self.found[name][k])
-                return Estimate.of(value, len(own), self._error_interval(name, k))
-
-    def _error_interval(self, name: str, *place: int) -> Interval | None:
-        """Return an interval; that of a calibration error is centred on the sample value."""
-        if not name.endswith("ece"):
-            return self._interval(name, *place)
-        found = self._interval(f"{name}_twice", *place)
-        square = self._interval(f"{name}_squared_twice", *place)
-        if found is None or square is None:
-            return None
-        # As for two classes: it begins at 0 where that of the squared error does. The subtraction
-        # of noise is to first order, so with few images the draws may lie beside the value.
-        value = float(self.found[name][place])
-        low = 0.0 if square.low <= 0 else max(0.0, min(found.low, value))
-        return Interval(low, max(value, found.high), found.method, found.level)
-
-
-def _with_also(estimate: Estimate, interval: Interval | None) -> Estimate:
-    if estimate.low is None or estimate.high is None:
-        return Estimate.of(estimate.value, estimate.n, interval)
-    first = Interval(estimate.low, estimate.high, estimate.method, estimate.level)
-    return Estimate.of(estimate.value, estimate.n, first, interval)
+        shares = {
+            "sensitivity": (called, own),
+            "specificity": (~called, ~own),
+            "ppv": (own, called),
+        }
+        if name in shares:
+            return self.measured.share(*shares[name], self.patient, name, k)
+        if name == "auc":
+            return self.measured.area(own, self.scores.probabilities[:, k], self.patient, k)
+        return self.measured.number(name, len(own), k)

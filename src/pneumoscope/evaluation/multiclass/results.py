@@ -58,8 +58,8 @@ def label_space(
     inside = _positive(each, np.asarray(probability, np.float64))
     if inside is None:
         raise DataError(
-            f"the probability is no sum of those of {', '.join(names)}, so nothing tells which of "
-            "them count as positive."
+            f"the probability is not a sum of those of {', '.join(names)}, so the positive "
+            "classes are unknown."
         )
     positive = [name for name, own in zip(names, inside, strict=True) if own]
     plain = LabelSpace.of(names, positive)

@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.evaluation.bootstrap import block_size, draw_counts
-from pneumoscope.evaluation.ece import bins_of, calibration_errors
 from pneumoscope.evaluation.multiclass.calibration import cross_entropy
+from pneumoscope.evaluation.several import (
+    BINS,
+    Ranked,
+    binned,
+    errors_of_bins,
+    ranked,
+    weighted_area,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,9 +28,6 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.multiclass.scores import ClassScores
 
     Floats = NDArray[np.float64]
-
-BINS = 15
-"""Bins of equal mass for calibration."""
 
 SMALLEST = 1e-45
 """Probabilities are kept this far from 0 for the cross-entropy."""
@@ -36,18 +39,17 @@ class ClassTable:
 
     Attributes:
         classes: K.
-        patient: Number of each row's patient, [n].
+        images: Number of rows.
         patients: How many there are.
         sums: What linear metrics are made of, summed by patient, [P, m]; see ``_COLUMNS``.
-        ranks: For each class the rows in falling order of its probability, whether each of them
-            is of the class, and the last row of each run of equal probabilities.
+        ranks: The rows in falling order of the probability of each class.
     """
 
     classes: int
-    patient: NDArray[np.int64]
+    images: int
     patients: int
     sums: Floats
-    ranks: tuple[tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]], ...]
+    ranks: tuple[Ranked, ...]
 
     @classmethod
     def of(cls, scores: ClassScores, patient: NDArray[np.int64]) -> ClassTable:
@@ -71,20 +73,8 @@ class ClassTable:
         rows = np.concatenate(columns, axis=1)
         sums = np.zeros((people, rows.shape[1]))
         np.add.at(sums, patient, rows)
-        ranks = []
-        for k in range(classes):
-            order = np.argsort(-said[:, k], kind="stable")
-            rising = said[order, k]
-            ends = np.flatnonzero(np.append(rising[1:] != rising[:-1], True))
-            ranks.append((patient[order], truth[order, k], ends))
-        return cls(classes, patient, people, sums, tuple(ranks))
-
-
-def binned(probability: Floats, hit: NDArray[np.bool_]) -> Floats:
-    """Return count, hits and probability of each bin for each image, [n, 3 * BINS]."""
-    inside = bins_of(probability, BINS)[:, np.newaxis] == np.arange(BINS)
-    each = (np.ones(len(hit)), hit, probability)
-    return np.concatenate([inside * values[:, np.newaxis] for values in each], axis=1)
+        ranks = tuple(ranked(said[:, k], truth[:, k], patient) for k in range(classes))
+        return cls(classes, n, people, sums, ranks)
 
 
 def statistics(table: ClassTable, counts: Floats) -> dict[str, Floats]:
@@ -148,61 +138,9 @@ def _calibration(bins: Floats) -> dict[str, Floats]:
     The class-wise error is the mean of those of the classes (Nixon and others, "Measuring
     calibration in deep learning", CVPR workshops 2019).
     """
-    rows, kinds = bins.shape[:2]
-    count, hits, mass = (bins[:, :, i].reshape(-1, BINS) for i in range(3))
-    observed = np.where(count > 0, hits / np.maximum(count, 1), 0)
-    said = np.where(count > 0, mass / np.maximum(count, 1), 0)
-    errors = calibration_errors(count, observed, said)
     found = {}
-    for key, name in (
-        ("ece", "ece"),
-        ("ece_twice", "ece_twice"),
-        ("squared_error_twice", "ece_squared_twice"),
-    ):
-        own = errors[key].reshape(rows, kinds)
+    for name, own in errors_of_bins(bins).items():
         found[name] = own[:, :-1]
         found[f"classwise_{name}"] = own[:, :-1].mean(axis=1)
         found[f"confidence_{name}"] = own[:, -1]
     return found
-
-
-def weighted_area(
-    rank: tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]], counts: Floats
-) -> Floats:
-    """Return the one-vs-rest area under the ROC curve of a class, [b]."""
-    patient, own, ends = rank
-    weights = np.take(counts, patient, axis=1)
-    gained = weights * own
-    above = np.cumsum(gained, axis=1)
-    positives = above[:, -1].copy()
-    negatives = weights.sum(axis=1) - positives
-    if len(ends) == weights.shape[1]:
-        weights -= gained  # now those of the rest
-        area: Floats = np.einsum("bn,bn->b", weights, above)
-        area /= positives * negatives
-        return area
-    above = above[:, ends]
-    below = np.cumsum(weights, axis=1)[:, ends] - above
-    gained = np.diff(above, axis=1, prepend=0)
-    lost = np.diff(below, axis=1, prepend=0)
-    area = np.einsum("bu,bu->b", lost, above - gained / 2)
-    area /= positives * negatives
-    return area
-
-
-def point(table: ClassTable) -> dict[str, Floats]:
-    """Return the metrics of the original scores."""
-    found = statistics(table, np.ones((1, table.patients)))
-    return {name: values[0] for name, values in found.items()}
-
-
-def resampled(table: ClassTable, *, resamples: int, seed: int) -> dict[str, Floats]:
-    """Return the metrics of resamples by patient, [resamples, ...] each.
-
-    The draws are those of ``evaluation.bootstrap.resampled``.
-    """
-    drawn = draw_counts(
-        table.patients, resamples=resamples, seed=seed, block=block_size(len(table.patient))
-    )
-    blocks = [statistics(table, counts) for counts in drawn]
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}

@@ -183,7 +183,7 @@ def _notes(found: FindingsEvaluation) -> list[str]:
         )
     if not found.patients_known:
         notes.append(
-            "Nothing tells the patient of every image; if patients have several images, the "
+            "The patient of some images is unknown; if patients have several images, the "
             "intervals are too narrow."
         )
     return notes

@@ -12,21 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pneumoscope.errors import DataError, in_range
-from pneumoscope.evaluation.bootstrap import RESAMPLES, percentiles
+from pneumoscope.evaluation.bootstrap import RESAMPLES
 from pneumoscope.evaluation.estimate import Estimate
-from pneumoscope.evaluation.multilabel.weighted import MACRO, FindingTable, point, resampled
-from pneumoscope.evaluation.numbers import area_of
+from pneumoscope.evaluation.multilabel.weighted import MACRO, FindingTable, statistics
+from pneumoscope.evaluation.several import Measured, point, resampled
 from pneumoscope.evaluation.shares import many_share_draws, share
 from pneumoscope.reader.policy import UNCERTAIN_CODE
-from pneumoscope.stats.intervals import LEVEL, Interval
+from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.evaluation.multilabel.scores import FindingScores
     from pneumoscope.reader.policy import DecisionPolicy
-
-    Arrays = Mapping[str, NDArray[np.float64]]
 
 OF_FINDING = (
     *("auc", "sensitivity", "specificity", "ppv", "npv", "accuracy", "prevalence"),
@@ -158,8 +156,9 @@ def finding_numbers(
     if resamples:
         in_range("resamples", resamples, low=100, high=10_000_000)
     table = FindingTable.of(scores, thresholds)
-    draws = resampled(table, resamples=resamples, seed=seed) if resamples else None
-    ask = _Asked(scores, scores.patient_numbers, point(table), draws, level)
+    draws = resampled(statistics, table, resamples=resamples, seed=seed) if resamples else None
+    measured = Measured(point(statistics, table), draws, level)
+    ask = _Asked(scores, scores.patient_numbers, measured)
     known = scores.known
     by_finding = [ask.of_finding(place, threshold) for place, threshold in enumerate(thresholds)]
     for place, policy in enumerate(policies or ()):
@@ -178,7 +177,7 @@ def finding_numbers(
             for place in range(len(scores.names))
         ),
         tuple(by_finding),
-        {name: ask.of_all(name) for name in OF_ALL},
+        {name: measured.number(name, len(scores)) for name in OF_ALL},
     )
 
 
@@ -188,9 +187,7 @@ class _Asked:
 
     scores: FindingScores
     patient: NDArray[np.int64]
-    found: Arrays
-    draws: Arrays | None
-    level: float
+    measured: Measured
 
     def of_finding(self, place: int, threshold: float) -> dict[str, Estimate]:
         """Return the numbers of a finding."""
@@ -207,13 +204,10 @@ class _Asked:
             ("accuracy", called == own, everything),
             ("prevalence", own, everything),
         ):
-            drawn = self._drawn(name, place)
-            numbers[name] = share(hits, of, patient, draws=drawn, level=self.level)
-        area = area_of(own.astype(np.int64), said, patient, level=self.level)
-        numbers["auc"] = _with_also(area, self._interval("auc", place))
+            numbers[name] = self.measured.share(hits, of, patient, name, place)
+        numbers["auc"] = self.measured.area(own, said, patient, place)
         for name in ("loss", "brier", "ece"):
-            value = float(self.found[name][place])
-            numbers[name] = Estimate.of(value, len(rows), self._error_interval(name, place))
+            numbers[name] = self.measured.number(name, len(rows), place)
         return {name: numbers[name] for name in OF_FINDING}
 
     def decided(
@@ -228,40 +222,11 @@ class _Asked:
         draws = many_share_draws(pairs, self.patient[rows], resamples=resamples, seed=seed)
         return {
             name: share(
-                hits, of, patient, draws=None if draws is None else draws[:, k], level=self.level
+                hits,
+                of,
+                patient,
+                draws=None if draws is None else draws[:, k],
+                level=self.measured.level,
             )
             for k, (name, (hits, of)) in enumerate(zip(SHARES, pairs, strict=True))
         }
-
-    def of_all(self, name: str) -> Estimate:
-        """Return a mean over the findings."""
-        value = float(self.found[name])
-        interval = percentiles(None if self.draws is None else self.draws[name], level=self.level)
-        if name == "macro_ece":  # whose resamples carry the noise twice
-            interval = None
-        return Estimate.of(value, len(self.scores), interval)
-
-    def _drawn(self, name: str, place: int) -> NDArray[np.float64] | None:
-        return None if self.draws is None else self.draws[name][:, place]
-
-    def _interval(self, name: str, place: int) -> Interval | None:
-        return percentiles(self._drawn(name, place), level=self.level)
-
-    def _error_interval(self, name: str, place: int) -> Interval | None:
-        """Return an interval; that of a calibration error is centred on the sample value."""
-        if name != "ece":
-            return self._interval(name, place)
-        found = self._interval("ece_twice", place)
-        square = self._interval("ece_squared_twice", place)
-        if found is None or square is None:
-            return None
-        value = float(self.found[name][place])
-        low = 0.0 if square.low <= 0 else max(0.0, min(found.low, value))
-        return Interval(low, max(value, found.high), found.method, found.level)
-
-
-def _with_also(estimate: Estimate, interval: Interval | None) -> Estimate:
-    if estimate.low is None or estimate.high is None:
-        return Estimate.of(estimate.value, estimate.n, interval)
-    first = Interval(estimate.low, estimate.high, estimate.method, estimate.level)
-    return Estimate.of(estimate.value, estimate.n, first, interval)

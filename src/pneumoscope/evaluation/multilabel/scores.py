@@ -195,7 +195,7 @@ def _parsed(path: Path, rows: Sequence[Mapping[str, Any]], *, part: str | None) 
     columns = list(rows[0]) if rows else []
     names = tuple(name.removeprefix(LABEL_OF) for name in columns if name.startswith(LABEL_OF))
     if not rows or not names:
-        raise DataError(f"{path}: holds no scores of findings; {_EXPECTED}.")
+        raise DataError(f"{path}: contains no scores of findings; {_EXPECTED}.")
     # Other columns are read like those of scores of two classes.
     blank = [{**row, "label": "0", "logit": "0", "probability": "0.5"} for row in rows]
     about = Scores.of_rows(path, blank, part=part)

@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.evaluation.bootstrap import block_size, draw_counts
-from pneumoscope.evaluation.ece import calibration_errors
-from pneumoscope.evaluation.multiclass.weighted import BINS, binned, weighted_area
+from pneumoscope.evaluation.several import (
+    BINS,
+    Ranked,
+    binned,
+    errors_of_bins,
+    ranked,
+    weighted_area,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,15 +43,13 @@ class FindingTable:
         patients: How many patients there are.
         sums: Of each finding what its linear metrics are made of, summed by patient,
             [F, P, m].
-        ranks: Of each finding, for its labelled rows in falling order of probability: the number
-            of the patient, whether the finding is there, and the last row of each run of equal
-            probabilities.
+        ranks: Of each finding the labelled rows in falling order of its probability.
     """
 
     images: int
     patients: int
     sums: Floats
-    ranks: tuple[tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]], ...]
+    ranks: tuple[Ranked, ...]
 
     @classmethod
     def of(cls, scores: FindingScores, thresholds: Sequence[float]) -> FindingTable:
@@ -59,10 +62,7 @@ class FindingTable:
             rows = np.flatnonzero(scores.known[:, place])
             said, own = scores.probabilities[rows, place], scores.labels[rows, place] == 1
             np.add.at(sums[place], patient[rows], _columns(said, own, threshold))
-            order = np.argsort(-said, kind="stable")
-            falling = said[order]
-            ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], len(falling) > 0))
-            ranks.append((patient[rows][order], own[order], ends))
+            ranks.append(ranked(said, own, patient[rows]))
         return cls(len(scores), people, sums, tuple(ranks))
 
 
@@ -72,8 +72,6 @@ def _columns(said: Floats, own: NDArray[np.bool_], threshold: float) -> Floats:
     inside = np.clip(np.where(own, said, 1 - said), _SMALLEST, 1)
     linear = (own, ~own, own & called, ~own & called, -np.log(inside), (said - own) ** 2)
     first = np.stack(linear, axis=1).astype(np.float64)
-    if not len(said):
-        return np.zeros((0, _SUMS + 3 * BINS))
     return np.concatenate([first, binned(said, own)], axis=1)
 
 
@@ -89,7 +87,7 @@ def statistics(table: FindingTable, counts: Floats) -> dict[str, Floats]:
         ``accuracy``, ``prevalence``, ``loss``, ``brier``, ``ece``, ``ece_twice``,
         ``ece_squared_twice``. Of all [b], the mean over the findings for which it is defined:
         ``macro_auc``, ``macro_sensitivity``, ``macro_specificity``, ``macro_brier``,
-        ``macro_ece``.
+        ``macro_ece``, ``macro_ece_twice``, ``macro_ece_squared_twice``.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         sums = np.einsum("bp,fpm->bfm", counts, table.sums, optimize=True)
@@ -104,10 +102,10 @@ def statistics(table: FindingTable, counts: Floats) -> dict[str, Floats]:
             "prevalence": positives / n,
             "loss": loss / n,
             "brier": brier / n,
-            **_calibration(sums[..., _SUMS:].reshape(*sums.shape[:2], 3, BINS)),
+            **errors_of_bins(sums[..., _SUMS:].reshape(*sums.shape[:2], 3, BINS)),
         }
-        found["auc"] = np.stack([_area(rank, counts) for rank in table.ranks], axis=1)
-    for name in MACRO:
+        found["auc"] = np.stack([weighted_area(rank, counts) for rank in table.ranks], axis=1)
+    for name in (*MACRO, "ece_twice", "ece_squared_twice"):
         found[f"macro_{name}"] = _mean(found[name])
     return found
 
@@ -116,54 +114,9 @@ MACRO = ("auc", "sensitivity", "specificity", "brier", "ece")
 """The numbers of findings whose mean over the findings is given."""
 
 
-def _area(
-    rank: tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]], counts: Floats
-) -> Floats:
-    if not len(rank[0]):
-        return np.full(len(counts), np.nan)
-    return weighted_area(rank, counts)
-
-
 def _mean(values: Floats) -> Floats:
     """Return the mean of the defined values of each row, [b]."""
     there = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         found: Floats = np.where(there, values, 0).sum(axis=1) / there.sum(axis=1)
     return found
-
-
-def _calibration(bins: Floats) -> dict[str, Floats]:
-    """Return calibration errors of bins [b, F, 3, BINS]."""
-    rows, findings = bins.shape[:2]
-    count, hits, mass = (bins[:, :, kind].reshape(-1, BINS) for kind in range(3))
-    observed = np.where(count > 0, hits / np.maximum(count, 1), 0)
-    said = np.where(count > 0, mass / np.maximum(count, 1), 0)
-    errors = calibration_errors(count, observed, said)
-    names = {
-        "ece": "ece",
-        "ece_twice": "ece_twice",
-        "squared_error_twice": "ece_squared_twice",
-    }
-    empty = count.sum(axis=1) == 0
-    return {
-        name: np.where(empty, np.nan, errors[key]).reshape(rows, findings)
-        for key, name in names.items()
-    }
-
-
-def point(table: FindingTable) -> dict[str, Floats]:
-    """Return the metrics of the original scores."""
-    found = statistics(table, np.ones((1, table.patients)))
-    return {name: values[0] for name, values in found.items()}
-
-
-def resampled(table: FindingTable, *, resamples: int, seed: int) -> dict[str, Floats]:
-    """Return the metrics of resamples by patient, [resamples, ...] each.
-
-    The draws are those of ``evaluation.bootstrap.resampled``.
-    """
-    drawn = draw_counts(
-        table.patients, resamples=resamples, seed=seed, block=block_size(table.images)
-    )
-    blocks = [statistics(table, counts) for counts in drawn]
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}

@@ -52,8 +52,8 @@ def age_of(dataset: Dataset) -> tuple[float | None, tuple[str, ...]]:
         return float(derived), tuple(notes)
     if abs(stated - derived) > 1.5:  # an age in whole years may be rounded up
         notes.append(
-            f"PatientAge says {stated:.3g} years, the dates of birth and study {derived:.3g}; "
-            "PatientAge counts"
+            f"PatientAge is {stated:.3g} years, the dates of birth and study give {derived:.3g}; "
+            "PatientAge takes precedence"
         )
     return None, tuple(notes)
 

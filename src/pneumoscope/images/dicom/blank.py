@@ -88,7 +88,7 @@ def blank_of(
             if outside is None or 1 - outside.mean() < _LEAST_VISIBLE:
                 notes.append(f"the {words} is not applied: its values cannot be")
             elif field == "Collimator" and not _is_border(pixels, outside):
-                notes.append(f"the {words} is not applied: the image goes on outside of it")
+                notes.append(f"the {words} is not applied: the image continues outside it")
             elif outside.any():
                 masks.append(outside)
                 shutters.append(words)

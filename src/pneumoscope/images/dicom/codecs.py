@@ -153,7 +153,7 @@ def _jpeg(stream: Codestream, photometric: str, *, name: str) -> Decoded:
     if raw:
         pixels, notes = _open_colours(pixels)
     elif stream.components == 3 and photometric == "RGB" and _is_ycbcr(header):
-        notes = ("the header says RGB, the JPEG data are YCbCr and were converted",)
+        notes = ("the header states RGB, the JPEG data are YCbCr and were converted",)
     return Decoded(pixels, f"{library} ({stream.name})", notes)
 
 
@@ -181,7 +181,7 @@ def _open_colours(components: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ..
     if as_rgb <= as_ycbcr:
         return components, ()
     rgb = np.asarray(Image.fromarray(components, "YCbCr").convert("RGB"))
-    return rgb, ("the header says RGB, the JPEG data look like YCbCr and were converted",)
+    return rgb, ("the header states RGB, the JPEG data look like YCbCr and were converted",)
 
 
 def _of_8_bits(

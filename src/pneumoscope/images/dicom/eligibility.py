@@ -94,7 +94,7 @@ def _kind(dataset: Dataset) -> tuple[str, str]:
     elif not fits and stored_as.startswith(_STORAGE):  # all others are private classes
         refusal = f"modality {modality!r}, but {called}; {_ONLY}"
     elif modality in _NO_TERM:
-        note = f"modality {modality!r} is no term of DICOM; it is taken for DX"
+        note = f"modality {modality!r} is not a DICOM term; it is treated as DX"
     return refusal, note
 
 
@@ -111,7 +111,7 @@ def _part(dataset: Dataset) -> tuple[str, str]:
     if chest:
         return "", f"{elsewhere[0]}, but also {chest[0]!r}; it is taken for a chest radiograph"
     cure = "If it is one, correct its BodyPartExamined or AnatomicRegionSequence"
-    return f"{elsewhere[0]}; only chest radiographs can be judged. {cure}", ""
+    return f"{elsewhere[0]}; only chest radiographs can be assessed. {cure}", ""
 
 
 def _region(item: Dataset) -> tuple[str, str]:

@@ -186,7 +186,7 @@ def _bits(dataset: Dataset, notes: list[str], *, name: str) -> tuple[int | None,
     if stored and high >= stored:
         raise UnsupportedImageError(
             f"{name}: its values are not in the low bits of their words (HighBit {high} with "
-            f"BitsStored {stored}); export it anew."
+            f"BitsStored {stored}); export it again."
         )
     if stored is None:
         notes.append("BitsStored is missing; the pixels decide")

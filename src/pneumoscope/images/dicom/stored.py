@@ -152,14 +152,14 @@ def _uncompressed(
         )
     if held >= 2 * expected - 2:
         raise UnsupportedImageError(
-            f"{name}: its pixel data hold {held // expected} frames, but its header declares "
+            f"{name}: its pixel data contain {held // expected} frames, but its header declares "
             f"{layout.frames}; save the intended frame."
         )
     # Some files have a little padding; more would mean missing rows.
     if held - expected > max(2 * expected // layout.rows, expected // 50):
         raise DamagedImageError(
             f"{name}: its pixel data have {held:,} bytes, {layout.rows} rows of {layout.columns} "
-            f"columns need {expected:,}: Rows or Columns is wrong; export it anew."
+            f"columns need {expected:,}: Rows or Columns is wrong; export it again."
         )
     if held > expected:
         notes = (*notes, f"{held - expected:,} bytes behind the pixels were left out")
@@ -250,7 +250,7 @@ def _compressed(
     if (stream.rows, stream.columns) != (layout.rows, layout.columns):
         raise DamagedImageError(
             f"{name}: its compressed image has {stream.rows} rows and {stream.columns} columns, "
-            f"its header says {layout.rows} and {layout.columns}."
+            f"its header states {layout.rows} and {layout.columns}."
         )
     if stream.components != layout.samples:
         notes = (
@@ -328,7 +328,7 @@ def _readings(
             words = f"signed values of {precision} bits"
             readings[words] = _twos_complement(pixels, precision)
         if stream_signed is False:
-            readings["unsigned values, as the codestream says"] = pixels
+            readings["unsigned values, as stated in the codestream"] = pixels
         return readings
     if precision > bits and int(pixels.max()) >= 2**bits:
         if not int(np.bitwise_or.reduce(pixels, axis=None)) & (2 ** (precision - bits) - 1):
@@ -337,7 +337,7 @@ def _readings(
         if int(swapped.max()) < 2**bits:  # all of them are in the other byte order
             return {"words of the other byte order": swapped}
         lower = pixels & pixels.dtype.type(2**bits - 1)
-        words = f"their lower {bits} bits: those above are no part of the values"
+        words = f"their lower {bits} bits: those above do not belong to the values"
         return {_AS_DECLARED: pixels, words: lower}
     return {_AS_DECLARED: pixels}
 
@@ -353,8 +353,8 @@ def _signed_readings(
         return {_AS_DECLARED: pixels}
     mask = np.uint16(2**precision - 1)
     return {
-        "signed values, as the codestream says": pixels,
-        "unsigned values, as the header says": pixels.view(np.uint16) & mask,
+        "signed values, as stated in the codestream": pixels,
+        "unsigned values, as stated in the header": pixels.view(np.uint16) & mask,
     }
 
 

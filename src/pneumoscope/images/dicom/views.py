@@ -21,7 +21,7 @@ VIEW_TAGS = (
 )
 """Keywords of the elements read here."""
 
-_ONLY = "only frontal views (AP, PA) can be judged"
+_ONLY = "only frontal views (AP, PA) can be assessed"
 _SHORT = {"antero-posterior": "AP", "postero-anterior": "PA"}
 _PLANES = {"L": "x", "R": "x", "A": "y", "P": "y", "H": "z", "F": "z"}
 
@@ -58,12 +58,14 @@ def view_of(dataset: Dataset) -> View:
         return View(name, f"view {position!r}; {_ONLY}", ())
     for meaning, other in codes:
         if other:
-            beside = f" (ViewPosition says {position!r})" if position else ""
+            beside = f" (ViewPosition is {position!r})" if position else ""
             return View(name, f"view code {meaning!r}{beside}; {_ONLY}", ())
     notes = []
     stated, coded = projection(position), projection(" ".join(meaning for meaning, _ in codes))
     if stated and coded and stated != coded:
-        notes.append(f"ViewPosition says {stated}, the view's code {coded}; ViewPosition counts")
+        notes.append(
+            f"ViewPosition is {stated}, the view code is {coded}; ViewPosition takes precedence"
+        )
     for doubt in (_orientation(dataset), _description(dataset)):
         if doubt and not name:
             return View("", f"{doubt}; {_ONLY}", ())

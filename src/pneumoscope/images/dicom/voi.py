@@ -74,7 +74,7 @@ def _modality(dataset: Dataset, notes: list[str], *, inverted: bool) -> tuple[Lo
     for keyword, number in (("RescaleSlope", slope), ("RescaleIntercept", intercept)):
         stated = "".join(texts_of(dataset, keyword)[:1])
         if stated and number is None:
-            notes.append(f"{keyword} {stated!r} is no number and is not applied")
+            notes.append(f"{keyword} {stated!r} is not a number and is not applied")
         elif "," in stated:
             notes.append(f"the decimal comma of {keyword} {stated} was read as a point")
     if slope == 0:

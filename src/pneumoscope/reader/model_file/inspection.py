@@ -143,7 +143,7 @@ def _model(data: bytes, found: _Found) -> None:
             _expect(kind, BYTES)
             _opset(data, a, b, found)
         elif number == _MODEL_FUNCTIONS:
-            raise _Refused("it defines operators of its own")
+            raise _Refused("it defines custom operators")
         elif number == _MODEL_TRAINING:
             raise _Refused("it contains training graphs")
         elif number == _MODEL_DEVICES:

@@ -258,7 +258,7 @@ def _findings(values: Any, names: tuple[str, ...]) -> tuple[FindingRule, ...]:
         FindingRule.from_dict(value, OperatingPoint(**value["operating_point"])) for value in values
     )
     if len(rules) != len(names):
-        raise ValueError(f"it has {len(names)} findings, and says how {len(rules)} are decided")
+        raise ValueError(f"it has {len(names)} findings, but decision rules for {len(rules)}")
     return rules
 
 
