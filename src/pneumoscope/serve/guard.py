@@ -6,6 +6,7 @@ import hmac
 import logging
 import secrets
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,14 @@ from pneumoscope.serve.problem import problem
 from pneumoscope.serve.settings import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from pneumoscope.serve.exchange import Exchange
-    from pneumoscope.serve.reading import ImageEndpoint
     from pneumoscope.serve.service import Service
+
+ImageEndpoint = Callable[["Scope"], Awaitable["Response"]]
+"""Returns the response to a request with an image."""
 
 OPEN = ("/", "/page/", "/v2/health/", "/openapi.json")
 """Routes that need no token: they tell nothing of images."""

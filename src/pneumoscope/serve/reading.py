@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -19,7 +19,7 @@ from pneumoscope.serve.admission import BusyError
 from pneumoscope.serve.body import BodyError, ClientGoneError, Upload, upload_of
 from pneumoscope.serve.evidence import EvidenceStore
 from pneumoscope.serve.exchange import KEY
-from pneumoscope.serve.guard import GONE
+from pneumoscope.serve.guard import GONE, ImageEndpoint
 from pneumoscope.serve.problem import problem
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ PREDICTIONS = "/v1/predictions"
 PICTURES = "/v1/pictures"
 IMAGES = frozenset({PREDICTIONS, PICTURES})
 """Paths that take an image."""
-
-ImageEndpoint = Callable[["Scope"], Awaitable[Response]]
 
 _log = logging.getLogger("pneumoscope.serve")
 
