@@ -24,7 +24,7 @@ from pneumoscope.reader.predictor import Predictor
 from pneumoscope.stats.tolerance import tolerance_limit
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.workflow.decide import decide_on
-from pneumoscope.workflow.finish import FALSE_REFUSALS
+from pneumoscope.workflow.known_to_model import FALSE_REFUSALS
 from pneumoscope.workflow.recalibrate import write_calibrated
 
 WHAT = "threshold, uncertain zone and gate decided anew on the validation images"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from helpers.cluster import (
     DEADLY,
@@ -22,9 +26,12 @@ from helpers.cluster import (
 )
 from helpers.processes import below, command_of, kill, wait_for
 from pneumoscope.cli import main
+from pneumoscope.cli.predict_cluster import _Shown
+from pneumoscope.cli.terminal import TerminalWatcher
 from pneumoscope.cluster.process_engine import ProcessEngine
 from pneumoscope.cluster.run import Outcome, read_archive
 from pneumoscope.cluster.shards import Shard
+from pneumoscope.cluster.supervise import Progress
 from pneumoscope.cluster.work import Job, ShardReader
 from pneumoscope.errors import EngineError, ModelFileError, OutputError
 from pneumoscope.reader.predictor import Predictor
@@ -200,6 +207,35 @@ def test_two_runs_do_not_write_into_one_folder(archive: Path, tmp_path: Path) ->
     one = tmp_path / "one.parquet"
     main(["predict", str(archive), "--out", str(one)])
     assert rows(out) == rows(one)
+
+
+def test_progress_and_failures_are_shown_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pneumoscope.cli.predict_cluster._EVERY_SECONDS", -1.0)
+    written = io.StringIO()
+    watcher = TerminalWatcher()
+    watcher.console = Console(file=written, force_terminal=True, width=150)
+    with watcher.progress("Reading") as bar:
+        shown = _Shown(watcher, bar)
+        for _ in range(2):  # about once a second, even if nothing happened
+            shown.hear(Progress(images=1000, unreadable=7, deaths=2), 4000)
+        watcher.console.print("the bar is drawn anew")
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.getvalue())
+    assert re.search(r"Reading \(7 unreadable, 2 workers ended\).*1000/4000", text)
+    line = "1,000 of 4,000 images found so far; 7 unreadable, 2 workers ended"
+    assert text.count(line) == 2
+
+
+def test_a_bar_that_hears_the_same_number_again_keeps_its_rate() -> None:
+    written = io.StringIO()
+    watcher = TerminalWatcher()
+    watcher.console = Console(file=written, force_terminal=True, width=150)
+    with watcher.progress("Reading") as bar:
+        bar(10, 4000)
+        time.sleep(0.05)
+        for _ in range(3):
+            bar(20, 4000)
+        time.sleep(0.2)
+    assert "images/s" in written.getvalue()
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from helpers.cluster import rows
+from helpers.object_store import BUCKET, object_store
 from pneumoscope.cli import main
 from pneumoscope.cluster.listing import list_archive
 
@@ -23,29 +23,12 @@ if find_spec("moto") is None or find_spec("s3fs") is None:
 # Their packages use what Python will drop some day.
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::ResourceWarning")
 
-BUCKET = "radiographs"
-
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Any]:
-    """Return the file system of an empty store, which other processes find by the environment."""
-    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
-        warnings.simplefilter("ignore")
-        import s3fs  # noqa: PLC0415 - it may be missing
-        from moto.server import ThreadedMotoServer  # noqa: PLC0415 - the same
-
-        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        files = s3fs.S3FileSystem(use_listings_cache=False)
-        files.mkdir(BUCKET)
+    """Return the file system of an empty store."""
+    with object_store() as files:
         yield files
-        server.stop()
 
 
 @pytest.fixture(scope="module")

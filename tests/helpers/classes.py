@@ -12,6 +12,7 @@ from pneumoscope.export import export
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.labels import LabelSpace
 from pneumoscope.models.registry import build_model
+from pneumoscope.reader.conformal import Conformal
 from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
 
 KINDS = ("NORMAL", "BACTERIA", "VIRUS")
@@ -34,13 +35,20 @@ def by_kind(folder: Path, out: Path) -> Path:
     return out
 
 
-def write_kinds(path: Path, *, sides: int = 32) -> Path:
-    """Write a model file of the three kinds that has learnt nothing; return it."""
+def write_kinds(
+    path: Path, *, sides: int = 32, quantiles: tuple[float, float, float] | None = None
+) -> Path:
+    """Write a model file of the three kinds that has learnt nothing; return it.
+
+    With the quantiles (0, 1, 1) of its prediction sets it is always sure of PNEUMONIA and never of
+    its kind.
+    """
     spec = InputSpec(sides, sides)
     labels = LabelSpace.of(KINDS, KINDS[1:], "PNEUMONIA")
     info = ModelInfo(
-        "kinds", spec, KINDS, OperatingPoint(), {}, positive=labels.positive, group=labels.group
-    )
+        "kinds", spec, KINDS, OperatingPoint(), {}, positive=labels.positive, group=labels.group,
+        conformal=None if quantiles is None else Conformal(0.1, quantiles),
+    )  # fmt: skip
     model = build_model("seed-cnn", spec, filters=[4], classes=3).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (4, sides, sides), np.uint8)
     export(model, path, info=info, check=pixels)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 
@@ -47,16 +47,28 @@ def wait_for(condition: Callable[[], object], *, seconds: float, what: str) -> N
         time.sleep(0.05)
 
 
-def listening() -> set[tuple[str, int]]:
-    """Return address (as the system writes it, in hexadecimal digits) and port of each listener."""
+def listening(pids: Iterable[int]) -> set[tuple[str, int]]:
+    """Return where processes listen.
+
+    Addresses are as the system writes them, in hexadecimal digits; ports are numbers.
+    """
+    sockets = {name for pid in pids for name in _files(pid) if name.startswith("socket:")}
     found = set()
     for name in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
-            _, local, _, state, *_ = line.split()
-            if state == "0A":
-                address, port = local.split(":")
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                address, port = fields[1].split(":")
                 found.add((address, int(port, 16)))
     return found
+
+
+def _files(pid: int) -> Iterator[str]:
+    """Yield what a process has open."""
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        for number in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208 - Path has no file of that name
+            with contextlib.suppress(OSError):  # it was closed meanwhile
+                yield os.readlink(f"/proc/{pid}/fd/{number}")  # noqa: PTH115 - the same
 
 
 LOOPBACK = {

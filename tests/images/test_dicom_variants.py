@@ -27,10 +27,13 @@ from helpers.dicom_variants import (
 from helpers.files import dicom_bytes, dicom_data_set, encoded
 from pneumoscope.data.phantom import render
 from pneumoscope.errors import DamagedImageError, ImageError, UnsupportedImageError
+from pneumoscope.images.dicom import pixels
+from pneumoscope.images.dicom.stored import stored_values
 from pneumoscope.images.dicom_facts import Rendering
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.images.read import chroma, decode
 from pneumoscope.reader.predictor import Predictor
+from pneumoscope.reader.preprocess import load_image
 
 PICTURE = render("NORMAL", patient_seed=3, size_px=(256, 256)).pixels
 SPEC = InputSpec(96, 96)
@@ -406,6 +409,25 @@ def test_colour_inside_dicom_is_seen_as_in_a_png() -> None:
     assert in_dicom == in_png > 10
     assert chroma(made(np.stack([PICTURE] * 3, 2), 8), name="x") == 0
     assert chroma(SHOWN["12 bits"], name="x") == 0
+
+
+@pytest.mark.parametrize("name", ["RGB and a shutter", "palette and a shutter", "tinted", "grey"])
+def test_a_coloured_file_is_parsed_and_decoded_once(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tinted = made(np.stack([PICTURE, PICTURE // 2, PICTURE // 3], 2), 8)
+    data = {**PADDED, "tinted": tinted, "grey": SHOWN["12 bits"]}[name]
+    taken = []
+
+    def counting(*args: Any, **more: Any) -> Any:
+        taken.append(args)
+        return stored_values(*args, **more)
+
+    monkeypatch.setattr(pixels, "stored_values", counting)
+    found = load_image(data, InputSpec(64, 64), any_kind=True)
+    assert len(taken) == 1
+    assert found.shape.chroma == pytest.approx(chroma(data, name="x"), abs=2)
+    assert found.shape.chroma > 10 or name != "tinted"
 
 
 # --- real radiographs ---

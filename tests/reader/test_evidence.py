@@ -10,14 +10,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from helpers.tiny_model import grey_image, tiny_info, write_tiny
-from pneumoscope.reader.evidence import (
-    AGAINST,
-    FOR,
-    Scale,
-    evidence_caveat,
-    overlay,
-)
+from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.reader.evidence_sheet import draw_evidence
+from pneumoscope.reader.overlay import AGAINST, FOR, Scale, overlay
 from pneumoscope.reader.predictor import Predictor
 
 GREY = np.full((300, 400), 90, np.uint8)

@@ -12,15 +12,10 @@ from PIL import Image, ImageDraw
 
 from helpers.tiny_model import grey_image, tiny_info, write_tiny
 from pneumoscope.reader.checks.gate import PixelGate
-from pneumoscope.reader.evidence import (
-    EVIDENCE_FULL,
-    UNSTATED,
-    Scale,
-    evidence_image,
-    share_at_edges,
-)
+from pneumoscope.reader.evidence import evidence_image, share_at_edges
 from pneumoscope.reader.evidence_sheet import PANEL_PX, draw_evidence, evidence_sheet
 from pneumoscope.reader.model_file.metadata import NOTICE
+from pneumoscope.reader.overlay import EVIDENCE_FULL, UNSTATED, Scale
 from pneumoscope.reader.policy import NOT_ASSESSABLE
 from pneumoscope.reader.predictor import Predictor
 

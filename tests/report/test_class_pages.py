@@ -22,15 +22,12 @@ from pneumoscope.evaluation.question import Images, Question, Reader
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.labels import LabelSpace
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.class_sections import (
-    class_answer,
-    class_headline,
-    class_sections,
-    question_of,
-)
+from pneumoscope.report.class_sections import class_sections
 from pneumoscope.report.evaluation_page import write_evaluation_page
-from pneumoscope.report.figures.classes import ClassConfusion, PossibleClasses
-from pneumoscope.report.figures.one_vs_rest import ClassCalibration, OneVsRestRoc
+from pneumoscope.report.figures.curves import class_reliability
+from pneumoscope.report.figures.outcome import class_confusion, prediction_sets
+from pneumoscope.report.figures.roc import class_roc
+from pneumoscope.report.opening import class_answer, class_headline, question_of
 
 K = (2, 3, 4, 14)
 _TOUCHING = 4  # pixels
@@ -45,12 +42,12 @@ def measured(classes: int) -> tuple[ClassNumbers, ClassScores]:
 def figures_of(classes: int) -> dict[str, Figure]:
     found, own = measured(classes)
     drawn = {
-        "confusion": ClassConfusion(found).draw(),
-        "roc": OneVsRestRoc.of(found, own).draw(),
-        "calibration": ClassCalibration.of(found, own).draw(),
+        "confusion": class_confusion(found).draw(),
+        "roc": class_roc(found, own).draw(),
+        "calibration": class_reliability(found, own).draw(),
     }
     if found.sets is not None:
-        drawn["sets"] = PossibleClasses(found.sets, found.labels.names, found.counts).draw()
+        drawn["sets"] = prediction_sets(found.sets, found.labels.names, found.counts).draw()
     return drawn
 
 
@@ -86,18 +83,25 @@ def test_no_text_lies_on_another_or_beyond_the_edge(classes: int) -> None:
 @pytest.mark.parametrize("classes", K)
 def test_the_data_of_the_figures(classes: int) -> None:
     found, own = measured(classes)
-    _, rows = ClassConfusion(found).rows()
+    _, rows = class_confusion(found).table
     assert len(rows) == classes**2
     assert sum(int(row[2]) for row in rows) == len(own)
-    roc = OneVsRestRoc.of(found, own)
-    for curve, numbers in zip(roc.curves, found.by_class, strict=True):
+    _, points = class_roc(found, own).table
+    marks = [
+        (float(x[0]), float(y[0]))
+        for axes in class_roc(found, own).draw().axes
+        for line in axes.lines
+        if line.get_marker() == "o"
+        for x, y in [(np.asarray(line.get_xdata()), np.asarray(line.get_ydata()))]
+    ]
+    for name, numbers, mark in zip(found.labels.names, found.by_class, marks, strict=True):
+        fpr, tpr = np.array([(float(row[1]), float(row[2])) for row in points if row[0] == name]).T
         # The trapezoid of the thinned curve is the area but for what lies between its points.
-        area = float(np.trapezoid(curve.tpr, curve.fpr))
-        assert area == pytest.approx(numbers["auc"].value, abs=2e-3)
-        assert curve.point == pytest.approx(
+        assert float(np.trapezoid(tpr, fpr)) == pytest.approx(numbers["auc"].value, abs=2e-3)
+        assert mark == pytest.approx(
             (1 - (numbers["specificity"].value or 0), numbers["sensitivity"].value)
         )
-    _, bins = ClassCalibration.of(found, own).rows()
+    _, bins = class_reliability(found, own).table
     assert sum(int(row[3]) for row in bins) == classes * len(own)
 
 
@@ -107,21 +111,22 @@ def test_bins_by_hand() -> None:
     said = np.stack([first, 1 - first], axis=1)
     number = (np.arange(10) < 5).astype(np.int64)  # the five with the least are of class 1
     own = ClassScores(space_of(2), number, np.log(said), said)
-    (one, _) = ClassCalibration.of(class_numbers(own, np.arange(10), resamples=0), own).bins
-    assert one.said == pytest.approx(first)
-    assert one.observed.tolist() == [0] * 5 + [1] * 5
-    assert one.images == (1,) * 10
+    figure = class_reliability(class_numbers(own, np.arange(10), resamples=0), own)
+    one = np.array([row[1:] for row in figure.table[1] if row[0] == "NORMAL"], np.float64)
+    assert one[:, 0] == pytest.approx(first)
+    assert one[:, 1].tolist() == [0] * 5 + [1] * 5
+    assert one[:, 2].tolist() == [1] * 10
 
 
 def test_a_class_without_images_has_no_curve_and_is_drawn_all_the_same() -> None:
     own = make_class_scores(60, 3)
     own = own.select(np.flatnonzero(own.number != 2))
     found = class_numbers(own, np.arange(len(own)), resamples=0)
-    roc = OneVsRestRoc.of(found, own)
-    assert roc.curves[2].point is None
-    assert "VIRUS: AUC not defined" in roc.summary()
-    assert "VIRUS not defined of 0" in ClassConfusion(found).summary()
-    for figure in (roc, ClassConfusion(found), ClassCalibration.of(found, own)):
+    roc = class_roc(found, own)
+    assert "VIRUS" not in {row[0] for row in roc.table[1]}
+    assert "VIRUS: AUC not defined" in roc.summary
+    assert "VIRUS not defined of 0" in class_confusion(found).summary
+    for figure in (roc, class_confusion(found), class_reliability(found, own)):
         assert texts_of(figure.draw())
 
 

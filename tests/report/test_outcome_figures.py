@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,21 +33,25 @@ from pneumoscope.evaluation.scores import Scores
 from pneumoscope.evaluation.subgroups import Group, subgroups
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report import (
-    CaseSheet,
-    DifferenceForest,
-    NetBenefit,
-    PrecisionRecall,
-    ReliabilityDiagram,
-    RobustnessCurves,
-    RocCurve,
-    RocCurves,
-    ScoreDistributions,
-    SeedDots,
-    SeedLosses,
-    SubgroupForest,
+    Drawing,
+    case_sheet,
+    differences,
+    net_benefit,
+    precision_recall,
+    reliability_diagram,
+    robustness_curves,
+    roc_curve,
+    roc_curves,
     save,
+    score_distributions,
+    seed_dots,
+    seed_losses,
+    subgroup_forest,
 )
-from pneumoscope.report.figures.compare import short_names
+from pneumoscope.report.figures.compare import seed_dots_of, short_names
+from pneumoscope.report.figures.drawing import Cell
+from pneumoscope.report.figures.pictures import pictures_of_page
+from pneumoscope.report.figures.roc import roc_of
 from pneumoscope.report.mistakes import worst_rows
 
 NAN = math.nan
@@ -112,23 +116,22 @@ def texts(figure: Figure) -> str:
 def test_the_roc_curve_lies_in_its_band_and_names_its_interval(
     scores: Scores, assessment: Evaluation, curves: Curves
 ) -> None:
-    roc = RocCurve.from_scores(
-        scores.label,
-        scores.probability,
+    roc = roc_curve(
+        roc_of(scores.label, scores.probability),
         threshold=0.5,
         band=curves.roc,
         auc_range=assessment["auc"].range_text(),
     )
 
-    header, body = roc.rows()
+    header, body = roc.table
     assert header == ("threshold", "false_positive_rate", "sensitivity", "low", "high")
     middle = [row for row in body if 0.05 < float(row[1]) < 0.6]
     inside = sum(float(row[3]) <= float(row[2]) <= float(row[4]) for row in middle)
     assert middle
     assert inside >= 0.9 * len(middle)
     assert assessment["auc"].range_text() in texts(roc.draw())
-    plain = RocCurve.from_scores(scores.label, scores.probability)
-    assert plain.rows()[0] == header[:3]
+    plain = roc_curve(roc_of(scores.label, scores.probability))
+    assert plain.table[0] == header[:3]
 
 
 def test_precision_falls_to_the_prevalence_where_all_are_called(
@@ -137,51 +140,52 @@ def test_precision_falls_to_the_prevalence_where_all_are_called(
     prevalence = assessment["prevalence"].value
     assert prevalence is not None
     assert prevalence == pytest.approx(2 / 3)
-    figure = PrecisionRecall(
+    figure = precision_recall(
         curves.precision_recall,
         prevalence=prevalence,
         average_precision=assessment["average_precision"].value,
-        operating_point=(0.8, 0.9),
+        point=(0.8, 0.9),
     )
 
-    assert len(figure.rows()[1]) == 100
-    assert figure.curve.precision[-1] >= prevalence - 1e-9
-    assert "chance level 0.667" in figure.summary()
+    assert len(figure.table[1]) == 100
+    assert float(figure.table[1][-1][1]) >= prevalence - 1e-6
+    assert "chance level 0.667" in figure.summary
     assert f"AP {assessment['average_precision'].value:.3f}" in texts(figure.draw())
 
 
 def test_the_reliability_diagram_counts_every_image(scores: Scores, curves: Curves) -> None:
-    figure = ReliabilityDiagram(curves.reliability, "0.041 (0.000 to 0.120)")
+    figure = reliability_diagram(curves.reliability, "0.041 (0.000 to 0.120)")
 
-    assert sum(int(row[0]) for row in figure.rows()[1]) == len(scores)
+    assert sum(int(row[0]) for row in figure.table[1]) == len(scores)
     assert "Calibration error 0.041 (0.000 to 0.120)" in texts(figure.draw())
-    assert re.match(r"15 bins of 8 to 8 images; in \d+ of them", figure.summary())
+    assert re.match(r"15 bins of 8 to 8 images; in \d+ of them", figure.summary)
 
 
 def test_net_benefit_says_where_the_reader_is_of_use(curves: Curves) -> None:
-    figure = NetBenefit(curves.decision, threshold_in_use=0.5)
+    figure = net_benefit(curves.decision, 0.5)
 
     useful = curves.decision.useful()
     assert useful is not None
     low, high = useful
-    assert f"from {low:.2f} to {high:.2f}" in figure.summary()
+    assert f"from {low:.2f} to {high:.2f}" in figure.summary
     assert {"this reader", "treat all", "treat none", "threshold 0.50"} <= set(
         texts(figure.draw()).splitlines()
     )
     half = np.array([0.1, 0.5])
-    never = NetBenefit(DecisionCurve(half, half, half, half, half))
-    assert "at any threshold" in never.summary()
+    never = net_benefit(DecisionCurve(half, half, half, half, half))
+    assert "at any threshold" in never.summary
 
 
 def test_scores_fall_into_bins_of_their_class() -> None:
-    figure = ScoreDistributions.from_scores(
+    figure = score_distributions(
         [0, 0, 1, 1], [0.0, 0.26, 0.26, 1.0], classes=("A", "B"), threshold=0.3, zone=(0.2, 0.4)
     )
 
-    assert figure.counts.sum(axis=1).tolist() == [2, 2]
-    assert figure.rows()[1][10] == ("0.25", "0.275", "1", "1")
-    assert figure.rows()[1][-1] == ("0.975", "1", "0", "1")
-    assert figure.summary().endswith("threshold 0.3, uncertain from 0.2 to 0.4")
+    counts = [(int(row[2]), int(row[3])) for row in figure.table[1]]
+    assert np.sum(counts, axis=0).tolist() == [2, 2]
+    assert figure.table[1][10] == ("0.25", "0.275", "1", "1")
+    assert figure.table[1][-1] == ("0.975", "1", "0", "1")
+    assert figure.summary.endswith("threshold 0.3, uncertain from 0.2 to 0.4")
 
 
 # --- groups and corruptions ----------------------------------------------------------------------
@@ -190,13 +194,13 @@ def test_scores_fall_into_bins_of_their_class() -> None:
 def test_small_groups_are_marked_in_the_forest(scores: Scores, assessment: Evaluation) -> None:
     few = {path: "rare" if k < 9 else "common" for k, path in enumerate(scores.path)}
     groups = subgroups(scores, threshold=0.5, columns={"device": few}, resamples=100)
-    forest = SubgroupForest(tuple(groups), assessment.numbers, assessment.n)
+    forest = subgroup_forest(tuple(groups), assessment.numbers, assessment.n)
 
     shown = texts(forest.draw())
     assert "rare (9) *" in shown
     assert "common (111)\n" in shown
     assert "all images (120)" in shown
-    rows = {row[1]: row for row in forest.rows()[1]}
+    rows = {row[1]: row for row in forest.table[1]}
     assert rows["rare"][3] == "yes"
     assert rows["common"][3] == "no"
     assert float(rows["all images"][4]) == pytest.approx(assessment["auc"].value or 0, abs=1e-6)
@@ -215,66 +219,62 @@ def test_robustness_shows_the_worst_corruption() -> None:
     rows = [corrupted("none", 0, 0.95)]
     for name, fall in (("blur", 0.01), ("noise", 0.08)):
         rows += [corrupted(name, s, 0.95 - fall * s) for s in range(1, 6)]
-    figure = RobustnessCurves(rows)
+    figure = robustness_curves(rows)
 
-    assert "lowest at the strongest noise, 0.550 against 0.950" in figure.summary()
-    assert len(figure.rows()[1]) == 10
-    assert figure.rows()[1][5][:5] == ("noise", "1", "1", "units", "0.87")
+    assert "lowest at the strongest noise, 0.550 against 0.950" in figure.summary
+    assert len(figure.table[1]) == 10
+    assert figure.table[1][5][:5] == ("noise", "1", "1", "units", "0.87")
     assert {"blur", "noise", "units"} <= set(texts(figure.draw()).splitlines())
     with pytest.raises(OptionError, match="at least one corruption"):
-        RobustnessCurves(rows[:1])
+        robustness_curves(rows[:1])
 
 
 # --- comparison ----------------------------------------------------------------------------------
 
 
 def test_differences_have_the_sign_of_first_less_second(two: Comparison) -> None:
-    figure = DifferenceForest.from_comparison(two)
+    figure = differences(two)
 
     first, second = (two.numbers[name]["auc"].value or 0 for name in two.names)
-    assert float(figure.rows()[1][0][3]) == pytest.approx(first - second, abs=1e-5)
-    assert figure.rows()[1][0][:3] == ("a", "b", "auc")
+    assert float(figure.table[1][0][3]) == pytest.approx(first - second, abs=1e-5)
+    assert figure.table[1][0][:3] == ("a", "b", "auc")
     assert "a minus b" in texts(figure.draw())
 
 
 def test_the_curves_of_all_readers_are_in_one_figure(two: Comparison) -> None:
-    figure = RocCurves.from_comparison(two)
+    figure = roc_curves(two)
 
-    assert figure.names == ("a", "b")
-    for name, area in zip(two.names, figure.areas, strict=True):
-        assert area == two.numbers[name]["auc"].value
-        sensitivity, specificity = (
-            two.numbers[name][key].value for key in ("sensitivity", "specificity")
-        )
-        assert sensitivity is not None
-        assert specificity is not None
-        assert (1 - specificity, sensitivity) in figure.points
-    header, rows = figure.rows()
+    header, rows = figure.table
     assert header == ("reader", "false_positive_rate", "sensitivity", "low", "high")
-    assert len(rows) == 2 * len(figure.curves[0].false_positive_rate)
-    drawn = texts(figure.draw())
-    for name, area in zip("ab", figure.areas, strict=True):
-        assert f"{name}: AUC {area:.3f}" in drawn
-        assert f"{name}: AUC {area:.3f}" in figure.summary()
+    assert len(rows) == 2 * len(two.roc[two.names[0]].false_positive_rate)
+    drawn = figure.draw()
+    marks = [line.get_xydata() for line in drawn.axes[0].lines if line.get_marker() == "o"]
+    for short, name, mark in zip("ab", two.names, marks, strict=True):
+        area, sensitivity, specificity = (
+            two.numbers[name][key].value or 0 for key in ("auc", "sensitivity", "specificity")
+        )
+        assert np.asarray(mark)[0].tolist() == pytest.approx([1 - specificity, sensitivity])
+        assert f"{short}: AUC {area:.3f}" in texts(drawn)
+        assert f"{short}: AUC {area:.3f}" in figure.summary
 
 
 def test_runs_of_one_recipe_have_a_mean(two: Comparison) -> None:
-    figure = SeedDots.from_comparison(two, known=(0.81, 0.87, "earlier report"))
+    figure = seed_dots_of(two, known=(0.81, 0.87, "earlier report"))
 
-    assert figure.group == (0, 0)
+    assert [row[1] for row in figure.table[1]] == ["0", "0"]
     assert "earlier report: 81% to 87%" in texts(figure.draw())
-    alone = SeedDots.from_comparison(compared(("a", "b"), ("", "")))
-    assert alone.group == (-1, -1)
+    alone = seed_dots_of(compared(("a", "b"), ("", "")))
+    assert [row[1] for row in alone.table[1]] == ["", ""]
     assert "recipe" not in texts(alone.draw())
 
 
 def test_the_run_that_is_kept_stands_out() -> None:
-    dots = SeedDots(("a", "b"), ((0.9, 0.8, 0.8, 1.0),) * 2, (0, 0), kept=1)
+    dots = seed_dots(("a", "b"), ((0.9, 0.8, 0.8, 1.0),) * 2, (0, 0), kept=1)
     marks = [line for line in dots.draw().axes[0].lines if line.get_marker() == "o"]
     assert [line.get_markerfacecolor() == "none" for line in marks] == [False, True]
-    losses = SeedLosses(("a", "b"), ([0.5, 0.4], [0.6, 0.2, 0.3]), (2, 2), 1)
-    assert losses.rows()[1][3] == ("b", "2", "0.2", "yes")
-    assert losses.summary().endswith("b was kept with 0.2000")
+    losses = seed_losses(("a", "b"), ([0.5, 0.4], [0.6, 0.2, 0.3]), (2, 2), 1)
+    assert losses.table[1][3] == ("b", "2", "0.2", "yes")
+    assert losses.summary.endswith("b was kept with 0.2000")
     assert "b" in texts(losses.draw())
 
 
@@ -290,24 +290,23 @@ def test_names_lose_what_they_share() -> None:
 # --- single images -------------------------------------------------------------------------------
 
 
-def sheet(n: int, *, evidence: bool = False) -> CaseSheet:
-    pictures = np.zeros((n, 16, 16, 3), np.uint8)
-    return CaseSheet(
-        pictures, ("NORMAL",) * n, ("PNEUMONIA 0.98",) * n, tuple(f"{k}.png" for k in range(n)),
-        pictures + np.array([200, 90, 0], np.uint8) if evidence else None,
-    )  # fmt: skip
+def sheet(n: int, *, evidence: bool = False) -> Drawing:
+    plain = np.zeros((16, 16, 3), np.uint8)
+    images = (plain, plain + np.array([200, 90, 0], np.uint8)) if evidence else (plain,)
+    cells = [Cell(images, "NORMAL", "PNEUMONIA 0.98")] * n
+    return case_sheet(cells, [f"{k}.png" for k in range(n)])
 
 
-def test_the_sheet_shows_label_and_probability_and_keeps_the_colour(tmp_path: Path) -> None:
+def test_the_sheet_shows_label_and_probability_and_keeps_the_colour() -> None:
     figure = sheet(5, evidence=True)
 
-    assert figure.rows()[1][4] == ("5", "NORMAL", "PNEUMONIA 0.98", "4.png")
+    assert figure.table[1][4] == ("5", "NORMAL", "PNEUMONIA 0.98", "4.png")
     shown = texts(figure.draw())
     assert shown.count("NORMAL") == shown.count("PNEUMONIA 0.98") == 5
-    svg = save(figure.draw(), tmp_path, name="sheet")
-    images = re.findall(r"data:image/jpeg;base64,([^\"]+)", svg)
+    images = [image for picture in pictures_of_page(figure) for image in picture.images]
     assert len(images) == 10
-    modes = {Image.open(io.BytesIO(base64.b64decode(one))).mode for one in images}
+    assert all(image.startswith(b"\xff\xd8") for image in images)
+    modes = {Image.open(io.BytesIO(image)).mode for image in images}
     assert modes == {"L", "RGB"}
 
 
@@ -333,37 +332,44 @@ NONE = np.array([])
 UNDEFINED = Estimate(None, 9)
 NOTHING = dict.fromkeys(("auc", "accuracy", "sensitivity", "specificity"), UNDEFINED)
 FLAT = RocBand(np.linspace(0, 1, 3), np.ones(3), np.full(3, NAN), np.full(3, NAN))
+
+
+def undefined(n: int) -> Comparison:
+    """Return a comparison of n readers, of which the last has no area and none a difference."""
+    found = compared(tuple("abcdef"[:n]), ("",) * n)
+    numbers = {**found.numbers, found.names[-1]: NOTHING}
+    pairs = tuple(replace(pair, differences=NOTHING) for pair in found.pairs)
+    curves = dict.fromkeys(found.names, FLAT)
+    return replace(found, numbers=numbers, pairs=pairs, roc=curves)
+
+
 EDGES: dict[str, Callable[[], Figure]] = {
-    "pr-without-band": lambda: PrecisionRecall(
+    "pr-without-band": lambda: precision_recall(
         PrecisionRecallBand(np.array([0.5, 1]), np.array([1, 0.5]), NANS, NANS), prevalence=0.5
     ).draw(),
-    "reliability-one-bin": lambda: ReliabilityDiagram(
+    "reliability-one-bin": lambda: reliability_diagram(
         Reliability(np.array([9.0]), 0.3 * ONES, 0.5 * ONES, 0.2 * ONES, 0.8 * ONES)
     ).draw(),
-    "benefit-below-zero": lambda: NetBenefit(
+    "benefit-below-zero": lambda: net_benefit(
         DecisionCurve(np.array([0.1, 0.9]), np.array([-1.0, -9]), NANS, NANS, np.array([-2.0, -5]))
     ).draw(),
-    "scores-none": lambda: ScoreDistributions.from_scores(
+    "scores-none": lambda: score_distributions(
         [], [], classes=("A", "B"), threshold=0.5
     ).draw(),
-    "scores-many": lambda: ScoreDistributions.from_scores(
+    "scores-many": lambda: score_distributions(
         [0] * 50_000 + [1], [0.01] * 50_000 + [0.99], classes=("A", "B"), threshold=0.5
     ).draw(),
-    "forest-undefined": lambda: SubgroupForest(
+    "forest-undefined": lambda: subgroup_forest(
         (Group("a_very_long_column_name_that_goes_on_and_on", "x" * 60, 3, 3, 1, True, NOTHING),),
         NOTHING, 9,
     ).draw(),
-    "robustness-undefined": lambda: RobustnessCurves(
+    "robustness-undefined": lambda: robustness_curves(
         [Corrupted("blur", k, float(k), "units", NOTHING, UNDEFINED) for k in range(6)]
     ).draw(),
-    "difference-undefined": lambda: DifferenceForest(
-        (("a", "b"),), ((UNDEFINED,) * 4,)
-    ).draw(),
-    "roc-many": lambda: RocCurves(
-        tuple("abcdef"), (FLAT,) * 6, (0.9,) * 5 + (NAN,), ((0.1, 0.9),) * 6
-    ).draw(),
-    "seeds-one": lambda: SeedDots(("a",), ((0.9, NAN, 0.8, 1.0),), (-1,)).draw(),
-    "losses-one-epoch": lambda: SeedLosses(("a", "b"), ([0.5], [0.5]), (1, 1), 0).draw(),
+    "difference-undefined": lambda: differences(undefined(2)).draw(),
+    "roc-many": lambda: roc_curves(undefined(6)).draw(),
+    "seeds-one": lambda: seed_dots(("a",), ((0.9, NAN, 0.8, 1.0),), (-1,)).draw(),
+    "losses-one-epoch": lambda: seed_losses(("a", "b"), ([0.5], [0.5]), (1, 1), 0).draw(),
     "sheet-one": lambda: sheet(1).draw(),
 }  # fmt: skip
 
@@ -381,15 +387,9 @@ def test_edge_cases_are_drawn(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: ReliabilityDiagram(Reliability(NONE, NONE, NONE, NONE, NONE)),
-        lambda: ScoreDistributions(ONES, np.zeros((2, 3), int), ("A", "B"), 0.5),
-        lambda: DifferenceForest((), ()),
-        lambda: RocCurves(("a",), (FLAT, FLAT), (0.5,), ((0.0, 0.0),)),
-        lambda: RocCurves((), (), (), ()),
-        lambda: SeedDots(("a",), (), ()),
-        lambda: SeedLosses(("a",), ([0.5],), (1,), 1),
-        lambda: CaseSheet(np.zeros((1, 4, 4), np.uint8), ("a",), ("b",), ("c",)),
-        lambda: CaseSheet(np.zeros((1, 4, 4, 3), np.uint8), (), ("b",), ("c",)),
+        lambda: reliability_diagram(Reliability(NONE, NONE, NONE, NONE, NONE)),
+        lambda: score_distributions([0, 1], [0.5], classes=("A", "B"), threshold=0.5),
+        lambda: case_sheet([], []),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(make: Callable[[], object]) -> None:

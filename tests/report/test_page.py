@@ -8,17 +8,16 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from pneumoscope.errors import OptionError, OutputError
 from pneumoscope.report import (
-    ConfusionMatrix,
     Panel,
     Report,
     Section,
     Statement,
+    confusion_matrix,
     render,
     save,
     write_report,
@@ -86,12 +85,14 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("figures")
     panels = []
     for name, cells in (("one", [[5, 1], [2, 9]]), ("two", [[4, 2], [2, 9]])):
-        figure = ConfusionMatrix(np.array(cells), ("NORMAL", "PNEUMONIA"))
+        figure = confusion_matrix(cells, ("NORMAL", "PNEUMONIA"))
         svg = save(figure.draw(), folder, name=name)
-        panels.append(Panel(name, figure.CAPTION, svg=svg, alt=figure.summary()))
+        panels.append(Panel(name, "How to read it.", svg=svg, alt=figure.summary))
     sections = (
         Section("Results", "First.\n\nSecond.", plain().headline, tuple(panels)),
-        Section("Photo", panels=(Panel("A photo", "Look.", png=png()),)),
+        Section(
+            "Photo", panels=(Panel("A photo", "Look.", pictures=(Picture((png(),), "A photo"),)),)
+        ),
         Section("Table", table=(("file", "probability"), (("a.png", "0.98"), ("b.png", "1e-3")))),
         Section("Long", table=(("n",), tuple((str(n),) for n in range(30)))),
     )
@@ -175,7 +176,7 @@ def test_it_is_made_for_phone_print_and_dark(full: str) -> None:
 
 def test_every_text_is_escaped() -> None:
     line = Statement(HOSTILE, HOSTILE, 1, HOSTILE)
-    panel = Panel(HOSTILE, HOSTILE, png=png(), alt=HOSTILE)
+    panel = Panel(HOSTILE, HOSTILE, pictures=(Picture((png(),), HOSTILE),))
     report = Report(
         title=HOSTILE,
         question=HOSTILE,
@@ -196,7 +197,7 @@ def test_every_text_is_escaped() -> None:
     assert len(page.all("img")) == 1
     assert all("onerror" not in attributes for _, attributes in page.elements)
     assert page.all("img")[0]["alt"] == HOSTILE
-    assert page.words.count(HOSTILE) == 21
+    assert page.words.count(HOSTILE) == 22
 
 
 def test_a_report_may_be_almost_empty() -> None:
@@ -236,16 +237,16 @@ def test_images_column_is_there_only_if_a_line_has_a_number() -> None:
 
 
 def test_a_jpeg_is_named_as_such() -> None:
-    panel = Panel("P", "C", png=b"\xff\xd8\xff\xe0rest")
+    panel = Panel("P", "C", pictures=(Picture((b"\xff\xd8\xff\xe0rest",)),))
 
     assert "data:image/jpeg;base64," in render(plain(sections=(Section("S", panels=(panel,)),)))
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(OptionError, match="given svg, png, pictures or instead, one of them"):
+    with pytest.raises(OptionError, match="given svg, pictures or instead, one of them"):
         Panel("P", "C")
-    with pytest.raises(OptionError, match=r"one of them, got \['svg', 'png'\]"):
-        Panel("P", "C", svg="<svg></svg>", png=png())
+    with pytest.raises(OptionError, match=r"one of them, got \['svg', 'pictures'\]"):
+        Panel("P", "C", svg="<svg></svg>", pictures=(Picture((png(),)),))
     with pytest.raises(OptionError, match="begins with <svg"):
         Panel("P", "C", svg="<?xml version='1.0'?><svg></svg>")
     with pytest.raises(OptionError, match="2 columns in every row"):

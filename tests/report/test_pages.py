@@ -37,11 +37,11 @@ from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import PERSON, SECTIONS, card_text
-from pneumoscope.report.checklist import FILLED, OPEN, PARTLY, fill
+from pneumoscope.report.checklist import fill
 from pneumoscope.report.facts import RunFacts
+from pneumoscope.report.opening import answer_of, caveats, headline
 from pneumoscope.report.outcome import outcome_sections
-from pneumoscope.report.standards import standards
-from pneumoscope.report.words import answer, caveats, headline
+from pneumoscope.report.standards import FILLED, OPEN, PARTLY, standards
 from pneumoscope.workflow.known_images import images_of_run
 from pneumoscope.workflow.train import Trained
 
@@ -304,7 +304,7 @@ def test_the_deployed_decision_comes_first(tmp_path: Path) -> None:
         found["sensitivity"].with_range(),
     )
     assert "threshold alone" in main.text
-    assert "set aside" in answer(found)
+    assert "set aside" in answer_of(found)
     assert [line.name for line in headline(found)] == [
         "AUC",
         "Sensitivity, as deployed",
@@ -345,7 +345,7 @@ def test_columns_of_a_manifest_are_groups_of_the_run(
 
 
 def test_the_answer_gives_intervals_and_what_guessing_gets() -> None:
-    text = answer(evaluated_of(drawn()))
+    text = answer_of(evaluated_of(drawn()))
     assert "of 60 test images were classified correctly; always" in text
     assert "always predicting the majority class gives 66.7%" in text
     assert re.search(r"\d\d\.\d% \(\d\d\.\d% to \d\d\.\d%\)", text)
@@ -400,7 +400,7 @@ def test_a_calibration_that_fell_back_is_told_as_it_is(trained: Trained) -> None
     facts = RunFacts.read(trained.run.root)
     assert facts.info.training["calibration"]["method"] == "none"
     facts.provenance["recipe"]["calibration"] = "temperature"  # what the recipe asked for
-    assert "Calibration: none." in facts.decisions()
+    assert "Calibration: none." in facts.say("decisions")
     assert "Calibration: none." in card_text(facts)
 
 

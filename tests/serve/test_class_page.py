@@ -12,6 +12,7 @@ import pytest
 from helpers.browser import CHROMIUM, browser, opened, transfer
 from helpers.classes import KINDS, write_kinds
 from helpers.service import running
+from pneumoscope.client import Client
 
 pytest.importorskip("playwright", reason="the extra 'dev' is not installed")
 if CHROMIUM is None:
@@ -20,17 +21,22 @@ if CHROMIUM is None:
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Browser, Page, Route
 
 expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def chromium() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def page(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     model = write_kinds(tmp_path_factory.mktemp("kinds") / "m.onnx")
     with (
         running("--model", str(model)) as service,
-        browser() as chromium,
         opened(chromium, service.url, viewport={"width": 1280, "height": 800}) as found,
     ):
         yield found
@@ -78,3 +84,20 @@ def test_what_the_reader_really_says_is_shown(page: Page, xray: bytes, tmp_path:
     expect(page.locator("#scale-high")).to_have_text("PNEUMONIA 1")
     page.screenshot(path=tmp_path / "page.png")
     assert (tmp_path / "page.png").stat().st_size > 10_000
+
+
+def test_a_reader_sure_of_the_group_alone_says_so(
+    chromium: Browser, xray: bytes, tmp_path: Path
+) -> None:
+    model = write_kinds(tmp_path / "m.onnx", quantiles=(0.0, 1.0, 1.0))
+    with (
+        running("--model", str(model), "--workers", "1") as service,
+        opened(chromium, service.url) as page,
+    ):
+        record = Client(service.url).predict(xray)
+        _paste(page, "a.jpeg", xray)
+        expect(page.locator("#conclusion")).to_have_text("PNEUMONIA, kind uncertain")
+        expect(page.locator("#list .verdict")).to_have_text("PNEUMONIA, kind uncertain")
+    assert record["conclusion"] == "PNEUMONIA"
+    assert record["conformal_set"] == ["BACTERIA", "VIRUS"]
+    assert record["reasons"] == ["PNEUMONIA, kind uncertain: BACTERIA and VIRUS are possible"]

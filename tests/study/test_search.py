@@ -72,6 +72,7 @@ def hunt(**more: object) -> Hunt:
     return Hunt(**options)  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_seeded_search_finds_and_prunes(data: Path, tmp_path: Path, stub: None) -> None:
     plan, told = plan_of(PLAN), Told()
     first = search(data, tmp_path / "a", plan=plan, hunt=hunt(trials=14), watcher=told)

@@ -144,6 +144,7 @@ def test_test_rows_are_refused(study: StudyFolder, data: Path) -> None:
     assert {entry.split for entry in own.entries} == {"train"}
 
 
+@pytest.mark.usefixtures("drawn")
 def test_the_page_answers_each_question_with_an_interval(study: StudyFolder) -> None:
     found = write_study_page(study)
     assert found.failed == 2

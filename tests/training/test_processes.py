@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -13,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from helpers.launchers import SECONDS, by_kubernetes, by_slurm, by_torchrun
 from helpers.processes import wait_for
-from helpers.warm import Warm
 from pneumoscope.data.build_lock import alone
 from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import read_catalog
@@ -27,8 +26,6 @@ from pneumoscope.training.fit import fit
 from pneumoscope.training.log import Epoch, read_log
 from pneumoscope.training.recipe import Recipe, recipe_of
 
-SECONDS = 300.0
-
 
 def recipe(**changes: Any) -> Recipe:
     return recipe_of(
@@ -38,33 +35,16 @@ def recipe(**changes: Any) -> Recipe:
     )  # fmt: skip
 
 
-class Machines:
-    """Two machines with one process each, as far as the processes can tell."""
+RUN = Path("runs", "large")
 
-    def __init__(self, *words: str | Path, data: tuple[Path, Path]) -> None:
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            port = str(one.getsockname()[1])
-        common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        placed = ["--accelerator", "cpu", "--nodes", "2", "--devices", "1"]
-        self.processes = [
-            Warm(
-                "pneumoscope", "train", place, *words, *placed,
-                variables={**common, "NODE_RANK": str(rank)},
-            )
-            for rank, place in enumerate(data)
-        ]  # fmt: skip
 
-    def end(self) -> tuple[list[int | None], list[str]]:
-        """Return exit code and output of each."""
-        said = ["".join(process.communicate(timeout=SECONDS)) for process in self.processes]
-        return [process.returncode for process in self.processes], said
-
-    def bury(self) -> None:
-        for process in self.processes:
-            if process.returncode is None:
-                process.kill()
-                process.communicate()
+@pytest.fixture
+def recipe_file(phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Change to a folder with the images, and return where the recipe belongs."""
+    monkeypatch.chdir(tmp_path)
+    Path("chest_xray").symlink_to(phantoms)
+    RUN.parent.mkdir()
+    return Path("recipe.yaml")
 
 
 def learning(rows: list[Epoch]) -> list[tuple[float, ...]]:
@@ -72,11 +52,12 @@ def learning(rows: list[Epoch]) -> list[tuple[float, ...]]:
 
 
 def test_two_processes_are_one_with_the_batches_of_both_and_go_on_after_a_kill(
-    phantoms: Path, tmp_path: Path
+    recipe_file: Path, phantoms: Path, tmp_path: Path
 ) -> None:
-    run, config = tmp_path / "run", tmp_path / "recipe.yaml"
-    recipe(max_epochs=8, batch_size=8).save(config)
-    machines = Machines("--out", run, "--config", config, data=(phantoms, phantoms))
+    """Started, and queued again, by a job for Slurm."""
+    run = tmp_path / RUN
+    recipe(max_epochs=8, batch_size=8).save(recipe_file)
+    machines = by_slurm(tmp_path)
     try:
         wait_for(lambda: len(read_log(run / "log.csv")) >= 2, seconds=SECONDS, what="two epochs")
         machines.processes[1].kill()
@@ -90,7 +71,7 @@ def test_two_processes_are_one_with_the_batches_of_both_and_go_on_after_a_kill(
     assert 2 <= len(before) < 8
     assert not (run / "model.onnx").exists()
 
-    machines = Machines("--out", run, "--resume", data=(phantoms, phantoms))
+    machines = by_slurm(tmp_path)
     try:
         codes, said = machines.end()
     finally:
@@ -119,13 +100,14 @@ def prepared(phantoms: Path, run: Path) -> PreparedData:
     return PreparedData(catalog, cache, split)
 
 
-def test_machines_with_other_images_do_not_train_together(phantoms: Path, tmp_path: Path) -> None:
+def test_machines_with_other_images_do_not_train_together(
+    recipe_file: Path, phantoms: Path, tmp_path: Path
+) -> None:
+    """In pods of Kubernetes."""
     shutil.copytree(phantoms, tmp_path / "less")
     next((tmp_path / "less" / "train" / "NORMAL").iterdir()).unlink()
-    config = tmp_path / "recipe.yaml"
-    recipe(max_epochs=2).save(config)
-    words = ("--out", tmp_path / "run", "--config", config)
-    machines = Machines(*words, data=(phantoms, tmp_path / "less"))
+    recipe(max_epochs=2).save(recipe_file)
+    machines = by_kubernetes(phantoms, tmp_path / "less")
     try:
         codes, said = machines.end()
     finally:
@@ -134,7 +116,7 @@ def test_machines_with_other_images_do_not_train_together(phantoms: Path, tmp_pa
     for text in said:
         assert "have different images or parts" in text
         assert "Traceback" not in text
-    assert read_log(tmp_path / "run" / "log.csv") == []
+    assert read_log(RUN / "log.csv") == []
 
 
 _BUILD = """
@@ -240,17 +222,17 @@ def test_one_process_leads(
     assert is_leader() is leads
 
 
-def test_layers_that_do_not_learn_yet_give_no_gradients(tmp_path: Path, phantoms: Path) -> None:
-    config = tmp_path / "recipe.yaml"
+def test_layers_that_do_not_learn_yet_give_no_gradients(recipe_file: Path) -> None:
+    """Started by torchrun."""
     frozen = recipe_of(
         "transfer", model="timm:test_resnet", weights="none", image_size=32, max_epochs=2,
         head_epochs=1, val_fraction=0.25, batch_size=14,
     )  # fmt: skip
-    frozen.save(config)
-    machines = Machines("--out", tmp_path / "run", "--config", config, data=(phantoms, phantoms))
+    frozen.save(recipe_file)
+    machines = by_torchrun()
     try:
         codes, said = machines.end()
     finally:
         machines.bury()
     assert codes == [0, 0], said
-    assert len(read_log(tmp_path / "run" / "log.csv")) == 2
+    assert len(read_log(RUN / "log.csv")) == 2

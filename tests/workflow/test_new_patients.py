@@ -74,7 +74,7 @@ def test_the_reader_decides_as_was_chosen_over_the_groups(probe: Trained) -> Non
     assert told["sensitivity"]["lowest"] <= told["sensitivity"]["highest"]
     facts = RunFacts.read(probe.run.root)
     assert facts.new_patients is not None
-    assert "over groups that were held out in turn" in facts.decisions()
+    assert "over groups that were held out in turn" in facts.say("decisions")
     assert facts.info.operating_point.threshold == info.operating_point.threshold
 
 

@@ -10,13 +10,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pneumoscope.cli.arguments import Parser, Verbs, add_verb
+from pneumoscope.cli.arguments import Verbs, add_verb
 from pneumoscope.cli.predict_usage import (
     FAIL_ON,
     OUTSIDE,
     SOME_UNREADABLE,
     STDIN,
-    add_engine_options,
+    add_conclusion_options,
+    add_output_options,
     fail_on,
     refuse_senseless,
 )
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 _POSITIVE = "POSITIVE"
 """The same as in ``reader.findings``, which is only loaded for models of findings."""
 _GO_ON = "repeat the command with --resume to continue"
-FORMATS = ("table", "json", "jsonl", "csv", "parquet")
 
 
 def add_to(verbs: Verbs) -> None:
@@ -65,88 +65,8 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--model", type=Path, help="a run folder or a model file (default: the included reader)"
     )
-    _add_output(parser)
-    _add_conclusion(parser)
-
-
-def _add_output(parser: Parser) -> None:
-    """Add the options of output and of long runs."""
-    parser.add_argument(
-        "--format",
-        choices=FORMATS,
-        help="output format (default: table); parquet requires --out",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="output file (.json, .jsonl, .csv or .parquet); with --engine, an output folder",
-    )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="continue an interrupted run into --out, or read new files",
-    )
-    parser.add_argument(
-        "--retry-errors",
-        action="store_true",
-        help="with --resume, read files with errors again",
-    )
-    parser.add_argument(
-        "--watch",
-        action="store_true",
-        help="watch the folders and read each complete new file once, until Ctrl-C",
-    )
-    parser.add_argument(
-        "--watch-interval",
-        type=float,
-        metavar="SECONDS",
-        help="seconds between two checks of the folders (default: 2)",
-    )
-    parser.add_argument(
-        "--fail-on",
-        action="append",
-        default=[],
-        metavar="WHAT",
-        help="exit with code 4 if this conclusion occurs: a class, uncertain, "
-        "not-assessable, error; can be repeated",
-    )
-    parser.add_argument(
-        "--evidence",
-        type=Path,
-        metavar="DIR",
-        help="write the evidence of each image as a picture to this folder",
-    )
-    parser.add_argument(
-        "--evidence-of",
-        metavar="CLASS",
-        help="the class whose evidence is drawn (default: the concluded one if it is positive, "
-        "else the positive classes)",
-    )
-    add_engine_options(parser)
-    parser.add_argument(
-        "--dicom-out",
-        type=Path,
-        metavar="DIR",
-        help="write a structured report and a picture of each DICOM image, as the node does",
-    )
-
-
-def _add_conclusion(parser: Parser) -> None:
-    """Add the options of the decision."""
-    parser.add_argument(
-        "--no-gate",
-        action="store_true",
-        help="give a conclusion even for images that cannot be assessed",
-    )
-    parser.add_argument(
-        "--outside-intended-use",
-        choices=OUTSIDE,
-        default=OUTSIDE[0],
-        help="images outside the model's intended use, such as patients of another age: "
-        "add a note to the row (note, the default), or make them UNCERTAIN or "
-        "NOT_ASSESSABLE",
-    )
+    add_output_options(parser)
+    add_conclusion_options(parser)
 
 
 def run(args: Namespace) -> int:

@@ -79,7 +79,7 @@ def _engine(args: Namespace, job: Job) -> Engine:
 
 
 class _Shown:
-    """Shows the progress of a run: a bar, and a line per minute with errors."""
+    """Shows the progress of a run: a bar with what failed so far, and a line per minute."""
 
     def __init__(self, watcher: TerminalWatcher, bar: Callable[[int, int], None]) -> None:
         self._watcher = watcher
@@ -87,11 +87,11 @@ class _Shown:
         self._said = time.monotonic()
 
     def hear(self, progress: Progress, images: int) -> None:
-        """Show an update."""
+        """Show an update, which may say nothing new."""
+        failed = f"{progress.unreadable:,} unreadable, {progress.deaths:,} workers ended"
         self._bar(progress.images, max(progress.images, images))
+        if progress.unreadable or progress.deaths:
+            self._watcher.retitle(f"Reading ({failed})")
         if time.monotonic() - self._said > _EVERY_SECONDS:
             self._said = time.monotonic()
-            self._watcher.say(
-                f"{progress.images:,} of {images:,} images found so far; "
-                f"{progress.unreadable:,} unreadable, {progress.deaths:,} workers ended"
-            )
+            self._watcher.say(f"{progress.images:,} of {images:,} images found so far; {failed}")

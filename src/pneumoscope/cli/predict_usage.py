@@ -1,4 +1,4 @@
-"""Valid combinations of the options of ``predict``."""
+"""The options of ``predict``, and which of them go together."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ENGINES = ("ray", "processes")
 """The engines for many workers."""
 
+FORMATS = ("table", "json", "jsonl", "csv", "parquet")
+"""Those of the output."""
+
 STDIN = "-"
 """The name of standard input."""
 
@@ -28,7 +31,87 @@ OUTSIDE = ("note", "uncertain", "refuse")
 """The same as in ``reader.policy``, which is not loaded for parsing."""
 
 
-def add_engine_options(parser: Parser) -> None:
+def add_output_options(parser: Parser) -> None:
+    """Add the options of output and of long runs."""
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="output format (default: table); parquet requires --out",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="output file (.json, .jsonl, .csv or .parquet); with --engine, an output folder",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue an interrupted run into --out, or read new files",
+    )
+    parser.add_argument(
+        "--retry-errors",
+        action="store_true",
+        help="with --resume, read files with errors again",
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="watch the folders and read each complete new file once, until Ctrl-C",
+    )
+    parser.add_argument(
+        "--watch-interval",
+        type=float,
+        metavar="SECONDS",
+        help="seconds between two checks of the folders (default: 2)",
+    )
+    parser.add_argument(
+        "--fail-on",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="exit with code 4 if this conclusion occurs: a class, uncertain, "
+        "not-assessable, error; can be repeated",
+    )
+    parser.add_argument(
+        "--evidence",
+        type=Path,
+        metavar="DIR",
+        help="write the evidence of each image as a picture to this folder",
+    )
+    parser.add_argument(
+        "--evidence-of",
+        metavar="CLASS",
+        help="the class whose evidence is drawn (default: the concluded one if it is positive, "
+        "else the positive classes)",
+    )
+    _add_engine_options(parser)
+    parser.add_argument(
+        "--dicom-out",
+        type=Path,
+        metavar="DIR",
+        help="write a structured report and a picture of each DICOM image, as the node does",
+    )
+
+
+def add_conclusion_options(parser: Parser) -> None:
+    """Add the options of the decision."""
+    parser.add_argument(
+        "--no-gate",
+        action="store_true",
+        help="give a conclusion even for images that cannot be assessed",
+    )
+    parser.add_argument(
+        "--outside-intended-use",
+        choices=OUTSIDE,
+        default=OUTSIDE[0],
+        help="images outside the model's intended use, such as patients of another age: "
+        "add a note to the row (note, the default), or make them UNCERTAIN or "
+        "NOT_ASSESSABLE",
+    )
+
+
+def _add_engine_options(parser: Parser) -> None:
     """Add the options for reading with many workers."""
     group = parser.add_argument_group("archives too large for one machine")
     group.add_argument(

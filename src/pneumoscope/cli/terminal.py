@@ -9,7 +9,7 @@ from pneumoscope.cli.flags import with_flags
 from pneumoscope.watch import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.progress import ProgressColumn, Task
 
@@ -23,6 +23,7 @@ class TerminalWatcher(Watcher):
         from rich.console import Console  # noqa: PLC0415 - not for every verb
 
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._retitle: Callable[[str], None] | None = None
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -31,6 +32,11 @@ class TerminalWatcher(Watcher):
     def warn(self, text: str) -> None:
         """Print a line that begins with ``warning:``."""
         self.console.print(f"warning: {with_flags(text)}", markup=False, style="yellow")
+
+    def retitle(self, title: str) -> None:
+        """Replace the title of the bar that is shown, if one is."""
+        if self._retitle is not None:
+            self._retitle(title)
 
     @contextmanager
     def progress(self, title: str, *, unit: str = "images") -> Iterator[Progress]:
@@ -51,11 +57,15 @@ class TerminalWatcher(Watcher):
             task = bar.add_task(title, total=None)
 
             def advance(done: int, total: int) -> None:
-                if done <= bar.tasks[0].completed:  # the next epoch begins
+                if done < bar.tasks[0].completed:  # the next epoch begins
                     bar.reset(task, total=total)
                 bar.update(task, completed=done, total=total)
 
-            yield advance
+            self._retitle = lambda title: bar.update(task, description=title)
+            try:
+                yield advance
+            finally:
+                self._retitle = None
 
 
 def _speed(unit: str) -> ProgressColumn:

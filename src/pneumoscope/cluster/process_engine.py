@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.cluster.supervise import Died, Done, Event, Ready
-from pneumoscope.cluster.work import Fault, Job, ShardReader, attempt
+from pneumoscope.cluster.work import Fault, Job, MakeReader, ShardReader, attempt
 from pneumoscope.parallel import cores
 
 if TYPE_CHECKING:
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
     from pneumoscope.cluster.shards import Shard
-
-MakeReader = Callable[[Job], ShardReader]
-"""What makes the reader of a worker; tests have readers of their own."""
 
 
 class ProcessEngine:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumoscope.cluster.shards import Shard
 from pneumoscope.cluster.supervise import Died, Done, Event, Ready
-from pneumoscope.cluster.work import Fault, Job, ShardReader, attempt
+from pneumoscope.cluster.work import Fault, Job, MakeReader, ShardReader, attempt
 from pneumoscope.errors import EngineError
 from pneumoscope.parallel import cores
 
@@ -36,19 +36,28 @@ class RayEngine:
         address: Of a cluster, as ``ray.init`` takes it; None starts one on this machine, which
             listens on the loopback interface alone and ends with this process.
         workers: How many actors; one for each processor of the cluster if None.
+        make: Makes the reader of each, in its process.
 
     Raises:
         EngineError: The cluster cannot be reached, or has no processors.
         ModuleNotFoundError: Ray is not installed; it comes with the extra ``ray``.
     """
 
-    def __init__(self, job: Job, *, address: str | None = None, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        *,
+        address: str | None = None,
+        workers: int | None = None,
+        make: MakeReader = ShardReader,
+    ) -> None:
         self._ray = _initialised(address, workers)
         self._size = workers or int(self._ray.cluster_resources().get("CPU", 0))
         if not self._size:
             self.close()
             raise EngineError(f"{address}: this Ray cluster has no CPUs.")
         self._job = self._ray.put(job)
+        self._make = make
         self._kind = self._ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Actor)
         self._actors: dict[int, Any] = {}
         self._under_way: dict[Any, tuple[int, bool]] = {}
@@ -62,7 +71,8 @@ class RayEngine:
     def start(self) -> int:
         """Request an actor; it starts when the cluster has resources for it."""
         self._last += 1
-        actor = self._kind.options(name=f"pneumoscope-{os.getpid()}-{self._last}").remote(self._job)
+        options = self._kind.options(name=f"pneumoscope-{os.getpid()}-{self._last}")
+        actor = options.remote(self._job, self._make)
         self._actors[self._last] = actor
         self._under_way[actor.ready.remote()] = (self._last, True)
         return self._last
@@ -108,10 +118,10 @@ class RayEngine:
 class Actor:
     """A worker: a process of the cluster with one predictor."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, make: MakeReader) -> None:
         self._fault: Fault | None = None
         try:
-            self._reader = ShardReader(job)
+            self._reader = make(job)
         except Exception as fault:  # the run ends with it
             self._fault = Fault(type(fault).__name__, str(fault))
         from ray.util.metrics import Counter  # noqa: PLC0415 - an extra

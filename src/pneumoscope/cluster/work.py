@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +115,10 @@ class ShardReader:
             record = record_of(prediction)
             record["path"] = _path(item)  # the bytes of an object have no path
             yield record
+
+
+MakeReader = Callable[[Job], ShardReader]
+"""What makes the reader of a worker; tests have readers of their own."""
 
 
 class _Object(io.BytesIO):

@@ -14,7 +14,8 @@ from pneumoscope.errors import ImageError
 from pneumoscope.hospital.identity import DERIVATION, MANUFACTURER, NOTICE, Device
 from pneumoscope.hospital.picture import picture
 from pneumoscope.hospital.report import report
-from pneumoscope.reader.evidence import Scale, evidence_image, over_whole_image
+from pneumoscope.reader.evidence import evidence_image, over_whole_image
+from pneumoscope.reader.overlay import Scale
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.reader.preprocess import load_image
 

@@ -22,7 +22,7 @@ from pydicom.valuerep import DA, TM
 from pneumoscope.hospital.identity import MANUFACTURER, NOTICE, Device, equipment
 from pneumoscope.hospital.outline import outlines
 from pneumoscope.hospital.source import UTF8, evidence_of, take_over
-from pneumoscope.reader.evidence import Scale
+from pneumoscope.reader.overlay import Scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -204,7 +204,7 @@ def prepare_bytes(
         spec: The input that the model takes.
         name: Name of the file in messages.
         any_kind: As for ``decode``.
-        colours: Whether to measure ``chroma`` of the metadata; it is never measured for DICOM.
+        colours: Whether to measure ``chroma`` of the metadata; it is always measured for DICOM.
 
     Raises:
         ImageError: The bytes cannot be read as an image.

@@ -36,7 +36,7 @@ class ImageMeta(NamedTuple):
     ``dicom`` contains further facts for DICOM files, and is None for others. ``rendering`` is set
     once the pixels of a DICOM file are decoded. ``other_kind`` explains why the header is not that
     of a frontal chest radiograph, if such images are accepted; otherwise it is empty. ``chroma`` is
-    the result of ``read.chroma``; None if it was not requested or not measured yet.
+    the result of ``read.chroma``; None if it was not requested.
     """
 
     width: int

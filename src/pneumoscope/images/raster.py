@@ -89,7 +89,7 @@ def grey_image(
 
             bits = declared_bits(image, data, format_name, found)
         if colours:
-            meta = meta._replace(chroma=_chroma(image, data, format_name, name=name))
+            meta = meta._replace(chroma=_chroma(image, format_name))
         return _upright(found, orientation), meta, bits
     except DECODER_FAULTS as fault:
         raise DamagedImageError(
@@ -197,18 +197,19 @@ def chroma(data: bytes, format_name: str, *, name: str) -> float:
     """
     image: Image.Image = open_image(data, format_name, name=name)
     try:
-        return _chroma(image, data, format_name, name=name)
+        return _chroma(image, format_name)
     except DECODER_FAULTS as fault:
         raise DamagedImageError(
             f"{name}: truncated or damaged {format_name} ({fault}); copy it again."
         ) from fault
 
 
-def _chroma(image: Any, data: bytes, format_name: str, *, name: str) -> float:
-    """Return the chroma of an open image; of a JPEG at the smallest size of its draft mode."""
-    if format_name == "JPEG" and image.mode != "L":
-        if not image.tile:  # already decoded at another size
-            image = open_image(data, format_name, name=name)
+def _chroma(image: Any, format_name: str) -> float:
+    """Return the chroma of an open image.
+
+    A JPEG is measured at the smallest size of its draft mode, or as Pillow has decoded it already.
+    """
+    if format_name == "JPEG" and image.tile and image.mode != "L":
         image.draft("RGB", (1, 1))
     with quietly() if format_name in _WARNS else nullcontext():
         return chroma_of(image)

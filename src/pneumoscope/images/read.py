@@ -182,16 +182,9 @@ def chroma(data: bytes, *, name: str) -> float:
     format_name = sniff(data[:MAGIC_BYTES], name=name)
     if format_name != "DICOM":
         return raster.chroma(data, format_name, name=name)
-    from PIL import Image  # noqa: PLC0415 - for DICOM in colour alone
-
     from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is loaded for DICOM alone
 
-    colours = dicom.colours(data, name=name)
-    if colours is None:
-        return 0.0
-    shift = 8 * (colours.dtype.itemsize - 1)
-    rgb = (colours >> shift).astype("uint8") if shift else colours
-    return raster.chroma_of(Image.fromarray(rgb))
+    return dicom.decode(data, name=name, any_kind=True).meta.chroma or 0.0
 
 
 def _number(start: bytes, at: int) -> int:

@@ -18,17 +18,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pneumoscope.errors import ImageError
-from pneumoscope.reader.evidence import (
-    AGAINST,
-    FOR,
-    Scale,
-    coloured,
-    evidence_of_image,
-    grey_levels,
-    share_at_edges,
-    titled,
-)
+from pneumoscope.reader.evidence import evidence_of_image, share_at_edges, titled
 from pneumoscope.reader.model_file.metadata import NOTICE
+from pneumoscope.reader.overlay import AGAINST, FOR, Scale, coloured, grey_levels
 from pneumoscope.reader.prediction import NOT_ASSESSABLE
 from pneumoscope.reader.preprocess import native
 from pneumoscope.runs import written_whole

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.images.sources import Source
-    from pneumoscope.reader.findings import Finding, FindingsPolicy
+    from pneumoscope.reader.findings import FindingsPolicy
     from pneumoscope.reader.model_file.self_test import RunningTest
     from pneumoscope.reader.model_file.session import Graph
     from pneumoscope.reader.policy import DecisionPolicy
@@ -319,68 +319,28 @@ class Predictor:
             self.check()
 
     def _prediction(self, work: Work) -> Prediction:
+        refused = work.refused if self._gated else ()
         if self._findings is not None:
-            return self._of_findings(work, self._findings)
+            return work.prediction_of_findings(self._findings, refused, self._name)
         point = self.info.operating_point
-        conclusion, possible, reasons = ERROR, None, (*work.outside, *work.notes)
+        conclusion, possible, reasons = ERROR, None, work.outside
         if not work.error:
-            conclusion, possible, why = self.policy.decide(
-                work.probabilities or work.probability,
-                refused=work.refused if self._gated else (),
-                outside=work.outside,
+            conclusion, possible, reasons = self.policy.decide(
+                work.probabilities or work.probability, refused=refused, outside=work.outside
             )
-            reasons = (*why, *work.notes)
         judged = conclusion not in {ERROR, NOT_ASSESSABLE}
-        return Prediction(
-            work.name,
+        return work.prediction(
             conclusion,
-            work.probability if judged else None,
-            work.logit if judged else None,
-            point.threshold,
-            work.error,
+            reasons,
+            self._name,
+            probability=work.probability if judged else None,
+            logit=work.logit if judged else None,
+            threshold=point.threshold,
             rule=point.rule,
             conformal_set=possible,
-            reasons=reasons,
-            model=self._name,
-            seconds=work.seconds,
-            distance=work.distance,
-            dicom=work.dicom,
-            outside=work.outside,
-            refused=work.refused,
-            decode_seconds=work.decode_seconds,
             probabilities=work.probabilities if judged else None,
             logits=work.logits if judged else None,
             classes=self.info.classes if work.probabilities else (),
-        )
-
-    def _of_findings(self, work: Work, policy: FindingsPolicy) -> Prediction:
-        """Return the prediction of a model of several findings."""
-        conclusion, reasons = ERROR, (*work.outside, *work.notes)
-        findings: tuple[Finding, ...] = ()
-        if not work.error:
-            conclusion, findings, why = policy.decide(
-                work.logits or (),
-                work.probabilities or (),
-                refused=work.refused if self._gated else (),
-                outside=work.outside,
-            )
-            reasons = (*why, *work.notes)
-        return Prediction(
-            work.name,
-            conclusion,
-            None,
-            None,
-            None,
-            work.error,
-            reasons=reasons,
-            model=self._name,
-            seconds=work.seconds,
-            distance=work.distance,
-            dicom=work.dicom,
-            outside=work.outside,
-            refused=work.refused,
-            decode_seconds=work.decode_seconds,
-            findings=findings,
         )
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from pneumoscope.images.prepare import InputSpec, prepare_bytes, to_input
-from pneumoscope.images.radiograph import GREY_MODES, ImageMeta
-from pneumoscope.images.read import chroma, decode
+from pneumoscope.images.radiograph import ImageMeta
+from pneumoscope.images.read import decode
 from pneumoscope.images.sources import Decoded, Source, resolve
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.images.record import DicomRecord
-
-_GREY = GREY_MODES | {"MONOCHROME1", "MONOCHROME2"}
 
 
 class Shape(NamedTuple):
@@ -75,10 +73,7 @@ def load_image(source: Source, spec: InputSpec, *, any_kind: bool = False) -> Lo
         pixels = to_input(given.pixels, spec, bits=given.bits)
         return LoadedImage(pixels, Shape(width, height, given.chroma), facts={})
     pixels, meta = prepare_bytes(given.data, spec, name=given.name, any_kind=any_kind, colours=True)
-    colour = meta.chroma
-    if colour is None:  # of DICOM, whose colours are decoded separately
-        colour = 0.0 if meta.mode in _GREY else chroma(given.data, name=given.name)
-    shape = Shape(meta.width, meta.height, colour)
+    shape = Shape(meta.width, meta.height, meta.chroma or 0.0)
     notes = meta.dicom.notes if meta.dicom else ()
     return LoadedImage(pixels, shape, _facts(meta), meta.other_kind, dicom_of(meta), notes)
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import OtherKindError
 from pneumoscope.images.radiograph import ImageMeta
+from pneumoscope.reader.prediction import ERROR, Prediction
 from pneumoscope.reader.preprocess import LoadedImage, dicom_of, load_image
 
 if TYPE_CHECKING:
     from pneumoscope.images.record import DicomRecord
     from pneumoscope.images.sources import Source
     from pneumoscope.reader.checks.intended_use import Scope
+    from pneumoscope.reader.findings import FindingsPolicy
     from pneumoscope.reader.model_file.metadata import ModelInfo
+    from pneumoscope.reader.prediction import ModelName
     from pneumoscope.reader.predictor import Predictor
 
 
@@ -67,6 +70,50 @@ class Work:
             self.notes = (self.taken.other_kind, *self.notes)
             self.refused = (self.taken.other_kind, *self.refused)
         self.seconds = self.decode_seconds = time.perf_counter() - self.started
+
+    def prediction(
+        self, conclusion: str, reasons: tuple[str, ...], model: ModelName, **more: Any
+    ) -> Prediction:
+        """Return the prediction, with all that is known of the image itself.
+
+        Args:
+            conclusion: What is concluded.
+            reasons: Why.
+            model: Which model said it.
+            more: Further fields of ``Prediction``: its numbers, where the image was judged.
+        """
+        numbers: dict[str, Any] = {"probability": None, "logit": None, "threshold": None, **more}
+        return Prediction(
+            path=self.name,
+            conclusion=conclusion,
+            error=self.error,
+            reasons=(*reasons, *self.notes),
+            model=model,
+            seconds=self.seconds,
+            distance=self.distance,
+            dicom=self.dicom,
+            outside=self.outside,
+            refused=self.refused,
+            decode_seconds=self.decode_seconds,
+            **numbers,
+        )
+
+    def prediction_of_findings(
+        self, policy: FindingsPolicy, refused: tuple[str, ...], model: ModelName
+    ) -> Prediction:
+        """Return the prediction of a model of several findings.
+
+        Args:
+            policy: Decides each finding.
+            refused: Why the image gets no conclusion; empty if it gets one.
+            model: Which model said it.
+        """
+        if self.error:
+            return self.prediction(ERROR, self.outside, model)
+        conclusion, findings, reasons = policy.decide(
+            self.logits or (), self.probabilities or (), refused=refused, outside=self.outside
+        )
+        return self.prediction(conclusion, reasons, model, findings=findings)
 
 
 def _scope(taken: LoadedImage, info: ModelInfo) -> Scope | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from pneumoscope.report.style import BLUE, INK, MUTED, RULE, VERMILLION
+from pneumoscope.report.style import BLUE, INK, MUTED, RULE, VERMILLION, WIDE_IN
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,11 +21,22 @@ if TYPE_CHECKING:
 
 UNIT_TICKS: Final = (0, 0.2, 0.4, 0.6, 0.8, 1)
 """Of an axis of shares or probabilities."""
+DASHES: Final = ("-", "--", "-.", ":")
+"""Lines that are told apart without colour, too."""
 SQUARE_IN: Final = (4.6, 4.5)
 """Width and height of a figure that is a square with its labels, in inches."""
 
 Point: TypeAlias = tuple[float, float, float]
 """A value and the ends of its interval; NaN where there is none."""
+
+
+def shortened(name: str, characters: int = 20) -> str:
+    """Return a name, cut to a number of characters.
+
+    >>> shortened("Pleural thickening and more", 12)
+    'Pleural thi…'
+    """
+    return name if len(name) <= characters else f"{name[: characters - 1]}…"
 
 
 def point_of(estimate: Estimate) -> Point:
@@ -52,6 +63,12 @@ def new_figure(
 
     layout = ConstrainedLayoutEngine(w_pad=margin_in, h_pad=margin_in, wspace=gap, hspace=gap)
     return Figure(figsize=(width_in, height_in), layout=layout)
+
+
+def one_panel(width_in: float, height_in: float) -> tuple[Figure, Axes]:
+    """Return an empty figure and its only axes."""
+    figure = new_figure(width_in, height_in)
+    return figure, figure.subplots()
 
 
 def panels(
@@ -96,6 +113,38 @@ def unit_square(axes: Axes, *, x: str, y: str) -> None:
     axes.set_yticks(UNIT_TICKS)
     axes.spines["left"].set_visible(True)
     axes.spines[:].set_color(RULE)
+
+
+def diagonal(axes: Axes) -> None:
+    """Draw the dotted diagonal of a square."""
+    axes.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1)
+
+
+def small_squares(
+    names: Sequence[str], *, x: str, y: str
+) -> tuple[Figure, npt.NDArray[np.object_]]:
+    """Return a figure of small squares with a diagonal each, up to four in a row, and their axes.
+
+    Args:
+        names: Stand above the squares.
+        x: Below all of them.
+        y: Beside all of them.
+    """
+    across = min(len(names), 4)
+    side = min(2.3, (WIDE_IN - 0.3) / across)
+    down = math.ceil(len(names) / across)
+    figure = new_figure(across * side + 0.3, down * (side + 0.28) + 0.3, gap=0.04)
+    grid = panels(figure, len(names), across=across)
+    for axes, name in zip(grid, names, strict=True):
+        diagonal(axes)
+        unit_square(axes, x="", y="")
+        axes.set_title(shortened(name, 18), size=9.5)
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.tick_params(labelsize=8)
+    figure.supxlabel(x, color=MUTED, size=10)
+    figure.supylabel(y, color=MUTED, size=10)
+    return figure, grid
 
 
 def logarithmic_width(axes: Axes, *, low: float, high: float) -> None:

@@ -4,40 +4,36 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING
 
 from pneumoscope.evaluation.estimate import level_text
-from pneumoscope.report.figures.pictures import Sheet
+from pneumoscope.report.figures.pictures import pictures_of_page
 from pneumoscope.report.page import Panel
 from pneumoscope.report.style import save
 from pneumoscope.runs import write_csv
 from pneumoscope.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from pneumoscope.report.figures.drawing import Drawing
     from pneumoscope.report.tables import Table
-
-
-class Drawn(Protocol):
-    """The interface of all figures."""
-
-    CAPTION: ClassVar[str]
-
-    def draw(self) -> Figure:
-        """Return the drawing."""
-
-    def rows(self) -> Table:
-        """Return the data of the figure."""
-
-    def summary(self) -> str:
-        """Return a sentence that describes the figure."""
 
 
 def can_draw() -> bool:
     """Return whether matplotlib is installed; without it, pages have no drawings."""
     return importlib.util.find_spec("matplotlib") is not None
+
+
+@cache
+def captions() -> dict[str, dict[str, str]]:
+    """Return title and caption of each kind of figure."""
+    import yaml  # noqa: PLC0415 - to draw
+
+    file = resources.files(__package__).joinpath("figures.yaml")
+    found: dict[str, dict[str, str]] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +45,34 @@ class Canvas:
 
     Attributes:
         folder: Where they go.
-        level: The confidence level of all intervals on the page; captions name it.
+        level: The confidence level of all intervals on the page; captions tell it.
     """
 
     folder: Path
     level: float = LEVEL
 
-    def panel(self, figure: Drawn, name: str, *, title: str, caption: str = "") -> Panel:
+    def panel(self, figure: Drawing, name: str, *, kind: str = "", **facts: object) -> Panel:
         """Write a figure and its data; return it for the page.
 
         Args:
             figure: What to draw.
             name: Names the files.
-            title: Stands above it in the page.
-            caption: How to read it; the figure's own if empty. ``{level}`` becomes the level.
+            kind: The key of title and caption; the figure's own if empty.
+            facts: What stands in braces in them.
 
         Raises:
             OutputError: The folder cannot be written to.
         """
-        self.table(name, figure.rows())
-        svg = save(figure.draw(), self.folder, name=name) if can_draw() else None
-        caption = (caption or figure.CAPTION).replace("{level}", level_text(self.level))
-        alt = figure.summary()
-        if isinstance(figure, Sheet):
-            pictures = figure.pictures_of_page()
+        words = captions()[kind or figure.kind]
+        facts["level"] = level_text(self.level)
+        title, caption = (words[key].format(**facts).rstrip() for key in ("title", "caption"))
+        self.table(name, figure.table)
+        svg = save(figure.draw(), self.folder, name=name) if can_draw() else ""
+        alt = figure.summary
+        if figure.cells:
+            pictures = pictures_of_page(figure)
             return Panel(title, caption, alt=alt, pictures=pictures, columns=figure.columns)
-        if svg is None:
+        if not svg:
             place = f"{self.folder.name}/{name}.csv"
             return Panel(title, f"Not drawn; the data are in {place}.", instead=alt)
         return Panel(title, caption, svg=svg, alt=alt)

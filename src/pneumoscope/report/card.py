@@ -1,28 +1,32 @@
 """The model card of a run, in the sections of Mitchell and others (FAT* 2019).
 
 What the software knows it writes; what only a person can know is marked, so that an empty place is
-seen and not mistaken for a statement. The card's text is ``templates/card.md``.
+seen and not mistaken for a statement. The card's text is ``templates/card.md``,
+that of several findings ``templates/findings_card.md``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.evaluation.decision import decision_rows, decision_text
 from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
 from pneumoscope.reader.evidence import evidence_caveat
-from pneumoscope.report.class_sections import NAMES as NAMES_OF_CLASSES
 from pneumoscope.report.class_sections import class_table, set_rows
 from pneumoscope.report.facts import PARTS, RunFacts
 from pneumoscope.report.new_patients_section import card_lines
+from pneumoscope.report.opening import caveats
 from pneumoscope.report.page import NOTICE, environment
-from pneumoscope.report.words import NAMES, caveats
+from pneumoscope.report.words import CLASS_NAMES, NAMES, images_of
 from pneumoscope.runs import RunFolder, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pneumoscope.evaluation.evaluation import Evaluation
 
 PERSON: Final = "[to be filled by a person]"
 """Marks what the software cannot know."""
@@ -67,39 +71,57 @@ def write_card(run: RunFolder) -> Path:
 
 def card_text(facts: RunFacts) -> str:
     """Return the card as Markdown."""
-    found = facts.best
-    negative, positive = facts.info.pair
+    several = bool(facts.info.findings)
+    findings = facts.findings.get("test") or facts.findings.get("val")
+    found = findings if several else facts.best
     root = facts.provenance.get("data_root")
-    others = [part for part in facts.evaluations if part in PARTS and found and part != found.part]
-    text = environment().get_template("card.md").render(
+    notes = [GENERATED] if root and is_generated(root) else []
+    if found is not None:
+        notes += found.notes if isinstance(found, FindingsEvaluation) else caveats(found)
+    text = environment().get_template("findings_card.md" if several else "card.md").render(
         facts=facts,
         found=found,
         notice=NOTICE,
         person=PERSON,
-        positive=positive,
-        negative=negative,
+        notes=notes,
+        level=level_text(found.question.level) if found else "",
         evidence_caveat=evidence_caveat(facts.info),
-        groups=", ".join(dict.fromkeys(group.column for group in found.groups)) if found else "",
-        evaluated_images=_evaluated_images(facts),
-        decision_rows=decision_rows(found) if found else (),
-        decision_text=decision_text(found) if found else "",
-        level=level_text(found.level) if found else "",
-        shown=_SHOWN,
-        classes=found and found.by_class,
-        class_table=class_table(found.by_class, "images") if found and found.by_class else None,
-        set_rows=set_rows(found.by_class.sets)
-        if found and found.by_class and found.by_class.sets
-        else (),
-        class_names=NAMES_OF_CLASSES,
-        new_patients=card_lines(facts.new_patients) if facts.new_patients else (),
-        names=NAMES,
-        others=[facts.performance(part) for part in others],
-        notes=[
-            *([GENERATED] if root and is_generated(root) else []),
-            *(caveats(found) if found else ()),
-        ],
+        **(_of_findings(findings) if several else _of_classes(facts, facts.best)),
     )  # fmt: skip
-    return text + "\n"
+    return f"{text}\n"
+
+
+def _of_findings(found: FindingsEvaluation | None) -> dict[str, Any]:
+    if found is None:
+        return {"evaluated_images": "none."}
+    numbers = found.numbers
+    each = zip(numbers.names, numbers.counts, numbers.thresholds, numbers.by_finding, strict=True)
+    return {
+        "evaluated_images": f"{numbers.n:,} {images_of(found)} of {numbers.patients:,} patients",
+        "rows": list(each),
+    }
+
+
+def _of_classes(facts: RunFacts, found: Evaluation | None) -> dict[str, Any]:
+    negative, positive = facts.info.pair
+    others = [part for part in facts.evaluations if part in PARTS and found and part != found.part]
+    own = found.by_class if found else None
+    return {
+        "positive": positive,
+        "negative": negative,
+        "groups": ", ".join(dict.fromkeys(group.column for group in found.groups)) if found else "",
+        "evaluated_images": _evaluated_images(facts),
+        "decision_rows": decision_rows(found) if found else (),
+        "decision_text": decision_text(found) if found else "",
+        "shown": _SHOWN,
+        "names": NAMES,
+        "classes": own,
+        "class_table": class_table(own, "images") if own else None,
+        "class_names": CLASS_NAMES,
+        "set_rows": set_rows(own.sets) if own and own.sets else (),
+        "new_patients": card_lines(facts.new_patients) if facts.new_patients else (),
+        "others": [facts.performance(part) for part in others],
+    }
 
 
 def _evaluated_images(facts: RunFacts) -> str:

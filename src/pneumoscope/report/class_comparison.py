@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pneumoscope.report.class_sections import NAMES
-from pneumoscope.report.figures.class_differences import ClassDifferenceForest
+from pneumoscope.report.figures.compare import class_differences
 from pneumoscope.report.page import Section
+from pneumoscope.report.words import CLASS_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ def class_comparison_sections(
     own = found.by_class
     if own is None:
         return []
-    figure = ClassDifferenceForest.of(own, short)
+    figure = class_differences(own, short)
     verdicts = " ".join(own.verdict(pair, short) for pair in own.pairs)
     return [
         Section(
@@ -49,9 +49,7 @@ def class_comparison_sections(
                 "patients have several images). Each is corrected by Holm's method for "
                 f"{own.tests} tests: all classes of all pairs."
             ),
-            panels=(
-                canvas.panel(figure, "class-differences", title="Differences on the same images"),
-            ),
+            panels=(canvas.panel(figure, "class-differences"),),
             table=canvas.table("class-pairs", _pairs(own, short)),
             table_title="Each pair and class",
         ),
@@ -100,7 +98,7 @@ def _overall(own: ClassComparison, short: Mapping[str, str]) -> Table:
     return (
         ("number", *titles),
         tuple(
-            (NAMES[key], *(pair.overall[key].signed() for pair in own.pairs))
+            (CLASS_NAMES[key], *(pair.overall[key].signed() for pair in own.pairs))
             for key in own.pairs[0].overall
         ),
     )

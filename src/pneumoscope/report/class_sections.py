@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.notes import units
-from pneumoscope.labels import LabelSpace
-from pneumoscope.report.figures.classes import ClassConfusion, PossibleClasses
-from pneumoscope.report.figures.one_vs_rest import ClassCalibration, OneVsRestRoc
+from pneumoscope.report.figures.curves import class_reliability
+from pneumoscope.report.figures.outcome import class_confusion, prediction_sets
+from pneumoscope.report.figures.roc import class_roc
 from pneumoscope.report.page import Section, Statement
-from pneumoscope.report.words import images_of, suffix_of
+from pneumoscope.report.words import CLASS_NAMES, images_of, suffix_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,21 +22,6 @@ if TYPE_CHECKING:
     from pneumoscope.report.canvas import Canvas
     from pneumoscope.report.tables import Table
 
-NAMES: Final = {
-    "accuracy": "Accuracy, most probable class",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_auc": "Macro AUC",
-    "top_2": "True class among the two most probable",
-    "kappa": "Cohen's kappa",
-    "macro_ppv": "Macro PPV",
-    "macro_f1": "Macro F1",
-    "loss": "Loss (cross-entropy, nats)",
-    "brier": "Brier score, sum over classes",
-    "classwise_ece": "Calibration error, mean of classes",
-    "confidence_ece": "Calibration error of the confidence",
-}
-"""Titles of the metrics over all classes, in the order of tables."""
-
 OF_CLASS: Final = {
     "auc": "AUC",
     "sensitivity": "sensitivity",
@@ -47,7 +32,6 @@ OF_CLASS: Final = {
 }
 """Titles of the metrics of each class against the rest, in the order of tables."""
 
-_GROUP_CHARACTERS = 24
 _SHOWN = ("accuracy", "balanced_accuracy", "macro_auc", "top_2", "kappa", "macro_ppv", "macro_f1")
 _BELIEVED = {
     "classwise_ece": "0 at best; the part due to chance is subtracted",
@@ -77,64 +61,12 @@ def class_sections(
     return [*main, *_calibration(found, own, scores, canvas), *_possible(found, own, canvas)]
 
 
-def class_answer(found: Evaluation) -> str:
-    """Return what a reader of several classes achieves in a sentence; empty for two classes."""
-    own = found.by_class
-    if own is None:
-        return ""
-    text = (
-        f"The most probable of its {len(own.labels)} classes is the true one for "
-        f"{own['accuracy'].percent()} of the {images_of(found)}"
-    )
-    area = own["macro_auc"]
-    if area.value is not None:
-        text += f"; the mean of the AUCs of each class against the rest is {area.with_range()}"
-    return f"{text}."
-
-
-def class_headline(found: Evaluation) -> tuple[Statement, ...]:
-    """Return the two main numbers of a reader of several classes; none for two classes."""
-    own = found.by_class
-    if own is None:
-        return ()
-    note = f"{len(own.labels)} classes"
-    shown = {"balanced_accuracy": "Balanced accuracy by class", "macro_auc": NAMES["macro_auc"]}
-    return tuple(Statement(name, own[key].with_range(), own.n, note) for key, name in shown.items())
-
-
 def classes_held(found: Evaluation) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Return the names of the classes and how many images each has."""
     if found.by_class is not None:
         return found.by_class.labels.names, found.by_class.counts
     (tn, fp), (fn, tp) = found.confusion
     return found.classes, (tn + fp, fn + tp)
-
-
-def short_pair(labels: LabelSpace) -> tuple[str, str]:
-    """Return the names of the (negative, positive) group, short enough for a figure.
-
-    >>> short_pair(LabelSpace.of(["NORMAL", "OPACITY", "COVID-19", "TUBERCULOSIS"], ["NORMAL"]))
-    ('any of 3 classes', 'NORMAL')
-    """
-    negative, positive = (
-        name
-        if len(names) == 1 or len(name) <= _GROUP_CHARACTERS
-        else f"any of {len(names)} classes"
-        for name, names in zip(labels.pair, (labels.negative, labels.positive), strict=True)
-    )
-    return negative, positive
-
-
-def question_of(labels: LabelSpace) -> str:
-    """Return the question of a page: which groups, and which classes, are to be told apart.
-
-    >>> question_of(LabelSpace.of(["NORMAL", "BACTERIA", "VIRUS"], ["BACTERIA", "VIRUS"], "ILL"))
-    'Can a chest X-ray alone tell ILL from NORMAL, and each of 3 classes from the others?'
-    """
-    negative, positive = short_pair(labels)
-    text = f"Can a chest X-ray alone tell {positive} from {negative}"
-    several = f", and each of {len(labels)} classes from the others" if len(labels) > 2 else ""
-    return f"{text}{several}?"
 
 
 def classes_in_a_sentence(found: Evaluation) -> str:
@@ -183,16 +115,10 @@ def _each_class(
     """Yield overall metrics, those of each class, the confusion matrix and ROC curves."""
     suffix, unit = suffix_of(found), units(found)
     negative, positive = found.classes
-    panels = [
-        canvas.panel(ClassConfusion(own), f"class-confusion{suffix}", title="Confusion matrix")
-    ]
+    panels = [canvas.panel(class_confusion(own), f"class-confusion{suffix}")]
     if scores.classes is not None:
-        curves = OneVsRestRoc.of(own, scores.classes)
-        panels.append(
-            canvas.panel(
-                curves, f"class-roc{suffix}", title="ROC curves, one class against the rest"
-            )
-        )
+        curves = class_roc(own, scores.classes)
+        panels.append(canvas.panel(curves, f"class-roc{suffix}"))
     yield Section(
         f"Each of the {len(own.labels)} classes, on the {images_of(found)}",
         text=(
@@ -200,7 +126,9 @@ def _each_class(
             f"{level_text(found.level)}, by patient. The other sections compare {positive} with "
             f"{negative}."
         ),
-        statements=tuple(Statement(NAMES[key], own[key].with_range(), own.n) for key in _SHOWN),
+        statements=tuple(
+            Statement(CLASS_NAMES[key], own[key].with_range(), own.n) for key in _SHOWN
+        ),
         panels=tuple(panels),
         table=canvas.table(f"classes{suffix}", class_table(own, unit)),
         table_title="Each class against the rest",
@@ -237,19 +165,15 @@ def _calibration(
     """Yield the reliability of each class's probability."""
     if scores.classes is None:
         return
-    diagrams = ClassCalibration.of(own, scores.classes)
+    diagrams = class_reliability(own, scores.classes)
     yield Section(
         "Calibration by class",
         text="Of images with probability 0.8 for a class, eight of ten should be of that class.",
         statements=tuple(
-            Statement(NAMES[key], own[key].with_range(), own.n, note)
+            Statement(CLASS_NAMES[key], own[key].with_range(), own.n, note)
             for key, note in _BELIEVED.items()
         ),
-        panels=(
-            canvas.panel(
-                diagrams, f"class-reliability{suffix_of(found)}", title="Reliability by class"
-            ),
-        ),
+        panels=(canvas.panel(diagrams, f"class-reliability{suffix_of(found)}"),),
     )
 
 
@@ -265,7 +189,7 @@ def _possible(found: Evaluation, own: ClassNumbers, canvas: Canvas) -> Iterator[
         "belong to it, and UNCERTAIN otherwise. The sets are designed to miss the true class for "
         f"at most {sets.error_level:.1%} of the images of each class."
     )
-    figure = PossibleClasses(sets, own.labels.names, own.counts)
+    figure = prediction_sets(sets, own.labels.names, own.counts)
     yield Section(
         "Prediction sets",
         text=promise,
@@ -273,7 +197,6 @@ def _possible(found: Evaluation, own: ClassNumbers, canvas: Canvas) -> Iterator[
             canvas.panel(
                 figure,
                 f"class-sets{suffix_of(found)}",
-                title="Size and coverage of the prediction sets",
             ),
         ),
         table=canvas.table(

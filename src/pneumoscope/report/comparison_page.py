@@ -10,8 +10,14 @@ from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.class_comparison import class_comparison_sections
-from pneumoscope.report.figures.compare import NUMBERS, DifferenceForest, SeedDots, short_names
-from pneumoscope.report.figures.roc import RocCurves
+from pneumoscope.report.figures.compare import (
+    NUMBERS,
+    Spread,
+    differences,
+    seed_dots_of,
+    short_names,
+)
+from pneumoscope.report.figures.roc import roc_curves
 from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.pictures import Case
 from pneumoscope.report.settings import environment_section
@@ -32,9 +38,6 @@ ALIKE = 1e-12
 """Below this standard deviation runs are alike to the last digit."""
 
 _COMPARED = ("auc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
-
-Spread = tuple[float, float, str]
-"""A range of accuracies from run to run that is known from elsewhere, with its source."""
 
 REPORT_SPREAD: Spread = (0.81, 0.87, "student report")
 """What the student report saw from run to run on the 624 test images of the public data set."""
@@ -167,8 +170,8 @@ def _numbers(found: Comparison, short: dict[str, str], canvas: Canvas) -> Sectio
     )
     panels = []
     if all(found.numbers[name]["auc"].value is not None for name in short):
-        figure = RocCurves.from_comparison(found)
-        panels.append(canvas.panel(figure, "roc", title="ROC curves"))
+        figure = roc_curves(found)
+        panels.append(canvas.panel(figure, "roc"))
     return Section(
         "Each reader",
         text="On the same images, each at its own threshold, with "
@@ -179,7 +182,7 @@ def _numbers(found: Comparison, short: dict[str, str], canvas: Canvas) -> Sectio
 
 
 def _differences(found: Comparison, short: dict[str, str], canvas: Canvas) -> Section:
-    figure = DifferenceForest.from_comparison(found)
+    figure = differences(found)
     header = (
         "pair", "difference in AUC", "p of AUC", "detectable difference", "only first correct",
         "only second correct", "p of right",
@@ -206,7 +209,7 @@ def _differences(found: Comparison, short: dict[str, str], canvas: Canvas) -> Se
             "the p-value of McNemar's test (mid-p). Both p-values are Holm-corrected for all "
             "pairs."
         ),
-        panels=(canvas.panel(figure, "differences", title="Differences on the same images"),),
+        panels=(canvas.panel(figure, "differences"),),
         table=canvas.table("pairs", (header, rows)),
     )
 
@@ -231,7 +234,7 @@ def _seeds(
     """Yield the spread of runs of one recipe, for two such readers."""
     if not found.seeds:
         return
-    figure = SeedDots.from_comparison(found, known=known)
+    figure = seed_dots_of(found, known=known)
     header = ("recipe", "runs", "number", "mean", "standard deviation", "detectable difference")
     rows = tuple(
         (
@@ -253,7 +256,7 @@ def _seeds(
     yield Section(
         "Variation between runs",
         text=f"{text} {spread_text(known, 'its')}" if known is not None else text,
-        panels=(canvas.panel(figure, "seeds", title="One dot per reader"),),
+        panels=(canvas.panel(figure, "seeds"),),
         table=canvas.table("seeds-table", (header, rows)),
     )
 
@@ -284,26 +287,17 @@ def _disagreements(
         )
         for item, own in zip(found.disagreements[:SHOWN], said, strict=False)
     ]
-    sheet = pictures.sheet(cases) if pictures else None
-    caption = (
-        f"Above each image is its label, and below it the probability of {classes[1]} according "
-        "to each reader. Look for what these images have in common."
-    )
     return Section(
         "Disagreements",
         text=(
             f"The conclusions differ for {len(found.disagreements):,} of {found.n:,} images; + "
             "means positive. The largest differences come first."
         ),
-        panels=(
-            (
-                canvas.panel(
-                    sheet, "disagreements-images", title="Largest differences", caption=caption
-                ),
-            )
-            if sheet
-            else ()
-        ),
+        panels=pictures.panels(
+            canvas, cases, "disagreements-images", "disagreements", positive=classes[1]
+        )
+        if pictures
+        else (),
         table=canvas.table("disagreements", (("image", "label", *short.values()), rows)),
         table_title="All images with different conclusions",
     )

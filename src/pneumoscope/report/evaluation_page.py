@@ -1,4 +1,4 @@
-"""The page of an evaluation of one reader on a set of labelled images."""
+"""The page of an evaluation of one reader, of classes or of findings, on labelled images."""
 
 from __future__ import annotations
 
@@ -7,25 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.data.generated import GENERATED
 from pneumoscope.data.relation import TrainingRelation
+from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
 from pneumoscope.evaluation.notes import units
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.class_sections import (
-    class_answer,
-    class_headline,
-    classes_held,
-    question_of,
-)
-from pneumoscope.report.figures.training import ClassCounts
+from pneumoscope.report.class_sections import classes_held
+from pneumoscope.report.figures.training import class_counts
+from pneumoscope.report.findings_sections import findings_section
+from pneumoscope.report.opening import Judged, opening_of
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, footer_of, write_report
 from pneumoscope.report.settings import environment_section, settings_section
-from pneumoscope.report.words import answer, calibration_words, caveats, headline, images_of
+from pneumoscope.report.words import calibration_words, images_of
 from pneumoscope.runs import files_written_whole, provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pneumoscope.evaluation.evaluation import Evaluation
     from pneumoscope.evaluation.scores import Scores
@@ -37,8 +34,8 @@ _PAGE = "report.html"
 
 def write_evaluation_page(
     folder: Path,
-    found: Evaluation,
-    scores: Scores,
+    found: Judged,
+    scores: Scores | None = None,
     *,
     info: ModelInfo | None = None,
     pictures: Pictures | None = None,
@@ -52,7 +49,8 @@ def write_evaluation_page(
     Args:
         folder: Where they go; made if it is missing.
         found: The evaluation.
-        scores: What the reader said of each image, or of each study or patient.
+        scores: What the reader said of each image, or of each study or patient; not needed of
+            several findings.
         info: What the model says of itself; None for scores of others.
         pictures: Where the images are, for the sheet of mistakes.
         origin: What the numbers were made from, such as ``data``, for the provenance.
@@ -61,32 +59,41 @@ def write_evaluation_page(
     Raises:
         OutputError: The folder cannot be written to.
     """
-    facts = provenance(**(origin or {}), **_asked(found))
+    facts = provenance(**(origin or {}), **_asked(found, info))
+    opening = opening_of(found, more=_of_the_training(found, info), generated=generated)
     with files_written_whole(folder) as new:
-        canvas = Canvas(new / "figures", level=found.level)
+        canvas = Canvas(new / "figures", level=found.question.level)
         sections = [
-            *outcome_sections(found, scores, canvas, pictures=pictures),
-            _data(found, canvas),
-            *([_reader(info, found, canvas)] if info else []),
+            *_outcome(found, scores, canvas, info, pictures),
             environment_section(canvas, facts),
         ]
         write_report(
             new / _PAGE,
             Report(
                 title=f"{found.reader.get('name') or 'Scores'}, evaluated",
-                question=question_of(found.labels),
                 data=_data_line(found),
-                answer=f"{answer(found)} {class_answer(found)}".rstrip(),
-                caveats=(
-                    *([GENERATED] if generated else []),
-                    *caveats(found, more=_of_the_training(info)),
-                ),
-                headline=(*headline(found), *class_headline(found)),
                 sections=tuple(sections),
                 footer=footer_of(facts),
+                **opening._asdict(),
             ),
         )
     return folder / _PAGE
+
+
+def _outcome(
+    found: Judged,
+    scores: Scores | None,
+    canvas: Canvas,
+    info: ModelInfo | None,
+    pictures: Pictures | None,
+) -> Iterator[Section]:
+    if isinstance(found, FindingsEvaluation):
+        yield findings_section(found, canvas)
+    elif scores is not None:
+        yield from outcome_sections(found, scores, canvas, pictures=pictures)
+        yield _data(found, canvas)
+        if info is not None:
+            yield _reader(info, found, canvas)
 
 
 _RELATIONS = {
@@ -100,26 +107,33 @@ _RELATIONS = {
 }
 
 
-def _asked(found: Evaluation) -> dict[str, object]:
+def _asked(found: Judged, info: ModelInfo | None) -> dict[str, object]:
     """Return the options of the evaluation, for the provenance."""
     question = found.question
-    return {
+    asked: dict[str, object] = {
         "model_sha256": found.reader.get("sha256") or None,
         "data_fingerprint": found.fingerprint or None,
         "part": found.part or None,
         "relation to the training": _RELATIONS[found.relation],
         "left_out": "; ".join(map(str, found.left_out)) or "nothing",
-        "threshold": f"{found.threshold.value:.6g} ({found.threshold.source})",
-        "prevalence": question.prevalence,
         "level": question.level,
         "resamples": question.resamples,
         "seed": question.seed,
+    }
+    if isinstance(found, FindingsEvaluation):
+        return {**asked, "network": info.name if info is not None else None}
+    return {
+        **asked,
+        "threshold": f"{found.threshold.value:.6g} ({found.threshold.source})",
+        "prevalence": question.prevalence,
         "unit": question.per,
         "aggregate": question.aggregate if question.per != "image" else None,
     }
 
 
-def _data_line(found: Evaluation) -> str:
+def _data_line(found: Judged) -> str:
+    if isinstance(found, FindingsEvaluation):
+        return f"{found.numbers.n:,} images of {found.numbers.patients:,} patients"
     text = f"{found.n:,} {images_of(found)}"
     if found.patients_known:
         text += f" of {found.patients:,} patients"
@@ -127,9 +141,10 @@ def _data_line(found: Evaluation) -> str:
     return f"{text}: {held}"
 
 
-def _of_the_training(info: ModelInfo | None) -> tuple[str, ...]:
+def _of_the_training(found: Judged, info: ModelInfo | None) -> tuple[str, ...]:
     """Return additional caveats about the training."""
-    if info is None or info.training.get("members"):
+    several = isinstance(found, FindingsEvaluation)
+    if several or info is None or info.training.get("members"):
         return ()
     return ("This is one training with one seed; another seed gives a different reader.",)
 
@@ -137,7 +152,7 @@ def _of_the_training(info: ModelInfo | None) -> tuple[str, ...]:
 def _data(found: Evaluation, canvas: Canvas) -> Section:
     what = units(found)
     names, counts = classes_held(found)
-    figure = ClassCounts((images_of(found),), names, np.array([counts]))
+    figure = class_counts((images_of(found),), names, np.array([counts]))
     text = (
         f"{found.patients:,} patients; intervals are based on patients, not {what}."
         if found.patients_known
@@ -153,12 +168,8 @@ def _data(found: Evaluation, canvas: Canvas) -> Section:
         text += f" {found.unreadable:,} files could not be read and were left out."
     if found.seen:
         text += f" {found.seen:,} of the images, or others of their patients, were trained on."
-    caption = (
-        f"Number and share of {what} of each class. PPV, NPV and accuracy depend on the share "
-        f"of positive {what}."
-    )
-    title = f"{what.capitalize()} of each class"
-    panel = canvas.panel(figure, "classes", title=title, caption=caption)
+    terms = {"units": what, "Units": what.capitalize()}
+    panel = canvas.panel(figure, "classes", kind="class_shares", **terms)
     return Section("The data", text=text, panels=(panel,))
 
 

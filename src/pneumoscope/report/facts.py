@@ -1,13 +1,13 @@
-"""Facts of a run folder as short sentences, for the card and the checklists."""
+"""Facts of a run folder, and their sentences for the card and the checklists."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError
@@ -16,18 +16,20 @@ from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
 from pneumoscope.evaluation.new_patients import NewPatients
+from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.metadata import ModelInfo
+from pneumoscope.report import words
 from pneumoscope.report.class_sections import classes_in_a_sentence
+from pneumoscope.report.page import environment
 from pneumoscope.report.words import NAMES, calibration_words, images_of
 from pneumoscope.runs import RunFolder, rows_of
 
-PARTS: Final = {
-    "train": "training",
-    "val": "validation",
-    "test": "test",
-    "unused": "set aside",
-}
+if TYPE_CHECKING:
+    from pneumoscope.evaluation.robustness import Corrupted
+
+PARTS: Final = {**words.PARTS, "unused": "set aside"}
+_EVALUATED: Final = {"test": "the test images", "val": "the validation images"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +124,32 @@ class RunFacts:
         """The parts it was evaluated on."""
         return [part for part in ("val", "test") if part in self.evaluations]
 
-    def intended(self) -> str:
-        """Return the intended use stated in the model file."""
-        return ", ".join(f"{key} {value}" for key, value in self.info.intended.items())
+    @property
+    def images(self) -> int:
+        """The number of labelled images."""
+        return sum(sum(count.values()) for count in self.counts.values())
 
-    def kinds_of_pixels(self) -> str:
-        """Return the pixel types in the data, with their numbers."""
-        return ", ".join(f"{mode} ({n:,})" for mode, n in self.modes.items())
-
-    def data(self) -> str:
-        """Describe the images in one sentence."""
-        images = sum(sum(count.values()) for count in self.counts.values())
-        text = f"{images:,} labelled images"
-        if self.patients:
-            text += f" of {sum(self.patients.values()):,} patients"
-        text += f"; fingerprint {str(self.provenance.get('data_fingerprint', ''))[:16]}"
-        skipped = self.provenance.get("unreadable", 0)
-        return f"{text}; {skipped} files could not be read and were left out."
+    def say(self, name: str) -> str:
+        """Return a fact as text: a block of ``templates/facts.md``."""
+        template, found = environment().get_template("facts.md"), self.best
+        context = template.new_context(
+            {
+                "facts": self,
+                "info": self.info,
+                "made": self.provenance,
+                "machine": self.provenance.get("machine", {}),
+                "recipe": self.recipe,
+                "found": found,
+                "part_names": tuple(PARTS),
+                "part_words": _EVALUATED,
+                "evaluated_on": _EVALUATED.get(found.part if found else "", "no images"),
+                "calibration": calibration_words(found.calibration_of_all if found else None),
+                "level": level_text(found.level) if found else "no",
+                "evidence_caveat": evidence_caveat(self.info),
+                "robustness": _robustness(found.robustness if found else ()),
+            }
+        )
+        return " ".join("".join(template.blocks[name](context)).split())
 
     def part(self, name: str) -> str:
         """Describe the images of a part by class."""
@@ -148,125 +159,6 @@ class RunFacts:
         who = f" of {self.patients[name]:,} patients" if name in self.patients else ""
         held = ", ".join(f"{n:,} {label}" for label, n in count.items())
         return f"{sum(count.values()):,} {PARTS[name]} images{who} ({held})"
-
-    def parts(self) -> str:
-        """Describe all parts."""
-        return "; ".join(self.part(name) for name in PARTS if name in self.counts) + "."
-
-    def split(self) -> str:
-        """Describe how the parts were made."""
-        recipe = self.recipe
-        drawn = "drawn patient by patient and stratified by class"
-        ways = {
-            "auto": f"validation is the data's own part where that is large enough, else {drawn}",
-            "grouped": f"validation is {drawn}",
-            "block": f"validation is a block of patient numbers ({recipe.get('block', '')})",
-            "groups": "validation is a block of patient numbers, or drawn where there are none; "
-            f"groups ({recipe.get('groups')}) were held out in turn and decide",
-            "kfold": f"validation is fold {recipe.get('fold')} of {recipe.get('folds')}, {drawn}",
-            "folder": "validation is the data's own part",
-            "file": "all parts are from a split file",
-        }
-        way = ways.get(str(recipe.get("validation")), str(recipe.get("validation")))
-        if "test" in self.counts and recipe.get("validation") != "file":
-            share = recipe.get("test_fraction")
-            way += f"; test is {drawn}" if share else "; test is the data's own part"
-        known = (
-            "Parts are disjoint by patient and by identical image"
-            if self.patients
-            else "Parts are disjoint by identical image; not all patients are known, so parts "
-            "may share patients"
-        )
-        return f"{way}; seed {recipe.get('seed')}. {known}."
-
-    def input(self) -> str:
-        """Describe the preprocessing of images."""
-        spec = self.info.input
-        return (
-            f"each file is decoded to grey levels and resized ({spec.resize}) to "
-            f"{spec.width_px} x {spec.height_px} pixels by one code path for training, evaluation "
-            "and reading; normalisation is part of the network."
-        )
-
-    def network(self) -> str:
-        """Describe the network and its initial weights."""
-        text = f"{self.info.name}"
-        options = self.recipe.get("model_options")
-        if options:
-            text += f" ({', '.join(f'{key} {value}' for key, value in options.items())})"
-        weights = self.provenance.get("weights")
-        if not weights:
-            return f"{text}; weights drawn at random (seed {self.recipe.get('seed')})."
-        said = [
-            f"{key} {weights[key]}" for key in ("credit", "licence", "sha256") if weights.get(key)
-        ]
-        source = Path(str(weights.get("source", ""))).name
-        return f"{text}; initialised with pretrained weights from {source} ({'; '.join(said)})."
-
-    def training(self) -> str:
-        """Describe the training."""
-        recipe, facts = self.recipe, self.provenance
-        changes = [
-            f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in recipe.get("augmentation", {}).items()
-            if value
-        ]
-        return (
-            f"preset {recipe.get('preset')}: {recipe.get('optimizer')}, learning rate "
-            f"{recipe.get('learning_rate')}, batches of {recipe.get('batch_size')}, "
-            f"{facts.get('epochs')} of at most {recipe.get('max_epochs')} epochs, patience "
-            f"{recipe.get('patience')}; epoch {facts.get('best_epoch')} was kept. Augmentation: "
-            f"{', '.join(changes) or 'none'}. Class balance: {recipe.get('balance', 'none')}. "
-            f"{facts.get('seconds_training')} s on {facts.get('device')} in "
-            f"{facts.get('precision')}."
-        )
-
-    def decisions(self) -> str:
-        """Describe what was fitted on validation images."""
-        point, zone = self.info.operating_point, self.info.conformal
-        line = None if self.best is None else self.best.calibration_of_all
-        text = (
-            f"Calibration: {calibration_words(line)}. Positive if the probability is "
-            f"{point.threshold:.4g} or higher (rule {point.rule})."
-        )
-        if zone is not None:
-            held = " and ".join(
-                f"{n} {name}" for n, name in zip(zone.n, self.info.classes, strict=True)
-            )
-            text += (
-                f" Uncertain if more than one class is plausible at error level {zone.level:g} "
-                f"(conformal, class by class; from {held} validation images)."
-            )
-        if self.new_patients is not None:
-            return f"{text} All of this was chosen over groups that were held out in turn."
-        return f"{text} All of this was chosen on validation images only."
-
-    def gate(self) -> str:
-        """Describe which images the reader refuses."""
-        if not self.info.gate:
-            return "none; every image that can be decoded gets a conclusion."
-        refused = ["too small, too elongated, coloured, flat, or mostly black or white"]
-        if "look" in self.info.gate:
-            refused.append("rotated, or unlike a chest X-ray at low resolution")
-        if "features" in self.info.gate:
-            refused.append(
-                "unlike the training images in the features of the network (a limit that refuses "
-                "about 1% of the validation images)"
-            )
-        return f"images are refused if they are {'; or '.join(refused)}."
-
-    def software(self) -> str:
-        """Return the versions of the software."""
-        packages = ", ".join(
-            f"{name} {version}" for name, version in self.provenance.get("packages", {}).items()
-        )
-        commit = self.provenance.get("commit")
-        where = self.provenance.get("machine", {})
-        return (
-            f"{packages}; Python {self.provenance.get('python')}"
-            + (f"; commit {commit}" if commit else "")
-            + f"; {where.get('system', '')}, {where.get('cores', '')} cores."
-        )
 
     def performance(self, part: str = "") -> str:
         """Return the main metrics of a part with intervals; of the main one if empty."""
@@ -292,6 +184,16 @@ def _in_words(found: Evaluation, key: str) -> str:
         f"{name} {number.text()} ({level_text(number.level)} interval {number.range_text()}, "
         f"{number.method}, n = {number.n})"
     )
+
+
+def _robustness(rows: Sequence[Corrupted]) -> dict[str, Any]:
+    """Return the results on corrupted images; empty if not evaluated."""
+    known = [(area, row) for row in rows if (area := row.numbers["auc"].value) is not None]
+    if len(known) < 2 or rows[0].numbers["auc"].value is None:
+        return {}
+    lowest, worst = min(known, key=lambda pair: pair[0])
+    kinds = len({row.corruption for row in rows}) - 1
+    return {"kinds": kinds, "plain": rows[0].numbers, "lowest": lowest, "worst": worst}
 
 
 _Value = TypeVar("_Value")

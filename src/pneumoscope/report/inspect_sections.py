@@ -8,9 +8,14 @@ import numpy as np
 
 from pneumoscope.data.audit.result import counts, numeric_columns
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.figures.audit import ClueAreas, Distributions, ImagesPerPatient
-from pneumoscope.report.figures.pictures import MeanImages, PictureSheet
-from pneumoscope.report.figures.training import ClassCounts
+from pneumoscope.report.figures.audit import (
+    clue_areas,
+    distributions,
+    distributions_of,
+    images_per_patient,
+)
+from pneumoscope.report.figures.pictures import mean_images, picture_sheet
+from pneumoscope.report.figures.training import class_counts_of
 from pneumoscope.report.page import Section
 
 if TYPE_CHECKING:
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
 
     from pneumoscope.data.audit.result import Audit
     from pneumoscope.data.entries import Entry
+    from pneumoscope.report.figures.drawing import Drawing
 
 _PICTURES: Final = 12
 _UNITS: Final = {
@@ -57,12 +63,12 @@ def _counts(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         zip((part or "all" for part in audit.parts), names, strict=True),
         key=lambda row: order.index(row[0]),
     )
-    figure = ClassCounts.from_labels([part for part, _ in shown], [label for _, label in shown])
-    panels = [canvas.panel(figure, "classes", title="Images of each class")]
+    figure = class_counts_of([part for part, _ in shown], [label for _, label in shown])
+    panels = [canvas.panel(figure, "classes")]
     if found["images_per_patient"]:
         several = {int(n): patients for n, patients in found["images_per_patient"].items()}
-        per = ImagesPerPatient.from_counts(several)
-        panels.append(canvas.panel(per, "patients", title="Images per patient"))
+        per = images_per_patient(several)
+        panels.append(canvas.panel(per, "patients"))
     yield Section(
         "Contents",
         text="The last column is the 95% interval (Wilson) of a measured accuracy of 90% on "
@@ -118,28 +124,24 @@ def _pictures(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     if not samples:
         return
     rows = sorted(samples, key=lambda row: (entries[row].label, row))
-    sheet = PictureSheet(
+    sheet = picture_sheet(
         np.stack([samples[row] for row in rows]),
         tuple(entries[row].label or "no label" for row in rows),
         tuple(entries[row].path for row in rows),
-        columns=4,
+        "samples",
     )
-    caption = (
-        f"Up to eight random images of each class (seed {audit.seed}), as a model sees them. "
-        "Look for markers, borders, tubes and postures that occur in one class only."
-    )
-    panel = canvas.panel(sheet, "samples", title="Random images", caption=caption)
-    yield Section("Examples", panels=(panel,))
+    yield Section("Examples", panels=(canvas.panel(sheet, "samples", seed=audit.seed),))
 
 
 def _sheet(
-    audit: Audit, rows: Sequence[int], titles: Sequence[str], *, columns: int = 4
-) -> PictureSheet:
+    audit: Audit, rows: Sequence[int], titles: Sequence[str], kind: str, *, columns: int = 4
+) -> Drawing:
     """Return some of the pictures kept by the audit."""
-    return PictureSheet(
+    return picture_sheet(
         np.stack([audit.pictures[row] for row in rows]),
         tuple(titles),
         tuple(audit.measured.entries[row].path for row in rows),
+        kind,
         columns=columns,
     )
 
@@ -161,30 +163,20 @@ def _copies(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         for first, second, how in pairs
         for title in (_whose(entries[first]), f"{_whose(entries[second])} ({how})")
     ]
-    caption = (
-        "Pairs, two to a row, with their patients. In brackets: equal pixels, or the "
-        "correlation after removing the anatomy common to all chest X-rays; in our "
-        "measurements, different images of one patient reached at most 0.72."
-    )
-    sheet = _sheet(audit, rows, titles)
-    panel = canvas.panel(sheet, "copies", title="Copies", caption=caption)
-    yield Section("Copies", panels=(panel,))
+    sheet = _sheet(audit, rows, titles, "copies")
+    yield Section("Copies", panels=(canvas.panel(sheet, "copies"),))
 
 
 def _odd(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     odd = [item for item in audit.odd if item.row in audit.pictures][: 2 * _PICTURES]
     if not odd:
         return
-    sheet = _sheet(audit, [item.row for item in odd], [item.kind for item in odd], columns=6)
-    title = "Images that may not be upright frontal chest X-rays"
-    caption = (
-        "Each with the suspected reason. The check uses only 16x16 pixels and colour; look at "
-        "the images before removing any."
-    )
+    rows, kinds = [item.row for item in odd], [item.kind for item in odd]
+    sheet = _sheet(audit, rows, kinds, "odd", columns=6)
     entries = audit.measured.entries
     yield Section(
         "Odd images",
-        panels=(canvas.panel(sheet, "odd", title=title, caption=caption),),
+        panels=(canvas.panel(sheet, "odd"),),
         table=(
             ("file", "taken for", "because"),
             tuple((entries[item.row].path, item.kind, item.why) for item in audit.odd),
@@ -200,10 +192,8 @@ def _suspects(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     panels = []
     if shown:
         titles = [f"{s.label}? {s.probability:.3f}" for s in shown]
-        sheet = _sheet(audit, [row_of[s.path] for s in shown], titles)
-        caption = "The label, and its probability according to the reader; the lowest first."
-        title = "Labels contradicted by a reader"
-        panels.append(canvas.panel(sheet, "suspects", title=title, caption=caption))
+        sheet = _sheet(audit, [row_of[s.path] for s in shown], titles, "suspects")
+        panels.append(canvas.panel(sheet, "suspects"))
     yield Section(
         "Suspicious labels",
         panels=tuple(panels),
@@ -220,9 +210,7 @@ def _shortcuts(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         return
     panels = []
     if found.clues:
-        figure = ClueAreas(tuple(found.clues))
-        title = "Label shortcuts"
-        panels.append(canvas.panel(figure, "shortcuts", title=title))
+        panels.append(canvas.panel(clue_areas(found.clues), "shortcuts"))
     same = ", ".join(found.constant)
     if same:
         same = f" {same[0].upper()}{same[1:]}: the same in all images, so not predictive."
@@ -256,13 +244,13 @@ def _means(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         return
     first, second = (audit.measured.sums[label] for label in audit.classes)
     spread = np.sqrt((first.deviation**2 + second.deviation**2) / 2)
-    figure = MeanImages(
+    figure = mean_images(
         audit.classes,
         np.stack([first.mean, second.mean]),
         (second.mean - first.mean) / np.maximum(spread, 1.0),
         (first.count, second.count),
     )
-    panel = canvas.panel(figure, "means", title="Mean of each class, and difference")
+    panel = canvas.panel(figure, "means")
     yield Section("Mean images", panels=(panel,))
 
 
@@ -273,14 +261,14 @@ def _distributions(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     columns = {_UNITS[k]: v for k, v in numeric_columns(audit.measured).items()}
     labels = [entry.label for entry in audit.measured.entries]
     logarithmic = (_UNITS["bytes"], _UNITS["width_px"], _UNITS["height_px"])
-    figure = Distributions.from_columns(columns, labels, logarithmic=logarithmic)
+    figure = distributions_of(columns, labels, logarithmic=logarithmic)
     rows = tuple(
         (mode, *(f"{by_label.get(name, 0):,}" for name in names))
         for mode, by_label in counts(audit)["modes"].items()
     )
     yield Section(
         "Sizes and files",
-        panels=(canvas.panel(figure, "distributions", title="Sizes and files by class"),),
+        panels=(canvas.panel(figure, "distributions"),),
         table=(("kind of file", *(name or "(no label)" for name in names)), rows),
     )
 
@@ -292,13 +280,6 @@ def _pixels(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     levels = np.stack([audit.measured.sums[name].histogram for name in names]).astype(np.float64)
     levels = levels.reshape(len(names), 64, 4).sum(axis=2)
     shares = levels / levels.sum(axis=1, keepdims=True)
-    figure = Distributions(
-        ("Grey level of a pixel, 0-255",), names, np.linspace(0, 256, 65)[None], shares[None],
-        (False,),
-    )  # fmt: skip
-    caption = (
-        "How often each grey level occurs among all pixels of a class. A peak at 0 is the black "
-        "border around the film."
-    )
-    panel = canvas.panel(figure, "pixels", title="Pixel values by class", caption=caption)
-    yield Section("Pixels", panels=(panel,))
+    edges = np.linspace(0, 256, 65)[None]
+    figure = distributions(("Grey level of a pixel, 0-255",), names, edges, shares[None])
+    yield Section("Pixels", panels=(canvas.panel(figure, "pixels", kind="pixels"),))

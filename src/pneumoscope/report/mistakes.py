@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.evaluation.decision import sets_aside
-from pneumoscope.reader.evidence import Scale, evidence_caveat
+from pneumoscope.reader.evidence import evidence_caveat
+from pneumoscope.reader.overlay import Scale
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.page import Section
 from pneumoscope.report.pictures import Case
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.evaluation import Evaluation
     from pneumoscope.evaluation.scores import Scores
     from pneumoscope.report.canvas import Canvas
-    from pneumoscope.report.figures.pictures import CaseSheet
+    from pneumoscope.report.page import Panel
     from pneumoscope.report.pictures import Pictures
 
 SHOWN_MISTAKES = 8
@@ -55,12 +56,10 @@ def mistakes(
         Case(scores.path[row], label[row], f"{found.classes[1]} {said[row]}")
         for row in worst_rows(ranked, called)
     ]
-    sheet = pictures.sheet(cases) if pictures else None
-    panels = []
-    if sheet and pictures:
-        caption = _caption(found, sheet, pictures)
-        title = "Most confident errors"
-        panels.append(canvas.panel(sheet, f"{name}-images", title=title, caption=caption))
+    panels: tuple[Panel, ...] = ()
+    if pictures is not None:
+        kind, facts = _how_to_read(found, pictures)
+        panels = pictures.panels(canvas, cases, f"{name}-images", kind, **facts)
     false_alarms = int(called[wrong].sum())
     return [
         Section(
@@ -72,7 +71,7 @@ def mistakes(
                 f"alone.{_set_aside(found, int(wrong.size))} The most confident errors come "
                 "first."
             ),
-            panels=tuple(panels),
+            panels=panels,
             table=table,
             table_title="All errors",
         )
@@ -87,15 +86,14 @@ def true_names(found: Evaluation, scores: Scores) -> list[str]:
     return [names[own] for own in scores.classes.number]
 
 
-def _caption(found: Evaluation, sheet: CaseSheet, pictures: Pictures) -> str:
-    if sheet.evidence is None or pictures.predictor is None:
-        return sheet.CAPTION
-    return (
-        f"{sheet.CAPTION} Below each image is the same image with its evidence: orange for "
-        f"{found.classes[1]}, blue against it. All share the reader's scale, with "
-        f"full colour from ±{Scale.of_reader(pictures.predictor.info).full:g} units of the logit. "
-        f"{evidence_caveat(pictures.predictor.info)}"
-    ).rstrip()
+def _how_to_read(found: Evaluation, pictures: Pictures) -> tuple[str, dict[str, object]]:
+    """Return the key of the caption, and what is filled in."""
+    if pictures.predictor is None or not pictures.draws_evidence:
+        return "", {}
+    info = pictures.predictor.info
+    full = f"{Scale.of_reader(info).full:g}"
+    caveat = evidence_caveat(info)
+    return "cases_with_evidence", {"positive": found.classes[1], "full": full, "caveat": caveat}
 
 
 def _set_aside(found: Evaluation, wrong: int) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.new_patients import ESTIMATOR
-from pneumoscope.report.figures.new_patients import NewPatientsForest
+from pneumoscope.report.figures.groups import new_patients_forest
 from pneumoscope.report.page import Section, Statement
 from pneumoscope.report.words import NAMES
 
@@ -42,11 +42,7 @@ def new_patients_section(found: NewPatients, canvas: Canvas) -> Section:
             Statement(_NAMES[name], own.mean.with_range(), own.mean.n, range_text(own))
             for name, own in found.expected.items()
         ),
-        panels=(
-            canvas.panel(
-                NewPatientsForest(found), "new-patients", title="Each group as if it were new"
-            ),
-        ),
+        panels=(canvas.panel(new_patients_forest(found), "new-patients"),),
         table=canvas.table("new-patients-groups", group_table(found)),
         table_title="Each group, and block validation",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,14 +10,14 @@ from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.evaluation.decision import decision_rows, decision_text, sets_aside
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.notes import units
-from pneumoscope.report.class_sections import class_sections, short_pair
-from pneumoscope.report.figures.curves import NetBenefit, PrecisionRecall, ReliabilityDiagram
-from pneumoscope.report.figures.groups import RobustnessCurves, SubgroupForest
-from pneumoscope.report.figures.outcome import ConfusionMatrix, ScoreDistributions
-from pneumoscope.report.figures.roc import RocCurve
+from pneumoscope.report.class_sections import class_sections
+from pneumoscope.report.figures.curves import net_benefit, precision_recall, reliability_diagram
+from pneumoscope.report.figures.groups import robustness_curves, subgroup_forest
+from pneumoscope.report.figures.outcome import confusion_matrix, score_distributions
+from pneumoscope.report.figures.roc import roc_curve, roc_of
 from pneumoscope.report.mistakes import mistakes
 from pneumoscope.report.page import Section, Statement
-from pneumoscope.report.words import NAMES, images_of, statement, suffix_of
+from pneumoscope.report.words import NAMES, images_of, short_pair, statement, suffix_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.evaluation import Evaluation
     from pneumoscope.evaluation.scores import Scores
     from pneumoscope.report.canvas import Canvas
+    from pneumoscope.report.figures.drawing import Drawing
     from pneumoscope.report.page import Panel
     from pneumoscope.report.pictures import Pictures
     from pneumoscope.report.tables import Table
@@ -131,43 +131,42 @@ def _numbers(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[Sect
 
 def _main_panels(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[Panel]:
     suffix, names = suffix_of(found), short_pair(found.labels)
-    matrix = ConfusionMatrix(np.array(found.confusion), names)
-    yield canvas.panel(matrix, f"confusion{suffix}", title="Confusion matrix")
+    matrix = confusion_matrix(found.confusion, names)
+    yield canvas.panel(matrix, f"confusion{suffix}")
     if found["auc"].value is not None:
         curve = _roc(found, scores)
-        yield canvas.panel(curve, f"roc{suffix}", title="ROC curve")
+        yield canvas.panel(curve, f"roc{suffix}")
         if found.curves is not None:
             recall, precision = found["sensitivity"].value, found["ppv"].value
-            pr = PrecisionRecall(
+            pr = precision_recall(
                 found.curves.precision_recall,
-                found["prevalence"].value or 0.0,
-                found["average_precision"].value,
-                None if recall is None or precision is None else (recall, precision),
+                prevalence=found["prevalence"].value or 0.0,
+                average_precision=found["average_precision"].value,
+                point=None if recall is None or precision is None else (recall, precision),
             )
-            yield canvas.panel(pr, f"precision-recall{suffix}", title="Precision-recall curve")
-    distributions = ScoreDistributions.from_scores(
+            yield canvas.panel(pr, f"precision-recall{suffix}")
+    distributions = score_distributions(
         scores.label,
         scores.probability,
         classes=names,
         threshold=found.threshold.value,
         zone=found.policy.zone if found.policy is not None else None,
     )
-    yield canvas.panel(distributions, f"scores{suffix}", title="Probabilities of each class")
+    yield canvas.panel(distributions, f"scores{suffix}")
 
 
-def _roc(found: Evaluation, scores: Scores) -> RocCurve:
+def _roc(found: Evaluation, scores: Scores) -> Drawing:
     """Return the ROC curve of the log odds, because float32 probabilities can tie.
 
     The operating point is that of the probabilities.
     """
-    curve = RocCurve.from_scores(
-        scores.label,
-        np.exp(-np.logaddexp(0, -scores.log_odds)),
+    return roc_curve(
+        roc_of(scores.label, np.exp(-np.logaddexp(0, -scores.log_odds))),
+        threshold=found.threshold.value,
+        point=(1 - (found["specificity"].value or 0), found["sensitivity"].value or 0),
         band=found.curves.roc if found.curves else None,
         auc_range=found["auc"].range_text(),
     )
-    point = (1 - (found["specificity"].value or 0), found["sensitivity"].value or 0)
-    return replace(curve, operating_point=point, threshold=found.threshold.value)
 
 
 def _why_no_interval(found: Evaluation, key: str) -> str:
@@ -217,20 +216,20 @@ def _without_lungs(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
 def _calibration(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
     if found.curves is None:
         return
-    diagram = ReliabilityDiagram(found.curves.reliability, found["ece"].with_range())
+    diagram = reliability_diagram(found.curves.reliability, found["ece"].with_range())
     name = f"reliability{suffix_of(found)}"
     yield Section(
         "Calibration",
         text="In a calibrated reader, eight of ten images with a probability of 0.8 are positive.",
         statements=tuple(statement(found, key, note) for key, note in _CALIBRATION.items()),
-        panels=(canvas.panel(diagram, name, title="Reliability diagram"),),
+        panels=(canvas.panel(diagram, name),),
     )
 
 
 def _use(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
     if found.curves is None or found["auc"].value is None:
         return
-    curve = NetBenefit(found.curves.decision, found.threshold.value)
+    curve = net_benefit(found.curves.decision, found.threshold.value)
     statements = [
         statement(found, key)
         for key in found.numbers
@@ -245,16 +244,16 @@ def _use(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
         ]
     yield Section(
         "Clinical utility",
-        text=f"{curve.summary()}.",
+        text=f"{curve.summary}.",
         statements=tuple(statements),
-        panels=(canvas.panel(curve, f"net-benefit{suffix_of(found)}", title="Net benefit"),),
+        panels=(canvas.panel(curve, f"net-benefit{suffix_of(found)}"),),
     )
 
 
 def _groups(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
     if not found.groups:
         return
-    forest = SubgroupForest(found.groups, found.numbers, found.n)
+    forest = subgroup_forest(found.groups, found.numbers, found.n)
     small = sum(group.small for group in found.groups)
     text = "Results for groups of images."
     if small:
@@ -278,7 +277,7 @@ def _groups(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
     yield Section(
         "Subgroups",
         text=text,
-        panels=(canvas.panel(forest, f"groups{suffix_of(found)}", title="Groups of images"),),
+        panels=(canvas.panel(forest, f"groups{suffix_of(found)}"),),
         table=canvas.table(f"groups-table{suffix_of(found)}", table),
         table_title="All groups",
     )
@@ -287,13 +286,13 @@ def _groups(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
 def _robustness(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
     if len(found.robustness) < 2:
         return
-    curves = RobustnessCurves(found.robustness)
+    curves = robustness_curves(found.robustness)
     name = f"robustness{suffix_of(found)}"
     yield Section(
         "Robustness",
         text=(
-            f"{curves.summary()}. Squares mark strengths at which the whole interval is below "
+            f"{curves.summary}. Squares mark strengths at which the whole interval is below "
             "the value of the unchanged images."
         ),
-        panels=(canvas.panel(curves, name, title="AUC on degraded images"),),
+        panels=(canvas.panel(curves, name),),
     )

@@ -18,7 +18,7 @@ from pneumoscope.errors import OptionError
 from pneumoscope.runs import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from jinja2 import Environment
 
@@ -73,31 +73,28 @@ class Panel:
         title: What it shows.
         caption: How to read it.
         svg: What `pneumoscope.report.save` returned. It is put into the page as it is.
-        png: A PNG or JPEG file.
         alt: What it shows, for those who cannot see it; the title if empty.
         pictures: A sheet of pictures, which stand side by side as far as there is room.
-        instead: What stands in place of a figure that could not be drawn. Of ``svg``, ``png``,
+        instead: What stands in place of a figure that could not be drawn. Of ``svg``,
             ``pictures`` and this, one is given.
         columns: How many of them in a row where there is room for all; on a phone half of it.
     """
 
     title: str
     caption: str
-    svg: str | None = None
-    png: bytes | None = None
+    svg: str = ""
     alt: str = ""
     pictures: tuple[Picture, ...] = ()
     columns: int = 4
     instead: str = ""
 
     def __post_init__(self) -> None:
-        kinds = {"svg": self.svg, "png": self.png, "pictures": self.pictures or None,
-                 "instead": self.instead or None}  # fmt: skip
-        given = [name for name, value in kinds.items() if value is not None]
+        kinds = {"svg": self.svg, "pictures": self.pictures, "instead": self.instead}
+        given = [name for name, value in kinds.items() if value]
         if len(given) != 1:
-            must = "given svg, png, pictures or instead, one of them"
+            must = "given svg, pictures or instead, one of them"
             raise OptionError(f"Panel {self.title!r}", must=must, was=given or "none")
-        if self.svg is not None and not self.svg.startswith("<svg"):
+        if self.svg and not self.svg.startswith("<svg"):
             must = "given an svg that begins with <svg"
             hint = "Pass what pneumoscope.report.save() returned."
             raise OptionError(f"Panel {self.title!r}", must=must, was=self.svg[:20], hint=hint)
@@ -209,7 +206,10 @@ def environment() -> Environment:
         data_uri=_data_uri,
         is_wide=_is_wide,
         numeric_columns=_numeric_columns,
+        file_name=lambda path: Path(str(path)).name,
+        pairs=_pairs,
         paragraphs=_paragraphs,
+        sentence=sentence,
         value_and_range=_value_and_range,
     )
     return made
@@ -218,6 +218,36 @@ def environment() -> Environment:
 def _markdown_cell(text: str) -> str:
     """Escape a text for a cell of a Markdown table."""
     return " ".join(text.replace("|", "\\|").split())
+
+
+def _pairs(
+    values: Mapping[str, Any], keys: Sequence[str] = (), between: str = ", ", *, empty: bool = True
+) -> str:
+    """Return values with their names.
+
+    Args:
+        values: By name.
+        keys: Which of them; all if none are named.
+        between: What stands between two.
+        empty: Whether empty values and zeros are named, too.
+    """
+    return between.join(
+        f"{key} {values[key]:g}" if isinstance(values[key], float) else f"{key} {values[key]}"
+        for key in keys or values
+        if empty or values.get(key)
+    )
+
+
+def sentence(text: str) -> str:
+    """Capitalise a text and end it with a full stop.
+
+    >>> sentence("no test images")
+    'No test images.'
+    """
+    text = text.strip()
+    if not text:
+        return text
+    return text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -10,9 +10,10 @@ import numpy as np
 
 from pneumoscope.errors import ImageError
 from pneumoscope.images.prepare import prepare
-from pneumoscope.reader.evidence import Scale, coloured
+from pneumoscope.reader.overlay import Scale, coloured
 from pneumoscope.reader.preprocess import native
-from pneumoscope.report.figures.pictures import CaseSheet
+from pneumoscope.report.figures.drawing import Cell, Drawing
+from pneumoscope.report.figures.pictures import case_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pneumoscope.reader.predictor import Predictor
+    from pneumoscope.report.canvas import Canvas
+    from pneumoscope.report.page import Panel
     from pneumoscope.report.tables import Pixels
 
 _SIDE_PX = 320
@@ -48,35 +51,35 @@ class Pictures:
     predictor: Predictor | None = None
     finding: str | None = None
 
-    def sheet(self, cases: Sequence[Case], *, columns: int = 4) -> CaseSheet | None:
+    def sheet(self, cases: Sequence[Case], *, columns: int = 4) -> Drawing | None:
         """Return the cases as a figure, without those whose file is no longer readable."""
-        plain, marked, kept = [], [], []
+        cells, names = [], []
         for case in cases:
             try:
-                picture, evidence = self._of(self.root / case.path)
+                images = self._of(self.root / case.path)
             except ImageError:
                 continue  # moved or changed since it was scored; the table still names it
-            plain.append(picture)
-            marked.append(evidence)
-            kept.append(case)
-        if not kept:
-            return None
-        return CaseSheet(
-            np.stack(plain),
-            tuple(case.label for case in kept),
-            tuple(case.said for case in kept),
-            tuple(case.path for case in kept),
-            np.stack([one for one in marked if one is not None])
-            if all(one is not None for one in marked)
-            else None,
-            columns=columns,
-        )
+            cells.append(Cell(images, case.label, case.said))
+            names.append(case.path)
+        return case_sheet(cells, names, columns=columns) if cells else None
 
-    def _of(self, file: Path) -> tuple[Pixels, Pixels | None]:
+    def panels(
+        self, canvas: Canvas, cases: Sequence[Case], name: str, kind: str = "", **facts: object
+    ) -> tuple[Panel, ...]:
+        """Return the sheet of the cases for a page; see ``Canvas.panel``."""
+        sheet = self.sheet(cases)
+        return () if sheet is None else (canvas.panel(sheet, name, kind=kind, **facts),)
+
+    @property
+    def draws_evidence(self) -> bool:
+        """Whether each image stands above the same image with its evidence."""
+        return self.predictor is not None and self.predictor.draws_evidence
+
+    def _of(self, file: Path) -> tuple[Pixels, ...]:
         grey = _reduced(native(file))
         plain = _squared(np.repeat(grey[..., np.newaxis], 3, axis=2), _SIDE_PX)
         if self.predictor is None or not self.predictor.draws_evidence:
-            return plain, None
+            return (plain,)
         pixels = prepare(file, self.predictor.info.input)[np.newaxis]
         found = self.predictor.evidence(pixels, self.finding)[0]
         scale = Scale.of_reader(self.predictor.info)

@@ -7,31 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pneumoscope.data.generated import GENERATED, is_generated
+from pneumoscope.data.generated import is_generated
 from pneumoscope.data.split import UNUSED
+from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import write_card
-from pneumoscope.report.class_sections import class_answer, class_headline, question_of
-from pneumoscope.report.figures.pictures import AugmentationSheet
-from pneumoscope.report.figures.training import ClassCounts, LearningCurves
+from pneumoscope.report.figures.pictures import augmentation_sheet
+from pneumoscope.report.figures.training import class_counts_of, learning_curves
+from pneumoscope.report.findings_sections import findings_data, findings_section
 from pneumoscope.report.new_patients_section import new_patients_section
+from pneumoscope.report.opening import opening_of
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, footer_of, write_report
 from pneumoscope.report.pictures import Pictures
 from pneumoscope.report.settings import environment_rows, settings_section
-from pneumoscope.report.words import PARTS, answer, caveats, headline
+from pneumoscope.report.words import PARTS
 from pneumoscope.training.log import Epoch, read_log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pneumoscope.data.catalog import Catalog
     from pneumoscope.data.prepared import PreparedData
     from pneumoscope.data.split import Split
-    from pneumoscope.evaluation.evaluation import Evaluation
     from pneumoscope.evaluation.new_patients import NewPatients
     from pneumoscope.evaluation.scores import Scores
+    from pneumoscope.report.figures.drawing import Drawing
+    from pneumoscope.report.opening import Judged
     from pneumoscope.runs import RunFolder
     from pneumoscope.training.recipe import Recipe
 
@@ -41,7 +44,7 @@ def write_run_report(
     *,
     recipe: Recipe,
     data: PreparedData,
-    judged: Sequence[tuple[Evaluation, Scores]],
+    judged: Sequence[tuple[Judged, Scores | None]],
     new_patients: NewPatients | None = None,
 ) -> None:
     """Write ``report.html``, ``card.md`` and ``figures/`` of a finished run.
@@ -51,57 +54,62 @@ def write_run_report(
         recipe: Its recipe.
         data: Its images.
         judged: The evaluation on validation images and, last, on test images if there are any,
-            each with the scores behind it.
+            each with the scores behind it; of several findings without.
         new_patients: What to expect on new patients; None where no groups were held out.
 
     Raises:
         OutputError: They cannot be written.
     """
-    catalog, split = data.catalog, data.split
     facts = json.loads(run.provenance.read_text(encoding="utf-8"))
-    predictor = Predictor(run.model, gated=False)
-    best, scores = judged[-1]
-    log = read_log(run.log)
-    canvas = Canvas(run.figures, level=best.level)
-    pictures = Pictures(catalog.root, predictor)
-    few = data.cohort.too_few("val")
-    if few:
-        few = f"Validation part: {few}. Epoch, threshold and calibration depend on chance."
-    expected = [] if new_patients is None else [new_patients_section(new_patients, canvas)]
+    best = judged[-1][0]
+    canvas = Canvas(run.figures, level=best.question.level)
     sections = [
-        *expected,
-        *outcome_sections(best, scores, canvas, pictures=pictures),
-        *(
-            section
-            for found, said in judged[:-1]
-            for section in outcome_sections(found, said, canvas, brief=True)
-        ),
-        learning_section(canvas, log, recipe, facts),
-        _data(canvas, catalog, split),
-        *augmentation_section(canvas, recipe, data),
-        recipe_section(canvas, recipe, facts),
+        *([] if new_patients is None else [new_patients_section(new_patients, canvas)]),
+        *_outcomes(run, data, judged, canvas),
+        _learning(canvas, read_log(run.log), recipe, facts),
+        findings_data(data) if data.catalog.findings else _data(canvas, data.catalog, data.split),
+        *_augmentation(canvas, recipe, data),
+        _recipe(canvas, recipe, facts),
     ]
+    opening = opening_of(
+        best, more=_of_the_run(recipe, facts), generated=is_generated(data.catalog.root)
+    )
+    few = "" if data.catalog.findings else data.cohort.too_few("val")
+    if few:
+        text = f"Validation part: {few}. Epoch, threshold and calibration depend on chance."
+        opening = opening._replace(caveats=(*opening.caveats, text))
+    fingerprint = data.catalog.fingerprint[:12]
     write_report(
         run.report,
         Report(
             title=run.root.name,
-            question=question_of(catalog.label_space),
-            data=data_line(catalog, split),
-            answer=f"{answer(best)} {class_answer(best)}".rstrip(),
-            caveats=(
-                *([GENERATED] if is_generated(catalog.root) else []),
-                *caveats(best, more=of_the_run(recipe, facts)),
-                *([few] if few else []),
-            ),
-            headline=(*headline(best), *class_headline(best)),
+            data=_data_line(data.catalog, data.split),
             sections=tuple(sections),
-            footer=(f"{footer_of(facts)} · data {catalog.fingerprint[:12]} · seed {recipe.seed}"),
+            footer=f"{footer_of(facts)} · data {fingerprint} · seed {recipe.seed}",
+            **opening._asdict(),
         ),
     )
     write_card(run)
 
 
-def data_line(catalog: Catalog, split: Split) -> str:
+def _outcomes(
+    run: RunFolder,
+    data: PreparedData,
+    judged: Sequence[tuple[Judged, Scores | None]],
+    canvas: Canvas,
+) -> Iterator[Section]:
+    """Yield the sections on each part, the last part first and in full."""
+    reader = None if data.catalog.findings else Predictor(run.model, gated=False)
+    pictures = Pictures(data.catalog.root, reader)
+    for found, scores in reversed(judged):
+        brief = found is not judged[-1][0]
+        if isinstance(found, FindingsEvaluation):
+            yield findings_section(found, canvas, name=f"{found.part}-" if brief else "")
+        elif scores is not None:
+            yield from outcome_sections(found, scores, canvas, pictures=pictures, brief=brief)
+
+
+def _data_line(catalog: Catalog, split: Split) -> str:
     """Return how many images there are, and what for."""
     patients = len({entry.patient for entry in catalog.entries})
     parts = ", ".join(
@@ -111,7 +119,7 @@ def data_line(catalog: Catalog, split: Split) -> str:
     return f"{len(catalog):,} images{who}: {parts}"
 
 
-def of_the_run(recipe: Recipe, facts: dict[str, Any]) -> tuple[str, ...]:
+def _of_the_run(recipe: Recipe, facts: dict[str, Any]) -> tuple[str, ...]:
     """Return additional caveats about the training."""
     seed = f"One run with one seed ({recipe.seed}); another seed gives a different reader."
     if facts["interrupted"]:
@@ -119,11 +127,9 @@ def of_the_run(recipe: Recipe, facts: dict[str, Any]) -> tuple[str, ...]:
     return (seed,)
 
 
-def learning_section(
-    canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str, Any]
-) -> Section:
+def _learning(canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str, Any]) -> Section:
     """Return the section on the epochs of the training."""
-    curves = LearningCurves.from_columns(
+    curves = learning_curves(
         [row.epoch for row in log],
         loss=[row.loss for row in log],
         val_loss=[row.val_loss for row in log],
@@ -142,7 +148,7 @@ def learning_section(
             f"{facts['precision']}. Training values are means over an epoch with augmentation "
             "and dropout, so they may be worse than the validation values."
         ),
-        panels=(canvas.panel(curves, "learning", title="Loss and accuracy by epoch"),),
+        panels=(canvas.panel(curves, "learning"),),
     )
 
 
@@ -153,7 +159,7 @@ def _data(canvas: Canvas, catalog: Catalog, split: Split) -> Section:
         for part in shown
         for entry in catalog.select(split.rows(part)).entries
     ]
-    figure = ClassCounts.from_labels(*zip(*named, strict=True))
+    figure = class_counts_of(*zip(*named, strict=True))
     set_aside = len(split.rows(UNUSED))
     text = "No patient and no duplicate image is in two parts."
     if set_aside:
@@ -163,11 +169,11 @@ def _data(canvas: Canvas, catalog: Catalog, split: Split) -> Section:
     return Section(
         "The data",
         text=text,
-        panels=(canvas.panel(figure, "classes", title="Images of each class"),),
+        panels=(canvas.panel(figure, "classes"),),
     )
 
 
-def augmentation_section(canvas: Canvas, recipe: Recipe, data: PreparedData) -> tuple[Section, ...]:
+def _augmentation(canvas: Canvas, recipe: Recipe, data: PreparedData) -> tuple[Section, ...]:
     """Return the section that shows augmented training images; none for a linear probe."""
     if recipe.learning.probe:
         return ()
@@ -175,14 +181,12 @@ def augmentation_section(canvas: Canvas, recipe: Recipe, data: PreparedData) -> 
     section = Section(
         "Augmentation",
         text="Training images only; validation and test images are never changed.",
-        panels=(canvas.panel(sheet, "augmentation", title="Originals and augmented samples"),),
+        panels=(canvas.panel(sheet, "augmentation"),),
     )
     return (section,)
 
 
-def _augmentation_sheet(
-    recipe: Recipe, data: PreparedData, *, columns: int = 5
-) -> AugmentationSheet:
+def _augmentation_sheet(recipe: Recipe, data: PreparedData, *, columns: int = 5) -> Drawing:
     """Return two training images of each class with augmented versions."""
     import torch  # noqa: PLC0415 - the report's other figures do without
 
@@ -201,12 +205,12 @@ def _augmentation_sheet(
         changed = augment(repeated.unsqueeze(1), recipe.learning.augmentation)
     pixels = changed.mul(255).round().clamp(0, 255).to(torch.uint8).numpy()
     labels = tuple(catalog.entries[row].label for row in chosen)
-    return AugmentationSheet(
+    return augmentation_sheet(
         originals, pixels.reshape(len(chosen), columns, *originals.shape[1:]), labels
     )
 
 
-def recipe_section(canvas: Canvas, recipe: Recipe, facts: dict[str, Any]) -> Section:
+def _recipe(canvas: Canvas, recipe: Recipe, facts: dict[str, Any]) -> Section:
     """Return the section on the recipe and the environment."""
     rows = [*recipe.to_dict().items(), *environment_rows(facts)]
     return settings_section(

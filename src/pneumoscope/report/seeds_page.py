@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.class_sections import NAMES as NAMES_OF_CLASSES
 from pneumoscope.report.comparison_page import (
     ALIKE,
     REPORT_NETWORK,
@@ -19,10 +18,10 @@ from pneumoscope.report.comparison_page import (
     detectable,
     spread_text,
 )
-from pneumoscope.report.figures.compare import NUMBERS, SeedDots, SeedLosses
+from pneumoscope.report.figures.compare import NUMBERS, seed_dots, seed_losses
 from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.settings import environment_rows, settings_section
-from pneumoscope.report.words import NAMES, PARTS
+from pneumoscope.report.words import CLASS_NAMES, NAMES, PARTS
 from pneumoscope.runs import files_written_whole
 from pneumoscope.training.log import read_log
 
@@ -43,7 +42,7 @@ _NAMES = {
     "error": "Errors among the others",
     "missed": "Missed, of all positive images, as deployed",
     "false_alarms": "False alarms, of all negative images, as deployed",
-    **{f"classes_{key}": f"All classes: {name}" for key, name in NAMES_OF_CLASSES.items()},
+    **{f"classes_{key}": f"All classes: {name}" for key, name in CLASS_NAMES.items()},
 }
 _OF_A_CLASS = "auc "
 
@@ -217,23 +216,18 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
     of_the_report = str(facts["recipe"]["model"]).startswith(REPORT_NETWORK) and part == runs.part
     known = REPORT_SPREAD if of_the_report else None
     nan = float("nan")
-    figure = SeedDots(
+    figure = seed_dots(
         runs.names,
-        tuple(tuple(run.get(key, nan) for key, _ in NUMBERS) for run in numbers),
-        (0,) * len(numbers),
-        known,
-        runs.kept,
+        [[run.get(key, nan) for key, _ in NUMBERS] for run in numbers],
+        [0] * len(numbers),
+        known=known,
+        kept=runs.kept,
     )
     text = (
         f"Mean and, in brackets, standard deviation of {len(numbers)} runs. The table below has "
         "all results; its last column is the smallest difference in means, compared with as "
         "many runs of another recipe, that a t test at the 5% level detects with a power of "
         "80% (undefined if all runs are equal)."
-    )
-    caption = (
-        "One dot per run, in the order of the seeds; the ring is the kept run. The cross is "
-        "the mean, the bar one standard deviation to either side. Differences to another "
-        "recipe smaller than such a bar may be due to the seed."
     )
     header = (
         "number", "mean", "standard deviation", "lowest", "highest",
@@ -257,7 +251,7 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
         f"On the {PARTS[part]} images",
         text=f"{text}\n\n{spread_text(known, 'this')}" if known is not None else text,
         statements=_statements(runs, part, _SHOWN, digits=4),
-        panels=(canvas.panel(figure, f"seeds-{part}", title="A dot a run", caption=caption),),
+        panels=(canvas.panel(figure, f"seeds-{part}", kind="seed_runs"),),
         table=canvas.table(f"seeds-numbers-{part}", (header, rows)),
         table_title="All results",
     )
@@ -274,7 +268,7 @@ def _chosen(runs: Runs, canvas: Canvas) -> Section:
     logs = [read_log(run.log) for run in runs.folders]
     epochs = tuple(int(_json(run.provenance)["best_epoch"]) for run in runs.folders)
     losses = tuple([row.val_loss for row in log] for log in logs)
-    figure = SeedLosses(runs.names, losses, epochs, runs.kept)
+    figure = seed_losses(runs.names, losses, epochs, runs.kept)
     header = ("run", "epochs", "epoch kept", "validation loss", "kept")
     rows = tuple(
         (
@@ -292,7 +286,7 @@ def _chosen(runs: Runs, canvas: Canvas) -> Section:
             f"{runs.names[runs.kept]}: the run with the lowest validation loss. The choice was "
             "made on validation images only; test images were not used."
         ),
-        panels=(canvas.panel(figure, "seeds-losses", title="Training"),),
+        panels=(canvas.panel(figure, "seeds-losses"),),
         table=canvas.table("seeds-runs", (header, rows)),
     )
 

@@ -1,4 +1,4 @@
-"""The items of the reporting standards, from ``standards.yaml``."""
+"""The reporting standards and their items, from ``standards.yaml``."""
 
 from __future__ import annotations
 
@@ -9,31 +9,47 @@ from typing import NamedTuple
 
 import yaml
 
+FILLED, PARTLY, OPEN = "filled", "partly", "open"
+
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Item:
     """One item of a standard.
 
     Attributes:
         number: Its number in the standard.
+        section: The part of the paper that it belongs to.
         topic: What it asks for, in our words.
-        text: What the software answers; names in braces are facts of a run, which
-            `pneumoscope.report.checklist` computes. Empty if it knows nothing.
+        text: What the software answers; in the standard with names in braces, which are facts of a
+            run that `pneumoscope.report.checklist` computes. Empty if it knows nothing.
         person: What is left for a person; empty if nothing is.
     """
 
     number: str
+    section: str
     topic: str
     text: str = ""
     person: str = ""
 
+    @property
+    def state(self) -> str:
+        """``filled``, ``partly`` or ``open``."""
+        if not self.text:
+            return OPEN
+        return PARTLY if self.person else FILLED
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the fields and the state as JSON values."""
+        names = ("number", "section", "topic", "state", "text", "person")
+        return {name: getattr(self, name) for name in names}
+
 
 class Standard(NamedTuple):
-    """A reporting standard: name, reference and items by section."""
+    """A reporting standard: name, reference and items in order."""
 
     title: str
     source: str
-    sections: dict[str, tuple[Row, ...]]
+    items: tuple[Item, ...]
 
 
 @cache
@@ -44,7 +60,11 @@ def standards() -> dict[str, Standard]:
         name: Standard(
             own["title"],
             own["source"],
-            {title: tuple(Row(**row) for row in rows) for title, rows in own["sections"].items()},
+            tuple(
+                Item(section=section, **row)
+                for section, rows in own["sections"].items()
+                for row in rows
+            ),
         )
         for name, own in yaml.safe_load(file.read_text(encoding="utf-8")).items()
     }

@@ -10,7 +10,6 @@ CSS variables, so that the page decides what they are in the dark.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import re
@@ -18,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree
 
 from pneumoscope.errors import OptionError
@@ -26,7 +25,6 @@ from pneumoscope.runs import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from PIL.Image import Image
 
 INK: Final = "#1f2328"
 MUTED: Final = "#59636e"
@@ -55,7 +53,6 @@ _THEMED: Final = MappingProxyType(
 )
 _PX_PER_PT: Final = 96 / 72
 _SMALLEST_SCALE: Final = 0.68  # 10 pt text is then 9 px: below that a phone scrolls sideways
-_PICTURE_PX: Final = 320  # twice what a picture of a sheet occupies on the page
 
 
 @contextmanager
@@ -122,7 +119,7 @@ def save(figure: Figure, folder: Path, *, name: str) -> str:
 
     Returns:
         One ``<svg>`` element: no prolog, no outside names, ids that no other figure has, colours
-        as CSS variables with the light colour as the fallback, pictures as JPEG.
+        as CSS variables with the light colour as the fallback.
 
     Raises:
         OptionError: ``name`` cannot name a file everywhere.
@@ -131,8 +128,8 @@ def save(figure: Figure, folder: Path, *, name: str) -> str:
     Example:
         >>> import tempfile
         >>> import numpy as np
-        >>> from pneumoscope.report import ConfusionMatrix
-        >>> figure = ConfusionMatrix(np.eye(2, dtype=int), ("NORMAL", "PNEUMONIA")).draw()
+        >>> from pneumoscope.report import confusion_matrix
+        >>> figure = confusion_matrix(np.eye(2), ("NORMAL", "PNEUMONIA")).draw()
         >>> save(figure, Path(tempfile.mkdtemp()), name="confusion")[:4]
         '<svg'
     """
@@ -202,8 +199,6 @@ def _rewrite(key: str, value: str, *, prefix: str) -> str:
             return prefix + value
         case "href" if value.startswith("#"):
             return f"#{prefix}{value[1:]}"
-        case "href" if value.startswith("data:image/png;base64,"):
-            return _as_jpeg(value)
         case "style":
             value = re.sub(r"'DejaVu Sans'", "var(--figure-font, 'DejaVu Sans', sans-serif)", value)
             for colour, variable in _THEMED.items():
@@ -211,28 +206,3 @@ def _rewrite(key: str, value: str, *, prefix: str) -> str:
             return value
         case _:
             return value.replace("url(#", f"url(#{prefix}")
-
-
-def _channel_differences(picture: Image) -> list[tuple[float, float]]:
-    """Return the extremes of the differences between red and the other channels."""
-    from PIL import ImageChops  # noqa: PLC0415 - only pictures need it
-
-    red, green, blue = picture.split()
-    return [
-        cast("tuple[float, float]", ImageChops.difference(red, other).getextrema())
-        for other in (green, blue)
-    ]
-
-
-def _as_jpeg(uri: str) -> str:
-    """Replace an embedded PNG by a JPEG of the displayed size, about a tenth of the bytes."""
-    from PIL import Image as PillowImage  # noqa: PLC0415 - only pictures need it
-
-    with PillowImage.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as picture:
-        kept = picture.convert("RGB")
-    if all(low == high == 0 for low, high in _channel_differences(kept)):
-        kept = kept.convert("L")
-    kept.thumbnail((_PICTURE_PX, _PICTURE_PX))
-    jpeg = io.BytesIO()
-    kept.save(jpeg, format="JPEG", quality=85, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode("ascii")

@@ -1,17 +1,18 @@
-"""Terms for pages, tables and cards, and the opening of a page."""
+"""Terms for pages, tables and cards."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from pneumoscope.evaluation.calibration import Calibration
-from pneumoscope.evaluation.decision import sets_aside
+from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.evaluation.notes import units
 from pneumoscope.report.page import Statement
 
 if TYPE_CHECKING:
-    from pneumoscope.evaluation.evaluation import Evaluation
     from pneumoscope.evaluation.multiclass.calibration import VectorCalibration
+    from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
+    from pneumoscope.labels import LabelSpace
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 """What the parts of the data are called in words."""
@@ -48,15 +49,52 @@ NAMES = {
 }
 """What the numbers are called in words, in the order of tables."""
 
-SHOWN_CAVEATS = 3
-"""So many are shown, and all grave ones."""
+CLASS_NAMES = {
+    "accuracy": "Accuracy, most probable class",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_auc": "Macro AUC",
+    "top_2": "True class among the two most probable",
+    "kappa": "Cohen's kappa",
+    "macro_ppv": "Macro PPV",
+    "macro_f1": "Macro F1",
+    "loss": "Loss (cross-entropy, nats)",
+    "brier": "Brier score, sum over classes",
+    "classwise_ece": "Calibration error, mean of classes",
+    "confidence_ece": "Calibration error of the confidence",
+}
+"""The same of the metrics over all classes."""
 
-_ALWAYS = {"other-hospitals", "labels"}  # notes that hold of any evaluation
+FINDINGS_NAMES = {
+    "macro_auc": "Mean AUC",
+    "macro_sensitivity": "Mean sensitivity",
+    "macro_specificity": "Mean specificity",
+    "macro_ece": "Mean calibration error",
+}
+"""The same of the means over several findings."""
+
+_GROUP_CHARACTERS = 24
 
 
-def images_of(found: Evaluation) -> str:
+def images_of(found: Evaluation | FindingsEvaluation) -> str:
     """Return the term for the images, or the studies or patients: ``test images``."""
-    return f"{PARTS[found.part]} {units(found)}" if found.part in PARTS else units(found)
+    what = units(found) if isinstance(found, Evaluation) else "images"
+    return f"{PARTS[found.part]} {what}" if found.part in PARTS else what
+
+
+def short_pair(labels: LabelSpace) -> tuple[str, str]:
+    """Return the names of the (negative, positive) group, short enough for a figure.
+
+    >>> from pneumoscope.labels import LabelSpace
+    >>> short_pair(LabelSpace.of(["NORMAL", "OPACITY", "COVID-19", "TUBERCULOSIS"], ["NORMAL"]))
+    ('any of 3 classes', 'NORMAL')
+    """
+    negative, positive = (
+        name
+        if len(names) == 1 or len(name) <= _GROUP_CHARACTERS
+        else f"any of {len(names)} classes"
+        for name, names in zip(labels.pair, (labels.negative, labels.positive), strict=True)
+    )
+    return negative, positive
 
 
 def suffix_of(found: Evaluation) -> str:
@@ -64,63 +102,11 @@ def suffix_of(found: Evaluation) -> str:
     return f"-{found.part}" if found.part else ""
 
 
-def answer(found: Evaluation) -> str:
-    """Return the result in a few sentences, with intervals and baselines."""
-    deployed = found.policy.deployed if found.policy is not None and sets_aside(found) else None
-    if deployed is None:
-        text = (
-            f"Based on the image alone, {found['accuracy'].percent()} of {found.n:,} "
-            f"{images_of(found)} were classified correctly"
-        )
-    else:
-        text = (
-            f"Based on the image alone, {deployed.set_aside.percent()} of {found.n:,} "
-            f"{images_of(found)} were set aside, and {deployed.accuracy.percent()} of the "
-            "others were classified correctly. Without setting any aside, the accuracy is "
-            f"{found['accuracy'].percent()}"
-        )
-    naive = found.baseline("majority class")
-    if naive is not None and naive.accuracy.value is not None:
-        text += f"; always predicting the majority class gives {naive.accuracy.value:.1%}"
-    area = found["auc"]
-    if area.value is None:
-        return f"{text}. All are of one class, so discrimination cannot be evaluated."
-    return (
-        f"{text}. The AUC, the probability that a positive image ranks above a negative one, is "
-        f"{area.with_range()}."
-    )
-
-
 def statement(found: Evaluation, key: str, note: str = "") -> Statement:
     """Return a metric as a line of results."""
     number = found[key]
     name = NAMES.get(key, key.replace("_", " ").capitalize())
     return Statement(name, number.with_range(), number.n, note)
-
-
-def headline(found: Evaluation) -> tuple[Statement, ...]:
-    """Return the four main metrics, of the decision as deployed if images are set aside.
-
-    ``decision_rows`` has those of the threshold alone beside them.
-    """
-    note = f"at probability ≥ {found.threshold.value:.3g}"
-    if found.policy is None or not sets_aside(found):
-        rates = ("sensitivity", "specificity", "balanced_accuracy")
-        return (statement(found, "auc"), *(statement(found, key, note) for key in rates))
-    now, alone = found.policy.deployed, found.policy.at_threshold
-    rows = (("sensitivity", now.sensitivity, alone.sensitivity),
-            ("specificity", now.specificity, alone.specificity))  # fmt: skip
-    return (
-        statement(found, "auc"),
-        *(
-            Statement(
-                f"{NAMES[key]}, as deployed", value.with_range(), value.n,
-                f"on all images, {note}: {other.with_range()}",
-            )
-            for key, value, other in rows
-        ),
-        Statement("Set aside", now.set_aside.with_range(), now.set_aside.n),
-    )  # fmt: skip
 
 
 def calibration_words(line: Calibration | VectorCalibration | None) -> str:
@@ -135,18 +121,3 @@ def calibration_words(line: Calibration | VectorCalibration | None) -> str:
         what = "a matrix and a bias" if line.matrix else "a scale and a bias"
         return f"{line.method} scaling, {what} for each class"
     return f"{line.method}, scale {line.scale:.4g} and bias {line.bias:+.4g}"
-
-
-def caveats(found: Evaluation, *, more: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return the most severe caveats: three, or all severe ones.
-
-    Args:
-        found: The evaluation.
-        more: What else there is to say, if there is room; what always holds comes after it.
-    """
-    special = [note for note in found.notes if note.code not in _ALWAYS]
-    always = [note.text for note in found.notes if note.code in _ALWAYS]
-    grave = [note.text for note in special if note.grave]
-    rest = [note.text for note in special if not note.grave]
-    shown = [*grave, *rest, *more, *always]
-    return tuple(shown[: max(SHOWN_CAVEATS, len(grave))])

@@ -202,7 +202,7 @@ def _picture(content: bytes) -> bytes:
     import numpy as np  # noqa: PLC0415 - where it is asked for
     from PIL import Image  # noqa: PLC0415
 
-    from pneumoscope.reader.evidence import grey_levels  # noqa: PLC0415
+    from pneumoscope.reader.overlay import grey_levels  # noqa: PLC0415
     from pneumoscope.reader.preprocess import native  # noqa: PLC0415
 
     image = Image.fromarray(np.rint(grey_levels(native(content))).astype(np.uint8))

@@ -12,7 +12,13 @@ from typing import Any
 
 from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.figures.study import Curves, StudyForest, ValidationSpread
+from pneumoscope.report.figures.study import (
+    LevelDifference,
+    Validated,
+    level_differences,
+    loss_curves,
+    validation_spread,
+)
 from pneumoscope.report.page import Panel, Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.settings import environment_rows, settings_section
 from pneumoscope.runs import files_written_whole
@@ -66,7 +72,7 @@ def write_study_page(folder: StudyFolder) -> StudyPage:
         sections = [Section("The answers", text="\n\n".join(sentences))] if sentences else []
         if any(_known(answer) for answer in found):
             sections.append(_overview(found, canvas))
-        sections += [_question(answer, canvas, plan) for answer in found]
+        sections += [_question(answer, canvas) for answer in found]
         sections += search_sections(folder, canvas)
         sections += [_runs(rows, canvas), _recipe(plan, canvas, facts)]
         _write_answers(new / "answers.csv", found)
@@ -155,13 +161,18 @@ def _caveats(
 
 
 def _overview(found: Sequence[Answer], canvas: Canvas) -> Section:
-    rows = [(answer, other) for answer in found for other in answer.others]
-    forest = StudyForest(
-        tuple(answer.question.name for answer, _ in rows),
-        tuple(f"{other.level.label}, not {answer.base.level.label}" for answer, other in rows),
-        tuple(_point(other) for _, other in rows),
-        tuple(other.area.seeds if other.area else () for _, other in rows),
-        tuple(other.apart for _, other in rows),
+    forest = level_differences(
+        [
+            LevelDifference(
+                answer.question.name,
+                f"{other.level.label}, not {answer.base.level.label}",
+                _point(other),
+                other.area.seeds if other.area else (),
+                other.apart,
+            )
+            for answer in found
+            for other in answer.others
+        ]
     )
     return Section(
         "Results",
@@ -170,7 +181,7 @@ def _overview(found: Sequence[Answer], canvas: Canvas) -> Section:
             "with runs paired by seed. The interval includes the variation over patients and "
             "over seeds."
         ),
-        panels=(canvas.panel(forest, "forest", title="Differences in AUC"),),
+        panels=(canvas.panel(forest, "forest"),),
     )
 
 
@@ -181,65 +192,59 @@ def _point(other: Answered) -> tuple[float, float, float]:
     return (area.value, area.low, area.high)
 
 
-def _question(answer: Answer, canvas: Canvas, plan: Plan) -> Section:
+def _question(answer: Answer, canvas: Canvas) -> Section:
     name = answer.question.name
     slug = "".join(sign if sign.isalnum() else "-" for sign in name.lower())
     levels = (answer.base, *answer.others)
     shown = [level for level in levels if level.results]
+    text = answer.sentence()
     panels: list[Panel] = []
     if shown:
-        curves = Curves(
-            tuple(level.level.label for level in shown),
-            tuple(
-                [[row.val_loss for row in own.run.log()] for own in level.runs if own.result]
-                for level in shown
-            ),
-        )
-        panels.append(canvas.panel(curves, f"curves-{slug}", title="Training"))
-    if any(key in DIVIDING for level in answer.others for key in level.level.changes) and shown:
-        spread = _spread(shown)
-        panels.append(
-            canvas.panel(spread, f"validation-{slug}", title="Validation and held-out results")
-        )
-    text = answer.sentence()
-    if any(key in DIVIDING for level in answer.others for key in level.level.changes) and shown:
+        curves = loss_curves(
+            [level.level.label for level in shown],
+            [[[row.val_loss for row in own.run.log()] for own in level.runs if own.result]
+             for level in shown],
+        )  # fmt: skip
+        panels.append(canvas.panel(curves, f"curves-{slug}"))
+    if shown and any(key in DIVIDING for level in answer.others for key in level.level.changes):
+        spread = validation_spread([_validated(level) for level in shown])
+        panels.append(canvas.panel(spread, f"validation-{slug}"))
         text += f"\n\n{_spread_text(shown)}"
     table = canvas.table(f"levels-{slug}", (_HEADER, tuple(_row(level) for level in levels)))
-    del plan
     return Section(name[:1].upper() + name[1:], text=text, panels=tuple(panels), table=table)
 
 
-def _spread(levels: Sequence[Answered]) -> ValidationSpread:
-    logs = [[own.run.log() for own in level.runs if own.result] for level in levels]
-    return ValidationSpread(
-        tuple(level.level.label for level in levels),
-        tuple(level.results[0].validation_images for level in levels),
-        tuple([row.val_accuracy for log in own for row in log] for own in logs),
-        tuple(
-            [log[result.best_epoch - 1].val_accuracy
-             for log, result in zip(own, level.results, strict=True)]
-            for own, level in zip(logs, levels, strict=True)
-        ),
-        tuple([result.held_out["accuracy"] for result in level.results] for level in levels),
-    )  # fmt: skip
+def _validated(level: Answered) -> Validated:
+    logs = [own.run.log() for own in level.runs if own.result]
+    kept = [
+        log[result.best_epoch - 1].val_accuracy
+        for log, result in zip(logs, level.results, strict=True)
+    ]
+    return Validated(
+        level.level.label,
+        level.results[0].validation_images,
+        [row.val_accuracy for log in logs for row in log],
+        kept,
+        [result.held_out["accuracy"] for result in level.results],
+    )
 
 
 def _spread_text(levels: Sequence[Answered]) -> str:
     """Describe the spread of validation results over epochs, and their error."""
     sentences = []
-    spread = _spread(levels)
-    for k, level in enumerate(levels):
+    for level in levels:
+        found = _validated(level)
         logs = [own.run.log() for own in level.runs if own.result]
         steps = [
             abs(after.val_accuracy - before.val_accuracy)
             for log in logs
             for before, after in itertools.pairwise(log)
         ]
-        pairs = zip(spread.kept[k], spread.held_out[k], strict=True)
+        pairs = zip(found.kept, found.held_out, strict=True)
         gaps = [abs(kept - held) for kept, held in pairs]
         jump = f"{100 * sum(steps) / len(steps):.1f} points" if steps else "nothing"
         sentences.append(
-            f"{level.level.label} ({spread.images[k]:,} images): its accuracy changes by {jump} "
+            f"{found.name} ({found.images:,} images): its accuracy changes by {jump} "
             "between epochs on average, and for the kept epochs it differs from the held-out "
             f"accuracy by {100 * sum(gaps) / len(gaps):.1f} points on average."
         )

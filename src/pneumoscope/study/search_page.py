@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.report.figures.study import Importance, ParallelCoordinates
+from pneumoscope.report.figures.study import importance, parallel_coordinates
 from pneumoscope.report.page import Section
 from pneumoscope.study.folder import StudyRun
 from pneumoscope.study.plan import word
 
 if TYPE_CHECKING:
     from pneumoscope.report.canvas import Canvas
+    from pneumoscope.report.figures.drawing import Drawing
     from pneumoscope.study.folder import StudyFolder
 
 _SUMMARY = "search.json"
@@ -89,10 +90,10 @@ def search_sections(folder: StudyFolder, canvas: Canvas) -> list[Section]:
     )
     panels = []
     if trials and found["best"]:
-        panels.append(canvas.panel(_coordinates(found, trials), "trials", title="The trials"))
+        panels.append(canvas.panel(_coordinates(found, trials), "trials"))
     if found["importance"]:
         names, shares = zip(*found["importance"].items(), strict=True)
-        panels.append(canvas.panel(Importance(names, shares), "importance", title="Results"))
+        panels.append(canvas.panel(importance(names, shares), "importance"))
     return [
         Section(
             "The search",
@@ -107,19 +108,16 @@ def search_sections(folder: StudyFolder, canvas: Canvas) -> list[Section]:
     ]
 
 
-def _coordinates(found: Mapping[str, Any], trials: list[dict[str, Any]]) -> ParallelCoordinates:
+def _coordinates(found: Mapping[str, Any], trials: list[dict[str, Any]]) -> Drawing:
     axes: dict[str, Any] = found["axes"]
-    return ParallelCoordinates(
-        tuple(axes),
-        tuple(_ticks(axis) for axis in axes.values()),
-        tuple(
-            tuple(_height(axes[name], trial["changes"].get(name)) for name in axes)
-            for trial in trials
-        ),
-        tuple(tuple(word(trial["changes"].get(name, "")) for name in axes) for trial in trials),
-        tuple(math.nan if trial["value"] is None else trial["value"] for trial in trials),
-        found["number"],
-        [trial["number"] for trial in trials].index(found["best"]["number"]),
+    changes = [trial["changes"] for trial in trials]
+    return parallel_coordinates(
+        {name: _ticks(axis) for name, axis in axes.items()},
+        [[_height(axis, own.get(name)) for name, axis in axes.items()] for own in changes],
+        [[word(own.get(name, "")) for name in axes] for own in changes],
+        [math.nan if trial["value"] is None else trial["value"] for trial in trials],
+        number=found["number"],
+        best=[trial["number"] for trial in trials].index(found["best"]["number"]),
     )
 
 

@@ -104,9 +104,11 @@ def evaluate_findings_reader(
     if evaluated.run is not None and not question.what_if:
         update_json(evaluated.run.metrics, {found.part: found.to_dict()})
     if report is not None:
-        from pneumoscope.report.findings_page import write_findings_page  # noqa: PLC0415 - heavy
+        from pneumoscope.report.evaluation_page import (  # noqa: PLC0415 - heavy
+            write_evaluation_page,
+        )
 
-        page = write_findings_page(report, found, info=info)
+        page = write_evaluation_page(report, found, info=info)
         watcher.say(f"Report: {page}")
     return found
 

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import onnx
 
-from pneumoscope.adaptation.layers import layers_of
-from pneumoscope.adaptation.measure import by_class
-from pneumoscope.adaptation.reference import KEY as CHANNELS
-from pneumoscope.adaptation.reference import packed
-from pneumoscope.adaptation.site import batches_of
-from pneumoscope.errors import ExportError, ModelFileError
+from pneumoscope.errors import ExportError
 from pneumoscope.export import TOLERANCE, export, own_logits
 from pneumoscope.export_int8 import quantize
 from pneumoscope.parallel import cores
-from pneumoscope.reader.checks.feature_distance import FeatureDistribution
-from pneumoscope.reader.checks.gate import FeatureGate, Look, PixelGate
-from pneumoscope.reader.drift import distance_histogram
-from pneumoscope.reader.evidence import EVIDENCE_FULL, Scale
 from pneumoscope.reader.findings import FindingRule
-from pneumoscope.reader.groups import map_of
-from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.checksum import with_info
 from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
 from pneumoscope.reader.model_file.session import read_model
 from pneumoscope.reader.model_file.training_hashes import hashes_of
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import written_whole
-from pneumoscope.stats.tolerance import tolerance_limit
 from pneumoscope.workflow.decide import Decided, decide
 from pneumoscope.workflow.decide_findings import FindingsDecided, decide_findings
+from pneumoscope.workflow.known_to_model import evenly, known_of_images, outputs_of
 from pneumoscope.workflow.recalibrate import write_calibrated
 from pneumoscope.workflow.shift import Shift
 
@@ -49,13 +37,7 @@ if TYPE_CHECKING:
     from pneumoscope.training.fitted import Traced
     from pneumoscope.training.recipe import Recipe
 
-FALSE_REFUSALS = 0.01
-"""Maximum share of new images like the validation images that the feature gate may refuse."""
-
 _CHECKED_IMAGES = 200
-_LOOK_IMAGES = (200, 5000)  # fewer are too few for the limits of a look, more only need memory
-_KNOWN_IMAGES = 2000  # maximum number of images for features; more only take time
-_RANK = 32
 _QUANTIZED_BY = 200  # number of images for the ranges of activations
 
 Precision = Literal["float32", "float16", "int8"]
@@ -135,44 +117,53 @@ def write_model(
             graph=traced.graph if traced else None,
         )
         if precision == "int8":
-            quantize(temporary, data.pixels(_evenly(data.split.rows("train"), _QUANTIZED_BY)))
+            quantize(temporary, data.pixels(evenly(data.split.rows("train"), _QUANTIZED_BY)))
             temporary.write_bytes(with_info(read_model(temporary), bare, path=path))
         bundle = open_bundle(temporary, threads=cores())
         # The output of the file is used, since weights in half precision were rounded.
         own = own_logits(
-            _outputs(bundle, data, validation, "logits"), multilabel=bool(data.catalog.findings)
+            outputs_of(bundle, data, validation, "logits"), multilabel=bool(data.catalog.findings)
         )
         made = decided or _decided(recipe, data, own if logit is None else logit)
         probabilities = made.calibration.apply(own)
+        measured = () if precision == "int8" or data.catalog.findings else taught
         info = made.decided_info(bare)
-        if recipe.decision.gate:
-            gate, distances = _gate(bundle, data, traced)
-            reference = {**info.reference, "distance_histogram": distance_histogram(distances)}
-            info = replace(info, gate=gate, reference=reference)
-        if "evidence" in bundle.outputs:
-            full = {EVIDENCE_FULL: _evidence_full(bundle, data)}
-            info = replace(info, reference={**info.reference, **full})
-        if precision != "int8" and not data.catalog.findings:
-            channels = channel_statistics(bundle, data, taught)
-            info = replace(info, reference={**info.reference, **channels})
+        info = known_of_images(
+            info, bundle, data, gated=recipe.decision.gate, traced=traced, channels=measured
+        )
         info = replace(info, training={**info.training, "undecided": list(made.notes)})
         shift = None
         if network_logit is not None:
-            before = made.calibration.apply(network_logit)
-            shift = _shift(info, data, before, probabilities)
+            shift = _shift(info, data, made.calibration.apply(network_logit), probabilities)
             shift.check(path, precision)
             info = replace(info, training={**info.training, "shift": shift.to_dict()})
         write_calibrated(bundle, temporary, info=info, calibration=made.calibration)
         place = {row: number for number, row in enumerate(validation)}
         expected = _compared(data, probabilities)[[place[row] for row in checked_rows]]
-        difference = _difference(temporary, data, checked_rows, expected)
-        if not difference <= TOLERANCE:
-            raise ExportError(
-                f"{path}: not written, because the original files give other probabilities than "
-                f"the cached images (difference {difference:.2g}). If files changed during "
-                "training, train again; otherwise please report it."
-            )
+        difference = _checked_difference(temporary, path, data, checked_rows, expected)
     return Written(made, own, difference, shift)
+
+
+def _checked_difference(
+    temporary: Path,
+    path: Path,
+    data: PreparedData,
+    rows: Sequence[int],
+    expected: NDArray[np.float64],
+) -> float:
+    """Return how far the original files lie from the cached images, in probability.
+
+    Raises:
+        ExportError: By more than ``TOLERANCE``.
+    """
+    difference = _difference(temporary, data, rows, expected)
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"{path}: not written, because the original files give other probabilities than "
+            f"the cached images (difference {difference:.2g}). If files changed during "
+            "training, train again; otherwise please report it."
+        )
+    return difference
 
 
 def _decided(
@@ -181,32 +172,6 @@ def _decided(
     """Return the decision fitted on validation rows."""
     by_rows = decide_findings if data.catalog.findings else decide
     return by_rows(recipe, data, logit)
-
-
-def channel_statistics(bundle: Bundle, data: PreparedData, rows: Sequence[int]) -> dict[str, Any]:
-    """Return the entry of ``ModelInfo.reference`` with statistics of training images for ``adapt``.
-
-    It is empty for graphs without convolutions.
-
-    Args:
-        bundle: The exported graph.
-        data: The images.
-        rows: The training rows.
-    """
-    model = onnx.load_from_string(read_model(bundle.path))
-    try:
-        layers = layers_of(model, bundle.path)
-    except ModelFileError:
-        return {}
-    chosen = _evenly(rows, _KNOWN_IMAGES // 2)
-    classes = np.eye(len(bundle.info.classes))[data.catalog.class_numbers[chosen]]
-    known = by_class(
-        model,
-        layers,
-        batches_of(data.pixels(chosen), classes),
-        threads=cores(),
-    )
-    return {CHANNELS: packed(known)} if (known.weight > 0).all() else {}
 
 
 def _undecided(
@@ -285,41 +250,6 @@ def _difference(
     return float(np.abs(from_files - expected).max())
 
 
-def _gate(
-    bundle: Bundle, data: PreparedData, traced: Traced | None
-) -> tuple[dict[str, Any], list[float]]:
-    """Return both gates as stored in the model file, and the distances of validation images."""
-    fewest, most = _LOOK_IMAGES
-    taught = data.split.rows("train")
-    by_patient = sorted(_evenly(taught, most), key=lambda row: data.catalog.entries[row].patient)
-    look = Look.fit(data.pixels(by_patient)) if len(by_patient) >= fewest else None
-    if traced is not None:
-        known = traced.features[_evenly(range(len(taught)), _KNOWN_IMAGES)]
-    else:
-        known = _outputs(bundle, data, _evenly(taught, _KNOWN_IMAGES), "features")
-    likeness = FeatureDistribution.fit(known, rank=_RANK)
-    seen = _outputs(bundle, data, data.split.rows("val"), "features")
-    distances = likeness.distance(seen)
-    limit = tolerance_limit(distances, share=1 - FALSE_REFUSALS)
-    features = FeatureGate(likeness, limit)
-    gate = {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
-    return gate, distances.tolist()
-
-
-def _evidence_full(bundle: Bundle, data: PreparedData) -> float:
-    """Return the evidence with full colour: the maximum of a typical validation image.
-
-    It is the value out of 4, 8, 16 and so on that is closest to the median over images of their
-    maximum, so that one scale is suitable for all images of the reader.
-    """
-    rows = _evenly(data.split.rows("val"), _CHECKED_IMAGES)
-    maps, labels = _outputs(bundle, data, rows, "evidence"), data.catalog.label_space
-    shown = map_of(maps, labels, None) if len(labels) > 2 else maps
-    typical = float(np.median(np.abs(shown).reshape(len(rows), -1).max(1)))
-    least = Scale().full
-    return least * 2.0 ** max(0, round(math.log2(max(typical, least) / least)))
-
-
 def _positive(catalog: Catalog) -> dict[str, Any]:
     """Return the metadata of a model file about the positive group of more than two classes."""
     space = catalog.label_space
@@ -346,18 +276,5 @@ def _of_all_classes(data: PreparedData, rows: Sequence[int], count: int) -> list
     by_class = [[row for row in rows if numbers[row] == label] for label in range(classes)]
     taken: list[int] = []
     for left, own in zip(range(classes, 0, -1), sorted(by_class, key=len), strict=True):
-        taken += _evenly(own, (count - len(taken)) // left)
+        taken += evenly(own, (count - len(taken)) // left)
     return sorted(taken)
-
-
-def _evenly(rows: Sequence[int], count: int) -> list[int]:
-    """Return at most a number of evenly spaced rows."""
-    chosen = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)
-    return [rows[place] for place in chosen]
-
-
-def _outputs(
-    bundle: Bundle, data: PreparedData, rows: Sequence[int], name: str
-) -> NDArray[np.float32]:
-    """Return an output of the graph for catalog rows, in small batches."""
-    return np.concatenate([bundle.run(pixels, [name])[0] for pixels in data.batches(rows)])

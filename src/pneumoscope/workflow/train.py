@@ -232,20 +232,17 @@ def _finished(
         ]
     evaluations = {found.part: found for found, _ in judged}
     results = findings or evaluations
-    write_json(run.metrics, {part: found.to_dict() for part, found in results.items()})
+    write_json(run.metrics, {part: one.to_dict() for part, one in results.items()})
     facts["seconds_total"] = round(time.perf_counter() - started, 1)
     write_json(run.provenance, provenance(data=str(source.resolve()), **facts))
     found = held.found if held is not None else None
-    if findings:
-        from pneumoscope.report.findings_run_report import (  # noqa: PLC0415 - matplotlib
-            write_findings_run_report,
-        )
-
-        write_findings_run_report(
-            run, recipe=recipe, data=prepared, judged=[findings[part] for part in parts]
-        )
-    else:
-        write_run_report(run, recipe=recipe, data=prepared, judged=judged, new_patients=found)
+    write_run_report(
+        run,
+        recipe=recipe,
+        data=prepared,
+        judged=[(one, None) for one in findings.values()] if findings else judged,
+        new_patients=found,
+    )
     return Trained(run, fitted, evaluations, findings, found)
 
 

@@ -1,5 +1,4 @@
 """DICOM files: grey pixels and header facts."""
 
-from pneumoscope.images.dicom.file import colours as colours
 from pneumoscope.images.dicom.file import decode as decode
 from pneumoscope.images.dicom.file import probe as probe

@@ -9,19 +9,18 @@ import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pneumoscope.errors import DamagedImageError, ImageError, ImageTooLargeError
 from pneumoscope.images.dicom.facts import FACT_TAGS
 from pneumoscope.images.dicom.fragments import DELIMITER, ITEM
 from pneumoscope.images.dicom.header import checked_meta
 from pneumoscope.images.dicom.layout import PIXEL_TAGS, layout_of
-from pneumoscope.images.dicom.pixels import colours_of, radiograph_of
+from pneumoscope.images.dicom.pixels import radiograph_of
 from pneumoscope.images.quiet import quietly
 from pneumoscope.images.radiograph import ImageMeta, Radiograph
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
 MAX_INFLATED_BYTES = 64 * 2**20
@@ -82,19 +81,6 @@ def decode(
     except ImageError as fault:
         fault.header = meta  # the identity of the image is known
         raise
-
-
-def colours(data: bytes, *, name: str) -> NDArray[Any] | None:
-    """Return the colours of an image, RGB [rows, columns, 3]; None if it is grey.
-
-    Raises:
-        ImageError: As for ``decode``.
-    """
-    with _guarded(name):
-        with quietly():
-            dataset, _ = _read(data, name=name, pixels=True)
-            layout = layout_of(dataset, name=name)
-        return colours_of(dataset, layout, name=name)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pneumoscope.images.dicom.voi import Choice, choose, lut_of
 from pneumoscope.images.dicom_facts import Rendering
 from pneumoscope.images.quiet import quietly
 from pneumoscope.images.radiograph import LUMA, ImageMeta, Radiograph
+from pneumoscope.images.raster import chroma_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,32 +49,28 @@ def radiograph_of(
     blank = _blank_of(stored, dataset, layout)
     if stored.pixels.ndim == 3:
         luma, bits = _luma_of(stored, blank)
+        meta = meta._replace(chroma=_chroma(stored.pixels, blank))
         return Radiograph(luma, _rendered(meta, stored, blank, "luma"), bits)
     if layout.photometric == "PALETTE COLOR":
         colours = palette_colours(stored.pixels, dataset, name=name)
         luma = _blackened(_luma(colours), blank)
+        meta = meta._replace(chroma=_chroma(colours, blank))
         return Radiograph(luma, _rendered(meta, stored, blank, "luma of a palette"))
+    meta = meta._replace(chroma=0.0)
     return _shown(stored, dataset, meta, blank, inverted=layout.photometric == "MONOCHROME1")
 
 
-def colours_of(dataset: Dataset, layout: Layout, *, name: str) -> NDArray[Any] | None:
-    """Return the colours of an image, RGB [rows, columns, 3]; None if it is grey.
+def _chroma(colours: NDArray[Any], blank: Blank) -> float:
+    """Return how coloured an image is, as ``read.chroma`` tells of a file.
 
     Blank regions are black, since padding may be coloured in an image without colour.
-
-    Raises:
-        ImageError: Damaged, or encoded in a way that is not read.
     """
-    if layout.grey and layout.samples == 1:
-        return None
-    stored = stored_values(dataset, layout, name=name)
-    if layout.photometric == "PALETTE COLOR":
-        colours: NDArray[Any] = palette_colours(stored.pixels, dataset, name=name)
-    elif stored.pixels.ndim == 3:
-        colours = stored.pixels
-    else:
-        return None
-    return _blackened(colours, _blank_of(stored, dataset, layout))
+    from PIL import Image  # noqa: PLC0415 - for colours alone
+
+    rgb = _blackened(colours, blank)
+    if rgb.dtype != np.uint8:
+        rgb = (rgb >> (8 * (rgb.dtype.itemsize - 1))).astype(np.uint8)
+    return chroma_of(Image.fromarray(np.ascontiguousarray(rgb)))
 
 
 def _blank_of(stored: Stored, dataset: Dataset, layout: Layout) -> Blank:

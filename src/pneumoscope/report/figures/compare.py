@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.errors import OptionError
 from pneumoscope.report.axes import (
-    interval,
     label_axes,
-    name_rows,
     new_figure,
+    one_panel,
     point_of,
+    shortened,
     whole_numbers,
 )
-from pneumoscope.report.style import BLUE, GREEN, INK, MUTED, NARROW_IN, VERMILLION, style
-from pneumoscope.report.tables import Floats, Table, table_of
+from pneumoscope.report.figures.drawing import Drawing
+from pneumoscope.report.figures.forest import Row, around_zero, difference_mark, forest
+from pneumoscope.report.style import BLUE, GREEN, INK, MUTED, NARROW_IN, WIDE_IN
+from pneumoscope.report.tables import Floats, table_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from pneumoscope.evaluation.compare import Comparison
     from pneumoscope.evaluation.estimate import Estimate
+    from pneumoscope.evaluation.multiclass.compare import ClassComparison
 
 NUMBERS = (
     ("auc", "AUC"),
@@ -36,6 +37,9 @@ NUMBERS = (
     ("specificity", "Specificity"),
 )
 """What figures of several readers show, with its name."""
+
+Spread = tuple[float, float, str]
+"""A range of accuracies from run to run that is known from elsewhere, with its source."""
 
 
 def short_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -53,268 +57,216 @@ def short_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple("/".join(own[shared:]) for own in parts)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DifferenceForest:
-    """Differences between readers on the same images, with intervals.
+def _signed_area(area: Estimate) -> str:
+    return "not defined" if area.value is None else f"{area.value:+.3f}"
 
-    Attributes:
-        pairs: (first, second) of each pair.
-        differences: For each pair the difference, first less second, of each of ``NUMBERS``.
-    """
 
-    pairs: tuple[tuple[str, str], ...]
-    differences: tuple[tuple[Estimate, ...], ...]
-
-    CAPTION: ClassVar[str] = (
-        "First reader minus second reader on the same images, with {level} intervals. If an "
-        "interval includes zero, the images do not show which of the two is better; this does "
-        "not prove that they are equal."
+def differences(found: Comparison) -> Drawing:
+    """Return differences between readers on the same images, with intervals."""
+    short = dict(zip(found.names, short_names(found.names), strict=True))
+    each = [
+        (short[pair.first], short[pair.second], key, title, pair.differences[key])
+        for pair in found.pairs
+        for key, title in NUMBERS
+    ]
+    rows = []
+    for first, second, _, title, one in each:
+        _, low, high = point = point_of(one)
+        mark = difference_mark(point, apart=low > 0 or high < 0)
+        rows.append(Row(title, (mark,), f"{first} minus {second}"))
+    scale = around_zero("second is better  ←  difference  →  first is better")
+    return Drawing(
+        table_of(
+            ("first", "second", "number", "difference", "low", "high"),
+            ((first, second, key, *point_of(one)) for first, second, key, _, one in each),
+        ),
+        "; ".join(
+            f"{short[pair.first]} minus {short[pair.second]}: AUC "
+            f"{_signed_area(pair.differences['auc'])}"
+            for pair in found.pairs
+        ),
+        "differences",
+        lambda: forest(rows, scale=scale),
     )
 
-    def __post_init__(self) -> None:
-        if not self.pairs or len(self.pairs) != len(self.differences):
-            was = len(self.differences)
-            raise OptionError("differences", must="one row per pair, at least one", was=was)
 
-    @classmethod
-    def from_comparison(cls, found: Comparison) -> Self:
-        """Make the figure from the result of ``compare``."""
-        short = dict(zip(found.names, short_names(found.names), strict=True))
-        return cls(
-            tuple((short[pair.first], short[pair.second]) for pair in found.pairs),
-            tuple(tuple(pair.differences[key] for key, _ in NUMBERS) for pair in found.pairs),
+def class_differences(found: ClassComparison, names: Mapping[str, str]) -> Drawing:
+    """Return differences of AUC and sensitivity of each class, with intervals.
+
+    Args:
+        found: What ``compare_classes`` gave.
+        names: Name → what to call the reader.
+    """
+
+    def beyond(p: float | None) -> bool:
+        return p is not None and p < 1 - found.level
+
+    each = [
+        (
+            f"{names[pair.first]} less {names[pair.second]}",
+            name,
+            (("auc", one.auc, beyond(one.auc_p_holm)),
+             ("sensitivity", one.sensitivity, beyond(one.sensitivity_p_holm))),
         )
-
-    def rows(self) -> Table:
-        """Return one row a pair and number."""
-        return table_of(
-            ("first", "second", "number", "difference", "low", "high"),
+        for pair in found.pairs
+        for name, one in zip(found.labels.names, pair.by_class, strict=True)
+    ]  # fmt: skip
+    rows = [
+        Row(
+            shortened(name),
+            tuple(difference_mark(point_of(one), apart=apart) for _, one, apart in both),
+            title,
+        )
+        for title, name, both in each
+    ]
+    areas: dict[str, list[str]] = {}
+    for title, name, ((_, area, _), _) in each:
+        text = "not defined" if area.value is None else f"AUC {area.value:+.3f}"
+        areas.setdefault(title, []).append(f"{name} {text}")
+    return Drawing(
+        table_of(
+            ("pair", "class", "number", "difference", "low", "high", "beyond_chance"),
             (
-                (*pair, key, *point_of(one))
-                for pair, differences in zip(self.pairs, self.differences, strict=True)
-                for (key, _), one in zip(NUMBERS, differences, strict=True)
+                (title, name, key, *point_of(one), "yes" if apart else "no")
+                for title, name, both in each
+                for key, one, apart in both
             ),
-        )
-
-    def summary(self) -> str:
-        """Return the differences in area as a sentence."""
-        return "; ".join(
-            f"{first} minus {second}: AUC "
-            + ("not defined" if area.value is None else f"{area.value:+.3f}")
-            for (first, second), (area, *_) in zip(self.pairs, self.differences, strict=True)
-        )
-
-    @style()
-    def draw(self) -> Figure:
-        """Draw a row a pair and number around zero."""
-        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - matplotlib is loaded to draw
-
-        step = 1 + len(NUMBERS)
-        points = [[point_of(one) for one in row] for row in self.differences]
-        ends = [abs(v) for row in points for point in row for v in point if math.isfinite(v)]
-        figure = new_figure(NARROW_IN, 0.27 * step * len(points) + 0.7)
-        axes = figure.subplots()
-        axes.axvline(0, color=INK, linewidth=1)
-        names: list[str] = []
-        for (first, second), row in zip(self.pairs, points, strict=True):
-            names.append(f"{first} minus {second}")
-            for (_, name), point in zip(NUMBERS, row, strict=True):
-                apart = point[1] > 0 or point[2] < 0
-                interval(
-                    axes, len(names), point, colour=VERMILLION if apart else BLUE,
-                    mark="s" if apart else "o",
-                )  # fmt: skip
-                names.append(name)
-        name_rows(axes, names, bold=range(0, len(names), step))
-        reach = max([0.02, *ends]) * 1.12
-        axes.set_xlim(-reach, reach)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set_xlabel("second is better  ←  difference  →  first is better")
-        return figure
+        ),
+        "; ".join(f"{title}: {', '.join(own)}" for title, own in areas.items()),
+        "class_differences",
+        lambda: forest(rows, ("AUC", "Sensitivity"), scale=around_zero(ticks=4), width_in=WIDE_IN),
+    )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SeedDots:
-    """The results of several readers, and the spread of runs of one recipe.
+def seed_dots(
+    names: Sequence[str],
+    values: Sequence[Sequence[float]],
+    group: Sequence[int],
+    *,
+    known: Spread | None = None,
+    kept: int | None = None,
+) -> Drawing:
+    """Return the results of several readers, and the spread of runs of one recipe.
 
-    Attributes:
+    Args:
         names: The readers.
         values: Of each reader each of ``NUMBERS``; NaN where it is not defined.
         group: For each reader the number of the recipe that it shares with others, -1 for none.
-        known: A range of accuracies from run to run that is known from elsewhere, with its
-            source; None if there is none.
+        known: A spread to show beside the accuracies; None if there is none.
         kept: The number of the reader that was kept of them, drawn hollow; None if none was.
     """
-
-    names: tuple[str, ...]
-    values: tuple[tuple[float, ...], ...]
-    group: tuple[int, ...]
-    known: tuple[float, float, str] | None = None
-    kept: int | None = None
-
-    CAPTION: ClassVar[str] = (
-        "One dot per reader. For runs of one recipe that differ only in the seed, the cross is "
-        "their mean and the bar one standard deviation to either side. Differences between "
-        "recipes smaller than such a bar may be due to the seed."
-    )
-
-    def __post_init__(self) -> None:
-        if not self.names or not len(self.names) == len(self.values) == len(self.group):
-            raise OptionError("values and group", must="one row per reader", was=len(self.values))
-
-    @classmethod
-    def from_comparison(
-        cls, found: Comparison, *, known: tuple[float, float, str] | None = None
-    ) -> Self:
-        """Make the figure from the result of ``compare``."""
-        belongs = {name: g for g, group in enumerate(found.seeds) for name in group.members}
-        return cls(
-            short_names(found.names),
-            tuple(
-                tuple(point_of(found.numbers[name][key])[0] for key, _ in NUMBERS)
-                for name in found.names
-            ),
-            tuple(belongs.get(name, -1) for name in found.names),
-            known,
-        )
-
-    def rows(self) -> Table:
-        """Return one row a reader."""
-        return table_of(
+    accuracies = [own[1] for own in values if math.isfinite(own[1])] or [math.nan]
+    return Drawing(
+        table_of(
             ("reader", "recipe", *(key for key, _ in NUMBERS)),
             (
-                (name, group if group >= 0 else "", *values)
-                for name, group, values in zip(self.names, self.group, self.values, strict=True)
+                (name, recipe if recipe >= 0 else "", *own)
+                for name, recipe, own in zip(names, group, values, strict=True)
             ),
-        )
-
-    def summary(self) -> str:
-        """Return the spread of the accuracies as a sentence."""
-        accuracies = np.array([values[1] for values in self.values])
-        return (
-            f"{len(self.names)} readers; accuracy from {np.nanmin(accuracies):.3f} to "
-            f"{np.nanmax(accuracies):.3f}"
-        )
-
-    @style()
-    def draw(self) -> Figure:
-        """Draw a panel a number, a dot a reader."""
-        groups = list(dict.fromkeys(self.group))
-        figure = new_figure(NARROW_IN, 5.2, gap=0.05)
-        grid = figure.subplots(2, 2, sharey=True).ravel()
-        for axes, (key, title), values in zip(grid, NUMBERS, np.array(self.values).T, strict=True):
-            if key == "accuracy" and self.known is not None:
-                low, high, source = self.known
-                axes.axhspan(low, high, color=MUTED, alpha=0.16, linewidth=0)
-                told = f"{source}: {low:.0%} to {high:.0%}"
-                axes.text(-0.55, high, told, size=8, color=MUTED, va="bottom")
-            for x, group in enumerate(groups):
-                members = [row for row, own in enumerate(self.group) if own == group]
-                kept = [row == self.kept for row in members]
-                self._draw_group(axes, x, values[members], alike=group >= 0, kept=kept)
-            axes.set_title(title)
-            axes.set_xlim(-0.6, len(groups) - 0.4)
-            axes.set_ylim(self._floor(), 1.005)
-            several = len(groups) > 1
-            names = ["–" if g < 0 else str(g + 1) for g in groups]  # noqa: RUF001
-            axes.set_xticks(range(len(groups)), names if several else [""])
-            axes.set_xlabel("recipe" if several else "", size=9)
-            axes.grid(axis="y")
-        return figure
-
-    def _floor(self) -> float:
-        """Return the lower axis limit: a multiple of 0.05 below all values."""
-        shown = [value for values in self.values for value in values if math.isfinite(value)]
-        shown += self.known[:1] if self.known is not None else ()
-        return max(0.0, math.floor(20 * (min(shown, default=0.0) - 0.02)) / 20)
-
-    @staticmethod
-    def _draw_group(
-        axes: Axes, x: int, values: Floats, *, alike: bool, kept: Sequence[bool]
-    ) -> None:
-        spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(1)
-        for place, value, hollow in zip(x + spread, values, kept, strict=True):
-            axes.plot(
-                place, value, "o", ms=7 if hollow else 6, mec=BLUE, mew=1.6,
-                mfc="none" if hollow else BLUE, alpha=1 if hollow else 0.8, clip_on=False,
-            )  # fmt: skip
-        if alike and len(values) > 1 and np.isfinite(values).all():
-            mean, deviation = float(values.mean()), float(values.std(ddof=1))
-            ends = [max(0.0, mean - deviation), min(1.0, mean + deviation)]
-            axes.plot([x + 0.32] * 2, ends, color=GREEN, clip_on=False)
-            axes.plot(x + 0.32, mean, "X", ms=8, color=GREEN, clip_on=False, zorder=3)
+        ),
+        f"{len(names)} readers; accuracy from {min(accuracies):.3f} to {max(accuracies):.3f}",
+        "seed_dots",
+        lambda: _plot_dots(np.array(values), group, known, kept),
+    )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SeedLosses:
-    """Validation loss by epoch of each run, with the selected run highlighted.
+def seed_dots_of(found: Comparison, *, known: Spread | None = None) -> Drawing:
+    """Return the readers of a comparison, and the spread of those of one recipe."""
+    belongs = {name: g for g, group in enumerate(found.seeds) for name in group.members}
+    values = [[point_of(found.numbers[name][key])[0] for key, _ in NUMBERS] for name in found.names]
+    group = [belongs.get(name, -1) for name in found.names]
+    return seed_dots(short_names(found.names), values, group, known=known)
 
-    Attributes:
+
+def _plot_dots(
+    values: Floats, group: Sequence[int], known: Spread | None, kept: int | None
+) -> Figure:
+    groups = list(dict.fromkeys(group))
+    several = len(groups) > 1
+    labels = ["–" if g < 0 else str(g + 1) for g in groups] if several else [""]  # noqa: RUF001
+    shown = [*values[np.isfinite(values)], *(known[:1] if known is not None else ())]
+    floor = max(0.0, math.floor(20 * (min(shown, default=0.0) - 0.02)) / 20)
+    figure = new_figure(NARROW_IN, 5.2, gap=0.05)
+    grid = figure.subplots(2, 2, sharey=True).ravel()
+    for axes, (key, title), own in zip(grid, NUMBERS, values.T, strict=True):
+        if key == "accuracy" and known is not None:
+            low, high, source = known
+            axes.axhspan(low, high, color=MUTED, alpha=0.16, linewidth=0)
+            told = f"{source}: {low:.0%} to {high:.0%}"
+            axes.text(-0.55, high, told, size=8, color=MUTED, va="bottom")
+        for x, recipe in enumerate(groups):
+            members = [row for row, belongs in enumerate(group) if belongs == recipe]
+            hollow = [row == kept for row in members]
+            _plot_recipe(axes, x, own[members], alike=recipe >= 0, hollow=hollow)
+        axes.set_title(title)
+        axes.set_xlim(-0.6, len(groups) - 0.4)
+        axes.set_ylim(floor, 1.005)
+        axes.set_xticks(range(len(groups)), labels)
+        axes.set_xlabel("recipe" if several else "", size=9)
+        axes.grid(axis="y")
+    return figure
+
+
+def _plot_recipe(
+    axes: Axes, x: int, values: Floats, *, alike: bool, hollow: Sequence[bool]
+) -> None:
+    """Draw a dot a reader, and mean and deviation of runs of one recipe."""
+    spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(1)
+    for place, value, ring in zip(x + spread, values, hollow, strict=True):
+        axes.plot(
+            place, value, "o", ms=7 if ring else 6, mec=BLUE, mew=1.6,
+            mfc="none" if ring else BLUE, alpha=1 if ring else 0.8, clip_on=False,
+        )  # fmt: skip
+    if alike and len(values) > 1 and np.isfinite(values).all():
+        mean, deviation = float(values.mean()), float(values.std(ddof=1))
+        ends = [max(0.0, mean - deviation), min(1.0, mean + deviation)]
+        axes.plot([x + 0.32] * 2, ends, color=GREEN, clip_on=False)
+        axes.plot(x + 0.32, mean, "X", ms=8, color=GREEN, clip_on=False, zorder=3)
+
+
+def seed_losses(
+    names: Sequence[str], losses: Sequence[Sequence[float]], epochs: Sequence[int], kept: int
+) -> Drawing:
+    """Return the validation loss by epoch of each run, with the selected run highlighted.
+
+    Args:
         names: The runs.
         losses: The validation loss of each epoch, from the first on, of each run.
         epochs: The epoch whose weights each run kept, from 1 on.
         kept: The number of the run that was kept.
     """
+    lowest = [own[epoch - 1] for own, epoch in zip(losses, epochs, strict=True)]
 
-    names: tuple[str, ...]
-    losses: tuple[Sequence[float], ...]
-    epochs: tuple[int, ...]
-    kept: int
-
-    CAPTION: ClassVar[str] = (
-        "Validation loss after each epoch, one line per run; a dot marks the epoch whose "
-        "weights were kept. The run with the lowest dot is kept (thick line). Lines that are "
-        "far apart or cross often mean that the choice depends largely on chance."
-    )
-
-    def __post_init__(self) -> None:
-        lengths = {len(self.names), len(self.losses), len(self.epochs)}
-        if lengths != {len(self.names)} or not 0 <= self.kept < len(self.names):
-            raise OptionError("losses and epochs", must="one row per run", was=sorted(lengths))
-
-    def _lowest(self, row: int) -> float:
-        return self.losses[row][self.epochs[row] - 1]
-
-    def rows(self) -> Table:
-        """Return one row a run and epoch."""
-        return table_of(
-            ("run", "epoch", "val_loss", "kept"),
-            (
-                (name, epoch, loss, "yes" if epoch == best else "")
-                for name, losses, best in zip(self.names, self.losses, self.epochs, strict=True)
-                for epoch, loss in enumerate(losses, 1)
-            ),
-        )
-
-    def summary(self) -> str:
-        """Return which run was kept as a sentence."""
-        return (
-            f"Validation loss of {len(self.names)} runs by epoch; {self.names[self.kept]} was kept "
-            f"with {self._lowest(self.kept):.4f}"
-        )
-
-    @style()
-    def draw(self) -> Figure:
-        """Draw a line a run, the kept one above the others."""
-        figure = new_figure(NARROW_IN, 3.2)
-        axes = figure.subplots()
-        for row, losses in enumerate(self.losses):
-            own = row == self.kept
-            colour, order, width = (BLUE, 3, 2.2) if own else (MUTED, 2, 1.1)
-            epochs = range(1, len(losses) + 1)
-            axes.plot(epochs, losses, color=colour, linewidth=width, zorder=order)
+    def plot() -> Figure:
+        figure, axes = one_panel(NARROW_IN, 3.2)
+        for row, own in enumerate(losses):
+            colour, order, width, size = (BLUE, 3, 2.2, 8) if row == kept else (MUTED, 2, 1.1, 5)
+            axes.plot(range(1, len(own) + 1), own, color=colour, linewidth=width, zorder=order)
             axes.plot(
-                self.epochs[row], self._lowest(row), "o", ms=8 if own else 5, color=colour,
-                zorder=order, clip_on=False,
-            )  # fmt: skip
+                epochs[row], lowest[row], "o", ms=size, color=colour, zorder=order, clip_on=False
+            )
         axes.annotate(
-            self.names[self.kept], (self.epochs[self.kept], self._lowest(self.kept)),
-            xytext=(0, -16), textcoords="offset points", ha="center", weight="bold", color=INK,
-            size=9.5,
+            names[kept], (epochs[kept], lowest[kept]), xytext=(0, -16),
+            textcoords="offset points", ha="center", weight="bold", color=INK, size=9.5,
         )  # fmt: skip
-        low, high = min(map(min, self.losses)), max(map(max, self.losses))
+        low, high = min(map(min, losses)), max(map(max, losses))
         axes.set_ylim(max(0.0, low - 0.22 * (high - low or 1)), None)
         axes.margins(x=0.08)
         whole_numbers(axes, nbins=8, min_n_ticks=1)
         label_axes(axes, x="Epoch", y="Validation loss")
         return figure
+
+    return Drawing(
+        table_of(
+            ("run", "epoch", "val_loss", "kept"),
+            (
+                (name, epoch, loss, "yes" if epoch == best else "")
+                for name, own, best in zip(names, losses, epochs, strict=True)
+                for epoch, loss in enumerate(own, 1)
+            ),
+        ),
+        f"Validation loss of {len(names)} runs by epoch; {names[kept]} was kept with "
+        f"{lowest[kept]:.4f}",
+        "seed_losses",
+        plot,
+    )

@@ -1,0 +1,87 @@
+"""The sections of a page about a reader of several findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.report.figures.groups import finding_forest
+from pneumoscope.report.opening import findings_headline
+from pneumoscope.report.page import Section
+from pneumoscope.report.words import PARTS, images_of
+
+if TYPE_CHECKING:
+    from pneumoscope.data.prepared import PreparedData
+    from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
+    from pneumoscope.report.canvas import Canvas
+
+_SHOWN = {
+    "auc": "AUC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "PPV",
+    "ece": "calibration error",
+    "uncertain": "uncertain",
+}
+
+
+def findings_section(found: FindingsEvaluation, canvas: Canvas, *, name: str = "") -> Section:
+    """Return the section on the numbers of each finding of a set of images.
+
+    Args:
+        found: The evaluation.
+        canvas: Where figures go.
+        name: Put before the names of figures, where a page has several such sets.
+    """
+    numbers = found.numbers
+    shown = {key: title for key, title in _SHOWN.items() if key in numbers.by_finding[0]}
+    rows = tuple(
+        (
+            finding,
+            *(f"{n:,}" for n in (counts.labelled, counts.positive, counts.masked)),
+            f"{threshold:.4g}",
+            *(own[key].with_range() for key in shown),
+        )
+        for finding, counts, threshold, own in zip(
+            numbers.names, numbers.counts, numbers.thresholds, numbers.by_finding, strict=True
+        )
+    )
+    header = ("finding", "labelled", "positive", "masked", "threshold", *shown.values())
+    return Section(
+        f"The findings on the {images_of(found)}",
+        text=(
+            "Each finding is measured on the images that have a label of it; the others are "
+            f"masked. Intervals are at {level_text(found.question.level)}, by patient. A finding "
+            "is called from its threshold on."
+        ),
+        statements=findings_headline(found, 4),
+        panels=(canvas.panel(finding_forest(numbers), f"{name}findings"),),
+        table=(header, rows),
+        table_title="Numbers of each finding",
+    )
+
+
+def findings_data(data: PreparedData) -> Section:
+    """Return the section that counts the labels of each finding in each part."""
+    labels = data.catalog.finding_labels
+    parts = {name: data.split.rows(part) for part, name in PARTS.items()}
+    there = {name: rows for name, rows in parts.items() if rows}
+    rows = tuple(
+        (
+            finding,
+            *(
+                f"{(labels[own, place] == 1).sum():,} of {(labels[own, place] >= 0).sum():,}"
+                for own in there.values()
+            ),
+        )
+        for place, finding in enumerate(data.catalog.findings)
+    )
+    return Section(
+        "The data",
+        text=(
+            "Images with each finding, of those that have a label of it. No patient, and no image "
+            "under two names, stands in two parts."
+        ),
+        table=(("finding", *there), rows),
+        table_title="Labels of each finding",
+    )

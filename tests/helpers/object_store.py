@@ -1,0 +1,39 @@
+"""A server of S3 on this machine."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+BUCKET = "radiographs"
+
+
+@contextmanager
+def object_store() -> Iterator[Any]:
+    """Run a server with one empty bucket; give its file system.
+
+    This process, and those that it starts meanwhile, find it by their environment.
+    """
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")
+        import s3fs  # noqa: PLC0415 - it may be missing
+        from moto.server import ThreadedMotoServer  # noqa: PLC0415 - the same
+
+        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        files = s3fs.S3FileSystem(use_listings_cache=False)
+        files.mkdir(BUCKET)
+        try:
+            yield files
+        finally:
+            server.stop()
