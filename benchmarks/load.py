@@ -1,4 +1,7 @@
-"""Clients of a server, all in one process: each sends one request after the other.
+"""Clients of a server, each a thread that sends one request after the other.
+
+They share the processors with the server that they measure, so they do as little as they can:
+blocking sockets, requests that were made before, and no parsing beyond the length of an answer.
 
 Prints one JSON line: load.py FOLDER --port N [--path PATH] [--form FIELD] [--clients N]
 [--requests N]
@@ -7,13 +10,17 @@ Prints one JSON line: load.py FOLDER --port N [--path PATH] [--form FIELD] [--cl
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
+import socket
+import threading
 import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 _BUSY = 429
+_AT_ONCE = 2**16
 
 
 def main() -> None:
@@ -28,7 +35,7 @@ def main() -> None:
     asked = parser.parse_args()
     images = sorted(asked.folder.rglob("*.jpeg"))
     requests = [_request(image.read_bytes(), asked.path, asked.form) for image in images]
-    print(json.dumps(asyncio.run(_load(requests, asked))))
+    print(json.dumps(_load(requests, asked)))
 
 
 def _request(image: bytes, path: str, form: str) -> bytes:
@@ -41,49 +48,89 @@ def _request(image: bytes, path: str, form: str) -> bytes:
     return f"{head}Content-Length: {len(image)}\r\n\r\n".encode() + image
 
 
-async def _load(requests: list[bytes], asked: argparse.Namespace) -> dict[str, Any]:
+def _load(requests: list[bytes], asked: argparse.Namespace) -> dict[str, Any]:
     left = iter(range(asked.requests or len(requests)))
+    turn = threading.Lock()
+
+    def numbers() -> Iterator[int]:
+        while True:
+            with turn:
+                number = next(left, None)
+            if number is None:
+                return
+            yield number
+
     answers: list[tuple[int, float]] = []
     started = time.perf_counter()
-    clients = [_client(requests, left, asked.port, answers) for _ in range(asked.clients)]
-    await asyncio.gather(*clients)
+    with ThreadPoolExecutor(asked.clients) as clients:
+        work = [
+            clients.submit(_client, requests, numbers(), asked.port, answers)
+            for _ in range(asked.clients)
+        ]
+    took = time.perf_counter() - started
+    for one in work:
+        one.result()  # its fault, if it had one
     return {
-        "seconds": time.perf_counter() - started,
+        "seconds": took,
         "statuses": [status for status, _ in answers],
         "latencies": [round(seconds, 6) for _, seconds in answers],
     }
 
 
-async def _client(
-    requests: list[bytes], left: Any, port: int, answers: list[tuple[int, float]]
+def _client(
+    requests: list[bytes], numbers: Iterator[int], port: int, answers: list[tuple[int, float]]
 ) -> None:
     """Send requests until none is left; a refused one is sent no more, after a pause."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
-    for number in left:
-        started = time.perf_counter()
-        writer.write(requests[number % len(requests)])
-        await writer.drain()
-        status, headers = await _head(reader)
-        await _body(reader, headers)
-        answers.append((status, time.perf_counter() - started))
-        if status == _BUSY:
-            await asyncio.sleep(float(headers.get("retry-after", "1")))
-    writer.close()
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number in numbers:
+            started = time.perf_counter()
+            connection.sendall(requests[number % len(requests)])
+            status, headers = _answer(connection)
+            answers.append((status, time.perf_counter() - started))
+            if status == _BUSY:
+                time.sleep(float(headers.get("retry-after", "1")))
 
 
-async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
-    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    pairs = (line.partition(":") for line in lines[1:] if line)
-    return int(lines[0].split()[1]), {name.lower(): value.strip() for name, _, value in pairs}
+def _answer(connection: socket.socket) -> tuple[int, Mapping[str, str]]:
+    """Take a whole answer from the connection; return its status and its headers."""
+    head, body = _until(connection, b"", b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    pairs = (line.partition(":") for line in lines[1:])
+    headers = {name.lower(): value.strip() for name, _, value in pairs}
+    if headers.get("transfer-encoding") == "chunked":
+        _chunks(connection, body)
+    else:
+        _rest(connection, body, int(headers["content-length"]))
+    return int(lines[0].split()[1]), headers
 
 
-async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> None:
-    if headers.get("transfer-encoding") != "chunked":
-        await reader.readexactly(int(headers["content-length"]))
-        return
-    while size := int((await reader.readline()).strip(), 16):
-        await reader.readexactly(size + 2)
-    await reader.readline()
+def _chunks(connection: socket.socket, found: bytes) -> None:
+    size = -1
+    while size:
+        line, found = _until(connection, found, b"\r\n")
+        size = int(line, 16)
+        found = _rest(connection, found, size + 2)
+
+
+def _until(connection: socket.socket, found: bytes, mark: bytes) -> tuple[bytes, bytes]:
+    while mark not in found:
+        found += _more(connection)
+    before, _, after = found.partition(mark)
+    return before, after
+
+
+def _rest(connection: socket.socket, found: bytes, size: int) -> bytes:
+    while len(found) < size:
+        found += _more(connection)
+    return found[size:]
+
+
+def _more(connection: socket.socket) -> bytes:
+    piece = connection.recv(_AT_ONCE)
+    if not piece:
+        raise ConnectionError("the server closed the connection")
+    return piece
 
 
 if __name__ == "__main__":

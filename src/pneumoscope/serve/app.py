@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 def application(service: Service) -> ASGIApp:
     """Return the ASGI application of a service."""
+    reading = Reading(service)
     app = Starlette(
-        routes=[*Reading(service).routes(), *About(service).routes()],
+        routes=[*reading.routes(), *About(service).routes()],
         exception_handlers={HTTPException: http_fault},
     )
-    return Guard(app, service)
+    return Guard(app, service, reading.image_endpoints())

@@ -1,13 +1,9 @@
-"""Read request bodies with a size limit and a deadline."""
+"""The image in the body of a request."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class BodyError(Exception):
@@ -39,43 +35,6 @@ class Upload:
 
     content: Sequence[bytes | bytearray]
     name: str = ""
-
-
-async def read_body(
-    receive: Receive, *, declared: str | None, most_bytes: int, seconds: float
-) -> list[bytes]:
-    """Return the body of a request, in pieces.
-
-    Args:
-        receive: Of the ASGI application.
-        declared: The header Content-Length, which is not trusted; None if there is none.
-        most_bytes: A longer body is refused, as soon as it is known to be longer.
-        seconds: It must arrive within this time.
-
-    Raises:
-        BodyError: It is too long (413), or too slow (408).
-        ClientGoneError: It ended before it was whole.
-    """
-    too_long = BodyError(413, f"the body is longer than {most_bytes:,} bytes")
-    if declared is not None and declared.isdecimal() and int(declared) > most_bytes:
-        raise too_long
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGoneError
-                if piece := message.get("body", b""):
-                    pieces.append(piece)
-                    size += len(piece)
-                if size > most_bytes:
-                    raise too_long
-                if not message.get("more_body", False):
-                    return pieces
-    except TimeoutError as fault:
-        raise BodyError(408, f"the body did not arrive within {seconds:g} seconds") from fault
 
 
 def upload_of(body: Sequence[bytes], content_type: str) -> Upload:

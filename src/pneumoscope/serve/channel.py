@@ -9,10 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import asyncio
+from typing import Any
 
 LENGTHS = struct.Struct("!IQ")
 """Bytes of the JSON object, bytes of what follows."""
@@ -55,16 +52,6 @@ def send(connection: socket.socket, fields: dict[str, Any], content: bytes = b""
     connection.sendall(head_of(fields, len(content)))
     if content:
         connection.sendall(content)
-
-
-async def receive_from(reader: asyncio.StreamReader) -> Message:
-    """Return the next message of a stream.
-
-    Raises:
-        asyncio.IncompleteReadError: The stream ended.
-    """
-    text_size, size = LENGTHS.unpack(await reader.readexactly(LENGTHS.size))
-    return json.loads(await reader.readexactly(text_size)), await reader.readexactly(size)
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes | None:

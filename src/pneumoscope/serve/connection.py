@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pneumoscope.serve.exchange import KEY, Exchange
 
 HEADER_SECONDS = 15.0
 """A request's headers must arrive within this time."""
@@ -24,12 +26,17 @@ class Connection(HttpToolsProtocol):
     most: int = 1024
     """Connections that are held at once; more are closed as they come."""
 
+    images: frozenset[str] = frozenset()
+    """Paths whose requests get an ``Exchange``."""
+
     header_seconds: float = HEADER_SECONDS
     left_seconds: float = LEFT_SECONDS
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._deadline: asyncio.TimerHandle | None = None
+        self._exchange: Exchange | None = None  # of the request that is arriving
+        self._exchanges: list[Exchange] = []  # of those that are not answered
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection if there is room."""
@@ -43,6 +50,9 @@ class Connection(HttpToolsProtocol):
         """Forget a closed connection."""
         self._calm()
         super().connection_lost(exc)
+        for exchange in self._exchanges:
+            exchange.lose()
+        self._exchanges = []
 
     def on_message_begin(self) -> None:
         """Wait for the headers of a request."""
@@ -53,14 +63,30 @@ class Connection(HttpToolsProtocol):
         """Start the request; from here on the service enforces the time limits."""
         self._calm()
         super().on_headers_complete()
+        self._exchange = None
+        if self.scope["method"] == "POST" and self.scope["path"] in self.images:
+            self._exchange = Exchange(self.cycle)
+            # The request's task was made just now, and runs later.
+            cast("dict[str, Any]", self.scope)[KEY] = self._exchange
+            self._exchanges.append(self._exchange)
+
+    def on_body(self, body: bytes) -> None:
+        """Hand a piece of a body to who waits for it."""
+        if self._exchange is None:
+            super().on_body(body)
+        elif not self.cycle.response_complete:
+            self._exchange.add(body)
 
     def on_message_complete(self) -> None:
-        """Handle the end of a body that was not awaited."""
+        """Handle the end of a body."""
         self._calm()
         super().on_message_complete()
+        if self._exchange is not None:
+            self._exchange.end()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the end of a rejected body."""
+        self._exchanges = [one for one in self._exchanges if not one.answered]
         unfinished = self.cycle is not None and self.cycle.more_body
         super().on_response_complete()
         if unfinished and not self.transport.is_closing():

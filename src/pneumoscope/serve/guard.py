@@ -6,11 +6,13 @@ import hmac
 import logging
 import secrets
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
+from pneumoscope.serve.exchange import KEY
 from pneumoscope.serve.problem import problem
 from pneumoscope.serve.settings import is_loopback
 
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from pneumoscope.serve.exchange import Exchange
     from pneumoscope.serve.service import Service
+
+ImageEndpoint = Callable[["Scope"], Awaitable["Response"]]
+"""Returns the response to a request with an image."""
 
 OPEN = ("/", "/page/", "/v2/health/", "/openapi.json")
 """Routes that need no token: they tell nothing of images."""
@@ -48,11 +54,14 @@ class Guard:
     Args:
         app: Answers what is let through.
         service: Its state.
+        images: What answers a POST to the paths that take images, by path. They are answered
+            without the application's routing, since most of a service's requests are theirs.
     """
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
+    def __init__(self, app: ASGIApp, service: Service, images: Mapping[str, ImageEndpoint]) -> None:
         self._app = app
         self._service = service
+        self._images = images
         self._token = service.settings.token.encode("ascii")
         self._local_only = service.settings.fd is None and is_loopback(service.settings.host)
 
@@ -76,8 +85,18 @@ class Guard:
             await send(message)
 
         refusal = self._refusal(scope)
+        exchange: Exchange | None = scope.get(KEY)
         try:
-            if refusal is not None:
+            if exchange is not None:
+                answered = refusal or await self._images[scope["path"]](scope)
+                status = answered.status_code
+                await exchange.answer(
+                    status,
+                    (*answered.raw_headers, *_HEADERS, (b"x-request-id", request_id.encode())),
+                    bytes(answered.body),
+                    close=self._must_close(scope, status),
+                )
+            elif refusal is not None:
                 await refusal(scope, receive, sending)
             else:
                 await self._app(scope, receive, sending)
@@ -130,6 +149,8 @@ class Guard:
 
 def _route(scope: Scope) -> str:
     """Return the pattern of the route instead of the path."""
+    if KEY in scope:
+        return str(scope["path"])
     route = scope.get("route")
     return route.path if isinstance(route, Route) else "other"
 

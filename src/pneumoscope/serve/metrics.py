@@ -40,6 +40,7 @@ class Metrics:
         self._drift = _DriftCollector()
         self.registry.register(self._drift)
         self._requests = self._counter("requests", "Requests answered.", "route", "status")
+        self._answered: dict[tuple[str, int], Counter] = {}
         self._conclusions = self._counter("conclusions", "Conclusions.", "model", "conclusion")
         self._findings = self._counter(
             "finding_conclusions",
@@ -71,7 +72,11 @@ class Metrics:
 
     def answered(self, route: str, status: int) -> None:
         """Count a finished request."""
-        self._requests.labels(route, str(status)).inc()
+        counter = self._answered.get((route, status))
+        if counter is None:  # finding it takes longer than counting
+            counter = self._requests.labels(route, str(status))
+            self._answered[route, status] = counter
+        counter.inc()
 
     def refused(self, reason: str) -> None:
         """Count an image without a conclusion.

@@ -7,9 +7,10 @@ nothing. The service itself only moves bytes.
 from __future__ import annotations
 
 import asyncio
-import itertools
+import functools
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,8 @@ class Answer:
 
     Attributes:
         fields: ``status`` (``ok``, ``unreadable``, ``failed`` or ``died``), and what goes with it.
-        content: A picture, where one was asked for.
+        content: The record as JSON, of ``record_bytes`` bytes, and a picture, where one was asked
+            for.
         waited: Seconds before a process took the request.
         took: Seconds that the process was occupied.
     """
@@ -66,9 +68,17 @@ class _Place:
     def __init__(self, process: Process | None = None) -> None:
         self.process = process
         self.ready = False
-        self.busy = False
         self.retired = False
+        self.job: _Job | None = None
+        self.deadline: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
+
+    def taken(self) -> _Job | None:
+        """Return the image that the process was reading, and take it from it."""
+        if self.deadline is not None:
+            self.deadline.cancel()
+        job, self.job, self.deadline = self.job, None, None
+        return job
 
 
 class Pool:
@@ -94,9 +104,9 @@ class Pool:
     ) -> None:
         self._models = models
         self._image_seconds = image_seconds
-        self._count = itertools.count()
         self._places = [_Place(first or Process(models)), *(_Place() for _ in range(1, workers))]
-        self._jobs: asyncio.PriorityQueue[tuple[int, int, _Job]]
+        self._jobs: deque[_Job] = deque()
+        self._idle: list[_Place] = []
         self.models: dict[str, dict[str, Any]] = {}
         self.died = 0
 
@@ -118,14 +128,17 @@ class Pool:
         Raises:
             PoolError: It cannot use a model.
         """
-        self._jobs = asyncio.PriorityQueue()
         await self._start(self._places)
 
     async def _start(self, places: list[_Place]) -> None:
         """Wait for the processes that were started, and keep all places occupied from now on."""
         try:
             started = [place for place in places if place.process]
-            opened = [place.process.open() for place in started if place.process]
+            opened = [
+                place.process.open(functools.partial(self._answered, place))
+                for place in started
+                if place.process
+            ]
             self.models = (await asyncio.gather(*opened))[0]
         except BaseException:
             await self._end(places)
@@ -146,7 +159,9 @@ class Pool:
         self._places = new
         for place in old:
             place.retired = True
-            if not place.busy and place.task:
+        self._idle = [place for place in self._idle if not place.retired]
+        for place in old:
+            if place.job is None and place.task:
                 place.task.cancel()
         await asyncio.gather(*(place.task for place in old if place.task), return_exceptions=True)
         # Those that were cancelled are killed; until they are waited for, they stay as zombies.
@@ -176,8 +191,54 @@ class Pool:
             content: The bytes of the image, in pieces.
         """
         job = _Job(fields, content, asyncio.get_running_loop().create_future())
-        self._jobs.put_nowait((1, next(self._count), job))
+        self._jobs.append(job)
+        self._hand_out()
         return job.done
+
+    def _hand_out(self) -> None:
+        """Give waiting images to idle processes.
+
+        The process that was last to finish is the first to get another image: what it needs is
+        still in the processor's caches.
+        """
+        while self._jobs and self._idle:
+            job = self._jobs.popleft()
+            if job.done.done():  # the client went away
+                continue
+            place = self._idle.pop()
+            if place.process is None:
+                raise RuntimeError("an idle place without a process")
+            job.attempts += 1
+            job.started = time.perf_counter()
+            place.job = job
+            place.deadline = asyncio.get_running_loop().call_later(
+                self._image_seconds, self._too_slow, place
+            )
+            place.process.ask(job.fields, job.content)
+
+    def _answered(self, place: _Place, fields: dict[str, Any], content: bytes) -> None:
+        job = place.taken()
+        if place.retired:
+            if place.task:
+                place.task.cancel()
+        else:
+            self._idle.append(place)
+            self._hand_out()  # first, so that the process does not wait for the answer to be sent
+        if job is not None:
+            job.finish(fields, content)
+
+    def _too_slow(self, place: _Place) -> None:
+        job = place.taken()
+        if job is not None:
+            job.finish(
+                {
+                    "status": "unreadable",
+                    "kind": "Timeout",
+                    "reason": f"reading it took longer than {self._image_seconds:g} seconds",
+                }
+            )
+        if place.process is not None:
+            place.process.kill()
 
     async def _run(self, place: _Place) -> None:
         """Keep one slot of the pool filled."""
@@ -186,22 +247,25 @@ class Pool:
             try:
                 if place.process is None:
                     place.process = Process(self._models)
-                    await place.process.open()
+                    await place.process.open(functools.partial(self._answered, place))
                     place.ready = True
                     _log.info("worker_started", extra={"facts": {"pid": place.process.pid}})
                 pause = _FIRST_PAUSE_SECONDS
-                await self._feed(place, place.process)
-            except PoolError as fault:
+                self._idle.append(place)
+                self._hand_out()
+                await place.process.lost()
+                self.died += 1
+                _log.warning("worker_died", extra={"facts": {"pid": place.process.pid}})
+                self._bury(place)
+                await self._replace(place)
+            except (PoolError, OSError) as fault:
                 _log.error("worker_failed", extra={"facts": {"reason": str(fault)}})
                 await self._replace(place)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            except (OSError, asyncio.IncompleteReadError):
-                self.died += 1
-                pid = place.process and place.process.pid
-                _log.warning("worker_died", extra={"facts": {"pid": pid}})
-                await self._replace(place)
             except asyncio.CancelledError:
+                if place in self._idle:
+                    self._idle.remove(place)
                 if place.process:
                     place.process.kill()
                 raise
@@ -213,36 +277,16 @@ class Pool:
         if process:
             await process.end()
 
-    async def _feed(self, place: _Place, process: Process) -> None:
-        """Send images to the process until it dies or is retired."""
-        while not place.retired:
-            _, _, job = await self._jobs.get()
-            if job.done.done():  # the client went away
-                continue
-            place.busy = True
-            try:
-                await self._read(process, job)
-            finally:
-                place.busy = False
-
-    async def _read(self, process: Process, job: _Job) -> None:
-        job.attempts += 1
-        job.started = time.perf_counter()
-        try:
-            async with asyncio.timeout(self._image_seconds):
-                job.finish(*await process.ask(job.fields, job.content))
-        except TimeoutError as fault:
-            job.finish(
-                {
-                    "status": "unreadable",
-                    "kind": "Timeout",
-                    "reason": f"reading it took longer than {self._image_seconds:g} seconds",
-                }
-            )
-            raise ConnectionError("too slow") from fault
-        except (OSError, asyncio.IncompleteReadError):
-            if job.attempts < ATTEMPTS and not job.done.done():
-                self._jobs.put_nowait((0, next(self._count), job))
-            else:
-                job.finish({"status": "died"})
-            raise
+    def _bury(self, place: _Place) -> None:
+        """Have another process read the image of one that died."""
+        place.ready = False
+        if place in self._idle:
+            self._idle.remove(place)
+        job = place.taken()
+        if job is None:
+            return
+        if job.attempts < ATTEMPTS and not job.done.done():
+            self._jobs.appendleft(job)
+            self._hand_out()
+        else:
+            job.finish({"status": "died"})

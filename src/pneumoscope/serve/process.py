@@ -11,14 +11,14 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.serve.channel import BUFFER_BYTES, head_of, receive_from
+from pneumoscope.serve.channel import BUFFER_BYTES
 
 if TYPE_CHECKING:
-    import asyncio
+    from pneumoscope.serve.link import Link
 
 START_SECONDS = 120.0
 
@@ -58,49 +58,64 @@ class Process:
                 },
             )
         self.pid = self._child.pid
-        self._writer: asyncio.StreamWriter | None = None
+        self._link: Link | None = None
 
-    async def open(self) -> dict[str, dict[str, Any]]:
+    async def open(
+        self, on_answer: Callable[[dict[str, Any], bytes], None]
+    ) -> dict[str, dict[str, Any]]:
         """Wait until it is ready; return the metadata of its models.
+
+        Args:
+            on_answer: Called with each answer from then on.
 
         Raises:
             PoolError: It cannot use a model, died, or was too slow.
         """
         import asyncio  # noqa: PLC0415 - not before the process runs
 
-        self._reader, self._writer = await asyncio.open_unix_connection(
-            sock=self._ours, limit=2**20
-        )
+        from pneumoscope.serve.link import Link  # noqa: PLC0415 - the same
+
+        loop = asyncio.get_running_loop()
+        first: asyncio.Future[Any] = loop.create_future()
         try:
-            async with asyncio.timeout(START_SECONDS):
-                fields, _ = await receive_from(self._reader)
-        except (TimeoutError, asyncio.IncompleteReadError, OSError) as fault:
+            _, link = await loop.create_unix_connection(
+                lambda: Link(lambda fields, _: first.set_result(fields)), sock=self._ours
+            )
+            self._link = link
+            await asyncio.wait(
+                (first, link.lost), timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+        except OSError as fault:
             raise PoolError(f"a process that reads images did not start ({fault})") from fault
+        if not first.done():
+            how = "it ended" if link.lost.done() else f"not within {START_SECONDS:g} seconds"
+            raise PoolError(f"a process that reads images did not start ({how})")
+        fields: dict[str, Any] = first.result()
         if "failed" in fields:
             raise PoolError(str(fields["failed"]))
+        link.on_message = on_answer
         models: dict[str, dict[str, Any]] = fields["models"]
         return models
 
-    async def ask(
-        self, fields: dict[str, Any], content: Sequence[bytes | bytearray]
-    ) -> tuple[dict[str, Any], bytes]:
-        """Send a request and return the answer.
+    def ask(self, fields: dict[str, Any], content: Sequence[bytes | bytearray]) -> None:
+        """Send a request; its answer is given to ``on_answer``."""
+        assert self._link is not None  # noqa: S101 - it was opened
+        self._link.send(fields, content)
 
-        Raises:
-            OSError, asyncio.IncompleteReadError: It died.
-        """
-        assert self._writer is not None  # noqa: S101 - it was opened
-        self._writer.writelines((head_of(fields, sum(map(len, content))), *content))
-        await self._writer.drain()
-        return await receive_from(self._reader)
+    async def lost(self) -> None:
+        """Wait until the process died or was killed."""
+        import asyncio  # noqa: PLC0415 - loaded already
+
+        assert self._link is not None  # noqa: S101 - it was opened
+        await asyncio.shield(self._link.lost)
 
     async def end(self) -> None:
         """End the process and release its resources."""
         import asyncio  # noqa: PLC0415 - loaded already
 
         self.kill()
-        if self._writer is not None:
-            self._writer.close()
+        if self._link is not None:
+            self._link.close()
         await asyncio.get_running_loop().run_in_executor(None, self._child.wait)
 
     def kill(self) -> None:

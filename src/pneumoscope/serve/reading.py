@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
 from pneumoscope.serve.admission import BusyError
-from pneumoscope.serve.body import BodyError, ClientGoneError, Upload, read_body, upload_of
+from pneumoscope.serve.body import BodyError, ClientGoneError, Upload, upload_of
 from pneumoscope.serve.evidence import EvidenceStore
-from pneumoscope.serve.guard import GONE
+from pneumoscope.serve.exchange import KEY
+from pneumoscope.serve.guard import GONE, ImageEndpoint
 from pneumoscope.serve.problem import problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
+    from pneumoscope.serve.exchange import Exchange
     from pneumoscope.serve.pool import Answer
     from pneumoscope.serve.service import Service
 
@@ -35,6 +40,11 @@ _REASONS = {
     "Timeout": "too_slow_to_read",
     "MemoryError": "too_many_pixels",
 }
+
+PREDICTIONS = "/v1/predictions"
+PICTURES = "/v1/pictures"
+IMAGES = frozenset({PREDICTIONS, PICTURES})
+"""Paths that take an image."""
 
 _log = logging.getLogger("pneumoscope.serve")
 
@@ -54,23 +64,27 @@ class Reading:
         self._evidence = EvidenceStore(seconds=service.settings.evidence_seconds)
 
     def routes(self) -> list[Route]:
-        """Return their routes."""
+        """Return their routes, without what answers a POST of an image."""
         return [
-            Route("/v1/predictions", self.predictions, methods=["POST"]),
-            Route("/v1/pictures", self.pictures, methods=["POST"]),
+            *(Route(path, _OnlyPost()) for path in sorted(IMAGES)),
             Route("/v1/evidence/{name}", self.evidence_picture, methods=["GET"]),
         ]
 
-    async def predictions(self, request: Request) -> Response:
+    def image_endpoints(self) -> Mapping[str, ImageEndpoint]:
+        """Return what answers a POST to each of ``IMAGES``."""
+        return {PREDICTIONS: self.predictions, PICTURES: self.pictures}
+
+    async def predictions(self, scope: Scope) -> Response:
         """Return the record of one image."""
-        model = request.query_params.get("model") or self._settings.default_model
+        asked = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        model = asked.get("model") or self._settings.default_model
         if model not in self._settings.models:
             known = ", ".join(self._settings.models)
             return problem(404, f"there is no model {model!r}; available: {known}")
-        wanted = request.query_params.get("evidence", "0")
+        wanted = asked.get("evidence", "0")
         if wanted not in {"0", "1"}:
             return problem(400, "evidence must be 0 or 1")
-        of = request.query_params.get("evidence_of")
+        of = asked.get("evidence_of")
         if of is not None and wanted == "0":
             return problem(400, "evidence_of needs evidence=1")
         classes: list[str] = self._pool.models[model]["classes"] if self._pool.ready else []
@@ -83,73 +97,73 @@ class Reading:
         if of is not None:
             fields["evidence_of"] = of
         return await self._with_image(
-            request, fields, lambda answer: self._record(model, name, answer)
+            scope, fields, lambda answer: self._record(model, name, answer)
         )
 
-    async def pictures(self, request: Request) -> Response:
+    async def pictures(self, scope: Scope) -> Response:
         """Return an image as a grey PNG, as the reader sees it."""
         fields = {"kind": "picture", "model": self._settings.default_model}
         return await self._with_image(
-            request, fields, lambda answer: Response(answer.content, media_type="image/png")
+            scope, fields, lambda answer: Response(answer.content, media_type="image/png")
         )
 
     def _record(self, model: str, name: str, answer: Answer) -> Response:
         self._metrics.read(model, answer)
         headers = {"x-model-sha256": self._pool.models[model]["sha256"]}
-        if name and answer.content:
-            self._evidence.put(name, answer.content)
+        record_end = answer.fields["record_bytes"]
+        record, picture = answer.content[:record_end], answer.content[record_end:]
+        if name and picture:
+            self._evidence.put(name, picture)
             headers["x-evidence-seconds"] = f"{self._settings.evidence_seconds:g}"
-        return Response(answer.fields["record"], media_type="application/json", headers=headers)
+        return Response(record, media_type="application/json", headers=headers)
 
     async def _with_image(
-        self, request: Request, fields: dict[str, Any], respond: Callable[[Answer], Response]
+        self, scope: Scope, fields: dict[str, Any], respond: Callable[[Answer], Response]
     ) -> Response:
         """Return the response to a request with an image as its body."""
         if not self._pool.ready:
             return problem(503, "the service is not ready", retry_after=1)
-        client = request.client.host if request.client else ""
+        client = scope["client"][0] if scope["client"] else ""
         try:
             with self._admission.place(client):
-                upload = await self._upload(request)
-                answer = await self._asked(request, {**fields, "name": upload.name}, upload)
+                exchange: Exchange = scope[KEY]
+                upload = await self._upload(scope, exchange)
+                answer = await self._asked(exchange, {**fields, "name": upload.name}, upload)
         except BusyError as fault:
             self._metrics.refused("busy")
             return problem(429, fault.reason, retry_after=fault.retry_after)
         except ClientGoneError:
             self._metrics.refused("client_gone")
-            request.scope[GONE] = True
+            scope[GONE] = True
             return Response(status_code=400)  # nobody gets it
         except BodyError as fault:
             self._metrics.refused({413: "too_large", 408: "too_slow"}.get(fault.status, "form"))
             return problem(fault.status, fault.reason)
         return self._response(answer, respond)
 
-    async def _upload(self, request: Request) -> Upload:
-        body = await read_body(
-            request.receive,
-            declared=request.headers.get("content-length"),
+    async def _upload(self, scope: Scope, exchange: Exchange) -> Upload:
+        headers = dict(scope["headers"])
+        body = await exchange.body(
+            declared=headers.get(b"content-length"),
             most_bytes=self._settings.max_bytes,
             seconds=self._settings.body_seconds,
         )
-        return upload_of(body, request.headers.get("content-type", ""))
+        return upload_of(body, headers.get(b"content-type", b"").decode("latin-1"))
 
-    async def _asked(self, request: Request, fields: dict[str, Any], upload: Upload) -> Answer:
+    async def _asked(self, exchange: Exchange, fields: dict[str, Any], upload: Upload) -> Answer:
         """Return a worker's answer; stop waiting if the client disconnects.
 
         Raises:
             ClientGoneError: It did.
         """
         coming = self._pool.ask(fields, upload.content)
-        gone = asyncio.ensure_future(request.receive())
-        gone.add_done_callback(lambda _: coming.cancel())
+        exchange.when_gone(coming.cancel)
         try:
             answer = await coming
         except asyncio.CancelledError:
-            if gone.done() and not gone.cancelled():
+            if exchange.gone:
                 raise ClientGoneError from None
             raise
-        finally:
-            gone.cancel()
         self._admission.note(answer.took)
         return answer
 
@@ -175,3 +189,10 @@ class Reading:
         if found is None:
             return problem(404, "there is no such picture, or it has expired")
         return Response(found, media_type="image/png")
+
+
+class _OnlyPost:
+    """Refuses other methods on the paths that take images."""
+
+    async def __call__(self, _scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise HTTPException(405, "send the image with POST", headers={"allow": "POST"})

@@ -22,6 +22,7 @@ from pneumoscope.serve.app import application
 from pneumoscope.serve.connection import Connection
 from pneumoscope.serve.pool import Pool
 from pneumoscope.serve.process import PoolError
+from pneumoscope.serve.reading import IMAGES
 from pneumoscope.serve.service import Service
 from pneumoscope.serve.settings import Settings
 
@@ -76,9 +77,17 @@ def serve(settings: Settings, pool: Pool, listener: socket.socket) -> None:
         OptionError: A certificate cannot be used.
     """
     start_logging("uvicorn")
+    _lighten_logging()
     config = _config(settings, Service(settings, pool))
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_Run(settings, pool, config).run(listener))
+
+
+def _lighten_logging() -> None:
+    """Leave out of log records what the lines do not show, as Python's logging guide describes."""
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = False
+    logging.logMultiprocessing = False
 
 
 class _Server(uvicorn.Server):
@@ -96,7 +105,7 @@ def _config(settings: Settings, service: Service) -> uvicorn.Config:
             "ssl_ca_certs": settings.client_ca,
             "ssl_cert_reqs": ssl.CERT_REQUIRED if settings.client_ca else ssl.CERT_NONE,
         }
-    connection = type("Connection", (Connection,), {"most": _most_connections()})
+    connection = type("Connection", (Connection,), {"most": _most_connections(), "images": IMAGES})
     config = uvicorn.Config(
         application(service),
         http=connection,

@@ -181,9 +181,10 @@ def _predicted(
         "by_header": found.conclusion == NOT_ASSESSABLE and found.distance is None,
         "seconds": found.seconds,
         "decode_seconds": found.decode_seconds,
-        "record": json.dumps(record),
     }
-    return answer, picture
+    text = json.dumps(record).encode()
+    answer["record_bytes"] = len(text)  # the picture follows the record
+    return answer, text + picture
 
 
 def _evidence(reader: Predictor, found: Prediction, content: bytes, of: str | None) -> bytes:
