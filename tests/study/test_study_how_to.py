@@ -55,7 +55,7 @@ def test_the_commands_of_the_guide_run(
         codes = {0, 1} if "report" in words and "--dry-run" not in words else {0}
         assert main(words[1:]) in codes, line
     said = capsys.readouterr().out
-    assert "runs of 11 questions and 3 seeds" in said
+    assert "runs of 12 questions and 3 seeds" in said
     assert "Is a validation folder of 16 images as good" in said
     assert "Is the best recipe of the search better than the base?" in said
     assert (tmp_path / "studies/report/study.html").is_file()

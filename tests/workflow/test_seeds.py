@@ -98,6 +98,7 @@ def test_in_turn(phantoms: Path, tmp_path: Path) -> None:
     assert GENERATED in found.report.read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("drawn")
 def test_side_by_side(phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In forks; ``test_vary`` has a run in a process that starts from nothing."""
     forks = SimpleNamespace(Popen=WarmChild, DEVNULL=subprocess.DEVNULL)
