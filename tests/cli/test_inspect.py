@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.drawing import drawing
 from pneumoscope.cli import main
 from pneumoscope.images.read import read_bytes
 from pneumoscope.workflow.train import Trained
@@ -44,7 +45,7 @@ def leaking(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[i
     data = Path(shutil.copytree(phantoms, root / "<b>data"))
     shutil.copy(next((data / "train" / "NORMAL").iterdir()), data / "test" / "NORMAL" / "a&b.jpeg")
     said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    with drawing(), contextlib.redirect_stdout(said):
         code = main(["inspect", str(data), "--out", str(root / "out")])
     return code, said.getvalue(), root / "out"
 

@@ -111,6 +111,7 @@ def test_worse_images_of_more_bits_are_those_that_are_read(
     assert slightest[0]["changed"]["value"] <= 0.1  # noise alone changes next to nothing
 
 
+@pytest.mark.usefixtures("drawn")
 def test_the_level_that_was_asked_stands_everywhere_on_the_page(
     run: Path, phantoms: Path, tmp_path: Path, capsys: Captured
 ) -> None:

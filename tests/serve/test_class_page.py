@@ -74,7 +74,7 @@ def test_the_conclusion_names_what_is_possible(
     expect(page.locator("#conclusion")).to_have_text(shown)
     if possible:
         expect(page.locator("#each")).to_have_text("NORMAL 0.100, BACTERIA 0.700, VIRUS 0.200")
-    page.unroute("**/v1/predictions*")
+    page.unroute_all(behavior="wait")
 
 
 def test_what_the_reader_really_says_is_shown(page: Page, xray: bytes, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -244,6 +245,26 @@ def test_a_rolling_restart_fails_no_request(xray: bytes) -> None:
                 for client in clients:
                     client.join()
             assert set(statuses) == {200}
+
+
+def test_a_client_that_connected_just_before_the_end_is_answered(xray: bytes) -> None:
+    with running("--workers", "1", "--grace-seconds", "0") as service:
+        client = HTTPConnection("127.0.0.1", service.port, timeout=60)
+        client.connect()
+        assert service.ask("GET", "/v2/health/live").status == 200  # the connection is accepted
+        service.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: refused(service.port))
+        client.request("POST", "/v1/predictions", xray)
+        answer = client.getresponse()
+        assert (answer.status, answer.getheader("connection")) == (200, "close")
+        client.close()
+        assert service.process.wait(60) == 0
+
+
+def refused(port: int) -> bool:
+    """Return whether a port takes no connections."""
+    with socket.socket() as other:
+        return other.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_sighup_reads_the_model_file_anew_without_losing_a_request(

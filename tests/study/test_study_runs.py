@@ -263,11 +263,12 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_worker_that_is_killed_is_a_row(data: Path, tmp_path: Path, stub: None) -> None:
     """As the system kills it where memory runs out: the others go on, and it can be retried."""
     plan = plan_of(PLAN.split("  validation", maxsplit=1)[0].replace("seeds: 2", "seeds: 1"))
+    others = below(os.getpid())  # services of other tests
     killed: list[int] = []
 
     def show(board: Board) -> None:
         if board.running and not killed and not board.done:
-            killed.extend(below(os.getpid()))
+            killed.extend(set(below(os.getpid())) - set(others))
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 

@@ -15,6 +15,9 @@ HEADER_SECONDS = 15.0
 LEFT_SECONDS = 5.0
 """A client that was answered before its body was whole may go on sending it for this long."""
 
+ENDING_SECONDS = 5.0
+"""A client that connected just before the end may begin its request within this time."""
+
 
 class Connection(HttpToolsProtocol):
     """A connection with limits for slow and endless senders.
@@ -37,6 +40,7 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._exchange: Exchange | None = None  # of the request that is arriving
         self._exchanges: list[Exchange] = []  # of those that are not answered
+        self._ending = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection if there is room."""
@@ -54,6 +58,18 @@ class Connection(HttpToolsProtocol):
             exchange.lose()
         self._exchanges = []
 
+    def shutdown(self) -> None:
+        """Close the connection, after its request has been answered if there is one.
+
+        A new connection has a moment to send its first request: uvicorn would close it, and the
+        request that is on its way would be lost.
+        """
+        if self.cycle is None and not self.transport.is_closing():
+            self._ending = True
+            self._await_within(ENDING_SECONDS)
+        else:
+            super().shutdown()
+
     def on_message_begin(self) -> None:
         """Wait for the headers of a request."""
         super().on_message_begin()
@@ -63,6 +79,8 @@ class Connection(HttpToolsProtocol):
         """Start the request; from here on the service enforces the time limits."""
         self._calm()
         super().on_headers_complete()
+        if self._ending:
+            self.cycle.keep_alive = False
         self._exchange = None
         if self.scope["method"] == "POST" and self.scope["path"] in self.images:
             self._exchange = Exchange(self.cycle)
