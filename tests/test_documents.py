@@ -40,6 +40,7 @@ NOT_RUN = {
     "weights pack": "packs weights that are fetched",
     "weights verify usb": "verifies what was packed",
     "findings": "trainings; tests/workflow/test_several_findings.py runs the guide",
+    "runs/three": "half an hour of training; tests/workflow/test_three_classes.py has small ones",
     "runs/seeds": "five trainings; tests/workflow/test_seeds.py runs two",
     "pneumoscope study": "trainings; tests/study/test_study_how_to.py runs its guide",
     "runs studies/": "lists the runs of a study; the same test",
