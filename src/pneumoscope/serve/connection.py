@@ -40,6 +40,7 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._exchange: Exchange | None = None  # of the request that is arriving
         self._exchanges: list[Exchange] = []  # of those that are not answered
+        self._new = True  # without a request so far
         self._ending = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -64,7 +65,7 @@ class Connection(HttpToolsProtocol):
         A new connection has a moment to send its first request: uvicorn would close it, and the
         request that is on its way would be lost.
         """
-        if self.cycle is None and not self.transport.is_closing():
+        if self._new and not self.transport.is_closing():
             self._ending = True
             self._await_within(ENDING_SECONDS)
         else:
@@ -79,6 +80,7 @@ class Connection(HttpToolsProtocol):
         """Start the request; from here on the service enforces the time limits."""
         self._calm()
         super().on_headers_complete()
+        self._new = False
         if self._ending:
             self.cycle.keep_alive = False
         self._exchange = None
