@@ -83,7 +83,7 @@ def _opened(models: Mapping[str, str | None]) -> dict[str, Predictor]:
 
 
 def _about(reader: Predictor) -> dict[str, Any]:
-    """Return what the service tells of a model; of several findings, of each by itself."""
+    """Return the description of a model; of several findings, that of each finding."""
     info = reader.info
     return {
         "sha256": reader.sha256,

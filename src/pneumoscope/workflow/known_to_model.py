@@ -1,4 +1,4 @@
-"""What a model file is told of images: its gate, the scale of its evidence, its channels."""
+"""What a model file holds on its images: the gate, the scale of the evidence, the channels."""
 
 from __future__ import annotations
 
