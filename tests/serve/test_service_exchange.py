@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,8 +18,10 @@ def test_one_client_is_served_by_one_process(service: Running, xray: bytes) -> N
     before = {worker: _sleeps(worker) for worker in service.workers()}
     for _ in range(6):
         assert service.predict(xray).status == 200
-    woken = [worker for worker, count in before.items() if _sleeps(worker) > count]
-    assert len(woken) == 1  # the one whose caches are warm
+    # The one whose caches are warm. Each request lets it wait more than once; another may wake for
+    # a moment by itself.
+    used = [worker for worker, count in before.items() if _sleeps(worker) >= count + 6]
+    assert len(used) == 1
 
 
 def _sleeps(process: int) -> int:
@@ -55,22 +55,6 @@ def test_a_body_may_come_in_pieces(service: Running, xray: bytes) -> None:
     pieces = (xray[at : at + 1000] for at in range(0, len(xray), 1000))
     found = service.ask("POST", "/v1/predictions", pieces)  # sent as chunks
     assert found.json()["logit"] == service.predict(xray).json()["logit"]
-
-
-def test_an_image_whose_client_went_away_is_not_read(xray: bytes) -> None:
-    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(xray) + xray
-    with running("--workers", "1") as service, service.connected() as first:
-        os.kill(service.workers()[0], signal.SIGSTOP)
-        first.sendall(request)
-        wait_until(lambda: service.metric("pneumoscope_queue_depth") == 1)
-        with service.connected() as second:
-            second.sendall(request)
-            wait_until(lambda: service.metric("pneumoscope_queue_depth") == 2)
-        wait_until(lambda: service.metric("pneumoscope_queue_depth") == 1)
-        os.kill(service.workers()[0], signal.SIGCONT)
-        assert _answer(first)[0] == 200
-        assert service.metric('pneumoscope_refusals_total{reason="client_gone"}') == 1
-        assert service.metric("pneumoscope_wait_seconds_count") == 1
 
 
 def test_a_connection_that_waits_keeps_no_image() -> None:

@@ -21,7 +21,7 @@ STATISTICS: Final = (
 
 _BATCH = 64
 _BLACK = 8
-_FAR = 4.0  # standard deviations; an outlier beyond this limit would form a cluster by itself
+_FAR = 4.0  # standard deviations; values are clipped here, so that an outlier forms no own cluster
 
 
 def acquisition_statistics(data: PreparedData, rows: Sequence[int]) -> NDArray[np.float64]:
