@@ -18,10 +18,9 @@ def test_one_client_is_served_by_one_process(service: Running, xray: bytes) -> N
     before = {worker: _sleeps(worker) for worker in service.workers()}
     for _ in range(6):
         assert service.predict(xray).status == 200
-    # The one whose caches are warm. Each request lets it wait more than once; another may wake for
-    # a moment by itself.
-    used = [worker for worker, count in before.items() if _sleeps(worker) >= count + 6]
-    assert len(used) == 1
+    least, most = sorted(_sleeps(worker) - count for worker, count in before.items())
+    # The one whose caches are warm has them all; another may wake for a moment by itself.
+    assert least <= 1 < most
 
 
 def _sleeps(process: int) -> int:
