@@ -105,6 +105,26 @@ COSTLY = {"trained", "shared"}
 """Fixtures that a test of ``--fast`` does not ask for: a trained network, and real images."""
 
 
+TRIED_TWICE = (
+    "cli/test_ending.py",
+    "cli/test_faults.py",
+    "cluster",
+    "hospital",
+    "reader/test_archive.py",
+    "reader/test_arrivals.py",
+    "reader/test_continued.py",
+    "serve",
+    "study",
+    "test_documents.py",
+    "test_privacy.py",
+    "tracking",
+    "training/test_fit.py",
+    "training/test_processes.py",
+    "workflow/test_vary.py",
+)
+"""Folders and files of ``tests/`` whose tests start services or other processes."""
+
+
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]
     """Hands out the tests file by file."""
 
@@ -121,6 +141,11 @@ def longest_first(items: list[pytest.Item]) -> None:
     """Bring tests into the order in which they are handed out."""
     rank = {file: place for place, file in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(_file(item.nodeid), len(rank)))
+
+
+def starts_processes(path: str) -> bool:
+    """Return whether the tests of a file of ``tests/`` start services or other processes."""
+    return path in TRIED_TWICE or path.split("/", maxsplit=1)[0] in TRIED_TWICE
 
 
 def _file(nodeid: str) -> str:
