@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pneumoscope.errors import OptionError
-from pneumoscope.training.augment import augment, erase, photometric
+from pneumoscope.training.augment import augment, erase, photometric, swap_borders
 from pneumoscope.training.augmentation import AUGMENTATIONS, Augmentation, augmentation_of
 from pneumoscope.training.recipe import Recipe, change_recipe, recipe_of
 
@@ -144,6 +144,22 @@ def test_borders_are_painted_and_the_middle_is_not() -> None:
     assert not bool(changed[:, :, 10:50, 10:50].any())
 
 
+def test_borders_are_those_of_another_image_and_the_middle_is_not() -> None:
+    torch.manual_seed(0)
+    many = torch.arange(200.0).view(200, 1, 1, 1).expand(200, 1, 50, 60) / 200
+    swapped = swap_borders(many, 0.5)
+    changed = (swapped != many)[:, 0]
+    hit = changed.flatten(1).any(1)
+    assert 70 < int(hit.sum()) < 130
+    assert not bool(changed[:, 12:-12, 14:-14].any())
+    frame = torch.ones(50, 60, dtype=torch.bool)
+    frame[2:-2, 3:-3] = False  # the shallowest band
+    for one, other in zip(swapped[hit, 0], changed[hit], strict=True):
+        assert bool(other[frame].all())
+        assert len(set(one[other].tolist())) == 1  # all of one other image
+    assert swap_borders(many, 0.0) is many
+
+
 def test_the_radiograph_preset_does_not_mirror() -> None:
     assert not AUGMENTATIONS["radiograph"].flip
     assert AUGMENTATIONS["seed"].flip
@@ -156,6 +172,7 @@ def test_the_radiograph_preset_does_not_mirror() -> None:
         ({"contrst": 1}, "Did you mean 'contrast'"),
         ({"crop": 0.0}, "crop"),
         ({"erase": 2}, "erase"),
+        ({"swap_border": 2}, "swap_border"),
         (7, "a preset's name"),
     ],
 )

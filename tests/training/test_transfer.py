@@ -27,7 +27,7 @@ from pneumoscope.training.datamodule import EpochBatches
 from pneumoscope.training.devices import computes_in_bfloat16
 from pneumoscope.training.estimate import in_words, seconds_per_image
 from pneumoscope.training.fit import fit
-from pneumoscope.training.mixing import mix
+from pneumoscope.training.mixing import add_hidden, mix
 from pneumoscope.training.optimizer import build_optimizer, build_schedule
 from pneumoscope.training.probe import fit_probe
 from pneumoscope.training.recipe import Recipe, recipe_of
@@ -169,6 +169,26 @@ def test_cutmix_counts_the_pixels_that_it_pastes() -> None:
         torch.testing.assert_close(mixed.mean((1, 2, 3)), targets[:, 1], atol=1e-5, rtol=0)
 
 
+def test_copies_with_hidden_lungs_have_no_class() -> None:
+    torch.manual_seed(1)
+    pixels = torch.rand(20, 1, 64, 64)
+    targets = torch.eye(2)[torch.tensor([0, 1] * 10)]
+    images, known = add_hidden(pixels, targets, share=0.6, target=0.5)
+    assert torch.equal(images[:20], pixels)
+    assert torch.equal(known[:20], targets)
+    assert known[20:].tolist() == [[0.5, 0.5]] * 12
+    hidden = images[20:] != pixels[:12]
+    assert bool(hidden[:, 0, 28:36, 16:18].all())  # the middle of a lung field
+    assert not bool(hidden[:, 0, :2, :2].any())  # a corner
+    for image, lost in zip(images[20:], hidden, strict=True):
+        assert 0.2 < float(lost.float().mean()) < 0.9
+        assert len(set(image[lost].tolist())) == 1  # one grey
+    findings = torch.tensor([[1.0, torch.nan, 0.0]] * 4)
+    _, known = add_hidden(pixels[:4], findings, share=0.1, target=0.5)
+    torch.testing.assert_close(known[4:], torch.tensor([[0.5, torch.nan, 0.5]]), equal_nan=True)
+    assert add_hidden(pixels, targets, share=0, target=0.5) == (pixels, targets)
+
+
 def test_balanced_sampling_draws_both_classes_equally() -> None:
     labels = np.array([0] * 20 + [1] * 180)
     weights = np.where(labels == 0, 9.0, 1.0)
@@ -201,6 +221,7 @@ def plain_loss(data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> 
         {"label_smoothing": 0.1},
         {"mixup": 0.2},
         {"cutmix": 1.0},
+        {"hidden": 0.5},
         {"accumulate": 2},
         {"clip": 0.1},
         {"augmentation": "radiograph"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,8 +18,9 @@ def augment(
     """Return the images, each augmented with its own random amounts.
 
     Intensities are changed first; then all geometric changes are applied in one bilinear
-    resampling, with edge values repeated outside the image; then regions are painted over. The
-    amounts are drawn from torch's CPU generator, regardless of the device of the images.
+    resampling, with edge values repeated outside the image; then regions are painted over, and
+    borders are swapped between images. The amounts are drawn from torch's CPU generator, regardless
+    of the device of the images.
     """
     changed = photometric(pixels, augmentation)
     if augmentation.moves:
@@ -29,7 +30,7 @@ def augment(
         changed = F.grid_sample(
             changed, grid, mode="bilinear", padding_mode="border", align_corners=False
         )
-    return erase(changed, augmentation)
+    return swap_borders(erase(changed, augmentation), augmentation.swap_border)
 
 
 def _grid(
@@ -186,3 +187,28 @@ def erase(pixels: Float[Tensor, "b 1 h w"], augmentation: Augmentation) -> Float
 
 # Rows and columns: 0 for the first band, 1 for the last one, 2 for all of them.
 _PLACES = ((0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (1, 2), (2, 0), (2, 1))
+
+
+def swap_borders(pixels: Float[Tensor, "b 1 h w"], share: float) -> Float[Tensor, "b 1 h w"]:
+    """Give a share of the images the border of another image of the batch.
+
+    Args:
+        pixels: The images.
+        share: Probability for each image.
+    """
+    if not share:
+        return pixels
+    count, _, height, width = pixels.shape
+    swapped = torch.rand(count, 1, 1, 1) < share
+    others = torch.randperm(count).to(pixels.device)
+    taken = (swapped & borders(count, height, width)).to(pixels.device)
+    return torch.where(taken, pixels[others], pixels)
+
+
+def borders(count: int, height: int, width: int) -> Bool[Tensor, "{count} 1 {height} {width}"]:
+    """Return masks of borders: bands of random depth, 5 to 22 % of the side, along all edges."""
+    depth = 0.05 + 0.175 * torch.rand(4, count, 1, 1, 1)
+    rows = (torch.arange(height) + 0.5).view(height, 1) / height
+    columns = (torch.arange(width) + 0.5).view(1, width) / width
+    above, below, left, right = depth
+    return (rows < above) | (rows > 1 - below) | (columns < left) | (columns > 1 - right)

@@ -32,6 +32,8 @@ class Augmentation:
         erase: Probability of painting over a rectangle of up to a fifth of the area.
         erase_border: Probability of painting over a band along an edge, or a corner, where markers,
             labels and collimators are.
+        swap_border: Probability of replacing the border by that of another image of the batch,
+            whatever its class, so that borders do not tell the classes apart.
     """
 
     rotation_degrees: float = 0.0
@@ -48,6 +50,7 @@ class Augmentation:
     noise: float = 0.0
     erase: float = 0.0
     erase_border: float = 0.0
+    swap_border: float = 0.0
 
     def __post_init__(self) -> None:
         in_range("rotation_degrees", self.rotation_degrees, low=0, high=180)
@@ -63,6 +66,7 @@ class Augmentation:
         in_range("noise", self.noise, low=0, high=1)
         in_range("erase", self.erase, low=0, high=1)
         in_range("erase_border", self.erase_border, low=0, high=1)
+        in_range("swap_border", self.swap_border, low=0, high=1)
 
     @property
     def moves(self) -> bool:

@@ -14,7 +14,7 @@ from pneumoscope.models.registry import Classifier, to_unit
 from pneumoscope.stats.roc import area_under_roc
 from pneumoscope.training.augment import augment
 from pneumoscope.training.datamodule import Batch
-from pneumoscope.training.mixing import mix_targets
+from pneumoscope.training.mixing import add_hidden, mix_targets
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.training.task import ClassificationTask, Means
 
@@ -116,6 +116,7 @@ class FindingsTask(ClassificationTask):
         images, targets = mix_targets(images, labels, mixup=learning.mixup, cutmix=learning.cutmix)
         if learning.label_smoothing:
             targets = targets.lerp(torch.full_like(targets, 0.5), learning.label_smoothing)
+        images, targets = add_hidden(images, targets, share=learning.hidden, target=0.5)
         # The loss uses the raw output of the network; the correction for the prior is applied
         # later.
         logits = self.classifier.uncorrected(images).float()
@@ -125,7 +126,7 @@ class FindingsTask(ClassificationTask):
         loss, known = masked_loss(
             logits, targets, positive_weights=positive, negative_weights=negative
         )
-        _add(self.learnt, loss.detach(), known, logits, labels)
+        _add(self.learnt, loss.detach(), known, logits[: len(labels)], labels)
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:

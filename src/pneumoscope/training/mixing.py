@@ -1,4 +1,4 @@
-"""Mixup and CutMix."""
+"""Mixup, CutMix, and images whose lung fields are hidden."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
+
+from pneumoscope.training.augment import borders
 
 
 def mix(
@@ -76,3 +78,49 @@ def _pasted(
     window = (..., slice(y, y + tall), slice(x, x + wide))
     pasted[window] = others[window]
     return pasted, 1 - tall * wide / (height * width)
+
+
+def add_hidden(
+    pixels: Float[Tensor, "b 1 h w"],
+    targets: Float[Tensor, "b classes"],
+    *,
+    share: float,
+    target: float,
+) -> tuple[Float[Tensor, "n 1 h w"], Float[Tensor, "n classes"]]:
+    """Add copies of the first images of a batch whose lung fields are hidden.
+
+    Everything but a border is hidden, or two ellipses where the lungs of a frontal radiograph lie,
+    in the mean grey of what remains or in another grey. Trained on the same target for all classes,
+    a network learns that what surrounds the lungs is no evidence.
+
+    Args:
+        pixels: The images, augmented.
+        targets: Probabilities of the classes, or targets of the findings.
+        share: Number of copies as a share of the batch, at least one; 0 adds none.
+        target: Target of each class or finding for the copies; NaN stays NaN.
+    """
+    if not share:
+        return pixels, targets
+    count = max(1, round(share * len(pixels)))
+    images, height, width = pixels[:count], *pixels.shape[-2:]
+    kept = torch.where(
+        torch.rand(count, 1, 1, 1) < 0.5,
+        borders(count, height, width),
+        ~_lung_fields(count, height, width),
+    ).to(pixels.device)
+    mean = (images * kept).sum((1, 2, 3), keepdim=True) / kept.sum((1, 2, 3), keepdim=True)
+    drawn = torch.rand(2, count, 1, 1, 1).to(pixels.device)
+    grey = torch.where(drawn[0] < 0.7, mean, drawn[1])
+    unknown = targets[:count].isnan()
+    neutral = torch.full_like(targets[:count], target).masked_fill(unknown, torch.nan)
+    return torch.cat((pixels, images.where(kept, grey))), torch.cat((targets, neutral))
+
+
+def _lung_fields(count: int, height: int, width: int) -> Bool[Tensor, "{count} 1 {height} {width}"]:
+    """Return masks of two upright ellipses, about where lungs lie in a frontal radiograph."""
+    rows = torch.linspace(-1, 1, height).view(height, 1)
+    columns = torch.linspace(-1, 1, width).view(1, width)
+    moved = torch.rand(4, count, 1, 1, 1) * 2 - 1
+    across = (columns.abs() - 0.42 - 0.06 * moved[0]) / (0.42 + 0.08 * moved[1])
+    along = (rows + 0.05 + 0.1 * moved[2]) / (0.85 + 0.15 * moved[3])
+    return across**2 + along**2 < 1

@@ -176,6 +176,8 @@ class LearningRecipe:
         label_smoothing: Share of a label that is distributed over the classes.
         mixup: Parameter of the beta distribution used to blend pairs of images; 0 disables it.
         cutmix: The same for pasting a rectangle of one image into another.
+        hidden: Copies of images with hidden lung fields that are added to each batch, as a share of
+            it, with the same target for all classes; see ``add_hidden``.
         ema: Decay per step of an exponential moving average of the weights, which is then
             validated and kept; 0 disables it.
         precision: Numerical precision; ``auto`` is bfloat16 on processors that it makes faster,
@@ -244,6 +246,12 @@ class LearningRecipe:
     label_smoothing: float = setting(0.0, "label smoothing", between=(0, 0.9))
     mixup: float = setting(0.0, "mixup parameter; 0 disables it", between=(0, 100), metavar="A")
     cutmix: float = setting(0.0, "CutMix parameter; 0 disables it", between=(0, 100), metavar="A")
+    hidden: float = setting(
+        0.0,
+        "share of images with hidden lung fields that each batch contains in addition, as examples "
+        "of no evidence",
+        between=(0, 1),
+    )
     ema: float = setting(
         0.0, "decay of the moving average of the weights; 0 disables it", between=(0, 0.99999)
     )

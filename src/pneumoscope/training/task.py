@@ -16,7 +16,7 @@ from torchmetrics.classification import BinaryAUROC
 from pneumoscope.models.registry import Classifier, to_unit
 from pneumoscope.training.augment import augment
 from pneumoscope.training.datamodule import Batch
-from pneumoscope.training.mixing import mix
+from pneumoscope.training.mixing import add_hidden, mix
 from pneumoscope.training.optimizer import build_optimizer, build_plateau, build_schedule
 from pneumoscope.training.recipe import Recipe
 
@@ -82,6 +82,9 @@ class ClassificationTask(L.LightningModule):
             cutmix=recipe.learning.cutmix,
             classes=len(self.positive),
         )
+        images, targets = add_hidden(
+            images, targets, share=recipe.learning.hidden, target=1 / len(self.positive)
+        )
         # The loss uses the raw output of the network; the correction for the prior is applied
         # later.
         logits = self.classifier.uncorrected(images).float()
@@ -91,7 +94,7 @@ class ClassificationTask(L.LightningModule):
             weight=logits.new_tensor(self.class_weights),
             label_smoothing=recipe.learning.label_smoothing,
         )
-        self.learnt.add(loss.detach(), logits, labels)
+        self.learnt.add(loss.detach(), logits[: len(labels)], labels)
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
