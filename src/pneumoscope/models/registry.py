@@ -97,6 +97,14 @@ class Classifier(nn.Module):
         logits: Tensor = self.network(self._normalised(pixels))
         return logits
 
+    def uncorrected_with_evidence(
+        self, pixels: Float[Tensor, "batch 1 height width"]
+    ) -> tuple[Float[Tensor, "batch classes"], Tensor | None]:
+        """Return the logits as ``uncorrected`` does, and the evidence maps."""
+        maps = self.network.features(self._normalised(pixels))
+        logits: Tensor = self.network.head(maps)
+        return logits, self.network.evidence(maps)
+
     def pooled(self, pixels: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch c"]:
         """Return the input of the network's last layer, from grey pixels in [0, 1]."""
         return self.network.pooled(self.network.features(self._normalised(pixels)))

@@ -15,14 +15,27 @@ from pneumoscope.training.augmentation import Augmentation
 def augment(
     pixels: Float[Tensor, "b 1 h w"], augmentation: Augmentation
 ) -> Float[Tensor, "b 1 h w"]:
-    """Return the images, each augmented with its own random amounts.
+    """Return the images, each augmented with its own random amounts; see ``augment_with``."""
+    return augment_with(pixels, None, augmentation)[0]
 
-    Intensities are changed first; then all geometric changes are applied in one bilinear
-    resampling, with edge values repeated outside the image; then regions are painted over, and
-    borders are swapped between images. The amounts are drawn from torch's CPU generator, regardless
-    of the device of the images.
+
+def augment_with(
+    pixels: Float[Tensor, "b 1 h w"],
+    regions: Float[Tensor, "b 1 y x"] | None,
+    augmentation: Augmentation,
+) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 y x"] | None]:
+    """Return the images, each augmented with its own random amounts, and their regions.
+
+    Borders are swapped and intensities changed first; then all geometric changes are applied in one
+    bilinear resampling, with edge values repeated outside the image; then regions are painted over.
+    The amounts are drawn from torch's CPU generator, regardless of the device of the images.
+
+    Args:
+        pixels: The images.
+        regions: Maps of the images, of any size, that are moved like them; 0 outside the image.
+        augmentation: The settings.
     """
-    changed = photometric(pixels, augmentation)
+    changed = photometric(swap_borders(pixels, augmentation.swap_border), augmentation)
     if augmentation.moves:
         count, _, height, width = pixels.shape
         affine = _affine(count, augmentation, aspect=width / height).to(pixels.device)
@@ -30,7 +43,10 @@ def augment(
         changed = F.grid_sample(
             changed, grid, mode="bilinear", padding_mode="border", align_corners=False
         )
-    return swap_borders(erase(changed, augmentation), augmentation.swap_border)
+        if regions is not None:
+            grid = _grid(affine, *regions.shape[-2:])
+            regions = F.grid_sample(regions, grid, padding_mode="zeros", align_corners=False)
+    return erase(changed, augmentation), regions
 
 
 def _grid(
@@ -205,10 +221,31 @@ def swap_borders(pixels: Float[Tensor, "b 1 h w"], share: float) -> Float[Tensor
     return torch.where(taken, pixels[others], pixels)
 
 
+def lung_fields(
+    count: int, height: int, width: int, *, vary: bool = True
+) -> Bool[Tensor, "{count} 1 {height} {width}"]:
+    """Return masks of two upright ellipses, about where lungs lie in a frontal radiograph.
+
+    Args:
+        count: Number of masks.
+        height: Rows of the image.
+        width: Columns of the image.
+        vary: Whether position and size are random.
+    """
+    rows = torch.linspace(-1, 1, height).view(height, 1)
+    columns = torch.linspace(-1, 1, width).view(1, width)
+    moved = torch.rand(4, count, 1, 1, 1) * 2 - 1 if vary else torch.zeros(4, count, 1, 1, 1)
+    across = (columns.abs() - 0.42 - 0.06 * moved[0]) / (0.42 + 0.08 * moved[1])
+    along = (rows + 0.05 + 0.1 * moved[2]) / (0.85 + 0.15 * moved[3])
+    masks: Tensor = across**2 + along**2 < 1
+    return masks
+
+
 def borders(count: int, height: int, width: int) -> Bool[Tensor, "{count} 1 {height} {width}"]:
     """Return masks of borders: bands of random depth, 5 to 22 % of the side, along all edges."""
     depth = 0.05 + 0.175 * torch.rand(4, count, 1, 1, 1)
     rows = (torch.arange(height) + 0.5).view(height, 1) / height
     columns = (torch.arange(width) + 0.5).view(1, width) / width
     above, below, left, right = depth
-    return (rows < above) | (rows > 1 - below) | (columns < left) | (columns > 1 - right)
+    masks: Tensor = (rows < above) | (rows > 1 - below) | (columns < left) | (columns > 1 - right)
+    return masks

@@ -12,9 +12,8 @@ from torchmetrics.utilities import dim_zero_cat
 
 from pneumoscope.models.registry import Classifier, to_unit
 from pneumoscope.stats.roc import area_under_roc
-from pneumoscope.training.augment import augment
 from pneumoscope.training.datamodule import Batch
-from pneumoscope.training.mixing import add_hidden, mix_targets
+from pneumoscope.training.examples import examples
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.training.task import ClassificationTask, Means
 
@@ -112,14 +111,13 @@ class FindingsTask(ClassificationTask):
         """Return the loss of a batch."""
         learning = self.recipe.learning
         pixels, labels = batch
-        images = augment(to_unit(pixels), learning.augmentation)
-        images, targets = mix_targets(images, labels, mixup=learning.mixup, cutmix=learning.cutmix)
+        given = examples(to_unit(pixels), labels, learning, neutral=0.5)
+        targets = given.targets
         if learning.label_smoothing:
             targets = targets.lerp(torch.full_like(targets, 0.5), learning.label_smoothing)
-        images, targets = add_hidden(images, targets, share=learning.hidden, target=0.5)
         # The loss uses the raw output of the network; the correction for the prior is applied
         # later.
-        logits = self.classifier.uncorrected(images).float()
+        logits, outside = self._answers(given)
         positive, negative = (
             (None, None) if self.weights is None else map(logits.new_tensor, self.weights)
         )
@@ -127,7 +125,7 @@ class FindingsTask(ClassificationTask):
             logits, targets, positive_weights=positive, negative_weights=negative
         )
         _add(self.learnt, loss.detach(), known, logits[: len(labels)], labels)
-        return loss
+        return loss + outside
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Record loss, accuracy and scores of a batch."""

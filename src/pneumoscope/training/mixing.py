@@ -6,51 +6,30 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
-from pneumoscope.training.augment import borders
+from pneumoscope.training.augment import borders, lung_fields
 
 
 def mix(
-    pixels: Float[Tensor, "b 1 h w"],
-    labels: Int64[Tensor, " b"],
-    *,
-    mixup: float,
-    cutmix: float,
-    classes: int = 2,
-) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b classes"]]:
-    """Mix a batch with a permutation of itself; return images and class probabilities.
-
-    With both, each batch uses one of the two, chosen with equal probability. Mixup (Zhang et al.,
-    ICLR 2018) blends all pixels; cutmix (Yun et al., ICCV 2019) pastes a rectangle.
-
-    Args:
-        pixels: The images.
-        labels: The number of each image's class, from 0.
-        mixup: Parameter of the beta distribution of the share; 0 disables it.
-        cutmix: The same for the area of the rectangle.
-        classes: Number of classes.
-    """
-    targets = F.one_hot(labels, classes).float()
-    return mix_targets(pixels, targets, mixup=mixup, cutmix=cutmix)
-
-
-def mix_targets(
     pixels: Float[Tensor, "b 1 h w"],
     targets: Float[Tensor, "b classes"],
     *,
     mixup: float,
     cutmix: float,
 ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b classes"]]:
-    """Mix a batch as ``mix`` does; targets that are NaN in either of two images stay NaN.
+    """Mix a batch with a permutation of itself; return images and targets.
+
+    With both, each batch uses one of the two, chosen with equal probability. Mixup (Zhang et al.,
+    ICLR 2018) blends all pixels; cutmix (Yun et al., ICCV 2019) pastes a rectangle. Targets that
+    are NaN in either of two images stay NaN.
 
     Args:
         pixels: The images.
         targets: Targets of each class or finding.
-        mixup: As for ``mix``.
-        cutmix: As for ``mix``.
+        mixup: Parameter of the beta distribution of the share; 0 disables it.
+        cutmix: The same for the area of the rectangle.
     """
     ways = [(name, alpha) for name, alpha in (("up", mixup), ("cut", cutmix)) if alpha]
     if not ways:
@@ -94,7 +73,7 @@ def add_hidden(
     a network learns that what surrounds the lungs is no evidence.
 
     Args:
-        pixels: The images, augmented.
+        pixels: The images, before augmentation moves the lungs.
         targets: Probabilities of the classes, or targets of the findings.
         share: Number of copies as a share of the batch, at least one; 0 adds none.
         target: Target of each class or finding for the copies; NaN stays NaN.
@@ -106,7 +85,7 @@ def add_hidden(
     kept = torch.where(
         torch.rand(count, 1, 1, 1) < 0.5,
         borders(count, height, width),
-        ~_lung_fields(count, height, width),
+        ~lung_fields(count, height, width),
     ).to(pixels.device)
     mean = (images * kept).sum((1, 2, 3), keepdim=True) / kept.sum((1, 2, 3), keepdim=True)
     drawn = torch.rand(2, count, 1, 1, 1).to(pixels.device)
@@ -114,13 +93,3 @@ def add_hidden(
     unknown = targets[:count].isnan()
     neutral = torch.full_like(targets[:count], target).masked_fill(unknown, torch.nan)
     return torch.cat((pixels, images.where(kept, grey))), torch.cat((targets, neutral))
-
-
-def _lung_fields(count: int, height: int, width: int) -> Bool[Tensor, "{count} 1 {height} {width}"]:
-    """Return masks of two upright ellipses, about where lungs lie in a frontal radiograph."""
-    rows = torch.linspace(-1, 1, height).view(height, 1)
-    columns = torch.linspace(-1, 1, width).view(1, width)
-    moved = torch.rand(4, count, 1, 1, 1) * 2 - 1
-    across = (columns.abs() - 0.42 - 0.06 * moved[0]) / (0.42 + 0.08 * moved[1])
-    along = (rows + 0.05 + 0.1 * moved[2]) / (0.85 + 0.15 * moved[3])
-    return across**2 + along**2 < 1

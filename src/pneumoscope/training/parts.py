@@ -178,6 +178,9 @@ class LearningRecipe:
         cutmix: The same for pasting a rectangle of one image into another.
         hidden: Copies of images with hidden lung fields that are added to each batch, as a share of
             it, with the same target for all classes; see ``add_hidden``.
+        focus: Weight of the evidence outside the lung fields in the loss (the mean of its absolute
+            value, in logits), for networks with evidence maps. The fields are two ellipses where
+            the lungs of a frontal radiograph lie.
         ema: Decay per step of an exponential moving average of the weights, which is then
             validated and kept; 0 disables it.
         precision: Numerical precision; ``auto`` is bfloat16 on processors that it makes faster,
@@ -251,6 +254,9 @@ class LearningRecipe:
         "share of images with hidden lung fields that each batch contains in addition, as examples "
         "of no evidence",
         between=(0, 1),
+    )
+    focus: float = setting(
+        0.0, "weight of the evidence outside the lung fields in the loss", between=(0, 100)
     )
     ema: float = setting(
         0.0, "decay of the moving average of the weights; 0 disables it", between=(0, 0.99999)

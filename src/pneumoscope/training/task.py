@@ -13,10 +13,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAUROC
 
+from pneumoscope.errors import OptionError
 from pneumoscope.models.registry import Classifier, to_unit
-from pneumoscope.training.augment import augment
 from pneumoscope.training.datamodule import Batch
-from pneumoscope.training.mixing import add_hidden, mix
+from pneumoscope.training.examples import Examples, examples
 from pneumoscope.training.optimizer import build_optimizer, build_plateau, build_schedule
 from pneumoscope.training.recipe import Recipe
 
@@ -74,28 +74,44 @@ class ClassificationTask(L.LightningModule):
         """Return the loss of a batch."""
         recipe = self.recipe
         pixels, labels = batch
-        images = augment(to_unit(pixels), recipe.learning.augmentation)
-        images, targets = mix(
-            images,
-            labels,
-            mixup=recipe.learning.mixup,
-            cutmix=recipe.learning.cutmix,
-            classes=len(self.positive),
-        )
-        images, targets = add_hidden(
-            images, targets, share=recipe.learning.hidden, target=1 / len(self.positive)
+        classes = len(self.positive)
+        given = examples(
+            to_unit(pixels),
+            F.one_hot(labels, classes).float(),
+            recipe.learning,
+            neutral=1 / classes,
         )
         # The loss uses the raw output of the network; the correction for the prior is applied
         # later.
-        logits = self.classifier.uncorrected(images).float()
+        logits, outside = self._answers(given)
         loss = F.cross_entropy(
             logits,
-            targets,
+            given.targets,
             weight=logits.new_tensor(self.class_weights),
             label_smoothing=recipe.learning.label_smoothing,
         )
         self.learnt.add(loss.detach(), logits[: len(labels)], labels)
-        return loss
+        return loss + outside
+
+    def _answers(self, given: Examples) -> tuple[Tensor, Tensor | float]:
+        """Return the logits without prior correction, and the loss of evidence outside the lungs.
+
+        Raises:
+            OptionError: The network has no evidence maps.
+        """
+        if given.outside is None:
+            return self.classifier.uncorrected(given.pixels).float(), 0.0
+        logits, evidence = self.classifier.uncorrected_with_evidence(given.pixels)
+        if evidence is None:
+            raise OptionError(
+                "focus",
+                must="0 for a network without evidence maps",
+                was=self.recipe.learning.focus,
+            )
+        share = F.adaptive_avg_pool2d(given.outside, tuple(evidence.shape[-2:]))
+        share = share if evidence.ndim == 4 else share[:, 0]
+        outside = (evidence.float().abs() * share).mean()
+        return logits.float(), self.recipe.learning.focus * outside
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Record loss, accuracy and scores of a batch."""
