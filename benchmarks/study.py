@@ -55,7 +55,7 @@ def saving(data: Path, place: Path, *, epochs: int) -> dict[str, float]:
     plan = plan_of(PLAN.replace("EPOCHS", str(epochs)))
     found: dict[str, float] = {}
     best: dict[str, dict[str, object]] = {}
-    for name in ("none", "hyperband"):
+    for name in ("none", "hyperband", "halving"):
         hunt = Hunt(number="val_auc", trials=12, sampler="grid", pruning=name, confirm=0)
         started, worked = time.perf_counter(), time.process_time()
         folder: StudyFolder = search(data, place / name, plan=plan, hunt=hunt)
@@ -68,11 +68,12 @@ def saving(data: Path, place: Path, *, epochs: int) -> dict[str, float]:
         if name == "none":
             whole = values
         found[f"{name}: AUC"] = whole[json.dumps(best[name])]
-    found["share of the time"] = found["hyperband: seconds"] / found["none: seconds"]
-    found["share of the processor time"] = (
-        found["hyperband: processor seconds"] / found["none: processor seconds"]
-    )
-    found["AUC lost"] = found["none: AUC"] - found["hyperband: AUC"]
+    for name in ("hyperband", "halving"):
+        for what in ("seconds", "processor seconds", "epochs"):
+            found[f"{name}: share of the {what}"] = (
+                found[f"{name}: {what}"] / found[f"none: {what}"]
+            )
+        found[f"{name}: AUC lost"] = found["none: AUC"] - found[f"{name}: AUC"]
     return found
 
 

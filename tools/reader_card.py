@@ -24,6 +24,7 @@ from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.preprocess import LoadedImage, load_image
 from pneumoscope.runs import RunFolder, rows_of
 from pneumoscope.stats.roc import area_under_roc
+from pneumoscope.training.augment import lung_fields
 from reader_decision import describe, scores_of, split_of
 from reader_numbers import SHOWN, computed, scores_to_dict
 
@@ -62,7 +63,8 @@ def write_card(
     validation = catalog.select(split.rows("val"))
     scores = scores_of(model, catalog, split)
     pixels = np.stack([prepare(validation.file(e), bundle.info.input) for e in validation.entries])
-    shortcuts, evidence = _shortcuts(bundle, pixels, validation), _evidence(bundle)
+    shortcuts = _shortcuts(bundle, pixels, validation)
+    evidence = _evidence(bundle, pixels[validation.labels == 1])
     bundle = describe(
         model,
         {
@@ -145,8 +147,8 @@ def _shortcuts(bundle: Bundle, pixels: NDArray[np.uint8], catalog: Catalog) -> d
     height, width = bundle.info.input.shape
     rows = np.linspace(-1, 1, height)[:, None]
     columns = np.linspace(-1, 1, width)
-    lungs = ((np.abs(columns) - 0.42) / 0.42) ** 2 + ((rows + 0.05) / 0.85) ** 2 < 1
     border = (np.abs(rows) > 0.8) | (np.abs(columns) > 0.8)
+    lungs = _lung_fields(height, width)
     found = {}
     for name, kept in (("lung fields blanked out", ~lungs), ("borders alone", border)):
         changed = pixels.copy()
@@ -156,6 +158,11 @@ def _shortcuts(bundle: Bundle, pixels: NDArray[np.uint8], catalog: Catalog) -> d
         assert area is not None
         found[name] = area
     return found
+
+
+def _lung_fields(height: int, width: int) -> NDArray[np.bool_]:
+    """Return two ellipses where the lungs of a frontal radiograph lie."""
+    return lung_fields(1, height, width, vary=False)[0, 0].numpy()
 
 
 def _gate(model: Path, known: Sequence[LoadedImage]) -> dict[str, Any]:
@@ -196,34 +203,54 @@ def _judged(predictor: Predictor, images: Sequence[LoadedImage]) -> tuple[NDArra
     return np.array(distances), refused
 
 
-def _evidence(bundle: Bundle) -> dict[str, float]:
+def _evidence(bundle: Bundle, ill: NDArray[np.uint8]) -> dict[str, Any]:
     """Return the pointing game on generated radiographs, where the opacity's place is known.
 
     A hit is a map whose highest place lies in the opacity; chance is the opacity's share of the
-    area. The share inside the lungs is that of the evidence for pneumonia.
+    area. The share inside the lungs is that of the evidence for pneumonia. Of real images with
+    pneumonia, it is counted how often the highest place lies in the lung fields.
     """
     size = bundle.info.input.shape
-    hits, chance, inside, lungs = [], [], [], []
+    hits, chance, inside, lungs, peaks = [], [], [], [], []
     for seed in range(_PHANTOMS):
         phantom = render("PNEUMONIA", patient_seed=seed, size_px=size)
-        (found,) = bundle.run(phantom.pixels[None], ["evidence"])
-        fine = np.asarray(
-            Image.fromarray(found[0]).resize(size[::-1], Image.Resampling.BILINEAR), np.float64
-        )
-        row, column = np.unravel_index(fine.argmax(), fine.shape)
-        hits.append(bool(phantom.opacity[row, column]))
+        fine, peak = _fine_evidence(bundle, phantom.pixels)
+        hits.append(bool(phantom.opacity[peak]))
+        peaks.append(bool(phantom.lungs[peak]))
         chance.append(float(phantom.opacity.mean()))
         for_it = np.maximum(fine, 0)
         if for_it.sum() > 0:
             inside.append(float(for_it[phantom.lungs].sum() / for_it.sum()))
             lungs.append(float(phantom.lungs.mean()))
+    fields = _lung_fields(*size)
+    (coarse,) = bundle.run(ill[:1], ["evidence"])
     return {
         "n": len(hits),
         "pointing_game": float(np.mean(hits)),
         "by_chance": float(np.mean(chance)),
+        "peak_in_lungs": float(np.mean(peaks)),
         "inside_lungs": float(np.mean(inside)),
         "lungs_share_of_area": float(np.mean(lungs)),
+        "places": list(coarse.shape[1:]),
+        "real_n": len(ill),
+        "real_peak_in_lungs": float(
+            np.mean([fields[_fine_evidence(bundle, pixels)[1]] for pixels in ill])
+        ),
+        "real_by_chance": float(fields.mean()),
     }
+
+
+def _fine_evidence(
+    bundle: Bundle, pixels: NDArray[np.uint8]
+) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Return the evidence at the size of an image, and its highest place."""
+    (found,) = bundle.run(pixels[None], ["evidence"])
+    sides = pixels.shape[::-1]
+    fine = np.asarray(
+        Image.fromarray(found[0]).resize(sides, Image.Resampling.BILINEAR), np.float64
+    )
+    row, column = np.unravel_index(fine.argmax(), fine.shape)
+    return fine, (int(row), int(column))
 
 
 def _native(model: Path, native: Path, data: Path) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def test_a_seeded_search_finds_and_prunes(data: Path, tmp_path: Path, stub: None
     assert {"trials.csv", "importance.csv"} <= {path.name for path in first.figures.iterdir()}
 
 
-@pytest.mark.parametrize("pruning", ["hyperband", "none"])
+@pytest.mark.parametrize("pruning", ["hyperband", "halving", "none"])
 def test_other_pruning_and_a_grid(data: Path, tmp_path: Path, stub: None, pruning: str) -> None:
     space = "search: {dropout: [0.0, 0.3, 0.6], optimizer: [adam, adamax]}\n"
     plan = plan_of(PLAN.split("search:", maxsplit=1)[0] + space)

@@ -69,7 +69,7 @@ def add_to(verbs: Verbs) -> None:
     )
     search(
         "--pruning", default="median", metavar="HOW",
-        help="early stopping of poor trials: median, hyperband or none (default: median)",
+        help="early stopping of poor trials: median, hyperband, halving or none (default: median)",
     )  # fmt: skip
     search(
         "--confirm", type=int, default=3, metavar="N",

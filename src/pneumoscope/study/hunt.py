@@ -19,7 +19,7 @@ NUMBERS: Mapping[str, Literal["maximize", "minimize"]] = {
 SAMPLERS = ("tpe", "random", "grid")
 
 
-PRUNINGS = ("median", "hyperband", "none")
+PRUNINGS = ("median", "hyperband", "halving", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,8 @@ class Hunt:
             for no limit.
         sampler: ``tpe``, ``random``, or ``grid`` for a space that only has lists of values.
         seed: Seed of the sampler.
-        pruning: Method of ending trials early that are worse than others: ``median``, ``hyperband``
-            or ``none``.
+        pruning: Method of ending trials early that are worse than others: ``median``,
+            ``hyperband``, ``halving`` (asynchronous successive halving) or ``none``.
         storage: Storage of the trials; see ``open_storage``.
         name: Name of the search in its storage; that of its folder if None.
         confirm: Number of new seeds with which the best recipe and the base are trained again; 0

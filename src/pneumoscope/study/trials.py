@@ -264,10 +264,14 @@ def _pruner(hunt: Hunt, plan: Plan) -> optuna.pruners.BasePruner:
         return optuna.pruners.NopPruner()
     if hunt.pruning == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=1)
+    epochs = plan.base.learning.max_epochs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if hunt.pruning == "halving":
+            # The first epoch says little; a fifth of them is the first rung.
+            return optuna.pruners.SuccessiveHalvingPruner(max(1, round(epochs / 5)), 3)
         return optuna.pruners.HyperbandPruner(
-            min_resource=1, max_resource=plan.base.learning.max_epochs, reduction_factor=3
+            min_resource=1, max_resource=epochs, reduction_factor=3
         )
 
 

@@ -108,7 +108,8 @@ class ClassificationTask(L.LightningModule):
                 must="0 for a network without evidence maps",
                 was=self.recipe.learning.focus,
             )
-        share = F.adaptive_avg_pool2d(given.outside, tuple(evidence.shape[-2:]))
+        height, width = evidence.shape[-2:]
+        share = F.adaptive_avg_pool2d(given.outside, (height, width))
         share = share if evidence.ndim == 4 else share[:, 0]
         outside = (evidence.float().abs() * share).mean()
         return logits.float(), self.recipe.learning.focus * outside
