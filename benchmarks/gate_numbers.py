@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPEC = InputSpec()
+_Source = bytes | np.ndarray[Any, Any]
 _PATIENT = re.compile(r"(person\d+_[a-z]+|(?:NORMAL2-)?IM-\d+)")
 
 
@@ -133,7 +134,15 @@ def of_sizes(model: str, shared: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def others(known: Sequence[LoadedImage]) -> Iterator[tuple[str, list[LoadedImage]]]:
+def others(
+    known: Sequence[LoadedImage], spec: InputSpec = SPEC
+) -> Iterator[tuple[str, list[LoadedImage]]]:
+    """Yield what is no upright chest radiograph, by kind, prepared for the input of a model."""
+    for name, sources in _kinds(known):
+        yield name, [load_image(source, spec) for source in sources]
+
+
+def _kinds(known: Sequence[LoadedImage]) -> Iterator[tuple[str, list[_Source]]]:
     for name, turns in (
         ("chest turned by 90° to the left", 1),
         ("chest turned by 180°", 2),
@@ -152,8 +161,9 @@ def others(known: Sequence[LoadedImage]) -> Iterator[tuple[str, list[LoadedImage
     yield "blank, or a plain gradient", [_plain(rng) for _ in range(100)]
 
 
-def _photographs() -> tuple[list[LoadedImage], list[LoadedImage]]:
-    coloured, grey = [], []
+def _photographs() -> tuple[list[_Source], list[_Source]]:
+    coloured: list[_Source] = []
+    grey: list[_Source] = []
     for array in _installed_pictures():
         if array.ndim == 2:
             grey.append(_of_array(array))
@@ -188,14 +198,14 @@ def _installed_pictures() -> Iterator[NDArray[np.uint8]]:
         yield from load_sample_images().images
 
 
-def _dicom_samples() -> list[LoadedImage]:
+def _dicom_samples() -> list[_Source]:
     try:
         import pydicom  # noqa: PLC0415 - may be missing
         from pydicom import data  # noqa: PLC0415
     except ImportError:
         print("pydicom is not installed; its samples are left out")
         return []
-    found = []
+    found: list[_Source] = []
     for path in sorted(Path(data.__file__).parent.rglob("*.dcm")):
         try:
             array = np.asarray(pydicom.dcmread(path).pixel_array, np.float32)
@@ -209,7 +219,7 @@ def _dicom_samples() -> list[LoadedImage]:
     return found
 
 
-def _page(rng: np.random.Generator) -> LoadedImage:
+def _page(rng: np.random.Generator) -> _Source:
     image = Image.new("L", (800, int(rng.integers(900, 1200))), 255)
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(int(rng.integers(10, 30)))
@@ -220,7 +230,7 @@ def _page(rng: np.random.Generator) -> LoadedImage:
     return _encoded(image)
 
 
-def _screen(rng: np.random.Generator) -> LoadedImage:
+def _screen(rng: np.random.Generator) -> _Source:
     image = Image.new("L", (1280, 800), int(rng.integers(0, 256)))
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(16)
@@ -232,7 +242,7 @@ def _screen(rng: np.random.Generator) -> LoadedImage:
     return _encoded(image)
 
 
-def _noise(rng: np.random.Generator) -> LoadedImage:
+def _noise(rng: np.random.Generator) -> _Source:
     side = int(rng.choice([8, 32, 224, 500]))
     return _of_array(
         np.asarray(
@@ -241,20 +251,20 @@ def _noise(rng: np.random.Generator) -> LoadedImage:
     )
 
 
-def _plain(rng: np.random.Generator) -> LoadedImage:
+def _plain(rng: np.random.Generator) -> _Source:
     ramp = np.linspace(0, int(rng.integers(0, 256)), 300)
     image = np.broadcast_to(ramp, (300, 300)).astype(np.uint8)
     return _of_array(np.rot90(image, int(rng.integers(0, 4))))
 
 
-def _of_array(pixels: NDArray[Any]) -> LoadedImage:
-    return load_image(np.ascontiguousarray(pixels), SPEC)
+def _of_array(pixels: NDArray[Any]) -> _Source:
+    return np.ascontiguousarray(pixels)
 
 
-def _encoded(image: Image.Image) -> LoadedImage:
+def _encoded(image: Image.Image) -> _Source:
     content = io.BytesIO()
     image.save(content, "JPEG", quality=90)
-    return load_image(content.getvalue(), SPEC)
+    return content.getvalue()
 
 
 def _distances(gate: PixelGate, images: Sequence[LoadedImage]) -> NDArray[np.float64]:

@@ -172,7 +172,7 @@ def _gate(model: Path, known: Sequence[LoadedImage]) -> dict[str, Any]:
     gate = predictor._bundle.feature_gate
     assert gate is not None
     kinds = {}
-    for name, images in others(known):
+    for name, images in others(known, predictor.info.input):
         far, away = _judged(predictor, images)
         labels = np.r_[np.zeros(len(distance), np.int64), np.ones(len(far), np.int64)]
         kinds[name] = {
