@@ -77,7 +77,9 @@ def readme_text(numbers: Mapping[str, Any]) -> str:
         f"{shortcuts['lung fields blanked out']:.2f}, from the image borders alone "
         f"{shortcuts['borders alone']:.2f}, and on generated radiographs the peak of the evidence "
         f"lies inside the opacity in {100 * evidence['pointing_game']:.0f} % of cases "
-        f"({100 * evidence['by_chance']:.0f} % by chance). `python tools/make_reader.py chest_xray "
-        "--native chest_xray_native --decide-only` reproduces these numbers."
+        f"({100 * evidence['by_chance']:.0f} % by chance); on real images with pneumonia it lies "
+        f"in the lung fields in {100 * evidence['real_peak_in_lungs']:.0f} % "
+        f"({100 * evidence['real_by_chance']:.0f} % by chance). `python tools/make_reader.py "
+        "chest_xray --native chest_xray_native --decide-only` reproduces these numbers."
     )
     return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)

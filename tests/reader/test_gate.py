@@ -262,3 +262,14 @@ def test_real_radiographs_pass_the_plain_rules(shared: Path) -> None:
     for path in files:
         taken = load_image(path, InputSpec())
         assert GATE.reasons(taken.pixels, taken.shape) == (), path
+
+
+@pytest.mark.parametrize("side", [160, 192, 224])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_steep_gradient_is_blank_at_any_size(side: int, axis: int) -> None:
+    ramp = np.linspace(0, 255, 300).astype(np.uint8)
+    picture = np.tile(ramp, (300, 1)) if axis else np.tile(ramp[:, None], (1, 300))
+    taken = load_image(picture, InputSpec(side, side))
+    assert any(
+        "only a gradient" in reason for reason in PixelGate().reasons(taken.pixels, taken.shape)
+    )
