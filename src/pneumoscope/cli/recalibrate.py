@@ -39,9 +39,9 @@ def add_to(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--method",
-        default="temperature",
         help="temperature or platt; for more than two classes temperature, vector, dirichlet, or"
-        " auto, the best of these on patients left out of the fit (default: temperature)",
+        " auto, the best of these on patients left out of the fit (default: platt for a model that "
+        "has it, otherwise temperature)",
     )
     parser.add_argument(
         "--operating-point",
@@ -79,7 +79,7 @@ def run(args: Namespace) -> int:
             args.model,
             args.scores,
             args.out,
-            method=args.method,
+            method=args.method or "temperature",
             rule=args.operating_point,
             level=args.error_level,
             part=args.split,

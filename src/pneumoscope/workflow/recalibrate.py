@@ -81,7 +81,7 @@ def recalibrate(
     scores_file: Path,
     out: Path,
     *,
-    method: str = "temperature",
+    method: str | None = None,
     rule: str | None = None,
     level: float | Literal["auto"] = AUTO,
     part: str | None = None,
@@ -98,7 +98,9 @@ def recalibrate(
             --scores FILE``).
         out: The new model file.
         method: ``temperature`` or ``platt``; for more than two classes ``temperature``, ``vector``,
-            ``dirichlet``, or ``auto``, the one with the lowest cross-validated loss.
+            ``dirichlet``, or ``auto``, the one with the lowest cross-validated loss. If None,
+            ``platt`` for a model that has it, since a temperature cannot shift logits, otherwise
+            ``temperature``.
         rule: Rule of the operating point; that of the model if None.
         level: The error level of the uncertain zone; ``auto`` as in ``fit_zone``.
         part: Only use the rows of this part, if the file has a column ``split``.
@@ -123,6 +125,8 @@ def recalibrate(
     check_origin(model, bundle, scores, scores_file, watcher=watcher)
     before = calibration_of(bundle)
     raw = _raw_logits(scores, before, scores_file)
+    if method is None:
+        method = "platt" if before.method == "platt" else "temperature"
     after = fit(raw, method=method)
     if after.note:
         watcher.warn(f"the calibration is doubtful: {after.note}")
