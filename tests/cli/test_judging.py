@@ -254,10 +254,13 @@ def test_a_site_recalibrates_a_model(
     judged = printed(command, capsys)
     _relabelled(own)
     assert judged["policy"]["deployed"]["set_aside"]["value"] >= 0
-    again = ["recalibrate", str(new), str(own), "--out", str(tmp_path / "again.onnx")]
-    assert main(again) == 0
-    assert "Calibration (temperature" in capsys.readouterr().out
-    assert len(Predictor(tmp_path / "again.onnx").info.history) == 2
+    # A model with a bias keeps one unless another method is asked for.
+    for options, method in (("--method", "temperature"), "temperature"), ((), "platt"):
+        again = ["recalibrate", str(new), str(own), "--out", str(tmp_path / "again.onnx")]
+        assert main([*again, *options]) == 0
+        assert f"Calibration ({method}" in capsys.readouterr().out
+        (tmp_path / "again.onnx").rename(tmp_path / f"{method}.onnx")
+    assert len(Predictor(tmp_path / "platt.onnx").info.history) == 2
 
 
 def test_recalibration_refuses_what_it_must(
