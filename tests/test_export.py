@@ -15,7 +15,7 @@ from pneumoscope.errors import ExportError
 from pneumoscope.export import ReaderGraph, export, trace
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.models.registry import Classifier, build_model
-from pneumoscope.reader.model_file.checksum import sealed
+from pneumoscope.reader.model_file.checksum import with_checksum
 from pneumoscope.reader.model_file.metadata import (
     CALIBRATION_BIAS,
     CALIBRATION_SCALE,
@@ -102,7 +102,7 @@ def test_the_calibration_stands_in_the_graph_by_name(tmp_path: Path) -> None:
         assert onnx.numpy_helper.to_array(found[name]) == value
         changed = np.array(2.5 if value else -1.5, np.float32)
         found[name].CopyFrom(onnx.numpy_helper.from_array(changed, name))
-    (tmp_path / "changed.onnx").write_bytes(sealed(graph.SerializeToString()))
+    (tmp_path / "changed.onnx").write_bytes(with_checksum(graph.SerializeToString()))
     before, _ = Predictor(tmp_path / "m.onnx").run(pixels)
     logits, probabilities = Predictor(tmp_path / "changed.onnx").run(pixels)
     np.testing.assert_array_equal(logits, before)

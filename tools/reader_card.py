@@ -193,7 +193,7 @@ def _judged(predictor: Predictor, images: Sequence[LoadedImage]) -> tuple[NDArra
     for start in range(0, len(images), 32):
         some = images[start : start + 32]
         features = bundle.run(np.stack([one.pixels for one in some]), ["features"])[0]
-        found = bundle.feature_gate.likeness.distance(features)
+        found = bundle.feature_gate.distribution.distance(features)
         distances += found.tolist()
         refused += sum(
             bool(bundle.pixel_gate.reasons(one.pixels, one.shape))

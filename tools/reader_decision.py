@@ -114,16 +114,16 @@ def describe(model: Path, card: dict[str, Any]) -> Bundle:
 def _gate(bundle: Bundle, catalog: Catalog, split: Split) -> FeatureGate:
     """Return the gate of features with its limit by the validation images."""
     assert bundle.feature_gate is not None
-    likeness = bundle.feature_gate.likeness
+    distribution = bundle.feature_gate.distribution
     validation = catalog.select(split.rows("val"))
     pixels = np.stack([prepare(validation.file(e), bundle.info.input) for e in validation.entries])
     distances = np.concatenate(
         [
-            likeness.distance(bundle.run(pixels[start : start + 32], ["features"])[0])
+            distribution.distance(bundle.run(pixels[start : start + 32], ["features"])[0])
             for start in range(0, len(pixels), 32)
         ]
     )
-    return FeatureGate(likeness, tolerance_limit(distances, share=1 - FALSE_REFUSALS))
+    return FeatureGate(distribution, tolerance_limit(distances, share=1 - FALSE_REFUSALS))
 
 
 def _with_rules(training: dict[str, Any], rules: Recipe) -> dict[str, Any]:

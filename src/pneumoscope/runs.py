@@ -96,10 +96,10 @@ def _named_faults(path: Path, temporary: Path) -> Iterator[None]:
     """Turn system errors about writing into one message; other errors pass through."""
     try:
         yield
-    except OutputError as told:  # of a file in a temporary folder, whose name is meaningless
-        if not isinstance(told.__cause__, OSError):
+    except OutputError as error:  # of a file in a temporary folder, whose name is meaningless
+        if not isinstance(error.__cause__, OSError):
             raise
-        raise _cannot_be_written(path, told.__cause__) from told.__cause__
+        raise _cannot_be_written(path, error.__cause__) from error.__cause__
     except OSError as fault:
         if not is_of_writing(fault, path, temporary):
             raise

@@ -217,7 +217,7 @@ def test_progress_and_failures_are_shown_live(monkeypatch: pytest.MonkeyPatch) -
     with watcher.progress("Reading") as bar:
         shown = _Shown(watcher, bar)
         for _ in range(2):  # about once a second, even if nothing happened
-            shown.hear(Progress(images=1000, unreadable=7, deaths=2), 4000)
+            shown.update(Progress(images=1000, unreadable=7, deaths=2), 4000)
         watcher.console.print("the bar is drawn anew")
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.getvalue())
     assert re.search(r"Reading \(7 unreadable, 2 workers ended\).*1000/4000", text)

@@ -47,8 +47,8 @@ ORIGIN = Origin(
 def relation(contents: str, *, patients: str = "", root: str = "here") -> tuple[bool, list[int]]:
     found = Cohort.of(catalog(contents, patients=patients, root=root), ORIGIN).relation
     assert found.known
-    assert found.seen == sum(found.taught)
-    return found.own, [row for row, taught in enumerate(found.taught) if taught]
+    assert found.seen == sum(found.trained_on)
+    return found.own, [row for row, trained_on in enumerate(found.trained_on) if trained_on]
 
 
 def test_contents_are_known_wherever_they_lie() -> None:
@@ -71,7 +71,7 @@ def test_a_model_file_knows_what_it_learnt_from_and_no_more() -> None:
     entries = [replace(e, sha256=d) for e, d in zip(catalog("xyz").entries, digests, strict=True)]
     entries = [replace(e, split=p) for e, p in zip(entries, ("", "val", "test"), strict=True)]
     cohort = Cohort.of(Catalog(Path("here"), tuple(entries), CLASSES), origin)
-    assert cohort.relation.taught == (True, False, False)
+    assert cohort.relation.trained_on == (True, False, False)
     assert not cohort.relation.own
     assert cohort.split.parts == ("", "val", "test")  # those of the data
 
@@ -97,7 +97,7 @@ def test_the_parts_are_those_of_the_run_where_most_images_are() -> None:
     assert cohort.split.parts == ("train", "train", "val", "test", UNUSED)
     name, test = cohort.part(None)
     assert (name, [entry.sha256 for entry in test.catalog.entries]) == ("test", ["d"])
-    assert test.relation.taught == (False,)
+    assert test.relation.trained_on == (False,)
     _, train = cohort.part("train")
     assert train.relation.seen == 2
     name, everything = Cohort.of(catalog("xyz"), ORIGIN).part(None)
@@ -136,13 +136,13 @@ def test_a_run_tells_what_it_was_made_from(
 @pytest.mark.parametrize(
     ("relation", "part", "word"),
     [
-        (Relation(known=True, own=True, taught=(True,)), "train", TrainingRelation.TRAINING),
-        (Relation(known=True, own=True, taught=(False,)), "val", TrainingRelation.VALIDATION),
-        (Relation(known=True, own=True, taught=(False,)), "test", TrainingRelation.TEST),
-        (Relation(known=True, own=True, taught=(True, False)), "all", TrainingRelation.OVERLAP),
-        (Relation(known=True, taught=(True, False)), "test", TrainingRelation.OVERLAP),
-        (Relation(known=True, taught=(False,), named=(True,)), "", TrainingRelation.SAME_NAMES),
-        (Relation(known=True, taught=(False,)), "test", TrainingRelation.OTHER),
+        (Relation(known=True, own=True, trained_on=(True,)), "train", TrainingRelation.TRAINING),
+        (Relation(known=True, own=True, trained_on=(False,)), "val", TrainingRelation.VALIDATION),
+        (Relation(known=True, own=True, trained_on=(False,)), "test", TrainingRelation.TEST),
+        (Relation(known=True, own=True, trained_on=(True, False)), "all", TrainingRelation.OVERLAP),
+        (Relation(known=True, trained_on=(True, False)), "test", TrainingRelation.OVERLAP),
+        (Relation(known=True, trained_on=(False,), named=(True,)), "", TrainingRelation.SAME_NAMES),
+        (Relation(known=True, trained_on=(False,)), "test", TrainingRelation.OTHER),
         (Relation(), "test", TrainingRelation.UNKNOWN),
     ],
 )

@@ -224,10 +224,10 @@ def test_rounding_the_directions_moves_no_distance() -> None:
 def test_the_gate_of_features_judges_what_the_network_saw(tmp_path: Path) -> None:
     """The tiny model's only feature is the mean grey level."""
     known = np.random.default_rng(0).normal(100, 10, (500, 2)).astype(np.float32)[:, :1]
-    likeness = FeatureDistribution(
+    distribution = FeatureDistribution(
         known.mean(0), np.eye(1, dtype=np.float32), known.var(0).astype(np.float32), 1.0
     )
-    gate = FeatureGate(likeness, farthest=4.0)
+    gate = FeatureGate(distribution, farthest=4.0)
     info = tiny_info(gate={"features": gate.to_dict()})
     predictor = Predictor(write_tiny(tmp_path / "m.onnx", info))
     assert predictor.predict(grey_image(110)).probability is not None

@@ -19,7 +19,7 @@ from helpers.tiny_model import tiny_info, tiny_proto, write_tiny
 from pneumoscope.errors import ModelFileError
 from pneumoscope.reader.model_file import inspection as trust
 from pneumoscope.reader.model_file.bundle import open_bundle
-from pneumoscope.reader.model_file.checksum import sealed, state_of, with_info
+from pneumoscope.reader.model_file.checksum import state_of, with_checksum, with_info
 from pneumoscope.reader.model_file.inspection import inspect
 from pneumoscope.reader.model_file.metadata import KEY
 from pneumoscope.reader.model_file.protobuf import WireError, encoded, fields, varints
@@ -175,7 +175,7 @@ def test_any_bytes_are_contents_or_one_error(data: bytes) -> None:
 @given(place=st.integers(0, len(TINY) - 1), byte=st.integers(0, 255))
 @settings(max_examples=300, deadline=None)
 def test_a_changed_byte_is_found_by_the_seal_or_an_error(place: int, byte: int) -> None:
-    content = bytearray(sealed(TINY))
+    content = bytearray(with_checksum(TINY))
     if content[place] == byte:
         return
     content[place] = byte
@@ -239,7 +239,7 @@ def test_a_file_from_before_there_were_seals_has_none() -> None:
     content = model.SerializeToString()
     assert state_in(content) == "none"
     with pytest.raises(ModelFileError, match="no space for a checksum"):
-        sealed(content)
+        with_checksum(content)
     assert state_in(with_info(content, tiny_info())) == "intact"
 
 
@@ -253,7 +253,7 @@ def test_outputs_that_cannot_be_are_refused(tmp_path: Path) -> None:
     path = write_tiny(tmp_path / "m.onnx")
     model = onnx.load(path)
     del model.graph.output[1]
-    (tmp_path / "lacks.onnx").write_bytes(sealed(model.SerializeToString()))
+    (tmp_path / "lacks.onnx").write_bytes(with_checksum(model.SerializeToString()))
     with pytest.raises(ModelFileError, match="no output 'probabilities'"):
         open_bundle(tmp_path / "lacks.onnx")
     bundle = open_bundle(path)

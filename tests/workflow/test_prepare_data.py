@@ -11,7 +11,7 @@ from pneumoscope.data.split import UNUSED
 from pneumoscope.errors import LeakError
 from pneumoscope.training.recipe import recipe_of
 from pneumoscope.watch import Watcher
-from pneumoscope.workflow.prepare import prepare_data, tell_plan
+from pneumoscope.workflow.prepare import prepare_data, report_plan
 
 
 class Heard(Watcher):
@@ -46,7 +46,7 @@ def test_pictures_of_the_test_part_are_not_learnt_from(
     assert unused == aside
     assert not prepared.cohort.crossing
 
-    tell_plan(recipe, prepared, heard)
+    report_plan(recipe, prepared, heard)
     assert any(f"in {files} files" in text for text in heard.said)
     (few,) = [text for text in heard.warned if text.startswith("validation: ")]
     assert (

@@ -247,7 +247,7 @@ def _known(bundle: Bundle, pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     gate = bundle.feature_gate
     assert gate is not None  # noqa: S101 - asked before
     far: Sequence[NDArray[np.float32]] = [
-        gate.likeness.distance(bundle.run(some, ["features"])[0]) for some in _batched(pixels)
+        gate.distribution.distance(bundle.run(some, ["features"])[0]) for some in _batched(pixels)
     ]
     known: NDArray[np.bool_] = np.concatenate(far) <= gate.farthest
     return known

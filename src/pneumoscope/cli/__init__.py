@@ -25,9 +25,9 @@ from pneumoscope.cli.ending import (
     TERMINATED,
     Signals,
     StandardOutput,
+    error_text,
     forget_output,
     how_to_go_on,
-    told,
 )
 from pneumoscope.cli.flags import in_flags, speak_of
 from pneumoscope.errors import MissingArgumentError, PneumoscopeError
@@ -147,7 +147,7 @@ def main(  # noqa: PLR0911 - one for each way to end
         forget_output()
         return FAULT
     except OSError as fault:
-        return _failed(f"error: {told(fault)}", FAULT)
+        return _failed(f"error: {error_text(fault)}", FAULT)
     return code
 
 

@@ -104,7 +104,7 @@ def add_interval_options(parser: Parser, *, seed_of: str) -> None:
 def add_seed_option(parser: Parser, *, of: str) -> None:
     """Add ``--seed``, 0 by default; ``of`` describes what is seeded."""
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help=f"random seed of {of} (default: 0)"
+        "--seed", type=int, default=0, metavar="N", help=f"seed of {of} (default: 0)"
     )
 
 

@@ -166,7 +166,7 @@ def how_to_go_on(args: Namespace | None) -> str:
     return "no epoch was completed, so nothing is kept; repeat the command to start again"
 
 
-def told(fault: OSError) -> str:
+def error_text(fault: OSError) -> str:
     """Return a system error as text."""
     reason = fault.strerror or str(fault) or type(fault).__name__
     names = [

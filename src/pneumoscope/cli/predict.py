@@ -99,7 +99,7 @@ def run(args: Namespace) -> int:
         )
     import_module("PIL.JpegImagePlugin")
     others: Counter[str] = Counter()
-    looks = _looks(args, others)
+    checks = _checks(args, others)
     wanted = fail_on(args.fail_on, predictor.info)
     if not predictor.draws_evidence and args.evidence:  # last, since it waits for the graph
         raise OptionError(
@@ -116,17 +116,17 @@ def run(args: Namespace) -> int:
     tally = RunSummary(predictor.info.reference)
     tally.others = others
     if args.out:
-        _archived(args, predictor, looks, tally)
+        _archived(args, predictor, checks, tally)
     else:
-        _shown(args, predictor, looks, tally)
+        _shown(args, predictor, checks, tally)
     if args.evidence:
-        _tell_caveat(predictor.info)
+        _print_caveat(predictor.info)
     if any(tally.conclusions[name] for name in wanted):
         return FAIL_ON
     return SOME_UNREADABLE if tally.conclusions["ERROR"] else 0
 
 
-def _tell_caveat(info: ModelInfo) -> None:
+def _print_caveat(info: ModelInfo) -> None:
     """Print the limits of the evidence stated in the model's card."""
     from pneumoscope.reader.evidence import evidence_caveat  # noqa: PLC0415 - loaded already
 
@@ -142,7 +142,7 @@ def _is_one_file(args: Namespace) -> bool:
     )
 
 
-def _looks(args: Namespace, others: Counter[str]) -> Iterator[Iterator[Source]]:
+def _checks(args: Namespace, others: Counter[str]) -> Iterator[Iterator[Source]]:
     """Yield the images to read: all at once, or with ``--watch`` those found by each check."""
     if not args.watch:
         return iter([_sources(args, others)])
@@ -201,18 +201,18 @@ def _records(args: Namespace, predictor: Predictor, sources: Iterator[Source]) -
     for prediction in predictor.predict_many(sources):
         found = prediction
         if args.evidence or args.dicom_out:
-            from pneumoscope.cli.predict_beside import with_what_is_written  # noqa: PLC0415 - rare
+            from pneumoscope.cli.predict_files import with_written_files  # noqa: PLC0415 - rare
 
-            found = with_what_is_written(args, predictor, prediction, content)
+            found = with_written_files(args, predictor, prediction, content)
         yield record_of(found, hashed=hashed)
 
 
 def _shown(
-    args: Namespace, predictor: Predictor, looks: Iterator[Iterator[Source]], tally: RunSummary
+    args: Namespace, predictor: Predictor, checks: Iterator[Iterator[Source]], tally: RunSummary
 ) -> None:
     def counted() -> Iterator[Record]:
         with _bar(args) as show:
-            for sources in looks:
+            for sources in checks:
                 for record in _records(args, predictor, sources):
                     tally.add(record)
                     show(tally.images)
@@ -258,7 +258,7 @@ def _bar(args: Namespace) -> Iterator[Callable[[int], None]]:
 
 
 def _archived(
-    args: Namespace, predictor: Predictor, looks: Iterator[Iterator[Source]], tally: RunSummary
+    args: Namespace, predictor: Predictor, checks: Iterator[Iterator[Source]], tally: RunSummary
 ) -> None:
     from pneumoscope.cli.predictions import summary  # noqa: PLC0415 - the same
     from pneumoscope.cli.terminal import TerminalWatcher  # noqa: PLC0415
@@ -288,7 +288,7 @@ def _archived(
         try:
             with watcher.progress("Reading") as progress:
                 total = _Total(args)
-                for sources in looks:
+                for sources in checks:
                     for record in _records(args, predictor, archive.left(sources)):
                         archive.add(record)
                         read += 1

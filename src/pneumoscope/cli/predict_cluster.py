@@ -47,7 +47,7 @@ def run_on_workers(args: Namespace) -> int:
                 shard_size=SIZE if args.shard_size is None else args.shard_size,
                 resume=args.resume,
                 retry_errors=args.retry_errors,
-                listeners=Listeners(_Shown(watcher, bar).hear, watcher.say),
+                listeners=Listeners(_Shown(watcher, bar).update, watcher.say),
             )
     except KeyboardInterrupt:
         watcher.say("The finished parts are kept; repeat the command with --resume to continue.")
@@ -84,14 +84,14 @@ class _Shown:
     def __init__(self, watcher: TerminalWatcher, bar: Callable[[int, int], None]) -> None:
         self._watcher = watcher
         self._bar = bar
-        self._said = time.monotonic()
+        self._last_line = time.monotonic()
 
-    def hear(self, progress: Progress, images: int) -> None:
+    def update(self, progress: Progress, images: int) -> None:
         """Show an update, which may contain nothing new."""
         failed = f"{progress.unreadable:,} unreadable, {progress.deaths:,} workers ended"
         self._bar(progress.images, max(progress.images, images))
         if progress.unreadable or progress.deaths:
             self._watcher.retitle(f"Reading ({failed})")
-        if time.monotonic() - self._said > _EVERY_SECONDS:
-            self._said = time.monotonic()
+        if time.monotonic() - self._last_line > _EVERY_SECONDS:
+            self._last_line = time.monotonic()
             self._watcher.say(f"{progress.images:,} of {images:,} images found so far; {failed}")

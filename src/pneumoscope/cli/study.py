@@ -88,7 +88,7 @@ def add_to(verbs: Verbs) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="random seed of the sampler (default: 0)",
+        help="seed of the sampler (default: 0)",
     )
     search(
         "--storage", metavar="URL",

@@ -155,7 +155,7 @@ def run(args: Namespace) -> int:
     trained = _trained(args, recipe, watcher)
     if trained is None:
         return 0
-    _tell(trained)
+    _print_results(trained)
     if trained.fitted.interrupted:
         watcher.warn("ended by Ctrl-C; repeat the command with `resume` to continue.")
         return INTERRUPTED
@@ -294,7 +294,7 @@ _TOLD = {
 }  # fmt: skip
 
 
-def _tell_new(found: NewPatients) -> None:
+def _print_new_patients(found: NewPatients) -> None:
     """Print the expected performance on new patients."""
     print(f"New patients, {len(found.groups)} groups by {found.by} in turn:")
     for group in found.groups:
@@ -316,7 +316,7 @@ def _tell_new(found: NewPatients) -> None:
             )
 
 
-def _tell(trained: Trained) -> None:
+def _print_results(trained: Trained) -> None:
     for part, about in trained.findings.items():
         from pneumoscope.cli.finding_numbers import findings_lines  # noqa: PLC0415 - rare
 
@@ -343,5 +343,5 @@ def _tell(trained: Trained) -> None:
             if note.code in _TOLD:
                 print(f"  {note.text}")
     if trained.new_patients is not None:
-        _tell_new(trained.new_patients)
+        _print_new_patients(trained.new_patients)
     print(f"Model:  {trained.run.model}\nReport: {trained.run.report}")

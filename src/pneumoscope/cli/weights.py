@@ -41,7 +41,11 @@ def add_to(verbs: Verbs) -> None:
         example="pneumoscope weights verify usb/weights",
     )
     verify.add_argument(
-        "folder", nargs="?", type=Path, metavar="DIR", help="default: this machine's"
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="DIR",
+        help="folder of weights (default: that of this machine)",
     )
     pack = add_verb(
         actions,
@@ -51,7 +55,7 @@ def add_to(verbs: Verbs) -> None:
         example="pneumoscope weights pack timm:resnet18.a1_in1k --to usb/weights",
     )
     pack.add_argument("names", nargs="+", metavar="NAME", help="a model name, as for --model")
-    pack.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder")
+    pack.add_argument("--to", type=Path, required=True, metavar="DIR", help="target folder")
 
 
 def pull_weights(args: Namespace) -> int:

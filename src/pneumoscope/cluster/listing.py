@@ -137,7 +137,7 @@ def _below_address(address: str, others: Counter[str]) -> Iterator[Item]:
         names = _keys(files, protocol, place) if protocol in _S3 else _walked(files, address)
         start = len(address.rstrip("/")) + 1
         for name in names:
-            kind = _kind_beside_images(name[start:])
+            kind = _kind_of_other_file(name[start:])
             if kind:
                 others[kind] += 1
             else:
@@ -170,7 +170,7 @@ def _walked(files: Any, place: str) -> Iterator[str]:
             yield str(files.unstrip_protocol(entry["name"]))
 
 
-def _kind_beside_images(name: str) -> str:
+def _kind_of_other_file(name: str) -> str:
     """Return the kind of an object that is not an image; empty if it may be one.
 
     Objects without a suffix count as images, since DICOM files often have none; nothing is

@@ -73,8 +73,8 @@ def part_of(
             yield record
 
     def facts() -> dict[str, str]:
-        told = {"shard": shard.number, "digest": shard.digest, "tally": tally.counts()}
-        return {_KEY: json.dumps(told)}
+        values = {"shard": shard.number, "digest": shard.digest, "tally": tally.counts()}
+        return {_KEY: json.dumps(values)}
 
     write_parquet(file, counted(), metadata=facts, findings=findings)
     return Part(shard.number, file.getvalue(), tally.images, tally.conclusions[ERROR])
@@ -115,15 +115,15 @@ def facts_of(folder: Path, number: int) -> dict[str, Any]:
 
     place = part_path(folder, number)
     try:
-        told: dict[str, Any] = json.loads(parquet.read_metadata(place).metadata[_KEY.encode()])
-        if told["shard"] != number:
-            raise ValueError(f"of shard {told['shard']}")  # noqa: TRY301 - as any other damage
+        facts: dict[str, Any] = json.loads(parquet.read_metadata(place).metadata[_KEY.encode()])
+        if facts["shard"] != number:
+            raise ValueError(f"of shard {facts['shard']}")  # noqa: TRY301 - as any other damage
     except (OSError, LookupError, TypeError, ValueError, pyarrow.ArrowException) as fault:
         raise OutputError(
             f"{place}: not a valid part of this run ({fault}); delete it and continue with "
             "`resume`."
         ) from fault
-    return told
+    return facts
 
 
 def tally_of(

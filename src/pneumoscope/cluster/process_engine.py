@@ -70,11 +70,11 @@ class ProcessEngine:
             if pipe not in ready:
                 continue
             try:
-                told = pipe.recv()
+                result = pipe.recv()
             except (EOFError, OSError):
                 found.append(Died(worker, self._buried(worker)))
                 continue
-            found.append(Ready(worker) if told is None else Done(worker, told))
+            found.append(Ready(worker) if result is None else Done(worker, result))
         return found
 
     def close(self) -> None:
@@ -105,9 +105,9 @@ def _serve(pipe: Connection, job: Job, make: MakeReader) -> None:
         except Exception as fault:  # the error ends the run
             pipe.send(Fault(type(fault).__name__, str(fault)))
             return
-        told: Any = None
+        result: Any = None
         while True:
-            pipe.send(told)
-            told = attempt(reader, pipe.recv())
+            pipe.send(result)
+            result = attempt(reader, pipe.recv())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return

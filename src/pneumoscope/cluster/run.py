@@ -104,7 +104,7 @@ def read_archive(
         "shard_size": shard_size,
     }
     predictor.check()
-    heard = listeners or Listeners()
+    listeners = listeners or Listeners()
     others: Counter[str] = Counter()
     known = _is_continued(out, what, resume=resume)
     plan = Plan(out / PLAN)
@@ -113,7 +113,7 @@ def read_archive(
         shards = cut(list_archive(archive, listed_in=listed_in, others=others), shard_size)
     if not known:
         _begin(out, what)
-    with locked_folder(out), contextlib.closing(_Run(out, plan, predictor, heard)) as run:
+    with locked_folder(out), contextlib.closing(_Run(out, plan, predictor, listeners)) as run:
         run.clean()
         there = parts.parts_in(out)
         again = parts.with_errors(out, sorted(there)) if retry_errors else set()
@@ -163,11 +163,11 @@ def _begin(out: Path, what: dict[str, Any]) -> None:
 class _Run:
     """A run with its folder locked."""
 
-    def __init__(self, out: Path, plan: Plan, predictor: Predictor, heard: Listeners) -> None:
+    def __init__(self, out: Path, plan: Plan, predictor: Predictor, listeners: Listeners) -> None:
         self._out = out
         self._plan = plan
         self._predictor = predictor
-        self._heard = heard
+        self._listeners = listeners
         self._number = 0
 
     def close(self) -> None:
@@ -212,8 +212,8 @@ class _Run:
                 lost=lambda shard, times, reason: lost_part(
                     self._predictor, shard, times=times, reason=reason
                 ),
-                told=lambda done: self._heard.progress(done, self._plan.images),
-                say=self._heard.say,
+                on_progress=lambda done: self._listeners.progress(done, self._plan.images),
+                say=self._listeners.say,
             ).run()
         finally:
             workers.close()

@@ -107,7 +107,7 @@ class Supervisor:
         put: Writes a part.
         lost: Returns the part of a shard that is given up, from the number of attempts and the
             reason.
-        told: Called after each part and each death, and about once per second.
+        on_progress: Called after each part and each death, and about once per second.
         say: Called with messages for the user.
     """
 
@@ -115,7 +115,7 @@ class Supervisor:
     following: Callable[[], Shard | None]
     put: Callable[[Part], None]
     lost: Callable[[Shard, int, str], Part]
-    told: Callable[[Progress], None]
+    on_progress: Callable[[Progress], None]
     say: Callable[[str], None]
     progress: Progress = field(default_factory=Progress)
     _idle: list[int] = field(default_factory=list)
@@ -140,8 +140,8 @@ class Supervisor:
             if self._ended and not (self._busy or self._again):
                 return self.progress
             for event in self.engine.events(0.1 if waiting else 1.0):
-                self._hear(event)
-            self.told(self.progress)
+                self._handle(event)
+            self.on_progress(self.progress)
             if self._busy or self._idle:
                 alone_since = time.monotonic()
             elif time.monotonic() - alone_since > _ALONE_SECONDS:
@@ -170,7 +170,7 @@ class Supervisor:
             self._ended = True
             return None
 
-    def _hear(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         match event:
             case Ready(worker):
                 self._failed_starts = 0

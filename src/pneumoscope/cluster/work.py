@@ -145,8 +145,8 @@ def _fetched(item: Item) -> Any:
             return Unlisted(item, f"{item}: {size:,} bytes are too large for a radiograph.")
         return _Object(files.cat_file(item), item)
     except Exception as fault:  # the packages of fsspec's protocols have no common exception class
-        told = getattr(fault, "strerror", None) or str(fault) or type(fault).__name__
-        return Unlisted(item, f"{item}: cannot be read ({told}).")
+        message = getattr(fault, "strerror", None) or str(fault) or type(fault).__name__
+        return Unlisted(item, f"{item}: cannot be read ({message}).")
 
 
 def _path(item: Item) -> str:
@@ -212,7 +212,7 @@ def lost_part(predictor: Predictor, shard: Shard, *, times: int, reason: str) ->
 
     def records() -> Iterator[Record]:
         for item in shard.items:
-            told = item.reason if isinstance(item, Unlisted) else f"{item}: {why}"
+            message = item.reason if isinstance(item, Unlisted) else f"{item}: {why}"
             yield record_of(
                 Prediction(
                     _path(item),
@@ -220,7 +220,7 @@ def lost_part(predictor: Predictor, shard: Shard, *, times: int, reason: str) ->
                     None,
                     None,
                     point.threshold,
-                    told,
+                    message,
                     rule=point.rule,
                     model=name,
                 )

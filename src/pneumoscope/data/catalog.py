@@ -284,7 +284,7 @@ def read_catalog(
         space.names,
         tuple(bad),
         listing.left_out,
-        (*listing.notes, *_groups_said(space), *([_NOT_USED] if useless else []), *warnings),
+        (*listing.notes, *_group_notes(space), *([_NOT_USED] if useless else []), *warnings),
         space,
         names,
     )
@@ -292,7 +292,7 @@ def read_catalog(
     return catalog
 
 
-def _groups_said(space: LabelSpace) -> list[str]:
+def _group_notes(space: LabelSpace) -> list[str]:
     """Return a note about the classes that count as positive, if it is not obvious."""
     if len(space) == 2:
         return []

@@ -42,7 +42,7 @@ class Origin:
     Attributes:
         part_of: SHA-256 of a file, or its first digits, → its part. If a content is in several
             parts, which a valid split excludes, the part used for evaluation takes precedence.
-        taught: Known patients of the training part.
+        trained_on: Known patients of the training part.
         root: The folder that the paths of the images are relative to; None if unknown.
         digits: Number of digits of the SHA-256 in the keys.
         whole: Whether all images of the data are included, also those used for evaluation; a model
@@ -52,7 +52,7 @@ class Origin:
     """
 
     part_of: Mapping[str, str]
-    taught: frozenset[Patient] = frozenset()
+    trained_on: frozenset[Patient] = frozenset()
     root: Path | None = None
     digits: int = 64
     whole: bool = True
@@ -74,14 +74,14 @@ class Origin:
         try:
             parts = {row["path"]: row["split"] for row in rows_of(run.split)}
             part_of: dict[str, str] = {}
-            taught = set()
+            trained_on = set()
             for row in rows_of(run.catalog):
                 part = parts.get(row["path"], UNUSED)
                 before = part_of.get(row["sha256"], part)
                 part_of[row["sha256"]] = max(before, part, key=lambda p: _HEAVIEST.get(p, 0))
                 if part == "train":
-                    taught.add(Patient.of(row["patient"], row["path"]))
-            return cls(part_of, frozenset(p for p in taught if p.known), _root_of(run))
+                    trained_on.add(Patient.of(row["patient"], row["path"]))
+            return cls(part_of, frozenset(p for p in trained_on if p.known), _root_of(run))
         except (KeyError, ValueError) as fault:
             raise DataError(
                 f"{run.root}: a table of this run cannot be read ({fault!r})."
@@ -113,14 +113,14 @@ class Origin:
         shared = sum(map(bool, parts))
         named = tuple(name_digest(path)[: self.digits] in self.names for path in paths)
         if 2 * sum(named) > len(sha256) and 2 * shared < len(sha256):
-            return Relation(known=True, taught=(False,) * len(sha256), named=named)
+            return Relation(known=True, trained_on=(False,) * len(sha256), named=named)
         own = self.whole and 2 * shared > len(sha256)
         same = own or (shared > 0 and root is not None and root.resolve() == self.root)
         return Relation(
             known=True,
             own=own,
-            taught=tuple(
-                part == "train" or (same and patient in self.taught)
+            trained_on=tuple(
+                part == "train" or (same and patient in self.trained_on)
                 for part, patient in zip(parts, patients, strict=True)
             ),
         )
@@ -216,14 +216,14 @@ class Cohort:
     def select(self, rows: Iterable[int]) -> Cohort:
         """Return the cohort of some rows, in their order."""
         wanted = list(rows)
-        taught, named = self.relation.taught, self.relation.named
+        trained_on, named = self.relation.trained_on, self.relation.named
         return replace(
             self,
             catalog=self.catalog.select(wanted),
             split=Split(tuple(self.split.parts[row] for row in wanted)),
             relation=replace(
                 self.relation,
-                taught=tuple(taught[row] for row in wanted) if taught else (),
+                trained_on=tuple(trained_on[row] for row in wanted) if trained_on else (),
                 named=tuple(named[row] for row in wanted) if named else (),
             ),
             copies=self.copies.select(wanted),

@@ -41,7 +41,7 @@ class Relation:
         known: Whether the training images are known; otherwise the other fields are meaningless.
         own: Whether most of the images belong to the data of the reader's run, so that its parts
             apply.
-        taught: For each image, whether it or another image of its patient was used in training.
+        trained_on: For each image, whether it or another image of its patient was used in training.
         named: For each image, whether its file has the name of a training image. Only given if this
             is true of most images and few contents are known: they may be copies in another size or
             format, or other files with the same names.
@@ -49,13 +49,13 @@ class Relation:
 
     known: bool = False
     own: bool = False
-    taught: tuple[bool, ...] = ()
+    trained_on: tuple[bool, ...] = ()
     named: tuple[bool, ...] = ()
 
     @property
     def seen(self) -> int:
         """The number of training images, or of images of their patients."""
-        return sum(self.taught)
+        return sum(self.trained_on)
 
     @property
     def same_names(self) -> int:

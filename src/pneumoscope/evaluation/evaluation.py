@@ -236,10 +236,10 @@ def evaluate(
         >>> evaluate(scores, Question(threshold=0.4))["sensitivity"]  # doctest: +SKIP
     """
     question, reader, images = question or Question(), reader or Reader(), images or Images()
-    judged = judged_scores(scores, question, images)
+    evaluated = evaluated_scores(scores, question, images)
     threshold = reader.threshold_for(question)
     found = numbers_of(
-        judged,
+        evaluated,
         threshold=threshold.value,
         prevalence=question.prevalence,
         level=question.level,
@@ -257,26 +257,26 @@ def evaluate(
         n=found.n,
         images=len(scores),
         patients=found.patients,
-        patients_known=judged.patients_known,
+        patients_known=evaluated.patients_known,
         confusion=found.confusion,
         numbers=found.values,
-        policy=_policy(judged, question, reader),
+        policy=_policy(evaluated, question, reader),
         calibration=reader.calibration or _fitted(scores),
         curves=found.curves,
-        groups=_groups(judged, question, threshold.value, _columns(scores, question, images)),
-        baselines=_baselines(judged, question, images),
+        groups=_groups(evaluated, question, threshold.value, _columns(scores, question, images)),
+        baselines=_baselines(evaluated, question, images),
         robustness=robustness,
         seen=images.seen,
         has_test=images.has_test,
         fingerprint=images.fingerprint,
         unreadable=images.unreadable,
         left_out=images.left_out,
-        by_class=_by_class(judged, question, reader),
+        by_class=_by_class(evaluated, question, reader),
     )
     return replace(value, notes=notes_of(value))
 
 
-def judged_scores(scores: Scores, question: Question, images: Images) -> Scores:
+def evaluated_scores(scores: Scores, question: Question, images: Images) -> Scores:
     """Return the scores that are evaluated: by image, study or patient.
 
     Raises:
@@ -349,10 +349,10 @@ def _groups(
 
 
 def _baselines(scores: Scores, question: Question, images: Images) -> tuple[Baseline, ...]:
-    taught = images.training[1] if images.training is not None else None
+    training = images.training[1] if images.training is not None else None
     level, resamples, seed = question.level, question.resamples, question.seed
     naive = majority_baseline(
-        scores, trained_on=taught, level=level, resamples=resamples, seed=seed
+        scores, trained_on=training, level=level, resamples=resamples, seed=seed
     )
     if not all(images.sizes.get(path, 0) for path in scores.path):
         return (naive,)

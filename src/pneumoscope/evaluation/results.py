@@ -93,13 +93,13 @@ def labelled_results(place: Path, labels: Path | None = None) -> Labelled:
         ManyFindingsError: The results are of a reader of several findings.
         ModuleNotFoundError: pyarrow is not installed; it comes with the extra ``parquet``.
     """
-    facts = _Told()
+    facts = _ReaderFacts()
     next(_rows(place), None)  # faults of the results are reported before those of the labels
     table = _Table.read(labels) if labels is not None else None
     kept: list[tuple[Row, Row]] = []
     unlabelled = 0
     for row in _rows(place):
-        facts.hear(row)
+        facts.add(row)
         own = table.of(str(row["path"])) if table else {"label": ""}
         if own is None:
             unlabelled += 1
@@ -138,7 +138,7 @@ def labelled_results(place: Path, labels: Path | None = None) -> Labelled:
 
 
 @dataclass(slots=True)
-class _Told:
+class _ReaderFacts:
     """Facts about the reader in the rows."""
 
     first: str = ""
@@ -146,7 +146,7 @@ class _Told:
     classes: dict[bool, set[str]] = field(default_factory=lambda: {False: set(), True: set()})
     space: LabelSpace | None = None
 
-    def hear(self, row: Row) -> None:
+    def add(self, row: Row) -> None:
         self.first = self.first or str(row["path"])
         if row["probability"] in {None, ""}:
             return
@@ -344,9 +344,9 @@ def _by_class(rows: list[Row], labels: Sequence[str], space: LabelSpace) -> list
             CLASS: names[plain(label)],
             POSITIVE: "|".join(space.positive),
             GROUP: space.group,
-            **{PROBABILITY + name: value for name, value in said.items()},
+            **{PROBABILITY + name: value for name, value in probabilities.items()},
         }
-        for row, said, label in zip(rows, each, labels, strict=True)
+        for row, probabilities, label in zip(rows, each, labels, strict=True)
     ]
 
 

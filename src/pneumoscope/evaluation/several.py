@@ -58,10 +58,10 @@ TableT = TypeVar("TableT", bound=Table)
 Statistics = Callable[[TableT, "Floats"], dict[str, "Floats"]]
 
 
-def ranked(said: Floats, own: NDArray[np.bool_], patient: NDArray[np.int64]) -> Ranked:
+def ranked(probability: Floats, own: NDArray[np.bool_], patient: NDArray[np.int64]) -> Ranked:
     """Return rows in decreasing order of their probabilities; see ``Ranked``."""
-    order = np.argsort(-said, kind="stable")
-    falling = said[order]
+    order = np.argsort(-probability, kind="stable")
+    falling = probability[order]
     ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], len(falling) > 0))
     return Ranked(patient[order], own[order], ends)
 
@@ -84,8 +84,8 @@ def errors_of_bins(bins: Floats) -> dict[str, Floats]:
     rows, kinds = bins.shape[:2]
     count, hits, mass = (bins[:, :, kind].reshape(-1, BINS) for kind in range(3))
     observed = np.where(count > 0, hits / np.maximum(count, 1), 0)
-    said = np.where(count > 0, mass / np.maximum(count, 1), 0)
-    errors = calibration_errors(count, observed, said)
+    probability = np.where(count > 0, mass / np.maximum(count, 1), 0)
+    errors = calibration_errors(count, observed, probability)
     empty = count.sum(axis=1) == 0
     return {
         name: np.where(empty, np.nan, errors[key]).reshape(rows, kinds)
@@ -167,10 +167,10 @@ class Measured:
         return share(hits, of, patient, draws=self._drawn(name, *place), level=self.level)
 
     def area(
-        self, own: NDArray[np.bool_], said: Floats, patient: NDArray[np.int64], place: int
+        self, own: NDArray[np.bool_], probability: Floats, patient: NDArray[np.int64], place: int
     ) -> Estimate:
         """Return the area of a column: DeLong's interval, and that by resampling in ``also``."""
-        first = area_of(own.astype(np.int64), said, patient, level=self.level)
+        first = area_of(own.astype(np.int64), probability, patient, level=self.level)
         second = self._interval("auc", place)
         if first.low is None or first.high is None:
             return Estimate.of(first.value, first.n, second)

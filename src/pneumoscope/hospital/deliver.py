@@ -99,7 +99,7 @@ class Sender(threading.Thread):
         pending = self._queue.uncommitted(self._destination.name)
         if not pending:
             return
-        self._queue.mark_asked(pending)
+        self._queue.mark_requested(pending)
         try:
             response = link.ask_commitment(
                 pending, lambda: self._ended.is_set() or self._queue.state_of(pending[0]) != "sent"

@@ -241,7 +241,7 @@ class Queue(Database):
             (destination, time.time(), limit),
         )
 
-    def mark_asked(self, deliveries: Sequence[Delivery]) -> None:
+    def mark_requested(self, deliveries: Sequence[Delivery]) -> None:
         """Record that commitment was requested; without a response, it is requested again."""
         later = time.time() + ASK_AGAIN_SECONDS
         with self.transaction() as connection:

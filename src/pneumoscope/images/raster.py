@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from pneumoscope.images.turbo import Heard
+    from pneumoscope.images.turbo import GreyJpeg
 
 _ORIENTATION, _SHORT = 0x0112, 3  # the EXIF tag, and the type of its value
 _JPEG_FILL = 128  # the grey that libjpeg fills in for missing data
@@ -158,7 +158,7 @@ def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: st
     return found
 
 
-def _strict(image: Any, data: bytes, at_least: tuple[int, int] | None) -> Heard:
+def _strict(image: Any, data: bytes, at_least: tuple[int, int] | None) -> GreyJpeg:
     """Return the luma of a JPEG at the size of Pillow's draft mode.
 
     For colours at full size, the result has an eighth of the size, to detect warnings only.

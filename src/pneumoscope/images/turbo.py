@@ -18,7 +18,7 @@ _HARMLESS = "extraneous bytes before marker"  # also caused by padding
 _CORRUPT = "Corrupt JPEG data"
 
 
-class Heard(NamedTuple):
+class GreyJpeg(NamedTuple):
     """The warnings of libjpeg about an image.
 
     Attributes:
@@ -33,7 +33,7 @@ class Heard(NamedTuple):
     warning: str = ""
 
 
-def grey(data: bytes, size: tuple[int, int]) -> Heard:
+def grey(data: bytes, size: tuple[int, int]) -> GreyJpeg:
     """Return the luma of an 8-bit JPEG of one or three components.
 
     Args:
@@ -45,5 +45,5 @@ def grey(data: bytes, size: tuple[int, int]) -> Heard:
         pixels: NDArray[Any] = decode_jpeg(data, "GRAY", min_height=size[0], min_width=size[1])
     except ValueError as fault:
         message = str(fault)
-        return Heard(None, _CORRUPT in message and _HARMLESS not in message, message)
-    return Heard(pixels[..., 0]) if pixels.shape[:2] == size else Heard(None)
+        return GreyJpeg(None, _CORRUPT in message and _HARMLESS not in message, message)
+    return GreyJpeg(pixels[..., 0]) if pixels.shape[:2] == size else GreyJpeg(None)

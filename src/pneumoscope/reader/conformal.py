@@ -48,14 +48,14 @@ class Conformal:
         if len(self.n) != len(self.quantiles):
             raise ValueError(f"its conformal quantiles come from {self.n!r} images")
 
-    def holds(self, strangeness: Sequence[float]) -> tuple[bool, ...]:
+    def holds(self, nonconformity: Sequence[float]) -> tuple[bool, ...]:
         """Return whether each class is in the set of one image.
 
         Args:
-            strangeness: One minus the probability of each class, [K]; (p, 1 - p) for two classes
+            nonconformity: One minus the probability of each class, [K]; (p, 1 - p) for two classes
                 of which the second one has the probability p.
         """
-        return tuple(far <= limit for far, limit in zip(strangeness, self.quantiles, strict=True))
+        return tuple(far <= limit for far, limit in zip(nonconformity, self.quantiles, strict=True))
 
     def sets(self, probability: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which classes are in the sets of n images, [n, K].

@@ -185,7 +185,7 @@ class Predictor:
         Raises:
             ModelFileError: The file was changed after it was written, or the self-test failed.
         """
-        self._bundle.check_seal()
+        self._bundle.check_checksum()
         test = self._test  # several workers may call this at once
         if test is not None:
             test.wait()
@@ -293,7 +293,7 @@ class Predictor:
         gate = self._bundle.feature_gate
         outputs = [*PAIRS, "features"] if gate else [*PAIRS]
         logits, probabilities, *features = self._run(pixels, outputs)
-        distances = gate.likeness.distance(features[0]) if gate and features else None
+        distances = gate.distribution.distance(features[0]) if gate and features else None
         logit, probability = self._bundle.positive(logits, probabilities)
         several = len(self.info.classes) > 2 or self._findings is not None
         for row, work in enumerate(judged):

@@ -76,15 +76,15 @@ class Reading:
 
     async def predictions(self, scope: Scope) -> Response:
         """Return the record of one image."""
-        asked = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        model = asked.get("model") or self._settings.default_model
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        model = query.get("model") or self._settings.default_model
         if model not in self._settings.models:
             known = ", ".join(self._settings.models)
             return problem(404, f"there is no model {model!r}; available: {known}")
-        wanted = asked.get("evidence", "0")
+        wanted = query.get("evidence", "0")
         if wanted not in {"0", "1"}:
             return problem(400, "evidence must be 0 or 1")
-        of = asked.get("evidence_of")
+        of = query.get("evidence_of")
         if of is not None and wanted == "0":
             return problem(400, "evidence_of needs evidence=1")
         classes: list[str] = self._pool.models[model]["classes"] if self._pool.ready else []
@@ -128,7 +128,7 @@ class Reading:
             with self._admission.place(client):
                 exchange: Exchange = scope[KEY]
                 upload = await self._upload(scope, exchange)
-                answer = await self._asked(exchange, {**fields, "name": upload.name}, upload)
+                answer = await self._requested(exchange, {**fields, "name": upload.name}, upload)
         except BusyError as fault:
             self._metrics.refused("busy")
             return problem(429, fault.reason, retry_after=fault.retry_after)
@@ -150,7 +150,9 @@ class Reading:
         )
         return upload_of(body, headers.get(b"content-type", b"").decode("latin-1"))
 
-    async def _asked(self, exchange: Exchange, fields: dict[str, Any], upload: Upload) -> Answer:
+    async def _requested(
+        self, exchange: Exchange, fields: dict[str, Any], upload: Upload
+    ) -> Answer:
         """Return a worker's answer; stop waiting if the client disconnects.
 
         Raises:

@@ -162,12 +162,12 @@ class _Run:
             self._server.should_exit = True
             await serving
             raise ModelFileError(str(fault)) from fault
-        self._tell_started(listener)
+        self._log_started(listener)
         await serving
         await self._pool.close()
         _log.info("ended", extra={"facts": {}})
 
-    def _tell_started(self, listener: socket.socket) -> None:
+    def _log_started(self, listener: socket.socket) -> None:
         address = listener.getsockname()
         models = {name: about["sha256"] for name, about in self._pool.models.items()}
         quota = cgroup_quota()

@@ -81,7 +81,7 @@ def train_entered(
     left = _left(entered, board, retry=retry, watcher=watcher)
     for item in entered:
         if item.run.finished:  # a tracker receives all runs of a study, including earlier ones
-            _tell_of(item, trackers)
+            _report_to_trackers(item, trackers)
     if left:
         crew = Crew(folder, data, board, trackers=trackers, show=show, watcher=watcher)
         crew.work(left, jobs=jobs, models=models)
@@ -110,7 +110,7 @@ def _left(
     return left
 
 
-def _tell_of(item: Entered, trackers: Sequence[Tracker]) -> None:
+def _report_to_trackers(item: Entered, trackers: Sequence[Tracker]) -> None:
     """Report a finished run to trackers."""
     run = item.run
     for tracker in trackers:

@@ -145,7 +145,7 @@ def enter_run(folder: StudyFolder, images: StudyImages, plan: Plan, planned: Pla
         split.save(place, images.catalog)
     own = identity(recipe, fingerprint=images.catalog.fingerprint, split=digest)
     run = folder.run(planned.name, own)
-    if not run.asked.is_file():
+    if not run.description_file.is_file():
         recipe.save(run.files.config)
         answers = {
             "title": planned.name,
@@ -153,7 +153,7 @@ def enter_run(folder: StudyFolder, images: StudyImages, plan: Plan, planned: Pla
             "split": place.name,
             "version": version(),
         }
-        write_json(run.asked, answers)
+        write_json(run.description_file, answers)
     if error:
         run.fail(error)
     return Entered(planned, run, place)

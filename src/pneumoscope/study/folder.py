@@ -76,7 +76,7 @@ class StudyRun:
         return RunFolder(self.root)
 
     @property
-    def asked(self) -> Path:
+    def description_file(self) -> Path:
         """Title, split and identity of the run."""
         return self.root / "run.json"
 
@@ -124,7 +124,7 @@ class StudyRun:
 
     def title(self) -> str:
         """Return the title of the run."""
-        return str(json.loads(self.asked.read_text(encoding="utf-8"))["title"])
+        return str(json.loads(self.description_file.read_text(encoding="utf-8"))["title"])
 
     def error(self) -> str:
         """Return the reason of a failure in one line; empty if it has not failed."""

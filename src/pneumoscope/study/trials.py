@@ -214,13 +214,13 @@ class Pruning:
         trial: The trial.
         number: The column of ``log.csv`` to optimise.
         until: End of the search's time limit, by ``time.monotonic``.
-        heard: Also called with each epoch.
+        callback: Also called with each epoch.
     """
 
     def __init__(
         self, trial: optuna.Trial, number: str, until: float, callback: Callable[[Epoch], None]
     ) -> None:
-        self._trial, self._number, self._until, self._heard = trial, number, until, callback
+        self._trial, self._number, self._until, self._callback = trial, number, until, callback
 
     def report(self, row: Epoch) -> None:
         """Report an epoch to the trial."""
@@ -235,7 +235,7 @@ class Pruning:
         import optuna  # noqa: PLC0415 - an extra
 
         self.report(row)
-        self._heard(row)
+        self._callback(row)
         if time.monotonic() > self._until or self._trial.should_prune():
             raise optuna.TrialPruned
 

@@ -70,7 +70,7 @@ def main() -> int:
         except KeyboardInterrupt:
             return 130
         except Exception as fault:  # a failed run is a row and does not end the worker
-            message = str(fault) if isinstance(fault, PneumoscopeError) else _told(fault)
+            message = str(fault) if isinstance(fault, PneumoscopeError) else _error_text(fault)
             run.fail(message, more=traceback.format_exc(limit=-12))
             _say(output, event="failed", run=run.name, error=message)
 
@@ -113,7 +113,7 @@ def _taken(run: StudyRun) -> Iterator[None]:
         yield
 
 
-def _told(fault: Exception) -> str:
+def _error_text(fault: Exception) -> str:
     text = " ".join(str(fault).split())[:500]
     return f"{type(fault).__name__}: {text}" if text else type(fault).__name__
 

@@ -48,7 +48,7 @@ class Crew:
     ) -> None:
         self._folder, self._data, self._board = folder, data, board
         self._trackers, self._show, self._watcher = trackers, show, watcher
-        self._heard: SimpleQueue[tuple[Worker, dict[str, Any]]] = SimpleQueue()
+        self._events: SimpleQueue[tuple[Worker, dict[str, Any]]] = SimpleQueue()
         self._needs = NEEDS_BYTES
 
     def work(self, entered: Sequence[Entered], *, jobs: int, models: bool) -> None:
@@ -67,15 +67,15 @@ class Crew:
                         self._give(worker, waiting.popleft(), models=models)
                 if waiting and len(workers) < jobs:
                     if not workers or available_bytes() > self._needs:
-                        workers.append(Worker(self._data, self._heard, threads=_threads(jobs)))
+                        workers.append(Worker(self._data, self._events, threads=_threads(jobs)))
                         continue
                     if not reported:
                         reported = True
                         self._watcher.warn(
                             f"memory is sufficient for {len(workers)} of {jobs} parallel runs."
                         )
-                worker, event = self._heard.get()
-                self._hear(worker, event)
+                worker, event = self._events.get()
+                self._handle(worker, event)
                 if event["event"] == "ended":
                     worker.end()
                     workers.remove(worker)
@@ -91,7 +91,7 @@ class Crew:
             tracker.begin(item.run.name, Recipe.load(item.run.files.config).to_dict())
         self._shown()
 
-    def _hear(self, worker: Worker, event: dict[str, Any]) -> None:
+    def _handle(self, worker: Worker, event: dict[str, Any]) -> None:
         item = worker.item
         if item is None:
             return
@@ -113,7 +113,7 @@ class Crew:
                 self._folder.note("finished", run.name, seconds=found.seconds)
                 for tracker in self._trackers:
                     tracker.end(run.name, numbers_of(found), files_of(run))
-                self._tell(title, f"validation AUC {found.val['auc']:.4f}", found.seconds)
+                self._report(title, f"validation AUC {found.val['auc']:.4f}", found.seconds)
             case "failed":
                 self._failed(item, str(event["error"]))
             case "ended":
@@ -137,7 +137,7 @@ class Crew:
             tracker.end(item.run.name, {}, [], failed=True)
         self._watcher.warn(f"{item.planned.name}: {error}")
 
-    def _tell(self, title: str, text: str, seconds: float) -> None:
+    def _report(self, title: str, text: str, seconds: float) -> None:
         board = self._board
         left = board.seconds_left
         parts = [f"{len(board.done)} of {board.total}", f"{title}: {text} after {seconds:.0f} s"]

@@ -32,7 +32,7 @@ class TensorBoardTracker:
         """Open the event file of a run, and write its recipe."""
         rows = [f"| {key} | {value} |" for key, value in flat(recipe).items()]
         table = "\n".join(["| field | value |", "|---|---|", *rows])
-        with self._told():
+        with self._guarded():
             self._writers[run] = SummaryWriter(str(self._folder / run), flush_secs=10)
             self._writers[run].add_text("recipe", table)
 
@@ -55,14 +55,14 @@ class TensorBoardTracker:
         if writer is None:
             return
         there = [str(path) for path in files if path.is_file()]
-        with self._told():
+        with self._guarded():
             writer.add_text("files", "\n".join(there) or ("failed" if failed else "none"))
             writer.close()
 
     def close(self, files: Sequence[Path] = ()) -> None:
         """Close all event files."""
         del files  # event files cannot contain pages
-        with self._told():
+        with self._guarded():
             for writer in self._writers.values():
                 writer.close()
         self._writers.clear()
@@ -71,16 +71,16 @@ class TensorBoardTracker:
         writer = self._writers.get(run)
         if writer is None:
             return
-        with self._told():
+        with self._guarded():
             for name, value in numbers.items():
                 writer.add_scalar(name, value, step)
             writer.flush()
 
-    def _told(self) -> _Told:
-        return _Told(self._folder, self._warn)
+    def _guarded(self) -> _Guard:
+        return _Guard(self._folder, self._warn)
 
 
-class _Told:
+class _Guard:
     """Turns write errors into warnings."""
 
     def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:

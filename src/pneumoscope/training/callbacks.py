@@ -139,7 +139,7 @@ class EndOnInterrupt(L.Callback):
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._interrupted = False
         self._before: Any = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -163,23 +163,23 @@ class EndOnInterrupt(L.Callback):
     ) -> None:
         """End here if asked to."""
         if trainer.world_size == 1:
-            self._end_if_asked()
+            self._end_if_interrupted()
         elif batch_idx % _ASK_EVERY == 0 and trainer.strategy.reduce_boolean_decision(
-            self._asked, all=False
+            self._interrupted, all=False
         ):
             raise Interrupted
 
     def on_validation_batch_end(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
         """End here if asked to; the number of batches may differ between processes."""
         if trainer.world_size == 1:
-            self._end_if_asked()
+            self._end_if_interrupted()
 
     def _ask(self, _: int, __: FrameType | None) -> None:
-        self._asked = True
+        self._interrupted = True
         signal.signal(signal.SIGINT, self._before)
 
-    def _end_if_asked(self) -> None:
-        if self._asked:
+    def _end_if_interrupted(self) -> None:
+        if self._interrupted:
             raise Interrupted
 
 

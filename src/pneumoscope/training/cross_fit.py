@@ -51,20 +51,20 @@ def learner_of(
             raise ValueError("a probe is fitted on features")
         known = features
 
-        def probe(name: str, split: Split, judged: Sequence[int]) -> NDArray[np.float64]:
+        def probe(name: str, split: Split, scored: Sequence[int]) -> NDArray[np.float64]:
             del name
-            return probe_logits(recipe, data, known, split.rows("train"), judged)
+            return probe_logits(recipe, data, known, split.rows("train"), scored)
 
         return probe
     device = Placement((placement or Placement()).accelerator, "1")
 
-    def network(name: str, split: Split, judged: Sequence[int]) -> NDArray[np.float64] | None:
+    def network(name: str, split: Split, scored: Sequence[int]) -> NDArray[np.float64] | None:
         place = RunFolder(folder.root / "groups" / name)
         place.root.mkdir(parents=True, exist_ok=True)
         own = replace(data, split=split)
         fitted = fit(recipe, own, folder=place, placement=device, resume=True, on_step=on_step)
         if fitted.interrupted:
             return None
-        return network_logits(fitted.classifier, data.batches(judged))
+        return network_logits(fitted.classifier, data.batches(scored))
 
     return network

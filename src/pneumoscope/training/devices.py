@@ -67,12 +67,12 @@ def check_here(placement: Placement) -> None:
 
 def is_leader() -> bool:
     """Return whether this process writes results: the first of those started by a launcher."""
-    if "RANK" not in os.environ and _told(_NODE_RANKS):
+    if "RANK" not in os.environ and _rank_in(_NODE_RANKS):
         return False
-    return _told(_RANKS) == 0
+    return _rank_in(_RANKS) == 0
 
 
-def _told(names: tuple[str, ...]) -> int:
+def _rank_in(names: tuple[str, ...]) -> int:
     return int(next((os.environ[name] for name in names if name in os.environ), 0))
 
 

@@ -108,8 +108,8 @@ def probe_logits(
     recipe: Recipe,
     data: PreparedData,
     features: Features,
-    taught: Sequence[int],
-    judged: Sequence[int],
+    training: Sequence[int],
+    scored: Sequence[int],
 ) -> NDArray[np.float64]:
     """Return the logits of some rows by a probe that is fitted on others.
 
@@ -117,8 +117,8 @@ def probe_logits(
         recipe: Recipe, of which ``seed`` and ``balance`` are used.
         data: The images.
         features: Features of all these rows.
-        taught: Rows to fit the probe on.
-        judged: Rows to score.
+        training: Rows to fit the probe on.
+        scored: Rows to score.
 
     Returns:
         For two classes, the logit of the second against the first, [n]; for more, that of each, [n,
@@ -127,12 +127,12 @@ def probe_logits(
     Raises:
         DataError: There are too few patients for cross-validation.
     """
-    labels = data.catalog.select(taught).class_numbers
-    groups = np.array(data.cohort.groups)[list(taught)]
+    labels = data.catalog.select(training).class_numbers
+    groups = np.array(data.cohort.groups)[list(training)]
     weights, bias = fit_logistic(
-        features.of(taught), labels, groups, seed=recipe.seed, balanced=recipe.data.balance
+        features.of(training), labels, groups, seed=recipe.seed, balanced=recipe.data.balance
     )
-    logits: NDArray[np.float64] = features.of(judged) @ weights.T + bias
+    logits: NDArray[np.float64] = features.of(scored) @ weights.T + bias
     return logits[:, 0] if logits.shape[1] == 1 else logits
 
 
@@ -353,19 +353,19 @@ def findings_row(
     """
     known, truth = labels >= 0, (labels == 1).astype(np.int64)
     losses, right = log_loss(logits, truth), (logits >= 0) == (labels == 1)
-    taught, judged = known.copy(), known.copy()
-    taught[learnt:], judged[:learnt] = False, False
+    training, scored = known.copy(), known.copy()
+    training[learnt:], scored[:learnt] = False, False
     areas = [
         area_under_roc(truth[rows, place], logits[rows, place])
-        for place, rows in enumerate(judged.T)
+        for place, rows in enumerate(scored.T)
     ]
     there = [area for area in areas if area is not None]
     return Epoch(
         epoch=1,
-        loss=float(losses[taught].mean()),
-        accuracy=float(right[taught].mean()),
-        val_loss=float(losses[judged].mean()),
-        val_accuracy=float(right[judged].mean()),
+        loss=float(losses[training].mean()),
+        accuracy=float(right[training].mean()),
+        val_loss=float(losses[scored].mean()),
+        val_accuracy=float(right[scored].mean()),
         val_auc=float(np.mean(there)) if there else float("nan"),
         seconds=round(seconds, 3),
         images_per_second=round(learnt / seconds, 1),

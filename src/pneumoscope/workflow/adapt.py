@@ -59,7 +59,7 @@ _LARGE_MOVE = 1.0  # logits
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Scored:
     """The scores of a reader on the site's images.
 
     Attributes:
@@ -90,8 +90,8 @@ class Adapted:
     images: dict[str, int]
     distance: Distance
     share: float
-    before: Said
-    after: Said
+    before: Scored
+    after: Scored
     changed: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def adapt(
     with watcher.progress("reading the site's images") as progress:
         site = read_site(bundle, iterate_images(list(images)), progress=progress)
     check_site(site)
-    classes = _classes_said(bundle, site)
+    classes = _class_probabilities(bundle, site)
     alike = known.mixed(classes.mean(0))
     far = _distance(graph, layers, site, alike)
     check_distance(far)
@@ -192,7 +192,7 @@ def _reference(
         with watcher.progress("reading the reference") as progress:
             images = read_site(bundle, iterate_images(list(given)), progress=progress)
         check_site(images)
-        classes = _classes_said(bundle, images)
+        classes = _class_probabilities(bundle, images)
         return by_class(graph, layers, batches_of(images.pixels, classes), threads=cores())
     adapted = any("share" in change for change in bundle.info.history)
     try:
@@ -228,7 +228,7 @@ def _distance(
     return distance(halves, reference)
 
 
-def _classes_said(bundle: Bundle, images: SiteImages) -> NDArray[np.float64]:
+def _class_probabilities(bundle: Bundle, images: SiteImages) -> NDArray[np.float64]:
     """Return the reader's probability of each class for images, [n, classes].
 
     For several findings, those of the groups of ``finding_groups``, [n, 1 + findings].
@@ -258,10 +258,10 @@ def _written(
         "from_model": bundle.sha256,
         "pixels_sha256": site.sha256,
     }
-    old, codes = _said(bundle, site)
+    old, codes = _scored(bundle, site)
     with written_whole(out) as temporary:
         _save(changed, bundle, temporary, change)
-        new, codes_now = _said(open_bundle(temporary, threads=cores()), site)
+        new, codes_now = _scored(open_bundle(temporary, threads=cores()), site)
         found = Adapted(
             out,
             site.counts(),
@@ -286,7 +286,7 @@ def _save(changed: onnx.ModelProto, bundle: Bundle, path: Path, change: dict[str
     finish(path)
 
 
-def _said(bundle: Bundle, site: SiteImages) -> tuple[Said, NDArray[np.bool_]]:
+def _scored(bundle: Bundle, site: SiteImages) -> tuple[Scored, NDArray[np.bool_]]:
     """Return the scores of a model, and whether each image is at or above its thresholds.
 
     The latter is bool [n, 1], or [n, findings].
@@ -311,7 +311,7 @@ def _said(bundle: Bundle, site: SiteImages) -> tuple[Said, NDArray[np.bool_]]:
             f"{bundle.path}: the adapted graph gives no numbers, so it was not written."
         )
     codes: NDArray[np.bool_] = np.concatenate(called)
-    return Said(float(codes.any(axis=1).mean()), mean), codes
+    return Scored(float(codes.any(axis=1).mean()), mean), codes
 
 
 def _warn(found: Adapted, watcher: Watcher) -> None:

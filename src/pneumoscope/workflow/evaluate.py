@@ -12,7 +12,7 @@ from pneumoscope.data.layouts import DataOptions
 from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.errors import DataError, OptionError
 from pneumoscope.evaluation import robustness as made_worse
-from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
+from pneumoscope.evaluation.evaluation import Evaluation, evaluate, evaluated_scores
 from pneumoscope.evaluation.question import Images, Question, Reader
 from pneumoscope.evaluation.results import are_results
 from pneumoscope.evaluation.scores import Scores
@@ -104,25 +104,25 @@ def evaluate_reader(
         raise OptionError("labels", must="omitted with DATA, which has its own", was=str(labels))
     predictor = Predictor(place, threads=threads, gated=False)
     cohort = DataSource(data, watcher, options, patient_regex).cohort(place, predictor.info)
-    part, judged = cohort.part(part)
-    warn_of_training(judged.relation, watcher)
-    scores, bad = _read(predictor, cohort, judged, part=part, watcher=watcher)
+    part, evaluated = cohort.part(part)
+    warn_of_training(evaluated.relation, watcher)
+    scores, bad = _read(predictor, cohort, evaluated, part=part, watcher=watcher)
     images = replace(
-        images_of_cohort(predictor.info, cohort, judged, part=part, data=data),
+        images_of_cohort(predictor.info, cohort, evaluated, part=part, data=data),
         unreadable=len(cohort.catalog.unreadable) + len(bad),
     )
     name = place.stem if place.is_file() else place.resolve().name
     reader = Reader.of(predictor.info, name=name, sha256=predictor.sha256)
     worse = (
         _made_worse(
-            predictor, judged.catalog, question, reader=reader, limit=limit, watcher=watcher
+            predictor, evaluated.catalog, question, reader=reader, limit=limit, watcher=watcher
         )
         if robustness
         else ()
     )
     found = evaluate(scores, question, reader=reader, images=images, robustness=worse)
     if place.is_dir() and cohort.relation.own:
-        _keep_in_run(RunFolder(place), found, scores, judged.catalog.without(bad), part)
+        _keep_in_run(RunFolder(place), found, scores, evaluated.catalog.without(bad), part)
     if scores_file is not None:
         scores.save(scores_file)
     if report is not None:
@@ -130,7 +130,7 @@ def evaluate_reader(
         write_page(
             report,
             found,
-            judged_scores(scores, question, images),
+            evaluated_scores(scores, question, images),
             info=predictor.info,
             pictures=pictures_of(found, root, predictor),
             root=root,
@@ -190,13 +190,13 @@ def _check_robustness(
 
 
 def _read(
-    predictor: Predictor, cohort: Cohort, judged: Cohort, *, part: str, watcher: Watcher
+    predictor: Predictor, cohort: Cohort, evaluated: Cohort, *, part: str, watcher: Watcher
 ) -> tuple[Scores, tuple[Unreadable, ...]]:
     """Return the scores of the images of a part, and the files that cannot be read."""
     # All images of data not used in training may be used for decisions, such as a threshold.
     known_part = "" if part == "all" and not cohort.relation.own else part
     with watcher.progress("Reading the images") as progress:
-        scores, bad = score(predictor, judged.catalog, part=known_part, progress=progress)
+        scores, bad = score(predictor, evaluated.catalog, part=known_part, progress=progress)
     for item in (*cohort.catalog.unreadable, *bad):
         watcher.warn(f"skipped: {item.reason}")
     warn_of_unknown_patients(scores, watcher)
@@ -233,7 +233,7 @@ def _by_scores(
         write_page(
             report,
             found,
-            judged_scores(scores, question, images),
+            evaluated_scores(scores, question, images),
             info=bundle.info if bundle is not None else None,
             pictures=pictures_of(
                 found, root, Predictor(run.model, gated=False) if run and root else None
@@ -267,14 +267,14 @@ def _made_worse(
 
 
 def images_of_cohort(
-    info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str, data: Path
+    info: ModelInfo, cohort: Cohort, evaluated: Cohort, *, part: str, data: Path
 ) -> Images:
     """Return the facts of the images that are read.
 
     Args:
         info: Metadata of the model.
         cohort: All images of the data.
-        judged: The evaluated images.
+        evaluated: The evaluated images.
         part: Part of these images.
         data: The folder or manifest of the images.
     """
@@ -284,24 +284,24 @@ def images_of_cohort(
         training = np.array([entry.bytes for entry in teaching.entries]), teaching.labels
     return Images(
         part=part,
-        relation=_relation(info, cohort, judged, part=part),
-        seen=judged.relation.seen,
+        relation=_relation(info, cohort, evaluated, part=part),
+        seen=evaluated.relation.seen,
         has_test=bool(cohort.rows("test")) if own else None,
         fingerprint=cohort.catalog.fingerprint,
-        columns=columns_of(judged.catalog.entries, data),
+        columns=columns_of(evaluated.catalog.entries, data),
         sizes={entry.path: entry.bytes for entry in cohort.catalog.entries},
-        studies={entry.path: entry.study for entry in judged.catalog.entries},
+        studies={entry.path: entry.study for entry in evaluated.catalog.entries},
         training=training,
         left_out=cohort.catalog.left_out,
     )
 
 
-def _relation(info: ModelInfo, cohort: Cohort, judged: Cohort, *, part: str) -> TrainingRelation:
+def _relation(info: ModelInfo, cohort: Cohort, evaluated: Cohort, *, part: str) -> TrainingRelation:
     """Return the relation of images to the training of a reader."""
-    found = judged.relation.to_part(part)
+    found = evaluated.relation.to_part(part)
     if found not in {TrainingRelation.OTHER, TrainingRelation.UNKNOWN}:
         return found
-    hashes = [entry.sha256 for entry in judged.catalog.entries]
+    hashes = [entry.sha256 for entry in evaluated.catalog.entries]
     if 2 * learnt_from(info, hashes, part="val") > len(hashes):
         return TrainingRelation.VALIDATION
     if info.training.get("data_fingerprint") == cohort.catalog.fingerprint:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.data.layouts.labels import plain
-from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
+from pneumoscope.evaluation.evaluation import Evaluation, evaluate, evaluated_scores
 from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation, evaluate_findings
 from pneumoscope.evaluation.multilabel.scores import (
     FindingScores,
@@ -83,7 +83,7 @@ def evaluate_findings_reader(
     """
     watcher, question = watcher or Watcher(), question or Question()
     check_report(report)
-    evaluated = _asked(
+    evaluated = _evaluated(
         place,
         data,
         part=part,
@@ -151,7 +151,7 @@ def evaluate_finding(
     """
     watcher, question = watcher or Watcher(), question or Question()
     check_report(report)
-    evaluated = _asked(
+    evaluated = _evaluated(
         place,
         data,
         part=part,
@@ -172,7 +172,7 @@ def evaluate_finding(
         for name, values in evaluated.images.columns.items()
         if plain(name) != plain(finding)
     }
-    images = replace(evaluated.images, training=evaluated.taught(finding), columns=columns)
+    images = replace(evaluated.images, training=evaluated.training_of(finding), columns=columns)
     found = evaluate(scores, question, reader=reader, images=images)
     if scores_file is not None:
         scores.save(scores_file)
@@ -180,7 +180,7 @@ def evaluate_finding(
         write_page(
             report,
             found,
-            judged_scores(scores, question, images),
+            evaluated_scores(scores, question, images),
             info=info,
             pictures=pictures_of(found, evaluated.root, evaluated.predictor, finding=finding),
             root=evaluated.root,
@@ -190,7 +190,7 @@ def evaluate_finding(
     return found
 
 
-class _Asked:
+class _Evaluated:
     """The scores to evaluate, and information about reader and images."""
 
     def __init__(self, scores: FindingScores, images: Images, name: str) -> None:
@@ -204,7 +204,7 @@ class _Asked:
         self.predictor: Predictor | None = None
         self.cohort: Cohort | None = None
 
-    def taught(self, finding: str) -> tuple[np.ndarray, np.ndarray] | None:
+    def training_of(self, finding: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Return file sizes and labels of the training images with a label of a finding."""
         if self.cohort is None or self.images.training is None:
             return None
@@ -215,7 +215,7 @@ class _Asked:
         return sizes[known], labels[known].astype(np.int64)
 
 
-def _asked(
+def _evaluated(
     place: Path,
     data: Path | None,
     *,
@@ -225,28 +225,28 @@ def _asked(
     options: DataOptions | None,
     patient_regex: str | None,
     watcher: Watcher,
-) -> _Asked:
+) -> _Evaluated:
     if data is None:
         return _existing(place, part)
     predictor = Predictor(place, threads=threads, gated=False)
     cohort = DataSource(data, watcher, options, patient_regex).cohort(place, predictor.info)
-    part, judged = cohort.part(part)
-    warn_of_training(judged.relation, watcher)
+    part, chosen = cohort.part(part)
+    warn_of_training(chosen.relation, watcher)
     known_part = "" if part == "all" and not cohort.relation.own else part
     with watcher.progress("Reading the images") as progress:
-        scores, bad = score_findings(predictor, judged.catalog, part=known_part, progress=progress)
+        scores, bad = score_findings(predictor, chosen.catalog, part=known_part, progress=progress)
     for item in (*cohort.catalog.unreadable, *bad):
         watcher.warn(f"skipped: {item.reason}")
     images = replace(
-        images_of_cohort(predictor.info, cohort, judged, part=part, data=data),
+        images_of_cohort(predictor.info, cohort, chosen, part=part, data=data),
         unreadable=len(cohort.catalog.unreadable) + len(bad),
     )
-    found = _Asked(scores, images, place.stem if place.is_file() else place.resolve().name)
+    found = _Evaluated(scores, images, place.stem if place.is_file() else place.resolve().name)
     found.info, found.sha256, found.predictor = predictor.info, predictor.sha256, predictor
     found.root, found.cohort = cohort.catalog.root, cohort
     if place.is_dir() and cohort.relation.own:
         run = RunFolder(place)
-        if is_whole(run, judged.catalog.without(bad), part):
+        if is_whole(run, chosen.catalog.without(bad), part):
             scores.save(run.scores(part))
             found.run = run
     if scores_file is not None:
@@ -254,12 +254,12 @@ def _asked(
     return found
 
 
-def _existing(place: Path, part: str | None) -> _Asked:
+def _existing(place: Path, part: str | None) -> _Evaluated:
     """Return existing scores, of a run or of a file."""
     path = scores_of_run(place, part) if place.is_dir() else place
     scores = FindingScores.load(path, part=part)
     run = run_of(path)
-    found = _Asked(scores, Images(scores.part), path.name)
+    found = _Evaluated(scores, Images(scores.part), path.name)
     if run is not None:
         bundle = open_bundle(run.model)
         found.info, found.sha256 = bundle.info, bundle.sha256

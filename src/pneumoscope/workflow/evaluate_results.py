@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pneumoscope.evaluation.evaluation import Evaluation, evaluate, judged_scores
+from pneumoscope.evaluation.evaluation import Evaluation, evaluate, evaluated_scores
 from pneumoscope.evaluation.question import Question
 from pneumoscope.evaluation.results import labelled_results
 from pneumoscope.evaluation.scores import Scores
@@ -42,7 +42,7 @@ def evaluate_results(
         write_page(
             report,
             found,
-            judged_scores(scores, question, images),
+            evaluated_scores(scores, question, images),
             info=None,
             pictures=None,
             root=None,

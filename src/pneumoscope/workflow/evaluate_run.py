@@ -79,5 +79,5 @@ def _chosen(prepared: PreparedData, part: str) -> Catalog:
 
 
 def _images(run: RunFolder, prepared: PreparedData, part: str, *, data: Path) -> Images:
-    taught = _chosen(prepared, "train").entries
-    return images_of_run(run, part, catalog=prepared.catalog, training=taught, data=data)
+    training = _chosen(prepared, "train").entries
+    return images_of_run(run, part, catalog=prepared.catalog, training=training, data=data)

@@ -149,7 +149,7 @@ def export_runs(
         logit=None if shared else logit,
         network_logit=np.stack(logits).mean(0),
         more=more,
-        taught=_taught(splits),
+        training_rows=_training_rows(splits),
     )
     assert written.shift is not None  # noqa: S101 - the logits were given
     return Exported(
@@ -195,10 +195,10 @@ def _prepared(
     with watcher.progress("Preparing the images") as progress:
         cache, catalog = build_cache(catalog, recipe.data.input, progress=progress)
     splits = [parts_in_file(folder.split, catalog) for folder in folders]
-    return PreparedData(catalog, cache, _judged_split(splits)), splits
+    return PreparedData(catalog, cache, _validation_split(splits)), splits
 
 
-def _taught(splits: Sequence[Split]) -> list[int]:
+def _training_rows(splits: Sequence[Split]) -> list[int]:
     """Return the training rows of all runs."""
     parts = zip(*(split.parts for split in splits), strict=True)
     return [row for row, names in enumerate(parts) if "train" in names]
@@ -238,7 +238,7 @@ def _catalog(folder: RunFolder, recipe: Recipe, data: Path | None, watcher: Watc
         )
 
 
-def _judged_split(splits: Sequence[Split]) -> Split:
+def _validation_split(splits: Sequence[Split]) -> Split:
     """Return the union of the runs' validation and training rows as a split."""
     parts = []
     for names in zip(*(split.parts for split in splits), strict=True):

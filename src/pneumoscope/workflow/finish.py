@@ -73,7 +73,7 @@ def write_model(
     network_logit: NDArray[np.float64] | None = None,
     more: dict[str, Any] | None = None,
     traced: Traced | None = None,
-    taught: Sequence[int] | None = None,
+    training_rows: Sequence[int] | None = None,
     decided: Decided | None = None,
 ) -> Written:
     """Write the model file of a network, and verify it on the original image files.
@@ -94,7 +94,7 @@ def write_model(
             file are then limited, and recorded in its metadata (``shift`` of ``training``).
         more: Further fields of ``ModelInfo``: version, licence, intended, card.
         traced: The exported graph of a probe.
-        taught: Rows that the network was trained on; the training rows if None.
+        training_rows: Rows that the network was trained on; those of the split if None.
         decided: A decision fitted on images of other trainings; None fits it on the validation
             rows.
 
@@ -105,8 +105,8 @@ def write_model(
     """
     validation = data.split.rows("val")
     checked_rows = _of_all_classes(data, validation, _CHECKED_IMAGES)
-    taught = data.split.rows("train") if taught is None else taught
-    bare = _undecided(recipe, data, facts, taught, more or {})
+    training_rows = data.split.rows("train") if training_rows is None else training_rows
+    bare = _undecided(recipe, data, facts, training_rows, more or {})
     with written_whole(path) as temporary:
         export(
             classifier,
@@ -126,7 +126,7 @@ def write_model(
         )
         made = decided or _decided(recipe, data, own if logit is None else logit)
         probabilities = made.calibration.apply(own)
-        measured = () if precision == "int8" else taught
+        measured = () if precision == "int8" else training_rows
         info = made.decided_info(bare)
         info = known_of_images(
             info, bundle, data, gated=recipe.decision.gate, traced=traced, channels=measured
@@ -178,7 +178,7 @@ def _undecided(
     recipe: Recipe,
     data: PreparedData,
     facts: dict[str, Any],
-    taught: Sequence[int],
+    training_rows: Sequence[int],
     more: Mapping[str, Any],
 ) -> ModelInfo:
     """Return the metadata of a model before decisions are fitted on validation rows."""
@@ -194,7 +194,7 @@ def _undecided(
             findings=tuple(FindingRule(OperatingPoint()) for _ in findings),
         ),
         learnt=hashes_of(
-            ((entries[row].path, entries[row].sha256) for row in taught),
+            ((entries[row].path, entries[row].sha256) for row in training_rows),
             ((entries[row].path, entries[row].sha256) for row in data.split.rows("val")),
         ),
         **_positive(data.catalog),

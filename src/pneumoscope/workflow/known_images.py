@@ -58,10 +58,10 @@ def images_of_scores(
     Raises:
         DataError: The manifest of the run cannot be read.
     """
-    told = images_of_rows(rows_of(path), scores, part=part)
+    listed = images_of_rows(rows_of(path), scores, part=part)
     if run is None or not (run.catalog.is_file() and run.split.is_file()):
-        return told
-    columns = {**told.columns}
+        return listed
+    columns = {**listed.columns}
     facts = {row["path"]: row for row in rows_of(run.catalog)}
     parts = {row["path"]: row["split"] for row in rows_of(run.split)}
     known = [name for name in scores.path if name in facts]
@@ -89,7 +89,7 @@ def images_of_scores(
         sizes={name: int(row["bytes"]) for name, row in facts.items()},
         studies={
             **{name: row.get("study") or "" for name, row in facts.items()},
-            **told.studies,
+            **listed.studies,
         },
         training=training,
     )
@@ -106,7 +106,7 @@ def images_of_rows(
         part: The part that was read; None for all.
     """
     chosen = _rows_of_part(rows, part)
-    columns, sizes = _told_by(chosen, scores)
+    columns, sizes = _further_columns(chosen, scores)
     studies = {
         name: study
         for name, row in zip(scores.path, chosen, strict=True)
@@ -148,9 +148,9 @@ def images_of_run(
     )
 
 
-def _own(taught: Iterable[bool]) -> Relation:
+def _own(trained_on: Iterable[bool]) -> Relation:
     """Return the relation of images of a run's own data."""
-    return Relation(known=True, own=True, taught=tuple(taught))
+    return Relation(known=True, own=True, trained_on=tuple(trained_on))
 
 
 def _fingerprint(run: RunFolder) -> str:
@@ -170,7 +170,7 @@ def _rows_of_part(
     return rows
 
 
-def _told_by(
+def _further_columns(
     rows: Sequence[Mapping[str, Any]], scores: Scores
 ) -> tuple[dict[str, dict[str, str]], dict[str, int]]:
     """Return the additional columns of a scores file: groups and file sizes.

@@ -92,8 +92,8 @@ def _channel_statistics(bundle: Bundle, data: PreparedData, rows: Sequence[int])
     chosen = evenly(rows, _KNOWN_IMAGES // 2)
     if bundle.info.findings:
         labels = data.catalog.finding_labels[chosen]
-        said = outputs_of(bundle, data, chosen, "probabilities")
-        classes = finding_groups(np.where(labels >= 0, labels, said))
+        probabilities = outputs_of(bundle, data, chosen, "probabilities")
+        classes = finding_groups(np.where(labels >= 0, labels, probabilities))
     else:
         classes = np.eye(len(bundle.info.classes))[data.catalog.class_numbers[chosen]]
     known = by_class(
@@ -110,18 +110,18 @@ def _gate(
 ) -> tuple[dict[str, Any], list[float]]:
     """Return both gates as stored in the model file, and the distances of validation images."""
     fewest, most = _LOOK_IMAGES
-    taught = data.split.rows("train")
-    by_patient = sorted(evenly(taught, most), key=lambda row: data.catalog.entries[row].patient)
+    training = data.split.rows("train")
+    by_patient = sorted(evenly(training, most), key=lambda row: data.catalog.entries[row].patient)
     look = Look.fit(data.pixels(by_patient)) if len(by_patient) >= fewest else None
     if traced is not None:
-        known = traced.features[evenly(range(len(taught)), _KNOWN_IMAGES)]
+        known = traced.features[evenly(range(len(training)), _KNOWN_IMAGES)]
     else:
-        known = outputs_of(bundle, data, evenly(taught, _KNOWN_IMAGES), "features")
-    likeness = FeatureDistribution.fit(known, rank=_RANK)
+        known = outputs_of(bundle, data, evenly(training, _KNOWN_IMAGES), "features")
+    distribution = FeatureDistribution.fit(known, rank=_RANK)
     seen = outputs_of(bundle, data, data.split.rows("val"), "features")
-    distances = likeness.distance(seen)
+    distances = distribution.distance(seen)
     limit = tolerance_limit(distances, share=1 - FALSE_REFUSALS)
-    features = FeatureGate(likeness, limit)
+    features = FeatureGate(distribution, limit)
     gate = {**PixelGate(look=look).to_dict(), "features": features.to_dict()}
     return gate, distances.tolist()
 

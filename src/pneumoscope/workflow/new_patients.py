@@ -206,7 +206,7 @@ class _Turns:
         group = self.groups[place]
         split = _without(self.recipe, self.data, group.rows)
         block = split.rows("val")
-        logits = self._judged(slug(group.name), split, [*group.rows, *block])
+        logits = self._logits(slug(group.name), split, [*group.rows, *block])
         count = len(group.rows)
         return _Turn(
             raw_scores(self.data, group.rows, logits[:count]),
@@ -220,14 +220,14 @@ class _Turns:
         for (first, second), split in splits.items():
             one, other = self.groups[first], self.groups[second]
             rows = sorted({*one.rows, *other.rows})
-            logits = self._judged(f"{slug(one.name)}+{slug(other.name)}", split, rows)
+            logits = self._logits(f"{slug(one.name)}+{slug(other.name)}", split, rows)
             place = {row: number for number, row in enumerate(rows)}
             for key, judged in (((first, second), other), ((second, first), one)):
                 own = logits[[place[row] for row in judged.rows]]
                 found[key] = raw_scores(self.data, judged.rows, own)
         return found
 
-    def _judged(self, name: str, split: Split, rows: Sequence[int]) -> NDArray[np.float64]:
+    def _logits(self, name: str, split: Split, rows: Sequence[int]) -> NDArray[np.float64]:
         logits = self.learner(name, split, rows)
         if logits is None:
             raise KeyboardInterrupt

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pneumoscope.watch import Watcher
 
 
-def tell_notes(catalog: Catalog, watcher: Watcher) -> None:
+def report_notes(catalog: Catalog, watcher: Watcher) -> None:
     """Print how the data were read, and warn about excluded rows."""
     for note in catalog.notes:
         watcher.say(note)
@@ -90,7 +90,7 @@ class DataSource:
                 options=how.options,
                 progress=progress,
             )
-        tell_notes(catalog, self.watcher)
+        report_notes(catalog, self.watcher)
         self._read.append((how, catalog))
         return catalog
 
@@ -197,7 +197,7 @@ def warn_of_training(relation: Relation, watcher: Watcher, *, reader: str = "") 
         watcher.warn(f"{called}{same_names_text(relation.same_names, len(relation.named))}")
     elif relation.seen:
         watcher.warn(
-            f"{called}{relation.seen} of {len(relation.taught)} images, or other images of "
+            f"{called}{relation.seen} of {len(relation.trained_on)} images, or other images of "
             "their patients, were trained on: these results do not apply to new patients."
         )
 

@@ -12,7 +12,7 @@ from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import UNUSED, parts_in_file, read_split, split_catalog
 from pneumoscope.errors import in_range
 from pneumoscope.watch import Watcher
-from pneumoscope.workflow.parts import tell_notes
+from pneumoscope.workflow.parts import report_notes
 
 if TYPE_CHECKING:
     from pneumoscope.training.recipe import Recipe
@@ -76,12 +76,12 @@ def prepare_data(
     return PreparedData(catalog, cache, split, copies)
 
 
-def tell_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
+def report_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
     """Print the numbers of images, excluded rows, and the planned training."""
     catalog, split = data.catalog, data.split
     for item in catalog.unreadable:
         watcher.warn(f"skipped: {item.reason}")
-    tell_notes(catalog, watcher)
+    report_notes(catalog, watcher)
     if catalog.unreadable:
         watcher.warn(f"{len(catalog.unreadable)} unreadable files were skipped.")
     counts = {part: len(split.rows(part)) for part in ("train", "val", "test", UNUSED)}

@@ -35,7 +35,7 @@ from pneumoscope.workflow.new_patients import (
     features_of_pool,
     over_groups,
 )
-from pneumoscope.workflow.prepare import prepare_data, tell_plan
+from pneumoscope.workflow.prepare import prepare_data, report_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -277,9 +277,9 @@ def _learn(
     from pneumoscope.training.fit import fit  # noqa: PLC0415
     from pneumoscope.training.probe import fit_probe  # noqa: PLC0415
 
-    tell_plan(recipe, data, watcher)
+    report_plan(recipe, data, watcher)
 
-    def heard(row: Any) -> None:
+    def on_row(row: Any) -> None:
         watcher.say(_epoch_line(row))
         if on_epoch:
             on_epoch(row)
@@ -292,7 +292,7 @@ def _learn(
                 data,
                 folder=run,
                 accelerator=placement.accelerator,
-                on_epoch=heard,
+                on_epoch=on_row,
                 on_step=on_step,
                 known=features,
             )
@@ -311,7 +311,7 @@ def _learn(
             folder=run,
             placement=placement,
             resume=resume,
-            on_epoch=heard,
+            on_epoch=on_row,
             on_step=on_step,
         )
 

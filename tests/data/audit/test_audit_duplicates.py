@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumoscope.data.audit.duplicates import alike, near_pairs, spectra
-from pneumoscope.data.audit.registration import SAME_PICTURE, flatten, likeness
+from pneumoscope.data.audit.registration import SAME_PICTURE, best_correlation, flatten
 from pneumoscope.data.audit.store import SIDE_PX, PixelStore
 from pneumoscope.data.copies import tied
 from pneumoscope.data.phantom import render
@@ -70,7 +70,7 @@ CHANGES: dict[str, Callable[[Picture], Picture]] = {
 
 def like(first: Picture, second: Picture) -> float:
     flat = flatten(np.stack([half(first), half(second)]))
-    return likeness(flat[0], flat[1])
+    return best_correlation(flat[0], flat[1])
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pneumoscope.data.audit.registration import SAME_PICTURE, flatten, likeness
+from pneumoscope.data.audit.registration import SAME_PICTURE, best_correlation, flatten
 from pneumoscope.data.copies import Pair, equal_rows, tied
 from pneumoscope.parallel import ordered_map
 
@@ -91,7 +91,7 @@ def _confirmed(
 
     def compared(candidate: tuple[int, int, bool]) -> float:
         first, second, mirrored = candidate
-        return likeness(flat[first], flat[second][:, ::-1] if mirrored else flat[second])
+        return best_correlation(flat[first], flat[second][:, ::-1] if mirrored else flat[second])
 
     for (first, second, mirrored), correlation in zip(
         candidates, ordered_map(compared, candidates), strict=True

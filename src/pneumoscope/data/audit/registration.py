@@ -40,7 +40,7 @@ def flatten(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(detail / spread, np.float32)
 
 
-def likeness(still: NDArray[np.float32], moving: NDArray[np.float32]) -> float:
+def best_correlation(still: NDArray[np.float32], moving: NDArray[np.float32]) -> float:
     """Return the correlation of two flattened images in the best alignment, -1 to 1.
 
     Shifts up to an eighth of the width, scales of 0.92 to 1.08 and rotations of up to 3 degrees are

@@ -111,7 +111,7 @@ def fetch(
     while True:
         before = _size(part)
         try:
-            with contextlib.closing(_asked(opener, url, part, note)) as answer:
+            with contextlib.closing(_opened(opener, url, part, note)) as answer:
                 whole = _received(answer, url, part, note, most_bytes=most_bytes, progress=progress)
             if whole:
                 break
@@ -144,7 +144,7 @@ def fetch(
         # Another process was faster, and has checked the same file.
 
 
-def _asked(opener: urllib.request.OpenerDirector, url: str, part: Path, note: Path) -> Any:
+def _opened(opener: urllib.request.OpenerDirector, url: str, part: Path, note: Path) -> Any:
     headers = {"Accept-Encoding": "identity", "User-Agent": "pneumoscope"}
     have, known = _size(part), _noted(note)
     if have and known.get("url") == url and known.get("validator"):

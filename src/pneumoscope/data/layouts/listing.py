@@ -234,8 +234,8 @@ def _merged(data: Path, labelled: Sequence[tuple[Named, str]]) -> tuple[list[Ent
         repeated += 1
         if (before[1], before[0].patient, before[0].split) != (label, row.patient, row.split):
             against.append(
-                f"  {row.path}: {_said(*before)} ({before[0].where}), {_said(row, label)} "
-                f"({row.where})"
+                f"  {row.path}: {_described(*before)} ({before[0].where}), "
+                f"{_described(row, label)} ({row.where})"
             )
     if against:
         shown = "\n".join(against[:_SHOWN])
@@ -252,7 +252,7 @@ def _merged(data: Path, labelled: Sequence[tuple[Named, str]]) -> tuple[list[Ent
     ], repeated
 
 
-def _said(row: Named, label: str) -> str:
+def _described(row: Named, label: str) -> str:
     name = label or "|".join(row.names) or "no label"
     return (
         name

@@ -106,7 +106,7 @@ def write_folder(
         pneumonia_share=pneumonia_share,
         splits=splits,
     )
-    with _told_as_output_error(folder):
+    with _as_output_error(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise OutputError(
                 f"{folder} is not an empty folder. Choose a new one, or remove its contents."
@@ -204,7 +204,7 @@ def _write(job: _Job) -> None:
 
 
 @contextmanager
-def _told_as_output_error(folder: Path) -> Iterator[None]:
+def _as_output_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -94,10 +94,10 @@ class VectorCalibration:
         Raises:
             KeyError, TypeError: A field is missing or has the wrong type.
         """
-        told = {**values, "scales": tuple(values["scales"]), "biases": tuple(values["biases"])}
-        told["matrix"] = tuple(map(tuple, values.get("matrix", ())))
-        told["losses"] = tuple(dict(values.get("losses", ())).items())
-        return cls(**told)
+        fields = {**values, "scales": tuple(values["scales"]), "biases": tuple(values["biases"])}
+        fields["matrix"] = tuple(map(tuple, values.get("matrix", ())))
+        fields["losses"] = tuple(dict(values.get("losses", ())).items())
+        return cls(**fields)
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -207,21 +207,21 @@ def vector_scaling(logits: NDArray[np.float64], number: NDArray[np.int64]) -> Ve
 
     def loss(values: NDArray[np.float64]) -> float:
         scales, biases = values[:classes], values[classes:]
-        told = cross_entropy(logits * scales + biases, number).sum()
-        return float(told + _PENALTY / 2 * ((values - start) ** 2).sum())
+        total = cross_entropy(logits * scales + biases, number).sum()
+        return float(total + _PENALTY / 2 * ((values - start) ** 2).sum())
 
     values, now = start, loss(start)
     for _ in range(_STEPS):
-        said = softmax(logits * values[:classes] + values[classes:])
-        left = said - truth
+        probabilities = softmax(logits * values[:classes] + values[classes:])
+        left = probabilities - truth
         gradient = np.concatenate([(left * logits).sum(axis=0), left.sum(axis=0)])
         gradient += _PENALTY * (values - start)
-        pulled = np.concatenate([said * logits, said], axis=1)
+        pulled = np.concatenate([probabilities * logits, probabilities], axis=1)
         hessian = -(pulled.T @ pulled) + _PENALTY * np.eye(2 * classes)
         for a, first in enumerate((logits, np.ones_like(logits))):
             for b, second in enumerate((logits, np.ones_like(logits))):
                 block = hessian[a * classes : (a + 1) * classes, b * classes : (b + 1) * classes]
-                block[np.diag_indices(classes)] += (said * first * second).sum(axis=0)
+                block[np.diag_indices(classes)] += (probabilities * first * second).sum(axis=0)
         step, share = np.linalg.solve(hessian, gradient), 1.0
         while loss(values - share * step) > now and share > 1e-6:
             share /= 2

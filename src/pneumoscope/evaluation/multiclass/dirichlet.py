@@ -95,8 +95,8 @@ def cross_fitted_loss(logits: Floats, number: Integers, patient: Integers, fit: 
             line = fit(logits[inside], number[inside])
         except DataError:  # with few images, the logits may seem to rank the classes in reverse
             return float("inf")
-        said = line.apply(logits[outside])[np.arange(len(outside)), number[outside]]
-        lost[outside] = -np.log(np.maximum(said, _SMALLEST))
+        probabilities = line.apply(logits[outside])[np.arange(len(outside)), number[outside]]
+        lost[outside] = -np.log(np.maximum(probabilities, _SMALLEST))
     return float(lost.mean())
 
 
@@ -141,14 +141,14 @@ def dirichlet_scaling(logits: Floats, number: Integers, *, penalty: float) -> Ve
     )
 
     def loss(values: Floats) -> float:
-        told = cross_entropy(inputs @ values.T, number).sum()
-        return float(told + (weight * (values - start) ** 2).sum() / 2)
+        total = cross_entropy(inputs @ values.T, number).sum()
+        return float(total + (weight * (values - start) ** 2).sum() / 2)
 
     values, now = start, loss(start)
     for _ in range(_STEPS):
-        said = softmax(inputs @ values.T)
-        gradient = (said - truth).T @ inputs + weight * (values - start)
-        hessian = _hessian(said, inputs) + np.diag(weight.ravel())
+        probabilities = softmax(inputs @ values.T)
+        gradient = (probabilities - truth).T @ inputs + weight * (values - start)
+        hessian = _hessian(probabilities, inputs) + np.diag(weight.ravel())
         step = np.linalg.solve(hessian, gradient.ravel()).reshape(values.shape)
         share = 1.0
         while loss(values - share * step) > now and share > 1e-6:
@@ -168,13 +168,13 @@ def dirichlet_scaling(logits: Floats, number: Integers, *, penalty: float) -> Ve
     )
 
 
-def _hessian(said: Floats, inputs: Floats) -> Floats:
+def _hessian(probabilities: Floats, inputs: Floats) -> Floats:
     """Return the second derivatives of the cross-entropy, [K (K + 1), K (K + 1)]."""
-    classes, wide = said.shape[1], inputs.shape[1]
+    classes, wide = probabilities.shape[1], inputs.shape[1]
     found = np.empty((classes, wide, classes, wide))
     for a in range(classes):
         for b in range(a, classes):
-            weights = said[:, a] * ((a == b) - said[:, b])
+            weights = probabilities[:, a] * ((a == b) - probabilities[:, b])
             block = (inputs * weights[:, np.newaxis]).T @ inputs
             found[a, :, b], found[b, :, a] = block, block
     return found.reshape(classes * wide, classes * wide)

@@ -154,7 +154,7 @@ def class_numbers(
     table = ClassTable.of(scores, patient)
     found = point(statistics, table)
     draws = resampled(statistics, table, resamples=resamples, seed=seed) if resamples else None
-    ask = _Asked(scores, patient, Measured(found, draws, level))
+    estimates = _Estimates(scores, patient, Measured(found, draws, level))
     classes = range(len(scores.labels))
     confusion = found["confusion"].astype(int)
     return ClassNumbers(
@@ -162,9 +162,9 @@ def class_numbers(
         len(scores),
         table.patients,
         tuple(map(tuple, confusion.tolist())),
-        tuple(tuple(ask.cell(true, called) for called in classes) for true in classes),
-        {name: ask.of_all(name) for name in OF_ALL},
-        tuple({name: ask.of_class(name, k) for name in OF_CLASS} for k in classes),
+        tuple(tuple(estimates.cell(true, called) for called in classes) for true in classes),
+        {name: estimates.of_all(name) for name in OF_ALL},
+        tuple({name: estimates.of_class(name, k) for name in OF_CLASS} for k in classes),
         tuple(confusion.sum(axis=1).tolist()),
         None
         if policy is None
@@ -174,7 +174,7 @@ def class_numbers(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
+class _Estimates:
     """The estimates of scores."""
 
     scores: ClassScores

@@ -39,22 +39,24 @@ def probabilities_of(cell: str) -> dict[str, float]:
 
 
 def label_space(
-    said: Sequence[dict[str, float]], probability: Sequence[float], conclusions: Collection[str]
+    probabilities: Sequence[dict[str, float]],
+    probability: Sequence[float],
+    conclusions: Collection[str],
 ) -> LabelSpace:
     """Return the classes of results, and the group whose probabilities sum to that of the results.
 
     Args:
-        said: The probabilities by class of each image.
+        probabilities: The probabilities by class of each image.
         probability: Probability of the positive group for each image.
         conclusions: All conclusions; one that is not a class may be the name of the group.
 
     Raises:
         DataError: Images have different classes, or no group of them has these sums.
     """
-    names = tuple(said[0])
-    if any(tuple(one) != names for one in said):
+    names = tuple(probabilities[0])
+    if any(tuple(one) != names for one in probabilities):
         raise DataError("the images have probabilities of different classes.")
-    each = np.array([list(one.values()) for one in said])
+    each = np.array([list(one.values()) for one in probabilities])
     inside = _positive(each, np.asarray(probability, np.float64))
     if inside is None:
         raise DataError(

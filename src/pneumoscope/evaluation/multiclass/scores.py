@@ -118,12 +118,17 @@ class ClassScores:
         unknown = sorted({row[CLASS] for row in rows} - set(names))
         if unknown:
             raise DataError(f"the class {unknown[0]!r} has no column of probabilities.")
-        said = np.array([[float(row[PROBABILITY + name]) for name in names] for row in rows])
-        if not ((said >= 0) & (said <= 1)).all() or np.abs(said.sum(1) - 1).max() > _SUM:
+        probabilities = np.array(
+            [[float(row[PROBABILITY + name]) for name in names] for row in rows]
+        )
+        if (
+            not ((probabilities >= 0) & (probabilities <= 1)).all()
+            or np.abs(probabilities.sum(1) - 1).max() > _SUM
+        ):
             raise DataError("the probabilities of an image must be from 0 to 1 and sum to 1.")
         if all(LOGIT + name in columns for name in names):
             logits = np.array([[float(row[LOGIT + name]) for name in names] for row in rows])
         else:
-            logits = np.log(np.maximum(said, 1e-45))
+            logits = np.log(np.maximum(probabilities, 1e-45))
         number = np.array([place[row[CLASS]] for row in rows], np.int64)
-        return cls(labels, number, logits, said)
+        return cls(labels, number, logits, probabilities)

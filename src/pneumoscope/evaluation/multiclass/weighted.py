@@ -54,26 +54,26 @@ class ClassTable:
     @classmethod
     def of(cls, scores: ClassScores, patient: NDArray[np.int64]) -> ClassTable:
         """Return the table of scores."""
-        said, number = scores.probabilities, scores.number
-        n, classes = said.shape
+        probabilities, number = scores.probabilities, scores.number
+        n, classes = probabilities.shape
         truth = number[:, np.newaxis] == np.arange(classes)
-        called = said.argmax(axis=1)
+        called = probabilities.argmax(axis=1)
         cell = (number * classes + called)[:, np.newaxis] == np.arange(classes**2)
-        second = np.partition(said, -2, axis=1)[:, -2]
-        own = said[np.arange(n), number]
+        second = np.partition(probabilities, -2, axis=1)[:, -2]
+        own = probabilities[np.arange(n), number]
         linear = [
             own >= second,
-            cross_entropy(np.log(np.maximum(said, SMALLEST)), number),
-            ((said - truth) ** 2).sum(axis=1),
+            cross_entropy(np.log(np.maximum(probabilities, SMALLEST)), number),
+            ((probabilities - truth) ** 2).sum(axis=1),
         ]
         columns = [np.stack(linear, axis=1).astype(np.float64), cell.astype(np.float64)]
-        columns += [binned(said[:, k], truth[:, k]) for k in range(classes)]
-        columns.append(binned(said.max(axis=1), called == number))
+        columns += [binned(probabilities[:, k], truth[:, k]) for k in range(classes)]
+        columns.append(binned(probabilities.max(axis=1), called == number))
         people = int(patient.max(initial=-1)) + 1
         rows = np.concatenate(columns, axis=1)
         sums = np.zeros((people, rows.shape[1]))
         np.add.at(sums, patient, rows)
-        ranks = tuple(ranked(said[:, k], truth[:, k], patient) for k in range(classes))
+        ranks = tuple(ranked(probabilities[:, k], truth[:, k], patient) for k in range(classes))
         return cls(classes, n, people, sums, ranks)
 
 

@@ -158,11 +158,13 @@ def finding_numbers(
     table = FindingTable.of(scores, thresholds)
     draws = resampled(statistics, table, resamples=resamples, seed=seed) if resamples else None
     measured = Measured(point(statistics, table), draws, level)
-    ask = _Asked(scores, scores.patient_numbers, measured)
+    estimates = _Estimates(scores, scores.patient_numbers, measured)
     known = scores.known
-    by_finding = [ask.of_finding(place, threshold) for place, threshold in enumerate(thresholds)]
+    by_finding = [
+        estimates.of_finding(place, threshold) for place, threshold in enumerate(thresholds)
+    ]
     for place, policy in enumerate(policies or ()):
-        by_finding[place] |= ask.decided(place, policy, resamples=resamples, seed=seed)
+        by_finding[place] |= estimates.decided(place, policy, resamples=resamples, seed=seed)
     return FindingNumbers(
         scores.names,
         len(scores),
@@ -182,7 +184,7 @@ def finding_numbers(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
+class _Estimates:
     """Point values and resamples of scores, and the estimates made from them."""
 
     scores: FindingScores
@@ -193,8 +195,8 @@ class _Asked:
         """Return the metrics of a finding."""
         rows = np.flatnonzero(self.scores.known[:, place])
         own = self.scores.labels[rows, place] == 1
-        said, patient = self.scores.probabilities[rows, place], self.patient[rows]
-        called, everything = said >= threshold, np.ones(len(rows), bool)
+        probability, patient = self.scores.probabilities[rows, place], self.patient[rows]
+        called, everything = probability >= threshold, np.ones(len(rows), bool)
         numbers = {}
         for name, hits, of in (
             ("sensitivity", called, own),
@@ -205,7 +207,7 @@ class _Asked:
             ("prevalence", own, everything),
         ):
             numbers[name] = self.measured.share(hits, of, patient, name, place)
-        numbers["auc"] = self.measured.area(own, said, patient, place)
+        numbers["auc"] = self.measured.area(own, probability, patient, place)
         for name in ("loss", "brier", "ece"):
             numbers[name] = self.measured.number(name, len(rows), place)
         return {name: numbers[name] for name in OF_FINDING}

@@ -281,19 +281,19 @@ def score_findings(
     """
     if predictor.gated:
         raise ValueError("scores need a reader with gated=False; they say what its gate refuses")
-    said = []
+    predictions = []
     paths = [catalog.file(entry) for entry in catalog.entries]
     for done, prediction in enumerate(predictor.predict_many(paths), 1):
-        said.append(prediction)
+        predictions.append(prediction)
         if progress:
             progress(done, len(paths))
     bad = tuple(
         Unreadable(entry.path, prediction.error)
-        for entry, prediction in zip(catalog.entries, said, strict=True)
+        for entry, prediction in zip(catalog.entries, predictions, strict=True)
         if prediction.error
     )
     readable = catalog.without(bad)
-    read = [prediction for prediction in said if not prediction.error]
+    read = [prediction for prediction in predictions if not prediction.error]
     logits, probabilities = (
         np.array(
             [[getattr(found, name) for found in prediction.findings] for prediction in read],

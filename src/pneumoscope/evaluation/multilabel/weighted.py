@@ -59,19 +59,19 @@ class FindingTable:
         ranks = []
         for place, threshold in enumerate(thresholds):
             rows = np.flatnonzero(scores.known[:, place])
-            said, own = scores.probabilities[rows, place], scores.labels[rows, place] == 1
-            np.add.at(sums[place], patient[rows], _columns(said, own, threshold))
-            ranks.append(ranked(said, own, patient[rows]))
+            probability, own = scores.probabilities[rows, place], scores.labels[rows, place] == 1
+            np.add.at(sums[place], patient[rows], _columns(probability, own, threshold))
+            ranks.append(ranked(probability, own, patient[rows]))
         return cls(len(scores), people, sums, tuple(ranks))
 
 
-def _columns(said: Floats, own: NDArray[np.bool_], threshold: float) -> Floats:
+def _columns(probability: Floats, own: NDArray[np.bool_], threshold: float) -> Floats:
     """Return the terms that are summed over the labelled images of a finding, [n, m]."""
-    called = said >= threshold
-    inside = np.clip(np.where(own, said, 1 - said), _SMALLEST, 1)
-    linear = (own, ~own, own & called, ~own & called, -np.log(inside), (said - own) ** 2)
+    called = probability >= threshold
+    inside = np.clip(np.where(own, probability, 1 - probability), _SMALLEST, 1)
+    linear = (own, ~own, own & called, ~own & called, -np.log(inside), (probability - own) ** 2)
     first = np.stack(linear, axis=1).astype(np.float64)
-    return np.concatenate([first, binned(said, own)], axis=1)
+    return np.concatenate([first, binned(probability, own)], axis=1)
 
 
 def statistics(table: FindingTable, counts: Floats) -> dict[str, Floats]:

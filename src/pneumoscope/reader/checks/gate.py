@@ -59,13 +59,13 @@ class Look(NamedTuple):
     """The distribution of training images at 16 x 16 pixels.
 
     Attributes:
-        likeness: Distribution of images standardised to mean 0 and variance 1.
+        distribution: Distribution of images standardised to mean 0 and variance 1.
         turned: An image is refused if rotating or inverting it reduces its distance to less than
             this share.
         farthest: Maximum distance of an image that is not refused.
     """
 
-    likeness: FeatureDistribution
+    distribution: FeatureDistribution
     turned: float
     farthest: float
 
@@ -81,9 +81,9 @@ class Look(NamedTuple):
         """Return the distances [n, 8] of thumbnails [n, 16, 16]."""
         turned = [np.rot90(images, -turns, (1, 2)).reshape(len(images), -1) for turns in range(4)]
         ways = [*turned, *(-way for way in turned)]
-        return np.stack([self.likeness.distance(way) for way in ways], axis=1)
+        return np.stack([self.distribution.distance(way) for way in ways], axis=1)
 
-    def turned_way(self, distances: NDArray[np.float32]) -> int | None:
+    def orientation(self, distances: NDArray[np.float32]) -> int | None:
         """Return the orientation that makes an image upright, 1 to 7; None if it is upright.
 
         Args:
@@ -103,7 +103,7 @@ class Look(NamedTuple):
         Args:
             distances: The result of ``distances`` for the image.
         """
-        way = self.turned_way(distances)
+        way = self.orientation(distances)
         if way is not None:
             # The orientation that corrects it determines how it was rotated.
             faults = [_TURNS[way % 4]] if way % 4 else []
@@ -152,7 +152,7 @@ class Look(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         return {
-            "likeness": self.likeness.to_dict(),
+            "likeness": self.distribution.to_dict(),
             "turned": self.turned,
             "farthest": self.farthest,
         }
@@ -164,10 +164,10 @@ class Look(NamedTuple):
         Raises:
             KeyError, TypeError, ValueError: A field is missing or invalid.
         """
-        likeness = FeatureDistribution.from_dict(values["likeness"])
-        if len(likeness.mean) != _SIDE * _SIDE:
+        distribution = FeatureDistribution.from_dict(values["likeness"])
+        if len(distribution.mean) != _SIDE * _SIDE:
             raise ValueError("its gate expects another number of pixels")
-        return cls(likeness, float(values["turned"]), float(values["farthest"]))
+        return cls(distribution, float(values["turned"]), float(values["farthest"]))
 
 
 class PixelGate(NamedTuple):
@@ -203,7 +203,7 @@ class PixelGate(NamedTuple):
         """Return why an image is unlike the training images, and what it resembles."""
         if self.look is None:
             return ()
-        way = self.look.turned_way(distances)
+        way = self.look.orientation(distances)
         if way is None and not self.look.is_unlike(distances):
             return ()
         from pneumoscope.reader.checks.appearance import SCREEN, kind  # noqa: PLC0415 - rare
@@ -277,11 +277,11 @@ class FeatureGate(NamedTuple):
     """The check of the features from the network's output ``features``.
 
     Attributes:
-        likeness: Distribution of the features of training images.
+        distribution: Distribution of the features of training images.
         farthest: Maximum distance of features that are not refused.
     """
 
-    likeness: FeatureDistribution
+    distribution: FeatureDistribution
     farthest: float
 
     def reasons(self, distance: float) -> tuple[str, ...]:
@@ -296,7 +296,7 @@ class FeatureGate(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the gate as JSON values, as stored in a model file under ``gate.features``."""
-        return {"likeness": self.likeness.to_dict(), "farthest": self.farthest}
+        return {"likeness": self.distribution.to_dict(), "farthest": self.farthest}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FeatureGate:

@@ -63,14 +63,14 @@ def _names_one(found: str, wanted: Sequence[str], *, words: bool) -> bool:
 def _age_note(age: str, bounds: Sequence[float]) -> tuple[list[str], bool]:
     """Return the note on an age, if any, and whether the age is known."""
     youngest, oldest = bounds
-    made_for = f"the reader is for patients aged {youngest:g} to {oldest:g} years"
+    intended_ages = f"the reader is for patients aged {youngest:g} to {oldest:g} years"
     try:
         years = float(age)
     except ValueError:
-        return [f"the age of the patient is not known; {made_for}"], False
+        return [f"the age of the patient is not known; {intended_ages}"], False
     if youngest <= years < oldest + 1:  # the age is five years until the sixth birthday
         return [], True
-    return [f"the patient is {_years(years)} old; {made_for}"], True
+    return [f"the patient is {_years(years)} old; {intended_ages}"], True
 
 
 def _years(years: float) -> str:

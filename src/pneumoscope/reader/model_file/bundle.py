@@ -62,17 +62,17 @@ class Bundle:
             ModelFileError: The file was changed after it was written, or the graph cannot be opened
                 or lacks an output.
         """
-        self.check_seal()
+        self.check_checksum()
         _ = self.outputs
         return self
 
-    def check_seal(self) -> None:
+    def check_checksum(self) -> None:
         """Wait until the checksum of the file is verified.
 
         Raises:
             ModelFileError: The file was changed since it was written.
         """
-        self._graph.check_seal()
+        self._graph.check_checksum()
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ def read_info(content: bytes, path: Path) -> tuple[ModelInfo, Contents]:
 
 
 def open_bundle(
-    model: Graph | Path | str | None, *, threads: int = 1, unsealed: bool = False
+    model: Graph | Path | str | None, *, threads: int = 1, allow_changed: bool = False
 ) -> Bundle:
     """Open the model of a file or run folder on the CPU.
 
@@ -175,7 +175,7 @@ def open_bundle(
         model: A model file or a run folder; ``shipped`` or None for the package's own. Or its
             graph, which may still be loading; its errors are then raised at first use.
         threads: CPU threads for one call of the graph, if it is opened here.
-        unsealed: Whether to accept a file that was changed after it was written.
+        allow_changed: Whether to accept a file that was changed after it was written.
 
     Raises:
         ModelFileError: There is no model, or the file is not a model file of this package, was
@@ -183,7 +183,7 @@ def open_bundle(
     """
     if isinstance(model, Graph):
         return Bundle(model, _info(model.text, model.path))
-    graph = Graph(model, threads=threads, unsealed=unsealed)
+    graph = Graph(model, threads=threads, allow_changed=allow_changed)
     return Bundle(graph, _info(graph.text, graph.path)).opened()
 
 

@@ -62,10 +62,10 @@ def with_info(content: bytes, info: Metadata, *, path: Path = Path("model.onnx")
     rest = content if entry is None else content[: entry.start] + content[entry.end :]
     value = info.to_json().encode("utf-8")
     ours = encoded(_KEY_FIELD, KEY.encode()) + encoded(_VALUE_FIELD, value)
-    return sealed(rest + encoded(_METADATA_FIELD, ours), path=path)
+    return with_checksum(rest + encoded(_METADATA_FIELD, ours), path=path)
 
 
-def sealed(content: bytes, *, path: Path = Path("model.onnx")) -> bytes:
+def with_checksum(content: bytes, *, path: Path = Path("model.onnx")) -> bytes:
     """Return the model file with its checksum set.
 
     Raises:

@@ -35,7 +35,7 @@ class Graph:
         place: A model file or a run folder; ``shipped`` or None for the package's own.
         threads: CPU threads for one call of the graph.
         few: Whether few images will be read: large graphs then start faster and run more slowly.
-        unsealed: Whether to accept a file that was changed after it was written.
+        allow_changed: Whether to accept a file that was changed after it was written.
 
     Attributes:
         path: The file.
@@ -53,7 +53,7 @@ class Graph:
         *,
         threads: int = 1,
         few: bool = False,
-        unsealed: bool = False,
+        allow_changed: bool = False,
     ) -> None:
         self.path = find_model(place)
         content = read_model(self.path)
@@ -62,12 +62,12 @@ class Graph:
         self._content: bytes | None = content
         self._sha256 = ""
 
-        self._unsealed = unsealed
-        self._seal = ""
-        self._seal_fault: Exception | None = None
+        self._allow_changed = allow_changed
+        self._checksum = ""
+        self._checksum_fault: Exception | None = None
         # In parallel to the imports, which use one core.
-        self._sealing = threading.Thread(target=self._look_at_seal, args=(content,))
-        self._sealing.start()
+        self._verifying = threading.Thread(target=self._verify_checksum, args=(content,))
+        self._verifying.start()
 
         # Imported first, since a Ctrl-C during its import by ONNX Runtime would appear as an error
         # of ONNX Runtime.
@@ -109,20 +109,20 @@ class Graph:
             ) from self._fault
         return self._session
 
-    def check_seal(self) -> None:
+    def check_checksum(self) -> None:
         """Wait until the checksum of the file is verified.
 
         Raises:
             ModelFileError: The file was changed since it was written.
         """
-        if self._unsealed:
+        if self._allow_changed:
             return
-        self._sealing.join()
-        if self._seal not in {"intact", "none"}:
+        self._verifying.join()
+        if self._checksum not in {"intact", "none"}:
             raise ModelFileError(
                 f"{self.path}: this file was changed or damaged after it was written (its "
                 "checksum does not match), so it is not used; download or copy it again."
-            ) from self._seal_fault
+            ) from self._checksum_fault
 
     @property
     def sha256(self) -> str:
@@ -147,11 +147,11 @@ class Graph:
         finally:
             self._opened.set()
 
-    def _look_at_seal(self, content: bytes) -> None:
+    def _verify_checksum(self, content: bytes) -> None:
         try:
-            self._seal = state_of(content, self.contents, self.path)
-        except Exception as fault:  # reported by check_seal
-            self._seal_fault = fault
+            self._checksum = state_of(content, self.contents, self.path)
+        except Exception as fault:  # reported by check_checksum
+            self._checksum_fault = fault
 
 
 def find_model(place: Path | str | None) -> Path:

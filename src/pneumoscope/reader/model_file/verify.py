@@ -78,7 +78,7 @@ def verify(place: Path | str | None) -> Verified:
     path = find_model(place)
     content = read_model(path)
     seal = state_of(content, inspect(content, path), path)
-    bundle = open_bundle(path, unsealed=True)
+    bundle = open_bundle(path, allow_changed=True)
     return Verified(
         str(path),
         bundle.info.name,
@@ -94,7 +94,7 @@ def finish(path: Path) -> None:
     Raises:
         ModelFileError: The file cannot be opened.
     """
-    bundle = open_bundle(path, unsealed=True)
+    bundle = open_bundle(path, allow_changed=True)
     info = dataclasses.replace(bundle.info, self_test=say(bundle))
     path.write_bytes(with_info(read_model(path), info, path=path))
 

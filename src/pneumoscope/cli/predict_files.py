@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pneumoscope.reader.predictor import Predictor
 
 
-def with_what_is_written(
+def with_written_files(
     args: Namespace, predictor: Predictor, found: Prediction, content: bytes
 ) -> Prediction:
     """Write the requested files of a prediction; return it with their paths.
