@@ -90,7 +90,7 @@ def test_a_group_with_all_images_of_a_class_is_never_new() -> None:
     catalog = Catalog(Path("data"), tuple(entries), CLASSES)
     found = made(catalog, "series")
     assert [group.name for group in found.groups] == ["BACTERIA", "VIRUS"]
-    assert "NORMAL cannot be new" in found.note
+    assert "NORMAL cannot be held out" in found.note
     for group in found.groups:
         left = {one.label for row, one in enumerate(entries) if row not in set(group.rows)}
         assert left == set(CLASSES)

@@ -67,8 +67,9 @@ def test_a_reader_against_itself_differs_in_no_class() -> None:
     for one in pair.by_class:
         assert one.auc.value == one.sensitivity.value == 0
         assert (one.auc_p_holm, one.sensitivity_p_holm) == (1.0, 1.0)
-    assert "differ in the AUC of no class, after Holm's correction for 4 tests" in found.verdict(
-        pair
+    assert (
+        "do not differ significantly in the AUC of any class, after Holm's correction for 4 tests"
+        in found.verdict(pair)
     )
 
 

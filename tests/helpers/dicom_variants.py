@@ -230,7 +230,7 @@ def _ends(picture: Pixels) -> Iterator[tuple[str, bytes]]:
     halves["PixelData"].VR = "OB"
     halves["PixelData"].is_undefined_length = True
     yield "two fragments", dicom_bytes(halves)
-    yield "bytes behind the pixels", made(wide, 12, PixelData=wide.tobytes() + bytes(100))
+    yield "bytes after the pixels", made(wide, 12, PixelData=wide.tobytes() + bytes(100))
 
 
 def streams(picture: Pixels) -> dict[str, tuple[Pixels, int, str, bytes]]:

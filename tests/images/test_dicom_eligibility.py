@@ -209,7 +209,7 @@ def test_a_hand_is_refused(elements: dict[str, Any]) -> None:
 )
 def test_parts_that_contradict_each_other_are_read_and_noted(elements: dict[str, Any]) -> None:
     (note,) = facts(**elements).notes
-    assert "taken for a chest radiograph" in note
+    assert "treated as a chest radiograph" in note
 
 
 def test_a_babygram_is_read() -> None:
@@ -235,7 +235,7 @@ def test_a_babygram_is_read() -> None:
         ("OT", "1", "modality 'OT'"),
         ("OT", None, "modality 'OT'"),
         ("SC", "7", "modality 'SC'"),
-        ("DX", "12.2", "X-Ray Radiofluoroscopic Image Storage; the modality counts"),
+        ("DX", "12.2", "X-Ray Radiofluoroscopic Image Storage; the modality takes precedence"),
     ],
 )
 def test_radiographs_are_read_and_loose_modalities_noted(

@@ -272,10 +272,14 @@ def test_the_rendering_says_what_was_done() -> None:
         ("YCbCr 4:4:4 as RGB", "pillow (JPEG baseline", "YCbCr"),
         ("no SamplesPerPixel", "uncompressed", "SamplesPerPixel is missing; 1 is assumed"),
         ("VOI LUT of 16 bits", "uncompressed", "declares 16 bits, its entries have 12"),
-        ("VOI LUT with too few entries", "uncompressed", "4096 entries are declared, 4095"),
+        (
+            "VOI LUT with too few entries",
+            "uncompressed",
+            "4096 entries are declared, but there are 4095",
+        ),
         ("window that whitens", "uncompressed", "window 3174/2426 LINEAR is not applied"),
         ("window with decimal commas", "uncompressed", "decimal commas"),
-        ("bytes behind the pixels", "uncompressed", "100 bytes behind the pixels"),
+        ("bytes after the pixels", "uncompressed", "100 bytes after the pixels"),
     ],
 )
 def test_what_was_assumed_is_noted(what: str, decoder: str, note: str) -> None:

@@ -137,7 +137,7 @@ def test_test_rows_are_refused(study: StudyFolder, data: Path) -> None:
 
     whole = read_catalog(data)
     place = next(study.splits.glob("*.csv"))
-    with pytest.raises(LeakError, match="test images would take part"):
+    with pytest.raises(LeakError, match="test images would be used"):
         open_split(whole, recipe_of("seed", image_size=32).data.input, place)
     own = read_images(data, recipe_of("seed"), watcher=Watcher())
     assert len(own) < len(whole)

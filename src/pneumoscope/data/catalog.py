@@ -254,7 +254,7 @@ def read_catalog(
     names: tuple[str, ...] = ()
     if options.findings is not None:
         if positive is not None:
-            raise OptionError("positive", must="left out where `findings` is given", was=positive)
+            raise OptionError("positive", must="omitted if `findings` is given", was=positive)
         table = list_findings(data, options)
         listing, names, space = table.listing, table.names, ANY_FINDING
         found = list(listing.entries)

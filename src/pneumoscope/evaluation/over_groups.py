@@ -222,8 +222,7 @@ def calibrate_over(
     scale, bias = _sought(excess, share, with_bias=method == "platt")
     if scale <= SCALES[0] * 1.01:
         raise DataError(
-            "higher logits are not more often positive in these groups, so no calibration can mend "
-            "them."
+            "higher logits are not more often positive in these groups, so calibration cannot help."
         )
     return described(scale, bias, method, everything.logit, everything.label.astype(np.float64))
 

@@ -223,7 +223,7 @@ def evaluate_policy(
         DataError: There are no scores.
     """
     if not len(scores):
-        raise DataError("there are no images to measure a decision on.")
+        raise DataError("there are no images to evaluate.")
     outcomes = policy.decide_many(scores.decided_by, scores.refused)
     patient = scores.patient_numbers
     inside = np.array(policy.labels.is_positive)

@@ -112,7 +112,7 @@ def _check_tile_parts(data: bytes, at: int, end: int, tiles: int) -> int:
     if at > end:
         raise CutError(f"a tile-part reaches {at - end:,} bytes beyond the end")
     if len(seen) < tiles:
-        raise CutError(f"{len(seen)} of {tiles} tiles are there")
+        raise CutError(f"{len(seen)} of {tiles} tiles are present")
     if any(seen[tile] < parts for tile, parts in announced.items()):
         raise CutError("a tile-part is missing")
     return at

@@ -72,7 +72,7 @@ def _file_of_form(body: bytes, content_type: str) -> Upload:
     files = [part for part in parts.found if part.is_file]
     if not parts.whole or len(files) != 1:
         count = len(files) if parts.whole else "no end after"
-        raise BodyError(400, f"the form must hold one file, it has {count}")
+        raise BodyError(400, f"the form must contain one file, got {count}")
     name = parse_options_header(files[0].disposition)[1].get(b"filename", b"")
     if not files[0].content:
         raise BodyError(400, "the file of the form is empty")

@@ -44,7 +44,7 @@ class Metrics:
         self._conclusions = self._counter("conclusions", "Conclusions.", "model", "conclusion")
         self._findings = self._counter(
             "finding_conclusions",
-            "Conclusions about each finding, of models of several.",
+            "Conclusions about each finding, for models of several findings.",
             *("model", "finding", "conclusion"),
         )
         self._refusals = self._counter("refusals", "Images without a conclusion.", "reason")

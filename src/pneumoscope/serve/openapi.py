@@ -79,7 +79,7 @@ def _predictions(settings: Settings) -> dict[str, Any]:
 def _pictures(settings: Settings) -> dict[str, Any]:
     return {
         "operationId": "picture",
-        "summary": "Return an image as a grey PNG, as a reader is shown it",
+        "summary": "Return an image as a grey PNG, as the page shows it",
         "requestBody": _image_body(settings),
         "responses": {"200": _png("The picture."), **_image_faults()},
     }
@@ -88,7 +88,7 @@ def _pictures(settings: Settings) -> dict[str, Any]:
 def _evidence() -> dict[str, Any]:
     return {
         "operationId": "evidence",
-        "summary": "Return the evidence picture that a prediction linked to",
+        "summary": "Return the evidence picture linked in a prediction",
         "parameters": [_path("name", "Taken from the field `evidence` of a record.")],
         "responses": {"200": _png("The picture."), "404": _fault("The picture has expired.")},
     }
@@ -110,7 +110,7 @@ def _of_model(operation: str, summary: str, schema: str) -> dict[str, Any]:
 
 
 def _model_ready() -> dict[str, Any]:
-    found = _health("model_ready", "Whether a model can be asked")
+    found = _health("model_ready", "Whether a model is ready")
     found["parameters"] = [_path("name", "Of the model.")]
     found["responses"]["404"] = _fault("There is no such model.")
     return found

@@ -51,7 +51,7 @@ def opened(out: Path) -> StudyFolder:
             raise OutputError(f"{out}: is not a study; choose another `out`.")
         out.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
-        raise OutputError(f"{out}: cannot be made ({fault.strerror}).") from fault
+        raise OutputError(f"{out}: cannot be created ({fault.strerror}).") from fault
     return folder
 
 

@@ -58,8 +58,8 @@ class Hunt:
     def __post_init__(self) -> None:
         if self.number.startswith(("test", "held_out")):
             raise LeakError(
-                f"{self.number}: a search is decided by validation images alone; test and held-out "
-                f"images must not choose between recipes. Known: {', '.join(NUMBERS)}."
+                f"{self.number}: a search only uses validation images; test and held-out images "
+                f"must not be used to choose between recipes. Known: {', '.join(NUMBERS)}."
             )
         one_of("optimise", self.number, NUMBERS)
         one_of("sampler", self.sampler, SAMPLERS)

@@ -137,7 +137,7 @@ def refuse_test_rows(catalog: Catalog) -> None:
     count = sum(entry.split == "test" for entry in catalog.entries)
     if count:
         raise LeakError(
-            f"{catalog.root}: {count:,} test images would take part in a study, whose results "
+            f"{catalog.root}: {count:,} test images would be used in a study, whose results "
             "choose between recipes; `read_images` leaves them out."
         )
 

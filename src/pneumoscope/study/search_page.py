@@ -40,7 +40,7 @@ def search_sentences(folder: StudyFolder) -> tuple[str, ...]:
     )
     best = found["best"]
     if best is None:
-        return (f"No trial of the search finished ({listed or 'none was begun'}).",)
+        return (f"No trial of the search finished ({listed or 'none was started'}).",)
     name = found["number"].replace("_", " ").replace("val", "validation").replace("auc", "AUC")
     sentence = f"Of {len(states)} trials ({listed}) the best is {best['title']}: {name} "
     return (f"{sentence}{best['value']:.4f}.", *_optimism(folder, found))
@@ -64,7 +64,7 @@ def _optimism(folder: StudyFolder, found: Mapping[str, Any]) -> tuple[str, ...]:
         gap = -gap
     sentence = (
         f"With {len(values)} new seeds the same recipe reaches {mean:.4f} on average "
-        f"({min(values):.4f} to {max(values):.4f}): {gap:+.4f} of what the search shows is "
+        f"({min(values):.4f} to {max(values):.4f}): {gap:+.4f} of the result of the search is "
         "selection optimism."
     )
     return (sentence,)

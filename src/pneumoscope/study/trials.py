@@ -251,7 +251,7 @@ def _sampler(hunt: Hunt, plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
     for name, axis in plan.space.axes.items():
         if isinstance(axis, Range):
             raise OptionError(
-                "sampler", must="tpe or random where a field has a range", was=f"grid, {name}"
+                "sampler", must="tpe or random if a field has a range", was=f"grid, {name}"
             )
         values[name] = list(range(len(axis)))
     return optuna.samplers.GridSampler(values, seed=hunt.seed)

@@ -210,8 +210,8 @@ def _reference(
             else "contains no statistics of its training images, since an older version wrote it"
         )
         raise DataError(
-            f"{bundle.path}: {why}, or name a folder of a few hundred of its training images "
-            "with `reference`."
+            f"{bundle.path}: {why}, or give a folder with a few hundred of its training images "
+            "as `reference`."
         )
     return known
 
@@ -320,7 +320,7 @@ def _warn(found: Adapted, watcher: Watcher) -> None:
     moved = found.after.mean_logit - found.before.mean_logit
     if abs(moved) > _LARGE_MOVE:
         watcher.warn(
-            f"the mean logit moved by {moved:+.1f}: the images differ much from those in training, "
-            "or another share of the patients is ill. Only labels tell these apart: check the new "
-            "model on labelled images before it is used."
+            f"the mean logit changed by {moved:+.1f}: the images differ much from the training "
+            "images, or the prevalence differs. Only labels can distinguish the two: evaluate "
+            "the new model on labelled images before using it."
         )

@@ -115,7 +115,7 @@ def _collect(
     """Fill ``files`` from the source of the data set."""
     if source is None:
         _forget(files)
-        watcher.say("Asking Kaggle; its own program keeps a copy of the data in its cache.")
+        watcher.say("Downloading from Kaggle; its package keeps a copy of the data in its cache.")
         kept = _from_kaggle(DATA_SETS[data_set])
         with watcher.progress("Copying") as progress:
             gather(kept, files, manifest, progress=progress)
@@ -151,14 +151,15 @@ def _from_kaggle(name: str) -> Path:
         import kagglehub  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as fault:
         raise DownloadError(
-            "asking Kaggle needs the package 'kagglehub', which is not installed; install the "
-            f"extra: {install_command('download')}, or give another source with `source`."
+            "downloading from Kaggle needs the package 'kagglehub', which is not installed; "
+            f"install the extra: {install_command('download')}, or give another source with "
+            "`source`."
         ) from fault
     try:
         return Path(kagglehub.dataset_download(name))
     except Exception as fault:  # its exceptions have no common base class
         raise DownloadError(
-            f"Kaggle does not give {name} ({str(fault) or type(fault).__name__})."
+            f"Kaggle does not provide {name} ({str(fault) or type(fault).__name__})."
         ) from fault
 
 

@@ -136,7 +136,7 @@ def over_groups(
     if made.note:
         watcher.say(f"Groups: {made.note}")
     watcher.say(
-        f"New in turn: {len(made.groups)} groups by {made.by} "
+        f"Groups held out in turn: {len(made.groups)} groups by {made.by} "
         f"({', '.join(group.name for group in made.groups)}); {fits} trainings"
     )
     with watcher.progress("Holding out groups", unit="trainings") as progress:
@@ -344,4 +344,4 @@ def check_groups(recipe: Recipe, data: PreparedData, *, source: Path) -> None:
         _without(recipe, data, group.rows)
     names = [slug(group.name) for group in made.groups]
     if len(set(names)) < len(names):
-        raise DataError(f"{data.catalog.root}: two groups are called alike ({', '.join(names)}).")
+        raise DataError(f"{data.catalog.root}: two groups have the same name ({', '.join(names)}).")

@@ -141,7 +141,7 @@ def recalibrate(
     if not scores.patients_known:
         watcher.warn(
             "the patient of some images is unknown; if patients have several images, the fit "
-            "is based on fewer people than it seems."
+            "is based on fewer patients than images."
         )
     change = {
         "what": f"calibration by {after.method}, operating point {wanted}, uncertain zone",
@@ -183,7 +183,7 @@ def one_class_for_all(scores: Scores, threshold: float, *, classes: tuple[str, s
         if of_class.any() and (called[of_class] != value).all():
             return (
                 f"the {share} is 0: at a threshold of {threshold:.4g} every image of "
-                f"{classes[value]} is called {classes[other]}, which is useless. Choose another "
+                f"{classes[value]} is classified as {classes[other]}. Choose another "
                 "`operating_point`, such as youden."
             )
     return ""

@@ -102,7 +102,10 @@ def recalibrate_findings(
             rules[name], kept[name] = before, str(fault)
             watcher.warn(f"{name} keeps its decision: {fault}")
     if len(kept) == len(rules):
-        raise DataError(f"{scores_file}: decides no finding; {next(iter(kept.values()))}")
+        raise DataError(
+            f"{scores_file}: no decision could be fitted for any finding; "
+            f"{next(iter(kept.values()))}"
+        )
     change = {
         "what": f"calibration by {method}, operating points, uncertain zones",
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -162,6 +165,6 @@ def _check(
         wanted = _calibration(rule).apply(scores.logits[:, place])
         if np.abs(wanted - scores.probabilities[:, place]).max(initial=0) > _TOLERANCE:
             raise DataError(
-                f"{path}: the probabilities of {name} are not those that this model makes of its "
-                "logits; write its scores with: `evaluate(MODEL, DATA, scores=FILE)`"
+                f"{path}: the probabilities of {name} do not match this model's calibration of "
+                "its logits; write its scores with: `evaluate(MODEL, DATA, scores=FILE)`"
             )

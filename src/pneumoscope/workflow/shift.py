@@ -137,8 +137,8 @@ class Shift:
             )
         if faults:
             raise ExportError(
-                f"{path}: not written: in {precision}, {' and '.join(faults)}; "
-                "take a larger precision."
+                f"{path}: not written: in {precision}, {' and '.join(faults)}; use a higher "
+                "precision."
             )
 
     def to_dict(self) -> dict[str, Any]:

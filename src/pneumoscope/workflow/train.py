@@ -159,7 +159,10 @@ def train_reader(
                     watcher=watcher,
                 )  # fmt: skip
             elif recipe.data.validation == GROUPS:
-                watcher.warn("ended before groups were held out: the block alone decides.")
+                watcher.warn(
+                    "ended before groups were held out; decisions are only based on the "
+                    "validation block."
+                )
             return _finished(
                 run, recipe, prepared, fitted, held, source=data, started=started, watcher=watcher
             )

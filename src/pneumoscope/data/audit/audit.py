@@ -138,14 +138,17 @@ def _listing(data: Path, options: DataOptions | None, positive: str | None) -> L
     if options is None or options.findings is None:
         return list_data(data, options, positive=names_in(positive), keep_unlabelled=True)
     if positive is not None:
-        raise OptionError("positive", must="left out where `findings` is given", was=positive)
+        raise OptionError("positive", must="omitted if `findings` is given", was=positive)
     table = list_findings(data, options)
     counts = []
     for place, name in enumerate(table.names):
         own = [entry.findings[place] for entry in table.listing.entries]
         counts.append(f"{name} {own.count(1):,} of {len(own) - own.count(UNLABELLED):,}")
-    note = f"Images with each finding, of those that have a label of it: {', '.join(counts)}."
-    compared = "Clues are about images with any of the findings against those without one."
+    note = f"Images with each finding, among those that have a label of it: {', '.join(counts)}."
+    compared = (
+        "Label shortcuts are measured between images with any of the findings and images "
+        "without findings."
+    )
     return replace(table.listing, notes=(*table.listing.notes, note, compared))
 
 

@@ -71,9 +71,9 @@ def list_findings(data: Path, options: DataOptions) -> FindingsListing:
     found = tables_of(data, options.layout)
     if found is None:
         raise DataError(
-            f"{data}: findings need a table: a CSV with path and a column a finding "
-            "(1, 0 or nothing), or the folder of a public data set. Class folders name one class "
-            "an image."
+            f"{data}: findings need a table: a CSV with a column path and a column for each "
+            "finding (1, 0 or empty), or the folder of a public data set. Class folders define "
+            "one class per image."
         )
     layout, root, tables = found
     own = layout.name in {MANIFEST.name, "columns"}
@@ -123,15 +123,15 @@ def _own_layout(
     odd, empty = _odd_columns(table, layout, others)
     named = [name for name in others if plain(name) in wanted]
     if worst := next((name for name in named if name in odd), None):
-        raise DataError(f"{table}: {odd[worst]}; a finding is 1, 0, -1 (uncertain) or blank.")
+        raise DataError(f"{table}: {odd[worst]}; a finding must be 1, 0, -1 (uncertain) or empty.")
     left = {*odd, *(empty - set(named))}
     nothing = [name for name in others if plain(name) in NOTHING_FOUND]
     taken = [name for name in others if name not in left]
     if not set(taken) - set(nothing):
         held = ", ".join(others) or "none"
         raise DataError(
-            f"{table}: no column of findings (1, 0, -1 or blank in every row); its other columns: "
-            f"{held}."
+            f"{table}: no column of findings (1, 0, -1 or empty in every row); its other "
+            f"columns: {held}."
         )
     passed = [name for name in others if name in left] if not wanted else []
     notes = [f"Columns that are not findings: {', '.join(passed)}."] if passed else []

@@ -141,7 +141,7 @@ def data_options(
     if columns and layout:
         raise OptionError("columns", must="omitted if `layout` is given", was=dict(columns))
     if findings is not None and class_map:
-        raise OptionError("findings", must="left out where `class_map` is given", was=findings)
+        raise OptionError("findings", must="omitted if `class_map` is given", was=findings)
     if uncertain_labels is not None and not class_map and findings is None:
         raise OptionError(
             "uncertain_labels",

@@ -116,7 +116,7 @@ def new_groups(
     if by != "blocks":
         whole = [name for name in found if _has_whole_class(catalog, pool, found[name])]
         if len(found) > 1 and whole:
-            note = f"{', '.join(whole)} cannot be new: all images of a class are there"
+            note = f"{', '.join(whole)} cannot be held out: no image of a class would remain"
             found = {name: rows for name, rows in found.items() if name not in whole}
         if len(found) < 2:
             kept = f"{note}; " if note else ""

@@ -136,7 +136,10 @@ class ClassComparison:
         ]
         corrected = f"after Holm's correction for {self.tests} tests"
         if not found:
-            return f"{first} and {second} differ in the AUC of no class, {corrected}."
+            return (
+                f"{first} and {second} do not differ significantly in the AUC of any class, "
+                f"{corrected}."
+            )
         return f"{first} less {second} differs in the AUC of {'; '.join(found)}, {corrected}."
 
     def to_dict(self) -> dict[str, Any]:
@@ -215,7 +218,7 @@ def _of_one_order(
             names = first.labels.names
             row = int(np.flatnonzero(moved.number != first.number)[0])
             raise DataError(
-                f"{path[row]}: the scores to compare give it different classes, "
+                f"{path[row]}: the scores have different true classes for it, "
                 f"{names[first.number[row]]} and {names[moved.number[row]]}."
             )
         found.append(moved)

@@ -85,13 +85,13 @@ def compare_findings(
     names = contenders[0].scores.names if contenders else ()
     shared = [name for name in names if all(name in one.scores.names for one in contenders)]
     if not shared:
-        raise DataError("the readers know no finding in common.")
+        raise DataError("the readers have no findings in common.")
     by_finding: dict[str, Comparison] = {}
     left_out: dict[str, str] = {}
     for name in shared:
         own = [contender.of(name) for contender in contenders]
         if any(len(set(one.scores.label.tolist())) < 2 for one in own):
-            left_out[name] = "there are no labelled images both with and without it"
+            left_out[name] = "its labelled images are all positive or all negative"
             continue
         by_finding[name] = compare(own, level=level, resamples=resamples, seed=seed)
     if not by_finding:

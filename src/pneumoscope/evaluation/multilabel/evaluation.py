@@ -148,8 +148,8 @@ def evaluate_findings(
 
 
 _RELATIONS = {
-    TrainingRelation.TRAINING: "These images taught the reader: the numbers say nothing of new "
-    "patients.",
+    TrainingRelation.TRAINING: "The reader was trained on these images: the results do not apply "
+    "to new patients.",
     TrainingRelation.VALIDATION: "These images were also used to choose epoch, calibration and "
     "thresholds, so the results are optimistic.",
 }
@@ -171,8 +171,8 @@ def _notes(found: FindingsEvaluation) -> list[str]:
     ]
     if few:
         notes.append(
-            f"Fewer than {SMALL} labelled images with or without it, so these numbers say little: "
-            f"{', '.join(few)}."
+            f"Fewer than {SMALL} labelled images with or without it, so these metrics are "
+            f"unreliable: {', '.join(few)}."
         )
     masked = sum(counts.masked for counts in numbers.counts)
     if masked:

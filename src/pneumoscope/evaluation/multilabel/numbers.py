@@ -152,7 +152,7 @@ def finding_numbers(
         OptionError: There are too few resamples.
     """
     if not len(scores):
-        raise DataError("there are no images to measure on.")
+        raise DataError("there are no images to evaluate.")
     if resamples:
         in_range("resamples", resamples, low=100, high=10_000_000)
     table = FindingTable.of(scores, thresholds)

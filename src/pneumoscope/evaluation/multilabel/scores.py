@@ -177,7 +177,7 @@ class FindingScores:
             return _parsed(path, rows, part=part)
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as fault:
             raise DataError(
-                f"{path}: no scores can be read from it ({in_words(fault)}); {_EXPECTED}."
+                f"{path}: not a readable scores file ({in_words(fault)}); {_EXPECTED}."
             ) from fault
 
 
@@ -280,7 +280,7 @@ def score_findings(
         ValueError: The predictor is gated, so that images would be missing.
     """
     if predictor.gated:
-        raise ValueError("scores need a reader with gated=False; they say what its gate refuses")
+        raise ValueError("scores need a reader with gated=False; they record what its gate refuses")
     predictions = []
     paths = [catalog.file(entry) for entry in catalog.entries]
     for done, prediction in enumerate(predictor.predict_many(paths), 1):

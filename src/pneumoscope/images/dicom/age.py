@@ -40,7 +40,7 @@ def age_of(dataset: Dataset) -> tuple[float | None, tuple[str, ...]]:
     if written and stated is None:
         notes.append(f"PatientAge {written!r} is not plausible")
     elif stated and written.isdigit():
-        notes.append(f"PatientAge {written!r} has no unit; it is taken as years")
+        notes.append(f"PatientAge {written!r} has no unit; it is interpreted as years")
     months = _months_between_dates(dataset)
     if months is None:
         return None, tuple(notes)

@@ -73,7 +73,7 @@ def blank_of(
     if limits is not None:
         found, near = _padded(pixels, limits, bits=bits, lossy=lossy)
         if found.all():
-            notes.append("all pixels have the padding value, which is left out")
+            notes.append("all pixels have the padding value, which is therefore ignored")
         elif found.any():
             masks.append(found)
             padding = " to ".join(str(value) for value in dict.fromkeys(limits)) + near
@@ -86,7 +86,7 @@ def blank_of(
             outside = _outside(dataset, field, shape, pixels.shape[:2])
             words = f"{shape.lower()} {field.lower()}"
             if outside is None or 1 - outside.mean() < _LEAST_VISIBLE:
-                notes.append(f"the {words} is not applied: its values cannot be")
+                notes.append(f"the {words} is not applied: its values are invalid")
             elif field == "Collimator" and not _is_border(pixels, outside):
                 notes.append(f"the {words} is not applied: the image continues outside it")
             elif outside.any():

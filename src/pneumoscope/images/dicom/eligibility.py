@@ -84,13 +84,13 @@ def _kind(dataset: Dataset) -> tuple[str, str]:
         refusal = "" if fits else f"{called}, without a modality; {_ONLY}"
     elif modality == "OT" or (modality == "SC" and stored_as in _SECONDARY_CAPTURES):
         if fits:
-            note = f"modality {modality!r} is taken for a radiograph"
+            note = f"modality {modality!r} is treated as a radiograph"
         else:
             refusal = f"modality {modality!r}, {called}; {_ONLY}"
     elif modality not in MODALITIES | _NO_TERM:
         refusal = f"modality {modality!r}; {_ONLY}"
     elif stored_as in _PROJECTIONS:
-        note = f"modality {modality!r}, but {called}; the modality counts"
+        note = f"modality {modality!r}, but {called}; the modality takes precedence"
     elif not fits and stored_as.startswith(_STORAGE):  # all others are private classes
         refusal = f"modality {modality!r}, but {called}; {_ONLY}"
     elif modality in _NO_TERM:
@@ -109,7 +109,7 @@ def _part(dataset: Dataset) -> tuple[str, str]:
     if not elsewhere:
         return "", ""
     if chest:
-        return "", f"{elsewhere[0]}, but also {chest[0]!r}; it is taken for a chest radiograph"
+        return "", f"{elsewhere[0]}, but also {chest[0]!r}; it is treated as a chest radiograph"
     cure = "If it is one, correct its BodyPartExamined or AnatomicRegionSequence"
     return f"{elsewhere[0]}; only chest radiographs can be assessed. {cure}", ""
 

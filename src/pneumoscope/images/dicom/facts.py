@@ -79,7 +79,8 @@ def _shape_notes(dataset: Dataset) -> tuple[str, ...]:
     usual = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}.get(photometric)
     if usual is None or shape not in {"IDENTITY", "INVERSE"} or shape == usual:
         return ()
-    return (f"PresentationLUTShape {shape} contradicts {photometric}; {photometric} was followed",)
+    note = f"PresentationLUTShape {shape} contradicts {photometric}"
+    return (f"{note}; {photometric} takes precedence",)
 
 
 def _spacing(dataset: Dataset, keyword: str) -> tuple[float, float] | None:

@@ -189,9 +189,11 @@ def _bits(dataset: Dataset, notes: list[str], *, name: str) -> tuple[int | None,
             f"BitsStored {stored}); export it again."
         )
     if stored is None:
-        notes.append("BitsStored is missing; the pixels decide")
+        notes.append("BitsStored is missing; the depth is derived from the pixels")
         stored = high + 1 if high >= 0 else None
     if stored and allocated and stored > allocated:
-        notes.append(f"BitsStored {stored} is more than BitsAllocated {allocated}, which is taken")
+        notes.append(
+            f"BitsStored {stored} is more than BitsAllocated {allocated}, which is used instead"
+        )
         stored = allocated
     return allocated, stored

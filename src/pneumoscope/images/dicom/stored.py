@@ -162,7 +162,7 @@ def _uncompressed(
             f"columns need {expected:,}: Rows or Columns is wrong; export it again."
         )
     if held > expected:
-        notes = (*notes, f"{held - expected:,} bytes behind the pixels were left out")
+        notes = (*notes, f"{held - expected:,} bytes after the pixels were ignored")
     if layout.photometric == "YBR_FULL_422":
         return _by_pydicom(dataset, layout, "", "uncompressed", name=name)
     count = layout.rows * layout.columns * layout.samples
@@ -255,7 +255,7 @@ def _compressed(
     if stream.components != layout.samples:
         notes = (
             *notes,
-            f"{stream.components} samples a pixel, not the header's {layout.samples}",
+            f"{stream.components} samples per pixel instead of the header's {layout.samples}",
         )
     if layout.stored is not None and stream.precision > layout.stored:
         at_least = None  # bits above BitsStored may not belong to the values

@@ -63,7 +63,7 @@ def choose(dataset: Dataset, sample: NDArray[Any], *, inverted: bool) -> Choice:
     for words, candidate in _candidates(dataset, base, notes):
         if _shows(candidate, sample):
             return Choice(candidate, modality, words, tuple(notes))
-        notes.append(f"the {words} is not applied: nothing of the image can be seen under it")
+        notes.append(f"the {words} is not applied: the image is not visible with it")
     return Choice(base, modality, "", tuple(notes))
 
 
@@ -118,7 +118,7 @@ def _windows(dataset: Dataset, notes: list[str]) -> list[tuple[Window, str, str]
     if "," in "".join(stated[0] + stated[1]):
         notes.append("decimal commas of the window were read as points")
     if len(centers) != len(widths):
-        notes.append(f"{len(centers)} window centers and {len(widths)} widths; pairs are taken")
+        notes.append(f"{len(centers)} window centers and {len(widths)} widths; only pairs are used")
     function = text_of(dataset, "VOILUTFunction").upper() or "LINEAR"
     if function not in {"LINEAR", "LINEAR_EXACT", "SIGMOID"}:
         notes.append(f"VOILUTFunction {function!r} is unknown; LINEAR is assumed")
@@ -129,7 +129,7 @@ def _windows(dataset: Dataset, notes: list[str]) -> list[tuple[Window, str, str]
         stated_so = "/".join(texts[place] for texts in stated)
         if center is None or width is None or not Window(center, width, function).usable:
             if stated_so.strip("/ "):
-                notes.append(f"the window {stated_so} is not applied: its values cannot be")
+                notes.append(f"the window {stated_so} is not applied: its values are invalid")
             continue
         explained = explanations[place] if place < len(explanations) else ""
         words = f"window {center:g}/{width:g} {function}"
@@ -190,7 +190,7 @@ def lut_of(descriptor: Any, data: Any, *, signed: bool, little: bool) -> tuple[L
     if not 1 <= bits <= 16:
         fault = f"its entries cannot have {bits} bits"
     elif len(entries) < count:
-        fault = f"{count} entries are declared, {len(entries)} are there"
+        fault = f"{count} entries are declared, but there are {len(entries)}"
     elif entries.min() == entries.max():
         fault = "all its entries are the same"
     return (None, fault) if fault else (Lut(first, bits, entries[:count].astype(np.uint16)), "")

@@ -211,7 +211,7 @@ class ModelInfo:
             positive = tuple(map(str, values.get("positive", ())))
             findings = _findings(values["findings"], classes) if "findings" in values else ()
             if values["format"] == FORMAT_OF_FINDINGS and not findings:
-                raise ValueError("it does not say how its findings are decided")
+                raise ValueError("it has no decision rules for its findings")
             if len(classes) != 2 and not positive and not findings:
                 raise ValueError(f"its classes are {classes!r}, and none is marked as positive")
             point = OperatingPoint(**values["operating_point"])
