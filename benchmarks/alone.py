@@ -1,4 +1,4 @@
-"""Run a function in an interpreter of its own, and leave no process behind."""
+"""Run a function in a separate interpreter, without leaving processes behind."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _LAST_WORDS_SECONDS = 10
 
 
 def alone(work: Callable[..., Result], *arguments: object) -> Result:
-    """Return what a call gives in an interpreter of its own.
+    """Return the result of a call in a separate interpreter.
 
-    Whatever it starts ends with it, and it ends with this process, however this one ends: it leads
-    a group of processes that is killed.
+    It leads a process group that is killed at the end, so that everything it starts ends with it,
+    and it ends with this process in any case.
 
     Raises:
-        RuntimeError: The call raised something; the message names it.
+        RuntimeError: The call raised an exception, which the message states.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -49,13 +49,13 @@ def _serve(sender: Connection, work: Callable[..., object], arguments: tuple[obj
     fault, result = "", None
     try:
         result = work(*arguments)
-    except Exception as raised:  # whatever it is, the parent shall hear of it
+    except Exception as raised:  # any error is reported to the parent
         fault = f"{type(raised).__name__}: {raised}"
     sender.send((fault, result))
 
 
 def _end_with_parent() -> None:
-    """Kill this group when the parent is gone: nobody else would if it was killed itself."""
+    """Kill this group when the parent has ended, since a killed parent cannot do it."""
     parent = multiprocessing.parent_process()
     assert parent is not None  # noqa: S101 - this runs in a child
     wait([parent.sentinel])
@@ -66,6 +66,6 @@ def _end(process: BaseProcess) -> None:
     assert process.pid is not None  # noqa: S101 - it was started
     try:
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:  # nothing is left of the group, or it is not made yet
+    except ProcessLookupError:  # the group has ended, or does not exist yet
         process.kill()
     process.join()

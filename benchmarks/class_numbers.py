@@ -19,7 +19,7 @@ CLASSES = 14
 
 
 def measure(plan: Plan) -> Outcome:
-    """Compute in a process of its own, since a core must be chosen before numpy is loaded."""
+    """Compute in a separate process, since a core must be selected before numpy is loaded."""
     rows = plan.count(5000, generated=5000, quick=500)
     resamples = plan.count(2000, generated=2000, quick=100)
     rounds = plan.count(3, generated=3, quick=1)
@@ -40,7 +40,7 @@ def measure(plan: Plan) -> Outcome:
 
 
 def main(rows: int, resamples: int, rounds: int) -> None:
-    """Print what evaluating made-up scores takes, as one JSON line."""
+    """Print the time for evaluating generated scores as one JSON line."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):

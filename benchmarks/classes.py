@@ -1,4 +1,4 @@
-"""What 14 classes cost over two: an epoch of training, the graph, and reading from files.
+"""The cost of 14 classes compared with two: an epoch of training, the graph, and reading files.
 
 The same images, network and recipe for both; only the classes differ.
 """
@@ -34,7 +34,7 @@ from pneumoscope.training.recipe import Recipe, recipe_of
 _MODEL = "timm:mobilenetv2_035"
 _SEVERAL = 14
 _BOUND = 1.05
-_BATCH = 8  # as the predictor takes them
+_BATCH = 8  # as in the predictor
 
 
 def measure(plan: Plan) -> Outcome:
@@ -45,7 +45,7 @@ def measure(plan: Plan) -> Outcome:
 
 
 def _training(plan: Plan) -> tuple[Row, dict[str, list[float]]]:
-    """Return what an epoch takes in which all layers learn, validation included."""
+    """Return the time of an epoch that trains all layers, including validation."""
     recipe = recipe_of("transfer", model=_MODEL, max_epochs=2)
     batches = plan.count(20, generated=10, quick=2)
     count = round(batches * recipe.learning.batch_size / (1 - recipe.data.val_fraction))
@@ -72,7 +72,7 @@ def _training(plan: Plan) -> tuple[Row, dict[str, list[float]]]:
 
 
 def _prepared(plan: Plan, paths: Sequence[Path], recipe: Recipe, classes: int) -> PreparedData:
-    """Return the images with made-up classes, the same number of each."""
+    """Return the images with generated classes, the same number of each."""
     table = plan.work / f"{classes}-classes.csv"
     rows = [(path, f"class {place % classes:02}") for place, path in enumerate(paths)]
     write_csv(table, ("path", "label"), rows)
@@ -99,7 +99,7 @@ def _reading(plan: Plan) -> tuple[list[Row], dict[str, object]]:
             f"{what} of {_MODEL} with {_SEVERAL} classes, {count:,} images",
             f"{count / several:.0f} images/s",
             f"{count / two:.0f} images/s (two classes)",
-            several / two,  # of seconds, not of rates: what the classes cost
+            several / two,  # ratio of seconds, not of rates: the cost of the classes
             at_most=None if plan.quick else _BOUND,
         )
         rows.append(row)
@@ -107,7 +107,7 @@ def _reading(plan: Plan) -> tuple[list[Row], dict[str, object]]:
 
 
 def _written(path: Path, classes: int) -> Path:
-    """Write a model of so many classes that has learnt nothing, and return its path."""
+    """Write an untrained model with a number of classes, and return its path."""
     torch.manual_seed(0)
     spec = InputSpec()
     names = tuple(f"class {number:02}" for number in range(classes))
@@ -124,7 +124,7 @@ def _graph(model: Path, paths: Sequence[Path]) -> Callable[[], object]:
     pixels = np.stack(list(ordered_map(lambda path: prepare(path, bundle.info.input), paths)))
     groups = [pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH)]
     outputs = ["logits", "probabilities"]
-    bundle.run(groups[0], outputs)  # what is made at the first call is made
+    bundle.run(groups[0], outputs)  # after the initialisation of the first call
     return lambda: list(ordered_map(lambda group: bundle.run(group, outputs), groups))
 
 

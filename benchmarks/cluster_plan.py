@@ -1,4 +1,4 @@
-"""The driver of a long run on as many paths as a hospital has."""
+"""The driver of a long run on as many paths as a hospital archive has."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _planned(plan: Plan, manifest: Path, out: Path, *more: str) -> dict[str, flo
 
 
 def _write_manifest(place: Path, count: int) -> None:
-    """Write paths as an archive of DICOM files has them, in constant memory."""
+    """Write paths like those of an archive of DICOM files, in constant memory."""
     schema = pyarrow.schema([("path", pyarrow.string())])
     with pyarrow.parquet.ParquetWriter(place, schema) as writer:
         for start in range(0, count, _BATCH):

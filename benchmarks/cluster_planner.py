@@ -1,6 +1,6 @@
-"""A long run whose workers look at no pixels: what the driver does, and nothing else.
+"""A long run whose workers read no pixels, which measures the driver only.
 
-python benchmarks/cluster_planner.py MANIFEST OUT [--resume]; prints what it took as JSON.
+python benchmarks/cluster_planner.py MANIFEST OUT [--resume]; prints time and memory as JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pneumoscope.reader.predictor import Predictor
 
 
 class Stub:
-    """One worker in this process that says ``NORMAL`` of every image; see ``Engine``."""
+    """One worker in this process that concludes ``NORMAL`` for every image; see ``Engine``."""
 
     def __init__(self, counts: dict[str, object]) -> None:
         self._counts = counts
@@ -62,7 +62,7 @@ class Stub:
 
 
 def main() -> None:
-    """Run, and print what came of it."""
+    """Run, and print the result."""
     manifest, out, *more = sys.argv[1:]
     begun = time.monotonic()
     predictor = Predictor()

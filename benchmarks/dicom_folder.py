@@ -29,11 +29,11 @@ _READ = Path(__file__).with_name("dicom_read.py")
 _LOOP = Path(__file__).with_name("dicom_loop.py")
 _SIZES = ((2000, 2000), (2500, 2048), (3000, 2500), (3500, 2800), (4000, 3000))
 _DIFFERENT = 15
-"""So many images are drawn; the others are copies under other names."""
+"""Number of generated images; the others are copies with other names."""
 
 
 def measure(plan: Plan) -> Outcome:
-    """Read the same files in turns: this package, an earlier one if one is named, the loop."""
+    """Read the same files in turns: this package, an earlier version if given, the loop."""
     folder = plan.work / "images"
     count = plan.count(300, generated=300, quick=6)
     _write(folder, count)

@@ -1,6 +1,6 @@
-"""The usual loop over DICOM files: pydicom, its window, Pillow's resize, a process a core.
+"""A common loop over DICOM files: pydicom, its window, Pillow's resize, one process per core.
 
-It runs in an environment of its own, without pneumoscope.
+It runs in a separate environment, without pneumoscope.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 
 def read(path: str) -> int:
-    """Return the sum of an image of 224x224 pixels, made as most people make it."""
+    """Return the sum of an image of 224x224 pixels, prepared in the common way."""
     warnings.simplefilter("ignore")
     data_set = pydicom.dcmread(path)
     shown = apply_voi_lut(apply_modality_lut(data_set.pixel_array, data_set), data_set)
@@ -34,7 +34,7 @@ def main() -> None:
     """Read every file once, in as many processes as there are cores."""
     paths = sorted(str(path) for path in Path(sys.argv[1]).iterdir())
     with multiprocessing.Pool(len(os.sched_getaffinity(0))) as pool:
-        pool.map(read, paths[:4])  # what is loaded with the first files is loaded
+        pool.map(read, paths[:4])  # after the imports of the first files
         started = time.perf_counter()
         count = len(pool.map(read, paths, chunksize=1))
         print(json.dumps({"images": count, "seconds": time.perf_counter() - started}))

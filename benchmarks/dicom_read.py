@@ -1,4 +1,4 @@
-"""Read a folder of DICOM files into model inputs, in threads; print the seconds that it took."""
+"""Read a folder of DICOM files into model inputs, in threads, and print the seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main() -> None:
     """Read every file once."""
     paths = sorted(Path(sys.argv[1]).iterdir())
     spec = InputSpec()
-    prepare(paths[0], spec)  # what is loaded with the first file is loaded
+    prepare(paths[0], spec)  # after the imports of the first file
     started = time.perf_counter()
     count = sum(1 for _ in ordered_map(lambda path: prepare(path, spec), paths, workers=cores()))
     print(json.dumps({"images": count, "seconds": time.perf_counter() - started}))

@@ -1,4 +1,4 @@
-"""A model file to read images with: its speed does not depend on what it has learnt."""
+"""An untrained model file, since the speed of a model does not depend on its weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
 
 
 def write_fresh_model(path: Path, name: str = "seed-cnn", *, weights: str = "none") -> Path:
-    """Write a model that has learnt nothing of the question, and return its path."""
+    """Write an untrained model, and return its path."""
     torch.manual_seed(0)
     spec = InputSpec()
     info = ModelInfo(name, spec, ("NORMAL", "PNEUMONIA"), OperatingPoint(), {})

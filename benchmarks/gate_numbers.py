@@ -1,11 +1,11 @@
-"""What the gate refuses: of real radiographs, and of everything else that gets handed in.
+"""The shares that the gate refuses, of real radiographs and of other images.
 
     python benchmarks/gate_numbers.py --out gate.json
     python benchmarks/gate_numbers.py --model shipped
 
-Prints a table for people and writes the same as JSON. Needs the real images that the environment
-variable ``PNEUMOSCOPE_SHARED`` names, and takes photographs and documents from packages that happen
-to be installed (scikit-image, scikit-learn, pydicom); what is not there is left out, and named.
+Prints a table for people and writes the same as JSON. Needs the real images in the folder
+``PNEUMOSCOPE_SHARED``, and uses photographs and documents of installed packages (scikit-image,
+scikit-learn, pydicom); missing ones are listed and left out.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _PATIENT = re.compile(r"(person\d+_[a-z]+|(?:NORMAL2-)?IM-\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How the gate deals with one kind of images.
+    """The results of the gate for one kind of image.
 
     Attributes:
-        n: Images.
-        refused: How many of them are refused by any rule.
-        auroc: Of the distance alone, against held-out radiographs.
-        beyond: How many lie beyond the distance that 1 % of the held-out radiographs exceed.
+        n: Number of images.
+        refused: Number of images refused by any rule.
+        auroc: AUC of the distance alone, against held-out radiographs.
+        beyond: Number of images beyond the distance that 1 % of the held-out radiographs exceed.
     """
 
     n: int
@@ -119,7 +119,7 @@ def table(found: Mapping[str, Any]) -> str:
 
 
 def of_sizes(model: str, shared: Path) -> dict[str, dict[str, Any]]:
-    """Return what both gates of a model file refuse of files at native and at reduced size."""
+    """Return the refusals of both gates of a model file for files at native and at reduced size."""
     reader = Predictor(model)
     native = sorted((shared / "data" / "chest_xray_native").rglob("*.jpeg"))
     small = {path.name: path for path in (shared / "data" / "chest_xray").rglob("*.jpeg")}
@@ -137,7 +137,7 @@ def of_sizes(model: str, shared: Path) -> dict[str, dict[str, Any]]:
 def others(
     known: Sequence[LoadedImage], spec: InputSpec = SPEC
 ) -> Iterator[tuple[str, list[LoadedImage]]]:
-    """Yield what is no upright chest radiograph, by kind, prepared for the input of a model."""
+    """Yield images that are not upright chest radiographs, by kind, prepared for a model."""
     for name, sources in _kinds(known):
         yield name, [load_image(source, spec) for source in sources]
 

@@ -1,4 +1,4 @@
-"""Training on a GPU: images a second, and how long the GPU waits for them."""
+"""Training on a GPU: images per second, and the time in which the GPU waits for them."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ Step = Callable[[Tensor, Tensor], None]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a training goes: images a second, and the share of time in which the GPU waits."""
+    """The speed of a training: images per second, and the share of time in which the GPU waits."""
 
     images_per_second: float
     waits: float
 
 
 def measure(plan: Plan) -> Outcome:
-    """Feed the same step by our cache and by the usual loader, in turns."""
+    """Run the same step with our cache and with a common loader, in turns."""
     if not torch.cuda.is_available():
         return skip("no GPU here")
     name = torch.cuda.get_device_name()
@@ -130,7 +130,7 @@ def _step(model: str, device: torch.device, *, bfloat16: bool, compiled: bool) -
     network: Callable[[Tensor], Tensor] = classifier
     if compiled:
         network = torch.compile(classifier)
-    changes = AUGMENTATIONS["geometric"]  # about what the other loader does
+    changes = AUGMENTATIONS["geometric"]  # similar to the other loader
 
     def step(pixels: Tensor, labels: Tensor) -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
@@ -181,7 +181,7 @@ def _endless(loader: Iterable[Any], device: torch.device) -> Iterator[Batch]:
 
 
 def _pace(step: Step, batches: Iterator[Batch], steps: int, device: torch.device) -> Pace:
-    """Return how some steps went; what the GPU does between two of them is waiting."""
+    """Return the speed of some steps; the time between two steps counts as waiting."""
     on_gpu = device.type == "cuda"
     marks: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
     if on_gpu:

@@ -1,4 +1,4 @@
-"""The graph alone, on all cores: what evidence maps cost, and what whole numbers of 8 bits gain."""
+"""The graph alone, on all cores: the cost of evidence maps, and the gain of 8-bit integers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pneumoscope.reader.model_file.bundle import open_bundle
 from readers import reader_of
 
 _NETWORK = "timm:mobilenetv2_035"
-_BATCH = 8  # as the predictor takes them
+_BATCH = 8  # as in the predictor
 _VNNI = {"avx512_vnni", "avx_vnni"}
 
 Pixels = NDArray[np.uint8]
@@ -60,7 +60,7 @@ def _evidence(
         f"the graph with evidence maps ({reader.told})",
         _rate(len(pixels), took["with evidence"]),
         f"{_rate(len(pixels), took['without evidence'])} (without)",
-        # A ratio of seconds, not of rates: what the maps cost.
+        # A ratio of seconds, not of rates: the cost of the maps.
         took["with evidence"] / took["without evidence"],
         at_most=1.3,
     )
@@ -98,14 +98,14 @@ def _prepared(paths: Sequence[Path], spec: InputSpec) -> Pixels:
 
 
 def _over(pixels: Pixels, run: Callable[[Pixels], object]) -> Callable[[], object]:
-    """Return what runs a graph on all images, in as many threads as there are cores."""
+    """Return a function that runs a graph on all images, with one thread per core."""
     groups = [pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH)]
-    run(groups[0])  # what is made at the first call is made
+    run(groups[0])  # after the initialisation of the first call
     return lambda: list(ordered_map(run, groups))
 
 
 def _bare(path: Path) -> Callable[[Pixels], object]:
-    """Return what runs the graph of a file, whatever it says of itself."""
+    """Return a function that runs the graph of a file, without checks of its metadata."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

@@ -1,4 +1,4 @@
-"""What every benchmark shares: its plan, its rows, and clocks."""
+"""Common parts of all benchmarks: plan, rows and clocks."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _PEAK = Path(__file__).with_name("peak.py")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a benchmark works with.
+    """The settings of a benchmark.
 
     Attributes:
         small: A folder with class folders of images of about 224x224 pixels.
-        native: The same with images as an X-ray machine gives them.
+        native: The same with images at their original size.
         generated: Whether these are generated images, not real ones.
-        quick: Try whether everything runs; the numbers mean nothing.
-        work: A folder for whatever is made on the way.
-        keras: A Python that has tensorflow; None builds an environment for it.
-        rounds: How often the contenders of the longest benchmark take turns.
+        quick: Whether to only check that everything runs; the numbers are meaningless.
+        work: A folder for intermediate files.
+        keras: A Python with tensorflow; None builds an environment.
+        rounds: Number of rounds of the longest benchmark.
         model: The reader to measure: ``shipped``, ``fresh``, a file or a run folder; None is the
             shipped one where there is one, else a fresh one.
         batches: Steps of each training of ``transfer-epoch``.
@@ -54,7 +54,7 @@ class Plan:
     before: Path | None = None
 
     def count(self, full: int, *, generated: int, quick: int) -> int:
-        """Return how many of something are taken: images, rounds, steps."""
+        """Return a number of images, rounds or steps."""
         return quick if self.quick else generated if self.generated else full
 
 
@@ -63,14 +63,14 @@ class Row:
     """A row of the table.
 
     Attributes:
-        what: What is measured.
-        ours: Our number, as it is shown.
-        against: The number that it is compared with, as it is shown; empty where there is none.
-        ratio: The first over the second; None where there is no second.
-        at_most: The bound of the ratio.
-        at_least: The same, from below.
-        seconds: Our number, where it is bounded by itself.
-        at_most_seconds: Its bound, on two cores of the machine that the table names.
+        what: The measurement.
+        ours: Our value, as text.
+        against: The value that it is compared with, as text; empty if there is none.
+        ratio: The first divided by the second; None without a second.
+        at_most: Upper bound of the ratio.
+        at_least: Lower bound of the ratio.
+        seconds: Our value in seconds, if it has its own bound.
+        at_most_seconds: Its bound, on two cores of the machine named in the table.
     """
 
     what: str
@@ -84,7 +84,7 @@ class Row:
 
     @property
     def bound(self) -> str:
-        """The bound as it is shown."""
+        """The bound as text."""
         if self.at_most is not None:
             return f"≤ {self.at_most:.2f}"
         if self.at_most_seconds is not None:
@@ -93,7 +93,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the bound is met; None where there is none."""
+        """Whether the bound is met; None without a bound."""
         if self.seconds is not None and self.at_most_seconds is not None:
             return self.seconds <= self.at_most_seconds
         if self.ratio is None:
@@ -105,11 +105,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one benchmark found.
+    """The result of a benchmark.
 
     Attributes:
-        rows: For the table.
-        details: The single measurements that they come from.
+        rows: Rows of the table.
+        details: The single measurements.
         skipped: Why nothing was measured; empty if something was.
     """
 
@@ -119,7 +119,7 @@ class Outcome:
 
 
 def skip(why: str) -> Outcome:
-    """Say that nothing is measured, and return that."""
+    """Print and return that nothing is measured."""
     say(f"skipped: {why}")
     return Outcome([], skipped=why)
 
@@ -147,10 +147,10 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Return the seconds of each contender, measured in turns (A B A B ...).
 
-    So a machine that gets slower or faster meanwhile does so for all of them.
+    Changes in the speed of the machine therefore affect all of them.
 
     Args:
-        contenders: Name → what is measured.
+        contenders: Name → contender.
         rounds: Turns.
         timed: Runs a contender and returns its seconds.
     """
@@ -169,10 +169,10 @@ def medians(taken: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def call(command: Sequence[str | Path]) -> str:
-    """Return what a command prints.
+    """Return the output of a command.
 
     Raises:
-        RuntimeError: It failed; the message shows the end of what it said.
+        RuntimeError: The command failed; the message contains the end of its output.
     """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -183,7 +183,7 @@ def call(command: Sequence[str | Path]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """What a process took: its seconds, and its largest resident memory in megabytes."""
+    """Duration of a process in seconds, and its peak resident memory in megabytes."""
 
     seconds: float
     megabytes: float
@@ -196,10 +196,10 @@ def peak(
     environment: Mapping[str, str] | None = None,
     allowed: Sequence[int] = (0,),
 ) -> Peak:
-    """Return what a command took; what it says goes into a file.
+    """Return duration and memory of a command, whose output is written to a file.
 
     Raises:
-        RuntimeError: It ended with another code than those that are allowed.
+        RuntimeError: The exit code is not one of the allowed ones.
     """
     launcher = [sys.executable, "-I", "-S", _PEAK, log, *command]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The DICOM node: receiving, the way of one image, a long queue, many broken associations."""
+"""The DICOM node: receiving, the latency of one image, a long queue, aborted associations."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def measure(plan: Plan) -> Outcome:
     return Outcome(rows, details)
 
 
-# --- what is needed ---
+# --- preparation ---
 
 
 @contextmanager
 def network() -> Iterator[list[str]]:
-    """Make a network of its own, since dcmtk's receiver listens everywhere; the words to enter."""
+    """Yield the command prefix of a network namespace; dcmtk listens on all interfaces."""
     holder = subprocess.Popen(
         ["unshare", "-rn", "sh", "-c", "ip link set lo up && echo up && exec sleep 86400"],
         stdout=subprocess.PIPE,
@@ -69,7 +69,7 @@ def network() -> Iterator[list[str]]:
 def node(
     reader: Reader, folder: Path, *, inside: Sequence[str] = (), **settings: Any
 ) -> Iterator[tuple[int, int]]:
-    """Run a node; its port and its process."""
+    """Run a node; yield its port and process."""
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / "node.yaml"
     values = {"folder": "store", "port": 0, "model": str(reader.path), "keep_images": True}
@@ -100,7 +100,7 @@ def radiographs(folder: Path, count: int, *, largest: float) -> list[Path]:
     for number in range(count):
         megabytes = 2 + (largest - 2) * (number % 7) / 6
         side = round((megabytes * 1e6 / 2) ** 0.5)
-        if number < 7:  # drawn once a size; the files differ in their identifiers
+        if number < 7:  # drawn once per size; the files differ in their identifiers
             drawn = render("NORMAL", patient_seed=number, size_px=(side, side)).pixels
             pixels = drawn.astype(np.uint16) * 16
         else:
@@ -138,7 +138,7 @@ def dicom(pixels: np.ndarray[Any, Any], number: int) -> bytes:
 
 
 class Destination:
-    """Accepts every object, and notes when; without a network but this machine's."""
+    """Accepts every object and records the time; only on this machine's network."""
 
     def __init__(self) -> None:
         from pynetdicom import AE, evt  # noqa: PLC0415 - an extra
@@ -183,7 +183,7 @@ def resident_mb(pid: int) -> float:
     raise RuntimeError("the process has no resident memory")
 
 
-# --- what is measured ---
+# --- measurements ---
 
 
 def _receiving(
@@ -302,14 +302,14 @@ def _one_image(plan: Plan, reader: Reader, details: dict[str, Any]) -> Iterator[
 
 
 def _objects_of(predictor: Any, content: bytes) -> int:
-    """Return how many objects the node makes: no picture of what its gate refuses."""
+    """Return the number of objects that the node makes; refused images have no picture."""
     from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415
 
     return 1 + (Predictor(predictor.path).predict(content).probability is not None)
 
 
 def _long_queue(plan: Plan, reader: Reader, details: dict[str, Any]) -> Iterator[Row]:
-    """Start a node whose queue holds many rows, most of them done, and one whose is empty."""
+    """Start a node with many rows in its queue, most of them done, and one with an empty queue."""
     count = plan.count(100_000, generated=100_000, quick=500)
     destination = {"archive": {"host": "127.0.0.1", "port": 9, "ae_title": "ARCHIVE"}}
     memory: dict[str, float] = {}
@@ -367,7 +367,7 @@ def _fill(path: Path, count: int) -> None:
 
 
 def _aborts(plan: Plan, reader: Reader, details: dict[str, Any]) -> list[Row]:
-    """Send many images in associations that break off, and look at what is left of them."""
+    """Send many images, abort many associations, and measure memory and threads."""
     from pynetdicom import AE  # noqa: PLC0415 - an extra
 
     from pneumoscope.hospital.transport import keep_answers  # noqa: PLC0415

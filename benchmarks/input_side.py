@@ -1,4 +1,4 @@
-"""The share of a training step that goes into reading, copying and augmenting its images."""
+"""The share of a training step spent on reading, copying and augmenting images."""
 
 from __future__ import annotations
 

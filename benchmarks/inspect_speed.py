@@ -8,11 +8,11 @@ from statistics import median
 from harness import PNEUMOSCOPE, Outcome, Plan, Row, peak, say
 from pictures import replicate
 
-_FOUND_ERRORS = 1  # real data have some, which is what the verb is for
+_FOUND_ERRORS = 1  # real data contain some
 
 
 def measure(plan: Plan) -> Outcome:
-    """Inspect the whole data set, whose files the system has in memory."""
+    """Inspect the whole data set, with files in the system's page cache."""
     images = plan.small.parent
     if plan.quick:
         images = plan.work / "images"

@@ -1,6 +1,6 @@
 """Train as the report did, in Keras; prints the seconds of each epoch as one JSON line.
 
-Runs in an environment of its own, without this package: keras_epoch.py FOLDER EPOCHS
+Runs in a separate environment, without this package: keras_epoch.py FOLDER EPOCHS
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Generator = keras.preprocessing.image.ImageDataGenerator
 
 
 def main(folder: str, epochs: int) -> None:
-    """Train for some epochs and print what they took."""
+    """Train for some epochs and print their durations."""
     changing = Generator(
         rescale=1 / 255,
         rotation_range=20,
@@ -27,7 +27,7 @@ def main(folder: str, epochs: int) -> None:
         horizontal_flip=True,
         validation_split=0.1,
     )
-    # The report's own generator would change the validation images too; this spares Keras that.
+    # The report's own generator would augment the validation images as well, which is omitted here.
     plain = Generator(rescale=1 / 255, validation_split=0.1)
     shape = {
         "target_size": (224, 224),

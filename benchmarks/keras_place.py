@@ -1,4 +1,4 @@
-"""The environment that Keras runs in."""
+"""The environment for Keras."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ PLACE = HOME / "keras"
 
 
 def keras_python() -> Path:
-    """Return a Python with tensorflow, in an environment that is built if it is not there.
+    """Return a Python with tensorflow, in an environment that is built if necessary.
 
     Raises:
-        RuntimeError: It cannot be built.
+        RuntimeError: The environment cannot be built.
     """
     return python_with("keras", ("tensorflow-cpu", "scipy", "pillow"))

@@ -1,6 +1,6 @@
 """Read a folder with the report's network in Keras; prints the seconds as one JSON line.
 
-Runs in an environment of its own, without this package: keras_predict.py FOLDER
+Runs in a separate environment, without this package: keras_predict.py FOLDER
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Generator = tf.keras.preprocessing.image.ImageDataGenerator
 
 
 def main(folder: str) -> None:
-    """Predict twice, the first time to trace and to read every file, and print the second."""
+    """Predict twice, first for tracing and reading every file; print the second duration."""
     model = network()
     seconds = 0.0
     outputs = []

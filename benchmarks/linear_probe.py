@@ -14,7 +14,7 @@ from pneumoscope.training.recipe import recipe_of
 
 
 def measure(plan: Plan) -> Outcome:
-    """Train on images whose cache is there: model, threshold, scores and report included."""
+    """Train with an existing cache, including model, threshold, scores and report."""
     images = plan.small
     if plan.generated or plan.quick:
         images = plan.work / "images"

@@ -1,7 +1,7 @@
 """Clients of a server, each a thread that sends one request after the other.
 
-They share the processors with the server that they measure, so they do as little as they can:
-blocking sockets, requests that were made before, and no parsing beyond the length of an answer.
+They share the CPUs with the measured server, so they do as little as possible: blocking sockets,
+prepared requests, and no parsing beyond the length of a response.
 
 Prints one JSON line: load.py FOLDER --port N [--path PATH] [--form FIELD] [--clients N]
 [--requests N]
@@ -24,7 +24,7 @@ _AT_ONCE = 2**16
 
 
 def main() -> None:
-    """Send the requests, and print what came back and when."""
+    """Send the requests, and print the responses and their times."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, required=True)
@@ -69,7 +69,7 @@ def _load(requests: list[bytes], asked: argparse.Namespace) -> dict[str, Any]:
         ]
     took = time.perf_counter() - started
     for one in work:
-        one.result()  # its fault, if it had one
+        one.result()  # its error, if there was one
     return {
         "seconds": took,
         "statuses": [status for status, _ in answers],
@@ -80,7 +80,7 @@ def _load(requests: list[bytes], asked: argparse.Namespace) -> dict[str, Any]:
 def _client(
     requests: list[bytes], numbers: Iterator[int], port: int, answers: list[tuple[int, float]]
 ) -> None:
-    """Send requests until none is left; a refused one is sent no more, after a pause."""
+    """Send the remaining requests; rejected ones are not repeated, and followed by a pause."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for number in numbers:
@@ -93,7 +93,7 @@ def _client(
 
 
 def _answer(connection: socket.socket) -> tuple[int, Mapping[str, str]]:
-    """Take a whole answer from the connection; return its status and its headers."""
+    """Receive a complete response; return its status and headers."""
     head, body = _until(connection, b"", b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     pairs = (line.partition(":") for line in lines[1:])

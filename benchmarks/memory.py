@@ -10,7 +10,7 @@ from pictures import replicate
 
 
 def measure(plan: Plan) -> Outcome:
-    """Train an epoch on each, with a network so small that the images would show."""
+    """Train an epoch on each, with a small network, so that the memory of images is visible."""
     few = plan.count(5216, generated=1000, quick=48)
     many = plan.count(20_000, generated=4000, quick=96)
     peaks = {count: _peak_megabytes(plan, count) for count in (few, many)}
@@ -25,13 +25,13 @@ def measure(plan: Plan) -> Outcome:
 
 
 def _peak_megabytes(plan: Plan, count: int) -> float:
-    """Return the largest resident memory of a training process of its own."""
+    """Return the peak resident memory of a separate training process."""
     place = plan.work / str(count)
     replicate(plan.small, place / "images", count=count)
     command: list[str | Path] = [PNEUMOSCOPE, "train", place / "images", "--out", place / "run"]
     command += ["--epochs", "1", "--image-size", "224", "--filters", "4,4"]
     command += ["--accelerator", "cpu"]
-    # A cache of its own, so that neither takes over pixels of the other.
+    # A separate cache, so that neither reuses pixels of the other.
     own = {"PNEUMOSCOPE_CACHE": str(place / "cache")}
     taken = peak(command, log=plan.work / f"{count}.log", environment=own)
     shutil.rmtree(place)

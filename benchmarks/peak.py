@@ -1,7 +1,7 @@
 """Run a command, and print its seconds, peak memory and exit code as one JSON line.
 
-In a process that holds next to nothing, since the peak that the system notes of a process begins
-with the memory of the one that started it: peak.py LOG COMMAND ...
+Run in a small process, since the recorded peak of a process starts with the memory of its parent:
+peak.py LOG COMMAND ...
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 
 
 def main(log: str, *command: str) -> None:
-    """Run the command; what it says goes into the log."""
+    """Run the command, with its output in the log."""
     started = time.perf_counter()
     with open(log, "wb") as out:  # noqa: PTH123 - pathlib would take megabytes of its own
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)

@@ -1,4 +1,4 @@
-"""The images that the benchmarks work on."""
+"""The images of the benchmarks."""
 
 from __future__ import annotations
 
@@ -35,11 +35,10 @@ def generated_images(folder: Path, *, quick: bool) -> tuple[Path, Path]:
 
 
 def replicate(source: Path, folder: Path, *, count: int) -> list[Path]:
-    """Write so many images into ``folder/<label>/``, each a file and a patient of its own.
+    """Write a number of images into ``folder/<label>/``, each a separate file and patient.
 
-    The files of ``source`` are repeated as often as it takes. A number behind the end of the
-    image, which decoders do not read, makes each content different, so that no cache can serve
-    one for another.
+    The files of ``source`` are repeated as often as necessary. A number after the end of the image,
+    which decoders do not read, makes each content different, so that caches have no effect.
     """
     found = [
         (path.read_bytes(), label)

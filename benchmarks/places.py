@@ -1,4 +1,4 @@
-"""Environments of their own that contenders run in, below ``.bench``."""
+"""Separate environments for contenders, below ``.bench``."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 from harness import call, say
 
 HOME = Path(__file__).resolve().parents[1] / ".bench"
-"""Where they lie."""
+"""Folder of the environments."""
 
 
 def python_with(name: str, packages: Sequence[str]) -> Path:
-    """Return a Python with some packages, in an environment that is built if it is not there.
+    """Return a Python with some packages, in an environment that is built if necessary.
 
     Raises:
-        RuntimeError: It cannot be built.
+        RuntimeError: The environment cannot be built.
     """
     place = HOME / name
     python = place / "bin" / "python"
-    ready = place / ".ready"  # says what it was built with
+    ready = place / ".ready"  # lists the packages that it was built with
     wanted = "\n".join(packages)
     if ready.exists() and ready.read_text(encoding="utf-8") == wanted:
         return python

@@ -16,7 +16,7 @@ _KERAS_SCRIPT = Path(__file__).with_name("keras_predict.py")
 
 
 def measure(plan: Plan) -> Outcome:
-    """Read the same files with both, in turns; neither is charged for its imports."""
+    """Read the same files with both, in turns, without the time of imports."""
     built = PLACE / "bin" / "python"
     python = plan.keras or (built if built.exists() else None)
     if python is None:

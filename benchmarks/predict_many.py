@@ -22,15 +22,15 @@ from pneumoscope.reader.model_file.bundle import open_bundle
 from readers import Reader, reader_of
 
 _LOOP = Path(__file__).with_name("torch_loop.py")
-_BATCH = 8  # as the predictor takes them
-_MOST_REFUSED = 0.05  # refused images do not go through the network, so that few may be
+_BATCH = 8  # as in the predictor
+_MOST_REFUSED = 0.05  # refused images skip the network, so only few are allowed
 
 
 def measure(plan: Plan) -> Outcome:
-    """Read the same files with the command and with the usual loop, in turns.
+    """Read the same files with the command and with a common loop, in turns.
 
-    Decoding alone and the network alone are measured in the same turns, on all cores each: one
-    after the other, they would be the speed of a reader that loses nothing between them.
+    Decoding alone and the network alone are measured in the same turns, on all cores each.
+    Together, they give the speed of a reader without overhead.
     """
     count = plan.count(1000, generated=500, quick=12)
     folder = plan.work / "images"
@@ -122,16 +122,16 @@ def _prepared(paths: Sequence[Path], spec: InputSpec) -> list[NDArray[np.uint8]]
 
 
 def _network(reader: Reader, pixels: NDArray[np.uint8]) -> Callable[[], object]:
-    """Return what runs the graph on all images, in as many threads as there are cores."""
+    """Return a function that runs the graph on all images, with one thread per core."""
     bundle = open_bundle(reader.path, threads=1)
     outputs = ["logits", "probabilities", *(["features"] if bundle.feature_gate else [])]
     groups = [pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH)]
-    bundle.run(groups[0], outputs)  # what is made at the first call is made
+    bundle.run(groups[0], outputs)  # after the initialisation of the first call
     return lambda: list(ordered_map(lambda group: bundle.run(group, outputs), groups))
 
 
 def _first_answer(folder: Path, reader: Reader) -> float:
-    """Return the seconds from the start of the process until its first row is there."""
+    """Return the seconds from the start of the process to its first row."""
     command: list[str | Path] = [PNEUMOSCOPE, "predict", folder, "--model", reader.path]
     command += ["--format", "jsonl"]
     started = time.perf_counter()

@@ -12,7 +12,7 @@ _FEW = 1000
 
 
 def measure(plan: Plan) -> Outcome:
-    """Read a list of paths, and the same list many times over."""
+    """Read a list of paths, and the same list repeated many times."""
     few = plan.count(_FEW, generated=_FEW, quick=24)
     many = plan.count(plan.many, generated=plan.many, quick=96)
     paths = replicate(plan.small, plan.work / "images", count=few)

@@ -1,4 +1,4 @@
-"""One image through ``pneumoscope predict``: what a person waits for."""
+"""One image through ``pneumoscope predict``, the whole process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def measure(plan: Plan) -> Outcome:
         "pneumoscope": [sys.executable, "-c", "import pneumoscope"],
         "numpy": [sys.executable, "-c", "import numpy"],
     }
-    for command in contenders.values():  # so that every file has been read, and compiled
+    for command in contenders.values():  # so that every file has been read and compiled
         call(command)
     taken = interleaved(
         {name: partial(call, command) for name, command in contenders.items()},

@@ -20,8 +20,8 @@ _SPEC = InputSpec()
 def measure(plan: Plan) -> Outcome:
     """Prepare the same images in both codings, in turns.
 
-    A progressive file holds the image in several scans, of which every one must be decoded, and
-    for which the decoder keeps all coefficients; decoding at a smaller size spares little of it.
+    A progressive file contains the image in several scans, all of which must be decoded with all
+    coefficients in memory; decoding at a smaller size saves little.
     """
     count = plan.count(200, generated=100, quick=6)
     found = sorted(path for path in plan.native.rglob("*") if path.is_file())

@@ -1,4 +1,4 @@
-"""The reader that is measured, and what a loop needs to know to do the same work."""
+"""The measured reader, and its architecture for a loop that does the same work."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Reader:
     """A model file.
 
     Attributes:
-        path: Where it is.
-        told: What it is, for the table.
-        input: What it takes.
-        architecture: The same network or networks for ``torch_loop.py``, as JSON.
+        path: Path of the file.
+        told: Description for the table.
+        input: Input of the model.
+        architecture: The same networks for ``torch_loop.py``, as JSON.
     """
 
     path: Path
@@ -32,7 +32,7 @@ class Reader:
 
 
 def reader_of(plan: Plan) -> Reader:
-    """Return the reader that the plan asks for; a fresh one is written into its folder."""
+    """Return the reader given by the plan; an untrained one is written into its folder."""
     model = plan.model or (SHIPPED if SHIPPED_FILE.is_file() else _FRESH)
     if model == _FRESH:
         from fresh_model import write_fresh_model  # noqa: PLC0415 - torch

@@ -1,4 +1,4 @@
-"""Measure this package against what it wants to be compared with; see README.md.
+"""Measure this package against alternatives; see README.md.
 
 python benchmarks/run.py [--only NAME ...] [--quick] [--model MODEL] [--keras PYTHON] ...
 """
@@ -50,9 +50,9 @@ _TERMINATED = 128 + signal.SIGTERM
 
 
 def main() -> int:
-    """Run the benchmarks and write what they found; 1 if one of them could not be run."""
+    """Run the benchmarks and write the results; return 1 if one of them failed."""
     args = _arguments()
-    # As an exception, so that what runs is ended and what was made is removed.
+    # As an exception, so that running processes are ended and temporary files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     outcomes: dict[str, Outcome] = {}
     with tempfile.TemporaryDirectory(prefix="pneumoscope-bench-") as temporary:
@@ -96,13 +96,13 @@ def main() -> int:
 
 
 def _outcome(name: str, plan: Plan) -> Outcome | None:
-    """Return what a benchmark found, in an interpreter of its own; None if it failed."""
+    """Return the result of a benchmark in a separate interpreter; None if it failed."""
     print(f"{name}:", flush=True)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=plan.work) as own:
         try:
             outcome = alone(_measure, BENCHMARKS[name], replace(plan, work=Path(own)))
-        except RuntimeError as fault:  # the others shall run
+        except RuntimeError as fault:  # the others continue
             print(f"  failed: {fault}", file=sys.stderr, flush=True)
             return None
     print(f"  {time.perf_counter() - started:.0f} s", flush=True)

@@ -25,7 +25,7 @@ from pneumoscope.parallel import cores
 from readers import Reader, reader_of
 
 HERE = Path(__file__).parent
-# What the package itself needs, so that its reader can be put into the other servers.
+# Packages needed to use the reader of this package in the other servers.
 COMMON = tuple(line for line in requires("pneumoscope") or () if "extra ==" not in line)
 LITSERVE = "litserve==0.2.19"
 BENTOML = "bentoml==1.4.40"
@@ -34,7 +34,7 @@ _START_SECONDS = 120
 
 
 def measure(plan: Plan) -> Outcome:
-    """Measure the parts one after the other, each in turns with what it is compared with."""
+    """Measure the parts one after the other, each in turns with its comparison."""
     reader = reader_of(plan)
     folder = plan.work / "images"
     replicate(plan.native, folder, count=plan.count(1000, generated=500, quick=16))
@@ -54,7 +54,7 @@ def measure(plan: Plan) -> Outcome:
 
 @contextmanager
 def ours(reader: Reader, *options: str) -> Iterator[tuple[int, int]]:
-    """Run the service; its port and its process."""
+    """Run the service; yield its port and process."""
     words = ["serve", "--port", "0", "--model", str(reader.path), "--grace-seconds", "0", *options]
     with ExitStack() as stack:
         process = stack.enter_context(
@@ -66,11 +66,11 @@ def ours(reader: Reader, *options: str) -> Iterator[tuple[int, int]]:
         line = process.stderr.readline()
         if '"ready"' not in line:
             raise RuntimeError(f"the service did not start:\n{line}{process.stderr.read()}")
-        # Its log is taken off its hands, as a log collector does.
+        # Its log is read, as by a log collector.
         stack.enter_context(
             subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
         )
-        stack.callback(process.kill)  # before that reader is waited for
+        stack.callback(process.kill)  # before waiting for the reader of the log
         yield int(json.loads(line)["address"].rsplit(":", 1)[1]), process.pid
         process.terminate()
         process.wait(60)
@@ -78,7 +78,7 @@ def ours(reader: Reader, *options: str) -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def other(words: Sequence[str | Path], port: int, **environment: str) -> Iterator[int]:
-    """Run another server until its port answers; its whole group ends with it."""
+    """Run another server until its port responds; its process group ends with it."""
     log = Path(environment.pop("log"))
     with log.open("w") as said:
         process = subprocess.Popen(
@@ -155,10 +155,10 @@ def _answers(port: int) -> bool:
 
 
 def load(folder: Path, port: int, *options: str, may_refuse: bool = False) -> dict[str, Any]:
-    """Send requests from a process of its own; all must be answered.
+    """Send requests from a separate process; all must be answered.
 
     Raises:
-        RuntimeError: One was answered with a fault.
+        RuntimeError: A response was an error.
     """
     facts: dict[str, Any] = json.loads(
         call([sys.executable, HERE / "load.py", folder, "--port", str(port), *options])
@@ -174,7 +174,7 @@ def _seconds(folder: Path, port: int, *options: str) -> float:
     return float(load(folder, port, *options)["seconds"])
 
 
-# --- what is measured ---
+# --- measurements ---
 
 
 def _throughput(plan: Plan, reader: Reader, folder: Path, details: dict[str, Any]) -> Iterator[Row]:
@@ -206,7 +206,7 @@ def _throughput(plan: Plan, reader: Reader, folder: Path, details: dict[str, Any
             ):
                 port = stack.enter_context(start(reader, kind, plan.work))
                 contenders[f"{name}, {kind}"] = partial(_seconds, folder, port, *form, *eight)
-        for name, work in contenders.items():  # every worker is awake, every file in memory
+        for name, work in contenders.items():  # workers are running, files are in memory
             say(f"before the first round: {name}")
             work()
         taken = interleaved(contenders, rounds=rounds, timed=lambda work: work())
@@ -275,7 +275,7 @@ def _latency(plan: Plan, reader: Reader, folder: Path, details: dict[str, Any]) 
 
 
 def _overload(plan: Plan, reader: Reader, folder: Path, details: dict[str, Any]) -> Iterator[Row]:
-    """Send from 64 clients, twice as many as have room."""
+    """Send from 64 clients, twice the capacity of the queue."""
     count = plan.count(4000, generated=2000, quick=128)
     with ours(reader) as (port, _):
         load(folder, port, "--requests", "16")

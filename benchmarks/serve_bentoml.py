@@ -1,6 +1,6 @@
-"""The reader in BentoML, as its documentation shows it: files in a form, a worker a core.
+"""The reader in BentoML, set up as in its documentation: files in a form, one worker per core.
 
-Annotations are evaluated here: BentoML looks at them.
+Annotations are evaluated here, since BentoML uses them.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from serve_usual import WORKERS, reader
 
 @bentoml.service(workers=WORKERS, resources={"cpu": str(WORKERS)}, traffic={"timeout": 120})
 class Service:
-    """One image a request."""
+    """One image per request."""
 
     def __init__(self) -> None:
         self.reader = reader()

@@ -1,6 +1,6 @@
-"""The reader in LitServe, as its documentation shows it: files in a form, a worker a core.
+"""The reader in LitServe, set up as in its documentation: files in a form, one worker per core.
 
-Annotations are evaluated here: LitServe looks at them.
+Annotations are evaluated here, since LitServe uses them.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from serve_usual import PORT, WORKERS, reader
 
 
 class API(ls.LitAPI):  # type: ignore[misc]
-    """One image a request."""
+    """One image per request."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe fixes the arguments
         """Open the model, once in each worker."""

@@ -1,7 +1,7 @@
-"""What both other servers are given: Pillow and ONNX Runtime, or the reader of this package.
+"""The reader in both other servers: Pillow and ONNX Runtime, or the reader of this package.
 
-The choice is the environment's: ``READER`` is ``usual`` or ``ours``, ``MODEL`` the model file,
-``WORKERS`` the number of processes, ``PORT`` the port.
+It is selected by environment variables: ``READER`` is ``usual`` or ``ours``, ``MODEL`` the model
+file, ``WORKERS`` the number of processes, ``PORT`` the port.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Usual:
         import onnxruntime  # noqa: PLC0415 - in the process that reads
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # a process a core, as both servers advise
+        options.intra_op_num_threads = 1  # one process per core, as both servers recommend
         self._session = onnxruntime.InferenceSession(os.environ["MODEL"], options)
         _, _, self._height, self._width = self._session.get_inputs()[0].shape
 
@@ -52,5 +52,5 @@ class Ours:
 
 
 def reader() -> Usual | Ours:
-    """Return the reader that the environment names."""
+    """Return the reader selected by the environment."""
     return Ours() if os.environ["READER"] == "ours" else Usual()

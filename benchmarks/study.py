@@ -1,10 +1,10 @@
-"""What a study costs besides its runs, and what a search with pruning saves.
+"""The overhead of a study, and the savings of a search with pruning.
 
     python benchmarks/study.py                      the overhead, on generated radiographs
     python benchmarks/study.py --search chest_xray  a search over 12 recipes against all of them
 
-The overhead is what a study takes beyond the sum of its runs' own time: starting the worker,
-reading the folder, dividing, drawing the page. The bound is 2 % for runs of a minute and more.
+The overhead is the time of a study beyond that of its runs: starting the worker, reading and
+splitting the images, drawing the page. The bound is 2 % for runs of a minute and more.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def overhead(place: Path, *, patients: int, epochs: int) -> dict[str, float]:
 
 
 def saving(data: Path, place: Path, *, epochs: int) -> dict[str, float]:
-    """Return what 12 recipes reach and take with pruning, against all of them to their end."""
+    """Return results and durations of 12 recipes with pruning and without."""
     plan = plan_of(PLAN.replace("EPOCHS", str(epochs)))
     found: dict[str, float] = {}
     best: dict[str, dict[str, object]] = {}

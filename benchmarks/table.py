@@ -1,4 +1,4 @@
-"""Outcomes → ``results.json`` and the table between the two marks of ``README.md``."""
+"""Write results to ``results.json`` and to the table between the marks of ``README.md``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _END = "<!-- results: end -->"
 
 
 def about(*, generated: bool) -> dict[str, Any]:
-    """Return what the numbers were measured with."""
+    """Return the environment of the measurements."""
     facts = provenance(
         processor=_processor(),
         images="generated images" if generated else "real images",
@@ -69,7 +69,7 @@ def _ratio(row: Row) -> str:
 
 
 def _skipped(benchmarks: dict[str, Any]) -> str:
-    """Return a paragraph on what was not measured; empty if everything was."""
+    """Return a paragraph on skipped measurements; empty if there are none."""
     why = [
         f"`{name}` ({item['skipped']})" for name, item in benchmarks.items() if "skipped" in item
     ]

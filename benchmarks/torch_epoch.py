@@ -1,4 +1,4 @@
-"""Fine-tuning as it is usually written: torchvision's transforms, a loader, a loop.
+"""Common fine-tuning code: torchvision's transforms, a loader, a loop.
 
 Prints the seconds of an epoch as one JSON line: torch_epoch.py PLAN.json
 
@@ -29,7 +29,7 @@ _WARM_UP = 3  # batches
 
 
 class Files(Dataset[tuple[Tensor, int]]):
-    """Image files and labels; each is decoded and changed when it is asked for."""
+    """Image files and labels; each image is decoded and transformed on access."""
 
     def __init__(self, rows: Sequence[Row], change: Any) -> None:
         self._rows = rows
@@ -45,7 +45,7 @@ class Files(Dataset[tuple[Tensor, int]]):
 
 
 def training_changes(size: tuple[int, int], mean: float, std: float) -> Any:
-    """Return what the ``transfer`` preset does to images, as far as torchvision has it."""
+    """Return the augmentation of the preset ``transfer``, as far as torchvision supports it."""
     return transforms.Compose(
         [
             transforms.RandomResizedCrop(size, scale=(0.3, 1.0)),
@@ -58,7 +58,7 @@ def training_changes(size: tuple[int, int], mean: float, std: float) -> Any:
 
 
 def plain_changes(size: tuple[int, int], mean: float, std: float) -> Any:
-    """Return what is done to validation images."""
+    """Return the transforms of validation images."""
     return transforms.Compose(
         [
             transforms.Resize(size),
@@ -69,7 +69,7 @@ def plain_changes(size: tuple[int, int], mean: float, std: float) -> Any:
 
 
 def main(plan: str) -> None:
-    """Train for one epoch after a few batches that nobody times, validate, and print both."""
+    """Train for one epoch after a few untimed batches, validate, and print both durations."""
     settings = json.loads(Path(plan).read_text(encoding="utf-8"))
     size = (settings["size"][0], settings["size"][1])
     normal = (settings["mean"], settings["std"])
@@ -101,7 +101,7 @@ def main(plan: str) -> None:
 def train_one(
     model: nn.Module, optimizer: torch.optim.Optimizer, loader: DataLoader[tuple[Tensor, int]]
 ) -> None:
-    """Take a step a batch."""
+    """Take one step per batch."""
     model.train()
     for images, labels in loader:
         loss = F.cross_entropy(model(images), labels)

@@ -1,4 +1,4 @@
-"""The usual loop: Pillow and eager torch networks with random weights, one image at a time.
+"""A common loop: Pillow and eager torch networks with random weights, one image at a time.
 
 Prints seconds as one JSON line: torch_loop.py FILE-WITH-ONE-PATH-A-LINE [ARCHITECTURE]
 
@@ -31,7 +31,7 @@ SEED_CNN: dict[str, Any] = {
 
 
 def main(list_of_paths: str, architecture: str = "") -> None:
-    """Read the images and print what that took."""
+    """Read the images and print the duration."""
     layout: dict[str, Any] = json.loads(architecture) if architecture else SEED_CNN
     torch.manual_seed(0)
     paths = Path(list_of_paths).read_text(encoding="utf-8").splitlines()
@@ -69,7 +69,7 @@ def network(name: str, height: int, width: int) -> nn.Module:
 
 
 def seed_cnn(height: int, width: int) -> nn.Sequential:
-    """Return the report's network, written down plainly."""
+    """Return the report's network."""
     layers: list[nn.Module] = []
     before = 1
     for filters in (32, 64, 64):
@@ -82,7 +82,7 @@ def seed_cnn(height: int, width: int) -> nn.Sequential:
 
 
 def view(pixels: Tensor, name: str) -> Tensor:
-    """Return an image as it is, mirrored, or its middle 80 % enlarged."""
+    """Return an image unchanged, mirrored, or with its middle 80 % enlarged."""
     height, width = pixels.shape[-2:]
     if name == "flip":
         return pixels.flip(-1)

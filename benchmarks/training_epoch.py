@@ -95,7 +95,7 @@ def _prepared(images: Path) -> PreparedData:
 
 
 def _fitted(recipe: Recipe, prepared: PreparedData, place: Path) -> Fitted:
-    # The processor, whatever else is there: Keras has nothing else.
+    # On the CPU in any case, since Keras only uses the CPU here.
     placement = Placement(accelerator="cpu")
     return fit(recipe, prepared, folder=RunFolder.create(place), placement=placement)
 

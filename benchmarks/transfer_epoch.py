@@ -27,8 +27,8 @@ _WHOLE = 5216  # images of the data set's training folder
 def measure(plan: Plan) -> Outcome:
     """Train with both, in turns; each round is a new training.
 
-    Ours is the second epoch: in the first one only the last layer learns. The epochs are of so
-    many batches as the plan says, and scaled to the whole training folder.
+    Ours is the second epoch, since the first one only trains the last layer. Epochs have the
+    number of batches given in the plan, and are scaled to the whole training folder.
     """
     batches = plan.count(plan.batches, generated=plan.batches, quick=2)
     recipe = recipe_of("transfer", model=f"timm:{_MODEL}", max_epochs=2)
@@ -43,7 +43,7 @@ def measure(plan: Plan) -> Outcome:
     rounds = plan.count(2, generated=2, quick=1)
     for number in range(1, rounds + 1):
         folder = RunFolder.create(plan.work / f"run-{number}")
-        # The processor, whatever else is there: the other loop has nothing else.
+        # On the CPU in any case, since the other loop only uses the CPU.
         fitted = fit(recipe, prepared, folder=folder, placement=Placement(accelerator="cpu"))
         first.append(fitted.epochs[0].seconds)
         ours.append(fitted.epochs[1].seconds)
@@ -70,7 +70,7 @@ def measure(plan: Plan) -> Outcome:
 
 
 def _prepared(plan: Plan, recipe: Recipe, batches: int) -> PreparedData:
-    """Return images for so many batches of training, and a ninth as many for validation."""
+    """Return images for a number of training batches, and a ninth as many for validation."""
     count = round(batches * recipe.learning.batch_size / (1 - recipe.data.val_fraction))
     images = plan.work / "images"
     replicate(plan.small, images, count=count)

@@ -1,12 +1,12 @@
-"""Train the reader that the package carries, and write its card: what ``make reader`` runs.
+"""Train the included reader and write its card; run by ``make reader``.
 
     python tools/make_reader.py chest_xray --native chest_xray_native
     python tools/make_reader.py chest_xray --native chest_xray_native --decide-only
 
-Trains one network for each seed by ``recipes/reader.yaml``, averages them into
-``src/pneumoscope/assets/reader.onnx``, and measures what ``docs/reference/reader-card.md`` says.
-A seed whose run has ended is not trained again, and one that was interrupted is resumed.
-``--decide-only`` keeps the networks and makes decision and card anew.
+Trains one network per seed with ``recipes/reader.yaml``, averages them into
+``src/pneumoscope/assets/reader.onnx``, and measures the numbers of
+``docs/reference/reader-card.md``. Finished runs are not repeated, and interrupted ones are resumed.
+``--decide-only`` keeps the networks and only repeats the decision and the card.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What stands in the card of the shipped reader, measured."""
+"""Measure the numbers of the card of the included reader."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Card:
 def write_card(
     model: Path, seeds: Sequence[dict[str, Any]], *, data: Path, native: Path | None
 ) -> Card:
-    """Measure a reader on its validation images, on what it must refuse, and on shortcuts.
+    """Measure a reader on its validation images, on images that it must refuse, and on shortcuts.
 
-    What is measured of shortcuts and evidence also goes into the card inside the model file.
+    The results on shortcuts and evidence are also written into the card in the model file.
 
     Args:
         model: The model file.
-        seeds: What ``of_run`` tells of each network.
-        data: The images that it was made from.
+        seeds: The result of ``of_run`` for each network.
+        data: The images that it was trained on.
         native: Some of them at their original size.
     """
     bundle = open_bundle(model, threads=cores())
@@ -94,7 +94,7 @@ def write_card(
 
 
 def _own_validation(bundle: Bundle, catalog: Catalog, scores: Scores) -> dict[str, Any]:
-    """Return what is concluded on the data's own small validation folder, which decided nothing."""
+    """Return the conclusions on the data's own small validation folder, which was not used."""
     own = catalog.select([row for row, e in enumerate(catalog.entries) if e.split == "val"])
     found: dict[str, Any] = {}
     gated, ungated = (
@@ -142,7 +142,7 @@ def _logits(bundle: Bundle, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _shortcuts(bundle: Bundle, pixels: NDArray[np.uint8], catalog: Catalog) -> dict[str, float]:
-    """Return the AUC on images from which the lungs, or all but the borders, were taken."""
+    """Return the AUC on images with the lungs, or everything except the borders, removed."""
     labels = catalog.labels
     height, width = bundle.info.input.shape
     rows = np.linspace(-1, 1, height)[:, None]
@@ -166,7 +166,7 @@ def _lung_fields(height: int, width: int) -> NDArray[np.bool_]:
 
 
 def _gate(model: Path, known: Sequence[LoadedImage]) -> dict[str, Any]:
-    """Return what is refused of validation images, and of each other kind."""
+    """Return the numbers of refused validation images, and of other kinds of images."""
     predictor = Predictor(model, threads=cores())
     distance, refused = _judged(predictor, known)
     gate = predictor._bundle.feature_gate
@@ -185,7 +185,7 @@ def _gate(model: Path, known: Sequence[LoadedImage]) -> dict[str, Any]:
 
 
 def _judged(predictor: Predictor, images: Sequence[LoadedImage]) -> tuple[NDArray[np.float64], int]:
-    """Return the distance of the features of each image, and how many are refused in all."""
+    """Return the feature distance of each image, and the number of refused images."""
     bundle = predictor._bundle
     assert bundle.feature_gate is not None
     assert bundle.pixel_gate is not None
@@ -204,11 +204,11 @@ def _judged(predictor: Predictor, images: Sequence[LoadedImage]) -> tuple[NDArra
 
 
 def _evidence(bundle: Bundle, ill: NDArray[np.uint8]) -> dict[str, Any]:
-    """Return the pointing game on generated radiographs, where the opacity's place is known.
+    """Return the pointing game on generated radiographs, whose opacities are known.
 
-    A hit is a map whose highest place lies in the opacity; chance is the opacity's share of the
-    area. The share inside the lungs is that of the evidence for pneumonia. Of real images with
-    pneumonia, it is counted how often the highest place lies in the lung fields.
+    A hit is a map whose peak lies in the opacity; chance is the opacity's share of the area. The
+    share inside the lungs is that of the evidence for pneumonia. For real images with pneumonia, a
+    hit is a peak in the lung fields.
     """
     size = bundle.info.input.shape
     hits, chance, inside, lungs, peaks = [], [], [], [], []
@@ -243,7 +243,7 @@ def _evidence(bundle: Bundle, ill: NDArray[np.uint8]) -> dict[str, Any]:
 def _fine_evidence(
     bundle: Bundle, pixels: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """Return the evidence at the size of an image, and its highest place."""
+    """Return the evidence at the size of an image, and its peak."""
     (found,) = bundle.run(pixels[None], ["evidence"])
     sides = pixels.shape[::-1]
     fine = np.asarray(
@@ -254,7 +254,7 @@ def _fine_evidence(
 
 
 def _native(model: Path, native: Path, data: Path) -> dict[str, Any]:
-    """Return how differently files at their original size and their reduced copies are read."""
+    """Return the differences between files at their original size and their reduced copies."""
     reduced = {path.name: path for path in data.rglob("*.jpeg")}
     pairs = [(p, reduced[p.name]) for p in sorted(native.rglob("*.jpeg")) if p.name in reduced]
     predictor, gated = Predictor(model, gated=False), Predictor(model)

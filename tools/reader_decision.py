@@ -1,4 +1,4 @@
-"""The decision of the shipped reader, made anew on the validation images that its run set aside."""
+"""Fit the decision of the included reader again on the validation images of its run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WHAT = "threshold, uncertain zone and gate decided anew on the validation images
 
 
 def split_of(info: ModelInfo, data: Path) -> tuple[Catalog, Split]:
-    """Return the images that a model was made from, and their parts, by the recipe in its file."""
+    """Return the images that a model was trained on and their parts, by the recipe in its file."""
     recipe = Recipe.from_dict(info.training["recipe"])
     catalog = read_catalog(data, classes=info.classes, patient_regex=recipe.data.patient_regex)
     if catalog.fingerprint != info.training["data_fingerprint"]:
@@ -50,7 +50,7 @@ def split_of(info: ModelInfo, data: Path) -> tuple[Catalog, Split]:
 
 
 def scores_of(model: Path, catalog: Catalog, split: Split) -> Scores:
-    """Return what a model says of the validation images, read from their files."""
+    """Return the scores of a model for the validation images, read from their files."""
     validation = catalog.select(split.rows("val"))
     scores, unreadable = score(Predictor(model, gated=False), validation, part="val")
     assert not unreadable
@@ -58,9 +58,9 @@ def scores_of(model: Path, catalog: Catalog, split: Split) -> Scores:
 
 
 def redecide(model: Path, *, data: Path, rules: Recipe) -> None:
-    """Decide calibration, threshold, uncertain zone and gate anew; the network stays as it is.
+    """Fit calibration, threshold, uncertain zone and gate again; the network is unchanged.
 
-    The file also gets the hashes of what it learnt from, and a new seal.
+    The file also gets the hashes of its training images, and a new checksum.
     """
     bundle = open_bundle(model, threads=cores())
     catalog, split = split_of(bundle.info, data)
@@ -112,7 +112,7 @@ def describe(model: Path, card: dict[str, Any]) -> Bundle:
 
 
 def _gate(bundle: Bundle, catalog: Catalog, split: Split) -> FeatureGate:
-    """Return the gate of features with its limit by the validation images."""
+    """Return the feature gate with its limit set on the validation images."""
     assert bundle.feature_gate is not None
     distribution = bundle.feature_gate.distribution
     validation = catalog.select(split.rows("val"))

@@ -1,8 +1,8 @@
-"""The numbers of the shipped reader's card that are computed from its validation scores alone.
+"""The numbers of the included reader's card that are computed from its validation scores.
 
-The scores stand in ``docs/reference/reader-card.json``, without names of files or patients, so that
-everybody can compute the numbers again; ``tests/reader/test_shipped.py`` does, and fails if the
-card or the model file's decision is older than the code.
+``docs/reference/reader-card.json`` contains the scores without names of files or patients, so that
+the numbers can be computed again. ``tests/reader/test_shipped.py`` does this, and fails if the card
+or the decision of the model file is out of date.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def scores_from_dict(values: Mapping[str, Any], calibration: Calibration) -> Sco
 
 
 def computed(scores: Scores, info: ModelInfo) -> dict[str, Any]:
-    """Return what the card says of the decision and of the probabilities, as JSON values."""
+    """Return the numbers of the card on the decision and the probabilities as JSON values."""
     found = numbers_of(scores, threshold=info.operating_point.threshold, curves=False)
     return {
         "policy": evaluate_policy(info.policy(), scores).to_dict(),
@@ -58,7 +58,7 @@ def computed(scores: Scores, info: ModelInfo) -> dict[str, Any]:
 
 
 def readme_text(numbers: Mapping[str, Any]) -> str:
-    """Return the paragraph of README.md on what the shipped reader achieves, from its card."""
+    """Return the paragraph of README.md on the performance of the included reader."""
     policy, evidence, shortcuts = numbers["policy"], numbers["evidence"], numbers["shortcuts"]
     now, alone = policy["deployed"], policy["at_threshold"]
 

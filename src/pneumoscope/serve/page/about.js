@@ -1,10 +1,10 @@
-// The reader: what it was made for and how good it is.
+// Information about the reader: intended use and performance.
 
 import { ask } from "./service.js";
 
 export const fetchModels = async () => (await (await ask("/v1/models")).json()).models;
 
-// Show what a model was made for and how good it is.
+// Show the intended use and the performance of a model.
 export function showModel($, model) {
   const facts = model.parameters;
   const made = Object.entries(facts.intended).map(([name, value]) => madeFor(name, value)).filter(Boolean);

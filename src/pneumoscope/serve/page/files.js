@@ -1,6 +1,6 @@
-// Files that were dropped, and what they are known by.
+// Dropped files and their hashes.
 
-// The files of a drop, with those below folders.
+// The dropped files, including those in folders.
 export async function filesOf(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
@@ -22,7 +22,7 @@ async function walk(entry, found) {
   }
 }
 
-// The SHA-256 of a file; its name and size where the browser offers no hash (plain HTTP from elsewhere).
+// The SHA-256 of a file; its name and size if the browser provides no hash (plain HTTP from another machine).
 export async function keyOf(file) {
   if (!crypto.subtle) return `${file.name}:${file.size}`;
   const sum = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());

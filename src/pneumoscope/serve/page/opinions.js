@@ -1,9 +1,9 @@
-// What a person thinks of images: kept in this browser, by the image's and the model's hash.
+// Opinions on images, stored in this browser under the hashes of image and model.
 
 const PLACE = "pneumoscope-opinions";
 const COLUMNS = ["path", "patient", "label", "logit", "probability", "conclusion", "opinion", "note", "sha256", "model_sha256", "time"];
 
-// Of readers of more than two classes also these, and the probability of each class.
+// Further columns for more than two classes, in addition to the probability of each class.
 const OF_CLASSES = ["class", "positive_classes", "positive_group"];
 
 export class Opinions {
@@ -19,7 +19,7 @@ export class Opinions {
     return this.all[`${key} ${model}`] ?? null;
   }
 
-  // `label` is a class; of a model of several findings, `findings` is {name: 1 or 0} of some.
+  // `label` is a class; for a model of several findings, `findings` is {name: 1 or 0} for some of them.
   keep(key, record, { name, classes, positive, group, label = "", findings = {}, note = "" }) {
     const place = `${key} ${record.model.sha256}`;
     if (!label && !note && !Object.keys(findings).length) {
@@ -46,7 +46,7 @@ export class Opinions {
     try {
       localStorage.setItem(PLACE, JSON.stringify(this.all));
     } catch {
-      // Private windows and full storage keep them until the page is closed.
+      // In private windows, or if the storage is full, they are kept until the page is closed.
     }
   }
 
@@ -68,7 +68,7 @@ export class Opinions {
   }
 }
 
-// What a person thinks, in words; empty without a label.
+// The opinion in words; empty without a label.
 export function opinionText({ label, findings }) {
   return label || Object.entries(findings ?? {}).map(([name, there]) => `${name} ${there ? "present" : "absent"}`).join(", ");
 }
@@ -85,7 +85,7 @@ function tableOfClasses(labelled) {
   return table(columns, rows);
 }
 
-// A label is empty where the person said nothing of a finding.
+// The label is empty for a finding without an opinion.
 function tableOfFindings(labelled, names) {
   const columns = [
     "path", "patient", "conclusion", "note", "sha256", "model_sha256", "time",
@@ -101,7 +101,7 @@ function tableOfFindings(labelled, names) {
 
 const table = (columns, rows) => [columns, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 
-// The classes that all opinions are of, where they are more than two; otherwise none.
+// The classes shared by all opinions if there are more than two; otherwise none.
 function namesOfAll(opinions) {
   const [first, ...others] = opinions.map((one) => Object.keys(one.probabilities ?? {}));
   const same = first?.length > 2 && others.every((names) => names.join("|") === first.join("|"));
@@ -113,7 +113,7 @@ const isPositive = (one) => (one.positive ?? one.classes.slice(-1)).includes(one
 const hasLabel = (one) => (one.label && one.probability !== null) || Object.keys(one.findings ?? {}).length > 0;
 const isDigest = (key) => /^[0-9a-f]{64}$/.test(key);
 
-// A cell that a spreadsheet would take for a formula gets an apostrophe; numbers stay numbers.
+// A cell that a spreadsheet would interpret as a formula gets an apostrophe; numbers are unchanged.
 function cell(value) {
   const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

@@ -1,4 +1,4 @@
-// The page of the service: files in, and what buttons and keys do. No other origin is asked.
+// The page of the service: input files, buttons and keys. No other origin is contacted.
 
 import { Viewer } from "./viewer.js";
 import { AskError, setToken } from "./service.js";
@@ -20,7 +20,7 @@ const reading = new Reading({
   faults: { login, offline, none: online },
 });
 
-// --- files in ---
+// --- input files ---
 
 function add(files) {
   const fresh = files.filter((file) => !file.name.startsWith("."));
@@ -43,7 +43,7 @@ function login() { if (!$("login").open) $("login").showModal(); }
 function offline(text) { $("offline").textContent = text; $("offline").hidden = false; }
 function online() { $("offline").hidden = true; }
 
-// Ask for the models; go on with the one that was chosen, or with the first.
+// Request the models; keep the selected one, or select the first.
 async function learn() {
   state.models = await fetchModels();
   choose(state.model?.name);
@@ -114,7 +114,7 @@ function renderEach() {
   });
 }
 
-// Show the evidence of a finding: the likeliest one's is there already.
+// Show the evidence of a finding; that of the most probable one is already available.
 function drawEvidence(item, name) {
   if (drawnOf(item) === name) return;
   item.of = name;
@@ -126,7 +126,7 @@ function drawEvidence(item, name) {
 
 let turn = 0;
 
-// Show the pictures of an image. Whoever comes later ends this: a second source cuts off the first.
+// Show the pictures of an image. A later call cancels this one, since a second source interrupts the first.
 async function renderPictures(item) {
   const mine = (turn += 1);
   const over = () => mine !== turn;
@@ -181,7 +181,7 @@ function renderOpinion() {
   $("note").value = shown.opinion?.note ?? "";
 }
 
-// Of two classes, the other one needs no name.
+// With two classes, the other one does not need a name.
 function disagreed(others) {
   return others.length === 1 ? [["Disagree", others[0]]] : others.map((name) => [`It is ${name}`, name]);
 }

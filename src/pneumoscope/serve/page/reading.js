@@ -7,7 +7,7 @@ import { state } from "./state.js";
 const AT_ONCE = 2;
 
 export class Reading {
-  // `changed` is called after each step, `faults` with what a person must know of the service.
+  // `changed` is called after each step, `faults` with messages about the service.
   constructor({ opinions, changed, faults, replaced }) {
     Object.assign(this, { opinions, changed, faults, replaced });
     this.active = 0;
@@ -64,7 +64,7 @@ export class Reading {
   }
 }
 
-// The record of an image, by the model that is chosen.
+// The record of an image by the selected model.
 async function predicted(item, evidence) {
   const query = new URLSearchParams();
   if (state.models.length > 1) query.set("model", state.model.name);
@@ -74,7 +74,7 @@ async function predicted(item, evidence) {
   return await (await ask(`/v1/predictions${words && "?"}${words}`, item.file)).json();
 }
 
-// The address of the image as the reader is shown it.
+// The address of the image as a grey picture.
 export const plainOf = async (item) => urlOf(await ask("/v1/pictures", item.file));
 
 // The address of the image with its evidence.

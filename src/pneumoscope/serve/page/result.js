@@ -1,4 +1,4 @@
-// What the reader says of one image: conclusion, scale, reasons; and the same for a printer.
+// The result for one image: conclusion, scale and reasons; and the same for printing.
 
 import { opinionText } from "./opinions.js";
 import { findingsOf, kind, NOT_ASSESSABLE, POSITIVE, probabilityText, state, UNCERTAIN, verdict } from "./state.js";
@@ -53,8 +53,8 @@ function renderScale($, record) {
   $("bar").setAttribute("aria-label", `Probability of ${positive} ${probabilityText(record.probability)}; the threshold is ${record.threshold.toFixed(3)}${zone ? `; undecided from ${zone[0].toFixed(3)} to ${zone[1].toFixed(3)}` : ""}`);
 }
 
-// The findings of an image, a row each. `chosen` tells what a person thinks of one, `choose` keeps
-// it, `draw` shows the evidence of one.
+// The findings of an image, one row each. `chosen` returns the opinion on a finding, `choose` stores
+// it, and `draw` shows the evidence.
 export function renderFindings($, { drawn, chosen, choose, draw }) {
   const { record } = state.shown ?? {};
   const rows = findingsOf(record);

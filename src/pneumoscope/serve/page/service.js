@@ -16,8 +16,8 @@ export function setToken(value) {
   sessionStorage.setItem("token", value);
 }
 
-// Return the answer of the service; throw AskError with its reason, or the browser's own error
-// where there is no answer. A busy service is asked again when it says so.
+// Return the response of the service; throw AskError with the reason, or the browser's own error
+// without a response. If the service is busy, the request is repeated after the stated time.
 export async function ask(path, body) {
   for (let attempt = 1; ; attempt += 1) {
     const headers = token ? { authorization: `Bearer ${token}` } : {};

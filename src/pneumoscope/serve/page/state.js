@@ -1,4 +1,4 @@
-// What the page knows: the models, the images and what was said of them. Renders nothing.
+// The state of the page: models, images and their results. Renders nothing.
 
 export const NOT_ASSESSABLE = "NOT_ASSESSABLE";
 export const UNCERTAIN = "UNCERTAIN";
@@ -20,7 +20,7 @@ export function kind(item) {
   return item.record.probability >= item.record.threshold ? "positive" : "negative";
 }
 
-// Those that need a person first: no result, not judged, undecided; then by probability.
+// By urgency: without a result, not assessable, uncertain; then by probability.
 const ORDER = { failed: 0, refused: 1, unsure: 2, positive: 3, negative: 4, waiting: 5 };
 
 export function sorted() {
@@ -33,27 +33,27 @@ export function verdict(item) {
   return item.state === "done" ? words(item.record) : item.state === "reading" ? "reading …" : "waiting";
 }
 
-// The probability of an image: its own, or that of its likeliest finding.
+// The probability of an image, or that of its most probable finding.
 export function likeliest(record) {
   if (!record?.findings) return record?.probability;
   return Math.max(...Object.values(record.findings).map((one) => one.probability));
 }
 
-// The findings of an image, those that a person must see first: [name, what is said of it].
+// The findings of an image by urgency: [name, result].
 export function findingsOf(record) {
   const order = { [POSITIVE]: 0, [UNCERTAIN]: 1 };
   const place = ({ conclusion }) => order[conclusion] ?? 2;
   return Object.entries(record?.findings ?? {}).sort(([, a], [, b]) => place(a) - place(b) || b.probability - a.probability);
 }
 
-// The finding whose evidence is drawn: the one that was asked for, or the likeliest.
+// The finding whose evidence is drawn: the requested one, or the most probable.
 export function drawnOf({ record, of }) {
   const each = Object.entries(record?.findings ?? {});
   return each.some(([name]) => name === of) ? of : each.sort(([, a], [, b]) => b.probability - a.probability)[0]?.[0];
 }
 
-// Of more than two classes, what remains possible is part of the conclusion; of several findings,
-// those that were concluded, or else those that are uncertain.
+// With more than two classes, the conclusion includes the plausible classes; with several findings,
+// the positive ones, or else the uncertain ones.
 function words({ conclusion, conformal_set: possible, probabilities, findings }) {
   const text = conclusion.replaceAll("_", " ");
   if (findings) {
@@ -71,7 +71,7 @@ export function probabilityText(value) {
   return value < 0.0005 ? "<0.001" : value.toFixed(3);
 }
 
-// An image to be read, or to be read again.
+// An image to be read, possibly again.
 export function wait(item) {
   forgetPicture(item, "marked");
   Object.assign(item, { state: "waiting", record: null, reason: "", opinion: null, of: "" });

@@ -23,9 +23,9 @@ export class Viewer {
     this.setLevels(256, 128);
   }
 
-  // --- what is shown ---
+  // --- displayed pictures ---
 
-  // Wait for the pictures of an image; those that are shown already stay, with zoom and levels.
+  // Wait for the pictures of an image; the displayed ones remain, with zoom and levels.
   wait(item) {
     this.$("view").classList.remove("nothing");
     this.$("view-status").textContent = "";
