@@ -1,4 +1,4 @@
-"""What the tests share: generated radiographs, and one small trained run."""
+"""Shared fixtures: generated radiographs, and one small trained run."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from jaxtyping import install_import_hook
 # No test may wait for the network; the library reads this when it is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-# One process of several has one core: more threads would wait for each other.
+# With several processes, each has one core: more threads would wait for each other.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shell that starts the tests in the background lets them ignore Ctrl-C, and all that they start.
+# If a shell starts the tests in the background, they and their child processes ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The shapes in signatures are checked while the tests run. This must come before the imports.
+# The shapes in signatures are checked while the tests run; this must come before the imports.
 install_import_hook(
     [
         "pneumoscope.models.backbone",
@@ -57,7 +57,7 @@ from pneumoscope.workflow.train import Trained, train_reader  # noqa: E402
 HERE = Path(__file__).parent
 Made = TypeVar("Made")
 
-# Processes compete for the cores, so the time that one example takes says nothing.
+# Processes compete for the cores, so the duration of an example is meaningless.
 hypothesis.settings.register_profile("pneumoscope", deadline=None)
 hypothesis.settings.load_profile("pneumoscope")
 
@@ -65,14 +65,14 @@ hypothesis.settings.load_profile("pneumoscope")
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return how many processes ``-n auto`` starts: one more than there are cores.
 
-    Tests of services wait much of their time, those of ``hospital`` for a third of it. A fast run
-    has none of them.
+    Tests of services mostly wait, those of ``hospital`` for a third of their time. A fast run omits
+    them.
     """
     return cores() + (0 if config.option.fast else 1)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
-    """Return what hands out the tests."""
+    """Return the scheduler of the tests."""
     return ByFile(config, log)
 
 
@@ -84,17 +84,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what a fast run does without."""
+    """Skip the files that a fast run omits."""
     place = collection_path.relative_to(HERE) if collection_path.is_relative_to(HERE) else None
     return (config.option.fast and place is not None and place.as_posix() in LEFT_OUT) or None
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let the longest files begin, where several processes share the work.
+    """Start with the longest files if several processes share the work.
 
-    What starts services or other processes is tried a second time: a stall of the machine can make
-    it miss a time limit. The closing report names it under RERUN, to be mended.
+    Tests that start services or other processes are repeated once if they fail, since a delay of
+    the machine can make them miss a time limit. The summary lists them under RERUN.
     """
     for item in items:
         if starts_processes(item.path.relative_to(HERE).as_posix()):
@@ -108,9 +108,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Leave what was imported out of garbage collection.
+    """Exclude imported objects from garbage collection.
 
-    With torch and pydicom loaded each full collection takes half a second.
+    With torch and pydicom loaded, each full collection takes half a second.
     """
     gc.collect()
     gc.freeze()
@@ -118,21 +118,21 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the user's cache and weights out of the tests; commands that they start inherit it."""
+    """Use separate folders for cache and weights, also in commands that tests start."""
     os.environ["PNEUMOSCOPE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["PNEUMOSCOPE_WEIGHTS"] = str(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_exports() -> None:
-    """Save each export a second; see there."""
+    """Save a second per export; see ``helpers.exporter``."""
     if "torch" in sys.modules:
         read_operators_once()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _memory_goes_back() -> Iterator[None]:
-    """Give freed memory back to the system: training lets the allocator keep all of it."""
+    """Return freed memory to the system, since training makes the allocator keep it."""
     yield
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
@@ -140,20 +140,20 @@ def _memory_goes_back() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _undrawn() -> Iterator[None]:
-    """Leave the drawings out of pages, except where a test asks for them."""
+    """Omit drawings from pages, unless a test requests them."""
     with drawing(False):
         yield
 
 
 @pytest.fixture
 def drawn() -> Iterator[None]:
-    """Let the pages that a test writes have their drawings."""
+    """Include drawings in the pages that a test writes."""
     with drawing():
         yield
 
 
 def _made_once(name: str, factory: pytest.TempPathFactory, make: Callable[[Path], Made]) -> Made:
-    """Return what one of the processes makes in a folder; the others wait and read it."""
+    """Return an object that one process creates in a folder; the others wait and read it."""
     root = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent
@@ -191,7 +191,7 @@ def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Return the folder of real images and weights; tests that want it skip where it is not."""
+    """Return the folder of real images and weights; tests that need it are skipped without it."""
     place = Path(os.environ.get("PNEUMOSCOPE_SHARED", Path(__file__).parents[2] / "shared"))
     if not (place / "data" / "chest_xray").is_dir():
         pytest.skip(f"no real images at {place}; name their place with PNEUMOSCOPE_SHARED")

@@ -1,4 +1,4 @@
-"""What the benchmarks start ends with them."""
+"""Processes started by benchmarks end with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files in deploy/: their commands parse, and they ask for what the service has."""
+"""The files in deploy/: their commands and addresses are valid."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Every command of the documents runs, and what they promise to print is what is printed.
+"""Every command of the documents runs and prints the documented output.
 
-Training is the exception: its commands run until the network would learn, with real options, real
-data, split and cache; a trained run then takes the place of what they would have learnt.
+Training is an exception: its commands run up to the first training step, with real options, data,
+split and cache; a trained run then replaces the result.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ NOT_RUN = {
     "evaluate site.onnx": "the same",
     "--tls-certificate": "needs certificates; tests/serve/test_contract.py makes some",
 }
-"""What stands in a command that only parses here, and why."""
+"""Parts of commands that are only parsed here, with reasons."""
 
 
 def commands(text: str) -> list[str]:
@@ -70,7 +70,7 @@ def commands(text: str) -> list[str]:
 
 
 def words_of(command: str) -> list[str]:
-    """Return the words after ``pneumoscope``, without what the shell takes for itself."""
+    """Return the words after ``pneumoscope``, without shell syntax."""
     called = command.split("pneumoscope ", 1)[1]
     return shlex.split(re.split(r" > | \| ", called)[0])
 
@@ -80,7 +80,7 @@ def is_run(command: str) -> bool:
 
 
 def examples() -> list[str]:
-    """Return the example that each verb's help ends with."""
+    """Return the example at the end of each verb's help."""
     found = []
     for action in parser()._actions:
         if isinstance(action.choices, dict):
@@ -91,12 +91,12 @@ def examples() -> list[str]:
 
 
 class _LearningNowError(Exception):
-    """All that comes before the learning went well."""
+    """All steps before training succeeded."""
 
 
 @pytest.fixture(scope="module")
 def others(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return images of another source than those of the run, with its scores beside them."""
+    """Return images of another source than those of the run, with its scores for them."""
     place = tmp_path_factory.mktemp("others") / "data"
     write_folder(place, patients=24, seed=9, size_px=(96, 110), workers=1)
     scores = str(place.with_name("scores.csv"))
@@ -113,7 +113,7 @@ def world(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
-    """Return a working folder that has all that the documents name."""
+    """Return a working folder with all files that the documents mention."""
     monkeypatch.chdir(tmp_path)
     for name in ("chest_xray", "DATA", "data"):
         shutil.copytree(phantoms, name)
@@ -170,7 +170,7 @@ PUBLIC = {
 
 
 def set_up(command: str, page: Path) -> None:
-    """Give a command the data that its page speaks of, where these are not the common ones."""
+    """Prepare the data of a page, if they differ from the common ones."""
     words = words_of(command)
     named = words[1] if len(words) > 1 else ""
     wanted = PUBLIC.get(named) if page.name == "public-data-sets.md" else None
@@ -187,7 +187,7 @@ def set_up(command: str, page: Path) -> None:
         if part in command:
             shutil.rmtree(named)
             classes_with_names(Path(named), names, n=24)
-    if "--test " in command:  # the page speaks of data without a test part
+    if "--test " in command:  # the page assumes data without a test part
         shutil.rmtree(Path(named) / "test", ignore_errors=True)
     if "--patient-regex" in command:
         shutil.rmtree(named)
@@ -197,7 +197,7 @@ def set_up(command: str, page: Path) -> None:
 
 
 def run(command: str, trained: Trained) -> None:
-    """Run a command as a shell would; of training, what comes before the learning."""
+    """Run a command as in a shell; trainings only up to the first step."""
     words = words_of(command)
     if " | " in command:
         shell = {"PATH": f"{Path.cwd()}{os.pathsep}{os.environ['PATH']}"}
@@ -219,7 +219,7 @@ def run(command: str, trained: Trained) -> None:
         ignored = shutil.ignore_patterns(*begun)
         shutil.copytree(trained.run.root, out, dirs_exist_ok=True, ignore=ignored)
         assert RunFolder(out).model.exists()
-    elif "ray" in words:  # a cluster is no matter of this process
+    elif "ray" in words:  # clusters are tested elsewhere
         subprocess.run([sys.executable, "-m", "pneumoscope", *words], check=True)
     else:
         assert main(words) in {0, FAIL_ON if "--fail-on" in words else 0}, command
@@ -247,7 +247,7 @@ WITH_COMMANDS = [
 
 
 DRAWN = ("README.md", "report.md")
-"""Pages whose commands draw their figures; what the others run comes without, in half the time."""
+"""Pages whose commands draw figures; the others run without figures, in half the time."""
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)

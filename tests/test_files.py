@@ -1,4 +1,4 @@
-"""docs/reference/files.md names all that the files hold, and nothing that they do not."""
+"""docs/reference/files.md lists exactly the contents of the files."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MAPS = {
     "class_map", "classes", "columns", "images_per_patient", "labels", "layout", "medians",
     "model_options", "modes", "packages", "recipe", "conclusions", "notes", "other_files",
 }  # fmt: skip
-"""Keys whose values are maps with keys of their own: names of classes, of packages, of parts."""
+"""Keys whose values are maps with variable keys: names of classes, packages, parts."""
 
 
 def chapter(title: str) -> str:
-    """Return what stands under a heading, until the next of its rank or of a higher one."""
+    """Return the text under a heading, up to the next one of the same or a higher level."""
     rank = title.split(maxsplit=1)[0]
     begin = PAGE.index(f"\n{title}\n") + len(title) + 2
     end = re.search(rf"^#{{2,{len(rank)}}} ", PAGE[begin:], re.MULTILINE)
@@ -36,7 +36,7 @@ def chapter(title: str) -> str:
 
 
 def words(text: str) -> set[str]:
-    """Return the names that a text sets in code, and what a name with dots ends in."""
+    """Return the names in code format in a text, and the last part of dotted names."""
     text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     found = {word for code in re.findall(r"`([^`]+)`", text) for word in re.split(r"[ ,:]+", code)}
     return found | {word.rsplit(".", 1)[-1] for word in found}
@@ -64,7 +64,7 @@ def header(path: Path) -> list[str]:
 
 
 def test_the_tables_of_types_are_what_the_types_say() -> None:
-    """If this fails: python tools/file_tables.py writes them anew."""
+    """If this fails, run python tools/file_tables.py."""
     place = ROOT / "tools" / "file_tables.py"
     spec = importlib.util.spec_from_file_location("file_tables", place)
     assert spec is not None
@@ -94,7 +94,7 @@ def test_the_fields_of_a_run_are_documented(name: str, trained: Trained) -> None
         assert missing(list(keys(yaml.safe_load(path.read_text(encoding="utf-8")))), said) == []
     else:
         values = json.loads(path.read_text(encoding="utf-8"))
-        inside = list(values.values()) if name == "metrics.json" else values  # a part each
+        inside = list(values.values()) if name == "metrics.json" else values  # one part each
         assert missing(list(keys(inside)), said) == []
 
 

@@ -1,4 +1,4 @@
-"""How this installation is extended: the command that a hint names must work where it is read."""
+"""The command that adds an extra must work in this installation."""
 
 from __future__ import annotations
 

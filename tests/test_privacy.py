@@ -1,4 +1,4 @@
-"""Nothing leaves the machine, and nothing is written beside what was asked for: fresh processes."""
+"""Nothing leaves the machine, and only requested files are written; tested in fresh processes."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Damaged images for the readers, for a while: python tests/fuzz/fuzz_readers.py --seconds 60.
+"""Read damaged images for some time: python tests/fuzz/fuzz_readers.py --seconds 60.
 
-Healthy files are changed: bytes flipped, inserted, removed, pieces swapped and repeated, the end
-cut. Each result must be an image or an ImageError, in little time and memory. A worker process
-reads the files, so that a decoder that ends the process, or never ends, is a finding too. What is
-found is written to a folder; turn it into a case of tests/images.
+Valid files are modified: bytes are flipped, inserted or removed, pieces swapped or repeated, the
+end cut off. Each result must be an image or an ImageError, with limited time and memory. A worker
+process reads the files, so that crashes and hangs of decoders are detected. Failures are written to
+a folder; add them as cases to tests/images.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
     """Return a damaged copy of a file."""
     changed = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 4, 16))):
-        # Half of the changes go into the first kilobyte, where the headers are.
+        # Half of the changes are in the first kilobyte, which contains the headers.
         reach = len(changed) if chance.random() < 0.5 else min(1024, len(changed))
         at = chance.randrange(max(reach, 1))
         length = chance.randrange(1, 65)
@@ -47,7 +47,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
                 changed[at:at] = chance.randbytes(length)
             case 4:
                 del changed[at : at + length]
-            case 5:  # a piece of the file elsewhere again
+            case 5:  # a piece of the file repeated at another place
                 start = chance.randrange(max(len(changed), 1))
                 changed[at:at] = changed[start : start + length]
             case _:
@@ -71,7 +71,7 @@ def _work(pipe: Connection) -> None:
 
 
 class _Worker:
-    """A process that reads files; it is started anew when it has died or hangs."""
+    """A process that reads files; it is restarted if it dies or hangs."""
 
     def __init__(self) -> None:
         spawned = multiprocessing.get_context("spawn")

@@ -21,7 +21,7 @@ CHROMIUM = next(
     ),
     None,
 )
-"""The system's browser; None where there is none."""
+"""The system's browser; None if there is none."""
 
 WAIT_MS = 90_000
 
@@ -51,7 +51,7 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
-    """Open the page of a service; it must ask nothing of others and have no fault at the end."""
+    """Open the page of a service; it must contact no other server, and have no errors."""
     context = browser.new_context(**options)
     page = context.new_page()
     page.set_default_timeout(WAIT_MS)
@@ -65,7 +65,7 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda fault: faults.append(str(fault)))
     page.on("console", said)
-    # From the start: a chooser that opens while the first listener is being added is not seen.
+    # Registered first, since a chooser that opens during the registration would be missed.
     page.on("filechooser", lambda _: None)
     page.goto(url)
     try:

@@ -21,7 +21,7 @@ TINY: dict[str, Any] = {
     "image_size": 32, "filters": (4, 8), "max_epochs": 1, "val_fraction": 0.5, "positive": GROUP,
     "error_level": 0.3, "calibration": "temperature",
 }  # fmt: skip
-"""What makes a recipe of three classes that trains in a moment."""
+"""Settings of a recipe for three classes that trains in a moment."""
 
 
 def by_kind(folder: Path, out: Path) -> Path:
@@ -38,10 +38,9 @@ def by_kind(folder: Path, out: Path) -> Path:
 def write_kinds(
     path: Path, *, sides: int = 32, quantiles: tuple[float, float, float] | None = None
 ) -> Path:
-    """Write a model file of the three kinds that has learnt nothing; return it.
+    """Write an untrained model file of the three classes; return its path.
 
-    With the quantiles (0, 1, 1) of its prediction sets it is always sure of PNEUMONIA and never of
-    its kind.
+    With the quantiles (0, 1, 1), its conclusion is always PNEUMONIA, kind uncertain.
     """
     spec = InputSpec(sides, sides)
     labels = LabelSpace.of(KINDS, KINDS[1:], "PNEUMONIA")

@@ -1,4 +1,4 @@
-"""Archives for tests of long runs, and readers of shards that come to harm."""
+"""Archives for tests of long runs, and readers of shards that fail."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from pneumoscope.cluster.work import Job, ShardReader
 from pneumoscope.reader.predictor import Predictor
 
 DEADLY, ONCE = "deadly", "once"
-"""In the name of an image: it kills each worker that reads it, or the first one alone."""
+"""Names of images that kill every worker that reads them, or only the first one."""
 
 
 class HarmedReader(ShardReader):
-    """A reader that some images kill."""
+    """A reader that is killed by some images."""
 
     def read(self, shard: Shard) -> Part:
         for item in shard.items:
@@ -43,7 +43,7 @@ class HarmedReader(ShardReader):
 
 
 class SlowReader(ShardReader):
-    """A reader that takes its time."""
+    """A slow reader."""
 
     def read(self, shard: Shard) -> Part:
         time.sleep(0.2)
@@ -58,14 +58,14 @@ class DyingReader(ShardReader):
 
 
 class FaultyReader(ShardReader):
-    """A reader with a fault of its own."""
+    """A reader that raises an error."""
 
     def read(self, _: Shard) -> Part:
         raise RuntimeError("no room in memory")
 
 
 class StubEngine:
-    """One worker in this process, which looks at no pixels: see ``supervise.Engine``."""
+    """One worker in this process, which reads no pixels; see ``supervise.Engine``."""
 
     def __init__(self) -> None:
         self.given: list[int] = []
@@ -94,7 +94,7 @@ class StubEngine:
 
 
 def stub_part(shard: Shard) -> Part:
-    """Return a part that says in its metadata that all images are ``NORMAL``, without rows."""
+    """Return a part without rows, whose metadata count all images as ``NORMAL``."""
     bins = {"probability_histogram": [0] * 20, "distance_histogram": [0]}
     told = {"conclusions": {"NORMAL": len(shard.items)}, "notes": {}, **bins}
     facts = {"shard": shard.number, "digest": shard.digest, "tally": told}
@@ -105,14 +105,14 @@ def stub_part(shard: Shard) -> Part:
 
 
 def bare_reader() -> Predictor:
-    """Return the shipped reader, as if its file knew no validation images."""
+    """Return the included reader without the distributions of its validation images."""
     reader = Predictor()
     object.__setattr__(reader.info, "reference", {})
     return reader
 
 
 def read_with_stub(archive: list[str], out: Path, **options: Any) -> tuple[Outcome, StubEngine]:
-    """Read an archive without looking at pixels; return what came of it and who read."""
+    """Read an archive without reading pixels; return the outcome and the engine."""
     engine = StubEngine()
     outcome = read_archive(
         archive,
@@ -126,7 +126,7 @@ def read_with_stub(archive: list[str], out: Path, **options: Any) -> tuple[Outco
 
 
 def rows(place: Path) -> list[dict[str, Any]]:
-    """Return the rows of a file or of a folder of parts, but for the seconds."""
+    """Return the rows of a file or of a folder of parts, without the seconds."""
     found: list[dict[str, Any]] = (
         pyarrow.parquet.read_table(place).drop_columns(["seconds"]).to_pylist()
     )
@@ -134,5 +134,5 @@ def rows(place: Path) -> list[dict[str, Any]]:
 
 
 def conclusions(place: Path) -> Counter[str]:
-    """Return how often each conclusion stands in a result."""
+    """Return the number of rows with each conclusion."""
     return Counter(row["conclusion"] for row in rows(place))

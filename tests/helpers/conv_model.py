@@ -1,7 +1,7 @@
 """A small model file with a first and a depthwise convolution, made without a training framework.
 
-The first channel is how bright the image is, the second how much it differs from place to place;
-the logit rises with the second: images with structure are ill.
+The first channel is the brightness of the image, the second its local variation. The logit
+increases with the second, so images with structure are positive.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def conv_proto(info: ModelInfo, *, half: bool = False) -> onnx.ModelProto:
 
 
 def write_conv(path: Path, info: ModelInfo | None = None, *, half: bool = False) -> Path:
-    """Write the model, with self-test and seal, and return its path."""
+    """Write the model, with self-test and checksum, and return its path."""
     onnx.save(conv_proto(info or conv_info(), half=half), path)
     finish(path)
     return path
@@ -99,7 +99,7 @@ def write_conv(path: Path, info: ModelInfo | None = None, *, half: bool = False)
 def chest_like(
     count: int, *, ill: float, seed: int = 0
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return images and whether they are ill: those have more structure, on the same ground."""
+    """Return images and whether they are positive; positive ones have more structure."""
     rng = np.random.default_rng(seed)
     label = (np.arange(count) < round(ill * count)).astype(np.int64)
     label = rng.permutation(label)

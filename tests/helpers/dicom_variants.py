@@ -1,4 +1,4 @@
-"""One picture as the many DICOM files that scanners and archives make of it."""
+"""One picture in the DICOM variants that scanners and archives write."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BASELINE, EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 LOSSLESS, JPEG_LS, JPEG_2000 = (f"1.2.840.10008.1.2.4.{end}" for end in (70, 80, 90))
 HIGH_THROUGHPUT = tuple(f"1.2.840.10008.1.2.4.{end}" for end in (201, 202, 203))
 MARGIN = 32
-"""Pixels of border that the padded variants have around the picture."""
+"""Width in pixels of the border of the padded variants."""
 
 Pixels = NDArray[Any]
 
@@ -75,7 +75,7 @@ def deep(picture: Pixels) -> Pixels:
 
 
 def spread(picture: Pixels, low: int, high: int, kind: str = "u2") -> Pixels:
-    """Return a picture whose black and white are some values."""
+    """Return a picture with given values of black and white."""
     return np.rint(low + picture / 255 * (high - low)).astype(kind)
 
 
@@ -87,7 +87,7 @@ def table(entries: Pixels | list[int], descriptor: list[int] | None) -> Sequence
 
 
 def variants(picture: Pixels) -> Iterator[tuple[str, bytes]]:
-    """Yield what a file is called and its bytes; each shows the picture, uint8 [height, width]."""
+    """Yield name and bytes of files that show the picture, uint8 [height, width]."""
     for family in (_depths, _windows, _luts, _high_bits, _signs, _syntaxes, _ends, _colours):
         yield from family(picture)
     yield from _missing(picture)
@@ -290,7 +290,7 @@ def framed(picture: Pixels) -> Pixels:
 
 
 def padded_variants(picture: Pixels) -> Iterator[tuple[str, bytes]]:
-    """Yield files whose margin is no part of the image; each shows the framed picture."""
+    """Yield files with a margin that is not part of the image; each shows the framed picture."""
     black = framed(picture)
     outside = np.pad(np.zeros(picture.shape, bool), MARGIN, constant_values=True)
 
@@ -390,7 +390,7 @@ def _padded_lossy(picture: Pixels) -> Iterator[tuple[str, bytes]]:
 
 
 def cut_variants(picture: Pixels) -> Iterator[tuple[str, bytes]]:
-    """Yield files whose frame was cut, and closed again by the end marker."""
+    """Yield files with a truncated frame that is closed by an end marker."""
     for what, (pixels, bits, syntax, frame) in streams(picture).items():
         for percent in (50, 80, 95):
             cut = frame[: len(frame) * percent // 100] + b"\xff\xd9"

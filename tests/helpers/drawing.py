@@ -13,13 +13,13 @@ _can_draw = canvas.can_draw
 
 
 def never() -> bool:
-    """Return that nothing can be drawn."""
+    """Return that drawing is not available."""
     return False
 
 
 @contextmanager
 def drawing(on: bool = True) -> Iterator[None]:
-    """Let pages have drawings, or none, inside the ``with`` block."""
+    """Enable or disable drawings of pages inside the ``with`` block."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(canvas, "can_draw", _can_draw if on else never)
         yield

@@ -1,4 +1,4 @@
-"""torch's ONNX exporter, without what it does anew for each export."""
+"""torch's ONNX exporter, without work that it repeats for each export."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def read_operators_once() -> None:
-    """Let the exporter keep its table of operators: it parses 500 of them in the second it takes.
+    """Make the exporter keep its table of operators, whose parsing takes a second.
 
-    The table is a constant of the installed torch and onnxscript; we add no operator of our own.
+    The table is a constant of the installed torch and onnxscript.
     """
     from torch.onnx._internal.exporter import _registration  # noqa: PLC0415 - loads torch
 

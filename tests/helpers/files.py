@@ -1,4 +1,4 @@
-"""Image files in memory, of every format that is read."""
+"""Image files in memory, of every supported format."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def encoded(image: Image.Image | NDArray[Any], form: str = "PNG", **options: Any
 
 
 def dicom_data_set(pixels: NDArray[Any], *, syntax: str = ExplicitVRLittleEndian) -> Dataset:
-    """Return a frontal chest radiograph as a data set, with the least that DICOM asks for."""
+    """Return a frontal chest radiograph as a data set with the required elements only."""
     data_set = Dataset()
     data_set.SOPClassUID = ComputedRadiographyImageStorage
     data_set.SOPInstanceUID = generate_uid(entropy_srcs=["pneumoscope"])

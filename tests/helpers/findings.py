@@ -1,4 +1,4 @@
-"""A table of several findings an image, from the generated radiographs."""
+"""A table of several findings per image, from the generated radiographs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def findings_table(folder: Path, out: Path) -> Path:
 
 
 def write_findings(path: Path, names: tuple[str, ...] = FINDINGS, *, sides: int = 32) -> Path:
-    """Write a model file of several findings that has learnt nothing; return it."""
+    """Write an untrained model file of several findings; return its path."""
     spec = InputSpec(sides, sides)
     counts = [10] * 10
     rules = tuple(

@@ -1,4 +1,4 @@
-"""A folder of files that nobody would hand over on purpose."""
+"""A folder of hostile files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (200, 180), dtype=np.uint8)
 
 @functools.cache
 def samples() -> Mapping[str, bytes]:
-    """Return one healthy file of each kind, by a name that tells the kind."""
+    """Return one valid file of each kind, by name."""
     noise = Image.fromarray(NOISE)
     wide = NOISE.astype(np.uint16) * 16
     colour = np.stack([NOISE, NOISE[::-1], NOISE[:, ::-1]], axis=2)
@@ -269,7 +269,7 @@ def _named() -> Iterator[tuple[str, bytes]]:
 
 
 def _special(folder: Path) -> Iterator[Path]:
-    """Yield what is no ordinary file, as the system has it and obeys it."""
+    """Yield special files that the system supports."""
     circle = folder / "circle.jpeg"
     with contextlib.suppress(OSError, NotImplementedError):
         circle.symlink_to(folder / "other.jpeg")

@@ -27,9 +27,9 @@ class Machines:
     The current folder has the images as ``chest_xray``, and ``recipe.yaml``.
 
     Args:
-        module: What both run, as for ``python -m``.
-        words: Its arguments, for each.
-        variables: What the launcher tells each.
+        module: The module to run, as for ``python -m``.
+        words: Arguments of each process.
+        variables: Environment variables set by the launcher for each process.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Machines:
         return [process.returncode for process in self.processes], said
 
     def bury(self) -> None:
-        """Kill what still runs."""
+        """Kill running processes."""
         for process in self.processes:
             if process.returncode is None:
                 kill(*below(process.pid), process.pid)
@@ -112,7 +112,7 @@ def by_kubernetes(*images: Path) -> Machines:
 
 
 def _of_page(part: str) -> str:
-    """Return the page's block that has something in it, for one process on each machine."""
+    """Return the page's block that contains a text, for one process on each machine."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", _PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     block = next(str(block) for block in blocks if part in block)
     changes = {

@@ -1,6 +1,6 @@
-"""What the forks of ``helpers.warm`` have loaded; nothing here may start a thread.
+"""Modules that are loaded before the forks of ``helpers.warm``; nothing here may start a thread.
 
-The first export loads modules for seconds, and so a network is exported here once.
+The first export imports modules for seconds, so a network is exported here once.
 """
 
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Scores of several classes to compute on, made from a seed."""
+"""Generated scores of several classes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOURTEEN = (
     "Pneumonia", "Pneumothorax", "Consolidation", "Edema", "Emphysema", "Fibrosis",
     "Pleural_Thickening",
 )  # fmt: skip
-"""The classes of a public data set, whose names are as long as they get."""
+"""The classes of a public data set, with long names."""
 
 NAMED = {
     2: ("NORMAL", "PNEUMONIA"),
@@ -46,11 +46,11 @@ def make_class_scores(
     """Return scores of a reader that is right more often than by chance.
 
     Args:
-        n: Images.
-        classes: K; each has an image at least.
-        seed: Of what the reader says.
-        sharp: How far the logit of the true class lies above the others.
-        truth_seed: Of the true classes; ``seed`` if None.
+        n: Number of images.
+        classes: Number of classes K; each has at least one image.
+        seed: Seed of the scores.
+        sharp: Mean difference between the logit of the true class and the others.
+        truth_seed: Seed of the true classes; ``seed`` if None.
         noise: Standard deviation of the logits.
     """
     truth = np.random.default_rng(seed if truth_seed is None else truth_seed)
@@ -61,7 +61,7 @@ def make_class_scores(
 
 
 def as_scores(own: ClassScores, *, part: str = "val", per_patient: int = 1) -> Scores:
-    """Return scores by image that hold those of each class."""
+    """Return scores of images that include those of each class."""
     n = len(own)
     names = tuple(f"{row}.png" for row in range(n))
     empty = np.zeros(n)

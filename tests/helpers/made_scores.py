@@ -1,4 +1,4 @@
-"""Scores to compute on, made from a seed."""
+"""Generated scores."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def make_scores(
     digits: int | None = None,
     part: str = "val",
 ) -> Scores:
-    """Return scores of patients with one or several images; ties where digits are few."""
+    """Return scores of patients with one or several images; few digits give ties."""
     generator = np.random.default_rng(seed)
     patient = np.arange(n)
     if per_patient != 1.0:
         patient = np.sort(generator.integers(0, round(n / per_patient), n))
     count = int(patient.max()) + 1
-    ill = generator.permutation(count) < count / 2  # both classes are always there
+    ill = generator.permutation(count) < count / 2  # both classes are always present
     label = ill[patient].astype(np.int64)
     own = 0.0 if per_patient == 1.0 else generator.normal(size=count)[patient]
     logit = slope * (separation * (label - 0.5) + generator.normal(size=n) + own)

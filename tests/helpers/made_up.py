@@ -1,4 +1,4 @@
-"""Networks of timm with made-up weights, in files as others publish them."""
+"""Networks of timm with random weights, in files like published ones."""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ BUCKET = "radiographs"
 
 @contextmanager
 def object_store() -> Iterator[Any]:
-    """Run a server with one empty bucket; give its file system.
+    """Run a server with one empty bucket, and yield its file system.
 
-    This process, and those that it starts meanwhile, find it by their environment.
+    This process and its child processes find it by environment variables.
     """
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Orthanc with DICOMweb, in a network of its own: Debian's listens on all interfaces."""
+"""Orthanc with DICOMweb, in a network namespace, since Debian's listens on all interfaces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 class Namespace:
-    """A network with a loopback interface alone, and commands in it."""
+    """A network namespace with only a loopback interface, and commands in it."""
 
     def __init__(self) -> None:
         self._holder = subprocess.Popen(
@@ -41,7 +41,7 @@ class Namespace:
         return [*enter, "--preserve-credentials", *map(str, words)]
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[bytes]:
-        """Run a command to its end; what it started ends with it."""
+        """Run a command to its end; its child processes end with it."""
         process = subprocess.Popen(
             self.command(words),
             stdout=subprocess.PIPE,
@@ -67,8 +67,8 @@ class Orthanc:
     """A running Orthanc.
 
     Attributes:
-        network: Where it runs.
-        url: Of its DICOMweb.
+        network: The network namespace.
+        url: Address of its DICOMweb service.
     """
 
     def __init__(self, network: Namespace) -> None:
@@ -84,7 +84,7 @@ class Orthanc:
             assert self.network.run(_tool("curl"), "-sf", "-X", "POST", *body).returncode == 0
 
     def get(self, path: str, *, accept: str = "application/json") -> bytes:
-        """Return what it answers; empty if it answers nothing or an error."""
+        """Return the response; empty if there is none, or an error."""
         address = f"{_ROOT}{path}"
         return self.network.run(_tool("curl"), "-sf", "-H", f"Accept: {accept}", address).stdout
 
@@ -98,7 +98,7 @@ class Orthanc:
 
 
 def needed() -> Namespace:
-    """Return a network; skip the test where Orthanc, or a network of its own, cannot be had."""
+    """Return a network namespace; skip the test if Orthanc or the namespace is not available."""
     for name in ("Orthanc", "unshare", "nsenter", "ip", "curl"):
         if shutil.which(name) is None:
             pytest.skip(f"{name} is not installed")
@@ -114,9 +114,9 @@ def orthanc(
     """Start Orthanc, or skip the test.
 
     Args:
-        folder: For its files.
-        tls: For its DICOM port: certificate, key and authorities, as the node has them.
-        settings: Of Orthanc.
+        folder: Folder of its files.
+        tls: Certificate, key and authorities of its DICOM port, as for the node.
+        settings: Settings of Orthanc.
     """
     network = needed()
     place = folder / "orthanc.json"

@@ -29,23 +29,23 @@ POLLS = {
     "pneumoscope.hospital.node._CLEANING_SECONDS": 0.25,
     "pneumoscope.hospital.node._SLEEP_SECONDS": 0.1,
 }
-"""Intervals of the nodes of tests; a node's own are seconds."""
+"""Intervals of nodes in tests, instead of seconds."""
 
 FIND, COMMITMENT = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.1.20.1"
 
 
 class Archive:
-    """A destination that keeps what it gets, and misbehaves as told.
+    """A destination that stores objects, and misbehaves as configured.
 
     Attributes:
-        got: What it stored, in order.
-        began: How many objects came, stored or not.
-        status: What it answers.
-        wait: It answers only while this is set.
-        asked: The UIDs that it was asked for.
-        loses: The UIDs that it does not commit to keep.
-        find_statuses: What it answers to the next questions, instead of an answer.
-        callback: The port that it calls for storage commitment; None answers over the association.
+        got: Stored objects, in order.
+        began: Number of received objects, stored or not.
+        status: Status of its responses.
+        wait: It only responds while this is set.
+        asked: The UIDs of queries.
+        loses: The UIDs that it does not commit to.
+        find_statuses: Failure statuses of the next queries.
+        callback: The port that it calls for storage commitment; None responds over the association.
     """
 
     def __init__(self, *extra: str, **tls: Any) -> None:
@@ -134,7 +134,7 @@ class Archive:
         def get_msg(block: bool = False) -> Any:
             return take(block=True) if block else (None, None)
 
-        # Else pynetdicom's own thread may take the answer and drop it.
+        # Otherwise pynetdicom's own thread may receive and drop the response.
         association.dimse.get_msg = get_msg
         association.send_n_event_report(answer, kind, COMMITMENT, "1.2.840.10008.1.20.1.1")
         association.dimse.get_msg = take
@@ -159,16 +159,16 @@ def node(
     within: Callable[[list[str]], list[str]] | None = None,
     **settings: Any,
 ) -> Iterator[Running]:
-    """Start a node on a free port; it is there when it is ready, and gone at the end.
+    """Run a node on a free port, from when it is ready until the end of the block.
 
-    It looks for new work four times a second; see ``POLLS``.
+    It checks for new work four times a second; see ``POLLS``.
 
     Args:
-        folder: Of its settings, and of its store.
-        archive: The one destination.
-        within: Makes the command one that runs elsewhere, such as in another network; it is a
-            process that starts from nothing then, with a node's own intervals.
-        settings: Of the node.
+        folder: Folder of its settings and files.
+        archive: The only destination.
+        within: Changes the command, for example to run in another network namespace; the node is
+            then a new process with default intervals.
+        settings: Settings of the node.
     """
     destinations = settings.pop("destinations", None)
     if destinations is None and archive is not None:
@@ -211,7 +211,7 @@ def send(
     abort_after: int | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> list[int]:
-    """Send images over one association; return the status of each, -1 where it broke."""
+    """Send images over one association; return the status of each, -1 if it was aborted."""
     ae = AE(ae_title=calling)
     images = [pydicom.dcmread(io.BytesIO(content)) for content in contents]
     for sop_class in {one.SOPClassUID for one in images}:
@@ -248,7 +248,7 @@ def command(folder: Path, action: str) -> str:
 
 
 def images_in(folder: Path) -> dict[str, int]:
-    """Return how many images wait, and how many were read."""
+    """Return the numbers of waiting and of read images."""
     counts = figures(folder)["images"]
     return {
         "waiting": counts.get("received", 0) + counts.get("reading", 0),
@@ -262,7 +262,7 @@ def threads(pid: int) -> int:
 
 
 def issue(authority: Any, folder: Path, name: str) -> dict[str, str]:
-    """Write a certificate of an authority of trustme, as the settings of a node have it."""
+    """Write a certificate signed by an authority of trustme, for the settings of a node."""
     certificate = authority.issue_cert("localhost", "127.0.0.1")
     certificate.private_key_pem.write_to_path(folder / f"{name}.key")
     certificate.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own: a cluster in a folder, on the loopback address."""
+"""A PostgreSQL server in a folder, on the loopback address."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEBIAN = "/usr/lib/postgresql"
 
 
 def program(name: str) -> str | None:
-    """Return where a program of PostgreSQL is; Debian keeps them off the path."""
+    """Return the path of a program of PostgreSQL, which Debian does not put on the PATH."""
     found = shutil.which(name)
     if found:
         return str(Path(found).resolve())
@@ -27,7 +27,7 @@ def program(name: str) -> str | None:
 
 
 def _user() -> int | None:
-    """Return whom the server runs as: it refuses to be root's. None is this very user."""
+    """Return the user of the server, which must not be root; None is the current user."""
     if os.getuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -40,10 +40,10 @@ def _user() -> int | None:
 
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """Give the address of a new server, which is stopped by its process id after the block.
+    """Yield the address of a new server, which is stopped after the block.
 
     Args:
-        folder: Empty; others must be able to enter it.
+        folder: An empty folder that other users can enter.
     """
     initdb, postgres = program("initdb"), program("postgres")
     if initdb is None or postgres is None:

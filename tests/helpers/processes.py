@@ -14,7 +14,7 @@ def below(pid: int) -> list[int]:
     """Return the processes that descend from one, children first."""
     parents: dict[int, int] = {}
     for place in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
+        with contextlib.suppress(OSError):  # it has ended
             fields = place.read_text().rsplit(")", 1)[1].split()
             if fields[0] != "Z":
                 parents[int(place.parent.name)] = int(fields[1])
@@ -25,7 +25,7 @@ def below(pid: int) -> list[int]:
 
 
 def command_of(pid: int) -> str:
-    """Return what a process is called; empty if it ended."""
+    """Return the command of a process; empty if it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
@@ -40,7 +40,7 @@ def kill(*pids: int) -> None:
 
 
 def wait_for(condition: Callable[[], object], *, seconds: float, what: str) -> None:
-    """Wait until something holds, and fail if it does not in time."""
+    """Wait for a condition, and fail if it is not met in time."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"{what}: not within {seconds:g} seconds"
@@ -48,7 +48,7 @@ def wait_for(condition: Callable[[], object], *, seconds: float, what: str) -> N
 
 
 def listening(pids: Iterable[int]) -> set[tuple[str, int]]:
-    """Return where processes listen.
+    """Return the addresses that processes listen on.
 
     Addresses are as the system writes them, in hexadecimal digits; ports are numbers.
     """
@@ -64,10 +64,10 @@ def listening(pids: Iterable[int]) -> set[tuple[str, int]]:
 
 
 def _files(pid: int) -> Iterator[str]:
-    """Yield what a process has open."""
-    with contextlib.suppress(OSError):  # it ended meanwhile
+    """Yield the open files of a process."""
+    with contextlib.suppress(OSError):  # it has ended
         for number in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208 - Path has no file of that name
-            with contextlib.suppress(OSError):  # it was closed meanwhile
+            with contextlib.suppress(OSError):  # it was closed
                 yield os.readlink(f"/proc/{pid}/fd/{number}")  # noqa: PTH115 - the same
 
 

@@ -16,22 +16,22 @@ from PIL import Image
 from helpers.files import dicom_file
 
 N = 24
-"""Images of each class."""
+"""Number of images of each class."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A data set that was written.
+    """A written data set.
 
     Attributes:
-        place: The folder to name.
-        table: The table to name in its place; None where there is none.
-        options: Of the command line.
+        place: The folder.
+        table: The table that can be given instead of the folder; None if there is none.
+        options: Options of the command line.
         counts: (negative, positive) images.
-        left_out: Start of a reason → how many.
-        patients: How many; 0 where the data tell none.
+        left_out: Start of a reason → number of rows.
+        patients: Number of patients; 0 if unknown.
         studies: Whether studies are known.
-        splits: The parts that the data name.
+        splits: The parts defined by the data.
     """
 
     place: Path
@@ -45,7 +45,7 @@ class Made:
 
 
 def picture(seed: int, *, bright: bool = False) -> NDArray[np.uint8]:
-    """Return 40 x 48 grey values of noise, with a bright patch if asked for."""
+    """Return 40 x 48 grey values of noise, optionally with a bright patch."""
     pixels = np.random.default_rng(seed).integers(0, 160, (40, 48), dtype=np.uint8)
     if bright:
         pixels[10:30, 10:30] = np.minimum(pixels[10:30, 10:30] + 90, 255)
@@ -53,7 +53,7 @@ def picture(seed: int, *, bright: bool = False) -> NDArray[np.uint8]:
 
 
 def put(path: Path, seed: int, *, bright: bool = False, patient: str | None = None) -> None:
-    """Write a picture: DICOM, with a patient if there is one, or whatever the suffix says."""
+    """Write a picture: DICOM with a patient, if given, or in the format of the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = picture(seed, bright=bright)
     if path.suffix in {".dcm", ".dicom"}:
@@ -169,7 +169,7 @@ def chexpert(root: Path) -> Made:
                 rows.append((f"{folder}/{view}.jpg", "Male", 60, kind, ap, *_case(i)))
         write_table(base / f"{table}.csv", header, rows)
     rows = []
-    for i in range(8):  # the table of the test images tells the view by their names alone
+    for i in range(8):  # the table of the test images only contains the view in file names
         folder = f"test/patient{64741 + i}/study1"
         for k, view in enumerate(("view1_frontal", "view2_lateral")):
             put(base / folder / f"{view}.jpg", 5000 + 100 * k + i, bright=i % 2 == 1)
@@ -217,7 +217,7 @@ def mimic(root: Path) -> Made:
 
 
 def rsna(root: Path) -> Made:
-    """Write the RSNA challenge: a row a box; what it calls a patient is an image."""
+    """Write the RSNA challenge: one row per box; its patient IDs identify images."""
     rows: list[tuple[object, ...]] = []
     classes = []
     for i in range(3 * N):
@@ -261,7 +261,7 @@ def vindr(root: Path) -> Made:
 
 
 def vindr_boxes(root: Path) -> Made:
-    """Write VinDr-CXR as on Kaggle: a row a box and reader."""
+    """Write VinDr-CXR as on Kaggle: one row per box and reader."""
     rows = []
     for i in range(3 * N):
         put(root / "train" / f"{i:032x}.dicom", i, bright=i % 3 == 1)

@@ -1,8 +1,8 @@
-"""Machines of a Ray cluster, as far as their processes can tell, all of them this one.
+"""Simulated machines of a Ray cluster, all on this machine.
 
-``ray`` and ``pneumoscope`` are found in a folder of the test's own. What Ray starts there listens
-on the loopback interface alone, keeps its files in a folder of its own, and takes little memory;
-``ray stop`` ends what was started with the same ``MACHINE``, not the Ray of other tests.
+``ray`` and ``pneumoscope`` are in a folder of the test. Ray then only listens on the loopback
+interface, uses a separate folder and little memory; ``ray stop`` only ends processes with the same
+``MACHINE``, not those of other tests.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ exec python -m pneumoscope "$@"
 
 
 class RayMachines:
-    """Runs the lines of a page as the shells of several machines would.
+    """Runs the lines of a page as in the shells of several machines.
 
     Attributes:
-        address: Of the head.
-        folder: Home of the user, the programs, and Ray's files; a short path, as sockets need.
+        address: Address of the head.
+        folder: Home of the user, the programs, and Ray's files; a short path, required by sockets.
     """
 
     def __init__(self) -> None:
@@ -98,25 +98,25 @@ class RayMachines:
         place.chmod(0o755)
 
     def adapted(self, text: str) -> str:
-        """Return text of the page with this head in place of the page's."""
+        """Return text of the page with the address of this head."""
         host, _, port = self.address.partition(":")
         return text.replace("HEAD", host).replace("6379", port)
 
     def shell(self, script: str, **variables: str) -> subprocess.Popen[str]:
-        """Begin a script on the head; what it says on standard error can be read."""
+        """Start a script on the head; its standard error can be read."""
         return self._begun(script, "head", subprocess.PIPE, **variables)
 
     def begin(self, script: str, machine: str) -> None:
-        """Begin what goes on until it is stopped, such as a node of the cluster."""
+        """Start a long-running command, such as a node of the cluster."""
         with self._log(machine).open("w") as log:
             self._started[machine] = self._begun(script, machine, log)
 
     def log(self, machine: str) -> str:
-        """Return what was said by what ``begin`` began."""
+        """Return the output of commands started by ``begin``."""
         return self._log(machine).read_text()
 
     def has(self, machine: str) -> bool:
-        """Return whether something was begun on a machine."""
+        """Return whether a command was started on a machine."""
         return machine in self._started
 
     def answers(self) -> bool:
@@ -144,7 +144,7 @@ class RayMachines:
         self._started[machine].wait()
 
     def end(self) -> None:
-        """Kill what is left, and remove the folder."""
+        """Kill remaining processes, and remove the folder."""
         for machine in self._started:
             self.switch_off(machine)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -165,7 +165,7 @@ class RayMachines:
 
 
 def free_port() -> int:
-    """Return a port that nothing listens at."""
+    """Return a free port."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])

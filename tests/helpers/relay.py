@@ -1,4 +1,4 @@
-"""A port that passes everything on to another one, and may go away at any time."""
+"""A port that forwards connections to another one, and can be closed at any time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def passed_on(port: int, to: int) -> Iterator[None]:
-    """Pass connections on while the block runs; then they break off, and nobody listens.
+    """Forward connections during the block; then they are closed, and the port as well.
 
     Args:
-        port: Where it listens, on the loopback interface.
-        to: The port that takes the connections.
+        port: Port to listen on, on the loopback interface.
+        to: The port that receives the connections.
     """
     ends: list[socket.socket] = []
     threads: list[threading.Thread] = []
@@ -26,7 +26,7 @@ def passed_on(port: int, to: int) -> Iterator[None]:
         work.start()
 
     def copy(source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # it broke off
+        with contextlib.suppress(OSError):  # the connection was lost
             while part := source.recv(65536):
                 target.sendall(part)
             target.shutdown(socket.SHUT_WR)

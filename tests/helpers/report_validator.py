@@ -1,7 +1,7 @@
 """PixelMed's validator of structured reports.
 
-Its templates are compiled anew each time that it starts, which takes seconds. So one start takes
-all reports, where Java has its compiler; the program itself takes one.
+It compiles its templates at each start, which takes seconds. Therefore, one start validates all
+reports if a Java compiler is available; the program itself validates one.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import pytest
 _MANY = Path(__file__).with_name("ValidateReports.java")
 _JAR = Path("/usr/share/java/pixelmed.jar")
 _OPTIONS = (
-    # The templates hold more XPath expressions than newer versions of Java take by default.
+    # The templates contain more XPath expressions than newer versions of Java allow by default.
     *(f"-Djdk.xml.{name}=0" for name in ("xpathExprOpLimit", "xpathTotalOpLimit")),
     "-Djdk.xml.xpathExprGrpLimit=0",
-    *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),  # quicker for what runs for seconds
+    *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),  # faster for programs that run for seconds
 )
 
 
 def validated(paths: Sequence[Path]) -> dict[Path, str]:
-    """Return what the validator says of each report; skip the test where there is none."""
+    """Return the output of the validator for each report; skip the test without a validator."""
     program = shutil.which("DicomSRValidator")
     if program is None or shutil.which("java") is None:
         pytest.skip("DicomSRValidator (Debian's pixelmed-apps) or Java is not installed")

@@ -1,8 +1,8 @@
-"""Which tests run, and how they are shared out to the processes of pytest-xdist.
+"""The selection of tests, and their distribution to the processes of pytest-xdist.
 
-A file's tests stay in one process, since they share its fixtures; only those of a few files, whose
-tests take long and share little, go one by one. The longest come first, so that none is left over
-for the end, when the other processes have nothing to do.
+The tests of a file run in one process, since they share its fixtures; only those of a few files,
+which take long and share little, are distributed individually. The longest start first, so that no
+process has to wait for them at the end.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ LONGEST_FIRST = (
     "tests/cluster/test_s3.py",
     "tests/images/test_formats.py",
 )
-"""Files that take more than ten seconds, those that wait for services among those that compute; the
-others follow in their order."""
+"""Files that take more than ten seconds, with those that wait for services between those that
+compute; the others follow in order."""
 
 
 LEFT_OUT = (
@@ -98,11 +98,11 @@ LEFT_OUT = (
     "test_privacy.py",
     "test_site.py",
 )
-"""Folders and files of ``tests/`` that ``--fast`` leaves out: they load torch, start processes or
+"""Folders and files of ``tests/`` that ``--fast`` omits: they load torch, start processes or
 services, or take long."""
 
 COSTLY = {"trained", "shared"}
-"""Fixtures that a test of ``--fast`` does not ask for: a trained network, and real images."""
+"""Fixtures that are not available with ``--fast``: a trained network, and real images."""
 
 
 TRIED_TWICE = (
@@ -126,10 +126,10 @@ TRIED_TWICE = (
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]
-    """Hands out the tests file by file."""
+    """Distributes the tests file by file."""
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
-        config.option.loadscopereorder = False  # they stand in order already
+        config.option.loadscopereorder = False  # they are sorted already
         super().__init__(config, log)
 
     def _split_scope(self, nodeid: str) -> str:
@@ -138,7 +138,7 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]
 
 
 def longest_first(items: list[pytest.Item]) -> None:
-    """Bring tests into the order in which they are handed out."""
+    """Sort tests in the order of their distribution."""
     rank = {file: place for place, file in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(_file(item.nodeid), len(rank)))
 

@@ -1,4 +1,4 @@
-"""A service in a process of its own, as a user starts it."""
+"""A service in a separate process, as a user starts it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Running:
     """A running service.
 
     Attributes:
-        process: Its process.
-        port: Where it listens.
-        log: The lines it wrote, parsed.
+        process: The process.
+        port: The port that it listens on.
+        log: The parsed lines of its log.
     """
 
     def __init__(self, process: subprocess.Popen[str] | Warm) -> None:
@@ -47,10 +47,10 @@ class Running:
                     self.log.append(json.loads(line))
 
     def close(self) -> None:
-        """Read its last lines, and let go of the pipe.
+        """Read its last lines, and close the pipe.
 
-        The processes of a service that was killed end a little later, and hold the pipe until
-        then: the thread that reads it closes it, since nobody else may while it reads.
+        The processes of a killed service end a little later and keep the pipe open until then. The
+        reading thread closes it, since no other thread may do so while it reads.
         """
         self._reader.join(10)
         if self.process.stdout is not None:
@@ -95,7 +95,7 @@ class Running:
             yield connection
 
     def metric(self, line: str) -> float:
-        """Return the value of a metric, 0 where it has none yet."""
+        """Return the value of a metric, 0 if it has none yet."""
         for found in self.ask("GET", "/metrics").body.decode().splitlines():
             if found.startswith(f"{line} "):
                 return float(found.rsplit(" ", 1)[1])
@@ -111,7 +111,7 @@ class Running:
 
 
 class Answer:
-    """An answer, read whole."""
+    """A complete response."""
 
     def __init__(self, response: HTTPResponse) -> None:
         self.status = response.status
@@ -126,7 +126,7 @@ class Answer:
 def running(
     *options: str, env: dict[str, str] | None = None, pass_fds: Sequence[int] = (), **more: Any
 ) -> Iterator[Running]:
-    """Start a service on a free port; all its processes read, and it is gone at the end."""
+    """Run a service on a free port during the block, which starts when all processes are ready."""
     port = () if "--fd" in options else ("--port", "0")
     process = subprocess.Popen(
         [sys.executable, "-m", "pneumoscope", "serve", *port, *options],
@@ -151,7 +151,7 @@ def running(
 
 
 def wait_until(true: Callable[[], bool], *, seconds: float = 30) -> None:
-    """Wait until something holds; fail if it does not within this time."""
+    """Wait for a condition; fail if it is not met within this time."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come true in time"

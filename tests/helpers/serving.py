@@ -1,4 +1,4 @@
-"""A server on this machine that breaks off, changes its mind, or cheats."""
+"""A server on this machine that closes connections, changes its file, or sends wrong data."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SUM = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``content`` at every path, and notes what it was asked for.
+    """Serves ``content`` at every path, and records the requests.
 
-    ``breaks`` lists after how many bytes each answer ends; later answers are whole.
+    ``breaks`` lists the number of bytes after which each response ends; later ones are complete.
     """
 
     daemon_threads = True

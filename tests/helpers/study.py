@@ -1,4 +1,4 @@
-"""Trainings that learn nothing, for tests of studies that are not about learning."""
+"""Simulated trainings, for tests of studies that do not depend on learning."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ for line in sys.stdin:
 
 
 def stub_worker(*, pause: float = 0.0) -> tuple[str, ...]:
-    """Return the command of a worker that gives made-up results.
+    """Return the command of a worker with simulated results.
 
     Args:
-        pause: How many seconds a run takes.
+        pause: Duration of a run in seconds.
     """
     return (sys.executable, "-c", _CODE.replace("PAUSE", str(pause)))
 
@@ -57,9 +57,9 @@ _popen = subprocess.Popen
 
 
 def popen_forked(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-    """Stands for ``subprocess.Popen`` in a fork of ``helpers.warm``.
+    """Replaces ``subprocess.Popen`` in a fork of ``helpers.warm``.
 
-    The worker of a study is a fork, too, so that it need not load torch.
+    The worker of a study is a fork as well, so that it need not load torch.
     """
     if tuple(command) != workers.WORKER:
         return _popen(command, **options)
@@ -77,12 +77,12 @@ def popen_forked(command: Sequence[str], **options: Any) -> subprocess.Popen[str
 
 
 def goodness(recipe: Recipe) -> float:
-    """Return what a made-up training reaches: dropout 0.3 is best, whatever the rest."""
+    """Return the result of a simulated training: a dropout of 0.3 is best."""
     return float(0.9 - (recipe.value("dropout") - 0.3) ** 2)
 
 
 def learn(run: StudyRun, data: object, *, on_epoch: object = None, model: bool = False) -> Result:
-    """Stands for ``study.learn``: reaches ``goodness`` in as many epochs as the recipe has."""
+    """Replaces ``study.learn``; reaches ``goodness`` after the epochs of the recipe."""
     recipe = Recipe.load(run.files.config)
     rows = run.log()
     for number in range(len(rows) + 1, recipe.learning.max_epochs + 1):

@@ -1,4 +1,4 @@
-"""A model file in milliseconds: its logit is how bright the image is on the whole."""
+"""A model file that is written in milliseconds; its logit depends on the mean brightness."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pneumoscope.reader.model_file.verify import finish
 
 SPEC = InputSpec(32, 32)
 MIDDLE = 100.0
-"""The mean grey level at which the tiny model gives one half."""
+"""The mean grey level for which the probability of the tiny model is one half."""
 
 
 def tiny_info(**changes: Any) -> ModelInfo:
-    """Return what the tiny model says of itself."""
+    """Return the metadata of the tiny model."""
     values: dict[str, Any] = {
         "name": "tiny",
         "input": SPEC,
@@ -32,7 +32,7 @@ def tiny_info(**changes: Any) -> ModelInfo:
 
 
 def tiny_proto(info: ModelInfo | None = None) -> onnx.ModelProto:
-    """Return the graph: logit = (mean - 100) / 10, and where it comes from."""
+    """Return the graph: logit = (mean - 100) / 10, and its evidence."""
     weights = numpy_helper.from_array(np.array([[0, 0.1]], np.float32), "weights")
     bias = numpy_helper.from_array(np.array([0, -MIDDLE / 10], np.float32), "bias")
     axes = numpy_helper.from_array(np.array([2, 3], np.int64), "axes")
@@ -66,7 +66,7 @@ def tiny_proto(info: ModelInfo | None = None) -> onnx.ModelProto:
 
 
 def write_tiny(path: Path, info: ModelInfo | None = None) -> Path:
-    """Write the tiny model, with self-test and seal, and return its path."""
+    """Write the tiny model, with self-test and checksum, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(tiny_proto(info), path)
     finish(path)

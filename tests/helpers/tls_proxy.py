@@ -1,6 +1,6 @@
-"""TLS before a plain port, asking callers for a certificate.
+"""A TLS proxy for a plain port, which requires client certificates.
 
-Debian 12's Orthanc 1.10.1 ends with a segmentation fault at the first request by HTTPS.
+Orthanc 1.10.1 of Debian 12 crashes with a segmentation fault at the first HTTPS request.
 """
 
 from __future__ import annotations

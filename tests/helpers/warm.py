@@ -1,10 +1,10 @@
-"""Programs in processes of their own that need not load torch, Lightning or pynetdicom.
+"""Programs in separate processes that need not load torch, Lightning or pynetdicom.
 
 Loading torch and Lightning takes six seconds of processor time, the first export two more, and the
-DICOM node one. One process does it, and each program runs in a fork of it: it has its own memory,
-signals, standard streams, working directory and environment, and is killed as any other process.
-That they work in a process that starts from nothing is for ``test_privacy``, for the tests of runs
-on several devices, and for those of the guides and of Orthanc.
+DICOM node one. One process does this, and each program runs in a fork of it, with its own memory,
+signals, standard streams, working directory and environment; it can be killed like any other
+process. ``test_privacy``, the tests of runs on several devices, and those of the guides and of
+Orthanc use new processes.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Warm:
     """A running program; its standard streams are text.
 
     Attributes:
-        stdout: What it prints, as it comes.
-        stderr: What it says of errors, as it comes; None where ``communicate`` returns that.
-        returncode: How it ended, minus the signal that ended it; None until that was asked for.
+        stdout: Its standard output.
+        stderr: Its standard error; None if ``communicate`` returns it.
+        returncode: Its exit code, or minus the signal that ended it; None until it is requested.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class Warm:
 
         Args:
             program: The path of a script, or the name of a module as for ``python -m``.
-            *words: Its arguments.
-            drawn: Whether its pages have drawings. They take most of the time of a tiny run.
-            follow: Whether ``stderr`` is a pipe that somebody reads all the time.
-            values: Values of module attributes in it, such as of intervals, by their full names.
-            variables: What its environment has beside that of the tests.
+            *words: The arguments.
+            drawn: Whether its pages have drawings, which take most of the time of a small run.
+            follow: Whether ``stderr`` is a pipe that is read continuously.
+            values: Values of module attributes, such as intervals, by their full names.
+            variables: Additional environment variables.
         """
         _ensure_server()
         receiver, sender = _FORKS.Pipe(duplex=False)
@@ -94,7 +94,7 @@ class Warm:
         return pid
 
     def send_signal(self, number: int) -> None:
-        """Send a signal; nothing happens where it has ended, as with ``subprocess``."""
+        """Send a signal; ignored if the process has ended, as in ``subprocess``."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
@@ -102,15 +102,15 @@ class Warm:
         self.send_signal(signal.SIGKILL)
 
     def poll(self) -> int | None:
-        """Return how it ended; None while it runs."""
+        """Return the exit code; None while it runs."""
         self.returncode = self._process.exitcode
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end, and return how it ended.
+        """Wait for its end, and return the exit code.
 
         Raises:
-            subprocess.TimeoutExpired: It runs on.
+            subprocess.TimeoutExpired: It is still running.
         """
         self._process.join(timeout)
         code = self.poll()
@@ -119,7 +119,7 @@ class Warm:
         return code
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """Wait for its end; return the rest of what it printed, and what it said of errors."""
+        """Wait for its end; return the rest of its standard output, and its standard error."""
         overdue = threading.Timer(timeout, self._process.kill) if timeout else None
         if overdue:
             overdue.start()
@@ -135,10 +135,10 @@ class Warm:
 
 
 class WarmChild(Warm):
-    """Takes the place of ``subprocess.Popen`` for ``python -m MODULE``, its output in a file."""
+    """Replaces ``subprocess.Popen`` for ``python -m MODULE``, with output in a file."""
 
     def __init__(self, command: list[str], *, env: dict[str, str], stdout: IO[bytes], **_: object):
-        """Start it; ``stderr`` goes where ``stdout`` goes."""
+        """Start it; ``stderr`` is the same as ``stdout``."""
         module, *words = command[2:]
         super().__init__(module, *words, variables=env)
         self._told = stdout
@@ -157,7 +157,7 @@ def run_warm(
     drawn: bool = False,
     values: Mapping[str, Any] | None = None,
 ) -> tuple[int, str, str]:
-    """Run a program to its end; return its exit status, what it printed, and its errors."""
+    """Run a program to its end; return exit status, standard output and standard error."""
     process = Warm(program, *words, drawn=drawn, values=values)
     out, err = process.communicate(timeout=240)
     assert process.returncode is not None
@@ -168,7 +168,7 @@ def _ensure_server() -> None:
     _FORKS.set_forkserver_preload([_LOADED])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # a fork has no threads but one
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # a fork has only one thread
             patch.setenv(name, "1")
         forkserver.ensure_running()
 
@@ -193,7 +193,7 @@ def _run(
     else:
         os.dup2(errors.fileno(), 2)
         errors.close()
-    for number, name in ((1, "stdout"), (2, "stderr")):  # a new process has them twice, too
+    for number, name in ((1, "stdout"), (2, "stderr")):  # a new process has them twice as well
         stream = os.fdopen(number, "w", 1, "utf-8", "backslashreplace", closefd=False)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)

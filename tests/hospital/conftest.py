@@ -1,4 +1,4 @@
-"""Images for the node, and what checks its objects."""
+"""Images for the node, and the validation of its objects."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Chest = Callable[..., bytes]
 
 @pytest.fixture(scope="session")
 def chest() -> Chest:
-    """Return what makes a radiograph of a patient as a DICOM file, with elements as given."""
+    """Return a function that makes a DICOM radiograph of a patient with given elements."""
 
     def make(number: int = 1, **elements: Any) -> bytes:
         label = ("NORMAL", "PNEUMONIA")[number % 2]
@@ -56,14 +56,14 @@ def reader() -> Predictor:
 
 @pytest.fixture(scope="session")
 def valid() -> Callable[[Path], None]:
-    """Return what fails where dciodvfy finds an error in an object."""
+    """Return a function that fails if dciodvfy finds an error in an object."""
     program = Path(sys.executable).parent / "dciodvfy"
     if not program.is_file():
         pytest.skip("dciodvfy (the package dicom3tools) is not installed")
 
     def check(path: Path) -> None:
         done = subprocess.run([program, "-new", path], capture_output=True, check=False)
-        said = (done.stdout + done.stderr).decode("utf-8", "replace")  # it quotes bytes of names
+        said = (done.stdout + done.stderr).decode("utf-8", "replace")  # it quotes bytes
         errors = [line for line in said.splitlines() if line.startswith("Error")]
         assert errors == [], said
         assert done.returncode == 0, said
@@ -80,7 +80,7 @@ def archive() -> Iterator[Archive]:
 
 @pytest.fixture(autouse=True)
 def peers_sockets() -> Iterator[None]:
-    """Collect the sockets that pynetdicom's peers leave open, without a warning in another test."""
+    """Collect sockets that pynetdicom's peers leave open, so that no other test gets a warning."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
