@@ -108,7 +108,7 @@ def behind_adapted(
 
 
 def _session(content: bytes, threads: int) -> onnxruntime.InferenceSession:
-    import onnxruntime  # noqa: PLC0415 - not before there is something to run
+    import onnxruntime  # noqa: PLC0415 - only if there is something to run
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

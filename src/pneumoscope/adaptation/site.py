@@ -245,7 +245,7 @@ def _batched(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 def _known(bundle: Bundle, pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return whether each image passes the feature-distance gate."""
     gate = bundle.feature_gate
-    assert gate is not None  # noqa: S101 - asked before
+    assert gate is not None  # noqa: S101 - checked before
     far: Sequence[NDArray[np.float32]] = [
         gate.distribution.distance(bundle.run(some, ["features"])[0]) for some in _batched(pixels)
     ]

@@ -196,7 +196,7 @@ def _records(args: Namespace, predictor: Predictor, sources: Iterator[Source]) -
     content = b""
     if args.images == [STDIN]:
         first = next(sources)
-        assert isinstance(first, bytes)  # noqa: S101 - what standard input gives
+        assert isinstance(first, bytes)  # noqa: S101 - as standard input is read
         content, sources = first, iter([first])
     for prediction in predictor.predict_many(sources):
         found = prediction

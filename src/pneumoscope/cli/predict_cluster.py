@@ -25,7 +25,7 @@ _EVERY_SECONDS = 60.0
 
 def run_on_workers(args: Namespace) -> int:
     """Read the archive, and print the summary."""
-    import pyarrow  # noqa: F401, PLC0415 - missing, it must show before anything is begun
+    import pyarrow  # noqa: F401, PLC0415 - a missing package must be reported early
 
     predictor = Predictor(args.model, gated=not args.no_gate, outside=args.outside_intended_use)
     if args.outside_intended_use != OUTSIDE[0] and not predictor.info.intended:

@@ -109,7 +109,7 @@ def _indented(text: str, *, width: int | None) -> list[str]:
     indent = " " * (_NAMES if width is None or width >= _NAMES + _NARROW else 4)
     if width is None or len(indent) + len(text) <= width:
         return [indent + text]
-    from textwrap import wrap  # noqa: PLC0415 - in narrow terminals alone
+    from textwrap import wrap  # noqa: PLC0415 - only in narrow terminals
 
     return wrap(
         text,

@@ -217,7 +217,7 @@ def live(watcher: TerminalWatcher) -> Iterator[Callable[[Board], None] | None]:
     if not watcher.console.is_terminal:
         yield None
         return
-    from rich.live import Live  # noqa: PLC0415 - for terminals alone
+    from rich.live import Live  # noqa: PLC0415 - only for terminals
 
     with Live(console=watcher.console, auto_refresh=False, transient=True) as shown:
         yield lambda board: shown.update(board_table(board), refresh=True)

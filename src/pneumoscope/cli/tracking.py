@@ -29,7 +29,7 @@ def trackers_of(
     args: Namespace, out: Path, warn: Callable[[str], None], *, nested: bool = True
 ) -> list[Tracker]:
     """Return the trackers selected by the options."""
-    from pneumoscope.tracking import make_tracker  # noqa: PLC0415 - if asked for
+    from pneumoscope.tracking import make_tracker  # noqa: PLC0415 - only if requested
 
     names = list(dict.fromkeys(args.tracker or ()))
     if args.tracking_uri is not None and "mlflow" not in names:

@@ -35,7 +35,7 @@ _METAVARS = {int: "N", float: "X"}
 
 def add_to(verbs: Verbs) -> None:
     """Add the verb."""
-    from pneumoscope.training.recipe import ABOUT, PRESETS  # noqa: PLC0415 - by this verb alone
+    from pneumoscope.training.recipe import ABOUT, PRESETS  # noqa: PLC0415 - only used by this command
 
     parser = add_verb(
         verbs,

@@ -117,7 +117,7 @@ def facts_of(folder: Path, number: int) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(parquet.read_metadata(place).metadata[_KEY.encode()])
         if facts["shard"] != number:
-            raise ValueError(f"of shard {facts['shard']}")  # noqa: TRY301 - as any other damage
+            raise ValueError(f"of shard {facts['shard']}")  # noqa: TRY301 - like any other damage
     except (OSError, LookupError, TypeError, ValueError, pyarrow.ArrowException) as fault:
         raise OutputError(
             f"{place}: not a valid part of this run ({fault}); delete it and continue with "

@@ -173,7 +173,7 @@ def _candidates(
     the outermost probabilities and 1 and 0.
     """
     curve = roc(positive.astype(np.int64), probability)
-    assert curve is not None  # noqa: S101 - choose has looked for both classes
+    assert curve is not None  # noqa: S101 - checked by choose
     falling, tp, fp = curve.thresholds[1:], curve.sensitivity, curve.false_positive_rate
     edges = np.concatenate([[1.0], falling, [0.0]])
     cuts = (edges[:-1] + edges[1:]) / 2

@@ -262,7 +262,7 @@ class WebLink(Link):
 
 def web_client(url: str, tls: Tls | None, *, seconds: float) -> DICOMwebClient:
     """Return a client of a DICOMweb address with a time limit for responses."""
-    from dicomweb_client.api import DICOMwebClient  # noqa: PLC0415 - for DICOMweb alone
+    from dicomweb_client.api import DICOMwebClient  # noqa: PLC0415 - only for DICOMweb
     from requests import Session  # noqa: PLC0415
 
     always: dict[str, Any] = {"timeout": seconds}
@@ -280,7 +280,7 @@ def _adapter(always: dict[str, Any]) -> Any:
 
     Otherwise the environment variable REQUESTS_CA_BUNDLE would override ``verify`` of the session.
     """
-    from requests.adapters import HTTPAdapter  # noqa: PLC0415 - for DICOMweb alone
+    from requests.adapters import HTTPAdapter  # noqa: PLC0415 - only for DICOMweb
 
     class Adapter(HTTPAdapter):
         def send(self, *args: Any, **more: Any) -> Any:

@@ -99,7 +99,7 @@ class Node:
             ) from fault
         facts = {"port": self.receiver.port, "resumed": left}
         if self.settings.metrics_port is not None:
-            from pneumoscope.hospital.metrics import serve_metrics  # noqa: PLC0415 - if asked for
+            from pneumoscope.hospital.metrics import serve_metrics  # noqa: PLC0415 - only if requested
 
             facts["metrics_port"] = serve_metrics(
                 self.queue, self.settings.host, self.settings.metrics_port

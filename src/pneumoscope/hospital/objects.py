@@ -106,7 +106,7 @@ def _outline(
     *,
     made: datetime,
 ) -> Dataset | None:
-    from pneumoscope.hospital.presentation import presentation  # noqa: PLC0415 - where wanted
+    from pneumoscope.hospital.presentation import presentation  # noqa: PLC0415 - only if requested
 
     taken = load_image(content, predictor.info.input, any_kind=True)
     evidence = over_whole_image(

@@ -82,7 +82,7 @@ class Queue(Database):
     def unknown(self, paths: Sequence[Path]) -> list[Path]:
         """Return the files that belong to no image of the queue."""
         marks = ", ".join("?" * len(paths))
-        query = f"SELECT path FROM images WHERE path IN ({marks})"  # noqa: S608 - marks alone
+        query = f"SELECT path FROM images WHERE path IN ({marks})"  # noqa: S608 - only marks
         known = {path for (path,) in self.rows(query, [str(path) for path in paths])}
         return [path for path in paths if str(path) not in known]
 

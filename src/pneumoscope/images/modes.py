@@ -30,7 +30,7 @@ def grey_of(image: Image.Image, *, name: str, white_is_zero: bool) -> Image.Imag
         # Pillow only inverts 8-bit TIFF images whose white is zero.
         return image if image.mode == "L" or not white_is_zero else _inverted(image)
     if image.mode in {"LA", "PA", "RGBA"} or "transparency" in image.info:
-        from PIL import Image  # noqa: PLC0415 - needed for this variant alone
+        from PIL import Image  # noqa: PLC0415 - only needed for this variant
 
         overlay = image.convert("RGBA")
         ground = Image.new("RGBA", overlay.size, (0, 0, 0, 255))
@@ -51,7 +51,7 @@ def _stretched(values: NDArray[Any], *, name: str, white_is_zero: bool) -> Image
     They declare no range; single extreme values are ignored. Integers that fit into 16 bits are
     unchanged.
     """
-    from PIL import Image  # noqa: PLC0415 - needed for this variant alone
+    from PIL import Image  # noqa: PLC0415 - only needed for this variant
 
     if not np.isfinite(values).all():
         raise UnsupportedImageError(
@@ -70,7 +70,7 @@ def _stretched(values: NDArray[Any], *, name: str, white_is_zero: bool) -> Image
 
 
 def _inverted(image: Image.Image) -> Image.Image:
-    from PIL import Image  # noqa: PLC0415 - needed for this variant alone
+    from PIL import Image  # noqa: PLC0415 - only needed for this variant
 
     pixels = np.asarray(image).astype(np.uint16)
     white = 2 ** usual_depth(int(pixels.max())) - 1
@@ -89,7 +89,7 @@ def luma_of_16_bits(image: Any, data: bytes, format_name: str, *, name: str) -> 
     kind = args[0] if isinstance(args, tuple) and args else args
     if not isinstance(kind, str) or kind[:-1] not in {"RGB;16", "RGBA;16"}:
         return None
-    from PIL import Image  # noqa: PLC0415 - needed for this variant alone
+    from PIL import Image  # noqa: PLC0415 - only needed for this variant
 
     width, height = image.size
     check_size(width, height, name=name, bytes_per_pixel=_WORK_BYTES)

@@ -217,7 +217,7 @@ def prepare_bytes(
         if image.mode == "L":  # resized before conversion to an array, which saves two copies
             return _resized(image, spec), meta
         return to_input(raster.to_array(image), spec, bits=bits), meta
-    from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is loaded for DICOM alone
+    from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is only loaded for DICOM
 
     radiograph = dicom.decode(data, name=name, at_least=spec.shape, any_kind=any_kind)
     return to_input(radiograph.pixels, spec, bits=radiograph.bits), radiograph.meta

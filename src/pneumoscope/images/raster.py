@@ -108,7 +108,7 @@ def _jpeg(image: Any, data: bytes, at_least: tuple[int, int] | None, *, name: st
         at_least: Required (height, width) in stored orientation; None for full size.
         name: Name of the file, for messages.
     """
-    from pneumoscope.images import jpeg  # noqa: PLC0415 - for JPEG alone
+    from pneumoscope.images import jpeg  # noqa: PLC0415 - only for JPEG
 
     header = jpeg.read_header(data)
     if image.mode in {"L", "RGB"}:
@@ -163,7 +163,7 @@ def _strict(image: Any, data: bytes, at_least: tuple[int, int] | None) -> GreyJp
 
     For colours at full size, the result has an eighth of the size, to detect warnings only.
     """
-    from pneumoscope.images.turbo import grey  # noqa: PLC0415 - for JPEG alone
+    from pneumoscope.images.turbo import grey  # noqa: PLC0415 - only for JPEG
 
     width, height = image.size
     scale = 1 if image.mode == "L" else 8
@@ -234,7 +234,7 @@ def from_pillow(image: Image.Image, *, name: str) -> tuple[Image.Image, float]:
     Raises:
         ImageError: The image is damaged, or in an unsupported mode.
     """
-    from pneumoscope.images.modes import grey_of  # noqa: PLC0415 - files come without
+    from pneumoscope.images.modes import grey_of  # noqa: PLC0415 - not for files
 
     try:
         tags: Any = getattr(image, "tag_v2", {})

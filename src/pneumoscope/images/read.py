@@ -102,7 +102,7 @@ def sniff(start: bytes, *, name: str) -> str:
             return format_name
     if not start:
         raise EmptyImageError(f"{name}: the file is empty (0 bytes); copy it again.")
-    from pneumoscope.images.unread import looks_like  # noqa: PLC0415 - for no image alone
+    from pneumoscope.images.unread import looks_like  # noqa: PLC0415 - only without an image
 
     raise NotAnImageError(f"{name}: {looks_like(start)}; {_READABLE}.")
 
@@ -115,7 +115,7 @@ def probe(data: bytes, *, name: str) -> ImageMeta:
     """
     format_name = sniff(data[:MAGIC_BYTES], name=name)
     if format_name == "DICOM":
-        from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is loaded for DICOM alone
+        from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is only loaded for DICOM
 
         return dicom.probe(data, name=name)
     return raster.probe(data, format_name, name=name)
@@ -150,7 +150,7 @@ def decode(
     """
     format_name = sniff(data[:MAGIC_BYTES], name=name)
     if format_name == "DICOM":
-        from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is loaded for DICOM alone
+        from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is only loaded for DICOM
 
         return dicom.decode(data, name=name, at_least=at_least, any_kind=any_kind)
     return raster.decode(data, format_name, name=name, at_least=at_least)
@@ -182,7 +182,7 @@ def chroma(data: bytes, *, name: str) -> float:
     format_name = sniff(data[:MAGIC_BYTES], name=name)
     if format_name != "DICOM":
         return raster.chroma(data, format_name, name=name)
-    from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is loaded for DICOM alone
+    from pneumoscope.images import dicom  # noqa: PLC0415 - pydicom is only loaded for DICOM
 
     return dicom.decode(data, name=name, any_kind=True).meta.chroma or 0.0
 

@@ -345,7 +345,7 @@ def _check_known(path: Path, sha256: str, model: Pretrained | None) -> None:
 
 
 def _way_out(model: Pretrained, reason: str) -> str:
-    assert model.published is not None  # noqa: S101 - asked of published weights alone
+    assert model.published is not None  # noqa: S101 - only called for published weights
     published = model.published
     file = published.files[0] if published.files else urlsplit(published.url).path
     name = f"{model.name.partition(':')[2]}{Path(file).suffix}"

@@ -112,7 +112,7 @@ def reference_distances(reference: Mapping[str, Any]) -> tuple[list[float], list
 
 def distance_histogram(distances: Sequence[float], *, bins: int = BINS) -> dict[str, Any]:
     """Return the ``distance_histogram`` of validation images, with bins of equal mass."""
-    import numpy as np  # noqa: PLC0415 - the service, which measures drift, needs none
+    import numpy as np  # noqa: PLC0415 - not needed by the service
 
     edges = np.quantile(np.array(distances, np.float64), np.arange(1, bins) / bins)
     counts = np.bincount(np.searchsorted(edges, distances, side="right"), minlength=bins)

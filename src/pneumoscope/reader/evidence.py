@@ -152,7 +152,7 @@ def titled(info: ModelInfo, found: Prediction, of: str | None) -> tuple[str | No
         chosen = each[of] if of else max(found.findings, key=lambda one: one.probability)
         probability = probability_text(chosen.probability)
         return chosen.name, f"{chosen.name} {chosen.conclusion} · p {probability}"
-    assert found.probability is not None  # noqa: S101 - only judged images have evidence
+    assert found.probability is not None  # noqa: S101 - only assessed images have evidence
     labels = info.labels
     of = class_drawn(labels, found, of)
     by_class = dict(zip(found.classes, found.probabilities or (), strict=True))

@@ -82,7 +82,7 @@ def dicom_of(meta: ImageMeta) -> DicomRecord | None:
     """Return the identity and rendering of a DICOM image; None for other formats."""
     if meta.dicom is None:
         return None
-    from pneumoscope.images.record import dicom_record  # noqa: PLC0415 - for DICOM alone
+    from pneumoscope.images.record import dicom_record  # noqa: PLC0415 - only for DICOM
 
     return dicom_record(meta)
 
@@ -109,7 +109,7 @@ def _facts(meta: ImageMeta) -> dict[str, str]:
     facts = meta.dicom
     if facts is None:
         return {}
-    from pneumoscope.reader.checks.intended_use import (  # noqa: PLC0415 - for DICOM alone
+    from pneumoscope.reader.checks.intended_use import (  # noqa: PLC0415 - only for DICOM
         AGE,
         BODY_PART,
         MODALITY,

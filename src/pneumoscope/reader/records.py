@@ -123,7 +123,7 @@ def _listed(probabilities: Mapping[str, float] | None) -> str | None:
 def _dicom(fields: Record | None) -> Record:
     if not fields:
         return {}
-    from pneumoscope.images.record import flat  # noqa: PLC0415 - for DICOM alone
+    from pneumoscope.images.record import flat  # noqa: PLC0415 - only for DICOM
 
     return flat(fields)
 
@@ -158,7 +158,7 @@ def write_csv(out: TextIO, records: Iterable[Record], findings: Sequence[str] = 
         records: Its rows.
         findings: The findings of a multi-label model.
     """
-    import csv  # noqa: PLC0415 - reading one image does without
+    import csv  # noqa: PLC0415 - not needed to read one image
 
     writer = csv.writer(out, lineterminator="\n")
     columns = (*COLUMNS, *finding_columns(findings))

@@ -111,7 +111,7 @@ class About:
 
     async def openapi(self, _request: Request) -> Response:
         """Return the OpenAPI document."""
-        from pneumoscope.serve.openapi import document  # noqa: PLC0415 - rarely asked for
+        from pneumoscope.serve.openapi import document  # noqa: PLC0415 - rarely requested
 
         return JSONResponse(document(_version(), self._service.settings))
 
@@ -130,6 +130,6 @@ def _state(good: bool, name: str) -> Response:
 
 
 def _version() -> str:
-    from importlib.metadata import version  # noqa: PLC0415 - 30 ms, and rarely asked for
+    from importlib.metadata import version  # noqa: PLC0415 - 30 ms, and rarely requested
 
     return version("pneumoscope")

@@ -56,7 +56,7 @@ def upload_of(body: Sequence[bytes], content_type: str) -> Upload:
 
 
 def _file_of_form(body: bytes, content_type: str) -> Upload:
-    from python_multipart.exceptions import FormParserError  # noqa: PLC0415 - for forms alone
+    from python_multipart.exceptions import FormParserError  # noqa: PLC0415 - only for forms
     from python_multipart.multipart import MultipartParser, parse_options_header  # noqa: PLC0415
 
     boundary = parse_options_header(content_type)[1].get(b"boundary")

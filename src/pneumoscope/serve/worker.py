@@ -68,7 +68,7 @@ def _opened(models: Mapping[str, str | None]) -> dict[str, Predictor]:
         ModelFileError: A model cannot be used.
     """
     gc.disable()  # imported objects contain no cycles
-    from pneumoscope.reader.model_file.session import Graph  # noqa: PLC0415 - when there is a fault, it is told
+    from pneumoscope.reader.model_file.session import Graph  # noqa: PLC0415 - errors are reported
 
     # ONNX Runtime opens the graphs while other modules are imported.
     graphs = {name: Graph(path and Path(path)) for name, path in models.items()}
@@ -188,7 +188,7 @@ def _predicted(
 
 
 def _evidence(reader: Predictor, found: Prediction, content: bytes, of: str | None) -> bytes:
-    from pneumoscope.reader.evidence import evidence_image  # noqa: PLC0415 - where it is asked for
+    from pneumoscope.reader.evidence import evidence_image  # noqa: PLC0415 - only if requested
     from pneumoscope.reader.model_file.metadata import NOTICE  # noqa: PLC0415 - the same
 
     out = io.BytesIO()
@@ -199,7 +199,7 @@ def _evidence(reader: Predictor, found: Prediction, content: bytes, of: str | No
 
 def _picture(content: bytes) -> bytes:
     """Return an image as an 8-bit grey PNG, with the grey levels that the reader uses."""
-    import numpy as np  # noqa: PLC0415 - where it is asked for
+    import numpy as np  # noqa: PLC0415 - only if requested
     from PIL import Image  # noqa: PLC0415
 
     from pneumoscope.reader.overlay import grey_levels  # noqa: PLC0415

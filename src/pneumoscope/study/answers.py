@@ -153,7 +153,7 @@ def _seeds(count: int) -> str:
 
 
 def _interval(found: Contrast | None) -> str:
-    assert found is not None  # noqa: S101 - the caller has looked
+    assert found is not None  # noqa: S101 - checked by the caller
     assert found.value is not None and found.low is not None and found.high is not None  # noqa: S101, PT018
     return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
 

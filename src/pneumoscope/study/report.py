@@ -283,7 +283,7 @@ def _range(value: float | None, low: float | None, high: float | None) -> str:
 
 
 def _write_answers(place: Path, found: Sequence[Answer]) -> None:
-    from pneumoscope.runs import write_csv  # noqa: PLC0415 - beside its use
+    from pneumoscope.runs import write_csv  # noqa: PLC0415 - next to its use
 
     header = (
         "question", "level", "base", "seeds", "held_out_auc", "auc_difference", "auc_low",

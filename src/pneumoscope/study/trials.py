@@ -85,7 +85,7 @@ class Hunter:
 
     def _seed(self, study: optuna.Study) -> int:
         """Return a sampler seed that differs between workers and restarts."""
-        import numpy as np  # noqa: PLC0415 - beside its use
+        import numpy as np  # noqa: PLC0415 - next to its use
 
         mine = f"worker {self._folder.root.resolve()}"
         workers = [key for key in study.user_attrs if key.startswith("worker ")]
@@ -171,7 +171,7 @@ class Hunter:
 
     def _data(self, item: Entered) -> Any:
         """Return the images of a run; those of the last split and input are cached."""
-        from pneumoscope.data.cache import build_cache  # noqa: PLC0415 - beside its use
+        from pneumoscope.data.cache import build_cache  # noqa: PLC0415 - next to its use
         from pneumoscope.data.prepared import PreparedData  # noqa: PLC0415
 
         recipe = Recipe.load(item.run.files.config)

@@ -179,7 +179,7 @@ class Worker:
     def give(self, item: Entered, *, models: bool) -> None:
         """Assign a run to the process."""
         self.item = item
-        assert self._process.stdin is not None  # noqa: S101 - a pipe, as asked for
+        assert self._process.stdin is not None  # noqa: S101 - a pipe, as requested
         job = {
             "data": str(self._data.absolute()), "run": str(item.run.root.absolute()),
             "split": str(item.split.absolute()), "model": models,
@@ -190,7 +190,7 @@ class Worker:
 
     def end(self) -> None:
         """Stop the process now; its run can be resumed later."""
-        assert self._process.stdin is not None  # noqa: S101 - a pipe, as asked for
+        assert self._process.stdin is not None  # noqa: S101 - a pipe, as requested
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         try:
@@ -201,7 +201,7 @@ class Worker:
         self._listening.join(10)
 
     def _listen(self, events: SimpleQueue[tuple[Worker, dict[str, Any]]]) -> None:
-        assert self._process.stdout is not None  # noqa: S101 - a pipe, as asked for
+        assert self._process.stdout is not None  # noqa: S101 - a pipe, as requested
         with self._process.stdout as stream:
             for line in stream:
                 with contextlib.suppress(ValueError):
@@ -211,7 +211,7 @@ class Worker:
         events.put((self, {"event": "ended", "code": code, "last": " ".join(self._last)}))
 
     def _read_errors(self) -> None:
-        assert self._process.stderr is not None  # noqa: S101 - a pipe, as asked for
+        assert self._process.stderr is not None  # noqa: S101 - a pipe, as requested
         with self._process.stderr as stream:
             for line in stream:
                 if line.strip():

@@ -43,7 +43,7 @@ def make_tracker(
     """
     one_of("tracker", name, TRACKERS)
     if name == "mlflow":
-        from pneumoscope.tracking.mlflow import MLflowTracker  # noqa: PLC0415 - if asked for
+        from pneumoscope.tracking.mlflow import MLflowTracker  # noqa: PLC0415 - only if requested
 
         return MLflowTracker.of(title=title, uri=uri, beside=out, nested=nested, warn=warn)
     if uri is not None:

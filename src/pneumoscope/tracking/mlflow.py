@@ -86,7 +86,7 @@ class MLflowTracker:
         """Create a tracker for an address; see ``make_tracker``."""
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
-        import mlflow  # noqa: PLC0415 - after the environment says what it may do
+        import mlflow  # noqa: PLC0415 - after the environment variables are set
 
         given = uri or os.environ.get("MLFLOW_TRACKING_URI")
         where = given or f"sqlite:///{(beside.parent / 'mlflow.db').absolute()}"

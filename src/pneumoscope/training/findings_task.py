@@ -65,7 +65,7 @@ class MacroArea(Metric):
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
         """Add images, logits and labels [b, findings] each."""
-        assert isinstance(self.logits, list)  # noqa: S101 - before they are gathered
+        assert isinstance(self.logits, list)  # noqa: S101 - before they are collected
         assert isinstance(self.targets, list)  # noqa: S101
         self.logits.append(logits.detach().float())
         self.targets.append(targets)

@@ -48,7 +48,7 @@ def run_demo(
 
 
 def _run_in(out: Path, *, patients: int, seed: int, watcher: Watcher) -> Demonstrated:
-    import pneumoscope.training.fit  # noqa: F401, PLC0415 - missing, it must show before the drawing
+    import pneumoscope.training.fit  # noqa: F401, PLC0415 - a missing package must be reported before drawing
     from pneumoscope.training.augmentation import Augmentation  # noqa: PLC0415
     from pneumoscope.training.recipe import recipe_of  # noqa: PLC0415 - torch
 
@@ -101,6 +101,6 @@ def _two_of_each(paths: tuple[str, ...]) -> list[str]:
 
 
 def _line(prediction: Prediction) -> str:
-    assert prediction.probability is not None  # noqa: S101 - what was generated can be judged
+    assert prediction.probability is not None  # noqa: S101 - generated images can be assessed
     probability = probability_text(prediction.probability)
     return f"  {prediction.conclusion:<10} {probability:>6}  {prediction.path}"

@@ -102,7 +102,7 @@ def train_side_by_side(
 
 def devices() -> list[dict[str, str]]:
     """Return the CUDA devices of this machine; none if there are fewer than two."""
-    import torch  # noqa: PLC0415 - training alone needs it
+    import torch  # noqa: PLC0415 - only needed for training
 
     count = torch.cuda.device_count()
     return [{"CUDA_VISIBLE_DEVICES": str(number)} for number in range(count)] if count > 1 else []

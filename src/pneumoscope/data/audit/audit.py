@@ -251,7 +251,7 @@ def _shown(audit: Audit) -> list[int]:
 
 class _NoBar(AbstractContextManager["Progress"]):
     def __enter__(self) -> Progress:
-        return lambda done, total: None  # noqa: ARG005 - nobody watches
+        return lambda done, total: None  # noqa: ARG005 - no progress is shown
 
     def __exit__(self, *_: object) -> None:
         return None

@@ -103,7 +103,7 @@ class ClassMap:
                     )  # fmt: skip
 
 
-def classify(  # noqa: PLR0911 - one return a rule
+def classify(  # noqa: PLR0911 - one return per rule
     names: Sequence[str],
     uncertain: Sequence[str],
     *,

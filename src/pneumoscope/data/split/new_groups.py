@@ -109,7 +109,7 @@ def new_groups(
         raise OptionError("groups", must=must, was=by, hint=nearest(by, known))
     note = ""
     if by == "acquisition":
-        assert clusters is not None  # noqa: S101 - who asks for clusters can make them
+        assert clusters is not None  # noqa: S101 - only needed for clusters
         found = _by_name(pool, [f"cluster {number + 1}" for number in clusters(pool)])
     elif by != "blocks":
         found = _named(catalog, pool, by, columns)

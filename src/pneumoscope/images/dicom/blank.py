@@ -196,7 +196,7 @@ def _outside(
     vertices = numbers_of(dataset, f"VerticesOfThePolygonal{field}")
     if len(vertices) < 6 or len(vertices) % 2 or None in vertices:
         return None
-    from PIL import Image, ImageDraw  # noqa: PLC0415 - for polygons alone
+    from PIL import Image, ImageDraw  # noqa: PLC0415 - only for polygons
 
     inside = Image.new("1", (width, height))
     numbers = [float(number or 0) - 1 for number in vertices]

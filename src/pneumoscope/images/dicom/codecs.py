@@ -188,7 +188,7 @@ def _of_8_bits(
     stream: Codestream, header: jpeg.JpegHeader, *, raw: bool, name: str
 ) -> tuple[str, NDArray[np.uint8]]:
     """Return the decoder's name and 8-bit samples; ``raw`` keeps the stored colours."""
-    from pneumoscope.images.turbo import grey  # noqa: PLC0415 - for JPEG frames alone
+    from pneumoscope.images.turbo import grey  # noqa: PLC0415 - only for JPEG frames
 
     full = stream.rows, stream.columns
     # Colour images are only checked for warnings, at an eighth of the size.
@@ -268,7 +268,7 @@ def _interrupted(data: bytes, mode: str, block: int) -> tuple[NDArray[np.uint8],
 
     Also return whether its decoder finished before it received all of them.
     """
-    from PIL.JpegImagePlugin import JpegImageFile  # noqa: PLC0415 - for JPEG frames alone
+    from PIL.JpegImagePlugin import JpegImageFile  # noqa: PLC0415 - only for JPEG frames
 
     file = io.BytesIO(data)
     image: Any = JpegImageFile(file)
@@ -282,7 +282,7 @@ def _interrupted(data: bytes, mode: str, block: int) -> tuple[NDArray[np.uint8],
 def _jpeg_2000(
     stream: Codestream, photometric: str, at_least: tuple[int, int] | None, *, name: str
 ) -> Decoded:
-    from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile  # noqa: PLC0415 - for JPEG 2000 alone
+    from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile  # noqa: PLC0415 - only for JPEG 2000
 
     if stream.precision > 16:
         raise UnsupportedImageError(
@@ -315,7 +315,7 @@ def _rgb_of(pixels: NDArray[Any], stream: Codestream, photometric: str) -> NDArr
     open_colours = stream.components == 3 and not stream.transformed
     if not (open_colours and photometric.startswith("YBR_FULL") and pixels.dtype == np.uint8):
         return pixels
-    from PIL import Image  # noqa: PLC0415 - for colours that are stored so
+    from PIL import Image  # noqa: PLC0415 - only for colours stored in this way
 
     return np.asarray(Image.fromarray(pixels, "YCbCr").convert("RGB"))
 

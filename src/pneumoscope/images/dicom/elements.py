@@ -57,7 +57,7 @@ def texts_of(dataset: Dataset, keyword: str) -> list[str]:
 
 def _stored(dataset: Dataset, keyword: str) -> str:
     """Return the bytes of an unparsable element as text."""
-    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 - pydicom is loaded for DICOM
+    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 - pydicom is only loaded for DICOM
 
     tag = tag_for_keyword(keyword)
     raw = dataset.get_item(tag) if tag is not None else None

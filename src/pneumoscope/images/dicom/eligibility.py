@@ -68,7 +68,7 @@ def is_raw(dataset: Dataset) -> bool:
 
 def storage_class(uid: str) -> str:
     """Return the name of a storage class, for messages."""
-    from pydicom.uid import UID  # noqa: PLC0415 - pydicom is loaded where there is DICOM
+    from pydicom.uid import UID  # noqa: PLC0415 - pydicom is only loaded for DICOM
 
     return UID(uid).name if uid else "no storage class named"
 

@@ -98,7 +98,7 @@ def _guarded(name: str) -> Iterator[None]:
 
 def _read(data: bytes, *, name: str, pixels: bool) -> tuple[Dataset, str]:
     """Return the elements needed here, and the actual transfer syntax."""
-    from pydicom.dataset import FileMetaDataset  # noqa: PLC0415 - loaded where there is DICOM
+    from pydicom.dataset import FileMetaDataset  # noqa: PLC0415 - only loaded for DICOM
     from pydicom.uid import UID  # noqa: PLC0415 - the same
 
     start, syntax = _file_meta(data)
@@ -120,7 +120,7 @@ def _read(data: bytes, *, name: str, pixels: bool) -> tuple[Dataset, str]:
 
 
 def _parsed(body: bytes, *, pixels: bool) -> Dataset:
-    from pydicom import dcmread  # noqa: PLC0415 - pydicom is loaded where there is DICOM
+    from pydicom import dcmread  # noqa: PLC0415 - pydicom is only loaded for DICOM
 
     return dcmread(
         io.BytesIO(body),

@@ -103,7 +103,7 @@ class Look:
         elif self.window:
             grey = self.window(values)
         else:
-            assert self.modality is not None  # noqa: S101 - else the look is plain
+            assert self.modality is not None  # noqa: S101 - otherwise the look is plain
             grey = values / self.modality.white
         return 1 - grey if self.inverted else grey
 

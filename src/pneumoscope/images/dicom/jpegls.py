@@ -42,7 +42,7 @@ class NotStartedError(Exception):
     """A worker cannot be started: too many processes, or out of memory."""
 
 
-class _Late(Exception):  # noqa: N818 - no fault of the caller: it becomes a ValueError
+class _Late(Exception):  # noqa: N818 - converted into a ValueError
     """A worker did not answer in time."""
 
 

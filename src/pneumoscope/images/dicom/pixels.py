@@ -65,7 +65,7 @@ def _chroma(colours: NDArray[Any], blank: Blank) -> float:
 
     Blank regions are black, since padding may be coloured in an image without colour.
     """
-    from PIL import Image  # noqa: PLC0415 - for colours alone
+    from PIL import Image  # noqa: PLC0415 - only for colours
 
     rgb = _blackened(colours, blank)
     if rgb.dtype != np.uint8:

@@ -107,7 +107,7 @@ def _begins_like_rle(frame: bytes) -> bool:
 
 
 def _run_length(dataset: Dataset, layout: Layout, *, name: str) -> Stored:
-    from pydicom.uid import RLELossless  # noqa: PLC0415 - pydicom is loaded for DICOM alone
+    from pydicom.uid import RLELossless  # noqa: PLC0415 - pydicom is only loaded for DICOM
 
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax != RLELossless:
@@ -189,7 +189,7 @@ def _planes(pixels: NDArray[Any], layout: Layout) -> NDArray[Any]:
 def _rgb(colours: NDArray[Any], layout: Layout) -> NDArray[Any]:
     if not layout.photometric.startswith("YBR") or colours.dtype != np.uint8:
         return colours
-    from PIL import Image  # noqa: PLC0415 - for colours that are stored so
+    from PIL import Image  # noqa: PLC0415 - only for colours stored in this way
 
     colours = np.ascontiguousarray(colours)
     return np.asarray(Image.fromarray(colours, "YCbCr").convert("RGB"))

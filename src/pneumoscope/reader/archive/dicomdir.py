@@ -44,7 +44,7 @@ def images_of(path: str, *, others: Counter[str]) -> Iterator[str]:
 
 
 def _records(path: str) -> list[Dataset]:
-    from pydicom import dcmread  # noqa: PLC0415 - pydicom is loaded where there is DICOM
+    from pydicom import dcmread  # noqa: PLC0415 - pydicom is only loaded for DICOM
 
     try:
         with quietly():

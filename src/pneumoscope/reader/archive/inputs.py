@@ -134,7 +134,7 @@ def _is_pattern(item: str) -> bool:
 
 
 def _matches(pattern: str) -> list[str]:
-    import glob  # noqa: PLC0415 - a millisecond, for patterns alone
+    import glob  # noqa: PLC0415 - a millisecond, only for patterns
 
     found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - strings are kept
     return [match for match in found if not os.path.isdir(match)]  # noqa: PTH112 - the same
@@ -215,7 +215,7 @@ def _spilled(names: list[tuple[str, bool]]) -> IO[str]:
     """Return a temporary file with the sorted names, separated by "/"."""
     import tempfile  # noqa: PLC0415 - the same
 
-    file = tempfile.TemporaryFile(  # noqa: SIM115 - it lives as long as the listing
+    file = tempfile.TemporaryFile(  # noqa: SIM115 - it is used until the listing ends
         "w+", encoding="utf-8", errors="surrogateescape", newline=""
     )
     for name, is_folder in sorted(names):

@@ -109,7 +109,7 @@ class Archive:
         self._file: BinaryIO | None = None
         self._synced = time.monotonic()
         if self._format == PARQUET:
-            import pyarrow  # noqa: F401, PLC0415 - missing, it must show before hours of reading
+            import pyarrow  # noqa: F401, PLC0415 - a missing package must be reported early
         with contextlib.ExitStack() as undo, self._named_faults():
             undo.callback(self.__exit__)
             if out.exists() and not self.journal.exists():

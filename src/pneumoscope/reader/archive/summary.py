@@ -92,14 +92,14 @@ class RunSummary:
 
     def drift(self) -> Drift | None:
         """Return the drift of the probabilities; None if unknown."""
-        from pneumoscope.reader.drift import drift, reference_counts  # noqa: PLC0415 - for many
+        from pneumoscope.reader.drift import drift, reference_counts  # noqa: PLC0415 - only for many images
 
         expected = reference_counts(self._reference)
         return drift(self._binned(), expected) if expected else None
 
     def distance_drift(self) -> Drift | None:
         """Return the drift of the gate's distances; None if unknown."""
-        from pneumoscope.reader.drift import drift, reference_distances  # noqa: PLC0415 - for many
+        from pneumoscope.reader.drift import drift, reference_distances  # noqa: PLC0415 - only for many images
 
         expected = reference_distances(self._reference)
         return drift(self._bin_distances(), expected[1]) if expected else None
@@ -144,9 +144,9 @@ class RunSummary:
 
     def _bin_distances(self) -> list[int]:
         """Return the histogram of distances, binning pending ones."""
-        from bisect import bisect_right  # noqa: PLC0415 - for many
+        from bisect import bisect_right  # noqa: PLC0415 - only for many images
 
-        from pneumoscope.reader.drift import reference_distances  # noqa: PLC0415 - for many
+        from pneumoscope.reader.drift import reference_distances  # noqa: PLC0415 - only for many images
 
         edges, counts = reference_distances(self._reference) or ([], [0])
         if self._distance_bins is None:

@@ -97,7 +97,7 @@ def _rounded(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
 
 
 def _packed(values: NDArray[np.float32]) -> str:
-    from binascii import b2a_base64  # noqa: PLC0415 - reading without a gate does without
+    from binascii import b2a_base64  # noqa: PLC0415 - not needed without a gate
 
     return b2a_base64(values.astype("<f2").tobytes(), newline=False).decode("ascii")
 

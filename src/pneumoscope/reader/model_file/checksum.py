@@ -111,7 +111,7 @@ def _place_in(content: bytes, contents: Contents, path: Path) -> int | None:
 
 
 def _digest(content: bytes, place: int) -> str:
-    import hashlib  # noqa: PLC0415 - reading an image does without
+    import hashlib  # noqa: PLC0415 - not needed to read an image
 
     digest = hashlib.sha256(memoryview(content)[:place])
     digest.update(UNSEALED.encode())

@@ -81,7 +81,7 @@ class Contents(NamedTuple):
     metadata: Mapping[str, Entry]
 
 
-class _Refused(Exception):  # noqa: N818 - carried out of the depth, and turned into our own error
+class _Refused(Exception):  # noqa: N818 - converted into our own error by the caller
     pass
 
 

@@ -116,7 +116,7 @@ class RunningTest:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        import threading  # noqa: PLC0415 - needed here alone
+        import threading  # noqa: PLC0415 - only needed here
 
         self._bundle = bundle
         self._passed = False

@@ -72,7 +72,7 @@ class Graph:
         # Imported first, since a Ctrl-C during its import by ONNX Runtime would appear as an error
         # of ONNX Runtime.
         import numpy  # noqa: F401, PLC0415
-        import onnxruntime  # noqa: PLC0415 - not before there is something to run
+        import onnxruntime  # noqa: PLC0415 - only if there is something to run
 
         # For a process that loaded ONNX Runtime before this package, and for Windows; otherwise the
         # environment variable set by the package already silences it.
@@ -129,7 +129,7 @@ class Graph:
         """The hash of the opened file, computed on first use."""
         content = self._content
         if content is not None:
-            import hashlib  # noqa: PLC0415 - reading an image does without
+            import hashlib  # noqa: PLC0415 - not needed to read an image
 
             self._sha256 = hashlib.sha256(content).hexdigest()
             self._content = None
