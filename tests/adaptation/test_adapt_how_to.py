@@ -1,4 +1,4 @@
-"""The commands of the guide run, in its order."""
+"""The commands of the guide run in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs, as a user types them: what they print, their exit codes, and what is wrong input."""
+"""The verbs as a user runs them: output, exit codes and error messages."""
 
 from __future__ import annotations
 

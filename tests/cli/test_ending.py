@@ -1,4 +1,4 @@
-"""How commands end early: one message on a full disk, the way to go on after SIGTERM."""
+"""Early ends of commands: one message on a full disk, and a hint on continuing after SIGTERM."""
 
 from __future__ import annotations
 

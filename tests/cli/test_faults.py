@@ -1,4 +1,4 @@
-"""Wrong input: one message that says what to do, the exit code, and nothing left behind."""
+"""Invalid input: one message with a solution, the exit code, and no files left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reader that is sure of pneumonia and not of its kind: what each format says."""
+"""A reader that is certain of pneumonia but not of its kind, in each output format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plain installation does, without the packages of the extras."""
+"""An installation without the packages of the extras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``predict``, ``selftest`` and ``model FILE``, as they are typed into a shell."""
+"""``predict``, ``selftest`` and ``model FILE`` as commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole corpus of hostile files through the real command, on the reader that ships."""
+"""The whole corpus of hostile files through the real command, with the included reader."""
 
 from __future__ import annotations
 

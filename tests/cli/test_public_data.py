@@ -1,4 +1,4 @@
-"""Public data sets, as a user trains on them and judges with them."""
+"""Training and evaluation on public data sets."""
 
 from __future__ import annotations
 

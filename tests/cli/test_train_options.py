@@ -1,4 +1,4 @@
-"""The options of ``train``: one for each setting of the recipe, with what each preset has."""
+"""The options of ``train``: one per setting of the recipe, with the values of presets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``evaluate``: what is asked holds everywhere, and a what-if leaves the run as it was."""
+"""Options of ``evaluate`` apply everywhere, and a what-if does not change the run."""
 
 from __future__ import annotations
 

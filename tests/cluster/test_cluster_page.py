@@ -1,4 +1,4 @@
-"""The Python of the how-to page does what the page says; tests/test_documents.py runs the rest."""
+"""The Python code of the how-to page; tests/test_documents.py runs its other commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many workers give what one machine gives, whatever becomes of them."""
+"""Many workers give the same result as one machine, even if some of them die."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ray with workers that are killed: worker, node and driver; the how-to page's commands for it.
+"""Ray with killed workers, nodes and drivers; the commands of the how-to page.
 
 The driver that is killed has a cluster of its own, which ends with it. The others share one of two
 nodes, which the page's commands start and stop.

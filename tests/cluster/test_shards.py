@@ -1,4 +1,4 @@
-"""The plan of a long run: nothing lost, nothing twice, in an order that names alone decide."""
+"""The plan of a long run: no image is lost or repeated, in an order that depends on names only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoded once, whole or not there, shared and never stale."""
+"""The cache: files are decoded once; it is complete or absent, shared, and never stale."""
 
 from __future__ import annotations
 

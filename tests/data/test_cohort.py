@@ -1,4 +1,4 @@
-"""Images, their parts, and what a reader has to do with them."""
+"""Images with their parts and their relation to a reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the rows of a table of images can be grouped by."""
+"""The columns of a table that define subgroups."""
 
 from __future__ import annotations
 

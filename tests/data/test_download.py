@@ -1,4 +1,4 @@
-"""Bytes over lines that break, archives that lie, folders that are not whole."""
+"""Downloads over interrupted connections, invalid archives, and incomplete folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several findings an image from the tables of public data sets, with the columns as published."""
+"""Several findings per image from tables of public data sets, with the published columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders, tables and maps as people have them."""
+"""Folders, tables and maps as users have them."""
 
 from __future__ import annotations
 

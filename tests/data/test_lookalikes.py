@@ -1,4 +1,4 @@
-"""Copies of a picture among images that are to be divided."""
+"""Copies of a picture among images to be split."""
 
 from __future__ import annotations
 

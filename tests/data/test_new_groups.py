@@ -1,4 +1,4 @@
-"""Groups that are held out: whole patients, all classes, no overlap of what completes them."""
+"""Held-out groups: whole patients, all classes, and no overlap of the completing blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated radiographs: the same every time, true to their masks, and without a shortcut."""
+"""Generated radiographs: reproducible, consistent with their masks, and without a shortcut."""
 
 from __future__ import annotations
 

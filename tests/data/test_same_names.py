@@ -1,4 +1,4 @@
-"""Images whose contents are new and whose names are those of training images."""
+"""Images with new contents and the names of training images."""
 
 from __future__ import annotations
 

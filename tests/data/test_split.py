@@ -1,4 +1,4 @@
-"""No patient and no identical image crosses; the sizes are as asked for."""
+"""No patient or identical image is in two parts, and the parts have the requested sizes."""
 
 from __future__ import annotations
 

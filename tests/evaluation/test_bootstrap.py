@@ -1,4 +1,4 @@
-"""Weights against rows that are really repeated, and against scikit-learn."""
+"""Weighted metrics against metrics of repeated rows, and against scikit-learn."""
 
 from __future__ import annotations
 

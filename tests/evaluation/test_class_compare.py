@@ -1,4 +1,4 @@
-"""Readers of several classes against each other, class by class."""
+"""Comparisons of readers of several classes, by class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paired tests against SciPy and tables, and what a comparison must not do."""
+"""Paired tests against SciPy and tables, and properties of comparisons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The uncertain zone keeps its promise on new images, in each class."""
+"""The uncertain zone keeps its error level on new images, in each class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dirichlet scaling: against a general optimiser, against Kull's formula, and what it is for."""
+"""Dirichlet scaling against a general optimiser and Kull's formula, and its benefit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One value holds an evaluation: it reads back from JSON, and says only what it knows."""
+"""The evaluation value: it can be read back from JSON, and unknown values are None."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Against figures that the R package pROC publishes of 113 real patients; golden/README.md."""
+"""Against values that the R package pROC publishes for 113 real patients; see golden/README.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of several classes: by hand, against scikit-learn and torchmetrics, and as laws."""
+"""Metrics of several classes: by hand, against scikit-learn and torchmetrics, and properties."""
 
 from __future__ import annotations
 

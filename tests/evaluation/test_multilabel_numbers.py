@@ -1,4 +1,4 @@
-"""The numbers of several findings: against scikit-learn and torchmetrics, and worked by hand."""
+"""Metrics of several findings: against scikit-learn and torchmetrics, and by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything together: which interval stands where, groups, baselines, and the JSON form."""
+"""The combined metrics: methods of intervals, groups, baselines, and the JSON form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions that keep their promise over groups, and what to expect of a new one."""
+"""Decisions that reach their targets over groups, and the expectation for a new group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``predict --out`` wrote and labels give the numbers of a scores file."""
+"""Results of ``predict --out`` with labels give the same metrics as a scores file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Corruptions do what they say, and go through the one pixel path."""
+"""Corruptions have the stated effect, and use the common pixel path."""
 
 from __future__ import annotations
 

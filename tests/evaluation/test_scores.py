@@ -1,4 +1,4 @@
-"""The scores file, and where its rows come from."""
+"""The scores file, and the origin of its rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shares count patients: against the metric of repeated rows, and against SciPy's bootstrap."""
+"""Intervals of shares by patient: against the metric of repeated rows, and SciPy's bootstrap."""
 
 from __future__ import annotations
 

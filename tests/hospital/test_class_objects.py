@@ -1,4 +1,4 @@
-"""What is given back for an image by a reader of three classes."""
+"""The objects returned for an image by a reader of three classes."""
 
 from __future__ import annotations
 

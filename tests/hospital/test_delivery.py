@@ -1,4 +1,4 @@
-"""What becomes of objects at destinations of many kinds."""
+"""Delivery of objects to destinations of many kinds."""
 
 from __future__ import annotations
 

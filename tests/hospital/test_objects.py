@@ -1,4 +1,4 @@
-"""What is given back for an image."""
+"""The objects returned for an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The node and dcmtk, with TLS, and under many callers."""
+"""The node and dcmtk, with TLS, and with many callers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outline of the evidence, and the presentation state that holds it."""
+"""The outline of the evidence, and its presentation state."""
 
 from __future__ import annotations
 

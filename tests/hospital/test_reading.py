@@ -1,4 +1,4 @@
-"""Reading an image, also one that is the end of the process."""
+"""Reading an image, including images that end the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DICOM: pixels as a viewer would show them, facts, and what is refused."""
+"""DICOM: pixels as displayed by a viewer, facts, and refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which DICOM headers are those of a frontal chest radiograph, and what is noted about others."""
+"""Which DICOM headers are those of a frontal chest radiograph, and notes about others."""
 
 from __future__ import annotations
 

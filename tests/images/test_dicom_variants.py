@@ -1,4 +1,4 @@
-"""The same picture in the forms that scanners and archives give it: same grey, or a reason."""
+"""The same picture in the variants that scanners write: the same grey, or a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WebP, BMP, GIF and JPEG 2000: read like the same picture as PNG, whole or not at all."""
+"""WebP, BMP, GIF and JPEG 2000 are read like the same picture as PNG, completely or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is handed in, the end is a result or one typed error, soon and in little memory."""
+"""Every input gives a result or one typed error, with limited time and memory."""
 
 from __future__ import annotations
 

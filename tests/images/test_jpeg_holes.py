@@ -1,4 +1,4 @@
-"""JPEG data with a hole: refused as files and as frames, and nothing that is whole with them."""
+"""JPEG data with a hole are refused, as files and as frames; whole images are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JPEG-LS workers: reused, replaced, and never left behind."""
+"""JPEG-LS workers are reused, replaced, and never left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stretching, padding and cropping: what of an image comes into the input, and where."""
+"""Stretching, padding and cropping: the part of an image in the input, and its position."""
 
 from __future__ import annotations
 

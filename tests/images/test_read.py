@@ -1,4 +1,4 @@
-"""Bytes → pixels, whatever the bytes are."""
+"""Any bytes give pixels or one typed error."""
 
 from __future__ import annotations
 

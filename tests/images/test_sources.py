@@ -1,4 +1,4 @@
-"""Images handed over in Python: read like the file of the same picture, or a way out named."""
+"""Images passed in Python are read like files, or give an error with a solution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decoder that hears libjpeg's warnings gives the pixels of Pillow."""
+"""The decoder that reports libjpeg's warnings gives Pillow's pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The map says where the logit comes from: exactly, as captum has it, and by the weights."""
+"""Evidence maps: exact, equal to captum's, and dependent on the weights."""
 
 from __future__ import annotations
 

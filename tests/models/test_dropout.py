@@ -1,4 +1,4 @@
-"""The masks are what dropout promises."""
+"""The masks have the properties of dropout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine that breaks off, changes its mind, or cheats."""
+"""Downloads from a server that closes connections, changes its file, or sends wrong data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One grey channel gives what the RGB network gives for the grey image in three channels."""
+"""One grey channel gives the output of the RGB network for three equal channels."""
 
 from __future__ import annotations
 

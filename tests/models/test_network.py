@@ -1,4 +1,4 @@
-"""The contract of every network: of our own, and of each family of timm that is listed."""
+"""The interface of every network: our own, and each listed family of timm."""
 
 from __future__ import annotations
 

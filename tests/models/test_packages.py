@@ -1,4 +1,4 @@
-"""Weights that come as packages: found without being imported, checked, and loaded by order."""
+"""Weights in packages: found without import, verified, and loaded by order."""
 
 from __future__ import annotations
 

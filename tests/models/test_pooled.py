@@ -1,4 +1,4 @@
-"""Convolution, pooling, ReLU and dropout at once are what torch makes of them one by one."""
+"""Combined convolution, pooling, ReLU and dropout give the results of torch's functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which file ``--weights`` means, what is refused, and what the record says."""
+"""The file that ``--weights`` selects, refusals, and the record."""
 
 from __future__ import annotations
 

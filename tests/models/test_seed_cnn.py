@@ -1,4 +1,4 @@
-"""The report's network, and the contract that every registered model keeps."""
+"""The report's network, and the interface of every registered model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long runs into one file: killed, continued, damaged; nothing is lost and nothing comes twice."""
+"""Long runs into one file: killed, continued, damaged; no image is lost or repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watching folders: what arrives is read once, when it is whole. Real processes, real files."""
+"""Watching folders: new files are read once, when complete; with real processes and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a probability to a conclusion, its reasons, and the drift of many."""
+"""From a probability to a conclusion and its reasons, and the drift of many images."""
 
 from __future__ import annotations
 

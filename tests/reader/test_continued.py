@@ -1,4 +1,4 @@
-"""Finished results that are continued: what was added, completed or replaced since is read."""
+"""Finished results are continued: added, completed and replaced files are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of where a conclusion comes from, with maps that are known."""
+"""Evidence pictures with known maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evidence picture stands alone: what is needed to read it is in its pixels."""
+"""The evidence picture contains all information needed to interpret it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing in a folder vanishes: each file is a row, or is counted."""
+"""Nothing in a folder is skipped silently: each file is a row, or is counted."""
 
 from __future__ import annotations
 

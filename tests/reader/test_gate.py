@@ -1,4 +1,4 @@
-"""What may be judged: limits in words, and data of the model file."""
+"""The gate: reasons in words, and its limits in the model file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The graph of a model file, which is opened while other work goes on."""
+"""The graph of a model file, which is opened in the background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model file knows what it learnt from, without names."""
+"""A model file identifies its training images, without names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reader takes images of every kind, and travels to other processes."""
+"""A reader accepts images of every kind, and can be sent to other processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record says which DICOM image it was and what was done to its pixels."""
+"""A record identifies its DICOM image and the processing of its pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader that comes with the package: whole, small, and any good."""
+"""The included reader: complete, small, and as good as its card states."""
 
 from __future__ import annotations
 

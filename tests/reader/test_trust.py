@@ -1,4 +1,4 @@
-"""A model file of a stranger: what is opened, and what is refused before it is."""
+"""Untrusted model files: what is opened, and what is refused before."""
 
 from __future__ import annotations
 

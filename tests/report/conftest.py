@@ -1,4 +1,4 @@
-"""Pages as they are: with their drawings."""
+"""Pages with their drawings."""
 
 from __future__ import annotations
 

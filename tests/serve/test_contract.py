@@ -1,4 +1,4 @@
-"""Requests made up from the OpenAPI document, and TLS in both directions."""
+"""Requests generated from the OpenAPI document, and TLS in both directions."""
 
 from __future__ import annotations
 

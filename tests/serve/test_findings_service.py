@@ -1,4 +1,4 @@
-"""A reader of several findings behind the service and on its page."""
+"""A reader of several findings in the service and on its page."""
 
 from __future__ import annotations
 

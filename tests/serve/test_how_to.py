@@ -1,4 +1,4 @@
-"""What docs/how-to/serve.md tells users to run does what it says."""
+"""The commands of docs/how-to/serve.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the service answers."""
+"""The responses of the service."""
 
 from __future__ import annotations
 

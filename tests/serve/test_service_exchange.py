@@ -1,4 +1,4 @@
-"""How a request with an image travels through the service."""
+"""The path of a request with an image through the service."""
 
 from __future__ import annotations
 

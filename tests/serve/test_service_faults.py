@@ -1,4 +1,4 @@
-"""What the service does when clients, images or processes misbehave."""
+"""The service with misbehaving clients, images and processes."""
 
 from __future__ import annotations
 

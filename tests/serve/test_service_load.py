@@ -1,4 +1,4 @@
-"""What the service does with more requests than it can carry, and when the disk is full."""
+"""The service under overload, and with a full disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Areas and their variance against the definitions computed pair by pair, and resampling."""
+"""Areas and their variance against definitions computed pair by pair, and resampling."""
 
 from __future__ import annotations
 

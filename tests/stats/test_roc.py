@@ -1,4 +1,4 @@
-"""The ROC curve against scikit-learn, and what must not change it."""
+"""The ROC curve against scikit-learn, and its invariances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tolerance limits, against the binomial distribution and in simulation."""
+"""Tolerance limits against the binomial distribution, and in simulation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans: strict, checked before anything runs, and the report's own."""
+"""Plans: strict, checked before any run; and the included plan."""
 
 from __future__ import annotations
 

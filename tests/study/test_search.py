@@ -1,4 +1,4 @@
-"""Searches: validation rows alone decide, kills lose nothing, the winner's luck is told."""
+"""Searches: only validation rows are used, kills lose nothing, and optimism is reported."""
 
 from __future__ import annotations
 

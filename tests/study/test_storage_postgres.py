@@ -1,4 +1,4 @@
-"""Two workers share a search through PostgreSQL; one is killed, and the other does its trial."""
+"""Two workers share a search through PostgreSQL; if one is killed, the other takes its trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guide to studies: its commands run, its plan is one, on trainings that learn nothing."""
+"""The guide to studies: its commands and its plan, with simulated trainings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study: every run once, whatever kills it; a page that answers; test rows out of reach."""
+"""A study: every run finishes once despite kills, the page answers, and test rows are not used."""
 
 from __future__ import annotations
 

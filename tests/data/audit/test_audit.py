@@ -1,4 +1,4 @@
-"""A folder with every fault that is looked for, and a sound one that has none of them."""
+"""A folder with every kind of problem, and one without any."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture that was moved, rescaled, mirrored or saved anew is found; another chest is not."""
+"""Moved, rescaled, mirrored and re-encoded copies are found; other chests are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interval, the area and the folds, against other people's code and worked cases."""
+"""The interval, the area and the folds, against other implementations and worked cases."""
 
 from __future__ import annotations
 
