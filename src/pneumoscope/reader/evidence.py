@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import numpy as np
 from pneumoscope.errors import OptionError
 from pneumoscope.images.prepare import InputSpec, placing
 from pneumoscope.reader.overlay import Scale, overlay
-from pneumoscope.reader.prediction import probability_text
+from pneumoscope.reader.prediction import UNCERTAIN, probability_text
 from pneumoscope.reader.preprocess import load_image, native
 
 if TYPE_CHECKING:
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from pneumoscope.labels import LabelSpace
+    from pneumoscope.reader.findings import Finding
     from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.reader.prediction import Prediction
     from pneumoscope.reader.predictor import Predictor
+
+_MOST_NAMED = 6  # other findings in a caption, which has a few lines
 
 
 def evidence_caveat(info: ModelInfo) -> str:
@@ -93,8 +97,11 @@ def evidence_image(
         ImageError: The image can no longer be read.
     """
     of, caption = titled(predictor.info, found, of)
+    # The first words are omitted if there is no space.
+    if others := other_findings(found.findings, of):
+        caption = f"{' · '.join(reversed(others))}\n{caption}"
     if found.dicom and (shown := found.dicom.caption()):
-        caption = f"{shown}\n{caption}"  # the first words are omitted if there is no space
+        caption = f"{shown}\n{caption}"
     if notice:
         caption = f"{caption}\n{notice}"
     pixels = native(source)
@@ -111,6 +118,44 @@ def class_drawn(labels: LabelSpace, found: Prediction, of: str | None) -> str | 
     if of is None and len(labels) > 2 and found.conclusion in labels.positive:
         return found.conclusion
     return of
+
+
+def _rank(finding: Finding) -> tuple[int, float]:
+    return {"POSITIVE": 2, UNCERTAIN: 1}.get(finding.conclusion, 0), finding.probability
+
+
+def finding_drawn(findings: Sequence[Finding]) -> Finding:
+    """Return the finding whose evidence is drawn if none is requested.
+
+    It is the most probable one of those that are POSITIVE, or else UNCERTAIN, or else of all: each
+    has its own threshold, so that a rare finding may be present at a lower probability than that of
+    an absent one.
+    """
+    return max(findings, key=_rank)
+
+
+def other_findings(findings: Sequence[Finding], drawn: str | None) -> list[str]:
+    """Return in words what was concluded about the findings that a picture does not draw.
+
+    The present ones come first, then the uncertain ones, each by probability. At most six are
+    named; the absent ones are counted.
+
+    Args:
+        findings: All findings of the image.
+        drawn: Name of the one that is drawn.
+    """
+    others = sorted((one for one in findings if one.name != drawn), key=_rank, reverse=True)
+    named = [one for one in others if _rank(one)[0]]
+    texts = [
+        f"{one.name} {one.conclusion} {probability_text(one.probability)}"
+        for one in named[:_MOST_NAMED]
+    ]
+    for count, what in (
+        (len(named) - _MOST_NAMED, "POSITIVE or UNCERTAIN"), (len(others) - len(named), "NEGATIVE"),
+    ):  # fmt: skip
+        if count > 0:
+            texts.append(f"{count} other{'s' * (count > 1)} {what}")
+    return texts
 
 
 def evidence_of_image(
@@ -140,7 +185,7 @@ def titled(info: ModelInfo, found: Prediction, of: str | None) -> tuple[str | No
         info: The metadata of the model.
         found: The prediction.
         of: The requested class; see ``class_drawn``. For several findings, the name of one; None
-            for the most probable.
+            for that of ``finding_drawn``.
 
     Raises:
         OptionError: The finding does not exist.
@@ -149,7 +194,7 @@ def titled(info: ModelInfo, found: Prediction, of: str | None) -> tuple[str | No
         each = {finding.name: finding for finding in found.findings}
         if of is not None and of not in each:
             raise OptionError("of", must=f"one of {', '.join(each)}", was=of)
-        chosen = each[of] if of else max(found.findings, key=lambda one: one.probability)
+        chosen = each[of] if of else finding_drawn(found.findings)
         probability = probability_text(chosen.probability)
         return chosen.name, f"{chosen.name} {chosen.conclusion} · p {probability}"
     assert found.probability is not None  # noqa: S101 - only judged images have evidence
