@@ -173,19 +173,17 @@ def test_the_likeliest_present_finding_is_drawn_before_a_likelier_absent_one() -
     assert finding_drawn([finding("E", "NEGATIVE", 0.1), absent]).name == "A"
 
 
-def test_a_caption_names_the_other_present_findings_and_counts_the_absent_ones() -> None:
-    found = [
-        finding("A", "NEGATIVE", 0.6),
-        finding("B", "UNCERTAIN", 0.5),
-        finding("C", "POSITIVE", 0.1),
-        finding("D", "POSITIVE", 0.2),
-    ]
-    assert other_findings(found, "D") == [
-        "C POSITIVE 0.100", "B UNCERTAIN 0.500", "1 other NEGATIVE"
-    ]  # fmt: skip
+def test_a_caption_counts_the_conclusions_and_names_the_other_present_findings() -> None:
+    absent, unclear = finding("A", "NEGATIVE", 0.6), finding("B", "UNCERTAIN", 0.5)
+    present = [finding("C", "POSITIVE", 0.1), finding("D", "POSITIVE", 0.2)]
+    assert other_findings([absent, unclear, *present], "D") == (
+        "2 of 4 POSITIVE, 1 UNCERTAIN",
+        ["C POSITIVE 0.100", "B UNCERTAIN 0.500"],
+    )
+    assert other_findings([absent, unclear], "B") == ("1 of 2 UNCERTAIN", [])
+    assert other_findings([absent], "A") == ("all 1 NEGATIVE", [])
+    assert other_findings([], None) == ("", [])
     many = [finding(str(number), "POSITIVE", number / 20) for number in range(14)]
-    said = other_findings(many, "13")
-    assert said[0] == "12 POSITIVE 0.600"
-    assert said[-1] == "7 others POSITIVE or UNCERTAIN"
-    assert len(said) == 7
-    assert other_findings([], None) == other_findings(found[:1], "A") == []
+    counted, said = other_findings(many, "13")
+    assert counted == "14 of 14 POSITIVE"
+    assert said == [f"{number} POSITIVE {number / 20:.3f}" for number in range(12, 6, -1)]

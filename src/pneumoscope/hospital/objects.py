@@ -113,10 +113,10 @@ def _outline(
     of, title = titled(predictor.info, found, None)
     shape = (int(header.Rows), int(header.Columns))
     evidence = evidence_of_image(predictor, content, shape, of)
+    counted, others = other_findings(found.findings, of)
+    lines = [title, counted, ", ".join(others), NOTICE]
     # The character set of the image need not have the separator of the picture.
-    others = other_findings(found.findings, of)
-    lines = [title, *([" · ".join(others)] if others else []), NOTICE]
-    caption = "\n".join(lines).replace(" · ", ", ")
+    caption = "\n".join(line for line in lines if line).replace(" · ", ", ")
     least = Scale.of_reader(predictor.info).least
     return presentation(
         header, evidence, device_of(predictor), least=least, caption=caption, made=made

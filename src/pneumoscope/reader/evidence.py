@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,7 +99,10 @@ def evidence_image(
     """
     of, caption = titled(predictor.info, found, of)
     # The first words are omitted if there is no space.
-    if others := other_findings(found.findings, of):
+    counted, others = other_findings(found.findings, of)
+    if counted:
+        caption = f"{counted} · {caption}"
+    if others:
         caption = f"{' · '.join(reversed(others))}\n{caption}"
     if found.dicom and (shown := found.dicom.caption()):
         caption = f"{shown}\n{caption}"
@@ -134,28 +138,29 @@ def finding_drawn(findings: Sequence[Finding]) -> Finding:
     return max(findings, key=_rank)
 
 
-def other_findings(findings: Sequence[Finding], drawn: str | None) -> list[str]:
-    """Return in words what was concluded about the findings that a picture does not draw.
+def other_findings(findings: Sequence[Finding], drawn: str | None) -> tuple[str, list[str]]:
+    """Return in words what a picture does not draw: a count of the conclusions, and findings.
 
-    The present ones come first, then the uncertain ones, each by probability. At most six are
-    named; the absent ones are counted.
+    The findings are at most six, the present ones first, then the uncertain ones, each by
+    probability. Both are empty for a reader of classes.
 
     Args:
         findings: All findings of the image.
         drawn: Name of the one that is drawn.
     """
-    others = sorted((one for one in findings if one.name != drawn), key=_rank, reverse=True)
-    named = [one for one in others if _rank(one)[0]]
-    texts = [
+    ranked = sorted(findings, key=_rank, reverse=True)
+    counts = Counter(one.conclusion for one in ranked if _rank(one)[0])
+    parts = [f"{count} {conclusion}" for conclusion, count in counts.items()]
+    if parts:
+        parts[0] = parts[0].replace(" ", f" of {len(ranked)} ")
+    elif ranked:
+        parts = [f"all {len(ranked)} {ranked[0].conclusion}"]
+    named = [
         f"{one.name} {one.conclusion} {probability_text(one.probability)}"
-        for one in named[:_MOST_NAMED]
+        for one in ranked
+        if _rank(one)[0] and one.name != drawn
     ]
-    for count, what in (
-        (len(named) - _MOST_NAMED, "POSITIVE or UNCERTAIN"), (len(others) - len(named), "NEGATIVE"),
-    ):  # fmt: skip
-        if count > 0:
-            texts.append(f"{count} other{'s' * (count > 1)} {what}")
-    return texts
+    return ", ".join(parts), named[:_MOST_NAMED]
 
 
 def evidence_of_image(

@@ -150,10 +150,10 @@ def _facts(
 ) -> tuple[str, ...]:
     info = predictor.info
     model = " ".join(part for part in (info.name, info.version) if part)
-    others = other_findings(found.findings, of)
+    counted, others = other_findings(found.findings, of)
     return (
         _threshold(info, found, of),
-        *([" · ".join(others)] if others else []),
+        *([" · ".join([counted, *others])] if counted else []),
         f"{name} · {made:%Y-%m-%d %H:%M}",
         f"Model {model} · SHA-256 {predictor.sha256[:12]}",
     )

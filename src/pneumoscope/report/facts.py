@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from pneumoscope.data.layouts.findings import NEGATIVE, POSITIVE
 from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError
 from pneumoscope.evaluation.decision import decision_text
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.robustness import Corrupted
 
 PARTS: Final = {**words.PARTS, "unused": "set aside"}
+_ANY_FINDING: Final = {NEGATIVE: "without any finding", POSITIVE: "with a finding"}
 _EVALUATED: Final = {"test": "the test images", "val": "the validation images"}
 
 
@@ -115,14 +117,18 @@ class RunFacts:
 
     @property
     def best(self) -> Evaluation | None:
-        """The main evaluation: that of ``test`` if there is one."""
-        found = (self.evaluations.get(part) for part in ("test", "val"))
-        return next((one for one in found if one is not None), None)
+        """The main evaluation: that of ``test`` if there is one; None for several findings."""
+        return self.evaluations.get("test") or self.evaluations.get("val")
+
+    @property
+    def best_of_findings(self) -> FindingsEvaluation | None:
+        """The main evaluation of several findings; None for classes."""
+        return self.findings.get("test") or self.findings.get("val")
 
     @property
     def evaluated(self) -> list[str]:
         """The parts it was evaluated on."""
-        return [part for part in ("val", "test") if part in self.evaluations]
+        return [part for part in ("val", "test") if part in {*self.evaluations, *self.findings}]
 
     @property
     def images(self) -> int:
@@ -130,8 +136,15 @@ class RunFacts:
         return sum(sum(count.values()) for count in self.counts.values())
 
     def say(self, name: str) -> str:
-        """Return a fact as text: a block of ``templates/facts.md``."""
-        template, found = environment().get_template("facts.md"), self.best
+        """Return a fact as text: a block of ``templates/facts.md``.
+
+        For several findings, ``templates/findings_facts.md`` replaces some of them.
+        """
+        names = ("facts.md", "findings_facts.md") if self.info.findings else ("facts.md",)
+        templates = [environment().get_template(each) for each in names]
+        template = next(one for one in reversed(templates) if name in one.blocks)
+        best = self.best
+        found = best or self.best_of_findings
         context = template.new_context(
             {
                 "facts": self,
@@ -143,10 +156,10 @@ class RunFacts:
                 "part_names": tuple(PARTS),
                 "part_words": _EVALUATED,
                 "evaluated_on": _EVALUATED.get(found.part if found else "", "no images"),
-                "calibration": calibration_words(found.calibration_of_all if found else None),
-                "level": level_text(found.level) if found else "no",
+                "calibration": calibration_words(best.calibration_of_all if best else None),
+                "level": level_text(found.question.level) if found else "no",
                 "evidence_caveat": evidence_caveat(self.info),
-                "robustness": _robustness(found.robustness if found else ()),
+                "robustness": _robustness(best.robustness if best else ()),
             }
         )
         return " ".join("".join(template.blocks[name](context)).split())
@@ -157,11 +170,15 @@ class RunFacts:
         if not count:
             return "no images set aside" if name == "unused" else f"no {PARTS[name]} images"
         who = f" of {self.patients[name]:,} patients" if name in self.patients else ""
-        held = ", ".join(f"{n:,} {label}" for label, n in count.items())
+        names = _ANY_FINDING if self.info.findings else {}
+        held = ", ".join(f"{n:,} {names.get(label, label)}" for label, n in count.items())
         return f"{sum(count.values()):,} {PARTS[name]} images{who} ({held})"
 
     def performance(self, part: str = "") -> str:
         """Return the main metrics of a part with intervals; of the main one if empty."""
+        if self.info.findings:
+            several = self.findings.get(part) if part else self.best_of_findings
+            return _means_in_words(several) if several else ""
         found = self.evaluations.get(part) if part else self.best
         if found is None:
             return ""
@@ -183,6 +200,24 @@ def _in_words(found: Evaluation, key: str) -> str:
     return (
         f"{name} {number.text()} ({level_text(number.level)} interval {number.range_text()}, "
         f"{number.method}, n = {number.n})"
+    )
+
+
+def _means_in_words(found: FindingsEvaluation) -> str:
+    """Return the means of the main metrics over the findings with intervals."""
+    numbers = found.numbers
+    means = "; ".join(
+        f"{name} {numbers[key].with_range()}"
+        for key, name in (
+            ("macro_auc", "AUC"),
+            ("macro_sensitivity", "sensitivity"),
+            ("macro_specificity", "specificity"),
+        )
+    )
+    return (
+        f"on the {numbers.n:,} {images_of(found)}, means over {len(numbers.names)} findings with "
+        f"{level_text(found.question.level)} intervals by patient: {means}. card.md and "
+        "metrics.json list every finding."
     )
 
 

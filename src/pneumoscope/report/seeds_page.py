@@ -185,7 +185,11 @@ def _answer(runs: Runs) -> str:
         "because its validation loss is the lowest"
     )
     text += "; test images were not used." if runs.part == "test" else "."
-    area = _json(kept.metrics)[runs.part].get("auc", {})
+    metrics = _json(kept.metrics)[runs.part]
+    found = metrics.get("findings")
+    area = found["values"]["macro_auc"] if found else metrics.get("auc", {})
+    if found:
+        text += f" All numbers are means over the {len(found['by_finding'])} findings."
     if area.get("low") is not None:
         text += (
             f" Its AUC is {area['value']:.3f} ({level_text(area['level'])} interval over patients "
@@ -213,8 +217,9 @@ def _caveats(runs: Runs) -> tuple[str, ...]:
 
 def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Section:
     group, numbers = runs.groups[part], runs.numbers[part]
-    of_the_report = str(facts["recipe"]["model"]).startswith(REPORT_NETWORK) and part == runs.part
-    known = REPORT_SPREAD if of_the_report else None
+    findings = facts["recipe"].get("findings") is not None
+    of_the_report = str(facts["recipe"]["model"]).startswith(REPORT_NETWORK) and not findings
+    known = REPORT_SPREAD if of_the_report and part == runs.part else None
     nan = float("nan")
     figure = seed_dots(
         runs.names,
@@ -237,7 +242,7 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
     order += [key for key in group.mean if key not in _NAMES]
     rows = tuple(
         (
-            _name(key),
+            _name(key, findings=findings),
             *(
                 f"{value:.4f}"
                 for own in [runs.of(key, part)]
@@ -257,10 +262,11 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
     )
 
 
-def _name(key: str) -> str:
+def _name(key: str, *, findings: bool) -> str:
     """Return what a number is called in a table."""
     if key.startswith(_OF_A_CLASS):
-        return f"AUC of {key.removeprefix(_OF_A_CLASS)} against the rest"
+        rest = "" if findings else " against the rest"
+        return f"AUC of {key.removeprefix(_OF_A_CLASS)}{rest}"
     return _NAMES.get(key, key.replace("_", " ").capitalize())
 
 
