@@ -68,6 +68,7 @@ def test_three_classes_are_scored_as_by_their_model(
     assert scores.logit == pytest.approx([one.logit for one in read], abs=1e-3)
     result = run.result()
     assert result.held_out["auc"] == area_under_roc(scores.label, scores.logit)
+    assert result.threshold is not None
     right = (scores.probability >= result.threshold) == (scores.label == 1)
     assert result.held_out["accuracy"] == right.mean()
     assert "mean AUC" not in write_study_page(folder).sentences[0]

@@ -126,7 +126,7 @@ def write_model(
         )
         made = decided or _decided(recipe, data, own if logit is None else logit)
         probabilities = made.calibration.apply(own)
-        measured = () if precision == "int8" or data.catalog.findings else taught
+        measured = () if precision == "int8" else taught
         info = made.decided_info(bare)
         info = known_of_images(
             info, bundle, data, gated=recipe.decision.gate, traced=traced, channels=measured

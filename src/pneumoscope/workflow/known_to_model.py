@@ -13,7 +13,7 @@ import onnx
 from pneumoscope.adaptation.layers import layers_of
 from pneumoscope.adaptation.measure import by_class
 from pneumoscope.adaptation.reference import KEY as CHANNELS
-from pneumoscope.adaptation.reference import packed
+from pneumoscope.adaptation.reference import finding_groups, packed
 from pneumoscope.adaptation.site import batches_of
 from pneumoscope.errors import ModelFileError
 from pneumoscope.parallel import cores
@@ -76,7 +76,8 @@ def known_of_images(
 def _channel_statistics(bundle: Bundle, data: PreparedData, rows: Sequence[int]) -> dict[str, Any]:
     """Return the entry of ``ModelInfo.reference`` with statistics of training images for ``adapt``.
 
-    It is empty for graphs without convolutions.
+    It is empty for graphs without convolutions. Of several findings, those without a label have the
+    probability of the network.
 
     Args:
         bundle: The exported graph.
@@ -89,7 +90,12 @@ def _channel_statistics(bundle: Bundle, data: PreparedData, rows: Sequence[int])
     except ModelFileError:
         return {}
     chosen = evenly(rows, _KNOWN_IMAGES // 2)
-    classes = np.eye(len(bundle.info.classes))[data.catalog.class_numbers[chosen]]
+    if bundle.info.findings:
+        labels = data.catalog.finding_labels[chosen]
+        said = outputs_of(bundle, data, chosen, "probabilities")
+        classes = finding_groups(np.where(labels >= 0, labels, said))
+    else:
+        classes = np.eye(len(bundle.info.classes))[data.catalog.class_numbers[chosen]]
     known = by_class(
         model,
         layers,
