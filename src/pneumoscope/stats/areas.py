@@ -93,12 +93,12 @@ def areas(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AreaInfluences:
-    """Areas under ROC curves, and what each patient adds to their errors.
+    """Areas under ROC curves, and the influence of each patient on them.
 
     Attributes:
         values: The areas of k readers, [k].
         positive: Influence of the positive images of each of P patients, [k, P].
-        negative: The same of the negative images, [k, P].
+        negative: The same for the negative images, [k, P].
         patients: Number of patients with positive, and with negative images.
     """
 
@@ -123,8 +123,8 @@ def area_influences(
         label: 1 for positive, 0 for negative; [n].
         scores: Scores of each reader, [n] each; higher is more positive.
         patient: Number of each image's patient from 0, [n].
-        count: Number of patients, of whom some may have no image here; the highest number and one
-            if None.
+        count: Number of patients, some of whom may have no image here; if None, the highest patient
+            number plus one.
     """
     positive = label == 1
     m, n = int(positive.sum()), int((~positive).sum())

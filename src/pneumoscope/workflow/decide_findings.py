@@ -109,7 +109,7 @@ def decide_findings(
         part: Name of the part.
 
     Raises:
-        OptionError: A rule that cannot be read.
+        OptionError: An invalid rule.
         LeakError: The part must not be used for decisions.
     """
     return decide_findings_on(
@@ -149,7 +149,7 @@ def decide_findings_on(raw: FindingScores, recipe: Recipe) -> FindingsDecided:
         recipe: As for ``decide_findings``.
 
     Raises:
-        OptionError: A rule that cannot be read.
+        OptionError: An invalid rule.
         LeakError: The scores must not be used for decisions.
     """
     each = tuple(decide_on(raw.of(name), recipe) for name in raw.names)

@@ -151,10 +151,10 @@ def _checked_difference(
     rows: Sequence[int],
     expected: NDArray[np.float64],
 ) -> float:
-    """Return how far the original files lie from the cached images, in probability.
+    """Return the largest difference in probability between original files and cached images.
 
     Raises:
-        ExportError: By more than ``TOLERANCE``.
+        ExportError: The difference is above ``TOLERANCE``.
     """
     difference = _difference(temporary, data, rows, expected)
     if not difference <= TOLERANCE:

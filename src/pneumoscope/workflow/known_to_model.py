@@ -1,4 +1,4 @@
-"""What a model file holds on its images: the gate, the scale of the evidence, the channels."""
+"""Information about images in a model file: the gate, the scale of the evidence, the channels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FALSE_REFUSALS = 0.01
 """Maximum share of new images like the validation images that the feature gate may refuse."""
 
 _EVIDENCE_IMAGES = 200
-_LOOK_IMAGES = (200, 5000)  # fewer are too few for the limits of a look, more only need memory
+_LOOK_IMAGES = (200, 5000)  # minimum and maximum; more images only need memory
 _KNOWN_IMAGES = 2000  # maximum number of images for features; more only take time
 _RANK = 32
 
@@ -51,15 +51,15 @@ def known_of_images(
     traced: Traced | None,
     channels: Sequence[int],
 ) -> ModelInfo:
-    """Return the metadata with what the file is to know of images.
+    """Return the metadata with the information about images.
 
     Args:
         info: The metadata so far.
         bundle: The graph.
         data: The images.
-        gated: Whether the file gets a gate.
-        traced: What a probe made already.
-        channels: The rows whose channels are measured; none if empty.
+        gated: Whether to fit a gate.
+        traced: The exported graph of a probe, if there is one.
+        channels: Rows on which the statistics of channels are measured; if empty, none are.
     """
     reference = dict(info.reference)
     if gated:

@@ -169,7 +169,7 @@ def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _of_classes(found: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the metrics by class of a reader of more than two, with names unlike its group's.
+    """Return the metrics by class of a reader of more than two classes, under distinct names.
 
     Names with the prefix ``classes_`` are metrics over all classes; ``auc`` and the name of a class
     is the AUC of that class against the rest.

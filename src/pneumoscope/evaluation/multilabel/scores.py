@@ -92,7 +92,7 @@ class FindingScores:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """Which findings have a label, [n, F]."""
+        """Whether each finding has a label, [n, F]."""
         found: NDArray[np.bool_] = self.labels != UNLABELLED
         return found
 
