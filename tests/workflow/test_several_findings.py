@@ -337,7 +337,6 @@ def test_one_finding_alone(table: Path, tmp_path: Path) -> None:
         (("evaluate", "RUN", "TABLE", "--robustness"), "--robustness must be left out"),
         (("compare", "RUN", "RUN", "--report", "OUT"), "--report must be left out"),
         (("train", "TABLE", "--out", "OUT", "--findings", "Hernia"), "findings of the data"),
-        (("predict", "IMAGE", "--model", "RUN", "--dicom-out", "OUT"), "a DICOM report needs"),
     ],
 )  # fmt: skip
 def test_what_needs_one_conclusion_refuses_in_a_sentence(

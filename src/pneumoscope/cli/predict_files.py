@@ -31,7 +31,7 @@ def _with_evidence(
 ) -> Prediction:
     from pneumoscope.reader.prediction import NOT_ASSESSABLE  # noqa: PLC0415 - loaded already
 
-    if not args.evidence or not (found.judged or found.conclusion == NOT_ASSESSABLE):
+    if not args.evidence or not (found.assessed or found.conclusion == NOT_ASSESSABLE):
         return found
     from pneumoscope.errors import ImageError  # noqa: PLC0415 - rare
     from pneumoscope.reader.evidence_sheet import draw_evidence  # noqa: PLC0415 - the same

@@ -118,7 +118,7 @@ class Prediction:
     findings: tuple[Finding, ...] = ()
 
     @property
-    def judged(self) -> bool:
+    def assessed(self) -> bool:
         """Whether there is a conclusion about the image, including UNCERTAIN."""
         return self.probability is not None or bool(self.findings)
 

@@ -275,28 +275,28 @@ class Predictor:
 
     def _concluded(self, group: Sequence[Work]) -> list[Prediction]:
         """Return the predictions of loaded images, in order."""
-        judged = [
+        assessed = [
             work for work in group if work.taken is not None and not (work.refused and self._gated)
         ]
         started = time.perf_counter()
-        if judged:
-            self._judge(judged)
+        if assessed:
+            self._run_network(assessed)
         else:
             self.check()
-        share = (time.perf_counter() - started) / max(len(judged), 1)
-        for work in judged:
+        share = (time.perf_counter() - started) / max(len(assessed), 1)
+        for work in assessed:
             work.seconds += share
         return [self._prediction(work) for work in group]
 
-    def _judge(self, judged: Sequence[Work]) -> None:
-        pixels = np.stack([work.taken.pixels for work in judged if work.taken is not None])
+    def _run_network(self, assessed: Sequence[Work]) -> None:
+        pixels = np.stack([work.taken.pixels for work in assessed if work.taken is not None])
         gate = self._bundle.feature_gate
         outputs = [*PAIRS, "features"] if gate else [*PAIRS]
         logits, probabilities, *features = self._run(pixels, outputs)
         distances = gate.distribution.distance(features[0]) if gate and features else None
         logit, probability = self._bundle.positive(logits, probabilities)
         several = len(self.info.classes) > 2 or self._findings is not None
-        for row, work in enumerate(judged):
+        for row, work in enumerate(assessed):
             work.logit = float(logit[row])
             work.probability = float(probability[row])
             if several:
@@ -328,18 +328,18 @@ class Predictor:
             conclusion, possible, reasons = self.policy.decide(
                 work.probabilities or work.probability, refused=refused, outside=work.outside
             )
-        judged = conclusion not in {ERROR, NOT_ASSESSABLE}
+        assessed = conclusion not in {ERROR, NOT_ASSESSABLE}
         return work.prediction(
             conclusion,
             reasons,
             self._name,
-            probability=work.probability if judged else None,
-            logit=work.logit if judged else None,
+            probability=work.probability if assessed else None,
+            logit=work.logit if assessed else None,
             threshold=point.threshold,
             rule=point.rule,
             conformal_set=possible,
-            probabilities=work.probabilities if judged else None,
-            logits=work.logits if judged else None,
+            probabilities=work.probabilities if assessed else None,
+            logits=work.logits if assessed else None,
             classes=self.info.classes if work.probabilities else (),
         )
 

@@ -169,7 +169,7 @@ def _predicted(
     record = record_of(found)
     record["path"] = fields.get("name", "")
     picture = b""
-    if fields.get("evidence") and found.judged and reader.draws_evidence:
+    if fields.get("evidence") and found.assessed and reader.draws_evidence:
         picture = _evidence(reader, found, content, fields.get("evidence_of"))
         record["evidence"] = fields["evidence"]
     answer = {

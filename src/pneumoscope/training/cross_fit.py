@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pneumoscope.training.recipe import Recipe
 
 Learner = Callable[[str, "Split", Sequence[int]], "NDArray[np.float64] | None"]
-"""``learner(name, split, judged)`` trains on the ``train`` rows of a split, chooses the epoch on
-its ``val`` rows, and returns the logits of the judged rows; None if it was interrupted."""
+"""``learner(name, split, scored)`` trains on the ``train`` rows of a split, chooses the epoch on
+its ``val`` rows, and returns the logits of the scored rows; None if it was interrupted."""
 
 
 def learner_of(

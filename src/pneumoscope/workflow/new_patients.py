@@ -222,9 +222,9 @@ class _Turns:
             rows = sorted({*one.rows, *other.rows})
             logits = self._logits(f"{slug(one.name)}+{slug(other.name)}", split, rows)
             place = {row: number for number, row in enumerate(rows)}
-            for key, judged in (((first, second), other), ((second, first), one)):
-                own = logits[[place[row] for row in judged.rows]]
-                found[key] = raw_scores(self.data, judged.rows, own)
+            for key, group in (((first, second), other), ((second, first), one)):
+                own = logits[[place[row] for row in group.rows]]
+                found[key] = raw_scores(self.data, group.rows, own)
         return found
 
     def _logits(self, name: str, split: Split, rows: Sequence[int]) -> NDArray[np.float64]:
@@ -295,22 +295,22 @@ def _as_new(
 
     over = decide_over([scores for scores in others if len(scores)], recipe)
     by_block = decide_on(turn.block, recipe)
-    judged, policy = under(over, turn.scores)
+    scored, policy = under(over, turn.scores)
     return (
         AsNew(
             group.name,
             n=len(group.rows),
             own=len(group.own),
-            patients=len(set(judged.patient)),
-            positives=int(judged.label.sum()),
+            patients=len(set(scored.patient)),
+            positives=int(scored.label.sum()),
             completed=group.completed,
             taught=turn.taught,
-            found=outcome(judged, policy),
+            found=outcome(scored, policy),
             at_block=outcome(*under(by_block, turn.scores)),
             promised=outcome(*under(by_block, turn.block)),
             notes=over.notes,
         ),
-        judged,
+        scored,
     )
 
 

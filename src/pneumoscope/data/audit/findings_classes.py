@@ -123,16 +123,16 @@ def _too_small(part: str, counts: Counter[str], names: Sequence[str]) -> Iterato
     fewest = min(names, key=lambda name: counts[name])
     if n >= ENOUGH_TO_DECIDE and counts[fewest] >= ENOUGH_TO_DECIDE // 5:
         return
-    what, judged = "image", n
+    what, counted = "image", n
     if n >= ENOUGH_TO_DECIDE:  # one class alone is small
-        what, judged = f"{fewest} image", counts[fewest]
-    low, high = wilson(0.9, judged)
+        what, counted = f"{fewest} image", counts[fewest]
+    low, high = wilson(0.9, counted)
     yield Finding(
         f"small-{part}",
         "warning",
-        f"The part {part} has {count(judged, what)}: a measured accuracy of 90% may truly be "
+        f"The part {part} has {count(counted, what)}: a measured accuracy of 90% may truly be "
         f"{low:.0%} to {high:.0%}",
-        f"That is the 95% interval (Wilson) of an accuracy of 90% on {count(judged, what)}. "
+        f"That is the 95% interval (Wilson) of an accuracy of 90% on {count(counted, what)}. "
         "Such a part cannot distinguish a good reader from a poor one, or a good epoch from a "
         "lucky one.",
         (
@@ -142,7 +142,7 @@ def _too_small(part: str, counts: Counter[str], names: Sequence[str]) -> Iterato
             else "Use more images for test, or report the interval with every number."
         ),
         details={
-            "images": judged,
+            "images": counted,
             "accuracy": 0.9,
             "low": round(low, 4),
             "high": round(high, 4),

@@ -158,9 +158,9 @@ def inner_split(
     for row in rows:
         parts[row] = "train"
     block_or_share(catalog, parts, together, block=Block.parse(block), fraction=fraction, seed=seed)
-    judged = {together[row] for row, part in enumerate(parts) if part == "val"}
+    validated = {together[row] for row, part in enumerate(parts) if part == "val"}
     for row, part in enumerate(parts):
-        if part == "train" and together[row] in judged:
+        if part == "train" and together[row] in validated:
             parts[row] = UNUSED
     split = Split(tuple(parts))
     for part in ("train", "val"):

@@ -114,7 +114,7 @@ function renderEach() {
   });
 }
 
-// Show the evidence of a finding; that of the most probable one is already available.
+// Show the evidence of a finding; that of the first one is already available.
 function drawEvidence(item, name) {
   if (drawnOf(item) === name) return;
   item.of = name;
