@@ -171,7 +171,7 @@ def test_what_cannot_be_compared_class_by_class() -> None:
     number = three.number.copy()
     number[7] = (number[7] + 1) % 3
     other = ClassScores(three.labels, number, three.logits, three.probabilities)
-    with pytest.raises(DataError, match=r"7\.png: .* different classes"):
+    with pytest.raises(DataError, match=r"7\.png: .* different true classes"):
         compare_classes(["a", "b"], [three, other], patient, path)
 
 
