@@ -248,7 +248,9 @@ def check_alone(placement: Placement) -> None:
     """
     count = _bare_trainer(placement).world_size
     if count > 1:
-        raise OptionError("devices", must="1 if groups are held out in turn", was=placement.devices)
+        raise OptionError(
+            "devices", must="1 where groups are held out in turn", was=placement.devices
+        )
 
 
 def _bare_trainer(placement: Placement) -> L.Trainer:
@@ -325,7 +327,7 @@ def _named(placement: Placement, *kinds: type[Exception]) -> Iterator[None]:
     except kinds as fault:
         raise OptionError(
             "devices, nodes, strategy or accelerator",
-            must="supported by Lightning on this machine",
+            must="something that Lightning can run here",
             was=placement,
             hint=" ".join(str(fault).split()),
         ) from fault
