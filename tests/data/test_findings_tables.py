@@ -126,7 +126,7 @@ def test_what_cannot_be_is_refused(plain: Path, tmp_path: Path) -> None:
     images(folder, "NORMAL/a.png", "PNEUMONIA/b.png")
     with pytest.raises(DataError, match="findings need a table"):
         read(folder)
-    with pytest.raises(OptionError, match="positive must be left out"):
+    with pytest.raises(OptionError, match="positive must be omitted"):
         read_catalog(plain, positive="Effusion", options=data_options(findings="all"))
     with pytest.raises(OptionError, match="class_map"):
         data_options(findings="all", class_map={"A": ["B"]})
