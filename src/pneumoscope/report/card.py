@@ -19,7 +19,8 @@ from pneumoscope.report.class_sections import class_table, set_rows
 from pneumoscope.report.facts import PARTS, RunFacts
 from pneumoscope.report.new_patients_section import card_lines
 from pneumoscope.report.opening import caveats
-from pneumoscope.report.page import NOTICE, environment
+from pneumoscope.report.page import NOTICE
+from pneumoscope.report.rendering import environment
 from pneumoscope.report.words import CLASS_NAMES, NAMES, images_of
 from pneumoscope.runs import RunFolder, write_text
 

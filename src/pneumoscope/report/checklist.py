@@ -9,7 +9,7 @@ from typing import Any
 from pneumoscope.errors import ManyFindingsError, OptionError
 from pneumoscope.report.card import PERSON
 from pneumoscope.report.facts import RunFacts
-from pneumoscope.report.page import environment, sentence
+from pneumoscope.report.rendering import environment, sentence
 from pneumoscope.report.standards import FILLED, OPEN, PARTLY, Item, standards
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError
-from pneumoscope.evaluation.decision import decision_text
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
@@ -20,9 +19,8 @@ from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.metadata import ModelInfo
 from pneumoscope.report import words
-from pneumoscope.report.class_sections import classes_in_a_sentence
-from pneumoscope.report.page import environment
-from pneumoscope.report.words import NAMES, calibration_words, images_of
+from pneumoscope.report.rendering import environment, texts
+from pneumoscope.report.words import NAMES, calibration_words, facts_of
 from pneumoscope.runs import RunFolder, rows_of
 
 if TYPE_CHECKING:
@@ -165,25 +163,7 @@ class RunFacts:
         found = self.evaluations.get(part) if part else self.best
         if found is None:
             return ""
-        text = f"on the {images_of(found)}: {'; '.join(_in_words(found, key) for key in _MAIN)}."
-        deployed = decision_text(found)
-        text = f"{deployed} At the threshold alone, {text}" if deployed else text
-        return f"{text} {classes_in_a_sentence(found)}".rstrip()
-
-
-_MAIN = ("auc", "sensitivity", "specificity", "balanced_accuracy")
-
-
-def _in_words(found: Evaluation, key: str) -> str:
-    """Return a number with its interval and method as text."""
-    number = found[key]
-    name = NAMES[key] if key == "auc" else NAMES[key].lower()
-    if not number.range_text():
-        return f"{name} {number.text()}"
-    return (
-        f"{name} {number.text()} ({level_text(number.level)} interval {number.range_text()}, "
-        f"{number.method}, n = {number.n})"
-    )
+        return texts("sections.yaml", "performance", names=NAMES, **facts_of(found))["text"]
 
 
 def _robustness(rows: Sequence[Corrupted]) -> dict[str, Any]:
