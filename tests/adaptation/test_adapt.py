@@ -17,14 +17,16 @@ from PIL import Image
 from helpers.conv_model import chest_like, conv_info, write_conv
 from pneumoscope.adaptation.layers import Moments, layers_of
 from pneumoscope.adaptation.measure import Batch, behind_adapted, by_class
-from pneumoscope.adaptation.reference import KEY, packed, unpacked
+from pneumoscope.adaptation.reference import KEY, finding_groups, packed, unpacked
 from pneumoscope.adaptation.rewrite import renormalised
 from pneumoscope.adaptation.site import Distance, batches_of, check_distance
 from pneumoscope.cli import main
 from pneumoscope.errors import DataError, ModelFileError, OptionError
 from pneumoscope.reader.checks.gate import Look, PixelGate
+from pneumoscope.reader.findings import FindingRule
 from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.checksum import with_info
+from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.reader.model_file.session import read_model
 from pneumoscope.reader.model_file.verify import verify
 from pneumoscope.workflow.adapt import adapt
@@ -184,6 +186,37 @@ def test_three_classes(tmp_path: Path) -> None:
     assert found.before.positive != found.after.positive or found.distance.mean > 0
     (logits,) = open_bundle(out).run(pixels[:4], ["logits"])
     assert logits.shape == (4, 3)
+
+
+def test_groups_of_findings_exclude_each_other() -> None:
+    groups = finding_groups(np.array([[1.0, 1.0], [1, 0], [0, 0], [0.5, 0.25]]))
+    assert groups.sum(1) == pytest.approx(1)
+    expected = [[0, 0.5, 0.5], [0, 1, 0], [1, 0, 0], [0.375, 0.625 * 2 / 3, 0.625 / 3]]
+    assert groups == pytest.approx(np.array(expected), abs=2e-3)
+    assert (groups > 0).all()  # of a rare finding too
+
+
+def test_several_findings(tmp_path: Path) -> None:
+    """Another detector is undone in part; the shares are those of the findings' thresholds."""
+    rules = tuple(FindingRule(OperatingPoint(threshold=threshold)) for threshold in (0.5, 0.45))
+    info = replace(conv_info(2), classes=("Edema", "Mass"), findings=rules)
+    path = write_conv(tmp_path / "model.onnx", info)
+    pixels, _ = chest_like(200, ill=0.5)
+    graph = onnx.load(path)
+    said = open_bundle(path).run(pixels, ["probabilities"])[0]
+    moments = by_class(graph, layers_of(graph, path), batches_of(pixels, finding_groups(said)))
+    known = replace(info, reference={KEY: packed(moments)})
+    path.write_bytes(with_info(read_model(path), known))
+    site = darker(pixels)
+    out = tmp_path / "out.onnx"
+    found = adapt(path, [str(folder_of(site, tmp_path / "site"))], out, strength=1)
+    before, after = (open_bundle(one).run(site, ["probabilities"])[0] for one in (path, out))
+    assert np.abs(after - said).mean() < np.abs(before - said).mean() / 2
+    thresholds = np.array([0.5, 0.45], np.float32)
+    assert found.before.positive == (before >= thresholds).any(1).mean()
+    assert found.after.positive == (after >= thresholds).any(1).mean()
+    assert found.changed == ((before >= thresholds) != (after >= thresholds)).any(1).mean()
+    assert open_bundle(out).info.history[-1]["changed"] == found.changed
 
 
 def test_too_few_and_too_odd_images_are_refused(known: Path, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from helpers.tiny_model import grey_image, tiny_info, write_tiny
-from pneumoscope.reader.evidence import evidence_caveat
+from pneumoscope.reader.evidence import evidence_caveat, finding_drawn, other_findings
 from pneumoscope.reader.evidence_sheet import draw_evidence
+from pneumoscope.reader.findings import Finding
 from pneumoscope.reader.overlay import AGAINST, FOR, Scale, overlay
 from pneumoscope.reader.predictor import Predictor
 
@@ -158,3 +159,31 @@ def test_a_card_says_what_the_evidence_is_worth() -> None:
     for number in ("0.94", "0.90", "in 2%", "by chance: 7%"):
         assert number in said
     assert evidence_caveat(tiny_info()) == ""
+
+
+def finding(name: str, conclusion: str, probability: float) -> Finding:
+    return Finding(name, probability, 0.0, 0.5, conclusion)
+
+
+def test_the_likeliest_present_finding_is_drawn_before_a_likelier_absent_one() -> None:
+    absent, unclear = finding("A", "NEGATIVE", 0.6), finding("B", "UNCERTAIN", 0.5)
+    present = [finding("C", "POSITIVE", 0.1), finding("D", "POSITIVE", 0.2)]
+    assert finding_drawn([absent, unclear, *present]).name == "D"
+    assert finding_drawn([absent, unclear]).name == "B"
+    assert finding_drawn([finding("E", "NEGATIVE", 0.1), absent]).name == "A"
+
+
+def test_a_caption_counts_the_conclusions_and_names_the_other_present_findings() -> None:
+    absent, unclear = finding("A", "NEGATIVE", 0.6), finding("B", "UNCERTAIN", 0.5)
+    present = [finding("C", "POSITIVE", 0.1), finding("D", "POSITIVE", 0.2)]
+    assert other_findings([absent, unclear, *present], "D") == (
+        "2 of 4 POSITIVE, 1 UNCERTAIN",
+        ["C POSITIVE 0.100", "B UNCERTAIN 0.500"],
+    )
+    assert other_findings([absent, unclear], "B") == ("1 of 2 UNCERTAIN", [])
+    assert other_findings([absent], "A") == ("all 1 NEGATIVE", [])
+    assert other_findings([], None) == ("", [])
+    many = [finding(str(number), "POSITIVE", number / 20) for number in range(14)]
+    counted, said = other_findings(many, "13")
+    assert counted == "14 of 14 POSITIVE"
+    assert said == [f"{number} POSITIVE {number / 20:.3f}" for number in range(12, 6, -1)]

@@ -25,11 +25,14 @@ from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.metadata import ModelInfo
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.records import record_of
+from pneumoscope.report.checklist import fill
+from pneumoscope.report.facts import RunFacts
 from pneumoscope.training.recipe import recipe_of
 from pneumoscope.workflow.compare_findings import compare_findings_readers
 from pneumoscope.workflow.evaluate_findings import evaluate_finding, evaluate_findings_reader
 from pneumoscope.workflow.export import export_runs
 from pneumoscope.workflow.recalibrate_findings import recalibrate_findings
+from pneumoscope.workflow.seeds import train_seeds
 from pneumoscope.workflow.train import Trained, train_reader
 
 TINY = {"image_size": 32, "filters": (4, 8), "max_epochs": 1, "val_fraction": 0.5}
@@ -327,8 +330,6 @@ def test_one_finding_alone(table: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (("checklist", "RUN", "--standard", "claim"), "a checklist needs a single conclusion"),
-        (("train", "TABLE", "--findings", "--seeds", "2", "--out", "OUT"), "--seeds must be left"),
         (
             ("train", "TABLE", "--findings", "--validation", "groups", "--out", "OUT"),
             "validation over groups needs a single conclusion",
@@ -336,7 +337,6 @@ def test_one_finding_alone(table: Path, tmp_path: Path) -> None:
         (("evaluate", "RUN", "TABLE", "--robustness"), "--robustness must be left out"),
         (("compare", "RUN", "RUN", "--report", "OUT"), "--report must be left out"),
         (("train", "TABLE", "--out", "OUT", "--findings", "Hernia"), "findings of the data"),
-        (("predict", "IMAGE", "--model", "RUN", "--dicom-out", "OUT"), "a DICOM report needs"),
     ],
 )  # fmt: skip
 def test_what_needs_one_conclusion_refuses_in_a_sentence(
@@ -375,3 +375,41 @@ def test_other_verbs_work(
     assert main(["inspect", str(table), "--findings", "--out", str(out)]) in {0, 1}
     told = json.loads((out / "inspect.json").read_text())
     assert any("Infiltrate" in note for note in told["notes"])
+
+
+def test_seeds_have_means_over_the_findings(table: Path, tmp_path: Path) -> None:
+    recipe = recipe_of("seed", findings="all", **TINY)
+    found = train_seeds(table, tmp_path / "seeds", recipe=recipe, seeds=2)
+    metrics = [json.loads(run.metrics.read_text(encoding="utf-8")) for run in found.runs]
+    for part in ("val", "test"):
+        values = [own[part]["findings"]["values"]["macro_auc"]["value"] for own in metrics]
+        assert found.groups[part].mean["auc"] == pytest.approx(np.mean(values))
+        by_finding = [own[part]["findings"]["by_finding"] for own in metrics]
+        for name in FINDINGS:
+            own = [each[name]["auc"]["value"] for each in by_finding]
+            assert found.groups[part].mean[f"auc {name}"] == pytest.approx(np.mean(own))
+        accuracy = [np.mean([one["accuracy"]["value"] for one in each.values()])
+                    for each in by_finding]  # fmt: skip
+        assert found.groups[part].mean["accuracy"] == pytest.approx(np.mean(accuracy))
+    page = found.report.read_text(encoding="utf-8")
+    assert "All numbers are means over the 3 findings" in page
+    assert "AUC of Infiltrate<" in page
+    assert "student report" not in page  # that of another task
+
+
+def test_a_checklist_of_findings(run: Trained) -> None:
+    facts = RunFacts.read(run.run.root)
+    counts = facts.best_of_findings.numbers.counts if facts.best_of_findings else ()
+    for standard in ("tripod-ai", "claim"):
+        text = fill(facts, standard).to_markdown()
+        assert "each of 3 findings (Consolidation, Infiltrate, Clear)" in text
+        for rule, name in zip(facts.info.findings, FINDINGS, strict=True):
+            threshold = rule.operating_point.threshold
+            assert f"{name} positive if its probability is {threshold:.4g} or higher" in text
+        assert "means over 3 findings with 95% intervals by patient: AUC 0." in text
+        masked = sum(count.masked for count in counts)
+        assert f"({masked} of {3 * counts[0].labelled + 3 * counts[0].masked} entries" in text
+    assert (
+        f"Consolidation {counts[0].positive} of {counts[0].labelled}"
+        in fill(facts, "tripod-ai").to_markdown()
+    )

@@ -18,6 +18,28 @@ KEY = "channels"
 MAX_CHANNELS = 1_000_000
 
 
+_RAREST = 1e-3
+
+
+def finding_groups(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the memberships of images in groups by finding, for readers of several findings.
+
+    Moments are averaged by group, and the groups must exclude each other. The first group is images
+    without any finding; an image with several findings belongs to the group of each in part. No
+    group is empty, since rare findings may not occur among the images.
+
+    Args:
+        probabilities: Of each finding, [n, F]; labels are 0 and 1.
+
+    Returns:
+        Memberships [n, 1 + F], which sum to 1: the probability that there is no finding, and the
+        rest in the ratio of the probabilities.
+    """
+    inside = np.clip(np.asarray(probabilities, np.float64), _RAREST, 1 - _RAREST)
+    none = np.prod(1 - inside, axis=1, keepdims=True)
+    return np.concatenate([none, (1 - none) * inside / inside.sum(1, keepdims=True)], axis=1)
+
+
 def packed(moments: Moments) -> dict[str, Any]:
     """Return moments as JSON values: base64 of little-endian float16.
 

@@ -89,8 +89,6 @@ def run(args: Namespace) -> int:
     from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415
 
     predictor = Predictor(graph, gated=not args.no_gate, outside=args.outside_intended_use)
-    if args.dicom_out:
-        predictor.refuse_findings("a DICOM report")
     if args.outside_intended_use != OUTSIDE[0] and not predictor.info.intended:
         raise OptionError(
             "--outside-intended-use",

@@ -79,7 +79,7 @@ def _engine(args: Namespace, job: Job) -> Engine:
 
 
 class _Shown:
-    """Shows the progress of a run: a bar with what failed so far, and a line per minute."""
+    """Shows the progress of a run: a bar with the number of failures, and a line per minute."""
 
     def __init__(self, watcher: TerminalWatcher, bar: Callable[[int, int], None]) -> None:
         self._watcher = watcher
@@ -87,7 +87,7 @@ class _Shown:
         self._said = time.monotonic()
 
     def hear(self, progress: Progress, images: int) -> None:
-        """Show an update, which may say nothing new."""
+        """Show an update, which may contain nothing new."""
         failed = f"{progress.unreadable:,} unreadable, {progress.deaths:,} workers ended"
         self._bar(progress.images, max(progress.images, images))
         if progress.unreadable or progress.deaths:

@@ -1,4 +1,4 @@
-"""The options of ``predict``, and which of them go together."""
+"""The options of ``predict``, and checks of their combinations."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _line(record: Record, *, positive: tuple[str, ...], colour: bool, width: int
     if each := record.get("probabilities"):
         notes.append(", ".join(f"{name} {probability_text(one)}" for name, one in each.items()))
     notes += _findings(record)
-    notes += record["reasons"]  # how it is outside the intended use
+    notes += record["reasons"]  # facts outside the intended use
     if record["evidence"]:
         notes.append(f"evidence: {printable(record['evidence'])}")
     lines = [f"{padded}  {shown:>11}  {printable(record['path'])}".rstrip()]

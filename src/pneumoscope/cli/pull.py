@@ -96,9 +96,9 @@ def run(args: Namespace) -> int:
     if not _DATE.fullmatch(args.study_date):
         raise OptionError("--study-date", must="YYYYMMDD or a range of dates", was=args.study_date)
     predictor = Predictor(args.model)
-    predictor.refuse_findings("a DICOM report")
+    info = predictor.info
     watcher = TerminalWatcher()
-    tally = RunSummary(predictor.info.reference)
+    tally = RunSummary(info.reference)
     modalities = sorted(set(args.modality or ("CR", "DX")))
     what = {
         "model": predictor.sha256,
@@ -108,7 +108,13 @@ def run(args: Namespace) -> int:
     }
     source = _source(args)
     try:
-        with Archive(args.out, what, resume=args.resume, retry_errors=args.retry_errors) as archive:
+        with Archive(
+            args.out,
+            what,
+            resume=args.resume,
+            retry_errors=args.retry_errors,
+            findings=info.classes if info.findings else (),
+        ) as archive:
             found = source.find(args.study_date, modalities)
             on_their_way: deque[str] = deque()
             left = archive.left(str(one) for one in found)

@@ -34,7 +34,7 @@ class TerminalWatcher(Watcher):
         self.console.print(f"warning: {with_flags(text)}", markup=False, style="yellow")
 
     def retitle(self, title: str) -> None:
-        """Replace the title of the bar that is shown, if one is."""
+        """Replace the title of the bar, if one is shown."""
         if self._retitle is not None:
             self._retitle(title)
 

@@ -1,7 +1,8 @@
 """List the images of folders, lists, Parquet manifests and fsspec addresses.
 
-The order depends on the names alone, so that listing twice gives the same. Names are handed on as
-they come: of a folder, a list, a manifest or a bucket of S3, only a page of them is in memory.
+The order only depends on the names, so that listing an archive twice gives the same result. Names
+are yielded as they are read: of a folder, a list, a manifest or an S3 bucket, only a page is in
+memory.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Item = str | Unlisted
 """An image to read, or a folder that could not be listed."""
 
 COLUMN = "path"
-"""The column of a Parquet manifest that names the images."""
+"""The column of a Parquet manifest with the paths of the images."""
 
 _BATCH = 10_000
 _S3 = ("s3", "s3a")
@@ -43,7 +44,7 @@ def file_system(address: str) -> Any:
     """Return the fsspec file system of an address; credentials are found as usual.
 
     Raises:
-        DataError: There is no such protocol, or its package is not installed.
+        DataError: The protocol is unknown, or its package is not installed.
         ModuleNotFoundError: fsspec is not installed; it comes with the extra ``ray``.
     """
     import fsspec  # noqa: PLC0415 - an extra
@@ -61,15 +62,15 @@ def list_archive(
     """Return the images of an archive in a deterministic order.
 
     Args:
-        archive: Folders, patterns and files as ``predict`` takes them; fsspec addresses of folders
-            and files; lists (``.txt``, a path a line) and manifests (``.parquet`` with a column
+        archive: Folders, patterns and files, as for ``predict``; fsspec addresses of folders and
+            files; lists (``.txt``, one path per line) and manifests (``.parquet`` with a column
             ``path``), on disk or at an address.
-        listed_in: One more list or manifest, whatever it is called.
-        others: Counts the files that are no images, by kind, as the items come.
+        listed_in: An additional list or manifest, with any suffix.
+        others: Counters of files that are not images, by kind, updated as items are yielded.
 
     Raises:
-        DataError: There is no image, or a list or manifest cannot be read. This is raised at once
-            where the first image shows it.
+        DataError: There is no image, or a list or manifest cannot be read. Errors that appear
+            before the first image are raised immediately.
     """
     counts: Counter[str] = Counter() if others is None else others
     items = _all_of(archive, listed_in, counts)
@@ -153,7 +154,7 @@ def _keys(files: Any, protocol: str, place: str) -> Iterator[str]:
     while True:
         page = files.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **token)
         for found in page.get("Contents", ()):
-            if not found["Key"].endswith("/"):  # what consoles write for an empty folder
+            if not found["Key"].endswith("/"):  # created by S3 consoles for an empty folder
                 yield f"{protocol}://{bucket}/{found['Key']}"
         if not page.get("IsTruncated"):
             return
@@ -172,7 +173,8 @@ def _walked(files: Any, place: str) -> Iterator[str]:
 def _kind_beside_images(name: str) -> str:
     """Return the kind of an object that is not an image; empty if it may be one.
 
-    What has no suffix is meant as one, as DICOM files often have none; nothing is fetched to see.
+    Objects without a suffix count as images, since DICOM files often have none; nothing is
+    downloaded to check.
     """
     *folders, own = name.split("/")
     if any(part.startswith(".") for part in (*folders, own)):

@@ -1,7 +1,7 @@
 """The Parquet parts of a long run, and their summary.
 
-The rows are those of ``predict --out results.parquet``. In its metadata each part tells of which
-shard it is and what is to be counted of it, so that a summary reads no rows.
+The rows are those of ``predict --out results.parquet``. The metadata of a part identify its shard
+and contain its counts, so that a summary does not read rows.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Part:
     """The result of one shard.
 
     Attributes:
-        number: Of the shard.
-        content: The Parquet file.
-        images: Its rows.
-        unreadable: Rows that say why an image could not be read.
+        number: Number of the shard.
+        content: Content of the Parquet file.
+        images: Number of rows.
+        unreadable: Number of rows of images that could not be read.
     """
 
     number: int
@@ -56,10 +56,10 @@ def part_of(
     """Return the part of a shard.
 
     Args:
-        shard: What was read.
-        records: One of each of its items, in order.
-        reference: What the model said of validation images.
-        findings: Those that the model knows, where it knows several.
+        shard: The shard.
+        records: The record of each item, in order.
+        reference: Distributions on validation images, from the model file.
+        findings: The findings of a multi-label model.
 
     Raises:
         ModuleNotFoundError: pyarrow is not installed; it comes with the extra ``ray``.
@@ -84,7 +84,7 @@ def put(folder: Path, part: Part) -> None:
     """Write a part atomically and durably.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The part cannot be written.
     """
     with written_whole(part_path(folder, part.number)) as temporary, temporary.open("wb") as file:
         file.write(part.content)
@@ -108,7 +108,7 @@ def facts_of(folder: Path, number: int) -> dict[str, Any]:
     """Return the metadata of a part: ``shard``, ``digest`` and ``tally``.
 
     Raises:
-        OutputError: It cannot be read, or is no part of such a run.
+        OutputError: The file cannot be read, or is not a part of such a run.
     """
     import pyarrow  # noqa: PLC0415 - an extra
     from pyarrow import parquet  # noqa: PLC0415

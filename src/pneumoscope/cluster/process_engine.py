@@ -22,9 +22,9 @@ class ProcessEngine:
     """Worker processes on this machine; see ``supervise.Engine``.
 
     Args:
-        job: What they read with.
-        workers: How many; one a core if None.
-        make: Makes the reader of each, in its process.
+        job: Settings of the workers.
+        workers: Number of workers; one per core if None.
+        make: Creates the reader of a worker, in its process.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class ProcessEngine:
         self._job = job
         self._size = workers or cores()
         self._make = make
-        # A forked process would inherit locks that ONNX Runtime's threads hold.
+        # A forked process would inherit locks held by ONNX Runtime's threads.
         self._context = multiprocessing.get_context("spawn")
         self._workers: dict[int, tuple[SpawnProcess, Connection]] = {}
         self._last = -1
@@ -59,7 +59,7 @@ class ProcessEngine:
         """Give a shard to a worker."""
         try:
             self._workers[worker][1].send(shard)
-        except OSError:  # it is dead, which its end of the pipe tells in a moment
+        except OSError:  # it is dead, which is about to be detected by the closed pipe
             return
 
     def events(self, timeout: float) -> list[Event]:
@@ -98,11 +98,11 @@ class ProcessEngine:
 
 def _serve(pipe: Connection, job: Job, make: MakeReader) -> None:
     """Read shards until the other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the parent process handles Ctrl-C
     try:
         try:
             reader = make(job)
-        except Exception as fault:  # the run ends with it
+        except Exception as fault:  # the error ends the run
             pipe.send(Fault(type(fault).__name__, str(fault)))
             return
         told: Any = None

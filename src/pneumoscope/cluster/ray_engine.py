@@ -1,7 +1,7 @@
 """Workers of a Ray cluster: actors with one predictor each.
 
-Paths go to them, parts come back; nothing else travels but the model file, once a machine. Why
-actors and not Ray Data is told in docs/decisions/0010-cluster.md.
+Actors receive paths and return parts; in addition, only the model file is sent, once per machine.
+docs/decisions/0010-cluster.md explains why Ray Data is not used.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class RayEngine:
     """Actors of a Ray cluster; see ``supervise.Engine``.
 
     Args:
-        job: What they read with.
-        address: Of a cluster, as ``ray.init`` takes it; None starts one on this machine, which
-            listens on the loopback interface alone and ends with this process.
-        workers: How many actors; one for each processor of the cluster if None.
-        make: Makes the reader of each, in its process.
+        job: Settings of the workers.
+        address: Address of a cluster, as for ``ray.init``; None starts one on this machine, which
+            only listens on the loopback interface and ends with this process.
+        workers: Number of actors; one per CPU of the cluster if None.
+        make: Creates the reader of a worker, in its process.
 
     Raises:
-        EngineError: The cluster cannot be reached, or has no processors.
+        EngineError: The cluster cannot be reached, or has no CPUs.
         ModuleNotFoundError: Ray is not installed; it comes with the extra ``ray``.
     """
 
@@ -105,7 +105,7 @@ class RayEngine:
             faults.ObjectLostError,
             faults.NodeDiedError,
         ) as fault:
-            with suppress(ValueError):  # it may live on where only its answer was lost
+            with suppress(ValueError):  # it may still be alive if only its answer was lost
                 self._ray.kill(self._actors.pop(worker))
             return Died(worker, _in_words(fault))
         except faults.RayError as fault:
@@ -122,7 +122,7 @@ class Actor:
         self._fault: Fault | None = None
         try:
             self._reader = make(job)
-        except Exception as fault:  # the run ends with it
+        except Exception as fault:  # the error ends the run
             self._fault = Fault(type(fault).__name__, str(fault))
         from ray.util.metrics import Counter  # noqa: PLC0415 - an extra
 
@@ -150,8 +150,9 @@ def _initialised(address: str | None, workers: int | None) -> Any:
     # Both are read when Ray is imported, and by the cluster that it starts.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if not address:
-        # Ray listens on the loopback interface alone on Windows and macOS. With 0 it does so on
-        # Linux, too; otherwise a local cluster listens on all interfaces, whatever its address.
+        # On Windows and macOS, Ray only listens on the loopback interface. With 0, it does so on
+        # Linux as well; otherwise a local cluster listens on all interfaces, regardless of its
+        # address.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     import ray  # noqa: PLC0415 - an extra
 
@@ -177,7 +178,7 @@ def _initialised(address: str | None, workers: int | None) -> Any:
             f"({_in_words(fault)})."
         ) from fault
     if ending is not None:
-        signal.signal(signal.SIGTERM, ending)  # Ray puts one of its own in its place
+        signal.signal(signal.SIGTERM, ending)  # Ray has replaced it by its own
     return ray
 
 

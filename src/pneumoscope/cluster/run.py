@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pneumoscope.reader.predictor import Predictor
 
 RUN, PLAN, SUMMARY = "_run.json", "_plan", "_summary.json"
-"""Beside the parts; readers of Parquet folders pass over names that begin so."""
+"""Files next to the parts; readers of Parquet folders ignore names with this prefix."""
 
 _FORMAT = 1
 
@@ -33,10 +33,10 @@ class Outcome:
     """The result of a run.
 
     Attributes:
-        tally: What all parts say together.
-        read: Images that were read in this run.
-        deaths: Workers that ended while they read.
-        given_up: Shards that ended three workers.
+        tally: The combined counts of all parts.
+        read: Number of images read in this run.
+        deaths: Number of workers that died while reading.
+        given_up: Number of shards that were given up after ending three workers.
     """
 
     tally: RunSummary
@@ -50,8 +50,8 @@ class Listeners:
     """Callbacks of a run.
 
     Attributes:
-        progress: Is called with what was done in this run, and how many images are known of so far.
-        say: Is told what the user should know.
+        progress: Called with the progress of this run and the number of images known so far.
+        say: Called with messages for the user.
     """
 
     progress: Callable[[Progress, int], None] = lambda *_: None
@@ -72,26 +72,26 @@ def read_archive(
 ) -> Outcome:
     """Read an archive into a folder of Parquet parts.
 
-    The parts hold, in the order of their names, the rows of ``predict --out results.parquet`` on
-    one machine. ``_summary.json`` beside them is the summary of such a run.
+    In the order of their names, the parts contain the rows of ``predict --out results.parquet`` on
+    one machine. ``_summary.json`` next to them is the summary of such a run.
 
     Args:
-        archive: As ``list_archive`` takes it.
-        out: The folder.
-        predictor: The reader; workers read as it does.
-        engine: Gives the workers; it is not called where nothing is left to read.
+        archive: The images, as for ``list_archive``.
+        out: The output folder.
+        predictor: The reader, whose settings the workers use.
+        engine: Creates the engine; not called if nothing is left to read.
         listed_in: A list or manifest of images.
-        shard_size: Images a part, an even number.
-        resume: Whether to continue the run that is there.
-        retry_errors: Whether to read the parts again that have unreadable images.
-        listeners: Who hears of it.
+        shard_size: Images per part, an even number.
+        resume: Whether to continue an existing run.
+        retry_errors: Whether to read parts with unreadable images again.
+        listeners: Callbacks.
 
     Raises:
-        DataError: The archive names no image, or cannot be listed.
+        DataError: The archive contains no image, or cannot be listed.
         OptionError: The shard size is odd.
-        OutputError: The folder holds something else, another process writes to it, or it cannot be
-            written; or the archive changed before a killed run had listed it.
-        EngineError: The workers do not start, or one failed otherwise than by an image.
+        OutputError: The folder contains other files, another process writes to it, or it cannot be
+            written; or the archive changed before a killed run had listed it completely.
+        EngineError: The workers do not start, or one failed for a reason other than an image.
         ModelFileError: The model failed its self-test.
     """
     what = {

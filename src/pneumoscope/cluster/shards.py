@@ -1,7 +1,7 @@
 """The plan of a long run: its images divided into numbered shards, on disk.
 
-The plan is written while the archive is listed, and the shards are read behind it. What was planned
-is what is read, also by a run that is continued, whatever became of the archive since.
+The plan is written while the archive is listed, and shards are read as soon as they are planned. A
+continued run reads the planned images, even if the archive has changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pneumoscope.reader.archive.inputs import Unlisted
 from pneumoscope.runs import write_json, written_whole
 
 SIZE = 500
-"""So many images are one unit of work, if nothing else is asked for."""
+"""Default number of images in a shard."""
 
 _END = "complete.json"
 
@@ -34,8 +34,8 @@ class Shard:
     """A unit of work.
 
     Attributes:
-        number: From 0.
-        items: What it is to read, in order.
+        number: Number of the shard, from 0.
+        items: The images to read, in order.
     """
 
     number: int
@@ -59,7 +59,7 @@ class Shard:
         """Return the shard for a ``content``.
 
         Raises:
-            ValueError: It is damaged.
+            ValueError: The content is damaged.
         """
         values: list[Any] = json.loads(content)
         return cls(
@@ -71,9 +71,9 @@ class Shard:
 def cut(items: Iterable[Item], size: int) -> Iterator[Shard]:
     """Yield shards of ``size`` items; the first has one less, the last has the rest.
 
-    ``predict_many`` reads the first image alone and then two at a time. With an even size, the
-    shards are cut between these pairs, so that each image passes the graph beside the same
-    neighbour as in a run on one machine, and gets the same number to the last bit.
+    ``predict_many`` reads the first image alone and then two at a time. With an even size, shards
+    are cut between these pairs, so that each image is processed together with the same image as in
+    a run on one machine, and results are exactly equal.
 
     Raises:
         OptionError: The size is odd, or below 2.
@@ -96,9 +96,9 @@ class PlanEnd:
     """The totals known when the plan is complete.
 
     Attributes:
-        shards: How many there are.
-        images: How many items they have together.
-        others: How many files of each kind lay beside the images and were skipped.
+        shards: Number of shards.
+        images: Total number of items.
+        others: Number of skipped files of each kind.
     """
 
     shards: int
@@ -110,11 +110,11 @@ class Plan:
     """The shards of a run, one compressed file each.
 
     Args:
-        folder: Where they are kept.
+        folder: Folder of the plan.
 
     Attributes:
-        end: What is known once all is planned; None until then.
-        images: How many items are planned so far.
+        end: The totals; None until the plan is complete.
+        images: Number of items planned so far.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -145,13 +145,13 @@ class Plan:
         """Write the plan in a background thread; does nothing if it is complete.
 
         Args:
-            shards: All of them, from the first one on.
-            others: What the listing counts, kept in the end.
-            check: Is asked about each shard; raises if it cannot be the same archive.
+            shards: All shards, from the first one on.
+            others: Counters of the listing, stored with the totals.
+            check: Called with each shard; raises an error if the archive has changed.
         """
         if self.end is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            # A daemon: it may wait for a slow listing when the run is ended.
+            # A daemon, since it may be waiting for a slow listing when the run ends.
             self._thread = threading.Thread(
                 target=self._write, args=(shards, others, check), daemon=True
             )
@@ -167,7 +167,7 @@ class Plan:
         """Return whether a shard exists; None if unknown within the timeout in seconds.
 
         Raises:
-            Exception: Whatever ended the listing.
+            Exception: The error that ended the listing.
         """
         with self._known:
             self._known.wait_for(lambda: self._fault or self.end or number < self._planned, timeout)
@@ -216,7 +216,7 @@ class Plan:
             with self._known:
                 self.end = end
                 self._known.notify_all()
-        except Exception as fault:  # raised again where the next shard is asked for
+        except Exception as fault:  # raised again when the next shard is requested
             with self._known:
                 self._fault = fault
                 self._known.notify_all()

@@ -1,7 +1,7 @@
-"""Assign shards to workers, which may come and go; each shard is read once.
+"""Assign shards to workers, which may die and be replaced; each shard is read once.
 
-What an engine must offer is little (``Engine``), so that Ray and plain processes share everything
-that must be right: what is tried again, what is given up, and what ends the run.
+The interface of an engine is small (``Engine``), so that Ray and plain processes share the logic of
+retries, of shards that are given up, and of errors that end the run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pneumoscope.cluster.work import Fault
 from pneumoscope.errors import EngineError
 
 TRIES = 3
-"""A shard that ended so many workers is given up; as many workers in a row may fail to start."""
+"""Number of workers that a shard may end, and of consecutive workers that may fail to start."""
 
 _ALONE_SECONDS = 60.0
 
@@ -35,8 +35,8 @@ class Died:
     """The process of a worker ended, while starting or reading.
 
     Attributes:
-        worker: Which one.
-        reason: In words.
+        worker: Number of the worker.
+        reason: The reason, in words.
     """
 
     worker: int
@@ -48,8 +48,8 @@ class Done:
     """A worker has read its shard, or failed permanently.
 
     Attributes:
-        worker: Which one.
-        result: The part, or what is wrong.
+        worker: Number of the worker.
+        result: The part, or the error.
     """
 
     worker: int
@@ -84,10 +84,10 @@ class Progress:
     """The progress of a run.
 
     Attributes:
-        images: Rows that were written in this run.
-        unreadable: Those of them that say why an image could not be read.
-        deaths: Workers that ended while they read.
-        given_up: Shards that were given up.
+        images: Number of rows written in this run.
+        unreadable: Number of these rows whose image could not be read.
+        deaths: Number of workers that died while reading.
+        given_up: Number of shards that were given up.
     """
 
     images: int = 0
@@ -102,12 +102,13 @@ class Supervisor:
 
     Attributes:
         engine: The workers.
-        following: Returns the next shard; None if it is not known yet, which may take a moment to
-            find out. Raises StopIteration if there are no more.
-        put: Keeps a part.
-        lost: Returns the part of a shard that is given up, by how often it was tried and why.
-        told: Is called after each part and each death, and about once a second.
-        say: Is told what the user should know.
+        following: Returns the next shard; None if it is not known yet, after a short wait. Raises
+            StopIteration if there are no more.
+        put: Writes a part.
+        lost: Returns the part of a shard that is given up, from the number of attempts and the
+            reason.
+        told: Called after each part and each death, and about once per second.
+        say: Called with messages for the user.
     """
 
     engine: Engine
@@ -128,7 +129,7 @@ class Supervisor:
         """Read all shards.
 
         Raises:
-            EngineError: Workers do not start, or one failed otherwise than by an image.
+            EngineError: Workers do not start, or one failed for a reason other than an image.
             ModelFileError: The model failed its self-test.
         """
         alone_since = time.monotonic()

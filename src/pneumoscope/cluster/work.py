@@ -1,6 +1,6 @@
 """Read a shard into a part, independently of the engine.
 
-This is all that Ray, Dask, Spark or a scheduler of batch jobs need to call::
+This is the complete interface for Ray, Dask, Spark or a scheduler of batch jobs::
 
     job = Job.of(Predictor("runs/first"))            # where the run is started
     reader = ShardReader(job)                        # once in each worker process
@@ -32,7 +32,7 @@ from pneumoscope.runs import version
 if TYPE_CHECKING:
     from pneumoscope.cluster.shards import Shard
 
-_FETCHING = 8  # at a time: an object store answers slowly, but many at once
+_FETCHING = 8  # in parallel: an object store responds slowly, but to many requests at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ class Job:
     """The settings that workers need to read shards, sent with the paths.
 
     Attributes:
-        model: The content of the model file; empty for the one that comes with the package.
-        sha256: Its hash.
-        gated: As ``Predictor`` takes it.
-        outside: The same.
-        folder: Where paths begin that are relative.
-        version: Of the package.
+        model: The content of the model file; empty for the included reader.
+        sha256: SHA-256 of the model file.
+        gated: As for ``Predictor``.
+        outside: As for ``Predictor``.
+        folder: The folder that relative paths refer to.
+        version: Version of the package.
     """
 
     model: bytes
@@ -60,7 +60,7 @@ class Job:
         """Return the job for a predictor, with paths relative to the current folder.
 
         Raises:
-            ModelFileError: Its file cannot be read any more, or is another one by now.
+            ModelFileError: The model file can no longer be read, or was replaced.
         """
         content = b""
         if predictor.path != SHIPPED_FILE:
@@ -79,7 +79,8 @@ class ShardReader:
 
     Raises:
         EngineError: This machine has another version of the package.
-        ModelFileError: The model is not to be trusted, or the package here has another one.
+        ModelFileError: The model file is invalid, or the package on this machine includes another
+            reader.
     """
 
     def __init__(self, job: Job) -> None:
@@ -118,14 +119,14 @@ class ShardReader:
 
 
 MakeReader = Callable[[Job], ShardReader]
-"""What makes the reader of a worker; tests have readers of their own."""
+"""A function that creates the reader of a worker; tests use their own."""
 
 
 class _Object(io.BytesIO):
     """The bytes of an object in an object store.
 
     Attributes:
-        name: Its address, for messages.
+        name: The address, for messages.
     """
 
     def __init__(self, content: bytes, name: str) -> None:
@@ -143,7 +144,7 @@ def _fetched(item: Item) -> Any:
         if size is not None and size > MAX_BYTES:
             return Unlisted(item, f"{item}: {size:,} bytes are too large for a radiograph.")
         return _Object(files.cat_file(item), item)
-    except Exception as fault:  # the packages of fsspec's protocols share no base
+    except Exception as fault:  # the packages of fsspec's protocols have no common exception class
         told = getattr(fault, "strerror", None) or str(fault) or type(fault).__name__
         return Unlisted(item, f"{item}: cannot be read ({told}).")
 
@@ -176,8 +177,8 @@ class Fault:
     """An error at a shard that is neither a bad image nor a dead process.
 
     Attributes:
-        kind: The name of the exception.
-        message: What it says.
+        kind: Name of the exception.
+        message: The message of the exception.
     """
 
     kind: str
@@ -196,7 +197,7 @@ def attempt(reader: ShardReader, shard: Shard) -> Part | Fault:
     """Return the part of a shard or a ``Fault``; exceptions are not sent between processes."""
     try:
         return reader.read(shard)
-    except Exception as fault:  # the run ends with it
+    except Exception as fault:  # the error ends the run
         return Fault(type(fault).__name__, str(fault))
 
 

@@ -74,7 +74,7 @@ class Reliability(_Columns):
     """Mean probability and observed frequency in the non-empty bins of equal mass.
 
     Attributes:
-        n: Images of each bin.
+        n: Number of images of each bin.
         probability: Mean probability.
         observed: Share of positive images.
         low: Lower end of its interval.

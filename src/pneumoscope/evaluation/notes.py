@@ -18,7 +18,7 @@ SUSPICIOUS_SIZE = 0.7
 """AUC of the file size from which it is mentioned as a caveat."""
 
 _NEARLY_ALL = 0.98
-"""Share of images from which a reader is said to predict the same class for all."""
+"""Share of images from which a reader counts as predicting the same class for all."""
 
 _LIMIT_SLACK = 1 - 1e-6
 

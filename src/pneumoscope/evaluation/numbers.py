@@ -43,8 +43,8 @@ class Numbers:
     """The metrics of scores at one threshold.
 
     Attributes:
-        n: Images.
-        patients: Patients.
+        n: Number of images.
+        patients: Number of patients.
         confusion: [[true negatives, false positives], [false negatives, true positives]].
         values: The metrics by name; ``docs/reference/files.md`` explains them.
         curves: The arrays for figures; None if not requested.

@@ -197,7 +197,7 @@ def calibrate_over(
 
     Raises:
         LeakError: The scores are of training or test images.
-        DataError: No group has 10 images of each class, or the scores point the wrong way.
+        DataError: No group has 10 images of each class, or the scores rank the classes in reverse.
     """
     everything = pooled(groups)
     check_may_decide(everything, what="a calibration")

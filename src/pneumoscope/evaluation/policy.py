@@ -114,8 +114,8 @@ class PolicyResult:
     """The performance of a decision policy on labelled images.
 
     Attributes:
-        n: Images.
-        patients: Patients.
+        n: Number of images.
+        patients: Number of patients.
         threshold: Probability at or above which the conclusion is the positive class.
         rule: Rule that chose the threshold.
         error_level: Error level of the uncertain zone: the maximum share of each class that is

@@ -65,8 +65,9 @@ class Runs:
     """The scores of runs of one recipe on the same images, one run per seed.
 
     Attributes:
-        logits: The logits, [n] for each seed.
-        right: Whether each image is classified correctly, bool [n] for each seed.
+        logits: The logits of each seed, [n]; [n, F] for several findings.
+        right: Whether each image is classified correctly, bool [n] for each seed; [n, F] for
+            several findings.
     """
 
     logits: Sequence[NDArray[np.float64]]

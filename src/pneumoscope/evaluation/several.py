@@ -29,12 +29,12 @@ BINS = 15
 
 
 class Ranked(NamedTuple):
-    """Rows in falling order of a probability.
+    """Rows in decreasing order of a probability.
 
     Attributes:
         patient: Number of each row's patient, [n].
         own: Whether each row is positive, [n].
-        ends: The last row of each run of equal probabilities.
+        ends: The last row of each sequence of equal probabilities.
     """
 
     patient: NDArray[np.int64]
@@ -59,7 +59,7 @@ Statistics = Callable[[TableT, "Floats"], dict[str, "Floats"]]
 
 
 def ranked(said: Floats, own: NDArray[np.bool_], patient: NDArray[np.int64]) -> Ranked:
-    """Return rows in falling order of their probabilities; see ``Ranked``."""
+    """Return rows in decreasing order of their probabilities; see ``Ranked``."""
     order = np.argsort(-said, kind="stable")
     falling = said[order]
     ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], len(falling) > 0))
@@ -169,7 +169,7 @@ class Measured:
     def area(
         self, own: NDArray[np.bool_], said: Floats, patient: NDArray[np.int64], place: int
     ) -> Estimate:
-        """Return the area of a column: DeLong's interval, and that of the resamples beside it."""
+        """Return the area of a column: DeLong's interval, and that by resampling in ``also``."""
         first = area_of(own.astype(np.int64), said, patient, level=self.level)
         second = self._interval("auc", place)
         if first.low is None or first.high is None:
@@ -201,7 +201,8 @@ class Measured:
         square = self._interval(f"{name}_squared_twice", *place)
         if found is None or square is None:
             return None
-        # As for two classes: it begins at 0 where that of the squared error does. The subtraction
-        # of noise is to first order, so with few images the draws may lie beside the value.
+        # As for two classes, it starts at 0 if that of the squared error does. Noise is only
+        # subtracted to first order, so with few images the interval of the draws may not contain
+        # the value.
         low = 0.0 if square.low <= 0 else max(0.0, min(found.low, value))
         return Interval(low, max(value, found.high), found.method, found.level)

@@ -38,8 +38,8 @@ class Group:
         column: The column that defines the group.
         value: The group.
         n: Number of images; for an etiology, its positive images and all negative ones.
-        patients: Patients.
-        positives: Positive images.
+        patients: Number of patients.
+        positives: Number of positive images.
         small: Whether a class has fewer than 20 images, which is too few for reliable metrics.
         numbers: ``auc``, ``sensitivity``, ``specificity`` and ``accuracy``.
     """

@@ -53,7 +53,6 @@ class Node:
     def __init__(self, settings: NodeSettings) -> None:
         self.settings = settings
         self.predictor = Predictor(settings.model)
-        self.predictor.refuse_findings("the node")
         self.predictor.check()
         try:
             settings.folder.mkdir(parents=True, exist_ok=True)

@@ -14,10 +14,13 @@ from pneumoscope.errors import ImageError
 from pneumoscope.hospital.identity import DERIVATION, MANUFACTURER, NOTICE, Device
 from pneumoscope.hospital.picture import picture
 from pneumoscope.hospital.report import report
-from pneumoscope.reader.evidence import evidence_image, over_whole_image
+from pneumoscope.reader.evidence import (
+    evidence_image,
+    evidence_of_image,
+    other_findings,
+    titled,
+)
 from pneumoscope.reader.overlay import Scale
-from pneumoscope.reader.prediction import probability_text
-from pneumoscope.reader.preprocess import load_image
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -78,7 +81,7 @@ def objects_of(
     """
     device = device_of(predictor)
     drawn = outlined = None
-    if found.probability is not None and predictor.draws_evidence:
+    if found.judged and predictor.draws_evidence:
         try:
             if pictures:
                 drawn = evidence_image(predictor, found, content, notice=NOTICE)
@@ -88,8 +91,7 @@ def objects_of(
             reasons = (*found.reasons, f"its evidence cannot be drawn: {fault}")
             found = dataclasses.replace(found, reasons=reasons)
     info = predictor.info
-    positive = (*info.labels.positive, info.pair[1])
-    document = report(header, found, device, positive=positive, made=made, institution=institution)
+    document = report(header, found, device, info=info, made=made, institution=institution)
     result = [Made("report", document)]
     if drawn is not None:
         result.append(Made("picture", picture(header, np.asarray(drawn), device, made=made)))
@@ -108,14 +110,13 @@ def _outline(
 ) -> Dataset | None:
     from pneumoscope.hospital.presentation import presentation  # noqa: PLC0415 - where wanted
 
-    taken = load_image(content, predictor.info.input, any_kind=True)
-    evidence = over_whole_image(
-        predictor.evidence(taken.pixels[np.newaxis])[0],
-        predictor.info.input,
-        (int(header.Rows), int(header.Columns)),
-    )
-    probability = probability_text(found.probability) if found.probability is not None else ""
-    caption = f"{found.conclusion}, p({predictor.info.pair[1]}) {probability}"
+    of, title = titled(predictor.info, found, None)
+    shape = (int(header.Rows), int(header.Columns))
+    evidence = evidence_of_image(predictor, content, shape, of)
+    counted, others = other_findings(found.findings, of)
+    lines = [title, counted, ", ".join(others), NOTICE]
+    # The character set of the image need not have the separator of the picture.
+    caption = "\n".join(line for line in lines if line).replace(" · ", ", ")
     least = Scale.of_reader(predictor.info).least
     return presentation(
         header, evidence, device_of(predictor), least=least, caption=caption, made=made

@@ -19,7 +19,7 @@ from pydicom.dataelem import DataElement
 from pydicom.sequence import Sequence
 from pydicom.valuerep import DA, TM
 
-from pneumoscope.hospital.identity import MANUFACTURER, NOTICE, Device, equipment
+from pneumoscope.hospital.identity import MANUFACTURER, Device, equipment
 from pneumoscope.hospital.outline import outlines
 from pneumoscope.hospital.source import UTF8, evidence_of, take_over
 from pneumoscope.reader.overlay import Scale
@@ -52,7 +52,7 @@ def presentation(
     caption: str,
     made: datetime,
 ) -> Dataset | None:
-    """Return the outline of the evidence for the positive class; None if there is none.
+    """Return the outline of the evidence; None if there is none.
 
     The outline encloses the pixels with at least half of the maximum evidence, the usual way of
     converting such a map to regions; weaker evidence covers most of an image.
@@ -62,7 +62,7 @@ def presentation(
         evidence: Evidence over the whole image, float32 [h, w], in units of the logit.
         device: The device that read the image.
         least: Minimum evidence that the picture colours; weaker evidence is not outlined.
-        caption: Text next to the outline.
+        caption: Text next to the outline, including the notice.
         made: Time of reading.
     """
     source = evidence_of(header)
@@ -76,9 +76,7 @@ def presentation(
     ]
     if not drawn:
         return None
-    text = TextObject(
-        f"{caption}\n{NOTICE}", units="PIXEL", anchor_point=(1.0, 1.0), anchor_point_visible=False
-    )
+    text = TextObject(caption, units="PIXEL", anchor_point=(1.0, 1.0), anchor_point_visible=False)
     annotation = GraphicAnnotation([source], layer, graphic_objects=drawn, text_objects=[text])
     inverted = str(source.PhotometricInterpretation) == "MONOCHROME1"
     document = GrayscaleSoftcopyPresentationState(

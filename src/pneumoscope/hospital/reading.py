@@ -152,14 +152,15 @@ def answer_apart(
 def failure(predictor: Predictor, reason: str) -> Prediction:
     """Return the prediction of an image that cannot be read."""
     info = predictor.info
+    point = None if info.findings else info.operating_point  # else each finding has its own
     return Prediction(
         "",
         ERROR,
         None,
         None,
-        info.operating_point.threshold,
+        None if point is None else point.threshold,
         reason,
-        rule=info.operating_point.rule,
+        rule="" if point is None else point.rule,
         model=ModelName(info.name, info.version, predictor.sha256),
     )
 

@@ -6,6 +6,7 @@ missing report must not be mistaken for a normal one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -31,39 +32,21 @@ from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 from pydicom.valuerep import DA, TM
 
+from pneumoscope.hospital import concepts
+from pneumoscope.hospital.concepts import SCHEME, concept_of, own_concept
 from pneumoscope.hospital.identity import MANUFACTURER, NOTICE, Device, equipment, uid_of
 from pneumoscope.hospital.source import UTF8, evidence_of, take_over
+from pneumoscope.reader.findings import POSITIVE
 from pneumoscope.reader.prediction import ERROR, NOT_ASSESSABLE, UNCERTAIN, probability_text
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from pneumoscope.reader.findings import Finding
+    from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.reader.prediction import Prediction
 
 SERIES_NUMBER: Final = 9701
-
-SCHEME: Final = "99PNEUMO"
-"""The designator of this package's own codes."""
-
-PNEUMONIA: Final = CodedConcept("233604007", "SCT", "Pneumonia")
-# The code of TID 1500 (CID 100) that applies to a radiograph; the procedure of the order is in the
-# header, as in the image.
-_PROCEDURE = CodedConcept("363679005", "SCT", "Imaging procedure")
-_PRESENT = CodedConcept("52101004", "SCT", "Present")
-_ABSENT = CodedConcept("2667000", "SCT", "Absent")
-_INDETERMINATE = CodedConcept("82334004", "SCT", "Indeterminate")
-_PROBABILITY = CodedConcept("122157", "DCM", "Probability")
-_STATUS = CodedConcept("STATUS", SCHEME, "Status of the analysis")
-_CONCLUSION = CodedConcept("CONCLUSION", SCHEME, "Conclusion of the reader")
-_THRESHOLD = CodedConcept("THRESHOLD", SCHEME, "Decision threshold of the probability")
-_POSSIBLE = CodedConcept("POSSIBLE", SCHEME, "Possible classes")
-_EACH = CodedConcept("PROBABILITIES", SCHEME, "Probability of each class")
-_REASON = CodedConcept("REASON", SCHEME, "Reason")
-_NOTICE = CodedConcept("NOTICE", SCHEME, "Notice")
-_MODEL = CodedConcept("MODEL", SCHEME, "SHA-256 of the model file")
-_SUCCEEDED = CodedConcept("111222", "DCM", "Succeeded")
-_FAILED = CodedConcept("111224", "DCM", "Failed")
-_NOT_ATTEMPTED = CodedConcept("111225", "DCM", "Not Attempted")
 
 
 def report(
@@ -71,7 +54,7 @@ def report(
     found: Prediction,
     device: Device,
     *,
-    positive: tuple[str, ...],
+    info: ModelInfo,
     made: datetime,
     institution: str = "",
 ) -> Dataset:
@@ -81,7 +64,7 @@ def report(
         header: Header of the image.
         found: The prediction.
         device: The device that read the image.
-        positive: The conclusions that mean that the finding is present.
+        info: The metadata of the model.
         made: Time of reading.
         institution: Institution that runs the software.
     """
@@ -99,8 +82,8 @@ def report(
     )
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=observer),
-        procedure_reported=_PROCEDURE,
-        imaging_measurements=[_group(header, found, device, positive)],
+        procedure_reported=concepts.PROCEDURE,
+        imaging_measurements=_groups(header, found, device, info),
         title=codes.DCM.ImagingMeasurementReport,
     )
     document = Comprehensive3DSR(
@@ -134,38 +117,111 @@ def report(
     return document
 
 
-def _group(
-    header: Dataset, found: Prediction, device: Device, positive: tuple[str, ...]
+def _groups(
+    header: Dataset, found: Prediction, device: Device, info: ModelInfo
+) -> list[MeasurementsAndQualitativeEvaluations]:
+    """Return the measurement group of the image, and for several findings one of each."""
+    status = {ERROR: concepts.FAILED, NOT_ASSESSABLE: concepts.NOT_ATTEMPTED}.get(
+        found.conclusion, concepts.SUCCEEDED
+    )
+    about = concept = presence = None
+    if not info.findings:
+        about = info.pair[1]
+        concept = concept_of(about)
+        if status == concepts.SUCCEEDED:
+            presence = _presence(found.conclusion, (*info.labels.positive, about))
+    whole = _group(
+        header,
+        device,
+        conclusion=found.conclusion,
+        status=status,
+        concept=concept,
+        presence=presence,
+        numbers=(found.probability, found.threshold),
+        texts=_texts(found, device),
+    )
+    return [whole, *(_of_finding(header, device, one) for one in found.findings)]
+
+
+def _of_finding(
+    header: Dataset, device: Device, finding: Finding
 ) -> MeasurementsAndQualitativeEvaluations:
+    return _group(
+        header,
+        device,
+        name=finding.name,
+        conclusion=finding.conclusion,
+        concept=concept_of(finding.name),
+        presence=_presence(finding.conclusion, (POSITIVE,)),
+        numbers=(finding.probability, finding.threshold),
+        texts=[(concepts.NOTICE_NAME, NOTICE)],  # a viewer may show a group on its own
+    )
+
+
+def _group(
+    header: Dataset,
+    device: Device,
+    *,
+    conclusion: str,
+    concept: CodedConcept | None,
+    presence: CodedConcept | None,
+    numbers: tuple[float | None, float | None],
+    texts: Iterable[tuple[CodedConcept, str]],
+    status: CodedConcept | None = None,
+    name: str = "",
+) -> MeasurementsAndQualitativeEvaluations:
+    """Return a measurement group.
+
+    Args:
+        header: Header of the image.
+        device: The device that read the image.
+        conclusion: The conclusion of the reader.
+        concept: What the conclusion is about; None for all findings together.
+        presence: Whether it is present; None if that was not concluded.
+        numbers: Probability and threshold; None if there are none.
+        texts: Names and texts.
+        status: Status of the analysis; None if it is that of the image.
+        name: Name of the finding; empty for the group of the image.
+    """
     source_uid = str(header.SOPInstanceUID)
+    evaluations = [] if status is None else [QualitativeEvaluation(concepts.STATUS, status)]
+    evaluations.append(QualitativeEvaluation(concepts.CONCLUSION, own_concept(conclusion)))
+    if concept is not None and presence is not None:
+        evaluations.append(QualitativeEvaluation(concept, presence))
+    of = (name,) if name else ()
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
-            uid=uid_of("tracking", source_uid, device.uid), identifier="pneumoscope"
+            uid=uid_of("tracking", source_uid, device.uid, *of),
+            identifier=" ".join(("pneumoscope", *of)),
         ),
         # A viewer may show only the finding, so it is only included if present.
-        finding_type=PNEUMONIA if found.conclusion in positive else None,
+        finding_type=concept if presence == concepts.PRESENT else None,
         algorithm_id=AlgorithmIdentification(
             name=f"{MANUFACTURER} {device.model_name}",
             version=" ".join(device.versions[:2]),
             manufacturer=MANUFACTURER,
         ),
-        measurements=_measurements(found),
-        qualitative_evaluations=_evaluations(found, positive),
+        measurements=_measurements(*numbers),
+        qualitative_evaluations=evaluations,
         source_images=[SourceImageForMeasurementGroup(str(header.SOPClassUID), source_uid)],
     )
-    texts = [(_MODEL, device.model_sha256), (_NOTICE, NOTICE)]
-    if found.conformal_set is not None:
-        several = " or " if len(found.classes) > 2 else ", "
-        texts.append((_POSSIBLE, several.join(found.conformal_set) or "none"))
-    if found.probabilities is not None:
-        texts.append((_EACH, each_text(found)))
-    reasons = (*found.reasons, found.error) if found.error else found.reasons
-    texts += [(_REASON, reason) for reason in reasons]
-    for name, text in texts:
+    for title, text in texts:
         group[0].ContentSequence.append(
-            TextContentItem(name, text, relationship_type=RelationshipTypeValues.CONTAINS)
+            TextContentItem(title, text, relationship_type=RelationshipTypeValues.CONTAINS)
         )
     return group
+
+
+def _texts(found: Prediction, device: Device) -> list[tuple[CodedConcept, str]]:
+    """Return the texts about the image as a whole."""
+    texts = [(concepts.MODEL, device.model_sha256), (concepts.NOTICE_NAME, NOTICE)]
+    if found.conformal_set is not None:
+        several = " or " if len(found.classes) > 2 else ", "
+        texts.append((concepts.POSSIBLE, several.join(found.conformal_set) or "none"))
+    if found.probabilities is not None:
+        texts.append((concepts.EACH, each_text(found)))
+    reasons = (*found.reasons, found.error) if found.error else found.reasons
+    return [*texts, *((concepts.REASON, reason) for reason in reasons)]
 
 
 def each_text(found: Prediction) -> str:
@@ -177,34 +233,19 @@ def each_text(found: Prediction) -> str:
     return ", ".join(f"{name} {probability_text(value)}" for name, value in each)
 
 
-def _measurements(found: Prediction) -> list[Measurement] | None:
-    if found.probability is None or found.threshold is None:
+def _measurements(probability: float | None, threshold: float | None) -> list[Measurement] | None:
+    if probability is None or threshold is None:
         return None
     return [
-        Measurement(name=_PROBABILITY, value=found.probability, unit=codes.UCUM.NoUnits),
-        Measurement(name=_THRESHOLD, value=found.threshold, unit=codes.UCUM.NoUnits),
+        Measurement(name=concepts.PROBABILITY, value=probability, unit=codes.UCUM.NoUnits),
+        Measurement(name=concepts.THRESHOLD, value=threshold, unit=codes.UCUM.NoUnits),
     ]
 
 
-def _evaluations(found: Prediction, positive: tuple[str, ...]) -> list[QualitativeEvaluation]:
-    status = {ERROR: _FAILED, NOT_ASSESSABLE: _NOT_ATTEMPTED}.get(found.conclusion, _SUCCEEDED)
-    value = CodedConcept(_code_value(found.conclusion), SCHEME, found.conclusion[:64])
-    items = [QualitativeEvaluation(_STATUS, status), QualitativeEvaluation(_CONCLUSION, value)]
-    if status == _SUCCEEDED:
-        presence = (
-            _INDETERMINATE
-            if found.conclusion == UNCERTAIN
-            else _PRESENT
-            if found.conclusion in positive
-            else _ABSENT
-        )
-        items.append(QualitativeEvaluation(PNEUMONIA, presence))
-    return items
-
-
-def _code_value(text: str) -> str:
-    kept = "".join(c if c.isascii() and c.isalnum() else "_" for c in text.upper())
-    return kept[:16] or "_"
+def _presence(conclusion: str, positive: tuple[str, ...]) -> CodedConcept:
+    if conclusion == UNCERTAIN:
+        return concepts.INDETERMINATE
+    return concepts.PRESENT if conclusion in positive else concepts.ABSENT
 
 
 def _scheme() -> Dataset:

@@ -289,7 +289,7 @@ def _orientation(exif: bytes) -> int:
             tag, kind, values, value = struct.unpack_from(f"{order}HHIH", header, place)
             if (tag, kind, values) == (_ORIENTATION, _SHORT, 1):
                 return int(value)
-    except struct.error:  # damaged; the pixels are there nevertheless
+    except struct.error:  # damaged; the pixels may be valid nevertheless
         pass
     return 1
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pneumoscope.errors import WeightsError
 from pneumoscope.models.pretrained import find_weights
 
-# In the order in which they are tried; the last one is included in the package.
+# In the order of preference; the last one is included in the package.
 _WANTED = {
     "cuda": ("timm:convnextv2_nano.fcmae_ft_in22k_in1k", "timm:mobilenetv2_100"),
     "mps": ("timm:convnextv2_nano.fcmae_ft_in22k_in1k", "timm:mobilenetv2_100"),

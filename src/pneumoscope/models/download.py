@@ -35,7 +35,7 @@ def download(
     Raises:
         WeightsError: The address is not trusted.
         FetchError: The download failed, or the content differs from the expected one.
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     parts = urlsplit(url)
     vouched = parts.scheme == "http" and (sha256 or parts.hostname in _OWN_MACHINE)
@@ -54,8 +54,8 @@ def fetched(
     """Download a file from an address given by the user.
 
     Raises:
-        WeightsError: It cannot be fetched, or its content is another.
-        OutputError: It cannot be written.
+        WeightsError: The file cannot be downloaded, or its content differs from the expected one.
+        OutputError: The file cannot be written.
     """
     try:
         return download(url, target, sha256=sha256, progress=progress)

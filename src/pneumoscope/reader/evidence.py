@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ import numpy as np
 from pneumoscope.errors import OptionError
 from pneumoscope.images.prepare import InputSpec, placing
 from pneumoscope.reader.overlay import Scale, overlay
-from pneumoscope.reader.prediction import probability_text
+from pneumoscope.reader.prediction import UNCERTAIN, probability_text
 from pneumoscope.reader.preprocess import load_image, native
 
 if TYPE_CHECKING:
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from pneumoscope.labels import LabelSpace
+    from pneumoscope.reader.findings import Finding
     from pneumoscope.reader.model_file.metadata import ModelInfo
     from pneumoscope.reader.prediction import Prediction
     from pneumoscope.reader.predictor import Predictor
+
+_MOST_NAMED = 6  # other findings in a caption, which has a few lines
 
 
 def evidence_caveat(info: ModelInfo) -> str:
@@ -93,8 +98,14 @@ def evidence_image(
         ImageError: The image can no longer be read.
     """
     of, caption = titled(predictor.info, found, of)
+    # The first words are omitted if there is no space.
+    counted, others = other_findings(found.findings, of)
+    if counted:
+        caption = f"{counted} · {caption}"
+    if others:
+        caption = f"{' · '.join(reversed(others))}\n{caption}"
     if found.dicom and (shown := found.dicom.caption()):
-        caption = f"{shown}\n{caption}"  # the first words are omitted if there is no space
+        caption = f"{shown}\n{caption}"
     if notice:
         caption = f"{caption}\n{notice}"
     pixels = native(source)
@@ -111,6 +122,45 @@ def class_drawn(labels: LabelSpace, found: Prediction, of: str | None) -> str | 
     if of is None and len(labels) > 2 and found.conclusion in labels.positive:
         return found.conclusion
     return of
+
+
+def _rank(finding: Finding) -> tuple[int, float]:
+    return {"POSITIVE": 2, UNCERTAIN: 1}.get(finding.conclusion, 0), finding.probability
+
+
+def finding_drawn(findings: Sequence[Finding]) -> Finding:
+    """Return the finding whose evidence is drawn if none is requested.
+
+    It is the most probable one of those that are POSITIVE, or else UNCERTAIN, or else of all: each
+    has its own threshold, so that a rare finding may be present at a lower probability than that of
+    an absent one.
+    """
+    return max(findings, key=_rank)
+
+
+def other_findings(findings: Sequence[Finding], drawn: str | None) -> tuple[str, list[str]]:
+    """Return in words what a picture does not draw: a count of the conclusions, and findings.
+
+    The findings are at most six, the present ones first, then the uncertain ones, each by
+    probability. Both are empty for a reader of classes.
+
+    Args:
+        findings: All findings of the image.
+        drawn: Name of the one that is drawn.
+    """
+    ranked = sorted(findings, key=_rank, reverse=True)
+    counts = Counter(one.conclusion for one in ranked if _rank(one)[0])
+    parts = [f"{count} {conclusion}" for conclusion, count in counts.items()]
+    if parts:
+        parts[0] = parts[0].replace(" ", f" of {len(ranked)} ")
+    elif ranked:
+        parts = [f"all {len(ranked)} {ranked[0].conclusion}"]
+    named = [
+        f"{one.name} {one.conclusion} {probability_text(one.probability)}"
+        for one in ranked
+        if _rank(one)[0] and one.name != drawn
+    ]
+    return ", ".join(parts), named[:_MOST_NAMED]
 
 
 def evidence_of_image(
@@ -140,7 +190,7 @@ def titled(info: ModelInfo, found: Prediction, of: str | None) -> tuple[str | No
         info: The metadata of the model.
         found: The prediction.
         of: The requested class; see ``class_drawn``. For several findings, the name of one; None
-            for the most probable.
+            for that of ``finding_drawn``.
 
     Raises:
         OptionError: The finding does not exist.
@@ -149,7 +199,7 @@ def titled(info: ModelInfo, found: Prediction, of: str | None) -> tuple[str | No
         each = {finding.name: finding for finding in found.findings}
         if of is not None and of not in each:
             raise OptionError("of", must=f"one of {', '.join(each)}", was=of)
-        chosen = each[of] if of else max(found.findings, key=lambda one: one.probability)
+        chosen = each[of] if of else finding_drawn(found.findings)
         probability = probability_text(chosen.probability)
         return chosen.name, f"{chosen.name} {chosen.conclusion} · p {probability}"
     assert found.probability is not None  # noqa: S101 - only judged images have evidence

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pneumoscope.errors import ImageError
-from pneumoscope.reader.evidence import evidence_of_image, share_at_edges, titled
+from pneumoscope.reader.evidence import evidence_of_image, other_findings, share_at_edges, titled
 from pneumoscope.reader.model_file.metadata import NOTICE
 from pneumoscope.reader.overlay import AGAINST, FOR, Scale, coloured, grey_levels
 from pneumoscope.reader.prediction import NOT_ASSESSABLE
@@ -150,8 +150,10 @@ def _facts(
 ) -> tuple[str, ...]:
     info = predictor.info
     model = " ".join(part for part in (info.name, info.version) if part)
+    counted, others = other_findings(found.findings, of)
     return (
         _threshold(info, found, of),
+        *([" · ".join([counted, *others])] if counted else []),
         f"{name} · {made:%Y-%m-%d %H:%M}",
         f"Model {model} · SHA-256 {predictor.sha256[:12]}",
     )

@@ -143,7 +143,7 @@ class Predictor:
         """Return logits and probabilities, float32 [n, K] each, of prepared pixels.
 
         Args:
-            pixels: What ``prepare`` gave for each image, uint8 [n, height, width].
+            pixels: The result of ``prepare`` for each image, uint8 [n, height, width].
 
         Raises:
             ModelFileError: The graph cannot be run, or the model failed its self-test.
@@ -155,7 +155,7 @@ class Predictor:
         """Return the evidence maps in units of the logit, float32 [n, h, w].
 
         Args:
-            pixels: What ``prepare`` gave for each image, uint8 [n, height, width].
+            pixels: The result of ``prepare`` for each image, uint8 [n, height, width].
             of: The class that positive values are evidence for, and negative ones against; the
                 positive group if None. A model of several findings needs the name of a finding.
 
@@ -386,7 +386,7 @@ def load(
     """Load a reader for single images, using all cores for each, and run its self-test.
 
     Args:
-        model: A model file or a run folder; ``shipped`` or None for the reader of the package.
+        model: A model file or a run folder; ``shipped`` or None for the included reader.
         threads: CPU threads for one image; one per core if None.
         outside: How images outside the intended use are handled; see ``Predictor``.
 

@@ -74,13 +74,13 @@ class Work:
     def prediction(
         self, conclusion: str, reasons: tuple[str, ...], model: ModelName, **more: Any
     ) -> Prediction:
-        """Return the prediction, with all that is known of the image itself.
+        """Return the prediction, with the known facts of the image.
 
         Args:
-            conclusion: What is concluded.
-            reasons: Why.
-            model: Which model said it.
-            more: Further fields of ``Prediction``: its numbers, where the image was judged.
+            conclusion: The conclusion.
+            reasons: The reasons, in words.
+            model: The model.
+            more: Further fields of ``Prediction``, such as the probability of an assessed image.
         """
         numbers: dict[str, Any] = {"probability": None, "logit": None, "threshold": None, **more}
         return Prediction(
@@ -104,9 +104,9 @@ class Work:
         """Return the prediction of a model of several findings.
 
         Args:
-            policy: Decides each finding.
-            refused: Why the image gets no conclusion; empty if it gets one.
-            model: Which model said it.
+            policy: The decision policy of the findings.
+            refused: Why the image has no conclusion; empty if it has one.
+            model: The model.
         """
         if self.error:
             return self.prediction(ERROR, self.outside, model)

@@ -73,7 +73,7 @@ def write_card(run: RunFolder) -> Path:
 def card_text(facts: RunFacts) -> str:
     """Return the card as Markdown."""
     several = bool(facts.info.findings)
-    findings = facts.findings.get("test") or facts.findings.get("val")
+    findings = facts.best_of_findings
     found = findings if several else facts.best
     root = facts.provenance.get("data_root")
     notes = [GENERATED] if root and is_generated(root) else []

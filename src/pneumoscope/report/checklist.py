@@ -6,7 +6,7 @@ import string
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pneumoscope.errors import ManyFindingsError, OptionError
+from pneumoscope.errors import OptionError
 from pneumoscope.report.card import PERSON
 from pneumoscope.report.facts import RunFacts
 from pneumoscope.report.rendering import environment, sentence
@@ -61,8 +61,6 @@ def fill(facts: RunFacts, standard: str) -> Checklist:
     """
     if standard not in standards():
         raise OptionError("standard", must=f"one of {', '.join(standards())}", was=standard)
-    if facts.info.findings:
-        raise ManyFindingsError(facts.info.classes, what="a checklist")
     title, source, items = standards()[standard]
     filled = tuple(replace(item, text=_filled(item.text, facts)) for item in items)
     return Checklist(standard, title, source, facts.root.resolve().name, filled)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from pneumoscope.data.layouts.findings import NEGATIVE, POSITIVE
 from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError
 from pneumoscope.evaluation.estimate import level_text
@@ -20,13 +21,14 @@ from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.metadata import ModelInfo
 from pneumoscope.report import words
 from pneumoscope.report.rendering import environment, texts
-from pneumoscope.report.words import NAMES, calibration_words, facts_of
+from pneumoscope.report.words import NAMES, calibration_words, facts_of, images_of
 from pneumoscope.runs import RunFolder, rows_of
 
 if TYPE_CHECKING:
     from pneumoscope.evaluation.robustness import Corrupted
 
 PARTS: Final = {**words.PARTS, "unused": "set aside"}
+_ANY_FINDING: Final = {NEGATIVE: "without any finding", POSITIVE: "with a finding"}
 _EVALUATED: Final = {"test": "the test images", "val": "the validation images"}
 
 
@@ -113,14 +115,18 @@ class RunFacts:
 
     @property
     def best(self) -> Evaluation | None:
-        """The main evaluation: that of ``test`` if there is one."""
-        found = (self.evaluations.get(part) for part in ("test", "val"))
-        return next((one for one in found if one is not None), None)
+        """The main evaluation: that of ``test`` if there is one; None for several findings."""
+        return self.evaluations.get("test") or self.evaluations.get("val")
+
+    @property
+    def best_of_findings(self) -> FindingsEvaluation | None:
+        """The main evaluation of several findings; None for classes."""
+        return self.findings.get("test") or self.findings.get("val")
 
     @property
     def evaluated(self) -> list[str]:
         """The parts it was evaluated on."""
-        return [part for part in ("val", "test") if part in self.evaluations]
+        return [part for part in ("val", "test") if part in {*self.evaluations, *self.findings}]
 
     @property
     def images(self) -> int:
@@ -128,8 +134,15 @@ class RunFacts:
         return sum(sum(count.values()) for count in self.counts.values())
 
     def say(self, name: str) -> str:
-        """Return a fact as text: a block of ``templates/facts.md``."""
-        template, found = environment().get_template("facts.md"), self.best
+        """Return a fact as text: a block of ``templates/facts.md``.
+
+        For several findings, ``templates/findings_facts.md`` replaces some of them.
+        """
+        names = ("facts.md", "findings_facts.md") if self.info.findings else ("facts.md",)
+        templates = [environment().get_template(each) for each in names]
+        template = next(one for one in reversed(templates) if name in one.blocks)
+        best = self.best
+        found = best or self.best_of_findings
         context = template.new_context(
             {
                 "facts": self,
@@ -141,10 +154,10 @@ class RunFacts:
                 "part_names": tuple(PARTS),
                 "part_words": _EVALUATED,
                 "evaluated_on": _EVALUATED.get(found.part if found else "", "no images"),
-                "calibration": calibration_words(found.calibration_of_all if found else None),
-                "level": level_text(found.level) if found else "no",
+                "calibration": calibration_words(best.calibration_of_all if best else None),
+                "level": level_text(found.question.level) if found else "no",
                 "evidence_caveat": evidence_caveat(self.info),
-                "robustness": _robustness(found.robustness if found else ()),
+                "robustness": _robustness(best.robustness if best else ()),
             }
         )
         return " ".join("".join(template.blocks[name](context)).split())
@@ -155,15 +168,21 @@ class RunFacts:
         if not count:
             return "no images set aside" if name == "unused" else f"no {PARTS[name]} images"
         who = f" of {self.patients[name]:,} patients" if name in self.patients else ""
-        held = ", ".join(f"{n:,} {label}" for label, n in count.items())
+        names = _ANY_FINDING if self.info.findings else {}
+        held = ", ".join(f"{n:,} {names.get(label, label)}" for label, n in count.items())
         return f"{sum(count.values()):,} {PARTS[name]} images{who} ({held})"
 
     def performance(self, part: str = "") -> str:
         """Return the main metrics of a part with intervals; of the main one if empty."""
-        found = self.evaluations.get(part) if part else self.best
+        judged = {**self.evaluations, **self.findings}
+        found = judged.get(part) if part else self.best or self.best_of_findings
         if found is None:
             return ""
-        return texts("sections.yaml", "performance", names=NAMES, **facts_of(found))["text"]
+        if isinstance(found, FindingsEvaluation):
+            kind, known = "findings_performance", {"found": found, "images": images_of(found)}
+        else:
+            kind, known = "performance", {"names": NAMES, **facts_of(found)}
+        return texts("sections.yaml", kind, **known)["text"]
 
 
 def _robustness(rows: Sequence[Corrupted]) -> dict[str, Any]:

@@ -127,6 +127,8 @@ def write_seeds_page(folder: Path, runs: Runs) -> Path:
     """
     facts = _json(runs.folders[0].provenance)
     kept = runs.folders[runs.kept]
+    metrics = _json(kept.metrics)[runs.part]
+    findings = metrics.get("findings", {})
     opening = words_of(
         "seeds",
         generated=is_generated(facts.get("data_root") or facts["data"]),
@@ -135,7 +137,8 @@ def write_seeds_page(folder: Path, runs: Runs) -> Path:
         parts=PARTS,
         area=runs.of("auc") if "auc" in runs.groups[runs.part].mean else None,
         kept=kept.root.name,
-        own=_json(kept.metrics)[runs.part].get("auc", {}),
+        findings=len(findings.get("by_finding", ())),
+        own=findings["values"]["macro_auc"] if findings else metrics.get("auc", {}),
     )
     recipe = [row for row in facts["recipe"].items() if row[0] != "seed"]
     device = ("device", f"{facts['device']} in {facts['precision']}")
@@ -178,8 +181,9 @@ def _statements(
 
 def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Section:
     group, numbers = runs.groups[part], runs.numbers[part]
-    of_the_report = str(facts["recipe"]["model"]).startswith(REPORT_NETWORK) and part == runs.part
-    known = REPORT_SPREAD if of_the_report else None
+    findings = facts["recipe"].get("findings") is not None
+    of_the_report = str(facts["recipe"]["model"]).startswith(REPORT_NETWORK) and not findings
+    known = REPORT_SPREAD if of_the_report and part == runs.part else None
     nan = float("nan")
     figure = seed_dots(
         runs.names,
@@ -191,7 +195,7 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
     order = [key for key in _NAMES if key in group.mean]
     table = table_by(
         {
-            "number": _name,
+            "number": lambda key: _name(key, findings=findings),
             "mean": lambda key: f"{group.mean[key]:.4f}",
             "standard deviation": lambda key: f"{group.deviation[key]:.4f}",
             "lowest": lambda key: f"{runs.of(key, part).least:.4f}",
@@ -213,10 +217,11 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
     )
 
 
-def _name(key: str) -> str:
+def _name(key: str, *, findings: bool) -> str:
     """Return what a number is called in a table."""
     if key.startswith(_OF_A_CLASS):
-        return f"AUC of {key.removeprefix(_OF_A_CLASS)} against the rest"
+        rest = "" if findings else " against the rest"
+        return f"AUC of {key.removeprefix(_OF_A_CLASS)}{rest}"
     return name_of(key, _NAMES)
 
 

@@ -1,6 +1,7 @@
 """A REST service for reading chest X-rays, with a web page.
 
-``server`` runs it; ``app`` answers requests (``reading`` and ``about`` are its routes, ``guard``
-stands before them), ``admission`` bounds the queue, ``pool`` keeps the processes that read images
-(``process`` on this side, ``worker`` on the other), ``metrics`` counts.
+``server`` runs the service. ``app`` is the ASGI application: ``guard`` is its middleware,
+``reading`` and ``about`` contain its routes. ``admission`` limits the queue, ``pool`` manages the
+processes that read images (``process`` on the side of the service, ``worker`` in the process), and
+``metrics`` counts requests and conclusions.
 """

@@ -30,7 +30,7 @@ class About:
     """Endpoints about the service.
 
     Args:
-        service: Its state.
+        service: State of the service.
     """
 
     def __init__(self, service: Service) -> None:
@@ -40,7 +40,7 @@ class About:
         }
 
     def routes(self) -> list[Route]:
-        """Return their routes."""
+        """Return the routes of these endpoints."""
         return [
             Route("/v1/models", self.models, methods=["GET"]),
             Route("/v2", self.server, methods=["GET"]),

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LONGEST_WAIT_SECONDS = 120
-"""No client is told to come back later than this."""
+"""Maximum waiting time given to a client."""
 
-_WEIGHT = 0.1  # of the newest image in the mean time an image takes
+_WEIGHT = 0.1  # weight of the latest image in the mean time per image
 
 
 class BusyError(Exception):
     """The queue is full, or a client has too many requests in progress.
 
     Attributes:
-        retry_after: Whole seconds after which a new attempt is worthwhile.
-        reason: Why, in words.
+        retry_after: Seconds to wait before a new attempt, an integer.
+        reason: The reason, in words.
     """
 
     def __init__(self, reason: str, *, retry_after: int) -> None:
@@ -30,16 +30,16 @@ class BusyError(Exception):
 class Admission:
     """Counts the requests in progress and rejects those beyond the limit.
 
-    A place is taken before the body of a request is read, so that memory is bounded by the number
-    of places and the size of a body.
+    A place is taken before the body of a request is read, so that memory is limited by the number
+    of places and the maximum size of a body.
 
     Args:
-        places: Requests that may be under way at once.
-        per_client: Requests of one client that may be under way at once; None sets no limit.
-        workers: Images that are read at once, for the waiting time.
+        places: Maximum number of requests in progress.
+        per_client: Maximum number of requests in progress of one client; None for no limit.
+        workers: Number of images read in parallel, for estimating the waiting time.
 
     Attributes:
-        taken: Requests in progress.
+        taken: Number of requests in progress.
         places: The limit.
     """
 
@@ -61,10 +61,10 @@ class Admission:
         """Hold a place for a request.
 
         Args:
-            client: Who asks, such as an address.
+            client: Identifier of the client, such as an address.
 
         Raises:
-            BusyError: There is none.
+            BusyError: No place is free.
         """
         if self.full:
             raise BusyError(

@@ -10,8 +10,8 @@ class BodyError(Exception):
     """A body that is rejected.
 
     Attributes:
-        status: Of the answer.
-        reason: Why, in words.
+        status: Status of the response.
+        reason: The reason, in words.
     """
 
     def __init__(self, status: int, reason: str) -> None:
@@ -29,8 +29,8 @@ class Upload:
     """An uploaded image.
 
     Attributes:
-        content: Its bytes, in the pieces in which they came: they are copied once less so.
-        name: What the client calls the file; empty if it does not.
+        content: The bytes, in the pieces in which they arrived, which saves a copy.
+        name: File name given by the client; empty if there is none.
     """
 
     content: Sequence[bytes | bytearray]
@@ -41,12 +41,12 @@ def upload_of(body: Sequence[bytes], content_type: str) -> Upload:
     """Return the image of a body: the body itself, or the single file of a form.
 
     Args:
-        body: The whole body.
-        content_type: The header; other types than forms are not looked at, since the content
-            decides what an image is.
+        body: The complete body.
+        content_type: The header, which is only used to detect forms; the format of an image is
+            detected from its content.
 
     Raises:
-        BodyError: There is no image in it, or more than one.
+        BodyError: The body contains no image, or more than one.
     """
     if content_type.partition(";")[0].strip().lower() == "multipart/form-data":
         return _file_of_form(b"".join(body), content_type)

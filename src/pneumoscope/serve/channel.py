@@ -1,7 +1,7 @@
 """Messages between the service and its worker processes.
 
-A message is a header of two lengths, a JSON object, and bytes. Both ends are this package in the
-same version, so there is no version to agree on.
+A message consists of a header with two lengths, a JSON object, and bytes. Both ends run the same
+version of this package, so the protocol has no version.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import struct
 from typing import Any
 
 LENGTHS = struct.Struct("!IQ")
-"""Bytes of the JSON object, bytes of what follows."""
+"""Length of the JSON object and of the bytes that follow it."""
 
 BUFFER_BYTES = 2**20
-"""What a socket takes without waiting for the other side: most images, in one system call."""
+"""Size of the socket buffers: most images fit, so that sending one takes a single system call."""
 
 Message = tuple[dict[str, Any], bytes]
 
@@ -25,7 +25,7 @@ def head_of(fields: dict[str, Any], size: int) -> bytes:
 
     Args:
         fields: The JSON object.
-        size: How many bytes follow.
+        size: Number of bytes that follow.
     """
     text = json.dumps(fields).encode()
     return LENGTHS.pack(len(text), size) + text
@@ -47,7 +47,7 @@ def send(connection: socket.socket, fields: dict[str, Any], content: bytes = b""
     """Send a message over a blocking socket.
 
     Raises:
-        OSError: The other side is gone.
+        OSError: The other side has closed the connection.
     """
     connection.sendall(head_of(fields, len(content)))
     if content:

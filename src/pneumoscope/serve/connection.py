@@ -13,24 +13,24 @@ HEADER_SECONDS = 15.0
 """A request's headers must arrive within this time."""
 
 LEFT_SECONDS = 5.0
-"""A client that was answered before its body was whole may go on sending it for this long."""
+"""Time for which a client may continue to send its body after an early response."""
 
 ENDING_SECONDS = 5.0
-"""A client that connected just before the end may begin its request within this time."""
+"""Time for which a new connection may send its first request during shutdown."""
 
 
 class Connection(HttpToolsProtocol):
-    """A connection with limits for slow and endless senders.
+    """A connection with limits for clients that send slowly or without end.
 
-    uvicorn closes idle connections after a request, but waits without end for the first one, for
-    the rest of its headers, and for the rest of a body that was refused.
+    uvicorn closes idle connections after a request, but has no time limit for the first request,
+    for the rest of its headers, or for the rest of a rejected body.
     """
 
     most: int = 1024
-    """Connections that are held at once; more are closed as they come."""
+    """Maximum number of connections; further ones are closed immediately."""
 
     images: frozenset[str] = frozenset()
-    """Paths whose requests get an ``Exchange``."""
+    """Paths whose requests are handled by an ``Exchange``."""
 
     header_seconds: float = HEADER_SECONDS
     left_seconds: float = LEFT_SECONDS
@@ -38,7 +38,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._deadline: asyncio.TimerHandle | None = None
-        self._exchange: Exchange | None = None  # of the request that is arriving
+        self._exchange: Exchange | None = None  # the request that is arriving
         self._exchanges: list[Exchange] = []  # of those that are not answered
         self._new = True  # without a request so far
         self._ending = False
@@ -62,8 +62,8 @@ class Connection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Close the connection, after its request has been answered if there is one.
 
-        A new connection has a moment to send its first request: uvicorn would close it, and the
-        request that is on its way would be lost.
+        A new connection has some time to send its first request: uvicorn would close it, and a
+        request in transit would be lost.
         """
         if self._new and not self.transport.is_closing():
             self._ending = True
@@ -86,12 +86,12 @@ class Connection(HttpToolsProtocol):
         self._exchange = None
         if self.scope["method"] == "POST" and self.scope["path"] in self.images:
             self._exchange = Exchange(self.cycle)
-            # The request's task was made just now, and runs later.
+            # The task of the request was just created and has not started yet.
             cast("dict[str, Any]", self.scope)[KEY] = self._exchange
             self._exchanges.append(self._exchange)
 
     def on_body(self, body: bytes) -> None:
-        """Hand a piece of a body to who waits for it."""
+        """Pass on a piece of a body."""
         if self._exchange is None:
             super().on_body(body)
         elif not self.cycle.response_complete:

@@ -7,15 +7,15 @@ import time
 from collections import OrderedDict
 
 MOST_BYTES = 64 * 2**20
-"""Pictures beyond this are dropped, the oldest first."""
+"""Maximum total size; the oldest pictures are dropped first."""
 
 
 class EvidenceStore:
     """Keeps pictures under unguessable names.
 
     Args:
-        seconds: How long a picture lives.
-        most_bytes: What all of them may take together.
+        seconds: Seconds for which a picture is kept.
+        most_bytes: Maximum total size of all pictures.
     """
 
     def __init__(self, *, seconds: float, most_bytes: int = MOST_BYTES) -> None:

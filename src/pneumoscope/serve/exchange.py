@@ -1,7 +1,8 @@
-"""A request with an image, and its response, without a detour over ASGI messages.
+"""A request with an image, and its response, without ASGI messages.
 
-A body of a megabyte is many ASGI messages, each of which wakes the task that collects them. Here
-the connection collects the pieces itself and wakes the task once; the response leaves in one write.
+A body of a megabyte consists of many ASGI messages, each of which wakes the task that collects
+them. Here the connection collects the pieces and wakes the task once; the response is sent in one
+write.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 KEY = "pneumoscope.exchange"
-"""Where the scope of a request holds its exchange."""
+"""Key of the exchange in the scope of a request."""
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -27,7 +28,7 @@ class Exchange:
     """The body of a request as a whole, and its response in one write.
 
     Args:
-        cycle: uvicorn's state of the request.
+        cycle: State of the request in uvicorn.
     """
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
@@ -73,13 +74,14 @@ class Exchange:
         """Return the body in pieces.
 
         Args:
-            declared: The header Content-Length, which is not trusted; None if there is none.
-            most_bytes: A longer body is refused, as soon as it is known to be longer.
-            seconds: It must arrive within this time.
+            declared: Value of the header Content-Length, which is not trusted; None if there is
+                none.
+            most_bytes: Maximum size; a longer body is rejected as soon as possible.
+            seconds: Time limit for the body to arrive.
 
         Raises:
-            BodyError: It is too long (413), or too slow (408).
-            ClientGoneError: The connection ended before it was whole.
+            BodyError: The body is too large (413), or too slow (408).
+            ClientGoneError: The connection ended before the body was complete.
         """
         if self._size > most_bytes or _claims_more(declared, most_bytes):
             raise _too_long(most_bytes)
@@ -109,7 +111,7 @@ class Exchange:
             self._waiting.set_exception(fault)
 
     def when_gone(self, call: Callable[[], object]) -> None:
-        """Have something called when the client disconnects before it is answered."""
+        """Register a callback for a client that disconnects before the response."""
         self._when_gone = call
         if self.gone:
             call()
@@ -117,13 +119,13 @@ class Exchange:
     async def answer(
         self, status: int, headers: Headers, body: bytes, *, close: bool = False
     ) -> None:
-        """Send the response, unless the client is gone.
+        """Send the response, unless the client has disconnected.
 
         Args:
-            status: Of the response.
-            headers: Names in lower case, and values; none of them is Connection.
-            body: All of it.
-            close: Whether the connection is closed afterwards.
+            status: Status of the response.
+            headers: Names in lower case, and values; without Connection.
+            body: The complete body.
+            close: Whether to close the connection afterwards.
         """
         cycle = self._cycle
         self._when_gone = None

@@ -27,10 +27,10 @@ ImageEndpoint = Callable[["Scope"], Awaitable["Response"]]
 """Returns the response to a request with an image."""
 
 OPEN = ("/", "/page/", "/v2/health/", "/openapi.json")
-"""Routes that need no token: they tell nothing of images."""
+"""Routes that need no token, since they contain no information about images."""
 
 GONE = "pneumoscope.client_gone"
-"""What is set in the scope of a request whose client went away."""
+"""Key that is set in the scope of a request whose client has disconnected."""
 
 _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -43,7 +43,7 @@ _HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", _POLICY),
 ]
-_LOST = 499  # what the log calls a request whose client went away; never sent
+_LOST = 499  # status in the log for a client that disconnected; never sent
 
 _log = logging.getLogger("pneumoscope.serve")
 
@@ -52,10 +52,10 @@ class Guard:
     """Middleware around an application.
 
     Args:
-        app: Answers what is let through.
-        service: Its state.
-        images: What answers a POST to the paths that take images, by path. They are answered
-            without the application's routing, since most of a service's requests are theirs.
+        app: The application that answers accepted requests.
+        service: State of the service.
+        images: Path → endpoint for POST requests with an image. Most requests are of this kind, so
+            they are answered without the routing of the application.
     """
 
     def __init__(self, app: ASGIApp, service: Service, images: Mapping[str, ImageEndpoint]) -> None:
@@ -124,8 +124,8 @@ class Guard:
     def _must_close(self, scope: Scope, status: int) -> bool:
         """Return whether the connection is closed after this response.
 
-        While the service drains, clients are sent to its successor; a client that waits to be told
-        to continue, and is refused instead, may send anything next.
+        During shutdown, clients should connect to the next service. After a rejected request with
+        ``Expect: 100-continue``, the next bytes are ambiguous.
         """
         if self._service.draining:
             return True
@@ -136,7 +136,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = dict(scope["headers"])
         if self._local_only and not is_loopback(_host(headers.get(b"host", b""))):
-            # A page of another site may name this service by a name of its own (DNS rebinding).
+            # A page of another site may reach this service under its own host name (DNS rebinding).
             return problem(421, "this service only answers requests to its own address")
         path = scope["path"]
         if not self._token or path == OPEN[0] or path.startswith(OPEN[1:]):

@@ -1,7 +1,7 @@
 """The service's end of a worker's socket, as an asyncio protocol.
 
-Answers arrive by callback. Streams and tasks would wake the event loop several times for each
-image, which costs more than everything else that the service does for it.
+Responses are delivered by callback. Streams and tasks would wake the event loop several times per
+image, which would take more time than the rest of the service's work for it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Link(asyncio.Protocol):
     """Messages to and from one worker process.
 
     Attributes:
-        lost: Done when the socket was closed, by either side.
+        lost: A future that is done when either side has closed the socket.
         on_message: Called with the fields and the bytes of each message.
     """
 
@@ -30,16 +30,17 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
+        # uvloop's transports are not a subclass of it
+        self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell who waits for the end."""
+        """Complete ``lost``."""
         del exc
         if not self.lost.done():
             self.lost.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        """Collect a message; report it when it is whole."""
+        """Collect a message, and report it when it is complete."""
         self._received += data
         while len(self._received) >= LENGTHS.size:
             text_size, size = LENGTHS.unpack_from(self._received)
@@ -52,7 +53,7 @@ class Link(asyncio.Protocol):
             self.on_message(fields, content)
 
     def send(self, fields: dict[str, Any], content: Sequence[bytes | bytearray]) -> None:
-        """Send a message; a process that is gone is reported through ``lost``."""
+        """Send a message; the end of the process is reported through ``lost``."""
         assert self._transport is not None  # noqa: S101 - it was connected
         self._transport.writelines((head_of(fields, sum(map(len, content))), *content))
 

@@ -1,7 +1,7 @@
 """Prometheus metrics of the service.
 
-One process counts for all that read images, so a scrape is always complete. Labels hold fixed words
-and the names of models, never anything of an image or a client.
+One process counts for all processes that read images, so a scrape is always complete. Labels are
+fixed words and names of models, never information about images or clients.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Metrics:
     """Counts requests and conclusions.
 
     Args:
-        admission: Knows the queue.
-        pool: Knows the processes and the models.
+        admission: The queue.
+        pool: The processes and the models.
     """
 
     def __init__(self, admission: Admission, pool: Pool) -> None:
@@ -73,7 +73,7 @@ class Metrics:
     def answered(self, route: str, status: int) -> None:
         """Count a finished request."""
         counter = self._answered.get((route, status))
-        if counter is None:  # finding it takes longer than counting
+        if counter is None:  # looking it up takes longer than counting
             counter = self._requests.labels(route, str(status))
             self._answered[route, status] = counter
         counter.inc()
@@ -82,7 +82,7 @@ class Metrics:
         """Count an image without a conclusion.
 
         Args:
-            reason: One of a few words, such as ``too_large``.
+            reason: A fixed word, such as ``too_large``.
         """
         self._refusals.labels(reason).inc()
 

@@ -19,8 +19,8 @@ def document(version: str, settings: Settings) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document.
 
     Args:
-        version: Of the package.
-        settings: What the service was started with.
+        version: Version of the package.
+        settings: Settings of the service.
     """
     found: dict[str, Any] = {
         "openapi": "3.1.0",

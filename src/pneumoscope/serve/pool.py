@@ -1,7 +1,7 @@
-"""The worker processes: started, fed, replaced when they die, and renewed.
+"""The pool of worker processes that read images.
 
-Images are read in processes of their own, so that an image that ends its process costs the others
-nothing. The service itself only moves bytes.
+Images are read in separate processes, so that an image that ends its process does not affect
+others. The service itself only transfers bytes. Processes that die are replaced.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from pneumoscope.serve.process import PoolError, Process
 
 ATTEMPTS = 2
-"""An image whose process died is read once more by another one."""
+"""Maximum number of attempts to read an image whose process dies."""
 
 _LONGEST_PAUSE_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.1
@@ -32,11 +32,11 @@ class Answer:
     """The answer of a worker.
 
     Attributes:
-        fields: ``status`` (``ok``, ``unreadable``, ``failed`` or ``died``), and what goes with it.
-        content: The record as JSON, of ``record_bytes`` bytes, and a picture, where one was asked
-            for.
-        waited: Seconds before a process took the request.
-        took: Seconds that the process was occupied.
+        fields: ``status`` (``ok``, ``unreadable``, ``failed`` or ``died``), and further fields that
+            depend on it.
+        content: The record as JSON, of ``record_bytes`` bytes, followed by a picture, if requested.
+        waited: Seconds until a process took the request.
+        took: Seconds for which the process was occupied.
     """
 
     fields: dict[str, Any]
@@ -74,7 +74,7 @@ class _Place:
         self.task: asyncio.Task[None] | None = None
 
     def taken(self) -> _Job | None:
-        """Return the image that the process was reading, and take it from it."""
+        """Remove and return the image that the process was reading."""
         if self.deadline is not None:
             self.deadline.cancel()
         job, self.job, self.deadline = self.job, None, None
@@ -85,13 +85,13 @@ class Pool:
     """Reads images in worker processes.
 
     Args:
-        models: Name → model file or run folder, None for the reader of the package.
-        workers: Processes.
-        image_seconds: An image must be read within this time.
-        first: A process with these models that was started already.
+        models: Name → model file or run folder; None for the included reader.
+        workers: Number of processes.
+        image_seconds: Time limit for reading an image.
+        first: A process with these models that is already started.
 
     Attributes:
-        models: What the models say of themselves, by name; empty before ``open``.
+        models: Metadata of the models by name; empty before ``open``.
     """
 
     def __init__(
@@ -123,15 +123,15 @@ class Pool:
     async def open(self) -> None:
         """Wait until the first process is ready; the others start in the background.
 
-        They would only slow the first one down, which a service waits for that starts.
+        They would only slow down the first one, which the start of the service waits for.
 
         Raises:
-            PoolError: It cannot use a model.
+            PoolError: A model cannot be used.
         """
         await self._start(self._places)
 
     async def _start(self, places: list[_Place]) -> None:
-        """Wait for the processes that were started, and keep all places occupied from now on."""
+        """Wait for the started processes, and keep all places occupied from now on."""
         try:
             started = [place for place in places if place.process]
             opened = [
@@ -152,7 +152,7 @@ class Pool:
         """Reopen the model files in new processes and switch to them when ready.
 
         Raises:
-            PoolError: One cannot be used; the old ones go on.
+            PoolError: A model cannot be used; the old processes remain in use.
         """
         old, new = self._places, [_Place(Process(self._models)) for _ in self._places]
         await self._start(new)
@@ -164,7 +164,7 @@ class Pool:
             if place.job is None and place.task:
                 place.task.cancel()
         await asyncio.gather(*(place.task for place in old if place.task), return_exceptions=True)
-        # Those that were cancelled are killed; until they are waited for, they stay as zombies.
+        # Cancelled processes are killed, and remain zombies until they are waited for.
         await asyncio.gather(*(place.process.end() for place in old if place.process))
 
     async def close(self) -> None:
@@ -198,12 +198,12 @@ class Pool:
     def _hand_out(self) -> None:
         """Give waiting images to idle processes.
 
-        The process that was last to finish is the first to get another image: what it needs is
-        still in the processor's caches.
+        The process that finished last gets the next image, since its data are still in the CPU
+        caches.
         """
         while self._jobs and self._idle:
             job = self._jobs.popleft()
-            if job.done.done():  # the client went away
+            if job.done.done():  # the client has disconnected
                 continue
             place = self._idle.pop()
             if place.process is None:
@@ -223,7 +223,7 @@ class Pool:
                 place.task.cancel()
         else:
             self._idle.append(place)
-            self._hand_out()  # first, so that the process does not wait for the answer to be sent
+            self._hand_out()  # before the response is sent, which would delay the process
         if job is not None:
             job.finish(fields, content)
 
@@ -278,7 +278,7 @@ class Pool:
             await process.end()
 
     def _bury(self, place: _Place) -> None:
-        """Have another process read the image of one that died."""
+        """Requeue the image of a process that died."""
         place.ready = False
         if place in self._idle:
             self._idle.remove(place)

@@ -24,11 +24,11 @@ def problem(
     """Return problem details.
 
     Args:
-        status: Of the answer.
-        detail: What is wrong, in words.
-        kind: The exception's name, for programs.
-        retry_after: Whole seconds after which to try again.
-        authenticate: Whether to name the way to authenticate.
+        status: Status of the response.
+        detail: Description of the error.
+        kind: Name of the exception, for programs.
+        retry_after: Seconds to wait before a new attempt, an integer.
+        authenticate: Whether to add the header that states how to authenticate.
     """
     content = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     if kind:

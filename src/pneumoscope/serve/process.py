@@ -1,7 +1,6 @@
 """A worker process as seen by the service.
 
-It is started before the service imports anything else, asyncio included, so that it loads its
-models meanwhile.
+It is started before the service imports asyncio and other modules, so that both load in parallel.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ class Process:
     """A worker process and its socket, started immediately.
 
     Args:
-        models: Name → model file or run folder, None for the reader of the package.
+        models: Name → model file or run folder; None for the included reader.
 
     Attributes:
-        pid: Its process ID.
+        pid: The process ID.
     """
 
     def __init__(self, models: Mapping[str, Path | None]) -> None:
@@ -50,7 +49,7 @@ class Process:
                 ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C in a terminal is for the service alone
+                start_new_session=True,  # only the service handles Ctrl-C in a terminal
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
@@ -66,10 +65,10 @@ class Process:
         """Wait until it is ready; return the metadata of its models.
 
         Args:
-            on_answer: Called with each answer from then on.
+            on_answer: Called with each subsequent response.
 
         Raises:
-            PoolError: It cannot use a model, died, or was too slow.
+            PoolError: A model cannot be used, or the process died or was too slow.
         """
         import asyncio  # noqa: PLC0415 - not before the process runs
 

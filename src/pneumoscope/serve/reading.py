@@ -1,6 +1,6 @@
 """Routes that read images: predictions, pictures and evidence.
 
-An image that cannot be judged is an answer, not a fault.
+An image that cannot be assessed is a result, not an error.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Reading:
     """Endpoints that read images.
 
     Args:
-        service: Their state.
+        service: State of the service.
     """
 
     def __init__(self, service: Service) -> None:
@@ -64,14 +64,14 @@ class Reading:
         self._evidence = EvidenceStore(seconds=service.settings.evidence_seconds)
 
     def routes(self) -> list[Route]:
-        """Return their routes, without what answers a POST of an image."""
+        """Return the routes, except for POST requests with an image."""
         return [
             *(Route(path, _OnlyPost()) for path in sorted(IMAGES)),
             Route("/v1/evidence/{name}", self.evidence_picture, methods=["GET"]),
         ]
 
     def image_endpoints(self) -> Mapping[str, ImageEndpoint]:
-        """Return what answers a POST to each of ``IMAGES``."""
+        """Return the endpoint for POST requests to each of ``IMAGES``."""
         return {PREDICTIONS: self.predictions, PICTURES: self.pictures}
 
     async def predictions(self, scope: Scope) -> Response:
@@ -101,7 +101,7 @@ class Reading:
         )
 
     async def pictures(self, scope: Scope) -> Response:
-        """Return an image as a grey PNG, as the reader sees it."""
+        """Return an image as a grey PNG, with the grey levels that the reader uses."""
         fields = {"kind": "picture", "model": self._settings.default_model}
         return await self._with_image(
             scope, fields, lambda answer: Response(answer.content, media_type="image/png")
@@ -135,7 +135,7 @@ class Reading:
         except ClientGoneError:
             self._metrics.refused("client_gone")
             scope[GONE] = True
-            return Response(status_code=400)  # nobody gets it
+            return Response(status_code=400)  # nobody receives it
         except BodyError as fault:
             self._metrics.refused({413: "too_large", 408: "too_slow"}.get(fault.status, "form"))
             return problem(fault.status, fault.reason)
@@ -154,7 +154,7 @@ class Reading:
         """Return a worker's answer; stop waiting if the client disconnects.
 
         Raises:
-            ClientGoneError: It did.
+            ClientGoneError: The client has disconnected.
         """
         coming = self._pool.ask(fields, upload.content)
         exchange.when_gone(coming.cancel)
@@ -192,7 +192,7 @@ class Reading:
 
 
 class _OnlyPost:
-    """Refuses other methods on the paths that take images."""
+    """Rejects other methods on the paths that take images."""
 
     async def __call__(self, _scope: Scope, _receive: Receive, _send: Send) -> None:
         raise HTTPException(405, "send the image with POST", headers={"allow": "POST"})

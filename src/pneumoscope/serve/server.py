@@ -30,9 +30,9 @@ IDLE_SECONDS = 75
 """A connection without a request is closed after this time."""
 
 END_SECONDS = 90
-"""Requests that are not answered so long after the grace period are cut off."""
+"""Time after the grace period at which requests in progress are aborted."""
 
-_SPARE_FILES = 64  # descriptors for other things than connections
+_SPARE_FILES = 64  # file descriptors for other purposes than connections
 _MOST_CONNECTIONS = 4096
 
 _log = logging.getLogger("pneumoscope.serve")
@@ -42,7 +42,7 @@ def listen(settings: Settings) -> socket.socket:
     """Return the listening socket of a service.
 
     Raises:
-        OutputError: It cannot listen there.
+        OutputError: The address cannot be listened on.
     """
     try:
         if settings.fd is not None:
@@ -63,14 +63,14 @@ def listen(settings: Settings) -> socket.socket:
 def serve(settings: Settings, pool: Pool, listener: socket.socket) -> None:
     """Run a service until SIGTERM or Ctrl-C.
 
-    SIGTERM: the service calls itself not ready, answers for the grace period, stops accepting,
-    finishes what is under way, and ends. Ctrl-C leaves the grace period out; a second signal cuts
-    off what is under way. SIGHUP: the model files are opened anew.
+    On SIGTERM, the service reports that it is not ready, continues to answer during the grace
+    period, stops accepting connections, finishes requests in progress, and ends. Ctrl-C skips the
+    grace period; a second signal aborts requests in progress. SIGHUP reloads the model files.
 
     Args:
-        settings: What it is started with.
-        pool: Reads the images; it is closed in the end.
-        listener: Where it listens.
+        settings: Settings of the service.
+        pool: The pool of processes, which is closed at the end.
+        listener: The listening socket.
 
     Raises:
         ModelFileError: A model cannot be used.
@@ -84,7 +84,7 @@ def serve(settings: Settings, pool: Pool, listener: socket.socket) -> None:
 
 
 def _lighten_logging() -> None:
-    """Leave out of log records what the lines do not show, as Python's logging guide describes."""
+    """Do not collect information that the log lines omit, as Python's logging guide describes."""
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = False
     logging.logMultiprocessing = False
@@ -150,8 +150,8 @@ class _Run:
         ):
             loop.add_signal_handler(number, functools.partial(self._end, grace))
         loop.add_signal_handler(signal.SIGHUP, self._renew)
-        # A socket that was handed over may still be served by the process before this one, which
-        # can answer; nothing is accepted from it before this one can.
+        # An inherited socket may still be served by the previous process. Connections are only
+        # accepted once this process can answer.
         opening = asyncio.create_task(self._pool.open())
         if self._settings.fd is not None:
             await asyncio.wait([opening])

@@ -16,15 +16,15 @@ class Service:
     """The shared state of a service.
 
     Args:
-        settings: What it was started with.
-        pool: Reads the images.
+        settings: Settings of the service.
+        pool: The pool of processes.
 
     Attributes:
-        settings: The same.
-        pool: The same.
-        admission: Bounds the queue.
-        metrics: Counts.
-        draining: Whether it is about to end.
+        settings: The settings.
+        pool: The pool.
+        admission: The queue.
+        metrics: The metrics.
+        draining: Whether the service is shutting down.
     """
 
     def __init__(self, settings: Settings, pool: Pool) -> None:

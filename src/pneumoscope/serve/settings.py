@@ -21,28 +21,28 @@ class Settings:
     """Settings of a service.
 
     Attributes:
-        models: Name → model file or run folder; None is the reader of the package. The first one
-            answers requests that name none.
+        models: Name → model file or run folder; None is the included reader. The first one answers
+            requests without a model name.
         host: Address to listen on.
-        port: Port to listen on; 0 takes a free one.
-        fd: A socket that is already listening, such as systemd's; None opens one.
-        workers: Processes that read images.
-        queue: Requests that may be under way at once; more are answered with 429.
-        per_client: Requests of one address that may be under way at once; None sets no limit.
-        max_bytes: Largest body of a request.
-        body_seconds: A request's body must arrive within this time.
-        image_seconds: An image must be read within this time.
-        grace_seconds: After SIGTERM, new requests are still answered for this long.
-        evidence_seconds: How long the link to an evidence picture lives.
-        token: What clients must send as bearer token; empty asks for none.
+        port: Port to listen on; 0 selects a free one.
+        fd: File descriptor of a listening socket, such as that of systemd; None opens a socket.
+        workers: Number of processes that read images.
+        queue: Maximum number of requests in progress; further ones are answered with 429.
+        per_client: Maximum number of requests in progress of one address; None for no limit.
+        max_bytes: Maximum size of a request body.
+        body_seconds: Time limit for a request body to arrive.
+        image_seconds: Time limit for reading an image.
+        grace_seconds: Seconds for which new requests are still answered after SIGTERM.
+        evidence_seconds: Seconds for which the link to an evidence picture is valid.
+        token: Bearer token that clients must send; empty if none is required.
         tls_certificate: PEM file of the server's certificate.
-        tls_key: PEM file of its key.
-        client_ca: PEM file of the authorities whose client certificates are accepted; asking for
-            one makes TLS mutual.
+        tls_key: PEM file of the server's key.
+        client_ca: PEM file of the authorities whose client certificates are accepted; if given,
+            clients must present a certificate.
 
     Raises:
-        OptionError: A value that cannot be, or an address others can reach without a token or
-            client certificates.
+        OptionError: An invalid value, or an address that other machines can reach without a token
+            or client certificates.
     """
 
     models: dict[str, Path | None] = field(default_factory=lambda: {"default": None})

@@ -1,7 +1,7 @@
 """The worker process that reads images for the service.
 
-It holds the models, takes one request after the other from a socket, and answers each. It knows
-nothing of HTTP; when it dies, the service starts another one.
+It opens the models, and answers one request after the other on a socket. HTTP is handled by the
+service, which starts another worker if this one dies.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from pneumoscope.reader.predictor import Predictor
 
 PICTURE_SIDE = 8192
-"""A picture for the page is made smaller if a side is longer."""
+"""Maximum length of a side of a picture for the page; larger ones are reduced."""
 
 
 def main(arguments: list[str]) -> int:
     """Serve a socket until the other side closes it.
 
     Args:
-        arguments: The number of the socket, and the models as a JSON object of name → path.
+        arguments: File descriptor of the socket, and the models as a JSON object of name → path.
     """
-    # Whoever ends the service may signal its whole group; this process ends with its socket.
+    # The whole process group may receive the signal; this process ends when its socket is closed.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     connection = socket.socket(fileno=int(arguments[0]))
     try:
         return _serve(connection, json.loads(arguments[1]))
     except (BrokenPipeError, ConnectionResetError):
-        return 0  # the service ended, as it may at any time
+        return 0  # the service may end at any time
 
 
 def _serve(connection: socket.socket, models: dict[str, str | None]) -> int:
@@ -65,12 +65,12 @@ def _opened(models: Mapping[str, str | None]) -> dict[str, Predictor]:
     """Return a single-threaded reader for each model, after its self-test.
 
     Raises:
-        ModelFileError: One cannot be used.
+        ModelFileError: A model cannot be used.
     """
-    gc.disable()  # there are no cycles to be found among what is imported
+    gc.disable()  # imported objects contain no cycles
     from pneumoscope.reader.model_file.session import Graph  # noqa: PLC0415 - when there is a fault, it is told
 
-    # ONNX Runtime opens the graphs while the rest is imported.
+    # ONNX Runtime opens the graphs while other modules are imported.
     graphs = {name: Graph(path and Path(path)) for name, path in models.items()}
     from pneumoscope.reader.predictor import Predictor  # noqa: PLC0415
 
@@ -198,7 +198,7 @@ def _evidence(reader: Predictor, found: Prediction, content: bytes, of: str | No
 
 
 def _picture(content: bytes) -> bytes:
-    """Return an image as an 8-bit grey PNG, as the reader sees it."""
+    """Return an image as an 8-bit grey PNG, with the grey levels that the reader uses."""
     import numpy as np  # noqa: PLC0415 - where it is asked for
     from PIL import Image  # noqa: PLC0415
 

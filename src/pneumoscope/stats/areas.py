@@ -77,36 +77,74 @@ def areas(
         scores: Scores of each reader, [n] each; higher is more positive.
         patient: Number of each image's patient, [n]; None if images are independent.
     """
+    groups = (
+        np.arange(len(label)) if patient is None else np.unique(patient, return_inverse=True)[1]
+    )
+    count = int(groups.max(initial=-1)) + 1
+    found = area_influences(label, scores, patient=groups)
+    if found is None:
+        return None
+    x, y = found.positive, found.negative
+    i10, i01 = found.patients
+    both = count / (count - 1) * (x @ y.T)
+    covariance = i10 / (i10 - 1) * (x @ x.T) + i01 / (i01 - 1) * (y @ y.T) + both + both.T
+    return Areas(found.values, covariance, clustered=count < len(label))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AreaInfluences:
+    """Areas under ROC curves, and the influence of each patient on them.
+
+    Attributes:
+        values: The areas of k readers, [k].
+        positive: Influence of the positive images of each of P patients, [k, P].
+        negative: The same for the negative images, [k, P].
+        patients: Number of patients with positive, and with negative images.
+    """
+
+    values: NDArray[np.float64]
+    positive: NDArray[np.float64]
+    negative: NDArray[np.float64]
+    patients: tuple[int, int]
+
+
+def area_influences(
+    label: NDArray[np.int64],
+    scores: Sequence[NDArray[np.float64]],
+    *,
+    patient: NDArray[np.int64],
+    count: int | None = None,
+) -> AreaInfluences | None:
+    """Return areas under ROC curves with the influence of each patient on them.
+
+    None unless each class has two images, and images of two patients.
+
+    Args:
+        label: 1 for positive, 0 for negative; [n].
+        scores: Scores of each reader, [n] each; higher is more positive.
+        patient: Number of each image's patient from 0, [n].
+        count: Number of patients, some of whom may have no image here; if None, the highest patient
+            number plus one.
+    """
     positive = label == 1
     m, n = int(positive.sum()), int((~positive).sum())
     if m < 2 or n < 2:
         return None
-    groups = (
-        np.arange(len(label)) if patient is None else np.unique(patient, return_inverse=True)[1]
-    )
-    count = int(groups.max()) + 1
-    clustered = count < len(label)
-    in_positive, in_negative = groups[positive], groups[~positive]
+    count = int(patient.max()) + 1 if count is None else count
+    in_positive, in_negative = patient[positive], patient[~positive]
     of_positive = np.bincount(in_positive, minlength=count)
     of_negative = np.bincount(in_negative, minlength=count)
+    own = int((of_positive > 0).sum()), int((of_negative > 0).sum())
+    if min(own) < 2:
+        return None
     values, above, below = [], [], []
     for score in scores:
         v10, v01 = placements(score[positive], score[~positive])
         area = math.fsum(v10) / m
         values.append(area)
-        above.append(np.bincount(in_positive, v10, count) - of_positive * area)
-        below.append(np.bincount(in_negative, v01, count) - of_negative * area)
-    x, y = np.array(above), np.array(below)
-    i10, i01 = int((of_positive > 0).sum()), int((of_negative > 0).sum())
-    if i10 < 2 or i01 < 2:
-        return None
-    both = count / (count - 1) * (x @ y.T)
-    covariance = (
-        i10 / (i10 - 1) * (x @ x.T) / m**2
-        + i01 / (i01 - 1) * (y @ y.T) / n**2
-        + (both + both.T) / (m * n)
-    )
-    return Areas(np.array(values), covariance, clustered)
+        above.append((np.bincount(in_positive, v10, count) - of_positive * area) / m)
+        below.append((np.bincount(in_negative, v01, count) - of_negative * area) / n)
+    return AreaInfluences(np.array(values), np.array(above), np.array(below), own)
 
 
 def placements(

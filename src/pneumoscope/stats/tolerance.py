@@ -1,4 +1,4 @@
-"""Tolerance limits: a value that most of what is still to come stays below."""
+"""Tolerance limits: a value that most future values do not exceed."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 def tolerance_limit(values: NDArray[np.floating], *, share: float, level: float = LEVEL) -> float:
     """Return a one-sided upper tolerance limit without assumptions on the distribution.
 
-    It is the lowest of the values that, at this confidence, at least the stated share of the
-    population does not exceed (S. S. Wilks, Annals of Mathematical Statistics 12, 1941). The
-    quantile of the values themselves is exceeded by more than that in every second sample.
+    It is the lowest of the values that at least the given share of the population does not exceed,
+    at the given confidence (S. S. Wilks, Annals of Mathematical Statistics 12, 1941). In every
+    second sample, more than one minus this share of the population exceeds the corresponding
+    quantile of the sample.
 
     Args:
         values: A sample, [n] with n > 0.
         share: The share of the population that stays at or below the limit.
-        level: The confidence.
+        level: Confidence level.
 
     Returns:
-        One of the values. The largest where there are too few for this confidence: 299 are needed
-        for 99 % of the population at 95 %.
+        One of the values; the largest if there are too few for this confidence. 299 values are
+        needed for 99 % of the population at 95 %.
     """
     n = len(values)
     # The number of values above the quantile of the population is binomial.

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from pneumoscope.evaluation.compare import align
+from pneumoscope.evaluation.multilabel.repeated import mean_accuracy_contrast, mean_area_contrast
+from pneumoscope.evaluation.multilabel.scores import (
+    FindingScores,
+    align_findings,
+    holds_findings,
+)
 from pneumoscope.evaluation.paired import holm
 from pneumoscope.evaluation.repeated import Contrast, Runs, accuracy_contrast, area_contrast
 from pneumoscope.evaluation.scores import Scores
@@ -16,6 +22,10 @@ from pneumoscope.stats.intervals import LEVEL
 from pneumoscope.study.folder import StudyRun
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
     from pneumoscope.study.folder import Result, StudyFolder
     from pneumoscope.study.plan import Level, Plan, Question
 
@@ -80,6 +90,7 @@ class Answer:
         others: The other levels.
         patients: Number of held-out patients.
         images: Number of held-out images.
+        findings: The findings, of which AUC and accuracy are means; empty for classes.
     """
 
     question: Question
@@ -87,6 +98,12 @@ class Answer:
     others: tuple[Answered, ...]
     patients: int
     images: int
+    findings: tuple[str, ...] = ()
+
+    @property
+    def measure(self) -> str:
+        """What is compared: ``AUC``, or its mean over the findings."""
+        return "mean AUC" if self.findings else "AUC"
 
     def sentence(self) -> str:
         """Return the answer in one sentence, with its interval."""
@@ -100,7 +117,9 @@ class Answer:
         apart = [other for other in known if other.apart]
         if not apart:
             widest = max(known, key=lambda other: abs(_value(other)))
-            sentence = f"{widest.level.label} against {base}: AUC {_interval(widest.area)}"
+            sentence = (
+                f"{widest.level.label} against {base}: {self.measure} {_interval(widest.area)}"
+            )
             among = "" if len(known) == 1 else f", the largest of {len(known)} differences"
             return (
                 f"{self.question.ask} {_upper(sentence)}{among}; no difference that {seeds} and "
@@ -108,7 +127,7 @@ class Answer:
             )
         parts = [
             f"{other.level.label} is {'better' if _value(other) > 0 else 'worse'} than {base}: "
-            f"AUC {_interval(other.area)}"
+            f"{self.measure} {_interval(other.area)}"
             for other in sorted(apart, key=_value, reverse=True)
         ]
         rest = len(known) - len(apart)
@@ -173,36 +192,78 @@ def _answer(question: Question, runs: dict[str, list[LevelRun]], level: float) -
         for other, p in zip(scored, corrected, strict=True)
     )
     done = [own.run for one in (first, *others) for own in one.runs if own.result]
-    known = Scores.load(done[0].held_out) if done else None
+    known = _scores(done[0].held_out) if done else None
     return Answer(
         question,
         first,
         others,
         int(known.patient_numbers.max()) + 1 if known else 0,
         len(known) if known else 0,
+        known.names if isinstance(known, FindingScores) else (),
     )
+
+
+def _scores(path: Path) -> Scores | FindingScores:
+    return FindingScores.load(path) if holds_findings(path) else Scores.load(path)
+
+
+class _Finished(NamedTuple):
+    """A finished run."""
+
+    seed: int
+    run: StudyRun
+    result: Result
+
+
+def _finished(level: Answered) -> list[_Finished]:
+    return [_Finished(own.seed, own.run, own.result) for own in level.runs if own.result]
 
 
 def _against(base: Answered, other: Answered, level: float) -> Answered:
     """Compare a level with the base, seed by seed, on the images that all runs scored."""
-    of_base = {own.seed: own for own in base.runs if own.result}
-    pairs = [(own, of_base[own.seed]) for own in other.runs if own.result and own.seed in of_base]
-    if not pairs:
+    of_base, of_other = ({own.seed: own for own in _finished(one)} for one in (base, other))
+    seeds = [seed for seed in of_other if seed in of_base]
+    if not seeds:
         return other
-    both = [own for pair in zip(*pairs, strict=True) for own in pair]
+    both = [own[seed] for own in (of_other, of_base) for seed in seeds]
+    found = _contrasts_of_findings if both[0].result.thresholds else _contrasts
+    area, accuracy = found(both, level)
+    return Answered(other.level, other.runs, area, accuracy)
+
+
+def _contrasts(both: Sequence[_Finished], level: float) -> tuple[Contrast, Contrast]:
+    """Return the differences in AUC and accuracy of the first half of runs from the second."""
     aligned, _ = align([Scores.load(own.run.held_out) for own in both])
-    count = len(pairs)
     label, patient = aligned[0].label, aligned[0].patient_numbers
     right = [
-        (scores.probability >= own.result.threshold) == (label == 1)
+        (scores.probability >= float(own.result.threshold or 0)) == (label == 1)
         for scores, own in zip(aligned, both, strict=True)
-        if own.result
     ]
-    logits = [scores.logit for scores in aligned]
-    first, second = Runs(logits[:count], right[:count]), Runs(logits[count:], right[count:])
-    return Answered(
-        other.level,
-        other.runs,
+    first, second = _halves([scores.logit for scores in aligned], right)
+    return (
         area_contrast(first, second, label=label, patient=patient, level=level),
         accuracy_contrast(first, second, patient=patient, level=level),
     )
+
+
+def _contrasts_of_findings(both: Sequence[_Finished], level: float) -> tuple[Contrast, Contrast]:
+    """Do the same for several findings, with means over them."""
+    aligned = align_findings([FindingScores.load(own.run.held_out) for own in both])
+    labels, patient = aligned[0].labels, aligned[0].patient_numbers
+    right = [
+        (scores.probabilities >= [own.result.thresholds[name] for name in scores.names])
+        == (labels == 1)
+        for scores, own in zip(aligned, both, strict=True)
+    ]
+    first, second = _halves([scores.logits for scores in aligned], right)
+    return (
+        mean_area_contrast(first, second, labels=labels, patient=patient, level=level),
+        mean_accuracy_contrast(first, second, labels=labels, patient=patient, level=level),
+    )
+
+
+def _halves(
+    logits: Sequence[NDArray[np.float64]], right: Sequence[NDArray[np.bool_]]
+) -> tuple[Runs, Runs]:
+    count = len(logits) // 2
+    return Runs(logits[:count], right[:count]), Runs(logits[count:], right[count:])

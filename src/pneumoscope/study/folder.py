@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +29,11 @@ class Result:
     """The result of a finished run.
 
     Attributes:
-        val: Metrics on the validation rows: ``auc``, ``accuracy``, ``loss``.
+        val: Metrics on the validation rows: ``auc``, ``accuracy``, ``loss``; for several findings
+            their means over the findings.
         held_out: The same on the held-out rows.
-        threshold: Probability at or above which an image is called positive.
+        threshold: Probability at or above which an image is called positive; None for several
+            findings.
         epochs: Number of epochs.
         best_epoch: The epoch whose weights were kept.
         seconds: Duration of training and scoring.
@@ -40,11 +42,12 @@ class Result:
         precision: Numerical precision.
         peak_bytes: Peak memory of the process; 0 if unknown.
         validation_images: Number of images that chose the epoch.
+        thresholds: The threshold of each of several findings.
     """
 
     val: dict[str, float]
     held_out: dict[str, float]
-    threshold: float
+    threshold: float | None
     epochs: int
     best_epoch: int
     seconds: float
@@ -53,6 +56,7 @@ class Result:
     precision: str
     peak_bytes: int
     validation_images: int
+    thresholds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

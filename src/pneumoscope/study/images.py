@@ -18,7 +18,7 @@ from pneumoscope.data.lookalikes import find_copies
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import UNUSED, Split, groups_of, parts_in_file, split_catalog
 from pneumoscope.data.split.draw import draw_share
-from pneumoscope.errors import DataError, LeakError, OptionError
+from pneumoscope.errors import DataError, LeakError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +44,6 @@ def read_images(data: Path, recipe: Recipe, *, watcher: Watcher) -> Catalog:
     Raises:
         PneumoscopeError: The data are invalid.
     """
-    if recipe.data.findings is not None:
-        raise OptionError("findings", must="left out of a study", was=recipe.data.findings)
     with watcher.progress("Reading the folder") as progress:
         catalog = read_catalog(
             data,

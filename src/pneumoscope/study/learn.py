@@ -5,29 +5,33 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from pneumoscope.evaluation.calibration import Calibration
+from pneumoscope.evaluation.multilabel.weighted import FindingTable, statistics
 from pneumoscope.evaluation.scores import Scores, logit_of
+from pneumoscope.evaluation.several import point
+from pneumoscope.export import own_logits
 from pneumoscope.models.registry import Classifier, to_unit
-from pneumoscope.runs import write_csv
 from pneumoscope.stats.logistic import log_loss
 from pneumoscope.stats.roc import area_under_roc
 from pneumoscope.study.folder import Result, StudyRun
 from pneumoscope.study.images import HELD_OUT
 from pneumoscope.training.devices import Placement, best_device
 from pneumoscope.training.recipe import Recipe
-from pneumoscope.workflow.decide import decide_on
+from pneumoscope.workflow.decide import calibrated, decide_on, raw_scores
+from pneumoscope.workflow.decide_findings import decide_findings_on, raw_finding_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from pneumoscope.data.prepared import PreparedData
+    from pneumoscope.evaluation.multilabel.scores import FindingScores
     from pneumoscope.training.fitted import Fitted
     from pneumoscope.training.log import Epoch
 
@@ -59,27 +63,19 @@ def learn(
     recipe = Recipe.load(run.files.config)
     fitted = _fitted(run, recipe, data, on_epoch)
     started = time.perf_counter()
-    parts = ("val", HELD_OUT)
-    raw = {part: _scores(fitted.classifier, data, part) for part in parts}
-    decided = decide_on(raw["val"], recipe)
-    threshold = decided.point.threshold
-    numbers = {}
-    for part, place in zip(parts, (run.files.scores("val"), run.held_out), strict=True):
-        own = raw[part]
-        probability = decided.calibration.apply(own.logit)
-        write_csv(
-            place,
-            ("path", "patient", "label", "logit", "probability"),
-            zip(own.path, own.patient, own.label.tolist(), map(repr, own.logit.tolist()),
-                map(repr, probability.tolist()), strict=True),
-        )  # fmt: skip
-        numbers[part] = _numbers(own, probability, threshold)
+    score = _score_findings if data.catalog.findings else _score
+    scored = score(recipe, data, fitted.classifier)
+    for own, place in (
+        (scored.val, run.files.scores("val")),
+        (scored.held_out, run.held_out),
+    ):
+        own.save(place)
     if model:
         _write_model(run, recipe, data, fitted)
     found = Result(
-        val=numbers["val"],
-        held_out=numbers[HELD_OUT],
-        threshold=threshold,
+        val=scored.val_numbers,
+        held_out=scored.held_out_numbers,
+        threshold=scored.threshold,
         epochs=len(fitted.epochs),
         best_epoch=fitted.best.epoch,
         seconds=round(sum(row.seconds for row in fitted.epochs) + time.perf_counter() - started, 2),
@@ -87,7 +83,8 @@ def learn(
         device=fitted.device,
         precision=fitted.precision,
         peak_bytes=peak_bytes(),
-        validation_images=len(raw["val"]),
+        validation_images=len(scored.val),
+        thresholds=scored.thresholds,
     )
     run.write_result(found)
     shutil.rmtree(run.files.checkpoints, ignore_errors=True)
@@ -112,41 +109,86 @@ def _fitted(
     return fitted
 
 
-def _scores(classifier: Classifier, data: PreparedData, part: str) -> Scores:
-    """Score the prepared images of a part in float32."""
-    rows = data.split.rows(part)
-    device = best_device("auto")
-    network = classifier.to(device)
-    logits = []
-    with torch.inference_mode():
-        for pixels in data.batches(rows, size=_BATCH):
-            batch = torch.from_numpy(pixels).unsqueeze(1).to(device)
-            output = network(to_unit(batch)).double().cpu().numpy()
-            logits.append(output[:, 1] - output[:, 0])
-    classifier.cpu()
-    chosen = data.catalog.select(rows)
-    logit = np.concatenate(logits) if logits else np.zeros(0)
-    return Scores(
-        tuple(entry.path for entry in chosen.entries),
-        tuple(entry.patient for entry in chosen.entries),
-        chosen.labels,
-        logit,
-        Calibration().apply(logit),
-        part if part == "val" else "",
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scored:
+    """The calibrated scores of both parts, their metrics, and the thresholds of the validation."""
+
+    val: Scores | FindingScores
+    held_out: Scores | FindingScores
+    val_numbers: dict[str, float]
+    held_out_numbers: dict[str, float]
+    threshold: float | None
+    thresholds: dict[str, float] = field(default_factory=dict)
+
+
+def _score(recipe: Recipe, data: PreparedData, classifier: Classifier) -> _Scored:
+    val, held_out = (
+        raw_scores(data, data.split.rows(part), _logits(classifier, data, part), part=name)
+        for part, name in (("val", "val"), (HELD_OUT, ""))
+    )
+    decided = decide_on(val, recipe)
+    held_out = calibrated(held_out, decided.calibration)
+    threshold = decided.point.threshold
+    return _Scored(
+        decided.scores,
+        held_out,
+        _numbers(decided.scores, threshold),
+        _numbers(held_out, threshold),
+        threshold,
     )
 
 
-def _numbers(
-    scores: Scores, probability: NDArray[np.float64], threshold: float
-) -> dict[str, float]:
-    right = (probability >= threshold) == (scores.label == 1)
+def _numbers(scores: Scores, threshold: float) -> dict[str, float]:
+    right = (scores.probability >= threshold) == (scores.label == 1)
     area = area_under_roc(scores.label, scores.logit)
-    loss = log_loss(logit_of(probability), scores.label)
+    loss = log_loss(logit_of(scores.probability), scores.label)
     return {
         "auc": float("nan") if area is None else area,
         "accuracy": float(right.mean()),
         "loss": float(np.mean(loss)),
     }
+
+
+def _score_findings(recipe: Recipe, data: PreparedData, classifier: Classifier) -> _Scored:
+    """Do the same for several findings, whose metrics are means over the findings."""
+    val, held_out = (
+        raw_finding_scores(data, data.split.rows(part), _logits(classifier, data, part), part=name)
+        for part, name in (("val", "val"), (HELD_OUT, ""))
+    )
+    decided = decide_findings_on(val, recipe)
+    held_out = replace(held_out, probabilities=decided.calibration.apply(held_out.logits))
+    thresholds = [one.point.threshold for one in decided.each]
+    return _Scored(
+        decided.scores,
+        held_out,
+        _means(decided.scores, thresholds),
+        _means(held_out, thresholds),
+        None,
+        dict(zip(decided.names, thresholds, strict=True)),
+    )
+
+
+def _means(scores: FindingScores, thresholds: Sequence[float]) -> dict[str, float]:
+    found = point(statistics, FindingTable.of(scores, thresholds))
+    known = {name: found[name][~np.isnan(found[name])] for name in ("auc", "accuracy", "loss")}
+    return {
+        name: float(values.mean()) if len(values) else float("nan")
+        for name, values in known.items()
+    }
+
+
+def _logits(classifier: Classifier, data: PreparedData, part: str) -> NDArray[np.float64]:
+    """Return the logits of the prepared images of a part in float32; see ``own_logits``."""
+    network = classifier.to(best_device("auto"))
+    device = next(network.parameters()).device
+    classes = len(data.catalog.findings or data.catalog.classes)
+    outputs = [np.zeros((0, classes), np.float32)]
+    with torch.inference_mode():
+        for pixels in data.batches(data.split.rows(part), size=_BATCH):
+            batch = torch.from_numpy(pixels).unsqueeze(1).to(device)
+            outputs.append(network(to_unit(batch)).float().cpu().numpy())
+    classifier.cpu()
+    return own_logits(np.concatenate(outputs), multilabel=classifier.multilabel)
 
 
 def _write_model(run: StudyRun, recipe: Recipe, data: PreparedData, fitted: Fitted) -> None:

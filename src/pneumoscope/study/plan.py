@@ -35,7 +35,7 @@ _PLANS = resources.files(__package__) / "plans"
 _OTHER_IMAGES = frozenset(
     {
         "positive", "patient_regex", "class_map", "uncertain_labels", "columns", "layout",
-        "test_fraction",
+        "test_fraction", "findings", "unlabelled",
     }
 )  # fmt: skip
 """Fields that affect the images: runs that differ in them cannot be compared on the same images."""

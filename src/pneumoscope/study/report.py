@@ -156,6 +156,11 @@ def _caveats(
             f"{len(plan.seeds)} seeds give only a rough estimate of chance in training, so "
             "intervals are wide; no difference shown does not mean that there is none."
         )
+    if plan.base.data.findings is not None:
+        caveats.insert(
+            0, "AUC and accuracy are means over the findings, each on the images that have a label "
+            "of it."
+        )  # fmt: skip
     caveats.append("One factor at a time: interactions between factors are not tested.")
     return tuple(caveats[:4])
 

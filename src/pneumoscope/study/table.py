@@ -35,8 +35,9 @@ def rows_of_study(folder: StudyFolder) -> list[dict[str, object]]:
             row |= {f"held_out_{name}": value for name, value in result.held_out.items()}
             row |= {
                 name: getattr(result, name)
-                for name in ("threshold", "epochs", "best_epoch", "parameters", "seconds")
+                for name in ("epochs", "best_epoch", "parameters", "seconds")
             }
+            row["threshold"] = "" if result.threshold is None else result.threshold
         found.append(row)
     return found
 

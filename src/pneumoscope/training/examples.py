@@ -1,4 +1,4 @@
-"""From a batch of images to the examples that a training step learns from."""
+"""The examples of a training step, made from a batch of images."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _REGION_PX = 64
 
 
 class Examples(NamedTuple):
-    """What a step learns from; the first images are those of the batch, in order.
+    """The examples of a step; the first images are those of the batch, in order.
 
     Attributes:
         pixels: The augmented images, [n, 1, h, w].
         targets: Their targets, [n, classes].
-        outside: The share of each place that is not in the lung fields, [n, 1, y, x], where the
-            recipe asks for it.
+        outside: The share of each position that is outside the lung fields, [n, 1, y, x]; None if
+            the recipe does not use it.
     """
 
     pixels: Tensor

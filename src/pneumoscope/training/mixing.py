@@ -69,8 +69,8 @@ def add_hidden(
     """Add copies of the first images of a batch whose lung fields are hidden.
 
     Everything but a border is hidden, or two ellipses where the lungs of a frontal radiograph lie,
-    in the mean grey of what remains or in another grey. Trained on the same target for all classes,
-    a network learns that what surrounds the lungs is no evidence.
+    in the mean grey of what remains or in another grey. With the same target for all classes, a
+    network learns that the surroundings of the lungs are no evidence.
 
     Args:
         pixels: The images, before augmentation moves the lungs.

@@ -16,13 +16,11 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
 from torch import nn
 
 from pneumoscope.data.prepared import PreparedData
-from pneumoscope.errors import DataError, OptionError
+from pneumoscope.errors import OptionError
 from pneumoscope.export import trace
 from pneumoscope.labels import LabelSpace
 from pneumoscope.models.registry import Classifier, to_unit
@@ -34,13 +32,10 @@ from pneumoscope.training.allocator import keep_large_blocks
 from pneumoscope.training.devices import best_device
 from pneumoscope.training.fitted import Fitted, Traced
 from pneumoscope.training.log import Epoch, write_log
+from pneumoscope.training.logistic_regression import fit_findings, fit_logistic
 from pneumoscope.training.network import network_of
 from pneumoscope.training.recipe import Recipe
 
-PENALTIES = np.logspace(-5, 0, 6)
-"""Candidate inverse strengths of the L2 penalty, on standardised features."""
-
-_FOLDS = 5
 _BATCH = 64
 
 
@@ -244,84 +239,6 @@ def _by_network(
         return values
 
     return features_of
-
-
-def fit_findings(
-    features: NDArray[np.float32],
-    labels: NDArray[np.int8],
-    groups: NDArray[np.int64],
-    *,
-    seed: int,
-    balanced: str,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weights [F, features] and biases [F], each finding fitted on its labelled images.
-
-    Args:
-        features: Features of the images, [n, features].
-        labels: 1, 0, or -1 without a label; [n, F].
-        groups: Images of one group stay in one fold, [n].
-        seed: Seed of the folds.
-        balanced: As for ``fit_logistic``.
-
-    Raises:
-        DataError: There are too few patients with or without a finding.
-    """
-    found = []
-    for own in labels.T:
-        rows = own >= 0
-        found.append(
-            fit_logistic(
-                features[rows],
-                own[rows].astype(np.int64),
-                groups[rows],
-                seed=seed,
-                balanced=balanced,
-            )
-        )
-    return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
-
-
-def fit_logistic(
-    features: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    groups: NDArray[np.int64],
-    *,
-    seed: int,
-    balanced: str,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weights [k, features] and biases [k] of a logistic regression on the raw features.
-
-    For two classes, there is one logit, of the second against the first; for more, one per class.
-    """
-    classes = range(int(labels.max()) + 1)
-    smallest = min(len(set(groups[labels == label].tolist())) for label in classes)
-    folds = min(_FOLDS, smallest)
-    if folds < 2:
-        raise DataError(
-            "a linear probe chooses its penalty by cross-validation, which needs two patients of "
-            f"each class in the training part; there are {smallest}."
-        )
-    mean, scale = features.mean(0, np.float64), features.std(0, np.float64)
-    scale[scale < 1e-9] = 1.0
-    standard = ((features - mean) / scale).astype(np.float32)
-    splits = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    search = LogisticRegressionCV(
-        Cs=PENALTIES,
-        cv=list(splits.split(features, labels, groups)),
-        scoring="neg_log_loss",
-        max_iter=500,
-        tol=1e-3,
-        class_weight=None if balanced == "none" else "balanced",
-        l1_ratios=(0,),
-        use_legacy_attributes=False,
-    )
-    search.fit(standard, labels)
-    weights = search.coef_.astype(np.float64) / scale
-    bias = search.intercept_ - weights @ mean
-    if balanced != "none":  # back to the prior of the data
-        shares = np.bincount(labels) / len(labels)
-        bias = bias + (np.log(shares) if len(shares) > 2 else np.log(shares[1:] / shares[:1]))
-    return weights, bias
 
 
 def put_last_layer(

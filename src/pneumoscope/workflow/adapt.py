@@ -21,7 +21,7 @@ import numpy as np
 
 from pneumoscope.adaptation.layers import Layer, Moments, layers_of
 from pneumoscope.adaptation.measure import behind_adapted, by_class
-from pneumoscope.adaptation.reference import unpacked
+from pneumoscope.adaptation.reference import finding_groups, unpacked
 from pneumoscope.adaptation.rewrite import renormalised
 from pneumoscope.adaptation.site import (
     MOST,
@@ -33,7 +33,7 @@ from pneumoscope.adaptation.site import (
     distance,
     read_site,
 )
-from pneumoscope.errors import DataError, ManyFindingsError, ModelFileError, in_range
+from pneumoscope.errors import DataError, ModelFileError, in_range
 from pneumoscope.parallel import cores
 from pneumoscope.reader.archive.inputs import iterate_images
 from pneumoscope.reader.model_file.bundle import Bundle, open_bundle
@@ -63,8 +63,8 @@ class Said:
     """The scores of a reader on the site's images.
 
     Attributes:
-        positive: Share of images at or above the threshold.
-        mean_logit: Mean logit of the positive group.
+        positive: Share of images at or above the threshold; of any finding, for several.
+        mean_logit: Mean logit of the positive group; of the most probable finding, for several.
     """
 
     positive: float
@@ -82,7 +82,8 @@ class Adapted:
         share: Effective strength, 0 to 1: strength times n / (n + ``SHRINKAGE``).
         before: Scores of the old model.
         after: Scores of the new model.
-        changed: Share of images on different sides of the threshold before and after.
+        changed: Share of images on different sides of the threshold before and after; of any
+            finding, for several.
     """
 
     model: Path
@@ -148,8 +149,6 @@ def adapt(
     watcher = watcher or Watcher()
     in_range("strength", strength, low=0, high=1)
     bundle = open_bundle(model, threads=cores())
-    if bundle.info.findings:
-        raise ManyFindingsError(bundle.info.classes, what="adapting")
     graph, layers = _layers(bundle)
     known = _reference(bundle, graph, layers, reference, watcher)
     with watcher.progress("reading the site's images") as progress:
@@ -199,7 +198,7 @@ def _reference(
     try:
         known = unpacked(
             bundle.info.reference,
-            classes=len(bundle.info.classes),
+            classes=len(bundle.info.classes) + bool(bundle.info.findings),
             channels=sum(layer.channels for layer in layers),
         )
     except ValueError as fault:
@@ -230,9 +229,15 @@ def _distance(
 
 
 def _classes_said(bundle: Bundle, images: SiteImages) -> NDArray[np.float64]:
-    """Return the reader's probability of each class for images, [n, classes]."""
-    probabilities = [bundle.run(pixels, ["probabilities"])[0] for pixels in images.batches()]
-    return np.concatenate(probabilities).astype(np.float64)
+    """Return the reader's probability of each class for images, [n, classes].
+
+    For several findings, those of the groups of ``finding_groups``, [n, 1 + findings].
+    """
+    found = [bundle.run(pixels, ["probabilities"])[0] for pixels in images.batches()]
+    probabilities = np.concatenate(found)
+    if bundle.info.findings:
+        return finding_groups(probabilities)
+    return probabilities.astype(np.float64)
 
 
 def _written(
@@ -264,7 +269,7 @@ def _written(
             share,
             old,
             new,
-            float((codes != codes_now).mean()),
+            float((codes != codes_now).any(axis=1).mean()),
         )
         # Written again, with its current scores in the history.
         _save(changed, bundle, temporary, {**change, **found.change()})
@@ -282,24 +287,31 @@ def _save(changed: onnx.ModelProto, bundle: Bundle, path: Path, change: dict[str
 
 
 def _said(bundle: Bundle, site: SiteImages) -> tuple[Said, NDArray[np.bool_]]:
-    """Return the scores of a model, and whether each image is at or above its threshold.
+    """Return the scores of a model, and whether each image is at or above its thresholds.
+
+    The latter is bool [n, 1], or [n, findings].
 
     Raises:
         ModelFileError: The scores are not numbers.
     """
-    logit, probability = [], []
+    info = bundle.info
+    logit, called = [], []
     for pixels in site.batches():
         logits, probabilities = bundle.run(pixels, ["logits", "probabilities"])
         line, share = bundle.positive(logits, probabilities)
         logit.append(line)
-        probability.append(share)
+        if info.findings:
+            thresholds = [rule.operating_point.threshold for rule in info.findings]
+            called.append(probabilities >= np.array(thresholds, np.float32))
+        else:
+            called.append(share[:, None] >= info.operating_point.threshold)
     mean = float(np.concatenate(logit).astype(np.float64).mean())
     if not math.isfinite(mean):
         raise ModelFileError(
             f"{bundle.path}: the adapted graph gives no numbers, so it was not written."
         )
-    called = np.concatenate(probability) >= bundle.info.operating_point.threshold
-    return Said(float(called.mean()), mean), called
+    codes: NDArray[np.bool_] = np.concatenate(called)
+    return Said(float(codes.any(axis=1).mean()), mean), codes
 
 
 def _warn(found: Adapted, watcher: Watcher) -> None:

@@ -48,7 +48,7 @@ def contenders_of_findings(
 
     Raises:
         OptionError: Some of the readers have two classes.
-        PneumoscopeError: A reader, the data or an option cannot be worked with.
+        PneumoscopeError: A reader, the data or an option is invalid.
     """
     watcher = watcher or Watcher()
     others = [str(place) for place in places if not is_of_findings(place)]
@@ -96,7 +96,7 @@ def compare_findings_readers(
         watcher: The same.
 
     Raises:
-        PneumoscopeError: A reader, the data or an option cannot be worked with.
+        PneumoscopeError: A reader, the data or an option is invalid.
     """
     contenders = contenders_of_findings(
         places,

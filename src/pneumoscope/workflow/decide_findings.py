@@ -109,11 +109,27 @@ def decide_findings(
         part: Name of the part.
 
     Raises:
-        OptionError: A rule that cannot be read.
+        OptionError: An invalid rule.
         LeakError: The part must not be used for decisions.
     """
-    chosen = data.catalog.select(data.split.rows(part))
-    raw = FindingScores(
+    return decide_findings_on(
+        raw_finding_scores(data, data.split.rows(part), logits, part=part), recipe
+    )
+
+
+def raw_finding_scores(
+    data: PreparedData, rows: Sequence[int], logits: NDArray[np.float64], *, part: str = "val"
+) -> FindingScores:
+    """Return the uncalibrated scores of catalog rows.
+
+    Args:
+        data: The images.
+        rows: The rows.
+        logits: Logits of each row; float64 [n, F].
+        part: Name of the part.
+    """
+    chosen = data.catalog.select(rows)
+    return FindingScores(
         chosen.findings,
         chosen.finding_labels,
         logits,
@@ -123,7 +139,6 @@ def decide_findings(
         part,
         tuple(entry.sha256 for entry in chosen.entries),
     )
-    return decide_findings_on(raw, recipe)
 
 
 def decide_findings_on(raw: FindingScores, recipe: Recipe) -> FindingsDecided:
@@ -134,7 +149,7 @@ def decide_findings_on(raw: FindingScores, recipe: Recipe) -> FindingsDecided:
         recipe: As for ``decide_findings``.
 
     Raises:
-        OptionError: A rule that cannot be read.
+        OptionError: An invalid rule.
         LeakError: The scores must not be used for decisions.
     """
     each = tuple(decide_on(raw.of(name), recipe) for name in raw.names)

@@ -126,7 +126,7 @@ def write_model(
         )
         made = decided or _decided(recipe, data, own if logit is None else logit)
         probabilities = made.calibration.apply(own)
-        measured = () if precision == "int8" or data.catalog.findings else taught
+        measured = () if precision == "int8" else taught
         info = made.decided_info(bare)
         info = known_of_images(
             info, bundle, data, gated=recipe.decision.gate, traced=traced, channels=measured
@@ -151,10 +151,10 @@ def _checked_difference(
     rows: Sequence[int],
     expected: NDArray[np.float64],
 ) -> float:
-    """Return how far the original files lie from the cached images, in probability.
+    """Return the largest difference in probability between original files and cached images.
 
     Raises:
-        ExportError: By more than ``TOLERANCE``.
+        ExportError: The difference is above ``TOLERANCE``.
     """
     difference = _difference(temporary, data, rows, expected)
     if not difference <= TOLERANCE:

@@ -1,4 +1,4 @@
-"""What a model file holds on its images: the gate, the scale of the evidence, the channels."""
+"""Information about images in a model file: the gate, the scale of the evidence, the channels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import onnx
 from pneumoscope.adaptation.layers import layers_of
 from pneumoscope.adaptation.measure import by_class
 from pneumoscope.adaptation.reference import KEY as CHANNELS
-from pneumoscope.adaptation.reference import packed
+from pneumoscope.adaptation.reference import finding_groups, packed
 from pneumoscope.adaptation.site import batches_of
 from pneumoscope.errors import ModelFileError
 from pneumoscope.parallel import cores
@@ -37,7 +37,7 @@ FALSE_REFUSALS = 0.01
 """Maximum share of new images like the validation images that the feature gate may refuse."""
 
 _EVIDENCE_IMAGES = 200
-_LOOK_IMAGES = (200, 5000)  # fewer are too few for the limits of a look, more only need memory
+_LOOK_IMAGES = (200, 5000)  # minimum and maximum; more images only need memory
 _KNOWN_IMAGES = 2000  # maximum number of images for features; more only take time
 _RANK = 32
 
@@ -51,15 +51,15 @@ def known_of_images(
     traced: Traced | None,
     channels: Sequence[int],
 ) -> ModelInfo:
-    """Return the metadata with what the file is to know of images.
+    """Return the metadata with the information about images.
 
     Args:
         info: The metadata so far.
         bundle: The graph.
         data: The images.
-        gated: Whether the file gets a gate.
-        traced: What a probe made already.
-        channels: The rows whose channels are measured; none if empty.
+        gated: Whether to fit a gate.
+        traced: The exported graph of a probe, if there is one.
+        channels: Rows on which the statistics of channels are measured; if empty, none are.
     """
     reference = dict(info.reference)
     if gated:
@@ -76,7 +76,8 @@ def known_of_images(
 def _channel_statistics(bundle: Bundle, data: PreparedData, rows: Sequence[int]) -> dict[str, Any]:
     """Return the entry of ``ModelInfo.reference`` with statistics of training images for ``adapt``.
 
-    It is empty for graphs without convolutions.
+    It is empty for graphs without convolutions. Of several findings, those without a label have the
+    probability of the network.
 
     Args:
         bundle: The exported graph.
@@ -89,7 +90,12 @@ def _channel_statistics(bundle: Bundle, data: PreparedData, rows: Sequence[int])
     except ModelFileError:
         return {}
     chosen = evenly(rows, _KNOWN_IMAGES // 2)
-    classes = np.eye(len(bundle.info.classes))[data.catalog.class_numbers[chosen]]
+    if bundle.info.findings:
+        labels = data.catalog.finding_labels[chosen]
+        said = outputs_of(bundle, data, chosen, "probabilities")
+        classes = finding_groups(np.where(labels >= 0, labels, said))
+    else:
+        classes = np.eye(len(bundle.info.classes))[data.catalog.class_numbers[chosen]]
     known = by_class(
         model,
         layers,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import OptionError
+from pneumoscope.evaluation.multilabel.numbers import OF_FINDING
 from pneumoscope.evaluation.seeds import SeedGroup, seed_groups
 from pneumoscope.runs import RunFolder, write_json
 from pneumoscope.training.log import read_log
@@ -39,6 +40,7 @@ class Seeds:
     Attributes:
         runs: Folders of the runs.
         groups: For each part of the data, mean and spread of each metric, those of ``MAIN`` first.
+            For several findings, these are means over the findings.
         numbers: For each part, the metrics of each run that are defined in all runs.
         kept: The run with the lowest validation loss.
         report: Path of the page.
@@ -86,8 +88,6 @@ def train_seeds(
         PneumoscopeError: A run failed.
     """
     watcher = watcher or Watcher()
-    if recipe.data.findings is not None:
-        raise OptionError("seeds", must="left out with `findings`", was=seeds)
     if not 2 <= seeds <= MOST:
         raise OptionError("seeds", must=f"from 2 to {MOST}", was=seeds)
     runs = vary(
@@ -150,6 +150,8 @@ def sum_up(out: Path, runs: Sequence[RunFolder]) -> Seeds:
 
 def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
     """Return the metrics in a part of ``metrics.json``, the main ones first."""
+    if "findings" in found:
+        return _of_findings(found["findings"]["by_finding"])
     deployed = found.get("policy", {}).get("deployed", {})
     every = {**found, **{name: deployed[name] for name in _DEPLOYED if name in deployed}}
     every |= _of_classes(found.get("classes"))
@@ -167,7 +169,7 @@ def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _of_classes(found: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the metrics by class of a reader of more than two, with names unlike its group's.
+    """Return the metrics by class of a reader of more than two classes, under distinct names.
 
     Names with the prefix ``classes_`` are metrics over all classes; ``auc`` and the name of a class
     is the AUC of that class against the rest.
@@ -176,6 +178,21 @@ def _of_classes(found: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     every = {f"classes_{name}": value for name, value in found["values"].items()}
     return every | {f"auc {name}": own["auc"] for name, own in found["by_class"].items()}
+
+
+def _of_findings(by_finding: Mapping[str, Any]) -> dict[str, float]:
+    """Return the mean of each metric over the findings, and the AUC of each finding.
+
+    Findings for which a metric is undefined are left out of its mean.
+    """
+    means = {}
+    for name in (*MAIN, *(name for name in OF_FINDING if name not in {*MAIN, *_COUNTS})):
+        known = [own[name]["value"] for own in by_finding.values() if name in own]
+        known = [value for value in known if value is not None]
+        if known:
+            means[name] = sum(known) / len(known)
+    areas = {name: own["auc"]["value"] for name, own in by_finding.items()}
+    return means | {f"auc {name}": area for name, area in areas.items() if area is not None}
 
 
 def _in_all(points: Sequence[dict[str, float]]) -> list[dict[str, float]]:

@@ -136,33 +136,57 @@ def train_reader(
             if recipe.data.validation == GROUPS:
                 check_groups(recipe, prepared, source=data)
         with _way_on(run):
-            features = None
-            if recipe.data.validation == GROUPS and recipe.learning.probe:
-                features = features_of_pool(
-                    recipe, prepared, accelerator=placement.accelerator, watcher=watcher
-                )
-            try:
-                fitted = _learn(
-                    recipe, prepared, run, placement=placement, resume=resume, watcher=watcher,
-                    on_epoch=on_epoch, features=features,
-                )  # fmt: skip
-            except OptionError:
-                if leader and not resume:
-                    run.discard()
-                raise
-            if not fitted.leader:
+            learnt = _learnt(
+                recipe, prepared, run, source=data, placement=placement, resume=resume,
+                new=leader and not resume, on_epoch=on_epoch, watcher=watcher,
+            )  # fmt: skip
+            if learnt is None:
                 return None
-            held = None
-            if recipe.data.validation == GROUPS and not fitted.interrupted:
-                held = over_groups(
-                    recipe, prepared, run, source=data, features=features, placement=placement,
-                    watcher=watcher,
-                )  # fmt: skip
-            elif recipe.data.validation == GROUPS:
-                watcher.warn("ended before groups were held out: the block alone decides.")
+            fitted, held = learnt
             return _finished(
                 run, recipe, prepared, fitted, held, source=data, started=started, watcher=watcher
             )
+
+
+def _learnt(
+    recipe: Recipe,
+    prepared: PreparedData,
+    run: RunFolder,
+    *,
+    source: Path,
+    placement: Placement,
+    resume: bool,
+    new: bool,
+    on_epoch: Callable[[Epoch], None] | None,
+    watcher: Watcher,
+) -> tuple[Fitted, OverGroups | None] | None:
+    """Train, and hold groups out if the recipe says so; None in helper processes."""
+    by_groups = recipe.data.validation == GROUPS
+    features = None
+    if by_groups and recipe.learning.probe:
+        features = features_of_pool(
+            recipe, prepared, accelerator=placement.accelerator, watcher=watcher
+        )
+    try:
+        fitted = _learn(
+            recipe, prepared, run, placement=placement, resume=resume, watcher=watcher,
+            on_epoch=on_epoch, features=features,
+        )  # fmt: skip
+    except OptionError:
+        if new:
+            run.discard()
+        raise
+    if not fitted.leader:
+        return None
+    if by_groups and fitted.interrupted:
+        watcher.warn("ended before groups were held out: the block alone decides.")
+    if not by_groups or fitted.interrupted:
+        return fitted, None
+    held = over_groups(
+        recipe, prepared, run, source=source, features=features, placement=placement,
+        watcher=watcher,
+    )  # fmt: skip
+    return fitted, held
 
 
 def _checked(recipe: Recipe, placement: Placement, watcher: Watcher) -> Recipe:

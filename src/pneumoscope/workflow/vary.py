@@ -28,6 +28,7 @@ _DIVIDING = frozenset(
         "validation", "val_fraction", "block", "groups", "folds", "fold", "test_fraction",
         "near_copies", "positive",
         "patient_regex", "class_map", "uncertain_labels", "columns", "layout",
+        "findings", "unlabelled",
     }
 )  # fmt: skip
 """Fields that affect images or their parts."""

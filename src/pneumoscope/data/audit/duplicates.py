@@ -143,7 +143,7 @@ def alike(features: NDArray[np.float32], *, seed: int) -> list[tuple[int, int, b
 
     Args:
         features: Unit vectors of the images and of their mirror images, [2, n, d].
-        seed: Of the hyperplanes.
+        seed: Seed of the hyperplanes.
     """
     _, n, d = features.shape
     points = features.reshape(2 * n, d)

@@ -71,7 +71,7 @@ class TableDescription:
         suggest: Class → names, for the message that explains how to map labels.
 
     Raises:
-        OptionError: A value that cannot be.
+        OptionError: An invalid value.
     """
 
     name: str
@@ -176,7 +176,7 @@ class TableDescription:
         """Return the description written by ``to_dict``.
 
         Raises:
-            OptionError: An unknown key, or a value that cannot be.
+            OptionError: An unknown key, or an invalid value.
         """
         fields = {item.name: str(item.type) for item in dataclasses.fields(cls)}
         plain: dict[str, Any] = {}

@@ -39,7 +39,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class FindingsListing:
-    """The images of a data set with several findings an image, not read yet.
+    """The images of a data set with several findings per image, not read yet.
 
     Attributes:
         listing: The images; the label is ``POSITIVE`` if any finding is present, otherwise

@@ -134,7 +134,7 @@ def data_options(
         unlabelled: How findings without a label count; ``ignore`` if None.
 
     Raises:
-        OptionError: A value that cannot be.
+        OptionError: An invalid value.
     """
     from pneumoscope.data.layouts.shipped import known_layout  # noqa: PLC0415 - needs YAML
 

@@ -18,7 +18,7 @@ ORDER = (
     "nih", "chexpert", "mimic", "rsna-classes", "rsna", "vindr", "vindr-boxes", "padchest",
     "covidx",
 )  # fmt: skip
-"""The names of the layouts that come with the package, in the order of recognition."""
+"""The names of the included layouts, in the order of recognition."""
 
 
 def known_layout(name: str) -> TableDescription:

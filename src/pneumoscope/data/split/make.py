@@ -77,7 +77,7 @@ def split_catalog(
         copies: Images that show the same picture; if None, only identical files are connected.
 
     Raises:
-        OptionError: A value that cannot be.
+        OptionError: An invalid value.
         DataError: A part would be empty or contain only one class, or patients have no numbers.
 
     A row of the training part whose patient or copy is in the data's own test part is set aside as

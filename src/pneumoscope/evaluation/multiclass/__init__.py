@@ -1,1 +1,1 @@
-"""Metrics of readers with more than two classes, beside those of the positive group."""
+"""Metrics of readers with more than two classes, in addition to those of the positive group."""

@@ -158,7 +158,7 @@ def temperature_scaling(
     """Return the one scale that minimises the loss, which is convex in it.
 
     Args:
-        logits: Of each class, [n, K].
+        logits: Logits of each class, [n, K].
         number: True class of each image, [n].
 
     Raises:
@@ -195,7 +195,7 @@ def vector_scaling(logits: NDArray[np.float64], number: NDArray[np.int64]) -> Ve
     The loss is convex, so Newton steps with step halving converge to its minimum.
 
     Args:
-        logits: Of each class, [n, K].
+        logits: Logits of each class, [n, K].
         number: True class of each image, [n].
 
     Raises:

@@ -31,26 +31,27 @@ if TYPE_CHECKING:
 OVERALL = (
     "accuracy", "balanced_accuracy", "macro_auc", "kappa", "top_2", "macro_f1", "loss", "brier",
 )  # fmt: skip
-"""The numbers of all classes whose differences are given."""
+"""The metrics over all classes that are compared."""
 
 _PAIRED = "paired bootstrap"
 
 
 @dataclass(frozen=True, slots=True)
 class ClassDifference:
-    """How two readers differ on one class against the rest; the first minus the second.
+    """The differences of two readers on one class against the rest, the first minus the second.
 
     Attributes:
-        auc: Difference of the areas, DeLong's interval by patient first.
-        sensitivity: Difference of the sensitivities, by resampling the patients of both alike.
-        ppv: Difference of the predictive values, by the same.
-        auc_p: Of DeLong's test that the areas are equal; None where it cannot be made.
+        auc: Difference of the areas, with DeLong's interval by patient first.
+        sensitivity: Difference of the sensitivities, with an interval by resampling the patients of
+            both in the same way.
+        ppv: Difference of the positive predictive values, with the same kind of interval.
+        auc_p: P value of DeLong's test that the areas are equal; None if undefined.
         auc_p_holm: The same after Holm's correction for all classes and pairs of readers.
-        sensitivity_p: Of the test that both find the class equally often: McNemar's (mid-p) where
+        sensitivity_p: P value of the test that the sensitivities are equal: McNemar's (mid-p) if
             each patient has one image, otherwise Durkalski's; None without an image of the class.
         sensitivity_p_holm: The same after Holm's correction.
-        only_first: Images of the class that the first alone called right.
-        only_second: Images of the class that the second alone called right.
+        only_first: Number of images of the class that only the first classified correctly.
+        only_second: Number of images of the class that only the second classified correctly.
     """
 
     auc: Estimate
@@ -71,14 +72,14 @@ class ClassDifference:
 
 @dataclass(frozen=True, slots=True)
 class ClassPair:
-    """How two readers differ, class by class and over all classes.
+    """The differences of two readers, by class and over all classes.
 
     Attributes:
         first: Name of the first reader.
-        second: Name of the second.
-        by_class: Of each class, in their order.
-        overall: Differences of each number of ``OVERALL``, by resampling the patients of both
-            alike.
+        second: Name of the second reader.
+        by_class: The differences of each class, in order.
+        overall: The difference of each metric of ``OVERALL``, with an interval by resampling the
+            patients of both in the same way.
     """
 
     first: str
@@ -87,7 +88,7 @@ class ClassPair:
     overall: Mapping[str, Estimate]
 
     def to_dict(self, labels: LabelSpace) -> dict[str, Any]:
-        """Return the fields as JSON values, the differences under the names of the classes."""
+        """Return the fields as JSON values, with the differences under the names of the classes."""
         return {
             "first": self.first,
             "second": self.second,
@@ -100,13 +101,14 @@ class ClassPair:
 
 @dataclass(frozen=True, slots=True)
 class ClassComparison:
-    """Readers of the same classes on the same images.
+    """The comparison of readers of the same classes on the same images.
 
     Attributes:
         labels: The classes.
-        numbers: Of each reader, by its name.
-        pairs: Each two readers against each other.
-        level: Confidence level of all intervals; p below 1 less the level is a difference.
+        numbers: The metrics of each reader, by name.
+        pairs: The comparison of each pair of readers.
+        level: Confidence level of all intervals; differences with p below 1 minus the level are
+            significant.
     """
 
     labels: LabelSpace
@@ -116,15 +118,15 @@ class ClassComparison:
 
     @property
     def tests(self) -> int:
-        """The number of tests of one kind that Holm's correction is for."""
+        """The number of tests of one kind in Holm's correction."""
         return len(self.pairs) * len(self.labels)
 
     def verdict(self, pair: ClassPair, names: Mapping[str, str] | None = None) -> str:
-        """Return a sentence on the classes that one of two readers tells better.
+        """Return a sentence on the classes on which one of two readers is better.
 
         Args:
-            pair: The two.
-            names: Name → what to call the reader.
+            pair: The comparison of the two readers.
+            names: Name → displayed name of the reader.
         """
         first, second = ((names or {}).get(name, name) for name in (pair.first, pair.second))
         found = [
@@ -157,19 +159,19 @@ def compare_classes(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> ClassComparison | None:
-    """Compare readers of the same classes; None if some reader knows others, or only two.
+    """Compare readers of the same classes; None if classes differ, or if there are only two.
 
     Args:
-        names: Of the readers.
-        readers: What each said of the same images in the same order.
+        names: Names of the readers.
+        readers: The scores of each reader for the same images in the same order.
         patient: Number of each image's patient, [n].
-        path: Of each image, [n].
+        path: Path of each image, [n].
         level: Confidence level.
-        resamples: Resamples of the patients, the same ones for every reader.
-        seed: Of the resampling.
+        resamples: Number of resamples of the patients, which are the same for every reader.
+        seed: Seed of the resampling.
 
     Raises:
-        DataError: The readers' scores give an image different classes.
+        DataError: The scores of the readers have different true classes for an image.
     """
     same = _of_one_order(readers, path)
     if same is None:
@@ -194,7 +196,7 @@ def compare_classes(
 def _of_one_order(
     readers: Sequence[ClassScores | None], path: Sequence[str]
 ) -> list[ClassScores] | None:
-    """Return the scores with their classes in the order of the first reader's."""
+    """Return the scores with the classes in the order of the first reader."""
     first = readers[0]
     if first is None:
         return None
@@ -264,19 +266,21 @@ def _pair(
 def equal_shares(
     first: NDArray[np.bool_], second: NDArray[np.bool_], patient: NDArray[np.int64]
 ) -> tuple[float | None, tuple[int, int]]:
-    """Test whether two readers are right equally often on the same images.
+    """Test whether two readers are correct equally often on the same images.
 
-    Where each patient has one image this is McNemar's test (mid-p). Otherwise the images of a
-    patient are summed first and the sums compared with zero (Durkalski and others, "Analysis of
-    clustered matched-pair data", Statistics in Medicine 22, 2003, with each image counting once).
+    If each patient has one image, this is McNemar's test (mid-p). Otherwise the differences are
+    summed over the images of a patient, and the sums are compared with zero (Durkalski and others,
+    "Analysis of clustered matched-pair data", Statistics in Medicine 22, 2003, with each image
+    counting once).
 
     Args:
-        first: Whether the first is right, [n].
-        second: Whether the second is right, [n].
+        first: Whether the first is correct, [n].
+        second: Whether the second is correct, [n].
         patient: Number of each image's patient, [n].
 
     Returns:
-        p, None without images; and how many images the first, and the second, alone has right.
+        The p value, None without images; and the numbers of images on which only the first, and
+        only the second, is correct.
     """
     only = int((first & ~second).sum()), int((second & ~first).sum())
     if not len(first):

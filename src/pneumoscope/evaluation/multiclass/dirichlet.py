@@ -84,7 +84,7 @@ def cross_fitted_loss(logits: Floats, number: Integers, patient: Integers, fit: 
     Infinite if a fold cannot be fitted.
 
     Args:
-        logits: Of each class, [n, K].
+        logits: Logits of each class, [n, K].
         number: True class of each image, [n].
         patient: Number of each image's patient, [n].
         fit: Returns the calibration of logits and classes.
@@ -122,9 +122,9 @@ def dirichlet_scaling(logits: Floats, number: Integers, *, penalty: float) -> Ve
     to its minimum.
 
     Args:
-        logits: Of each class, [n, K].
+        logits: Logits of each class, [n, K].
         number: True class of each image, [n].
-        penalty: Above 0.
+        penalty: The penalty, above 0.
     """
     n, classes = logits.shape
     inputs = np.concatenate([log_softmax(logits), np.ones((n, 1))], axis=1)

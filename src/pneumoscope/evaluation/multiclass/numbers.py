@@ -25,33 +25,33 @@ if TYPE_CHECKING:
     from pneumoscope.reader.policy import DecisionPolicy
 
 OF_CLASS = ("auc", "sensitivity", "specificity", "ppv", "f1", "ece")
-"""The numbers of each class against the rest."""
+"""The metrics of each class against the rest."""
 
 OF_ALL = (
     *("accuracy", "balanced_accuracy", "macro_auc", "macro_ppv", "macro_f1", "kappa", "top_2"),
     *("loss", "brier", "classwise_ece", "confidence_ece"),
 )
-"""The numbers of all classes together."""
+"""The metrics over all classes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassNumbers:
     """The metrics of a reader of K classes: one-vs-rest and overall.
 
-    The class that is called is the likeliest one, whatever the threshold; what the reader
-    concludes stands in ``sets``.
+    The predicted class is the most probable one, regardless of the threshold; ``sets`` describes
+    the conclusions of the reader.
 
     Attributes:
         labels: The classes.
-        n: Images.
-        patients: Patients.
-        confusion: Images of each true class (rows) by called class, [K][K].
-        shares: The same by row, with intervals.
-        values: Each number of ``OF_ALL``.
-        by_class: For each class, in their order, the numbers of ``OF_CLASS``.
-        counts: Images of each class.
-        sets: How the possible classes fare; None where there is no policy.
-        calibration: What lies between logits and probabilities; None where nothing tells.
+        n: Number of images.
+        patients: Number of patients.
+        confusion: Number of images by true class (rows) and predicted class, [K][K].
+        shares: The same as shares of each row, with intervals.
+        values: The metrics of ``OF_ALL``.
+        by_class: The metrics of ``OF_CLASS`` for each class, in order.
+        counts: Number of images of each class.
+        sets: Metrics of the prediction sets; None without a policy.
+        calibration: The calibration between logits and probabilities; None if unknown.
     """
 
     labels: LabelSpace
@@ -95,7 +95,7 @@ class ClassNumbers:
         """Return the metrics written by ``to_dict``.
 
         Raises:
-            KeyError, TypeError, ValueError: Something is missing or cannot be.
+            KeyError, TypeError, ValueError: A field is missing or invalid.
         """
         labels = LabelSpace.of(**values["labels"])
         sets, calibration = values["sets"], values["calibration"]
@@ -129,19 +129,19 @@ def class_numbers(
 ) -> ClassNumbers:
     """Return the metrics of a reader of several classes.
 
-    Intervals: of the area under the ROC curve of a class DeLong's, by patient. Of shares as
-    ``evaluation.shares.share`` gives them: Wilson's where each patient has one image. Of everything
-    else by resampling patients; a number is without one where a class is missing in more than 5 %
-    of the resamples.
+    The area under the ROC curve of a class has DeLong's interval, by patient. Shares have the
+    intervals of ``evaluation.shares.share``: Wilson's if each patient has one image. All other
+    metrics have intervals by resampling patients; a metric has none if a class is missing in more
+    than 5 % of the resamples.
 
     Args:
-        scores: What it said of labelled images.
-        patient: Number of each image's patient, from 0 on; int64 [n].
-        policy: How it decides; None leaves ``sets`` out.
-        calibration: What lies between its logits and probabilities, if known.
+        scores: Scores of labelled images.
+        patient: Number of each image's patient, from 0; int64 [n].
+        policy: The decision policy of the reader; if None, ``sets`` is omitted.
+        calibration: The calibration of the reader, if known.
         level: Confidence level of all intervals.
-        resamples: Resamples of the patients; 0 leaves these intervals out.
-        seed: Of the resampling.
+        resamples: Number of resamples of the patients; 0 omits these intervals.
+        seed: Seed of the resampling.
 
     Raises:
         DataError: There are no scores.

@@ -98,7 +98,7 @@ def set_numbers(
         scores: Scores of labelled images.
         patient: Number of each image's patient, [n].
         level: Confidence level.
-        resamples: Of the patients; 0 leaves the intervals to closed forms.
+        resamples: Number of resamples of the patients; 0 uses closed-form intervals only.
         seed: Seed of the resampling.
     """
     code, possible, _ = policy.decide_many(scores.probabilities)

@@ -1,8 +1,8 @@
 """All multiclass metrics as functions of patient weights.
 
-As ``evaluation.weighted`` does for two classes: the unweighted metric is the case of every patient
-counting once, and resampling patients is a matrix of counts. Whatever is a sum over images is a sum
-over patients first, so that many resamples are one product of matrices.
+As in ``evaluation.weighted`` for two classes, the unweighted metric is the case of weights of one,
+and resampling patients gives a matrix of weights. Sums over images are first computed for each
+patient, so that many resamples are one product of matrices.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 SMALLEST = 1e-45
-"""Probabilities are kept this far from 0 for the cross-entropy."""
+"""Lower limit of probabilities in the cross-entropy."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,11 +38,11 @@ class ClassTable:
     """Scores of K classes with everything that does not depend on patient weights.
 
     Attributes:
-        classes: K.
+        classes: Number of classes K.
         images: Number of rows.
-        patients: How many there are.
-        sums: What linear metrics are made of, summed by patient, [P, m]; see ``_COLUMNS``.
-        ranks: The rows in falling order of the probability of each class.
+        patients: Number of patients.
+        sums: The terms of linear metrics, summed by patient, [P, m]; see ``_COLUMNS``.
+        ranks: The rows in decreasing order of the probability of each class.
     """
 
     classes: int
@@ -81,16 +81,16 @@ def statistics(table: ClassTable, counts: Floats) -> dict[str, Floats]:
     """Return all metrics under each of b weightings of the patients; NaN if undefined.
 
     Args:
-        table: What ``ClassTable.of`` gave.
-        counts: How often each patient counts, [b, P].
+        table: The result of ``ClassTable.of``.
+        counts: Weight of each patient, [b, P].
 
     Returns:
-        Of each class [b, K]: ``auc``, ``sensitivity``, ``specificity``, ``ppv``, ``f1``, ``ece``,
-        ``ece_twice``, ``ece_squared_twice``. Of all [b]: ``accuracy``, ``balanced_accuracy``,
-        ``macro_auc``, ``macro_ppv``, ``macro_f1``, ``kappa``, ``top_2``, ``loss``, ``brier``,
-        ``classwise_ece``, ``confidence_ece``, and the last two with ``_twice`` and
-        ``_squared_twice``. ``confusion`` is [b, K, K], images of true class by called class, and
-        ``row_shares`` the same by row.
+        For each class, [b, K]: ``auc``, ``sensitivity``, ``specificity``, ``ppv``, ``f1``, ``ece``,
+        ``ece_twice``, ``ece_squared_twice``. Over all classes, [b]: ``accuracy``,
+        ``balanced_accuracy``, ``macro_auc``, ``macro_ppv``, ``macro_f1``, ``kappa``, ``top_2``,
+        ``loss``, ``brier``, ``classwise_ece``, ``confidence_ece``, and the last two with ``_twice``
+        and ``_squared_twice``. ``confusion`` is [b, K, K], images by true and predicted class, and
+        ``row_shares`` the same as shares of each row.
     """
     classes = table.classes
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -135,7 +135,7 @@ def _of_confusion(cells: Floats) -> dict[str, Floats]:
 def _calibration(bins: Floats) -> dict[str, Floats]:
     """Return calibration errors of bins [b, K + 1, 3, BINS]; the last are of the confidence.
 
-    The class-wise error is the mean of those of the classes (Nixon and others, "Measuring
+    The class-wise error is the mean of the errors of the classes (Nixon and others, "Measuring
     calibration in deep learning", CVPR workshops 2019).
     """
     found = {}

@@ -1,1 +1,1 @@
-"""Scores and metrics of readers of several findings an image."""
+"""Scores and metrics of readers of several findings per image."""

@@ -1,6 +1,6 @@
 """Metrics of a reader of several findings, with intervals by patient.
 
-Each finding is measured on the images that have a label of it; the others are masked.
+Each finding is evaluated on the images that have a label of it; the others are masked.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ OF_FINDING = (
     *("auc", "sensitivity", "specificity", "ppv", "npv", "accuracy", "prevalence"),
     *("loss", "brier", "ece"),
 )
-"""The numbers of each finding."""
+"""The metrics of each finding."""
 
 SHARES = ("uncertain", "right")
-"""The further numbers of each finding whose decision policy is known: the share of labelled images
-that is UNCERTAIN, and among the other ones the share that is concluded as it is labelled."""
+"""Further metrics of each finding if its decision policy is known: the share of labelled images
+that are UNCERTAIN, and the share of the others with a correct conclusion."""
 
 OF_ALL = tuple(f"macro_{name}" for name in MACRO)
-"""The numbers of all findings together: means over the findings for which they are defined."""
+"""The metrics over all findings: means over the findings for which they are defined."""
 
 
 @dataclass(frozen=True, slots=True)
 class FindingCounts:
-    """How many images have a label of a finding, and which."""
+    """Numbers of images with and without labels of a finding."""
 
     labelled: int
     positive: int
@@ -59,13 +59,13 @@ class FindingNumbers:
 
     Attributes:
         names: The findings.
-        n: Images.
-        patients: Patients.
-        thresholds: The probability from which each finding is called, [F].
-        counts: Of each finding, [F].
-        by_finding: Of each finding the numbers of ``OF_FINDING``, and those of ``SHARES`` where
-            the policy is known.
-        values: Each number of ``OF_ALL``.
+        n: Number of images.
+        patients: Number of patients.
+        thresholds: Decision threshold of each finding, [F].
+        counts: Numbers of images for each finding, [F].
+        by_finding: The metrics of ``OF_FINDING`` for each finding, and those of ``SHARES`` if the
+            policy is known.
+        values: The metrics of ``OF_ALL``.
     """
 
     names: tuple[str, ...]
@@ -80,7 +80,7 @@ class FindingNumbers:
         return self.values[name]
 
     def of(self, finding: str) -> Mapping[str, Estimate]:
-        """Return the numbers of a finding by name."""
+        """Return the metrics of a finding by name."""
         return self.by_finding[self.names.index(finding)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class FindingNumbers:
         """Return the metrics written by ``to_dict``.
 
         Raises:
-            KeyError, TypeError: Something is missing or of the wrong kind.
+            KeyError, TypeError: A field is missing or has the wrong type.
         """
         each = values["by_finding"]
         apart = ("threshold", "counts")
@@ -135,17 +135,17 @@ def finding_numbers(
 ) -> FindingNumbers:
     """Return the metrics of a reader of several findings.
 
-    Intervals are those of ``evaluation.numbers.numbers_of``: of the area under the ROC curve
-    DeLong's, by patient; of shares Wilson's where each patient has one labelled image; of
-    everything else by resampling patients, the same ones for all findings.
+    Intervals are those of ``evaluation.numbers.numbers_of``: DeLong's by patient for the area under
+    the ROC curve, Wilson's for shares if each patient has one labelled image, and for all other
+    metrics those by resampling patients, which are the same for all findings.
 
     Args:
-        scores: What the reader said.
-        thresholds: The probability from which each finding is called, [F].
-        policies: How the reader decides each finding; None leaves ``SHARES`` out.
+        scores: Scores of the reader.
+        thresholds: Decision threshold of each finding, [F].
+        policies: The decision policy of each finding; if None, ``SHARES`` are omitted.
         level: Confidence level of all intervals.
-        resamples: Resamples of the patients; 0 leaves these intervals out.
-        seed: Of the resampling.
+        resamples: Number of resamples of the patients; 0 omits these intervals.
+        seed: Seed of the resampling.
 
     Raises:
         DataError: There are no scores.
@@ -190,7 +190,7 @@ class _Asked:
     measured: Measured
 
     def of_finding(self, place: int, threshold: float) -> dict[str, Estimate]:
-        """Return the numbers of a finding."""
+        """Return the metrics of a finding."""
         rows = np.flatnonzero(self.scores.known[:, place])
         own = self.scores.labels[rows, place] == 1
         said, patient = self.scores.probabilities[rows, place], self.patient[rows]
@@ -213,7 +213,7 @@ class _Asked:
     def decided(
         self, place: int, policy: DecisionPolicy, *, resamples: int, seed: int
     ) -> dict[str, Estimate]:
-        """Return the share of a finding that is uncertain, and how often it is right otherwise."""
+        """Return the share of uncertain conclusions, and of correct ones among the others."""
         rows = np.flatnonzero(self.scores.known[:, place])
         own, patient = self.scores.labels[rows, place], self.patient[rows]
         code = policy.decide_many(self.scores.probabilities[rows, place]).code

@@ -92,7 +92,7 @@ class FindingScores:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """Which findings have a label, [n, F]."""
+        """Whether each finding has a label, [n, F]."""
         found: NDArray[np.bool_] = self.labels != UNLABELLED
         return found
 
@@ -179,6 +179,27 @@ class FindingScores:
             raise DataError(
                 f"{path}: no scores can be read from it ({in_words(fault)}); {_EXPECTED}."
             ) from fault
+
+
+def align_findings(all_scores: Sequence[FindingScores]) -> list[FindingScores]:
+    """Return the rows of the common images in the order of the first scores.
+
+    Raises:
+        DataError: There are no common images, or findings or labels differ.
+    """
+    first = all_scores[0]
+    rows = [{path: row for row, path in enumerate(scores.path)} for scores in all_scores]
+    shared = [path for path in first.path if all(path in known for known in rows)]
+    if not shared:
+        raise DataError("the readers have no images in common (column path).")
+    aligned = [
+        scores.select(np.array([known[path] for path in shared]))
+        for scores, known in zip(all_scores, rows, strict=True)
+    ]
+    for scores in aligned[1:]:
+        if scores.names != first.names or (scores.labels != aligned[0].labels).any():
+            raise DataError("the readers' scores have other findings, or other labels.")
+    return aligned
 
 
 def holds_findings(path: Path) -> bool:

@@ -1,8 +1,8 @@
 """All metrics of several findings as functions of patient weights.
 
-Each finding is measured on the images that have a label of it. As in ``multiclass.weighted``, the
-unweighted metric is the case of every patient counting once, and whatever is a sum over images is
-a sum over patients first.
+Each finding is evaluated on the images that have a label of it. As in ``multiclass.weighted``, the
+unweighted metric is the case of weights of one, and sums over images are first computed for each
+patient.
 """
 
 from __future__ import annotations
@@ -39,11 +39,10 @@ class FindingTable:
     """Scores of F findings with everything that does not depend on patient weights.
 
     Attributes:
-        images: How many rows the scores have.
-        patients: How many patients there are.
-        sums: Of each finding what its linear metrics are made of, summed by patient,
-            [F, P, m].
-        ranks: Of each finding the labelled rows in falling order of its probability.
+        images: Number of rows of the scores.
+        patients: Number of patients.
+        sums: The terms of the linear metrics of each finding, summed by patient, [F, P, m].
+        ranks: The labelled rows of each finding in decreasing order of its probability.
     """
 
     images: int
@@ -67,7 +66,7 @@ class FindingTable:
 
 
 def _columns(said: Floats, own: NDArray[np.bool_], threshold: float) -> Floats:
-    """Return what is summed of the labelled images of a finding, [n, m]."""
+    """Return the terms that are summed over the labelled images of a finding, [n, m]."""
     called = said >= threshold
     inside = np.clip(np.where(own, said, 1 - said), _SMALLEST, 1)
     linear = (own, ~own, own & called, ~own & called, -np.log(inside), (said - own) ** 2)
@@ -79,14 +78,14 @@ def statistics(table: FindingTable, counts: Floats) -> dict[str, Floats]:
     """Return all metrics under each of b weightings of the patients; NaN if undefined.
 
     Args:
-        table: What ``FindingTable.of`` gave.
-        counts: How often each patient counts, [b, P].
+        table: The result of ``FindingTable.of``.
+        counts: Weight of each patient, [b, P].
 
     Returns:
-        Of each finding [b, F]: ``auc``, ``sensitivity``, ``specificity``, ``ppv``, ``npv``,
+        For each finding, [b, F]: ``auc``, ``sensitivity``, ``specificity``, ``ppv``, ``npv``,
         ``accuracy``, ``prevalence``, ``loss``, ``brier``, ``ece``, ``ece_twice``,
-        ``ece_squared_twice``. Of all [b], the mean over the findings for which it is defined:
-        ``macro_auc``, ``macro_sensitivity``, ``macro_specificity``, ``macro_brier``,
+        ``ece_squared_twice``. Over all findings, [b], the mean over those for which the metric is
+        defined: ``macro_auc``, ``macro_sensitivity``, ``macro_specificity``, ``macro_brier``,
         ``macro_ece``, ``macro_ece_twice``, ``macro_ece_squared_twice``.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -111,7 +110,7 @@ def statistics(table: FindingTable, counts: Floats) -> dict[str, Floats]:
 
 
 MACRO = ("auc", "sensitivity", "specificity", "brier", "ece")
-"""The numbers of findings whose mean over the findings is given."""
+"""The metrics whose mean over the findings is computed."""
 
 
 def _mean(values: Floats) -> Floats:

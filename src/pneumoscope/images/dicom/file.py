@@ -60,7 +60,7 @@ def decode(
 
     Args:
         data: The bytes of the file.
-        name: Of the file, for faults.
+        name: Name of the file, for messages.
         at_least: Required (height, width). JPEG 2000 is then decoded at a smaller size, if the
             display only depends on the pixels.
         any_kind: Whether images that are not frontal chest radiographs according to the header are

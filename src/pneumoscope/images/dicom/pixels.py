@@ -41,7 +41,7 @@ def radiograph_of(
         at_least: Required (height, width), if a smaller image is sufficient; None for full size.
 
     Raises:
-        ImageError: Damaged, or encoded in a way that is not read.
+        ImageError: The image is damaged, or in an unsupported encoding.
     """
     if may_be_blank(dataset):
         at_least = None  # masks have the full size, and values must not be blended with padding
@@ -61,7 +61,7 @@ def radiograph_of(
 
 
 def _chroma(colours: NDArray[Any], blank: Blank) -> float:
-    """Return how coloured an image is, as ``read.chroma`` tells of a file.
+    """Return the colourfulness of an image, as ``read.chroma`` does for a file.
 
     Blank regions are black, since padding may be coloured in an image without colour.
     """

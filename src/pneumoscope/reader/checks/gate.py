@@ -162,7 +162,7 @@ class Look(NamedTuple):
         """Return the look written by ``to_dict``.
 
         Raises:
-            KeyError, TypeError, ValueError: Something is missing or cannot be.
+            KeyError, TypeError, ValueError: A field is missing or invalid.
         """
         likeness = FeatureDistribution.from_dict(values["likeness"])
         if len(likeness.mean) != _SIDE * _SIDE:
@@ -189,7 +189,7 @@ class PixelGate(NamedTuple):
         simple rule already refuses the image.
 
         Args:
-            pixels: What ``prepare`` gave, uint8 [height, width].
+            pixels: The result of ``prepare``, uint8 [height, width].
             shape: Further facts of the image.
         """
         found = [*self._of_shape(shape, pixels.shape), *self._of_levels(pixels)]
@@ -266,7 +266,7 @@ class PixelGate(NamedTuple):
         """Return the gate written by ``to_dict``; other keys belong to other gates.
 
         Raises:
-            KeyError, TypeError, ValueError: Something is missing or cannot be.
+            KeyError, TypeError, ValueError: A field is missing or invalid.
         """
         rules = {name: float(values["rules"][name]) for name in Rules._fields}
         look = Look.from_dict(values["look"]) if "look" in values else None
@@ -303,7 +303,7 @@ class FeatureGate(NamedTuple):
         """Return the gate written by ``to_dict``.
 
         Raises:
-            KeyError, TypeError, ValueError: Something is missing or cannot be.
+            KeyError, TypeError, ValueError: A field is missing or invalid.
         """
         return cls(FeatureDistribution.from_dict(values["likeness"]), float(values["farthest"]))
 
@@ -311,7 +311,8 @@ class FeatureGate(NamedTuple):
 def _detail(pixels: NDArray[np.uint8]) -> float:
     """Return the mean difference of pixels from their neighbours, along rows or along columns.
 
-    The smaller of the two: rounded to whole grey levels, a steep gradient has some along one axis.
+    This is the smaller of the two values: a steep gradient, rounded to whole grey levels, has
+    differences along one axis.
     """
     step = max(1, min(pixels.shape) // 16)
     across, down = pixels[::step].astype(np.int16), pixels[:, ::step].astype(np.int16)

@@ -1,7 +1,7 @@
 // The list of images.
 
 import { opinionText } from "./opinions.js";
-import { kind, likeliest, probabilityText, sorted, state, verdict } from "./state.js";
+import { kind, probabilityOf, probabilityText, sorted, state, verdict } from "./state.js";
 
 export function renderList($, show) {
   const focused = document.activeElement?.dataset?.item;
@@ -12,7 +12,7 @@ export function renderList($, show) {
     button.dataset.item = state.items.indexOf(item);
     if (item === state.shown) button.setAttribute("aria-current", "true");
     button.append(
-      span("name", item.name), span("number", probabilityText(likeliest(item.record))),
+      span("name", item.name), span("number", probabilityText(probabilityOf(item.record))),
       span("verdict", verdict(item)), span("opinion", item.opinion && opinionText(item.opinion) ? `you: ${opinionText(item.opinion)}` : ""),
     );
     button.addEventListener("click", () => show(item));

@@ -114,7 +114,7 @@ function renderEach() {
   });
 }
 
-// Show the evidence of a finding: the likeliest one's is there already.
+// Show the evidence of a finding: that of the first one is there already.
 function drawEvidence(item, name) {
   if (drawnOf(item) === name) return;
   item.of = name;

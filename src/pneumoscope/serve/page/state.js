@@ -24,7 +24,7 @@ export function kind(item) {
 const ORDER = { failed: 0, refused: 1, unsure: 2, positive: 3, negative: 4, waiting: 5 };
 
 export function sorted() {
-  const chance = (item) => likeliest(item.record) ?? 0;
+  const chance = (item) => probabilityOf(item.record) ?? 0;
   return [...state.items].sort((a, b) => ORDER[kind(a)] - ORDER[kind(b)] || chance(b) - chance(a));
 }
 
@@ -33,10 +33,9 @@ export function verdict(item) {
   return item.state === "done" ? words(item.record) : item.state === "reading" ? "reading …" : "waiting";
 }
 
-// The probability of an image: its own, or that of its likeliest finding.
-export function likeliest(record) {
-  if (!record?.findings) return record?.probability;
-  return Math.max(...Object.values(record.findings).map((one) => one.probability));
+// The probability of an image: its own, or that of the first finding in its list.
+export function probabilityOf(record) {
+  return record?.findings ? findingsOf(record)[0]?.[1].probability : record?.probability;
 }
 
 // The findings of an image, those that a person must see first: [name, what is said of it].
@@ -46,10 +45,10 @@ export function findingsOf(record) {
   return Object.entries(record?.findings ?? {}).sort(([, a], [, b]) => place(a) - place(b) || b.probability - a.probability);
 }
 
-// The finding whose evidence is drawn: the one that was asked for, or the likeliest.
+// The finding whose evidence is drawn: the one that was asked for, or the first in the list.
 export function drawnOf({ record, of }) {
-  const each = Object.entries(record?.findings ?? {});
-  return each.some(([name]) => name === of) ? of : each.sort(([, a], [, b]) => b.probability - a.probability)[0]?.[0];
+  const each = findingsOf(record);
+  return each.some(([name]) => name === of) ? of : each[0]?.[0];
 }
 
 // Of more than two classes, what remains possible is part of the conclusion; of several findings,
