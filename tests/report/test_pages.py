@@ -37,11 +37,10 @@ from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import PERSON, SECTIONS, card_text
-from pneumoscope.report.checklist import fill
+from pneumoscope.report.checklist import FILLED, OPEN, PARTLY, fill, standards
 from pneumoscope.report.facts import RunFacts
 from pneumoscope.report.opening import caveats, headline, opening_of
 from pneumoscope.report.outcome import outcome_sections
-from pneumoscope.report.standards import FILLED, OPEN, PARTLY, standards
 from pneumoscope.workflow.known_images import images_of_run
 from pneumoscope.workflow.train import Trained
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pneumoscope.data.layouts.findings import NEGATIVE, POSITIVE
 from pneumoscope.data.patients import Patient
@@ -23,9 +23,6 @@ from pneumoscope.report import words
 from pneumoscope.report.rendering import environment, texts
 from pneumoscope.report.words import NAMES, calibration_words, facts_of, images_of
 from pneumoscope.runs import RunFolder, rows_of
-
-if TYPE_CHECKING:
-    from pneumoscope.evaluation.robustness import Corrupted
 
 PARTS: Final = {**words.PARTS, "unused": "set aside"}
 _ANY_FINDING: Final = {NEGATIVE: "without any finding", POSITIVE: "with a finding"}
@@ -157,7 +154,7 @@ class RunFacts:
                 "calibration": calibration_words(best.calibration_of_all if best else None),
                 "level": level_text(found.question.level) if found else "no",
                 "evidence_caveat": evidence_caveat(self.info),
-                "robustness": _robustness(best.robustness if best else ()),
+                "best": best,
             }
         )
         return " ".join("".join(template.blocks[name](context)).split())
@@ -183,16 +180,6 @@ class RunFacts:
         else:
             kind, known = "performance", {"names": NAMES, **facts_of(found)}
         return texts("sections.yaml", kind, **known)["text"]
-
-
-def _robustness(rows: Sequence[Corrupted]) -> dict[str, Any]:
-    """Return the results on corrupted images; empty if not evaluated."""
-    known = [(area, row) for row in rows if (area := row.numbers["auc"].value) is not None]
-    if len(known) < 2 or rows[0].numbers["auc"].value is None:
-        return {}
-    lowest, worst = min(known, key=lambda pair: pair[0])
-    kinds = len({row.corruption for row in rows}) - 1
-    return {"kinds": kinds, "plain": rows[0].numbers, "lowest": lowest, "worst": worst}
 
 
 _Value = TypeVar("_Value")

@@ -66,15 +66,16 @@ def texts(file: str, entry: str, **facts: object) -> dict[str, str]:
 @cache
 def _entry(file: str, entry: str) -> dict[str, Template]:
     plain = environment().overlay(autoescape=False)
-    return {key: plain.from_string(text) for key, text in _read_yaml(file)[entry].items()}
+    return {key: plain.from_string(text) for key, text in read_yaml(file)[entry].items()}
 
 
 @cache
-def _read_yaml(file: str) -> Mapping[str, Mapping[str, str]]:
+def read_yaml(file: str) -> dict[str, dict[str, Any]]:
+    """Return the entries of a YAML file of this package."""
     import yaml  # noqa: PLC0415 - only pages need it
 
     place = resources.files("pneumoscope.report").joinpath(file)
-    found: Mapping[str, Mapping[str, str]] = yaml.safe_load(place.read_text(encoding="utf-8"))
+    found: dict[str, dict[str, Any]] = yaml.safe_load(place.read_text(encoding="utf-8"))
     return found
 
 
