@@ -171,7 +171,7 @@ class RunFacts:
 
     def performance(self, part: str = "") -> str:
         """Return the main metrics of a part with intervals; of the main one if empty."""
-        judged = {**self.evaluations, **self.findings}
+        judged: dict[str, Evaluation | FindingsEvaluation] = {**self.evaluations, **self.findings}
         found = judged.get(part) if part else self.best or self.best_of_findings
         if found is None:
             return ""

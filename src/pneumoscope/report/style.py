@@ -157,7 +157,8 @@ def _rewrite(key: str, value: str, *, prefix: str) -> str:
         case "style":
             value = re.sub(r"'DejaVu Sans'", "var(--figure-font, 'DejaVu Sans', sans-serif)", value)
             for name, colour in COLOURS.items():
-                value = value.replace(f": {colour}", f": var(--figure-{name}, {colour})")
+                variable = f"--figure-{name}"
+                value = value.replace(f": {colour}", f": var({variable}, {colour})")
             return value
         case _:
             return value.replace("url(#", f"url(#{prefix}")
