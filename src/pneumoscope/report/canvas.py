@@ -11,7 +11,7 @@ from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.pictures import pictures_of_page
 from pneumoscope.report.page import Panel, Section, Statement
-from pneumoscope.report.rendering import read_yaml, table_from, texts
+from pneumoscope.report.rendering import read_yaml, table_from, text_of, texts
 from pneumoscope.report.style import save
 from pneumoscope.report.tables import Table
 from pneumoscope.report.words import Numbers, statements_of
@@ -103,10 +103,13 @@ class Canvas:
         Raises:
             OutputError: The folder cannot be written to.
         """
-        words = texts("figures.yaml", figure.kind, level=level_text(self.level), **self.facts)
+        known = {"level": level_text(self.level), **self.facts}
+        title, caption = (
+            text_of("figures.yaml", figure.kind, key, known) for key in ("title", "caption")
+        )
         self.table(name, figure.table)
         svg = save(figure.draw(), self.folder, name=self._file(name)) if can_draw() else ""
-        title, caption, alt = words["title"], words["caption"], figure.summary
+        alt = figure.summary
         if figure.cells:
             pictures = pictures_of_page(figure)
             return Panel(title, caption, alt=alt, pictures=pictures, columns=figure.columns)

@@ -45,6 +45,7 @@ def environment() -> Environment:
         pairs=_pairs,
         paragraphs=_paragraphs,
         sentence=sentence,
+        share=lambda value: "not defined" if value is None else format(value, ".1%"),
         value_and_range=_value_and_range,
     )
     return made
@@ -58,11 +59,13 @@ def texts(file: str, entry: str, **facts: object) -> dict[str, str]:
     >>> texts("sections.yaml", "augmentation")["title"]
     'Augmentation'
     """
-    return {
-        key: "\n\n".join(_paragraphs(_template(text).render(facts)))
-        for key, text in read_yaml(file)[entry].items()
-        if isinstance(text, str)
-    }
+    keys = (key for key, text in read_yaml(file)[entry].items() if isinstance(text, str))
+    return {key: text_of(file, entry, key, facts) for key in keys}
+
+
+def text_of(file: str, entry: str, key: str, facts: Mapping[str, object]) -> str:
+    """Return one text of an entry; see ``texts``."""
+    return "\n\n".join(_paragraphs(_template(read_yaml(file)[entry][key]).render(facts)))
 
 
 def table_from(entry: str, rows: Iterable[object], **facts: object) -> Table:
